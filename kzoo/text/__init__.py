@@ -1,0 +1,9 @@
+"""Text to token ids and back.
+
+`tokenizer` needs only the `tokenizers` library and numpy; `in_graph` needs TensorFlow and
+tensorflow-text and is imported only by who builds a graph.
+"""
+
+from .tokenizer import Tokenizer
+
+__all__ = ["Tokenizer"]

@@ -1,0 +1,639 @@
+"""Tokenization outside the graph: one small interface over the `tokenizers` library.
+
+The library splits text into ids; special tokens, truncation, windows and padding are done here,
+from the template that the tokenizer's own post-processor shows. So nothing in a tokenizer is
+switched on and off between calls, and one object can serve several threads.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
+
+from ..errors import KzooError
+from ..files import read_json, writing_file
+
+NOWHERE = (-1, -1)  # The offsets of a token that stands for no characters: special or padding.
+NO_WORD = -1
+
+# What a special token is for, the key that Hugging Face's side files use for it, and the names it
+# has in the families' vocabularies, for a tokenizer.json that stands alone.
+ROLES = {
+    "padding": ("pad_token", ("[PAD]", "<pad>")),
+    "unknown": ("unk_token", ("[UNK]", "<unk>")),
+    "start": ("cls_token", ("[CLS]", "<s>")),
+    "separator": ("sep_token", ("[SEP]", "</s>")),
+    "mask": ("mask_token", ("[MASK]", "<mask>")),
+}
+PAD_VALUES = {"segment_ids": 0, "padding_mask": 0, "word_ids": NO_WORD, "offsets": NOWHERE}
+
+
+class Tokenizer:
+    """Text to token ids and back, with special tokens, truncation, padding and offsets.
+
+    Made by `Tokenizer.load(folder_or_file)` or `Tokenizer.from_json(text)`. `backend` is a
+    `tokenizers.Tokenizer`; truncation and padding stored in it are switched off, because the
+    length is the caller's business here. `roles` names special tokens where their names are
+    unusual: {"padding": token, "unknown":, "start":, "separator":, "mask":}.
+    """
+
+    def __init__(self, backend, roles=None):
+        roles = dict(roles or {})
+        stored = backend.padding
+        if stored and backend.token_to_id(stored["pad_token"]) is not None:
+            roles.setdefault("padding", stored["pad_token"])
+        backend.no_padding()
+        backend.no_truncation()
+        self._backend = backend
+        self._tokens = {}
+        for role, (_, names) in ROLES.items():
+            known = [roles[role]] if role in roles else names
+            found = [name for name in known if backend.token_to_id(name) is not None]
+            self._tokens[role] = found[0] if found else None
+
+    # -- making and keeping ------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path):
+        """The tokenizer in a folder, or in one file of it.
+
+        `tokenizer.json` is taken as it is. Without it, `vocab.txt` becomes BERT's WordPiece
+        (Devlin et al. 2018), and `vocab.json` with `merges.txt` becomes byte-level BPE: with
+        RoBERTa's special tokens (Liu et al. 2019) when `<s>` is in the vocabulary, else GPT-2's
+        (none). `do_lower_case`, `strip_accents` and `tokenize_chinese_chars` come from a
+        `tokenizer_config.json` beside `vocab.txt`; without one, text is lower-cased exactly
+        when no piece of the vocabulary has a capital letter.
+
+        Raises KzooError for a missing or damaged file.
+        """
+        path = Path(path)
+        if path.is_dir():
+            for name in ("tokenizer.json", "vocab.txt", "vocab.json"):
+                if (path / name).is_file():
+                    return cls.load(path / name)
+            raise KzooError(
+                f"{path} holds no tokenizer: tokenizer.json, vocab.txt, or vocab.json with "
+                "merges.txt was expected."
+            )
+        if not path.is_file():
+            raise KzooError(f"{path} does not exist: name a tokenizer's folder or file.")
+        if path.name == "vocab.json":
+            return cls(_byte_level(path), _roles_beside(path))
+        if path.suffix == ".json":
+            try:
+                text = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise KzooError(f"{path} is not UTF-8 ({error}): a tokenizer.json was expected.") \
+                    from None
+            return cls.from_json(text, _roles_beside(path), source=path)
+        return cls(_word_piece(path), _roles_beside(path))
+
+    @classmethod
+    def from_json(cls, text, roles=None, source="the tokenizer's text"):
+        """The tokenizer in the text of a `tokenizer.json`; `source` names it in an error."""
+        try:
+            backend = tokenizers.Tokenizer.from_str(text)
+        except Exception as error:  # The library raises bare Exception.
+            raise KzooError(
+                f"{source} is not a readable tokenizer.json ({error}): a file of the tokenizers "
+                "library was expected."
+            ) from None
+        if not backend.get_vocab_size():
+            raise KzooError(f"{source} has an empty vocabulary: pieces were expected.")
+        return cls(backend, roles)
+
+    def to_json(self):
+        """The text of a `tokenizer.json`; `from_json` makes an equal tokenizer of it."""
+        return self._backend.to_str(pretty=True)
+
+    def save(self, folder):
+        """Write `tokenizer.json` into `folder`, whole or not at all; return the folder.
+
+        A `special_tokens_map.json` is added only when a special token has a name of its own
+        that a reader could not guess from `tokenizer.json`.
+        """
+        folder = Path(folder)
+        with writing_file(folder / "tokenizer.json") as path:
+            path.write_text(self.to_json(), encoding="utf-8")
+        names = folder / "special_tokens_map.json"
+        if Tokenizer.from_json(self.to_json())._tokens == self._tokens:
+            names.unlink(missing_ok=True)
+        else:
+            tokens = {ROLES[role][0]: token for role, token in self._tokens.items() if token}
+            with writing_file(names) as path:
+                path.write_text(json.dumps(tokens, indent=1, ensure_ascii=False), "utf-8")
+        return folder
+
+    def __eq__(self, other):
+        if not isinstance(other, Tokenizer):
+            return NotImplemented
+        return self._tokens == other._tokens and self.to_json() == other.to_json()
+
+    __hash__ = object.__hash__
+
+    def __repr__(self):
+        return f"Tokenizer({self.kind}, {self.vocabulary_size} tokens)"
+
+    # -- what it knows -----------------------------------------------------------------------
+
+    @property
+    def kind(self):
+        """The algorithm: "WordPiece", "BPE", "Unigram" or "WordLevel"."""
+        return type(self._backend.model).__name__
+
+    @cached_property
+    def vocabulary_size(self):
+        """The rows an embedding needs: the highest id plus one, added tokens included."""
+        return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def vocabulary(self):
+        """Token to id, added tokens included."""
+        return self._backend.get_vocab(with_added_tokens=True)
+
+    @property
+    def padding_id(self):
+        """The id of the padding token, or None (padding then is 0, hidden by padding_mask)."""
+        return self._role_id("padding")
+
+    @property
+    def unknown_id(self):
+        """The id of the unknown token, or None."""
+        return self._role_id("unknown")
+
+    @property
+    def start_id(self):
+        """The id of the token before a text ([CLS], <s>), or None."""
+        return self._role_id("start")
+
+    @property
+    def separator_id(self):
+        """The id of the token after a text ([SEP], </s>), or None."""
+        return self._role_id("separator")
+
+    @property
+    def mask_id(self):
+        """The id of the mask token, or None."""
+        return self._role_id("mask")
+
+    @cached_property
+    def special_ids(self):
+        """The ids of all special tokens, sorted."""
+        added = self._backend.get_added_tokens_decoder()
+        return sorted(number for number, token in added.items() if token.special)
+
+    @property
+    def has_segments(self):
+        """Whether the second text of a pair has segment ids of its own (BERT yes, RoBERTa no)."""
+        return any(any(segments) for _, segments in self._pair_template)
+
+    def token_to_id(self, token):
+        """The id of a token; KzooError when the vocabulary lacks it."""
+        number = self._backend.token_to_id(token)
+        if number is None:
+            raise KzooError(
+                f"The token {token!r} is not among the {self.vocabulary_size} of this "
+                "vocabulary: name one that is."
+            )
+        return number
+
+    def id_to_token(self, number):
+        """The token of an id; KzooError when the id is out of range."""
+        return self._backend.id_to_token(_checked_id(number, self.vocabulary_size)) or ""
+
+    def count_special_tokens(self, pair=False):
+        """How many tokens `encode` adds to one text, or to a pair."""
+        return sum(len(ids) for ids, _ in (self._pair_template if pair else self._template)[::2])
+
+    # -- text to ids -------------------------------------------------------------------------
+
+    def encode(
+        self, texts, pairs=None, max_length=None, padding=None, pad_to_multiple=1, *, offsets=False
+    ):
+        """Token ids of texts, or of pairs (`texts[i]`, `pairs[i]`), special tokens included.
+
+        max_length: tokens in a row at most, special tokens included; of a pair the longer text
+            loses tokens first, from its end. padding: None gives ragged lists, "longest" pads to
+            the longest row, a number to that many tokens. pad_to_multiple: round the padded
+            length up (it may then exceed max_length). offsets: also give the characters.
+
+        Returns a dict of int32 arrays, or of lists of lists when padding is None:
+        `token_ids`, `padding_mask` (1 where there is a token), `segment_ids`, each
+        (batch, length); `offsets` (batch, length, 2) counts code points of the text a token came
+        from, (-1, -1) for special tokens and padding.
+
+        Raises KzooError for anything but a list of strings, and for lengths that don't fit.
+        """
+        texts = _strings(texts, "texts")
+        second = None if pairs is None else _strings(pairs, "pairs")
+        if second is not None and len(second) != len(texts):
+            raise KzooError(
+                f"{len(texts)} texts came with {len(second)} pairs: one for each was expected."
+            )
+        self._check_lengths(max_length, padding, pad_to_multiple, pairs is not None)
+        parts = [self._split(texts, offsets)]
+        if second is not None:
+            parts.append(self._split(second, offsets))
+        room = self._room(max_length, pairs is not None)
+        rows = []
+        for contents in zip(*parts, strict=True):
+            lengths = _fitting([len(content["token_ids"]) for content in contents], room)
+            rows.append(self._row([_cut(c, 0, n) for c, n in zip(contents, lengths, strict=True)]))
+        return self._batch(rows, padding, pad_to_multiple, "max_length" if max_length else None)
+
+    def encode_words(self, words, max_length=None, padding=None, pad_to_multiple=1):
+        """Token ids of texts that are already split into words, for one label a word.
+
+        words: a list of lists of strings. A byte-level tokenizer puts a space before each word,
+        as its models were trained. Lengths and padding as in `encode`.
+
+        Returns `encode`'s dict with `word_ids` (batch, length): the index of the word a token
+        belongs to, -1 for special tokens and padding. A word of which the tokenizer leaves
+        nothing (a zero-width space) has no token.
+        """
+        if isinstance(words, (str, bytes, dict)) or not hasattr(words, "__iter__"):
+            raise KzooError(f"words is {_came(words)}: a list of lists of strings was expected.")
+        lists = [_strings(row, f"words[{i}]", empty=True) for i, row in enumerate(words)]
+        if not lists:
+            raise KzooError("words is an empty list: at least one list of words was expected.")
+        self._check_lengths(max_length, padding, pad_to_multiple, False)
+        encodings = self._run(
+            lambda: self._word_backend.encode_batch(
+                lists, is_pretokenized=True, add_special_tokens=False
+            )
+        )
+        room = self._room(max_length, False)
+        rows = []
+        for encoding in encodings:
+            content = {"token_ids": encoding.ids, "word_ids": encoding.word_ids}
+            rows.append(self._row([_cut(content, 0, room)]))
+        return self._batch(rows, padding, pad_to_multiple)
+
+    def windows(
+        self, texts, pairs=None, max_length=384, stride=128, padding=None, pad_to_multiple=1
+    ):
+        """Long texts as overlapping rows of at most `max_length` tokens.
+
+        Without `pairs` the windows run over `texts`; with it `texts[i]` (a question) stands in
+        front of each window over `pairs[i]` (a long context). stride: tokens that two
+        neighbouring windows share. A question longer than half of the room is cut to that.
+
+        Returns `encode`'s dict with `offsets`, where only tokens of the windowed text have
+        characters and all others are (-1, -1), and `sample_ids` (rows,): the index of the text
+        a row comes from.
+        """
+        texts = _strings(texts, "texts")
+        second = None if pairs is None else _strings(pairs, "pairs")
+        if second is not None and len(second) != len(texts):
+            raise KzooError(
+                f"{len(texts)} texts came with {len(second)} pairs: one for each was expected."
+            )
+        self._check_lengths(max_length, padding, pad_to_multiple, pairs is not None)
+        room = self._room(max_length, pairs is not None)
+        long_texts = self._split(texts if second is None else second, True)
+        fronts = [None] * len(texts) if second is None else self._split(texts, True)
+        rows, sample_ids = [], []
+        for sample, (front, content) in enumerate(zip(fronts, long_texts, strict=True)):
+            before = []
+            left = room
+            if front is not None:
+                front = _cut(front, 0, room // 2)
+                front["offsets"] = [NOWHERE] * len(front["token_ids"])
+                left -= len(front["token_ids"])
+                before = [front]
+            if not 0 <= stride < left:
+                raise KzooError(
+                    f"stride {stride} does not fit: a window has room for {left} tokens beside "
+                    f"the question, so give 0 to {left - 1} or a larger max_length."
+                )
+            for start, stop in _window_ranges(len(content["token_ids"]), left, stride):
+                rows.append(self._row([*before, _cut(content, start, stop)]))
+                sample_ids.append(sample)
+        batch = self._batch(rows, padding, pad_to_multiple)
+        batch["sample_ids"] = np.array(sample_ids, "int32") if padding else sample_ids
+        return batch
+
+    def offsets(self, text, pair=None, max_length=None):
+        """The characters of each token that `encode` gives for one text (or pair).
+
+        Returns a list of (start, end) in code points of the text the token came from, so that
+        `text[start:end]` is what the token stands for; (-1, -1) for special tokens.
+        """
+        pairs = None if pair is None else [pair]
+        return self.encode([text], pairs, max_length, offsets=True)["offsets"][0]
+
+    def tokens(self, text, pair=None, max_length=None):
+        """The tokens of one text (or pair) as strings, special tokens included."""
+        pairs = None if pair is None else [pair]
+        ids = self.encode([text], pairs, max_length)["token_ids"][0]
+        return [self._backend.id_to_token(number) for number in ids]
+
+    # -- ids to text -------------------------------------------------------------------------
+
+    def decode(self, ids, skip_special=True):
+        """The text of a list of ids, or a list of texts for a batch (any nesting of two).
+
+        Raises KzooError for an id that is no whole number or out of range.
+        """
+        rows = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+        single = not rows or not isinstance(rows[0], (list, tuple))
+        size = self.vocabulary_size
+        checked = [[_checked_id(n, size) for n in row] for row in ([rows] if single else rows)]
+        texts = self._backend.decode_batch(checked, skip_special_tokens=skip_special)
+        return texts[0] if single else texts
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _role_id(self, role):
+        token = self._tokens[role]
+        return None if token is None else self._backend.token_to_id(token)
+
+    @cached_property
+    def _word_backend(self):
+        """The backend for split words: with a space before each, where spaces are in tokens."""
+        before = self._backend.pre_tokenizer
+        if not isinstance(before, pre_tokenizers.ByteLevel) or before.add_prefix_space:
+            return self._backend
+        spaced = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        spaced.pre_tokenizer = pre_tokenizers.ByteLevel(
+            add_prefix_space=True, use_regex=before.use_regex
+        )
+        return spaced
+
+    @cached_property
+    def _template(self):
+        return self._read_template(self._run(lambda: self._backend.encode("a")), 1)
+
+    @cached_property
+    def _pair_template(self):
+        return self._read_template(self._run(lambda: self._backend.encode("a", "a")), 2)
+
+    @staticmethod
+    def _read_template(encoding, sequences):
+        """[(special ids, their segments), (None, segment of text 0), (special ids, ...), ...].
+
+        Read off one encoding, so any post-processor that frames its texts will do.
+        """
+        template = [([], [])]
+        columns = zip(encoding.ids, encoding.type_ids, encoding.sequence_ids, strict=True)
+        special = encoding.special_tokens_mask
+        last = None
+        for (number, segment, sequence), is_special in zip(columns, special, strict=True):
+            if is_special:
+                template[-1][0].append(number)
+                template[-1][1].append(segment)
+            elif sequence != last:
+                template += [([], [segment]), ([], [])]
+                last = sequence
+        if len(template) != 2 * sequences + 1:
+            raise KzooError(
+                "This tokenizer's post-processor does not frame its texts in order: "
+                "a template such as [CLS] A [SEP] B [SEP] was expected."
+            )
+        return template
+
+    def _run(self, function):
+        try:
+            return function()
+        except UnicodeEncodeError as error:
+            raise KzooError(
+                f"A text holds a lone surrogate ({error.reason}): text that UTF-8 can write was "
+                "expected."
+            ) from None
+        except Exception as error:  # The library raises bare Exception.
+            raise KzooError(f"The tokenizer could not encode the text ({error}).") from None
+
+    def _split(self, texts, offsets):
+        """One dict of columns a text, without special tokens."""
+        if not offsets:
+            encodings = self._run(
+                lambda: self._backend.encode_batch_fast(texts, add_special_tokens=False)
+            )
+            return [{"token_ids": encoding.ids} for encoding in encodings]
+        encodings = self._run(lambda: self._backend.encode_batch(texts, add_special_tokens=False))
+        return [{"token_ids": e.ids, "offsets": e.offsets} for e in encodings]
+
+    def _check_lengths(self, max_length, padding, pad_to_multiple, pair):
+        least = self.count_special_tokens(pair) + (2 if pair else 1)
+        if max_length is not None and (not _is_count(max_length) or max_length < least):
+            raise KzooError(
+                f"max_length is {max_length!r}: None or a whole number of at least {least} "
+                "(the special tokens and a token of each text) was expected."
+            )
+        if padding not in (None, "longest") and not (_is_count(padding) and padding > 0):
+            raise KzooError(
+                f'padding is {padding!r}: None, "longest" or a number of tokens was expected.'
+            )
+        if not _is_count(pad_to_multiple) or pad_to_multiple < 1:
+            raise KzooError(
+                f"pad_to_multiple is {pad_to_multiple!r}: a whole number from 1 was expected."
+            )
+
+    def _room(self, max_length, pair):
+        return None if max_length is None else max_length - self.count_special_tokens(pair)
+
+    def _row(self, contents):
+        """The columns of one row: the template with the contents in their places."""
+        template = self._template if len(contents) == 1 else self._pair_template
+        row = {name: [] for name in contents[0]}
+        row["segment_ids"] = []
+        for place, (ids, segments) in enumerate(template):
+            if place % 2:
+                content = contents[place // 2]
+                for name, values in content.items():
+                    row[name] += values
+                row["segment_ids"] += segments * len(content["token_ids"])
+            else:
+                row["token_ids"] += ids
+                row["segment_ids"] += segments
+                for name in row.keys() - {"token_ids", "segment_ids"}:
+                    row[name] += [PAD_VALUES[name]] * len(ids)
+        row["padding_mask"] = [1] * len(row["token_ids"])
+        return row
+
+    def _batch(self, rows, padding, pad_to_multiple, truncated=None):
+        names = ["token_ids", "padding_mask", "segment_ids"]
+        names += [name for name in rows[0] if name not in names]
+        if padding is None:
+            return {name: [row[name] for row in rows] for name in names}
+        lengths = [len(row["token_ids"]) for row in rows]
+        longest = max(lengths)
+        length = longest if padding == "longest" else padding
+        if longest > length:
+            raise KzooError(
+                f"Row {lengths.index(longest)} has {longest} tokens, more than the padding "
+                f"length {length}: give max_length={length} to cut it."
+            )
+        length += -length % pad_to_multiple
+        batch = {}
+        for name in names:
+            value = (self.padding_id or 0) if name == "token_ids" else PAD_VALUES[name]
+            shape = (len(rows), length, *np.shape(value))
+            batch[name] = np.full(shape, value, "int32")
+            for target, row, count in zip(batch[name], rows, lengths, strict=True):
+                if count:
+                    target[:count] = row[name]
+        return batch
+
+
+def _fitting(lengths, room):
+    """How many tokens of each text stay when `room` tokens do: the longer text is cut first."""
+    if room is None or sum(lengths) <= room:
+        return lengths
+    if len(lengths) == 1:
+        return [room]
+    short, long = sorted(lengths)
+    if short + max(short, room - short) > room:
+        short = room // 2
+    long = room - short
+    return [short, long] if lengths[0] <= lengths[1] else [long, short]
+
+
+def _window_ranges(length, room, stride):
+    start = 0
+    while True:
+        stop = min(start + room, length)
+        yield start, stop
+        if stop == length:
+            return
+        start += room - stride
+
+
+def _cut(content, start, stop):
+    return {name: values[start:stop] for name, values in content.items()}
+
+
+def _is_count(value):
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _checked_id(number, size):
+    if not _is_count(number) or not 0 <= number < size:
+        raise KzooError(
+            f"The id {number!r} does not exist in this vocabulary: a whole number from 0 to "
+            f"{size - 1} was expected."
+        )
+    return int(number)
+
+
+def _came(value):
+    """What a value is, for an error."""
+    shown = repr(value)
+    return f"{type(value).__name__} {shown if len(shown) <= 40 else shown[:37] + '...'}"
+
+
+def _strings(values, name, empty=False):
+    """`values` as a list of str, or KzooError that says what came and where."""
+    if isinstance(values, (str, bytes, dict)) or not hasattr(values, "__iter__"):
+        raise KzooError(f"{name} is {_came(values)}: a list of strings was expected.")
+    values = list(values)
+    if not values and not empty:
+        raise KzooError(f"{name} is an empty list: at least one string was expected.")
+    for position, value in enumerate(values):
+        if not isinstance(value, str):
+            hint = " (decode it as UTF-8)" if isinstance(value, bytes) else ""
+            raise KzooError(
+                f"{name}[{position}] is {_came(value)}: a string was expected{hint}."
+            )
+    return values
+
+
+def _roles_beside(path):
+    """Special tokens named in Hugging Face's files beside a tokenizer, by role."""
+    roles = {}
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        if (path.parent / name).is_file():
+            found = read_json(path.parent / name, "names of special tokens")
+            for role, (key, _) in ROLES.items():
+                token = found.get(key)
+                token = token.get("content") if isinstance(token, dict) else token
+                if isinstance(token, str):
+                    roles[role] = token
+    return roles
+
+
+def _word_piece(path):
+    """BERT's tokenizer from a vocabulary of one piece a line."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise KzooError(f"{path} is not UTF-8 ({error}): one piece a line was expected.") from None
+    # Only newlines part pieces: a vocabulary may hold U+2028 or U+0085 as a piece.
+    pieces = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    if pieces == [""]:
+        raise KzooError(f"{path} is empty: one piece a line was expected.")
+    vocabulary = {}
+    for number, piece in enumerate(pieces):
+        if not piece or piece in vocabulary:
+            what = f"repeats {piece!r} of line {vocabulary[piece] + 1}" if piece else "is empty"
+            raise KzooError(
+                f"Line {number + 1} of {path} {what}: each line is to hold a piece of its own, "
+                "because its number is the piece's id."
+            )
+        vocabulary[piece] = number
+    special = [names[0] for _, names in ROLES.values()]
+    missing = [token for token in special if token not in vocabulary and token != "[MASK]"]
+    if missing:
+        raise KzooError(
+            f"{path} lacks {', '.join(missing)}: a BERT vocabulary with its special tokens was "
+            "expected."
+        )
+    config = {}
+    if (path.parent / "tokenizer_config.json").is_file():
+        config = read_json(path.parent / "tokenizer_config.json", "a tokenizer's settings")
+    lower = config.get("do_lower_case")
+    if lower is None:
+        # Names such as [unused1] and <S> say nothing about the text.
+        lower = all(piece == piece.lower() or piece[0] in "[<" for piece in pieces)
+    backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+        strip_accents=config.get("strip_accents"),
+        lowercase=lower,
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    backend.decoder = decoders.WordPiece(prefix="##")
+    backend.add_special_tokens([token for token in special if token in vocabulary])
+    return backend
+
+
+def _byte_level(path):
+    """RoBERTa's or GPT-2's tokenizer from `vocab.json` and the `merges.txt` beside it."""
+    merges = path.parent / "merges.txt"
+    if not merges.is_file():
+        raise KzooError(f"{merges} is missing: byte-level BPE needs it beside {path.name}.")
+    try:
+        model = models.BPE.from_file(str(path), str(merges))
+    except Exception as error:  # The library raises bare Exception.
+        raise KzooError(
+            f"{path} and {merges.name} are not a readable BPE vocabulary ({error}): files as "
+            "RoBERTa's were expected."
+        ) from None
+    backend = tokenizers.Tokenizer(model)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    if backend.token_to_id("<s>") is None:
+        backend.post_processor = processors.ByteLevel(trim_offsets=False)
+        if backend.token_to_id("<|endoftext|>") is not None:
+            backend.add_special_tokens(["<|endoftext|>"])
+        return backend
+    special = ("<s>", "</s>", "<unk>", "<pad>", "<mask>")
+    missing = [token for token in special if backend.token_to_id(token) is None]
+    if missing:
+        raise KzooError(f"{path} lacks {', '.join(missing)}: RoBERTa's vocabulary was expected.")
+    backend.post_processor = processors.RobertaProcessing(
+        ("</s>", backend.token_to_id("</s>")), ("<s>", backend.token_to_id("<s>")),
+        trim_offsets=True, add_prefix_space=False,
+    )
+    # The space before a mask belongs to it, as in the models' training.
+    backend.add_special_tokens([*special[:-1], AddedToken("<mask>", lstrip=True, special=True)])
+    return backend
