@@ -1,0 +1,83 @@
+"""Files that are there whole or not at all, and reading with errors that name the file."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from .errors import KzooError
+
+
+@contextlib.contextmanager
+def writing_file(path):
+    """Yield a path beside `path`; on success it takes the place of `path`, on failure it goes."""
+    path = Path(path)
+    _make_parent(path)
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(beside)
+        os.chmod(beside, 0o666 & ~_umask())
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+@contextlib.contextmanager
+def writing_folder(path):
+    """Yield a folder beside `path`; on success it takes the place of `path`, on failure it goes."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise KzooError(f"{path} is a file; a folder is to be written there: name another path.")
+    _make_parent(path)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield beside
+        os.chmod(beside, 0o777 & ~_umask())
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+            os.replace(path, old / path.name)
+            os.replace(beside, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(beside, path)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def read_json(path, what):
+    """The object in a JSON file; `what` names the file's role in the error."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise KzooError(f"{path} is missing: {what} was expected there.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise KzooError(f"{path} is not JSON ({error}): {what} was expected there.") from None
+
+
+def sha256(path):
+    """The hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make_parent(path):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KzooError(f"{path} can't be written ({error.strerror}): name another path.") from None
+    if not os.access(path.parent, os.W_OK):
+        raise KzooError(f"{path.parent} can't be written to: name a folder that is yours.")
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

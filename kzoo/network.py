@@ -1,0 +1,172 @@
+"""The Keras model that holds a spec: configuration, weights by path, counting without allocating."""
+
+import contextlib
+import math
+
+import keras
+import numpy as np
+
+from . import nn  # noqa: F401  (files the parts)
+from .errors import KzooError
+from .keras_hooks import abstract_build
+from .spec import Spec
+
+
+class Network(keras.Model):
+    """A transformer whose configuration is its spec and whose weights exist from the start.
+
+    Subclasses wire the parts (see `graphs.py`) and set `family`. Layers hold no `get_config`:
+    the spec rebuilds them all.
+
+    Args:
+        spec: a `Spec`, or its fields as a dict.
+        name: the Keras name; the family's by default.
+    """
+
+    family = None
+
+    def __init__(self, spec, name=None):
+        spec = spec if isinstance(spec, Spec) else Spec.from_dict(spec)
+        if spec.family != self.family:
+            raise KzooError(
+                f"{type(self).__name__} takes specs of the family {self.family!r}; this one is of "
+                f"{spec.family!r}: use kzoo.models.build(spec)."
+            )
+        super().__init__(name=name or self.family)
+        self.spec = spec
+        self.wire()
+        self(self.symbolic_inputs())
+
+    def wire(self):
+        """Make the layers of the spec."""
+        raise NotImplementedError
+
+    @property
+    def input_names(self):
+        """The names of the inputs, in order."""
+        raise NotImplementedError
+
+    def symbolic_inputs(self):
+        """Two tokens, as Keras tensors: enough for every layer to learn its shapes."""
+        return {
+            name: keras.KerasTensor((1, 2), dtype="int32", name=name)
+            for name in self.input_names
+        }
+
+    def __call__(self, inputs, *args, **kwargs):
+        """Run the model on the dict of its inputs; what doesn't fit is an error that says so."""
+        return super().__call__(self.check_inputs(inputs), *args, **kwargs)
+
+    def check_inputs(self, inputs):
+        """Return the inputs the model reads, or say in one sentence what is wrong with them."""
+        names = self.input_names
+        if not isinstance(inputs, dict) or any(name not in inputs for name in names):
+            came = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+            raise KzooError(
+                f"{type(self).__name__} takes a dict of int32 arrays (batch, length) called "
+                f"{', '.join(names)}; {came} came."
+            )
+        checked = {}
+        for name in names:
+            value = inputs[name]
+            if isinstance(value, (list, tuple)):
+                value = np.asarray(value)
+            if len(value.shape) != 2 or "int" not in str(value.dtype):
+                raise KzooError(
+                    f"{name} has the shape {tuple(value.shape)} and the type {value.dtype}; "
+                    "int32 (batch, length) is expected."
+                )
+            length, limit = value.shape[1], self.spec.max_sequence_length
+            if length is not None and length > limit:
+                raise KzooError(
+                    f"{name} is {length} tokens long; {self.family} {self.name} takes at most "
+                    f"{limit}: truncate, for example with max_length={limit}."
+                )
+            checked[name] = value
+        shapes = {name: tuple(value.shape) for name, value in checked.items()}
+        if len({s for s in shapes.values() if None not in s}) > 1:
+            raise KzooError(f"The inputs differ in shape: {shapes}; all must be (batch, length).")
+        self._check_range(checked.get("token_ids"), self.spec.vocabulary_size, "token_ids")
+        self._check_range(checked.get("segment_ids"), self.spec.num_segments, "segment_ids")
+        return checked
+
+    @staticmethod
+    def _check_range(value, limit, name):
+        """An id outside its table: TensorFlow would fail late, JAX would clamp in silence."""
+        concrete = isinstance(value, np.ndarray)
+        if not concrete and value is not None and hasattr(value, "numpy"):
+            with contextlib.suppress(Exception):  # a symbolic tensor has no values to check
+                value, concrete = value.numpy(), True
+        if concrete and value.size and (value.min() < 0 or value.max() >= limit):
+            raise KzooError(
+                f"{name} holds ids from {value.min()} to {value.max()}; 0 to {limit - 1} is "
+                "expected: does the tokenizer belong to this model?"
+            )
+
+    def get_config(self):
+        """The spec, as JSON types."""
+        return {"spec": self.spec.to_dict(), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuild from `get_config`."""
+        return cls(config["spec"], name=config.get("name"))
+
+    @classmethod
+    def from_preset(cls, name, load_weights=True):
+        """Load the backbone of a preset: a name that `kzoo list` shows, or a folder.
+
+        With `load_weights`, weights that the preset holds are read; one that holds none starts
+        from random weights.
+        """
+        from . import presets  # presets stand above models; this is the door to them
+
+        model = presets.load_backbone(name, load_weights=load_weights)
+        if not isinstance(model, cls):
+            raise KzooError(
+                f"The preset {str(name)!r} is a {type(model).__name__}; "
+                f"{cls.__name__}.from_preset was asked for it: use kzoo.load."
+            )
+        return model
+
+    def with_spec(self, **changes):
+        """A copy under a changed spec: weights that both have are copied, others start anew."""
+        copy = type(self)(self.spec.replace(**changes))
+        here, there = weights_by_path(self), weights_by_path(copy)
+        for path in here.keys() & there.keys():
+            there[path].assign(here[path])
+        return copy
+
+
+def weights_by_path(model):
+    """Every weight of a network or task by its path within it, such as `pooler/kernel`.
+
+    A task has `backbone/...` and `head/...`. Optimizer, metric and seed state are no weights.
+    """
+    if not isinstance(model, Network):
+        parts = {"backbone": model.backbone, "head": model.head}
+        return {
+            f"{name}/{path}": weight
+            for name, part in parts.items()
+            if part is not None
+            for path, weight in _layer_weights(part).items()
+        }
+    return _layer_weights(model)
+
+
+def _layer_weights(layer):
+    prefix = f"{layer.path}/"
+    return {weight.path.removeprefix(prefix): weight for weight in layer.weights}
+
+
+def describe(spec):
+    """Paths and shapes of all weights of a spec, as a list, without allocating one of them."""
+    from .models import build
+
+    model = abstract_build(lambda: build(spec))
+    return [(path, tuple(weight.shape)) for path, weight in weights_by_path(model).items()]
+
+
+def count_parameters(spec):
+    """How many numbers the weights of a spec are, without allocating them."""
+    return sum(math.prod(shape) for _, shape in describe(spec))

@@ -1,0 +1,52 @@
+"""The affine map, its initialisation and the activations by their exact names."""
+
+import keras
+from keras import layers, ops
+
+from ..errors import KzooError
+
+ACTIVATIONS = {
+    "gelu": lambda x: ops.gelu(x, approximate=False),  # erf, arXiv:1606.08415
+    "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
+    "relu": ops.relu,
+    "silu": ops.silu,
+    "tanh": ops.tanh,
+}
+
+
+def activation(name):
+    """The function behind an activation's name; erf and tanh GELU are different functions."""
+    if name not in ACTIVATIONS:
+        raise KzooError(f"No activation is called {name!r}; known: {', '.join(ACTIVATIONS)}.")
+    return ACTIVATIONS[name]
+
+
+def normal(spec):
+    """The initialiser that BERT and its descendants share, arXiv:1810.04805."""
+    return keras.initializers.TruncatedNormal(stddev=spec.initializer_range)
+
+
+class Dense(layers.Layer):
+    """`x @ kernel + bias` on (..., in) as one matrix product of rank 2.
+
+    Rank 2 is what becomes a single FULLY_CONNECTED on a device, with no shape arithmetic round it
+    when the length is dynamic.
+    """
+
+    def __init__(self, units, spec, name):
+        super().__init__(name=name)
+        self.units, self.spec = units, spec
+
+    def build(self, shape):
+        """Make kernel (in, units) and bias (units,)."""
+        self.kernel = self.add_weight(
+            shape=(shape[-1], self.units), initializer=normal(self.spec), name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def call(self, x):
+        """(..., in) to (..., units)."""
+        y = ops.add(ops.matmul(ops.reshape(x, (-1, x.shape[-1])), self.kernel), self.bias)
+        if len(x.shape) == 2:
+            return y
+        return ops.reshape(y, (ops.shape(x)[0], *ops.shape(x)[1:-2], -1, self.units))

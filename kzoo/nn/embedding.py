@@ -1,0 +1,39 @@
+"""Tables of vectors: tokens and segments."""
+
+from keras import layers, ops
+
+from ..parts import part
+from .dense import normal
+from .lowering import lookup
+
+
+class Table(layers.Layer):
+    """A trained table (rows, dim); called on integer ids (...), it gives (..., dim)."""
+
+    def __init__(self, rows, dim, spec, name):
+        super().__init__(name=name)
+        self.rows, self.dim, self.spec = rows, dim, spec
+
+    def build(self, _shape=None):
+        """Make the table."""
+        # Cast after the look-up, not before: mixed precision would copy the whole table.
+        self.embeddings = self.add_weight(
+            shape=(self.rows, self.dim),
+            initializer=normal(self.spec),
+            name="embeddings",
+            autocast=False,
+        )
+
+    def call(self, ids):
+        """Ids (...) to vectors (..., dim)."""
+        return ops.cast(lookup(self.embeddings, ids), self.compute_dtype)
+
+
+@part("embedding", "token")
+class TokenEmbedding(Table):
+    """One trained vector a vocabulary entry; as wide as the model, or `embedding_dim` if given."""
+
+    def __init__(self, spec, name):
+        super().__init__(
+            spec.vocabulary_size, spec.embedding_dim or spec.hidden_dim, spec, name=name
+        )

@@ -1,0 +1,155 @@
+"""What a task puts on a backbone: a pooling of places, and the map to its outputs."""
+
+from keras import layers, ops
+
+from ..errors import KzooError
+from ..parts import make, part
+from . import dense
+
+
+@part("pooling", "pooled")
+class Pooled:
+    """The backbone's own pooler."""
+
+    needs_pooler = True
+
+    def __call__(self, outputs, padding_mask):
+        """Outputs of the backbone to (batch, hidden_dim)."""
+        return outputs["pooled_output"]
+
+
+@part("pooling", "first")
+class First:
+    """The first token's vector."""
+
+    needs_pooler = False
+
+    def __call__(self, outputs, padding_mask):
+        """Outputs of the backbone to (batch, hidden_dim)."""
+        return outputs["sequence_output"][:, 0]
+
+
+@part("pooling", "mean")
+class Mean:
+    """The mean over the places that are not padding (Sentence-BERT, arXiv:1908.10084)."""
+
+    needs_pooler = False
+
+    def __call__(self, outputs, padding_mask):
+        """Outputs of the backbone to (batch, hidden_dim)."""
+        x = outputs["sequence_output"]
+        mask = ops.cast(padding_mask[:, :, None], x.dtype)
+        return ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1e-9)
+
+
+@part("pooling", "max")
+class Max:
+    """The largest value of each channel over the places that are not padding."""
+
+    needs_pooler = False
+
+    def __call__(self, outputs, padding_mask):
+        """Outputs of the backbone to (batch, hidden_dim)."""
+        x = outputs["sequence_output"]
+        return ops.max(x + (ops.cast(padding_mask[:, :, None], x.dtype) - 1.0) * 1e4, axis=1)
+
+
+class Head(layers.Layer):
+    """Base of heads: dropout of its own rate, or the spec's."""
+
+    needs_pooler = False
+
+    def __init__(self, spec, units, dropout=None, name="head"):
+        super().__init__(name=name)
+        self.spec = spec
+        self.dropout = layers.Dropout(spec.dropout if dropout is None else dropout)
+        self.logits = dense.Dense(units, spec, "logits")
+
+
+class SequenceHead(Head):
+    """Pool, then if asked a hidden layer of the same width, then logits."""
+
+    pooling = None
+
+    def __init__(self, spec, units, activation=None, dropout=None, name="head"):
+        super().__init__(spec, units, dropout, name)
+        self.pool = make("pooling", self.pooling)
+        self.needs_pooler = self.pool.needs_pooler
+        self.hidden = dense.Dense(spec.hidden_dim, spec, "hidden") if activation else None
+        self.activation = dense.activation(activation) if activation else None
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to {"logits": (batch, units)}."""
+        x = self.dropout(self.pool(outputs, padding_mask), training=training)
+        if self.hidden is not None:
+            x = self.dropout(self.activation(self.hidden(x)), training=training)
+        return {"logits": self.logits(x)}
+
+
+@part("head", "pooled")
+class PooledHead(SequenceHead):
+    """Logits from the backbone's pooler (BERT, ALBERT)."""
+
+    pooling = "pooled"
+
+
+@part("head", "first")
+class FirstHead(SequenceHead):
+    """Logits from the first token (RoBERTa and DistilBERT, with a hidden layer)."""
+
+    pooling = "first"
+
+
+@part("head", "mean")
+class MeanHead(SequenceHead):
+    """Logits from the mean over places."""
+
+    pooling = "mean"
+
+
+@part("head", "token")
+class TokenHead(Head):
+    """Logits for every place."""
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to {"logits": (batch, length, units)}."""
+        return {"logits": self.logits(self.dropout(outputs["sequence_output"], training=training))}
+
+
+@part("head", "span")
+class SpanHead(Head):
+    """A start and an end score for every place (SQuAD, arXiv:1810.04805)."""
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to start_logits and end_logits, each (batch, length)."""
+        x = self.logits(self.dropout(outputs["sequence_output"], training=training))
+        return {"start_logits": x[:, :, 0], "end_logits": x[:, :, 1]}
+
+
+@part("head", "masked_lm")
+class MaskedLMHead(layers.Layer):
+    """Transform, then scores against the token embeddings themselves (tied), plus a bias."""
+
+    needs_pooler = False
+
+    def __init__(self, spec, units, activation="gelu", name="head"):
+        super().__init__(name=name)
+        if units != spec.vocabulary_size:
+            raise KzooError(f"A masked LM head scores {spec.vocabulary_size} tokens, not {units}.")
+        self.spec = spec
+        self.transform = dense.Dense(spec.embedding_dim or spec.hidden_dim, spec, "transform")
+        self.activation = dense.activation(activation)
+        self.norm = make("norm", spec.norm, name="norm")
+
+    def build(self, outputs_shape, padding_mask_shape, table_shape):
+        """Make the bias (vocabulary_size,)."""
+        self.bias = self.add_weight(
+            shape=(self.spec.vocabulary_size,), initializer="zeros", name="bias"
+        )
+
+    def call(self, outputs, padding_mask, table=None, training=None):
+        """Outputs of the backbone and its token table to (batch, length, vocabulary_size)."""
+        x = self.norm(self.activation(self.transform(outputs["sequence_output"])))
+        flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.transpose(table))
+        flat = flat + self.bias
+        return {"logits": ops.reshape(flat, (ops.shape(x)[0], -1, self.spec.vocabulary_size))}

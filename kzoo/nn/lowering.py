@@ -1,0 +1,32 @@
+"""The operations that a device compiler wants in a form of its own.
+
+The model says what it means (`lookup(table, ids)`); an exporter says, for the time of a `with`
+block, how that is written in its graph. Nothing else in the model knows of exporters.
+"""
+
+import contextlib
+import contextvars
+
+from keras import ops
+
+
+def _take(table, ids):
+    return ops.take(table, ids, axis=0)
+
+
+_lookup = contextvars.ContextVar("lookup", default=_take)
+
+
+def lookup(table, ids):
+    """Rows of `table` (rows, dim) at integer `ids` (...): the result is (..., dim)."""
+    return _lookup.get()(table, ids)
+
+
+@contextlib.contextmanager
+def using(lookup):
+    """Write every look-up inside the block with the function `lookup(table, ids)`."""
+    token = _lookup.set(lookup)
+    try:
+        yield
+    finally:
+        _lookup.reset(token)

@@ -1,0 +1,73 @@
+"""Where a token is, as at most three functions: add at the input, rotate q and k, bias scores."""
+
+from keras import layers, ops
+
+from ..parts import part
+from .dense import normal
+from .lowering import lookup
+
+
+class Position(layers.Layer):
+    """A position encoding; each of its functions leaves its input as it is unless overridden."""
+
+    def __init__(self, spec, name):
+        super().__init__(name=name)
+        self.spec = spec
+
+    def call(self, x, token_ids):
+        """Add to the embeddings x (batch, length, dim)."""
+        return x
+
+    def rotate(self, query, key):
+        """Turn q and k, both (batch, heads, length, head_dim)."""
+        return query, key
+
+    def scores(self, query, key):
+        """What is added to the scores (batch, heads, length, length), or None."""
+        return None
+
+
+@part("position", "none")
+class NoPosition(Position):
+    """A model that is told nothing about places."""
+
+
+@part("position", "learned")
+class Learned(Position):
+    """One trained vector a place, added at the input (BERT, arXiv:1810.04805)."""
+
+    def build(self, x_shape, token_ids_shape):
+        """Make the table (max_sequence_length, dim)."""
+        self.embeddings = self.add_weight(
+            shape=(self.spec.max_sequence_length, x_shape[-1]),
+            initializer=normal(self.spec),
+            name="embeddings",
+        )
+
+    def call(self, x, token_ids):
+        """Add the first `length` rows to x (batch, length, dim)."""
+        return x + self.embeddings[: ops.shape(x)[1]]
+
+
+@part("position", "counted")
+class Counted(Learned):
+    """Places counted over the tokens that are not padding, from padding_id + 1 (RoBERTa).
+
+    The table has `max_sequence_length` usable rows and padding_id + 1 rows before them, as in the
+    released checkpoints (514 rows for 512 places), arXiv:1907.11692.
+    """
+
+    def build(self, x_shape, token_ids_shape):
+        """Make the table (max_sequence_length + padding_id + 1, dim)."""
+        self.embeddings = self.add_weight(
+            shape=(self.spec.max_sequence_length + self.spec.padding_id + 1, x_shape[-1]),
+            initializer=normal(self.spec),
+            name="embeddings",
+            autocast=False,
+        )
+
+    def call(self, x, token_ids):
+        """Add each token's row to x (batch, length, dim); padding takes the row padding_id."""
+        real = ops.cast(ops.not_equal(token_ids, self.spec.padding_id), "int32")
+        places = ops.cumsum(real, axis=1) * real + self.spec.padding_id
+        return x + ops.cast(lookup(self.embeddings, places), x.dtype)

@@ -1,0 +1,109 @@
+"""A spec is one architecture as a value: what a preset's `spec.json` holds, and nothing else."""
+
+import dataclasses
+import json
+
+from .errors import KzooError
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One transformer, as a value.
+
+    Sizes are counted in units of the tensor axes they name. The last seven fields are slots: each
+    holds one part, named by its kind (`"learned"`) or by a dict of the kind and its options
+    (`{"kind": "mlp", "activation": "gelu"}`). `schedule` is the depth: which block runs at each
+    step, so `(0, 1, 2)` is three blocks, `(0, 0, 0)` one block run three times (ALBERT) and
+    `(0, 2, 4)` a student cut from a deeper teacher.
+
+    Raises:
+        KzooError: on sizes that do not fit each other.
+    """
+
+    family: str
+    vocabulary_size: int
+    hidden_dim: int
+    num_heads: int
+    intermediate_dim: int
+    schedule: tuple
+    max_sequence_length: int = 512
+    num_segments: int = 0
+    embedding_dim: int = 0  # 0: hidden_dim
+    head_dim: int = 0  # 0: hidden_dim / num_heads
+    padding_id: int = 0
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    initializer_range: float = 0.02
+    embedding: object = "token"
+    position: object = "learned"
+    attention: object = "full"
+    block: object = "post_norm"
+    feedforward: object = dataclasses.field(
+        default_factory=lambda: {"kind": "mlp", "activation": "gelu"}
+    )
+    norm: object = dataclasses.field(
+        default_factory=lambda: {"kind": "layer_norm", "epsilon": 1e-12}
+    )
+    pooler: object = "tanh"
+
+    SLOTS = ("embedding", "position", "attention", "block", "feedforward", "norm", "pooler")
+
+    def __post_init__(self):
+        for name in ("vocabulary_size", "hidden_dim", "num_heads", "intermediate_dim"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise KzooError(f"{name} is {value!r}; a whole number of at least 1 is expected.")
+        if not self.schedule or not all(isinstance(i, int) and i >= 0 for i in self.schedule):
+            raise KzooError(
+                f"schedule is {self.schedule!r}; a list of block indices such as [0, 1, 2] is "
+                "expected."
+            )
+        object.__setattr__(self, "schedule", tuple(self.schedule))
+        if self.hidden_dim % self.num_heads and not self.head_dim:
+            raise KzooError(
+                f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}: "
+                "change one, or give head_dim."
+            )
+
+    @property
+    def num_layers(self):
+        """How many steps the schedule has."""
+        return len(self.schedule)
+
+    @property
+    def blocks(self):
+        """The indices of the separate blocks, in order."""
+        return tuple(sorted(set(self.schedule)))
+
+    def replace(self, **changes):
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self):
+        """The fields as JSON types."""
+        return {**dataclasses.asdict(self), "schedule": list(self.schedule)}
+
+    def to_json(self):
+        """The spec as the text of a `spec.json`."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_dict(cls, fields):
+        """Build from JSON types; a field too many or too few is an error that names it."""
+        if not isinstance(fields, dict):
+            raise KzooError(f"A spec is a JSON object; {type(fields).__name__} came.")
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - set(known))
+        required = {n for n, f in known.items() if f.default is f.default_factory}
+        missing = sorted(required - set(fields))
+        if unknown or missing:
+            raise KzooError(
+                f"The spec has unknown fields {unknown} and lacks {missing}; "
+                f"known are {', '.join(known)}."
+            )
+        return cls(**{**fields, "schedule": tuple(fields["schedule"])})
+
+    @classmethod
+    def from_json(cls, text):
+        """Read the text of a `spec.json`."""
+        return cls.from_dict(json.loads(text))
