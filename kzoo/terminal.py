@@ -1,0 +1,171 @@
+"""The terminal: results on stdout, progress and errors on stderr, chatter of libraries on neither."""
+
+import contextlib
+import errno
+import faulthandler
+import json
+import math
+import os
+import sys
+import tempfile
+
+from .errors import KzooError
+
+WIDTH_OF_A_PIPE = 160  # columns where no terminal says its width, so that no table is cut
+BAD_INPUT, UNEXPECTED, INTERRUPTED, BROKEN_PIPE = 2, 1, 130, 141  # exit codes
+
+
+class Screen:
+    """Where a command writes: its result to stdout, as JSON or as a view, the rest to stderr."""
+
+    def __init__(self, out, as_json):
+        self.out = out
+        self.as_json = as_json
+
+    def result(self, data, view=None):
+        """Print the one result of a command: `data` as JSON, or what `view(data)` returns.
+
+        A view returns anything rich prints, or a list of such things.
+        """
+        if self.as_json:
+            self.out.write(json.dumps(_json_value(data), indent=2, ensure_ascii=False) + "\n")
+        else:
+            shown = view(data)
+            console = self._console(self.out)
+            for item in shown if isinstance(shown, list) else [shown]:
+                console.print(item, soft_wrap=isinstance(item, str), highlight=False)
+        self.out.flush()
+
+    def line(self, text):
+        """Print one line of plain text to stdout at once."""
+        self.out.write(text + "\n")
+        self.out.flush()
+
+    @contextlib.contextmanager
+    def working(self, text):
+        """Say on stderr what is being done; on a terminal the line goes when it is done."""
+        if sys.stderr.isatty() and not self.as_json:
+            with self._console(sys.stderr).status(text):
+                yield
+        else:
+            print(f"{text} ...", file=sys.stderr)
+            yield
+
+    @staticmethod
+    def _console(stream):
+        from rich.console import Console
+
+        return Console(file=stream, width=_width(stream), emoji=False, markup=False)
+
+
+@contextlib.contextmanager
+def session(as_json=False):
+    """Run one command: yields its `Screen` and turns what goes wrong into a sentence and a code.
+
+    Exit codes: 2 for input that can't be used, 1 for a fault of kzoo itself, 130 for Ctrl-C, 141
+    where the reader of a pipe has gone. KZOO_DEBUG=1 shows tracebacks and what libraries print.
+    """
+    with _silence() as out:
+        try:
+            yield Screen(out, as_json)
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
+        except BrokenPipeError:
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), out.fileno())  # what is still buffered goes there
+            raise SystemExit(BROKEN_PIPE) from None
+        except Exception as error:
+            if _debugging():
+                raise
+            code, text = explain(error)
+            print(f"error: {text}", file=sys.stderr)
+            if isinstance(error, OSError):
+                with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+                    os.dup2(nowhere.fileno(), out.fileno())  # a full disk must not fail twice
+            raise SystemExit(code) from None
+
+
+def explain(error):
+    """The exit code and the one sentence for an exception."""
+    text = " ".join(str(error).split())
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in text:
+        place = getattr(error, "filename", None) or "the output"
+        return BAD_INPUT, f"no space is left on the device for {place}: free some and try again."
+    if isinstance(error, KzooError):
+        return BAD_INPUT, text
+    if isinstance(error, OSError):
+        if error.filename is not None and error.strerror:
+            text = f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}."
+        return BAD_INPUT, text or type(error).__name__
+    if isinstance(error, MemoryError):
+        return BAD_INPUT, "the memory of this machine is not enough for that."
+    kind = type(error).__name__
+    return UNEXPECTED, f"unexpected {kind}: {text} (KZOO_DEBUG=1 shows where; please report it)"
+
+
+@contextlib.contextmanager
+def _silence():
+    """Keep stdout and stderr for kzoo; what native code writes to them goes nowhere.
+
+    TensorFlow, XNNPACK and their logging write to the file descriptors, not to `sys.stderr`,
+    so only moving the descriptors silences them. Python's `print` keeps working but goes to
+    stderr, which leaves stdout to the result. Yields the stream of the true stdout.
+    """
+    if _debugging():
+        yield sys.stdout
+        return
+    import logging
+    import warnings
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    python_streams, handler = (sys.stdout, sys.stderr), logging.lastResort
+    true_out, true_err = os.dup(1), os.dup(2)
+    options = {"mode": "w", "encoding": "utf-8", "errors": "backslashreplace"}
+    with (
+        tempfile.TemporaryFile() as chatter,
+        open(true_out, **options) as out,
+        open(true_err, buffering=1, **options) as err,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        logging.lastResort = logging.NullHandler()
+        sys.stdout = sys.stderr = err
+        os.dup2(chatter.fileno(), 1)
+        os.dup2(chatter.fileno(), 2)
+        faulthandler.enable(err)  # a crash of native code is still seen
+        try:
+            yield out
+        finally:
+            faulthandler.disable()
+            os.dup2(true_out, 1)
+            os.dup2(true_err, 2)
+            logging.lastResort = handler
+            sys.stdout, sys.stderr = python_streams
+
+
+def _debugging():
+    return os.environ.get("KZOO_DEBUG", "") not in ("", "0")
+
+
+def _width(stream):
+    if os.environ.get("COLUMNS", "").isdigit():
+        return int(os.environ["COLUMNS"])
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        return WIDTH_OF_A_PIPE
+
+
+def _json_value(value):
+    """JSON types only: numpy's numbers and arrays as Python's, what is not finite as null."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, type(None))) else str(value)
