@@ -86,8 +86,9 @@ class Tokenizer:
             try:
                 text = path.read_text(encoding="utf-8")
             except UnicodeDecodeError as error:
-                raise KzooError(f"{path} is not UTF-8 ({error}): a tokenizer.json was expected.") \
-                    from None
+                raise KzooError(
+                    f"{path} is not UTF-8 ({error}): a tokenizer.json was expected."
+                ) from None
             return cls.from_json(text, _roles_beside(path), source=path)
         return cls(_word_piece(path), _roles_beside(path))
 
@@ -242,7 +243,7 @@ class Tokenizer:
         for contents in zip(*parts, strict=True):
             lengths = _fitting([len(content["token_ids"]) for content in contents], room)
             rows.append(self._row([_cut(c, 0, n) for c, n in zip(contents, lengths, strict=True)]))
-        return self._batch(rows, padding, pad_to_multiple, "max_length" if max_length else None)
+        return self._batch(rows, padding, pad_to_multiple)
 
     def encode_words(self, words, max_length=None, padding=None, pad_to_multiple=1):
         """Token ids of texts that are already split into words, for one label a word.
@@ -398,11 +399,6 @@ class Tokenizer:
     def _run(self, function):
         try:
             return function()
-        except UnicodeEncodeError as error:
-            raise KzooError(
-                f"A text holds a lone surrogate ({error.reason}): text that UTF-8 can write was "
-                "expected."
-            ) from None
         except Exception as error:  # The library raises bare Exception.
             raise KzooError(f"The tokenizer could not encode the text ({error}).") from None
 
@@ -454,7 +450,7 @@ class Tokenizer:
         row["padding_mask"] = [1] * len(row["token_ids"])
         return row
 
-    def _batch(self, rows, padding, pad_to_multiple, truncated=None):
+    def _batch(self, rows, padding, pad_to_multiple):
         names = ["token_ids", "padding_mask", "segment_ids"]
         names += [name for name in rows[0] if name not in names]
         if padding is None:
@@ -535,9 +531,15 @@ def _strings(values, name, empty=False):
     for position, value in enumerate(values):
         if not isinstance(value, str):
             hint = " (decode it as UTF-8)" if isinstance(value, bytes) else ""
-            raise KzooError(
-                f"{name}[{position}] is {_came(value)}: a string was expected{hint}."
-            )
+            raise KzooError(f"{name}[{position}] is {_came(value)}: a string was expected{hint}.")
+        if not value.isascii():
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise KzooError(
+                    f"{name}[{position}] holds a lone surrogate at character {error.start}: text "
+                    "that UTF-8 can write was expected."
+                ) from None
     return values
 
 
@@ -631,8 +633,10 @@ def _byte_level(path):
     if missing:
         raise KzooError(f"{path} lacks {', '.join(missing)}: RoBERTa's vocabulary was expected.")
     backend.post_processor = processors.RobertaProcessing(
-        ("</s>", backend.token_to_id("</s>")), ("<s>", backend.token_to_id("<s>")),
-        trim_offsets=True, add_prefix_space=False,
+        ("</s>", backend.token_to_id("</s>")),
+        ("<s>", backend.token_to_id("<s>")),
+        trim_offsets=True,
+        add_prefix_space=False,
     )
     # The space before a mask belongs to it, as in the models' training.
     backend.add_special_tokens([*special[:-1], AddedToken("<mask>", lstrip=True, special=True)])
