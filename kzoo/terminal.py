@@ -1,4 +1,4 @@
-"""The terminal: results on stdout, progress and errors on stderr, chatter of libraries on neither."""
+"""The terminal: results on stdout, progress and errors on stderr, what libraries say on neither."""
 
 import contextlib
 import errno

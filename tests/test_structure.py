@@ -1,0 +1,130 @@
+"""What holds the tree together: imports go down, private doors stay shut, documents are true."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "kzoo"
+
+# Lowest first; a module imports from lower rows and from its own row's package. Where two rows
+# could be one, the order is the one that the code needs.
+ORDER = [
+    {"errors"},
+    {"files", "terminal"},
+    {"spec", "parts"},
+    {"keras_hooks", "nn"},
+    {"network"},
+    {"graphs"},
+    {"models"},
+    {"text", "data"},
+    {"tasks"},
+    {"checkpoints"},
+    {"presets"},
+    {"compression", "training"},
+    {"litert", "serving"},
+    {"__init__"},
+    {"cli"},
+    {"__main__"},
+]
+RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}
+# A low class may open a door to a higher module, inside a function: (from, to).
+DOORS = {("network", "models"), ("network", "presets")}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports_of(path):
+    """Each import of a file as (absolute dotted name, at the top of the file or not)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = set(map(id, tree.body))
+    package = ("kzoo", *path.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield f"{stem}.{alias.name}", id(node) in top
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_down_only(path):
+    here = part_of(path)
+    assert here in RANK, f"{here} has no place in ORDER: decide what it may import"
+    for name, at_top in imports_of(path):
+        if not name.startswith("kzoo."):
+            continue
+        there = name.split(".")[1]
+        there = there if there in RANK else "__init__"
+        if there == here or (not at_top and (here, there) in DOORS):
+            continue
+        assert RANK[there] < RANK[here], f"{here} imports {there}, which stands above it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_private_keras_and_nothing_that_executes_data(path):
+    text = path.read_text(encoding="utf-8")
+    for name, _ in imports_of(path):
+        head = name.split(".")[0]
+        assert head not in {"tf_keras", "pickle", "cPickle", "dill", "marshal", "shelve"}, name
+        assert not name.startswith(("keras.src", "tensorflow.keras", "tensorflow.python")), name
+    for word in ("tf.keras", "tensorflow.keras", "keras.src"):
+        assert word not in text
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"eval", "exec"}, f"line {node.lineno} calls {node.func.id}"
+
+
+def private_names(tree, kinds):
+    for node in ast.walk(tree):
+        name = None
+        if isinstance(node, ast.Attribute) and type(node.ctx) in kinds:
+            name = node.attr
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.Store in kinds:
+            name = node.name
+        elif isinstance(node, ast.Name) and ast.Store in kinds and type(node.ctx) is ast.Store:
+            name = node.id
+        if name and name.startswith("_") and not name.endswith("__"):
+            yield name, getattr(node, "lineno", 0)
+
+
+def test_private_names_of_others_stay_behind_keras_hooks():
+    """A private attribute that kzoo itself does not define is Keras' or another library's."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+    ours = {
+        name
+        for path, tree in trees.items()
+        if path.name != "keras_hooks.py"
+        for name, _ in private_names(tree, {ast.Store})
+    }
+    assert ours
+    for path, tree in trees.items():
+        if path.name != "keras_hooks.py":
+            foreign = {(n, line) for n, line in private_names(tree, {ast.Load}) if n not in ours}
+            assert not foreign, f"{path.relative_to(ROOT)}: {sorted(foreign)}"
+
+
+@pytest.mark.parametrize("name", ["spec", "parts", "nn", "network", "graphs", "models"])
+def test_the_model_core_knows_no_backend(name):
+    paths = [p for p in MODULES if part_of(p) == name]
+    assert paths
+    for path in paths:
+        for imported, _ in imports_of(path):
+            assert imported.split(".")[0] not in {"tensorflow", "jax", "torch"}, path
+
+
+@pytest.mark.parametrize("module", ["kzoo", "kzoo.cli", "kzoo.terminal"])
+def test_light_modules_stay_light(module):
+    code = f"import sys, {module}; print(sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ast.literal_eval(run.stdout))
+    assert not loaded & {"tensorflow", "keras", "torch", "jax", "matplotlib", "rich", "numpy"}
