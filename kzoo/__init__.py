@@ -1,0 +1,49 @@
+"""kzoo: Keras 3 transformers from a checkpoint to a device file that proves itself.
+
+Names load on first use, so that `import kzoo` is quick and imports no TensorFlow.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "KzooError": "errors",
+    "Spec": "spec",
+    "Bert": "models",
+    "Roberta": "models",
+    "DistilBert": "models",
+    "Albert": "models",
+    "TextClassifier": "tasks",
+    "TokenClassifier": "tasks",
+    "QuestionAnswering": "tasks",
+    "MaskedLM": "tasks",
+    "MultipleChoice": "tasks",
+    "TextEmbedder": "tasks",
+    "Tokenizer": "text.tokenizer",
+    "AdamW": "training",
+    "train": "training",
+    "load": "presets",
+    "save_preset": "presets",
+    "from_huggingface": "checkpoints",
+    "to_huggingface": "checkpoints",
+    "pipeline": "pipelines",
+    "export_litert": "litert",
+    "export_recipe": "litert",
+    "verify_bundle": "litert",
+    "predict_bundle": "litert",
+    "export_savedmodel": "serving",
+    "count_parameters": "network",
+    "describe": "network",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"kzoo has no {name!r}; it has {', '.join(__all__)}.")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,210 @@
+"""Presets: folders that say what a model is, and hold its weights when they are small.
+
+A preset folder holds `spec.json` and `card.json`; for tasks `task.json`; maybe `tokenizer.json`
+and `weights.safetensors`. A weight may be stored as int8 with one scale a row beside it, in
+`<path>/scale`: its values then are exactly `int8 * scale`.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from .errors import KzooError
+from .files import read_json, writing_folder
+
+HERE = Path(__file__).parent
+WEIGHTS = "weights.safetensors"
+
+
+def shipped(kind):
+    """The folder of what ships as data: "presets" or "export", in the wheel or the checkout."""
+    inside = HERE / f"{kind}_data"
+    return inside if inside.is_dir() else HERE.parent / kind
+
+
+def names():
+    """The names of the presets that ship with kzoo, sorted."""
+    return sorted(path.parent.name for path in shipped("presets").glob("*/spec.json"))
+
+
+def find(name_or_folder):
+    """The folder of a preset, from its name or its path."""
+    text = str(name_or_folder)
+    folder = Path(text)
+    if (folder / "spec.json").is_file():
+        return folder
+    inside = shipped("presets") / text
+    if text and folder.name == text and (inside / "spec.json").is_file():
+        return inside
+    if folder.exists():
+        raise KzooError(
+            f"{text} holds no spec.json: a preset's folder or name is expected; a Hugging Face "
+            "folder is read by kzoo.from_huggingface."
+        )
+    import difflib
+
+    near = difflib.get_close_matches(text, names(), n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(near)}?" if near else "`kzoo list` shows them all."
+    raise KzooError(f"No preset or folder is called {text!r}: {hint}")
+
+
+def card(name_or_folder):
+    """The card of a preset: a dict with summary, family, parameters, paper, source, license."""
+    return read_json(find(name_or_folder) / "card.json", "the preset's card")
+
+
+def read_spec(name_or_folder):
+    """The spec of a preset."""
+    from .spec import Spec
+
+    return Spec.from_dict(read_json(find(name_or_folder) / "spec.json", "the preset's spec"))
+
+
+def load(name_or_folder):
+    """The model of a preset: its task if it has one, else the backbone.
+
+    A folder with a `config.json` and no `spec.json` is read as Hugging Face's. Weights that the
+    preset doesn't hold start at random.
+    """
+    folder = Path(str(name_or_folder))
+    if (folder / "config.json").is_file() and not (folder / "spec.json").is_file():
+        from .checkpoints import from_huggingface
+
+        return from_huggingface(folder)
+    folder = find(name_or_folder)
+    model = _empty(folder)
+    if (folder / WEIGHTS).is_file():
+        read_weights(model, folder / WEIGHTS)
+    return model
+
+
+def load_backbone(name_or_folder, load_weights=True):
+    """The backbone of a preset, without the head of its task."""
+    model = load(name_or_folder) if load_weights else _empty(find(name_or_folder))
+    return getattr(model, "backbone", model)
+
+
+def save_preset(model, folder, card=None, int8_tables=False):
+    """Write a backbone or a task as a preset folder, whole or not at all.
+
+    Args:
+        model: a `Network` or a task.
+        folder: where to.
+        card: fields of `card.json` beside those the model tells itself.
+        int8_tables: store embedding tables as int8 with a scale a row (see `round_tables`), and
+            the other matrices as float16; exact only if the weights lie on that grid.
+    """
+    from .network import weights_by_path
+
+    spec, weights = model.spec, weights_by_path(model)
+    fields = {
+        "summary": f"A {spec.family} of {spec.num_layers} layers.",
+        "family": spec.family,
+        "parameters": int(sum(np.prod(w.shape) for w in weights.values())),
+        **(card or {}),
+        "weights": True,
+    }
+    with writing_folder(folder) as beside:
+        _write_json(beside / "spec.json", spec.to_dict())
+        _write_json(beside / "card.json", fields)
+        if hasattr(model, "backbone"):
+            config = model.get_config()
+            del config["backbone"]
+            _write_json(
+                beside / "task.json", {"task": type(model).__name__, "config": config}
+            )
+        tokenizer = getattr(model, "_tokenizer", None) or getattr(model, "tokenizer", None)
+        if tokenizer is not None:
+            tokenizer.save(beside)
+        write_weights(weights, beside / WEIGHTS, int8_tables)
+
+
+def _empty(folder):
+    from . import tasks
+    from .models import build
+    from .text.tokenizer import Tokenizer
+
+    backbone = build(read_spec(folder))
+    tokenizer = Tokenizer.load(folder) if (folder / "tokenizer.json").is_file() else None
+    if not (folder / "task.json").is_file():
+        backbone.tokenizer = tokenizer
+        return backbone
+    task = read_json(folder / "task.json", "the preset's task")
+    kind = task.get("task")
+    if kind not in tasks.TASKS:
+        raise KzooError(
+            f"{folder / 'task.json'} names the task {kind!r}; known: {', '.join(tasks.TASKS)}."
+        )
+    return tasks.TASKS[kind](backbone, tokenizer=tokenizer, **task["config"])
+
+
+# -- weights ------------------------------------------------------------------------------------
+
+
+def write_weights(weights, path, int8_tables=False):
+    """Write {path: weight} as safetensors."""
+    from safetensors.numpy import save_file
+
+    tensors = {}
+    for name, weight in weights.items():
+        value = np.asarray(weight, "float32")
+        if int8_tables and name.endswith("/embeddings"):
+            tensors[name], tensors[f"{name}/scale"] = to_int8(value)
+        else:
+            tensors[name] = value.astype("float16") if int8_tables and value.ndim > 1 else value
+    save_file(tensors, path)
+
+
+def read_weights(model, path):
+    """Assign every weight of a model from a preset's safetensors; none may be left over."""
+    from .checkpoints.safetensors import open_safetensors
+    from .network import weights_by_path
+
+    here = weights_by_path(model)
+    with open_safetensors(path) as tensors:
+        stored = {name for name in tensors.keys() if not name.endswith("/scale")}
+        if stored != set(here):
+            raise KzooError(
+                f"{path} lacks {sorted(set(here) - stored)[:5]} and has {sorted(stored - set(here))[:5]} "
+                "too many: it belongs to another spec."
+            )
+        for name, weight in here.items():
+            value = tensors.get_tensor(name)
+            if value.dtype == np.int8:
+                value = value.astype("float32") * tensors.get_tensor(f"{name}/scale")
+            if tuple(value.shape) != tuple(weight.shape):
+                raise KzooError(
+                    f"{name} in {path} has the shape {tuple(value.shape)}; the spec says "
+                    f"{tuple(weight.shape)}."
+                )
+            if not np.isfinite(value).all():
+                raise KzooError(f"{name} in {path} holds NaN or infinite values: take a sound file.")
+            weight.assign(value.astype("float32"))
+
+
+def to_int8(table):
+    """A table (rows, dim) as int8 and one float32 scale a row (rows, 1), symmetric round zero."""
+    scale = np.maximum(np.abs(table).max(-1, keepdims=True), 1e-12).astype("float32") / 127
+    return np.round(table / scale).astype("int8"), scale
+
+
+def round_tables(model):
+    """Move every weight onto the grid that `save_preset(int8_tables=True)` stores exactly.
+
+    Embedding tables go to int8 with a scale a row, other matrices to float16. Done before a
+    model is measured, what ships is what was measured.
+    """
+    from .network import weights_by_path
+
+    for name, weight in weights_by_path(model).items():
+        value = np.asarray(weight, "float32")
+        if name.endswith("/embeddings"):
+            whole, scale = to_int8(value)
+            weight.assign(whole.astype("float32") * scale)
+        elif value.ndim > 1:
+            weight.assign(value.astype("float16").astype("float32"))
+
+
+def _write_json(path, value):
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

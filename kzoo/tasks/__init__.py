@@ -1,0 +1,20 @@
+"""Tasks: Keras models that take raw text. A new task is a file here and a line in `TASKS`."""
+
+from .masked_lm import MaskedLM
+from .multiple_choice import MultipleChoice
+from .question_answering import QuestionAnswering
+from .text_classifier import TextClassifier
+from .text_embedder import TextEmbedder
+from .token_classifier import TokenClassifier
+
+TASKS = {
+    cls.__name__: cls
+    for cls in (
+        TextClassifier,
+        TokenClassifier,
+        QuestionAnswering,
+        MaskedLM,
+        MultipleChoice,
+        TextEmbedder,
+    )
+}

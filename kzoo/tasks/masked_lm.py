@@ -1,0 +1,103 @@
+"""Tokens from their surroundings: the pretraining of BERT, arXiv:1810.04805 section 3.1."""
+
+import keras
+import numpy as np
+
+from ..errors import KzooError
+from .task import TextTask
+from .text_classifier import probabilities
+
+IGNORED = -100
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class MaskedLM(TextTask):
+    """Score the vocabulary at every place.
+
+    On the token dict it returns {"logits": (batch, length, vocabulary_size)}; the scores are
+    against the token embeddings themselves. `predict` takes strings that hold the mask token and
+    gives, for each, the best tokens for each mask as (token, probability). `fit` takes strings,
+    and hides 15 % of their tokens anew at every call (80 % as the mask token, 10 % as another
+    token, 10 % left).
+    """
+
+    def usual_head(self, backbone):
+        """The masked LM head with the activation of the feed-forward nets."""
+        activation = backbone.spec.feedforward["activation"]
+        return {"kind": "masked_lm", "activation": activation}
+
+    @property
+    def num_outputs(self):
+        """The vocabulary."""
+        return self.spec.vocabulary_size
+
+    def make_head(self, backbone):
+        """The head layer, as wide as the vocabulary."""
+        from ..parts import make
+
+        units = backbone.spec.vocabulary_size
+        return make("head", self.head_slot, spec=backbone.spec, units=units, name="head")
+
+    def run_head(self, outputs, inputs, training):
+        """Logits against the backbone's own token table."""
+        table = keras.ops.cast(self.backbone.token_embedding.embeddings, self.compute_dtype)
+        return self.head(outputs, inputs["padding_mask"], table=table, training=training)
+
+    def batches(self, x, y=None, sample_weight=None, batch_size=32, shuffle=False, seed=0,
+                initial_epoch=0):
+        """Hide tokens, then batch: the targets are the hidden tokens."""
+        if y is not None:
+            raise KzooError("fit of a MaskedLM takes texts alone; the targets are their tokens.")
+        from ..data.batches import bucketed_batches
+
+        columns = self.encode_examples(x)
+        columns["token_ids"], targets = self._hide(columns["token_ids"], seed)
+        return bucketed_batches(
+            columns, targets, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle,
+            seed=seed, padding_id=self.spec.padding_id, initial_epoch=initial_epoch,
+        )
+
+    def _hide(self, rows, seed, share=0.15):
+        draw = np.random.default_rng(seed)
+        special = set(self.tokenizer.special_ids)
+        hidden, targets = [], []
+        for row in rows:
+            ids = np.array(row)
+            free = np.array([i not in special for i in row])
+            chosen = free & (draw.random(len(ids)) < share)
+            if not chosen.any() and free.any():  # A text without a target teaches nothing.
+                chosen[draw.choice(np.flatnonzero(free))] = True
+            fate = draw.random(len(ids))
+            other = draw.integers(0, self.tokenizer.vocabulary_size, len(ids))
+            masked = np.where(fate < 0.8, self.tokenizer.mask_id, np.where(fate < 0.9, other, ids))
+            hidden.append(np.where(chosen, masked, ids).tolist())
+            targets.append(np.where(chosen, ids, IGNORED).tolist())
+        return hidden, targets
+
+    def default_loss(self):
+        """Cross-entropy at the hidden places."""
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED)
+
+    def predict(self, x, batch_size=32, verbose=0, top=5):
+        """For each text, for each mask in it, the `top` likeliest tokens with probabilities."""
+        texts = [x] if isinstance(x, str) else list(x)
+        columns = self.encode_examples(texts)
+        mask_id = self.tokenizer.mask_id
+        for i, row in enumerate(columns["token_ids"]):
+            if mask_id not in row:
+                raise KzooError(
+                    f"Text {i} holds no {self.tokenizer.id_to_token(mask_id)} within "
+                    f"{self.max_length} tokens; one at least is expected."
+                )
+        order, outputs = self._run(columns, batch_size, verbose)
+        answers = [None] * len(texts)
+        for i, logits in zip(order, (row for out in outputs for row in out["logits"]), strict=True):
+            places = [p for p, token in enumerate(columns["token_ids"][i]) if token == mask_id]
+            answers[i] = [
+                [
+                    (self.tokenizer.id_to_token(int(token)), float(scores[token]))
+                    for token in np.argsort(-scores)[:top]
+                ]
+                for scores in probabilities(logits[places])
+            ]
+        return answers

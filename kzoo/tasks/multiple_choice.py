@@ -1,0 +1,63 @@
+"""Which of several continuations fits a text: SWAG, arXiv:1808.05326."""
+
+import keras
+import numpy as np
+
+from ..errors import KzooError
+from .task import TextTask
+from .text_classifier import probabilities
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class MultipleChoice(TextTask):
+    """Choose among texts.
+
+    On token arrays (batch, choices, length) it returns {"logits": (batch, choices)}. `predict`
+    and `fit` take (text, [choice, ...]) tuples; `predict` gives probabilities (texts, choices),
+    `fit` wants the index of the right choice as target.
+    """
+
+    default_head = "pooled"
+
+    @property
+    def num_outputs(self):
+        """One score a choice."""
+        return 1
+
+    def call(self, inputs, training=None):
+        """Scores of the choices, (batch, choices)."""
+        logits = super().call(inputs, training=training)["logits"]
+        return {"logits": logits[..., 0]}
+
+    def encode_examples(self, x):
+        """Each choice as a pair with its text: ragged rows of several sequences."""
+        counts = {len(choices) for _, choices in x}
+        if len(counts) != 1 or 0 in counts:
+            raise KzooError(f"The texts have {sorted(counts)} choices; the same number is expected.")
+        count = counts.pop()
+        pairs = [(text, choice) for text, choices in x for choice in choices]
+        columns = self._columns(pairs)
+        return {
+            name: [rows[i : i + count] for i in range(0, len(rows), count)]
+            for name, rows in columns.items()
+        }
+
+    def encode_targets(self, y, x):
+        """The indices of the right choices."""
+        y = np.asarray(y, "int32")
+        count = len(x[0][1])
+        if y.min() < 0 or y.max() >= count:
+            raise KzooError(f"Targets run from {y.min()} to {y.max()}; 0 to {count - 1} is expected.")
+        return y
+
+    def default_loss(self):
+        """Cross-entropy over the choices."""
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def default_metrics(self):
+        """Accuracy."""
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+    def answer(self, outputs):
+        """Scores to probabilities."""
+        return probabilities(outputs["logits"])

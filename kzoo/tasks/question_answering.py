@@ -1,0 +1,124 @@
+"""Where in a text the answer to a question stands: SQuAD, arXiv:1606.05250."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..errors import KzooError
+from .task import TextTask, split_pairs
+
+LONGEST_ANSWER = 30  # Tokens; as in arXiv:1810.04805's SQuAD code.
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class QuestionAnswering(TextTask):
+    """Answer questions with spans of a context.
+
+    On the token dict it returns {"start_logits", "end_logits"}, each (batch, length). `predict`
+    takes (question, context) pairs; contexts of any length are read in overlapping windows. It
+    gives a dict with answer, start, end (characters of the context) and score for each. `fit`
+    takes the same pairs with (start, end) characters as targets.
+    """
+
+    default_head = "span"
+
+    @property
+    def num_outputs(self):
+        """Start and end."""
+        return 2
+
+    def _pairs(self, x):
+        questions, contexts = split_pairs(x)
+        if contexts is None:
+            raise KzooError("Question answering takes pairs (question, context); strings came.")
+        return questions, contexts
+
+    def encode_examples(self, x):
+        """Pairs as ragged columns; contexts are cut."""
+        return self._columns(x)
+
+    def encode_targets(self, y, x):
+        """The first and last token of each answer (examples, 2); token 0 where it was cut off."""
+        questions, contexts = self._pairs(x)
+        rows = self.tokenizer.encode(
+            questions, contexts, max_length=self.max_length, offsets=True
+        )
+        targets = np.zeros((len(y), 2), "int32")
+        for i, (start, end) in enumerate(y):
+            if not 0 <= start < end <= len(contexts[i]):
+                raise KzooError(
+                    f"Answer {i} runs from {start} to {end}; within the context's "
+                    f"{len(contexts[i])} characters is expected."
+                )
+            places = self._context_places(rows, i)
+            hit = [p for p in places if rows["offsets"][i][p][1] > start
+                   and rows["offsets"][i][p][0] < end]
+            if hit and rows["offsets"][i][hit[-1]][1] >= end:
+                targets[i] = hit[0], hit[-1]
+        return targets
+
+    def _context_places(self, rows, i):
+        """The places of row i that hold the second text."""
+        offsets = rows["offsets"][i]
+        ends = [p for p, (start, _) in enumerate(offsets) if start < 0]
+        second = next(p for p, q in zip(ends[1:], ends[2:] + [len(offsets)], strict=False)
+                      if q > p + 1) if len(ends) > 2 else ends[-1]
+        return [p for p in range(second, len(offsets)) if offsets[p][0] >= 0]
+
+    def default_loss(self):
+        """Cross-entropy of the two places."""
+        return SpanLoss()
+
+    def scored(self, outputs):
+        """Start and end logits as (batch, 2, length)."""
+        return ops.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
+
+    def predict(self, x, batch_size=32, verbose=0):
+        """The best span for each (question, context)."""
+        questions, contexts = self._pairs(x)
+        rows = self.tokenizer.windows(
+            questions, contexts, max_length=self.max_length, stride=min(128, self.max_length // 4)
+        )
+        columns = {name: rows[name] for name in self.backbone.input_names}
+        order, outputs = self._run(columns, batch_size, verbose)
+        answers = [{"answer": "", "start": 0, "end": 0, "score": float("-inf")} for _ in questions]
+        scores = (
+            pair for out in outputs for pair in zip(out["start_logits"], out["end_logits"], strict=True)
+        )
+        for row, (start_logits, end_logits) in zip(order, scores, strict=True):
+            sample, offsets = int(rows["sample_ids"][row]), rows["offsets"][row]
+            found = best_span(start_logits, end_logits, offsets)
+            if found and found[2] > answers[sample]["score"]:
+                start, end = offsets[found[0]][0], offsets[found[1]][1]
+                answers[sample] = {
+                    "answer": contexts[sample][start:end],
+                    "start": int(start),
+                    "end": int(end),
+                    "score": found[2],
+                }
+        return answers
+
+
+def best_span(start_logits, end_logits, offsets, longest=LONGEST_ANSWER):
+    """First token, last token and log-probability of the likeliest span over real characters."""
+    real = np.array([start >= 0 and end > start for start, end in offsets])
+    if not real.any():
+        return None
+    size = len(offsets)
+    start, end = (np.asarray(logits[:size], "float64") for logits in (start_logits, end_logits))
+    start, end = (x - np.logaddexp.reduce(x[real]) for x in (start, end))
+    score = start[:, None] + end[None, :]
+    allowed = np.triu(np.ones((size, size), bool)) & ~np.triu(np.ones((size, size), bool), longest)
+    score[~(allowed & real[:, None] & real[None, :])] = -np.inf
+    first, last = np.unravel_index(score.argmax(), score.shape)
+    return int(first), int(last), float(score[first, last])
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class SpanLoss(keras.losses.Loss):
+    """Mean cross-entropy of start and end: targets (batch, 2), logits (batch, 2, length)."""
+
+    def call(self, y_true, y_pred):
+        """One loss an example."""
+        losses = keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+        return ops.mean(losses, axis=-1)

@@ -1,0 +1,130 @@
+"""One vector a text, near for texts that mean the same: Sentence-BERT, arXiv:1908.10084."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from ..errors import KzooError
+from ..parts import make
+from .task import TextTask, split_pairs
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class Embedding(layers.Layer):
+    """Pool the places, and scale to length one if asked."""
+
+    def __init__(self, pooling, normalize, name="head"):
+        super().__init__(name=name)
+        self.pool = make("pooling", pooling)
+        self.needs_pooler = True  # A pretrained pooler stays: the round trip needs it.
+        self.normalize = normalize
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to {"embedding": (batch, hidden_dim)}."""
+        x = self.pool(outputs, padding_mask)
+        return {"embedding": ops.normalize(x, axis=-1, epsilon=1e-12) if self.normalize else x}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class TextEmbedder(TextTask):
+    """Texts to vectors.
+
+    On the token dict it returns {"embedding": (batch, hidden_dim)}; `predict` gives an array of
+    vectors. `fit` takes pairs of texts: with scores (-1 to 1) as targets it learns their cosines;
+    compiled with `loss=InBatchLoss()` it learns to find each partner among those of the batch.
+
+    Args:
+        backbone, max_length, tokenizer, name: as for `TextTask`.
+        pooling: "mean", "first", "max" or "pooled".
+        normalize: whether vectors have length one.
+    """
+
+    def __init__(
+        self, backbone, pooling="mean", normalize=True, max_length=None, tokenizer=None, name=None
+    ):
+        self.pooling, self.normalize = pooling, normalize
+        super().__init__(backbone, None, pooling, max_length, tokenizer, name)
+
+    def make_head(self, backbone):
+        """The pooling."""
+        return Embedding(self.pooling, self.normalize)
+
+    def encode_examples(self, x):
+        """Texts for `predict`; for `fit`, pairs as rows of two sequences."""
+        first, second = split_pairs(x)
+        if second is None:
+            return self._columns(first)
+        columns = [self._columns(side) for side in (first, second)]
+        return {
+            name: [list(rows) for rows in zip(*(c[name] for c in columns), strict=True)]
+            for name in columns[0]
+        }
+
+    def encode_targets(self, y, x=None):
+        """Scores, as float32."""
+        y = np.asarray(y, "float32")
+        if y.ndim != 1 or y.min() < -1 or y.max() > 1:
+            raise KzooError(
+                f"Scores of pairs run from {y.min()} to {y.max()}; cosines, -1 to 1, are expected."
+            )
+        return y
+
+    def batches(self, x, y=None, *args, **kwargs):
+        """Pairs with scores; without them, every text's target is its own partner."""
+        if split_pairs(x)[1] is None:
+            raise KzooError("fit and evaluate of a TextEmbedder take pairs of texts.")
+        return super().batches(x, np.ones(len(x)) if y is None else y, *args, **kwargs)
+
+    def default_loss(self):
+        """Cosines against scores, arXiv:1908.10084 section 3.1."""
+        return CosineLoss()
+
+    def scored(self, outputs):
+        """The vectors (batch, 2, hidden_dim)."""
+        return outputs["embedding"]
+
+    def answer(self, outputs):
+        """The vectors."""
+        return outputs["embedding"]
+
+    def get_config(self):
+        """The arguments."""
+        config = super().get_config()
+        del config["labels"], config["head"]
+        return {**config, "pooling": self.pooling, "normalize": self.normalize}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class CosineLoss(keras.losses.Loss):
+    """Squared error of the cosines of pairs (batch, 2, dim) against scores (batch,)."""
+
+    def call(self, y_true, y_pred):
+        """One loss a pair."""
+        return ops.square(_cosine(y_pred[:, 0], y_pred[:, 1]) - ops.cast(y_true, y_pred.dtype))
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class InBatchLoss(keras.losses.Loss):
+    """Find each text's partner among the batch's (multiple negatives ranking, arXiv:1705.00652).
+
+    Args:
+        scale: what cosines are multiplied by before the softmax.
+    """
+
+    def __init__(self, scale=20.0, reduction="sum_over_batch_size", name=None):
+        super().__init__(reduction=reduction, name=name)
+        self.scale = scale
+
+    def call(self, y_true, y_pred):
+        """One loss a pair; targets are not read."""
+        first, second = (ops.normalize(y_pred[:, i], axis=-1) for i in range(2))
+        scores = self.scale * ops.matmul(first, ops.transpose(second))
+        return ops.logsumexp(scores, axis=-1) - ops.sum(first * second, axis=-1) * self.scale
+
+    def get_config(self):
+        """The scale."""
+        return {**super().get_config(), "scale": self.scale}
+
+
+def _cosine(x, y):
+    return ops.sum(ops.normalize(x, axis=-1) * ops.normalize(y, axis=-1), axis=-1)

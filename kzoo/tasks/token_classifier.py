@@ -1,0 +1,108 @@
+"""A label for every word: named entities, parts of speech (arXiv:1810.04805 section 5.3)."""
+
+import keras
+import numpy as np
+
+from ..errors import KzooError
+from .task import TextTask
+from .text_classifier import probabilities
+
+IGNORED = -100  # The target of places that have no label of their own.
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class TokenClassifier(TextTask):
+    """Label the words of a text, such as `labels=["O", "B-PER", "I-PER"]`.
+
+    On the token dict it returns {"logits": (batch, length, labels)}. `fit` takes lists of words
+    with a label a word; a word's first token learns, its others don't. `predict` takes strings
+    and gives for each the entities as dicts with label, text, start, end and score.
+    """
+
+    default_head = "token"
+
+    def __init__(
+        self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
+    ):
+        if not labels or len(set(labels)) != len(labels):
+            raise KzooError(f"labels is {labels!r}; a list of different names is expected.")
+        super().__init__(backbone, labels, head, max_length, tokenizer, name)
+
+    def _words(self, x):
+        if any(isinstance(words, str) for words in x):
+            raise KzooError("fit of a TokenClassifier takes lists of words, such as ['A', 'b'].")
+        return self.tokenizer.encode_words([list(words) for words in x], self.max_length)
+
+    def encode_examples(self, x):
+        """Lists of words as ragged columns."""
+        columns = self._words(x)
+        return {name: columns[name] for name in self.backbone.input_names}
+
+    def encode_targets(self, y, x):
+        """A class index for the first token of each word, -100 elsewhere; ragged."""
+        index = {label: i for i, label in enumerate(self.labels)}
+        targets = []
+        for i, (labels, word_ids) in enumerate(zip(y, self._words(x)["word_ids"], strict=True)):
+            if len(labels) != len(x[i]):
+                raise KzooError(f"Example {i} has {len(x[i])} words and {len(labels)} labels.")
+            numbers = [index.get(label, label) for label in labels]
+            wrong = [n for n in numbers if isinstance(n, str) or not 0 <= n < len(self.labels)]
+            if wrong:
+                raise KzooError(
+                    f"Example {i} has the label {wrong[0]!r}; known: {', '.join(self.labels)}."
+                )
+            row, last = [], -1
+            for word in word_ids:
+                row.append(numbers[word] if word != last and word >= 0 else IGNORED)
+                last = word
+            targets.append(row)
+        return targets
+
+    def default_loss(self):
+        """Cross-entropy over the places that have a label."""
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED)
+
+    def predict(self, x, batch_size=32, verbose=0):
+        """The entities of each text, as a list of lists of dicts."""
+        texts = [x] if isinstance(x, str) else list(x)
+        rows = self.tokenizer.encode(texts, max_length=self.max_length, offsets=True)
+        columns = {name: rows[name] for name in self.backbone.input_names}
+        order, outputs = self._run(columns, batch_size, verbose)
+        answers = [None] * len(texts)
+        scores = (row for batch in outputs for row in probabilities(batch["logits"]))
+        for i, score in zip(order, scores, strict=True):
+            answers[i] = self._entities(texts[i], score, rows["offsets"][i])
+        return answers
+
+    def _entities(self, text, scores, offsets):
+        """Runs of tokens of one kind, as spans of the text; "O" is outside."""
+        spans = []
+        for place, (start, end) in enumerate(offsets):
+            if start < 0 or start == end:
+                continue
+            best = int(scores[place].argmax())
+            label, kind = self.labels[best], self.labels[best].split("-", 1)[-1]
+            inside = spans and spans[-1]["label"] == kind and not label.startswith("B-")
+            glued = spans and not text[spans[-1]["end"] : start].strip() and spans[-1]["open"]
+            word_part = spans and spans[-1]["end"] == start and spans[-1]["open"]
+            if word_part and start > 0 and text[start - 1].isalnum() and text[start].isalnum():
+                spans[-1]["end"] = end  # A later piece of a word follows its first one.
+            elif label == "O":
+                if spans:
+                    spans[-1]["open"] = False
+            elif inside and glued:
+                spans[-1]["end"] = end
+                spans[-1]["scores"].append(float(scores[place, best]))
+            else:
+                spans.append({"label": kind, "start": start, "end": end, "open": True,
+                              "scores": [float(scores[place, best])]})
+        return [
+            {
+                "label": span["label"],
+                "text": text[span["start"] : span["end"]],
+                "start": int(span["start"]),
+                "end": int(span["end"]),
+                "score": float(np.mean(span["scores"])),
+            }
+            for span in spans
+        ]
