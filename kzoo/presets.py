@@ -73,7 +73,7 @@ def load(name_or_folder):
 
         return from_huggingface(folder)
     folder = find(name_or_folder)
-    model = _empty(folder)
+    model = empty(folder)
     if (folder / WEIGHTS).is_file():
         read_weights(model, folder / WEIGHTS)
     return model
@@ -81,7 +81,7 @@ def load(name_or_folder):
 
 def load_backbone(name_or_folder, load_weights=True):
     """The backbone of a preset, without the head of its task."""
-    model = load(name_or_folder) if load_weights else _empty(find(name_or_folder))
+    model = load(name_or_folder) if load_weights else empty(find(name_or_folder))
     return getattr(model, "backbone", model)
 
 
@@ -120,7 +120,8 @@ def save_preset(model, folder, card=None, int8_tables=False):
         write_weights(weights, beside / WEIGHTS, int8_tables)
 
 
-def _empty(folder):
+def empty(folder):
+    """The model of a preset folder with weights at random."""
     from . import tasks
     from .models import build
     from .text.tokenizer import Tokenizer
