@@ -3,6 +3,7 @@
 import keras
 
 from ..graphs import Encoder
+from .bert import Bert
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -11,3 +12,49 @@ class Albert(Encoder):
 
     family = "albert"
     HEADS = {"TextClassifier": "pooled", "MultipleChoice": "pooled"}
+
+    PREFIX = "albert."
+    MODEL_TYPES = {"albert": "Albert"}
+    FIXED = {}
+    _LAYER = "encoder.albert_layer_groups.{group}.albert_layers.0"
+    ROWS = f"""
+        embeddings.word_embeddings                   token_embedding
+        embeddings.token_type_embeddings             segment_embedding
+        embeddings.position_embeddings               position
+        embeddings.LayerNorm                         embedding_norm
+        encoder.embedding_hidden_mapping_in          embedding_projection
+        {_LAYER}.attention.{{query|key|value|dense}}  \
+block_{{group}}/attention/{{query|key|value|output}}
+        {_LAYER}.attention.LayerNorm                 block_{{group}}/attention_norm
+        {_LAYER}.{{ffn|ffn_output}}                  block_{{group}}/feedforward/{{up|down}}
+        {_LAYER}.full_layer_layer_norm               block_{{group}}/feedforward_norm
+        pooler                                       pooler?
+        embeddings.position_ids                      -
+    """
+    TASK_ROWS = """
+        classifier                 head/logits     TextClassifier TokenClassifier MultipleChoice
+        qa_outputs                 head/logits     QuestionAnswering
+        predictions.dense          head/transform                        MaskedLM
+        predictions.LayerNorm      head/norm                             MaskedLM
+        predictions.bias           head/bias                             MaskedLM
+        predictions.decoder.bias   =head/bias                            MaskedLM
+        predictions.decoder.weight =backbone/token_embedding/embeddings  MaskedLM
+        sop_classifier.classifier  -                                     MaskedLM
+    """
+    CONFIG = {
+        **Bert.CONFIG,
+        "vocab_size": ("vocabulary_size", 30000),
+        "embedding_size": ("embedding_dim", 128),
+        "hidden_size": ("hidden_dim", 4096),
+        "num_hidden_groups": ("num_groups", 1),
+        "num_attention_heads": ("num_heads", 64),
+        "intermediate_size": ("intermediate_dim", 16384),
+        "hidden_act": ("feedforward.activation", "gelu_new"),
+        "hidden_dropout_prob": ("dropout", 0.0),
+        "attention_probs_dropout_prob": ("attention_dropout", 0.0),
+    }
+    HEAD_DROPOUT = {
+        "TextClassifier": ("classifier_dropout_prob", 0.1),
+        "TokenClassifier": ("classifier_dropout_prob", 0.1),
+        "MultipleChoice": ("classifier_dropout_prob", 0.1),
+    }

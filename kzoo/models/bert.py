@@ -11,3 +11,51 @@ class Bert(Encoder):
 
     family = "bert"
     HEADS = {"TextClassifier": "pooled", "MultipleChoice": "pooled"}
+
+    PREFIX = "bert."
+    MODEL_TYPES = {"bert": "Bert"}
+    FIXED = {}
+    ROWS = """
+        embeddings.word_embeddings                             token_embedding
+        embeddings.token_type_embeddings                       segment_embedding
+        embeddings.position_embeddings                         position
+        embeddings.LayerNorm                                   embedding_norm
+        encoder.layer.{step}.attention.self.{query|key|value}  block_{step}/attention/{query|key|value}
+        encoder.layer.{step}.attention.output.dense            block_{step}/attention/output
+        encoder.layer.{step}.attention.output.LayerNorm        block_{step}/attention_norm
+        encoder.layer.{step}.intermediate.dense                block_{step}/feedforward/up
+        encoder.layer.{step}.output.dense                      block_{step}/feedforward/down
+        encoder.layer.{step}.output.LayerNorm                  block_{step}/feedforward_norm
+        pooler.dense                                           pooler?
+        embeddings.position_ids                                -
+    """
+    TASK_ROWS = """
+        classifier                       head/logits     TextClassifier TokenClassifier MultipleChoice
+        qa_outputs                       head/logits     QuestionAnswering
+        cls.predictions.transform.dense      head/transform                      MaskedLM
+        cls.predictions.transform.LayerNorm  head/norm                           MaskedLM
+        cls.predictions.bias                 head/bias                           MaskedLM
+        cls.predictions.decoder.bias         =head/bias                          MaskedLM
+        cls.predictions.decoder.weight       =backbone/token_embedding/embeddings MaskedLM
+        cls.seq_relationship                 -                                   MaskedLM
+    """
+    CONFIG = {
+        "vocab_size": ("vocabulary_size", 30522),
+        "hidden_size": ("hidden_dim", 768),
+        "num_hidden_layers": ("num_layers", 12),
+        "num_attention_heads": ("num_heads", 12),
+        "intermediate_size": ("intermediate_dim", 3072),
+        "hidden_act": ("feedforward.activation", "gelu"),
+        "hidden_dropout_prob": ("dropout", 0.1),
+        "attention_probs_dropout_prob": ("attention_dropout", 0.1),
+        "max_position_embeddings": ("position_rows", 512),
+        "type_vocab_size": ("num_segments", 2),
+        "initializer_range": ("initializer_range", 0.02),
+        "layer_norm_eps": ("norm.epsilon", 1e-12),
+        "pad_token_id": ("padding_id", 0),
+    }
+    HEAD_DROPOUT = {
+        "TextClassifier": ("classifier_dropout", None),
+        "TokenClassifier": ("classifier_dropout", None),
+        "MultipleChoice": ("classifier_dropout", None),
+    }

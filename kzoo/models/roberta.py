@@ -3,6 +3,7 @@
 import keras
 
 from ..graphs import Encoder
+from .bert import Bert
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -13,4 +14,25 @@ class Roberta(Encoder):
     HEADS = {
         "TextClassifier": {"kind": "first", "activation": "tanh"},
         "MultipleChoice": "pooled",
+    }
+
+    PREFIX = "roberta."
+    MODEL_TYPES = {"roberta": "Roberta", "xlm-roberta": "XLMRoberta"}
+    FIXED = {"position": "counted"}
+    ROWS = Bert.ROWS
+    TASK_ROWS = """
+        classifier.dense          head/hidden                           TextClassifier
+        classifier.out_proj       head/logits                           TextClassifier
+        classifier                head/logits                           TokenClassifier MultipleChoice
+        qa_outputs                head/logits                           QuestionAnswering
+        lm_head.dense             head/transform                        MaskedLM
+        lm_head.layer_norm        head/norm                             MaskedLM
+        lm_head.bias              head/bias                             MaskedLM
+        lm_head.decoder.bias      =head/bias                            MaskedLM
+        lm_head.decoder.weight    =backbone/token_embedding/embeddings  MaskedLM
+    """
+    CONFIG = {**Bert.CONFIG, "vocab_size": ("vocabulary_size", 50265), "pad_token_id": ("padding_id", 1)}
+    HEAD_DROPOUT = {
+        "TextClassifier": ("classifier_dropout", None),
+        "TokenClassifier": ("classifier_dropout", None),
     }

@@ -1,0 +1,196 @@
+"""Hugging Face's config.json as a spec and back: every key is mapped, harmless, fixed or an error."""
+
+from ..errors import KzooError
+from ..spec import Spec
+
+# Keys that no output depends on; they are kept and written back.
+HARMLESS = frozenset("""
+    _attn_implementation_autoset _name_or_path _num_labels attn_implementation bos_token_id
+    chunk_size_feed_forward cls_token_id directionality down_scale_factor dtype eos_token_id
+    finetuning_task gap_size gradient_checkpointing id2label label2id language layers_to_keep
+    mask_token_id name_or_path net_structure_type num_labels num_memory_blocks output_attentions
+    output_hidden_states output_past pooler_fc_size pooler_num_attention_heads
+    pooler_num_fc_layers pooler_size_per_head pooler_type return_dict sentence_transformers
+    sep_token_id task_specific_params tie_weights_ tokenizer_class torch_dtype torchscript
+    transformers_version unk_token_id use_bfloat16 use_cache
+""".split())
+
+# Keys that may only hold what kzoo computes.
+FIXED = {
+    "add_cross_attention": (False,),
+    "cross_attention_hidden_size": (None,),
+    "inner_group_num": (1,),
+    "is_decoder": (False,),
+    "is_encoder_decoder": (False,),
+    "per_layer_config": (None, {}),
+    "position_embedding_type": ("absolute",),
+    "problem_type": (None, "single_label_classification"),
+    "pruned_heads": (None, {}),
+    "sinusoidal_pos_embds": (False,),
+    "tie_encoder_decoder": (False,),
+}
+
+# An activation there and here; the first name of each function is the one that is written.
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+
+
+def spec_from_config(config, family, pooler):
+    """The spec that a config.json describes.
+
+    Args:
+        config: the JSON object.
+        family: the model class, with `CONFIG`, `FIXED` and `HEAD_DROPOUT`.
+        pooler: whether the model has a use for its pooler.
+
+    Raises:
+        KzooError: naming a key that nothing reads, or whose value kzoo doesn't compute.
+    """
+    own = {key for key, _ in family.HEAD_DROPOUT.values()} | {"architectures", "model_type"}
+    known = own | HARMLESS | set(FIXED) | set(family.CONFIG) | {"tie_word_embeddings"}
+    unread = sorted(set(config) - known)
+    if unread:
+        raise KzooError(
+            f"config.json has {', '.join(f'{k} = {config[k]!r}' for k in unread)}, which kzoo "
+            f"doesn't read for {config.get('model_type', family.family)!r}: remove what has no "
+            "effect, since a key that is skipped in silence could change the outputs."
+        )
+    for key, allowed in FIXED.items():
+        if key in config and config[key] not in allowed:
+            raise KzooError(
+                f"config.json has {key} = {config[key]!r}; kzoo computes only "
+                f"{' or '.join(map(repr, allowed))}."
+            )
+    values = {}
+    for key, (field, default) in family.CONFIG.items():
+        values[field] = _checked(key, config.get(key, default), default)
+    depth, groups = values.pop("num_layers"), values.pop("num_groups", None)
+    if depth < 1 or not 1 <= (groups or 1) <= depth:
+        raise KzooError(f"config.json has {depth} layers in {groups or depth} groups.")
+    schedule = tuple(i if groups is None else i * groups // depth for i in range(depth))
+    rows = values.pop("position_rows")
+    fields = {"schedule": schedule, "pooler": "tanh" if pooler else "none", **family.FIXED}
+    for field, value in values.items():
+        if field == "feedforward.activation":
+            fields["feedforward"] = {"kind": "mlp", "activation": ACTIVATIONS[value]}
+        elif field == "norm.epsilon":
+            fields["norm"] = {"kind": "layer_norm", "epsilon": value}
+        else:
+            fields[field] = value
+    if fields.get("embedding_dim") == fields["hidden_dim"]:
+        raise KzooError(
+            f"config.json has embeddings as wide as the model ({fields['hidden_dim']}) with a map "
+            "between them; kzoo has that map only where the widths differ."
+        )
+    return Spec(
+        family=family.family,
+        max_sequence_length=rows - _positions_before(fields),
+        **fields,
+    )
+
+
+def config_from_spec(spec, family, kept=None):
+    """The config.json keys that a spec decides, spelled as in `kept` where that means the same."""
+    kept = kept or {}
+    config = {}
+    for key, (field, default) in family.CONFIG.items():
+        if field == "num_layers":
+            value = spec.num_layers
+        elif field == "num_groups":
+            value = len(spec.blocks)
+        elif field == "position_rows":
+            value = spec.max_sequence_length + _positions_before(
+                {"position": spec.position, "padding_id": spec.padding_id}
+            )
+        elif field == "feedforward.activation":
+            here = _option(spec, "feedforward", "mlp", "activation", "gelu")
+            spelled = [kept.get(key), default, *ACTIVATIONS]
+            value = next((s for s in spelled if s and ACTIVATIONS.get(s) == here), None)
+            if value is None:
+                raise KzooError(f"Hugging Face's {key} has no name for the activation {here!r}.")
+        elif field == "norm.epsilon":
+            value = _option(spec, "norm", "layer_norm", "epsilon", 1e-12)
+        else:
+            value = getattr(spec, field)
+        config[key] = value
+    _check_fixed(spec, family)
+    return config
+
+
+def _check_fixed(spec, family):
+    """Whether the family there computes what the spec says, or an error that names the slot."""
+    expected = {
+        "embedding": "token", "position": "learned", "attention": "full", "block": "post_norm",
+        **{key: value for key, value in family.FIXED.items() if key != "pooler"},
+    }
+    for field, value in expected.items():
+        if _plain(getattr(spec, field)) != _plain(value):
+            raise KzooError(
+                f"The spec has {field} {getattr(spec, field)!r}; Hugging Face's {spec.family} has "
+                f"only {value!r}: such a model can't be exported to it."
+            )
+    fields = {field for field, _ in family.CONFIG.values()}
+    width = spec.num_heads * spec.head_dim
+    if spec.head_dim and width != spec.hidden_dim:
+        raise KzooError(
+            f"The spec has {spec.num_heads} heads of {spec.head_dim} in a model of width "
+            f"{spec.hidden_dim}; Hugging Face's {spec.family} needs heads that fill the width."
+        )
+    if spec.embedding_dim not in (0, spec.hidden_dim) and "embedding_dim" not in fields:
+        raise KzooError(
+            f"The spec has embeddings of width {spec.embedding_dim}; Hugging Face's {spec.family} "
+            f"has only the model's width {spec.hidden_dim}."
+        )
+    if "num_groups" in fields:
+        depth, groups = spec.num_layers, len(spec.blocks)
+        runs = [spec.blocks[i * groups // depth] for i in range(depth)]
+        if list(spec.schedule) != runs:
+            raise KzooError(
+                f"The schedule is {list(spec.schedule)}; Hugging Face's {spec.family} runs its "
+                f"groups one after the other for the same number of steps, as in {runs}."
+            )
+
+
+def _checked(key, value, default):
+    """A config value of its default's type, or an error that names the key."""
+    if isinstance(default, str):
+        if value in ACTIVATIONS:
+            return value
+        raise KzooError(
+            f"config.json has {key} = {value!r}; kzoo knows {', '.join(ACTIVATIONS)}."
+        )
+    kinds = (int,) if isinstance(default, int) and not isinstance(default, bool) else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        what = "whole number" if kinds == (int,) else "number"
+        raise KzooError(f"config.json has {key} = {value!r}; a {what} is expected.")
+    return float(value) if isinstance(default, float) else value
+
+
+def _positions_before(fields):
+    """Rows of the position table that stand before the first place (RoBERTa: padding_id + 1)."""
+    return fields["padding_id"] + 1 if fields.get("position") == "counted" else 0
+
+
+def _plain(value):
+    """A slot's kind alone where it has no options."""
+    return value["kind"] if isinstance(value, dict) and set(value) == {"kind"} else value
+
+
+def _option(spec, slot, kind, option, default):
+    value = getattr(spec, slot)
+    value = {"kind": value} if isinstance(value, str) else dict(value)
+    if value.pop("kind") != kind or set(value) - {option}:
+        raise KzooError(
+            f"The spec has {slot} {getattr(spec, slot)!r}; Hugging Face's {spec.family} has only "
+            f"{kind!r}."
+        )
+    return value.get(option, default)

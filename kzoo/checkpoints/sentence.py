@@ -1,0 +1,107 @@
+"""sentence-transformers folders: modules.json says how places become one vector."""
+
+import dataclasses
+import json
+
+from ..errors import KzooError
+from ..files import read_json
+
+FILES = (
+    "modules.json", "1_Pooling", "2_Normalize", "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+)
+POOLINGS = {"mean": "mean", "cls": "first", "max": "max"}
+SWITCHES = {  # the older spelling of the same
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Modules:
+    """What modules.json says: the transformer's subfolder, pooling, normalization and length."""
+
+    transformer: str
+    pooling: str
+    normalize: bool
+    max_length: int | None
+
+
+def read_modules(folder):
+    """The `Modules` of a folder, or None where there is no modules.json."""
+    if not (folder / "modules.json").is_file():
+        return None
+    modules = read_json(folder / "modules.json", "a list of sentence-transformers modules")
+    try:
+        kinds = [module["type"].rpartition(".")[2] for module in modules]
+        paths = [module["path"] for module in modules]
+    except (TypeError, KeyError, AttributeError):
+        raise KzooError(f"{folder / 'modules.json'} is not a list of modules.") from None
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        raise KzooError(
+            f"{folder / 'modules.json'} has the modules {', '.join(kinds)}; kzoo reads "
+            "Transformer, Pooling and after them Normalize."
+        )
+    pooling = read_json(folder / paths[1] / "config.json", "the pooling of a sentence model")
+    modes = pooling.get("pooling_mode", [m for key, m in SWITCHES.items() if pooling.get(key)])
+    modes = [modes] if isinstance(modes, str) else list(modes)
+    if len(modes) != 1 or modes[0] not in POOLINGS:
+        raise KzooError(
+            f"{folder / paths[1]} pools by {' and '.join(map(str, modes)) or 'nothing'}; kzoo "
+            f"has {', '.join(POOLINGS)}."
+        )
+    settings = folder / paths[0] / "sentence_bert_config.json"
+    settings = read_json(settings, "a sentence model's length") if settings.is_file() else {}
+    if settings.get("do_lower_case"):
+        raise KzooError(
+            f"{folder} lower-cases text before its tokenizer (do_lower_case); kzoo leaves that to "
+            "the tokenizer: set its lowercase and remove the setting."
+        )
+    return Modules(
+        paths[0], POOLINGS[modes[0]], len(kinds) == 3, settings.get("max_seq_length")
+    )
+
+
+def write_modules(folder, embedder):
+    """Write what sentence-transformers needs beside the transformer itself."""
+    names = {here: there for there, here in POOLINGS.items()}
+    if embedder.pooling not in names:
+        raise KzooError(
+            f"This TextEmbedder pools by {embedder.pooling!r}; sentence-transformers has "
+            f"{', '.join(names)}."
+        )
+    kinds = ["Transformer", "Pooling", "Normalize"][: 3 if embedder.normalize else 2]
+    modules = [
+        {
+            "idx": i,
+            "name": str(i),
+            "path": f"{i}_{kind}" if i else "",
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for i, kind in enumerate(kinds)
+    ]
+    _write(folder / "modules.json", modules)
+    mode = names[embedder.pooling]
+    _write(
+        folder / "1_Pooling" / "config.json",
+        {
+            "word_embedding_dimension": embedder.spec.hidden_dim,
+            **{key: mode == m for key, m in list(SWITCHES.items())[:4]},
+        },
+    )
+    if embedder.normalize:
+        (folder / "2_Normalize").mkdir()
+    _write(
+        folder / "sentence_bert_config.json",
+        {"max_seq_length": embedder.max_length, "do_lower_case": False},
+    )
+    _write(folder / "config_sentence_transformers.json", {"similarity_fn_name": "cosine"})
+
+
+def _write(path, value):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,129 @@
+"""Where a Hugging Face model lies, and its tensors, not yet in memory."""
+
+import re
+from pathlib import Path
+
+from ..errors import KzooError
+from ..files import read_json
+from .safetensors import Lazy, read_tensors
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_FILES = ("*.json", "vocab.txt", "merges.txt", "model*.safetensors")
+
+
+def find_folder(source, revision=None):
+    """The folder of a source: itself, or the local copy of a hub repository."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise KzooError(f"{path} is a file; the folder round it is expected.")
+    if not HUB_ID.fullmatch(str(source)):
+        raise KzooError(
+            f"{source} does not exist: a folder with config.json and weights, or a hub repository "
+            "such as google-bert/bert-base-uncased, is expected."
+        )
+    return _download(str(source), revision)
+
+
+def _download(repository, revision):
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise KzooError(
+            f"{repository} is not a folder here, and the hub needs huggingface-hub, which is not "
+            "installed: install it, or name a folder."
+        ) from None
+    try:
+        folder = Path(
+            huggingface_hub.snapshot_download(
+                repository, revision=revision, allow_patterns=list(HUB_FILES)
+            )
+        )
+        if not list(folder.glob("model*.safetensors")):
+            huggingface_hub.snapshot_download(
+                repository, revision=revision, allow_patterns=["pytorch_model*.bin"]
+            )
+    # The client lets through what its HTTP library raises, which differs between versions.
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        raise KzooError(
+            f"{repository} is not a folder here and could not be fetched from the hub ({reason}): "
+            "check the name and the connection, or name a folder."
+        ) from None
+    return folder
+
+
+def read_weights(folder):
+    """All tensors of a folder as `{name: Lazy}`: safetensors before torch's format."""
+    for stem, read in (("model.safetensors", read_tensors), ("pytorch_model.bin", _read_torch)):
+        if (folder / stem).is_file():
+            return read(folder / stem)
+        index = folder / f"{stem}.index.json"
+        if index.is_file():
+            return _read_shards(folder, index, read)
+    raise KzooError(
+        f"{folder} has no weights: model.safetensors, model.safetensors.index.json or "
+        "pytorch_model.bin is expected."
+    )
+
+
+def _read_shards(folder, index, read):
+    names = read_json(index, "an index of shards")
+    names = names.get("weight_map") if isinstance(names, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(f, str) for f in names.values()):
+        raise KzooError(f"{index} has no weight_map from tensors to files.")
+    tensors = {}
+    for file in sorted(set(names.values())):
+        if Path(file).name != file:
+            raise KzooError(f"{index} names the shard {file!r}; a file beside it is expected.")
+        shard = read(folder / file)
+        twice = sorted(tensors.keys() & shard.keys())
+        if twice:
+            raise KzooError(f"{folder} has {', '.join(twice[:8])} in more than one shard.")
+        tensors.update(shard)
+    absent = sorted(names.keys() - tensors.keys())
+    if absent:
+        raise KzooError(f"{index} names {', '.join(absent[:8])}, which no shard holds.")
+    return tensors
+
+
+def _read_torch(path):
+    """The tensors of a `torch.save` file; nothing in it is executed."""
+    try:
+        import torch
+    except ImportError:
+        raise KzooError(
+            f"{path} is in torch's format and torch is not installed: install it, or save the "
+            "model as safetensors."
+        ) from None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise KzooError(f"{path} is missing: a torch file was expected there.") from None
+    except Exception as first:  # Files before torch 1.6 can't be mapped; damaged ones fail twice.
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:
+            reason = str(first).strip().split("\n")[0].rstrip(".")
+            raise KzooError(
+                f"{path} is not a torch file of plain tensors ({reason}): fetch it again, or save "
+                "the model as safetensors."
+            ) from None
+    if not isinstance(state, dict) or not all(torch.is_tensor(t) for t in state.values()):
+        raise KzooError(f"{path} is not a dict of tensors, as a saved model is.")
+    return {name: _lazy(tensor) for name, tensor in state.items()}
+
+
+def _lazy(tensor):
+    import torch
+
+    def read():
+        value = tensor.detach().contiguous()
+        if value.dtype == torch.bfloat16:
+            import ml_dtypes
+
+            return value.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return value.numpy()
+
+    return Lazy(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), read)
