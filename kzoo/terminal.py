@@ -32,8 +32,10 @@ class Screen:
         else:
             shown = view(data)
             console = self._console(self.out)
-            for item in shown if isinstance(shown, list) else [shown]:
-                console.print(item, soft_wrap=isinstance(item, str), highlight=False)
+            with console.capture() as text:  # rich would handle a closed pipe in its own way
+                for item in shown if isinstance(shown, list) else [shown]:
+                    console.print(item, soft_wrap=isinstance(item, str), highlight=False)
+            self.out.write(text.get())
         self.out.flush()
 
     def line(self, text):

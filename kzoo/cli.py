@@ -1,0 +1,95 @@
+"""The command `kzoo`: each command calls one function of the library and shows what it returns."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import KzooError
+from .terminal import INTERRUPTED, session
+
+app = typer.Typer(
+    name="kzoo",
+    help="Transformers for Keras 3 that end as LiteRT files which prove themselves.",
+    epilog="Bad input is one sentence on stderr and exit code 2; KZOO_DEBUG=1 shows where.",
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
+)
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Output = Annotated[Path | None, typer.Option(help="Where to write.", show_default=False)]
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that export wrote.")]
+Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A name in `kzoo list` or a folder.")]
+
+
+def main(arguments=None):
+    """Run the command line and leave with its exit code."""
+    try:
+        code = app(args=arguments, prog_name="kzoo", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        # Typer's own errors (a command, option or value that doesn't exist) know their text.
+        if not hasattr(error, "format_message"):
+            raise
+        context = getattr(error, "ctx", None)
+        hint = f" (see `{context.command_path} --help`)" if context else ""
+        print(f"error: {error.format_message().rstrip('.')}{hint}.", file=sys.stderr)
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.callback()
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+):
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"kzoo {installed('kzoo')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("list")
+def list_presets(as_json: Json = False):
+    """List presets and recipes.
+
+    Presets are shown with their size and whether they hold weights, recipes with what they make.
+    """
+    with session(as_json) as screen:
+        from . import presets, views
+        from .files import read_json
+
+        data = {
+            "presets": [{"name": name, **presets.card(name)} for name in presets.names()],
+            "recipes": [
+                {"name": path.stem, **read_json(path, "a recipe")}
+                for path in sorted(presets.shipped("export").glob("*.json"))
+            ],
+        }
+        screen.result(data, views.listing)
+
+
+@app.command()
+def show(preset: Preset, as_json: Json = False):
+    """Show one preset, flat.
+
+    Every slot with the file and line of its class, every tensor with its shape, and which steps
+    share weights. Nothing is allocated.
+    """
+    with session(as_json) as screen:
+        from . import presets, views
+
+        folder = presets.find(preset)
+        with screen.working(f"Laying out {preset}"):
+            data = views.flat(folder)
+        screen.result(data, views.flat_view)
+
+
+if __name__ == "__main__":
+    main()

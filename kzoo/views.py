@@ -1,0 +1,147 @@
+"""What the commands show: plain data made into tables, and the flat view behind `kzoo show`.
+
+Each view takes the data that `--json` would print and returns what rich prints. rich is imported
+where a table is made, so that `kzoo --help` and `--json` do without it.
+"""
+
+import inspect
+import math
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def table(title, columns, rows):
+    """A table; a column whose name begins with `>` is set to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in columns:
+        right = column.startswith(">")
+        made.add_column(column.removeprefix(">"), justify="right" if right else "left")
+    for row in rows:
+        made.add_row(*[cell if isinstance(cell, Text) else _cell(cell) for cell in row])
+    return made
+
+
+def listing(data):
+    """`kzoo list`: the presets, then the recipes that start from them."""
+    shown = [
+        table(
+            "Presets",
+            ["name", ">parameters", "weights", "summary"],
+            [
+                [p["name"], f"{p['parameters']:,}", p["weights"], p["summary"]]
+                for p in data["presets"]
+            ],
+        )
+    ]
+    if data["recipes"]:
+        rows = [[r["name"], r["preset"], r["quantization"], r["path"]] for r in data["recipes"]]
+        shown.append(table("Recipes", ["name", "preset", "quantization", "file"], rows))
+    return shown
+
+
+def flat(folder):
+    """The flat view of a preset folder as data, without allocating its weights."""
+    from . import parts, presets
+    from .files import read_json
+    from .keras_hooks import abstract_build
+    from .models import family_of
+    from .network import weights_by_path
+
+    spec = presets.read_spec(folder)
+    fields = spec.to_dict()
+    model = abstract_build(lambda: presets.empty(folder))
+    slots = []
+    for slot in spec.SLOTS:
+        cls, options = parts.resolve(slot, fields[slot])
+        kind = fields[slot] if isinstance(fields[slot], str) else fields[slot]["kind"]
+        slots.append({"slot": slot, "kind": kind, "options": options, **_where(cls)})
+    if hasattr(model, "head"):
+        head = model.head_slot if isinstance(model.head_slot, dict) else {"kind": model.head_slot}
+        options = {name: value for name, value in head.items() if name != "kind"}
+        slots.append(
+            {"slot": "head", "kind": head["kind"], "options": options, **_where(type(model.head))}
+        )
+    steps = {}
+    for step, block in enumerate(spec.schedule):
+        steps.setdefault(block, []).append(step)
+    tensors = [
+        {"path": path, "shape": list(weight.shape), "numbers": math.prod(weight.shape)}
+        for path, weight in weights_by_path(model).items()
+    ]
+    return {
+        "name": folder.name,
+        **read_json(folder / "card.json", "the preset's card"),
+        "model": {"family": spec.family, **_where(family_of(spec))},
+        "task": {"labels": model.labels, **_where(type(model))} if hasattr(model, "head") else None,
+        "parameters": sum(tensor["numbers"] for tensor in tensors),
+        "spec": {k: v for k, v in fields.items() if k not in spec.SLOTS and k != "family"},
+        "slots": slots,
+        "blocks": [{"block": f"block_{b}", "steps": at} for b, at in sorted(steps.items())],
+        "tensors": tensors,
+    }
+
+
+def flat_view(data):
+    """`kzoo show`."""
+    shared = [entry for entry in data["blocks"] if len(entry["steps"]) > 1]
+    steps = len(data["spec"]["schedule"])
+    sharing = "; ".join(f"steps {_span(e['steps'])} share {e['block']}" for e in shared)
+    spec = {**data["spec"], "schedule": _span(data["spec"]["schedule"])}
+    head = [["family", f"{data['model']['class']}  {_place(data['model'])}"]]
+    if data["task"]:
+        head.append(["task", f"{data['task']['class']}  {_place(data['task'])}"])
+        head.append(["labels", ", ".join(data["task"]["labels"] or []) or "none"])
+    head += [
+        ["parameters", f"{data['parameters']:,}"],
+        ["weights", "in the preset" if data.get("weights") else "none: starts at random"],
+        ["steps", f"{steps}; {sharing or 'no step shares weights with another'}"],
+    ]
+    slots = [
+        [s["slot"], s["kind"], _options(s["options"]), s["class"], _place(s)] for s in data["slots"]
+    ]
+    tensors = [[t["path"], _shape(t["shape"]), f"{t['numbers']:,}"] for t in data["tensors"]]
+    return [
+        table(f"{data['name']}: {data['summary']}", ["", ""], head),
+        table("Sizes", ["field", "value"], list(spec.items())),
+        table("Slots", ["slot", "kind", "options", "class", "file"], slots),
+        table("Tensors", ["path", "shape", ">numbers"], tensors),
+    ]
+
+
+def _where(cls):
+    path = Path(inspect.getsourcefile(cls)).resolve()
+    root = HERE.parent.resolve()
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    return {"class": cls.__name__, "file": str(shown), "line": inspect.getsourcelines(cls)[1]}
+
+
+def _place(entry):
+    return f"{entry['file']}:{entry['line']}"
+
+
+def _options(options):
+    return ", ".join(f"{name}={value}" for name, value in options.items())
+
+
+def _shape(shape):
+    return " x ".join(str(size) for size in shape)
+
+
+def _span(numbers):
+    """Whole numbers as a short text: `0-11` for a run, else `0, 2, 4`."""
+    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}-{numbers[-1]}"
+    if len(numbers) > 2 and len(set(numbers)) == 1:
+        return f"{numbers[0]}, {len(numbers)} times"
+    return ", ".join(str(number) for number in numbers)
+
+
+def _cell(value):
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return "" if value is None else str(value)
