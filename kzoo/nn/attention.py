@@ -61,4 +61,5 @@ def additive_mask(padding_mask, dtype):
 
     -1e4 and not -1e9: under the float16 arithmetic of phones the latter becomes NaN.
     """
-    return (ops.cast(padding_mask[:, None, None, :], dtype) - 1.0) * 1e4
+    keep = ops.reshape(ops.cast(padding_mask, dtype), (ops.shape(padding_mask)[0], 1, 1, -1))
+    return (keep - 1.0) * 1e4

@@ -38,7 +38,7 @@ class Mean:
     def __call__(self, outputs, padding_mask):
         """Outputs of the backbone to (batch, hidden_dim)."""
         x = outputs["sequence_output"]
-        mask = ops.cast(padding_mask[:, :, None], x.dtype)
+        mask = _column(padding_mask, x.dtype)
         return ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1e-9)
 
 
@@ -51,7 +51,12 @@ class Max:
     def __call__(self, outputs, padding_mask):
         """Outputs of the backbone to (batch, hidden_dim)."""
         x = outputs["sequence_output"]
-        return ops.max(x + (ops.cast(padding_mask[:, :, None], x.dtype) - 1.0) * 1e4, axis=1)
+        return ops.max(x + (_column(padding_mask, x.dtype) - 1.0) * 1e4, axis=1)
+
+
+def _column(padding_mask, dtype):
+    """(batch, length) to (batch, length, 1); a reshape, because slices cost a device more."""
+    return ops.reshape(ops.cast(padding_mask, dtype), (ops.shape(padding_mask)[0], -1, 1))
 
 
 class Head(layers.Layer):

@@ -22,6 +22,16 @@ def lookup(table, ids):
     return _lookup.get()(table, ids)
 
 
+def first_rows(table, count):
+    """The first `count` rows of `table` (rows, dim).
+
+    A slice where the model is trained and served; a look-up where an exporter has a form of its
+    own for those, because a table that is only looked up can be stored as int8.
+    """
+    function = _lookup.get()
+    return table[:count] if function is _take else function(table, ops.arange(count, dtype="int32"))
+
+
 @contextlib.contextmanager
 def using(lookup):
     """Write every look-up inside the block with the function `lookup(table, ids)`."""

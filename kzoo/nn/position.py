@@ -4,7 +4,7 @@ from keras import layers, ops
 
 from ..parts import part
 from .dense import normal
-from .lowering import lookup
+from .lowering import first_rows, lookup
 
 
 class Position(layers.Layer):
@@ -46,7 +46,8 @@ class Learned(Position):
 
     def call(self, x, token_ids):
         """Add the first `length` rows to x (batch, length, dim)."""
-        return x + self.embeddings[: ops.shape(x)[1]]
+        # The length is the input's, not that of x: on a device it is known before x is computed.
+        return x + first_rows(self.embeddings, ops.shape(token_ids)[1])
 
 
 @part("position", "counted")
