@@ -205,9 +205,17 @@ class Tokenizer:
         """The token of an id; KzooError when the id is out of range."""
         return self._backend.id_to_token(_checked_id(number, self.vocabulary_size)) or ""
 
+    def frame(self, pair=False):
+        """How special tokens stand around one text, or a pair.
+
+        Returns [(ids, segments), ([], [segment of the text]), (ids, segments), ...]: special
+        tokens at the even places, the texts at the odd ones.
+        """
+        return self._pair_template if pair else self._template
+
     def count_special_tokens(self, pair=False):
         """How many tokens `encode` adds to one text, or to a pair."""
-        return sum(len(ids) for ids, _ in (self._pair_template if pair else self._template)[::2])
+        return sum(len(ids) for ids, _ in self.frame(pair)[::2])
 
     # -- text to ids -------------------------------------------------------------------------
 
@@ -374,10 +382,7 @@ class Tokenizer:
 
     @staticmethod
     def _read_template(encoding, sequences):
-        """[(special ids, their segments), (None, segment of text 0), (special ids, ...), ...].
-
-        Read off one encoding, so any post-processor that frames its texts will do.
-        """
+        """`frame` read off one encoding, so any post-processor that frames its texts will do."""
         template = [([], [])]
         columns = zip(encoding.ids, encoding.type_ids, encoding.sequence_ids, strict=True)
         special = encoding.special_tokens_mask
@@ -433,10 +438,9 @@ class Tokenizer:
 
     def _row(self, contents):
         """The columns of one row: the template with the contents in their places."""
-        template = self._template if len(contents) == 1 else self._pair_template
         row = {name: [] for name in contents[0]}
         row["segment_ids"] = []
-        for place, (ids, segments) in enumerate(template):
+        for place, (ids, segments) in enumerate(self.frame(len(contents) == 2)):
             if place % 2:
                 content = contents[place // 2]
                 for name, values in content.items():
