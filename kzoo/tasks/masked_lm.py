@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 
+from ..data.batches import bucketed_batches
 from ..errors import KzooError
+from ..parts import make
 from .task import TextTask
 from .text_classifier import probabilities
 
@@ -33,8 +35,6 @@ class MaskedLM(TextTask):
 
     def make_head(self, backbone):
         """The head layer, as wide as the vocabulary."""
-        from ..parts import make
-
         units = backbone.spec.vocabulary_size
         return make("head", self.head_slot, spec=backbone.spec, units=units, name="head")
 
@@ -43,18 +43,19 @@ class MaskedLM(TextTask):
         table = keras.ops.cast(self.backbone.token_embedding.embeddings, self.compute_dtype)
         return self.head(outputs, inputs["padding_mask"], table=table, training=training)
 
-    def batches(self, x, y=None, sample_weight=None, batch_size=32, shuffle=False, seed=0,
-                initial_epoch=0):
+    def batches(self, x, y=None, sample_weight=None, seed=0, **options):
         """Hide tokens, then batch: the targets are the hidden tokens."""
         if y is not None:
             raise KzooError("fit of a MaskedLM takes texts alone; the targets are their tokens.")
-        from ..data.batches import bucketed_batches
-
         columns = self.encode_examples(x)
         columns["token_ids"], targets = self._hide(columns["token_ids"], seed)
         return bucketed_batches(
-            columns, targets, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle,
-            seed=seed, padding_id=self.spec.padding_id, initial_epoch=initial_epoch,
+            columns,
+            targets,
+            sample_weight=sample_weight,
+            seed=seed,
+            padding_id=self.spec.padding_id,
+            **options,
         )
 
     def _hide(self, rows, seed, share=0.15):

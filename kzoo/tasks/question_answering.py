@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..data.batches import bucketed_batches
 from ..errors import KzooError
 from .task import TextTask, split_pairs
 
@@ -33,37 +34,41 @@ class QuestionAnswering(TextTask):
             raise KzooError("Question answering takes pairs (question, context); strings came.")
         return questions, contexts
 
-    def encode_examples(self, x):
-        """Pairs as ragged columns; contexts are cut."""
-        return self._columns(x)
-
-    def encode_targets(self, y, x):
-        """The first and last token of each answer (examples, 2); token 0 where it was cut off."""
+    def _windows(self, x):
         questions, contexts = self._pairs(x)
-        rows = self.tokenizer.encode(
-            questions, contexts, max_length=self.max_length, offsets=True
+        stride = min(128, self.max_length // 4)
+        return self.tokenizer.windows(
+            questions, contexts, max_length=self.max_length, stride=stride
         )
-        targets = np.zeros((len(y), 2), "int32")
-        for i, (start, end) in enumerate(y):
-            if not 0 <= start < end <= len(contexts[i]):
+
+    def batches(self, x, y=None, sample_weight=None, **options):
+        """Every window is an example; one without the whole answer points to its first token."""
+        rows = self._windows(x)
+        columns = {name: rows[name] for name in self.backbone.input_names}
+        targets = None if y is None else self._targets(rows, x, y)
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight)[rows["sample_ids"]]
+        return bucketed_batches(
+            columns, targets, sample_weight=sample_weight, padding_id=self.spec.padding_id,
+            **options,
+        )
+
+    def _targets(self, rows, x, y):
+        """The first and last token of the answer in each window, (windows, 2)."""
+        for i, ((_, context), (start, end)) in enumerate(zip(x, y, strict=True)):
+            if not 0 <= start < end <= len(context):
                 raise KzooError(
                     f"Answer {i} runs from {start} to {end}; within the context's "
-                    f"{len(contexts[i])} characters is expected."
+                    f"{len(context)} characters is expected."
                 )
-            places = self._context_places(rows, i)
-            hit = [p for p in places if rows["offsets"][i][p][1] > start
-                   and rows["offsets"][i][p][0] < end]
-            if hit and rows["offsets"][i][hit[-1]][1] >= end:
-                targets[i] = hit[0], hit[-1]
+        targets = np.zeros((len(rows["sample_ids"]), 2), "int32")
+        for row, sample in enumerate(rows["sample_ids"]):
+            start, end = y[sample]
+            spans = np.asarray(rows["offsets"][row])
+            hit = np.flatnonzero((spans[:, 0] >= 0) & (spans[:, 1] > start) & (spans[:, 0] < end))
+            if len(hit) and spans[hit[0], 0] <= start and spans[hit[-1], 1] >= end:
+                targets[row] = hit[0], hit[-1]
         return targets
-
-    def _context_places(self, rows, i):
-        """The places of row i that hold the second text."""
-        offsets = rows["offsets"][i]
-        ends = [p for p, (start, _) in enumerate(offsets) if start < 0]
-        second = next(p for p, q in zip(ends[1:], ends[2:] + [len(offsets)], strict=False)
-                      if q > p + 1) if len(ends) > 2 else ends[-1]
-        return [p for p in range(second, len(offsets)) if offsets[p][0] >= 0]
 
     def default_loss(self):
         """Cross-entropy of the two places."""
@@ -76,9 +81,7 @@ class QuestionAnswering(TextTask):
     def predict(self, x, batch_size=32, verbose=0):
         """The best span for each (question, context)."""
         questions, contexts = self._pairs(x)
-        rows = self.tokenizer.windows(
-            questions, contexts, max_length=self.max_length, stride=min(128, self.max_length // 4)
-        )
+        rows = self._windows(x)
         columns = {name: rows[name] for name in self.backbone.input_names}
         order, outputs = self._run(columns, batch_size, verbose)
         answers = [{"answer": "", "start": 0, "end": 0, "score": float("-inf")} for _ in questions]

@@ -212,21 +212,30 @@ class TextTask(DistributedFit, keras.Model):
         if validation_split:
             x, y, sample_weight, validation_data = _split(x, y, sample_weight, validation_split)
         batches = self.batches(
-            x, y, sample_weight, batch_size, shuffle=shuffle, seed=seed,
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
             initial_epoch=kwargs.get("initial_epoch", 0),
         )
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data, None)
             held_x, held_y = self._examples(*validation_data[:2])
-            validation_data = self.batches(held_x, held_y, None, batch_size)
-        return super().fit(batches, epochs=epochs, validation_data=validation_data, **kwargs)
+            validation_data = self.batches(held_x, held_y, batch_size=batch_size)
+        return super().fit(
+            batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
+        )
 
     def evaluate(self, x, y=None, batch_size=32, sample_weight=None, **kwargs):
         """`keras.Model.evaluate` on raw text; x and y as in `fit`."""
         self._check_compiled()
         x, y = self._examples(x, y)
-        return super().evaluate(self.batches(x, y, sample_weight, batch_size), **kwargs)
+        return super().evaluate(
+            self.batches(x, y, sample_weight, batch_size=batch_size), **kwargs
+        )
 
     def predict(self, x, batch_size=32, verbose=0):
         """Answers for raw text, in its order: an array with a row an example."""
@@ -241,20 +250,19 @@ class TextTask(DistributedFit, keras.Model):
         """What `predict` gives for raw outputs, as NumPy."""
         raise NotImplementedError
 
-    def batches(self, x, y=None, sample_weight=None, batch_size=32, shuffle=False, seed=0,
-                initial_epoch=0):
-        """Raw examples as what Keras' loops take: padded batches of similar length."""
+    def batches(self, x, y=None, sample_weight=None, **options):
+        """Raw examples as what Keras' loops take: padded batches of similar length.
+
+        `options` are those of `bucketed_batches`: batch_size, shuffle, seed, initial_epoch.
+        """
         columns = self.encode_examples(x)
         targets = None if y is None else self.encode_targets(y, x)
         return bucketed_batches(
             columns,
             targets,
             sample_weight=sample_weight,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
             padding_id=self.spec.padding_id,
-            initial_epoch=initial_epoch,
+            **options,
         )
 
     def _run(self, columns, batch_size, verbose=0):

@@ -29,7 +29,9 @@ class TextClassifier(TextTask):
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
 
     def encode_targets(self, y, x=None):
-        """Class indices, from indices or label names."""
+        """Class indices, from indices or label names; rows of numbers stay for a loss of its own."""
+        if np.ndim(y) == 2:
+            return np.asarray(y, "float32")
         y = y.tolist() if hasattr(y, "tolist") else list(y)
         index = {label: i for i, label in enumerate(self.labels)}
         limit = max(len(self.labels), 2)

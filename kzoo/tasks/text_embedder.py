@@ -69,11 +69,12 @@ class TextEmbedder(TextTask):
             )
         return y
 
-    def batches(self, x, y=None, *args, **kwargs):
+    def batches(self, x, y=None, sample_weight=None, **options):
         """Pairs with scores; without them, every text's target is its own partner."""
         if split_pairs(x)[1] is None:
             raise KzooError("fit and evaluate of a TextEmbedder take pairs of texts.")
-        return super().batches(x, np.ones(len(x)) if y is None else y, *args, **kwargs)
+        y = np.ones(len(x)) if y is None else y
+        return super().batches(x, y, sample_weight, **options)
 
     def default_loss(self):
         """Cosines against scores, arXiv:1908.10084 section 3.1."""

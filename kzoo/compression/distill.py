@@ -1,0 +1,84 @@
+"""A student cut from its teacher that learns the teacher's scores: Hinton 2015, arXiv:1503.02531.
+
+The cut keeps some steps of the teacher's schedule, as DistilBERT does (arXiv:1910.01108).
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..errors import KzooError
+from ..network import weights_by_path
+
+
+def cut(task, schedule):
+    """A copy of a task whose backbone runs only the steps of `schedule`.
+
+    `cut(teacher, (0, 2, 4))` keeps the blocks 0, 2 and 4 of six, with their weights.
+    """
+    if not schedule or not set(schedule) <= set(task.spec.schedule):
+        raise KzooError(
+            f"The schedule {tuple(schedule)} names blocks that the teacher lacks: its own is "
+            f"{task.spec.schedule}."
+        )
+    config = {key: value for key, value in task.get_config().items() if key != "backbone"}
+    backbone = task.backbone.with_spec(schedule=tuple(schedule))
+    student = type(task)(backbone, tokenizer=task._tokenizer, **config)
+    there = weights_by_path(task)
+    for path, weight in weights_by_path(student).items():
+        weight.assign(there[path])
+    return student
+
+
+def distillation_targets(teacher, texts, labels, batch_size=64, verbose=0):
+    """Targets (texts, 1 + labels): the class index, then the teacher's logits."""
+    columns = teacher.encode_examples(list(texts))
+    order, outputs = teacher._run(columns, batch_size, verbose)
+    logits = np.concatenate([out["logits"] for out in outputs])
+    restored = np.empty_like(logits)
+    restored[order] = logits
+    indices = teacher.encode_targets(labels)[:, None]
+    return np.concatenate([indices.astype("float32"), restored], axis=1)
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class DistillationLoss(keras.losses.Loss):
+    """Soft cross-entropy to the teacher at a temperature, mixed with the labels' own.
+
+    Args:
+        temperature: what both sides' logits are divided by.
+        label_share: the weight of the labels' cross-entropy; the teacher has the rest.
+    """
+
+    def __init__(
+        self, temperature=2.0, label_share=0.1, reduction="sum_over_batch_size", name=None
+    ):
+        super().__init__(reduction=reduction, name=name)
+        self.temperature, self.label_share = temperature, label_share
+
+    def call(self, y_true, y_pred):
+        """Targets of `distillation_targets` and logits (batch, labels) to one loss each."""
+        taught = ops.softmax(y_true[:, 1:] / self.temperature)
+        soft = keras.losses.categorical_crossentropy(
+            taught, y_pred / self.temperature, from_logits=True
+        )
+        hard = keras.losses.sparse_categorical_crossentropy(y_true[:, 0], y_pred, from_logits=True)
+        soft = soft * self.temperature**2  # So that both gradients have the same scale.
+        return (1 - self.label_share) * soft + self.label_share * hard
+
+    def get_config(self):
+        """The arguments."""
+        config = super().get_config()
+        return {**config, "temperature": self.temperature, "label_share": self.label_share}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class DistilledAccuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Accuracy against the labels inside `distillation_targets`."""
+
+    def __init__(self, name="accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Compare the first column with the largest logit."""
+        super().update_state(y_true[:, 0], y_pred, sample_weight)

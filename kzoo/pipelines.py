@@ -1,0 +1,69 @@
+"""`pipeline("sentiment-analysis")("I loved it")`: the familiar call on the familiar answers."""
+
+from pathlib import Path
+
+from .errors import KzooError
+
+SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
+
+# What users call a task: the class that does it, and the preset that ships for it.
+TASKS = {
+    "sentiment-analysis": ("TextClassifier", SENTIMENT),
+    "text-classification": ("TextClassifier", SENTIMENT),
+    "feature-extraction": ("TextEmbedder", None),
+    "token-classification": ("TokenClassifier", None),
+    "ner": ("TokenClassifier", None),
+    "question-answering": ("QuestionAnswering", None),
+    "fill-mask": ("MaskedLM", None),
+}
+
+
+def pipeline(task, model=None):
+    """A function from text to plain Python answers.
+
+    Args:
+        task: "sentiment-analysis", "text-classification", "feature-extraction", "ner" (also
+            "token-classification"), "question-answering" or "fill-mask".
+        model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
+            ships for the task by default.
+
+    Returns:
+        A callable. It takes a string or a list of strings (pairs for question answering) and
+        gives for classification a list of {"label", "score"}, with `top_k=None` a list of all
+        labels an input; for embeddings a list of lists of numbers; for the others what the
+        task's `predict` gives.
+    """
+    if task not in TASKS:
+        raise KzooError(f"No pipeline is called {task!r}; known: {', '.join(TASKS)}.")
+    name, default = TASKS[task]
+    if model is None and default is None:
+        raise KzooError(f"No model ships for {task!r}: give model=, a preset or a folder.")
+    model = default if model is None else model
+    if isinstance(model, (str, Path)):
+        from . import presets
+
+        model = presets.load(model)
+    if type(model).__name__ != name:
+        raise KzooError(f"{task!r} needs a {name}; a {type(model).__name__} came.")
+    return Pipeline(model)
+
+
+class Pipeline:
+    """A task model behind one call; `model` is the Keras model."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, inputs, batch_size=32, top_k=1):
+        """Answers for one input or a list of them; see `pipeline`."""
+        answers = self.model.predict(inputs, batch_size=batch_size)
+        labels = self.model.labels
+        if type(self.model).__name__ == "TextEmbedder":
+            return answers.tolist()
+        if type(self.model).__name__ != "TextClassifier":
+            return answers
+        ranked = [
+            [{"label": labels[i], "score": float(row[i])} for i in row.argsort()[::-1]]
+            for row in answers
+        ]
+        return [row[0] for row in ranked] if top_k == 1 else [row[:top_k] for row in ranked]

@@ -1,0 +1,64 @@
+"""Tiny specs of every family, and noise on every weight: default initialisation hides bugs."""
+
+import numpy as np
+
+from kzoo.models import build
+from kzoo.network import weights_by_path
+from kzoo.spec import Spec
+
+SMALL = {
+    "vocabulary_size": 120,
+    "hidden_dim": 32,
+    "num_heads": 4,
+    "intermediate_dim": 48,
+    "max_sequence_length": 40,
+}
+SPECS = {
+    "bert": Spec("bert", **SMALL, schedule=(0, 1), num_segments=2),
+    "roberta": Spec(
+        "roberta",
+        **SMALL,
+        schedule=(0, 1),
+        num_segments=1,
+        padding_id=1,
+        position="counted",
+        norm={"kind": "layer_norm", "epsilon": 1e-5},
+    ),
+    "distilbert": Spec("distilbert", **SMALL, schedule=(0, 1), pooler="none"),
+    "albert": Spec(
+        "albert",
+        **SMALL,
+        schedule=(0, 0, 0),
+        num_segments=2,
+        embedding_dim=16,
+        dropout=0.0,
+        attention_dropout=0.0,
+        feedforward={"kind": "mlp", "activation": "gelu_tanh"},
+    ),
+}
+
+
+def add_noise(model, seed=0, scale=0.2):
+    """Add normal noise to every weight, the same for the same path and seed; return the model."""
+    for i, (_, weight) in enumerate(sorted(weights_by_path(model).items())):
+        noise = np.random.default_rng([seed, i]).standard_normal(weight.shape)
+        ones = 1.0 if weight.path.endswith("gamma") else 0.0
+        weight.assign((ones + scale * noise).astype("float32"))
+    return model
+
+
+def noisy(family, **changes):
+    """A tiny backbone of a family with noise on every weight."""
+    return add_noise(build(SPECS[family].replace(**changes)))
+
+
+def tokens(spec, batch=3, length=9, seed=0):
+    """Random ids with ragged padding, as the model's input dict."""
+    draw = np.random.default_rng(seed)
+    lengths = np.linspace(length, 2, batch).astype(int)
+    mask = (np.arange(length)[None] < lengths[:, None]).astype("int32")
+    ids = draw.integers(5, spec.vocabulary_size, (batch, length)).astype("int32")
+    inputs = {"token_ids": np.where(mask == 1, ids, spec.padding_id), "padding_mask": mask}
+    if spec.num_segments > 1:
+        inputs["segment_ids"] = mask * (np.arange(length)[None] >= 4).astype("int32")
+    return {name: value.astype("int32") for name, value in inputs.items()}

@@ -1,0 +1,206 @@
+"""Every family keeps its promises: outputs, gradients, saving, precision, honest errors."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from families import SPECS, noisy, tokens
+
+import kzoo
+from kzoo.errors import KzooError
+from kzoo.models import build
+from kzoo.network import count_parameters, describe, weights_by_path
+from kzoo.spec import Spec
+
+GOLDEN = Path(__file__).parent / "golden"
+FAMILIES = sorted(SPECS)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_outputs_are_those_of_the_golden_file(family):
+    golden = json.loads((GOLDEN / f"{family}.json").read_text())
+    outputs = noisy(family)(tokens(SPECS[family]))
+    assert set(outputs) == set(golden)
+    for name, expected in golden.items():
+        np.testing.assert_allclose(np.asarray(outputs[name]), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_padding_changes_nothing(family):
+    model, inputs = noisy(family), tokens(SPECS[family], batch=1, length=6)
+    wide = {
+        name: np.pad(
+            value, ((0, 0), (0, 5)),
+            constant_values=SPECS[family].padding_id if name == "token_ids" else 0,
+        )
+        for name, value in inputs.items()
+    }
+    narrow_output = np.asarray(model(inputs)["sequence_output"])
+    np.testing.assert_allclose(
+        np.asarray(model(wide)["sequence_output"])[:, :6], narrow_output, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hidden_states_and_maps_come_by_step(family):
+    spec = SPECS[family]
+    outputs = noisy(family)(
+        tokens(spec), return_hidden_states=True, return_attention_maps=True
+    )
+    assert len(outputs["hidden_states"]) == spec.num_layers + 1
+    assert len(outputs["attention_maps"]) == spec.num_layers
+    last, final = outputs["hidden_states"][-1], outputs["sequence_output"]
+    np.testing.assert_array_equal(np.asarray(last), np.asarray(final))
+    sums = np.asarray(outputs["attention_maps"][0]).sum(-1)
+    np.testing.assert_allclose(sums, np.ones_like(sums), atol=1e-5)
+    first_two = [np.asarray(state) for state in outputs["hidden_states"][:2]]
+    assert np.abs(first_two[0] - first_two[1]).max() > 0.1  # A step is not its neighbour.
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_weight_gets_a_gradient(family):
+    import tensorflow as tf
+
+    model = noisy(family)
+    with tf.GradientTape() as tape:
+        outputs = model(tokens(SPECS[family]))
+        loss = sum(tf.reduce_sum(value * value * value) for value in outputs.values())
+    gradients = tape.gradient(loss, [w.value for w in weights_by_path(model).values()])
+    paths = list(weights_by_path(model))
+    lacking = [
+        path
+        for path, gradient in zip(paths, gradients, strict=True)
+        if gradient is None or not np.abs(tf.convert_to_tensor(gradient).numpy()).max() > 0
+    ]
+    # Softmax does not see what all keys share: the key's bias has a zero gradient by nature.
+    assert [path for path in lacking if not path.endswith("key/bias")] == []
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_file_gives_the_same_outputs(family, tmp_path):
+    model, inputs = noisy(family), tokens(SPECS[family])
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.spec == model.spec
+    for name, value in model(inputs).items():
+        np.testing.assert_array_equal(np.asarray(again(inputs)[name]), np.asarray(value))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_counting_allocates_nothing_and_is_right(family):
+    spec = SPECS[family]
+    built = {path: tuple(weight.shape) for path, weight in weights_by_path(build(spec)).items()}
+    assert dict(describe(spec)) == built
+    assert count_parameters(spec) == sum(int(np.prod(shape)) for shape in built.values())
+    with keras.StatelessScope():  # Its end would allocate what a leaking count left waiting.
+        pass
+    code = (
+        "import resource, kzoo\n"
+        "kzoo.count_parameters(kzoo.Spec('bert', 100, 64, 4, 64, (0,)))\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "n = kzoo.count_parameters(kzoo.Spec('bert', 3_000_000, 1024, 16, 4096, (0,)))\n"
+        "import keras\n"
+        "with keras.StatelessScope(): pass\n"
+        "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+        "assert n > 3e9 and grown < 400_000, (n, grown)\n"
+    )
+    if family == FAMILIES[0]:
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_stays_near(family):
+    full = noisy(family)(tokens(SPECS[family]))["sequence_output"]
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = noisy(family)
+        half = model(tokens(SPECS[family]))["sequence_output"]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {str(weight.dtype) for weight in model.weights} == {"float32"}
+    assert "bfloat16" in str(half.dtype)
+    # Norms keep every value near 1; bfloat16 has 8 bits.
+    assert np.abs(np.asarray(full) - np.asarray(half, "float32")).mean() < 0.05
+
+
+def test_the_same_model_runs_on_jax():
+    pytest.importorskip("jax")
+    code = (
+        "import sys, json, numpy as np; sys.path.insert(0, 'tests')\n"
+        "from families import *\n"
+        "for family in sorted(SPECS):\n"
+        "    golden = json.load(open(f'tests/golden/{family}.json'))\n"
+        "    outputs = noisy(family)(tokens(SPECS[family]))\n"
+        "    for name, expected in golden.items():\n"
+        "        np.testing.assert_allclose(np.asarray(outputs[name]), expected, atol=2e-5)\n"
+    )
+    root = Path(__file__).parent.parent
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=root, env={**os.environ, "KERAS_BACKEND": "jax"}
+    )
+
+
+def bad_inputs():
+    good = tokens(SPECS["bert"])
+    return {
+        "an id out of range": ({**good, "token_ids": good["token_ids"] + 500}, "0 to 119"),
+        "a negative id": ({**good, "token_ids": good["token_ids"] - 500}, "0 to 119"),
+        "a missing input": ({"token_ids": good["token_ids"]}, "padding_mask"),
+        "no dict": (good["token_ids"], "dict"),
+        "floats": ({**good, "token_ids": good["token_ids"] * 1.0}, "int32"),
+        "one sequence": ({k: v[0] for k, v in good.items()}, r"\(batch, length\)"),
+        "other shapes": ({**good, "padding_mask": good["padding_mask"][:, :4]}, "differ in shape"),
+        "too long": ({k: np.tile(v, (1, 9)) for k, v in good.items()}, "at most 40"),
+    }
+
+
+@pytest.mark.parametrize("case", list(bad_inputs()))
+def test_bad_input_is_named(case):
+    inputs, message = bad_inputs()[case]
+    with pytest.raises(KzooError, match=message):
+        noisy("bert")(inputs)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"hidden_dim": 30}, "multiple of num_heads"),
+        ({"schedule": []}, "schedule"),
+        ({"vocabulary_size": 0}, "vocabulary_size"),
+        ({"colour": "blue"}, "colour"),
+        ({"position": "astrolabe"}, "astrolabe.*known"),
+        ({"norm": {"kind": "layer_norm", "gain": 2}}, "gain"),
+        ({"family": "elmo"}, "elmo.*known"),
+    ],
+)
+def test_a_bad_spec_is_named(changes, message):
+    fields = {**SPECS["bert"].to_dict(), **changes}
+    with pytest.raises(KzooError, match=message):
+        build(Spec.from_dict(fields))
+
+
+def test_a_spec_survives_json():
+    for spec in SPECS.values():
+        assert Spec.from_json(spec.to_json()) == spec
+
+
+def test_a_cut_keeps_the_steps_it_names():
+    model = noisy("bert", schedule=(0, 1, 2, 3))
+    inputs = tokens(model.spec)
+    student = model.with_spec(schedule=(1, 3))
+    deep = model(inputs, return_hidden_states=True)
+    assert weights_by_path(student).keys() < weights_by_path(model).keys()
+    for path, weight in weights_by_path(student).items():
+        np.testing.assert_array_equal(weight, weights_by_path(model)[path])
+    whole = model.with_spec(schedule=(0, 1, 2, 3))(inputs)["sequence_output"]
+    np.testing.assert_array_equal(np.asarray(whole), np.asarray(deep["sequence_output"]))
+
+
+def test_public_names_exist():
+    for name in kzoo.__all__:
+        assert getattr(kzoo, name) is not None
