@@ -1,8 +1,9 @@
 """The command `kzoo`: each command calls one function of the library and shows what it returns."""
 
+import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -89,6 +90,68 @@ def show(preset: Preset, as_json: Json = False):
         with screen.working(f"Laying out {preset}"):
             data = views.flat(folder)
         screen.result(data, views.flat_view)
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="A preset, a folder or a hub id.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="The folder to write.")],
+    to: Annotated[
+        Literal["huggingface", "preset"] | None,
+        typer.Option(help="What to write; by default the other kind than SRC."),
+    ] = None,
+    as_json: Json = False,
+):
+    """Convert between Hugging Face and presets.
+
+    SRC is a preset's name or folder, a Hugging Face folder (config.json, safetensors), or the id
+    of a repository on the hub.
+    """
+    with session(as_json) as screen:
+        from . import presets, views
+
+        is_preset = source in presets.names() or (Path(source) / "spec.json").is_file()
+        to = to or ("huggingface" if is_preset else "preset")
+        _check_free(destination, "config.json", "spec.json")
+        if is_preset and not (presets.find(source) / presets.WEIGHTS).is_file():
+            raise KzooError(
+                f"The preset {source} holds no weights, so there is nothing to convert: train it "
+                "first, or convert a checkpoint that has them."
+            )
+        with screen.working(f"Converting {source}"):
+            from .checkpoints import from_huggingface, to_huggingface
+            from .network import weights_by_path
+
+            model = presets.load(source) if is_preset else from_huggingface(source)
+            if to == "huggingface":
+                to_huggingface(model, destination)
+            else:
+                presets.save_preset(model, destination, card={"source": source})
+        weights = weights_by_path(model)
+        data = {
+            "source": source,
+            "destination": str(destination),
+            "to": to,
+            "model": type(model).__name__,
+            "family": model.spec.family,
+            "tensors": len(weights),
+            "parameters": sum(math.prod(weight.shape) for weight in weights.values()),
+            "files": _files(destination),
+        }
+        screen.result(data, views.converted)
+
+
+def _check_free(folder, *marks):
+    """Refuse to replace a folder that holds anything but an earlier result of the command."""
+    holds = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if holds and not holds & set(marks):
+        raise KzooError(f"{folder} holds other files: name a folder that is new or empty.")
+
+
+def _files(folder):
+    """{path within: bytes} of what a command wrote."""
+    paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.stat().st_size for path in paths}
 
 
 if __name__ == "__main__":

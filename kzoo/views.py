@@ -17,7 +17,13 @@ def table(title, columns, rows):
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    made = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_header=any(columns),
+    )
     for column in columns:
         right = column.startswith(">")
         made.add_column(column.removeprefix(">"), justify="right" if right else "left")
@@ -92,6 +98,10 @@ def flat_view(data):
     steps = len(data["spec"]["schedule"])
     sharing = "; ".join(f"steps {_span(e['steps'])} share {e['block']}" for e in shared)
     spec = {**data["spec"], "schedule": _span(data["spec"]["schedule"])}
+    if not spec["embedding_dim"]:
+        spec["embedding_dim"] = f"{spec['hidden_dim']} (hidden_dim)"
+    if not spec["head_dim"]:
+        spec["head_dim"] = f"{spec['hidden_dim'] // spec['num_heads']} (hidden_dim / num_heads)"
     head = [["family", f"{data['model']['class']}  {_place(data['model'])}"]]
     if data["task"]:
         head.append(["task", f"{data['task']['class']}  {_place(data['task'])}"])
@@ -111,6 +121,24 @@ def flat_view(data):
         table("Slots", ["slot", "kind", "options", "class", "file"], slots),
         table("Tensors", ["path", "shape", ">numbers"], tensors),
     ]
+
+
+def converted(data):
+    """`kzoo convert`."""
+    told = [["model", f"{data['model']}, {data['family']}"]]
+    told += [["tensors", f"{data['tensors']}"], ["parameters", f"{data['parameters']:,}"]]
+    files = [[name, size_of(count)] for name, count in data["files"].items()]
+    return [
+        table(f"{data['source']} as {data['to']}: {data['destination']}", ["", ""], told),
+        table("", ["file", ">size"], files),
+    ]
+
+
+def size_of(count):
+    """A number of bytes for a reader: 1 MB is 1,000,000 bytes."""
+    if count >= 1e6:
+        return f"{count / 1e6:.1f} MB"
+    return f"{count / 1e3:.1f} kB" if count >= 1e3 else f"{count} B"
 
 
 def _where(cls):
