@@ -163,8 +163,18 @@ def describe(spec):
     """Paths and shapes of all weights of a spec, as a list, without allocating one of them."""
     from .models import build
 
-    model = abstract_build(lambda: build(spec))
-    return [(path, tuple(weight.shape)) for path, weight in weights_by_path(model).items()]
+    # All blocks are the same but for their values: one is traced, and stands for the others.
+    first = spec.schedule[0]
+    model = abstract_build(lambda: build(spec.replace(schedule=(first,))))
+    shapes = [(path, tuple(weight.shape)) for path, weight in weights_by_path(model).items()]
+    inside = [(path, shape) for path, shape in shapes if path.startswith(f"block_{first}/")]
+    every = [
+        (path.replace(f"block_{first}/", f"block_{block}/", 1), shape)
+        for block in spec.blocks
+        for path, shape in inside
+    ]
+    start = shapes.index(inside[0])
+    return [*shapes[:start], *every, *shapes[start + len(inside) :]]
 
 
 def count_parameters(spec):

@@ -81,9 +81,12 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None):
         task_name = None if task else task_name
     prefix = family.PREFIX if any(name.startswith(family.PREFIX) for name in tensors) else ""
     has_pooler = f"{prefix}{_pooler_name(family)}.weight" in tensors
-    head = _head(family, task_name, config)
-    wants_pooler = has_pooler if task_name in (None, "TextEmbedder") else _kind(head) == "pooled"
+    kind = (_usual_head(family, task_name, None) or {}).get("kind")
+    wants_pooler = kind == "pooled" if kind else has_pooler
     spec = spec_from_config(config, family, wants_pooler)
+    head = _usual_head(family, task_name, spec.feedforward["activation"])
+    if head:
+        head |= _head_dropout(family, task_name, config)
     if tokenizer is None:
         tokenizer = _read_tokenizer(inner)
     if tokenizer and tokenizer.vocabulary_size != spec.vocabulary_size:
@@ -194,26 +197,27 @@ def _architecture(config, model_type, family):
     return name, known[name]
 
 
-def _head(family, task_name, config):
-    """The head slot of a task as the config has it: the family's, with its dropout."""
+def _usual_head(family, task_name, activation):
+    """The head slot that Hugging Face's class for a task has, as a dict; None without a head."""
     if task_name in (None, "TextEmbedder"):
         return None
-    from .. import tasks
-
-    cls = getattr(tasks, task_name)
-    slot = family.HEADS.get(task_name, cls.default_head)
-    slot = {"kind": slot} if isinstance(slot, str) else dict(slot)
     if task_name == "MaskedLM":
-        spec = spec_from_config(config, family, False)
-        here = spec.feedforward["activation"]
-        return {**slot, "activation": getattr(family, "LM_ACTIVATION", here)}
+        return {"kind": "masked_lm", "activation": getattr(family, "LM_ACTIVATION", activation)}
+    from ..tasks import TASKS as tasks_by_name
+
+    slot = family.HEADS.get(task_name, tasks_by_name[task_name].default_head)
+    return {"kind": slot} if isinstance(slot, str) else dict(slot)
+
+
+def _head_dropout(family, task_name, config):
+    """The dropout that config.json gives the head; empty where that is the model's own."""
     key, default = family.HEAD_DROPOUT.get(task_name, (None, None))
     rate = config.get(key, default) if key else None
-    if rate is not None:
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-            raise KzooError(f"config.json has {key} = {rate!r}; a number from 0 to 1 is expected.")
-        slot["dropout"] = float(rate)
-    return slot
+    if rate is None:
+        return {}
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        raise KzooError(f"config.json has {key} = {rate!r}; a number from 0 to 1 is expected.")
+    return {"dropout": float(rate)}
 
 
 def _build(family, spec, task_name, head, config, embedding, tokenizer):
@@ -377,17 +381,14 @@ def _kept_labels(kept):
 
 def _head_config(model, family, task_name, kept):
     """What config.json says about the head, or an error when there is no such head there."""
-    usual = family.HEADS.get(task_name, type(model).default_head)
-    usual = {"kind": usual} if isinstance(usual, str) else dict(usual)
+    feedforward = model.spec.feedforward
+    activation = "gelu" if isinstance(feedforward, str) else feedforward.get("activation", "gelu")
+    usual = _usual_head(family, task_name, activation)
     slot = model.head_slot
     slot = {"kind": slot} if isinstance(slot, str) else dict(slot)
-    rate = slot.pop("dropout", None)
     if task_name == "MaskedLM":
-        usual.setdefault("activation", "gelu")
         slot.setdefault("activation", "gelu")
-        usual["activation"] = getattr(
-            family, "LM_ACTIVATION", model.spec.feedforward.get("activation", "gelu")
-        )
+    rate = slot.pop("dropout", None)
     if slot != usual:
         raise KzooError(
             f"This {task_name} has the head {model.head_slot!r}; Hugging Face's "
@@ -475,10 +476,6 @@ def _pooler_name(family):
     from .rows import parse
 
     return next((row.there for row in parse(family.ROWS) if row.here == "pooler"), None)
-
-
-def _kind(slot):
-    return slot if isinstance(slot, str) else slot["kind"]
 
 
 def _listed(names, limit=8):

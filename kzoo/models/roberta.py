@@ -19,6 +19,7 @@ class Roberta(Encoder):
     PREFIX = "roberta."
     MODEL_TYPES = {"roberta": "Roberta", "xlm-roberta": "XLMRoberta"}
     FIXED = {"position": "counted"}
+    LM_ACTIVATION = "gelu"  # whatever the feed-forward nets have
     ROWS = Bert.ROWS
     TASK_ROWS = """
         classifier.dense          head/hidden                           TextClassifier
