@@ -14,3 +14,103 @@ def abstract_build(build):
         for variable in model.variables:
             variable._deferred_initialize = lambda: None
     return model
+
+
+class DistributedFit:
+    """Mixin, before `keras.Model`: `fit` that is right on several replicas and in every epoch.
+
+    Keras 3.15 on TensorFlow gives each replica's loss the same weight however many examples it
+    got, and crashes where it builds a model from a batch that doesn't split evenly. Here the
+    gradient is that of the mean over the whole batch, so N replicas learn what one learns.
+
+    Batches made by `bucketed_batches` are told which epoch it is, and an optimizer with a `plan`
+    method how many steps there will be.
+    """
+
+    def loss_count(self, y):
+        """Over how many things the loss of a batch is a mean: its examples.
+
+        A task whose loss skips targets counts those that are left.
+        """
+        return keras.ops.shape(keras.tree.flatten(y)[0])[0]
+
+    def fit(self, x=None, *args, epochs=1, callbacks=None, initial_epoch=0, **kwargs):
+        """`keras.Model.fit`."""
+        plan = getattr(x, "plan", None)
+        if plan is not None:
+            if not isinstance(callbacks, keras.callbacks.CallbackList):
+                callbacks = [plan.callback(), *keras.tree.flatten(callbacks or [])]
+            optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+            if hasattr(optimizer, "plan") and optimizer.plan(len(plan), epochs, initial_epoch):
+                self.train_function = None  # The traced one holds the old schedule.
+        return super().fit(
+            x, *args, epochs=epochs, callbacks=callbacks, initial_epoch=initial_epoch, **kwargs
+        )
+
+    def train_step(self, *args):
+        """Keras' step; on several replicas, with the loss weighted by each one's share."""
+        if keras.backend.backend() != "tensorflow":
+            return super().train_step(*args)
+        import tensorflow as tf
+
+        replicas = tf.distribute.get_replica_context()
+        count = replicas.num_replicas_in_sync
+        if count == 1:
+            return super().train_step(*args)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
+        examples = tf.shape(keras.tree.flatten(x)[0])[0]
+        mine = tf.cast(self.loss_count(y), "float32")
+        share = tf.math.divide_no_nan(mine, replicas.all_reduce("SUM", mine))
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = count * self._compute_loss(
+                x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
+            )
+            self._loss_tracker.update_state(loss, sample_weight=examples)
+            loss = self.optimizer.scale_loss(loss * tf.cast(share, loss.dtype))
+        weights = self.trainable_weights
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Build from the first replica's part of a batch; Keras takes the mean over replicas."""
+        if self._distribute_strategy is None:
+            return
+        if iterator is not None:
+            batch = next(next(iter(iterator))[2])
+            local = self.distribute_strategy.experimental_local_results
+            data_batch = keras.tree.map_structure(lambda value: local(value)[0], batch)
+        super()._maybe_symbolic_build(data_batch=data_batch)
+
+
+class ReduceThenClip:
+    """Mixin, before a Keras optimizer: gradients are summed over replicas, and then clipped.
+
+    Keras 3.15 on TensorFlow clips each replica's own gradient, which is another function.
+    """
+
+    def _clip_gradients(self, grads):
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            replicas = tf.distribute.get_replica_context()
+            if replicas and replicas.num_replicas_in_sync > 1:
+                grads = replicas.all_reduce("SUM", list(grads))
+        return super()._clip_gradients(grads)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars  # Done, before the clipping.
+
+    def _apply_weight_decay(self, variables):
+        """Nothing: the update step does it, where a layer has a rate of its own."""
+
+
+def adam_state(optimizer, variable):
+    """A variable's place among those the optimizer was built on, and its two moments."""
+    index = optimizer._get_variable_index(variable)
+    return index, optimizer._momentums[index], optimizer._velocities[index]
+
+
+def decays(optimizer, variable):
+    """Whether the user left this variable to the weight decay (`exclude_from_weight_decay`)."""
+    return optimizer._use_weight_decay(variable)

@@ -1,0 +1,1 @@
+"""Examples from files, and batches for Keras."""

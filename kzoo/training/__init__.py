@@ -1,0 +1,6 @@
+"""Learning: the optimizer, its schedule, and trainings written down as recipes."""
+
+from .optimizer import AdamW
+from .schedule import WarmupDecay
+
+__all__ = ["AdamW", "WarmupDecay"]
