@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..data.batches import bucketed_batches
+from ..data.batches import BatchPlan, bucketed_batches
 from ..data.sources import read_examples
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit
@@ -232,6 +232,8 @@ class TextTask(DistributedFit, keras.Model):
     def evaluate(self, x, y=None, batch_size=32, sample_weight=None, **kwargs):
         """`keras.Model.evaluate` on raw text; x and y as in `fit`."""
         self._check_compiled()
+        if hasattr(x, "plan"):  # Batches that `fit` made, for its validation.
+            return super().evaluate(x, **kwargs)
         x, y = self._examples(x, y)
         return super().evaluate(
             self.batches(x, y, sample_weight, batch_size=batch_size), **kwargs
@@ -267,18 +269,15 @@ class TextTask(DistributedFit, keras.Model):
 
     def _run(self, columns, batch_size, verbose=0):
         """The raw outputs of ragged columns, batch by batch from short to long, and the order."""
-        lengths = np.array([len(row) for row in columns["token_ids"]])
-        order = np.argsort(lengths, kind="stable")
-        bar = keras.utils.Progbar(len(order), verbose=1 if verbose else 0)
+        plan = BatchPlan(columns, None, None, batch_size, padding_id=self.spec.padding_id)
+        bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
         outputs = []
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            batch = pad_columns({k: [v[i] for i in rows] for k, v in columns.items()},
-                                self.spec.padding_id)
-            outputs.append({k: np.asarray(v) for k, v in self.predict_on_batch(batch).items()})
+        for rows in plan.order():
+            batch = self.predict_on_batch(plan.batch(rows)[0])
+            outputs.append({name: np.asarray(value) for name, value in batch.items()})
             if verbose:
-                bar.update(start + len(rows))
-        return order, outputs
+                bar.add(len(rows))
+        return np.concatenate(plan.order()), outputs
 
     def _check_compiled(self):
         if not self.compiled:
@@ -356,18 +355,6 @@ def split_pairs(texts):
             f"Text {wrong} is {texts[wrong]!r}; as the others are pairs, a pair of strings is expected."
         )
     return [text[0] for text in texts], [text[1] for text in texts]
-
-
-def pad_columns(columns, padding_id):
-    """Ragged columns of one batch to int32 arrays (batch, longest)."""
-    longest = max(len(row) for row in columns["token_ids"])
-    padded = {}
-    for name, rows in columns.items():
-        fill = padding_id if name == "token_ids" else 0
-        padded[name] = np.full((len(rows), longest), fill, "int32")
-        for row, values in zip(padded[name], rows, strict=True):
-            row[: len(values)] = values
-    return padded
 
 
 def _taken(source, tokenizer):
