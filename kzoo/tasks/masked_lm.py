@@ -3,13 +3,11 @@
 import keras
 import numpy as np
 
-from ..data.batches import bucketed_batches
+from ..data.batches import IGNORED, bucketed_batches
 from ..errors import KzooError
 from ..parts import make
 from .task import TextTask
 from .text_classifier import probabilities
-
-IGNORED = -100
 
 
 @keras.saving.register_keras_serializable("kzoo")

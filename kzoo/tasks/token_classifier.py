@@ -3,11 +3,10 @@
 import keras
 import numpy as np
 
+from ..data.batches import IGNORED
 from ..errors import KzooError
 from .task import TextTask
 from .text_classifier import probabilities
-
-IGNORED = -100  # The target of places that have no label of their own.
 
 
 @keras.saving.register_keras_serializable("kzoo")
