@@ -79,7 +79,7 @@ class TextTask(DistributedFit, keras.Model):
         """The raw outputs, in float32, for the dict of the backbone's inputs."""
         folded = len(inputs["token_ids"].shape) == 3
         if folded:
-            count = inputs["token_ids"].shape[1]
+            count = ops.shape(inputs["token_ids"])[1]
             inputs = {k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()}
         inputs = {name: inputs[name] for name in self.backbone.input_names if name in inputs}
         outputs = self.run_head(self.backbone(inputs, training=training), inputs, training)

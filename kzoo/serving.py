@@ -1,0 +1,302 @@
+"""A SavedModel that answers on raw text where kzoo and Keras are not installed.
+
+TensorFlow Serving, or any process with `tensorflow` and `tensorflow_text`, loads the folder:
+
+    import tensorflow as tf, tensorflow_text  # the second brings the tokenizer's operations
+    answer = tf.saved_model.load(folder).signatures["serving_default"]
+    answer(text=tf.constant(["A warm, funny film."]))["label"]
+"""
+
+import keras
+import numpy as np
+
+from .errors import KzooError
+from .files import writing_folder
+
+LIMIT = 1e-5  # Largest difference from Keras, in probabilities or in parts of a vector.
+LIMIT_HALF = 2e-2  # The same where the model computes in half precision.
+CANDIDATES = 5  # Tokens that a masked language model offers for each place.
+
+# The texts on which every export is compared with Keras before it may stay.
+GOLDEN = (
+    "A warm, funny film that I would happily watch again.",
+    "Not one scene worked; even the music annoyed me!",
+    "It was... fine? Two hours, $12.50, nothing learned.",
+    "",
+    "El niño comió piñas en el café de São Paulo.",
+    "Straße, ÅNGSTRÖM, ﬁne, x², naïveté & Ελλάς",
+    "Поезд опоздал на 35 минут, зато чай был горячий.",
+    "我昨天在东京看了一部很好的电影。",
+    "오늘은 날씨가 정말 좋네요.",
+    "यह किताब बहुत अच्छी है।",
+    "قرأت الكتاب في يوم واحد.",
+    "tabs\tand\nlines, a\u200bzero width\u00a0space, a [MASK] and \U0001f600",
+    "supercalifragilistic" * 6 + " ends; " + "and so on, " * 40,
+)
+
+
+def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
+    """Write a SavedModel that answers on raw text and on token ids; return the folder.
+
+    Args:
+        model: a task, or a backbone (which gets the signature `tokens` only).
+        folder: where to write; it appears when all is done and checked, or not at all.
+        text: whether to add the signatures on strings. They need tensorflow-text, and a WordPiece
+            tokenizer as BERT's: another one is an error, which says that `text=False` is left.
+        pairs: whether a text is a pair of `text` and `text_pair`; it always is for question
+            answering.
+        golden: texts for the check: the export's ids must equal the tokenizer's, and its answers
+            those of Keras within 1e-5 (2e-2 where the model computes in half precision).
+
+    `serving_default` takes `text` (batch,), for pairs also `text_pair` (batch,); for multiple
+    choice `text` and `choices` (batch, choices). `tokenize` takes the same and gives what `tokens`
+    takes: the backbone's inputs, int32 (batch, length). The answers:
+
+    * classifier: `label` (batch,); `labels`, `probabilities` (batch, labels), in the same order;
+    * embedder: `embedding` (batch, hidden_dim);
+    * token classifier: the likeliest `labels` and their `probabilities`, (batch, length);
+    * masked language model: `candidates`, `probabilities` (batch, length, 5), best first;
+    * question answering: `start_probabilities`, `end_probabilities` (batch, length);
+    * multiple choice: `probabilities` (batch, choices).
+
+    `tokens` adds the model's raw outputs. Where answers are by token, `serving_default` adds the
+    `tokens` as strings.
+
+    Raises KzooError when the model can't be exported, or when the check fails.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise KzooError(
+            f"A SavedModel needs Keras on TensorFlow, and it runs on {keras.backend.backend()}: "
+            "save a preset, and export it under KERAS_BACKEND=tensorflow."
+        )
+    import tensorflow as tf
+
+    export = _Export(model, text, pairs)
+    module = tf.Module()
+    module.weights_in_use = [weight.value for weight in model.weights]
+    with writing_folder(folder) as path:
+        tf.saved_model.save(module, str(path), signatures=export.signatures())
+        _check(export, tf.saved_model.load(str(path)).signatures, list(golden))
+    return folder
+
+
+class _Export:
+    """The functions that become signatures."""
+
+    def __init__(self, model, text, pairs):
+        self.model = model
+        self.is_task = hasattr(model, "backbone")
+        self.kind = next((c.__name__ for c in type(model).__mro__ if c.__name__ in ANSWERS), None)
+        if self.is_task and self.kind is None:
+            raise KzooError(
+                f"{type(model).__name__} has no SavedModel signature; known: {', '.join(ANSWERS)}."
+            )
+        self.backbone = model.backbone if self.is_task else model
+        self.pairs = pairs or self.kind in ("QuestionAnswering", "MultipleChoice")
+        self.second = "choices" if self.kind == "MultipleChoice" else "text_pair"
+        self.in_graph = None
+        if self.is_task and text:
+            from .text.in_graph import InGraphTokenizer
+
+            self.in_graph = InGraphTokenizer(model.tokenizer, model.max_length)
+
+    def signatures(self):
+        """Name to concrete function."""
+        import tensorflow as tf
+
+        extra = [None] if self.second == "choices" else []
+        ids = tf.TensorSpec([None, *extra, None], "int32")
+        traced = {"tokens": (self.on_tokens, dict.fromkeys(self.backbone.input_names, ids))}
+        if self.in_graph:
+            strings = {"text": tf.TensorSpec([None], "string")}
+            if self.pairs:
+                strings[self.second] = tf.TensorSpec([None, *extra], "string")
+            traced["tokenize"] = (self.tokenize, strings)
+            traced["serving_default"] = (self.on_text, strings)
+        return {
+            name: tf.function(function, autograph=False).get_concrete_function(**specs)
+            for name, (function, specs) in traced.items()
+        }
+
+    def tokenize(self, text, text_pair=None, choices=None):
+        """Strings to the backbone's inputs."""
+        import tensorflow as tf
+
+        if choices is None:
+            inputs = self.in_graph(text, text_pair)
+        else:
+            count = tf.shape(choices)[1]
+            inputs = self.in_graph(tf.repeat(text, count), tf.reshape(choices, [-1]))
+            inputs = {
+                name: tf.reshape(value, tf.stack([-1, count, tf.shape(value)[1]]))
+                for name, value in inputs.items()
+            }
+        return {name: inputs[name] for name in self.backbone.input_names}
+
+    def on_tokens(self, **inputs):
+        """The answers, and the model's raw outputs."""
+        import tensorflow as tf
+
+        limit = self.backbone.spec.max_sequence_length
+        tf.debugging.assert_less_equal(
+            tf.shape(inputs["token_ids"])[-1],
+            limit,
+            f"token_ids is longer than the {limit} tokens that the model takes.",
+        )
+        outputs = self.model(inputs, training=False)
+        return {**outputs, **self.answers(outputs, inputs)}
+
+    def on_text(self, **strings):
+        """The answers, and the tokens where answers are by token."""
+        import tensorflow as tf
+
+        inputs = self.tokenize(**strings)
+        answers = self.answers(self.model(inputs, training=False), inputs)
+        if self.kind in BY_TOKEN:
+            answers["tokens"] = tf.gather(self._names(), inputs["token_ids"])
+        return answers
+
+    def answers(self, outputs, inputs):
+        """What the task says, from its raw outputs."""
+        return ANSWERS[self.kind](self, outputs, inputs) if self.is_task else {}
+
+    def _names(self):
+        import tensorflow as tf
+
+        tokenizer = self.model.tokenizer
+        return tf.constant([tokenizer.id_to_token(i) for i in range(tokenizer.vocabulary_size)])
+
+    # One function a task, filed in ANSWERS.
+
+    def _class(self, outputs, inputs):
+        import tensorflow as tf
+
+        probabilities = _probabilities(outputs["logits"])
+        labels = tf.constant(self.model.labels)
+        return {
+            "label": tf.gather(labels, tf.argmax(probabilities, -1)),
+            "labels": tf.tile(labels[None], [tf.shape(probabilities)[0], 1]),
+            "probabilities": probabilities,
+        }
+
+    def _embedding(self, outputs, inputs):
+        return {"embedding": outputs["embedding"]}
+
+    def _token_classes(self, outputs, inputs):
+        import tensorflow as tf
+
+        probabilities = _probabilities(outputs["logits"])
+        return {
+            "labels": tf.gather(tf.constant(self.model.labels), tf.argmax(probabilities, -1)),
+            "probabilities": tf.reduce_max(probabilities, -1),
+        }
+
+    def _candidates(self, outputs, inputs):
+        import tensorflow as tf
+
+        best = tf.math.top_k(_probabilities(outputs["logits"]), CANDIDATES)
+        return {
+            "candidates": tf.gather(self._names(), best.indices),
+            "probabilities": best.values,
+        }
+
+    def _span(self, outputs, inputs):
+        import tensorflow as tf
+
+        hidden = 1e4 * (1 - tf.cast(inputs["padding_mask"], "float32"))
+        return {
+            f"{end}_probabilities": _probabilities(outputs[f"{end}_logits"] - hidden)
+            for end in ("start", "end")
+        }
+
+    def _choice(self, outputs, inputs):
+        return {"probabilities": _probabilities(outputs["logits"])}
+
+
+ANSWERS = {
+    "TextClassifier": _Export._class,
+    "TextEmbedder": _Export._embedding,
+    "TokenClassifier": _Export._token_classes,
+    "MaskedLM": _Export._candidates,
+    "QuestionAnswering": _Export._span,
+    "MultipleChoice": _Export._choice,
+}
+BY_TOKEN = ("TokenClassifier", "MaskedLM", "QuestionAnswering")
+
+
+def _probabilities(logits):
+    """Softmax over the last axis; a sigmoid where there is one logit."""
+    import tensorflow as tf
+
+    return tf.sigmoid(logits) if logits.shape[-1] == 1 else tf.nn.softmax(logits)
+
+
+def _check(export, loaded, golden):
+    """Compare the signatures, as loaded from the disk, with the tokenizer and with Keras."""
+    import tensorflow as tf
+
+    if export.in_graph is None:
+        strings, inputs = None, _some_ids(export.backbone, export.second == "choices")
+    else:
+        strings, inputs = _golden_inputs(export, golden)
+        for name, ids in loaded["tokenize"](**strings).items():
+            if ids.shape != inputs[name].shape or (ids.numpy() != inputs[name]).any():
+                raise KzooError(
+                    f"The export gives other {name} than the model's tokenizer on the golden "
+                    "texts, so it is refused; text=False exports token ids alone."
+                )
+    inputs = {name: tf.constant(value) for name, value in inputs.items()}
+    outputs = export.model(inputs, training=False)
+    expected = {**outputs, **export.answers(outputs, inputs)}
+    _compare(loaded["tokens"](**inputs), expected, export.model)
+    if strings:
+        answers = loaded["serving_default"](**strings)
+        answers.pop("tokens", None)
+        _compare(answers, expected, export.model)
+
+
+def _golden_inputs(export, golden):
+    """The golden texts as strings for a signature, and as Keras' token ids."""
+    import tensorflow as tf
+
+    tokenizer, length = export.model.tokenizer, export.model.max_length
+    second = golden[::-1] if export.pairs else None
+    strings = {"text": tf.constant(golden)}
+    rows = tokenizer.encode(golden, second, length, "longest")
+    if export.second == "choices":
+        strings["choices"] = tf.constant([[text, "Perhaps."] for text in second])
+        twice = [text for text in golden for _ in range(2)]
+        choices = [choice for text in second for choice in (text, "Perhaps.")]
+        rows = tokenizer.encode(twice, choices, length, "longest")
+        rows = {name: ids.reshape(len(golden), 2, -1) for name, ids in rows.items()}
+    elif export.pairs:
+        strings["text_pair"] = tf.constant(second)
+    return strings, {name: rows[name] for name in export.backbone.input_names}
+
+
+def _some_ids(backbone, choices):
+    """Token ids of three lengths, where no tokenizer says better ones."""
+    shape = (3, min(16, backbone.spec.max_sequence_length))
+    draw = np.random.default_rng(0)
+    ids = draw.integers(0, backbone.spec.vocabulary_size, shape)
+    mask = np.arange(shape[1]) < np.array([[shape[1]], [shape[1] - 3], [2]])
+    ids = np.where(mask, ids, backbone.spec.padding_id)
+    inputs = {"token_ids": ids, "padding_mask": mask, "segment_ids": 0 * ids}
+    inputs = {name: inputs[name].astype("int32") for name in backbone.input_names}
+    return {name: value[:, None] for name, value in inputs.items()} if choices else inputs
+
+
+def _compare(answers, expected, model):
+    limit = LIMIT_HALF if "16" in model.compute_dtype else LIMIT
+    for name, answer in answers.items():
+        given, wanted = answer.numpy(), np.asarray(expected[name])
+        if given.dtype == object:
+            # Where two answers are equally likely, rounding decides which name comes first.
+            continue
+        scale = max(1.0, float(np.abs(wanted).max(initial=0)))
+        difference = float(np.abs(given - wanted).max(initial=0)) / scale
+        if not difference <= limit:
+            raise KzooError(
+                f"{name} of the export differs from Keras by {difference:.2g}, and at most "
+                f"{limit:g} was expected: the export is refused (a weight may be NaN)."
+            )
