@@ -48,9 +48,9 @@ def _start(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ):
     if version:
-        from importlib.metadata import version as installed
+        from . import __version__
 
-        print(f"kzoo {installed('kzoo')}")
+        print(f"kzoo {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -108,30 +108,19 @@ def convert(
     of a repository on the hub.
     """
     with session(as_json) as screen:
-        from . import presets, views
+        from . import views
 
-        is_preset = source in presets.names() or (Path(source) / "spec.json").is_file()
-        to = to or ("huggingface" if is_preset else "preset")
-        _check_free(destination, "config.json", "spec.json")
-        if is_preset and not (presets.find(source) / presets.WEIGHTS).is_file():
-            raise KzooError(
-                f"The preset {source} holds no weights, so there is nothing to convert: train it "
-                "first, or convert a checkpoint that has them."
-            )
         with screen.working(f"Converting {source}"):
-            from .checkpoints import from_huggingface, to_huggingface
+            from .checkpoints import convert as convert_folder
             from .network import weights_by_path
 
-            model = presets.load(source) if is_preset else from_huggingface(source)
-            if to == "huggingface":
-                to_huggingface(model, destination)
-            else:
-                presets.save_preset(model, destination, card={"source": source})
+            model = convert_folder(source, destination, to)
+        written = "preset" if (destination / "spec.json").is_file() else "huggingface"
         weights = weights_by_path(model)
         data = {
             "source": source,
             "destination": str(destination),
-            "to": to,
+            "to": written,
             "model": type(model).__name__,
             "family": model.spec.family,
             "tensors": len(weights),
