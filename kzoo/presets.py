@@ -1,8 +1,9 @@
 """Presets: folders that say what a model is, and hold its weights when they are small.
 
 A preset folder holds `spec.json` and `card.json`; for tasks `task.json`; maybe `tokenizer.json`
-and `weights.safetensors`. A weight may be stored as int8 with one scale a row beside it, in
-`<path>/scale`: its values then are exactly `int8 * scale`.
+and `weights.safetensors`, and `origin.*` where the model came from another library. A weight may
+be stored as int8 with one scale a row beside it, in `<path>/scale`: its values then are exactly
+`int8 * scale`.
 """
 
 import json
@@ -72,10 +73,13 @@ def load(name_or_folder):
         from .checkpoints import from_huggingface
 
         return from_huggingface(folder)
+    from .checkpoints.origin import Origin
+
     folder = find(name_or_folder)
     model = empty(folder)
     if (folder / WEIGHTS).is_file():
         read_weights(model, folder / WEIGHTS)
+    model.origin = Origin.load(folder, tokenizer_of(model))
     return model
 
 
@@ -114,10 +118,17 @@ def save_preset(model, folder, card=None, int8_tables=False):
             _write_json(
                 beside / "task.json", {"task": type(model).__name__, "config": config}
             )
-        tokenizer = getattr(model, "_tokenizer", None) or getattr(model, "tokenizer", None)
+        tokenizer = tokenizer_of(model)
         if tokenizer is not None:
             tokenizer.save(beside)
+        if getattr(model, "origin", None) is not None:
+            model.origin.save(beside)
         write_weights(weights, beside / WEIGHTS, int8_tables)
+
+
+def tokenizer_of(model):
+    """The tokenizer of a backbone or a task, or None."""
+    return getattr(model, "_tokenizer" if hasattr(model, "backbone") else "tokenizer", None)
 
 
 def empty(folder):

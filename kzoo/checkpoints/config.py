@@ -1,10 +1,10 @@
-"""Hugging Face's config.json as a spec and back: every key is mapped, harmless, fixed or an error."""
+"""Hugging Face's config.json as a spec and back; a key that nothing reads is an error."""
 
 from ..errors import KzooError
 from ..spec import Spec
 
 # Keys that no output depends on; they are kept and written back.
-HARMLESS = frozenset("""
+HARMLESS = """
     _attn_implementation_autoset _name_or_path _num_labels attn_implementation bos_token_id
     chunk_size_feed_forward cls_token_id directionality down_scale_factor dtype eos_token_id
     finetuning_task gap_size gradient_checkpointing id2label label2id language layers_to_keep
@@ -13,10 +13,10 @@ HARMLESS = frozenset("""
     pooler_num_fc_layers pooler_size_per_head pooler_type return_dict sentence_transformers
     sep_token_id task_specific_params tie_weights_ tokenizer_class torch_dtype torchscript
     transformers_version unk_token_id use_bfloat16 use_cache
-""".split())
+"""
 
 # Keys that may only hold what kzoo computes.
-FIXED = {
+REQUIRED = {
     "add_cross_attention": (False,),
     "cross_attention_hidden_size": (None,),
     "inner_group_num": (1,),
@@ -50,13 +50,13 @@ def spec_from_config(config, family, pooler):
     Args:
         config: the JSON object.
         family: the model class, with `CONFIG`, `FIXED` and `HEAD_DROPOUT`.
-        pooler: whether the model has a use for its pooler.
+        pooler: whether the model has a pooler.
 
     Raises:
         KzooError: naming a key that nothing reads, or whose value kzoo doesn't compute.
     """
     own = {key for key, _ in family.HEAD_DROPOUT.values()} | {"architectures", "model_type"}
-    known = own | HARMLESS | set(FIXED) | set(family.CONFIG) | {"tie_word_embeddings"}
+    known = own | set(HARMLESS.split()) | set(REQUIRED) | set(family.CONFIG) | {"tie_word_embeddings"}
     unread = sorted(set(config) - known)
     if unread:
         raise KzooError(
@@ -64,7 +64,7 @@ def spec_from_config(config, family, pooler):
             f"doesn't read for {config.get('model_type', family.family)!r}: remove what has no "
             "effect, since a key that is skipped in silence could change the outputs."
         )
-    for key, allowed in FIXED.items():
+    for key, allowed in REQUIRED.items():
         if key in config and config[key] not in allowed:
             raise KzooError(
                 f"config.json has {key} = {config[key]!r}; kzoo computes only "

