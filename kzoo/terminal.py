@@ -45,12 +45,11 @@ class Screen:
 
     @contextlib.contextmanager
     def working(self, text):
-        """Say on stderr what is being done; on a terminal the line goes when it is done."""
-        if sys.stderr.isatty() and not self.as_json:
-            with self._console(sys.stderr).status(text):
-                yield
-        else:
-            print(f"{text} ...", file=sys.stderr)
+        """Say on a terminal's stderr what is being done; the line goes when it is done."""
+        status = contextlib.nullcontext()
+        if sys.stderr.isatty():
+            status = self._console(sys.stderr).status(f"{text} ...")
+        with status:
             yield
 
     @staticmethod
@@ -155,7 +154,7 @@ def _width(stream):
     if os.environ.get("COLUMNS", "").isdigit():
         return int(os.environ["COLUMNS"])
     try:
-        return os.get_terminal_size(stream.fileno()).columns
+        return os.get_terminal_size(stream.fileno()).columns or WIDTH_OF_A_PIPE
     except OSError:
         return WIDTH_OF_A_PIPE
 

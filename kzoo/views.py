@@ -12,24 +12,19 @@ HERE = Path(__file__).parent
 
 
 def table(title, columns, rows):
-    """A table; a column whose name begins with `>` is set to the right."""
+    """A table under its title; a column whose name begins with `>` is set to the right."""
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_header=any(columns),
-    )
+    made = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
     for column in columns:
         right = column.startswith(">")
         made.add_column(column.removeprefix(">"), justify="right" if right else "left")
     for row in rows:
         made.add_row(*[cell if isinstance(cell, Text) else _cell(cell) for cell in row])
-    return made
+    return Group(Text(title, style="bold"), made) if title else made
 
 
 def listing(data):
