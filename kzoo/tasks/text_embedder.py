@@ -16,7 +16,7 @@ class Embedding(layers.Layer):
     def __init__(self, pooling, normalize, name="head"):
         super().__init__(name=name)
         self.pool = make("pooling", pooling)
-        self.needs_pooler = True  # A pretrained pooler stays: the round trip needs it.
+        self.needs_pooler = True
         self.normalize = normalize
 
     def call(self, outputs, padding_mask, training=None):
@@ -44,6 +44,8 @@ class TextEmbedder(TextTask):
     ):
         self.pooling, self.normalize = pooling, normalize
         super().__init__(backbone, None, pooling, max_length, tokenizer, name)
+        # A pretrained pooler stays for the way back to its checkpoint, but nothing trains it.
+        self.backbone.pooler.trainable = pooling == "pooled"
 
     def make_head(self, backbone):
         """The pooling."""
