@@ -22,6 +22,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Output = Annotated[Path | None, typer.Option(help="Where to write.", show_default=False)]
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that export wrote.")]
+Threads = Annotated[int, typer.Option(min=1, help="How many threads the model may use.")]
 Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A name in `kzoo list` or a folder.")]
 
 
@@ -128,6 +129,65 @@ def convert(
             "files": _files(destination),
         }
         screen.result(data, views.converted)
+
+
+@app.command()
+def predict(
+    bundle: Bundle,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help="Texts; without any, the lines of standard input."),
+    ] = None,
+    pair: Annotated[
+        bool, typer.Option("--pair", help="Each text is two, with a tab between them.")
+    ] = False,
+    threads: Threads = 1,
+    as_json: Json = False,
+):
+    """Answer texts with a bundle.
+
+    Runs on LiteRT alone: neither TensorFlow nor Keras is imported.
+    """
+    with session(as_json) as screen:
+        from . import views
+        from .litert import predict_bundle
+
+        inputs = [_utf8(text, "A text") for text in texts] if texts else _lines()
+        if pair:
+            inputs = [_pair(text) for text in inputs]
+        screen.result(predict_bundle(bundle, inputs, threads=threads), views.answers)
+
+
+def _lines():
+    """The lines of standard input; an empty one is a text too, except at the end."""
+    if sys.stdin.isatty():
+        print("One text a line; Ctrl-D ends.", file=sys.stderr)
+    data = sys.stdin.buffer.read()
+    try:
+        lines = [line.rstrip("\r") for line in data.decode("utf-8-sig").split("\n")]
+    except UnicodeDecodeError as error:
+        place = data.count(b"\n", 0, error.start) + 1
+        raise KzooError(f"Line {place} of standard input is not UTF-8: convert it first.") from None
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise KzooError("No text came: give texts after the bundle, or lines on standard input.")
+    return lines
+
+
+def _utf8(text, what):
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise KzooError(f"{what} is not UTF-8: {text!r:.60} came.") from None
+    return text
+
+
+def _pair(text):
+    first, tab, second = text.partition("\t")
+    if not tab:
+        raise KzooError(f"--pair expects two texts with a tab between them; {text!r:.60} came.")
+    return first, second
 
 
 def _check_free(folder, *marks):

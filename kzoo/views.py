@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 
 HERE = Path(__file__).parent
+LONGEST_TEXT = 200  # characters of a text beside its answer
 
 
 def table(title, columns, rows):
@@ -127,6 +128,28 @@ def converted(data):
         table(f"{data['source']} as {data['to']}: {data['destination']}", ["", ""], told),
         table("", ["file", ">size"], files),
     ]
+
+
+def answers(data):
+    """`kzoo predict`: one row a text."""
+    if "embedding" in data[0]:
+        rows = []
+        for answer in data:
+            vector = answer["embedding"]
+            start = ", ".join(f"{value:.4f}" for value in vector[:4])
+            rows.append([f"[{start}, ...] ({len(vector)})", _shown(answer)])
+        return table("", ["embedding", "text"], rows)
+    rows = [[answer["label"], f"{answer['score']:.3f}", _shown(answer)] for answer in data]
+    return table("", ["label", ">score", "text"], rows)
+
+
+def _shown(answer):
+    text = answer["text"] if isinstance(answer["text"], str) else " | ".join(answer["text"])
+    text = " ".join(text.split())
+    text = f"{text[:LONGEST_TEXT]} ..." if len(text) > LONGEST_TEXT else text
+    return (
+        f"{text} (only the first {answer['tokens']} tokens read)" if answer["truncated"] else text
+    )
 
 
 def size_of(count):

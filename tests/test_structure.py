@@ -1,6 +1,8 @@
 """What holds the tree together: imports go down, private doors stay shut, documents are true."""
 
 import ast
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +147,52 @@ def test_light_modules_stay_light(module):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(ast.literal_eval(run.stdout))
     assert not loaded & {"tensorflow", "keras", "torch", "jax", "matplotlib", "rich", "numpy"}
+
+
+# -- documents -----------------------------------------------------------------------------------
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# A figure of the README, and behind it, unseen by a reader, the JSON file and the keys it is from.
+FIGURE = re.compile(r"([\d,]+(?:\.\d+)?)[^\d|]*<!-- (benchmarks/\S+\.json)#(.+?) -->")
+
+
+def test_readme_figures_are_those_of_the_committed_results():
+    found = FIGURE.findall(README)
+    assert len(found) == README.count("<!-- benchmarks/"), "a figure lacks its number or source"
+    assert found
+    for shown, file, keys in found:
+        value = json.loads((ROOT / file).read_text(encoding="utf-8"))
+        for key in keys.split("/"):
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        decimals = len(shown.partition(".")[2])
+        expected = {f"{value:.{decimals}f}", f"{value * 100:.{decimals}f}"}  # or as per cent
+        assert shown.replace(",", "") in expected, f"{file}#{keys} is {value}, not {shown}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", "Makefile", ".ci/run"])
+def test_documents_name_only_what_exists(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for word in ("TODO", "TBD", "FIXME", "XXX", "to be measured", "/work/"):
+        assert word not in text
+    for path in re.findall(r"\b((?:benchmarks|presets|export|kzoo|tests)/[\w./-]*\w)", text):
+        assert (ROOT / path).exists(), f"{document} names {path}, which isn't there"
+
+
+def test_constraints_are_versions_only():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert pins
+    for line in pins:
+        assert re.fullmatch(r"[\w.-]+==[\w.]+", line), line
+    names = {line.split("==")[0].lower() for line in pins}
+    assert not names & {"torch", "transformers"}
+    assert {"keras", "tensorflow", "ai-edge-litert", "tokenizers"} <= names
+
+
+def test_the_base_install_has_no_torch():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    base = " ".join(project["dependencies"])
+    assert "torch" not in base
+    assert "transformers" not in base
