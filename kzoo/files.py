@@ -30,7 +30,10 @@ def writing_file(path):
 
 @contextlib.contextmanager
 def writing_folder(path):
-    """Yield a folder beside `path`; on success it takes the place of `path`, on failure it goes."""
+    """Yield a folder beside `path`; on success it takes the place of `path`, on failure it goes.
+
+    An existing folder is replaced only if all it holds is written anew; nobody's files are lost.
+    """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise KzooError(f"{path} is a file; a folder is to be written there: name another path.")
@@ -39,7 +42,16 @@ def writing_folder(path):
     try:
         yield beside
         os.chmod(beside, 0o777 & ~_umask())
+        for file in beside.rglob("*"):
+            if file.is_file():  # Some libraries make files that only their owner reads.
+                os.chmod(file, 0o666 & ~_umask())
         if path.exists():
+            kept = sorted({f.name for f in path.iterdir()} - {f.name for f in beside.iterdir()})
+            if kept:
+                raise KzooError(
+                    f"{path} holds {', '.join(kept[:3])}, which would be lost: name another folder "
+                    "or empty this one."
+                )
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
             os.replace(path, old / path.name)
             os.replace(beside, path)
