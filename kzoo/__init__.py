@@ -33,8 +33,8 @@ _HOME = {
     "verify_bundle": "litert",
     "predict_bundle": "litert",
     "export_savedmodel": "serving",
-    "count_parameters": "network",
-    "describe": "network",
+    "count_parameters": "models",
+    "describe": "models",
 }
 __all__ = sorted(_HOME)
 

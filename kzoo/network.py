@@ -1,14 +1,12 @@
-"""The Keras model that holds a spec: configuration, weights by path, counting without allocating."""
+"""The Keras model that holds a spec: its configuration, its input checks, its weights by path."""
 
 import contextlib
-import math
 
 import keras
 import numpy as np
 
 from . import nn  # noqa: F401  (files the parts)
 from .errors import KzooError
-from .keras_hooks import abstract_build
 from .spec import Spec
 
 
@@ -157,26 +155,3 @@ def weights_by_path(model):
 def _layer_weights(layer):
     prefix = f"{layer.path}/"
     return {weight.path.removeprefix(prefix): weight for weight in layer.weights}
-
-
-def describe(spec):
-    """Paths and shapes of all weights of a spec, as a list, without allocating one of them."""
-    from .models import build
-
-    # All blocks are the same but for their values: one is traced, and stands for the others.
-    first = spec.schedule[0]
-    model = abstract_build(lambda: build(spec.replace(schedule=(first,))))
-    shapes = [(path, tuple(weight.shape)) for path, weight in weights_by_path(model).items()]
-    inside = [(path, shape) for path, shape in shapes if path.startswith(f"block_{first}/")]
-    every = [
-        (path.replace(f"block_{first}/", f"block_{block}/", 1), shape)
-        for block in spec.blocks
-        for path, shape in inside
-    ]
-    start = shapes.index(inside[0])
-    return [*shapes[:start], *every, *shapes[start + len(inside) :]]
-
-
-def count_parameters(spec):
-    """How many numbers the weights of a spec are, without allocating them."""
-    return sum(math.prod(shape) for _, shape in describe(spec))

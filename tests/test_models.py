@@ -13,8 +13,8 @@ from families import SPECS, noisy, tokens
 
 import kzoo
 from kzoo.errors import KzooError
-from kzoo.models import build
-from kzoo.network import count_parameters, describe, weights_by_path
+from kzoo.models import build, count_parameters, describe
+from kzoo.network import weights_by_path
 from kzoo.spec import Spec
 
 GOLDEN = Path(__file__).parent / "golden"

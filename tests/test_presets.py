@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kzoo import presets
-from kzoo.models import build
-from kzoo.network import count_parameters, describe, weights_by_path
+from kzoo.models import build, count_parameters, describe
+from kzoo.network import weights_by_path
 
 PUBLISHED = [name for name in presets.names() if not presets.card(name).get("made")]
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "param_counts.json"

@@ -36,7 +36,6 @@ ORDER = [
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}
 # A low module may open a door to a higher one, inside a function: (from, to), and what for.
 DOORS = {
-    ("network", "models"): "describe builds a spec's family",
     ("network", "presets"): "Bert.from_preset",
     ("tasks", "presets"): "TextClassifier.from_preset, save_preset",
     ("tasks", "training"): "compile's default optimizer",
