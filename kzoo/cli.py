@@ -20,7 +20,6 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
 )
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Output = Annotated[Path | None, typer.Option(help="Where to write.", show_default=False)]
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that export wrote.")]
 Threads = Annotated[int, typer.Option(min=1, help="How many threads the model may use.")]
 Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A name in `kzoo list` or a folder.")]
@@ -129,6 +128,165 @@ def convert(
             "files": _files(destination),
         }
         screen.result(data, views.converted)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A training recipe, .json.")],
+    as_json: Json = False,
+):
+    """Fine-tune as a recipe says, and write a preset.
+
+    The recipe names the model, the training file, the output folder and the settings; its keys
+    are in kzoo/training/recipe.py.
+    """
+    with session(as_json) as screen:
+        from . import views
+        from .training.recipe import read_recipe
+        from .training.recipe import train as run_recipe
+
+        _check_free(Path(read_recipe(recipe)["output"]), "spec.json")
+        task, history = run_recipe(recipe)
+        output = Path(read_recipe(recipe)["output"])
+        data = {
+            "output": str(output),
+            "model": type(task).__name__,
+            "family": task.spec.family,
+            "epochs": len(history.epoch),
+            "history": history.history,
+            "files": _files(output),
+        }
+        screen.result(data, views.trained)
+
+
+@app.command()
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE_OR_PRESET", help="A recipe, or a preset."),
+    ],
+    to: Annotated[
+        Literal["litert", "savedmodel"],
+        typer.Option(help="A bundle for devices, or a SavedModel for servers."),
+    ] = "litert",
+    quantization: Annotated[
+        Literal["float32", "float16", "int8", "int8_int4_table"] | None,
+        typer.Option(help="In place of the recipe's; int8 for a preset.", show_default=False),
+    ] = None,
+    length: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|dynamic",
+            help="Tokens that the file takes, in place of the recipe's; dynamic for a preset.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The folder to write; build/NAME by default.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+):
+    """Export to a file that proves itself.
+
+    Writes a bundle, model.tflite with its tokenizer and its report, after checking it against
+    Keras and against the limits of the recipe; one that misses a limit leaves no file. With
+    --to savedmodel, a SavedModel that takes strings and token ids.
+    """
+    with session(as_json) as screen:
+        from . import views
+
+        if to == "savedmodel":
+            if quantization or length:
+                raise KzooError("--quantization and --length are LiteRT's: leave them out.")
+            with screen.working(f"Exporting {source}") as say:
+                data = _export_savedmodel(source, output, say)
+            screen.result(data, views.saved)
+            return
+        from .litert import export_recipe
+
+        changes = {} if quantization is None else {"quantization": quantization}
+        if length is not None:
+            changes["length"] = _length(length)
+        with screen.working(f"Exporting {source}") as say:
+            report = export_recipe(source, output, say=say, changes=changes)
+        screen.result(report, views.report)
+
+
+def _export_savedmodel(source, output, say):
+    from . import presets
+    from .litert.recipe import find_recipe, read_recipe
+    from .serving import export_savedmodel
+
+    path = find_recipe(source)
+    preset = read_recipe(path)["preset"] if path else source
+    name = path.stem if path else Path(source).name
+    folder = output or Path("build") / f"{name}-savedmodel"
+    _check_free(folder, "saved_model.pb")
+    say(f"Loading {preset}")
+    model = presets.load(preset)
+    say("Exporting, and comparing with Keras")
+    export_savedmodel(model, folder)
+    return {
+        "folder": str(folder),
+        "source": preset,
+        "model": type(model).__name__,
+        "files": _files(folder),
+    }
+
+
+def _length(text):
+    if text == "dynamic":
+        return None
+    if not text.isdecimal():
+        raise KzooError(f"--length is {text!r}; a number of tokens, or dynamic, is expected.")
+    return int(text)
+
+
+@app.command()
+def verify(bundle: Bundle, as_json: Json = False):
+    """Check every claim of a bundle again.
+
+    Seal, sizes and checksums, the operators of the file, its golden examples and its limits. Runs
+    on LiteRT alone.
+    """
+    with session(as_json) as screen:
+        from . import views
+        from .litert import verify_bundle
+
+        with screen.working(f"Verifying {bundle}"):
+            data = verify_bundle(bundle)
+        screen.result(data, views.verified)
+
+
+@app.command()
+def bench(
+    bundle: Bundle,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Another one to run in turn with it, such as float32."),
+    ] = None,
+    lengths: Annotated[
+        str | None, typer.Option(metavar="N,N...", help="Numbers of tokens; 16 to 256 by default.")
+    ] = None,
+    threads: Threads = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements a length.")] = 20,
+    as_json: Json = False,
+):
+    """Measure the latency of a bundle by length.
+
+    On a shared machine only ratios mean something: --against runs a second bundle in turn.
+    """
+    with session(as_json) as screen:
+        from . import views
+        from .litert.bench import bench_bundle
+
+        asked = None
+        if lengths is not None:
+            asked = [_length(part.strip()) or 0 for part in lengths.split(",")]
+        with screen.working(f"Measuring {bundle}"):
+            data = bench_bundle(bundle, against, asked, threads, rounds)
+        screen.result(data, views.benched)
 
 
 @app.command()

@@ -45,12 +45,15 @@ class Screen:
 
     @contextlib.contextmanager
     def working(self, text):
-        """Say on a terminal's stderr what is being done; the line goes when it is done."""
-        status = contextlib.nullcontext()
-        if sys.stderr.isatty():
-            status = self._console(sys.stderr).status(f"{text} ...")
-        with status:
-            yield
+        """Say on a terminal's stderr what is being done; the line goes when it is done.
+
+        Yields a function that changes the line.
+        """
+        if not sys.stderr.isatty():
+            yield lambda _line: None
+            return
+        with self._console(sys.stderr).status(f"{text} ...") as status:
+            yield lambda line: status.update(f"{line} ...")
 
     @staticmethod
     def _console(stream):

@@ -130,6 +130,89 @@ def converted(data):
     ]
 
 
+def trained(data):
+    """`kzoo train`: the metrics by epoch, and what was written."""
+    names = list(data["history"])
+    rows = [
+        [epoch + 1, *(f"{data['history'][name][epoch]:.4f}" for name in names)]
+        for epoch in range(data["epochs"])
+    ]
+    files = [[name, size_of(count)] for name, count in data["files"].items()]
+    return [
+        table(f"{data['model']}, {data['family']}: {data['output']}",
+              [">epoch", *(f">{name}" for name in names)], rows),
+        table("", ["file", ">size"], files),
+    ]  # fmt: skip
+
+
+def saved(data):
+    """`kzoo export --to savedmodel`."""
+    files = [[name, size_of(count)] for name, count in data["files"].items()]
+    title = f"{data['source']}, {data['model']}, as a SavedModel: {data['folder']}"
+    return table(title, ["file", ">size"], files)
+
+
+def report(data):
+    """`kzoo export`: how far the file is from its source."""
+    sizes, parity, found = data["sizes"], data["parity"], data["evaluation"]
+    runtime = data["audit"]["minimum_runtime"]
+    smaller = sizes["float32"] / sizes["file"]
+    facts = [
+        ["size", f"{size_of(sizes['file'])}, float32 {size_of(sizes['float32'])} ({smaller:.1f}x)"],
+        ["parameters", f"{sizes['parameters']:,}"],
+        ["length", f"{data['length']} tokens" if data["length"] else "any"],
+        ["runtime", f"LiteRT {runtime['litert']} or newer (TFLite {runtime['tflite']})"],
+    ]
+    if found:
+        right = f"{found['accuracy']:.1%} right, Keras {found['accuracy_keras']:.1%}"
+        facts.append(["accuracy", f"{right}, on {found['examples']} texts of {found['file']}"])
+    if "label_agreement" in parity:
+        near = f"{parity['label_agreement']:.1%} of labels, probabilities within"
+        facts.append(["as Keras", f"{near} {parity['probability_difference_max']:.4f}"])
+    else:
+        facts.append(
+            ["as Keras", f"cosine {parity['cosine']:.5f}, worst {parity['cosine_min']:.5f}"]
+        )
+    limits = [
+        [row["limit"], f"{row['measured']:.5g}", f"{row['bound']:g}", row["on"]]
+        for row in data["limits"]
+    ]
+    latency = data["latency"]
+    speeds = [
+        [n, f"{plain:.2f} ms", f"{file:.2f} ms", f"{plain / file:.2f}x"]
+        for n, plain, file in zip(
+            latency["lengths"], latency["float32"], latency["file"], strict=True
+        )
+    ]
+    title = f"{data['source']}, {data['task']}, as {data['quantization']}: {data['folder']}"
+    return [
+        table(title, ["", ""], facts),
+        table("Limits", ["limit", ">measured", ">bound", "on"], limits),
+        table("One text on one thread", [">tokens", ">float32", ">file", ">faster"], speeds),
+    ]
+
+
+def verified(data):
+    """`kzoo verify`: the checks that passed, in order."""
+    rows = [["ok", check["check"], check["found"]] for check in data["checks"]]
+    return table(f"{data['folder']}: {data['task']}, {data['quantization']}", ["", "", ""], rows)
+
+
+def benched(data):
+    """`kzoo bench`: milliseconds by length, and against another bundle if one was named."""
+    columns = [">tokens", ">time", ">of the longest"]
+    if data["against"]:
+        columns += [">the other", ">faster"]
+    rows = []
+    for row in data["lengths"]:
+        cells = [row["tokens"], f"{row['milliseconds']:.2f} ms", f"{row['share']:.2f}"]
+        if data["against"]:
+            cells += [f"{row['against_milliseconds']:.2f} ms", f"{row['speed']:.2f}x"]
+        rows.append(cells)
+    title = f"{data['bundle']} on {data['threads']} thread(s), median of {data['rounds']}"
+    return table(f"{title}, against {data['against']}" if data["against"] else title, columns, rows)
+
+
 def answers(data):
     """`kzoo predict`: one row a text."""
     if "embedding" in data[0]:
