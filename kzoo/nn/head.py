@@ -5,6 +5,7 @@ from keras import layers, ops
 from ..errors import KzooError
 from ..parts import make, part
 from . import dense
+from .pooler import first_place
 
 
 @part("pooling", "pooled")
@@ -26,7 +27,7 @@ class First:
 
     def __call__(self, outputs, padding_mask):
         """Outputs of the backbone to (batch, hidden_dim)."""
-        return outputs["sequence_output"][:, 0]
+        return first_place(outputs["sequence_output"])
 
 
 @part("pooling", "mean")
@@ -128,7 +129,11 @@ class SpanHead(Head):
     def call(self, outputs, padding_mask, training=None):
         """Outputs of the backbone to start_logits and end_logits, each (batch, length)."""
         x = self.logits(self.dropout(outputs["sequence_output"], training=training))
-        return {"start_logits": x[:, :, 0], "end_logits": x[:, :, 1]}
+        shape = (ops.shape(x)[0], -1)
+        return {
+            "start_logits": ops.reshape(x[:, :, :1], shape),
+            "end_logits": ops.reshape(x[:, :, 1:], shape),
+        }
 
 
 @part("head", "masked_lm")

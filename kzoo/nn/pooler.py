@@ -1,9 +1,17 @@
 """One vector for a sequence, as pretraining left it."""
 
-from keras import layers
+from keras import layers, ops
 
 from ..parts import part
 from .dense import Dense, activation
+
+
+def first_place(x):
+    """The first token's vector: (batch, length, dim) to (batch, dim).
+
+    A slice that keeps the axis, and a reshape: XNNPACK takes no slice that drops an axis.
+    """
+    return ops.reshape(x[:, :1], (-1, x.shape[-1]))
 
 
 @part("pooler", "none")
@@ -27,4 +35,4 @@ class TanhPooler(Dense):
 
     def call(self, x):
         """(batch, length, hidden_dim) to (batch, hidden_dim)."""
-        return activation("tanh")(super().call(x[:, 0]))
+        return activation("tanh")(super().call(first_place(x)))

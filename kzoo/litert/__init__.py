@@ -1,0 +1,23 @@
+"""A Keras model as a LiteRT file that proves itself; names load on first use."""
+
+import importlib
+
+_HOME = {
+    "export_litert": "convert",
+    "audit": "audit",
+    "export_bundle": "bundle",
+    "export_recipe": "recipe",
+    "verify_bundle": "verify",
+    "predict_bundle": "predict",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"kzoo.litert has no {name!r}; it has {', '.join(__all__)}.")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__():
+    return __all__

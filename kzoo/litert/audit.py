@@ -1,0 +1,202 @@
+"""What a .tflite file is, read from the file itself: operators, weights, partitions, runtime."""
+
+import collections
+import math
+from pathlib import Path
+
+from ..errors import KzooError
+from .flatbuffer import operator_code, operator_names, read_model, type_names
+
+VARIABLES = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
+BITS = {"float32": 32, "float16": 16, "int8": 8, "uint8": 8, "int4": 4, "int2": 2}
+# Where a weight's form asks for a newer operator than the first: (operator, version) and the
+# first runtime that has it. Blockwise int4 tables carry version 4 too, but what is older than
+# 1.4.0 reads them wrong without a word, so the bundle says more than the file can.
+FULLY_CONNECTED_BY_CHANNEL = (12, "2.17.0")
+LOOKUP_BY_ROW = (4, "2.18.0")
+FIRST_LITERT = "1.0.1"
+BLOCKWISE_LITERT = "1.4.0"
+BLOCKWISE_TFLITE = "2.20.0"
+
+
+def audit(path):
+    """Read a .tflite file and run it once.
+
+    Returns a dict of JSON types: `bytes`; `operators` (name to count) and `custom` (names of
+    custom and Flex operators); `signatures`; `parameters` and `weight_bytes` (by type) of the
+    constants; `partitions` (groups of operators that XNNPACK runs as one) and `outside` (operators
+    that it leaves to the interpreter); `minimum_runtime` (`tflite` and `litert` versions) and
+    `understated` (operators whose version promises an older runtime than their weights need).
+
+    Raises:
+        KzooError: if the file is no whole .tflite file or does not run.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise KzooError(f"{path} is missing: a .tflite file was expected there.") from None
+    model = read_model(content, path)
+    names, types = operator_names(), type_names()
+    operators, custom = collections.Counter(), set()
+    constants = {}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            entry = model.operatorCodes[operator.opcodeIndex]
+            operators[names[operator_code(entry)]] += 1
+            if entry.customCode:
+                custom.add(entry.customCode.decode("utf-8", "replace"))
+        for tensor in graph.tensors:
+            data = model.buffers[tensor.buffer].data
+            if data is not None and len(data) and types[tensor.type] in BITS:
+                constants[tensor.buffer] = (types[tensor.type], tensor)
+    weight_bytes, parameters = collections.Counter(), 0
+    for kind, tensor in constants.values():
+        count = math.prod(tensor.shape.tolist() if tensor.shape is not None else [])
+        parameters += count
+        weight_bytes[kind] += math.ceil(count * BITS[kind] / 8)
+    minimum, understated = _runtime(model, names, types)
+    partitions, outside = _partitions(path)
+    return {
+        "bytes": len(content),
+        "operators": dict(sorted(operators.items())),
+        "custom": sorted(custom),
+        "signatures": _signatures(model, types),
+        "parameters": parameters,
+        "weight_bytes": dict(sorted(weight_bytes.items())),
+        "partitions": partitions,
+        "outside": outside,
+        "minimum_runtime": minimum,
+        "understated": understated,
+    }
+
+
+def check_audit(found, partitions=1):
+    """Raise KzooError, one sentence, on what no export of kzoo may have."""
+    operators = found["operators"]
+    if found["custom"]:
+        raise KzooError(
+            f"The file holds custom operators ({', '.join(found['custom'])}), which a phone's "
+            "runtime doesn't have: only built-in operators are expected."
+        )
+    variables = sorted(VARIABLES & set(operators))
+    if variables:
+        raise KzooError(
+            f"The file reads variables ({', '.join(variables)}) in place of constants: weights "
+            "are expected to be frozen into it."
+        )
+    dynamic = any(
+        -1 in tensor["shape"]
+        for signature in found["signatures"].values()
+        for tensor in signature["inputs"].values()
+    )
+    shapes, packs = operators.get("SHAPE", 0), operators.get("PACK", 0)
+    if shapes > dynamic or packs:
+        raise KzooError(
+            f"The file does arithmetic on shapes ({shapes} SHAPE, {packs} PACK): at most "
+            f"{int(dynamic)} SHAPE and no PACK are expected."
+        )
+    if found["understated"]:
+        raise KzooError(
+            f"{', '.join(found['understated'])} in the file promise an older runtime than their "
+            "weights need, which would compute nonsense in silence: a true version is expected."
+        )
+    if found["partitions"] != partitions:
+        raise KzooError(
+            f"XNNPACK splits the graph into {found['partitions']} partitions; {partitions} was "
+            "expected."
+        )
+
+
+def _signatures(model, types):
+    found = {}
+    for signature in model.signatureDefs or []:
+        graph = model.subgraphs[signature.subgraphIndex]
+
+        def described(maps, graph=graph):
+            return {
+                entry.name.decode("utf-8"): {
+                    "shape": _shape(graph.tensors[entry.tensorIndex]),
+                    "type": types[graph.tensors[entry.tensorIndex].type],
+                }
+                for entry in sorted(maps, key=lambda entry: entry.name)
+            }
+
+        found[signature.signatureKey.decode("utf-8")] = {
+            "inputs": described(signature.inputs),
+            "outputs": described(signature.outputs),
+        }
+    return found
+
+
+def _shape(tensor):
+    shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+    return [] if shape is None else [int(size) for size in shape]
+
+
+def _runtime(model, names, types):
+    """The oldest runtime that computes the file right, and operators that promise an older one."""
+    minimum, litert = "2.3.0", FIRST_LITERT
+    for entry in model.metadata or []:
+        if entry.name == b"min_runtime_version":
+            stated = bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode("ascii")
+            minimum = _later(minimum, stated) if stated else minimum
+    understated = set()
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            entry = model.operatorCodes[operator.opcodeIndex]
+            name = names[operator_code(entry)]
+            if name not in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP"):
+                continue
+            weight = graph.tensors[operator.inputs[1]]
+            first = graph.tensors[operator.inputs[0]]
+            quantization = weight.quantization
+            scales = quantization is not None and quantization.scale is not None
+            by_channel = scales and len(quantization.scale) > 1
+            blockwise = quantization is not None and quantization.details is not None
+            needed, runtime = 1, "1.13.0"
+            if name == "EMBEDDING_LOOKUP" and (by_channel or blockwise):
+                needed, runtime = LOOKUP_BY_ROW
+            elif by_channel and types[first.type] == "float32" and types[weight.type] == "int8":
+                needed, runtime = FULLY_CONNECTED_BY_CHANNEL
+            if blockwise:
+                litert, runtime = BLOCKWISE_LITERT, BLOCKWISE_TFLITE
+            if entry.version < needed:
+                understated.add(f"{name} version {entry.version}")
+            minimum = _later(minimum, runtime)
+    return {"tflite": minimum, "litert": litert}, sorted(understated)
+
+
+def _later(one, other):
+    return max(one, other, key=lambda text: [int(part) for part in text.split(".")])
+
+
+def _partitions(path):
+    """How many groups XNNPACK makes of the graph, and what is left outside, by running it."""
+    from .hooks import operators_after_delegation
+    from .interpreter import Interpreter
+
+    interpreter = Interpreter(path)
+    interpreter.warm_up()
+    operators = operators_after_delegation(interpreter.backend)
+    groups = [entry for entry in operators if entry["op_name"] == "DELEGATE"]
+    # An operator that still runs feeds a group, an output or another operator that still runs.
+    makers = {
+        int(tensor): entry
+        for entry in operators
+        if entry["op_name"] != "DELEGATE"
+        for tensor in entry["outputs"]
+    }
+    made = {int(tensor) for group in groups for tensor in group["outputs"]}
+    wanted = [int(tensor) for group in groups for tensor in group["inputs"]]
+    wanted += [entry["index"] for entry in interpreter.backend.get_output_details()]
+    outside, seen = collections.Counter(), set()
+    while wanted:
+        tensor = wanted.pop()
+        maker = makers.get(tensor)
+        if tensor in made or maker is None or maker["index"] in seen:
+            continue
+        seen.add(maker["index"])
+        outside[maker["op_name"]] += 1
+        wanted += [int(source) for source in maker["inputs"] if source >= 0]
+    return len(groups), dict(sorted(outside.items()))

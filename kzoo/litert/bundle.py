@@ -1,0 +1,99 @@
+"""A bundle: the folder that a phone, `kzoo verify` and `kzoo predict` read.
+
+    model.tflite     one signature, batch 1; see `convert.export_litert`
+    tokenizer.json   the `tokenizers` library's file
+    labels.txt       one label a line, in the order of the logits; classifiers only
+    report.json      everything that was measured
+    report.html      the same to look at, one file without links
+    kzoo.json        the manifest: format, spec, task, signature, quantization, limits, minimum
+                     runtime, size and SHA-256 of every other file, golden examples, and last the
+                     seal, the SHA-256 of kzoo.json itself with 64 zeros in place of the seal
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from ..errors import KzooError
+from ..files import read_json, sha256
+
+FORMAT = 1
+MANIFEST, MODEL, TOKENIZER, LABELS = "kzoo.json", "model.tflite", "tokenizer.json", "labels.txt"
+REPORT, PAGE = "report.json", "report.html"
+UNSEALED = "0" * 64
+FIELDS = {
+    "format", "kzoo", "task", "spec", "labels", "max_length", "signature", "quantization",
+    "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal",
+}  # fmt: skip
+
+
+def write_manifest(folder, manifest):
+    """Write `kzoo.json` over the files that lie in the folder, and seal it."""
+    folder = Path(folder)
+    manifest = {
+        **manifest,
+        "files": {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for path in sorted(folder.iterdir())
+            if path.name != MANIFEST
+        },
+        "seal": UNSEALED,
+    }
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    seal = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    (folder / MANIFEST).write_text(_resealed(text, UNSEALED, seal), encoding="utf-8")
+
+
+def read_manifest(folder):
+    """The manifest of a bundle, after its seal and format were checked.
+
+    Raises:
+        KzooError: if the folder is no bundle, of another format, or its manifest was changed.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise KzooError(f"{folder} is no folder: a bundle that `kzoo export` wrote is expected.")
+    path = folder / MANIFEST
+    manifest = read_json(path, "a bundle's manifest")
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found is None:
+        raise KzooError(f"{path} names no format: a bundle that `kzoo export` wrote is expected.")
+    if found != FORMAT:
+        raise KzooError(
+            f"{path} is of format {found!r}; this kzoo reads format {FORMAT}: export anew, or take "
+            "the kzoo that wrote it."
+        )
+    seal = str(manifest.get("seal"))
+    text = path.read_bytes().decode("utf-8")
+    unsealed = _resealed(text, seal, UNSEALED)
+    if hashlib.sha256(unsealed.encode("utf-8")).hexdigest() != seal or set(manifest) != FIELDS:
+        raise KzooError(f"{path} was changed after the export: its seal doesn't fit; export anew.")
+    return manifest
+
+
+def check_files(folder, manifest, names=None):
+    """Raise KzooError unless the files (all by default) are there as they were written."""
+    folder = Path(folder)
+    for name, entry in manifest["files"].items():
+        path = folder / name
+        if names is not None and name not in names:
+            continue
+        if not path.is_file():
+            raise KzooError(f"{path} is missing from the bundle: export anew.")
+        size = path.stat().st_size
+        if size != entry["bytes"]:
+            raise KzooError(
+                f"{path} was changed after the export: it has {size} bytes, {entry['bytes']} were "
+                "written; export anew."
+            )
+        if sha256(path) != entry["sha256"]:
+            raise KzooError(
+                f"{path} was changed after the export: its SHA-256 is not the one in {MANIFEST}; "
+                "export anew."
+            )
+
+
+def _resealed(text, old, new):
+    """The manifest's text with another seal, which is the last value in it."""
+    head, mark, tail = text.rpartition(f'"seal": "{old}"')
+    return f'{head}"seal": "{new}"{tail}' if mark else text

@@ -1,0 +1,175 @@
+"""A Keras model as one .tflite file: traced, frozen, quantized, audited."""
+
+import tempfile
+from pathlib import Path
+
+from ..errors import KzooError
+from ..files import writing_file
+from ..network import Network, weights_by_path
+from ..nn import lowering
+from . import quantize
+from .audit import audit, check_audit
+from .limits import check, check_names, defaults
+from .parity import model_inputs
+
+SIGNATURE = "serve"
+SLACK = 0.03  # How far the size may lie from what the weights ask for, and in bytes for the graph:
+GRAPH_BYTES = 400_000
+
+
+def export_litert(model, path, quantization="float32", length=None, limits=None):
+    """Write a model as a .tflite file that a phone runs at batch 1, and check the file.
+
+    The file has one signature, `serve`. Its inputs are the backbone's (int32 `token_ids`,
+    `padding_mask` and, where the family has segments, `segment_ids`, each (1, length)), its
+    outputs what the model called on tokens returns, such as `logits` (1, labels).
+
+    Args:
+        model: a task or a backbone.
+        path: the file to write; it is there whole or not at all.
+        quantization: "float32"; "float16" (weights in half precision); "int8" (weights int8 with
+            a scale a channel or row, activations quantized as they come); "int8_int4_table" (the
+            same, but the token table int4 with a scale for every 32 numbers).
+        length: None for a dynamic length (the caller resizes the inputs, padding is not needed),
+            or the one length that the file takes.
+        limits: what the file must keep, such as {"cosine": 0.997, "megabytes": 23.6}; see
+            `limits.KNOWN`. By default what suits the quantization.
+
+    Returns:
+        A dict: `audit` (bytes, operators, partitions, minimum_runtime and more, see
+        `audit.audit`), `parity` (how far its answers lie from Keras' on sentences of 1 to 230
+        words, see `parity.measure`) and `limits` (bound and measured value of each).
+
+    Raises:
+        KzooError: if the model can't be exported, or the file fails the audit or misses a limit;
+            no file is left then.
+    """
+    from .interpreter import Interpreter
+    from .parity import compare, is_classifier, samples
+
+    check_arguments(model, quantization, length)
+    if limits is None:
+        limits = defaults(quantization, is_classifier(model))
+    check_names(limits)
+    _check_weights(model)
+    path = Path(path)
+    with writing_file(path) as beside:
+        model = _in_float32(model)
+        content, used = _convert(model, quantization, length)
+        beside.write_bytes(content)
+        found = audit(beside)
+        check_audit(found, limits.get("partitions", 1))
+        _check_size(found["bytes"], used, quantization)
+        parity = compare(model, Interpreter(beside), samples(model, length))
+        later = {name for name in limits if name.startswith("accuracy")}
+        kept = check(
+            {name: bound for name, bound in limits.items() if name not in later},
+            {**parity, "megabytes": found["bytes"] / 1e6, "partitions": found["partitions"]},
+        )
+    return {"audit": found, "parity": parity, "limits": kept}
+
+
+def check_arguments(model, quantization, length):
+    """Raise KzooError for a model, quantization or length that `export_litert` doesn't take."""
+    import keras
+
+    backbone = getattr(model, "backbone", model)
+    if not isinstance(backbone, Network):
+        raise KzooError(
+            f"A {type(model).__name__} came; a kzoo task or backbone is expected for a LiteRT file."
+        )
+    if quantization not in quantize.QUANTIZATIONS:
+        raise KzooError(
+            f"quantization is {quantization!r}; one of {', '.join(quantize.QUANTIZATIONS)} is "
+            "expected."
+        )
+    limit = backbone.spec.max_sequence_length
+    if length is not None and (
+        not isinstance(length, int) or isinstance(length, bool) or not 2 <= length <= limit
+    ):
+        raise KzooError(
+            f"length is {length!r}; None (dynamic) or 2 to {limit} tokens are expected."
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise KzooError(
+            f"Keras runs on {keras.backend.backend()} here; LiteRT files are made with "
+            "TensorFlow: set KERAS_BACKEND=tensorflow before Python starts."
+        )
+
+
+def _check_weights(model):
+    import numpy as np
+
+    for path, weight in weights_by_path(model).items():
+        if not np.isfinite(np.asarray(weight)).all():
+            raise KzooError(
+                f"The weight {path} holds NaN or infinite values: train or load the model anew."
+            )
+
+
+def _in_float32(model):
+    """The model itself, or a float32 copy of one that computes in half precision."""
+    import keras
+
+    if keras.backend.standardize_dtype(model.compute_dtype) == "float32":
+        return model
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        copy = type(model).from_config(model.get_config())
+    finally:
+        keras.config.set_dtype_policy(before)
+    there = weights_by_path(copy)
+    for path, weight in weights_by_path(model).items():
+        there[path].assign(weight)
+    return copy
+
+
+def _convert(model, quantization, length):
+    """The bytes of the file, and {path: shape} of the weights that its graph reads."""
+    import tensorflow as tf
+
+    weights = weights_by_path(model)
+    module = tf.Module()
+    # The raw variables, without Keras' tracking round them: these the converter freezes.
+    module.held = [weight.value for weight in weights.values()]
+
+    @tf.function(experimental_implements="embedding_matmul")
+    def rows(table, ids):
+        return tf.gather(table, ids)
+
+    def lookup(table, ids):
+        # Exactly a table and flat ids is what the converter turns into EMBEDDING_LOOKUP.
+        found = rows(tf.convert_to_tensor(table), tf.reshape(ids, [-1]))
+        return tf.reshape(found, [*([1] if len(ids.shape) == 2 else []), -1, table.shape[1]])
+
+    def serve(**inputs):
+        with lowering.using(lookup=lookup):
+            return model(inputs)
+
+    signature = {
+        name: tf.TensorSpec([1, length], tf.int32, name=name) for name in model_inputs(model)
+    }
+    concrete = tf.function(serve).get_concrete_function(**signature)
+    read = {id(variable) for variable in concrete.variables}
+    used = {
+        path: tuple(weight.shape)
+        for path, weight in weights.items()
+        if id(weight.value) in read
+    }
+    module.serve = concrete
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures={SIGNATURE: concrete})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        return quantize.convert(converter, quantization, weights, used), used
+
+
+def _check_size(size, used, quantization):
+    """A file much smaller lacks weights, one much larger holds them unquantized or twice."""
+    expected = sum(quantize.expected_bytes(path, s, quantization) for path, s in used.items())
+    low, high = expected * (1 - SLACK), expected * (1 + SLACK) + GRAPH_BYTES
+    if not low <= size <= high:
+        raise KzooError(
+            f"The file has {size / 1e6:.2f} MB; its weights as {quantization} ask for "
+            f"{low / 1e6:.2f} to {high / 1e6:.2f} MB."
+        )

@@ -1,0 +1,99 @@
+"""Running a .tflite file on LiteRT alone: NumPy in, NumPy out, no TensorFlow and no Keras."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import KzooError
+
+
+class Interpreter:
+    """One signature of a .tflite file, batch 1, at any length up to its own.
+
+    Args:
+        path: the file.
+        threads: how many it may use.
+        xnnpack: False runs the interpreter's own kernels, which round otherwise.
+
+    Raises:
+        KzooError: if the file can't be loaded.
+    """
+
+    def __init__(self, path, threads=1, xnnpack=True):
+        from ai_edge_litert.interpreter import Interpreter as Backend
+        from ai_edge_litert.interpreter import OpResolverType
+
+        kind = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise KzooError(f"{self.path} is missing: a .tflite file was expected there.")
+        try:
+            self.backend = Backend(
+                model_path=str(self.path), num_threads=threads, experimental_op_resolver_type=kind
+            )
+        except (ValueError, RuntimeError) as error:
+            raise KzooError(
+                f"{self.path} can't be loaded ({_first_line(error)}): a .tflite file that this "
+                "version of LiteRT reads was expected."
+            ) from None
+        signatures = self.backend.get_signature_list()
+        if len(signatures) != 1:
+            raise KzooError(f"{self.path} has {len(signatures)} signatures; one was expected.")
+        self.signature, names = next(iter(signatures.items()))
+        runner = self.backend.get_signature_runner(self.signature)
+        self._inputs = runner.get_input_details()
+        self._outputs = runner.get_output_details()
+        self.input_names, self.output_names = sorted(names["inputs"]), sorted(names["outputs"])
+        shape = self._inputs[self.input_names[0]]["shape_signature"]
+        self.length = None if shape[-1] == -1 else int(shape[-1])
+        self._allocated = None
+
+    def warm_up(self):
+        """Run once on empty input, so that everything is allocated."""
+        length = self.length or 8
+        self.run({name: np.zeros((1, length), "int32") for name in self.input_names})
+
+    def run(self, columns):
+        """Outputs by name for a dict of int32 arrays (1, length)."""
+        arrays = {name: np.asarray(columns[name], "int32") for name in self.input_names}
+        shapes = {array.shape for array in arrays.values()}
+        if len(shapes) != 1 or len(shape := next(iter(shapes))) != 2 or shape[0] != 1:
+            raise KzooError(
+                f"Inputs of the shapes {sorted(shapes)} came; all (1, length) is expected."
+            )
+        if self.length not in (None, shape[1]):
+            raise KzooError(f"{shape[1]} tokens came; this file takes exactly {self.length}.")
+        if self._allocated != shape:
+            for name in self.input_names:
+                self.backend.resize_tensor_input(self._inputs[name]["index"], shape)
+            self.backend.allocate_tensors()
+            self._allocated = shape
+        for name, array in arrays.items():
+            self.backend.set_tensor(self._inputs[name]["index"], array)
+        self.backend.invoke()
+        return {
+            name: self.backend.get_tensor(self._outputs[name]["index"])
+            for name in self.output_names
+        }
+
+    def run_text(self, tokenizer, first, second=None, max_length=None):
+        """Outputs for one text or pair, and how many tokens it has before and after cutting.
+
+        A file of fixed length gets padding; one of dynamic length exactly the tokens.
+        """
+        columns, whole = encode(tokenizer, first, second, max_length, self.length)
+        return self.run(columns), columns, whole
+
+
+def encode(tokenizer, first, second=None, max_length=None, length=None):
+    """Columns (1, length) for one text or pair, and how many tokens the uncut text has."""
+    pairs = None if second is None else [second]
+    whole = len(tokenizer.encode([first], pairs)["token_ids"][0])
+    limit = min(max_length or whole, length or whole)
+    columns = tokenizer.encode([first], pairs, max_length=limit if whole > limit else None,
+                               padding=length or "longest")
+    return columns, whole
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "no reason"

@@ -1,0 +1,72 @@
+"""Limits of an export: what each means, which hold by default, and the error of one missed."""
+
+from ..errors import KzooError
+
+# name: (whether more is better, what it says, of which kind of model)
+KNOWN = {
+    "megabytes": (False, "size of model.tflite in millions of bytes"),
+    "partitions": (False, "groups of operators that XNNPACK runs as one"),
+    "cosine": (True, "mean cosine between the outputs of the file and of Keras"),
+    "cosine_min": (True, "smallest cosine between the outputs of the file and of Keras"),
+    "probability_difference": (
+        False,
+        "mean over texts of the largest difference between a probability of the file and Keras'",
+    ),
+    "probability_difference_max": (False, "the same, of the worst text"),
+    "label_agreement": (True, "share of texts to which the file gives Keras' label"),
+    "accuracy": (True, "share of labelled texts that the file gets right"),
+    "accuracy_drop": (False, "accuracy of Keras minus accuracy of the file"),
+}
+# Each about twice what all-MiniLM-L6 and classifiers on it lose on the shipped sentences.
+DEFAULTS = {
+    "float32": {"cosine": 0.99999, "probability_difference": 0.0002},
+    "float16": {"cosine": 0.9999, "probability_difference": 0.002},
+    "int8": {"cosine": 0.997, "probability_difference": 0.03},
+    "int8_int4_table": {"cosine": 0.995, "probability_difference": 0.05},
+}
+
+
+def check_names(limits, source="limits"):
+    """Raise KzooError unless `limits` is a dict of known names and numbers."""
+    if not isinstance(limits, dict):
+        raise KzooError(f"{source} is {limits!r}; a dict such as {{'cosine': 0.997}} is expected.")
+    unknown = sorted(set(limits) - set(KNOWN))
+    if unknown:
+        raise KzooError(
+            f"{source} has the unknown limit {unknown[0]!r}; known: {', '.join(KNOWN)}."
+        )
+    for name, value in limits.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise KzooError(f"The limit {name} in {source} is {value!r}; a number is expected.")
+
+
+def defaults(quantization, classifier):
+    """The limits that hold when a recipe names none: by kind of output."""
+    kept = "probability_difference" if classifier else "cosine"
+    return {"partitions": 1, kept: DEFAULTS[quantization][kept]}
+
+
+def check(limits, measured):
+    """The limits beside what was measured; KzooError, one sentence, on the first one missed.
+
+    Returns a list of {"limit", "meaning", "bound", "measured"}.
+    """
+    rows = []
+    for name, bound in limits.items():
+        more_is_better, meaning = KNOWN[name]
+        value = measured.get(name)
+        if value is None:
+            needed = "labelled texts" if "accuracy" in name else "another kind of model"
+            raise KzooError(f"Nothing here measures the limit {name}: it needs {needed}.")
+        missed = not (value >= bound if more_is_better else value <= bound)  # NaN misses too
+        if missed:
+            raise KzooError(
+                f"The export misses the limit {name} ({meaning}): {_number(value)} came, "
+                f"{'at least' if more_is_better else 'at most'} {_number(bound)} was expected."
+            )
+        rows.append({"limit": name, "meaning": meaning, "bound": bound, "measured": value})
+    return rows
+
+
+def _number(value):
+    return f"{value:.6g}"

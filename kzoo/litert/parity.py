@@ -1,0 +1,165 @@
+"""How far a .tflite file's answers lie from those of the Keras model that it was made of."""
+
+import numpy as np
+
+from ..errors import KzooError
+from .answers import probabilities
+from .interpreter import encode
+
+NARROW = 8  # Outputs of fewer numbers a place are compared over the whole text.
+
+
+def sentences():
+    """The shipped English texts, 1 to 230 words long."""
+    from .. import presets
+
+    path = presets.shipped("export") / "parity.txt"
+    return path.read_text(encoding="utf-8").strip().split("\n")
+
+
+def samples(model, length=None, texts=None):
+    """Token columns (1, length) of real texts, each with its text.
+
+    Without a tokenizer the ids are drawn at random, in the lengths of the shipped texts.
+    """
+    names, spec = model_inputs(model), getattr(model, "backbone", model).spec
+    limit = min(getattr(model, "max_length", spec.max_sequence_length), length or 10**9)
+    tokenizer = tokenizer_of(model)
+    texts = sentences() if texts is None else texts
+    draw = np.random.default_rng(0)
+    rows = []
+    for text in texts:
+        if tokenizer is not None:
+            first, second = (text, None) if isinstance(text, str) else text
+            columns, _ = encode(tokenizer, first, second, limit, length)
+        else:
+            count = min(limit, max(2, len(text.split()) * 4 // 3))
+            shape = (1, length or count)
+            real = (np.arange(shape[1]) < count)[None].astype("int32")
+            ids = draw.integers(spec.padding_id + 1, spec.vocabulary_size, shape)
+            columns = {
+                "token_ids": np.where(real, ids, spec.padding_id).astype("int32"),
+                "padding_mask": real,
+                "segment_ids": np.zeros(shape, "int32"),
+            }
+        rows.append((text, {name: columns[name] for name in names}))
+    return rows
+
+
+def model_inputs(model):
+    """The names of a model's inputs."""
+    return getattr(model, "backbone", model).input_names
+
+
+def tokenizer_of(model):
+    """The tokenizer that a task or backbone carries, or None."""
+    return getattr(model, "_tokenizer", None) or vars(model).get("tokenizer")
+
+
+def compare(model, interpreter, rows):
+    """Run Keras and the file on the same columns; see `measure` for what comes back."""
+    outputs = run_keras(model, rows)
+    pairs = [
+        (columns, expected, interpreter.run(columns))
+        for (_, columns), expected in zip(rows, outputs, strict=True)
+    ]
+    return measure(pairs, is_classifier(model))
+
+
+def run_keras(model, rows, batch_size=16):
+    """The model's outputs for each row of `samples`, as NumPy, in batches of similar length."""
+    padding_id = getattr(model, "backbone", model).spec.padding_id
+    lengths = [columns["token_ids"].shape[1] for _, columns in rows]
+    order = sorted(range(len(rows)), key=lengths.__getitem__)
+    answers = [None] * len(rows)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        longest = lengths[chosen[-1]]
+        batch = {
+            name: np.concatenate(
+                [
+                    np.pad(
+                        rows[i][1][name],
+                        ((0, 0), (0, longest - lengths[i])),
+                        constant_values=padding_id if name == "token_ids" else 0,
+                    )
+                    for i in chosen
+                ]
+            )
+            for name in rows[0][1]
+        }
+        outputs = {name: np.asarray(value, "float32") for name, value in model(batch).items()}
+        for place, i in enumerate(chosen):
+            answers[i] = {
+                name: value[place : place + 1, : lengths[i]]
+                if value.ndim > 1 and value.shape[1] == longest
+                else value[place : place + 1]
+                for name, value in outputs.items()
+            }
+    return answers
+
+
+def is_classifier(model):
+    """Whether a model answers with one probability distribution a text."""
+    return type(model).__name__ == "TextClassifier"
+
+
+def measure(pairs, classifier=False):
+    """The distance between outputs.
+
+    Args:
+        pairs: (columns, outputs of Keras, outputs of the file) for each text.
+        classifier: whether `logits` are those of one distribution a text.
+
+    Returns:
+        A dict: `texts`, `tokens` (a list, by text), `cosines` (a list, by text, the smallest of
+        its outputs), `cosine` and `cosine_min` over all, and for a classifier also
+        `probabilities` (a list of [Keras, file] for the likeliest label of Keras),
+        `probability_difference`, its `_max`, and `label_agreement`.
+    """
+    cosines, tokens, differences, agreed, likeliest = [], [], [], [], []
+    for columns, expected, got in pairs:
+        real = columns["padding_mask"][0] > 0
+        tokens.append(int(real.sum()))
+        if set(expected) != set(got):
+            raise KzooError(f"The file's outputs are {sorted(got)}; Keras' are {sorted(expected)}.")
+        cosines.append(min(_cosine(expected[name], got[name], real) for name in expected))
+        if classifier:
+            one, other = (probabilities(side["logits"])[0] for side in (expected, got))
+            differences.append(float(np.abs(one - other).max()))
+            agreed.append(label_of(one) == label_of(other))
+            best = int(one.argmax())
+            likeliest.append([float(one[best]), float(other[best])])
+    found = {
+        "texts": len(pairs),
+        "tokens": tokens,
+        "cosines": cosines,
+        "cosine": float(np.mean(cosines)),
+        "cosine_min": float(np.min(cosines)),
+    }
+    if classifier:
+        found |= {
+            "probabilities": likeliest,
+            "probability_difference": float(np.mean(differences)),
+            "probability_difference_max": float(np.max(differences)),
+            "label_agreement": float(np.mean(agreed)),
+        }
+    return found
+
+
+def label_of(row):
+    """The index of the label that a row of probabilities stands for."""
+    return int(row[0] >= 0.5) if len(row) == 1 else int(row.argmax())
+
+
+def _cosine(one, other, real):
+    """The mean cosine over places, or one over all numbers where places hold few."""
+    if one.shape != other.shape:
+        raise KzooError(f"The file's output has the shape {other.shape}; Keras' has {one.shape}.")
+    one, other = one.astype("float64"), other.astype("float64")
+    if one.ndim > 1 and one.shape[1] == len(real):
+        one, other = one[:, real], other[:, real]  # What stands at padding is nobody's answer.
+    if one.ndim < 2 or one.shape[-1] < NARROW or one.shape[:-1] == ():
+        one, other = one.reshape(1, -1), other.reshape(1, -1)
+    norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+    return float(np.mean((one * other).sum(-1) / np.maximum(norms, 1e-30)))

@@ -1,0 +1,384 @@
+"""The report of an export: `report.json` for programs, `report.html` for people.
+
+The page is one file without scripts or links. Plots are SVG drawn by matplotlib in placeholder
+colours, which become CSS variables: so they follow the reader's light or dark scheme.
+"""
+
+import html
+import io
+import json
+import re
+from pathlib import Path
+
+from .bundle import PAGE, REPORT
+
+# Placeholder colour of a plot: the CSS variable it becomes.
+INK, FAINT, GRID, MAIN, PALE = "#010101", "#020202", "#030303", "#040404", "#050505"
+VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--line", MAIN: "--main", PALE: "--pale"}
+
+
+def write_report(report, folder):
+    """Write `report.json` and `report.html` into a folder."""
+    folder = Path(folder)
+    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    (folder / REPORT).write_text(text, encoding="utf-8")
+    (folder / PAGE).write_text(page(report), encoding="utf-8")
+
+
+def page(report):
+    """The report as one HTML page."""
+    sections = [
+        _summary(report),
+        _section("Size", _size_words(report), size_plot(report["sizes"])),
+        _section("Faithful to its source", _parity_words(report), parity_plot(report)),
+        _evaluation(report),
+        _section("Speed", _latency_words(report), latency_plot(report["latency"])),
+        _limits(report),
+        _examples(report),
+        _inside(report),
+    ]
+    title = f"{report['source']} as {report['quantization']}"
+    return TEMPLATE.format(title=html.escape(title), style=STYLE, body="\n".join(sections))
+
+
+# -- words --------------------------------------------------------------------------------------
+
+
+def _summary(report):
+    sizes, parity, latency = report["sizes"], report["parity"], report["latency"]
+    tiles = [
+        (f"{sizes['file'] / 1e6:.1f} MB", f"{sizes['float32'] / sizes['file']:.1f} times smaller"),
+    ]
+    if report["evaluation"]:
+        evaluation = report["evaluation"]
+        tiles.append(
+            (
+                f"{100 * evaluation['accuracy']:.1f} %",
+                f"right of {evaluation['examples']} texts; Keras "
+                f"{100 * evaluation['accuracy_keras']:.1f} %",
+            )
+        )
+    if "label_agreement" in parity:
+        share = (report["evaluation"] or parity)["label_agreement"]
+        tiles.append((f"{100 * share:.1f} %", "of labels as Keras gives them"))
+    else:
+        tiles.append((f"{parity['cosine']:.4f}", "mean cosine to Keras"))
+    at = min(range(len(latency["lengths"])), key=lambda i: abs(latency["lengths"][i] - 32))
+    tiles.append(
+        (
+            f"{latency['file'][at]:.1f} ms",
+            f"for {latency['lengths'][at]} tokens, one thread, on the machine of the export",
+        )
+    )
+    shown = "".join(
+        f'<div class="tile"><b>{html.escape(big)}</b><span>{html.escape(small)}</span></div>'
+        for big, small in tiles
+    )
+    runtime = report["audit"]["minimum_runtime"]
+    length = "any length" if report["length"] is None else f"exactly {report['length']} tokens"
+    return f"""<header>
+<p class="kicker">kzoo export report</p>
+<h1>{html.escape(str(report["source"]))}</h1>
+<p class="lead">{html.escape(report["task"])} ({html.escape(report["family"])}) as
+<b>{html.escape(report["quantization"])}</b>, {length}, for LiteRT {runtime["litert"]} or newer
+(TFLite {runtime["tflite"]}).
+<span class="ok">All {len(report["limits"])} limits are met.</span></p>
+<div class="tiles">{shown}</div></header>"""
+
+
+def _section(title, words, *parts):
+    return f"<section><h2>{title}</h2><p>{words}</p>{''.join(parts)}</section>"
+
+
+def _size_words(report):
+    sizes = report["sizes"]
+    kinds = ", ".join(
+        f"{count / 1e6:.2f} MB {kind}" for kind, count in sizes["weight_bytes"].items()
+    )
+    return (
+        f"{sizes['parameters'] / 1e6:.1f} million parameters. The float32 file takes "
+        f"{sizes['float32'] / 1e6:.1f} MB, this one {sizes['file'] / 1e6:.1f} MB: {kinds}."
+    )
+
+
+def _parity_words(report):
+    parity = report["parity"]
+    words = (
+        f"The file and Keras were given the same {parity['texts']} English texts of "
+        f"{min(parity['tokens'])} to {max(parity['tokens'])} tokens. "
+    )
+    if "label_agreement" in parity:
+        return words + (
+            f"A probability differs by {_percent(parity['probability_difference'])} on average "
+            f"and by {_percent(parity['probability_difference_max'])} at most. On the diagonal "
+            "both give the likeliest label the same probability."
+        )
+    return words + (
+        f"The cosine between their outputs is {parity['cosine']:.5f} on average and "
+        f"{parity['cosine_min']:.5f} for the worst text; 1 is equal."
+    )
+
+
+def _evaluation(report):
+    evaluation = report["evaluation"]
+    if not evaluation:
+        return ""
+    low, high = interval(evaluation["accuracy"], evaluation["examples"])
+    note = f" {html.escape(evaluation['note'])}" if evaluation["note"] else ""
+    words = (
+        f"{evaluation['examples']} labelled texts of {html.escape(evaluation['file'])}.{note} "
+        f"The file is right on {100 * evaluation['accuracy']:.1f} %; so few texts leave "
+        f"{100 * low:.1f} to {100 * high:.1f} % open (Wilson, 95 %). It gives Keras' label to "
+        f"{100 * evaluation['label_agreement']:.1f} %; a probability differs by "
+        f"{_percent(evaluation['probability_difference'])} on average."
+    )
+    return _section("Right answers", words, accuracy_plot(evaluation))
+
+
+def interval(share, count, z=1.96):
+    """The Wilson interval of a share of `count` trials (Wilson 1927)."""
+    centre = share + z * z / (2 * count)
+    half = z * ((share * (1 - share) + z * z / (4 * count)) / count) ** 0.5
+    scale = 1 + z * z / count
+    return (centre - half) / scale, (centre + half) / scale
+
+
+def _latency_words(report):
+    latency = report["latency"]
+    words = (
+        "Processor time for one text on one thread, float32 and this file in turn, median of "
+        f"{latency['rounds']}. A phone's numbers differ; the ratio and the slope tell more."
+    )
+    if report["length"] is None:
+        words += " One file serves every length, so a short text costs little."
+    return words
+
+
+def _limits(report):
+    rows = "".join(
+        f"<tr><td>{html.escape(row['meaning'])}<small>{html.escape(row['on'])}</small></td>"
+        f"<td>{_number(row['measured'])}</td><td>{_bound(row)}</td></tr>"
+        for row in report["limits"]
+    )
+    return f"""<section><h2>Limits</h2><p>An export that misses one of these leaves no file.</p>
+<table><tr><th>what</th><th>measured</th><th>limit</th></tr>{rows}</table></section>"""
+
+
+def _bound(row):
+    from .limits import KNOWN
+
+    return f"{'&ge;' if KNOWN[row['limit']][0] else '&le;'} {_number(row['bound'])}"
+
+
+def _examples(report):
+    if not any("file" in entry for entry in report["examples"]):
+        return ""
+    rows = "".join(
+        f"<tr><td>{html.escape(_short(entry['text']))}<small>{entry['tokens']} tokens</small></td>"
+        f"<td>{_answer(entry['file'])}</td><td>{_answer(entry['keras'])}</td></tr>"
+        for entry in report["examples"]
+    )
+    return f"""<section><h2>Golden examples</h2>
+<p>These travel in the bundle; <code>kzoo verify</code> and the app on the phone answer them again.
+Everyday sentences, most of them with no opinion, so that probabilities near one half are among
+them.</p>
+<table><tr><th>text</th><th>file</th><th>Keras</th></tr>{rows}</table></section>"""
+
+
+def _answer(found):
+    return f"{html.escape(found['label'])} <small>{100 * found['score']:.1f} %</small>"
+
+
+def _short(text, limit=110):
+    text = text if isinstance(text, str) else " | ".join(text)
+    return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0] + " ..."
+
+
+def _inside(report):
+    found = report["audit"]
+    operators = ", ".join(f"{count} {name}" for name, count in found["operators"].items())
+    outside = ", ".join(f"{count} {name}" for name, count in found["outside"].items())
+    made = ", ".join(f"{name} {value}" for name, value in report["made_with"].items())
+    return f"""<section><h2>Inside the file</h2>
+<p>{sum(found["operators"].values())} built-in operators, no custom ones. XNNPACK runs all of them
+as {found["partitions"]} partition but for {html.escape(outside)}.</p>
+<details><summary>All operators</summary><p>{html.escape(operators)}</p></details>
+<p class="faint">Made with {html.escape(made)}.</p></section>"""
+
+
+def _percent(share):
+    return f"{100 * share:.2g} points"
+
+
+def _number(value):
+    return f"{value:.5g}"
+
+
+# -- plots --------------------------------------------------------------------------------------
+
+
+def size_plot(sizes):
+    """Bars of the float32 file and this one."""
+    figure, axis = _figure(1.7)
+    values = [sizes["float32"] / 1e6, sizes["file"] / 1e6]
+    axis.barh([1, 0], values, height=0.56, color=[PALE, MAIN])
+    for place, value in zip([1, 0], values, strict=True):
+        axis.text(value, place, f"  {value:.1f} MB", va="center", color=INK)
+    axis.set_yticks([1, 0], ["float32", "this file"])
+    axis.set_xlim(0, max(values) * 1.18)
+    axis.set_xticks([])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    return _svg(figure, "Bars: size of the float32 file and of this one")
+
+
+def parity_plot(report):
+    """A classifier's probabilities against Keras'; else cosines by length."""
+    parity = report["parity"]
+    figure, axis = _figure(3.6)
+    if "probabilities" in parity:
+        source = (report["evaluation"] or {}).get("probabilities", []) + parity["probabilities"]
+        axis.plot([0, 1], [0, 1], color=GRID, zorder=1)
+        axis.scatter(*zip(*source, strict=True), s=18, color=MAIN, alpha=0.55, linewidth=0)
+        low = min(min(pair) for pair in source)
+        axis.set_xlim(low - 0.02, 1.02)
+        axis.set_ylim(low - 0.02, 1.02)
+        axis.set_xlabel("probability in Keras")
+        axis.set_ylabel("in the file")
+        axis.set_aspect("equal")
+    else:
+        axis.scatter(parity["tokens"], parity["cosines"], s=26, color=MAIN, linewidth=0)
+        axis.axhline(parity["cosine"], color=PALE, zorder=0)
+        axis.set_xlabel("tokens in the text")
+        axis.set_ylabel("cosine")
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter("{x:.0f}")
+        axis.yaxis.set_major_formatter("{x:.4f}")
+    return _svg(figure, "Scatter: outputs of the file against those of Keras")
+
+
+def accuracy_plot(evaluation):
+    """Accuracies with their intervals."""
+    figure, axis = _figure(1.9)
+    names = ["accuracy_keras", "accuracy_float32", "accuracy"]
+    for place, name in enumerate(reversed(names)):
+        share = evaluation[name]
+        low, high = interval(share, evaluation["examples"])
+        colour = MAIN if name == "accuracy" else FAINT
+        axis.plot([100 * low, 100 * high], [place, place], color=PALE, linewidth=7,
+                  solid_capstyle="round", zorder=1)
+        axis.scatter([100 * share], [place], s=60, color=colour, zorder=2)
+        axis.text(100 * share, place + 0.26, f"{100 * share:.1f} %", ha="center", color=INK)
+    axis.set_yticks([2, 1, 0], ["Keras", "float32 file", "this file"])
+    axis.set_ylim(-0.5, 2.7)
+    axis.set_xlabel("texts right, %")
+    axis.spines["left"].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    return _svg(figure, "Dots with intervals: accuracy of Keras, the float32 file and this file")
+
+
+def latency_plot(latency):
+    """Milliseconds by length, both files."""
+    figure, axis = _figure(3.2)
+    top = max(latency["float32"] + latency["file"])
+    for name, label, colour in (("float32", "float32", FAINT), ("file", "this file", MAIN)):
+        axis.plot(latency["lengths"], latency[name], "o-", color=colour, markersize=5)
+        last = latency["lengths"][-1], latency[name][-1]
+        axis.annotate(f" {label}", last, color=colour, va="center", xytext=(4, 0),
+                      textcoords="offset points")
+    axis.set_xticks(latency["lengths"], [str(n) for n in latency["lengths"]])
+    axis.set_xlim(0, latency["lengths"][-1] * 1.22)
+    axis.set_ylim(0, top * 1.12)
+    axis.set_xlabel("tokens")
+    axis.set_ylabel("ms a text")
+    axis.grid(axis="y", color=GRID, linewidth=0.8)
+    axis.set_axisbelow(True)
+    return _svg(figure, "Lines: milliseconds a text by length, float32 and this file")
+
+
+def _figure(height):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, height), layout="constrained")
+    axis = figure.add_subplot()
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axis.spines[side].set_color(GRID)
+    axis.tick_params(colors=FAINT, labelcolor=FAINT)
+    axis.xaxis.label.set_color(FAINT)
+    axis.yaxis.label.set_color(FAINT)
+    return figure, axis
+
+
+def _svg(figure, description):
+    """The figure as an SVG element that scales to the page and takes its colours."""
+    import matplotlib
+
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kzoo"}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    drawing = text.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r'width="[\d.]+pt"', 'width="100%"', drawing, count=1)
+    drawing = re.sub(r' height="[\d.]+pt"', "", drawing, count=1)
+    drawing = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", drawing)
+    for colour, variable in VARIABLES.items():
+        drawing = drawing.replace(colour, f"var({variable})")
+    label = f'<svg role="img" aria-label="{html.escape(description)}" '
+    return f"<figure>{drawing.replace('<svg ', label, 1)}</figure>"
+
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c2430; --faint: #66707f; --line: #d9dee5;
+  --main: #0b7a75; --pale: #b9d8d4; --page: #f6f7f9; --card: #ffffff; --good: #0b6b3a; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8ecf2; --faint: #98a3b3; --line: #333c49;
+  --main: #4fd1c5; --pale: #2c5a58; --page: #11151b; --card: #1a2029; --good: #6ee7a0; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 46rem; margin: 0 auto; padding: 1.2rem 1rem 3rem; }
+header { padding: 1.4rem 0 .4rem; }
+.kicker { margin: 0; color: var(--main); font-weight: 600; letter-spacing: .02em; }
+h1 { margin: .1rem 0 .5rem; font-size: clamp(1.5rem, 6vw, 2.3rem); line-height: 1.15;
+  overflow-wrap: anywhere; }
+h2 { margin: 0 0 .4rem; font-size: 1.2rem; }
+.lead { margin: 0 0 1rem; }
+.ok { color: var(--good); font-weight: 600; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.2rem, 1fr)); gap: .7rem; }
+.tile, section { background: var(--card); border: 1px solid var(--line); border-radius: .8rem; }
+.tile { padding: .8rem .9rem; }
+.tile b { display: block; font-size: 1.55rem; line-height: 1.2;
+  font-variant-numeric: tabular-nums; }
+.tile span { display: block; color: var(--faint); font-size: .86rem; line-height: 1.35; }
+section { padding: 1rem 1.1rem; margin-top: .9rem; }
+section p { margin: .2rem 0 .6rem; }
+figure { margin: .4rem 0 0; color: var(--ink); }
+figure svg { display: block; width: 100%; height: auto; }
+figure svg text { font-family: inherit; }
+table { width: 100%; border-collapse: collapse; font-size: .94rem; }
+th { text-align: left; color: var(--faint); font-weight: 500; font-size: .86rem; }
+th, td { padding: .45rem .5rem .45rem 0; border-top: 1px solid var(--line); vertical-align: top; }
+tr:first-child th { border-top: 0; }
+td + td { white-space: nowrap; font-variant-numeric: tabular-nums; }
+small { display: block; color: var(--faint); font-size: .82rem; }
+details { color: var(--faint); font-size: .9rem; }
+summary { cursor: pointer; }
+.faint { color: var(--faint); font-size: .88rem; }
+code { font-size: .92em; }
+"""
+
+TEMPLATE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body><main>
+{body}
+</main></body>
+</html>
+"""
