@@ -215,15 +215,17 @@ def export(
 
 def _export_savedmodel(source, output, say):
     from . import presets
-    from .litert.recipe import find_recipe, read_recipe
-    from .serving import export_savedmodel
+    from .litert.recipe import check_has_weights, find_recipe, read_recipe
 
     path = find_recipe(source)
     preset = read_recipe(path)["preset"] if path else source
     name = path.stem if path else Path(source).name
     folder = output or Path("build") / f"{name}-savedmodel"
     _check_free(folder, "saved_model.pb")
+    check_has_weights(preset)
     say(f"Loading {preset}")
+    from .serving import export_savedmodel
+
     model = presets.load(preset)
     say("Exporting, and comparing with Keras")
     export_savedmodel(model, folder)

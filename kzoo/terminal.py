@@ -138,11 +138,14 @@ def _silence():
         sys.stdout = sys.stderr = err
         os.dup2(chatter.fileno(), 1)
         os.dup2(chatter.fileno(), 2)
-        faulthandler.enable(err)  # a crash of native code is still seen
+        watching = faulthandler.is_enabled()
+        if not watching:
+            faulthandler.enable(err)  # a crash of native code is still seen
         try:
             yield out
         finally:
-            faulthandler.disable()
+            if not watching:
+                faulthandler.disable()
             os.dup2(true_out, 1)
             os.dup2(true_err, 2)
             logging.lastResort = handler
