@@ -139,7 +139,8 @@ def test_shards_and_half_precision(exported, tmp_path):
     kzoo.to_huggingface(task, tmp_path / "back")
     assert contents(tmp_path / "back")["classifier.weight"][0] == "float32"
 
-    index.write_text(json.dumps({"weight_map": {**weight_map, "absent": "model-1-of-2.safetensors"}}))
+    weight_map["absent"] = "model-1-of-2.safetensors"
+    index.write_text(json.dumps({"weight_map": weight_map}))
     with pytest.raises(kzoo.KzooError, match="absent"):
         kzoo.from_huggingface(folder)
 
@@ -160,7 +161,8 @@ def test_convert_to_a_preset_and_back_keeps_every_byte(exported, tmp_path):
     assert contents(tmp_path / "back") == contents(folder)
     assert again.tokenizer == task.tokenizer
     back = kzoo.load(tmp_path / "back")
-    np.testing.assert_array_equal(back.predict(["a man is good"]), task.predict(["a man is good"]))
+    words = task.tokenize(["a man is good"])
+    np.testing.assert_array_equal(back(words)["logits"], task(words)["logits"])
     with pytest.raises(kzoo.KzooError, match="no weights"):
         convert("bert_tiny_en_uncased", tmp_path / "none")
 
@@ -360,4 +362,5 @@ def test_minilm_gives_its_published_cosine(tmp_path):
     assert contents(tmp_path / "back") == contents(minilm())
     texts = (minilm() / "tokenizer_config.json").read_text()
     assert (tmp_path / "back" / "tokenizer_config.json").read_text() == texts
-    assert tokenizers.Tokenizer.from_file(str(tmp_path / "back" / "tokenizer.json")).truncation is None
+    backend = tokenizers.Tokenizer.from_file(str(tmp_path / "back" / "tokenizer.json"))
+    assert backend.truncation is None and backend.padding is None

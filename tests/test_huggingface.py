@@ -4,24 +4,23 @@ The reference models are tiny, but every trainable number in them is noise: the 
 initialisation (zeros and ones in half the tensors) would hide a bias that was never read.
 """
 
-import importlib.util
 import json
-import os
-import shutil
-import struct
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
+from families import noisy
 
 import kzoo
+from kzoo.checkpoints import convert
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
+from kzoo.network import weights_by_path
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
+pytestmark = pytest.mark.parity
 
 LENGTHS = (11, 7, 3)
 LABELS = ("bad", "fair", "good")
@@ -143,8 +142,6 @@ def distance(here, there, mask=None):
 
 def add_noise(model):
     """Noise on every weight of a kzoo model."""
-    from kzoo.network import weights_by_path
-
     draw = np.random.default_rng(9)
     for weight in weights_by_path(model).values():
         weight.assign_add(draw.normal(0, 0.2, weight.shape).astype("float32"))
@@ -188,3 +185,284 @@ def test_both_ways(family, suffix, folders, tmp_path):
     assert_same(model, theirs, suffix)
     if expected in ("TextClassifier", "TokenClassifier"):
         assert theirs.config.id2label == dict(enumerate(LABELS))
+
+
+# -- what a file may hold besides ---------------------------------------------------------------
+
+
+def full_file(theirs, folder, carried, dtype="float32"):
+    """A folder with everything that old files hold: tied duplicates, buffers, unused layers."""
+    theirs.save_pretrained(folder)
+    prefix = theirs.base_model_prefix
+    width = theirs.config.hidden_size
+    draw = np.random.default_rng(1)
+    arrays = {name: value.numpy() for name, value in theirs.state_dict().items()}
+    arrays = {name: value.astype(dtype) for name, value in arrays.items()}
+    arrays[f"{prefix}.embeddings.position_ids"] = np.arange(24, dtype="int64")[None]
+    for name in carried:
+        shape = (width,) if name.endswith("bias") else (width, width)
+        arrays.setdefault(name, draw.normal(size=shape).astype(dtype))
+    write_tensors(folder / "model.safetensors", arrays, {"format": "pt"})
+    return arrays
+
+
+FULL = {
+    "bert": ("ForPreTraining", ["bert.pooler.dense.weight", "bert.pooler.dense.bias",
+                                "cls.seq_relationship.weight", "cls.seq_relationship.bias"]),
+    "roberta": ("ForMaskedLM", ["roberta.pooler.dense.weight", "roberta.pooler.dense.bias"]),
+    "distilbert": ("ForMaskedLM", []),
+    "albert": ("ForPreTraining", ["albert.pooler.weight", "albert.pooler.bias",
+                                  "sop_classifier.classifier.weight",
+                                  "sop_classifier.classifier.bias"]),
+}
+TIED = {
+    "bert": "cls.predictions.decoder.weight",
+    "roberta": "lm_head.decoder.weight",
+    "distilbert": "vocab_projector.weight",
+    "albert": "predictions.decoder.weight",
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tied_and_unused_tensors_come_back_to_the_byte(family, dtype, tmp_path):
+    suffix, carried = FULL[family]
+    theirs = reference(family, suffix)
+    arrays = full_file(theirs, tmp_path / "full", carried, dtype)
+    model = kzoo.from_huggingface(tmp_path / "full")
+    assert type(model).__name__ == "MaskedLM"
+    position_ids = f"{theirs.base_model_prefix}.embeddings.position_ids"
+    assert set(model.origin.carried) == {*carried, position_ids}
+    assert TIED[family] in arrays
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path / "full")
+    if dtype == "float16":
+        return
+    if family == "bert":
+        convert(tmp_path / "full", tmp_path / "preset")
+        convert(tmp_path / "preset", tmp_path / "again")
+        assert contents(tmp_path / "again") == contents(tmp_path / "full")
+
+    body = kzoo.from_huggingface(tmp_path / "full", task="backbone")
+    assert body.spec.pooler == ("none" if family == "distilbert" else "tanh")
+    body.token_embedding.embeddings.assign_add(np.ones((50, 1), "float32"))
+    kzoo.to_huggingface(body, tmp_path / "body")
+    back = contents(tmp_path / "body")
+    assert back.keys() == arrays.keys()
+    moved = {name for name in arrays if back[name] != contents(tmp_path / "full")[name]}
+    table = f"{theirs.base_model_prefix}.embeddings.word_embeddings.weight"
+    assert moved == {table, TIED[family]}  # a trained table takes its duplicate along
+
+
+def test_untied_duplicates_are_named(tmp_path):
+    theirs = reference("bert", "ForMaskedLM")
+    arrays = full_file(theirs, tmp_path / "full", [])
+    arrays[TIED["bert"]] = arrays[TIED["bert"]] + 1
+    write_tensors(tmp_path / "full" / "model.safetensors", arrays)
+    with pytest.raises(kzoo.KzooError, match="word_embeddings.*cls.predictions.decoder.* differ"):
+        kzoo.from_huggingface(tmp_path / "full")
+
+
+@pytest.mark.parametrize("form", ["shards", "torch", "torch before 1.6", "torch shards"])
+def test_other_containers_hold_the_same_model(form, folders, tmp_path):
+    folder, theirs = folders("bert", "ForSequenceClassification")
+    theirs.save_pretrained(tmp_path, max_shard_size="10KB" if form == "shards" else "1GB")
+    if form == "shards":
+        assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
+    else:
+        (tmp_path / "model.safetensors").unlink()
+        state = theirs.state_dict()
+        if form == "torch shards":
+            names = sorted(state)
+            halves = {"pytorch_model-1.bin": names[::2], "pytorch_model-2.bin": names[1::2]}
+            for file, some in halves.items():
+                torch.save({name: state[name] for name in some}, tmp_path / file)
+            index = {"weight_map": {n: file for file, some in halves.items() for n in some}}
+            (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+        else:
+            torch.save(
+                state, tmp_path / "pytorch_model.bin",
+                _use_new_zipfile_serialization=form == "torch",
+            )
+    kzoo.to_huggingface(kzoo.from_huggingface(tmp_path), tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(folder)
+
+
+class Shell:
+    """What a hostile pickle would run."""
+
+    def __reduce__(self):
+        return print, ("this must not be printed",)
+
+
+@pytest.mark.parametrize("content", ["hostile", "truncated", "text"])
+def test_torch_files_are_not_trusted(content, folders, tmp_path, capsys):
+    theirs = folders("bert", "Model")[1]
+    theirs.config.save_pretrained(tmp_path)
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": Shell()} if content == "hostile" else theirs.state_dict(), path)
+    if content != "hostile":
+        path.write_bytes(path.read_bytes()[:999] if content == "truncated" else b"hello")
+    with pytest.raises(kzoo.KzooError, match=r"pytorch_model\.bin.*torch file") as caught:
+        kzoo.from_huggingface(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "printed" not in capsys.readouterr().out
+
+
+# -- what a config may say ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "suffix", "changes"),
+    [
+        ("bert", "ForMaskedLM", {"hidden_act": "gelu_new"}),
+        ("bert", "Model", {"hidden_act": "gelu_pytorch_tanh"}),
+        ("bert", "Model", {"hidden_act": "relu", "layer_norm_eps": 1e-3}),
+        ("bert", "Model", {"hidden_act": "silu", "type_vocab_size": 3}),
+        ("roberta", "ForMaskedLM", {"hidden_act": "relu"}),
+        ("roberta", "Model", {"type_vocab_size": 2, "pad_token_id": 4}),
+        ("distilbert", "ForMaskedLM", {"activation": "relu"}),
+        ("albert", "ForMaskedLM", {"hidden_act": "gelu"}),
+        ("albert", "Model", {"num_hidden_layers": 2, "num_hidden_groups": 2}),
+    ],
+)
+def test_configs_mean_what_they_say(family, suffix, changes, tmp_path):
+    theirs = reference(family, suffix, **changes)
+    theirs.save_pretrained(tmp_path / "there")
+    model = kzoo.from_huggingface(tmp_path / "there")
+    assert_same(model, theirs, suffix)
+    add_noise(model)
+    del model.origin
+    kzoo.to_huggingface(model, tmp_path / "back")
+    theirs = reload(theirs, tmp_path / "back")
+    assert_same(model, theirs, suffix)
+
+
+def test_erf_and_tanh_gelu_differ_in_these_tests(tmp_path):
+    theirs = reference("bert", "Model")
+    theirs.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "hidden_act": "gelu_new"}))
+    with pytest.raises(AssertionError):
+        assert_same(kzoo.from_huggingface(tmp_path), theirs, "Model")
+
+
+def test_xlm_roberta_is_a_roberta(tmp_path):
+    config = transformers.XLMRobertaConfig(**FAMILIES["roberta"][1])
+    theirs = transformers.XLMRobertaForMaskedLM(config).eval()
+    theirs.save_pretrained(tmp_path / "there")
+    model = kzoo.from_huggingface(tmp_path / "there")
+    assert type(model.backbone) is kzoo.Roberta
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert_same(model, reload(theirs, tmp_path / "back"), "ForMaskedLM")
+
+
+def test_dropouts_of_heads_survive(tmp_path):
+    theirs = reference("albert", "ForSequenceClassification", classifier_dropout_prob=0.3)
+    theirs.save_pretrained(tmp_path / "there")
+    model = kzoo.from_huggingface(tmp_path / "there")
+    assert model.head_slot == {"kind": "pooled", "dropout": 0.3}
+    del model.origin
+    kzoo.to_huggingface(model, tmp_path / "back")
+    config = transformers.AutoConfig.from_pretrained(tmp_path / "back")
+    assert config.classifier_dropout_prob == 0.3
+    assert config.hidden_dropout_prob == 0.0
+
+
+def test_a_cut_student_runs_there(tmp_path):
+    student = noisy("bert", schedule=(0, 2, 4))
+    kzoo.to_huggingface(student, tmp_path / "cut")
+    theirs, report = transformers.AutoModel.from_pretrained(
+        tmp_path / "cut", output_loading_info=True
+    )
+    assert not any(report.values()), report
+    theirs.config._attn_implementation = "eager"
+    columns, there = batch(theirs, "Model")
+    with torch.no_grad():
+        expected = theirs.eval()(**there)
+    mask = columns["padding_mask"].astype(bool)
+    ours = student(columns)["sequence_output"]
+    assert distance(ours, expected.last_hidden_state, mask) < TOLERANCE
+    pooled = student(columns)["pooled_output"]
+    assert distance(pooled, expected.pooler_output) < TOLERANCE
+
+
+# -- tokenizers and sentence models -------------------------------------------------------------
+
+TEXTS = ["A man is eating food.", "", "Straße, naïve? 東京 🙂", "the the the food"]
+
+
+def word_pieces(folder):
+    """A lower-casing WordPiece tokenizer with BERT's special tokens."""
+    pieces = "[PAD] [UNK] [CLS] [SEP] [MASK] a man is eating food the ##s ##e na st . , ?"
+    (folder / "vocab.txt").write_text(pieces.replace(" ", "\n"))
+    return kzoo.Tokenizer.load(folder)
+
+
+def byte_pairs(folder):
+    """A byte-level BPE tokenizer with RoBERTa's special tokens in RoBERTa's places."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300, special_tokens=special, show_progress=False,
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+    )
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE())
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.train_from_iterator(TEXTS * 9, trainer)
+    backend.model.save(str(folder))
+    return kzoo.Tokenizer.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("family", "make", "cls"),
+    [("bert", word_pieces, "TextClassifier"), ("roberta", byte_pairs, "TextClassifier"),
+     ("distilbert", word_pieces, "TokenClassifier"), ("bert", word_pieces, None)],
+)
+def test_exported_tokenizers_give_the_same_ids(family, make, cls, tmp_path):
+    tokenizer = make(tmp_path)
+    backbone = noisy(family, vocabulary_size=tokenizer.vocabulary_size)
+    if cls:
+        model = getattr(kzoo, cls)(backbone, labels=["a", "b"], tokenizer=tokenizer,
+                                   head=backbone.HEADS.get(cls))
+    else:
+        model = backbone
+        model.tokenizer = tokenizer
+    kzoo.to_huggingface(model, tmp_path / "there")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "there")
+    for pairs in (None, TEXTS[::-1]):
+        ours = tokenizer.encode(TEXTS, pairs, max_length=12, padding="longest")
+        there = theirs(TEXTS, pairs, max_length=12, truncation=True, padding=True)
+        assert ours["token_ids"].tolist() == there["input_ids"]
+        assert ours["padding_mask"].tolist() == there["attention_mask"]
+        assert ("token_type_ids" in there) == ("segment_ids" in backbone.input_names)
+        if "token_type_ids" in there:
+            assert ours["segment_ids"].tolist() == there["token_type_ids"]
+    assert theirs.mask_token_id == tokenizer.mask_id
+    assert theirs.pad_token_id == tokenizer.padding_id
+    back = kzoo.from_huggingface(tmp_path / "there")
+    found = back.tokenizer.encode(TEXTS, padding="longest")
+    assert found["token_ids"].tolist() == tokenizer.encode(TEXTS, padding="longest")[
+        "token_ids"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("pooling", "normalize"), [("mean", True), ("first", False), ("max", False)]
+)
+def test_sentence_transformers_gives_the_same_vectors(pooling, normalize, tmp_path):
+    library = pytest.importorskip("sentence_transformers")
+    tokenizer = word_pieces(tmp_path)
+    backbone = noisy("bert", vocabulary_size=tokenizer.vocabulary_size)
+    model = kzoo.TextEmbedder(
+        backbone, pooling=pooling, normalize=normalize, max_length=9, tokenizer=tokenizer
+    )
+    kzoo.to_huggingface(model, tmp_path / "there")
+    theirs = library.SentenceTransformer(str(tmp_path / "there"), device="cpu")
+    expected = theirs.encode(TEXTS)
+    ours = model(model.tokenize(TEXTS))["embedding"]
+    np.testing.assert_allclose(ours, expected, atol=TOLERANCE)
+    theirs.save(str(tmp_path / "saved"))  # as this version of the library writes it
+    for folder in ("there", "saved"):
+        back = kzoo.from_huggingface(tmp_path / folder)
+        assert (back.pooling, back.normalize, back.max_length) == (pooling, normalize, 9)
+        same = back(back.tokenize(TEXTS))["embedding"]
+        np.testing.assert_allclose(same, expected, atol=TOLERANCE)

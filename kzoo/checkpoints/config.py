@@ -55,8 +55,8 @@ def spec_from_config(config, family, pooler):
     Raises:
         KzooError: naming a key that nothing reads, or whose value kzoo doesn't compute.
     """
-    own = {key for key, _ in family.HEAD_DROPOUT.values()} | {"architectures", "model_type"}
-    known = own | set(HARMLESS.split()) | set(REQUIRED) | set(family.CONFIG) | {"tie_word_embeddings"}
+    known = {"architectures", "model_type", "tie_word_embeddings", *HARMLESS.split(), *REQUIRED}
+    known |= set(family.CONFIG) | {key for key, _ in family.HEAD_DROPOUT.values()}
     unread = sorted(set(config) - known)
     if unread:
         raise KzooError(

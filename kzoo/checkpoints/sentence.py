@@ -54,16 +54,21 @@ def read_modules(folder):
             f"{folder / paths[1]} pools by {' and '.join(map(str, modes)) or 'nothing'}; kzoo "
             f"has {', '.join(POOLINGS)}."
         )
-    settings = folder / paths[0] / "sentence_bert_config.json"
-    settings = read_json(settings, "a sentence model's length") if settings.is_file() else {}
+    settings = _optional(folder / paths[0] / "sentence_bert_config.json")
     if settings.get("do_lower_case"):
         raise KzooError(
             f"{folder} lower-cases text before its tokenizer (do_lower_case); kzoo leaves that to "
             "the tokenizer: set its lowercase and remove the setting."
         )
-    return Modules(
-        paths[0], POOLINGS[modes[0]], len(kinds) == 3, settings.get("max_seq_length")
-    )
+    length = settings.get("max_seq_length")
+    if length is None:  # Newer files leave it to the tokenizer.
+        length = _optional(folder / paths[0] / "tokenizer_config.json").get("model_max_length")
+    return Modules(paths[0], POOLINGS[modes[0]], len(kinds) == 3, length)
+
+
+def _optional(path):
+    """The object in a JSON file, empty where there is no file."""
+    return read_json(path, "a sentence model's settings") if path.is_file() else {}
 
 
 def write_modules(folder, embedder):
