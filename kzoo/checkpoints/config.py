@@ -75,7 +75,10 @@ def spec_from_config(config, family, pooler):
         values[field] = _checked(key, config.get(key, default), default)
     depth, groups = values.pop("num_layers"), values.pop("num_groups", None)
     if depth < 1 or not 1 <= (groups or 1) <= depth:
-        raise KzooError(f"config.json has {depth} layers in {groups or depth} groups.")
+        raise KzooError(
+            f"config.json has {depth} layers in {groups or depth} groups; at least one layer and "
+            "no more groups than layers are expected."
+        )
     schedule = tuple(i if groups is None else i * groups // depth for i in range(depth))
     rows = values.pop("position_rows")
     fields = {"schedule": schedule, "pooler": "tanh" if pooler else "none", **family.FIXED}
