@@ -106,16 +106,26 @@ class _Export:
 
         extra = [None] if self.second == "choices" else []
         ids = tf.TensorSpec([None, *extra, None], "int32")
-        traced = {"tokens": (self.on_tokens, dict.fromkeys(self.backbone.input_names, ids))}
-        if self.in_graph:
-            strings = {"text": tf.TensorSpec([None], "string")}
-            if self.pairs:
-                strings[self.second] = tf.TensorSpec([None, *extra], "string")
-            traced["tokenize"] = (self.tokenize, strings)
-            traced["serving_default"] = (self.on_text, strings)
+        on_tokens = _traced(self.on_tokens, dict.fromkeys(self.backbone.input_names, ids))
+        if self.in_graph is None:
+            return {"tokens": on_tokens}
+        strings = {"text": tf.TensorSpec([None], "string")}
+        if self.pairs:
+            strings[self.second] = tf.TensorSpec([None, *extra], "string")
+        tokenize = _traced(self.tokenize, strings)
+
+        def on_text(**given):
+            inputs = tokenize(**given)
+            answers = on_tokens(**inputs)
+            answers = {name: answers[name] for name in ANSWERS[self.kind][1]}
+            if self.kind in BY_TOKEN:
+                answers["tokens"] = tf.gather(self._names(), inputs["token_ids"])
+            return answers
+
         return {
-            name: tf.function(function, autograph=False).get_concrete_function(**specs)
-            for name, (function, specs) in traced.items()
+            "serving_default": _traced(on_text, strings),
+            "tokenize": tokenize,
+            "tokens": on_tokens,
         }
 
     def tokenize(self, text, text_pair=None, choices=None):
@@ -146,25 +156,20 @@ class _Export:
         outputs = self.model(inputs, training=False)
         return {**outputs, **self.answers(outputs, inputs)}
 
-    def on_text(self, **strings):
-        """The answers, and the tokens where answers are by token."""
-        import tensorflow as tf
-
-        inputs = self.tokenize(**strings)
-        answers = self.answers(self.model(inputs, training=False), inputs)
-        if self.kind in BY_TOKEN:
-            answers["tokens"] = tf.gather(self._names(), inputs["token_ids"])
-        return answers
-
     def answers(self, outputs, inputs):
         """What the task says, from its raw outputs."""
-        return ANSWERS[self.kind](self, outputs, inputs) if self.is_task else {}
+        if not self.is_task:
+            return {}
+        function, names = ANSWERS[self.kind]
+        return dict(zip(names, function(self, outputs, inputs), strict=True))
 
     def _names(self):
         import tensorflow as tf
 
-        tokenizer = self.model.tokenizer
-        return tf.constant([tokenizer.id_to_token(i) for i in range(tokenizer.vocabulary_size)])
+        names = [""] * self.backbone.spec.vocabulary_size  # There may be rows without a token.
+        for token, number in self.model.tokenizer.vocabulary.items():
+            names[number] = token
+        return tf.constant(names)
 
     # One function a task, filed in ANSWERS.
 
@@ -173,55 +178,55 @@ class _Export:
 
         probabilities = _probabilities(outputs["logits"])
         labels = tf.constant(self.model.labels)
-        return {
-            "label": tf.gather(labels, tf.argmax(probabilities, -1)),
-            "labels": tf.tile(labels[None], [tf.shape(probabilities)[0], 1]),
-            "probabilities": probabilities,
-        }
+        return (
+            tf.gather(labels, tf.argmax(probabilities, -1)),
+            tf.tile(labels[None], [tf.shape(probabilities)[0], 1]),
+            probabilities,
+        )
 
     def _embedding(self, outputs, inputs):
-        return {"embedding": outputs["embedding"]}
+        return (outputs["embedding"],)
 
     def _token_classes(self, outputs, inputs):
         import tensorflow as tf
 
         probabilities = _probabilities(outputs["logits"])
-        return {
-            "labels": tf.gather(tf.constant(self.model.labels), tf.argmax(probabilities, -1)),
-            "probabilities": tf.reduce_max(probabilities, -1),
-        }
+        labels = tf.gather(tf.constant(self.model.labels), tf.argmax(probabilities, -1))
+        return labels, tf.reduce_max(probabilities, -1)
 
     def _candidates(self, outputs, inputs):
         import tensorflow as tf
 
         best = tf.math.top_k(_probabilities(outputs["logits"]), CANDIDATES)
-        return {
-            "candidates": tf.gather(self._names(), best.indices),
-            "probabilities": best.values,
-        }
+        return tf.gather(self._names(), best.indices), best.values
 
     def _span(self, outputs, inputs):
         import tensorflow as tf
 
         hidden = 1e4 * (1 - tf.cast(inputs["padding_mask"], "float32"))
-        return {
-            f"{end}_probabilities": _probabilities(outputs[f"{end}_logits"] - hidden)
-            for end in ("start", "end")
-        }
+        return tuple(_probabilities(outputs[f"{end}_logits"] - hidden) for end in ("start", "end"))
 
     def _choice(self, outputs, inputs):
-        return {"probabilities": _probabilities(outputs["logits"])}
+        return (_probabilities(outputs["logits"]),)
 
 
+# Task to the function that answers for it, and the names of what it returns.
 ANSWERS = {
-    "TextClassifier": _Export._class,
-    "TextEmbedder": _Export._embedding,
-    "TokenClassifier": _Export._token_classes,
-    "MaskedLM": _Export._candidates,
-    "QuestionAnswering": _Export._span,
-    "MultipleChoice": _Export._choice,
+    "TextClassifier": (_Export._class, ("label", "labels", "probabilities")),
+    "TextEmbedder": (_Export._embedding, ("embedding",)),
+    "TokenClassifier": (_Export._token_classes, ("labels", "probabilities")),
+    "MaskedLM": (_Export._candidates, ("candidates", "probabilities")),
+    "QuestionAnswering": (_Export._span, ("start_probabilities", "end_probabilities")),
+    "MultipleChoice": (_Export._choice, ("probabilities",)),
 }
 BY_TOKEN = ("TokenClassifier", "MaskedLM", "QuestionAnswering")
+
+
+def _traced(function, specs):
+    """A concrete function; what it calls is stored once, however many functions call it."""
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False).get_concrete_function(**specs)
 
 
 def _probabilities(logits):

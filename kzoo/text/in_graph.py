@@ -13,6 +13,7 @@ The last step gets finished words, where tensorflow-text and Hugging Face agree.
 Song et al. 2020, Fast WordPiece Tokenization, https://arxiv.org/abs/2012.15524
 """
 
+import functools
 import json
 import re
 import unicodedata
@@ -79,7 +80,7 @@ def probe(normalizer, pre_tokenizer, alone=()):
                 symbols = (symbols[1] | ALONE,)  # A Chinese character between two spaces.
             if code in alone:
                 symbols = (code << 2 | ALONE,)
-            flags = 0 if chr(code) in passed else STARTER
+            flags = 0 if chr(code) in passed and code not in alone else STARTER
             if not classes.keys().isdisjoint(text):
                 flags |= MARK
             if not symbols:
@@ -156,6 +157,24 @@ def _passed(normalizer, classes, characters, texts):
     return passed | {mark for mark in marks if mark in (low, high) or goes_past(mark)}
 
 
+@functools.lru_cache
+def _rules(settings, special_count):
+    """`probe` for the parts of a tokenizer.json; tokenizers of one kind share the second it takes.
+
+    Also leaves the characters that stand for special tokens alone.
+    """
+    normalizer, pre_tokenizer = json.loads(settings)
+    backend = tokenizers.Tokenizer(tokenizers.models.WordPiece())
+    parts = {
+        **json.loads(backend.to_str()),
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
+    }
+    backend = tokenizers.Tokenizer.from_str(json.dumps(parts))
+    alone = range(SENTINELS, SENTINELS + special_count)
+    return probe(backend.normalizer, backend.pre_tokenizer, alone)
+
+
 class InGraphTokenizer:
     """`Tokenizer.encode` for string tensors, as TensorFlow operations.
 
@@ -171,9 +190,9 @@ class InGraphTokenizer:
         self.max_length = max_length
         self._tokenizer = tokenizer
         self._special = _special_characters(parts["added_tokens"])
-        backend = tokenizers.Tokenizer.from_str(tokenizer.to_json())
-        alone = {ord(character) for character in self._special.values()}
-        rules = probe(backend.normalizer, backend.pre_tokenizer, alone)
+        rules = _rules(
+            json.dumps([parts["normalizer"], parts["pre_tokenizer"]]), len(self._special)
+        )
         self._blocks, self._entries = tf.constant(rules.blocks), tf.constant(rules.entries)
         self._several, self._classes = tf.constant(rules.several), rules.classes
         model = parts["model"]
@@ -311,18 +330,18 @@ def check_is_bert(parts):
     if found != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
         raise KzooError(
             f"A tokenizer of {', '.join(str(part) for part in found)} can't run in the graph, only "
-            "WordPiece, BertNormalizer, BertPreTokenizer: serve token ids."
+            "WordPiece, BertNormalizer, BertPreTokenizer: export token ids alone (text=False)."
         )
     for token in parts["added_tokens"]:
         if token["normalized"] or token["single_word"] or token["lstrip"] or token["rstrip"]:
             raise KzooError(
                 f"The added token {token['content']!r} is found by rules (normalized, single_word, "
-                "lstrip or rstrip) that can't run in the graph: serve token ids."
+                "lstrip, rstrip) that can't run in the graph: export token ids alone (text=False)."
             )
     if len(parts["added_tokens"]) > SENTINEL_COUNT:
         raise KzooError(
             f"{len(parts['added_tokens'])} added tokens are more than the {SENTINEL_COUNT} that "
-            "can be found in the graph: serve token ids."
+            "can be found in the graph: export token ids alone (text=False)."
         )
 
 
@@ -348,7 +367,8 @@ def _fitting(contents, room):
         return [contents[0][:, :room]]
     lengths = [part.row_lengths() for part in contents]
     short = tf.minimum(*lengths)
-    short = tf.where(short + tf.maximum(short, room - short) > room, room // 2, short)
+    half = tf.constant(room // 2, "int64")
+    short = tf.where(short + tf.maximum(short, room - short) > room, half, short)
     fits = lengths[0] + lengths[1] <= room
     first_is_short = lengths[0] <= lengths[1]
     kept = []
