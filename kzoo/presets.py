@@ -115,9 +115,7 @@ def save_preset(model, folder, card=None, int8_tables=False):
         if hasattr(model, "backbone"):
             config = model.get_config()
             del config["backbone"]
-            _write_json(
-                beside / "task.json", {"task": type(model).__name__, "config": config}
-            )
+            _write_json(beside / "task.json", {"task": type(model).__name__, "config": config})
         tokenizer = tokenizer_of(model)
         if tokenizer is not None:
             tokenizer.save(beside)
@@ -175,11 +173,11 @@ def read_weights(model, path):
 
     here = weights_by_path(model)
     with open_safetensors(path) as tensors:
-        stored = {name for name in tensors.keys() if not name.endswith("/scale")}
+        stored = {name for name in tensors if not name.endswith("/scale")}
         if stored != set(here):
+            missing, extra = sorted(set(here) - stored)[:5], sorted(stored - set(here))[:5]
             raise KzooError(
-                f"{path} lacks {sorted(set(here) - stored)[:5]} and has {sorted(stored - set(here))[:5]} "
-                "too many: it belongs to another spec."
+                f"{path} lacks {missing} and has {extra} too many: it belongs to another spec."
             )
         for name, weight in here.items():
             value = tensors.get_tensor(name)
@@ -191,7 +189,7 @@ def read_weights(model, path):
                     f"{tuple(weight.shape)}."
                 )
             if not np.isfinite(value).all():
-                raise KzooError(f"{name} in {path} holds NaN or infinite values: take a sound file.")
+                raise KzooError(f"{name} in {path} holds NaN or infinity: take a sound file.")
             weight.assign(value.astype("float32"))
 
 

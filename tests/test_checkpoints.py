@@ -148,11 +148,17 @@ def test_shards_and_half_precision(exported, tmp_path):
 def test_convert_to_a_preset_and_back_keeps_every_byte(exported, tmp_path):
     folder = copy(exported, tmp_path)
     count = word_piece(folder)
-    rewrite(folder, lambda arrays: arrays.update({
-        "bert.embeddings.position_ids": np.arange(40, dtype="int64")[None],
-        "bert.embeddings.word_embeddings.weight":
-            arrays["bert.embeddings.word_embeddings.weight"][:count],
-    }))
+    rewrite(
+        folder,
+        lambda arrays: arrays.update(
+            {
+                "bert.embeddings.position_ids": np.arange(40, dtype="int64")[None],
+                "bert.embeddings.word_embeddings.weight": arrays[
+                    "bert.embeddings.word_embeddings.weight"
+                ][:count],
+            }
+        ),
+    )
     edit_config(folder, vocab_size=count)
     task = convert(folder, tmp_path / "preset")
     assert type(task).__name__ == "TextClassifier" and task.labels == ["bad", "good"]
@@ -241,11 +247,13 @@ BAD = {
     "architectures": (lambda f: edit_config(f, architectures="Bert"), "architectures = 'Bert'"),
     "unread key": (lambda f: edit_config(f, rotary_base=10000), "rotary_base = 10000"),
     "relative positions": (
-        lambda f: edit_config(f, position_embedding_type="relative_key"), "'relative_key'"
+        lambda f: edit_config(f, position_embedding_type="relative_key"),
+        "'relative_key'",
     ),
     "decoder": (lambda f: edit_config(f, is_decoder=True), "is_decoder = True"),
     "problem type": (
-        lambda f: edit_config(f, problem_type="multi_label_classification"), "problem_type"
+        lambda f: edit_config(f, problem_type="multi_label_classification"),
+        "problem_type",
     ),
     "activation": (lambda f: edit_config(f, hidden_act="mish"), "hidden_act = 'mish'"),
     "number": (lambda f: edit_config(f, hidden_size="32"), "hidden_size = '32'"),
@@ -263,24 +271,17 @@ BAD = {
         r"has bert\.extra\.weight",
     ),
     "left-over layer": (
-        lambda f: edit_config(f, num_hidden_layers=1), r"has bert\.encoder\.layer\.1\."
+        lambda f: edit_config(f, num_hidden_layers=1),
+        r"has bert\.encoder\.layer\.1\.",
     ),
-    "wrong shape": (
-        lambda f: rewrite(f, widen), r"layer\.0\.intermediate.*\[96, 32\].*\[48, 32\]"
-    ),
-    "NaN": (
-        lambda f: rewrite(f, set_nan), r"bert\.encoder\.layer\.1\.output\.dense\.weight.*NaN"
-    ),
+    "wrong shape": (lambda f: rewrite(f, widen), r"layer\.0\.intermediate.*\[96, 32\].*\[48, 32\]"),
+    "NaN": (lambda f: rewrite(f, set_nan), r"bert\.encoder\.layer\.1\.output\.dense\.weight.*NaN"),
     "whole numbers": (
-        lambda f: rewrite(
-            f, lambda a: a.update({"classifier.bias": np.zeros(2, "int32")})
-        ),
+        lambda f: rewrite(f, lambda a: a.update({"classifier.bias": np.zeros(2, "int32")})),
         r"classifier\.bias.*int32",
     ),
     "tokenizer": (lambda f: word_piece(f), "17 tokens.*120 rows"),
-    "damaged tokenizer": (
-        lambda f: (f / "tokenizer.json").write_text("{"), r"tokenizer\.json"
-    ),
+    "damaged tokenizer": (lambda f: (f / "tokenizer.json").write_text("{"), r"tokenizer\.json"),
 }
 
 

@@ -26,18 +26,27 @@ LENGTHS = (11, 7, 3)
 LABELS = ("bad", "fair", "good")
 TOLERANCE = 1e-5
 SIZES = {
-    "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "intermediate_size": 48, "max_position_embeddings": 24,
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 24,
 }
 FAMILIES = {
     "bert": ("Bert", SIZES),
     "roberta": (
-        "Roberta", {**SIZES, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1}
+        "Roberta",
+        {**SIZES, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1},
     ),
     "distilbert": (
         "DistilBert",
         {
-            "vocab_size": 50, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48,
+            "vocab_size": 50,
+            "dim": 32,
+            "n_layers": 2,
+            "n_heads": 4,
+            "hidden_dim": 48,
             "max_position_embeddings": 24,
         },
     ),
@@ -60,8 +69,10 @@ def reference(family, suffix, **changes):
     stem, sizes = FAMILIES[family]
     labels = {}
     if "Sequence" in suffix or "Token" in suffix:
-        labels = {"id2label": dict(enumerate(LABELS)),
-                  "label2id": {name: i for i, name in enumerate(LABELS)}}
+        labels = {
+            "id2label": dict(enumerate(LABELS)),
+            "label2id": {name: i for i, name in enumerate(LABELS)},
+        }
     config = getattr(transformers, f"{stem}Config")(**{**sizes, **labels, **changes})
     config._attn_implementation = "eager"
     model = getattr(transformers, stem + suffix)(config)
@@ -207,13 +218,26 @@ def full_file(theirs, folder, carried, dtype="float32"):
 
 
 FULL = {
-    "bert": ("ForPreTraining", ["bert.pooler.dense.weight", "bert.pooler.dense.bias",
-                                "cls.seq_relationship.weight", "cls.seq_relationship.bias"]),
+    "bert": (
+        "ForPreTraining",
+        [
+            "bert.pooler.dense.weight",
+            "bert.pooler.dense.bias",
+            "cls.seq_relationship.weight",
+            "cls.seq_relationship.bias",
+        ],
+    ),
     "roberta": ("ForMaskedLM", ["roberta.pooler.dense.weight", "roberta.pooler.dense.bias"]),
     "distilbert": ("ForMaskedLM", []),
-    "albert": ("ForPreTraining", ["albert.pooler.weight", "albert.pooler.bias",
-                                  "sop_classifier.classifier.weight",
-                                  "sop_classifier.classifier.bias"]),
+    "albert": (
+        "ForPreTraining",
+        [
+            "albert.pooler.weight",
+            "albert.pooler.bias",
+            "sop_classifier.classifier.weight",
+            "sop_classifier.classifier.bias",
+        ],
+    ),
 }
 TIED = {
     "bert": "cls.predictions.decoder.weight",
@@ -281,7 +305,8 @@ def test_other_containers_hold_the_same_model(form, folders, tmp_path):
             (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
         else:
             torch.save(
-                state, tmp_path / "pytorch_model.bin",
+                state,
+                tmp_path / "pytorch_model.bin",
                 _use_new_zipfile_serialization=form == "torch",
             )
     kzoo.to_huggingface(kzoo.from_huggingface(tmp_path), tmp_path / "back")
@@ -403,7 +428,9 @@ def byte_pairs(folder):
     """A byte-level BPE tokenizer with RoBERTa's special tokens in RoBERTa's places."""
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=300, special_tokens=special, show_progress=False,
+        vocab_size=300,
+        special_tokens=special,
+        show_progress=False,
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
     )
     backend = tokenizers.Tokenizer(tokenizers.models.BPE())
@@ -415,15 +442,20 @@ def byte_pairs(folder):
 
 @pytest.mark.parametrize(
     ("family", "make", "cls"),
-    [("bert", word_pieces, "TextClassifier"), ("roberta", byte_pairs, "TextClassifier"),
-     ("distilbert", word_pieces, "TokenClassifier"), ("bert", word_pieces, None)],
+    [
+        ("bert", word_pieces, "TextClassifier"),
+        ("roberta", byte_pairs, "TextClassifier"),
+        ("distilbert", word_pieces, "TokenClassifier"),
+        ("bert", word_pieces, None),
+    ],
 )
 def test_exported_tokenizers_give_the_same_ids(family, make, cls, tmp_path):
     tokenizer = make(tmp_path)
     backbone = noisy(family, vocabulary_size=tokenizer.vocabulary_size)
     if cls:
-        model = getattr(kzoo, cls)(backbone, labels=["a", "b"], tokenizer=tokenizer,
-                                   head=backbone.HEADS.get(cls))
+        model = getattr(kzoo, cls)(
+            backbone, labels=["a", "b"], tokenizer=tokenizer, head=backbone.HEADS.get(cls)
+        )
     else:
         model = backbone
         model.tokenizer = tokenizer
@@ -441,8 +473,10 @@ def test_exported_tokenizers_give_the_same_ids(family, make, cls, tmp_path):
     assert theirs.pad_token_id == tokenizer.padding_id
     back = kzoo.from_huggingface(tmp_path / "there")
     found = back.tokenizer.encode(TEXTS, padding="longest")
-    assert found["token_ids"].tolist() == tokenizer.encode(TEXTS, padding="longest")[
-        "token_ids"].tolist()
+    assert (
+        found["token_ids"].tolist()
+        == tokenizer.encode(TEXTS, padding="longest")["token_ids"].tolist()
+    )
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,10 @@ def test_parameter_count(name):
 
 @pytest.mark.skipif(not REFERENCE.is_file(), reason="the reference counts are not on this machine")
 def test_cards_hold_the_reference_counts():
-    counts = {entry["hf_id"]: entry["params_exact"]
-              for entry in json.loads(REFERENCE.read_text()).values()}
+    counts = {
+        entry["hf_id"]: entry["params_exact"]
+        for entry in json.loads(REFERENCE.read_text()).values()
+    }
     cards = {name: presets.card(name) for name in SIZES.split()}
     assert {n: c["parameters"] for n, c in cards.items()} == {
         n: counts[c["source"]] for n, c in cards.items()

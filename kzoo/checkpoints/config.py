@@ -132,7 +132,10 @@ def config_from_spec(spec, family, kept=None):
 def _check_fixed(spec, family):
     """Whether the family there computes what the spec says, or an error that names the slot."""
     expected = {
-        "embedding": "token", "position": "learned", "attention": "full", "block": "post_norm",
+        "embedding": "token",
+        "position": "learned",
+        "attention": "full",
+        "block": "post_norm",
         **{key: value for key, value in family.FIXED.items() if key != "pooler"},
     }
     for field, value in expected.items():
@@ -168,9 +171,7 @@ def _checked(key, value, default):
     if isinstance(default, str):
         if value in ACTIVATIONS:
             return value
-        raise KzooError(
-            f"config.json has {key} = {value!r}; kzoo knows {', '.join(ACTIVATIONS)}."
-        )
+        raise KzooError(f"config.json has {key} = {value!r}; kzoo knows {', '.join(ACTIVATIONS)}.")
     kinds = (int,) if isinstance(default, int) and not isinstance(default, bool) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         what = "whole number" if kinds == (int,) else "number"

@@ -74,8 +74,8 @@ def read_tensors(path):
         expected = math.prod(shape) * numpy_dtype(dtype).itemsize
         if end - begin != expected:
             raise _damaged(
-                path, f"tensor {name} of {dtype} {list(shape)} has {end - begin} bytes, "
-                f"not {expected}"
+                path,
+                f"tensor {name} of {dtype} {list(shape)} has {end - begin} bytes, not {expected}",
             )
         spans.append((begin, end, name))
         tensors[name] = Lazy(dtype, shape, _reader(path, dtype, shape, start + begin))
@@ -100,6 +100,9 @@ class OpenTensors:
     def keys(self):
         """The names."""
         return list(self._tensors)
+
+    def __iter__(self):
+        return iter(self._tensors)
 
     def get_tensor(self, name):
         """One tensor as an array; the file's pages, not a copy."""
@@ -168,9 +171,7 @@ def _entry(path, name, entry):
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         numbers = [*shape, begin, end]
     except (KeyError, TypeError, ValueError):
-        raise _damaged(
-            path, f"tensor {name} lacks its dtype, shape or data_offsets"
-        ) from None
+        raise _damaged(path, f"tensor {name} lacks its dtype, shape or data_offsets") from None
     if set(entry) != {"dtype", "shape", "data_offsets"} or not isinstance(shape, list):
         raise _damaged(path, f"tensor {name} has other fields than dtype, shape and data_offsets")
     if not isinstance(dtype, str) or dtype not in DTYPES:

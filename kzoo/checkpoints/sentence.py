@@ -7,7 +7,10 @@ from ..errors import KzooError
 from ..files import read_json
 
 FILES = (
-    "modules.json", "1_Pooling", "2_Normalize", "sentence_bert_config.json",
+    "modules.json",
+    "1_Pooling",
+    "2_Normalize",
+    "sentence_bert_config.json",
     "config_sentence_transformers.json",
 )
 POOLINGS = {"mean": "mean", "cls": "first", "max": "max"}

@@ -18,9 +18,7 @@ class DistilBert(Encoder):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"distilbert": "DistilBert"}
     PREFIX = "distilbert."
-    FIXED = {
-        "num_segments": 0, "pooler": "none", "norm": {"kind": "layer_norm", "epsilon": 1e-12}
-    }
+    FIXED = {"num_segments": 0, "pooler": "none", "norm": {"kind": "layer_norm", "epsilon": 1e-12}}
     BLOCK = "transformer.layer.{step}"
     ROWS = f"""
         embeddings.word_embeddings                  token_embedding
