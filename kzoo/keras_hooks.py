@@ -21,7 +21,8 @@ class DistributedFit:
 
     Keras 3.15 on TensorFlow gives each replica's loss the same weight however many examples it
     got, and crashes where it builds a model from a batch that doesn't split evenly. Here the
-    gradient is that of the mean over the whole batch, so N replicas learn what one learns.
+    gradient is that of the mean over the whole batch, so N replicas learn what one learns, also
+    where the last batch has fewer examples than there are replicas.
 
     Batches made by `bucketed_batches` are told which epoch it is, and an optimizer with a `plan`
     method how many steps there will be.
@@ -38,6 +39,7 @@ class DistributedFit:
         """`keras.Model.fit`."""
         plan = getattr(x, "plan", None)
         if plan is not None:
+            kwargs["shuffle"] = False  # The plan has shuffled; Keras would warn that it can't.
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 callbacks = [plan.callback(), *keras.tree.flatten(callbacks or [])]
             optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -47,16 +49,31 @@ class DistributedFit:
             x, *args, epochs=epochs, callbacks=callbacks, initial_epoch=initial_epoch, **kwargs
         )
 
+    def __call__(self, inputs, *args, **kwargs):
+        """The model's outputs; a replica without examples runs on a blank one and drops it.
+
+        The axes that layers leave to `reshape` can't be inferred from nothing.
+        """
+        if not _replicas():
+            return super().__call__(inputs, *args, **kwargs)
+        import tensorflow as tf
+
+        size = tf.shape(keras.tree.flatten(inputs)[0])[0]
+        blank = tf.cast(size == 0, "int32")
+        inputs = keras.tree.map_structure(
+            lambda value: tf.pad(value, [[0, blank]] + [[0, 0]] * (len(value.shape) - 1)), inputs
+        )
+        outputs = super().__call__(inputs, *args, **kwargs)
+        return keras.tree.map_structure(lambda value: value[:size], outputs)
+
     def train_step(self, *args):
         """Keras' step; on several replicas, with the loss weighted by each one's share."""
-        if keras.backend.backend() != "tensorflow":
+        replicas = _replicas()
+        if not replicas:
             return super().train_step(*args)
         import tensorflow as tf
 
-        replicas = tf.distribute.get_replica_context()
         count = replicas.num_replicas_in_sync
-        if count == 1:
-            return super().train_step(*args)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
         examples = tf.shape(keras.tree.flatten(x)[0])[0]
         mine = tf.cast(self.loss_count(y), "float32")
@@ -71,6 +88,15 @@ class DistributedFit:
         weights = self.trainable_weights
         self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def predict_on_batch(self, x):
+        """`keras.Model.predict_on_batch`, each row once.
+
+        Keras hands every replica the whole batch, and joins all their answers.
+        """
+        size = len(keras.tree.flatten(x)[0])
+        outputs = super().predict_on_batch(x)
+        return keras.tree.map_structure(lambda value: value[:size], outputs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Build from the first replica's part of a batch; Keras takes the mean over replicas."""
@@ -90,12 +116,9 @@ class ReduceThenClip:
     """
 
     def _clip_gradients(self, grads):
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            replicas = tf.distribute.get_replica_context()
-            if replicas and replicas.num_replicas_in_sync > 1:
-                grads = replicas.all_reduce("SUM", list(grads))
+        replicas = _replicas()
+        if replicas:
+            grads = replicas.all_reduce("SUM", list(grads))
         return super()._clip_gradients(grads)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
@@ -114,3 +137,13 @@ def adam_state(optimizer, variable):
 def decays(optimizer, variable):
     """Whether the user left this variable to the weight decay (`exclude_from_weight_decay`)."""
     return optimizer._use_weight_decay(variable)
+
+
+def _replicas():
+    """The context of one of several replicas, or None."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return context if context and context.num_replicas_in_sync > 1 else None

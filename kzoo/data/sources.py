@@ -55,7 +55,9 @@ def read_examples(path, text=None, label=None, require_label=True):
                 raise KzooError(
                     f"{path}, example {number}: {name} is {value!r}; a string is expected."
                 )
-    texts = table[names[0]] if len(names) == 1 else list(zip(*(table[n] for n in names), strict=True))
+    texts = table[names[0]]
+    if len(names) > 1:
+        texts = list(zip(*(table[name] for name in names), strict=True))
     return texts, (table[label] if label else None)
 
 

@@ -84,7 +84,7 @@ class AdamW(ReduceThenClip, keras.optimizers.AdamW):
         """
         if self.schedule is None or self.total_steps is not None:
             return False
-        now = int(self.iterations) * (self.gradient_accumulation_steps or 1)
+        now = int(ops.convert_to_numpy(self.iterations)) * (self.gradient_accumulation_steps or 1)
         before = self.schedule.get_config()
         self.schedule.first_step = now - steps_per_epoch * initial_epoch
         self.schedule.total_steps = steps_per_epoch * epochs

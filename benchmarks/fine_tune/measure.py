@@ -1,0 +1,284 @@
+"""Examples per second of fine-tuning: kzoo, transformers + torch, and KerasHub on the same batches.
+
+    python benchmarks/fine_tune/measure.py --data SST2 --model MINILM [--rounds 7] [--output FILE]
+
+SST2 is a folder with GLUE's train.tsv or train.tsv.gz, MINILM the Hugging Face folder of
+all-MiniLM-L6-v2. Each arm is a process that stays alive: it loads the model, takes the same padded
+batches of similar length (batch 32, kzoo's own order) through one untimed block, and then trains a
+block whenever it is its turn. The arms alternate, so that a busy moment of the machine falls on all
+of them; ratios are medians of the ratios within a round. Every arm trains with AdamW (fused where
+the library has it), weight decay 0.01, clipping by the global norm, dropout 0.1 and the logits on
+BERT's pooler; KerasHub's optimizer is Keras' own, and like kzoo it runs without XLA, which would
+compile anew for every length. All arms have oneDNN.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+ARMS = (
+    "kzoo float32",
+    "torch float32",
+    "keras_hub float32",
+    "kzoo bfloat16",
+    "torch bfloat16",
+    "keras_hub bfloat16",
+)
+RATE = 5e-5
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batches", type=int, default=12, help="batches a block")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "result.json")
+    parser.add_argument("--worker", choices=ARMS, help=argparse.SUPPRESS)
+    parser.add_argument("--batch-file", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        work(arguments)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        arguments.batch_file = Path(folder) / "batches.npz"
+        facts = make_batches(arguments)
+        result = compare(arguments, facts)
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps({k: result[k] for k in ("examples_per_second", "ratios")}, indent=2))
+
+
+def make_batches(arguments):
+    """The first batches of a shuffled epoch of SST-2, as every arm reads them."""
+    import numpy as np
+
+    import kzoo
+    from kzoo.data.batches import bucketed_batches
+    from kzoo.data.sources import read_examples
+
+    path = arguments.data / "train.tsv"
+    texts, labels = read_examples(path if path.exists() else path.with_suffix(".tsv.gz"))
+    tokenizer = kzoo.Tokenizer.load(arguments.model)
+    columns = tokenizer.encode(texts, max_length=128)
+    columns = {k: columns[k] for k in ("token_ids", "padding_mask", "segment_ids")}
+    plan = bucketed_batches(
+        columns, np.array(labels, "int32"), batch_size=arguments.batch_size, shuffle=True
+    ).plan
+    arrays, tokens, padded = {}, 0, 0
+    for i, rows in enumerate(plan.order(0)[: arguments.batches]):
+        inputs, targets = plan.batch(rows)
+        arrays |= {f"{i}/{name}": value for name, value in inputs.items()}
+        arrays[f"{i}/labels"] = targets
+        tokens += int(inputs["padding_mask"].sum())
+        padded += inputs["padding_mask"].size
+    np.savez(arguments.batch_file, **arrays)
+    count = arguments.batches * arguments.batch_size
+    return {"tokens_an_example": tokens / count, "padded_tokens_an_example": padded / count}
+
+
+def compare(arguments, facts):
+    """Let the arms take turns; returns what is written down."""
+    workers = {arm: start(arm, arguments) for arm in arguments.arms}
+    seconds = {arm: [] for arm in workers}
+    processor, losses = {arm: [] for arm in workers}, {}
+    examples = arguments.batches * arguments.batch_size
+    loads = []
+    for _ in range(arguments.rounds):
+        loads.append(os.getloadavg()[0])
+        for arm, worker in workers.items():
+            worker.stdin.write("block\n")
+            worker.stdin.flush()
+            answer = json.loads(worker.stdout.readline())
+            seconds[arm].append(answer["seconds"])
+            processor[arm].append(answer["processor"])
+            losses[arm] = answer["loss"]
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+    ratios = {
+        f"{arm} / {other}": round(
+            statistics.median(b / a for a, b in zip(seconds[arm], seconds[other], strict=True)), 2
+        )
+        for arm in workers
+        for other in workers
+        if arm.startswith("kzoo") and not other.startswith("kzoo")
+    }
+    packages = ("kzoo", "keras", "tensorflow", "torch", "transformers", "keras-hub")
+    return {
+        "what": "examples a second of fine-tuning all-MiniLM-L6-v2 (6 x 384) on SST-2 batches",
+        "environment": {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "bfloat16_units": any(
+                flag in Path("/proc/cpuinfo").read_text() for flag in ("amx_bf16", "avx512_bf16")
+            ),
+            "load_1min_by_round": [round(load, 2) for load in loads],
+            "python": platform.python_version(),
+            **{package: version(package) for package in packages},
+        },
+        "batches": {
+            "batches_a_block": arguments.batches,
+            "batch_size": arguments.batch_size,
+            **{name: round(value, 2) for name, value in facts.items()},
+        },
+        "rounds": arguments.rounds,
+        "examples_per_second": {
+            arm: {
+                "median": round(examples / statistics.median(values), 1),
+                "min": round(examples / max(values), 1),
+                "max": round(examples / min(values), 1),
+            }
+            for arm, values in seconds.items()
+        },
+        "processor_ms_an_example": {
+            arm: round(1000 * statistics.median(values) / examples, 2)
+            for arm, values in processor.items()
+        },
+        "ratios": ratios,
+        "loss_at_the_end": {arm: round(value, 4) for arm, value in losses.items()},
+    }
+
+
+def start(arm, arguments):
+    """A worker that has loaded its model and trained one block."""
+    command = [sys.executable, __file__, "--worker", arm, "--model", str(arguments.model)]
+    command += ["--batch-file", str(arguments.batch_file)]
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
+    worker = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **quiet},
+    )
+    if worker.stdout.readline() != "ready\n":
+        raise SystemExit(f"error: the arm {arm!r} ended early; VERBOSE=1 shows why.")
+    return worker
+
+
+def work(arguments):
+    """Train a block at each line of standard input."""
+    import numpy as np
+
+    library, precision = arguments.worker.split()
+    with np.load(arguments.batch_file) as file:
+        count = len({name.split("/")[0] for name in file.files})
+        names = ("token_ids", "padding_mask", "segment_ids", "labels")
+        batches = [{name: file[f"{i}/{name}"] for name in names} for i in range(count)]
+    makers = {"kzoo": kzoo_block, "torch": torch_block, "keras_hub": keras_hub_block}
+    block = makers[library](arguments.model, precision, batches)
+    block()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        start, processor = time.perf_counter(), time.process_time()
+        loss = block()
+        times = {"seconds": time.perf_counter() - start}
+        times["processor"] = time.process_time() - processor
+        print(json.dumps({**times, "loss": loss}), flush=True)
+
+
+def kzoo_block(model, precision, batches):
+    import kzoo.training  # noqa: I001  (before keras)
+    import keras
+
+    keras.config.set_dtype_policy("float32" if precision == "float32" else "mixed_bfloat16")
+    keras.utils.set_random_seed(0)
+    task = kzoo.TextClassifier(
+        kzoo.from_huggingface(model), labels=["negative", "positive"], head="pooled"
+    )
+    task.compile(optimizer=kzoo.AdamW(RATE, warmup=0, decay="constant"))
+    return keras_block(task, kzoo.keras_hooks.DistributedFit, batches)
+
+
+def keras_hub_block(model, precision, batches):
+    import keras
+    import keras_hub
+
+    keras.config.set_dtype_policy("float32" if precision == "float32" else "mixed_bfloat16")
+    keras.utils.set_random_seed(0)
+    config = json.loads((model / "config.json").read_text())
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=config["vocab_size"],
+        num_layers=config["num_hidden_layers"],
+        num_heads=config["num_attention_heads"],
+        hidden_dim=config["hidden_size"],
+        intermediate_dim=config["intermediate_size"],
+        dropout=config["hidden_dropout_prob"],
+        max_sequence_length=config["max_position_embeddings"],
+    )
+    task = keras_hub.models.BertTextClassifier(backbone, num_classes=2, preprocessor=None)
+    task.compile(
+        optimizer=keras.optimizers.AdamW(RATE, weight_decay=0.01, global_clipnorm=1.0),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    return keras_block(task, keras.Model, batches)
+
+
+def keras_block(task, fits, batches):
+    """A block as one epoch of Keras' own loop."""
+    import tensorflow as tf
+
+    def rows():
+        for batch in batches:
+            inputs = {name: batch[name] for name in batch if name != "labels"}
+            yield inputs, batch["labels"]
+
+    tokens = tf.TensorSpec((None, None), "int32")
+    names = ("token_ids", "padding_mask", "segment_ids")
+    signature = ({name: tokens for name in names}, tf.TensorSpec((None,), "int32"))
+    dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+
+    def block():
+        history = fits.fit(task, dataset, epochs=1, verbose=0)
+        return float(history.history["loss"][-1])
+
+    return block
+
+
+def torch_block(model, precision, batches):
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(0)
+    task = AutoModelForSequenceClassification.from_pretrained(model, num_labels=2).train()
+    matrices = [p for p in task.parameters() if p.ndim > 1]
+    others = [p for p in task.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=RATE, fused=True)
+    names = {
+        "token_ids": "input_ids",
+        "padding_mask": "attention_mask",
+        "segment_ids": "token_type_ids",
+        "labels": "labels",
+    }
+    batches = [{names[k]: torch.from_numpy(v).long() for k, v in b.items()} for b in batches]
+
+    def block():
+        total = 0.0
+        for batch in batches:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                loss = task(**batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            total += float(loss.detach())
+        return total / len(batches)
+
+    return block
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""A training written down: what is learnt from what, with which settings, and where it goes."""
+
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from .. import presets, tasks
+from ..data.sources import read_examples
+from ..errors import KzooError
+from ..files import read_json, writing_folder
+from .optimizer import AdamW
+
+# Every key of a recipe with its default; without one, the key is required.
+REQUIRED = object()
+KEYS = {
+    "summary": "",  # One sentence for the card of what comes out.
+    "model": REQUIRED,  # A preset's name or folder, or a Hugging Face folder.
+    "train": REQUIRED,  # A .tsv, .csv or .jsonl file, maybe with .gz.
+    "output": REQUIRED,  # The preset folder to write.
+    "task": "TextClassifier",
+    "labels": None,  # Names of the classes; those that the training file holds by default.
+    "head": None,  # What the task's head slot holds; the family's usual head by default.
+    "max_length": None,
+    "text": None,  # The column of the text, or two for pairs.
+    "label": None,  # The column of the labels.
+    "validation": None,  # A file like `train`, or a share of it below 1.
+    "epochs": 3,
+    "batch_size": 32,
+    "learning_rate": 5e-5,
+    "warmup": 0.1,
+    "decay": "linear",
+    "weight_decay": 0.01,
+    "clip_norm": 1.0,
+    "layer_decay": 1.0,
+    "precision": "float32",
+    "seed": 0,
+    "keep": "last",  # Which epoch's weights are written: the last, or the best on validation.
+}
+# The tasks whose examples are texts in a file; the others are trained from Python.
+TASKS = ("TextClassifier", "TextEmbedder", "MaskedLM")
+# What a folder that is written anew may hold.
+FILES = {
+    "spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json"
+}
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def train(recipe, verbose="auto"):
+    """Run a recipe: fine-tune, and write the preset with a `training.json` beside it.
+
+    Args:
+        recipe: the path of a JSON file, or a dict, with the keys of `KEYS`. Paths in a file are
+            relative to its folder.
+        verbose: as Keras' `fit` has it.
+
+    Returns:
+        The trained task and Keras' `History`.
+
+    Raises:
+        KzooError: on a key that isn't known, a value that doesn't fit, a file that can't be read,
+            a folder that can't be written: all of it before training begins.
+    """
+    settings = read_recipe(recipe)
+    paths = settings.pop("paths")
+    data, held = _read(settings["train"], settings), None
+    if isinstance(settings["validation"], float):
+        data, held = _split(data, settings["validation"], settings["seed"])
+    elif settings["validation"] is not None:
+        held = _read(settings["validation"], settings)
+    before = keras.config.dtype_policy()
+    output = Path(settings["output"])
+    kept = sorted(file.name for file in output.glob("*") if file.name not in FILES)
+    if kept:
+        raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
+    # The folder comes first: a training must not end in a path that can't be written.
+    with writing_folder(settings["output"]) as folder:
+        keras.config.set_dtype_policy(settings["precision"])
+        try:
+            keras.utils.set_random_seed(settings["seed"])
+            task = _task(settings, data[1])
+            start = time.monotonic()
+            history = _fit(task, settings, data, held, verbose)
+        finally:
+            keras.config.set_dtype_policy(before)
+        logs = {k: [float(value) for value in v] for k, v in history.history.items()}
+        record = {
+            "recipe": {**settings, **paths},
+            "examples": len(data[0]),
+            "validation_examples": len(held[0]) if held else 0,
+            "seconds": round(time.monotonic() - start, 1),
+            "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
+            "epochs": history.epoch,
+            "history": logs,
+        }
+        summary = settings["summary"] or (
+            f"{Path(str(settings['model'])).name} trained on {Path(settings['train']).name}."
+        )
+        task.save_preset(folder, card={"summary": summary, "made": "by kzoo train: training.json"})
+        text = json.dumps(record, indent=2) + "\n"
+        (folder / "training.json").write_text(text, encoding="utf-8")
+    return task, history
+
+
+def read_recipe(recipe):
+    """The settings of a recipe, every key filled in and checked."""
+    base = Path()
+    if isinstance(recipe, (str, Path)):
+        base = Path(recipe).parent
+        recipe = read_json(recipe, "a training recipe")
+    if not isinstance(recipe, dict):
+        raise KzooError(f"A recipe is a JSON object; {type(recipe).__name__} came.")
+    unknown = sorted(set(recipe) - set(KEYS))
+    if unknown:
+        raise KzooError(
+            f"The recipe has the unknown key {unknown[0]!r}; known are {', '.join(KEYS)}."
+        )
+    settings = {**KEYS, **recipe}
+    missing = [key for key, value in settings.items() if value is REQUIRED]
+    if missing:
+        raise KzooError(f"The recipe lacks {' and '.join(missing)}: say which.")
+    # The record keeps the paths as they were written: they mean something beside the recipe.
+    settings["paths"] = {}
+    for key in ("train", "output", "model", "validation"):
+        if isinstance(settings[key], (str, Path)):
+            settings["paths"][key] = str(settings[key])
+            beside = base / settings[key]
+            # A model may be a preset's name, which is no path.
+            settings[key] = str(beside if key != "model" or beside.exists() else settings[key])
+    _check(settings, "task", settings["task"] in TASKS, " or ".join(TASKS))
+    fits = settings["precision"] in PRECISIONS
+    _check(settings, "precision", fits, " or ".join(PRECISIONS))
+    _check(settings, "keep", settings["keep"] in ("last", "best"), "last or best")
+    for key in ("epochs", "batch_size"):
+        value = settings[key]
+        _check(settings, key, type(value) is int and value >= 1, "a whole number of at least 1")
+    _check(settings, "seed", type(settings["seed"]) is int, "a whole number")
+    for key in ("learning_rate", "weight_decay", "warmup", "clip_norm", "layer_decay"):
+        value = settings[key]
+        fits = type(value) in (int, float) and 0 <= value < float("inf")
+        _check(settings, key, fits or (key == "clip_norm" and value is None), "a number above 0")
+    held = settings["validation"]
+    share = type(held) is float and 0 < held < 1
+    _check(
+        settings, "validation", held is None or isinstance(held, str) or share,
+        "a file or a share of the training examples between 0 and 1",
+    )
+    if settings["keep"] == "best" and held is None:
+        raise KzooError("The recipe keeps the best epoch but has no validation: give a file.")
+    return settings
+
+
+def _read(path, settings):
+    """The texts and targets of a file, as the task takes them."""
+    task = settings["task"]
+    texts, labels = read_examples(
+        path, settings["text"], settings["label"], require_label=task == "TextClassifier"
+    )
+    if task == "TextClassifier":
+        return texts, [str(label) for label in labels]
+    return texts, None if task == "MaskedLM" else labels
+
+
+def _check(settings, key, fits, expected):
+    if not fits:
+        raise KzooError(f"{key} in the recipe is {settings[key]!r}; {expected} is expected.")
+
+
+def _task(settings, labels):
+    kind = tasks.TASKS[settings["task"]]
+    source = presets.load(settings["model"])
+    options = {"max_length": settings["max_length"]}
+    if kind is tasks.TextClassifier:
+        named = settings["labels"] or sorted(set(labels))
+        options |= {"labels": named, "head": settings["head"]}
+    return kind(source, **options)
+
+
+def _fit(task, settings, data, held, verbose):
+    task.compile(
+        optimizer=AdamW(
+            settings["learning_rate"],
+            weight_decay=settings["weight_decay"],
+            warmup=settings["warmup"],
+            decay=settings["decay"],
+            clip_norm=settings["clip_norm"],
+            layer_decay=settings["layer_decay"],
+        )
+    )
+    callbacks = [keras.callbacks.TerminateOnNaN()]
+    if settings["keep"] == "best":
+        scored = [metric.name for metric in task.default_metrics()]
+        monitor, mode = (f"val_{scored[0]}", "max") if scored else ("val_loss", "min")
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor, mode=mode, patience=settings["epochs"], restore_best_weights=True
+            )
+        )
+    history = task.fit(
+        *data,
+        epochs=settings["epochs"],
+        batch_size=settings["batch_size"],
+        seed=settings["seed"],
+        validation_data=held,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+    if not np.isfinite(history.history["loss"][-1]):
+        raise KzooError(
+            "The loss is no longer a number, and nothing was written: take a lower learning_rate."
+        )
+    return history
+
+
+def _split(data, share, seed):
+    """A random share of the examples held out of the rest."""
+    texts, labels = data
+    order = np.random.default_rng(seed).permutation(len(texts))
+    cut = round(len(texts) * (1 - share))
+    if not 0 < cut < len(texts):
+        raise KzooError(f"validation {share} of {len(texts)} examples leaves one side empty.")
+
+    def part(rows):
+        return [texts[i] for i in rows], labels and [labels[i] for i in rows]
+
+    return part(order[:cut]), part(order[cut:])

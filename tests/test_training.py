@@ -1,0 +1,515 @@
+"""Training is right: the numbers of one device, of two replicas and of JAX are the same numbers."""
+
+import gzip
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import on_devices
+import pytest
+from test_tasks import BAD, GOOD, tokenizer
+
+import kzoo
+from kzoo import keras_hooks
+from kzoo.data.batches import LENGTHS, bucketed_batches
+from kzoo.data.sources import read_examples
+from kzoo.errors import KzooError
+from kzoo.models import build
+from kzoo.network import weights_by_path
+from kzoo.training.optimizer import layer_rates
+from kzoo.training.recipe import KEYS
+from kzoo.training.schedule import WarmupDecay
+
+SCRIPT = Path(on_devices.__file__)
+
+
+def adam_on_table(steps=3, rate=0.1, squares_of_slices=False):
+    """Adam (arXiv:1412.6980) by hand on a table of ones looked up at `on_devices.IDS`.
+
+    The loss is the mean square of the six values looked up. With `squares_of_slices` the second
+    moment takes each look-up's gradient by itself, which is what Keras 3.15 does on TensorFlow.
+    """
+    table, momentum, velocity = np.ones(3), np.zeros(3), np.zeros(3)
+    for step in range(1, steps + 1):
+        slices = 2 * table[on_devices.IDS] / on_devices.IDS.size
+        gradient, squares = np.zeros(3), np.zeros(3)
+        np.add.at(gradient, on_devices.IDS, slices)
+        np.add.at(squares, on_devices.IDS, slices**2)
+        momentum = 0.9 * momentum + 0.1 * gradient
+        velocity = 0.999 * velocity + 0.001 * (squares if squares_of_slices else gradient**2)
+        step_size = rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+        table = table - step_size * momentum / (np.sqrt(velocity) + 1e-7)
+    return table
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """What trainings in other processes end in, by `on_devices`' argument; each runs once."""
+    found = {}
+
+    def run(kind):
+        if kind not in found:
+            file = tmp_path_factory.mktemp("devices") / f"{kind}.npz"
+            done = subprocess.run(
+                [sys.executable, SCRIPT, kind, file], capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr[-3000:]
+            found[kind] = dict(np.load(file))
+        return found[kind]
+
+    return run
+
+
+# -- the optimizer --------------------------------------------------------------------------------
+
+
+def test_repeated_ids_give_the_numbers_of_adam():
+    """JAX 0.10 gives .7015871 .7015874 .7015885 here, and so does the rule by hand."""
+    ours = on_devices.embedding(on_devices.plain_adam())
+    np.testing.assert_allclose(ours, adam_on_table(), atol=1e-5)
+    np.testing.assert_allclose(ours, [0.7015871, 0.7015874, 0.7015885], atol=1e-5)
+
+
+def test_keras_is_still_wrong_for_embeddings():
+    """When this fails, Keras has mended its Adam: `AdamW.apply` need not make gradients dense."""
+    stock = on_devices.embedding(keras.optimizers.Adam(0.1))
+    np.testing.assert_allclose(stock, adam_on_table(squares_of_slices=True), atol=1e-5)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
+def test_jax_gives_the_same_numbers(elsewhere):
+    found = elsewhere("jax")
+    for name in ("kzoo_adam", "keras_adam"):
+        ours = on_devices.embedding(on_devices.plain_adam())
+        np.testing.assert_allclose(ours, found[name], atol=1e-5)
+    here = on_devices.RUNS["clipped"]()
+    for name, value in here.items():
+        # Other kernels round differently, and Adam divides by what is near zero.
+        np.testing.assert_allclose(value, found[f"clipped/{name}"], atol=2e-3, err_msg=name)
+
+
+def test_adamw_by_hand():
+    """One step: clipping over all gradients, decay on matrices only, rates by layer."""
+    paths = {"net/block_0/up/kernel": (2, 2), "net/block_0/norm/gamma": (2,), "head/kernel": (2, 1)}
+    variables = [keras.Variable(np.ones(shape), name="v") for shape in paths.values()]
+    for variable, path in zip(variables, paths, strict=True):
+        variable._path = path
+    optimizer = kzoo.AdamW(
+        0.1, weight_decay=0.5, warmup=0, decay="constant", clip_norm=1.0, layer_decay=0.5
+    )
+    gradients = [np.full(shape, 3.0, "float32") for shape in paths.values()]
+    optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], variables)
+    # Adam's first step is the rate; the norm of the eight gradients is 3 * sqrt(8).
+    expected = [1 * (1 - 0.05 * 0.5) - 0.05, 1 - 0.05, 1 * (1 - 0.1 * 0.5) - 0.1]
+    for variable, value in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(variable), value, rtol=1e-5)
+    clipped = 0.1 * 3.0 / (3 * np.sqrt(8))
+    momentum = next(v for v in optimizer.variables if "momentum" in v.path)
+    np.testing.assert_allclose(np.asarray(momentum), clipped, rtol=1e-5)
+
+
+def test_norms_and_biases_do_not_decay():
+    task = on_devices.model()
+    task.optimizer.build(task.trainable_variables)
+    decayed = {
+        variable.path.split("/", 1)[1]
+        for variable, decays in zip(
+            task.trainable_variables, task.optimizer.decayed, strict=True
+        )
+        if decays
+    }
+    assert {path.rsplit("/", 1)[1] for path in decayed} == {"kernel", "embeddings"}
+    assert len(decayed) == len(
+        [path for path in weights_by_path(task) if path.endswith(("kernel", "embeddings"))]
+    )
+
+
+def test_layer_rates():
+    paths = ["b/token_embedding/embeddings", "b/block_0/x", "b/block_4/x", "b/pooler/kernel"]
+    assert layer_rates([*paths, "head/logits/kernel"], 0.5) == [0.125, 0.25, 0.5, 0.5, 1]
+
+
+@pytest.mark.parametrize("decay", ["linear", "cosine", "constant"])
+def test_schedule(decay):
+    schedule = WarmupDecay(2.0, warmup=0.2, total_steps=10, decay=decay)
+    rates = [float(schedule(step)) for step in range(11)]
+    fall = np.arange(9) / 8
+    fall = {"linear": 1 - fall, "cosine": (1 + np.cos(np.pi * fall)) / 2, "constant": 1 + 0 * fall}
+    np.testing.assert_allclose(rates, [1, 2, *(2 * fall[decay])[:9]], atol=1e-5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+    assert again.get_config() == schedule.get_config()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": -1.0}, "above 0"),
+        ({"decay": "square"}, "linear, cosine"),
+        ({"warmup": -3}, "warmup"),
+        ({"warmup": 20, "total_steps": 10}, "no longer warm-up"),
+    ],
+)
+def test_bad_schedules(options, message):
+    with pytest.raises(KzooError, match=message):
+        kzoo.AdamW(**options)
+
+
+def test_fit_lays_out_the_schedule():
+    """Three batches an epoch: the rate falls to near zero over both, and again in a second fit."""
+    task = on_devices.model()
+    rates = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda *_: rates.append(float(task.optimizer.learning_rate))
+    )
+    rows, labels = on_devices.examples(10)
+    for _ in range(2):
+        before = np.asarray(task.head.logits.kernel)
+        batches = bucketed_batches(rows, labels, batch_size=4)
+        keras_hooks.DistributedFit.fit(task, batches, epochs=2, callbacks=note, verbose=0)
+        # The step itself follows the new schedule too; the old one has come to zero.
+        assert np.abs(np.asarray(task.head.logits.kernel) - before).max() > 0.01
+    # After update n the rate is that of step n + 1; the one warm-up step is the first.
+    expected = 1e-2 * np.array([1, 0.8, 0.6, 0.4, 0.2, 0])
+    np.testing.assert_allclose(rates, [*expected, *expected], atol=1e-7)
+
+
+def test_optimizer_comes_back_from_its_config():
+    optimizer = kzoo.AdamW(3e-5, warmup=7, clip_norm=None, layer_decay=0.8, use_ema=True)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    assert type(again) is kzoo.AdamW
+    assert again.get_config() == optimizer.get_config()
+
+
+# -- replicas -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", on_devices.RUNS)
+def test_two_replicas_end_where_one_device_ends(elsewhere, name):
+    """Losses, metrics and weights; the last batch has 2, 3 and 1 examples for two replicas."""
+    there, here = elsewhere("replicas"), on_devices.RUNS[name]()
+    assert len(here) > 20
+    for key, value in here.items():
+        np.testing.assert_allclose(there[f"{name}/{key}"], value, atol=1e-5, err_msg=key)
+
+
+def test_replicas_predict_each_row_once(elsewhere):
+    task = on_devices.model()
+    rows, _ = on_devices.examples(5)
+    ragged = {"token_ids": rows, "padding_mask": [[1] * len(row) for row in rows]}
+    here = np.concatenate([outputs["logits"] for outputs in task._run(ragged, 4)[1]])
+    np.testing.assert_allclose(elsewhere("replicas")["predicted"], here, atol=1e-6)
+
+
+def test_keras_still_needs_its_hooks_on_replicas(elsewhere):
+    """Where one of these fails, Keras has mended it: the hook named can go."""
+    there = elsewhere("replicas")
+    # DistributedFit._maybe_symbolic_build
+    assert "AddN" in str(there["stock_error"])
+    # DistributedFit.predict_on_batch: two replicas answer for five rows.
+    assert len(there["stock_predicted"]) == 10
+    # ReduceThenClip
+    here = on_devices.stock_clip()
+    worst = max(np.abs(there[f"stock_clip/{key}"] - value).max() for key, value in here.items())
+    assert worst > 1e-3
+    # DistributedFit.train_step
+    stock = on_devices.stock_loss()
+    stock.fit(stock.train_on, verbose=0)
+    difference = np.abs(np.asarray(stock.inner.head.logits.kernel) - there["stock_loss"]).max()
+    assert difference > 1e-3
+
+
+def test_keras_still_allocates_after_a_stateless_build():
+    """When this fails, `abstract_build` need not tell the variables to wait."""
+    with keras.StatelessScope(initialize_variables=False):
+        layer = keras.layers.Dense(3)
+        layer.build((2, 2))
+    with keras.StatelessScope():
+        pass
+    assert layer.kernel._value is not None
+    lazy = keras_hooks.abstract_build(lambda: build(kzoo.Spec(**SPEC)))
+    with keras.StatelessScope():
+        pass
+    assert all(weight._value is None for weight in lazy.weights)
+
+
+# -- seeds and precision --------------------------------------------------------------------------
+
+SPEC = {
+    "family": "bert",
+    "vocabulary_size": 60,
+    "hidden_dim": 16,
+    "num_heads": 2,
+    "intermediate_dim": 32,
+    "schedule": (0, 1),
+    "num_segments": 2,
+    "max_sequence_length": 32,
+}
+
+
+def trained(seed):
+    keras.utils.set_random_seed(seed)
+    task = kzoo.TextClassifier(
+        build(kzoo.Spec(**SPEC)), labels=["no", "yes"], head="mean", tokenizer=tokenizer()
+    )
+    task.compile(optimizer=kzoo.AdamW(1e-2))
+    history = task.fit(GOOD + BAD, [1] * 5 + [0] * 5, batch_size=4, epochs=8, seed=seed, verbose=0)
+    return task, history.history["loss"]
+
+
+def test_the_same_seed_gives_the_same_weights():
+    first, second, other = (weights_by_path(trained(seed)[0]) for seed in (1, 1, 2))
+    for path, weight in first.items():
+        np.testing.assert_array_equal(np.asarray(weight), np.asarray(second[path]), path)
+    assert any(np.any(np.asarray(first[path]) != np.asarray(other[path])) for path in first)
+
+
+def test_mixed_bfloat16_learns_on_float32_variables():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        task, losses = trained(1)
+        hidden = task.backbone(task.tokenize(["a good film"]))["sequence_output"]
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert hidden.dtype == "bfloat16"
+    assert {weight.dtype for weight in task.weights if "seed" not in weight.path} == {"float32"}
+    assert {v.dtype for v in task.optimizer.variables} <= {"float32", "int32", "int64"}
+    assert losses[-1] < 0.5 * losses[0]
+    assert task.predict(["a great film"]).argmax() == 1
+
+
+# -- batches --------------------------------------------------------------------------------------
+
+
+def rows_of(batches):
+    """The first token of each example, batch by batch; the examples below count up there."""
+    return [np.asarray(batch[0]["token_ids"])[:, 0].tolist() for batch in batches]
+
+
+def counted(size):
+    draw = np.random.default_rng(0)
+    return [[i, *draw.integers(1, 9, draw.integers(0, 30))] for i in range(size)]
+
+
+def test_batches_hold_every_example_once_at_its_length():
+    examples = counted(1000)
+    labels, weight = np.arange(1000) % 7, np.arange(1000) / 10
+    batches = bucketed_batches(examples, labels, weight, batch_size=32, shuffle=True, padding_id=99)
+    assert batches.cardinality() == 32
+    seen, padded, sizes = [], 0, []
+    for inputs, targets, weights in batches.as_numpy_iterator():
+        ids, mask = inputs["token_ids"], inputs["padding_mask"]
+        assert ids.dtype == mask.dtype == np.int32
+        for row, keep, target, share in zip(ids, mask, targets, weights, strict=True):
+            example = examples[row[0]]
+            assert row[keep == 1].tolist() == example
+            assert set(row[keep == 0]) <= {99}
+            assert (target, share) == (labels[row[0]], np.float32(weight[row[0]]))
+            seen.append(row[0])
+        padded += (mask == 0).sum()
+        sizes.append(len(ids))
+        assert mask.sum(1).max() == ids.shape[1]
+    assert sorted(seen) == list(range(1000))
+    assert sorted(sizes)[0] == 1000 % 32 and set(sizes) == {32, 8}
+    assert padded < 0.05 * sum(map(len, examples))
+
+
+def test_every_epoch_has_its_order_and_keeps_it():
+    def make(**options):
+        return bucketed_batches(counted(100), batch_size=8, shuffle=True, seed=5, **options)
+
+    batches = make()
+    first, second = rows_of(batches), rows_of(batches)
+    assert first != second
+    assert rows_of(make()) == first
+    assert rows_of(make(initial_epoch=1)) == second
+    assert rows_of(bucketed_batches(counted(100), batch_size=8, shuffle=True, seed=6)) != first
+    # Iterators that are asked for and left, as Keras does, don't change the order.
+    batches = make()
+    callback = batches.plan.callback()
+    callback.on_epoch_begin(1)
+    next(iter(batches))
+    assert rows_of(batches) == second
+    callback.on_epoch_begin(0)
+    assert rows_of(batches) == first
+
+
+def test_outputs_come_back_in_order():
+    batches = bucketed_batches(counted(50), batch_size=8)
+    flat = np.array([token for rows in rows_of(batches) for token in rows])
+    assert flat.tolist() != sorted(flat)
+    assert batches.plan.restore(flat).tolist() == list(range(50))
+
+
+def test_rows_of_several_sequences_and_targets_by_place():
+    pairs = {"token_ids": [[[1, 2], [3]], [[4], [5, 6, 7]]]}
+    (inputs,) = next(iter(bucketed_batches(pairs, batch_size=2)))
+    assert inputs["token_ids"].numpy().tolist() == [[[1, 2, 0], [3, 0, 0]], [[4, 0, 0], [5, 6, 7]]]
+    assert inputs["padding_mask"].numpy().sum() == 7
+    plan = bucketed_batches([[1] * 9, [2]], batch_size=2).plan
+    plan.lengths = LENGTHS  # As on JAX, where a new length costs a compilation.
+    assert plan.batch(np.arange(2))[0]["token_ids"].shape == (2, 16)
+    tagged = bucketed_batches([[1, 2], [3]], [[8, 9], [7]], batch_size=2)
+    assert next(iter(tagged))[1].numpy().tolist() == [[7, -100], [8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([],), "at least one"),
+        (([[1]], [1, 2]), "differ"),
+        (([[1]], [1], [1.0, 2.0]), "differ"),
+        (([[1]], [1], None, 0), "batch_size"),
+    ],
+)
+def test_batches_refuse(arguments, message):
+    with pytest.raises(KzooError, match=message):
+        bucketed_batches(*arguments)
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+FILES = {
+    "a.tsv": 'sentence\tlabel\nsay "it\t1\nno\t0\n',
+    "b.csv": 'label,text\n1,"say ""it"\n0,no\n',
+    "c.jsonl": '{"text": "say \\"it", "label": 1}\n\n{"text": "no", "label": 0}\n',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_examples(tmp_path, name, packed):
+    data = FILES[name].encode()
+    path = tmp_path / (name + ".gz" * packed)
+    path.write_bytes(gzip.compress(data) if packed else data)
+    texts, labels = read_examples(path)
+    assert texts == ['say "it', "no"]
+    assert [int(label) for label in labels] == [1, 0]
+
+
+def test_pairs_and_named_columns(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("id\tsentence1\tsentence2\tgold\n7\ta\tb\tyes\n")
+    assert read_examples(path, label="gold") == ([("a", "b")], ["yes"])
+    assert read_examples(path, text="sentence2", require_label=False) == (["b"], None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", b"sentence\tlabel\nx\t1\t2\n", "line 2: 3 fields; 2 are expected"),
+        ("a.tsv", b"words\tlabel\nx\t1\n", "columns words, label; sentence"),
+        ("a.tsv", b"sentence\nx\n", "called label"),
+        ("a.tsv", b"sentence\tlabel\n", "no examples"),
+        ("a.tsv", b"", "no examples"),
+        ("a.tsv", b"a\ta\n1\t1\n", "two columns"),
+        ("a.tsv", b"sentence\tlabel\n\xff\t1\n", "byte 15"),
+        ("a.csv", b'text,label\n"x,1\n', "line"),
+        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text"', "line 2: not JSON"),
+        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text": "y"}\n', "line 2: the keys"),
+        ("a.jsonl", b'{"text": 3, "label": 1}\n', "example 1: text is 3"),
+        ("a.jsonl", b"[1]\n", "line 1: list; an object"),
+        ("a.txt", b"x\n", ".tsv, .csv, .jsonl"),
+        ("a.tsv.gz", gzip.compress(b"sentence\tlabel\nx\t1\n")[:-9], "not a whole gzip"),
+        ("a.tsv.gz", b"sentence\tlabel\nx\t1\n", "not a whole gzip"),
+    ],
+)
+def test_bad_files(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(KzooError, match=message):
+        read_examples(path)
+    with pytest.raises(KzooError, match="doesn't exist"):
+        read_examples(tmp_path / "none.tsv")
+
+
+# -- recipes --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe beside its data and an untrained model, as a user would have them."""
+    keras.utils.set_random_seed(0)
+    start = kzoo.TextClassifier(
+        build(kzoo.Spec(**SPEC)), labels=["x"], head="mean", tokenizer=tokenizer()
+    )
+    start.save_preset(tmp_path / "start")
+    lines = [f"{text}\tyes" for text in GOOD] + [f"{text}\tno" for text in BAD]
+    (tmp_path / "train.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
+    fields = {
+        "model": "start",
+        "train": "train.tsv",
+        "validation": "train.tsv",
+        "output": "out",
+        "head": "mean",
+        "epochs": 8,
+        "batch_size": 4,
+        "learning_rate": 0.01,
+        "keep": "best",
+    }
+
+    def write(**changes):
+        path = tmp_path / "recipe.json"
+        path.write_text(json.dumps({**fields, **changes}))
+        return path
+
+    return write
+
+
+def test_a_recipe_trains_and_writes_a_preset(recipe, tmp_path):
+    task, history = kzoo.train(recipe(precision="mixed_bfloat16"), verbose=0)
+    assert keras.config.dtype_policy().name == "float32"
+    assert task.labels == ["no", "yes"]
+    again = kzoo.load(tmp_path / "out")
+    answers = again.predict(["a great film", "very dull"])
+    np.testing.assert_allclose(answers, task.predict(["a great film", "very dull"]), atol=0.02)
+    assert answers.argmax(-1).tolist() == [1, 0]
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert record["history"]["loss"] == pytest.approx(history.history["loss"])
+    assert record["history"]["val_accuracy"][-1] == 1
+    assert record["recipe"]["train"] == "train.tsv"  # As it was written: no path of a machine.
+    assert set(record["recipe"]) == set(KEYS)
+
+
+def test_the_best_epoch_is_kept(recipe, tmp_path):
+    """Trained on turned labels, it gets worse: the first epoch is the best."""
+    turned = (tmp_path / "train.tsv").read_text()
+    (tmp_path / "held.tsv").write_text(
+        turned.replace("yes", "?").replace("\tno", "\tyes").replace("?", "no")
+    )
+    task, history = kzoo.train(recipe(validation="held.tsv", warmup=0.9), verbose=0)
+    scores = history.history["val_accuracy"]
+    assert scores[-1] < max(scores)
+    task.compile()
+    held = task.evaluate(tmp_path / "held.tsv", verbose=0, return_dict=True)
+    assert held["accuracy"] == pytest.approx(max(scores))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rte": 1}, "unknown key 'learning_rte'; known are summary, model"),
+        ({"model": "no_such_preset"}, "no_such_preset"),
+        ({"train": "none.tsv"}, "doesn't exist"),
+        ({"task": "Chess"}, "TextClassifier"),
+        ({"epochs": 0}, "epochs in the recipe is 0"),
+        ({"precision": "int3"}, "mixed_bfloat16"),
+        ({"validation": 1.5}, "between 0 and 1"),
+        ({"validation": None}, "no validation"),
+        ({"output": "train.tsv"}, "is a file"),
+        ({"output": "."}, "holds recipe.json"),
+        ({"labels": ["yes"]}, "Target"),
+        ({"label": "gold"}, "no column 'gold'"),
+        ({"learning_rate": 1e30}, "no longer a number"),
+    ],
+)
+def test_bad_recipes_write_nothing(recipe, tmp_path, changes, message):
+    path = recipe(**changes)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(KzooError, match=message):
+        kzoo.train(path, verbose=0)
+    assert sorted(tmp_path.iterdir()) == before
