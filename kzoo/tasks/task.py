@@ -46,6 +46,12 @@ class TextTask(DistributedFit, keras.Model):
         self.head_slot = head or self.usual_head(backbone)
         self.max_length = _checked_length(max_length, backbone.spec)
         self.head = self.make_head(backbone)
+        pool = getattr(self.head, "pool", None)
+        if pool is not None and pool.needs_pooler and backbone.spec.pooler == "none":
+            raise KzooError(
+                f"{self.head_slot!r} reads the backbone's pooler, and this one has none: take "
+                "'mean' or 'first'."
+            )
         if not self.head.needs_pooler and backbone.spec.pooler != "none":
             backbone = backbone.with_spec(pooler="none")
         self.backbone = backbone
@@ -56,8 +62,9 @@ class TextTask(DistributedFit, keras.Model):
     # -- the network ----------------------------------------------------------------------------
 
     def usual_head(self, backbone):
-        """The head that this task has on this family by default."""
-        return backbone.HEADS.get(type(self).__name__, self.default_head)
+        """The head that this task has on this family by default; mean on one without a pooler."""
+        head = backbone.HEADS.get(type(self).__name__, self.default_head)
+        return "mean" if head == "pooled" and backbone.spec.pooler == "none" else head
 
     def make_head(self, backbone):
         """The head layer."""
