@@ -13,7 +13,7 @@ def convert(source, destination, to=None):
 
     Args:
         source: a preset's name or folder, a Hugging Face folder, or a repository of the hub.
-        destination: the folder to write; new, empty or an earlier result.
+        destination: the folder to write; one that is there may hold only what is written anew.
         to: "huggingface" or "preset"; the kind that the source is not, by default.
 
     Returns:
@@ -24,7 +24,6 @@ def convert(source, destination, to=None):
     """
     from .. import presets
 
-    destination = Path(destination)
     is_preset = str(source) in presets.names() or (Path(source) / "spec.json").is_file()
     to = to or ("huggingface" if is_preset else "preset")
     if to not in KINDS:
@@ -34,9 +33,6 @@ def convert(source, destination, to=None):
             f"The preset {source} holds no weights, so there is nothing to convert: train it "
             "first, or convert a checkpoint that has them."
         )
-    mark = "config.json" if to == "huggingface" else "spec.json"
-    if destination.is_dir() and any(destination.iterdir()) and not (destination / mark).is_file():
-        raise KzooError(f"{destination} holds other files: name a folder that is new or empty.")
     model = presets.load(source) if is_preset else from_huggingface(source)
     if to == "huggingface":
         to_huggingface(model, destination)

@@ -33,7 +33,6 @@ ARCHITECTURES = {
 HEADLESS = (None, "TextEmbedder")  # tasks whose folder there holds no head
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-EXPORTED = {"config.json", "model.safetensors", "tokenizer.json", *TOKENIZER_FILES, *sentence.FILES}
 
 
 def from_huggingface(source, task=None, tokenizer=None, revision=None):
@@ -108,7 +107,7 @@ def to_huggingface(model, folder):
     Args:
         model: a backbone, `TextClassifier`, `TokenClassifier`, `QuestionAnswering`, `MaskedLM`,
             `MultipleChoice` or `TextEmbedder`.
-        folder: where to; a folder that is there may hold only what such an export writes.
+        folder: where to; a folder that is there may hold only what is written anew.
 
     Raises:
         KzooError: when no class there computes what this model does.
@@ -119,7 +118,6 @@ def to_huggingface(model, folder):
     backbone = model if isinstance(model, Network) else getattr(model, "backbone", None)
     if backbone is None:
         raise KzooError(f"to_huggingface takes a backbone or a task; {type(model).__name__} came.")
-    _check_destination(folder)
     family, spec = type(backbone), backbone.spec
     task_name = None if backbone is model else type(model).__name__
     weights = weights_by_path(model)
@@ -441,16 +439,6 @@ def _write_tokenizer(folder, tokenizer, model, backbone, origin):
     }
     _write_json(folder / "tokenizer_config.json", config)
     _write_json(folder / "special_tokens_map.json", special)
-
-
-def _check_destination(folder):
-    """An export takes the place of an older export, never of other files."""
-    others = sorted({path.name for path in folder.iterdir()} - EXPORTED) if folder.is_dir() else []
-    if others:
-        raise KzooError(
-            f"{folder} holds {_listed(others)}, which an export would remove: name a folder that "
-            "is new or empty."
-        )
 
 
 def _write_json(path, value):

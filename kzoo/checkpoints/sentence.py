@@ -6,13 +6,6 @@ import json
 from ..errors import KzooError
 from ..files import read_json
 
-FILES = (
-    "modules.json",
-    "1_Pooling",
-    "2_Normalize",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-)
 POOLINGS = {"mean": "mean", "cls": "first", "max": "max"}
 SWITCHES = {  # the older spelling of the same
     "pooling_mode_mean_tokens": "mean",
