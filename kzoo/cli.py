@@ -69,7 +69,7 @@ def list_presets(as_json: Json = False):
         data = {
             "presets": [{"name": name, **presets.card(name)} for name in presets.names()],
             "recipes": [
-                {"name": path.stem, **read_json(path, "a recipe")}
+                {"name": path.stem, "path": str(path), **read_json(path, "a recipe")}
                 for path in sorted(presets.shipped("export").glob("*.json"))
             ],
         }

@@ -41,8 +41,10 @@ def listing(data):
         )
     ]
     if data["recipes"]:
-        rows = [[r["name"], r["preset"], r["quantization"], r["path"]] for r in data["recipes"]]
-        shown.append(table("Recipes", ["name", "preset", "quantization", "file"], rows))
+        rows = [
+            [r["name"], r.get("preset"), r.get("quantization", "int8")] for r in data["recipes"]
+        ]
+        shown.append(table("Recipes", ["name", "preset", "quantization"], rows))
     return shown
 
 

@@ -76,6 +76,16 @@ def test_version_and_bare_command():
     assert bare.stdout.startswith("Usage: kzoo")
 
 
+def test_list_shows_presets_and_recipes():
+    data = json.loads(kzoo("list", "--json").stdout)
+    assert "sentiment" in {recipe["name"] for recipe in data["recipes"]}
+    shown = kzoo("list").stdout
+    for entry in data["presets"] + data["recipes"]:
+        assert entry["name"] in shown
+        if "parameters" in entry:
+            assert f"{entry['parameters']:,}" in shown
+
+
 def test_list_is_light():
     code = (
         "import sys; from kzoo.cli import main\n"
