@@ -59,9 +59,7 @@ class Encoder(Network):
         x = self.embedding_dropout(self.embedding_norm(x), training=training)
         return x if self.embedding_projection is None else self.embedding_projection(x)
 
-    def call(
-        self, inputs, training=None, return_hidden_states=False, return_attention_maps=False
-    ):
+    def call(self, inputs, training=None, return_hidden_states=False, return_attention_maps=False):
         """Run the schedule.
 
         With `return_hidden_states`, `hidden_states` is a tuple of the embeddings and every step's

@@ -47,8 +47,7 @@ class Network(keras.Model):
     def symbolic_inputs(self):
         """Two tokens, as Keras tensors: enough for every layer to learn its shapes."""
         return {
-            name: keras.KerasTensor((1, 2), dtype="int32", name=name)
-            for name in self.input_names
+            name: keras.KerasTensor((1, 2), dtype="int32", name=name) for name in self.input_names
         }
 
     def __call__(self, inputs, *args, **kwargs):

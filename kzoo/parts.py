@@ -1,4 +1,4 @@
-"""Names to parts: a slot of a spec says `"learned"` or `{"kind": "counted", ...}`; `make` builds it."""
+"""Names to parts: a slot holds `"learned"` or `{"kind": "counted", ...}`; `make` builds it."""
 
 import inspect
 

@@ -35,7 +35,8 @@ def test_padding_changes_nothing(family):
     model, inputs = noisy(family), tokens(SPECS[family], batch=1, length=6)
     wide = {
         name: np.pad(
-            value, ((0, 0), (0, 5)),
+            value,
+            ((0, 0), (0, 5)),
             constant_values=SPECS[family].padding_id if name == "token_ids" else 0,
         )
         for name, value in inputs.items()
@@ -49,9 +50,7 @@ def test_padding_changes_nothing(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hidden_states_and_maps_come_by_step(family):
     spec = SPECS[family]
-    outputs = noisy(family)(
-        tokens(spec), return_hidden_states=True, return_attention_maps=True
-    )
+    outputs = noisy(family)(tokens(spec), return_hidden_states=True, return_attention_maps=True)
     assert len(outputs["hidden_states"]) == spec.num_layers + 1
     assert len(outputs["attention_maps"]) == spec.num_layers
     last, final = outputs["hidden_states"][-1], outputs["sequence_output"]
@@ -141,7 +140,10 @@ def test_the_same_model_runs_on_jax():
     )
     root = Path(__file__).parent.parent
     subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=root, env={**os.environ, "KERAS_BACKEND": "jax"}
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=root,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
     )
 
 

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "kzoo"
 # could be one, the order is the one that the code needs.
 ORDER = [
     {"errors"},
-    {"files", "terminal"},
+    {"files", "terminal", "answers"},
     {"spec", "parts"},
     {"keras_hooks", "nn"},
     {"network"},

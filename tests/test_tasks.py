@@ -20,7 +20,27 @@ from kzoo.models import build
 from kzoo.tasks.text_embedder import InBatchLoss
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = "the a film is was good great fine bad awful dull not very my dog paris in lives he".split()
+WORDS = [
+    "the",
+    "a",
+    "film",
+    "is",
+    "was",
+    "good",
+    "great",
+    "fine",
+    "bad",
+    "awful",
+    "dull",
+    "not",
+    "very",
+    "my",
+    "dog",
+    "paris",
+    "in",
+    "lives",
+    "he",
+]
 GOOD = ["the film is good", "a great film", "very fine", "the film was great", "very good film"]
 BAD = ["the film is bad", "an awful film", "very dull", "the film was awful", "very bad film"]
 TEXTS, LABELS = GOOD + BAD, [1] * 5 + [0] * 5
@@ -73,9 +93,7 @@ def test_a_saved_task_gives_the_same_outputs(name, family, tmp_path):
     outputs = {key: np.asarray(value) for key, value in made(inputs).items()}
     made.save(tmp_path / "task.keras")
     made.save_preset(tmp_path / "preset")
-    for again in (
-        keras.saving.load_model(tmp_path / "task.keras"), kzoo.load(tmp_path / "preset")
-    ):
+    for again in (keras.saving.load_model(tmp_path / "task.keras"), kzoo.load(tmp_path / "preset")):
         assert type(again) is type(made) and again.labels == made.labels
         assert again.tokenizer == made.tokenizer and again.max_length == made.max_length
         for key, value in outputs.items():
@@ -124,8 +142,9 @@ def test_predict_keeps_the_order_and_needs_no_company():
     np.testing.assert_allclose(together, alone, atol=1e-5)
     assert np.abs(together[0] - together[1]).max() > 1e-3
     logits = np.asarray(model(model.tokenize(texts))["logits"])
-    np.testing.assert_allclose(np.log(together / together[:, :1]),
-                               logits - logits[:, :1], atol=1e-4)
+    np.testing.assert_allclose(
+        np.log(together / together[:, :1]), logits - logits[:, :1], atol=1e-4
+    )
 
 
 def test_pairs_are_one_input():
@@ -151,10 +170,8 @@ def test_an_embedder_learns_pairs():
 
 def test_entities_come_as_spans_of_the_text():
     keras.utils.set_random_seed(0)
-    model = kzoo.TokenClassifier(
-        build(SPECS["bert"]), labels=["O", "B-LOC"], tokenizer=tokenizer()
-    )
-    sentences = ["he lives in paris".split(), "the dog lives in paris".split()]
+    model = kzoo.TokenClassifier(build(SPECS["bert"]), labels=["O", "B-LOC"], tokenizer=tokenizer())
+    sentences = [["he", "lives", "in", "paris"], ["the", "dog", "lives", "in", "paris"]]
     learn(model, sentences * 4, [["O", "O", "O", "B-LOC"], ["O"] * 4 + ["B-LOC"]] * 4)
     (spans,) = model.predict(["He lives in Paris"])
     assert [(s["label"], s["text"], s["start"], s["end"]) for s in spans] == [
@@ -193,7 +210,9 @@ def test_a_student_learns_its_teachers_scores():
     keras.utils.set_random_seed(0)
     teacher = kzoo.TextClassifier(
         build(SPECS["bert"].replace(schedule=(0, 1, 2))),
-        labels=["negative", "positive"], head="mean", tokenizer=tokenizer(),
+        labels=["negative", "positive"],
+        head="mean",
+        tokenizer=tokenizer(),
     )
     learn(teacher, TEXTS, LABELS)
     student = cut(teacher, (0, 2))
@@ -246,10 +265,16 @@ def test_the_pipeline_gives_familiar_answers():
         (lambda m: kzoo.TextClassifier(3, labels=["a"]), "backbone"),
         (lambda m: kzoo.pipeline("poetry"), "poetry"),
         (lambda m: kzoo.pipeline("ner", m), "TokenClassifier"),
-        (lambda m: kzoo.TextClassifier(build(SPECS["bert"].replace(vocabulary_size=9)),
-                                       labels=["a"], tokenizer=m.tokenizer), "9 rows"),
-        (lambda m: kzoo.TextClassifier(build(SPECS["bert"]), labels=["a"]).predict(["a"]),
-         "no tokenizer"),
+        (
+            lambda m: kzoo.TextClassifier(
+                build(SPECS["bert"].replace(vocabulary_size=9)), labels=["a"], tokenizer=m.tokenizer
+            ),
+            "9 rows",
+        ),
+        (
+            lambda m: kzoo.TextClassifier(build(SPECS["bert"]), labels=["a"]).predict(["a"]),
+            "no tokenizer",
+        ),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..answers import probabilities
 from ..errors import KzooError
-from .answers import probabilities
 from .interpreter import encode
 
 NARROW = 8  # Outputs of fewer numbers a place are compared over the whole text.

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from ..answers import ANSWERS
 from ..errors import KzooError
-from .answers import ANSWERS
 from .bundle import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 
 

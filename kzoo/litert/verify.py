@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..answers import probabilities
 from ..errors import KzooError
 from . import bundle, limits
-from .answers import probabilities
 from .audit import audit, check_audit
 
 

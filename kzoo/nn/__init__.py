@@ -2,6 +2,4 @@
 
 from . import attention, block, embedding, feedforward, head, norm, pooler, position
 
-__all__ = [
-    "attention", "block", "embedding", "feedforward", "head", "norm", "pooler", "position"
-]
+__all__ = ["attention", "block", "embedding", "feedforward", "head", "norm", "pooler", "position"]

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 
+from ..answers import probabilities
 from ..data.batches import IGNORED, bucketed_batches
 from ..errors import KzooError
 from ..parts import make
 from .task import TextTask
-from .text_classifier import probabilities
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
+from ..answers import probabilities
 from ..errors import KzooError
 from .task import TextTask
-from .text_classifier import probabilities
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -33,7 +33,9 @@ class MultipleChoice(TextTask):
         """Each choice as a pair with its text: ragged rows of several sequences."""
         counts = {len(choices) for _, choices in x}
         if len(counts) != 1 or 0 in counts:
-            raise KzooError(f"The texts have {sorted(counts)} choices; the same number is expected.")
+            raise KzooError(
+                f"The texts have {sorted(counts)} choices; one number for all is expected."
+            )
         count = counts.pop()
         pairs = [(text, choice) for text, choices in x for choice in choices]
         columns = self._columns(pairs)
@@ -47,7 +49,9 @@ class MultipleChoice(TextTask):
         y = np.asarray(y, "int32")
         count = len(x[0][1])
         if y.min() < 0 or y.max() >= count:
-            raise KzooError(f"Targets run from {y.min()} to {y.max()}; 0 to {count - 1} is expected.")
+            raise KzooError(
+                f"Targets run from {y.min()} to {y.max()}; 0 to {count - 1} is expected."
+            )
         return y
 
     def default_loss(self):

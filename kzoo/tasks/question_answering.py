@@ -49,7 +49,10 @@ class QuestionAnswering(TextTask):
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)[rows["sample_ids"]]
         return bucketed_batches(
-            columns, targets, sample_weight=sample_weight, padding_id=self.spec.padding_id,
+            columns,
+            targets,
+            sample_weight=sample_weight,
+            padding_id=self.spec.padding_id,
             **options,
         )
 
@@ -86,7 +89,9 @@ class QuestionAnswering(TextTask):
         order, outputs = self._run(columns, batch_size, verbose)
         answers = [{"answer": "", "start": 0, "end": 0, "score": float("-inf")} for _ in questions]
         scores = (
-            pair for out in outputs for pair in zip(out["start_logits"], out["end_logits"], strict=True)
+            pair
+            for out in outputs
+            for pair in zip(out["start_logits"], out["end_logits"], strict=True)
         )
         for row, (start_logits, end_logits) in zip(order, scores, strict=True):
             sample, offsets = int(rows["sample_ids"][row]), rows["offsets"][row]

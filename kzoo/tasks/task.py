@@ -68,9 +68,7 @@ class TextTask(DistributedFit, keras.Model):
 
     def make_head(self, backbone):
         """The head layer."""
-        return make(
-            "head", self.head_slot, spec=backbone.spec, units=self.num_outputs, name="head"
-        )
+        return make("head", self.head_slot, spec=backbone.spec, units=self.num_outputs, name="head")
 
     @property
     def num_outputs(self):
@@ -87,14 +85,14 @@ class TextTask(DistributedFit, keras.Model):
         folded = len(inputs["token_ids"].shape) == 3
         if folded:
             count = ops.shape(inputs["token_ids"])[1]
-            inputs = {k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()}
+            inputs = {
+                k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()
+            }
         inputs = {name: inputs[name] for name in self.backbone.input_names if name in inputs}
         outputs = self.run_head(self.backbone(inputs, training=training), inputs, training)
         outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
         if folded:
-            outputs = {
-                k: ops.reshape(v, (-1, count, *v.shape[1:])) for k, v in outputs.items()
-            }
+            outputs = {k: ops.reshape(v, (-1, count, *v.shape[1:])) for k, v in outputs.items()}
         return outputs
 
     def run_head(self, outputs, inputs, training):
@@ -242,9 +240,7 @@ class TextTask(DistributedFit, keras.Model):
         if hasattr(x, "plan"):  # Batches that `fit` made, for its validation.
             return super().evaluate(x, **kwargs)
         x, y = self._examples(x, y)
-        return super().evaluate(
-            self.batches(x, y, sample_weight, batch_size=batch_size), **kwargs
-        )
+        return super().evaluate(self.batches(x, y, sample_weight, batch_size=batch_size), **kwargs)
 
     def predict(self, x, batch_size=32, verbose=0):
         """Answers for raw text, in its order: an array with a row an example."""
@@ -356,10 +352,12 @@ def split_pairs(texts):
         return texts, None
     if not all(pairs) or any(len(text) != 2 for text in texts):
         wrong = next(
-            i for i, text in enumerate(texts) if not isinstance(text, (tuple, list)) or len(text) != 2
+            i
+            for i, text in enumerate(texts)
+            if not isinstance(text, (tuple, list)) or len(text) != 2
         )
         raise KzooError(
-            f"Text {wrong} is {texts[wrong]!r}; as the others are pairs, a pair of strings is expected."
+            f"Text {wrong} is {texts[wrong]!r}; others are pairs, so a pair of strings is expected."
         )
     return [text[0] for text in texts], [text[1] for text in texts]
 
@@ -406,7 +404,11 @@ def _from_dataset(dataset):
     x, y = [], []
     for text, target in dataset.as_numpy_iterator():
         batched = np.ndim(target) > 0
-        x += _as_list(text) if batched else [text.decode("utf-8") if isinstance(text, bytes) else text]
+        x += (
+            _as_list(text)
+            if batched
+            else [text.decode("utf-8") if isinstance(text, bytes) else text]
+        )
         y += list(target) if batched else [target]
     if not x:
         raise KzooError("The dataset is empty; at least one (text, target) is expected.")

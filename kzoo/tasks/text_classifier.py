@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from ..answers import probabilities
 from ..errors import KzooError
 from .task import TextTask
 
@@ -29,7 +30,7 @@ class TextClassifier(TextTask):
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
 
     def encode_targets(self, y, x=None):
-        """Class indices, from indices or label names; rows of numbers stay for a loss of its own."""
+        """Class indices, from indices or names; rows of numbers stay, for a loss of their own."""
         if np.ndim(y) == 2:
             return np.asarray(y, "float32")
         y = y.tolist() if hasattr(y, "tolist") else list(y)
@@ -62,12 +63,3 @@ class TextClassifier(TextTask):
     def answer(self, outputs):
         """Logits to probabilities."""
         return probabilities(outputs["logits"])
-
-
-def probabilities(logits):
-    """Softmax over the last axis, in float64; a sigmoid where there is one logit."""
-    logits = np.asarray(logits, "float64")
-    if logits.shape[-1] == 1:
-        return 1 / (1 + np.exp(-logits))
-    raised = np.exp(logits - logits.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
+from ..answers import probabilities
 from ..data.batches import IGNORED
 from ..errors import KzooError
 from .task import TextTask
-from .text_classifier import probabilities
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -93,8 +93,15 @@ class TokenClassifier(TextTask):
                 spans[-1]["end"] = end
                 spans[-1]["scores"].append(float(scores[place, best]))
             else:
-                spans.append({"label": kind, "start": start, "end": end, "open": True,
-                              "scores": [float(scores[place, best])]})
+                spans.append(
+                    {
+                        "label": kind,
+                        "start": start,
+                        "end": end,
+                        "open": True,
+                        "scores": [float(scores[place, best])],
+                    }
+                )
         return [
             {
                 "label": span["label"],

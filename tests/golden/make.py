@@ -13,5 +13,7 @@ from families import SPECS, noisy, tokens  # noqa: E402
 
 for family, spec in SPECS.items():
     outputs = noisy(family)(tokens(spec))
-    rounded = {name: np.round(np.asarray(value, "float64"), 6).tolist() for name, value in outputs.items()}
+    rounded = {
+        name: np.round(np.asarray(value, "float64"), 6).tolist() for name, value in outputs.items()
+    }
     (HERE / f"{family}.json").write_text(json.dumps(rounded) + "\n")
