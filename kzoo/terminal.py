@@ -34,7 +34,8 @@ class Screen:
             console = self._console(self.out)
             with console.capture() as text:  # rich would handle a closed pipe in its own way
                 for item in shown if isinstance(shown, list) else [shown]:
-                    console.print(item, soft_wrap=isinstance(item, str), highlight=False)
+                    console.print(item)
+                    console.print()
             self.out.write(text.get())
         self.out.flush()
 
@@ -59,7 +60,9 @@ class Screen:
     def _console(stream):
         from rich.console import Console
 
-        return Console(file=stream, width=_width(stream), emoji=False, markup=False)
+        return Console(
+            file=stream, width=_width(stream), emoji=False, markup=False, highlight=False
+        )
 
 
 @contextlib.contextmanager

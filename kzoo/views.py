@@ -19,10 +19,14 @@ def table(title, columns, rows):
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
-    for column in columns:
+    made = Table(box=box.SIMPLE_HEAD, show_header=any(columns), show_edge=False)
+    for place, column in enumerate(columns):
         right = column.startswith(">")
-        made.add_column(column.removeprefix(">"), justify="right" if right else "left")
+        made.add_column(
+            column.removeprefix(">"),
+            justify="right" if right else "left",
+            no_wrap=right or place == 0,
+        )
     for row in rows:
         made.add_row(*[cell if isinstance(cell, Text) else _cell(cell) for cell in row])
     return Group(Text(title, style="bold"), made) if title else made
