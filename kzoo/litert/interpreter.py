@@ -61,16 +61,26 @@ class Interpreter:
             raise KzooError(
                 f"Inputs of the shapes {sorted(shapes)} came; all (1, length) is expected."
             )
-        if self.length not in (None, shape[1]):
-            raise KzooError(f"{shape[1]} tokens came; this file takes exactly {self.length}.")
-        if self._allocated != shape:
-            for name in self.input_names:
-                self.backend.resize_tensor_input(self._inputs[name]["index"], shape)
-            self.backend.allocate_tensors()
-            self._allocated = shape
-        for name, array in arrays.items():
-            self.backend.set_tensor(self._inputs[name]["index"], array)
-        self.backend.invoke()
+        if not shape[1] or self.length not in (None, shape[1]):
+            expected = "at least one is expected" if self.length is None else (
+                f"this file takes exactly {self.length}"
+            )
+            raise KzooError(f"{shape[1]} tokens came; {expected}.")
+        try:
+            if self._allocated != shape:
+                for name in self.input_names:
+                    self.backend.resize_tensor_input(self._inputs[name]["index"], shape)
+                self.backend.allocate_tensors()
+                self._allocated = shape
+            for name, array in arrays.items():
+                self.backend.set_tensor(self._inputs[name]["index"], array)
+            self.backend.invoke()
+        except (RuntimeError, ValueError) as error:
+            self._allocated = None
+            raise KzooError(
+                f"{self.path} refuses these {shape[1]} tokens ({_first_line(error)}): ids of its "
+                "own vocabulary, and no more tokens than it has places, were expected."
+            ) from None
         return {
             name: self.backend.get_tensor(self._outputs[name]["index"])
             for name in self.output_names

@@ -2,6 +2,7 @@
 
 import math
 
+from ..errors import KzooError
 from .flatbuffer import operator_code, operator_names, read_model, schema, write_model
 
 QUANTIZATIONS = ("float32", "float16", "int8", "int8_int4_table")
@@ -118,9 +119,13 @@ def _int4_table(content, table):
     details.scales, details.zeroPoints, details.blockSize = scale_index, -1, BLOCK
     lookup.inputs = np.array([lookup.inputs[0], index], "int32")
     read = {id(graph.tensors[i]) for operator in graph.operators for i in operator.inputs if i >= 0}
-    if id(old) not in read:  # A masked LM still scores with it.
-        model.buffers[old.buffer].data = None
-        old.shape, old.quantization, old.type = np.array([0], "int32"), None, kinds.TensorType.INT8
+    if id(old) in read:
+        raise KzooError(
+            "This model also scores against its token table, so an int4 copy would only make the "
+            "file larger: choose int8."
+        )
+    model.buffers[old.buffer].data = None
+    old.shape, old.quantization, old.type = np.array([0], "int32"), None, kinds.TensorType.INT8
     return write_model(model)
 
 
@@ -134,8 +139,6 @@ def to_int4(values):
     import numpy as np
 
     if values.shape[1] % BLOCK:
-        from ..errors import KzooError
-
         raise KzooError(
             f"The token table is {values.shape[1]} wide; an int4 table needs a multiple of "
             f"{BLOCK}: choose int8."

@@ -127,10 +127,10 @@ def _evaluation(report):
     note = f" {html.escape(evaluation['note'])}" if evaluation["note"] else ""
     words = (
         f"{evaluation['examples']} labelled texts of {html.escape(evaluation['file'])}.{note} "
-        f"The file is right on {100 * evaluation['accuracy']:.1f} %; so few texts leave "
-        f"{100 * low:.1f} to {100 * high:.1f} % open (Wilson, 95 %). It gives Keras' label to "
-        f"{100 * evaluation['label_agreement']:.1f} %; a probability differs by "
-        f"{_percent(evaluation['probability_difference'])} on average."
+        f"The file is right on {100 * evaluation['accuracy']:.1f} %; from so few texts the share "
+        f"may as well be {100 * low:.1f} to {100 * high:.1f} % (Wilson, 95 %). "
+        f"It gives Keras' label to {100 * evaluation['label_agreement']:.1f} %; a probability "
+        f"differs by {_percent(evaluation['probability_difference'])} on average."
     )
     return _section("Right answers", words, accuracy_plot(evaluation))
 
@@ -180,8 +180,7 @@ def _examples(report):
     )
     return f"""<section><h2>Golden examples</h2>
 <p>These travel in the bundle; <code>kzoo verify</code> and the app on the phone answer them again.
-Everyday sentences, most of them with no opinion, so that probabilities near one half are among
-them.</p>
+Sentences on all kinds of subjects are among them, so that some lie between the labels.</p>
 <table><tr><th>text</th><th>file</th><th>Keras</th></tr>{rows}</table></section>"""
 
 
@@ -219,13 +218,14 @@ def _number(value):
 
 def size_plot(sizes):
     """Bars of the float32 file and this one."""
-    figure, axis = _figure(1.7)
+    figure, axis = _figure(1.5)
     values = [sizes["float32"] / 1e6, sizes["file"] / 1e6]
     axis.barh([1, 0], values, height=0.56, color=[PALE, MAIN])
     for place, value in zip([1, 0], values, strict=True):
-        axis.text(value, place, f"  {value:.1f} MB", va="center", color=INK)
+        axis.annotate(f"{value:.1f} MB", (value, place), color=INK, va="center",
+                      xytext=(6, 0), textcoords="offset points")
     axis.set_yticks([1, 0], ["float32", "this file"])
-    axis.set_xlim(0, max(values) * 1.18)
+    axis.set_xlim(0, max(values) * 1.28)
     axis.set_xticks([])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -235,7 +235,7 @@ def size_plot(sizes):
 def parity_plot(report):
     """A classifier's probabilities against Keras'; else cosines by length."""
     parity = report["parity"]
-    figure, axis = _figure(3.6)
+    figure, axis = _figure(3.3)
     if "probabilities" in parity:
         source = (report["evaluation"] or {}).get("probabilities", []) + parity["probabilities"]
         axis.plot([0, 1], [0, 1], color=GRID, zorder=1)
@@ -271,6 +271,7 @@ def accuracy_plot(evaluation):
         axis.text(100 * share, place + 0.26, f"{100 * share:.1f} %", ha="center", color=INK)
     axis.set_yticks([2, 1, 0], ["Keras", "float32 file", "this file"])
     axis.set_ylim(-0.5, 2.7)
+    axis.locator_params(axis="x", nbins=5)
     axis.set_xlabel("texts right, %")
     axis.spines["left"].set_visible(False)
     axis.tick_params(axis="y", length=0)
@@ -279,15 +280,15 @@ def accuracy_plot(evaluation):
 
 def latency_plot(latency):
     """Milliseconds by length, both files."""
-    figure, axis = _figure(3.2)
+    figure, axis = _figure(2.8)
     top = max(latency["float32"] + latency["file"])
     for name, label, colour in (("float32", "float32", FAINT), ("file", "this file", MAIN)):
         axis.plot(latency["lengths"], latency[name], "o-", color=colour, markersize=5)
         last = latency["lengths"][-1], latency[name][-1]
-        axis.annotate(f" {label}", last, color=colour, va="center", xytext=(4, 0),
+        axis.annotate(label, last, color=colour, va="center", xytext=(7, 0),
                       textcoords="offset points")
     axis.set_xticks(latency["lengths"], [str(n) for n in latency["lengths"]])
-    axis.set_xlim(0, latency["lengths"][-1] * 1.22)
+    axis.set_xlim(0, latency["lengths"][-1] * 1.3)
     axis.set_ylim(0, top * 1.12)
     axis.set_xlabel("tokens")
     axis.set_ylabel("ms a text")
@@ -299,13 +300,13 @@ def latency_plot(latency):
 def _figure(height):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, height), layout="constrained")
+    figure = Figure(figsize=(4.4, height), layout="constrained")
     axis = figure.add_subplot()
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axis.spines[side].set_color(GRID)
-    axis.tick_params(colors=FAINT, labelcolor=FAINT)
+    axis.tick_params(colors=FAINT, labelcolor=FAINT, labelsize=10.5)
     axis.xaxis.label.set_color(FAINT)
     axis.yaxis.label.set_color(FAINT)
     return figure, axis
@@ -316,7 +317,7 @@ def _svg(figure, description):
     import matplotlib
 
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kzoo"}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kzoo", "font.size": 11}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     drawing = text.getvalue()
     drawing = drawing[drawing.index("<svg") :]
@@ -354,7 +355,7 @@ h2 { margin: 0 0 .4rem; font-size: 1.2rem; }
 .tile span { display: block; color: var(--faint); font-size: .86rem; line-height: 1.35; }
 section { padding: 1rem 1.1rem; margin-top: .9rem; }
 section p { margin: .2rem 0 .6rem; }
-figure { margin: .4rem 0 0; color: var(--ink); }
+figure { margin: .4rem 0 0; max-width: 28rem; }
 figure svg { display: block; width: 100%; height: auto; }
 figure svg text { font-family: inherit; }
 table { width: 100%; border-collapse: collapse; font-size: .94rem; }

