@@ -1,5 +1,6 @@
 """From a recipe, or a model, to a bundle: export, measure, hold against limits, write it down."""
 
+import math
 import platform
 import shutil
 import statistics
@@ -11,6 +12,7 @@ from pathlib import Path
 from ..answers import ANSWERS
 from ..errors import KzooError
 from ..files import read_json, writing_folder
+from ..network import weights_by_path
 from . import bundle, limits
 
 KEYS = {
@@ -133,6 +135,7 @@ def export_bundle(
     Returns:
         The report, as in `report.json`, with `folder` beside it.
     """
+    from ..network import weights_by_path
     from .convert import check_arguments, export_litert
     from .interpreter import Interpreter
     from .parity import run_keras, tokenizer_of
@@ -196,7 +199,7 @@ def export_bundle(
             "length": length,
             "labels": labels,
             "sizes": {
-                "parameters": reference["audit"]["parameters"],
+                "parameters": sum(math.prod(w.shape) for w in weights_by_path(model).values()),
                 "float32": reference["audit"]["bytes"],
                 "file": found["audit"]["bytes"],
                 "weight_bytes": found["audit"]["weight_bytes"],
