@@ -135,7 +135,6 @@ def export_bundle(
     Returns:
         The report, as in `report.json`, with `folder` beside it.
     """
-    from ..network import weights_by_path
     from .convert import check_arguments, export_litert
     from .interpreter import Interpreter
     from .parity import run_keras, tokenizer_of
