@@ -86,9 +86,7 @@ class BatchPlan:
         self.columns, self.size, self.batch_size = columns, size, int(batch_size)
         self.ragged_labels = labels is not None and _is_ragged(labels)
         self.labels = labels if labels is None or self.ragged_labels else np.asarray(labels)
-        self.sample_weight = (
-            None if sample_weight is None else np.asarray(sample_weight, "float32")
-        )
+        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight, "float32")
         self.shuffle, self.seed, self.padding_id = shuffle, seed, padding_id
         self.epoch, self.told, self.lengths = epoch, False, None
         self.row_lengths = np.array([_length(row) for row in columns["token_ids"]])
@@ -109,9 +107,7 @@ class BatchPlan:
         for start in range(0, self.size, chunk):
             part = rows[start : start + chunk]
             part = part[np.argsort(self.row_lengths[part], kind="stable")]
-            batches += [
-                part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)
-            ]
+            batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         return [batches[i] for i in draw.permutation(len(batches))]
 
     def restore(self, outputs, epoch=0):

@@ -131,9 +131,7 @@ def _json_lines(path, lines):
         except json.JSONDecodeError as error:
             raise KzooError(f"{path}, line {number}: not JSON ({error}).") from None
         if not isinstance(row, dict):
-            raise KzooError(
-                f"{path}, line {number}: {type(row).__name__}; an object is expected."
-            )
+            raise KzooError(f"{path}, line {number}: {type(row).__name__}; an object is expected.")
         if rows and set(row) != set(rows[0]):
             raise KzooError(
                 f"{path}, line {number}: the keys {sorted(row)}; {sorted(rows[0])} are expected, "

@@ -1,13 +1,13 @@
 """A bundle: the folder that a phone, `kzoo verify` and `kzoo predict` read.
 
-    model.tflite     one signature, batch 1; see `convert.export_litert`
-    tokenizer.json   the `tokenizers` library's file
-    labels.txt       one label a line, in the order of the logits; classifiers only
-    report.json      everything that was measured
-    report.html      the same to look at, one file without links
-    kzoo.json        the manifest: format, spec, task, signature, quantization, limits, minimum
-                     runtime, size and SHA-256 of every other file, golden examples, and last the
-                     seal, the SHA-256 of kzoo.json itself with 64 zeros in place of the seal
+model.tflite     one signature, batch 1; see `convert.export_litert`
+tokenizer.json   the `tokenizers` library's file
+labels.txt       one label a line, in the order of the logits; classifiers only
+report.json      everything that was measured
+report.html      the same to look at, one file without links
+kzoo.json        the manifest: format, spec, task, signature, quantization, limits, minimum
+                 runtime, size and SHA-256 of every other file, golden examples, and last the
+                 seal, the SHA-256 of kzoo.json itself with 64 zeros in place of the seal
 """
 
 import hashlib

@@ -153,9 +153,7 @@ def _convert(model, quantization, length):
     concrete = tf.function(serve).get_concrete_function(**signature)
     read = {id(variable) for variable in concrete.variables}
     used = {
-        path: tuple(weight.shape)
-        for path, weight in weights.items()
-        if id(weight.value) in read
+        path: tuple(weight.shape) for path, weight in weights.items() if id(weight.value) in read
     }
     module.serve = concrete
     with tempfile.TemporaryDirectory() as folder:

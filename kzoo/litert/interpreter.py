@@ -62,8 +62,10 @@ class Interpreter:
                 f"Inputs of the shapes {sorted(shapes)} came; all (1, length) is expected."
             )
         if not shape[1] or self.length not in (None, shape[1]):
-            expected = "at least one is expected" if self.length is None else (
-                f"this file takes exactly {self.length}"
+            expected = (
+                "at least one is expected"
+                if self.length is None
+                else (f"this file takes exactly {self.length}")
             )
             raise KzooError(f"{shape[1]} tokens came; {expected}.")
         try:
@@ -100,8 +102,9 @@ def encode(tokenizer, first, second=None, max_length=None, length=None):
     pairs = None if second is None else [second]
     whole = len(tokenizer.encode([first], pairs)["token_ids"][0])
     limit = min(max_length or whole, length or whole)
-    columns = tokenizer.encode([first], pairs, max_length=limit if whole > limit else None,
-                               padding=length or "longest")
+    columns = tokenizer.encode(
+        [first], pairs, max_length=limit if whole > limit else None, padding=length or "longest"
+    )
     return columns, whole
 
 

@@ -66,9 +66,7 @@ def _inputs_first(content):
             and names[operator_code(model.operatorCodes[operator.opcodeIndex])] != "DEQUANTIZE"
         ]
         # CAST first: XNNPACK takes some of the others in some versions, this one never.
-        first.sort(
-            key=lambda o: names[operator_code(model.operatorCodes[o.opcodeIndex])] != "CAST"
-        )
+        first.sort(key=lambda o: names[operator_code(model.operatorCodes[o.opcodeIndex])] != "CAST")
         chosen = {id(operator) for operator in first}
         graph.operators = first + [o for o in graph.operators if id(o) not in chosen]
     return write_model(model)

@@ -222,8 +222,14 @@ def size_plot(sizes):
     values = [sizes["float32"] / 1e6, sizes["file"] / 1e6]
     axis.barh([1, 0], values, height=0.56, color=[PALE, MAIN])
     for place, value in zip([1, 0], values, strict=True):
-        axis.annotate(f"{value:.1f} MB", (value, place), color=INK, va="center",
-                      xytext=(6, 0), textcoords="offset points")
+        axis.annotate(
+            f"{value:.1f} MB",
+            (value, place),
+            color=INK,
+            va="center",
+            xytext=(6, 0),
+            textcoords="offset points",
+        )
     axis.set_yticks([1, 0], ["float32", "this file"])
     axis.set_xlim(0, max(values) * 1.28)
     axis.set_xticks([])
@@ -265,8 +271,14 @@ def accuracy_plot(evaluation):
         share = evaluation[name]
         low, high = interval(share, evaluation["examples"])
         colour = MAIN if name == "accuracy" else FAINT
-        axis.plot([100 * low, 100 * high], [place, place], color=PALE, linewidth=7,
-                  solid_capstyle="round", zorder=1)
+        axis.plot(
+            [100 * low, 100 * high],
+            [place, place],
+            color=PALE,
+            linewidth=7,
+            solid_capstyle="round",
+            zorder=1,
+        )
         axis.scatter([100 * share], [place], s=60, color=colour, zorder=2)
         axis.text(100 * share, place + 0.26, f"{100 * share:.1f} %", ha="center", color=INK)
     axis.set_yticks([2, 1, 0], ["Keras", "float32 file", "this file"])
@@ -285,8 +297,9 @@ def latency_plot(latency):
     for name, label, colour in (("float32", "float32", FAINT), ("file", "this file", MAIN)):
         axis.plot(latency["lengths"], latency[name], "o-", color=colour, markersize=5)
         last = latency["lengths"][-1], latency[name][-1]
-        axis.annotate(label, last, color=colour, va="center", xytext=(7, 0),
-                      textcoords="offset points")
+        axis.annotate(
+            label, last, color=colour, va="center", xytext=(7, 0), textcoords="offset points"
+        )
     axis.set_xticks(latency["lengths"], [str(n) for n in latency["lengths"]])
     axis.set_xlim(0, latency["lengths"][-1] * 1.3)
     axis.set_ylim(0, top * 1.12)

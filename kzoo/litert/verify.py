@@ -107,9 +107,7 @@ def _run_golden(folder, manifest):
     for place, entry in enumerate(manifest["golden"]):
         text = entry["text"]
         first, second = (text, None) if isinstance(text, str) else text
-        outputs, columns, _ = interpreter.run_text(
-            tokenizer, first, second, manifest["max_length"]
-        )
+        outputs, columns, _ = interpreter.run_text(tokenizer, first, second, manifest["max_length"])
         ids = columns["token_ids"][0].tolist()
         if ids != entry["token_ids"]:
             at = next(

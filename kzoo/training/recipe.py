@@ -42,9 +42,7 @@ KEYS = {
 # The tasks whose examples are texts in a file; the others are trained from Python.
 TASKS = ("TextClassifier", "TextEmbedder", "MaskedLM")
 # What a folder that is written anew may hold.
-FILES = {
-    "spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json"
-}
+FILES = {"spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json"}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -144,7 +142,9 @@ def read_recipe(recipe):
     held = settings["validation"]
     share = type(held) is float and 0 < held < 1
     _check(
-        settings, "validation", held is None or isinstance(held, str) or share,
+        settings,
+        "validation",
+        held is None or isinstance(held, str) or share,
         "a file or a share of the training examples between 0 and 1",
     )
     if settings["keep"] == "best" and held is None:
