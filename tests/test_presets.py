@@ -10,7 +10,7 @@ from kzoo import presets
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
 
-PUBLISHED = [name for name in presets.names() if not presets.card(name).get("made")]
+PUBLISHED = [name for name in presets.names() if not presets.card(name)["weights"]]
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "param_counts.json"
 SIZES = """
     bert_tiny_en_uncased bert_mini_en_uncased bert_small_en_uncased bert_medium_en_uncased
