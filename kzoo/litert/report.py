@@ -110,8 +110,9 @@ def _parity_words(report):
     if "label_agreement" in parity:
         return words + (
             f"A probability differs by {_percent(parity['probability_difference'])} on average "
-            f"and by {_percent(parity['probability_difference_max'])} at most. On the diagonal "
-            "both give the likeliest label the same probability."
+            f"and by {_percent(parity['probability_difference_max'])} at most. A dot is a text"
+            f"{', labelled ones too' if report['evaluation'] else ''}; on the diagonal both give "
+            "the likeliest label the same probability."
         )
     return words + (
         f"The cosine between their outputs is {parity['cosine']:.5f} on average and "
@@ -179,7 +180,7 @@ def _examples(report):
         for entry in report["examples"]
     )
     return f"""<section><h2>Golden examples</h2>
-<p>These travel in the bundle; <code>kzoo verify</code> and the app on the phone answer them again.
+<p>These travel in the bundle, so that <code>kzoo verify</code> and any app can answer them again.
 Sentences on all kinds of subjects are among them, so that some lie between the labels.</p>
 <table><tr><th>text</th><th>file</th><th>Keras</th></tr>{rows}</table></section>"""
 
@@ -252,6 +253,7 @@ def parity_plot(report):
         axis.set_xlabel("probability in Keras")
         axis.set_ylabel("in the file")
         axis.set_aspect("equal")
+        axis.locator_params(nbins=5)
     else:
         axis.scatter(parity["tokens"], parity["cosines"], s=26, color=MAIN, linewidth=0)
         axis.axhline(parity["cosine"], color=PALE, zorder=0)
@@ -368,7 +370,7 @@ h2 { margin: 0 0 .4rem; font-size: 1.2rem; }
 .tile span { display: block; color: var(--faint); font-size: .86rem; line-height: 1.35; }
 section { padding: 1rem 1.1rem; margin-top: .9rem; }
 section p { margin: .2rem 0 .6rem; }
-figure { margin: .4rem 0 0; max-width: 28rem; }
+figure { margin: .4rem auto 0; max-width: 28rem; }
 figure svg { display: block; width: 100%; height: auto; }
 figure svg text { font-family: inherit; }
 table { width: 100%; border-collapse: collapse; font-size: .94rem; }
