@@ -1,7 +1,6 @@
 """The terminal: results on stdout, progress and errors on stderr, what libraries say on neither."""
 
 import contextlib
-import errno
 import faulthandler
 import json
 import math
@@ -95,7 +94,8 @@ def session(as_json=False):
 def explain(error):
     """The exit code and the one sentence for an exception."""
     text = " ".join(str(error).split())
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in text:
+    full = ("No space left on device", "File too large", "Disk quota exceeded")
+    if any(sign in text for sign in full):
         place = getattr(error, "filename", None) or "the output"
         return BAD_INPUT, f"no space is left on the device for {place}: free some and try again."
     if isinstance(error, KzooError):
@@ -125,6 +125,7 @@ def _silence():
     import warnings
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _open_closed_streams()
     sys.stdout.flush()
     sys.stderr.flush()
     python_streams, handler = (sys.stdout, sys.stderr), logging.lastResort
@@ -153,6 +154,13 @@ def _silence():
             os.dup2(true_err, 2)
             logging.lastResort = handler
             sys.stdout, sys.stderr = python_streams
+
+
+def _open_closed_streams():
+    """Where a shell closed a standard stream (`>&-`), let it lead nowhere instead."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # os.open takes the lowest free number, which is its own
+            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _debugging():

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -154,6 +155,14 @@ def test_a_full_disk_behind_stdout_is_said():
     assert run.returncode == 2
     assert run.stderr.startswith("error: no space is left")
     assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(closed):
+    command = f"{shlex.quote(sys.executable)} -m kzoo list --json {closed}"
+    run = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=300)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert bool(run.stdout) == (">&-" not in closed.replace("2>&-", ""))
 
 
 def test_a_closed_pipe_is_quiet():
@@ -367,6 +376,8 @@ def test_ctrl_c_is_quiet(bundle):
     process = subprocess.Popen(
         [sys.executable, "-m", "kzoo", "predict", str(bundle)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A job in the background hands down a SIGINT that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     time.sleep(2)  # it waits for lines now
     process.send_signal(signal.SIGINT)
