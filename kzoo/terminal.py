@@ -160,7 +160,8 @@ def _open_closed_streams():
     """Where a shell closed a standard stream (`>&-`), let it lead nowhere instead."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # os.open takes the lowest free number, which is its own
-            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode))
+            stream = os.fdopen(os.open(os.devnull, os.O_RDWR), mode)  # noqa: SIM115 (stays open)
+            setattr(sys, name, stream)
 
 
 def _debugging():
