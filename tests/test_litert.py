@@ -17,6 +17,7 @@ from test_tasks import TASKS, tokenizer
 import kzoo
 from kzoo.litert import audit, bundle, flatbuffer, quantize
 from kzoo.litert.audit import check_audit
+from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
 from kzoo.presets import round_tables, to_int8
 
@@ -143,8 +144,9 @@ def test_a_model_in_half_precision_is_exported_in_float32(tmp_path):
         keras.config.set_dtype_policy(policy)
     kzoo.export_litert(model, tmp_path / "model.tflite")
     exact = classifier()
-    columns = one_row(model.spec, 12)
+    columns = exact.tokenize(["a very good film"])
     assert worst(exact(columns), Interpreter(tmp_path / "model.tflite").run(columns)) < 2e-5
+    assert in_float32(model).tokenizer == model.tokenizer and in_float32(exact) is exact
 
 
 # -- what the audit and the limits refuse -------------------------------------------------------

@@ -287,3 +287,11 @@ def test_bad_input_is_named(call, message):
 def test_fit_before_compile_says_so():
     with pytest.raises(KzooError, match="compile"):
         task("TextClassifier").fit(["a"], [0])
+
+
+def test_a_task_without_a_tokenizer_takes_one_later():
+    model = kzoo.TextClassifier(build(SPECS["bert"]), labels=["no", "yes"])
+    with pytest.raises(KzooError, match="no tokenizer"):
+        model.predict(["a film"])
+    model.tokenizer = tokenizer()
+    assert model.predict(["a film"]).shape == (1, 2)

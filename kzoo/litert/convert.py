@@ -54,7 +54,7 @@ def export_litert(model, path, quantization="float32", length=None, limits=None)
     _check_weights(model)
     path = Path(path)
     with writing_file(path) as beside:
-        model = _in_float32(model)
+        model = in_float32(model)
         content, used = _convert(model, quantization, length)
         beside.write_bytes(content)
         found = audit(beside)
@@ -107,7 +107,7 @@ def _check_weights(model):
             )
 
 
-def _in_float32(model):
+def in_float32(model):
     """The model itself, or a float32 copy of one that computes in half precision."""
     import keras
 
@@ -122,6 +122,8 @@ def _in_float32(model):
     there = weights_by_path(copy)
     for path, weight in weights_by_path(model).items():
         there[path].assign(weight)
+    if hasattr(model, "_tokenizer"):
+        copy.tokenizer = model._tokenizer
     return copy
 
 

@@ -28,6 +28,7 @@ ROUNDS = 9
 GOLDEN = 12
 # How far golden outputs may lie from those written, as a share of the largest number of each:
 # XNNPACK's kernels differ from one CPU to the next, and int8 activations round otherwise then.
+# Measured for int8: 0.9 % between x86 and ARM64, 4.8 % on the kernels that stand in for XNNPACK.
 TOLERANCE = {"float32": 0.001, "float16": 0.01, "int8": 0.1, "int8_int4_table": 0.1}
 
 
@@ -135,7 +136,7 @@ def export_bundle(
     Returns:
         The report, as in `report.json`, with `folder` beside it.
     """
-    from .convert import check_arguments, export_litert
+    from .convert import check_arguments, export_litert, in_float32
     from .interpreter import Interpreter
     from .parity import run_keras, tokenizer_of
     from .report import write_report
@@ -147,6 +148,7 @@ def export_bundle(
     if tokenizer is None:
         raise KzooError("A bundle holds a tokenizer, and this model has none: give it one first.")
     _check_replaceable(folder)
+    model = in_float32(model)
     asked = _limits(limits, quantization, model)
     examples = _examples(model, evaluation, asked)
     with writing_folder(folder) as beside, tempfile.TemporaryDirectory() as scratch:

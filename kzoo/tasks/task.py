@@ -111,10 +111,11 @@ class TextTask(DistributedFit, keras.Model):
             )
         return self._tokenizer
 
-    @tokenizer.setter
-    def tokenizer(self, tokenizer):
-        self._tokenizer = tokenizer
-        self._check_tokenizer()
+    def __setattr__(self, name, value):
+        # No setter: Keras reads an attribute before it sets it, and ours raises while unset.
+        super().__setattr__("_tokenizer" if name == "tokenizer" else name, value)
+        if name == "tokenizer":
+            self._check_tokenizer()
 
     def _check_tokenizer(self):
         tokenizer = self._tokenizer
