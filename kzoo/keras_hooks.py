@@ -68,26 +68,43 @@ class DistributedFit:
 
     def train_step(self, *args):
         """Keras' step; on several replicas, with the loss weighted by each one's share."""
-        replicas = _replicas()
-        if not replicas:
+        if not _replicas():
             return super().train_step(*args)
         import tensorflow as tf
 
-        count = replicas.num_replicas_in_sync
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
-        examples = tf.shape(keras.tree.flatten(x)[0])[0]
-        mine = tf.cast(self.loss_count(y), "float32")
-        share = tf.math.divide_no_nan(mine, replicas.all_reduce("SUM", mine))
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
-            loss = count * self._compute_loss(
-                x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
-            )
-            self._loss_tracker.update_state(loss, sample_weight=examples)
-            loss = self.optimizer.scale_loss(loss * tf.cast(share, loss.dtype))
+            loss = self._share_of_loss(x, y, y_pred, sample_weight, training=True)
+            loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
         self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def test_step(self, *args):
+        """Keras' step; on several replicas, with the loss weighted by each one's share."""
+        if not _replicas():
+            return super().test_step(*args)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
+        y_pred = self(x, training=False)
+        self._share_of_loss(x, y, y_pred, sample_weight, training=False)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _share_of_loss(self, x, y, y_pred, sample_weight, training):
+        """What this replica adds to the loss of the whole batch; the tracker is told of it."""
+        import tensorflow as tf
+
+        replicas = _replicas()
+        mine = tf.cast(self.loss_count(y), "float32")
+        examples = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], "float32")
+        counted, examples = replicas.all_reduce("SUM", [mine, examples])
+        share = tf.math.divide_no_nan(mine, counted)
+        # Keras has divided by the number of replicas, as if all had the same share.
+        loss = replicas.num_replicas_in_sync * self._compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
+        )
+        self._loss_tracker.update_state(loss, sample_weight=share * examples)
+        return loss * tf.cast(share, loss.dtype)
 
     def predict_on_batch(self, x):
         """`keras.Model.predict_on_batch`, each row once.

@@ -77,6 +77,10 @@ class MaskedLM(TextTask):
         """Cross-entropy at the hidden places."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED)
 
+    def loss_count(self, y):
+        """The places that have a target: the loss is their mean."""
+        return keras.ops.sum(keras.ops.cast(keras.ops.not_equal(y, IGNORED), "int32"))
+
     def predict(self, x, batch_size=32, verbose=0, top=5):
         """For each text, for each mask in it, the `top` likeliest tokens with probabilities."""
         texts = [x] if isinstance(x, str) else list(x)
