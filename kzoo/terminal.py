@@ -77,17 +77,12 @@ def session(as_json=False):
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None
         except BrokenPipeError:
-            with open(os.devnull, "w") as nowhere:
-                os.dup2(nowhere.fileno(), out.fileno())  # what is still buffered goes there
             raise SystemExit(BROKEN_PIPE) from None
         except Exception as error:
             if _debugging():
                 raise
             code, text = explain(error)
             print(f"error: {text}", file=sys.stderr)
-            if isinstance(error, OSError):
-                with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
-                    os.dup2(nowhere.fileno(), out.fileno())  # a full disk must not fail twice
             raise SystemExit(code) from None
 
 
