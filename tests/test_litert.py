@@ -312,14 +312,18 @@ def edited(copy, **changes):
     bundle.write_manifest(copy, {**manifest, **changes})
 
 
+def replaced(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
 def test_verify_looks_past_a_fitting_seal(copy, tmp_path):
     """Files changed together with the manifest are caught by running them."""
     edited(copy)
     kzoo.verify_bundle(copy)
     original = (copy / "tokenizer.json").read_text()
-    cased = original.replace('"lowercase": true', '"lowercase": false')
-    assert cased != original
-    (copy / "tokenizer.json").write_text(cased)
+    replaced(copy / "tokenizer.json", '"lowercase": true', '"lowercase": false')
     edited(copy)
     with pytest.raises(kzoo.KzooError, match="is tokenized otherwise from token"):
         kzoo.verify_bundle(copy)
@@ -339,6 +343,8 @@ def test_verify_looks_past_a_fitting_seal(copy, tmp_path):
         (lambda f: (f / "kzoo.json").unlink(), "kzoo.json is missing"),
         (lambda f: (f / "kzoo.json").write_text("{"), "kzoo.json is not JSON"),
         (lambda f: edited(f, format=2), "of format 2"),
+        (lambda f: replaced(f / "kzoo.json", '"max_length": 24', '"max_length": 25'), "its seal"),
+        (lambda f: replaced(f / "kzoo.json", "{", "{ "), "its seal"),
         (lambda f: edited(f, limits={"megabytes": 0.01}), "misses the limit megabytes"),
         (lambda f: edited(f, labels=["no", "yes"]), "labels.txt holds"),
         (lambda f: edited(f, minimum_runtime={}), "minimum_runtime"),
