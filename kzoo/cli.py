@@ -111,7 +111,7 @@ def convert(
         from . import views
 
         with screen.working(f"Converting {source}"):
-            from .checkpoints import convert as convert_folder
+            from .conversion import convert as convert_folder
             from .network import weights_by_path
 
             model = convert_folder(source, destination, to)

@@ -12,7 +12,6 @@ import tokenizers
 from families import SPECS, add_noise, noisy, tokens
 
 import kzoo
-from kzoo.checkpoints import convert
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
 from kzoo.models import build
 from kzoo.network import weights_by_path
@@ -160,9 +159,9 @@ def test_convert_to_a_preset_and_back_keeps_every_byte(exported, tmp_path):
         ),
     )
     edit_config(folder, vocab_size=count)
-    task = convert(folder, tmp_path / "preset")
+    task = kzoo.convert(folder, tmp_path / "preset")
     assert type(task).__name__ == "TextClassifier" and task.labels == ["bad", "good"]
-    again = convert(tmp_path / "preset", tmp_path / "back")
+    again = kzoo.convert(tmp_path / "preset", tmp_path / "back")
     same_weights(task, again)
     assert contents(tmp_path / "back") == contents(folder)
     assert again.tokenizer == task.tokenizer
@@ -170,7 +169,7 @@ def test_convert_to_a_preset_and_back_keeps_every_byte(exported, tmp_path):
     words = task.tokenize(["a man is good"])
     np.testing.assert_array_equal(back(words)["logits"], task(words)["logits"])
     with pytest.raises(kzoo.KzooError, match="no weights"):
-        convert("bert_tiny_en_uncased", tmp_path / "none")
+        kzoo.convert("bert_tiny_en_uncased", tmp_path / "none")
 
 
 def test_an_export_removes_nothing_else(tmp_path):

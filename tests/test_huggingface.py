@@ -12,7 +12,6 @@ import tokenizers
 from families import noisy
 
 import kzoo
-from kzoo.checkpoints import convert
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
 from kzoo.network import weights_by_path
 
@@ -263,8 +262,8 @@ def test_tied_and_unused_tensors_come_back_to_the_byte(family, dtype, tmp_path):
     if dtype == "float16":
         return
     if family == "bert":
-        convert(tmp_path / "full", tmp_path / "preset")
-        convert(tmp_path / "preset", tmp_path / "again")
+        kzoo.convert(tmp_path / "full", tmp_path / "preset")
+        kzoo.convert(tmp_path / "preset", tmp_path / "again")
         assert contents(tmp_path / "again") == contents(tmp_path / "full")
 
     body = kzoo.from_huggingface(tmp_path / "full", task="backbone")

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import kzoo
+import kzoo.litert
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "kzoo"
 
@@ -26,7 +29,7 @@ ORDER = [
     {"tasks"},
     {"checkpoints"},
     {"presets"},
-    {"compression", "training", "pipelines"},
+    {"compression", "conversion", "training", "pipelines"},
     {"litert", "serving"},
     {"__init__"},
     {"views"},
@@ -39,7 +42,6 @@ DOORS = {
     ("network", "presets"): "Bert.from_preset",
     ("tasks", "presets"): "TextClassifier.from_preset, save_preset",
     ("tasks", "training"): "compile's default optimizer",
-    ("checkpoints", "presets"): "convert reads and writes presets",
 }
 # The modules that may touch what Keras and LiteRT keep private.
 HOOKS = {PACKAGE / "keras_hooks.py", PACKAGE / "litert" / "hooks.py"}
@@ -138,6 +140,12 @@ def test_the_model_core_knows_no_backend(name):
     for path in paths:
         for imported, _ in imports_of(path):
             assert imported.split(".")[0] not in {"tensorflow", "jax", "torch"}, path
+
+
+@pytest.mark.parametrize("package", [kzoo, kzoo.litert], ids=lambda package: package.__name__)
+def test_names_that_load_on_first_use_are_there(package):
+    for name in package.__all__:
+        assert callable(getattr(package, name)), name
 
 
 @pytest.mark.parametrize("module", ["kzoo", "kzoo.cli", "kzoo.terminal"])

@@ -6,7 +6,8 @@ import numpy as np
 from ..errors import KzooError
 
 IGNORED = -100  # The target of a place that is padding or has no target of its own.
-# Where each new length costs a compilation, lengths are rounded up to one of these.
+# Where each new length costs a compilation, lengths are rounded up to one of these, or to the
+# longest row.
 LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 # Batches are cut from this many batches' worth of shuffled examples, sorted by length: enough
 # for little padding, few enough that an example meets others in every epoch.
@@ -122,7 +123,9 @@ class BatchPlan:
         """The examples `rows` as (inputs[, labels[, sample_weight]]), padded NumPy arrays."""
         length = int(self.row_lengths[rows].max())
         if self.lengths:
-            length = next((size for size in self.lengths if size >= length), length)
+            rounded = next((size for size in self.lengths if size >= length), length)
+            # Not beyond the longest row of all: a model's positions may end there.
+            length = min(rounded, int(self.row_lengths.max()))
         fills = {"token_ids": self.padding_id}
         inputs = {
             name: _padded([column[i] for i in rows], length, fills.get(name, 0))

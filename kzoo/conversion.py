@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from ..errors import KzooError
-from .huggingface import from_huggingface, to_huggingface
+from . import presets
+from .checkpoints import from_huggingface, to_huggingface
+from .errors import KzooError
 
 KINDS = ("huggingface", "preset")
 
@@ -22,8 +23,6 @@ def convert(source, destination, to=None):
     Raises:
         KzooError: when the source can't be read, holds no weights, or fits no class there.
     """
-    from .. import presets
-
     is_preset = str(source) in presets.names() or (Path(source) / "spec.json").is_file()
     to = to or ("huggingface" if is_preset else "preset")
     if to not in KINDS:
