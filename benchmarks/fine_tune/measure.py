@@ -188,8 +188,9 @@ def work(arguments):
 
 
 def kzoo_block(model, precision, batches):
-    import kzoo.training  # noqa: I001  (before keras)
     import keras
+
+    import kzoo
 
     keras.config.set_dtype_policy("float32" if precision == "float32" else "mixed_bfloat16")
     keras.utils.set_random_seed(0)
@@ -239,6 +240,9 @@ def keras_block(task, fits, batches):
     signature = ({name: tokens for name in names}, tf.TensorSpec((None,), "int32"))
     dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    options = tf.data.Options()
+    options.autotune.enabled = False  # as kzoo's own batches; its thread would delay an epoch's end
+    dataset = dataset.with_options(options)
 
     def block():
         history = fits.fit(task, dataset, epochs=1, verbose=0)
