@@ -257,9 +257,9 @@ def student(args):
     teacher_result = json.loads((HERE / "teacher.json").read_text())
     made = (
         "benchmarks/sst2/run.py: all-MiniLM-L6-v2 with mean pooling was fine-tuned on the 67,349 "
-        "phrases of SST-2's training set (teacher_settings.json); its blocks 0, 2 and 4, its "
-        "embeddings and its head became this student, which learned the teacher's logits on the "
-        "same phrases (student_settings.json). Then the embedding tables were rounded to int8 "
+        "phrases of SST-2's training set; its blocks 0, 2 and 4, its embeddings and its head "
+        "became this student, which learned the teacher's logits on the same phrases, its "
+        "embeddings frozen. Then the embedding tables were rounded to int8 "
         "with a scale a row and the other matrices to float16, which is how they are stored; "
         "all figures are of the rounded weights."
     )
@@ -269,7 +269,8 @@ def student(args):
         "teacher_accuracy": round(teacher_result["dev_accuracy"], 4),
         "command": "python benchmarks/sst2/run.py student",
     }
-    card = {**CARD, "made": made, "measured": measured}
+    chosen = {"teacher": teacher_result["settings"], "student": settings}
+    card = {**CARD, "made": made, "settings": chosen, "measured": measured}
     presets.save_preset(small, args.output, card=card, int8_tables=True)
     size = sum(file.stat().st_size for file in args.output.iterdir())
     write("student", {**result, "files_megabytes": round(size / 1e6, 2)})
