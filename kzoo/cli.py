@@ -185,6 +185,10 @@ def export(
         Path | None,
         typer.Option(help="The folder to write; build/NAME by default.", show_default=False),
     ] = None,
+    text: Annotated[
+        bool,
+        typer.Option("--text/--no-text", help="Whether a SavedModel takes strings, not ids alone."),
+    ] = True,
     as_json: Json = False,
 ):
     """Export to a file that proves itself.
@@ -200,9 +204,11 @@ def export(
             if quantization or length:
                 raise KzooError("--quantization and --length are LiteRT's: leave them out.")
             with screen.working(f"Exporting {source}") as say:
-                data = _export_savedmodel(source, output, say)
+                data = _export_savedmodel(source, output, text, say)
             screen.result(data, views.saved)
             return
+        if not text:
+            raise KzooError("--no-text is for --to savedmodel: a bundle takes token ids anyway.")
         from .litert import export_recipe
 
         changes = {} if quantization is None else {"quantization": quantization}
@@ -213,7 +219,7 @@ def export(
         screen.result(report, views.report)
 
 
-def _export_savedmodel(source, output, say):
+def _export_savedmodel(source, output, text, say):
     from . import presets
     from .litert.recipe import check_has_weights, find_recipe, read_recipe
 
@@ -228,7 +234,7 @@ def _export_savedmodel(source, output, say):
 
     model = presets.load(preset)
     say("Exporting, and comparing with Keras")
-    export_savedmodel(model, folder)
+    export_savedmodel(model, folder, text=text)
     return {
         "folder": str(folder),
         "source": preset,

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and reading with errors that name the file."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -37,6 +38,8 @@ def writing_folder(path):
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise KzooError(f"{path} is a file; a folder is to be written there: name another path.")
+    if os.path.ismount(path):
+        raise _mounted(path)
     _make_parent(path)
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -52,10 +55,7 @@ def writing_folder(path):
                     f"{path} holds {', '.join(kept[:3])}, which would be lost: name another folder "
                     "or empty this one."
                 )
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            os.replace(path, old / path.name)
-            os.replace(beside, path)
-            shutil.rmtree(old)
+            _exchange(path, beside)
         else:
             os.replace(beside, path)
     except BaseException:
@@ -63,15 +63,51 @@ def writing_folder(path):
         raise
 
 
-def read_json(path, what):
-    """The object in a JSON file; `what` names the file's role in the error."""
+def _exchange(path, beside):
+    """Put a folder in the place of another, which goes; if that fails, all is as before."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    try:
+        os.replace(path, aside / path.name)
+        try:
+            os.replace(beside, path)
+        except BaseException:
+            os.replace(aside / path.name, path)
+            raise
+    except OSError as error:
+        # Not every mount point can be told beforehand: a bind mount may be of the same disk.
+        raise _mounted(path) if error.errno == errno.EBUSY else error from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _mounted(path):
+    return KzooError(
+        f"{path} is where something is mounted, which can't be replaced as a whole: name a folder "
+        "inside it."
+    )
+
+
+def read_json(path, what, kind=dict):
+    """The object (or what `kind` is) in a JSON file; `what` names the file's role in the error."""
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise KzooError(f"{path} is missing: {what} was expected there.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise KzooError(f"{path} is not JSON ({error}): {what} was expected there.") from None
+    if not isinstance(value, kind):
+        shape = "list" if kind is list else "object"
+        raise KzooError(f"{path} holds {value!r:.40}; {what}, a JSON {shape}, was expected there.")
+    return value
+
+
+def read_text(path, what):
+    """The text of a UTF-8 file; `what` names the file's role in the error."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise KzooError(f"{path} is not UTF-8 ({error}): {what} was expected there.") from None
 
 
 def sha256(path):

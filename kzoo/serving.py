@@ -248,7 +248,7 @@ def _check(export, loaded, golden):
             if ids.shape != inputs[name].shape or (ids.numpy() != inputs[name]).any():
                 raise KzooError(
                     f"The export gives other {name} than the model's tokenizer on the golden "
-                    "texts, so it is refused; text=False exports token ids alone."
+                    "texts, so it is refused: export token ids alone (text=False, --no-text)."
                 )
     inputs = {name: tf.constant(value) for name, value in inputs.items()}
     outputs = export.model(inputs, training=False)

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 
 from .errors import KzooError
 
@@ -93,6 +92,11 @@ def explain(error):
     if any(sign in text for sign in full):
         place = getattr(error, "filename", None) or "the output"
         return BAD_INPUT, f"no space is left on the device for {place}: free some and try again."
+    if "No usable temporary directory" in text:
+        return BAD_INPUT, (
+            "no folder for temporary files can be written to: free space in it, or let TMPDIR name "
+            "another."
+        )
     if isinstance(error, KzooError):
         return BAD_INPUT, text
     if isinstance(error, OSError):
@@ -127,7 +131,7 @@ def _silence():
     true_out, true_err = os.dup(1), os.dup(2)
     options = {"mode": "w", "encoding": "utf-8", "errors": "backslashreplace"}
     with (
-        tempfile.TemporaryFile() as chatter,
+        open(os.devnull, "wb") as nowhere,
         open(true_out, **options) as out,
         open(true_err, buffering=1, **options) as err,
         warnings.catch_warnings(),
@@ -135,8 +139,8 @@ def _silence():
         warnings.simplefilter("ignore")
         logging.lastResort = logging.NullHandler()
         sys.stdout = sys.stderr = err
-        os.dup2(chatter.fileno(), 1)
-        os.dup2(chatter.fileno(), 2)
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
         watching = faulthandler.is_enabled()
         if not watching:
             faulthandler.enable(err)  # a crash of native code is still seen

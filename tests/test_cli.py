@@ -125,6 +125,7 @@ def test_a_session_keeps_both_streams_for_kzoo():
         ("KzooError('one\\ntwo.')", 2, "error: one two.\n"),
         ("OSError(28, 'No space left on device', '/x')", 2, "error: no space is left on the"),
         ("RuntimeError('I/O error: No space left on device')", 2, "error: no space is left on"),
+        ("FileNotFoundError(2, 'No usable temporary directory')", 2, "error: no folder for temp"),
         ("PermissionError(13, 'Permission denied', '/x')", 2, "error: /x: permission denied.\n"),
         ("MemoryError()", 2, "error: the memory"),
         ("ZeroDivisionError('a bug')", 1, "error: unexpected ZeroDivisionError: a bug (KZOO_DEB"),
@@ -140,6 +141,16 @@ def test_exceptions_become_a_sentence_and_a_code(raised, code, said):
     assert run.returncode == code
     assert run.stderr.startswith(said)
     assert len(run.stderr.splitlines()) == bool(said)
+
+
+def test_a_command_needs_no_temporary_file():
+    """Where no folder for them can be written to, as on a full disk."""
+    full = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere/at/all']\n"
+    run = python(f"{full}from kzoo.cli import main; main(['list', '--json'])")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["presets"]
+    main = "from kzoo.terminal import session\nwith session(): tempfile.TemporaryDirectory()"
+    assert_one_sentence(python(full + main), "temporary files", "TMPDIR")
 
 
 def test_debugging_shows_the_traceback():
@@ -360,6 +371,59 @@ def test_export_to_a_savedmodel(here, folder):
     assert data["folder"] == "build/tiny-savedmodel"
     assert "saved_model.pb" in data["files"]
     assert (folder / data["folder"] / "saved_model.pb").is_file()
+
+
+def test_export_of_token_ids_alone(here, folder):
+    """What is left where a tokenizer can't run in the graph."""
+    code, out, err = here("export", "tiny", "--to", "savedmodel", "--no-text", "--output", "ids")
+    assert code == 0, err
+    import tensorflow
+
+    assert set(tensorflow.saved_model.load(str(folder / "ids")).signatures) == {"tokens"}
+    code, out, err = here("export", "tiny", "--no-text")
+    assert (code, out) == (2, "") and "--to savedmodel" in err
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["told beforehand", "found out at the end"])
+def test_where_something_is_mounted_is_left_alone(here, folder, seen, monkeypatch):
+    (folder / "mounted").mkdir(exist_ok=True)
+    replace = os.replace
+
+    def busy(source, target):
+        if Path(source).name == "mounted":
+            raise OSError(16, "Device or resource busy", str(source))
+        replace(source, target)
+
+    monkeypatch.setattr(os.path, "ismount", lambda path: seen and Path(path).name == "mounted")
+    monkeypatch.setattr(os, "replace", busy)
+    before = {path.name for path in folder.iterdir()}
+    code, out, err = here("convert", "tiny", "mounted")
+    assert (code, out) == (2, "")
+    assert err == (
+        "error: mounted is where something is mounted, which can't be replaced as a whole: name a "
+        "folder inside it.\n"
+    )
+    assert {path.name for path in folder.iterdir()} == before
+    assert not list((folder / "mounted").iterdir())
+
+
+def test_a_folder_that_can_not_be_replaced_stays(tmp_path, monkeypatch):
+    from kzoo.files import writing_folder
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "spec.json").write_text("old")
+    replace = os.replace
+
+    def refusing(source, target):
+        if Path(target).name == "out" and Path(source).parent == tmp_path:
+            raise PermissionError(13, "Permission denied", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refusing)
+    with pytest.raises(PermissionError), writing_folder(tmp_path / "out") as beside:
+        (beside / "spec.json").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "spec.json").read_text() == "old"
 
 
 def test_a_changed_bundle_is_refused(bundle, folder):

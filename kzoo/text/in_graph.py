@@ -330,18 +330,20 @@ def check_is_bert(parts):
     if found != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
         raise KzooError(
             f"A tokenizer of {', '.join(str(part) for part in found)} can't run in the graph, only "
-            "WordPiece, BertNormalizer, BertPreTokenizer: export token ids alone (text=False)."
+            "WordPiece, BertNormalizer, BertPreTokenizer: export token ids alone (text=False, "
+            "--no-text)."
         )
     for token in parts["added_tokens"]:
         if token["normalized"] or token["single_word"] or token["lstrip"] or token["rstrip"]:
             raise KzooError(
                 f"The added token {token['content']!r} is found by rules (normalized, single_word, "
-                "lstrip, rstrip) that can't run in the graph: export token ids alone (text=False)."
+                "lstrip, rstrip) that can't run in the graph: export token ids alone (text=False, "
+                "--no-text)."
             )
     if len(parts["added_tokens"]) > SENTINEL_COUNT:
         raise KzooError(
             f"{len(parts['added_tokens'])} added tokens are more than the {SENTINEL_COUNT} that "
-            "can be found in the graph: export token ids alone (text=False)."
+            "can be found in the graph: export token ids alone (text=False, --no-text)."
         )
 
 
