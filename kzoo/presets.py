@@ -140,13 +140,21 @@ def empty(folder):
     if not (folder / "task.json").is_file():
         backbone.tokenizer = tokenizer
         return backbone
-    task = read_json(folder / "task.json", "the preset's task")
-    kind = task.get("task")
-    if kind not in tasks.TASKS:
+    path = folder / "task.json"
+    task = read_json(path, "the preset's task")
+    kind, config = task.get("task"), task.get("config")
+    if not isinstance(kind, str) or kind not in tasks.TASKS:
+        raise KzooError(f"{path} names the task {kind!r}; known: {', '.join(tasks.TASKS)}.")
+    if not isinstance(config, dict):
+        raise KzooError(f"{path} has the config {config!r:.40}; the task's arguments are expected.")
+    try:
+        return tasks.TASKS[kind](backbone, tokenizer=tokenizer, **config)
+    except KzooError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
         raise KzooError(
-            f"{folder / 'task.json'} names the task {kind!r}; known: {', '.join(tasks.TASKS)}."
-        )
-    return tasks.TASKS[kind](backbone, tokenizer=tokenizer, **task["config"])
+            f"{path} has a config that no {kind} can be made of ({error}): save the preset anew."
+        ) from None
 
 
 # -- weights ------------------------------------------------------------------------------------
@@ -168,29 +176,34 @@ def write_weights(weights, path, int8_tables=False):
 
 def read_weights(model, path):
     """Assign every weight of a model from a preset's safetensors; none may be left over."""
-    from .checkpoints.safetensors import open_safetensors
+    from .checkpoints.safetensors import read_tensors
     from .network import weights_by_path
 
-    here = weights_by_path(model)
-    with open_safetensors(path) as tensors:
-        stored = {name for name in tensors if not name.endswith("/scale")}
-        if stored != set(here):
-            missing, extra = sorted(set(here) - stored)[:5], sorted(stored - set(here))[:5]
+    here, stored = weights_by_path(model), read_tensors(path)
+    expected = {name: tuple(weight.shape) for name, weight in here.items()}
+    for name in [name for name in here if name in stored and stored[name].dtype == "int8"]:
+        expected[f"{name}/scale"] = (*expected[name][:-1], 1)
+    if set(stored) != set(expected):
+        missing = sorted(set(expected) - set(stored))[:5]
+        extra = sorted(set(stored) - set(expected))[:5]
+        raise KzooError(
+            f"{path} lacks {missing} and has {extra} too many: it is damaged or belongs to another "
+            "spec."
+        )
+    for name, shape in expected.items():
+        dtype = stored[name].dtype
+        if stored[name].shape != shape or "float" not in dtype and f"{name}/scale" not in expected:
             raise KzooError(
-                f"{path} lacks {missing} and has {extra} too many: it belongs to another spec."
+                f"{name} in {path} is {dtype} of the shape {stored[name].shape}; floating-point "
+                f"numbers of the shape {shape}, as the spec says, are expected."
             )
-        for name, weight in here.items():
-            value = tensors.get_tensor(name)
-            if value.dtype == np.int8:
-                value = value.astype("float32") * tensors.get_tensor(f"{name}/scale")
-            if tuple(value.shape) != tuple(weight.shape):
-                raise KzooError(
-                    f"{name} in {path} has the shape {tuple(value.shape)}; the spec says "
-                    f"{tuple(weight.shape)}."
-                )
-            if not np.isfinite(value).all():
-                raise KzooError(f"{name} in {path} holds NaN or infinity: take a sound file.")
-            weight.assign(value.astype("float32"))
+    for name, weight in here.items():
+        value = stored[name].read().astype("float32")
+        if f"{name}/scale" in expected:
+            value = value * stored[f"{name}/scale"].read().astype("float32")
+        if not np.isfinite(value).all():
+            raise KzooError(f"{name} in {path} holds NaN or infinity: take a sound file.")
+        weight.assign(value)
 
 
 def to_int8(table):

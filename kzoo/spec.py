@@ -48,14 +48,39 @@ class Spec:
 
     SLOTS = ("embedding", "position", "attention", "block", "feedforward", "norm", "pooler")
 
+    # Whole numbers and the least that each may be; rates.
+    WHOLE = {
+        "vocabulary_size": 1, "hidden_dim": 1, "num_heads": 1, "intermediate_dim": 1,
+        "max_sequence_length": 1, "num_segments": 0, "embedding_dim": 0, "head_dim": 0,
+        "padding_id": 0,
+    }  # fmt: skip
+    RATES = ("dropout", "attention_dropout", "initializer_range")
+
     def __post_init__(self):
-        for name in ("vocabulary_size", "hidden_dim", "num_heads", "intermediate_dim"):
+        if not isinstance(self.family, str):
+            raise KzooError(f"family is {self.family!r:.40}; a name such as 'bert' is expected.")
+        for name, least in self.WHOLE.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise KzooError(f"{name} is {value!r}; a whole number of at least 1 is expected.")
-        if not self.schedule or not all(isinstance(i, int) and i >= 0 for i in self.schedule):
+            if not _is_whole(value, least):
+                raise KzooError(
+                    f"{name} is {value!r:.40}; a whole number of at least {least} is expected."
+                )
+        for name in self.RATES:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise KzooError(f"{name} is {value!r:.40}; a number from 0 to below 1 is expected.")
+        for name in self.SLOTS:
+            value = getattr(self, name)
+            kind = value.get("kind") if isinstance(value, dict) else value
+            if not isinstance(kind, str):
+                raise KzooError(
+                    f"{name} is {value!r:.60}; a part's name, or a dict with the name as its kind, "
+                    "is expected."
+                )
+        listed = isinstance(self.schedule, (list, tuple))
+        if not listed or not self.schedule or not all(_is_whole(i, 0) for i in self.schedule):
             raise KzooError(
-                f"schedule is {self.schedule!r}; a list of block indices such as [0, 1, 2] is "
+                f"schedule is {self.schedule!r:.60}; a list of block indices such as [0, 1, 2] is "
                 "expected."
             )
         object.__setattr__(self, "schedule", tuple(self.schedule))
@@ -101,9 +126,14 @@ class Spec:
                 f"The spec has unknown fields {unknown} and lacks {missing}; "
                 f"known are {', '.join(known)}."
             )
-        return cls(**{**fields, "schedule": tuple(fields["schedule"])})
+        return cls(**fields)
 
     @classmethod
     def from_json(cls, text):
         """Read the text of a `spec.json`."""
         return cls.from_dict(json.loads(text))
+
+
+def _is_whole(value, least):
+    """Whether a value is a whole number that a tensor's axis or an index may be."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31

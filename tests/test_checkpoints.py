@@ -227,7 +227,10 @@ BAD = {
     "no config": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "no weights"),
     "config not JSON": (lambda f: (f / "config.json").write_text("{"), "not JSON"),
-    "config a list": (lambda f: (f / "config.json").write_text("[]"), "not a JSON object"),
+    "config a list": (
+        lambda f: (f / "config.json").write_text("[]"),
+        "a JSON object, was expected",
+    ),
     "empty file": (lambda f: truncate(f, 0), "not a sound safetensors"),
     "half a header": (lambda f: truncate(f, 900), "not a sound safetensors"),
     "half the tensors": (lambda f: truncate(f, 60_000), "not a sound safetensors"),
@@ -280,6 +283,18 @@ BAD = {
         r"classifier\.bias.*int32",
     ),
     "tokenizer": (lambda f: word_piece(f), "17 tokens.*120 rows"),
+    "model type": (lambda f: edit_config(f, model_type=["bert"]), r"model_type \['bert'\]"),
+    "list of activations": (lambda f: edit_config(f, hidden_act=["gelu"]), "hidden_act"),
+    "rate": (lambda f: edit_config(f, hidden_dropout_prob=5), "dropout is 5"),
+    "negative": (lambda f: edit_config(f, pad_token_id=-1), "pad_token_id = -1"),
+    "number of labels": (
+        lambda f: edit_config(f, id2label=None, num_labels="2"),
+        "num_labels = '2'",
+    ),
+    "settings of the tokenizer": (
+        lambda f: (word_piece(f), (f / "tokenizer_config.json").write_text("[]")),
+        "tokenizer_config.json holds",
+    ),
     "damaged tokenizer": (lambda f: (f / "tokenizer.json").write_text("{"), r"tokenizer\.json"),
 }
 
@@ -292,6 +307,16 @@ def test_bad_folders_get_one_sentence(case, exported, tmp_path):
     with pytest.raises(kzoo.KzooError, match=match) as caught:
         kzoo.from_huggingface(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_vocabulary_in_latin_1_is_one_sentence(exported, tmp_path):
+    """It is only kept for the way back, beside the tokenizer.json that is read."""
+    folder = copy(exported, tmp_path)
+    edit_config(folder, vocab_size=word_piece(folder))
+    kzoo.Tokenizer.load(folder / "vocab.txt").save(folder)
+    (folder / "vocab.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(kzoo.KzooError, match="vocab.txt is not UTF-8"):
+        kzoo.from_huggingface(folder)
 
 
 def test_every_flipped_bit_of_the_header_is_noticed(exported, tmp_path):

@@ -2,13 +2,18 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from families import SPECS, noisy
 
+import kzoo
 from kzoo import presets
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
+from kzoo.spec import Spec
 
 PUBLISHED = [name for name in presets.names() if not presets.card(name)["weights"]]
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "param_counts.json"
@@ -53,3 +58,91 @@ def test_counting_describes_what_is_built():
     built = weights_by_path(build(spec))
     assert describe(spec) == [(path, tuple(weight.shape)) for path, weight in built.items()]
     assert sum(math.prod(weight.shape) for weight in built.values()) == count_parameters(spec)
+
+
+# -- folders that are damaged --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A classifier as a preset with int8 tables."""
+    folder = tmp_path_factory.mktemp("presets") / "saved"
+    task = kzoo.TextClassifier(noisy("bert"), labels=["no", "yes"])
+    presets.save_preset(task, folder, int8_tables=True)
+    return folder
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return Path(shutil.copytree(saved, tmp_path / "preset"))
+
+
+def test_int8_tables_come_back_as_they_were_rounded(saved):
+    weights = weights_by_path(presets.load(saved))
+    for path, weight in weights_by_path(noisy("bert")).items():
+        if path.endswith("/embeddings"):
+            whole, scale = presets.to_int8(np.asarray(weight))
+            assert np.array_equal(np.asarray(weights[f"backbone/{path}"]), whole * scale)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"token_embedding/embeddings/scale", b"token_embedding/embeddings/scald", "scald"),
+        (b"backbone/token_embedding/embeddings/", b"backbone/tokem_embedding/embeddings/", "tokem"),
+        (b'"I8"', b'"U8"', "embeddings/scale"),
+        (b'"dtype":"F32","shape":[120,1]', b'"dtype":"F32","shape":[1,120]', "shape"),
+        (b'"F32"', b'"I32"', "int32"),
+    ],
+)
+def test_a_changed_name_or_type_of_a_weight_is_noticed(copy, old, new, words):
+    path = copy / presets.WEIGHTS
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+    with pytest.raises(kzoo.KzooError, match=words) as caught:
+        presets.load(copy)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("family", ["bert"]), ("vocabulary_size", "120"), ("hidden_dim", 32.0),
+        ("num_heads", True), ("intermediate_dim", 10**40), ("max_sequence_length", None),
+        ("num_segments", -1), ("padding_id", "0"), ("dropout", 5), ("dropout", "0.1"),
+        ("initializer_range", float("nan")), ("schedule", 3), ("schedule", [True]),
+        ("schedule", "01"), ("position", 5), ("block", {"kind": ["post_norm"]}),
+        ("feedforward", {"kind": "mlp", "activation": ["gelu"]}),
+        ("norm", {"kind": "layer_norm", "epsilon": "small"}), ("pooler", None),
+    ],
+)  # fmt: skip
+def test_a_spec_of_other_types_is_one_sentence(field, value):
+    fields = {**SPECS["bert"].to_dict(), field: value}
+    with pytest.raises(kzoo.KzooError) as caught:
+        build(Spec.from_dict(fields))
+    option = {"feedforward": "activation", "norm": "epsilon"}.get(field, field)
+    assert option in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("spec.json", lambda v: [v]),
+        ("spec.json", lambda v: {**v, "schedule": None}),
+        ("task.json", lambda v: "TextClassifier"),
+        ("task.json", lambda v: {**v, "task": ["TextClassifier"]}),
+        ("task.json", lambda v: {**v, "config": None}),
+        ("task.json", lambda v: {**v, "config": {**v["config"], "temperature": 2}}),
+        ("task.json", lambda v: {**v, "config": {**v["config"], "labels": 5}}),
+        ("task.json", lambda v: {**v, "config": {**v["config"], "head": 5}}),
+        ("task.json", lambda v: {**v, "config": {**v["config"], "max_length": "8"}}),
+    ],
+)
+def test_a_preset_with_other_values_is_one_sentence(copy, name, change):
+    value = json.loads((copy / name).read_text())
+    (copy / name).write_text(json.dumps(change(value)))
+    with pytest.raises(kzoo.KzooError) as caught:
+        presets.load(copy)
+    assert "\n" not in str(caught.value)

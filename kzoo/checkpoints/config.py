@@ -169,13 +169,13 @@ def _check_fixed(spec, family):
 def _checked(key, value, default):
     """A config value of its default's type, or an error that names the key."""
     if isinstance(default, str):
-        if value in ACTIVATIONS:
+        if isinstance(value, str) and value in ACTIVATIONS:
             return value
         raise KzooError(f"config.json has {key} = {value!r}; kzoo knows {', '.join(ACTIVATIONS)}.")
     kinds = (int,) if isinstance(default, int) and not isinstance(default, bool) else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds):
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < 2**31:
         what = "whole number" if kinds == (int,) else "number"
-        raise KzooError(f"config.json has {key} = {value!r}; a {what} is expected.")
+        raise KzooError(f"config.json has {key} = {value!r:.40}; a {what} is expected.")
     return float(value) if isinstance(default, float) else value
 
 

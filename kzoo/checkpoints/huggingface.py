@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import KzooError
-from ..files import read_json, writing_folder
+from ..files import read_json, read_text, writing_folder
 from . import sentence
 from .config import config_from_spec, spec_from_config
 from .origin import Origin
@@ -88,7 +88,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None):
     model.origin = Origin(model_type, architecture, config, tokenizer=tokenizer)
     if tokenizer:
         model.origin.files = {
-            name: (folder / name).read_text(encoding="utf-8")
+            name: read_text(folder / name, "a tokenizer's file")
             for name in TOKENIZER_FILES
             if (folder / name).is_file()
         }
@@ -142,8 +142,6 @@ def to_huggingface(model, folder):
 def _read_config(folder):
     path = folder / "config.json"
     config = read_json(path, "a Hugging Face model's configuration")
-    if not isinstance(config, dict):
-        raise KzooError(f"{path} is not a JSON object: a model's configuration is expected.")
     names = config.get("architectures") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise KzooError(f"{path} has architectures = {names!r}; a list of names is expected.")
@@ -163,7 +161,7 @@ def _family(config, tensors):
             name for name, cls in types.items() if any(t.startswith(cls.PREFIX) for t in tensors)
         ]
         model_type = told[0] if told else None
-    if model_type not in types:
+    if not isinstance(model_type, str) or model_type not in types:
         raise KzooError(
             f"config.json has model_type {model_type!r}; kzoo knows {', '.join(types)}."
         )
@@ -251,12 +249,14 @@ def _labels(config):
     names = config.get("id2label")
     if names is None:
         count = config.get("num_labels", config.get("_num_labels", 2))
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count < 2**20:
+            raise KzooError(f"config.json has num_labels = {count!r:.40}; 1 or more is expected.")
         return [f"LABEL_{i}" for i in range(count)]
     try:
         names = {int(key): str(name) for key, name in names.items()}
     except (TypeError, ValueError, AttributeError):
         names = {None: None}
-    if set(names) != set(range(len(names))):
+    if not names or set(names) != set(range(len(names))):
         raise KzooError(
             f"config.json has id2label = {config['id2label']!r}; names for 0, 1, 2 and so on are "
             "expected."

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from ..errors import KzooError
 from ..files import read_json
 from .safetensors import read_tensors, write_tensors
 
@@ -38,7 +39,19 @@ class Origin:
         folder = Path(folder)
         if not (folder / JSON).is_file():
             return None
-        origin = cls(**read_json(folder / JSON, "where the preset came from"), tokenizer=tokenizer)
+        fields = read_json(folder / JSON, "where the preset came from")
+        kinds = {
+            "model_type": str, "architecture": (str, type(None)), "config": dict, "names": dict,
+            "dtypes": dict, "files": dict,
+        }  # fmt: skip
+        wrong = sorted(set(fields) ^ set(kinds))
+        wrong += [name for name, kind in kinds.items() if not isinstance(fields.get(name), kind)]
+        if wrong:
+            raise KzooError(
+                f"{folder / JSON} has {wrong[0]} {fields.get(wrong[0])!r:.40}: convert the "
+                "checkpoint anew, or delete the file to go without its origin."
+            )
+        origin = cls(**fields, tokenizer=tokenizer)
         if (folder / TENSORS).is_file():
             tensors = read_tensors(folder / TENSORS)
             origin.carried = {name: lazy.read() for name, lazy in tensors.items()}

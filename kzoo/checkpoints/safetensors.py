@@ -5,7 +5,6 @@ tensors' bytes. Everything in the header is checked against the file before a te
 so a truncated or damaged file is one sentence and not a crash in the middle of a model.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -89,30 +88,6 @@ def read_tensors(path):
             path, f"its header describes {position} bytes of tensors and {size - start} are there"
         )
     return tensors
-
-
-class OpenTensors:
-    """The tensors of an open file by name, read when asked for."""
-
-    def __init__(self, tensors):
-        self._tensors = tensors
-
-    def keys(self):
-        """The names."""
-        return list(self._tensors)
-
-    def __iter__(self):
-        return iter(self._tensors)
-
-    def get_tensor(self, name):
-        """One tensor as an array; the file's pages, not a copy."""
-        return self._tensors[name].read()
-
-
-@contextlib.contextmanager
-def open_safetensors(path):
-    """Open a safetensors file for reading tensors one by one, its header checked."""
-    yield OpenTensors(read_tensors(path))
 
 
 def write_tensors(path, tensors, metadata=None):

@@ -15,6 +15,7 @@ SWITCHES = {  # the older spelling of the same
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+LONGEST = 10**6  # what is longer says that nobody knows: tokenizers write 1e30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +32,14 @@ def read_modules(folder):
     """The `Modules` of a folder, or None where there is no modules.json."""
     if not (folder / "modules.json").is_file():
         return None
-    modules = read_json(folder / "modules.json", "a list of sentence-transformers modules")
+    modules = read_json(folder / "modules.json", "sentence-transformers' modules", list)
     try:
         kinds = [module["type"].rpartition(".")[2] for module in modules]
-        paths = [module["path"] for module in modules]
+        paths = [module["path"] + "" for module in modules]
     except (TypeError, KeyError, AttributeError):
-        raise KzooError(f"{folder / 'modules.json'} is not a list of modules.") from None
+        raise KzooError(
+            f"{folder / 'modules.json'} lacks types or paths: a list of modules is expected."
+        ) from None
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise KzooError(
             f"{folder / 'modules.json'} has the modules {', '.join(kinds)}; kzoo reads "
@@ -44,8 +47,8 @@ def read_modules(folder):
         )
     pooling = read_json(folder / paths[1] / "config.json", "the pooling of a sentence model")
     modes = pooling.get("pooling_mode", [m for key, m in SWITCHES.items() if pooling.get(key)])
-    modes = [modes] if isinstance(modes, str) else list(modes)
-    if len(modes) != 1 or modes[0] not in POOLINGS:
+    modes = modes if isinstance(modes, list) else [modes]
+    if len(modes) != 1 or not isinstance(modes[0], str) or modes[0] not in POOLINGS:
         raise KzooError(
             f"{folder / paths[1]} pools by {' and '.join(map(str, modes)) or 'nothing'}; kzoo "
             f"has {', '.join(POOLINGS)}."
@@ -59,6 +62,13 @@ def read_modules(folder):
     length = settings.get("max_seq_length")
     if length is None:  # Newer files leave it to the tokenizer.
         length = _optional(folder / paths[0] / "tokenizer_config.json").get("model_max_length")
+    number = isinstance(length, (int, float)) and not isinstance(length, bool)
+    if length is not None and not (number and length >= 2):
+        raise KzooError(
+            f"{folder / paths[0]} has the longest length {length!r:.40}; a number of tokens is "
+            "expected."
+        )
+    length = None if length is None or length > LONGEST else int(length)
     return Modules(paths[0], POOLINGS[modes[0]], len(kinds) == 3, length)
 
 

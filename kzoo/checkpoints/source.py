@@ -70,7 +70,7 @@ def read_weights(folder):
 
 def _read_shards(folder, index, read):
     names = read_json(index, "an index of shards")
-    names = names.get("weight_map") if isinstance(names, dict) else None
+    names = names.get("weight_map")
     if not isinstance(names, dict) or not all(isinstance(f, str) for f in names.values()):
         raise KzooError(f"{index} has no weight_map from tensors to files.")
     tensors = {}

@@ -16,7 +16,7 @@ ACTIVATIONS = {
 
 def activation(name):
     """The function behind an activation's name; erf and tanh GELU are different functions."""
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise KzooError(f"No activation is called {name!r}; known: {', '.join(ACTIVATIONS)}.")
     return ACTIVATIONS[name]
 

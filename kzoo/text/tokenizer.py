@@ -590,6 +590,12 @@ def _word_piece(path):
     config = {}
     if (path.parent / "tokenizer_config.json").is_file():
         config = read_json(path.parent / "tokenizer_config.json", "a tokenizer's settings")
+    for key in ("do_lower_case", "tokenize_chinese_chars", "strip_accents"):
+        if not isinstance(config.get(key), (bool, type(None))):
+            raise KzooError(
+                f"{path.parent / 'tokenizer_config.json'} has {key} {config[key]!r:.40}; true or "
+                "false is expected."
+            )
     lower = config.get("do_lower_case")
     if lower is None:
         # Names such as [unused1] and <S> say nothing about the text.
@@ -597,7 +603,7 @@ def _word_piece(path):
     backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(
         clean_text=True,
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+        handle_chinese_chars=config.get("tokenize_chinese_chars") is not False,
         strip_accents=config.get("strip_accents"),
         lowercase=lower,
     )
