@@ -319,6 +319,23 @@ def test_a_vocabulary_in_latin_1_is_one_sentence(exported, tmp_path):
         kzoo.from_huggingface(folder)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("unknown", 1), ("config", []), ("names", {"a": "b"}), ("dtypes", {"a": "float99"}),
+        ("files", {"../outside.txt": "text"}), ("files", {"vocab.txt": 5}), ("model_type", None),
+        ("model_type", "gpt2"),
+    ],
+)  # fmt: skip
+def test_an_origin_with_other_values_is_one_sentence(exported, tmp_path, field, value):
+    kzoo.convert(exported, tmp_path / "preset")
+    path = tmp_path / "preset" / "origin.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(kzoo.KzooError, match=str(value) if value == "gpt2" else field):
+        kzoo.convert(tmp_path / "preset", tmp_path / "back")
+    assert not (tmp_path / "back").exists() and not (tmp_path / "outside.txt").exists()
+
+
 def test_every_flipped_bit_of_the_header_is_noticed(exported, tmp_path):
     """Or harmless: it then changes nothing that is read (metadata, padding)."""
     path = copy(exported, tmp_path) / "model.safetensors"

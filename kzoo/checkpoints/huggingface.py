@@ -338,6 +338,11 @@ def _config(model, family, spec, task_name, origin):
             f"Hugging Face has no class for a {task_name}; "
             f"{', '.join(filter(None, suffixes))}, TextEmbedder or a backbone is expected."
         )
+    if model_type not in family.MODEL_TYPES:
+        raise KzooError(
+            f"This {family.__name__} says that it came from a {model_type!r}; it is "
+            f"{' or '.join(family.MODEL_TYPES)} there: convert the checkpoint anew."
+        )
     kept = dict(origin.config) if origin else {"dtype": "float32", "tie_word_embeddings": True}
     usual = family.MODEL_TYPES[model_type] + suffixes[name]
     architecture = origin.architecture if origin else usual

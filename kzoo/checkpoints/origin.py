@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import KzooError
 from ..files import read_json
-from .safetensors import read_tensors, write_tensors
+from .safetensors import CODES, read_tensors, write_tensors
 
 JSON, TENSORS = "origin.json", "origin.safetensors"
 
@@ -40,19 +40,32 @@ class Origin:
         if not (folder / JSON).is_file():
             return None
         fields = read_json(folder / JSON, "where the preset came from")
-        kinds = {
-            "model_type": str, "architecture": (str, type(None)), "config": dict, "names": dict,
-            "dtypes": dict, "files": dict,
-        }  # fmt: skip
-        wrong = sorted(set(fields) ^ set(kinds))
-        wrong += [name for name, kind in kinds.items() if not isinstance(fields.get(name), kind)]
+        wrong = _wrong(fields)
         if wrong:
             raise KzooError(
-                f"{folder / JSON} has {wrong[0]} {fields.get(wrong[0])!r:.40}: convert the "
-                "checkpoint anew, or delete the file to go without its origin."
+                f"{folder / JSON} has {wrong} {fields.get(wrong)!r:.40}: convert the checkpoint "
+                "anew, or delete the file to go without its origin."
             )
         origin = cls(**fields, tokenizer=tokenizer)
         if (folder / TENSORS).is_file():
             tensors = read_tensors(folder / TENSORS)
             origin.carried = {name: lazy.read() for name, lazy in tensors.items()}
         return origin
+
+
+def _wrong(fields):
+    """The name of a field that `Origin.save` would not have written so, or None."""
+    texts = {
+        "names": lambda v: isinstance(v, list) and v and all(isinstance(n, str) for n in v),
+        "dtypes": lambda v: isinstance(v, str) and v in CODES,
+        "files": lambda v: isinstance(v, str),
+    }
+    kinds = {"model_type": str, "architecture": (str, type(None)), "config": dict}
+    kinds |= dict.fromkeys(texts, dict)
+    for name in sorted({*fields, *kinds}):
+        if name not in fields or name not in kinds or not isinstance(fields[name], kinds[name]):
+            return name
+        if name in texts and not all(map(texts[name], fields[name].values())):
+            return name
+    # They are written beside a checkpoint again, and nowhere else.
+    return "files" if any(Path(name).name != name for name in fields["files"]) else None
