@@ -117,7 +117,8 @@ def config_from_spec(spec, family, kept=None):
         elif field == "feedforward.activation":
             here = _option(spec, "feedforward", "mlp", "activation", "gelu")
             spelled = [kept.get(key), default, *ACTIVATIONS]
-            value = next((s for s in spelled if s and ACTIVATIONS.get(s) == here), None)
+            named = (s for s in spelled if isinstance(s, str) and ACTIVATIONS.get(s) == here)
+            value = next(named, None)
             if value is None:
                 raise KzooError(f"Hugging Face's {key} has no name for the activation {here!r}.")
         elif field == "norm.epsilon":
