@@ -253,7 +253,7 @@ def _length(text):
 
 @app.command()
 def verify(bundle: Bundle, as_json: Json = False):
-    """Check every claim of a bundle again.
+    """Check a bundle again, as it lies there.
 
     Seal, sizes and checksums, the operators of the file, its golden examples and its limits. Runs
     on LiteRT alone.
@@ -275,7 +275,11 @@ def bench(
         typer.Option(metavar="BUNDLE", help="Another one to run in turn with it, such as float32."),
     ] = None,
     lengths: Annotated[
-        str | None, typer.Option(metavar="N,N...", help="Numbers of tokens; 16 to 256 by default.")
+        str | None,
+        typer.Option(
+            metavar="N,N...",
+            help="Numbers of tokens; by default 16, 32 and so on to 256, as far as the file goes.",
+        ),
     ] = None,
     threads: Threads = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Measurements a length.")] = 20,
@@ -291,7 +295,12 @@ def bench(
 
         asked = None
         if lengths is not None:
-            asked = [_length(part.strip()) or 0 for part in lengths.split(",")]
+            parts = [part.strip() for part in lengths.split(",")]
+            if not all(part.isdecimal() for part in parts):
+                raise KzooError(
+                    f"--lengths is {lengths!r}; numbers of tokens with commas between are expected."
+                )
+            asked = [int(part) for part in parts]
         with screen.working(f"Measuring {bundle}"):
             data = bench_bundle(bundle, against, asked, threads, rounds)
         screen.result(data, views.benched)
