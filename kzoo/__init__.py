@@ -6,6 +6,8 @@ Names load on first use, so that `import kzoo` is quick and imports no TensorFlo
 import importlib
 import os
 
+from . import registry
+
 # TensorFlow leaves oneDNN off on AMD processors, where a training step with it takes 17 in place
 # of 23 ms an example (benchmarks/fine_tune); without effect where TensorFlow is loaded already.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -25,6 +27,7 @@ _HOME = {
     "MaskedLM": "tasks",
     "MultipleChoice": "tasks",
     "TextEmbedder": "tasks",
+    "InBatchLoss": "tasks.text_embedder",
     "Tokenizer": "text.tokenizer",
     "AdamW": "training",
     "train": "training",
@@ -43,6 +46,8 @@ _HOME = {
     "describe": "models",
 }
 __all__ = sorted(_HOME)
+
+registry.register()
 
 
 def __getattr__(name):

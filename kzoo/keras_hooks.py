@@ -1,6 +1,19 @@
 """The private doors of Keras 3.15 that kzoo goes through, each with a test that watches it."""
 
+import contextlib
+
 import keras
+
+
+@contextlib.contextmanager
+def precision(policy):
+    """Layers made inside compute in the dtype policy `policy`; None leaves the global one."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy or before)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def abstract_build(build):
@@ -43,8 +56,11 @@ class DistributedFit:
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 callbacks = [plan.callback(), *keras.tree.flatten(callbacks or [])]
             optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-            if hasattr(optimizer, "plan") and optimizer.plan(len(plan), epochs, initial_epoch):
+            steps = kwargs.get("steps_per_epoch") or len(plan)
+            if hasattr(optimizer, "plan") and optimizer.plan(steps, epochs, initial_epoch):
                 self.train_function = None  # The traced one holds the old schedule.
+            if "steps_per_epoch" in kwargs and hasattr(x, "repeat"):
+                x = x.repeat()  # An epoch goes on where the last one ended, and never runs out.
         return super().fit(
             x, *args, epochs=epochs, callbacks=callbacks, initial_epoch=initial_epoch, **kwargs
         )

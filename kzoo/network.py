@@ -1,12 +1,11 @@
 """The Keras model that holds a spec: its configuration, its input checks, its weights by path."""
 
-import contextlib
-
 import keras
 import numpy as np
 
 from . import nn  # noqa: F401  (files the parts)
 from .errors import KzooError
+from .keras_hooks import precision
 from .spec import Spec
 
 
@@ -15,6 +14,11 @@ class Network(keras.Model):
 
     Subclasses wire the parts (see `graphs.py`) and set `family`. Layers hold no `get_config`:
     the spec rebuilds them all.
+
+    Inputs that don't fit are an error in one sentence, ids outside their tables included, wherever
+    their values are at hand: in calls, `predict` and `predict_on_batch`. Inside a traced function
+    (`fit`, a `tf.data.Dataset`, a SavedModel) ids have no values yet; there TensorFlow fails with a
+    message of its own on a CPU and gives zeros on a GPU, and JAX gives NaN.
 
     Args:
         spec: a `Spec`, or its fields as a dict.
@@ -54,8 +58,20 @@ class Network(keras.Model):
         """Run the model on the dict of its inputs; what doesn't fit is an error that says so."""
         return super().__call__(self.check_inputs(inputs), *args, **kwargs)
 
-    def check_inputs(self, inputs):
-        """Return the inputs the model reads, or say in one sentence what is wrong with them."""
+    def predict(self, x, *args, **kwargs):
+        """`keras.Model.predict`."""
+        x = self.check_inputs(x) if isinstance(x, dict) else x
+        return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """`keras.Model.predict_on_batch`."""
+        return super().predict_on_batch(self.check_inputs(x))
+
+    def check_inputs(self, inputs, ranks=(2,)):
+        """Return the inputs the model reads, or say in one sentence what is wrong with them.
+
+        Tasks also take rows of several sequences: `ranks` is (2, 3) then.
+        """
         names = self.input_names
         if not isinstance(inputs, dict) or any(name not in inputs for name in names):
             came = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
@@ -68,12 +84,12 @@ class Network(keras.Model):
             value = inputs[name]
             if isinstance(value, (list, tuple)):
                 value = np.asarray(value)
-            if len(value.shape) != 2 or "int" not in str(value.dtype):
+            if len(value.shape) not in ranks or "int" not in str(value.dtype):
                 raise KzooError(
                     f"{name} has the shape {tuple(value.shape)} and the type {value.dtype}; "
                     "int32 (batch, length) is expected."
                 )
-            length, limit = value.shape[1], self.spec.max_sequence_length
+            length, limit = value.shape[-1], self.spec.max_sequence_length
             if length is not None and length > limit:
                 raise KzooError(
                     f"{name} is {length} tokens long; {self.family} {self.name} takes at most "
@@ -89,25 +105,28 @@ class Network(keras.Model):
 
     @staticmethod
     def _check_range(value, limit, name):
-        """An id outside its table: TensorFlow would fail late, JAX would clamp in silence."""
-        concrete = isinstance(value, np.ndarray)
-        if not concrete and value is not None and hasattr(value, "numpy"):
-            with contextlib.suppress(Exception):  # a symbolic tensor has no values to check
-                value, concrete = value.numpy(), True
-        if concrete and value.size and (value.min() < 0 or value.max() >= limit):
+        """An id outside its table: TensorFlow would fail late, JAX would give NaN in silence."""
+        if value is None or isinstance(value, keras.KerasTensor):
+            return
+        try:
+            value = np.asarray(value)
+        except Exception:  # Inside a traced function a tensor has no values to check.
+            return
+        if value.size and (value.min() < 0 or value.max() >= limit):
             raise KzooError(
                 f"{name} holds ids from {value.min()} to {value.max()}; 0 to {limit - 1} is "
                 "expected: does the tokenizer belong to this model?"
             )
 
     def get_config(self):
-        """The spec, as JSON types."""
-        return {"spec": self.spec.to_dict(), "name": self.name}
+        """The spec and the precision, as JSON types."""
+        return {"spec": self.spec.to_dict(), "name": self.name, "dtype": self.dtype_policy.name}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Rebuild from `get_config`."""
-        return cls(config["spec"], name=config.get("name"))
+        with precision(config.get("dtype")):
+            return cls(config["spec"], name=config.get("name"))
 
     @classmethod
     def from_preset(cls, name, load_weights=True):
@@ -128,7 +147,8 @@ class Network(keras.Model):
 
     def with_spec(self, **changes):
         """A copy under a changed spec: weights that both have are copied, others start anew."""
-        copy = type(self)(self.spec.replace(**changes))
+        with precision(self.dtype_policy):
+            copy = type(self)(self.spec.replace(**changes))
         here, there = weights_by_path(self), weights_by_path(copy)
         for path in here.keys() & there.keys():
             there[path].assign(here[path])

@@ -1,12 +1,16 @@
 """Tasks take strings, learn from them, and answer the same after being saved."""
 
 import gzip
+import importlib
 import json
+import subprocess
+import sys
+import zipfile
 
 import keras
 import numpy as np
 import pytest
-from families import SPECS, add_noise, tokens
+from families import SPECS, add_noise, noisy, tokens
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -17,6 +21,8 @@ import kzoo
 from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 from kzoo.errors import KzooError
 from kzoo.models import build
+from kzoo.registry import HOMES
+from kzoo.tasks.question_answering import best_span
 from kzoo.tasks.text_embedder import InBatchLoss
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -100,6 +106,80 @@ def test_a_saved_task_gives_the_same_outputs(name, family, tmp_path):
             np.testing.assert_array_equal(np.asarray(again(inputs)[key]), value)
 
 
+def test_saved_models_load_where_nothing_of_kzoo_was_used(tmp_path):
+    """In a fresh process, whichever of the two is imported first, and compiled ones too."""
+    for name in TASKS:
+        made = task(name)
+        made.compile()
+        made.save(tmp_path / f"{name}.keras")
+    for family in SPECS:
+        noisy(family).save(tmp_path / f"{family}.keras")
+    code = """
+import sys
+IMPORT
+for path in sys.argv[1:]:
+    print(type(keras.saving.load_model(path)).__name__)
+"""
+    for first in ("import keras, kzoo", "import kzoo\nimport keras"):
+        paths = sorted(tmp_path.glob("*.keras"))
+        paths = paths if first.startswith("import keras") else paths[:2]
+        run = subprocess.run(
+            [sys.executable, "-c", code.replace("IMPORT", first), *paths],
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr[-2000:]
+        found = [line.lower() for line in run.stdout.split()]
+        assert found == [path.stem.lower() for path in paths]
+
+
+def test_keras_is_told_of_every_class_that_registers_itself():
+    for home in set(HOMES.values()) | {"tasks", "models", "training", "compression", "nn"}:
+        importlib.import_module(f"kzoo.{home}")
+    registered = {
+        name: value.__module__.removeprefix("kzoo.")
+        for key, value in keras.saving.get_custom_objects().items()
+        for package, _, name in [key.partition(">")]
+        if package == "kzoo"
+    }
+    assert registered == HOMES
+
+
+def test_a_damaged_tokenizer_in_a_saved_task_is_an_error(tmp_path):
+    task("TextClassifier").save(tmp_path / "whole.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.keras") as whole,
+        zipfile.ZipFile(tmp_path / "damaged.keras", "w") as damaged,
+    ):
+        for name in whole.namelist():
+            data = whole.read(name)
+            damaged.writestr(name, data[:99] if name.endswith("tokenizer.json") else data)
+    with pytest.raises(ValueError, match=r"tokenizer\.json is not"):  # Keras' frame round ours
+        keras.saving.load_model(tmp_path / "damaged.keras")
+    bare = kzoo.TextClassifier(build(SPECS["bert"]), labels=["a", "b"])
+    bare.save(tmp_path / "bare.keras")
+    with pytest.raises(KzooError, match="no tokenizer"):
+        keras.saving.load_model(tmp_path / "bare.keras").predict(["a"])
+
+
+def test_a_saved_model_keeps_its_precision(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = task("TextClassifier")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.save(tmp_path / "task.keras")
+    model.backbone.save(tmp_path / "backbone.keras")
+    again = keras.saving.load_model(tmp_path / "task.keras")
+    body = keras.saving.load_model(tmp_path / "backbone.keras")
+    assert keras.config.dtype_policy().name == "float32"
+    layers = (again, again.head, again.backbone, again.backbone.block_list[0], body)
+    assert {layer.compute_dtype for layer in layers} == {"bfloat16"}
+    np.testing.assert_array_equal(again.predict(TEXTS), model.predict(TEXTS))
+    # A task computes as its backbone does, whatever is set when it is made.
+    assert kzoo.TextClassifier(model, labels=["a", "b"]).head.compute_dtype == "bfloat16"
+
+
 def learn(model, x, y=None, **options):
     model.compile(optimizer=kzoo.AdamW(3e-3))
     return model.fit(x, y, batch_size=4, epochs=12, verbose=0, **options)
@@ -132,6 +212,153 @@ def test_a_classifier_learns_from_every_source(source, tmp_path):
     answers = model.predict(TEXTS)
     assert answers.shape == (10, 2) and (answers.argmax(-1) == LABELS).all()
     np.testing.assert_allclose(answers.sum(-1), 1, atol=1e-6)
+
+
+def dataset(*columns, batch=None):
+    import tensorflow as tf
+
+    made = tf.data.Dataset.from_tensor_slices(columns if len(columns) > 1 else columns[0])
+    return made.batch(batch) if batch else made
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_datasets_hold_text_targets_and_weights(batch):
+    model, pairs = task("TextClassifier"), list(zip(TEXTS, GOOD + GOOD, strict=True))
+    weights = np.arange(10, dtype="float32")
+    for columns, expected in [
+        ((TEXTS,), (TEXTS, None, None)),
+        ((TEXTS, LABELS), (TEXTS, LABELS, None)),
+        ((TEXTS, ["no"] * 10, weights), (TEXTS, ["no"] * 10, weights.tolist())),
+        (((TEXTS, GOOD + GOOD), LABELS), (pairs, LABELS, None)),
+    ]:
+        assert model._examples(dataset(*columns, batch=batch)) == expected
+    rows = np.eye(2, dtype="float32")[LABELS]
+    np.testing.assert_array_equal(model._examples(dataset(TEXTS, rows, batch=batch))[1], rows)
+    matrix = model._examples(dataset(np.array(pairs), LABELS, batch=4))[0]
+    assert [tuple(pair) for pair in matrix] == pairs
+    with pytest.raises(KzooError, match="never ends"):
+        model._examples(dataset(TEXTS, LABELS).repeat())
+
+
+def test_validation_has_its_own_weights():
+    model = task("TextClassifier")
+    model.compile()
+    for options in (
+        {"validation_data": (TEXTS, LABELS, np.zeros(10))},
+        {"validation_split": 0.5, "sample_weight": [1.0] * 5 + [0.0] * 5},
+    ):
+        assert model.fit(TEXTS, LABELS, verbose=0, **options).history["val_loss"] == [0]
+
+
+@pytest.mark.parametrize("name", ["TextClassifier", "QuestionAnswering", "MultipleChoice"])
+def test_targets_that_are_missing_are_named(name):
+    x = {"MultipleChoice": [("he", ["a", "b"])], "QuestionAnswering": [("he", "a")]}
+    model = task(name)
+    model.compile()
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(KzooError, match="No targets came"):
+            call(x.get(name, TEXTS), verbose=0)
+    if name == "TextClassifier":
+        model.fit(TEXTS, LABELS, verbose=0)  # Nothing was built on what was wrong.
+
+
+def test_weights_of_examples_weigh_their_places():
+    """A weight of 0 leaves an example out of what is learned, and halves the mean."""
+    words, labels = [["he", "lives"], ["my", "dog"]], [["O", "B-PER"], ["O", "O"]]
+    model = task("TokenClassifier")
+    model.compile(optimizer=keras.optimizers.SGD(0.0), jit_compile=False)
+    first = model.evaluate(words[:1], labels[:1], verbose=0)
+    both = model.evaluate(words, labels, sample_weight=[1.0, 0.0], verbose=0)
+    assert both == pytest.approx(first / 2, rel=1e-5)
+    model.fit(words, labels, sample_weight=[1.0, 0.5], verbose=0)
+    masked = task("MaskedLM")
+    masked.compile()
+    assert masked.fit(TEXTS, sample_weight=np.zeros(10), verbose=0).history["loss"] == [0]
+
+
+def test_texts_alone_come_from_every_source(tmp_path):
+    (tmp_path / "texts.tsv").write_text("\n".join(["sentence", *TEXTS]) + "\n")
+    (tmp_path / "labelled.tsv").write_text(
+        "sentence\tlabel\n" + "".join(f"{t}\t1\n" for t in TEXTS)
+    )
+    model = task("MaskedLM")
+    model.compile()
+    for x in (tmp_path / "texts.tsv", tmp_path / "labelled.tsv", dataset(TEXTS, batch=3)):
+        assert model._examples(x) == (TEXTS, None, None)
+    options = {"validation_split": 0.2, "sample_weight": np.ones(10)}
+    assert "val_loss" in model.fit(tmp_path / "texts.tsv", verbose=0, **options).history
+
+
+def test_an_embedder_without_scores_needs_a_loss_that_reads_none(tmp_path):
+    """Cosines of 1 for all pairs would make one vector of all texts."""
+    rows = "".join(f"{a}\t{b}\n" for a, b in zip(GOOD, BAD, strict=True))
+    (tmp_path / "pairs.tsv").write_text("sentence1\tsentence2\n" + rows)
+    model = task("TextEmbedder")
+    model.compile()
+    with pytest.raises(KzooError, match="InBatchLoss"):
+        model.fit(tmp_path / "pairs.tsv", verbose=0)
+    model.compile(loss=kzoo.InBatchLoss())
+    assert model.fit(tmp_path / "pairs.tsv", validation_split=0.2, verbose=0).history["loss"][0] > 0
+
+
+def test_an_embedder_leaves_the_pooler_of_others_alone():
+    source = task("TextClassifier", head="pooled")
+    model = kzoo.TextEmbedder(source)
+    assert source.backbone.pooler.trainable and not model.backbone.pooler.trainable
+    assert not any("pooler" in weight.path for weight in model.trainable_weights)
+    np.testing.assert_array_equal(
+        np.asarray(model.backbone.pooler.kernel), np.asarray(source.backbone.pooler.kernel)
+    )
+    assert kzoo.TextEmbedder(source, pooling="pooled").backbone is source.backbone
+
+
+def test_a_target_is_a_name_or_else_an_index():
+    """The same in a .tsv, where all is text, and in a .jsonl, where numbers are numbers."""
+    stars = task("TextClassifier", labels=["1", "2", "3"])
+    for targets in ([1, 3], ["1", "3"], np.array([1.0, 3.0])):
+        assert stars.encode_targets(targets).tolist() == [0, 2]
+    with pytest.raises(KzooError, match="Target 0 is 0"):
+        stars.encode_targets([0])
+    named = task("TextClassifier", labels=["no", "yes"])
+    for targets in ([0, 1], ["0", "1"], ["no", "yes"], [False, True]):
+        assert named.encode_targets(targets).tolist() == [0, 1]
+    for wrong in (None, float("nan"), 2, -1, "-1", 0.5, "maybe", {}):
+        with pytest.raises(KzooError, match="Target 1"):
+            named.encode_targets([0, wrong])
+    places = task("TokenClassifier", labels=["1", "2"])
+    assert places.encode_targets([[2, "1"]], [["he", "is"]]) == [[-100, 1, 0, -100]]
+
+
+def test_a_single_label_is_there_or_not():
+    model = task("TextClassifier", labels=["spam"])
+    assert model.encode_targets(["spam", 1, "1", 0, "0"]).tolist() == [1, 1, 1, 0, 0]
+    with pytest.raises(KzooError, match="Target 0 is 'ham'"):
+        model.encode_targets(["ham"])
+
+
+def test_ids_outside_the_table_are_one_sentence():
+    model, inputs = task("TextClassifier"), tokens(SPECS["bert"])
+    wrong = {**inputs, "token_ids": inputs["token_ids"] + 500}
+    for call in (
+        model,
+        model.predict_on_batch,
+        model.backbone,
+        model.backbone.predict,
+        model.backbone.predict_on_batch,
+    ):
+        call(inputs)
+        for ids in (wrong, {name: keras.ops.array(value) for name, value in wrong.items()}):
+            with pytest.raises(KzooError, match="does the tokenizer belong") as caught:
+                call(ids)
+            assert "\n" not in str(caught.value)
+
+
+def test_a_window_without_the_answer_scores_low():
+    """The model points at the first token there, which is no character of the context."""
+    offsets = [(-1, -1), (0, 1), (2, 3), (-1, -1)]
+    nowhere = best_span([10, 1, -5, -9], [10, 1, -5, -9], offsets)
+    here = best_span([0, 5, 4.5, -9], [0, 5, 4.5, -9], offsets)
+    assert nowhere[:2] == here[:2] == (1, 1) and nowhere[2] < -15 < -2 < here[2]
 
 
 def test_predict_keeps_the_order_and_needs_no_company():

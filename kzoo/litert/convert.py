@@ -113,12 +113,9 @@ def in_float32(model):
 
     if keras.backend.standardize_dtype(model.compute_dtype) == "float32":
         return model
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        copy = type(model).from_config(model.get_config())
-    finally:
-        keras.config.set_dtype_policy(before)
+    config = model.get_config()
+    config.get("backbone", config)["dtype"] = "float32"
+    copy = type(model).from_config(config)
     there = weights_by_path(copy)
     for path, weight in weights_by_path(model).items():
         there[path].assign(weight)

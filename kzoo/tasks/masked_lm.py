@@ -7,19 +7,21 @@ from ..answers import probabilities
 from ..data.batches import IGNORED, bucketed_batches
 from ..errors import KzooError
 from ..parts import make
-from .task import TextTask
+from .task import PlaceTask
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class MaskedLM(TextTask):
+class MaskedLM(PlaceTask):
     """Score the vocabulary at every place.
 
     On the token dict it returns {"logits": (batch, length, vocabulary_size)}; the scores are
     against the token embeddings themselves. `predict` takes strings that hold the mask token and
-    gives, for each, the best tokens for each mask as (token, probability). `fit` takes strings,
-    and hides 15 % of their tokens anew at every call (80 % as the mask token, 10 % as another
-    token, 10 % left).
+    gives, for each, the best tokens for each mask as (token, probability). `fit` takes strings
+    (of a file, its texts), and hides 15 % of their tokens anew at every call (80 % as the mask
+    token, 10 % as another token, 10 % left).
     """
+
+    targets = "none"
 
     def usual_head(self, backbone):
         """The masked LM head with the activation of the feed-forward nets."""
@@ -72,14 +74,6 @@ class MaskedLM(TextTask):
             hidden.append(np.where(chosen, masked, ids).tolist())
             targets.append(np.where(chosen, ids, IGNORED).tolist())
         return hidden, targets
-
-    def default_loss(self):
-        """Cross-entropy at the hidden places."""
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED)
-
-    def loss_count(self, y):
-        """The places that have a target: the loss is their mean."""
-        return keras.ops.sum(keras.ops.cast(keras.ops.not_equal(y, IGNORED), "int32"))
 
     def predict(self, x, batch_size=32, verbose=0, top=5):
         """For each text, for each mask in it, the `top` likeliest tokens with probabilities."""

@@ -43,9 +43,10 @@ class QuestionAnswering(TextTask):
 
     def batches(self, x, y=None, sample_weight=None, **options):
         """Every window is an example; one without the whole answer points to its first token."""
+        self._check_targets(y)
         rows = self._windows(x)
         columns = {name: rows[name] for name in self.backbone.input_names}
-        targets = None if y is None else self._targets(rows, x, y)
+        targets = self._targets(rows, x, y)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)[rows["sample_ids"]]
         return bucketed_batches(
@@ -108,13 +109,17 @@ class QuestionAnswering(TextTask):
 
 
 def best_span(start_logits, end_logits, offsets, longest=LONGEST_ANSWER):
-    """First token, last token and log-probability of the likeliest span over real characters."""
+    """First token, last token and log-probability of the likeliest span over real characters.
+
+    Probabilities are over all tokens of the window: where it has no answer its model points at
+    the first one, so all that it has of the context scores low.
+    """
     real = np.array([start >= 0 and end > start for start, end in offsets])
     if not real.any():
         return None
     size = len(offsets)
     start, end = (np.asarray(logits[:size], "float64") for logits in (start_logits, end_logits))
-    start, end = (x - np.logaddexp.reduce(x[real]) for x in (start, end))
+    start, end = (x - np.logaddexp.reduce(x) for x in (start, end))
     score = start[:, None] + end[None, :]
     allowed = np.triu(np.ones((size, size), bool)) & ~np.triu(np.ones((size, size), bool), longest)
     score[~(allowed & real[:, None] & real[None, :])] = -np.inf

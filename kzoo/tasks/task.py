@@ -1,16 +1,16 @@
 """What all text tasks share: raw text in, token batches for Keras, raw answers out."""
 
-import contextlib
+from numbers import Number
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
 
-from ..data.batches import BatchPlan, bucketed_batches
+from ..data.batches import IGNORED, BatchPlan, bucketed_batches
 from ..data.sources import read_examples
 from ..errors import KzooError
-from ..keras_hooks import DistributedFit
+from ..keras_hooks import DistributedFit, precision
 from ..network import Network
 from ..parts import make
 from ..spec import Spec
@@ -26,8 +26,8 @@ class TextTask(DistributedFit, keras.Model):
 
     Args:
         backbone: a `Network`, another task (its backbone and tokenizer are taken), a preset's
-            name or folder, or a Hugging Face folder. A pooler that the head doesn't read is left
-            out of a copy.
+            name or folder, or a Hugging Face folder. The task shares it, and computes in its
+            precision; a pooler that the head doesn't read is left out of a copy.
         labels: the names of the classes, in the order of the logits.
         head: what the head slot holds; the family's usual head by default.
         max_length: tokens at most; longer text is cut. The model's maximum by default.
@@ -36,25 +36,26 @@ class TextTask(DistributedFit, keras.Model):
     """
 
     default_head = None
+    # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
+    targets = "required"
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
     ):
-        super().__init__(name=name or _snake_case(type(self).__name__))
         backbone, tokenizer = _taken(backbone, tokenizer)
+        super().__init__(name=name or _snake_case(type(self).__name__), dtype=backbone.dtype_policy)
         self.labels = None if labels is None else [str(label) for label in labels]
         self.head_slot = head or self.usual_head(backbone)
         self.max_length = _checked_length(max_length, backbone.spec)
-        self.head = self.make_head(backbone)
+        with precision(backbone.dtype_policy):
+            self.head = self.make_head(backbone)
         pool = getattr(self.head, "pool", None)
         if pool is not None and pool.needs_pooler and backbone.spec.pooler == "none":
             raise KzooError(
                 f"{self.head_slot!r} reads the backbone's pooler, and this one has none: take "
                 "'mean' or 'first'."
             )
-        if not self.head.needs_pooler and backbone.spec.pooler != "none":
-            backbone = backbone.with_spec(pooler="none")
-        self.backbone = backbone
+        self.backbone = self.fitted(backbone)
         self._tokenizer = tokenizer
         self._check_tokenizer()
         self(self.backbone.symbolic_inputs())
@@ -70,6 +71,12 @@ class TextTask(DistributedFit, keras.Model):
         """The head layer."""
         return make("head", self.head_slot, spec=backbone.spec, units=self.num_outputs, name="head")
 
+    def fitted(self, backbone):
+        """The backbone itself, or a copy that lacks what the head doesn't read."""
+        if not self.head.needs_pooler and backbone.spec.pooler != "none":
+            return backbone.with_spec(pooler="none")
+        return backbone
+
     @property
     def num_outputs(self):
         """How many logits the head has."""
@@ -80,6 +87,15 @@ class TextTask(DistributedFit, keras.Model):
         """The backbone's spec."""
         return self.backbone.spec
 
+    def __call__(self, inputs, *args, **kwargs):
+        """Run the model on the token dict; what doesn't fit is an error that says so."""
+        inputs = self.backbone.check_inputs(inputs, ranks=(2, 3))
+        return super().__call__(inputs, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """The raw outputs, as NumPy, for the token dict."""
+        return super().predict_on_batch(self.backbone.check_inputs(x, ranks=(2, 3)))
+
     def call(self, inputs, training=None):
         """The raw outputs, in float32, for the dict of the backbone's inputs."""
         folded = len(inputs["token_ids"].shape) == 3
@@ -88,7 +104,6 @@ class TextTask(DistributedFit, keras.Model):
             inputs = {
                 k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()
             }
-        inputs = {name: inputs[name] for name in self.backbone.input_names if name in inputs}
         outputs = self.run_head(self.backbone(inputs, training=training), inputs, training)
         outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
         if folded:
@@ -197,13 +212,16 @@ class TextTask(DistributedFit, keras.Model):
         """`keras.Model.fit` on raw text, in batches of similar length.
 
         Args:
-            x: a list or array of strings or of pairs; a `tf.data.Dataset` of (text, target); or
-                the path of a .tsv, .csv or .jsonl file (maybe .gz) with the columns sentence (or
-                text; sentence1 and sentence2 for pairs) and label.
-            y: the targets; class indices or label names for a classifier. None where x holds them.
+            x: a list or array of strings or of pairs; a `tf.data.Dataset` of text, (text, target)
+                or (text, target, weight), batched or not, where a pair is ((text, text), target);
+                or the path of a .tsv, .csv or .jsonl file (maybe .gz) with the columns sentence
+                (or text; sentence1 and sentence2 for pairs) and label.
+            y: the targets; class indices or label names for a classifier. None where x holds them,
+                or where the task makes them of the texts.
             batch_size: examples a batch, over all replicas.
             epochs: passes over the data.
-            validation_data: `(x, y)`, a path or a dataset.
+            validation_data: `(x, y)` or `(x, y, sample_weight)`, a path, a dataset, or a list of
+                inputs where there are no targets.
             validation_split: the share at the end of the data that is held out instead.
             shuffle: a new order every epoch, decided by `seed`.
             sample_weight: one weight an example.
@@ -214,7 +232,7 @@ class TextTask(DistributedFit, keras.Model):
             Keras' `History`.
         """
         self._check_compiled()
-        x, y = self._examples(x, y)
+        x, y, sample_weight = self._examples(x, y, sample_weight)
         if validation_split:
             x, y, sample_weight, validation_data = _split(x, y, sample_weight, validation_split)
         batches = self.batches(
@@ -227,10 +245,13 @@ class TextTask(DistributedFit, keras.Model):
             initial_epoch=kwargs.get("initial_epoch", 0),
         )
         if validation_data is not None:
-            if not isinstance(validation_data, tuple):
-                validation_data = (validation_data, None)
-            held_x, held_y = self._examples(*validation_data[:2])
-            validation_data = self.batches(held_x, held_y, batch_size=batch_size)
+            held = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+            if len(held) > 3:
+                raise KzooError(
+                    f"validation_data has {len(held)} parts; (x, y) or (x, y, sample_weight) is "
+                    "expected."
+                )
+            validation_data = self.batches(*self._examples(*held), batch_size=batch_size)
         return super().fit(
             batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
         )
@@ -240,8 +261,8 @@ class TextTask(DistributedFit, keras.Model):
         self._check_compiled()
         if hasattr(x, "plan"):  # Batches that `fit` made, for its validation.
             return super().evaluate(x, **kwargs)
-        x, y = self._examples(x, y)
-        return super().evaluate(self.batches(x, y, sample_weight, batch_size=batch_size), **kwargs)
+        examples = self._examples(x, y, sample_weight)
+        return super().evaluate(self.batches(*examples, batch_size=batch_size), **kwargs)
 
     def predict(self, x, batch_size=32, verbose=0):
         """Answers for raw text, in its order: an array with a row an example."""
@@ -261,11 +282,10 @@ class TextTask(DistributedFit, keras.Model):
 
         `options` are those of `bucketed_batches`: batch_size, shuffle, seed, initial_epoch.
         """
-        columns = self.encode_examples(x)
-        targets = None if y is None else self.encode_targets(y, x)
+        self._check_targets(y)
         return bucketed_batches(
-            columns,
-            targets,
+            self.encode_examples(x),
+            self.encode_targets(y, x),
             sample_weight=sample_weight,
             padding_id=self.spec.padding_id,
             **options,
@@ -287,23 +307,34 @@ class TextTask(DistributedFit, keras.Model):
         if not self.compiled:
             raise KzooError("Call compile() before fit() or evaluate(); its defaults will do.")
 
-    def _examples(self, x, y):
-        """Lists of inputs and targets from whatever `fit` was handed."""
+    def _check_targets(self, y):
+        if y is None and self.targets == "required":
+            raise KzooError(
+                f"No targets came: fit and evaluate of a {type(self).__name__} take one for each "
+                "input, as y or beside it in a file or dataset."
+            )
+
+    def _examples(self, x, y=None, sample_weight=None):
+        """Lists of inputs, targets and weights from whatever `fit` was handed."""
         if isinstance(x, (str, Path)):
-            return read_examples(x)
-        if hasattr(x, "as_numpy_iterator"):
-            return _from_dataset(x)
+            x, y = read_examples(x, require_label=self.targets == "required")
+            y = None if self.targets == "none" else y
+        elif hasattr(x, "as_numpy_iterator"):
+            x, y, sample_weight = _from_dataset(x)
         x = _as_list(x)
-        if y is not None and len(y) != len(x):
-            raise KzooError(f"{len(x)} inputs came with {len(y)} targets: one each is expected.")
-        return x, y
+        for name, given in (("targets", y), ("sample weights", sample_weight)):
+            if given is not None and len(given) != len(x):
+                raise KzooError(
+                    f"{len(x)} inputs came with {len(given)} {name}: one each is expected."
+                )
+        return x, y, sample_weight
 
     # -- keeping --------------------------------------------------------------------------------
 
     def get_config(self):
-        """What rebuilds the task: the backbone's spec and the task's own arguments."""
+        """What rebuilds the task: the backbone's config and the task's own arguments."""
         return {
-            "backbone": self.spec.to_dict(),
+            "backbone": self.backbone.get_config(),
             "labels": self.labels,
             "head": self.head_slot,
             "max_length": self.max_length,
@@ -313,10 +344,12 @@ class TextTask(DistributedFit, keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Rebuild from `get_config`; the tokenizer comes with the saved assets."""
-        from ..models import build
+        from ..models import family_of
 
         config = dict(config)
-        return cls(build(Spec.from_dict(config.pop("backbone"))), **config)
+        backbone = config.pop("backbone")
+        family = family_of(Spec.from_dict(backbone["spec"]))
+        return cls(family.from_config(backbone), **config)
 
     def save_assets(self, folder):
         """Keras' hook: the tokenizer goes into the .keras file."""
@@ -325,8 +358,8 @@ class TextTask(DistributedFit, keras.Model):
 
     def load_assets(self, folder):
         """Keras' hook: the tokenizer comes back from the .keras file."""
-        with contextlib.suppress(KzooError):
-            self._tokenizer = Tokenizer.load(folder)
+        if (Path(folder) / "tokenizer.json").is_file():  # A task may have been saved without one.
+            self.tokenizer = Tokenizer.load(folder)
 
     @classmethod
     def from_preset(cls, name):
@@ -343,6 +376,26 @@ class TextTask(DistributedFit, keras.Model):
         from .. import presets
 
         presets.save_preset(self, folder, card=card)
+
+
+class PlaceTask(TextTask):
+    """A task with a target for each place, or none where that is `IGNORED`."""
+
+    def default_loss(self):
+        """Cross-entropy over the places that have a target."""
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED)
+
+    def loss_count(self, y):
+        """The places that have a target: the loss is their mean."""
+        return ops.sum(ops.cast(ops.not_equal(y, IGNORED), "int32"))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Keras' hook: the weight of an example is that of each of its places."""
+        return super().compute_loss(x, y, y_pred, _by_place(sample_weight, y), training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Keras' hook: the weight of an example is that of each of its places."""
+        return super().compute_metrics(x, y, y_pred, _by_place(sample_weight, y))
 
 
 def split_pairs(texts):
@@ -401,19 +454,38 @@ def _as_list(x):
 
 
 def _from_dataset(dataset):
-    """Every example of a `tf.data.Dataset` of (text, target), batched or not."""
-    x, y = [], []
-    for text, target in dataset.as_numpy_iterator():
-        batched = np.ndim(target) > 0
-        x += (
-            _as_list(text)
-            if batched
-            else [text.decode("utf-8") if isinstance(text, bytes) else text]
-        )
-        y += list(target) if batched else [target]
+    """Texts, targets and weights of a whole `tf.data.Dataset`, batched or not.
+
+    Its elements are text, (text, target) or (text, target, weight); text is a string, a tuple of
+    two, or an array of them.
+    """
+    if dataset.cardinality() == -1:  # tf.data.INFINITE_CARDINALITY
+        raise KzooError("The dataset never ends; its examples are read first: drop repeat().")
+    columns = [[], [], []]
+    for element in dataset.as_numpy_iterator():
+        text, *rest = element if isinstance(element, tuple) else (element,)
+        batched = np.ndim(text[0] if isinstance(text, tuple) else text) > 0
+        texts = [_decoded(part) for part in (text if isinstance(text, tuple) else (text,))]
+        if isinstance(text, tuple):
+            texts = list(zip(*texts, strict=True)) if batched else [tuple(texts)]
+        elif batched:
+            (texts,) = texts
+        rest = [list(part) if batched else [part] for part in map(_decoded, rest)]
+        for column, rows in zip(columns, [texts, *rest], strict=False):
+            column += rows
+    x, y, sample_weight = columns
     if not x:
-        raise KzooError("The dataset is empty; at least one (text, target) is expected.")
-    return x, [t.decode("utf-8") if isinstance(t, bytes) else t for t in y]
+        raise KzooError("The dataset is empty; at least one text is expected.")
+    return x, y or None, sample_weight or None
+
+
+def _decoded(value):
+    """Python strings where `tf.data` gives bytes, in scalars and arrays; numbers as they are."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O":
+        return [_decoded(part) for part in value]
+    return value
 
 
 def _split(x, y, sample_weight, share):
@@ -421,8 +493,36 @@ def _split(x, y, sample_weight, share):
     cut = int(len(x) * (1 - share))
     if not 0 < cut < len(x):
         raise KzooError(f"validation_split {share} of {len(x)} examples leaves a side empty.")
-    weight = None if sample_weight is None else sample_weight[:cut]
-    return x[:cut], y[:cut], weight, (x[cut:], y[cut:])
+    columns = (x, y, sample_weight)
+    first = [None if column is None else column[:cut] for column in columns]
+    return *first, tuple(None if column is None else column[cut:] for column in columns)
+
+
+def _by_place(sample_weight, y):
+    if sample_weight is None:
+        return None
+    return ops.broadcast_to(ops.expand_dims(sample_weight, -1), ops.shape(y))
+
+
+def class_index(value, labels):
+    """The index of a target in `labels`, or None where it is none of them.
+
+    A target is the name of a label. Where no label reads as a whole number itself, a target may
+    also be the label's index, as a number or (from a file) as text.
+    """
+    if isinstance(value, Number) and np.isfinite(value) and value == int(value):
+        value = str(int(value))
+    if not isinstance(value, str):
+        return None
+    if value in labels:
+        return labels.index(value)
+    if any(_whole(label) for label in labels) or not _whole(value):
+        return None
+    return int(value) if int(value) < len(labels) else None
+
+
+def _whole(text):
+    return text.isascii() and text.isdigit()
 
 
 def _snake_case(name):

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..answers import probabilities
 from ..errors import KzooError
-from .task import TextTask
+from .task import TextTask, class_index
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -13,8 +13,11 @@ class TextClassifier(TextTask):
     """Classify texts, or pairs of texts.
 
     `TextClassifier("bert_tiny_en_uncased", labels=["negative", "positive"])`. On the token dict
-    it returns {"logits": (batch, labels)}; `predict` gives probabilities (texts, labels). With a
-    single label the probability is a sigmoid's.
+    it returns {"logits": (batch, labels)}; `predict` gives probabilities (texts, labels).
+
+    A target is a label's name or, where no label reads as a whole number itself, its index; the
+    same in a file and in Python. With a single label the probability is a sigmoid's, and a target
+    is the label's name or 1 where a text has it, 0 where it hasn't.
     """
 
     default_head = "mean"
@@ -30,22 +33,20 @@ class TextClassifier(TextTask):
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
 
     def encode_targets(self, y, x=None):
-        """Class indices, from indices or names; rows of numbers stay, for a loss of their own."""
+        """Class indices, from names or indices; rows of numbers stay, for a loss of their own."""
         if np.ndim(y) == 2:
             return np.asarray(y, "float32")
         y = y.tolist() if hasattr(y, "tolist") else list(y)
-        index = {label: i for i, label in enumerate(self.labels)}
-        limit = max(len(self.labels), 2)
+        # A text has a single label or hasn't: its index is 1, and that of no name 0.
+        names = self.labels if len(self.labels) > 1 else ["\0", *self.labels]
         targets = []
         for i, value in enumerate(y):
-            if isinstance(value, str) and value not in index and value.lstrip("-").isdigit():
-                value = int(value)
-            number = index.get(value, value)
-            if isinstance(number, str) or not 0 <= number < limit or number != int(number):
+            index = class_index(value, names)
+            if index is None:
                 raise KzooError(
                     f"Target {i} is {value!r}; a label of {self.labels} or its index is expected."
                 )
-            targets.append(int(number))
+            targets.append(index)
         return np.asarray(targets, "int32")
 
     def default_loss(self):

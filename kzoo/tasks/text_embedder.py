@@ -31,7 +31,9 @@ class TextEmbedder(TextTask):
 
     On the token dict it returns {"embedding": (batch, hidden_dim)}; `predict` gives an array of
     vectors. `fit` takes pairs of texts: with scores (-1 to 1) as targets it learns their cosines;
-    compiled with `loss=InBatchLoss()` it learns to find each partner among those of the batch.
+    without them, compiled with `loss=kzoo.InBatchLoss()`, to find each partner among those of the
+    batch. A pretrained pooler that isn't read stays, for the way back to its checkpoint, in a copy
+    of the backbone where nothing trains it.
 
     Args:
         backbone, max_length, tokenizer, name: as for `TextTask`.
@@ -39,13 +41,20 @@ class TextEmbedder(TextTask):
         normalize: whether vectors have length one.
     """
 
+    targets = "optional"
+
     def __init__(
         self, backbone, pooling="mean", normalize=True, max_length=None, tokenizer=None, name=None
     ):
         self.pooling, self.normalize = pooling, normalize
         super().__init__(backbone, None, pooling, max_length, tokenizer, name)
-        # A pretrained pooler stays for the way back to its checkpoint, but nothing trains it.
-        self.backbone.pooler.trainable = pooling == "pooled"
+
+    def fitted(self, backbone):
+        """The backbone, or a copy whose pooler stands still because it isn't read."""
+        if self.pooling != "pooled" and backbone.pooler.trainable_weights:
+            backbone = backbone.with_spec()
+            backbone.pooler.trainable = False
+        return backbone
 
     def make_head(self, backbone):
         """The pooling."""
@@ -64,18 +73,29 @@ class TextEmbedder(TextTask):
 
     def encode_targets(self, y, x=None):
         """Scores, as float32."""
-        y = np.asarray(y, "float32")
-        if y.ndim != 1 or y.min() < -1 or y.max() > 1:
+        try:
+            scores = np.asarray(y, "float32")
+        except (TypeError, ValueError):
             raise KzooError(
-                f"Scores of pairs run from {y.min()} to {y.max()}; cosines, -1 to 1, are expected."
+                f"The scores of pairs are {y[0]!r} and so on; numbers from -1 to 1 are expected."
+            ) from None
+        if scores.ndim != 1 or not (np.abs(scores) <= 1).all():
+            raise KzooError(
+                f"Scores of pairs run from {scores.min()} to {scores.max()}; cosines, -1 to 1, are "
+                "expected."
             )
-        return y
+        return scores
 
     def batches(self, x, y=None, sample_weight=None, **options):
         """Pairs with scores; without them, every text's target is its own partner."""
         if split_pairs(x)[1] is None:
             raise KzooError("fit and evaluate of a TextEmbedder take pairs of texts.")
-        y = np.ones(len(x)) if y is None else y
+        if y is None and isinstance(getattr(self, "loss", None), CosineLoss):
+            raise KzooError(
+                "The pairs came without scores, which CosineLoss learns: give them, or "
+                "compile(loss=kzoo.InBatchLoss()), which learns to find each text's partner."
+            )
+        y = np.ones(len(x)) if y is None else y  # Targets that InBatchLoss doesn't read.
         return super().batches(x, y, sample_weight, **options)
 
     def default_loss(self):

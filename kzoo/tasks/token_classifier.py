@@ -6,15 +6,16 @@ import numpy as np
 from ..answers import probabilities
 from ..data.batches import IGNORED
 from ..errors import KzooError
-from .task import TextTask
+from .task import PlaceTask, class_index
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class TokenClassifier(TextTask):
+class TokenClassifier(PlaceTask):
     """Label the words of a text, such as `labels=["O", "B-PER", "I-PER"]`.
 
     On the token dict it returns {"logits": (batch, length, labels)}. `fit` takes lists of words
-    with a label a word; a word's first token learns, its others don't. `predict` takes strings
+    with a label a word, by name or index as for `TextClassifier`; a word's first token learns,
+    its others don't. `predict` takes strings
     and gives for each the entities as dicts with label, text, start, end and score.
     """
 
@@ -39,16 +40,15 @@ class TokenClassifier(TextTask):
 
     def encode_targets(self, y, x):
         """A class index for the first token of each word, -100 elsewhere; ragged."""
-        index = {label: i for i, label in enumerate(self.labels)}
         targets = []
         for i, (labels, word_ids) in enumerate(zip(y, self._words(x)["word_ids"], strict=True)):
             if len(labels) != len(x[i]):
                 raise KzooError(f"Example {i} has {len(x[i])} words and {len(labels)} labels.")
-            numbers = [index.get(label, label) for label in labels]
-            wrong = [n for n in numbers if isinstance(n, str) or not 0 <= n < len(self.labels)]
-            if wrong:
+            numbers = [class_index(label, self.labels) for label in labels]
+            if None in numbers:
                 raise KzooError(
-                    f"Example {i} has the label {wrong[0]!r}; known: {', '.join(self.labels)}."
+                    f"Example {i} has the label {labels[numbers.index(None)]!r}; known: "
+                    f"{', '.join(self.labels)}."
                 )
             row, last = [], -1
             for word in word_ids:
@@ -56,14 +56,6 @@ class TokenClassifier(TextTask):
                 last = word
             targets.append(row)
         return targets
-
-    def default_loss(self):
-        """Cross-entropy over the places that have a label."""
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED)
-
-    def loss_count(self, y):
-        """The places that have a target: the loss is their mean."""
-        return keras.ops.sum(keras.ops.cast(keras.ops.not_equal(y, IGNORED), "int32"))
 
     def predict(self, x, batch_size=32, verbose=0):
         """The entities of each text, as a list of lists of dicts."""

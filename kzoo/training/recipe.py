@@ -11,6 +11,9 @@ from .. import presets, tasks
 from ..data.sources import read_examples
 from ..errors import KzooError
 from ..files import read_json, writing_folder
+from ..keras_hooks import precision
+from ..network import weights_by_path
+from ..tasks.text_embedder import InBatchLoss
 from .optimizer import AdamW
 
 # Every key of a recipe with its default; without one, the key is required.
@@ -22,8 +25,8 @@ KEYS = {
     "output": REQUIRED,  # The preset folder to write.
     "task": "TextClassifier",
     "labels": None,  # Names of the classes; those that the training file holds by default.
-    "head": None,  # What the task's head slot holds; the family's usual head by default.
-    "max_length": None,
+    "head": None,  # What the head slot holds, a TextEmbedder's pooling; the usual by default.
+    "max_length": None,  # Tokens at most; by default what a task that is trained on has.
     "text": None,  # The column of the text, or two for pairs.
     "label": None,  # The column of the labels.
     "validation": None,  # A file like `train`, or a share of it below 1.
@@ -68,21 +71,17 @@ def train(recipe, verbose="auto"):
         data, held = _split(data, settings["validation"], settings["seed"])
     elif settings["validation"] is not None:
         held = _read(settings["validation"], settings)
-    before = keras.config.dtype_policy()
     output = Path(settings["output"])
     kept = sorted(file.name for file in output.glob("*") if file.name not in FILES)
     if kept:
         raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
     # The folder comes first: a training must not end in a path that can't be written.
     with writing_folder(settings["output"]) as folder:
-        keras.config.set_dtype_policy(settings["precision"])
-        try:
+        with precision(settings["precision"]):
             keras.utils.set_random_seed(settings["seed"])
             task = _task(settings, data[1])
             start = time.monotonic()
             history = _fit(task, settings, data, held, verbose)
-        finally:
-            keras.config.set_dtype_policy(before)
         logs = {k: [float(value) for value in v] for k, v in history.history.items()}
         record = {
             "recipe": {**settings, **paths},
@@ -119,6 +118,8 @@ def read_recipe(recipe):
     missing = [key for key, value in settings.items() if value is REQUIRED]
     if missing:
         raise KzooError(f"The recipe lacks {' and '.join(missing)}: say which.")
+    for key, (fits, expected) in TYPES.items():
+        _check(settings, key, fits(settings[key]), expected)
     # The record keeps the paths as they were written: they mean something beside the recipe.
     settings["paths"] = {}
     for key in ("train", "output", "model", "validation"):
@@ -134,7 +135,6 @@ def read_recipe(recipe):
     for key in ("epochs", "batch_size"):
         value = settings[key]
         _check(settings, key, type(value) is int and value >= 1, "a whole number of at least 1")
-    _check(settings, "seed", type(settings["seed"]) is int, "a whole number")
     for key in ("learning_rate", "weight_decay", "warmup", "clip_norm", "layer_decay"):
         value = settings[key]
         fits = type(value) in (int, float) and 0 <= value < float("inf")
@@ -158,9 +158,45 @@ def _read(path, settings):
     texts, labels = read_examples(
         path, settings["text"], settings["label"], require_label=task == "TextClassifier"
     )
-    if task == "TextClassifier":
-        return texts, [str(label) for label in labels]
-    return texts, None if task == "MaskedLM" else labels
+    if task != "TextClassifier":
+        return texts, None if task == "MaskedLM" else labels
+    for number, label in enumerate(labels, 1):
+        if not isinstance(label, (str, int)):
+            raise KzooError(
+                f"{path}, example {number}: the label is {label!r}; text or a whole number is "
+                "expected."
+            )
+    return texts, [str(label) for label in labels]
+
+
+def _is_path(value):
+    return isinstance(value, (str, Path)) and str(value) != ""
+
+
+def _is_names(value):
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) > 0
+        and all(isinstance(v, str) for v in value)
+    )
+
+
+# What the values of keys must be, where nothing else of the recipe decides it.
+TYPES = {
+    "summary": (lambda v: isinstance(v, str), "text"),
+    "model": (_is_path, "a preset's name or a folder"),
+    "train": (_is_path, "the path of a file"),
+    "output": (_is_path, "the path of a folder"),
+    "labels": (lambda v: v is None or _is_names(v), "a list of names"),
+    "head": (lambda v: v is None or isinstance(v, (str, dict)), 'a kind such as "mean"'),
+    "max_length": (lambda v: v is None or type(v) is int, "a whole number of tokens"),
+    "text": (
+        lambda v: v is None or isinstance(v, str) or (_is_names(v) and len(v) == 2),
+        "the name of a column or a list of two",
+    ),
+    "label": (lambda v: v is None or isinstance(v, str), "the name of a column"),
+    "seed": (lambda v: type(v) is int and 0 <= v < 2**32, "a whole number from 0 to 2**32 - 1"),
+}
 
 
 def _check(settings, key, fits, expected):
@@ -171,15 +207,28 @@ def _check(settings, key, fits, expected):
 def _task(settings, labels):
     kind = tasks.TASKS[settings["task"]]
     source = presets.load(settings["model"])
-    options = {"max_length": settings["max_length"]}
+    options = {"max_length": settings["max_length"] or getattr(source, "max_length", None)}
     if kind is tasks.TextClassifier:
         named = settings["labels"] or sorted(set(labels))
-        options |= {"labels": named, "head": settings["head"]}
-    return kind(source, **options)
+        return kind(source, labels=named, head=settings["head"], **options)
+    if kind is tasks.MaskedLM:
+        task = kind(source, head=settings["head"], **options)
+    else:
+        options["normalize"] = getattr(source, "normalize", True)
+        pooling = settings["head"] or getattr(source, "pooling", "mean")
+        task = kind(source, pooling=pooling, **options)
+    if type(source) is kind and task.head_slot == source.head_slot:
+        there = weights_by_path(task)  # The training goes on, head included.
+        for path, weight in weights_by_path(source).items():
+            there[path].assign(weight)
+    return task
 
 
 def _fit(task, settings, data, held, verbose):
+    # Pairs of texts without scores: each is to find its partner among those of the batch.
+    alone = settings["task"] == "TextEmbedder" and data[1] is None
     task.compile(
+        loss=InBatchLoss() if alone else None,
         optimizer=AdamW(
             settings["learning_rate"],
             weight_decay=settings["weight_decay"],
@@ -187,7 +236,7 @@ def _fit(task, settings, data, held, verbose):
             decay=settings["decay"],
             clip_norm=settings["clip_norm"],
             layer_decay=settings["layer_decay"],
-        )
+        ),
     )
     callbacks = [keras.callbacks.TerminateOnNaN()]
     if settings["keep"] == "best":

@@ -1,0 +1,81 @@
+"""What Keras must know of kzoo to load a `.keras` file before anything of kzoo has been used.
+
+Keras looks classes up by their registered names; a class registers itself when its module is
+imported, which `import kzoo` leaves for later. Until then a stand-in holds its place.
+"""
+
+import importlib
+import importlib.abc
+import sys
+
+# The module of every class that registers itself.
+HOMES = {
+    "Bert": "models.bert",
+    "Roberta": "models.roberta",
+    "DistilBert": "models.distilbert",
+    "Albert": "models.albert",
+    "TextClassifier": "tasks.text_classifier",
+    "TokenClassifier": "tasks.token_classifier",
+    "QuestionAnswering": "tasks.question_answering",
+    "SpanLoss": "tasks.question_answering",
+    "MaskedLM": "tasks.masked_lm",
+    "MultipleChoice": "tasks.multiple_choice",
+    "TextEmbedder": "tasks.text_embedder",
+    "Embedding": "tasks.text_embedder",
+    "CosineLoss": "tasks.text_embedder",
+    "InBatchLoss": "tasks.text_embedder",
+    "AdamW": "training.optimizer",
+    "WarmupDecay": "training.schedule",
+    "DistillationLoss": "compression.distill",
+    "DistilledAccuracy": "compression.distill",
+}
+
+
+class StandIn:
+    """A class by its name; imported when Keras wants an object of it."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def from_config(self, config):
+        """What the class itself makes of `config`."""
+        home = importlib.import_module(f".{HOMES[self.name]}", __package__)
+        return getattr(home, self.name).from_config(config)
+
+
+class WhenKerasComes(importlib.abc.MetaPathFinder):
+    """Finds Keras as Python does, and tells it of kzoo once it is imported."""
+
+    def find_spec(self, name, path=None, target=None):
+        """The spec of Keras; None for every other module."""
+        if name != "keras":
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None:
+            run = spec.loader.exec_module
+
+            def run_and_announce(module):
+                run(module)
+                announce(module)
+                sys.meta_path.remove(self)
+
+            spec.loader.exec_module = run_and_announce
+        return spec
+
+
+def announce(keras):
+    """Put stand-ins where Keras looks, for the classes that are not there yet."""
+    known = keras.saving.get_custom_objects()
+    for name in HOMES:
+        known.setdefault(f"kzoo>{name}", StandIn(name))
+
+
+def register():
+    """Announce kzoo's classes to Keras, now or when it is first imported."""
+    keras = sys.modules.get("keras")
+    if hasattr(keras, "saving"):
+        announce(keras)
+    else:
+        sys.meta_path.insert(0, WhenKerasComes())
