@@ -11,11 +11,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from families import add_noise, noisy, tokens
+from families import SPECS, add_noise, noisy, tokens
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-from kzoo.litert import audit, bundle, flatbuffer, quantize
+import kzoo.litert
+from kzoo.litert import audit, bundle, flatbuffer, parity, quantize
 from kzoo.litert.audit import check_audit
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
@@ -223,6 +224,61 @@ def test_bad_arguments(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+# -- how far from Keras --------------------------------------------------------------------------
+
+
+def test_only_outputs_with_places_are_cut_to_their_text(tmp_path):
+    """Sizes that happen to be equal say nothing: a vector as wide as a text is long is no text."""
+    columns = [("", one_row(SPECS["bert"], length)) for length in (32, 9, 23)]
+    embedder, many = task("TextEmbedder"), classifier_of(23)
+    words = task("TokenClassifier", labels=[str(i) for i in range(9)])
+    spans = task("QuestionAnswering")
+    assert parity.by_token(embedder) == parity.by_token(many) == set()
+    assert parity.by_token(words) == {"logits"}
+    assert parity.by_token(spans) == {"start_logits", "end_logits"}
+    assert parity.by_token(noisy("bert")) == {"sequence_output"}
+    for model in (embedder, many, words, spans, noisy("bert")):
+        for (_, one), answer in zip(columns, parity.run_keras(model, columns), strict=True):
+            assert worst(model(one), answer) < 1e-5
+
+
+def classifier_of(count):
+    return task("TextClassifier", labels=[str(i) for i in range(count)])
+
+
+def test_a_vector_is_compared_whole_at_a_fixed_length():
+    one = np.random.default_rng(0).standard_normal((1, 16))
+    other = np.where(np.arange(16) < 4, one, -one)
+    columns = {"padding_mask": (np.arange(16) < 4).astype("int32")[None]}
+    found = parity.measure([(columns, {"embedding": one}, {"embedding": other})])
+    assert found["cosine"] < 0.5
+    found = parity.measure([(columns, {"x": one}, {"x": other})], long={"x"})
+    assert found["cosine"] == pytest.approx(1)
+
+
+def test_choices_are_compared_by_their_probabilities(tmp_path):
+    model = task("MultipleChoice")
+    found = kzoo.export_litert(model, tmp_path / "model.tflite")
+    assert {row["limit"] for row in found["limits"]} == {"partitions", "probability_difference"}
+    assert found["parity"]["texts"] == len(parity.sentences())
+    assert found["parity"]["cosine"] > 0.99999 and found["parity"]["label_agreement"] == 1
+    rows = parity.samples(model)
+
+    class Wrong:
+        def run(self, columns):
+            return {"logits": 1 / np.asarray(model(columns)["logits"])}
+
+    # Each score keeps its sign, so its cosine is 1; but the largest is another one.
+    assert parity.compare(model, Wrong(), rows)["label_agreement"] < 0.5
+
+
+def test_a_single_number_has_no_cosine(tmp_path):
+    one = classifier_of(1)
+    assert "cosine" not in kzoo.export_litert(one, tmp_path / "model.tflite")["parity"]
+    with pytest.raises(kzoo.KzooError, match="Nothing here measures the limit cosine"):
+        kzoo.export_litert(one, tmp_path / "model.tflite", limits={"cosine": 0.9})
+
+
 # -- bundles ------------------------------------------------------------------------------------
 
 
@@ -283,7 +339,7 @@ def test_verify_passes_and_says_what_it_checked(made):
     found = kzoo.verify_bundle(made[1])
     checks = {entry["check"]: entry["found"] for entry in found["checks"]}
     assert {"kzoo.json", "files", "audit", "golden examples", "megabytes"} <= set(checks)
-    assert checks["accuracy"].endswith(">= 0.5")
+    assert checks["accuracy"].endswith(">= 0.5 (texts.tsv)")
 
 
 @pytest.fixture
@@ -356,6 +412,105 @@ def test_what_else_verify_refuses(copy, change, words):
         kzoo.verify_bundle(copy)
 
 
+def reported(copy, change):
+    """Another report, sealed anew."""
+    report = json.loads((copy / "report.json").read_text())
+    change(report)
+    (copy / "report.json").write_text(json.dumps(report))
+    edited(copy)
+
+
+def a_second_row(report):
+    row = next(row for row in report["limits"] if row["limit"] == "accuracy_drop")
+    report["limits"].insert(0, {**row, "measured": 0.9})
+
+
+def a_better_parity(report):
+    report["parity"]["probability_difference"] = 0.0
+    for row in report["limits"]:
+        row["measured"] = 0.0 if row["limit"] == "probability_difference" else row["measured"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: edited(f, golden=[]), "0 golden examples; at least 6"),
+        (lambda f: edited(f, golden=golden_of(f)[:7]), "not the 7 golden ones"),
+        (lambda f: edited(f, golden=[{**g, "outputs": {}} for g in golden_of(f)]), "other outputs"),
+        (lambda f: edited(f, golden=[{"text": "a"}] * 9), "not as an export writes it .KeyError"),
+        (lambda f: edited(f, golden=3), "has golden 3, as no export"),
+        (lambda f: edited(f, labels=None), "has labels None"),
+        (lambda f: edited(f, tolerance=5.0), "golden examples lie 5 off"),
+        (lambda f: edited(f, limits={"speed": 1}), "unknown limit 'speed'"),
+        (lambda f: edited(f, quantization="float32"), "int8; for float32, float32 alone"),
+        (lambda f: edited(f, quantization="int2"), "quantization 'int2'"),
+        (lambda f: edited(f, task="TextEmbedder"), "TextEmbedder, whose outputs"),
+        (lambda f: edited(f, task="TokenClassifier"), "TokenClassifier, whose outputs"),
+        (lambda f: edited(f, spec={"family": "t5"}), "lacks .*hidden_dim"),
+        (lambda f: edited(f, spec={**spec_of(f), "vocabulary_size": 9}), "9 tokens by 32"),
+        (lambda f: edited(f, spec={**spec_of(f), "num_segments": 0}), "whose inputs are"),
+        (lambda f: edited(f, max_length=100), "max_length 100; 2 to 40"),
+        (lambda f: reported(f, a_second_row), "accuracy_drop, 0.9 against 0.5"),
+        (lambda f: reported(f, a_better_parity), "says probability_difference 0; by the figures"),
+        (lambda f: reported(f, lambda r: r["limits"].pop()), "other rows of limits"),
+        (lambda f: reported(f, lambda r: r["examples"].pop()), "not the 10 golden ones"),
+        (lambda f: reported(f, lambda r: r["examples"][0]["keras"].update(score=9)), "in keras"),
+        (lambda f: reported(f, lambda r: r.update(quantization="float16")), "says quantization"),
+        (lambda f: reported(f, lambda r: r["parity"].update(texts="x")), "not as an export writes"),
+        (lambda f: reported(f, lambda r: r.clear()), "not as an export writes it .KeyError"),
+    ],
+)
+def test_verify_refuses_what_was_rewritten_and_sealed_anew(copy, change, words):
+    change(copy)
+    with pytest.raises(kzoo.KzooError, match=words) as error:
+        kzoo.verify_bundle(copy)
+    assert "\n" not in str(error.value)
+
+
+def golden_of(folder):
+    return json.loads((folder / "kzoo.json").read_text())["golden"]
+
+
+def spec_of(folder):
+    return json.loads((folder / "kzoo.json").read_text())["spec"]
+
+
+def test_a_limit_holds_on_all_texts_on_which_it_is_measured(copy):
+    """The shipped sentences and the labelled texts: the report has a row of each."""
+    limit = "probability_difference"
+
+    def change(report):
+        rows = [report["parity"], report["evaluation"]]
+        report["limits"] += [
+            {"limit": limit, "meaning": "", "bound": 0.03, "measured": row[limit]} for row in rows
+        ]
+
+    limits = json.loads((copy / "kzoo.json").read_text())["limits"]
+    edited(copy, limits={**limits, limit: 0.03})
+    reported(copy, change)
+    found = [c for c in kzoo.verify_bundle(copy)["checks"] if c["check"] == limit]
+    assert [c["found"].rpartition("(")[2] for c in found] == ["34 shipped sentences)", "texts.tsv)"]
+
+    def spoil(report):
+        report["parity"][limit] = report["limits"][-2]["measured"] = 0.9
+
+    reported(copy, spoil)
+    with pytest.raises(kzoo.KzooError, match=f"misses the limit {limit}"):
+        kzoo.verify_bundle(copy)
+
+
+@pytest.mark.parametrize("name", [*TASKS, None])
+def test_every_bundle_of_a_task_or_backbone_verifies(name, tmp_path):
+    length = 16 if name in ("TokenClassifier", "TextEmbedder") else None
+    if name is None:
+        model = noisy("roberta")
+        model.tokenizer = tokenizer()
+    else:
+        model = task(name)
+    kzoo.litert.export_bundle(model, tmp_path / "bundle", "float32", length)
+    assert kzoo.verify_bundle(tmp_path / "bundle")["task"] == (name or "Roberta")
+
+
 def test_predict_answers_as_keras_without_tensorflow_and_keras(made):
     model, folder, _ = made
     code = (
@@ -394,6 +549,13 @@ def test_predict_takes_pairs_and_refuses_nonsense(made):
      ({"quantization": "int8"}, "names no preset"), ([], "a JSON object"),
      ({"preset": "tiny", "limits": {"speed": 1}}, "unknown limit 'speed'"),
      ({"preset": "bert_tiny_en_uncased"}, "holds no weights"),
+     ({"preset": "tiny\0"}, "a string is expected"), ({"preset": ["tiny"]}, "names no preset"),
+     ({"preset": "tiny", "quantization": ["int8"]}, "quantization is"),
+     ({"preset": "tiny", "quantization": None}, "quantization is None"),
+     ({"preset": "tiny", "length": "8"}, "length is '8'"), ("tiny", "a JSON object"),
+     ({"preset": "tiny", "limits": [1]}, "limits in"),
+     ({"preset": "tiny", "limits": {"megabytes": float("inf")}}, "a number is expected"),
+     ({"preset": "tiny", "evaluation": {"file": "texts.tsv"}}, "a string is expected"),
      ({"preset": "nothing"}, "No preset or folder"),
      ({"preset": "tiny", "limits": {"accuracy": 0.9}}, "needs labelled texts"),
      ({"preset": "tiny", "evaluation": "texts.tsv", "limits": {"accuracy": 1.01}},

@@ -9,6 +9,13 @@ from .flatbuffer import operator_code, operator_names, read_model, type_names
 
 VARIABLES = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
 BITS = {"float32": 32, "float16": 16, "int8": 8, "uint8": 8, "int4": 4, "int2": 2}
+# Types that the weights of a quantization have beside float32: what must be there, what may.
+KINDS = {
+    "float32": (set(), set()),
+    "float16": ({"float16"}, {"float16"}),
+    "int8": ({"int8"}, {"int8"}),
+    "int8_int4_table": ({"int4"}, {"int4", "int8", "float16"}),
+}
 # Where a weight's form asks for a newer operator than the first: (operator, version) and the
 # first runtime that has it. Blockwise int4 tables carry version 4 too, but what is older than
 # 1.4.0 reads them wrong without a word, so the bundle says more than the file can.
@@ -24,9 +31,10 @@ def audit(path):
 
     Returns a dict of JSON types: `bytes`; `operators` (name to count) and `custom` (names of
     custom and Flex operators); `signatures`; `parameters` and `weight_bytes` (by type) of the
-    constants; `partitions` (groups of operators that XNNPACK runs as one) and `outside` (operators
-    that it leaves to the interpreter); `minimum_runtime` (`tflite` and `litert` versions) and
-    `understated` (operators whose version promises an older runtime than their weights need).
+    constants; `tables` (shapes of the constants in which rows are looked up); `partitions`
+    (groups of operators that XNNPACK runs as one) and `outside` (operators that it leaves to the
+    interpreter); `minimum_runtime` (`tflite` and `litert` versions) and `understated` (operators
+    whose version promises an older runtime than their weights need).
 
     Raises:
         KzooError: if the file is no whole .tflite file or does not run.
@@ -38,12 +46,15 @@ def audit(path):
         raise KzooError(f"{path} is missing: a .tflite file was expected there.") from None
     model = read_model(content, path)
     names, types = operator_names(), type_names()
-    operators, custom = collections.Counter(), set()
+    operators, custom, tables = collections.Counter(), set(), set()
     constants = {}
     for graph in model.subgraphs:
         for operator in graph.operators:
             entry = model.operatorCodes[operator.opcodeIndex]
-            operators[names[operator_code(entry)]] += 1
+            name = names[operator_code(entry)]
+            operators[name] += 1
+            if name == "EMBEDDING_LOOKUP":
+                tables.add(tuple(_shape(graph.tensors[operator.inputs[1]])))
             if entry.customCode:
                 custom.add(entry.customCode.decode("utf-8", "replace"))
         for tensor in graph.tensors:
@@ -64,11 +75,24 @@ def audit(path):
         "signatures": _signatures(model, types),
         "parameters": parameters,
         "weight_bytes": dict(sorted(weight_bytes.items())),
+        "tables": sorted(map(list, tables)),
         "partitions": partitions,
         "outside": outside,
         "minimum_runtime": minimum,
         "understated": understated,
     }
+
+
+def check_quantization(found, quantization):
+    """Raise KzooError unless the constants of a file have the types of its quantization."""
+    kinds = set(found["weight_bytes"]) - {"float32"}
+    needed, allowed = KINDS[quantization]
+    if not needed <= kinds <= allowed:
+        expected = " and ".join(sorted(needed)) or "float32 alone"
+        raise KzooError(
+            f"The file's weights are {' and '.join(sorted(found['weight_bytes'])) or 'none'}; for "
+            f"{quantization}, {expected} is expected."
+        )
 
 
 def check_audit(found, partitions=1):

@@ -22,9 +22,13 @@ MANIFEST, MODEL, TOKENIZER, LABELS = "kzoo.json", "model.tflite", "tokenizer.jso
 REPORT, PAGE = "report.json", "report.html"
 UNSEALED = "0" * 64
 FIELDS = {
-    "format", "kzoo", "task", "spec", "labels", "max_length", "signature", "quantization",
-    "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal",
+    "format": int, "kzoo": str, "task": str, "spec": dict, "labels": (list, type(None)),
+    "max_length": int, "signature": dict, "quantization": str, "length": (int, type(None)),
+    "limits": dict, "minimum_runtime": dict, "files": dict, "golden": list,
+    "tolerance": (int, float), "seal": str,
 }  # fmt: skip
+ENTRY = {"bytes", "sha256"}  # what is written of a file
+LABELLED = ("TextClassifier", "TokenClassifier")
 
 
 def write_manifest(folder, manifest):
@@ -55,7 +59,7 @@ def read_manifest(folder):
         raise KzooError(f"{folder} is no folder: a bundle that `kzoo export` wrote is expected.")
     path = folder / MANIFEST
     manifest = read_json(path, "a bundle's manifest")
-    found = manifest.get("format") if isinstance(manifest, dict) else None
+    found = manifest.get("format")
     if found is None:
         raise KzooError(f"{path} names no format: a bundle that `kzoo export` wrote is expected.")
     if found != FORMAT:
@@ -66,8 +70,19 @@ def read_manifest(folder):
     seal = str(manifest.get("seal"))
     text = path.read_bytes().decode("utf-8")
     unsealed = _resealed(text, seal, UNSEALED)
-    if hashlib.sha256(unsealed.encode("utf-8")).hexdigest() != seal or set(manifest) != FIELDS:
+    if hashlib.sha256(unsealed.encode("utf-8")).hexdigest() != seal or set(manifest) != set(FIELDS):
         raise KzooError(f"{path} was changed after the export: its seal doesn't fit; export anew.")
+    wrong = [name for name, kind in FIELDS.items() if not isinstance(manifest[name], kind)]
+    for name, entry in manifest["files"].items() if not wrong else ():
+        if Path(name).name != name or not isinstance(entry, dict) or set(entry) != ENTRY:
+            wrong = ["files"]
+    if not wrong and manifest["task"] in LABELLED and not manifest["labels"]:
+        wrong = ["labels"]
+    if wrong:
+        raise KzooError(
+            f"{path} has {wrong[0]} {manifest[wrong[0]]!r:.60}, as no export writes it: export "
+            "anew."
+        )
     return manifest
 
 

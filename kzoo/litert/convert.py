@@ -8,7 +8,7 @@ from ..files import writing_file
 from ..network import Network, weights_by_path
 from ..nn import lowering
 from . import quantize
-from .audit import audit, check_audit
+from .audit import audit, check_audit, check_quantization
 from .limits import check, check_names, defaults
 from .parity import model_inputs
 
@@ -45,11 +45,11 @@ def export_litert(model, path, quantization="float32", length=None, limits=None)
             no file is left then.
     """
     from .interpreter import Interpreter
-    from .parity import compare, is_classifier, samples
+    from .parity import compare, samples, weighs
 
     check_arguments(model, quantization, length)
     if limits is None:
-        limits = defaults(quantization, is_classifier(model))
+        limits = defaults(quantization, weighs(model))
     check_names(limits)
     _check_weights(model)
     path = Path(path)
@@ -59,6 +59,7 @@ def export_litert(model, path, quantization="float32", length=None, limits=None)
         beside.write_bytes(content)
         found = audit(beside)
         check_audit(found, limits.get("partitions", 1))
+        check_quantization(found, quantization)
         _check_size(found["bytes"], used, quantization)
         parity = compare(model, Interpreter(beside), samples(model, length))
         later = {name for name in limits if name.startswith("accuracy")}

@@ -1,5 +1,7 @@
 """Limits of an export: what each means, which hold by default, and the error of one missed."""
 
+import math
+
 from ..errors import KzooError
 
 # name: (whether more is better, what it says, of which kind of model)
@@ -24,6 +26,10 @@ DEFAULTS = {
     "int8": {"cosine": 0.997, "probability_difference": 0.03},
     "int8_int4_table": {"cosine": 0.995, "probability_difference": 0.05},
 }
+# How far golden outputs may lie from those written, as a share of the largest number of each:
+# XNNPACK's kernels differ from one CPU to the next, and int8 activations round otherwise then.
+# Measured for int8: 0.9 % between x86 and ARM64, 4.8 % on the kernels that stand in for XNNPACK.
+TOLERANCE = {"float32": 0.001, "float16": 0.01, "int8": 0.1, "int8_int4_table": 0.1}
 
 
 def check_names(limits, source="limits"):
@@ -36,7 +42,8 @@ def check_names(limits, source="limits"):
             f"{source} has the unknown limit {unknown[0]!r}; known: {', '.join(KNOWN)}."
         )
     for name, value in limits.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not abs(value) < math.inf:
             raise KzooError(f"The limit {name} in {source} is {value!r}; a number is expected.")
 
 

@@ -7,6 +7,7 @@ from ..errors import KzooError
 from .interpreter import encode
 
 NARROW = 8  # Outputs of fewer numbers a place are compared over the whole text.
+CHOICES = 4  # How many continuations a text gets where a model chooses among them.
 
 
 def sentences():
@@ -17,6 +18,18 @@ def sentences():
     return path.read_text(encoding="utf-8").strip().split("\n")
 
 
+def sample_texts(model):
+    """The shipped English texts as a model takes them: each with some to choose from, in pairs."""
+    texts = sentences()
+    if type(model).__name__ == "MultipleChoice":
+        return [
+            (text, texts[(place + turn) % len(texts)])
+            for place, text in enumerate(texts)
+            for turn in range(1, CHOICES + 1)
+        ]
+    return texts
+
+
 def samples(model, length=None, texts=None):
     """Token columns (1, length) of real texts, each with its text.
 
@@ -25,7 +38,7 @@ def samples(model, length=None, texts=None):
     names, spec = model_inputs(model), getattr(model, "backbone", model).spec
     limit = min(getattr(model, "max_length", spec.max_sequence_length), length or 10**9)
     tokenizer = tokenizer_of(model)
-    texts = sentences() if texts is None else texts
+    texts = sample_texts(model) if texts is None else texts
     draw = np.random.default_rng(0)
     rows = []
     for text in texts:
@@ -33,7 +46,8 @@ def samples(model, length=None, texts=None):
             first, second = (text, None) if isinstance(text, str) else text
             columns, _ = encode(tokenizer, first, second, limit, length)
         else:
-            count = min(limit, max(2, len(text.split()) * 4 // 3))
+            words = " ".join([text] if isinstance(text, str) else text).split()
+            count = min(limit, max(2, len(words) * 4 // 3))
             shape = (1, length or count)
             real = (np.arange(shape[1]) < count)[None].astype("int32")
             ids = draw.integers(spec.padding_id + 1, spec.vocabulary_size, shape)
@@ -63,7 +77,38 @@ def compare(model, interpreter, rows):
         (columns, expected, interpreter.run(columns))
         for (_, columns), expected in zip(rows, outputs, strict=True)
     ]
-    return measure(pairs, is_classifier(model))
+    if type(model).__name__ == "MultipleChoice":
+        pairs = _by_question(pairs)
+    return measure(pairs, weighs(model), by_token(model))
+
+
+def by_token(model):
+    """The names of the outputs that have a place for each token: those that grow with the text."""
+    padding_id = getattr(model, "backbone", model).spec.padding_id
+
+    def shapes(length):
+        columns = {name: np.ones((1, length), "int32") for name in model_inputs(model)}
+        columns["token_ids"] *= padding_id
+        if "segment_ids" in columns:
+            columns["segment_ids"] *= 0
+        return {name: tuple(value.shape) for name, value in model(columns).items()}
+
+    one, two = shapes(1), shapes(2)
+    return {name for name in one if one[name] != two[name]}
+
+
+def _by_question(pairs):
+    """Choices of one text, which stand together, as one row whose logits are all their scores.
+
+    A score alone says nothing: what a model answers is which of several is the largest.
+    """
+    rows = []
+    for start in range(0, len(pairs), CHOICES):
+        columns, *sides = zip(*pairs[start : start + CHOICES], strict=True)
+        mask = np.concatenate([entry["padding_mask"] for entry in columns], axis=1)
+        joined = [{"logits": np.stack([o["logits"] for o in side], axis=-1)} for side in sides]
+        rows.append(({"padding_mask": mask}, *joined))
+    return rows
 
 
 def run_keras(model, rows, batch_size=16):
@@ -71,7 +116,7 @@ def run_keras(model, rows, batch_size=16):
     padding_id = getattr(model, "backbone", model).spec.padding_id
     lengths = [columns["token_ids"].shape[1] for _, columns in rows]
     order = sorted(range(len(rows)), key=lengths.__getitem__)
-    answers = [None] * len(rows)
+    answers, long = [None] * len(rows), by_token(model)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         longest = lengths[chosen[-1]]
@@ -92,7 +137,7 @@ def run_keras(model, rows, batch_size=16):
         for place, i in enumerate(chosen):
             answers[i] = {
                 name: value[place : place + 1, : lengths[i]]
-                if value.ndim > 1 and value.shape[1] == longest
+                if name in long
                 else value[place : place + 1]
                 for name, value in outputs.items()
             }
@@ -100,22 +145,29 @@ def run_keras(model, rows, batch_size=16):
 
 
 def is_classifier(model):
-    """Whether a model answers with one probability distribution a text."""
+    """Whether a model gives each text a label."""
     return type(model).__name__ == "TextClassifier"
 
 
-def measure(pairs, classifier=False):
+def weighs(model):
+    """Whether a model answers with one probability distribution: over labels, or over choices."""
+    return is_classifier(model) or type(model).__name__ == "MultipleChoice"
+
+
+def measure(pairs, classifier=False, long=()):
     """The distance between outputs.
 
     Args:
         pairs: (columns, outputs of Keras, outputs of the file) for each text.
         classifier: whether `logits` are those of one distribution a text.
+        long: the names of the outputs that have a place for each token.
 
     Returns:
-        A dict: `texts`, `tokens` (a list, by text), `cosines` (a list, by text, the smallest of
-        its outputs), `cosine` and `cosine_min` over all, and for a classifier also
-        `probabilities` (a list of [Keras, file] for the likeliest label of Keras),
-        `probability_difference`, its `_max`, and `label_agreement`.
+        A dict: `texts`, `tokens` (a list, by text); unless every output is a single number, whose
+        cosine says nothing, `cosines` (a list, by text, the smallest of its outputs), `cosine`
+        and `cosine_min` over all; and for a classifier `probabilities` (a list of [Keras, file]
+        for the likeliest label of Keras), `probability_difference`, its `_max`, and
+        `label_agreement`.
     """
     cosines, tokens, differences, agreed, likeliest = [], [], [], [], []
     for columns, expected, got in pairs:
@@ -123,7 +175,8 @@ def measure(pairs, classifier=False):
         tokens.append(int(real.sum()))
         if set(expected) != set(got):
             raise KzooError(f"The file's outputs are {sorted(got)}; Keras' are {sorted(expected)}.")
-        cosines.append(min(_cosine(expected[name], got[name], real) for name in expected))
+        near = [_cosine(expected[k], got[k], real if k in long else None) for k in expected]
+        cosines.append(min((cosine for cosine in near if cosine is not None), default=None))
         if classifier:
             one, other = (probabilities(side["logits"])[0] for side in (expected, got))
             differences.append(float(np.abs(one - other).max()))
@@ -133,10 +186,13 @@ def measure(pairs, classifier=False):
     found = {
         "texts": len(pairs),
         "tokens": tokens,
-        "cosines": cosines,
-        "cosine": float(np.mean(cosines)),
-        "cosine_min": float(np.min(cosines)),
     }
+    if None not in cosines:
+        found |= {
+            "cosines": cosines,
+            "cosine": float(np.mean(cosines)),
+            "cosine_min": float(np.min(cosines)),
+        }
     if classifier:
         found |= {
             "probabilities": likeliest,
@@ -153,12 +209,18 @@ def label_of(row):
 
 
 def _cosine(one, other, real):
-    """The mean cosine over places, or one over all numbers where places hold few."""
+    """The mean cosine over places, or one over all numbers where places hold few.
+
+    `real` says which places are no padding, for an output that has places. Of a single number
+    there is no cosine but 1, so it is None.
+    """
     if one.shape != other.shape:
         raise KzooError(f"The file's output has the shape {other.shape}; Keras' has {one.shape}.")
     one, other = one.astype("float64"), other.astype("float64")
-    if one.ndim > 1 and one.shape[1] == len(real):
+    if real is not None:
         one, other = one[:, real], other[:, real]  # What stands at padding is nobody's answer.
+    elif one.size < 2:
+        return None
     if one.ndim < 2 or one.shape[-1] < NARROW or one.shape[:-1] == ():
         one, other = one.reshape(1, -1), other.reshape(1, -1)
     norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)

@@ -14,6 +14,7 @@ from ..errors import KzooError
 from ..files import read_json, writing_folder
 from ..network import weights_by_path
 from . import bundle, limits
+from .limits import TOLERANCE
 
 KEYS = {
     "preset": "the name of a preset that ships, or the folder of one",
@@ -26,10 +27,6 @@ KEYS = {
 LENGTHS = (16, 32, 64, 128, 256)  # tokens at which latency is measured
 ROUNDS = 9
 GOLDEN = 12
-# How far golden outputs may lie from those written, as a share of the largest number of each:
-# XNNPACK's kernels differ from one CPU to the next, and int8 activations round otherwise then.
-# Measured for int8: 0.9 % between x86 and ARM64, 4.8 % on the kernels that stand in for XNNPACK.
-TOLERANCE = {"float32": 0.001, "float16": 0.01, "int8": 0.1, "int8_int4_table": 0.1}
 
 
 def find_recipe(path_or_name):
@@ -47,8 +44,6 @@ def read_recipe(path):
     """The recipe in a JSON file, with every key; KzooError names one that is unknown or wrong."""
     path = Path(path)
     recipe = read_json(path, "an export recipe")
-    if not isinstance(recipe, dict):
-        raise KzooError(f"{path} holds {type(recipe).__name__}; a JSON object is expected.")
     unknown = sorted(set(recipe) - set(KEYS))
     if unknown:
         raise KzooError(f"{path} has the unknown key {unknown[0]!r}; known: {', '.join(KEYS)}.")
@@ -57,9 +52,9 @@ def read_recipe(path):
     recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
     if recipe["limits"] is not None:
         limits.check_names(recipe["limits"], f"limits in {path}")
-    for key in ("evaluation", "note"):
-        if recipe[key] is not None and not isinstance(recipe[key], str):
-            raise KzooError(f"{path} has {key} {recipe[key]!r}; a string is expected.")
+    for key in ("preset", "evaluation", "note"):
+        if recipe[key] is not None and (not isinstance(recipe[key], str) or "\0" in recipe[key]):
+            raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; a string is expected.")
     return recipe
 
 
@@ -280,10 +275,10 @@ def _check_labels(labels):
 
 def _limits(asked, quantization, model):
     """The limits of the recipe, checked, or those that suit the quantization."""
-    from .parity import is_classifier
+    from .parity import weighs
 
     if asked is None:
-        return limits.defaults(quantization, is_classifier(model))
+        return limits.defaults(quantization, weighs(model))
     limits.check_names(asked)
     return asked
 

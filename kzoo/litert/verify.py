@@ -1,22 +1,44 @@
 """Re-checking a bundle, on LiteRT alone: files, audit, golden examples, limits."""
 
-import json
+import contextlib
 from pathlib import Path
 
 import numpy as np
 
 from ..answers import probabilities
 from ..errors import KzooError
+from ..files import read_json
+from ..spec import Spec
 from . import bundle, limits
-from .audit import audit, check_audit
+from .audit import KINDS, audit, check_audit, check_quantization
+
+LEAST_GOLDEN = 6  # golden examples; an export writes a dozen, or that half where texts are few
+ROUNDED = 1e-4  # how far figures may lie apart that are one but for rounding and padding
+# What a task returns for one text, as shapes behind the batch: sizes by the name of what they are.
+OUTPUTS = {
+    "TextClassifier": {"logits": ["labels"]},
+    "TokenClassifier": {"logits": ["length", "labels"]},
+    "TextEmbedder": {"embedding": ["hidden_dim"]},
+    "MaskedLM": {"logits": ["length", "vocabulary_size"]},
+    "QuestionAnswering": {"start_logits": ["length"], "end_logits": ["length"]},
+    "MultipleChoice": {"logits": []},
+}
+BACKBONE = {"sequence_output": ["length", "hidden_dim"], "pooled_output": ["hidden_dim"]}
 
 
 def verify_bundle(folder):
     """Check a bundle anew, as it lies there.
 
-    Its seal and format; size and SHA-256 of every file; the audit of `model.tflite` and what the
-    manifest says of it; the golden examples, tokenized and run again; and the limits, against
-    what is measured here (size, partitions) and what the sealed report holds (the rest).
+    Its seal and format; size and SHA-256 of every file; the audit of `model.tflite`, and what the
+    manifest says of the file: signature, runtime, quantization, task, labels, the sizes of the
+    spec; the golden examples, tokenized and run again; that the report tells of this file and
+    that its figures follow from each other; and every limit, against what is measured here (size,
+    partitions) and what the report holds (the rest).
+
+    The seal notices accidents; it is no signature, and who rewrites manifest and report in accord
+    with each other can write a new one. What needs the Keras model or labelled texts (distance,
+    accuracy, latency), the parts of the spec that leave no mark on a file (family, heads, dropout)
+    and the page `report.html` are believed: export anew where you don't trust who exported.
 
     Returns:
         A dict with `folder`, `task`, `quantization`, `minimum_runtime` and `checks`, a list of
@@ -39,6 +61,7 @@ def verify_bundle(folder):
     passed("files", f"{len(manifest['files'])} as written, {total / 1e6:.1f} MB")
     _check_labels(folder, manifest)
 
+    limits.check_names(manifest["limits"], f"limits in {folder / bundle.MANIFEST}")
     found = audit(folder / bundle.MODEL)
     check_audit(found, manifest["limits"].get("partitions", 1))
     for name, key in (("signature", "signatures"), ("minimum_runtime", "minimum_runtime")):
@@ -53,18 +76,23 @@ def verify_bundle(folder):
         f"{sum(found['operators'].values())} built-in operators, {found['partitions']} XNNPACK "
         f"partition, LiteRT {runtime['litert']} or newer",
     )
-    worst = _run_golden(folder, manifest)
+    _check_quantization(folder, manifest, found)
+    _check_shapes(folder, manifest, found)
+    kinds = " and ".join(sorted(found["weight_bytes"]))
+    passed("model", f"{manifest['task']} as {manifest['quantization']}: {kinds}")
+    with _as_written(folder / bundle.MANIFEST):
+        worst = _run_golden(folder, manifest)
     passed(
         "golden examples",
         f"{len(manifest['golden'])} tokenized and run again, "
         + ("equal to the digit" if worst == 0 else f"off by at most {100 * worst:.2g} %"),
     )
-    report = json.loads((folder / bundle.REPORT).read_text(encoding="utf-8"))
-    measured = {row["limit"]: row["measured"] for row in report["limits"]}
-    measured |= {"megabytes": found["bytes"] / 1e6, "partitions": found["partitions"]}
-    for row in limits.check(manifest["limits"], measured):
+    with _as_written(folder / bundle.REPORT):
+        rows = _check_report(folder, manifest, found)
+    passed("report", "of this file, and its figures follow from each other")
+    for row in rows:
         sign = ">=" if limits.KNOWN[row["limit"]][0] else "<="
-        passed(row["limit"], f"{row['measured']:.6g} {sign} {row['bound']:.6g}")
+        passed(row["limit"], f"{row['measured']:.6g} {sign} {row['bound']:.6g} ({row['on']})")
     return {
         "folder": str(folder),
         "task": manifest["task"],
@@ -86,14 +114,176 @@ def _check_no_others(folder, manifest):
 
 
 def _check_labels(folder, manifest):
-    if manifest["labels"] is None:
-        return
     path = folder / bundle.LABELS
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    if lines != manifest["labels"]:
+    if lines != (manifest["labels"] or []):
         raise KzooError(
             f"{path} holds {lines}; the manifest says {manifest['labels']}: export anew."
         )
+
+
+def _check_quantization(folder, manifest, found):
+    """The types of the weights, and the tolerance that goes with them."""
+    path, quantization = folder / bundle.MANIFEST, manifest["quantization"]
+    if quantization not in KINDS:
+        raise KzooError(
+            f"{path} says quantization {quantization!r}; known: {', '.join(KINDS)}: export anew."
+        )
+    check_quantization(found, quantization)
+    usual = limits.TOLERANCE[quantization]
+    if not 0 <= manifest["tolerance"] <= usual:
+        raise KzooError(
+            f"{path} lets golden examples lie {manifest['tolerance']:.3g} off; for {quantization} "
+            f"at most {usual:.3g} is expected: export anew."
+        )
+
+
+def _check_shapes(folder, manifest, found):
+    """What goes into the file and comes out of it is what task, labels and spec ask for."""
+    path = folder / bundle.MANIFEST
+    spec = Spec.from_dict(manifest["spec"])
+    table = [spec.vocabulary_size, spec.embedding_dim or spec.hidden_dim]
+    if table not in found["tables"]:
+        raise KzooError(
+            f"{path} has a spec of {table[0]} tokens by {table[1]}; the file looks tokens up in "
+            f"{' and '.join(f'{rows} by {width}' for rows, width in found['tables'])}: export anew."
+        )
+    if not 2 <= manifest["max_length"] <= spec.max_sequence_length:
+        raise KzooError(
+            f"{path} says max_length {manifest['max_length']}; 2 to {spec.max_sequence_length} of "
+            "its spec is expected: export anew."
+        )
+    length = -1 if manifest["length"] is None else manifest["length"]
+    names = ["token_ids", "padding_mask", *["segment_ids"] * (spec.num_segments > 1)]
+    sizes = {
+        "labels": len(manifest["labels"] or []),
+        "length": length,
+        "hidden_dim": spec.hidden_dim,
+        "vocabulary_size": spec.vocabulary_size,
+    }
+    is_backbone = manifest["task"].lower() == spec.family
+    known = BACKBONE if is_backbone else OUTPUTS.get(manifest["task"])
+    signature = next(iter(manifest["signature"].values()))
+    sides = [("inputs", {name: ["length"] for name in names})]
+    if known is not None:  # A class of the user's own may return anything.
+        optional = {"pooled_output"} - set(signature["outputs"])
+        sides.append(("outputs", {k: v for k, v in known.items() if k not in optional}))
+    for side, expected in sides:
+        wanted = {name: [sizes[size] for size in axes] for name, axes in expected.items()}
+        here = {name: tensor["shape"] for name, tensor in signature[side].items()}
+        came = {name: shape[1:] for name, shape in here.items()}
+        if came != wanted or any(shape[0] not in (1, -1) for shape in here.values()):
+            raise KzooError(
+                f"{path} says that this is a {manifest['task']}, whose {side} are {wanted} behind "
+                f"the batch (-1: any length); the file has {came}: export anew."
+            )
+
+
+def _check_report(folder, manifest, found):
+    """Whether the report is of this file; the limits with all that was measured for them."""
+    path = folder / bundle.REPORT
+    report = read_json(path, "a bundle's report")
+    said = {name: report[name] for name in ("task", "quantization", "length", "labels", "family")}
+    said |= {"bytes": report["sizes"]["file"]}
+    true = {name: manifest[name] for name in ("task", "quantization", "length", "labels")}
+    true |= {"family": manifest["spec"]["family"], "bytes": found["bytes"]}
+    for name in ("bytes", "operators", "signatures", "parameters", "weight_bytes"):
+        said[f"audit {name}"], true[f"audit {name}"] = report["audit"][name], found[name]
+    for name, value in true.items():
+        if said[name] != value:
+            raise KzooError(f"{path} says {name} {said[name]!r:.60}; {value!r:.60} is true.")
+    _check_examples(path, report, manifest)
+    parity, evaluation = report["parity"], report["evaluation"]
+    _check_figures(path, parity, parity["texts"])
+    sources = [("here", {"megabytes": found["bytes"] / 1e6, "partitions": found["partitions"]})]
+    sources.append((f"{parity['texts']} shipped sentences", parity))
+    if evaluation:
+        _check_figures(path, evaluation, evaluation["examples"])
+        drop = evaluation["accuracy_keras"] - evaluation["accuracy"]
+        _expect(path, "accuracy_drop", evaluation["accuracy_drop"], drop)
+        sources.append((evaluation["file"], evaluation))
+    rows = []
+    for on, measured in sources:
+        # Where texts have labels, agreement is measured on them alone.
+        left = {"label_agreement"} if evaluation and measured is parity else set()
+        asked = {k: v for k, v in manifest["limits"].items() if k in measured and k not in left}
+        rows += [{**row, "on": on} for row in limits.check(asked, measured)]
+    limits.check(manifest["limits"], {row["limit"]: row["measured"] for row in rows})
+    said, true = (
+        sorted((row["limit"], row["bound"], row["measured"]) for row in some)
+        for some in (report["limits"], rows)
+    )
+    if said != true:
+        odd = (row for row in [*said, *true] if said.count(row) != true.count(row))
+        limit, bound, value = next(odd)
+        raise KzooError(
+            f"{path} has other rows of limits than its own figures and {bundle.MANIFEST} give, "
+            f"such as that of {limit}, {value:.6g} against {bound:.6g}: export anew."
+        )
+    return rows
+
+
+def _check_examples(path, report, manifest):
+    """The examples that the report shows are the golden ones, with the answers that they had."""
+    examples, golden = report["examples"], manifest["golden"]
+    shown = [(entry["text"], entry["tokens"]) for entry in examples]
+    if shown != [(entry["text"], len(entry["token_ids"])) for entry in golden]:
+        raise KzooError(
+            f"{path} shows {len(examples)} examples; they are not the {len(golden)} golden ones "
+            f"of {bundle.MANIFEST}: export anew."
+        )
+    if manifest["task"] != "TextClassifier":
+        return
+    sources = [entry for entry in (report["parity"], report["evaluation"]) if entry]
+    allowed = {"file": 0, "keras": max(e["probability_difference_max"] for e in sources)}
+    for entry, shown in zip(golden, examples, strict=True):
+        row = probabilities(np.asarray(entry["outputs"]["logits"]))[0]
+        for side, distance in allowed.items():
+            score = row[manifest["labels"].index(shown[side]["label"])]
+            if not abs(shown[side]["score"] - score) <= distance + ROUNDED:
+                raise KzooError(
+                    f"{path} gives {entry['text']!r:.40} the score {shown[side]['score']:.4f} in "
+                    f"{side}; by the golden outputs {score:.4f} is in the file, and at most "
+                    f"{distance:.2g} lies between: export anew."
+                )
+
+
+def _check_figures(path, figures, count):
+    """Whether figures over texts follow from those of each text, as far as these are there."""
+    if "cosines" in figures:
+        cosines = figures["cosines"]
+        _expect(path, "texts", len(cosines), count)
+        _expect(path, "cosine", figures["cosine"], np.mean(cosines))
+        _expect(path, "cosine_min", figures["cosine_min"], np.min(cosines))
+    if "probabilities" in figures:
+        pairs = np.asarray(figures["probabilities"], "float64")
+        _expect(path, "texts", len(pairs), count)
+        off = np.abs(pairs[:, 0] - pairs[:, 1])
+        # Those of the likeliest label; another one's may be larger.
+        for name, least in (("", off.mean()), ("_max", off.max())):
+            name = f"probability_difference{name}"
+            _expect(path, name, figures[name], max(least, figures[name]))
+
+
+def _expect(path, name, said, true):
+    if not abs(said - true) <= ROUNDED * 1e-3:
+        raise KzooError(
+            f"{path} says {name} {said:.6g}; by the figures of its texts {true:.6g} is expected: "
+            "export anew."
+        )
+
+
+@contextlib.contextmanager
+def _as_written(path):
+    """Whoever rewrote a file may have left out anything."""
+    try:
+        yield
+    except KzooError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise KzooError(
+            f"{path} is not as an export writes it ({type(error).__name__}: {error}): export anew."
+        ) from None
 
 
 def _run_golden(folder, manifest):
@@ -104,6 +294,11 @@ def _run_golden(folder, manifest):
     tokenizer = Tokenizer.load(folder / bundle.TOKENIZER)
     interpreter = Interpreter(folder / bundle.MODEL)
     worst = 0.0
+    if len(manifest["golden"]) < LEAST_GOLDEN:
+        raise KzooError(
+            f"{folder / bundle.MANIFEST} holds {len(manifest['golden'])} golden examples; at least "
+            f"{LEAST_GOLDEN} are expected: export anew."
+        )
     for place, entry in enumerate(manifest["golden"]):
         text = entry["text"]
         first, second = (text, None) if isinstance(text, str) else text
@@ -119,8 +314,15 @@ def _run_golden(folder, manifest):
                 f"Golden example {place} ({text!r:.40}) is tokenized otherwise from token {at} on: "
                 "take the tokenizers version that the report names, or export anew."
             )
+        if {k: np.shape(v) for k, v in entry["outputs"].items()} != {
+            k: np.shape(v) for k, v in outputs.items()
+        }:
+            raise KzooError(
+                f"Golden example {place} ({text!r:.40}) has other outputs than the file: export "
+                "anew."
+            )
         for name, written in entry["outputs"].items():
-            here, there = np.asarray(outputs[name], "float64"), np.asarray(written)
+            here, there = np.asarray(outputs[name], "float64"), np.asarray(written, "float64")
             scale = max(float(np.abs(there).max()), 1e-6)
             off = float(np.abs(here - there).max()) / scale
             # Written with seven digits: what is nearer than that is equal.
