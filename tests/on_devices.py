@@ -167,6 +167,16 @@ def on_replicas():
     return found
 
 
+def refusal(call, ids):
+    """What a call on ids that don't exist says."""
+    import kzoo
+
+    try:
+        return str(call(ids))
+    except kzoo.KzooError as error:
+        return str(error)
+
+
 def on_jax():
     """The training and the embedding on JAX."""
     found = {f"clipped/{key}": value for key, value in RUNS["clipped"]().items()}
@@ -174,6 +184,14 @@ def on_jax():
 
     found["keras_adam"] = embedding(keras.optimizers.Adam(0.1))
     found["kzoo_adam"] = embedding(plain_adam())
+    task = model()
+    numpy = {
+        name: np.full((1, 3), value) for name, value in (("token_ids", 99), ("padding_mask", 1))
+    }
+    jax = {name: keras.ops.array(value) for name, value in numpy.items()}
+    found["refused"] = np.array(
+        [refusal(call, ids) for call in (task, task.predict_on_batch) for ids in (numpy, jax)]
+    )
     return found
 
 
