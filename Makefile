@@ -24,7 +24,7 @@ demo: $(VENV)/installed
 	@echo "The report: $(BUNDLE)/report.html"
 
 test: $(VENV)/installed-test
-	@$(VENV)/bin/python -m pytest $(PYTEST)
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 clean:
 	rm -rf $(VENV) build
