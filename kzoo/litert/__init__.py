@@ -5,7 +5,7 @@ import importlib
 _HOME = {
     "export_litert": "convert",
     "audit": "audit",
-    "export_bundle": "bundle",
+    "export_bundle": "recipe",
     "export_recipe": "recipe",
     "verify_bundle": "verify",
     "predict_bundle": "predict",

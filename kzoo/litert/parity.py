@@ -11,10 +11,27 @@ NARROW = 8  # Outputs of fewer numbers a place are compared over the whole text.
 
 def sentences():
     """The shipped English texts, 1 to 230 words long."""
+    return _shipped("parity.txt")
+
+
+def languages():
+    """A shipped line of each of some 270 languages, of the Declaration of Human Rights."""
+    return _shipped("languages.txt")
+
+
+def _shipped(name):
     from .. import presets
 
-    path = presets.shipped("export") / "parity.txt"
+    path = presets.shipped("export") / name
     return path.read_text(encoding="utf-8").strip().split("\n")
+
+
+def sample_texts(model):
+    """The shipped English texts as a model takes them: for question answering, in pairs."""
+    texts = sentences()
+    if type(model).__name__ == "QuestionAnswering":
+        return list(zip(texts, [*texts[1:], texts[0]], strict=True))
+    return texts
 
 
 def samples(model, length=None, texts=None):
@@ -25,7 +42,7 @@ def samples(model, length=None, texts=None):
     names, spec = model_inputs(model), getattr(model, "backbone", model).spec
     limit = min(getattr(model, "max_length", spec.max_sequence_length), length or 10**9)
     tokenizer = tokenizer_of(model)
-    texts = sentences() if texts is None else texts
+    texts = sample_texts(model) if texts is None else texts
     draw = np.random.default_rng(0)
     rows = []
     for text in texts:
@@ -33,7 +50,8 @@ def samples(model, length=None, texts=None):
             first, second = (text, None) if isinstance(text, str) else text
             columns, _ = encode(tokenizer, first, second, limit, length)
         else:
-            count = min(limit, max(2, len(text.split()) * 4 // 3))
+            words = " ".join([text] if isinstance(text, str) else text).split()
+            count = min(limit, max(2, len(words) * 4 // 3))
             shape = (1, length or count)
             real = (np.arange(shape[1]) < count)[None].astype("int32")
             ids = draw.integers(spec.padding_id + 1, spec.vocabulary_size, shape)
