@@ -89,6 +89,9 @@ class JsonReader(private val source: Reader) {
         position++
         length = 0
         while (true) {
+            val start = position
+            while (position < limit && buffer[position].let { it != '"' && it != '\\' && it >= ' ' }) position++
+            append(start, position)
             when (val char = take()) {
                 '"'.code -> return
                 '\\'.code -> append(escaped())
@@ -167,10 +170,13 @@ class JsonReader(private val source: Reader) {
 
     /** That nothing but white space is left. */
     fun end() {
-        while (look() >= 0) {
-            peek()
-            if (look() > ' '.code) failExpecting("the end")
-            if (look() < 0) return
+        while (true) {
+            when (look()) {
+                -1 -> return
+                '\n'.code -> { position++; line++; lineStart = passed + position }
+                ' '.code, '\t'.code, '\r'.code -> position++
+                else -> failExpecting("the end")
+            }
         }
     }
 
@@ -196,6 +202,12 @@ class JsonReader(private val source: Reader) {
         val count = source.read(buffer, 0, buffer.size)
         if (count > 0) limit = count
         return count > 0
+    }
+
+    private fun append(from: Int, to: Int) {
+        while (length + to - from > chars.size) chars = chars.copyOf(chars.size * 2)
+        buffer.copyInto(chars, length, from, to)
+        length += to - from
     }
 
     private fun append(char: Int) {
