@@ -15,17 +15,16 @@ from pathlib import Path
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 OUTPUT = (
-    Path(__file__).resolve().parents[1]
-    / "core/src/main/resources/kzoo/core/unicode/tables.bin"
+    Path(__file__).resolve().parents[1] / "core/src/main/resources/kzoo/core/unicode/tables.bin"
 )
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 NEWLINE = "\n"  # Parts the cases of one call; nothing composes or joins with it.
 MARK = "\u0300"
-# One mark of each combining class, to find the class of the others by who goes before whom.
-GRAPHEME_CLASSES = (
-    "other control prepend extend spacing_mark zwj l v t lv lvt consonant pictographic".split()
-)
+GRAPHEME_CLASSES = [
+    *("other", "control", "prepend", "extend", "spacing_mark", "zwj"),
+    *("l", "v", "t", "lv", "lvt", "consonant", "pictographic"),
+]
 
 
 def answers(function, cases):
@@ -39,9 +38,7 @@ def mapping(normalizer):
     """{code point: what it becomes} where that differs, Hangul syllables left out."""
     plain = [c for c in CODE_POINTS if c not in HANGUL and chr(c) != NEWLINE]
     found = answers(normalizer.normalize_str, [chr(c) for c in plain])
-    return {
-        c: [ord(x) for x in to] for c, to in zip(plain, found, strict=True) if to != chr(c)
-    }
+    return {c: [ord(x) for x in to] for c, to in zip(plain, found, strict=True) if to != chr(c)}
 
 
 def matched(pattern):
@@ -65,6 +62,7 @@ def parted(pre_tokenizer):
 
 
 def dropped(normalizer, candidates=CODE_POINTS):
+    """The code points that a normalizer removes."""
     return {c for c in candidates if normalizer.normalize_str(f"a{chr(c)}b") == "ab"}
 
 
@@ -110,8 +108,8 @@ def cluster_counter():
     """A function from strings to how many pieces the library's Precompiled normalizer sees.
 
     That normalizer replaces a grapheme cluster of at most five bytes as a whole and the characters
-    of a longer one each on its own. Its trie, made here, matches any first byte and puts "|"; so the
-    length of the answer tells how the text was cut, as far as that has any effect.
+    of a longer one each on its own. Its trie, made here, matches any first byte and puts "|"; so
+    the length of the answer tells how the text was cut, as far as that has any effect.
     """
     units = [0] * 1024
     units[0] = 256 << 10  # The root's children stand from 256 on, by their byte.
@@ -181,9 +179,9 @@ def grapheme_properties():
         elif c in leading:
             name = "l"
         elif c in vowel_like:
-            name = ("lv" if c in HANGUL else "v")
+            name = "lv" if c in HANGUL else "v"
         elif c in final_like:
-            name = ("lvt" if c in HANGUL else "t")
+            name = "lvt" if c in HANGUL else "t"
         elif c in consonant:
             name = "consonant"
         elif c in pictographic:
@@ -197,16 +195,20 @@ def grapheme_properties():
 
 
 class Writer:
+    """Numbers of any size as bytes of seven bits each, the lowest first."""
+
     def __init__(self):
         self.bytes = bytearray()
 
     def number(self, value):
+        """One that isn't negative."""
         while value > 0x7F:
             self.bytes.append(value & 0x7F | 0x80)
             value >>= 7
         self.bytes.append(value)
 
     def signed(self, value):
+        """One of either sign."""
         self.number(value * 2 if value >= 0 else -value * 2 - 1)
 
     def ranges(self, values):
@@ -239,6 +241,7 @@ class Writer:
                 previous = x
 
     def triples(self, values):
+        """[(first, second, composite)] in order."""
         self.number(len(values))
         first = 0
         for a, b, composite in values:
@@ -249,6 +252,7 @@ class Writer:
 
 
 def main():
+    """Ask, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=OUTPUT)
     output = parser.parse_args().output

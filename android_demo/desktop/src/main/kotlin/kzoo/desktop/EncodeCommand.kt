@@ -6,6 +6,8 @@ import kzoo.core.tokenizer.Encoding
 import kzoo.core.tokenizer.Tokenizer
 import kzoo.core.tokenizer.codePointOffsets
 import java.io.File
+import java.io.FileDescriptor
+import java.io.FileOutputStream
 import java.io.IOException
 import java.io.PrintStream
 
@@ -13,32 +15,51 @@ import java.io.PrintStream
  * Prints ids, tokens and offsets (in code points) of each line of standard input, an object a line.
  *
  * --json: each line is a JSON string, which can hold any text. --pairs: each line is a JSON list of
- * two. --plain: no special tokens.
+ * two. --plain: no special tokens. --time: each line names a file of lines, which is encoded as a
+ * whole; the seconds that took are printed, after those of reading the tokenizer.
  */
 internal fun encode(arguments: List<String>): Int {
     val flags = arguments.filter { it.startsWith("--") }.toSet()
     val path = arguments.singleOrNull { !it.startsWith("--") }
-    val unknown = flags - setOf("--json", "--pairs", "--plain")
+    val unknown = flags - setOf("--json", "--pairs", "--plain", "--time")
     if (path == null || unknown.isNotEmpty()) {
-        throw KzooException("encode takes one tokenizer.json, and --json, --pairs or --plain; it got ${arguments.joinToString(" ").ifEmpty { "nothing" }}.")
+        val given = arguments.joinToString(" ").ifEmpty { "nothing" }
+        throw KzooException("encode takes one tokenizer.json, and --json, --pairs, --plain or --time; it got $given.")
     }
+    val start = System.nanoTime()
     val tokenizer = try {
-        File(path).inputStream().buffered().use { Tokenizer.read(it) }
+        File(path).inputStream().use { Tokenizer.read(it) }
     } catch (error: IOException) {
         throw KzooException("$path can't be read (${error.message}): name a tokenizer.json.")
     }
-    val out = PrintStream(System.out, false, "UTF-8")
+    val out = PrintStream(FileOutputStream(FileDescriptor.out).buffered(1 shl 16), false, "UTF-8")
+    if ("--time" in flags) {
+        tokenizer.encode("Ready")
+        out.println(seconds(start))
+        out.flush()
+    }
     val line = StringBuilder()
     for (input in System.`in`.bufferedReader(Charsets.UTF_8).lineSequence()) {
-        val (text, pair) = read(input, flags)
-        val encoding = tokenizer.encode(text, pair, addSpecialTokens = "--plain" !in flags)
         line.setLength(0)
-        write(line, encoding, text, pair)
+        if ("--time" in flags) {
+            line.append(time(tokenizer, File(input).readLines()))
+        } else {
+            val (text, pair) = read(input, flags)
+            write(line, tokenizer.encode(text, pair, addSpecialTokens = "--plain" !in flags), text, pair)
+        }
         out.append(line).append('\n')
-        if (out.checkError()) return 0 // Whoever read has stopped.
+        if ("--time" in flags) out.flush()
     }
     out.flush()
     return 0
+}
+
+private fun seconds(start: Long) = (System.nanoTime() - start) / 1e9
+
+private fun time(tokenizer: Tokenizer, lines: List<String>): Double {
+    val start = System.nanoTime()
+    for (line in lines) tokenizer.encode(line)
+    return seconds(start)
 }
 
 private fun read(line: String, flags: Set<String>): Pair<String, String?> {

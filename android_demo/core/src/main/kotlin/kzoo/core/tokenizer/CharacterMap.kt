@@ -22,7 +22,8 @@ internal class CharacterMap(bytes: ByteArray) : Normalizer {
         val size = if (bytes.size < 8) -1 else word(0)
         if (size !in 4..bytes.size - 4) damaged()
         units = IntArray(size / 4) { word(4 + 4 * it) }
-        replacements = bytes.copyOfRange(4 + size / 4 * 4, bytes.size + 4) // Ended, come what may.
+        val pool = bytes.copyOfRange(4 + size / 4 * 4, bytes.size)
+        replacements = pool.copyOf(pool.size + 4) // So that the last one ends, come what may.
     }
 
     override fun normalize(text: NormalizedText): NormalizedText {

@@ -38,7 +38,7 @@ internal class TokenizerReader(stream: InputStream) {
 
     private fun <T> part(value: Any?, build: (Fields) -> T): T? = if (value == null) null else build(map(value))
 
-    private fun normalizer(fields: Fields): Normalizer = when (val type = fields.type("normalizer")) {
+    fun normalizer(fields: Fields): Normalizer = when (val type = fields.type("normalizer")) {
         "Sequence" -> NormalizerSequence(fields.maps("normalizers").map(::normalizer))
         "BertNormalizer" -> fields.boolean("lowercase").let { lowers ->
             BertNormalizer(
@@ -58,7 +58,7 @@ internal class TokenizerReader(stream: InputStream) {
         else -> unsupported("normalizer", type)
     }
 
-    private fun preTokenizer(fields: Fields): PreTokenizer = when (val type = fields.type("pre_tokenizer")) {
+    fun preTokenizer(fields: Fields): PreTokenizer = when (val type = fields.type("pre_tokenizer")) {
         "Sequence" -> PreTokenizerSequence(fields.maps("pretokenizers").map(::preTokenizer))
         "BertPreTokenizer" -> BertPreTokenizer
         "ByteLevel" -> ByteLevel(fields.boolean("add_prefix_space"), fields.boolean("use_regex", true))

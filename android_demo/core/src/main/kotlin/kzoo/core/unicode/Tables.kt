@@ -7,12 +7,13 @@ internal class PointMap {
     operator fun get(point: Int): Int = blocks[point shr 8][point and 0xFF]
 
     fun fill(from: Int, to: Int, value: Int) {
-        val whole by lazy { IntArray(256) { value } }
+        var whole: IntArray? = null
         var at = from
         while (at < to) {
             val block = at shr 8
             val end = minOf(to, block + 1 shl 8)
             if (end - at == 256) {
+                whole = whole ?: IntArray(256) { value }
                 blocks[block] = whole
             } else {
                 if (blocks[block] === ZEROS) blocks[block] = IntArray(256)
