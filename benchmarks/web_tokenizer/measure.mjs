@@ -1,24 +1,35 @@
 // Ids of texts against reference ids; `measure.py` runs it and says what for.
 //     node measure.mjs FOLDER TOKENIZER_JSON SOURCE...
+//     node measure.mjs --speed FOLDER TOKENIZER_JSON SOURCE
 // FOLDER holds SOURCE.jsonl (texts), SOURCE.counts and SOURCE.ids (int32) for each source. Prints one
-// JSON object: versions, and by candidate and source how many texts differ, and three that do.
+// JSON object: versions, and by candidate and source how many texts differ, and three that do; or
+// megabytes a second of processor time by candidate, the median of rounds in turn, each with a
+// tokenizer that has seen no text.
 
 import fs from "node:fs";
 import path from "node:path";
 import { Tokenizer as HuggingFace } from "@huggingface/tokenizers";
 import { WordPiece } from "../../web_demo/src/tokenizer.js";
 
-const [folder, file, ...sources] = process.argv.slice(2);
+const ROUNDS = 7;
+const given = process.argv.slice(2);
+const speed = given[0] === "--speed";
+const [folder, file, ...sources] = speed ? given.slice(1) : given;
 const description = JSON.parse(fs.readFileSync(file, "utf8"));
 const read = (name) => JSON.parse(fs.readFileSync(new URL(name, import.meta.url), "utf8"));
 
-const theirs = new HuggingFace(description, {});
-const candidates = {
-  "@huggingface/tokenizers": (text) => theirs.encode(text, { add_special_tokens: false }).ids,
+const makers = {
+  "@huggingface/tokenizers": () => {
+    const theirs = new HuggingFace(description, {});
+    return (text) => theirs.encode(text, { add_special_tokens: false }).ids;
+  },
 };
 if (description.model.type === "WordPiece") {
-  const ours = new WordPiece(description, read("../../web_demo/src/unicode.json"));
-  candidates["web_demo"] = (text) => ours.split(text);
+  const tables = read("../../web_demo/src/unicode.json");
+  makers["web_demo"] = () => {
+    const ours = new WordPiece(description, tables);
+    return (text) => ours.split(text);
+  };
 }
 
 const numbers = (name) => {
@@ -39,18 +50,14 @@ function* rows(source) {
 const same = (a, b) => a.length === b.length && a.every((value, i) => value === b[i]);
 
 function measure(encode, source) {
-  const found = { different: 0, errors: 0, megabytes_per_second: 0, examples: [] };
-  let [bytes, nanoseconds] = [0, 0n];
+  const found = { different: 0, errors: 0, examples: [] };
   for (const [text, expected] of rows(source)) {
-    bytes += Buffer.byteLength(text);
-    const start = process.hrtime.bigint();
     let ids = null;
     try {
       ids = encode(text);
     } catch {
       found.errors++;
     }
-    nanoseconds += process.hrtime.bigint() - start;
     if (ids && same(Array.from(ids), Array.from(expected))) continue;
     found.different++;
     if (found.examples.length < 3) {
@@ -58,13 +65,34 @@ function measure(encode, source) {
         found: ids && Array.from(ids).slice(0, 16) });
     }
   }
-  found.megabytes_per_second = Number((bytes / 1e6 / (Number(nanoseconds) / 1e9)).toFixed(2));
   if (!found.errors) delete found.errors;
   return found;
 }
 
+function race(source) {
+  const texts = fs.readFileSync(path.join(folder, `${source}.jsonl`), "utf8").split("\n").map((line) => JSON.parse(line));
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  const times = Object.fromEntries(Object.keys(makers).map((name) => [name, []]));
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const [name, make] of Object.entries(makers)) {
+      const encode = make();
+      const start = process.cpuUsage();
+      for (const text of texts) encode(text);
+      const { user, system } = process.cpuUsage(start);
+      if (round) times[name].push(user + system); // The first round warms the engine up.
+    }
+  }
+  const median = (values) => values.sort((a, b) => a - b)[ROUNDS >> 1];
+  return Object.fromEntries(Object.entries(times).map(([name, all]) => [name, Number((bytes / median(all)).toFixed(2))]));
+}
+
+if (speed) {
+  console.log(JSON.stringify(race(sources[0])));
+  process.exit();
+}
 const answer = {};
-for (const [name, encode] of Object.entries(candidates)) {
+for (const [name, make] of Object.entries(makers)) {
+  const encode = make();
   answer[name] = Object.fromEntries(sources.map((source) => [source, measure(encode, source)]));
 }
 console.log(JSON.stringify({

@@ -1,14 +1,14 @@
 """How often a browser's tokenizer gives other ids than the `tokenizers` library.
 
     npm ci --prefix benchmarks/web_tokenizer
-    python benchmarks/web_tokenizer/measure.py SHARED_DATA [--only NAME ...] [--output result.json]
+    python benchmarks/web_tokenizer/measure.py SHARED_DATA [--speed] [--output result.json]
 
 SHARED_DATA is a folder with tokenizers/, tokenizer_vectors/, nltk_udhr/udhr.zip and
-tatoeba_laser/tatoeba_v1.tar.gz. The reference ids are made here, without special tokens; `measure.mjs`
-then encodes the same texts in Node.js, on the engine that Chromium runs, with @huggingface/tokenizers
-(which transformers.js wraps) and, for WordPiece, with the tokenizer of web_demo. A text differs when
-its list of ids does. Megabytes a second are of one run of one process: only their ratio means
-something on another machine.
+tatoeba_laser/tatoeba_v1.tar.gz. The reference ids are made here, without special tokens;
+`measure.mjs` then encodes the same texts in Node.js, on the engine that Chromium runs, with
+@huggingface/tokenizers (which transformers.js wraps) and, for WordPiece, with the tokenizer of
+web_demo. A text differs when its list of ids does. With --speed only those two are timed, with
+bert-base-uncased, and the result's `speed` is replaced.
 """
 
 import argparse
@@ -135,38 +135,55 @@ def write_reference(path, texts, target):
     target.with_suffix(".counts").write_bytes(counts.tobytes())
 
 
+def node(*arguments):
+    """What `measure.mjs` prints."""
+    return json.loads(subprocess.check_output(["node", HERE / "measure.mjs", *arguments]))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
+    parser.add_argument("--speed", action="store_true")
     parser.add_argument("--output", type=Path, default=HERE / "result.json")
     arguments = parser.parse_args()
+    sources = {"tatoeba": tatoeba} if arguments.speed else SOURCES
     texts = {
-        name: [text for text in read(arguments.data) if text] for name, read in SOURCES.items()
-    }
-    result = {
-        "python": platform.python_version(),
-        "tokenizers": version("tokenizers"),
-        "texts": {name: len(found) for name, found in texts.items()},
-        "measured": {},
+        name: [text for text in read(arguments.data) if text] for name, read in sources.items()
     }
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
         for name, found in texts.items():
             lines = "\n".join(json.dumps(text) for text in found)
             (scratch / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-        for name, path in readable(arguments.data, scratch).items():
-            if arguments.only and name not in arguments.only:
-                continue
-            for source, found in texts.items():
-                write_reference(path, found, scratch / source)
-            command = ["node", str(HERE / "measure.mjs"), str(scratch), str(path), *texts]
-            answer = json.loads(subprocess.check_output(command))
-            result |= answer.pop("versions")
-            result["measured"][name] = answer["candidates"]
-            for candidate, by_source in answer["candidates"].items():
-                print(f"{name:30}{candidate:26}{by_source}", flush=True)
+        paths = readable(arguments.data, scratch)
+        if arguments.speed:
+            result = json.loads(arguments.output.read_text(encoding="utf-8"))
+            path = paths["bert-base-uncased"]
+            result["speed"] = {"tatoeba": node("--speed", scratch, path, "tatoeba")}
+            print(result["speed"])
+        else:
+            result = measure(paths, texts, scratch)
     arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(paths, texts, scratch):
+    """Counts of texts with other ids, by tokenizer, candidate and source."""
+    result = {
+        "python": platform.python_version(),
+        "tokenizers": version("tokenizers"),
+        "texts": {name: len(found) for name, found in texts.items()},
+        "measured": {},
+    }
+    for name, path in paths.items():
+        for source, found in texts.items():
+            write_reference(path, found, scratch / source)
+        answer = node(scratch, path, *texts)
+        result |= answer["versions"]
+        result["measured"][name] = answer["candidates"]
+        for candidate, by_source in answer["candidates"].items():
+            counts = {source: found["different"] for source, found in by_source.items()}
+            print(f"{name:30}{candidate:26}{counts}", flush=True)
+    return result
 
 
 if __name__ == "__main__":

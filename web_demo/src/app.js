@@ -42,6 +42,7 @@ async function open(files) {
   } catch (error) {
     if (!here()) return;
     $("title").textContent = "No bundle is open";
+    $("open-title").textContent = "Open a bundle";
     problem(sentence(error), false);
     document.body.dataset.state = "failed";
   } finally {
@@ -54,6 +55,7 @@ function show(source) {
   const sizes = Object.values(manifest.files).map((entry) => entry.bytes);
   const pairs = manifest.golden.some(({ text }) => typeof text !== "string");
   $("title").textContent = TITLES[manifest.task];
+  $("open-title").textContent = "Open another";
   $("bundle-title").textContent = source instanceof ChosenFiles ? source.name : "This bundle";
   $("second-part").hidden = !pairs;
   $("text-label").textContent = pairs ? "The first text" : "A text";
@@ -189,7 +191,8 @@ async function measure(here) {
 }
 
 function problem(text, inside) {
-  $("problem").textContent = text;
+  const parts = text.split("`"); // What stands between two is a command.
+  $("problem").replaceChildren(...parts.map((part, i) => (i % 2 ? element("code", {}, part) : part)));
   $("problem").classList.toggle("inside", inside);
   $("problem").hidden = false;
 }

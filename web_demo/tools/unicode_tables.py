@@ -72,6 +72,7 @@ def tables():
 
 
 def main():
+    """Write the tables, or compare them with what was written."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
