@@ -8,7 +8,11 @@ import kotlin.system.exitProcess
 /** A command: its arguments, and what it returns to the shell. */
 private class Command(val usage: String, val run: (List<String>) -> Int)
 
-private val commands = mapOf<String, Command>()
+private val commands = mapOf(
+    "encode" to Command("TOKENIZER.json [--json] [--pairs] [--plain] [--time] < lines.txt", ::encode),
+    "predict" to Command("BUNDLE [--pairs] < lines.txt", ::predict),
+    "verify" to Command("BUNDLE [--runtime tflite-2.16.1]", ::verify),
+)
 
 fun main(arguments: Array<String>) {
     exitProcess(run(arguments.toList()))
