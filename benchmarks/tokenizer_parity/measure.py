@@ -30,6 +30,7 @@ from tokenizer_files import make_all
 
 JAR = Path(__file__).resolve().parents[2] / "android_demo/desktop/target/kzoo-desktop.jar"
 BATCH = 1000
+SEED = 7
 SURROGATES = re.compile("[\ud800-\udfff]")
 WRITE = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -72,58 +73,58 @@ def compare(java, tokenizer_file, lines_file, shown):
     return total, {"any": differing, **counts}
 
 
+def write_lines(name, arguments, path):
+    """A corpus as JSON strings, a line each."""
+    if name == "fuzz":
+        real = [*declaration(arguments.data), *tatoeba(arguments.data)]
+        texts = Fuzz(real, SEED).strings(arguments.fuzz)
+    else:
+        texts = CORPORA[name](arguments.data)
+    with path.open("w", encoding="utf-8") as out:
+        out.writelines(json.dumps(text) + "\n" for text in texts)
+    return path
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--fuzz", type=int, default=1_000_000, help="strings for each tokenizer")
-    parser.add_argument("--only", nargs="*", help="names of tokenizers")
-    parser.add_argument("--corpora", nargs="*", help="names of corpora, fuzz among them")
+    parser.add_argument("--only", nargs="*", help="tokenizers; the others keep their results")
+    parser.add_argument("--corpora", nargs="*", help="corpora; the others keep their results")
     parser.add_argument("--shown", type=int, default=3, help="differing lines to print")
     parser.add_argument("--java", default=f"java -XX:+UseSerialGC -jar {shlex.quote(str(JAR))}")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "result.json")
     arguments = parser.parse_args()
-    corpora = {**CORPORA, "fuzz": None}
-    names = arguments.corpora or list(corpora)
-    result = {
+    result = {"differing_lines": {}}
+    if (arguments.only or arguments.corpora) and arguments.output.exists():
+        result = json.loads(arguments.output.read_text(encoding="utf-8"))
+    result |= {
         "python": platform.python_version(),
         "tokenizers": version("tokenizers"),
-        "fuzz_strings_each": arguments.fuzz,
-        "fuzz_seed": 7,
-        "differing_lines": {},
+        "fuzz_seed": SEED,
     }
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         files = make_all(arguments.data, folder)
         lines = {}
-        for number, name in enumerate(names):
-            if name == "fuzz":
-                real = [*declaration(arguments.data), *tatoeba(arguments.data)]
-                texts = Fuzz(real).strings(arguments.fuzz)
-            else:
-                texts = corpora[name](arguments.data)
-            lines[name] = folder / f"{number}.jsonl"
-            with lines[name].open("w", encoding="utf-8") as out:
-                out.writelines(json.dumps(text) + "\n" for text in texts)
-        for tokenizer, path in files.items():
-            if arguments.only and tokenizer not in arguments.only:
-                continue
-            counts = result["differing_lines"][tokenizer] = {}
-            for name in names:
+        for number, name in enumerate(arguments.corpora or [*CORPORA, "fuzz"]):
+            lines[name] = write_lines(name, arguments, folder / f"{number}.jsonl")
+        for tokenizer in arguments.only or files:
+            counts = result["differing_lines"].setdefault(tokenizer, {})
+            for name, path in lines.items():
                 start = time.monotonic()
-                total, counts[name] = compare(
-                    shlex.split(arguments.java), path, lines[name], arguments.shown
-                )
-                counts[name] = {"lines": total, **counts[name]}
+                java = shlex.split(arguments.java)
+                total, differing = compare(java, files[tokenizer], path, arguments.shown)
+                counts[name] = {"lines": total, **differing}
                 took = time.monotonic() - start
-                print(
-                    f"{tokenizer:30}{name:30}{counts[name]['any']:7} of {total} ({took:.0f} s)",
-                    flush=True,
-                )
-    every = [each for counts in result["differing_lines"].values() for each in counts.values()]
-    result["lines"] = sum(each["lines"] for each in every)
-    result["differing"] = sum(each["any"] for each in every)
-    if not arguments.only and not arguments.corpora:
-        arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+                count = counts[name]["any"]
+                print(f"{tokenizer:30}{name:30}{count:7} of {total} ({took:.0f} s)", flush=True)
+            every = [
+                each for found in result["differing_lines"].values() for each in found.values()
+            ]
+            result["lines"] = sum(each["lines"] for each in every)
+            result["differing"] = sum(each["any"] for each in every)
+            arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"{result['differing']} of {result['lines']} lines differ")
 
 

@@ -60,7 +60,7 @@ def composing(_):
     pairs = set()
     for c in CODE_POINTS:
         parts = unicodedata.decomposition(chr(c)).split()
-        if len(parts) == 2:
+        if len(parts) == 2 and not parts[0].startswith("<"):
             pairs.add("".join(chr(int(part, 16)) for part in parts))
     classes = {}
     for c in CODE_POINTS:

@@ -4,10 +4,12 @@
 
 SHARED_DATA is the folder with tokenizers, xquad and tatoeba_laser. Needs `mvn package` in
 android_demo first, and sentencepiece. Every arm encodes the same lines one by one with ids, tokens
-and offsets, on one thread; the arms take turns in every round, and medians are reported after two
-rounds of warm-up, so that ratios mean something on another machine. A cold start is a fresh JVM:
-from opening the file to having encoded a word, of 5 JVMs the median, its own start not counted. DJL
-needs its jars (ai.djl.huggingface:tokenizers and what it depends on) as a classpath.
+and offsets, on one thread; the arms take turns in every round. Speeds are medians, after warm-up, of
+seconds of the processor (for a JVM its compiler's and collector's too), so a busy machine does them
+no harm and their ratios carry over to another one. A cold start is a fresh JVM, from opening the
+file to having encoded a word, its own start not counted: of 5 the median, by the clock and of the
+processor. A long word is a megabyte without a space. DJL needs its jars
+(ai.djl.huggingface:tokenizers and what it depends on) as a classpath.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import gzip
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -37,7 +40,8 @@ NAMES = (
     *("bert-base-uncased", "bert-base-multilingual-cased", "gpt2", "clip"),
     *("t5-small", "xlm-roberta-base"),
 )
-JVM = ["java", "-XX:+UseSerialGC", "-XX:ActiveProcessorCount=1"]
+ONE_CORE = ["-XX:+UseSerialGC", "-XX:ActiveProcessorCount=1"]
+WARM_UP = 3
 
 
 def english(data):
@@ -56,12 +60,16 @@ class Arm:
         self.process = subprocess.Popen(
             [*command, str(file), *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.ready = float(self.process.stdout.readline())
+        self.ready = self.seconds()
+
+    def seconds(self):
+        clock, process = map(float, self.process.stdout.readline().split())
+        return {"clock": clock, "processor": process}
 
     def __call__(self, lines_file):
         self.process.stdin.write(f"{lines_file}\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        return self.seconds()
 
     def close(self):
         self.process.stdin.close()
@@ -70,16 +78,23 @@ class Arm:
 
 class Rust:
     def __init__(self, file):
-        start = time.perf_counter()
-        self.tokenizer = tokenizers.Tokenizer.from_file(str(file))
-        self.tokenizer.encode("Ready")
-        self.ready = time.perf_counter() - start
+        def read():
+            self.tokenizer = tokenizers.Tokenizer.from_file(str(file))
+            self.tokenizer.encode("Ready")
+
+        self.ready = self.timed(read)
+
+    def timed(self, work):
+        clock, process = time.perf_counter(), time.process_time()
+        work()
+        return {
+            "clock": time.perf_counter() - clock,
+            "processor": time.process_time() - process,
+        }
 
     def __call__(self, lines_file):
         lines = lines_file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        start = time.perf_counter()
-        self.tokenizer.encode_batch(lines)
-        return time.perf_counter() - start
+        return self.timed(lambda: self.tokenizer.encode_batch(lines))
 
     def close(self):
         pass
@@ -89,17 +104,53 @@ def median(values, digits=3):
     return round(statistics.median(values), digits)
 
 
+def write(path, lines):
+    path.write_text("\n".join(line.replace("\r", " ") for line in lines) + "\n", encoding="utf-8")
+
+
+def cold_starts(makers, file):
+    """{arm: {clock, processor}}: medians of five."""
+    found = {arm: [] for arm in makers}
+    for _ in range(5):
+        for arm, make in makers.items():
+            fresh = make(file)
+            found[arm].append(fresh.ready)
+            fresh.close()
+    return {
+        arm: {kind: median(each[kind] for each in starts) for kind in ("clock", "processor")}
+        for arm, starts in found.items()
+    }
+
+
+def speeds(arms, path, rounds):
+    """{arm: megabytes a second}."""
+    took = {arm: [] for arm in arms}
+    for _ in range(rounds + WARM_UP):
+        for arm, run in arms.items():
+            took[arm].append(run(path)["processor"])
+    size = path.stat().st_size / 1e6
+    return {arm: median((size / s for s in each[WARM_UP:]), 2) for arm, each in took.items()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--java", default=f"java -jar {shlex.quote(str(JAR))}")
     parser.add_argument("--djl", default="")
     parser.add_argument("--output", type=Path, default=HERE / "result.json")
     arguments = parser.parse_args()
-    kotlin = [*JVM, "-jar", str(JAR), "encode"]
-    djl = [*JVM, "-cp", arguments.djl, str(HERE / "Djl.java")]
-    result = {"python": platform.python_version(), "tokenizers": version("tokenizers")}
-    result["rounds"] = arguments.rounds
+    java = shlex.split(arguments.java)
+    kotlin = [java[0], *ONE_CORE, *java[1:], "encode"]
+    makers = {"kotlin": lambda file: Arm(kotlin, file, "--time"), "rust": Rust}
+    if arguments.djl:
+        djl = [java[0], *ONE_CORE, "-cp", arguments.djl, str(HERE / "Djl.java")]
+        makers["djl"] = lambda file: Arm(djl, file)
+    result = {
+        "python": platform.python_version(),
+        "tokenizers": version("tokenizers"),
+        "rounds": arguments.rounds,
+    }
     tables = ("megabytes_per_second", "ratios", "cold_start_seconds", "long_word_seconds")
     result.update({key: {} for key in ("megabytes", *tables)})
     with tempfile.TemporaryDirectory() as folder:
@@ -109,54 +160,32 @@ def main():
             "english": [*english(arguments.data)] * 2,
             "tatoeba": [*tatoeba(arguments.data)][::8],
         }
-        paths = {}
+        paths = {name: folder / f"{name}.txt" for name in texts}
         for name, lines in texts.items():
-            paths[name] = folder / f"{name}.txt"
-            paths[name].write_text(
-                "\n".join(line.replace("\r", " ") for line in lines) + "\n", encoding="utf-8"
-            )
+            write(paths[name], lines)
             result["megabytes"][name] = round(paths[name].stat().st_size / 1e6, 3)
-        word = folder / "word.txt"
-        word.write_text("ab" * 524_288 + "\n", encoding="utf-8")
+        write(folder / "word.txt", ["ab" * 2**19])
         for name in NAMES:
-            arms = {"kotlin": Arm([*kotlin], files[name], "--time"), "rust": Rust(files[name])}
-            if arguments.djl:
-                arms["djl"] = Arm(djl, files[name])
-            starts = {arm: [each.ready] for arm, each in arms.items()}
-            for _ in range(4):
-                for arm, make in (
-                    ("kotlin", lambda f: Arm([*kotlin], f, "--time")),
-                    ("rust", Rust),
-                ):
-                    fresh = make(files[name])
-                    starts[arm].append(fresh.ready)
-                    fresh.close()
-            result["cold_start_seconds"][name] = {arm: median(each) for arm, each in starts.items()}
-            speeds = result["megabytes_per_second"][name] = {}
-            result["ratios"][name] = {}
-            for text, path in paths.items():
-                took = {arm: [] for arm in arms}
-                for number in range(arguments.rounds + 2):
-                    for arm, run in arms.items():
-                        seconds = run(path)
-                        if number >= 2:
-                            took[arm].append(seconds)
-                size = result["megabytes"][text]
-                speeds[text] = {
-                    arm: median([size / s for s in each], 2) for arm, each in took.items()
-                }
-                result["ratios"][name][text] = {
-                    f"kotlin / {arm}": round(speeds[text]["kotlin"] / speed, 2)
-                    for arm, speed in speeds[text].items()
+            result["cold_start_seconds"][name] = cold_starts(makers, files[name])
+            arms = {arm: make(files[name]) for arm, make in makers.items()}
+            found = {text: speeds(arms, path, arguments.rounds) for text, path in paths.items()}
+            result["megabytes_per_second"][name] = found
+            result["ratios"][name] = {
+                text: {
+                    f"kotlin / {arm}": round(each["kotlin"] / each[arm], 2)
+                    for arm in each
                     if arm != "kotlin"
                 }
+                for text, each in found.items()
+            }
+            took = arms["kotlin"](folder / "word.txt")
             result["long_word_seconds"][name] = {
-                arm: round(run(word), 3) for arm, run in arms.items() if arm == "kotlin"
+                key: round(value, 3) for key, value in took.items()
             }
             for arm in arms.values():
                 arm.close()
             print(name, json.dumps({key: result[key][name] for key in tables}), flush=True)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
