@@ -15,7 +15,7 @@ from families import add_noise, noisy, tokens
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-from kzoo.litert import audit, bundle, flatbuffer, quantize
+from kzoo.litert import audit, bundle, flatbuffer, parity, quantize
 from kzoo.litert.audit import check_audit
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
@@ -147,6 +147,14 @@ def test_a_model_in_half_precision_is_exported_in_float32(tmp_path):
     columns = exact.tokenize(["a very good film"])
     assert worst(exact(columns), Interpreter(tmp_path / "model.tflite").run(columns)) < 2e-5
     assert in_float32(model).tokenizer == model.tokenizer and in_float32(exact) is exact
+
+
+def test_an_embedding_as_wide_as_a_text_is_long():
+    model = task("TextEmbedder")
+    rows = parity.samples(model, texts=["film", "the film " * 15])
+    assert rows[1][1]["token_ids"].shape == (1, model.spec.hidden_dim)
+    for outputs in parity.run_keras(model, rows):
+        assert outputs["embedding"].shape == (1, model.spec.hidden_dim)
 
 
 # -- what the audit and the limits refuse -------------------------------------------------------

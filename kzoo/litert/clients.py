@@ -72,8 +72,8 @@ CLIENTS = (
     Client(
         "Chromium",
         "node",
-        ("web_demo/tools/client.mjs",),
-        "Node.js and Chromium, then `make web-demo`",
+        ("web_demo/client.mjs",),
+        "Node.js and Chromium, then `npm ci --prefix web_demo`",
     ),
     Client(
         "MediaPipe",

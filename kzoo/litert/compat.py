@@ -1,9 +1,10 @@
 """Int8 files for runtimes from before a weight could have several scales.
 
 TFLite reads int8 kernels with a scale a column since 2.17 and looked-up tables with a scale a row
-since 2.18; older ones know one scale a tensor. Taking that costs accuracy. But a scale is only a
-factor: here the weights keep their whole numbers under the one scale 1, and what each column or
-row was scaled by is multiplied after the operator, in float32. No number changes but by rounding.
+since 2.18; older ones know one scale a tensor, with which a model loses much of its meaning. But a
+scale is only a factor: here the weights keep their whole numbers under the one scale 1, and what
+each column or row was scaled by is multiplied after the operator, in float32. No number changes
+but by rounding. benchmarks/old_runtimes/ has both, measured, and the runtimes that load the files.
 """
 
 import copy
@@ -13,34 +14,17 @@ import numpy as np
 from ..errors import KzooError
 from .flatbuffer import operator_code, operator_names, read_model, schema, write_model
 
-# What a recipe may ask for, and the runtime that its file states: each was loaded and run, see
-# benchmarks/old_runtimes/.
+# What a recipe may ask for, and the runtime that its file states.
 RUNTIMES = {"tflite-2.14": "2.14.0", "tflite-2.16": "2.16.0"}
-# The newest version of each operator in the files that were run on all of them.
-TRIED = {
-    "ADD": 1,
-    "BATCH_MATMUL": 1,
-    "CAST": 1,
-    "DIV": 1,
-    "EMBEDDING_LOOKUP": 1,
-    "FULLY_CONNECTED": 9,
-    "GELU": 1,
-    "MAXIMUM": 1,
-    "MEAN": 1,
-    "MUL": 1,
-    "NEG": 1,
-    "RANGE": 1,
-    "RESHAPE": 1,
-    "RSQRT": 1,
-    "SHAPE": 1,
-    "SOFTMAX": 1,
-    "SQUARED_DIFFERENCE": 1,
-    "STRIDED_SLICE": 1,
-    "SUB": 1,
-    "SUM": 1,
-    "TANH": 1,
-    "TRANSPOSE": 1,
-}
+# The newest version of each operator in the files that were run on them.
+TRIED = dict.fromkeys(
+    (
+        "ADD", "BATCH_MATMUL", "CAST", "CUMSUM", "DIV", "EMBEDDING_LOOKUP", "GELU", "MAXIMUM",
+        "MEAN", "MINIMUM", "MUL", "NEG", "NOT_EQUAL", "RANGE", "RESHAPE", "RSQRT", "SHAPE",
+        "SOFTMAX", "SQUARE", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM", "TANH",
+        "TRANSPOSE",
+    ), 1,
+) | {"DEQUANTIZE": 3, "FULLY_CONNECTED": 9}  # fmt: skip
 # The version of an operator whose int8 weight has one scale, in TFLite since 2.3 and 1.13.
 VERSIONS = {"FULLY_CONNECTED": 9, "EMBEDDING_LOOKUP": 1}
 

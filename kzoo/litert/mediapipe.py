@@ -113,15 +113,13 @@ def check(task, tokenizer, length):
 
 
 def vocabulary(tokenizer):
-    """The text of vocab.txt: the pieces in the order of their ids."""
-    pieces = [""] * tokenizer.vocabulary_size
+    """The text of vocab.txt: the pieces by id; an id without one gets a name."""
+    pieces = [f"[unused id {number}]" for number in range(tokenizer.vocabulary_size)]
     for piece, number in tokenizer.vocabulary.items():
         pieces[number] = piece
-    gap = next((number for number, piece in enumerate(pieces) if not piece.strip()), None)
-    if gap is not None or any("\n" in piece for piece in pieces):
-        raise KzooError(
-            f"The vocabulary can't be a vocab.txt, one piece a line: id {gap or 0} has none."
-        )
+    wrong = next((piece for piece in pieces if not piece or "\n" in piece), None)
+    if wrong is not None:
+        raise KzooError(f"The piece {wrong!r} is not one line, as MediaPipe's vocab.txt needs it.")
     return "\n".join(pieces) + "\n"
 
 

@@ -110,7 +110,7 @@ def run_keras(model, rows, batch_size=16):
         for place, i in enumerate(chosen):
             answers[i] = {
                 name: value[place : place + 1, : lengths[i]]
-                if value.ndim > 1 and value.shape[1] == longest
+                if _by_token(name, value)
                 else value[place : place + 1]
                 for name, value in outputs.items()
             }
@@ -141,7 +141,7 @@ def measure(pairs, classifier=False):
         tokens.append(int(real.sum()))
         if set(expected) != set(got):
             raise KzooError(f"The file's outputs are {sorted(got)}; Keras' are {sorted(expected)}.")
-        cosines.append(min(_cosine(expected[name], got[name], real) for name in expected))
+        cosines.append(min(_cosine(name, expected[name], got[name], real) for name in expected))
         if classifier:
             one, other = (probabilities(side["logits"])[0] for side in (expected, got))
             differences.append(float(np.abs(one - other).max()))
@@ -170,12 +170,17 @@ def label_of(row):
     return int(row[0] >= 0.5) if len(row) == 1 else int(row.argmax())
 
 
-def _cosine(one, other, real):
+def _by_token(name, value):
+    """Whether an output has a row, or for spans a number, for each token."""
+    return value.ndim > 2 or name in ("start_logits", "end_logits")
+
+
+def _cosine(name, one, other, real):
     """The mean cosine over places, or one over all numbers where places hold few."""
     if one.shape != other.shape:
         raise KzooError(f"The file's output has the shape {other.shape}; Keras' has {one.shape}.")
     one, other = one.astype("float64"), other.astype("float64")
-    if one.ndim > 1 and one.shape[1] == len(real):
+    if _by_token(name, one):
         one, other = one[:, real], other[:, real]  # What stands at padding is nobody's answer.
     if one.ndim < 2 or one.shape[-1] < NARROW or one.shape[:-1] == ():
         one, other = one.reshape(1, -1), other.reshape(1, -1)

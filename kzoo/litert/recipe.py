@@ -210,7 +210,8 @@ def export_bundle(
         if mediapipe:
             say("Writing the file for MediaPipe")
             columns = [columns for _, columns in rows]
-            for_mediapipe = client.write(beside, str(source), tokenizer, labels, length, columns)
+            name = str(source or folder.name)
+            for_mediapipe = client.write(beside, name, tokenizer, labels, length, columns)
         golden = [
             {
                 "text": text,
@@ -381,7 +382,7 @@ def _compat(compat, newest, measured):
         "usual_bytes": newest["audit"]["bytes"],
         "usual_runtime": newest["audit"]["minimum_runtime"],
         "usual_cosine": newest["parity"]["cosine"],
-        "usual_accuracy": measured.pop("accuracy_usual", None),
+        "usual_accuracy": measured.get("accuracy_usual"),
     }
 
 
