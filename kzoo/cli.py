@@ -264,7 +264,7 @@ def verify(
     ] = False,
     texts: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Texts for the clients, one a line; 266 languages else."),
+        typer.Option(metavar="FILE", help="Texts for the clients, one a line.", show_default=False),
     ] = None,
     as_json: Json = False,
 ):

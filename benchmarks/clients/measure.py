@@ -2,7 +2,7 @@
 
     python benchmarks/clients/measure.py BUNDLE... [--texts FILE] [--output result.json]
 
-Each bundle's golden examples and the shipped lines of some 270 languages (or the lines of FILE) go
+Each bundle's golden examples and the shipped lines of many languages (or the lines of FILE) go
 through Python, the JVM, Chromium, MediaPipe and ARM64, as far as they are installed. Fails when a
 client that has Python's tokenizer, which all but MediaPipe claim, gives other ids.
 """

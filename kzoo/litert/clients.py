@@ -95,7 +95,7 @@ def compare(folder, texts=None, say=None):
 
     Args:
         folder: the bundle.
-        texts: strings, or pairs for question answering; the shipped lines of some 270 languages by
+        texts: strings, or pairs for question answering; the shipped lines of many languages by
             default.
         say: called with a line of text before each client.
 

@@ -15,7 +15,7 @@ def sentences():
 
 
 def languages():
-    """A shipped line of each of some 270 languages, of the Declaration of Human Rights."""
+    """A shipped line of each of many languages, from the Declaration of Human Rights."""
     return _shipped("languages.txt")
 
 
