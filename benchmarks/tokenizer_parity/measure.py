@@ -2,6 +2,9 @@
 
     python benchmarks/tokenizer_parity/measure.py SHARED_DATA [--fuzz N] [--output result.json]
 
+With --only or --corpora the other results in the file stay, so a long comparison can be made in
+parts. --together N puts N code points in a line, which saves most of the time.
+
 SHARED_DATA is the folder with tokenizers, nltk_udhr, tatoeba_laser and tokenizer_vectors. Needs
 `mvn package` in android_demo first, and sentencepiece. Each line goes, special tokens included, to
 the `tokenizers` library and to `java -jar kzoo-desktop.jar encode --json`; it differs when any id,
@@ -26,7 +29,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import tokenizers
 from texts import CORPORA, Fuzz, declaration, tatoeba
-from tokenizer_files import make_all
+from tokenizer_files import MAKERS, make
 
 JAR = Path(__file__).resolve().parents[2] / "android_demo/desktop/target/kzoo-desktop.jar"
 BATCH = 1000
@@ -78,6 +81,8 @@ def write_lines(name, arguments, path):
     if name == "fuzz":
         real = [*declaration(arguments.data), *tatoeba(arguments.data)]
         texts = Fuzz(real, SEED).strings(arguments.fuzz)
+    elif name.startswith("code points"):
+        texts = CORPORA[name](arguments.data, arguments.together)
     else:
         texts = CORPORA[name](arguments.data)
     with path.open("w", encoding="utf-8") as out:
@@ -85,47 +90,55 @@ def write_lines(name, arguments, path):
     return path
 
 
+def keep(path, tokenizer, corpus, counts):
+    """Adds what was counted to the results."""
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    versions = {"python": platform.python_version(), "tokenizers": version("tokenizers")}
+    found = result.get("differing_lines", {})
+    found.setdefault(tokenizer, {})[corpus] = counts
+    every = [each for corpora in found.values() for each in corpora.values()]
+    result = {
+        **versions,
+        "lines": sum(each["lines"] for each in every),
+        "differing": sum(each["any"] for each in every),
+        "differing_lines": {name: found[name] for name in MAKERS if name in found},
+    }
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--fuzz", type=int, default=1_000_000, help="strings for each tokenizer")
-    parser.add_argument("--only", nargs="*", help="tokenizers; the others keep their results")
-    parser.add_argument("--corpora", nargs="*", help="corpora; the others keep their results")
+    parser.add_argument("--together", type=int, default=1, help="code points in a line")
+    parser.add_argument("--only", nargs="*", choices=MAKERS, help="tokenizers")
+    parser.add_argument("--corpora", nargs="*", choices=[*CORPORA, "fuzz"])
     parser.add_argument("--shown", type=int, default=3, help="differing lines to print")
     parser.add_argument("--java", default=f"java -XX:+UseSerialGC -jar {shlex.quote(str(JAR))}")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "result.json")
     arguments = parser.parse_args()
-    result = {"differing_lines": {}}
-    if (arguments.only or arguments.corpora) and arguments.output.exists():
-        result = json.loads(arguments.output.read_text(encoding="utf-8"))
-    result |= {
-        "python": platform.python_version(),
-        "tokenizers": version("tokenizers"),
-        "fuzz_seed": SEED,
-    }
+    java = shlex.split(arguments.java)
+    if not arguments.only and not arguments.corpora:
+        arguments.output.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        files = make_all(arguments.data, folder)
         lines = {}
         for number, name in enumerate(arguments.corpora or [*CORPORA, "fuzz"]):
             lines[name] = write_lines(name, arguments, folder / f"{number}.jsonl")
-        for tokenizer in arguments.only or files:
-            counts = result["differing_lines"].setdefault(tokenizer, {})
+        for tokenizer in arguments.only or MAKERS:
+            file = make(tokenizer, arguments.data, folder)
             for name, path in lines.items():
                 start = time.monotonic()
-                java = shlex.split(arguments.java)
-                total, differing = compare(java, files[tokenizer], path, arguments.shown)
-                counts[name] = {"lines": total, **differing}
+                total, differing = compare(java, file, path, arguments.shown)
+                counts = {"lines": total, **differing}
+                if name.startswith("code points"):
+                    counts["code_points_a_line"] = arguments.together
+                elif name == "fuzz":
+                    counts["seed"] = SEED
+                keep(arguments.output, tokenizer, name, counts)
                 took = time.monotonic() - start
-                count = counts[name]["any"]
+                count = counts["any"]
                 print(f"{tokenizer:30}{name:30}{count:7} of {total} ({took:.0f} s)", flush=True)
-            every = [
-                each for found in result["differing_lines"].values() for each in found.values()
-            ]
-            result["lines"] = sum(each["lines"] for each in every)
-            result["differing"] = sum(each["any"] for each in every)
-            arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(f"{result['differing']} of {result['lines']} lines differ")
 
 
 if __name__ == "__main__":

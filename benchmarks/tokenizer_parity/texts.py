@@ -47,12 +47,15 @@ def questions(data):
     return [row["original"] for row in json.loads(gzip.decompress(path.read_bytes()))]
 
 
-def alone(_):
-    return map(chr, CODE_POINTS)
+def alone(_, together=1):
+    """Every code point; more than one a line as words of their own."""
+    for start in range(0, len(CODE_POINTS), together):
+        yield " ".join(map(chr, CODE_POINTS[start : start + together]))
 
 
-def between(_):
-    return (f"a{chr(c)}b" for c in CODE_POINTS)
+def between(_, together=1):
+    for start in range(0, len(CODE_POINTS), together):
+        yield " ".join(f"a{chr(c)}b" for c in CODE_POINTS[start : start + together])
 
 
 def composing(_):

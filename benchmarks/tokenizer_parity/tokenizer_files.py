@@ -8,7 +8,9 @@ of its vocab.json.
 import gzip
 import json
 import shutil
+import tempfile
 import zipfile
+from pathlib import Path
 
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import (
@@ -25,48 +27,29 @@ from tokenizers import (
 from kzoo.text import Tokenizer as KzooTokenizer
 
 UNREACHED = -100.0  # The score of a piece that only Marian's other language has.
-CONTROL = 3  # The type of a piece that is no text, in a SentencePiece file.
 
 
-def make_all(data, folder):
-    """Writes the files into `folder`; {name: path}."""
-    source = data / "tokenizers"
-    folder.mkdir(parents=True, exist_ok=True)
-    made = {}
+def make(name, data, folder):
+    """Writes a tokenizer's file into `folder`; its path."""
+    path = folder / f"{name}.json"
+    tokenizer = MAKERS[name](data / "tokenizers")
+    if isinstance(tokenizer, bytes):
+        path.write_bytes(tokenizer)
+    else:
+        tokenizer.save(str(path), pretty=False)
+    return path
 
-    def keep(name, tokenizer):
-        made[name] = folder / f"{name}.json"
-        tokenizer.save(str(made[name]), pretty=False)
 
-    for path in sorted(source.glob("bert-base-*")):
-        keep(path.name, KzooTokenizer.load(path)._backend)
-    for name in ("gpt2", "roberta-base"):
-        place = folder / name
-        place.mkdir(exist_ok=True)
-        (place / "vocab.json").write_bytes(unpacked(source / name / "vocab.json.gz"))
-        shutil.copy(source / "gpt2" / "merges.txt", place / "merges.txt")
-        keep(name, KzooTokenizer.load(place)._backend)
-        shutil.rmtree(place)
-    for name in ("clip", "t5-small"):
-        made[name] = folder / f"{name}.json"
-        made[name].write_bytes(unpacked(source / name / "tokenizer.json.gz"))
-    hub = source / "keras_hub_test"
-    keep("xlnet", xlnet(read(source / "xlnet" / "spiece.model")))
-    keep(
-        "xlm-roberta-base",
-        xlm_roberta(large_vocabulary(source), read(hub / "xlm_roberta_test_vocab.spm")),
-    )
-    keep("opus-mt-en-mg", marian(source / "opus-mt-en-mg"))
-    keep("tiny_spm_4000", plain(read(source / "tiny_spm_4000" / "sentencepiece.model")))
-    keep("albert_test", albert(read(hub / "albert_test_vocab.spm")))
-    keep("t5_test", plain(read(hub / "t5_test_vocab.spm")))
-    keep("llama_test", plain(read(hub / "llama_test_vocab.spm")))
-    test = read(hub / "xlm_roberta_test_vocab.spm")
-    keep(
-        "xlm_roberta_test",
-        xlm_roberta([(p.piece, p.score) for p in test.pieces if p.type == 1], test),
-    )
-    return made
+def kzoo_made(folder):
+    return KzooTokenizer.load(folder)._backend
+
+
+def byte_level(folder, merges):
+    with tempfile.TemporaryDirectory() as place:
+        place = Path(place)
+        (place / "vocab.json").write_bytes(unpacked(folder / "vocab.json.gz"))
+        shutil.copy(merges, place / "merges.txt")
+        return kzoo_made(place)
 
 
 def unpacked(path):
@@ -188,3 +171,33 @@ def marian(folder):
         single="$A </s>", pair="$A $B </s>", special_tokens=[("</s>", ids["</s>"])]
     )
     return tokenizer
+
+
+def test_pieces(model):
+    return [(p.piece, p.score) for p in model.pieces if p.type == 1]
+
+
+HUB = "keras_hub_test"
+MAKERS = {  # From the folder of tokenizers.
+    "bert-base-uncased": lambda at: kzoo_made(at / "bert-base-uncased"),
+    "gpt2": lambda at: byte_level(at / "gpt2", at / "gpt2" / "merges.txt"),
+    "clip": lambda at: unpacked(at / "clip" / "tokenizer.json.gz"),
+    "t5-small": lambda at: unpacked(at / "t5-small" / "tokenizer.json.gz"),
+    "xlnet": lambda at: xlnet(read(at / "xlnet" / "spiece.model")),
+    "xlm-roberta-base": lambda at: xlm_roberta(
+        large_vocabulary(at), read(at / HUB / "xlm_roberta_test_vocab.spm")
+    ),
+    "bert-base-cased": lambda at: kzoo_made(at / "bert-base-cased"),
+    "bert-base-chinese": lambda at: kzoo_made(at / "bert-base-chinese"),
+    "bert-base-multilingual-cased": lambda at: kzoo_made(at / "bert-base-multilingual-cased"),
+    "roberta-base": lambda at: byte_level(at / "roberta-base", at / "gpt2" / "merges.txt"),
+    "opus-mt-en-mg": lambda at: marian(at / "opus-mt-en-mg"),
+    "tiny_spm_4000": lambda at: plain(read(at / "tiny_spm_4000" / "sentencepiece.model")),
+    "albert_test": lambda at: albert(read(at / HUB / "albert_test_vocab.spm")),
+    "t5_test": lambda at: plain(read(at / HUB / "t5_test_vocab.spm")),
+    "llama_test": lambda at: plain(read(at / HUB / "llama_test_vocab.spm")),
+    "xlm_roberta_test": lambda at: xlm_roberta(
+        test_pieces(read(at / HUB / "xlm_roberta_test_vocab.spm")),
+        read(at / HUB / "xlm_roberta_test_vocab.spm"),
+    ),
+}

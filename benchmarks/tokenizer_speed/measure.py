@@ -4,9 +4,9 @@
 
 SHARED_DATA is the folder with tokenizers, xquad and tatoeba_laser. Needs `mvn package` in
 android_demo first, and sentencepiece. Every arm encodes the same lines one by one with ids, tokens
-and offsets, on one thread; the arms take turns in every round. Speeds are medians, after warm-up, of
-seconds of the processor (for a JVM its compiler's and collector's too), so a busy machine does them
-no harm and their ratios carry over to another one. A cold start is a fresh JVM, from opening the
+and offsets, on one thread; the arms take turns in every round. Speeds are medians, after warm-up,
+of seconds of the processor (for a JVM its compiler's and collector's too), so a busy machine does
+them little harm and their ratios carry over to another one. A cold start is a fresh JVM, from opening the
 file to having encoded a word, its own start not counted: of 5 the median, by the clock and of the
 processor. A long word is a megabyte without a space. DJL needs its jars
 (ai.djl.huggingface:tokenizers and what it depends on) as a classpath.
@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tokenizer_parity")
 
 import tokenizers
 from texts import tatoeba
-from tokenizer_files import make_all
+from tokenizer_files import make
 
 HERE = Path(__file__).resolve().parent
 JAR = HERE.parents[1] / "android_demo/desktop/target/kzoo-desktop.jar"
@@ -112,8 +112,8 @@ def cold_starts(makers, file):
     """{arm: {clock, processor}}: medians of five."""
     found = {arm: [] for arm in makers}
     for _ in range(5):
-        for arm, make in makers.items():
-            fresh = make(file)
+        for arm, start in makers.items():
+            fresh = start(file)
             found[arm].append(fresh.ready)
             fresh.close()
     return {
@@ -155,7 +155,7 @@ def main():
     result.update({key: {} for key in ("megabytes", *tables)})
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        files = make_all(arguments.data, folder)
+        files = {name: make(name, arguments.data, folder) for name in NAMES}
         texts = {
             "english": [*english(arguments.data)] * 2,
             "tatoeba": [*tatoeba(arguments.data)][::8],
@@ -167,7 +167,7 @@ def main():
         write(folder / "word.txt", ["ab" * 2**19])
         for name in NAMES:
             result["cold_start_seconds"][name] = cold_starts(makers, files[name])
-            arms = {arm: make(files[name]) for arm, make in makers.items()}
+            arms = {arm: start(files[name]) for arm, start in makers.items()}
             found = {text: speeds(arms, path, arguments.rounds) for text, path in paths.items()}
             result["megabytes_per_second"][name] = found
             result["ratios"][name] = {
