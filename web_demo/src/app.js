@@ -200,9 +200,7 @@ function problem(text, inside) {
 function sentence(error) {
   if (error instanceof KzooError) return error.message;
   console.error(error);
-  const memory = error instanceof RangeError || /memory|alloc/i.test(String(error?.message));
-  return memory ? "There is not enough memory for this bundle: close other tabs, or take a smaller bundle."
-    : `Something unexpected happened (${error?.message ?? error}): load the page again.`;
+  return `Something unexpected happened (${error?.message ?? error}): load the page again.`;
 }
 
 /** Files of a dropped folder, or the dropped files themselves. */

@@ -4,6 +4,7 @@ import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 import { KzooError } from "./errors.js";
 
 const WASM = new URL("../litert/wasm/", import.meta.url);
+const NO_MEMORY = "There is not enough memory for this model: close other pages, or take a smaller bundle.";
 let runtime = null;
 
 export class Model {
@@ -23,7 +24,9 @@ export class Model {
     try {
       model.compiled = await loadAndCompile(bytes, { accelerator: "wasm" });
     } catch (error) {
-      throw new KzooError(`model.tflite can't be loaded (${reason(error)}): a file that LiteRT.js reads and memory for it were expected.`);
+      // Where WebAssembly gets no memory, LiteRT.js writes past its end.
+      if (error instanceof RangeError) throw new KzooError(NO_MEMORY);
+      throw new KzooError(`model.tflite can't be loaded (${reason(error)}): a file that LiteRT.js reads was expected.`);
     }
     const [signature] = Object.values(manifest.signature);
     model.inputs = model.compiled.getInputDetails().map(({ name }) => name);
@@ -57,7 +60,8 @@ export class Model {
       const results = tensors.slice(this.inputs.length);
       return Object.fromEntries(results.map((tensor, i) => [this.outputs[i], tensor.toTypedArray().slice()]));
     } catch (error) {
-      throw new KzooError(`The model can't read these ${Object.values(columns)[0].length} tokens (${reason(error)}): a file of this bundle's inputs and enough memory were expected.`);
+      if (error instanceof RangeError) throw new KzooError(NO_MEMORY);
+      throw new KzooError(`The model can't read these ${Object.values(columns)[0].length} tokens (${reason(error)}): ids of its vocabulary, and no more than it has places, were expected.`);
     } finally {
       for (const tensor of tensors) tensor.delete();
     }

@@ -128,6 +128,20 @@ describe("a good bundle", () => {
     await page.close();
   });
 
+  test("of two bundles chosen at once the last is open", async () => {
+    const page = await opened();
+    const copy = changed(BUNDLE, path.join(scratch, "second"), () => {});
+    await page.setInputFiles("#folder", BUNDLE);
+    await page.setInputFiles("#folder", copy);
+    await page.waitForSelector("body[data-state=done]");
+    await page.waitForTimeout(500);
+    assert.equal(await page.textContent("#bundle-title"), "second");
+    assert.equal(await page.locator("#golden li").count(), golden.length);
+    assert.equal(await page.locator("#files li").count(), FILES.length + 1);
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
   test("nothing is wider than a phone, and every control has a name", async () => {
     for (const colorScheme of ["light", "dark"]) {
       const page = await opened("bundle", { viewport: { width: 320, height: 640 }, colorScheme });
@@ -205,6 +219,20 @@ describe("a bad bundle is one sentence, and no label is shown", () => {
     }
     await page.close();
   });
+});
+
+test("no memory is one sentence, and no label is shown", async () => {
+  const page = await browser.newPage();
+  await page.addInitScript(() => {
+    WebAssembly.Memory.prototype.grow = () => {
+      throw new RangeError("WebAssembly.Memory.grow(): Maximum memory size exceeded");
+    };
+  });
+  await page.goto(`${server.address}?bundle=bundle`);
+  await page.waitForSelector("body[data-state=failed]");
+  assert.match(await page.textContent("#problem"), /^There is not enough memory for this model: /);
+  assert.equal(await page.locator("#bars:visible").count(), 0);
+  await page.close();
 });
 
 describe("the command line", () => {
