@@ -85,7 +85,7 @@ CLIENTS = (
         "ARM64",
         sys.executable,
         ("benchmarks/arm64/client.py",),
-        "`benchmarks/arm64/setup.sh`, which sets up emulated cores on Debian",
+        "`benchmarks/arm64/setup.sh build/arm64`, which sets up emulated cores on Debian",
     ),
 )
 
