@@ -166,8 +166,10 @@ def export(
         typer.Argument(metavar="RECIPE_OR_PRESET", help="A recipe, or a preset."),
     ],
     to: Annotated[
-        Literal["litert", "savedmodel"],
-        typer.Option(help="A bundle for devices, or a SavedModel for servers."),
+        Literal["litert", "mediapipe", "savedmodel"],
+        typer.Option(
+            help="A bundle for devices, one with a file for MediaPipe's tasks, or a SavedModel."
+        ),
     ] = "litert",
     quantization: Annotated[
         Literal["float32", "float16", "int8", "int8_int4_table"] | None,
@@ -180,6 +182,10 @@ def export(
             help="Tokens that the file takes, in place of the recipe's; dynamic for a preset.",
             show_default=False,
         ),
+    ] = None,
+    compat: Annotated[
+        Literal["tflite-2.16", "tflite-2.14"] | None,
+        typer.Option(help="An older runtime that is to load the file.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
@@ -201,8 +207,10 @@ def export(
         from . import views
 
         if to == "savedmodel":
-            if quantization or length:
-                raise KzooError("--quantization and --length are LiteRT's: leave them out.")
+            if quantization or length or compat:
+                raise KzooError(
+                    "--quantization, --length and --compat are LiteRT's: leave them out."
+                )
             with screen.working(f"Exporting {source}") as say:
                 data = _export_savedmodel(source, output, text, say)
             screen.result(data, views.saved)
@@ -211,7 +219,10 @@ def export(
             raise KzooError("--no-text is for --to savedmodel: a bundle takes token ids anyway.")
         from .litert import export_recipe
 
-        changes = {} if quantization is None else {"quantization": quantization}
+        asked = {"quantization": quantization, "compat": compat}
+        changes = {key: value for key, value in asked.items() if value is not None}
+        if to == "mediapipe":
+            changes["mediapipe"] = True
         if length is not None:
             changes["length"] = _length(length)
         with screen.working(f"Exporting {source}") as say:
@@ -252,18 +263,37 @@ def _length(text):
 
 
 @app.command()
-def verify(bundle: Bundle, as_json: Json = False):
+def verify(
+    bundle: Bundle,
+    clients: Annotated[
+        bool, typer.Option("--clients", help="Hold every installed client against Python as well.")
+    ] = False,
+    texts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Texts for the clients, one a line.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+):
     """Check a bundle again, as it lies there.
 
     Seal, sizes and checksums, the operators of the file, its golden examples and its limits. Runs
-    on LiteRT alone.
+    on LiteRT alone. With --clients the programs of other languages that are installed (JVM,
+    Chromium, MediaPipe, ARM64) answer the golden examples and a file of texts too.
     """
     with session(as_json) as screen:
         from . import views
         from .litert import verify_bundle
 
-        with screen.working(f"Verifying {bundle}"):
+        if texts is not None and not clients:
+            raise KzooError("--texts is for the clients: add --clients.")
+        with screen.working(f"Verifying {bundle}") as say:
             data = verify_bundle(bundle)
+            if clients:
+                from .litert.clients import compare, read_texts
+
+                pairs = data["task"] == "QuestionAnswering"
+                lines = None if texts is None else read_texts(texts, pairs)
+                data["clients"] = compare(bundle, lines, say)
         screen.result(data, views.verified)
 
 
@@ -314,22 +344,27 @@ def predict(
         typer.Argument(metavar="TEXT", help="Texts; without any, the lines of standard input."),
     ] = None,
     pair: Annotated[
-        bool, typer.Option("--pair", help="Each text is two, with a tab between them.")
+        bool,
+        typer.Option(
+            "--pair", "--pairs", help="Each text is two: a tab between them, or a JSON array."
+        ),
     ] = False,
     threads: Threads = 1,
     as_json: Json = False,
 ):
     """Answer texts with a bundle.
 
-    Runs on LiteRT alone: neither TensorFlow nor Keras is imported.
+    Labels, vectors, entities, or answers: a question and its context are a --pair. Runs on LiteRT
+    alone: neither TensorFlow nor Keras is imported.
     """
     with session(as_json) as screen:
         from . import views
         from .litert import predict_bundle
+        from .litert.predict import as_pair
 
         inputs = [_utf8(text, "A text") for text in texts] if texts else _lines()
         if pair:
-            inputs = [_pair(text) for text in inputs]
+            inputs = [as_pair(text) for text in inputs]
         screen.result(predict_bundle(bundle, inputs, threads=threads), views.answers)
 
 
@@ -356,13 +391,6 @@ def _utf8(text, what):
     except UnicodeEncodeError:
         raise KzooError(f"{what} is not UTF-8: {text!r:.60} came.") from None
     return text
-
-
-def _pair(text):
-    first, tab, second = text.partition("\t")
-    if not tab:
-        raise KzooError(f"--pair expects two texts with a tab between them; {text!r:.60} came.")
-    return first, second
 
 
 def _check_free(folder, *marks):

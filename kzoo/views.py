@@ -179,6 +179,17 @@ def report(data):
         facts.append(
             ["as Keras", f"cosine {parity['cosine']:.5f}, worst {parity['cosine_min']:.5f}"]
         )
+    if compat := data["compat"]:
+        usual = f"the usual file {size_of(compat['usual_bytes'])},"
+        if compat["usual_accuracy"] is not None:
+            usual += f" {compat['usual_accuracy']:.1%} right,"
+        facts.append([compat["asked"], f"{usual} cosine {compat['usual_cosine']:.5f}"])
+    if client := data["mediapipe"]:
+        differ = ", ".join(
+            f"{entry['differ']} of {entry['texts']} {kind}"
+            for kind, entry in client["tokenizer"].items()
+        )
+        facts.append(["MediaPipe", f"{size_of(client['bytes'])}; tokenizes otherwise: {differ}"])
     limits = [
         [row["limit"], f"{row['measured']:.5g}", f"{row['bound']:g}", row["on"]]
         for row in data["limits"]
@@ -201,7 +212,29 @@ def report(data):
 def verified(data):
     """`kzoo verify`: the checks that passed, in order."""
     rows = [["ok", check["check"], check["found"]] for check in data["checks"]]
-    return table(f"{data['folder']}: {data['task']}, {data['quantization']}", ["", "", ""], rows)
+    shown = [table(f"{data['folder']}: {data['task']}, {data['quantization']}", ["", "", ""], rows)]
+    if "clients" in data:
+        columns = [
+            "client",
+            ">texts",
+            ">ids equal",
+            ">labels equal",
+            ">worst difference",
+            ">time",
+            "",
+        ]
+        rows = [_client(row) for row in data["clients"]["clients"]]
+        shown.append(table("Clients, against Python", columns, rows))
+    return shown
+
+
+def _client(row):
+    if reason := row.get("failed") or row.get("missing"):
+        said = f"failed: {reason}" if "failed" in row else f"not installed: {reason}"
+        return [row["client"], *[""] * 5, said]
+    counts = ["-" if row[key] is None else row[key] for key in ("ids_equal", "labels_equal")]
+    worst = "-" if row["worst_difference"] is None else f"{row['worst_difference']:.2g}"
+    return [row["client"], row["texts"], *counts, worst, f"{row['latency_ratio']:.2f}x", ""]
 
 
 def benched(data):
@@ -228,14 +261,33 @@ def answers(data):
             start = ", ".join(f"{value:.4f}" for value in vector[:4])
             rows.append([f"[{start}, ...] ({len(vector)})", _shown(answer)])
         return table("", ["embedding", "text"], rows)
+    if "entities" in data[0]:
+        rows = [[_entities(answer), _shown(answer)] for answer in data]
+        return table("", ["entities", "text"], rows)
+    if "answer" in data[0]:
+        rows = [
+            [_short(answer["answer"]), f"{answer['score']:.3f}", _shown(answer)] for answer in data
+        ]
+        return table("", ["answer", ">score", "question | context"], rows)
     rows = [[answer["label"], f"{answer['score']:.3f}", _shown(answer)] for answer in data]
     return table("", ["label", ">score", "text"], rows)
 
 
+def _entities(answer):
+    """`Paris LOC 0.98, ...`, or a dash."""
+    found = [f"{e['text']} {e['label']} {e['score']:.2f}" for e in answer["entities"]]
+    return _short(", ".join(found)) or "-"
+
+
+def _short(text):
+    """A text on one line, cut where it is long."""
+    text = " ".join(text.split())
+    return f"{text[:LONGEST_TEXT]} ..." if len(text) > LONGEST_TEXT else text
+
+
 def _shown(answer):
     text = answer["text"] if isinstance(answer["text"], str) else " | ".join(answer["text"])
-    text = " ".join(text.split())
-    text = f"{text[:LONGEST_TEXT]} ..." if len(text) > LONGEST_TEXT else text
+    text = _short(text)
     return (
         f"{text} (only the first {answer['tokens']} tokens read)" if answer["truncated"] else text
     )

@@ -150,6 +150,14 @@ def test_a_model_in_half_precision_is_exported_in_float32(tmp_path):
     assert in_float32(model).tokenizer == model.tokenizer and in_float32(exact) is exact
 
 
+def test_an_embedding_as_wide_as_a_text_is_long():
+    model = task("TextEmbedder")
+    rows = parity.samples(model, texts=["film", "the film " * 15])
+    assert rows[1][1]["token_ids"].shape == (1, model.spec.hidden_dim)
+    for outputs in parity.run_keras(model, rows):
+        assert outputs["embedding"].shape == (1, model.spec.hidden_dim)
+
+
 # -- what the audit and the limits refuse -------------------------------------------------------
 
 

@@ -22,7 +22,6 @@ from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillat
 from kzoo.errors import KzooError
 from kzoo.models import build
 from kzoo.registry import HOMES
-from kzoo.tasks.question_answering import best_span
 from kzoo.tasks.text_embedder import InBatchLoss
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -351,14 +350,6 @@ def test_ids_outside_the_table_are_one_sentence():
             with pytest.raises(KzooError, match="does the tokenizer belong") as caught:
                 call(ids)
             assert "\n" not in str(caught.value)
-
-
-def test_a_window_without_the_answer_scores_low():
-    """The model points at the first token there, which is no character of the context."""
-    offsets = [(-1, -1), (0, 1), (2, 3), (-1, -1)]
-    nowhere = best_span([10, 1, -5, -9], [10, 1, -5, -9], offsets)
-    here = best_span([0, 5, 4.5, -9], [0, 5, 4.5, -9], offsets)
-    assert nowhere[:2] == here[:2] == (1, 1) and nowhere[2] < -15 < -2 < here[2]
 
 
 def test_predict_keeps_the_order_and_needs_no_company():

@@ -9,6 +9,7 @@ from ..network import Network, weights_by_path
 from ..nn import lowering
 from . import quantize
 from .audit import audit, check_audit, check_quantization
+from .compat import check_compat, rewritten
 from .limits import check, check_names, defaults
 from .parity import model_inputs
 
@@ -17,7 +18,7 @@ SLACK = 0.03  # How far the size may lie from what the weights ask for, and in b
 GRAPH_BYTES = 400_000
 
 
-def export_litert(model, path, quantization="float32", length=None, limits=None):
+def export_litert(model, path, quantization="float32", length=None, limits=None, compat=None):
     """Write a model as a .tflite file that a phone runs at batch 1, and check the file.
 
     The file has one signature, `serve`. Its inputs are the backbone's (int32 `token_ids`,
@@ -34,6 +35,8 @@ def export_litert(model, path, quantization="float32", length=None, limits=None)
             or the one length that the file takes.
         limits: what the file must keep, such as {"cosine": 0.997, "megabytes": 23.6}; see
             `limits.KNOWN`. By default what suits the quantization.
+        compat: an older runtime that is to load the file, "tflite-2.16" or "tflite-2.14"; see
+            `compat.RUNTIMES`.
 
     Returns:
         A dict: `audit` (bytes, operators, partitions, minimum_runtime and more, see
@@ -47,7 +50,7 @@ def export_litert(model, path, quantization="float32", length=None, limits=None)
     from .interpreter import Interpreter
     from .parity import compare, samples, weighs
 
-    check_arguments(model, quantization, length)
+    check_arguments(model, quantization, length, compat)
     if limits is None:
         limits = defaults(quantization, weighs(model))
     check_names(limits)
@@ -56,6 +59,8 @@ def export_litert(model, path, quantization="float32", length=None, limits=None)
     with writing_file(path) as beside:
         model = in_float32(model)
         content, used = _convert(model, quantization, length)
+        if compat is not None:
+            content = rewritten(content, compat)
         beside.write_bytes(content)
         found = audit(beside)
         check_audit(found, limits.get("partitions", 1))
@@ -70,8 +75,8 @@ def export_litert(model, path, quantization="float32", length=None, limits=None)
     return {"audit": found, "parity": parity, "limits": kept}
 
 
-def check_arguments(model, quantization, length):
-    """Raise KzooError for a model, quantization or length that `export_litert` doesn't take."""
+def check_arguments(model, quantization, length, compat=None):
+    """Raise KzooError for arguments that `export_litert` doesn't take."""
     import keras
 
     backbone = getattr(model, "backbone", model)
@@ -84,6 +89,7 @@ def check_arguments(model, quantization, length):
             f"quantization is {quantization!r}; one of {', '.join(quantize.QUANTIZATIONS)} is "
             "expected."
         )
+    check_compat(compat, quantization)
     limit = backbone.spec.max_sequence_length
     if length is not None and (
         not isinstance(length, int) or isinstance(length, bool) or not 2 <= length <= limit

@@ -98,12 +98,19 @@ class Interpreter:
 
 
 def encode(tokenizer, first, second=None, max_length=None, length=None):
-    """Columns (1, length) for one text or pair, and how many tokens the uncut text has."""
+    """Columns (1, length) for one text or pair, and how many tokens the uncut text has.
+
+    Beside what a file reads there are `offsets` (1, length, 2), see `Tokenizer.encode`.
+    """
     pairs = None if second is None else [second]
     whole = len(tokenizer.encode([first], pairs)["token_ids"][0])
     limit = min(max_length or whole, length or whole)
     columns = tokenizer.encode(
-        [first], pairs, max_length=limit if whole > limit else None, padding=length or "longest"
+        [first],
+        pairs,
+        max_length=limit if whole > limit else None,
+        padding=length or "longest",
+        offsets=True,
     )
     return columns, whole
 

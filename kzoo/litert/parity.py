@@ -12,15 +12,29 @@ CHOICES = 4  # How many continuations a text gets where a model chooses among th
 
 def sentences():
     """The shipped English texts, 1 to 230 words long."""
+    return _shipped("parity.txt")
+
+
+def languages():
+    """A shipped line of each of many languages, from the Declaration of Human Rights."""
+    return _shipped("languages.txt")
+
+
+def _shipped(name):
     from .. import presets
 
-    path = presets.shipped("export") / "parity.txt"
+    path = presets.shipped("export") / name
     return path.read_text(encoding="utf-8").strip().split("\n")
 
 
 def sample_texts(model):
-    """The shipped English texts as a model takes them: each with some to choose from, in pairs."""
+    """The shipped English texts as a model takes them.
+
+    In pairs for question answering; each with some to choose from for multiple choice.
+    """
     texts = sentences()
+    if type(model).__name__ == "QuestionAnswering":
+        return list(zip(texts, [*texts[1:], texts[0]], strict=True))
     if type(model).__name__ == "MultipleChoice":
         return [
             (text, texts[(place + turn) % len(texts)])

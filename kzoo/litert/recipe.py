@@ -9,7 +9,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from ..answers import ANSWERS
+from ..answers import classification, probabilities
 from ..errors import KzooError
 from ..files import read_json, writing_folder
 from ..network import weights_by_path
@@ -20,6 +20,8 @@ KEYS = {
     "preset": "the name of a preset that ships, or the folder of one",
     "quantization": "float32, float16, int8 or int8_int4_table",
     "length": "null for a dynamic length, or the one length that the file takes",
+    "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
+    "mediapipe": "true to write a file for MediaPipe's tasks too",
     "limits": "what the file must keep, see kzoo/litert/limits.py",
     "evaluation": "a labelled .tsv, .csv or .jsonl file",
     "note": "a sentence about the evaluation, for the report",
@@ -52,6 +54,8 @@ def read_recipe(path):
     recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
     if recipe["limits"] is not None:
         limits.check_names(recipe["limits"], f"limits in {path}")
+    if recipe["mediapipe"] not in (None, True, False):
+        raise KzooError(f"{path} has mediapipe {recipe['mediapipe']!r}; true or false is expected.")
     for key in ("preset", "evaluation", "note"):
         if recipe[key] is not None and (not isinstance(recipe[key], str) or "\0" in recipe[key]):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; a string is expected.")
@@ -93,11 +97,18 @@ def export_recipe(path_or_name, output=None, say=None, changes=None):
     if evaluation is not None:
         evaluation = path.parent / evaluation
     (say or _quiet)(f"Loading {preset}")
+    model = presets.load(preset)
+    if recipe["mediapipe"] and recipe["length"] is None and "length" not in changes:
+        from .mediapipe import LENGTH
+
+        recipe["length"] = min(LENGTH, getattr(model, "max_length", LENGTH))
     return export_bundle(
-        presets.load(preset),
+        model,
         output or Path("build") / name,
         quantization=recipe["quantization"],
         length=recipe["length"],
+        compat=recipe["compat"],
+        mediapipe=bool(recipe["mediapipe"]),
         limits=recipe["limits"],
         evaluation=evaluation,
         note=recipe["note"],
@@ -116,17 +127,20 @@ def export_bundle(
     note=None,
     source=None,
     say=None,
+    compat=None,
+    mediapipe=False,
 ):
     """Write a task as a bundle: the file, its tokenizer, its manifest and its report.
 
     Args:
         model: a task with a tokenizer.
         folder: where to; it is there whole or not at all.
-        quantization: see `export_litert`; `length` and `limits` too.
+        quantization: see `export_litert`; `length`, `limits` and `compat` too.
         evaluation: a labelled file on which a classifier is measured.
         note: a sentence about the evaluation, for the report.
         source: what the model is called in the report.
         say: called with a line of text before each step.
+        mediapipe: whether to write `mediapipe.tflite` too, see `litert.mediapipe`.
 
     Returns:
         The report, as in `report.json`, with `folder` beside it.
@@ -138,22 +152,26 @@ def export_bundle(
 
     say = say or _quiet
     folder = Path(folder)
-    check_arguments(model, quantization, length)
+    check_arguments(model, quantization, length, compat)
     tokenizer = tokenizer_of(model)
     if tokenizer is None:
         raise KzooError("A bundle holds a tokenizer, and this model has none: give it one first.")
+    if mediapipe:
+        from . import mediapipe as client
+
+        client.check(type(model).__name__, tokenizer, length)
     _check_replaceable(folder)
     model = in_float32(model)
     asked = _limits(limits, quantization, model)
     examples = _examples(model, evaluation, asked)
     with writing_folder(folder) as beside, tempfile.TemporaryDirectory() as scratch:
-        plain = Path(scratch) / "float32.tflite"
+        plain, usual = Path(scratch) / "float32.tflite", Path(scratch) / "usual.tflite"
         target = beside / bundle.MODEL
         say(f"Exporting as {quantization}")
         # Labels of neutral sentences are a toss-up: labelled texts measure agreement better.
         left = {"label_agreement"} if examples else set()
         early = {limit: bound for limit, bound in asked.items() if limit not in left}
-        found = export_litert(model, target, quantization, length, early)
+        found = export_litert(model, target, quantization, length, early, compat)
         interpreter = Interpreter(target)
         say("Exporting as float32, to compare with")
         if quantization == "float32":
@@ -161,23 +179,34 @@ def export_bundle(
             reference = found
         else:
             reference = export_litert(model, plain, "float32", length, {})
+        files = {"float32": plain, "file": target}
+        if compat is not None:
+            say(f"Exporting without {compat}, to compare with")
+            files["usual"] = usual
+            newest = export_litert(model, usual, quantization, length, {})
         measured = {}
         if examples:
             say(f"Classifying the {len(examples[0])} texts of {Path(evaluation).name}")
-            measured = _evaluate(model, interpreter, Interpreter(plain), examples, length)
+            measured = _evaluate(model, files, examples, length)
         shipped = f"{found['parity']['texts']} shipped sentences"
         own = {"megabytes": bundle.MODEL, "partitions": bundle.MODEL}
         kept = [{**row, "on": own.get(row["limit"], shipped)} for row in found["limits"]]
         kept += [{**row, "on": Path(evaluation).name} for row in _later(asked, measured)]
         say("Measuring latency")
         longest = getattr(model, "max_length", model.spec.max_sequence_length)
-        latency = _latency(plain, target, longest, interpreter.length)
+        latency = _latency(files, longest, interpreter.length)
         tokenizer.save(beside)
         labels = getattr(model, "labels", None)
         if labels:
             _check_labels(labels)
             (beside / bundle.LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
         rows = _golden_rows(model, length, examples)
+        for_mediapipe = None
+        if mediapipe:
+            say("Writing the file for MediaPipe")
+            columns = [columns for _, columns in rows]
+            name = str(source or folder.name)
+            for_mediapipe = client.write(beside, name, tokenizer, labels, length, columns)
         golden = [
             {
                 "text": text,
@@ -193,6 +222,8 @@ def export_bundle(
             "family": model.spec.family,
             "quantization": quantization,
             "length": length,
+            "compat": None if compat is None else _compat(compat, newest, measured),
+            "mediapipe": for_mediapipe,
             "labels": labels,
             "sizes": {
                 "parameters": sum(math.prod(w.shape) for w in weights_by_path(model).values()),
@@ -303,30 +334,33 @@ def _examples(model, evaluation, asked):
     return texts, model.encode_targets(labels)
 
 
-def _evaluate(model, interpreter, plain, examples, length):
-    """How often Keras, the float32 file and the file are right, and agree."""
+def _evaluate(model, files, examples, length):
+    """How often Keras and the files are right, and how near `file` is to Keras."""
     import numpy as np
 
-    from ..answers import probabilities
+    from .interpreter import Interpreter
     from .parity import label_of, measure, run_keras, samples
 
     texts, targets = examples
     rows = samples(model, length, texts)
     expected = run_keras(model, rows)
-    found = [interpreter.run(columns) for _, columns in rows]
-    float32 = [plain.run(columns) for _, columns in rows]
+    found = {}
+    for name, path in files.items():
+        interpreter = Interpreter(path)
+        found[name] = [interpreter.run(columns) for _, columns in rows]
 
     def right(outputs):
         answers = [label_of(probabilities(entry["logits"])[0]) for entry in outputs]
         return float(np.mean(np.array(answers) == targets))
 
-    pairs = [(columns, *both) for (_, columns), *both in zip(rows, expected, found, strict=True)]
-    distance = measure(pairs, classifier=True)
-    keras_right, file_right = right(expected), right(found)
+    pairs = zip(rows, expected, found["file"], strict=True)
+    distance = measure([(columns, *both) for (_, columns), *both in pairs], classifier=True)
+    accuracy = {f"accuracy_{name}": right(outputs) for name, outputs in found.items()}
+    keras_right, file_right = right(expected), accuracy.pop("accuracy_file")
     return {
         "examples": len(texts),
         "accuracy_keras": keras_right,
-        "accuracy_float32": right(float32),
+        **accuracy,
         "accuracy": file_right,
         "accuracy_drop": keras_right - file_right,
         "label_agreement": distance["label_agreement"],
@@ -336,21 +370,32 @@ def _evaluate(model, interpreter, plain, examples, length):
     }
 
 
+def _compat(compat, newest, measured):
+    """What the file of the same quantization for the newest runtime is, to see the cost."""
+    return {
+        "asked": compat,
+        "usual_bytes": newest["audit"]["bytes"],
+        "usual_runtime": newest["audit"]["minimum_runtime"],
+        "usual_cosine": newest["parity"]["cosine"],
+        "usual_accuracy": measured.get("accuracy_usual"),
+    }
+
+
 def _later(asked, measured):
     """Check what only labelled texts show; where they do, agreement is theirs too."""
     names = set(measured) & set(asked)
     return limits.check({name: asked[name] for name in asked if name in names}, measured)
 
 
-def _latency(plain, target, longest, fixed):
-    """Milliseconds of processor time a text, one thread, of both files in turn, by length."""
+def _latency(files, longest, fixed):
+    """Milliseconds of processor time a text, one thread, of all files in turn, by length."""
     import numpy as np
 
     from .interpreter import Interpreter
 
     lengths = [fixed] if fixed else [n for n in LENGTHS if n <= longest] or [longest]
-    files = {"float32": Interpreter(plain), "file": Interpreter(target)}
-    found = {"lengths": lengths, "float32": [], "file": [], "rounds": ROUNDS}
+    files = {name: Interpreter(path) for name, path in files.items()}
+    found = {"lengths": lengths, **{name: [] for name in files}, "rounds": ROUNDS}
     for length in lengths:
         columns = {
             name: np.full((1, length), name != "segment_ids", "int32")
@@ -396,14 +441,11 @@ def _rounded(values):
 
 
 def _example(model, entry):
-    """A golden example as the report shows it: text, and both answers where there are some."""
-    import numpy as np
-
-    answer = ANSWERS.get(type(model).__name__)
+    """A golden example as the report shows it: the text, and both answers of a classifier."""
     row = {"text": entry["text"], "tokens": len(entry["token_ids"])}
-    if answer is not None and "labels" in vars(model) and model.labels:
+    if type(model).__name__ == "TextClassifier":
         for side, name in (("file", "outputs"), ("keras", "keras")):
-            outputs = {k: np.asarray(v) for k, v in entry[name].items()}
-            found = answer(outputs, model.labels)
+            scores = probabilities(entry[name]["logits"])[0]
+            found = classification(scores, model.labels)
             row[side] = {"label": found["label"], "score": found["score"]}
     return row

@@ -33,6 +33,8 @@ def page(report):
         _section("Faithful to its source", _parity_words(report), parity_plot(report)),
         _evaluation(report),
         _section("Speed", _latency_words(report), latency_plot(report["latency"])),
+        _compat(report),
+        _mediapipe(report),
         _limits(report),
         _examples(report),
         _inside(report),
@@ -153,6 +155,48 @@ def _latency_words(report):
     if report["length"] is None:
         words += " One file serves every length, so a short text costs little."
     return words
+
+
+def _compat(report):
+    compat, latency = report["compat"], report["latency"]
+    if not compat:
+        return ""
+    size, runtime = report["sizes"]["file"], compat["usual_runtime"]["tflite"]
+    slower = max(
+        file / usual for file, usual in zip(latency["file"], latency["usual"], strict=True)
+    )
+    words = (
+        f"Made for {html.escape(compat['asked'])}. The usual {html.escape(report['quantization'])} "
+        f"file of the same model needs TFLite {runtime}; exported and measured in the same run it "
+        f"has {compat['usual_bytes'] / 1e6:.2f} MB (this one {size / 1e6:.2f}) and a mean cosine "
+        f"to Keras of {compat['usual_cosine']:.5f} (this one {report['parity']['cosine']:.5f})."
+    )
+    if compat["usual_accuracy"] is not None:
+        words += (
+            f" It is right on {100 * compat['usual_accuracy']:.1f} % of the labelled texts (this "
+            f"one {100 * report['evaluation']['accuracy']:.1f} %)."
+        )
+    words += f" This file takes at most {slower:.2f} times its time."
+    return _section("For older runtimes", words)
+
+
+def _mediapipe(report):
+    found = report["mediapipe"]
+    if not found:
+        return ""
+    words = (
+        f"mediapipe.tflite ({found['bytes'] / 1e6:.2f} MB, {found['length']} tokens) is this file "
+        "with the metadata and the vocabulary that MediaPipe's tasks want; its scores differ from "
+        f"this file's by at most {found['largest_difference']:.1g}. MediaPipe's tokenizer is its "
+        "own: it lower-cases A to Z only and strips no accents."
+    )
+    rows = "".join(
+        f"<tr><td>{kind}<small>{html.escape(_short(entry['example'] or ''))}</small></td>"
+        f"<td>{entry['differ']} of {entry['texts']}</td></tr>"
+        for kind, entry in found["tokenizer"].items()
+    )
+    head = "<tr><th>texts, and the first that it tokenizes otherwise</th><th>otherwise</th></tr>"
+    return _section("For MediaPipe", words, f"<table>{head}{rows}</table>")
 
 
 def _limits(report):

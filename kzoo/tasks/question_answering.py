@@ -4,11 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..answers import answer
 from ..data.batches import bucketed_batches
 from ..errors import KzooError
 from .task import TextTask, split_pairs
-
-LONGEST_ANSWER = 30  # Tokens; as in arXiv:1810.04805's SQuAD code.
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -17,8 +16,9 @@ class QuestionAnswering(TextTask):
 
     On the token dict it returns {"start_logits", "end_logits"}, each (batch, length). `predict`
     takes (question, context) pairs; contexts of any length are read in overlapping windows. It
-    gives a dict with answer, start, end (characters of the context) and score for each. `fit`
-    takes the same pairs with (start, end) characters as targets.
+    gives a dict with answer, score, start and end (characters of the context) for each, by the
+    rule of `kzoo.answers.answer`. `fit` takes the same pairs with (start, end) characters as
+    targets.
     """
 
     default_head = "span"
@@ -36,10 +36,7 @@ class QuestionAnswering(TextTask):
 
     def _windows(self, x):
         questions, contexts = self._pairs(x)
-        stride = min(128, self.max_length // 4)
-        return self.tokenizer.windows(
-            questions, contexts, max_length=self.max_length, stride=stride
-        )
+        return self.tokenizer.windows(questions, contexts, max_length=self.max_length)
 
     def batches(self, x, y=None, sample_weight=None, **options):
         """Every window is an example; one without the whole answer points to its first token."""
@@ -84,47 +81,20 @@ class QuestionAnswering(TextTask):
 
     def predict(self, x, batch_size=32, verbose=0):
         """The best span for each (question, context)."""
-        questions, contexts = self._pairs(x)
+        _, contexts = self._pairs(x)
         rows = self._windows(x)
         columns = {name: rows[name] for name in self.backbone.input_names}
         order, outputs = self._run(columns, batch_size, verbose)
-        answers = [{"answer": "", "start": 0, "end": 0, "score": float("-inf")} for _ in questions]
-        scores = (
+        logits = (
             pair
             for out in outputs
             for pair in zip(out["start_logits"], out["end_logits"], strict=True)
         )
-        for row, (start_logits, end_logits) in zip(order, scores, strict=True):
-            sample, offsets = int(rows["sample_ids"][row]), rows["offsets"][row]
-            found = best_span(start_logits, end_logits, offsets)
-            if found and found[2] > answers[sample]["score"]:
-                start, end = offsets[found[0]][0], offsets[found[1]][1]
-                answers[sample] = {
-                    "answer": contexts[sample][start:end],
-                    "start": int(start),
-                    "end": int(end),
-                    "score": found[2],
-                }
-        return answers
-
-
-def best_span(start_logits, end_logits, offsets, longest=LONGEST_ANSWER):
-    """First token, last token and log-probability of the likeliest span over real characters.
-
-    Probabilities are over all tokens of the window: where it has no answer its model points at
-    the first one, so all that it has of the context scores low.
-    """
-    real = np.array([start >= 0 and end > start for start, end in offsets])
-    if not real.any():
-        return None
-    size = len(offsets)
-    start, end = (np.asarray(logits[:size], "float64") for logits in (start_logits, end_logits))
-    start, end = (x - np.logaddexp.reduce(x) for x in (start, end))
-    score = start[:, None] + end[None, :]
-    allowed = np.triu(np.ones((size, size), bool)) & ~np.triu(np.ones((size, size), bool), longest)
-    score[~(allowed & real[:, None] & real[None, :])] = -np.inf
-    first, last = np.unravel_index(score.argmax(), score.shape)
-    return int(first), int(last), float(score[first, last])
+        of_row = dict(zip(order.tolist(), logits, strict=True))
+        windows = [[] for _ in contexts]
+        for row, sample in enumerate(rows["sample_ids"]):
+            windows[sample].append((*of_row[row], rows["offsets"][row]))
+        return [answer(*both) for both in zip(contexts, windows, strict=True)]
 
 
 @keras.saving.register_keras_serializable("kzoo")

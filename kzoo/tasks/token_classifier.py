@@ -1,9 +1,8 @@
 """A label for every word: named entities, parts of speech (arXiv:1810.04805 section 5.3)."""
 
 import keras
-import numpy as np
 
-from ..answers import probabilities
+from ..answers import entities, probabilities
 from ..data.batches import IGNORED
 from ..errors import KzooError
 from .task import PlaceTask, class_index
@@ -15,8 +14,8 @@ class TokenClassifier(PlaceTask):
 
     On the token dict it returns {"logits": (batch, length, labels)}. `fit` takes lists of words
     with a label a word, by name or index as for `TextClassifier`; a word's first token learns,
-    its others don't. `predict` takes strings
-    and gives for each the entities as dicts with label, text, start, end and score.
+    its others don't. `predict` takes strings and gives for each the entities as dicts with label,
+    score, start, end and text, by the rule of `kzoo.answers.entities`.
     """
 
     default_head = "token"
@@ -66,45 +65,5 @@ class TokenClassifier(PlaceTask):
         answers = [None] * len(texts)
         scores = (row for batch in outputs for row in probabilities(batch["logits"]))
         for i, score in zip(order, scores, strict=True):
-            answers[i] = self._entities(texts[i], score, rows["offsets"][i])
+            answers[i] = entities(texts[i], score, rows["offsets"][i], self.labels)
         return answers
-
-    def _entities(self, text, scores, offsets):
-        """Runs of tokens of one kind, as spans of the text; "O" is outside."""
-        spans = []
-        for place, (start, end) in enumerate(offsets):
-            if start < 0 or start == end:
-                continue
-            best = int(scores[place].argmax())
-            label, kind = self.labels[best], self.labels[best].split("-", 1)[-1]
-            inside = spans and spans[-1]["label"] == kind and not label.startswith("B-")
-            glued = spans and not text[spans[-1]["end"] : start].strip() and spans[-1]["open"]
-            word_part = spans and spans[-1]["end"] == start and spans[-1]["open"]
-            if word_part and start > 0 and text[start - 1].isalnum() and text[start].isalnum():
-                spans[-1]["end"] = end  # A later piece of a word follows its first one.
-            elif label == "O":
-                if spans:
-                    spans[-1]["open"] = False
-            elif inside and glued:
-                spans[-1]["end"] = end
-                spans[-1]["scores"].append(float(scores[place, best]))
-            else:
-                spans.append(
-                    {
-                        "label": kind,
-                        "start": start,
-                        "end": end,
-                        "open": True,
-                        "scores": [float(scores[place, best])],
-                    }
-                )
-        return [
-            {
-                "label": span["label"],
-                "text": text[span["start"] : span["end"]],
-                "start": int(span["start"]),
-                "end": int(span["end"]),
-                "score": float(np.mean(span["scores"])),
-            }
-            for span in spans
-        ]

@@ -282,13 +282,14 @@ class Tokenizer:
         return self._batch(rows, padding, pad_to_multiple)
 
     def windows(
-        self, texts, pairs=None, max_length=384, stride=128, padding=None, pad_to_multiple=1
+        self, texts, pairs=None, max_length=384, stride=None, padding=None, pad_to_multiple=1
     ):
         """Long texts as overlapping rows of at most `max_length` tokens.
 
         Without `pairs` the windows run over `texts`; with it `texts[i]` (a question) stands in
         front of each window over `pairs[i]` (a long context). stride: tokens that two
-        neighbouring windows share. A question longer than half of the room is cut to that.
+        neighbouring windows share, by default a quarter of max_length and 128 at most. A question
+        longer than half of the room is cut to that.
 
         Returns `encode`'s dict with `offsets`, where only tokens of the windowed text have
         characters and all others are (-1, -1), and `sample_ids` (rows,): the index of the text
@@ -302,6 +303,7 @@ class Tokenizer:
             )
         self._check_lengths(max_length, padding, pad_to_multiple, pairs is not None)
         room = self._room(max_length, pairs is not None)
+        stride = min(128, max_length // 4) if stride is None else stride
         long_texts = self._split(texts if second is None else second, True)
         fronts = [None] * len(texts) if second is None else self._split(texts, True)
         rows, sample_ids = [], []

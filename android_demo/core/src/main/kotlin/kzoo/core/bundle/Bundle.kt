@@ -1,0 +1,153 @@
+package kzoo.core.bundle
+
+import java.io.Closeable
+import java.io.IOException
+import java.io.InputStream
+import java.nio.ByteBuffer
+import java.security.MessageDigest
+import kzoo.core.KzooException
+import kzoo.core.json.Json
+import kzoo.core.tokenizer.Tokenizer
+
+/**
+ * What `kzoo export` wrote, after every file was found as it was written.
+ *
+ * It can serve several threads. `close` closes the files that it lies in.
+ */
+class Bundle private constructor(private val files: BundleFiles, val manifest: Manifest) : Closeable {
+    val name: String get() = files.name
+
+    /** How many bytes its files have, without the manifest. */
+    val bytes: Long get() = manifest.files.values.sumOf { it.bytes }
+
+    /** How texts become ids; read when it is first asked for. */
+    val tokenizer: Tokenizer by lazy {
+        reading(TOKENIZER) { files.open(TOKENIZER).buffered().use(Tokenizer::read) }
+    }
+
+    /** What was measured at the export, for a page to show; nothing is computed from it. */
+    val report: Map<*, *> by lazy {
+        val text = text(REPORT)
+        Json.parse(text.reader()) as? Map<*, *>
+            ?: throw KzooException("$name/$REPORT is no JSON object: export anew.")
+    }
+
+    /** The model as a direct buffer, mapped where the files can be. */
+    fun model(): ByteBuffer = reading(MODEL) { files.map(MODEL) }
+
+    /** Writes each file and the manifest: what comes out is a bundle again. */
+    internal fun copy(write: (String, InputStream) -> Unit) {
+        for (file in manifest.files.keys + MANIFEST) reading(file) { files.open(file).use { write(file, it) } }
+    }
+
+    override fun close() = files.close()
+
+    private fun text(file: String) = reading(file) { utf8(files.open(file).use { it.readBytes() }, "$name/$file") }
+
+    private fun check(runtime: Runtime?) {
+        for ((file, entry) in manifest.files) checkFile(file, entry)
+        for (file in NEEDED) {
+            if (file !in manifest.files) throw KzooException("$name was written without $file: export anew.")
+        }
+        manifest.labels?.let { labels ->
+            if (LABELS !in manifest.files) throw KzooException("$name was written without $LABELS: export anew.")
+            val lines = text(LABELS).removeSuffix("\n").split("\n")
+            if (lines != labels) {
+                throw KzooException(
+                    "$name/$LABELS holds ${lines.size} labels that are not the ${labels.size} of $MANIFEST: " +
+                        "export anew.",
+                )
+            }
+        }
+        if (runtime == null) return
+        val minimum = manifest.minimumRuntime[runtime.name] ?: return
+        if (!runtime.reaches(minimum)) {
+            throw KzooException(
+                "$name needs ${Runtime(runtime.name, minimum)} or newer, and this is $runtime: export it with " +
+                    "`--compat tflite-2.16`, or take a newer runtime.",
+            )
+        }
+    }
+
+    private fun checkFile(file: String, entry: FileEntry) {
+        val digest = MessageDigest.getInstance("SHA-256")
+        val buffer = ByteArray(1 shl 16)
+        var size = 0L
+        reading(file) {
+            files.open(file).use { stream ->
+                // A file that grew, or unpacks without end, is read no further than it may be long.
+                while (size <= entry.bytes) {
+                    val count = stream.read(buffer)
+                    if (count < 0) break
+                    digest.update(buffer, 0, count)
+                    size += count
+                }
+            }
+        }
+        if (size != entry.bytes) {
+            val found = if (size > entry.bytes) "more than ${entry.bytes} bytes" else "$size bytes, not ${entry.bytes}"
+            throw KzooException("$name/$file was changed after the export: it has $found; export anew.")
+        }
+        if (hexadecimal(digest.digest()) != entry.sha256) {
+            throw KzooException(
+                "$name/$file was changed after the export: its SHA-256 is not the one in $MANIFEST; export anew.",
+            )
+        }
+    }
+
+    private fun <T> reading(file: String, read: () -> T): T = reading(files, file, read)
+
+    companion object {
+        private val NEEDED = listOf(MODEL, TOKENIZER, REPORT)
+        private const val LARGEST_MANIFEST = 64 shl 20
+
+        /**
+         * Opens a bundle and checks its seal, its format, every file and what runtime it needs.
+         *
+         * `runtime` is what will run the model, or null for a look at the files alone.
+         * KzooException says in one sentence what is wrong; the files are closed then.
+         */
+        fun open(files: BundleFiles, runtime: Runtime? = null): Bundle {
+            var opened = false
+            try {
+                val bundle = Bundle(files, manifest(files))
+                bundle.check(runtime)
+                opened = true
+                return bundle
+            } finally {
+                if (!opened) files.close()
+            }
+        }
+
+        /** What a bundle says of itself; of its files only the manifest is looked at. */
+        fun manifest(files: BundleFiles): Manifest {
+            if (MANIFEST !in files.list()) {
+                throw KzooException(
+                    "${files.name} holds no $MANIFEST: a bundle that `kzoo export` wrote is expected.",
+                )
+            }
+            val source = "${files.name}/$MANIFEST"
+            val bytes = reading(files, MANIFEST) { files.open(MANIFEST).use { head(it, LARGEST_MANIFEST + 1) } }
+            if (bytes.size > LARGEST_MANIFEST) throw KzooException("$source is too large for a manifest: export anew.")
+            return Manifest.read(bytes, source)
+        }
+
+        private fun head(stream: InputStream, most: Int): ByteArray {
+            val bytes = java.io.ByteArrayOutputStream()
+            val buffer = ByteArray(1 shl 16)
+            while (bytes.size() < most) {
+                val count = stream.read(buffer)
+                if (count < 0) break
+                bytes.write(buffer, 0, count)
+            }
+            return bytes.toByteArray()
+        }
+
+        private fun <T> reading(files: BundleFiles, file: String, read: () -> T): T = try {
+            if (file !in files.list()) throw KzooException("${files.name}/$file is missing from the bundle: export anew.")
+            read()
+        } catch (error: IOException) {
+            throw KzooException("${files.name}/$file can't be read, it may be damaged: export or copy it anew.")
+        }
+    }
+}

@@ -1,0 +1,121 @@
+package kzoo.core.bundle
+
+import java.io.Closeable
+import java.io.File
+import java.io.FileInputStream
+import java.io.IOException
+import java.io.InputStream
+import java.nio.Buffer
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.nio.channels.FileChannel
+import java.util.zip.ZipEntry
+import java.util.zip.ZipException
+import java.util.zip.ZipFile
+import kzoo.core.KzooException
+
+/** Where the files of a bundle lie: a folder, a zip, the assets of an app. */
+interface BundleFiles : Closeable {
+    /** What the place is called in an error. */
+    val name: String
+
+    /** The names of all files, sorted. */
+    fun list(): List<String>
+
+    /** A file's bytes; IOException where it can't be read. */
+    fun open(file: String): InputStream
+
+    /** A file as a direct buffer; places that can map it into memory do so. */
+    fun map(file: String): ByteBuffer {
+        val bytes = open(file).use { it.readBytes() }
+        val buffer = ByteBuffer.allocateDirect(bytes.size).order(ByteOrder.nativeOrder())
+        buffer.put(bytes)
+        (buffer as Buffer).rewind() // ByteBuffer has a rewind of its own on the JDK, not on API 26.
+        return buffer
+    }
+
+    override fun close() {}
+}
+
+/** The files of a folder. */
+class FolderFiles(private val folder: File) : BundleFiles {
+    override val name: String get() = folder.path
+
+    init {
+        if (!folder.isDirectory) {
+            throw KzooException("$folder is no folder: a bundle that `kzoo export` wrote is expected.")
+        }
+    }
+
+    override fun list(): List<String> {
+        val found = folder.list() ?: throw KzooException("The folder $folder can't be read: allow it.")
+        return found.sorted()
+    }
+
+    override fun open(file: String): InputStream = FileInputStream(File(folder, file))
+
+    override fun map(file: String): ByteBuffer =
+        FileInputStream(File(folder, file)).channel.use { channel ->
+            channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size()).order(ByteOrder.nativeOrder())
+        }
+}
+
+/**
+ * The files of a zip, which lie at its top or in one folder of it. A member anywhere else, which
+ * unpacking would write somewhere else, makes the zip unreadable as a whole.
+ */
+class ZipFiles(file: File, override val name: String = file.path) : BundleFiles {
+    private val zip: ZipFile
+    private val entries: Map<String, ZipEntry>
+
+    init {
+        zip = try {
+            ZipFile(file)
+        } catch (error: ZipException) {
+            throw KzooException("$name is no zip, or a damaged one: the zip of a bundle is expected.")
+        } catch (error: IOException) {
+            throw KzooException("$name can't be read: the zip of a bundle is expected.")
+        }
+        try {
+            entries = index()
+        } catch (error: KzooException) {
+            zip.close()
+            throw error
+        }
+    }
+
+    private fun index(): Map<String, ZipEntry> {
+        val members = try {
+            zip.entries().asSequence().filter { !it.isDirectory }.toList()
+        } catch (error: RuntimeException) { // Names that are no UTF-8.
+            throw KzooException("$name is a damaged zip: the zip of a bundle is expected.")
+        }
+        val manifest = members.map { it.name }.firstOrNull { it.substringAfter('/') == MANIFEST }
+            ?: throw KzooException(
+                "$name holds no $MANIFEST at its top or in a folder: the zip of a bundle is expected.",
+            )
+        val folder = manifest.removeSuffix(MANIFEST)
+        val found = LinkedHashMap<String, ZipEntry>()
+        for (member in members) {
+            val plain = member.name.removePrefix(folder)
+            val outside = !member.name.startsWith(folder) || plain.isEmpty() || plain == ".." ||
+                plain.any { it == '/' || it == '\\' || it == '\u0000' } || folder == "../"
+            if (outside) {
+                throw KzooException("$name holds ${member.name} outside of the bundle: zip its folder anew.")
+            }
+            if (found.put(plain, member) != null) {
+                throw KzooException("$name holds $plain twice: zip the bundle's folder anew.")
+            }
+        }
+        return found
+    }
+
+    override fun list(): List<String> = entries.keys.sorted()
+
+    override fun open(file: String): InputStream {
+        val entry = entries[file] ?: throw IOException("$file is not in $name")
+        return zip.getInputStream(entry)
+    }
+
+    override fun close() = zip.close()
+}

@@ -1,0 +1,173 @@
+package kzoo.core.bundle
+
+import java.nio.ByteBuffer
+import java.nio.charset.CharacterCodingException
+import java.nio.charset.CodingErrorAction
+import java.security.MessageDigest
+import kzoo.core.KzooException
+import kzoo.core.json.Json
+
+const val MANIFEST = "kzoo.json"
+const val MODEL = "model.tflite"
+const val TOKENIZER = "tokenizer.json"
+const val LABELS = "labels.txt"
+const val REPORT = "report.json"
+
+private const val FORMAT = 1L
+private val UNSEALED = "0".repeat(64)
+
+/** How a file was written: its size and its SHA-256. */
+class FileEntry(val bytes: Long, val sha256: String)
+
+/** An answer that was written down at the export: ids and raw outputs of a text, or of two. */
+class Golden(
+    val text: String,
+    val pair: String?,
+    val tokenIds: IntArray,
+    val outputs: Map<String, DoubleArray>,
+)
+
+/** What `kzoo.json` says, after its format and its seal were checked. */
+class Manifest private constructor(private val source: String, private val fields: Map<*, *>) {
+    val task: String = string("task")
+    val labels: List<String>? = fields["labels"]?.let { strings("labels", it) }
+    val maxLength: Int = whole("max_length", fields["max_length"])
+    /** The one length that the model takes, or null where it takes any. */
+    val length: Int? = fields["length"]?.let { whole("length", it) }
+    val quantization: String = string("quantization")
+    val kzoo: String = string("kzoo")
+    val tolerance: Double = number("tolerance", fields["tolerance"])
+    val limits: Map<String, Double> =
+        table("limits", fields["limits"]).mapValues { number("limits", it.value) }
+    val minimumRuntime: Map<String, String> = table("minimum_runtime", fields["minimum_runtime"])
+        .filterValues { it != null }.mapValues { it.value.toString() }
+    val files: Map<String, FileEntry> = table("files", fields["files"]).mapValues { (file, entry) ->
+        val values = table("files", entry)
+        if (file != file.substringAfterLast('/') || '\\' in file || file == "..") {
+            throw wrong("files", file)
+        }
+        FileEntry(number("files", values["bytes"]).toLong(), values["sha256"].toString())
+    }
+    /** Shapes by name, (batch, length, ...); -1 where any number may stand. */
+    val inputs: Map<String, IntArray>
+    val outputs: Map<String, IntArray>
+    val golden: List<Golden> = list("golden", fields["golden"]).map(::golden)
+
+    init {
+        val signatures = table("signature", fields["signature"])
+        if (signatures.size != 1) throw wrong("signature", "${signatures.size} entries")
+        val only = table("signature", signatures.values.first())
+        inputs = shapes(only["inputs"])
+        outputs = shapes(only["outputs"])
+        if (labels != null && labels.isEmpty()) throw wrong("labels", "no label")
+    }
+
+    private fun shapes(value: Any?): Map<String, IntArray> =
+        table("signature", value).mapValues { (_, tensor) ->
+            list("signature", table("signature", tensor)["shape"])
+                .map { number("signature", it).toInt() }.toIntArray()
+        }
+
+    private fun golden(value: Any?): Golden {
+        val entry = table("golden", value)
+        val texts = entry["text"].let { if (it is String) listOf(it) else strings("golden", it) }
+        if (texts.size !in 1..2) throw wrong("golden", "${texts.size} texts")
+        return Golden(
+            texts[0],
+            texts.getOrNull(1),
+            list("golden", entry["token_ids"]).map { number("golden", it).toInt() }.toIntArray(),
+            table("golden", entry["outputs"]).mapValues { flat(it.value) },
+        )
+    }
+
+    private fun flat(value: Any?): DoubleArray {
+        val numbers = ArrayList<Double>()
+        fun walk(part: Any?) {
+            if (part is List<*>) part.forEach(::walk) else numbers.add(number("golden", part))
+        }
+        walk(value)
+        return numbers.toDoubleArray()
+    }
+
+    private fun wrong(field: String, came: Any?) = KzooException(
+        "$source has $field of a kind that nobody reads (${came.toString().take(40)}): export anew.",
+    )
+
+    private fun string(field: String) = fields[field] as? String ?: throw wrong(field, fields[field])
+
+    private fun number(field: String, value: Any?) =
+        (value as? Number ?: throw wrong(field, value)).toDouble()
+
+    private fun whole(field: String, value: Any?): Int {
+        val found = number(field, value)
+        if (found != Math.rint(found) || found !in 1.0..1e9) throw wrong(field, value)
+        return found.toInt()
+    }
+
+    private fun list(field: String, value: Any?) = value as? List<*> ?: throw wrong(field, value)
+
+    private fun strings(field: String, value: Any?) =
+        list(field, value).map { it as? String ?: throw wrong(field, it) }
+
+    private fun table(field: String, value: Any?): Map<String, Any?> =
+        (value as? Map<*, *> ?: throw wrong(field, value)).mapKeys { it.key.toString() }
+
+    companion object {
+        /** Reads and checks the bytes of a `kzoo.json`; `source` names it in an error. */
+        fun read(bytes: ByteArray, source: String): Manifest {
+            val text = utf8(bytes, source)
+            val fields = try {
+                Json.parse(text.reader()) as? Map<*, *>
+            } catch (error: KzooException) {
+                throw KzooException(
+                    "$source is no JSON (${error.message?.trimEnd('.')}): a bundle's manifest is expected.",
+                )
+            }
+            val format = fields?.get("format") ?: throw KzooException(
+                "$source names no format: a bundle that `kzoo export` wrote is expected.",
+            )
+            if (format != FORMAT) {
+                throw KzooException(
+                    "$source is of format $format; this program reads format $FORMAT: export anew, or " +
+                        "take the program that reads it.",
+                )
+            }
+            val seal = fields["seal"].toString()
+            if (sha256(resealed(text, seal).toByteArray(Charsets.UTF_8)) != seal) {
+                throw KzooException(
+                    "$source was changed after the export: its seal doesn't fit; export anew.",
+                )
+            }
+            return Manifest(source, fields)
+        }
+
+        /** The text as it was sealed: zeros for the seal, which is its last value. */
+        private fun resealed(text: String, seal: String): String {
+            val mark = "\"seal\": \"$seal\""
+            val place = text.lastIndexOf(mark)
+            if (place < 0) return text
+            return text.replaceRange(place, place + mark.length, "\"seal\": \"$UNSEALED\"")
+        }
+    }
+}
+
+/** The hexadecimal SHA-256 of bytes. */
+internal fun sha256(bytes: ByteArray): String =
+    hexadecimal(MessageDigest.getInstance("SHA-256").digest(bytes))
+
+internal fun hexadecimal(bytes: ByteArray): String {
+    val digits = "0123456789abcdef"
+    val text = StringBuilder(2 * bytes.size)
+    for (byte in bytes) {
+        text.append(digits[byte.toInt() shr 4 and 15]).append(digits[byte.toInt() and 15])
+    }
+    return text.toString()
+}
+
+/** Bytes as text; KzooException where they are no UTF-8. */
+internal fun utf8(bytes: ByteArray, source: String): String = try {
+    Charsets.UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT)
+        .onUnmappableCharacter(CodingErrorAction.REPORT).decode(ByteBuffer.wrap(bytes)).toString()
+} catch (error: CharacterCodingException) {
+    throw KzooException("$source is no UTF-8 text: a file that `kzoo export` wrote is expected.")
+}

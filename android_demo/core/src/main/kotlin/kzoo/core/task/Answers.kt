@@ -1,0 +1,130 @@
+package kzoo.core.task
+
+import kotlin.math.exp
+
+/*
+ * From raw outputs to what a user asked for, by the rules of kzoo/answers.py. Places in texts are
+ * UTF-16 units here, which Android's spans count in.
+ */
+
+/** A span of a text that is something. */
+class Entity(val label: String, val score: Double, val start: Int, val end: Int)
+
+/** A span of a text that answers a question; empty where nothing does. */
+class Span(val start: Int, val end: Int, val score: Double)
+
+/** Softmax in double precision; a sigmoid where there is one logit. */
+fun probabilities(logits: FloatArray, from: Int = 0, to: Int = logits.size): DoubleArray {
+    if (to - from == 1) return doubleArrayOf(1 / (1 + exp(-logits[from].toDouble())))
+    return softmax(logits, from, to)
+}
+
+/** Softmax over a part of an array, in double precision. */
+fun softmax(logits: FloatArray, from: Int = 0, to: Int = logits.size): DoubleArray {
+    var largest = Double.NEGATIVE_INFINITY
+    for (place in from until to) largest = maxOf(largest, logits[place].toDouble())
+    val raised = DoubleArray(to - from) { exp(logits[from + it].toDouble() - largest) }
+    val sum = raised.sum()
+    for (place in raised.indices) raised[place] /= sum
+    return raised
+}
+
+/** The place of the largest number; the first of equals. */
+fun likeliest(scores: DoubleArray): Int {
+    var best = 0
+    for (place in scores.indices) if (scores[place] > scores[best]) best = place
+    return best
+}
+
+/**
+ * The spans of a text that are something, by logits of labels for its tokens.
+ *
+ * A word has the label of its first token, which is the one that learned; it ends with the last of
+ * its tokens. Words with the same kind of label in a row are one span, unless a label says that a
+ * span begins ("B-"; "S-" and "U-" where single words have marks of their own). "O" is no kind. The
+ * score of a span is the mean probability of its words' labels.
+ */
+fun entities(text: String, logits: FloatArray, row: Row, labels: List<String>): List<Entity> {
+    class Open(val label: String, val start: Int) {
+        var end = start
+        val scores = ArrayList<Double>()
+    }
+
+    val spans = ArrayList<Open>()
+    var openKind: String? = null
+    for (word in words(text, row)) {
+        val scores = probabilities(logits, word.token * labels.size, (word.token + 1) * labels.size)
+        val best = likeliest(scores)
+        val label = labels[best]
+        val marked = label.length > 2 && label[1] == '-'
+        val kind = if (marked) label.substring(2) else label
+        if (kind != "O") {
+            if (kind != openKind || marked && label[0] in "BSU") spans.add(Open(kind, word.start))
+            spans.last().end = word.end
+            spans.last().scores.add(scores[best])
+        }
+        openKind = kind
+    }
+    return spans.map { Entity(it.label, it.scores.average(), it.start, it.end) }
+}
+
+private class Word(val token: Int, val start: Int, var end: Int)
+
+private fun words(text: String, row: Row): List<Word> {
+    val words = ArrayList<Word>()
+    for (token in 0 until row.tokens) {
+        val start = row.starts[token]
+        val end = row.ends[token]
+        if (start < 0 || start >= end) continue
+        val last = words.lastOrNull()
+        // Tokens of one character's bytes overlap; the pieces of a word meet within it.
+        if (last != null && (start < last.end || start == last.end && within(text, start))) {
+            last.end = maxOf(last.end, end)
+        } else {
+            words.add(Word(token, start, end))
+        }
+    }
+    return words
+}
+
+/** Whether the characters on both sides of a place belong to one word. */
+private fun within(text: String, place: Int) =
+    isPartOfWord(text.codePointBefore(place)) && isPartOfWord(text.codePointAt(place))
+
+/** Letters, marks and numbers, none Chinese: of those each is a word of its own. */
+private fun isPartOfWord(codePoint: Int): Boolean = when (Character.getType(codePoint).toByte()) {
+    Character.UPPERCASE_LETTER, Character.LOWERCASE_LETTER, Character.TITLECASE_LETTER,
+    Character.MODIFIER_LETTER, Character.OTHER_LETTER, Character.NON_SPACING_MARK,
+    Character.ENCLOSING_MARK, Character.COMBINING_SPACING_MARK, Character.DECIMAL_DIGIT_NUMBER,
+    Character.LETTER_NUMBER, Character.OTHER_NUMBER,
+    -> CHINESE.none { codePoint in it }
+    else -> false
+}
+
+private val CHINESE = listOf(
+    0x4E00..0x9FFF, 0x3400..0x4DBF, 0x20000..0x2A6DF, 0x2A700..0x2CEAF, 0xF900..0xFAFF, 0x2F800..0x2FA1F,
+)
+
+/** Tokens; as in arXiv:1810.04805's SQuAD code. */
+private const val LONGEST_ANSWER = 30
+
+/**
+ * The likeliest span over the characters of one window, or null where it has none.
+ *
+ * Its score is the probability of its first token as the start times that of its last token as the
+ * end, each a softmax over the tokens of the window.
+ */
+fun span(startLogits: FloatArray, endLogits: FloatArray, row: Row, longest: Int = LONGEST_ANSWER): Span? {
+    val starts = softmax(startLogits, 0, row.tokens)
+    val ends = softmax(endLogits, 0, row.tokens)
+    var best: Span? = null
+    for (first in 0 until row.tokens) {
+        if (row.starts[first] < 0 || row.starts[first] >= row.ends[first]) continue
+        for (last in first until minOf(first + longest, row.tokens)) {
+            if (row.starts[last] < 0 || row.starts[last] >= row.ends[last]) continue
+            val score = starts[first] * ends[last]
+            if (best == null || score > best.score) best = Span(row.starts[first], row.ends[last], score)
+        }
+    }
+    return best
+}

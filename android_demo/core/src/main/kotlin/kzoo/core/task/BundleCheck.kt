@@ -1,0 +1,60 @@
+package kzoo.core.task
+
+import kotlin.math.abs
+import kzoo.core.bundle.Golden
+
+/**
+ * A golden example that was run again: `reason` is null where it passed.
+ *
+ * `difference` is how far its outputs lie from those written at the export, as a share of the
+ * largest number in them.
+ */
+class GoldenResult(val golden: Golden, val difference: Double, val reason: String?) {
+    val passed: Boolean get() = reason == null
+}
+
+/** Runs a bundle's golden examples again, as `kzoo verify` does: ids equal, outputs near, labels kept. */
+object BundleCheck {
+    /** Outputs are written with seven digits: what is nearer than that is equal. */
+    private const val DIGITS = 1e-6
+    private const val CLEAR = 0.05
+
+    fun run(task: Task, each: (GoldenResult) -> Unit = {}, cancelled: () -> Boolean = { false }): List<GoldenResult> =
+        task.bundle.manifest.golden.map { golden -> check(task, golden, cancelled).also(each) }
+
+    private fun check(task: Task, golden: Golden, cancelled: () -> Boolean): GoldenResult {
+        val row = task.row(golden.text, golden.pair)
+        if (!row.tokenIds.contentEquals(golden.tokenIds)) {
+            val common = minOf(row.tokenIds.size, golden.tokenIds.size)
+            val place = (0 until common).firstOrNull { row.tokenIds[it] != golden.tokenIds[it] } ?: common
+            return GoldenResult(golden, 1.0, "tokenized otherwise from token $place on")
+        }
+        val outputs = task.run(row, cancelled)
+        val tolerance = task.bundle.manifest.tolerance
+        var worst = 0.0
+        for ((name, there) in golden.outputs) {
+            val here = outputs[name]?.values
+            if (here == null || here.size != there.size) return GoldenResult(golden, 1.0, "no $name of ${there.size} numbers")
+            val scale = maxOf(there.maxOfOrNull { abs(it) } ?: 0.0, DIGITS)
+            val off = there.indices.maxOfOrNull { abs(here[it] - there[it]) }?.div(scale) ?: 0.0
+            worst = maxOf(worst, if (off < DIGITS) 0.0 else off)
+            if (off > tolerance) {
+                return GoldenResult(golden, worst, "$name off by ${percent(off)}, ${percent(tolerance)} allowed")
+            }
+        }
+        if (task is TextClassifier) {
+            val here = probabilities(outputs.getValue("logits").values)
+            val there = probabilities(FloatArray(here.size) { golden.outputs.getValue("logits")[it].toFloat() })
+            val ranked = there.sorted()
+            val clear = there.size == 1 || ranked[ranked.size - 1] - ranked[ranked.size - 2] > CLEAR
+            if (clear && likeliest(here) != likeliest(there)) return GoldenResult(golden, worst, "another label")
+        }
+        return GoldenResult(golden, worst, null)
+    }
+
+    /** 0.0123 as "1.23 %". */
+    fun percent(share: Double): String {
+        val text = java.math.BigDecimal(100 * share).round(java.math.MathContext(3)).toPlainString()
+        return (if ('.' in text) text.trimEnd('0').trimEnd('.') else text) + " %"
+    }
+}

@@ -1,0 +1,34 @@
+package kzoo.core.task
+
+/** How long a model takes on a row of tokens: the median of `rounds`, in milliseconds. */
+class Latency(val tokens: Int, val milliseconds: Double) {
+    companion object {
+        private val LENGTHS = intArrayOf(16, 32, 64, 128, 256)
+        private const val ROUNDS = 9
+
+        /** By length, as the report has it; the first round of each warms up and doesn't count. */
+        fun measure(task: Task, cancelled: () -> Boolean = { false }): List<Latency> {
+            val manifest = task.bundle.manifest
+            val lengths = manifest.length?.let { intArrayOf(it) }
+                ?: LENGTHS.filter { it <= manifest.maxLength }.toIntArray().takeIf { it.isNotEmpty() }
+                ?: intArrayOf(manifest.maxLength)
+            return lengths.map { length ->
+                val row = row(length)
+                val times = DoubleArray(ROUNDS + 1) {
+                    val start = System.nanoTime()
+                    task.run(row, cancelled)
+                    (System.nanoTime() - start) / 1e6
+                }
+                Latency(length, times.drop(1).sorted()[ROUNDS / 2])
+            }
+        }
+
+        private fun row(length: Int): Row {
+            val ones = IntArray(length) { 1 }
+            return Row(
+                mapOf(TOKEN_IDS to ones, PADDING_MASK to ones, SEGMENT_IDS to IntArray(length)),
+                length, IntArray(length) { -1 }, IntArray(length) { -1 },
+            )
+        }
+    }
+}

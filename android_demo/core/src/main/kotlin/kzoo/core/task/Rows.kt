@@ -1,0 +1,185 @@
+package kzoo.core.task
+
+import kzoo.core.KzooException
+import kzoo.core.tokenizer.Tokenizer
+
+/**
+ * One row of a model's inputs.
+ *
+ * `starts` and `ends` say where each of the `tokens` stands, in UTF-16 units of the text that it
+ * came from; -1 for special tokens. Padding, where a model takes one length only, has none.
+ */
+class Row(val inputs: Map<String, IntArray>, val tokens: Int, val starts: IntArray, val ends: IntArray) {
+    val tokenIds: IntArray get() = inputs.getValue(TOKEN_IDS)
+}
+
+/**
+ * The rows of a text: one, or overlapping windows. `truncated` says that a part is in none, `empty`
+ * that no token stands for any character.
+ */
+class Rows(val rows: List<Row>, val tokens: Int, val truncated: Boolean) {
+    val empty: Boolean get() = rows.all { row -> row.starts.all { it < 0 } }
+}
+
+const val TOKEN_IDS = "token_ids"
+const val PADDING_MASK = "padding_mask"
+const val SEGMENT_IDS = "segment_ids"
+
+/**
+ * Texts as a model's inputs: special tokens, truncation, windows and padding, as kzoo does them
+ * round any tokenizer.
+ *
+ * `maxLength` is how many tokens the model reads, `length` the one number that it takes, or null.
+ */
+class RowMaker(private val tokenizer: Tokenizer, private val maxLength: Int, private val length: Int?) {
+    private val limit = minOf(maxLength, length ?: maxLength)
+    private val single by lazy { Frame.of(tokenizer, null) }
+    private val double by lazy { Frame.of(tokenizer, "a") }
+
+    /** One row of a text, or of two; what is too long loses its end, of two the longer one first. */
+    fun row(text: String, pair: String? = null): Rows {
+        val contents = listOfNotNull(text, pair).map(::split)
+        val frame = frame(contents.size)
+        val room = limit - frame.special
+        val sizes = contents.map { it.size }
+        val whole = sizes.sum() + frame.special
+        val kept = if (whole > limit) fitting(sizes, room) else sizes
+        val row = frame.fill(contents.zip(kept) { content, size -> content.cut(0, size) })
+        return Rows(listOf(padded(row)), row.tokens, whole > limit)
+    }
+
+    /** A question before each window over a text; a question over half of the room is cut. */
+    fun windows(question: String, text: String): Rows {
+        val frame = frame(2)
+        val room = limit - frame.special
+        val stride = minOf(MOST_SHARED, limit / 4)
+        val asked = split(question)
+        val front = asked.cut(0, minOf(asked.size, room / 2)).withoutPlaces()
+        val content = split(text)
+        val left = room - front.size
+        if (stride >= left) throw KzooException("The model reads $limit tokens: too few for windows over a text.")
+        val rows = ArrayList<Row>()
+        var start = 0
+        while (true) {
+            val stop = minOf(start + left, content.size)
+            rows.add(padded(frame.fill(listOf(front, content.cut(start, stop)))))
+            if (stop == content.size) break
+            start += left - stride
+        }
+        return Rows(rows, front.size + content.size + frame.special, front.size < asked.size)
+    }
+
+    private fun frame(texts: Int): Frame {
+        val frame = if (texts == 2) double else single
+        if (limit < frame.special + texts) {
+            throw KzooException("The model reads $limit tokens: too few for a text and its special tokens.")
+        }
+        return frame
+    }
+
+    private fun split(text: String): Content {
+        val encoding = tokenizer.encode(text, addSpecialTokens = false, maxLength = Int.MAX_VALUE)
+        return Content(encoding.ids, encoding.starts, encoding.ends)
+    }
+
+    private fun padded(row: Row): Row {
+        if (length == null || length == row.tokens) return row
+        val padding = this.padding
+        val inputs = row.inputs.mapValues { (name, values) ->
+            val full = values.copyOf(length)
+            if (name == TOKEN_IDS) full.fill(padding, values.size, length)
+            full
+        }
+        return Row(inputs, row.tokens, row.starts, row.ends)
+    }
+
+    /** The id of the padding token, by the names that it has; the mask hides it anyway. */
+    /** The mask hides what stands at padding, so a vocabulary without a token for it does no harm. */
+    private val padding: Int by lazy { PADDING.firstNotNullOfOrNull(tokenizer::id) ?: 0 }
+
+    private companion object {
+        const val MOST_SHARED = 128
+        val PADDING = listOf("[PAD]", "<pad>")
+
+        fun fitting(sizes: List<Int>, room: Int): List<Int> {
+            if (sizes.size == 1) return listOf(room)
+            var short = sizes.min()
+            if (short + maxOf(short, room - short) > room) short = room / 2
+            val long = room - short
+            return if (sizes[0] <= sizes[1]) listOf(short, long) else listOf(long, short)
+        }
+    }
+}
+
+/** The tokens of a text without special ones. */
+private class Content(val ids: IntArray, val starts: IntArray, val ends: IntArray) {
+    val size: Int get() = ids.size
+
+    fun cut(from: Int, to: Int): Content =
+        if (from == 0 && to == size) this
+        else Content(ids.copyOfRange(from, to), starts.copyOfRange(from, to), ends.copyOfRange(from, to))
+
+    fun withoutPlaces() = Content(ids, IntArray(size) { -1 }, IntArray(size) { -1 })
+}
+
+/** How special tokens stand round texts: ids and segments before, between and after them. */
+private class Frame(private val ids: List<IntArray>, private val segments: List<IntArray>, private val own: IntArray) {
+    val special: Int = ids.sumOf { it.size }
+
+    fun fill(contents: List<Content>): Row {
+        val size = special + contents.sumOf { it.size }
+        val tokenIds = IntArray(size)
+        val segmentIds = IntArray(size)
+        val starts = IntArray(size) { -1 }
+        val ends = IntArray(size) { -1 }
+        var place = 0
+        for (part in ids.indices) {
+            ids[part].copyInto(tokenIds, place)
+            segments[part].copyInto(segmentIds, place)
+            place += ids[part].size
+            val content = contents.getOrNull(part) ?: continue
+            content.ids.copyInto(tokenIds, place)
+            content.starts.copyInto(starts, place)
+            content.ends.copyInto(ends, place)
+            segmentIds.fill(own[part], place, place + content.size)
+            place += content.size
+        }
+        val inputs = mapOf(
+            TOKEN_IDS to tokenIds,
+            PADDING_MASK to IntArray(size) { 1 },
+            SEGMENT_IDS to segmentIds,
+        )
+        return Row(inputs, size, starts, ends)
+    }
+
+    companion object {
+        /** Read off one encoding, so that any template will do. */
+        fun of(tokenizer: Tokenizer, pair: String?): Frame {
+            val encoding = tokenizer.encode("a", pair)
+            val ids = arrayListOf(ArrayList<Int>())
+            val segments = arrayListOf(ArrayList<Int>())
+            val own = ArrayList<Int>()
+            var last = -1
+            for (place in encoding.ids.indices) {
+                val sequence = encoding.sequenceIds[place]
+                if (encoding.specialTokensMask[place] == 1) {
+                    ids.last().add(encoding.ids[place])
+                    segments.last().add(encoding.typeIds[place])
+                } else if (sequence != last) {
+                    own.add(encoding.typeIds[place])
+                    ids.add(ArrayList())
+                    segments.add(ArrayList())
+                    last = sequence
+                }
+            }
+            val texts = if (pair == null) 1 else 2
+            if (own.size != texts) {
+                throw KzooException(
+                    "This tokenizer does not frame its texts in order: a template such as [CLS] A [SEP] B [SEP] is " +
+                        "expected.",
+                )
+            }
+            return Frame(ids.map { it.toIntArray() }, segments.map { it.toIntArray() }, own.toIntArray())
+        }
+    }
+}

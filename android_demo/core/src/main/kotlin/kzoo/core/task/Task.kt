@@ -1,0 +1,109 @@
+package kzoo.core.task
+
+import java.io.Closeable
+import java.util.concurrent.CancellationException
+import kzoo.core.KzooException
+import kzoo.core.bundle.Bundle
+import kzoo.core.bundle.Engine
+import kzoo.core.bundle.Tensor
+
+/**
+ * How much of a text was read: `tokens`, special ones among them, and whether a part of it was too
+ * much. `empty` says that there was nothing to read, so that an answer means nothing.
+ */
+class Reading(val tokens: Int, val truncated: Boolean, val empty: Boolean) {
+    internal constructor(rows: Rows) : this(rows.tokens, rows.truncated, rows.empty)
+}
+
+/**
+ * A bundle and the engine that runs its model, ready to answer. Several threads may ask; they take
+ * turns. `close` closes both.
+ *
+ * `cancelled` is asked before every run of the model; CancellationException where it says so.
+ * KzooException, one sentence, where the model does not fit its bundle or can't answer.
+ */
+sealed class Task(val bundle: Bundle, private val engine: Engine) : Closeable {
+    protected val rows = with(bundle.manifest) { RowMaker(bundle.tokenizer, maxLength, length) }
+    private val turn = Any()
+    private var closed = false
+
+    init {
+        val known = setOf(TOKEN_IDS, PADDING_MASK, SEGMENT_IDS)
+        val foreign = (engine.inputs - known).sorted()
+        if (foreign.isNotEmpty()) {
+            throw KzooException(
+                "The model of ${bundle.name} reads ${foreign.joinToString()}; a model of texts reads " +
+                    "${known.joinToString()}: take a bundle for texts.",
+            )
+        }
+        if (engine.inputs != bundle.manifest.inputs.keys || TOKEN_IDS !in engine.inputs) {
+            throw KzooException(
+                "The model of ${bundle.name} reads ${engine.inputs.sorted().joinToString()}, which is not what its " +
+                    "manifest says: export anew.",
+            )
+        }
+    }
+
+    /** A row's outputs by name, each checked to hold numbers. */
+    fun run(row: Row, cancelled: () -> Boolean = { false }): Map<String, Tensor> = synchronized(turn) {
+        if (closed || cancelled()) throw CancellationException()
+        val outputs = engine.run(row.inputs.filterKeys { it in engine.inputs })
+        for ((name, tensor) in outputs) {
+            if (tensor.values.any { it.isNaN() || it.isInfinite() }) {
+                throw KzooException("The model of ${bundle.name} gives $name that is no number: export anew.")
+            }
+        }
+        outputs
+    }
+
+    /** The rows of a golden example's text, as they were when it was written. */
+    fun row(text: String, pair: String?): Row = rows.row(text, pair).rows[0]
+
+    /** What answers this task, as an object for JSON; places are counted in code points. */
+    abstract fun json(text: String, pair: String?): Map<String, Any?>
+
+    protected fun json(text: String, pair: String?, reading: Reading): Map<String, Any?> = linkedMapOf(
+        "text" to if (pair == null) text else listOf(text, pair),
+        "tokens" to reading.tokens,
+        "truncated" to reading.truncated,
+    )
+
+    protected fun output(outputs: Map<String, Tensor>, name: String, vararg shape: Int): FloatArray {
+        val tensor = outputs[name] ?: throw KzooException(
+            "The model of ${bundle.name} gives ${outputs.keys.sorted().joinToString()}, not $name: export anew.",
+        )
+        val fits = tensor.shape.size == shape.size && shape.indices.all { shape[it] < 0 || shape[it] == tensor.shape[it] }
+        if (!fits) {
+            throw KzooException(
+                "The model of ${bundle.name} gives $name of the shape ${tensor.shape.joinToString(" x ")}; " +
+                    "${shape.joinToString(" x ") { if (it < 0) "any" else it.toString() }} was expected: export anew.",
+            )
+        }
+        return tensor.values
+    }
+
+    protected fun needLabels(): List<String> = bundle.manifest.labels
+        ?: throw KzooException("${bundle.name} has no labels, and its task needs some: export anew.")
+
+    override fun close() = synchronized(turn) {
+        if (!closed) {
+            closed = true
+            engine.close()
+            bundle.close()
+        }
+    }
+
+    companion object {
+        /** The task that a bundle was made for. */
+        fun of(bundle: Bundle, engine: Engine): Task = when (bundle.manifest.task) {
+            "TextClassifier" -> TextClassifier(bundle, engine)
+            "TextEmbedder" -> TextEmbedder(bundle, engine)
+            "TokenClassifier" -> TokenClassifier(bundle, engine)
+            "QuestionAnswering" -> QuestionAnswerer(bundle, engine)
+            else -> throw KzooException(
+                "${bundle.name} holds a ${bundle.manifest.task}; this program answers for TextClassifier, " +
+                    "TextEmbedder, TokenClassifier and QuestionAnswering.",
+            )
+        }
+    }
+}

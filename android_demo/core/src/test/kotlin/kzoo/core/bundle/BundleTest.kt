@@ -1,0 +1,167 @@
+package kzoo.core.bundle
+
+import java.io.File
+import org.junit.jupiter.api.Assertions.assertArrayEquals
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.assertThrows
+import org.junit.jupiter.api.io.TempDir
+
+class BundleTest {
+    @TempDir
+    lateinit var folder: File
+
+    private fun open(folder: File, runtime: Runtime? = null) = Bundle.open(FolderFiles(folder), runtime)
+
+    @Test
+    fun `reads what was written`() {
+        open(TestBundle.write(folder), Runtime("tflite", "2.18.0")).use { bundle ->
+            val manifest = bundle.manifest
+            assertEquals("TextClassifier", manifest.task)
+            assertEquals(listOf("bad", "good"), manifest.labels)
+            assertEquals(setOf("token_ids", "padding_mask"), manifest.inputs.keys)
+            assertArrayEquals(intArrayOf(1, 2), manifest.outputs["logits"])
+            assertEquals(null, manifest.length)
+            assertEquals("film", manifest.golden[1].pair)
+            assertArrayEquals(doubleArrayOf(0.5, -1.0), manifest.golden[0].outputs["logits"])
+            assertArrayEquals(intArrayOf(2, 5, 6, 7, 3), bundle.tokenizer.encode("good films").ids)
+            val model = bundle.model()
+            assertTrue(model.isDirect)
+            assertEquals(File(folder, MODEL).length(), model.capacity().toLong())
+        }
+    }
+
+    @Test
+    fun `no bundle is a sentence`() {
+        assertSentence("is no folder") { open(File(folder, "none")) }
+        assertSentence("holds no kzoo.json") { open(folder) }
+        File(folder, MANIFEST).writeText("")
+        assertSentence("is no JSON") { open(folder) }
+        File(folder, MANIFEST).writeText("{}")
+        assertSentence("names no format") { open(folder) }
+        File(folder, MANIFEST).writeText("[1]")
+        assertSentence("names no format") { open(folder) }
+        File(folder, MANIFEST).writeBytes(byteArrayOf(-1, -2, 0))
+        assertSentence("is no UTF-8") { open(folder) }
+        File(folder, MANIFEST).writeText("[".repeat(100_000))
+        assertSentence("is no JSON") { open(folder) }
+        TestBundle.write(folder) { it["format"] = 2 }
+        assertSentence("of format 2", "reads format 1") { open(folder) }
+    }
+
+    @Test
+    fun `a missing file and a changed byte of any file are found`() {
+        TestBundle.write(folder)
+        for (file in folder.listFiles()!!) {
+            val bytes = file.readBytes()
+            file.delete()
+            assertSentence(file.name) { open(folder) }
+            file.writeBytes(bytes + 32)
+            assertSentence(file.name) { open(folder) }
+            for (place in listOf(0, bytes.size / 2, bytes.size - 1)) {
+                file.writeBytes(bytes.clone().also { it[place] = (it[place] + 1).toByte() })
+                assertSentence(file.name) { open(folder) }
+            }
+            file.writeBytes(bytes.copyOf(bytes.size / 2))
+            assertSentence(file.name) { open(folder) }
+            file.writeBytes(bytes)
+        }
+        open(folder).close()
+    }
+
+    @Test
+    fun `a sealed manifest of the wrong kind is a sentence`() {
+        val changes: List<Pair<String, Any?>> = listOf(
+            "task" to null, "labels" to listOf(1), "labels" to emptyList<String>(), "max_length" to 0, "max_length" to "8", "length" to -1,
+            "signature" to emptyMap<String, Any>(), "files" to listOf(1), "files" to mapOf("../x" to mapOf("bytes" to 1, "sha256" to "")),
+            "golden" to 7, "golden" to listOf(mapOf("text" to 3)), "tolerance" to null, "minimum_runtime" to 2,
+        )
+        for ((field, value) in changes) {
+            TestBundle.write(folder) { it[field] = value }
+            assertSentence(field, "of a kind that nobody reads") { open(folder) }
+        }
+    }
+
+    @Test
+    fun `labels that are not the manifest's are found`() {
+        TestBundle.write(folder) { it["labels"] = listOf("bad", "good", "fair") }
+        assertSentence("labels.txt holds 2 labels", "3 of kzoo.json") { open(folder) }
+    }
+
+    @Test
+    fun `an older runtime is refused`() {
+        TestBundle.write(folder)
+        assertSentence("needs TensorFlow Lite 2.18.0 or newer", "TensorFlow Lite 2.16.1") { open(folder, Runtime("tflite", "2.16.1")) }
+        assertSentence("needs LiteRT 1.0.1") { open(folder, Runtime("litert", "1.0")) }
+        for (version in listOf("2.18.0", "2.18", "2.20.0-rc1", "3.0", "unknown")) open(folder, Runtime("tflite", version)).close()
+        assertTrue(Runtime("litert", "1.4.2").reaches("1.0.1"))
+        assertFalse(Runtime("tflite", "2.9").reaches("2.10"))
+    }
+
+    @Test
+    fun `a zip holds a bundle at its top or in one folder`() {
+        val source = TestBundle.write(File(folder, "source"))
+        val zip = File(folder, "bundle.zip")
+        for (prefix in listOf("", "sentiment/", "a b/")) {
+            TestBundle.zip(zip, TestBundle.members(source, prefix))
+            Bundle.open(ZipFiles(zip)).use { bundle ->
+                assertEquals(8, bundle.manifest.maxLength)
+                assertEquals(70_000, bundle.model().capacity())
+                assertEquals("[CLS]", bundle.tokenizer.encode("a").tokens[0])
+            }
+        }
+    }
+
+    @Test
+    fun `a zip that reaches outside is refused`() {
+        val source = TestBundle.write(File(folder, "source"))
+        val zip = File(folder, "bundle.zip")
+        val members = TestBundle.members(source, "b/")
+        for (name in listOf("../evil", "/evil", "b/../evil", "b/..\\evil", "b/inner/evil", "other/evil", "b/..", "c")) {
+            TestBundle.zip(zip, members + (name to byteArrayOf(1)))
+            assertSentence("outside of the bundle") { ZipFiles(zip) }
+        }
+        TestBundle.zip(zip, TestBundle.members(source, "../"))
+        assertSentence("outside of the bundle") { ZipFiles(zip) }
+        TestBundle.zip(zip, mapOf("readme" to byteArrayOf(1)))
+        assertSentence("holds no kzoo.json") { ZipFiles(zip) }
+        zip.writeText("PK no zip")
+        assertSentence("is no zip") { ZipFiles(zip) }
+        zip.writeBytes(ByteArray(0))
+        assertSentence("is no zip") { ZipFiles(zip) }
+        assertSentence("can't be read") { ZipFiles(File(folder, "none.zip")) }
+    }
+
+    @Test
+    fun `a zip that unpacks to more than it says is not unpacked`() {
+        val source = TestBundle.write(File(folder, "source"))
+        val zip = File(folder, "bundle.zip")
+        TestBundle.zip(zip, TestBundle.members(source, "") + (MODEL to ByteArray(50_000_000)))
+        assertSentence("more than 70000 bytes") { Bundle.open(ZipFiles(zip)) }
+    }
+
+    @Test
+    fun `the store keeps a whole bundle or nothing`() {
+        val source = TestBundle.write(File(folder, "source"))
+        val kept = File(folder, "kept")
+        val store = BundleStore(kept)
+        assertEquals(emptyList<File>(), store.list())
+        val first = store.add(FolderFiles(source), "my bundle.zip", null)
+        val second = store.add(FolderFiles(source), "my bundle.zip", null)
+        assertEquals(listOf("my bundle", "my bundle 2"), store.list().map { it.name })
+        open(first).close()
+        assertEquals("evil", store.add(FolderFiles(source), "../../evil", null).name)
+
+        File(kept, ".123").mkdir() // What a copy that was cut off leaves.
+        assertThrows<IllegalStateException> {
+            store.add(FolderFiles(source), "bad", null) { throw IllegalStateException() }
+        }
+        File(source, LABELS).appendText("x")
+        assertSentence("labels.txt") { store.add(FolderFiles(source), "worse", null) }
+        store.remove(second)
+        assertEquals(2, store.list().size)
+        assertEquals(2, kept.list()!!.size)
+    }
+}

@@ -1,0 +1,107 @@
+package kzoo.desktop
+
+import java.nio.ByteBuffer
+import kzoo.core.KzooException
+import kzoo.core.bundle.Engine
+import kzoo.core.bundle.Runtime
+import kzoo.core.bundle.Tensor
+import org.bytedeco.javacpp.BytePointer
+import org.bytedeco.javacpp.FloatPointer
+import org.bytedeco.javacpp.IntPointer
+import org.bytedeco.javacpp.Pointer
+import org.bytedeco.tensorflowlite.BuiltinOpResolverWithXNNPACK
+import org.bytedeco.tensorflowlite.FlatBufferModel
+import org.bytedeco.tensorflowlite.Interpreter
+import org.bytedeco.tensorflowlite.InterpreterBuilder
+import org.bytedeco.tensorflowlite.StringIntMap
+import org.bytedeco.tensorflowlite.TfLiteTensor
+import org.bytedeco.tensorflowlite.global.tensorflowlite.TfLiteVersion
+import org.bytedeco.tensorflowlite.global.tensorflowlite.kTfLiteFloat32
+import org.bytedeco.tensorflowlite.global.tensorflowlite.kTfLiteInt32
+
+/**
+ * TensorFlow Lite for a desktop JVM, by its C++ interface with XNNPACK: the kernels that Python and
+ * Android use.
+ *
+ * `model` is a direct buffer; `name` is what the bundle is called in an error.
+ */
+class DesktopEngine(model: ByteBuffer, private val name: String, threads: Int = 1) : Engine {
+    override val runtime = RUNTIME
+    override val inputs: Set<String>
+    private val outputs: Set<String>
+    private val signature: String
+    private val data = BytePointer(model.duplicate().apply { rewind() }) // Read for as long as the model lives.
+    private val graph: FlatBufferModel
+    private val resolver = BuiltinOpResolverWithXNNPACK(true)
+    private val interpreter = Interpreter(null as Pointer?)
+    private var length = -1
+
+    init {
+        graph = FlatBufferModel.VerifyAndBuildFromBuffer(data, model.capacity().toLong()).takeIf { it != null && !it.isNull }
+            ?: throw KzooException("$name/model.tflite is no model that $RUNTIME reads: export anew.")
+        val status = InterpreterBuilder(graph, resolver).use { it.apply(interpreter, threads) }
+        if (status != 0 || interpreter.isNull) {
+            throw KzooException("$name/model.tflite has operators that $RUNTIME doesn't know: take a newer runtime.")
+        }
+        val keys = interpreter.signature_keys()
+        if (keys.size() != 1L) throw KzooException("$name/model.tflite has ${keys.size()} signatures; one was expected.")
+        signature = keys.get(0).string
+        inputs = interpreter.signature_inputs(signature).use(::names)
+        outputs = interpreter.signature_outputs(signature).use(::names)
+        for (input in inputs) {
+            if (input(input).type() != kTfLiteInt32) throw KzooException("$name/model.tflite reads $input that is no int32: export anew.")
+        }
+    }
+
+    override fun run(inputs: Map<String, IntArray>): Map<String, Tensor> {
+        val runner = interpreter.GetSignatureRunner(signature)
+        val asked = inputs.values.first().size
+        fun need(status: Int) {
+            if (status == 0) return
+            length = -1
+            throw KzooException(
+                "The model of $name refuses these $asked tokens: ids of its own vocabulary, and no more tokens than it " +
+                    "has places, were expected.",
+            )
+        }
+        if (asked != length) {
+            for (input in this.inputs) need(runner.ResizeInputTensor(input, intArrayOf(1, asked)))
+            need(runner.AllocateTensors())
+            length = asked
+        }
+        for (input in this.inputs) IntPointer(input(input).data().data()).put(inputs.getValue(input), 0, asked)
+        need(runner.Invoke())
+        return outputs.associateWith { output ->
+            val tensor = runner.output_tensor(output)
+            if (tensor.type() != kTfLiteFloat32) throw KzooException("The model of $name gives $output that is no float32: export anew.")
+            val shape = IntArray(tensor.dims().size()) { tensor.dims().data(it) }
+            val values = FloatArray((tensor.bytes() / 4).toInt())
+            FloatPointer(tensor.data().data()).get(values)
+            Tensor(shape, values)
+        }
+    }
+
+    private fun names(map: StringIntMap): Set<String> {
+        val names = LinkedHashSet<String>()
+        val each = map.begin()
+        while (!each.equals(map.end())) {
+            names.add(each.first())
+            each.increment()
+        }
+        return names
+    }
+
+    private fun input(name: String): TfLiteTensor = interpreter.input_tensor_by_signature(name, signature)
+
+    override fun close() {
+        interpreter.close()
+        resolver.close()
+        graph.close()
+        data.close()
+    }
+
+    companion object {
+        /** What runs here, to hold a bundle's minimum against. */
+        val RUNTIME = Runtime("tflite", TfLiteVersion().string)
+    }
+}

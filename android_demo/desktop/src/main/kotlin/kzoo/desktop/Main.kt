@@ -1,0 +1,38 @@
+@file:JvmName("Main")
+
+package kzoo.desktop
+
+import kzoo.core.KzooException
+import kotlin.system.exitProcess
+
+/** A command: its arguments, and what it returns to the shell. */
+private class Command(val usage: String, val run: (List<String>) -> Int)
+
+private val commands = mapOf(
+    "encode" to Command("TOKENIZER.json [--json] [--pairs] [--plain] [--time] < lines.txt", ::encode),
+    "predict" to Command("BUNDLE [--pairs] < lines.txt", ::predict),
+    "verify" to Command("BUNDLE [--runtime tflite-2.16.1]", ::verify),
+)
+
+fun main(arguments: Array<String>) {
+    exitProcess(run(arguments.toList()))
+}
+
+private fun run(arguments: List<String>): Int {
+    val command = commands[arguments.firstOrNull()]
+    if (command == null) {
+        val stream = if (arguments == listOf("--help")) System.out else System.err
+        stream.println("usage: java -jar kzoo-desktop.jar COMMAND")
+        commands.forEach { (name, each) -> stream.println("  $name ${each.usage}") }
+        return if (stream === System.out) 0 else 2
+    }
+    return try {
+        command.run(arguments.drop(1))
+    } catch (error: KzooException) {
+        System.err.println("error: ${error.message}")
+        2
+    } catch (error: OutOfMemoryError) {
+        System.err.println("error: Not enough memory: give Java more with -Xmx, or it less text.")
+        2
+    }
+}

@@ -1,0 +1,51 @@
+package kzoo.desktop
+
+import java.io.File
+import kotlin.math.abs
+import kzoo.core.json.Json
+import kzoo.core.task.BundleCheck
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Assumptions.assumeTrue
+import org.junit.jupiter.api.DynamicTest
+import org.junit.jupiter.api.DynamicTest.dynamicTest
+import org.junit.jupiter.api.TestFactory
+
+/** Every task answers as `kzoo predict --json` does; the bundles are those of tools/make_untrained.py. */
+class PythonTest {
+    private val folder = File(System.getProperty("untrained"))
+
+    @TestFactory
+    fun `answers are Python's`(): List<DynamicTest> {
+        assumeTrue(folder.isDirectory, "$folder is not there: python android_demo/tools/make_untrained.py makes it")
+        val written = folder.listFiles { file -> file.name.endsWith(".jsonl") }!!.sorted()
+        assertTrue(written.size >= 7)
+        return written.map { file -> dynamicTest(file.name) { compare(file) } }
+    }
+
+    private fun compare(written: File) = openTask(File(folder, written.name.removeSuffix(".jsonl"))).use { task ->
+        for (line in written.readLines()) {
+            val expected = Json.parse(line) as Map<*, *>
+            val texts = expected["text"].let { if (it is List<*>) it.map(Any?::toString) else listOf(it.toString()) }
+            // Through JSON, as the command prints it.
+            val found = Json.parse(Json.write(task.json(texts[0], texts.getOrNull(1))))
+            same(expected, found, written.name)
+        }
+        BundleCheck.run(task).forEach { assertTrue(it.passed, "${it.golden.text}: ${it.reason}") }
+    }
+
+    private fun same(expected: Any?, found: Any?, place: String) {
+        when (expected) {
+            is Map<*, *> -> {
+                assertEquals(expected.keys, (found as Map<*, *>).keys, place)
+                for ((key, value) in expected) same(value, found[key], "$place/$key")
+            }
+            is List<*> -> {
+                assertEquals(expected.size, (found as List<*>).size, place)
+                expected.forEachIndexed { n, value -> same(value, found[n], "$place/$n") }
+            }
+            is Double -> assertTrue(abs(expected - (found as Number).toDouble()) < 1e-4, "$place: $found, not $expected")
+            else -> assertEquals(expected, found, place)
+        }
+    }
+}

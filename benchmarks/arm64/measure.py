@@ -1,0 +1,111 @@
+"""A bundle on emulated ARM64 cores: how far its outputs lie from those on x86-64, and its labels.
+
+    benchmarks/arm64/setup.sh build/arm64
+    python benchmarks/arm64/measure.py build/arm64 SENTENCES BUNDLE... [--count 100] [--core ...]
+
+SENTENCES is a file with a header and the columns sentence and label, such as SST-2's dev.tsv; of it
+the first `--count` are read. Each bundle's file runs here and on each core with the same token ids;
+a float32 file is to lie within 1e-5 of here, a quantized one is compared by cosine and by labels,
+because kernels round otherwise. Seconds are the emulator's and say nothing about a phone.
+"""
+
+import argparse
+import csv
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from emulator import CORES, Emulated
+
+from kzoo.answers import probabilities
+from kzoo.litert import bundle
+from kzoo.litert.interpreter import encode
+from kzoo.text import Tokenizer
+
+CLOSE = 1e-5
+
+
+def columns_of(folder, manifest, texts):
+    """Columns (1, length) for each text, as the bundle's tokenizer and length have them."""
+    tokenizer = Tokenizer.load(folder / bundle.TOKENIZER)
+    names = next(iter(manifest["signature"].values()))["inputs"]
+    rows = []
+    for text in texts:
+        found, _ = encode(tokenizer, text, None, manifest["max_length"], manifest["length"])
+        rows.append({name: found[name] for name in names})
+    return rows
+
+
+def run(model, rows, core=None, root=None):
+    """The numbers of each row's outputs in the order of their names, and seconds a row."""
+    with Emulated(model, core, root) as interpreter:
+        outputs = [interpreter.run(columns) for columns in rows]
+    found = [np.concatenate([row[name].ravel() for name in sorted(row)]) for row in outputs]
+    return [row.astype("float64") for row in found], float(np.mean(interpreter.seconds))
+
+
+def compare(here, there, truth):
+    """Distances of outputs, and labels of both; `truth` holds the right labels' indices."""
+    pairs = list(zip(here, there, strict=True))
+    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in pairs]
+    labels = [[int(np.argmax(probabilities(row))) for row in side] for side in (here, there)]
+    return {
+        "texts": len(here),
+        "worst_difference": float(max(np.abs(a - b).max() for a, b in pairs)),
+        "cosine": float(np.mean(cosines)),
+        "cosine_min": float(np.min(cosines)),
+        "labels_equal": sum(a == b for a, b in zip(*labels, strict=True)),
+        "right_here": sum(a == b for a, b in zip(labels[0], truth, strict=True)),
+        "right_there": sum(a == b for a, b in zip(labels[1], truth, strict=True)),
+    }
+
+
+def measure(folder, root, cores, texts, truth):
+    """{core: comparison} of one bundle."""
+    manifest = bundle.read_manifest(folder)
+    bundle.check_files(folder, manifest)
+    rows = columns_of(folder, manifest, texts)
+    model = folder / bundle.MODEL
+    here, _ = run(model, rows)
+    found = {"quantization": manifest["quantization"], "cores": {}}
+    for core in cores:
+        there, seconds = run(model, rows, core, root)
+        row = found["cores"][core] = compare(here, there, truth)
+        row["emulator_seconds_a_text"] = round(
+            float(np.mean([each["seconds"] for each in there])), 3
+        )
+        if manifest["quantization"] == "float32":
+            row["within_1e-5"] = row["worst_difference"] <= CLOSE
+        print(f"{folder.name:24}{core:14}{row}", flush=True)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path)
+    parser.add_argument("sentences", type=Path)
+    parser.add_argument("bundles", type=Path, nargs="+")
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--core", nargs="*", choices=CORES, default=list(CORES))
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "result.json")
+    arguments = parser.parse_args()
+    with arguments.sentences.open(encoding="utf-8", newline="") as file:
+        entries = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    entries = entries[: arguments.count]
+    texts, truth = [row["sentence"] for row in entries], [int(row["label"]) for row in entries]
+    result = {
+        "litert": version("ai-edge-litert"),
+        "here": platform.machine(),
+        "cores": {core: CORES[core] for core in arguments.core},
+        "bundles": {
+            folder.name: measure(folder, arguments.root, arguments.core, texts, truth)
+            for folder in arguments.bundles
+        },
+    }
+    arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""MediaPipe as a client of a bundle; the protocol is in kzoo/litert/clients.py.
+
+    python client.py predict BUNDLE < texts
+    python client.py encode BUNDLE/tokenizer.json < texts
+
+Runs in an environment of its own, with `mediapipe` and without kzoo, on the `mediapipe.tflite` that
+`kzoo export --to mediapipe` puts into a bundle. MediaPipe doesn't show ids: `encode` swaps the
+file's network for one operator that gives the ids back as an embedding.
+"""
+
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+from mediapipe.tasks.metadata import metadata_schema_py_generated as metadata
+from mediapipe.tasks.metadata import schema_py_generated as schema
+from mediapipe.tasks.python import text
+from mediapipe.tasks.python.core.base_options import BaseOptions
+
+FILE = "mediapipe.tflite"
+LONGEST = 4096  # tokens of the file that gives ids back
+
+
+class Failure(Exception):
+    """One sentence for the user."""
+
+
+def lines():
+    read = sys.stdin.buffer.read().decode("utf-8-sig").split("\n")
+    while read and not read[-1].strip():
+        read.pop()
+    if not read:
+        raise Failure("No text came: lines on standard input are expected.")
+    return [line.rstrip("\r") for line in read]
+
+
+def model_of(folder):
+    path = folder / FILE
+    if not path.is_file():
+        raise Failure(f"{path} is missing: make it with `kzoo export --to mediapipe`.")
+    return path.read_bytes()
+
+
+def identity(content):
+    """The same file, but what comes out is the ids that went in."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    graph = model.subgraphs[0]
+    for index in graph.inputs:
+        graph.tensors[index].shape = np.array([1, LONGEST], "int32")
+        graph.tensors[index].shapeSignature = None
+    entry = next(entry for entry in model.metadata if entry.name == b"TFLITE_METADATA")
+    data = bytes(model.buffers[entry.buffer].data)
+    inputs = metadata.ModelMetadataT.InitFromObj(metadata.ModelMetadata.GetRootAs(data, 0))
+    names = [each.name for each in inputs.subgraphMetadata[0].inputTensorMetadata]
+    output = schema.TensorT()
+    output.name, output.type, output.buffer = b"embedding", schema.TensorType.FLOAT32, 0
+    output.shape = np.array([1, LONGEST], "int32")
+    graph.tensors.append(output)
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CAST
+    code.version = 1
+    model.operatorCodes = [code]
+    cast = schema.OperatorT()
+    cast.inputs = np.array([graph.inputs[names.index(b"ids")]], "int32")
+    cast.outputs = graph.outputs = np.array([len(graph.tensors) - 1], "int32")
+    graph.operators, model.signatureDefs = [cast], None
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    stream = io.BytesIO(bytes(builder.Output()))
+    with zipfile.ZipFile(io.BytesIO(content)) as behind, zipfile.ZipFile(stream, "a") as archive:
+        for name in behind.namelist():
+            archive.writestr(name, behind.read(name))
+    return stream.getvalue()
+
+
+def opened(kind, options, content):
+    try:
+        base = BaseOptions(model_asset_buffer=content)
+        return kind.create_from_options(options(base_options=base))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise Failure(f"{FILE} is refused by MediaPipe: {reason}") from None
+
+
+def embeddings(content):
+    with opened(text.TextEmbedder, text.TextEmbedderOptions, content) as embedder:
+        for line in lines():
+            yield line, embedder.embed(line).embeddings[0].embedding
+
+
+def encode(path):
+    for _, vector in embeddings(identity(model_of(path.parent))):
+        ids = vector.astype(int)
+        yield {"ids": ids[: np.flatnonzero(ids)[-1] + 1].tolist()}
+
+
+def predict(folder):
+    manifest = json.loads((folder / "kzoo.json").read_text(encoding="utf-8"))
+    content = model_of(folder)
+    if manifest["task"] == "TextEmbedder":
+        for line, vector in embeddings(content):
+            yield {"text": line, "embedding": vector.tolist()}
+        return
+    with opened(text.TextClassifier, text.TextClassifierOptions, content) as classifier:
+        for line in lines():
+            found = classifier.classify(line).classifications[0].categories
+            scores = {each.category_name: each.score for each in found}
+            scores = {label: scores[label] for label in manifest["labels"]}
+            best = max(scores, key=scores.get)
+            yield {"text": line, "label": best, "score": scores[best], "scores": scores}
+
+
+def main():
+    commands = {"encode": encode, "predict": predict}
+    arguments = sys.argv[1:]
+    try:
+        if len(arguments) != 2 or arguments[0] not in commands:
+            raise Failure(
+                "encode TOKENIZER.json or predict BUNDLE is expected, one text at a time."
+            )
+        for answer in commands[arguments[0]](Path(arguments[1])):
+            print(json.dumps(answer, ensure_ascii=False))
+    except Failure as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Does MediaPipe give kzoo's labels and embeddings, and how often are its tokenizer's ids others?
+
+    python benchmarks/mediapipe/measure.py SHARED_DATA [--work build] [--output result.json]
+
+Makes an environment with mediapipe in WORK/mediapipe and two bundles with a file for it, once: the
+sentiment recipe, and an embedder on the same encoder. SHARED_DATA holds nltk_udhr and
+tatoeba_laser, see texts.py. Every line goes through MediaPipe's own tokenizer, through Hugging
+Face's, and through what kzoo takes for MediaPipe's at an export (kzoo/litert/mediapipe.py), which
+must not differ.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import venv
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from texts import declaration, tatoeba
+
+import kzoo
+from kzoo.data.sources import read_examples
+from kzoo.litert import clients, export_bundle, mediapipe, parity
+from kzoo.litert.interpreter import Interpreter
+
+HERE = Path(__file__).parent
+EXPORT = HERE.parent.parent / "export"
+PACKAGE = "mediapipe==1.2.2"
+NEAR = 1e-4
+
+
+def environment(work):
+    """The command of client.py in an environment with mediapipe, made when it is not there."""
+    python = work / "mediapipe" / "bin" / "python"
+    if not python.is_file():
+        venv.create(work / "mediapipe", with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", PACKAGE], check=True)
+    return [str(python), str(HERE / "client.py")]
+
+
+def bundles(work):
+    """{task: the bundle with a file for MediaPipe}, made when it is not there."""
+    folders = {name: work / "mediapipe_bundles" / name for name in ("classifier", "embedder")}
+    recipe = json.loads((EXPORT / "sentiment.json").read_text(encoding="utf-8"))
+    if not folders["classifier"].is_dir():
+        changes = {"mediapipe": True}
+        kzoo.export_recipe(EXPORT / "sentiment.json", folders["classifier"], changes=changes)
+    if not folders["embedder"].is_dir():
+        export_bundle(
+            kzoo.TextEmbedder(recipe["preset"]),
+            folders["embedder"],
+            length=mediapipe.LENGTH,
+            mediapipe=True,
+            source=recipe["preset"],
+        )
+    return folders
+
+
+def tokenizers(command, folder, sources):
+    """How many lines have other ids than Hugging Face's, and than kzoo's idea of MediaPipe's."""
+    own = kzoo.Tokenizer.load(folder)
+    copy = mediapipe.tokenizer(own)
+    found = {}
+    for name, lines in sources.items():
+        real = [
+            row["ids"]
+            for row in clients.run([*command, "encode", folder / "tokenizer.json"], lines)
+        ]
+        reference = own.encode(lines)["token_ids"]
+        frame = own.encode(["a"])["token_ids"][0]
+        thought = [[frame[0], *each.ids, frame[-1]] for each in copy.encode_batch(lines)]
+        differ = sum(a != b for a, b in zip(real, reference, strict=True))
+        mistaken = [line for line, a, b in zip(lines, real, thought, strict=True) if a != b]
+        for line in mistaken[:5]:
+            print(f"kzoo takes MediaPipe's ids for others: {line!r}")
+        found[name] = {
+            "lines": len(lines),
+            "other_ids_than_hugging_face": differ,
+            "share": round(differ / len(lines), 4),
+            "other_ids_than_kzoo_says": len(mistaken),
+        }
+        print(name, found[name], flush=True)
+    return found
+
+
+def same_file(command, folder, lines):
+    """The largest distance to the file itself on LiteRT, on the ids that MediaPipe gives it."""
+    interpreter = Interpreter(folder / mediapipe.FILE)
+    ids = [
+        row["ids"] for row in clients.run([*command, "encode", folder / "tokenizer.json"], lines)
+    ]
+    answers = clients.run([*command, "predict", folder], lines)
+    worst = 0.0
+    for row, answer in zip(ids, answers, strict=True):
+        row = row if len(row) <= interpreter.length else [*row[: interpreter.length - 1], row[-1]]
+        columns = {name: np.zeros((1, interpreter.length), "int32") for name in mediapipe.INPUTS}
+        columns["token_ids"][0, : len(row)] = row
+        columns["padding_mask"][0, : len(row)] = 1
+        (expected,) = interpreter.run(columns).values()
+        got = answer["embedding"] if "embedding" in answer else list(answer["scores"].values())
+        worst = max(worst, float(np.abs(np.array(got) - expected[0]).max()))
+    return worst
+
+
+def against_python(command, folder, lines):
+    """Labels and scores, or embeddings, beside those of `kzoo predict`."""
+    expected = kzoo.predict_bundle(folder, lines)
+    answers = clients.run([*command, "predict", folder], lines)
+    found = {"texts": len(lines)}
+    if "label" in expected[0]:
+        found["labels_equal"] = sum(
+            one["label"] == other["label"] for one, other in zip(answers, expected, strict=True)
+        )
+        distances = [
+            max(abs(one["scores"][label] - other["scores"][label]) for label in other["scores"])
+            for one, other in zip(answers, expected, strict=True)
+        ]
+    else:
+        distances = [
+            float(np.abs(np.subtract(one["embedding"], other["embedding"])).max())
+            for one, other in zip(answers, expected, strict=True)
+        ]
+    return {
+        **found,
+        "largest_difference": max(distances),
+        "mean_difference": float(np.mean(distances)),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("build"))
+    parser.add_argument("--output", type=Path, default=HERE / "result.json")
+    arguments = parser.parse_args()
+    work = arguments.work.resolve()
+    command, folders = environment(work), bundles(work)
+    english, _ = read_examples(EXPORT / "sentiment.tsv")
+    texts = {
+        "labelled English": english,
+        "shipped English": parity.sentences(),
+        "languages": parity.languages(),
+    }
+    sources = {
+        **texts,
+        "udhr": [
+            " ".join(line.split("\r")) for _, lines in declaration(arguments.data) for line in lines
+        ],
+        "tatoeba": list(tatoeba(arguments.data)),
+    }
+    result = {
+        "packages": {
+            "mediapipe": PACKAGE.partition("==")[2],
+            **{name: version(name) for name in ("kzoo", "tokenizers", "ai-edge-litert")},
+        },
+        "tokenizer": tokenizers(command, folders["classifier"], sources),
+        "tasks": {
+            name: {
+                "to_the_same_file": same_file(command, folder, sum(texts.values(), [])),
+                "to_python": {
+                    kind: against_python(command, folder, lines) for kind, lines in texts.items()
+                },
+            }
+            for name, folder in folders.items()
+        },
+    }
+    print(json.dumps(result["tasks"], indent=1))
+    arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    near = all(entry["to_the_same_file"] <= NEAR for entry in result["tasks"].values())
+    known = all(not entry["other_ids_than_kzoo_says"] for entry in result["tokenizer"].values())
+    return 0 if near and known else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,302 @@
+"""Clients: programs in other languages that read bundles, held against this one.
+
+A client is a command that takes texts on standard input, one a line in UTF-8, and writes one JSON
+object a line:
+
+    COMMAND encode TOKENIZER.json       {"ids": [...]}: with special tokens, nothing cut
+    COMMAND predict BUNDLE [--pairs]    what `kzoo predict --json` has for a text
+
+With --pairs a line is a JSON array of two texts. What can't be done is one sentence on standard
+error and exit code 2. A client is found where a checkout of kzoo builds it; KZOO_CLIENT_JVM (or
+_CHROMIUM, _MEDIAPIPE, _ARM64) names another command that speaks the same.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import KzooError
+from . import bundle
+from .predict import Predictor
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 1800  # seconds that a client may take for all texts
+REPEATS = 3  # how often the texts are sent again, to time them without the start
+
+
+@dataclass(frozen=True)
+class Client:
+    """A way to run bundles.
+
+    Args:
+        name: what the table calls it.
+        program: what starts it, a program on the path or a file of the checkout.
+        arguments: what follows; names of files of the checkout among them.
+        install: how to get it.
+    """
+
+    name: str
+    program: str
+    arguments: tuple
+    install: str
+
+    def command(self):
+        """The command as a list, or None where the client is not installed."""
+        asked = os.environ.get(f"KZOO_CLIENT_{self.name.upper()}")
+        if asked:
+            return shlex.split(asked)
+        program = shutil.which(self.program) or shutil.which(ROOT / self.program)
+        files = {part: ROOT / part for part in self.arguments if "/" in part}
+        if program is None or not all(path.is_file() for path in files.values()):
+            return None
+        return [program, *(str(files.get(part, part)) for part in self.arguments)]
+
+
+CLIENTS = (
+    Client(
+        "JVM",
+        "java",
+        ("-jar", "android_demo/desktop/target/kzoo-desktop.jar"),
+        "Java 17, then `make android`",
+    ),
+    Client(
+        "Chromium",
+        "node",
+        ("web_demo/client.mjs",),
+        "Node.js and Chromium, then `npm ci --prefix web_demo`",
+    ),
+    Client(
+        "MediaPipe",
+        "build/mediapipe/bin/python",
+        ("benchmarks/mediapipe/client.py",),
+        "`python -m venv build/mediapipe`, then `build/mediapipe/bin/pip install mediapipe`",
+    ),
+    Client(
+        "ARM64",
+        sys.executable,
+        ("benchmarks/arm64/client.py",),
+        "`benchmarks/arm64/setup.sh build/arm64`, which sets up emulated cores on Debian",
+    ),
+)
+
+
+def compare(folder, texts=None, say=None):
+    """Run every client that is installed over a bundle's golden examples and more texts.
+
+    Args:
+        folder: the bundle.
+        texts: strings, or pairs for question answering; the shipped lines of many languages by
+            default.
+        say: called with a line of text before each client.
+
+    Returns:
+        A dict with `bundle`, `task`, `texts` (how many) and `clients`, a list of dicts: `client`,
+        and either `missing` (what to install), `failed` (its sentence), or `ids_equal` (how many
+        texts have Python's ids, None where a client has no ids), `labels_equal` (how many have
+        Python's label, entities or answer; None for embeddings), `worst_difference` (of a score,
+        or of a number of an embedding, where the ids are equal) and `latency_ratio` (its time a
+        text as a multiple of Python's). The first row is Python's own, the golden examples against
+        what was written at the export: there the difference is that of an output, as a share of
+        its largest number.
+    """
+    folder = Path(folder)
+    predictor = Predictor(folder)
+    manifest = predictor.manifest
+    golden = [as_text(entry["text"]) for entry in manifest["golden"]]
+    asked = golden + [as_text(text) for text in (_shipped(manifest) if texts is None else texts)]
+    rows = [_python(predictor)]
+    expected = [predictor(text) for text in asked]
+    ids = [predictor.tokenizer.encode(parts_of(text))["token_ids"] for text in asked]
+    seconds = _timed(lambda: [predictor(text) for text in asked]) / len(asked)
+    for client in CLIENTS:
+        row = {"client": client.name}
+        command = client.command()
+        if command is None:
+            rows.append({**row, "missing": client.install})
+            continue
+        if say:
+            say(f"Running {client.name}")
+        try:
+            rows.append({**row, **_against(command, folder, asked, expected, ids, seconds)})
+        except KzooError as error:
+            rows.append({**row, "failed": str(error)})
+    return {"bundle": str(folder), "task": manifest["task"], "texts": len(asked), "clients": rows}
+
+
+def as_text(text):
+    """A text or pair as one line each: no client reads a line break within a text."""
+    if isinstance(text, str):
+        return " ".join(re.split(r"\r\n|\r|\n", text))
+    return tuple(as_text(part) for part in text)
+
+
+def parts_of(text):
+    """The one text, or both of a pair, as a list."""
+    return [text] if isinstance(text, str) else list(text)
+
+
+def read_texts(path, pairs):
+    """The lines of a file, or its pairs: a JSON array of two a line, or a tab between them."""
+    from .predict import as_pair
+
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except FileNotFoundError:
+        raise KzooError(f"{path} is missing: texts, one a line, were expected there.") from None
+    except UnicodeDecodeError as error:
+        raise KzooError(f"{path} is not UTF-8 ({error}): convert it first.") from None
+    lines = [line.rstrip("\r") for line in lines if line.strip()]
+    if not lines:
+        raise KzooError(f"{path} holds no text: one a line was expected.")
+    return [as_pair(line) for line in lines] if pairs else lines
+
+
+def _shipped(manifest):
+    from .parity import languages
+
+    lines = languages()
+    if manifest["task"] != "QuestionAnswering":
+        return lines
+    return list(zip(lines, [*lines[1:], lines[0]], strict=True))
+
+
+def _python(predictor):
+    """Python's row: the golden examples as they were written at the export."""
+    manifest = predictor.manifest
+    equal, worst = 0, 0.0
+    for entry in manifest["golden"]:
+        outputs, columns, _ = predictor.interpreter.run_text(
+            predictor.tokenizer, *parts_of(entry["text"]), max_length=manifest["max_length"]
+        )
+        equal += columns["token_ids"][0].tolist() == entry["token_ids"]
+        for name, written in entry["outputs"].items():
+            scale = max(float(np.abs(written).max()), 1e-6)
+            worst = max(worst, float(np.abs(outputs[name] - np.asarray(written)).max()) / scale)
+    return {
+        "client": "Python",
+        "texts": len(manifest["golden"]),
+        "ids_equal": equal,
+        "labels_equal": None,
+        "worst_difference": worst,
+        "latency_ratio": 1.0,
+    }
+
+
+def _against(command, folder, texts, expected, ids, seconds):
+    """How a client's answers compare with Python's."""
+    started = time.perf_counter()
+    answers = _predict(command, folder, texts)
+    once = time.perf_counter() - started
+    often = _timed(lambda: _predict(command, folder, texts * (1 + REPEATS)))
+    equal = _equal(command, folder, texts, ids)
+    both = zip(answers, expected, equal or [True] * len(texts), strict=True)
+    return {
+        "texts": len(texts),
+        "ids_equal": None if equal is None else sum(equal),
+        "labels_equal": _same(answers, expected),
+        "worst_difference": max((_distance(*pair) for *pair, kept in both if kept), default=None),
+        "latency_ratio": max(0.0, often - once) / REPEATS / len(texts) / seconds,
+    }
+
+
+def _equal(command, folder, texts, ids):
+    """Whether a client has Python's ids, a text; None for a client that has none to show."""
+    parts = [part for text in texts for part in parts_of(text)]
+    try:
+        found = iter(run([*command, "encode", str(folder / bundle.TOKENIZER)], parts))
+    except KzooError:
+        return None
+    return [all([next(found)["ids"] == part for part in row]) for row in ids]
+
+
+def _predict(command, folder, texts):
+    """A client's answers in the order of the texts."""
+    answers = [None] * len(texts)
+    for pairs in (False, True):
+        places = [i for i, text in enumerate(texts) if isinstance(text, tuple) == pairs]
+        if places:
+            lines = [json.dumps(texts[i], ensure_ascii=False) if pairs else texts[i]
+                     for i in places]  # fmt: skip
+            option = ["--pairs"] if pairs else []
+            found = run([*command, "predict", str(folder), *option], lines)
+            for place, answer in zip(places, found, strict=True):
+                answers[place] = answer
+    return answers
+
+
+def run(command, lines):
+    """The objects that a client writes for lines; KzooError with its sentence where it fails."""
+    # An empty line at the end would be none: a full stop after it, whose answer is left out.
+    asked = lines if lines[-1].strip() else [*lines, "."]
+    text = "\n".join(asked) + "\n"
+    with tempfile.TemporaryFile() as errors:
+        try:
+            finished = subprocess.run(
+                command, input=text.encode("utf-8"), stdout=subprocess.PIPE, stderr=errors,
+                timeout=PATIENCE,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise KzooError(f"{command[0]} did not run ({error}).") from None
+        errors.seek(0)
+        said = errors.read().decode("utf-8", "replace").strip().splitlines()
+    if finished.returncode:
+        reason = said[-1].removeprefix("error: ") if said else f"exit code {finished.returncode}."
+        raise KzooError(reason)
+    try:
+        found = [json.loads(line) for line in finished.stdout.decode("utf-8").split("\n") if line]
+    except ValueError as error:
+        raise KzooError(f"{command[0]} wrote what is not JSON ({error}).") from None
+    if len(found) != len(asked):
+        raise KzooError(f"{command[0]} answered {len(found)} of {len(asked)} lines.")
+    return found[: len(lines)]
+
+
+def _same(answers, expected):
+    """How many have the same label, spans or answer; None where there are none."""
+
+    def said(answer):
+        if "entities" in answer:
+            return [
+                [entity[key] for key in ("label", "start", "end")] for entity in answer["entities"]
+            ]
+        return [answer[key] for key in ("label", "answer", "start", "end") if key in answer] or None
+
+    pairs = [(said(one), said(other)) for one, other in zip(answers, expected, strict=True)]
+    if all(other is None for _, other in pairs):
+        return None
+    return sum(one == other for one, other in pairs)
+
+
+def _distance(answer, expected):
+    """The largest difference of a score, or of a number of an embedding."""
+    if "embedding" in expected:
+        one, other = answer["embedding"], expected["embedding"]
+    elif "scores" in expected:
+        one, other = ([side["scores"][label] for label in expected["scores"]]
+                      for side in (answer, expected))  # fmt: skip
+    elif "entities" in expected:
+        one, other = (
+            [entity["score"] for entity in side["entities"]] for side in (answer, expected)
+        )
+    else:
+        one, other = [answer["score"]], [expected["score"]]
+    if len(one) != len(other):
+        return 1.0
+    return float(np.abs(np.subtract(one, other)).max()) if len(one) else 0.0
+
+
+def _timed(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start

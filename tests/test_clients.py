@@ -1,0 +1,118 @@
+"""`kzoo verify --clients`: programs that speak the protocol are held against Python."""
+
+import json
+import sys
+
+import pytest
+from test_answers import bundles  # noqa: F401 (a fixture)
+from test_litert import made  # noqa: F401 (a fixture)
+
+import kzoo
+from kzoo.cli import main
+from kzoo.litert import clients
+
+# A client in Python, which may be told to answer wrong: it has no code of clients.py.
+PROGRAM = """
+import json, sys
+import kzoo
+WRONG = {wrong!r}
+command, path, *options = sys.argv[1:]
+lines = sys.stdin.buffer.read().decode().removesuffix("\\n").split("\\n")
+if WRONG == "dies":
+    sys.exit("error: no memory is left.")
+if command == "encode":
+    rows = kzoo.Tokenizer.load(path).encode(lines)["token_ids"]
+    rows = [row[::-1] if WRONG == "ids" and "film" in line else row
+            for row, line in zip(rows, lines)]
+    found = [{{"ids": row}} for row in rows]
+else:
+    texts = [json.loads(line) for line in lines] if options else lines
+    found = kzoo.predict_bundle(path, texts)
+    if WRONG == "labels":
+        names = list(found[0]["scores"])
+        found[0]["label"] = names[1 - names.index(found[0]["label"])]
+        found[0]["scores"][names[0]] += 0.25
+print("\\n".join(json.dumps(each) for each in found[: 1 if WRONG == "short" else None]))
+"""
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    """Install the program as the JVM client, and nothing else."""
+    for other in clients.CLIENTS:
+        monkeypatch.setenv(f"KZOO_CLIENT_{other.name.upper()}", "no-such-program")
+
+    def install(wrong=None):
+        path = tmp_path / "client.py"
+        path.write_text(PROGRAM.format(wrong=wrong))
+        monkeypatch.setenv("KZOO_CLIENT_JVM", f"{sys.executable} {path}")
+
+    return install
+
+
+def row_of(found, name):
+    return next(row for row in found["clients"] if row["client"] == name)
+
+
+def test_a_client_that_agrees(made, client):  # noqa: F811
+    client()
+    texts = ["the film is good", "a\nvery dull film", ""]
+    found = clients.compare(made[1], texts)
+    golden = len(json.loads((made[1] / "kzoo.json").read_text())["golden"])
+    python, row = (row_of(found, name) for name in ("Python", "JVM"))
+    assert python["texts"] == python["ids_equal"] == golden and python["worst_difference"] < 1e-5
+    assert row["texts"] == row["ids_equal"] == row["labels_equal"] == golden + 3
+    assert row["worst_difference"] == 0 and row["latency_ratio"] > 0
+    assert "did not run" in row_of(found, "MediaPipe")["failed"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "key", "expected"),
+    [
+        ("ids", "ids_equal", lambda value, row: value < row["texts"]),
+        ("labels", "labels_equal", lambda value, row: value == row["texts"] - 1),
+        ("labels", "worst_difference", lambda value, row: value == pytest.approx(0.25)),
+        ("dies", "failed", lambda value, row: value == "no memory is left."),
+        ("short", "failed", lambda value, row: "answered 1 of" in value),
+    ],
+)
+def test_what_differs_is_seen(made, client, wrong, key, expected):  # noqa: F811
+    client(wrong)
+    row = row_of(clients.compare(made[1], ["the film is good"]), "JVM")
+    assert expected(row[key], row)
+
+
+@pytest.mark.parametrize("task", ["TokenClassifier", "QuestionAnswering"])
+def test_entities_and_answers_are_compared(bundles, client, task):  # noqa: F811
+    client()
+    texts = ["he lives in paris", "the film"]
+    if task == "QuestionAnswering":
+        texts = [("who", text) for text in texts]
+    row = row_of(clients.compare(bundles[task][1], texts), "JVM")
+    assert row["labels_equal"] == row["texts"] == row["ids_equal"]
+
+
+def test_the_command_line(made, client, tmp_path, capfd, monkeypatch):  # noqa: F811
+    def run(*arguments):
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(["verify", str(made[1]), *map(str, arguments)])
+        return left.value.code, *capfd.readouterr()
+
+    client()
+    monkeypatch.delenv("KZOO_CLIENT_MEDIAPIPE")
+    monkeypatch.setattr(clients, "ROOT", tmp_path)  # a place without a checkout
+    (tmp_path / "texts.txt").write_text("a dull film\nthe film is good\n\n", encoding="utf-8")
+    code, out, _ = run("--clients", "--texts", tmp_path / "texts.txt")
+    assert code == 0
+    assert "JVM" in out and "not installed: `python -m venv" in out
+    code, out, _ = run("--clients", "--texts", tmp_path / "texts.txt", "--json")
+    assert code == 0 and row_of(json.loads(out)["clients"], "JVM")["texts"] > 2
+    for options, words in (
+        (["--texts", "texts.txt"], "add --clients"),
+        (["--clients", "--texts", tmp_path / "none.txt"], "is missing"),
+    ):
+        code, out, err = run(*options)
+        assert (code, out) == (2, "") and words in err and err.count("\n") == 1
+    with pytest.raises(kzoo.KzooError, match="A pair is expected"):
+        clients.read_texts(tmp_path / "texts.txt", pairs=True)

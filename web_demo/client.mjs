@@ -1,0 +1,105 @@
+// The web client on the command line: the page's own modules in a headless Chromium.
+//     node web_demo/client.mjs predict BUNDLE [--pairs] < lines    as `kzoo predict --json`, one object a line
+//     node web_demo/client.mjs encode TOKENIZER.json < lines       {"ids": [...]} with special tokens
+// With --pairs a line is a JSON array of two texts. Bad input is one sentence and exit code 2.
+
+import fs from "node:fs";
+import path from "node:path";
+
+class BadInput extends Error {}
+
+function linesOf(input, pairs) {
+  let text;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(input);
+  } catch {
+    throw new BadInput("Standard input is not UTF-8: convert it first.");
+  }
+  const lines = text.split("\n").map((line) => line.replace(/\r$/, ""));
+  while (lines.length && !lines.at(-1).trim()) lines.pop();
+  if (!lines.length) throw new BadInput("No text came: lines on standard input were expected.");
+  if (!pairs) return lines;
+  return lines.map((line, i) => {
+    try {
+      const pair = JSON.parse(line);
+      if (pair.length === 2 && pair.every((part) => typeof part === "string")) return pair;
+    } catch {} // The sentence below says it.
+    throw new BadInput(`Line ${i + 1} is no pair: with --pairs each line is a JSON array of two texts.`);
+  });
+}
+
+async function main([command, place, ...options]) {
+  const pairs = options.includes("--pairs");
+  const unknown = options.find((option) => option !== "--pairs");
+  if (!["predict", "encode"].includes(command) || !place || unknown) {
+    throw new BadInput("`predict BUNDLE [--pairs]` or `encode TOKENIZER.json` is expected, with texts on standard input.");
+  }
+  const kind = command === "predict" ? "isDirectory" : "isFile";
+  if (!fs.existsSync(place) || !fs.statSync(place)[kind]()) {
+    throw new BadInput(`${place} is no ${kind === "isFile" ? "file" : "folder"}: ${command === "predict" ? "a bundle" : "a tokenizer.json"} was expected.`);
+  }
+  const lines = linesOf(fs.readFileSync(0), pairs);
+  let tools;
+  try {
+    tools = await import("./test/browser.mjs");
+  } catch {
+    throw new BadInput("playwright-core is not installed: run `npm ci --prefix web_demo` first.");
+  }
+  const folder = command === "predict" ? place : path.dirname(path.resolve(place));
+  const server = await tools.serve({ given: folder });
+  let browser;
+  try {
+    browser = await tools.launch();
+    const page = await browser.newPage();
+    page.on("console", () => {});
+    // A page of the same address that only has the import map.
+    await page.route("**/bare.html", async (route) => {
+      const html = await (await fetch(`${server.address}index.html`)).text();
+      await route.fulfill({ contentType: "text/html", body: html.replace(/<script type="module".*<\/script>/, "") });
+    });
+    await page.goto(`${server.address}bare.html`);
+    await page.exposeFunction("write", (line) => process.stdout.write(`${line}\n`));
+    const problem = await page.evaluate(inPage, { command, lines, file: path.basename(place) });
+    if (problem) throw new BadInput(problem);
+  } finally {
+    await browser?.close();
+    await server.close();
+  }
+}
+
+/** Runs in the browser; returns a sentence where something is wrong. */
+async function inPage({ command, lines, file }) {
+  const { Client, tokenizerOf } = await import("/src/client.js");
+  const { ServedFiles } = await import("/src/files.js");
+  const { KzooError } = await import("/src/errors.js");
+  try {
+    if (command === "encode") {
+      const answer = await fetch(`/given/${encodeURIComponent(file)}`);
+      let description;
+      try {
+        description = await answer.json();
+      } catch {
+        throw new KzooError(`${file} is not readable JSON: a tokenizer.json was expected.`);
+      }
+      const tokenizer = await tokenizerOf(description);
+      for (const line of lines) {
+        const [first, second] = [line].flat();
+        await window.write(JSON.stringify({ ids: tokenizer.encode(first, second ?? null).ids }));
+      }
+      return null;
+    }
+    const client = await Client.open(new ServedFiles("/given/"));
+    for (const line of lines) {
+      const { milliseconds, empty, ...found } = await client.answer(line);
+      await window.write(JSON.stringify(found));
+    }
+    return null;
+  } catch (error) {
+    return error instanceof KzooError ? error.message : `The browser failed: ${error?.message ?? error}.`;
+  }
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  console.error(`error: ${error.message.split("\n")[0]}`);
+  process.exitCode = 2;
+});

@@ -1,0 +1,108 @@
+// A bundle as `kzoo export` wrote it: the manifest behind its seal, and files behind their checksums.
+
+import { KzooError } from "./errors.js";
+
+const FORMAT = 1;
+const UNSEALED = "0".repeat(64);
+const FIELDS = ["format", "kzoo", "task", "spec", "labels", "max_length", "signature", "quantization",
+  "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal"];
+const NEEDED = ["model.tflite", "tokenizer.json"];
+
+/** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` their contents. */
+export class Bundle {
+  /**
+   * @param files anything with `name` and `read(name)`
+   * @param passed called with (file, bytes) when a file has passed its check
+   */
+  static async open(files, passed = () => {}) {
+    if (!globalThis.crypto?.subtle) {
+      throw new KzooError("This browser checks SHA-256 only on a safe address: open the page over HTTPS or from localhost.");
+    }
+    const bundle = new Bundle();
+    bundle.name = files.name;
+    bundle.manifest = await manifestOf(files);
+    passed("kzoo.json", bundle.manifest.bytes);
+    const contents = {};
+    for (const [name, entry] of Object.entries(bundle.manifest.files)) {
+      contents[name] = await checkedFile(files, name, entry);
+      passed(name, entry.bytes);
+    }
+    for (const name of NEEDED) {
+      if (!contents[name]) throw new KzooError(`The bundle was written without ${name}: export anew.`);
+    }
+    bundle.model = contents["model.tflite"];
+    bundle.tokenizer = parsed(contents["tokenizer.json"], "tokenizer.json");
+    checkLabels(bundle.manifest, contents["labels.txt"]);
+    return bundle;
+  }
+}
+
+async function manifestOf(files) {
+  const bytes = await files.read("kzoo.json");
+  if (!bytes) throw new KzooError(`${files.name} holds no kzoo.json: a bundle that \`kzoo export\` wrote was expected.`);
+  if (!bytes.length) throw new KzooError("kzoo.json is empty: a bundle that `kzoo export` wrote was expected.");
+  const manifest = parsed(bytes, "kzoo.json");
+  const format = manifest?.format;
+  if (format === undefined) throw new KzooError("kzoo.json names no format: a bundle that `kzoo export` wrote was expected.");
+  if (format !== FORMAT) {
+    throw new KzooError(`kzoo.json is of format ${JSON.stringify(format)}; this page reads format ${FORMAT}: export anew, or take the page of the kzoo that wrote it.`);
+  }
+  const text = decoded(bytes, "kzoo.json");
+  const sealed = `"seal": "${manifest.seal}"`;
+  const place = text.lastIndexOf(sealed);
+  const unsealed = place < 0 ? text
+    : `${text.slice(0, place)}"seal": "${UNSEALED}"${text.slice(place + sealed.length)}`;
+  const fields = Object.keys(manifest);
+  const fits = fields.length === FIELDS.length && FIELDS.every((field) => field in manifest);
+  if (!fits || (await sha256(new TextEncoder().encode(unsealed))) !== manifest.seal) {
+    throw new KzooError("kzoo.json was changed after the export: its seal doesn't fit; export anew.");
+  }
+  return Object.defineProperty(manifest, "bytes", { value: bytes.length });
+}
+
+async function checkedFile(files, name, { bytes: size, sha256: sum }) {
+  const bytes = await files.read(name);
+  if (!bytes) throw new KzooError(`${name} is missing from the bundle: export anew.`);
+  if (bytes.length !== size) {
+    throw new KzooError(`${name} was changed after the export: it has ${bytes.length} bytes, ${size} were written; export anew.`);
+  }
+  if ((await sha256(bytes)) !== sum) {
+    throw new KzooError(`${name} was changed after the export: its SHA-256 is not the one in kzoo.json; export anew.`);
+  }
+  return bytes;
+}
+
+function checkLabels({ labels, signature, task }, bytes) {
+  if (labels === null) return;
+  const lines = bytes ? decoded(bytes, "labels.txt").split("\n") : [];
+  if (lines.at(-1) === "") lines.pop();
+  if (JSON.stringify(lines) !== JSON.stringify(labels)) {
+    throw new KzooError(`labels.txt holds ${JSON.stringify(lines)}; kzoo.json says ${JSON.stringify(labels)}: export anew.`);
+  }
+  const logits = Object.values(signature)[0]?.outputs?.logits?.shape?.at(-1);
+  if (task === "TextClassifier" && logits !== labels.length) {
+    throw new KzooError(`The model gives ${logits} numbers, and there are ${labels.length} labels: one label for each was expected; export anew.`);
+  }
+}
+
+function decoded(bytes, name) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new KzooError(`${name} is not UTF-8: it was changed after the export; export anew.`);
+  }
+}
+
+function parsed(bytes, name) {
+  try {
+    return JSON.parse(decoded(bytes, name));
+  } catch (error) {
+    if (error instanceof KzooError) throw error;
+    throw new KzooError(`${name} is not readable JSON: it was changed after the export; export anew.`);
+  }
+}
+
+async function sha256(bytes) {
+  const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(sum, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,67 @@
+// Where a bundle's files come from: a folder on the server, or what the user chose.
+
+import { KzooError } from "./errors.js";
+import { unzip } from "./zip.js";
+
+/** A bundle on a server. */
+export class ServedFiles {
+  constructor(address) {
+    this.address = address.endsWith("/") ? address : `${address}/`;
+    this.name = decodeURIComponent(this.address.split("/").at(-2) || this.address);
+  }
+
+  /** The bytes of a file, or null where there is none. */
+  async read(name) {
+    let answer;
+    try {
+      answer = await fetch(this.address + encodeURIComponent(name), { cache: "no-cache" });
+    } catch {
+      throw new KzooError(`${name} can't be fetched: the server doesn't answer; check the connection and load the page again.`);
+    }
+    if (answer.status === 404) return null;
+    if (!answer.ok) throw new KzooError(`${name} can't be fetched: the server answers ${answer.status}.`);
+    return new Uint8Array(await answer.arrayBuffer());
+  }
+}
+
+/** A bundle that the user chose: its files by name. */
+export class ChosenFiles {
+  constructor(name, files) {
+    [this.name, this.files] = [name, files];
+  }
+
+  async read(name) {
+    const file = this.files.get(name);
+    if (!file) return null;
+    if (file instanceof Uint8Array) return file;
+    try {
+      return new Uint8Array(await file.arrayBuffer());
+    } catch {
+      throw new KzooError(`${name} can't be read: it was moved or changed since it was chosen; choose the bundle again.`);
+    }
+  }
+
+  /**
+   * @param chosen File objects: the files of one folder, or one zip
+   */
+  static async of(chosen) {
+    const files = Array.from(chosen);
+    if (!files.length) throw new KzooError("The folder is empty: a bundle that `kzoo export` wrote was expected.");
+    if (files.length === 1 && /\.zip$/i.test(files[0].name)) {
+      return new ChosenFiles(files[0].name, unfolded(await unzip(files[0])));
+    }
+    const path = (file) => file.webkitRelativePath || file.name;
+    const folder = path(files[0]).split("/").slice(0, -1)[0];
+    return new ChosenFiles(folder ?? files[0].name, unfolded(new Map(files.map((file) => [path(file), file]))));
+  }
+}
+
+/** The files beside kzoo.json, without the folder they stand in. */
+function unfolded(files) {
+  const manifest = [...files.keys()].filter((path) => path.split("/").at(-1) === "kzoo.json");
+  if (manifest.length !== 1) {
+    throw new KzooError(`${manifest.length || "No"} kzoo.json came among ${files.size} files: the folder or zip of one bundle was expected.`);
+  }
+  const folder = manifest[0].slice(0, -"kzoo.json".length);
+  return new Map([...files].filter(([path]) => path.startsWith(folder)).map(([path, file]) => [path.slice(folder.length), file]));
+}

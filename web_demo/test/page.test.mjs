@@ -1,0 +1,273 @@
+// The page in headless Chromium, with the bundle that BUNDLE names (build/sentiment by default).
+//     BUNDLE=build/sentiment npm test --prefix web_demo
+
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { launch, serve } from "./browser.mjs";
+import { changeByte, changed, resealed } from "./bundles.mjs";
+
+const HERE = path.dirname(fileURLToPath(import.meta.url));
+const BUNDLE = path.resolve(process.env.INIT_CWD ?? ".", process.env.BUNDLE ?? path.join(HERE, "../../build/sentiment"));
+const FILES = ["labels.txt", "model.tflite", "report.html", "report.json", "tokenizer.json"];
+const manifest = JSON.parse(fs.readFileSync(path.join(BUNDLE, "kzoo.json"), "utf8"));
+const golden = manifest.golden;
+const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "kzoo-bundles-"));
+
+const bundles = { bundle: BUNDLE };
+let server, browser;
+
+before(async () => {
+  server = await serve(bundles);
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.close();
+  fs.rmSync(scratch, { recursive: true, force: true });
+});
+
+/** A page on which a bundle was opened, or refused. */
+async function opened(name = "bundle", options = {}) {
+  const page = await browser.newPage(options);
+  page.failures = [];
+  page.on("pageerror", (error) => page.failures.push(error.message));
+  await page.goto(`${server.address}?bundle=${name}`);
+  await page.waitForSelector("body[data-state]");
+  return page;
+}
+
+/** What the page says of a text: its label and probability as they stand there. */
+async function typed(page, text) {
+  await page.evaluate(() => (document.getElementById("figures").textContent = ""));
+  await page.fill("#text", text);
+  await page.waitForFunction(() => document.getElementById("figures").textContent || !document.getElementById("note").hidden);
+  return page.evaluate(() => ({
+    label: document.querySelector("#bars .best .name")?.textContent ?? null,
+    value: document.querySelector("#bars .best .value")?.textContent ?? null,
+    labels: document.querySelectorAll("#bars li").length,
+    note: document.getElementById("note").hidden ? "" : document.getElementById("note").textContent,
+    problem: document.getElementById("problem").hidden ? "" : document.getElementById("problem").textContent,
+  }));
+}
+
+function expected({ outputs }) {
+  const [row] = outputs.logits;
+  const raised = row.map((value) => Math.exp(value - Math.max(...row)));
+  const best = row.indexOf(Math.max(...row));
+  return { label: manifest.labels[best], probability: raised[best] / raised.reduce((a, b) => a + b) };
+}
+
+describe("a good bundle", () => {
+  test("golden texts get their labels and probabilities when typed", async () => {
+    const page = await opened();
+    for (const example of golden) {
+      const [found, written] = [await typed(page, example.text), expected(example)];
+      assert.equal(found.label, written.label, example.text);
+      assert.ok(Math.abs(parseFloat(found.value) - 100 * written.probability) < 3, `${example.text}: ${found.value}`);
+      assert.equal(found.labels, manifest.labels.length);
+    }
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
+  test("golden examples are run again with a pass for each, and every file is checked", async () => {
+    const page = await opened();
+    assert.match(await page.textContent("#golden-summary"), new RegExp(`${golden.length} of ${golden.length} pass`));
+    assert.equal(await page.locator("#golden li:not(.failed)").count(), golden.length);
+    assert.deepEqual(await page.locator("#files .text").allTextContents(), ["kzoo.json", ...FILES]);
+    assert.ok((await page.locator("#latency li").count()) >= 3);
+    await page.close();
+  });
+
+  test("the last of many quick texts is the one that is answered", async () => {
+    const page = await opened();
+    for (const { text } of [...golden, ...golden]) await page.fill("#text", text);
+    const { label, value } = await typed(page, golden[0].text);
+    await page.waitForTimeout(500);
+    assert.equal(await page.textContent("#bars .best .name"), label);
+    assert.equal(await page.textContent("#bars .best .value"), value);
+    await page.close();
+  });
+
+  test("texts of every kind are answered, or it is said why not", async () => {
+    const page = await opened();
+    const long = await typed(page, "I loved it. ".repeat(420_000)); // 5 MB
+    assert.equal(long.label, "positive");
+    assert.match(long.note, /first 128 tokens.*takes 50,000 characters/);
+    for (const nothing of ["", "   ", "\u0001\u0002\u200b\u0007"]) {
+      const found = await typed(page, nothing);
+      assert.equal(found.label, null);
+      assert.ok(found.note, JSON.stringify(nothing));
+    }
+    const plain = await typed(page, "I loved it.");
+    // U+FFFD, which stands for the surrogate, is removed from the text.
+    assert.deepEqual(await typed(page, "I lo\ud800ved it."), plain);
+    assert.equal(plain.note + plain.problem, "");
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
+  test("it opens from a folder and from a zip that the user chooses", async () => {
+    const page = await opened();
+    const zip = path.join(scratch, "packed.zip");
+    execFileSync("python3", ["-m", "zipfile", "-c", zip, BUNDLE]);
+    for (const [chooser, file] of [["#folder", BUNDLE], ["#zip", zip]]) {
+      await page.setInputFiles(chooser, file);
+      await page.waitForFunction(() => !document.body.dataset.state);
+      await page.waitForSelector("body[data-state]");
+      assert.equal(await page.getAttribute("body", "data-state"), "done");
+      assert.equal(await page.textContent("#bundle-title"), path.basename(file));
+      assert.match(await page.textContent("#golden-summary"), new RegExp(`${golden.length} of ${golden.length} pass`));
+    }
+    await page.close();
+  });
+
+  test("of two bundles chosen at once the last is open", async () => {
+    const page = await opened();
+    const copy = changed(BUNDLE, path.join(scratch, "second"), () => {});
+    await page.setInputFiles("#folder", BUNDLE);
+    await page.setInputFiles("#folder", copy);
+    await page.waitForSelector("body[data-state=done]");
+    await page.waitForTimeout(500);
+    assert.equal(await page.textContent("#bundle-title"), "second");
+    assert.equal(await page.locator("#golden li").count(), golden.length);
+    assert.equal(await page.locator("#files li").count(), FILES.length + 1);
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
+  test("nothing is wider than a phone, and every control has a name", async () => {
+    for (const colorScheme of ["light", "dark"]) {
+      const page = await opened("bundle", { viewport: { width: 320, height: 640 }, colorScheme });
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+      for (const control of await page.locator("button:visible, textarea:visible, input").all()) {
+        assert.ok(await control.evaluate((node) => node.textContent.trim() || node.labels?.[0]?.textContent.trim()));
+      }
+      await page.close();
+    }
+  });
+});
+
+describe("a bad bundle is one sentence, and no label is shown", () => {
+  const cases = [];
+  const bad = (name, make, sentence) => cases.push([name, make, sentence]);
+  const at = (folder, name) => path.join(folder, name);
+
+  for (const name of [...FILES, "kzoo.json"]) {
+    const seal = name === "kzoo.json";
+    bad(`changed byte in ${name}`, (target) => changed(BUNDLE, target, (folder) => changeByte(at(folder, name))),
+      seal ? /^kzoo\.json .*export anew\.$/ : new RegExp(`^${name} was changed after the export: its SHA-256`));
+    bad(`no ${name}`, (target) => changed(BUNDLE, target, (folder) => fs.rmSync(at(folder, name))),
+      seal ? /holds no kzoo\.json/ : new RegExp(`^${name} is missing`));
+  }
+  bad("an empty folder", (target) => (fs.mkdirSync(target), target), /holds no kzoo\.json/);
+  bad("an empty manifest", (target) => changed(BUNDLE, target, (folder) => fs.writeFileSync(at(folder, "kzoo.json"), "")), /kzoo\.json is empty/);
+  bad("a foreign manifest", (target) => changed(BUNDLE, target, (folder) => fs.writeFileSync(at(folder, "kzoo.json"), "{}")), /names no format/);
+  bad("a later format", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.format = 2)), /format 2; this page reads format 1/);
+  bad("another task", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.task = "CausalLM")), /holds a CausalLM/);
+  bad("another tokenizer", (target) => resealed(BUNDLE, target, (folder) => {
+    const file = at(folder, "tokenizer.json");
+    const tokenizer = JSON.parse(fs.readFileSync(file, "utf8"));
+    fs.writeFileSync(file, JSON.stringify({ ...tokenizer, model: { type: "Unigram", unk_id: 0, vocab: [["a", 0]] } }));
+  }), /model Unigram/);
+  bad("no tokenizer", (target) => resealed(BUNDLE, target, (folder) => fs.writeFileSync(at(folder, "tokenizer.json"), "[]")), /has no model/);
+  bad("fewer labels than outputs", (target) => resealed(BUNDLE, target, (folder, kzoo) => {
+    kzoo.labels = ["positive"];
+    fs.writeFileSync(at(folder, "labels.txt"), "positive\n");
+  }), /gives 2 numbers, and there are 1 labels/);
+  bad("other inputs", (target) => resealed(BUNDLE, target, (_, kzoo) => {
+    kzoo.signature.serve.inputs = { pixels: kzoo.signature.serve.inputs.token_ids };
+  }), /has the inputs .*; kzoo\.json says pixels/);
+  bad("no model", (target) => resealed(BUNDLE, target, (folder) => fs.writeFileSync(at(folder, "model.tflite"), "not a model")), /model\.tflite can't be loaded/);
+
+  for (const [name, make, sentence] of cases) {
+    test(name, async () => {
+      const id = `bad-${cases.findIndex((entry) => entry[0] === name)}`;
+      bundles[id] = make(path.join(scratch, id));
+      const page = await opened(id);
+      const text = await page.textContent("#problem");
+      assert.match(text, sentence);
+      assert.ok(text.endsWith(".") && !text.includes("\n"), text);
+      assert.equal(await page.locator("#problem:visible").count(), 1);
+      assert.equal(await page.locator("#bars:visible").count(), 0);
+      assert.deepEqual(page.failures, []);
+      await page.close();
+      fs.rmSync(bundles[id], { recursive: true });
+    });
+  }
+
+  test("a broken zip, and files that are no bundle", async () => {
+    const page = await opened();
+    const zip = path.join(scratch, "broken.zip");
+    fs.writeFileSync(zip, fs.readFileSync(path.join(BUNDLE, "model.tflite")).subarray(0, 1000));
+    const empty = path.join(scratch, "other");
+    fs.mkdirSync(empty);
+    fs.writeFileSync(path.join(empty, "a.txt"), "a");
+    for (const [chooser, file, sentence] of [["#zip", zip, /no whole zip/], ["#folder", empty, /No kzoo\.json came among 1 files/]]) {
+      await page.setInputFiles(chooser, file);
+      await page.waitForSelector("body[data-state=failed]");
+      assert.match(await page.textContent("#problem"), sentence);
+      await page.setInputFiles("#folder", BUNDLE); // A good one afterwards opens as ever.
+      await page.waitForSelector("body[data-state=done]");
+      assert.equal(await page.locator("#problem:visible").count(), 0);
+    }
+    await page.close();
+  });
+});
+
+test("no memory is one sentence, and no label is shown", async () => {
+  const page = await browser.newPage();
+  await page.addInitScript(() => {
+    WebAssembly.Memory.prototype.grow = () => {
+      throw new RangeError("WebAssembly.Memory.grow(): Maximum memory size exceeded");
+    };
+  });
+  await page.goto(`${server.address}?bundle=bundle`);
+  await page.waitForSelector("body[data-state=failed]");
+  assert.match(await page.textContent("#problem"), /^There is not enough memory for this model: /);
+  assert.equal(await page.locator("#bars:visible").count(), 0);
+  await page.close();
+});
+
+describe("the command line", () => {
+  const run = (args, input) => spawnSync("node", [path.join(HERE, "..", "client.mjs"), ...args], { input, encoding: "utf8", maxBuffer: 2 ** 26 });
+
+  test("predict has the labels of the golden examples, and encode their ids", () => {
+    const lines = golden.map(({ text }) => `${text}\n`).join("");
+    const answers = run(["predict", BUNDLE], lines);
+    assert.equal(answers.stderr, "");
+    const rows = answers.stdout.trim().split("\n").map((line) => JSON.parse(line));
+    assert.deepEqual(rows.map(({ text, label, tokens }) => ({ text, label, tokens })), golden.map((example) => (
+      { text: example.text, label: expected(example).label, tokens: example.token_ids.length })));
+    const encoded = run(["encode", path.join(BUNDLE, "tokenizer.json")], lines).stdout.trim().split("\n");
+    encoded.forEach((line, i) => { // What is cut to the model's length loses its end, but not the last token.
+      const [whole, cut] = [JSON.parse(line).ids, golden[i].token_ids];
+      assert.deepEqual([...whole.slice(0, cut.length - 1), whole.at(-1)], cut);
+    });
+  });
+
+  test("texts of any length and of any characters are read as in Python", () => {
+    const lines = ["I loved it. ".repeat(420_000), "x".repeat(1_000_000), "\u0001\u0002\u200b", ""];
+    const rows = run(["predict", BUNDLE], `${lines.join("\n")}\nYes.\n`).stdout.trim().split("\n").map((line) => JSON.parse(line));
+    assert.deepEqual(rows.map(({ tokens, truncated }) => [tokens, truncated]), [[128, true], [3, false], [2, false], [2, false], [4, false]]);
+    assert.equal(rows[0].label, "positive");
+  });
+
+  test("bad input is one sentence and exit code 2", () => {
+    const cases = [[["predict", scratch], "a\n"], [["predict", "nowhere"], "a\n"], [["predict", BUNDLE], ""],
+      [["predict", BUNDLE], Buffer.from([0xff, 0xfe, 0x0a])], [["predict", BUNDLE, "--pairs"], "no pair\n"],
+      [["encode", path.join(BUNDLE, "labels.txt")], "a\n"], [["look"], ""], [[], ""]];
+    for (const [args, input] of cases) {
+      const { status, stdout, stderr } = run(args, input);
+      assert.equal(status, 2, args.join(" "));
+      assert.equal(stdout, "");
+      assert.match(stderr, /^error: [^\n]+\.\n$/);
+    }
+  });
+});
