@@ -221,6 +221,33 @@ def dataset(*columns, batch=None):
     return made.batch(batch) if batch else made
 
 
+def test_a_file_is_read_wherever_its_path_comes(tmp_path, monkeypatch):
+    """With columns of any name, and by `predict` too, which takes strings for texts otherwise."""
+    rows = "".join(f"{text},{label}\n" for text, label in zip(TEXTS, LABELS, strict=True))
+    for name in ("plain.csv", "my plain.csv"):
+        (tmp_path / name).write_text("review,stars\n" + rows)
+    monkeypatch.chdir(tmp_path)
+    model, columns = classifier(), {"text": "review", "label": "stars"}
+    model.compile()
+    options = {**columns, "verbose": 0}
+    assert "val_loss" in model.fit("plain.csv", validation_data="plain.csv", **options).history
+    expected = model.evaluate(TEXTS, LABELS, verbose=0)
+    assert model.evaluate("plain.csv", **options) == pytest.approx(expected)
+    for path in ("plain.csv", "my plain.csv", tmp_path / "plain.csv"):
+        np.testing.assert_array_equal(model.predict(path, text="review"), model.predict(TEXTS))
+    assert len(task("TokenClassifier").predict("plain.csv", text="review")) == len(TEXTS)
+    assert len(model.predict("the file is in dev.tsv")) == len(model.predict(["plain.csv"])) == 1
+    for call, message in [
+        (lambda: model.predict("dev.tsv"), "dev.tsv doesn't exist"),
+        (lambda: model.predict("plain.csv"), "text='review'"),
+        (lambda: model.fit("plain.csv", text="review"), "label='stars'"),
+        (lambda: model.evaluate(TEXTS, LABELS, text="review"), "no path of one came"),
+        (lambda: model.predict("a film", text="review"), "a film is no kind of table"),
+    ]:
+        with pytest.raises(KzooError, match=message):
+            call()
+
+
 @pytest.mark.parametrize("batch", [None, 3])
 def test_datasets_hold_text_targets_and_weights(batch):
     model, pairs = task("TextClassifier"), list(zip(TEXTS, GOOD + GOOD, strict=True))

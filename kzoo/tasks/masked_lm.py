@@ -75,9 +75,9 @@ class MaskedLM(PlaceTask):
             targets.append(np.where(chosen, ids, IGNORED).tolist())
         return hidden, targets
 
-    def predict(self, x, batch_size=32, verbose=0, top=5):
+    def predict(self, x, batch_size=32, verbose=0, top=5, text=None):
         """For each text, for each mask in it, the `top` likeliest tokens with probabilities."""
-        texts = [x] if isinstance(x, str) else list(x)
+        texts = self._inputs(x, text)
         columns = self.encode_examples(texts)
         mask_id = self.tokenizer.mask_id
         for i, row in enumerate(columns["token_ids"]):

@@ -82,8 +82,9 @@ class QuestionAnswering(TextTask):
         """Start and end logits as (batch, 2, length)."""
         return ops.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
 
-    def predict(self, x, batch_size=32, verbose=0):
+    def predict(self, x, batch_size=32, verbose=0, text=None):
         """The best span for each (question, context)."""
+        x = self._inputs(x, text)
         questions, contexts = self._pairs(x)
         rows = self._windows(x)
         columns = {name: rows[name] for name in self.backbone.input_names}

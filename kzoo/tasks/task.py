@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from ..data.batches import IGNORED, BatchPlan, bucketed_batches
-from ..data.sources import read_examples
+from ..data.sources import is_table, read_examples
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, precision
 from ..network import Network
@@ -207,6 +207,8 @@ class TextTask(DistributedFit, keras.Model):
         shuffle=True,
         sample_weight=None,
         seed=0,
+        text=None,
+        label=None,
         **kwargs,
     ):
         """`keras.Model.fit` on raw text, in batches of similar length.
@@ -215,7 +217,7 @@ class TextTask(DistributedFit, keras.Model):
             x: a list or array of strings or of pairs; a `tf.data.Dataset` of text, (text, target)
                 or (text, target, weight), batched or not, where a pair is ((text, text), target);
                 or the path of a .tsv, .csv or .jsonl file (maybe .gz) with the columns sentence
-                (or text; sentence1 and sentence2 for pairs) and label.
+                (or text; sentence1 and sentence2 for pairs) and label, or those named below.
             y: the targets; class indices or label names for a classifier. None where x holds them,
                 or where the task makes them of the texts.
             batch_size: examples a batch, over all replicas.
@@ -226,13 +228,16 @@ class TextTask(DistributedFit, keras.Model):
             shuffle: a new order every epoch, decided by `seed`.
             sample_weight: one weight an example.
             seed: of the order of the examples.
+            text: in files, the column of the text, or a list of two for pairs.
+            label: in files, the column of the targets.
             kwargs: `callbacks`, `verbose`, `initial_epoch` and the like, as Keras has them.
 
         Returns:
             Keras' `History`.
         """
         self._check_compiled()
-        x, y, sample_weight = self._examples(x, y, sample_weight)
+        _check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
+        x, y, sample_weight = self._examples(x, y, sample_weight, text, label)
         if validation_split:
             x, y, sample_weight, validation_data = _split(x, y, sample_weight, validation_split)
         batches = self.batches(
@@ -251,22 +256,31 @@ class TextTask(DistributedFit, keras.Model):
                     f"validation_data has {len(held)} parts; (x, y) or (x, y, sample_weight) is "
                     "expected."
                 )
-            validation_data = self.batches(*self._examples(*held), batch_size=batch_size)
+            examples = self._examples(*held, text=text, label=label)
+            validation_data = self.batches(*examples, batch_size=batch_size)
         return super().fit(
             batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
         )
 
-    def evaluate(self, x, y=None, batch_size=32, sample_weight=None, **kwargs):
-        """`keras.Model.evaluate` on raw text; x and y as in `fit`."""
+    def evaluate(
+        self, x, y=None, batch_size=32, sample_weight=None, text=None, label=None, **kwargs
+    ):
+        """`keras.Model.evaluate` on raw text; x, y, text and label as in `fit`."""
         self._check_compiled()
         if hasattr(x, "plan"):  # Batches that `fit` made, for its validation.
             return super().evaluate(x, **kwargs)
-        examples = self._examples(x, y, sample_weight)
+        _check_columns(text, label, x)
+        examples = self._examples(x, y, sample_weight, text, label)
         return super().evaluate(self.batches(*examples, batch_size=batch_size), **kwargs)
 
-    def predict(self, x, batch_size=32, verbose=0):
-        """Answers for raw text, in its order: an array with a row an example."""
-        columns = self.encode_examples(_as_list(x))
+    def predict(self, x, batch_size=32, verbose=0, text=None):
+        """Answers for raw text, in its order: an array with a row an example.
+
+        x is a text, a list of texts or of pairs, or the path of a file as in `fit`, whose columns
+        `text` names. A string is taken as a path if `text` is given, or where it ends in .tsv,
+        .csv or .jsonl (maybe .gz) and has no space in it or is a file; in a list it is a text.
+        """
+        columns = self.encode_examples(self._inputs(x, text))
         order, outputs = self._run(columns, batch_size, verbose)
         answers = np.concatenate([self.answer(batch) for batch in outputs])
         restored = np.empty_like(answers)
@@ -314,11 +328,18 @@ class TextTask(DistributedFit, keras.Model):
                 "input, as y or beside it in a file or dataset."
             )
 
-    def _examples(self, x, y=None, sample_weight=None):
+    def _inputs(self, x, text=None):
+        """A list of inputs from whatever `predict` was handed."""
+        if isinstance(x, Path) or (isinstance(x, str) and (text is not None or is_table(x))):
+            return read_examples(x, text, require_label=False)[0]
+        _check_columns(text, None, x)
+        return _as_list(x)
+
+    def _examples(self, x, y=None, sample_weight=None, text=None, label=None):
         """Lists of inputs, targets and weights from whatever `fit` was handed."""
         if isinstance(x, (str, Path)):
-            x, y = read_examples(x, require_label=self.targets == "required")
-            y = None if self.targets == "none" else y
+            x, found = read_examples(x, text, label, self.targets == "required" and y is None)
+            y = None if self.targets == "none" else (found if y is None else y)
         elif hasattr(x, "as_numpy_iterator"):
             x, y, sample_weight = _from_dataset(x)
         x = _as_list(x)
@@ -451,6 +472,15 @@ def _as_list(x):
     if not len(x):
         raise KzooError("An empty list came; at least one text is expected.")
     return [text.decode("utf-8") if isinstance(text, bytes) else text for text in x]
+
+
+def _check_columns(text, label, *sources):
+    """Names of columns mean something for files alone."""
+    if (text, label) != (None, None) and not any(isinstance(x, (str, Path)) for x in sources):
+        raise KzooError(
+            f"text {text!r} and label {label!r} name columns of a file, and no path of one came: "
+            "give it, or leave them out."
+        )
 
 
 def _from_dataset(dataset):

@@ -57,9 +57,9 @@ class TokenClassifier(PlaceTask):
             targets.append(row)
         return targets
 
-    def predict(self, x, batch_size=32, verbose=0):
+    def predict(self, x, batch_size=32, verbose=0, text=None):
         """The entities of each text, as a list of lists of dicts."""
-        texts = [x] if isinstance(x, str) else list(x)
+        texts = self._inputs(x, text)
         rows = self.tokenizer.encode(texts, max_length=self.max_length, offsets=True)
         columns = {name: rows[name] for name in self.backbone.input_names}
         order, outputs = self._run(columns, batch_size, verbose)
