@@ -21,7 +21,7 @@ def sentences():
 def sample_texts(model):
     """The shipped English texts as a model takes them: each with some to choose from, in pairs."""
     texts = sentences()
-    if type(model).__name__ == "MultipleChoice":
+    if getattr(model, "task_name", None) == "MultipleChoice":
         return [
             (text, texts[(place + turn) % len(texts)])
             for place, text in enumerate(texts)
@@ -77,7 +77,7 @@ def compare(model, interpreter, rows):
         (columns, expected, interpreter.run(columns))
         for (_, columns), expected in zip(rows, outputs, strict=True)
     ]
-    if type(model).__name__ == "MultipleChoice":
+    if getattr(model, "task_name", None) == "MultipleChoice":
         pairs = _by_question(pairs)
     return measure(pairs, weighs(model), by_token(model))
 
@@ -146,12 +146,12 @@ def run_keras(model, rows, batch_size=16):
 
 def is_classifier(model):
     """Whether a model gives each text a label."""
-    return type(model).__name__ == "TextClassifier"
+    return getattr(model, "task_name", None) == "TextClassifier"
 
 
 def weighs(model):
     """Whether a model answers with one probability distribution: over labels, or over choices."""
-    return is_classifier(model) or type(model).__name__ == "MultipleChoice"
+    return is_classifier(model) or getattr(model, "task_name", None) == "MultipleChoice"
 
 
 def measure(pairs, classifier=False, long=()):

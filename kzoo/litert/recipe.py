@@ -189,7 +189,7 @@ def export_bundle(
         ]
         report = {
             "source": source,
-            "task": type(model).__name__,
+            "task": getattr(model, "task_name", type(model).__name__),
             "family": model.spec.family,
             "quantization": quantization,
             "length": length,
@@ -223,7 +223,7 @@ def export_bundle(
             {
                 "format": bundle.FORMAT,
                 "kzoo": version("kzoo"),
-                "task": type(model).__name__,
+                "task": getattr(model, "task_name", type(model).__name__),
                 "spec": model.spec.to_dict(),
                 "labels": labels,
                 "max_length": min(longest, length or longest),
@@ -250,8 +250,7 @@ def check_has_weights(preset):
     """Raise KzooError for a preset without weights: its export would answer at random."""
     from .. import presets
 
-    folder = Path(preset)
-    if (folder / "config.json").is_file() and not (folder / "spec.json").is_file():
+    if presets.is_foreign(preset):
         return  # Hugging Face's folders always hold weights, or the reader says that they don't.
     folder = presets.find(preset)
     if not (folder / presets.WEIGHTS).is_file():
@@ -399,7 +398,7 @@ def _example(model, entry):
     """A golden example as the report shows it: text, and both answers where there are some."""
     import numpy as np
 
-    answer = ANSWERS.get(type(model).__name__)
+    answer = ANSWERS.get(getattr(model, "task_name", None))
     row = {"text": entry["text"], "tokens": len(entry["token_ids"])}
     if answer is not None and "labels" in vars(model) and model.labels:
         for side, name in (("file", "outputs"), ("keras", "keras")):

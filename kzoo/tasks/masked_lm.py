@@ -21,12 +21,14 @@ class MaskedLM(PlaceTask):
     token, 10 % as another token, 10 % left).
     """
 
+    task_name = "MaskedLM"
     targets = "none"
 
     def usual_head(self, backbone):
         """The masked LM head with the activation of the feed-forward nets."""
-        activation = backbone.spec.feedforward["activation"]
-        return {"kind": "masked_lm", "activation": activation}
+        feedforward = backbone.spec.feedforward
+        options = feedforward if isinstance(feedforward, dict) else {}
+        return {"kind": "masked_lm", "activation": options.get("activation", "gelu")}
 
     @property
     def num_outputs(self):

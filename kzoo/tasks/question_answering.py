@@ -21,6 +21,8 @@ class QuestionAnswering(TextTask):
     takes the same pairs with (start, end) characters as targets.
     """
 
+    task_name = "QuestionAnswering"
+
     default_head = "span"
 
     @property
@@ -59,7 +61,14 @@ class QuestionAnswering(TextTask):
 
     def _targets(self, rows, x, y):
         """The first and last token of the answer in each window, (windows, 2)."""
-        for i, ((_, context), (start, end)) in enumerate(zip(x, y, strict=True)):
+        for i, ((_, context), span) in enumerate(zip(x, y, strict=True)):
+            places = span if isinstance(span, (list, tuple, np.ndarray)) else ()
+            if [isinstance(place, (int, np.integer)) for place in places] != [True, True]:
+                raise KzooError(
+                    f"Answer {i} is {span!r:.60}; the numbers of its first character and of the "
+                    "one behind it, (start, end), are expected."
+                )
+            start, end = places
             if not 0 <= start < end <= len(context):
                 raise KzooError(
                     f"Answer {i} runs from {start} to {end}; within the context's "
@@ -77,6 +86,10 @@ class QuestionAnswering(TextTask):
     def default_loss(self):
         """Cross-entropy of the two places."""
         return SpanLoss()
+
+    def default_metrics(self):
+        """Accuracy: the share of starts and ends that are found."""
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
     def scored(self, outputs):
         """Start and end logits as (batch, 2, length)."""

@@ -26,8 +26,9 @@ class TextTask(DistributedFit, keras.Model):
 
     Args:
         backbone: a `Network`, another task (its backbone and tokenizer are taken), a preset's
-            name or folder, or a Hugging Face folder. The task shares it, and computes in its
-            precision; a pooler that the head doesn't read is left out of a copy.
+            name or folder (a warning says if it holds no weights), or a Hugging Face folder. The
+            task shares it, and computes in its precision; a pooler that the head doesn't read is
+            left out of a copy.
         labels: the names of the classes, in the order of the logits.
         head: what the head slot holds; the family's usual head by default.
         max_length: tokens at most; longer text is cut. The model's maximum by default.
@@ -35,6 +36,7 @@ class TextTask(DistributedFit, keras.Model):
         name: the Keras name.
     """
 
+    task_name = None  # The public task that this is; a subclass of the user's is saved as it.
     default_head = None
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
@@ -64,7 +66,7 @@ class TextTask(DistributedFit, keras.Model):
 
     def usual_head(self, backbone):
         """The head that this task has on this family by default; mean on one without a pooler."""
-        head = backbone.HEADS.get(type(self).__name__, self.default_head)
+        head = backbone.HEADS.get(self.task_name, self.default_head)
         return "mean" if head == "pooled" and backbone.spec.pooler == "none" else head
 
     def make_head(self, backbone):
@@ -89,6 +91,11 @@ class TextTask(DistributedFit, keras.Model):
 
     def __call__(self, inputs, *args, **kwargs):
         """Run the model on the token dict; what doesn't fit is an error that says so."""
+        if isinstance(inputs, (str, list, tuple)):
+            raise KzooError(
+                f"A {self.task_name} is called on the dict that its tokenize() gives, and a "
+                f"{type(inputs).__name__} came: call predict() for strings."
+            )
         inputs = self.backbone.check_inputs(inputs, ranks=(2, 3))
         return super().__call__(inputs, *args, **kwargs)
 
@@ -121,7 +128,7 @@ class TextTask(DistributedFit, keras.Model):
         """The tokenizer; an error says what to do if there is none."""
         if self._tokenizer is None:
             raise KzooError(
-                f"This {type(self).__name__} has no tokenizer: give tokenizer=kzoo.Tokenizer.load("
+                f"This {self.task_name} has no tokenizer: give tokenizer=kzoo.Tokenizer.load("
                 "folder), or call it on token ids."
             )
         return self._tokenizer
@@ -220,7 +227,7 @@ class TextTask(DistributedFit, keras.Model):
                 (or text; sentence1 and sentence2 for pairs) and label, or those named below.
             y: the targets; class indices or label names for a classifier. None where x holds them,
                 or where the task makes them of the texts.
-            batch_size: examples a batch, over all replicas.
+            batch_size: examples a batch, over all replicas; None for 32.
             epochs: passes over the data.
             validation_data: `(x, y)` or `(x, y, sample_weight)`, a path, a dataset, or a list of
                 inputs where there are no targets.
@@ -324,7 +331,7 @@ class TextTask(DistributedFit, keras.Model):
     def _check_targets(self, y):
         if y is None and self.targets == "required":
             raise KzooError(
-                f"No targets came: fit and evaluate of a {type(self).__name__} take one for each "
+                f"No targets came: fit and evaluate of a {self.task_name} take one for each "
                 "input, as y or beside it in a file or dataset."
             )
 
@@ -406,6 +413,10 @@ class PlaceTask(TextTask):
         """Cross-entropy over the places that have a target."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED)
 
+    def default_metrics(self):
+        """Accuracy over the places that have a target."""
+        return [PlaceAccuracy()]
+
     def loss_count(self, y):
         """The places that have a target: the loss is their mean."""
         return ops.sum(ops.cast(ops.not_equal(y, IGNORED), "int32"))
@@ -417,6 +428,20 @@ class PlaceTask(TextTask):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Keras' hook: the weight of an example is that of each of its places."""
         return super().compute_metrics(x, y, y_pred, _by_place(sample_weight, y))
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class PlaceAccuracy(keras.metrics.SparseCategoricalAccuracy):
+    """How many places are right of those that have a target."""
+
+    def __init__(self, name="accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Count a batch."""
+        counted = ops.cast(ops.not_equal(y_true, IGNORED), "float32")
+        weight = counted if sample_weight is None else counted * sample_weight
+        return super().update_state(y_true, y_pred, weight)
 
 
 def split_pairs(texts):
@@ -442,7 +467,8 @@ def _taken(source, tokenizer):
     if isinstance(source, (str, Path)):
         from .. import presets
 
-        source = presets.load(source)
+        name, source = source, presets.load(source)
+        presets.warn_if_random(name, source)
     if isinstance(source, TextTask):
         return source.backbone, tokenizer or source._tokenizer
     if not isinstance(source, Network):
@@ -526,6 +552,17 @@ def _split(x, y, sample_weight, share):
     columns = (x, y, sample_weight)
     first = [None if column is None else column[:cut] for column in columns]
     return *first, tuple(None if column is None else column[cut:] for column in columns)
+
+
+def check_labels(labels):
+    """Raise KzooError for anything but a list of different names."""
+    listed = isinstance(labels, (list, tuple)) or hasattr(labels, "tolist")
+    names = [str(label) for label in labels] if listed else []
+    if not names or len(set(names)) != len(names):
+        raise KzooError(
+            f"labels is {labels!r}; a list of different names is expected, such as "
+            '["negative", "positive"].'
+        )
 
 
 def _by_place(sample_weight, y):
