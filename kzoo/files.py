@@ -17,7 +17,9 @@ def writing_file(path):
     """Yield a path beside `path`; on success it takes the place of `path`, on failure it goes."""
     path = Path(path)
     _make_parent(path)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    with _naming(path):
+        place = {"prefix": f".{path.name}.", "suffix": path.suffix, "dir": path.parent}
+        handle, beside = tempfile.mkstemp(**place)
     os.close(handle)
     try:
         yield Path(beside)
@@ -41,7 +43,8 @@ def writing_folder(path):
     if os.path.ismount(path):
         raise _mounted(path)
     _make_parent(path)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _naming(path):
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield beside
         os.chmod(beside, 0o777 & ~_umask())
@@ -116,11 +119,20 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _make_parent(path):
+@contextlib.contextmanager
+def _naming(path):
+    """What can't be made beside a path is an error about the path that the user gave."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise KzooError(f"{path} can't be written ({error.strerror}): name another path.") from None
+
+
+def _make_parent(path):
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
         raise KzooError(f"{path.parent} can't be written to: name a folder that is yours.")
 

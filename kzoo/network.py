@@ -152,6 +152,8 @@ class Network(keras.Model):
         here, there = weights_by_path(self), weights_by_path(copy)
         for path in here.keys() & there.keys():
             there[path].assign(here[path])
+        if hasattr(self, "tokenizer"):
+            copy.tokenizer = self.tokenizer
         return copy
 
 

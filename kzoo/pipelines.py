@@ -43,7 +43,7 @@ def pipeline(task, model=None):
         from . import presets
 
         model = presets.load(model)
-    if type(model).__name__ != name:
+    if getattr(model, "task_name", None) != name:
         raise KzooError(f"{task!r} needs a {name}; a {type(model).__name__} came.")
     return Pipeline(model)
 
@@ -58,9 +58,9 @@ class Pipeline:
         """Answers for one input or a list of them; see `pipeline`."""
         answers = self.model.predict(inputs, batch_size=batch_size)
         labels = self.model.labels
-        if type(self.model).__name__ == "TextEmbedder":
+        if self.model.task_name == "TextEmbedder":
             return answers.tolist()
-        if type(self.model).__name__ != "TextClassifier":
+        if self.model.task_name != "TextClassifier":
             return answers
         ranked = [
             [{"label": labels[i], "score": float(row[i])} for i in row.argsort()[::-1]]

@@ -45,9 +45,34 @@ def find(name_or_folder):
         )
     import difflib
 
-    near = difflib.get_close_matches(text, names(), n=3, cutoff=0.4)
+    begins = sorted((name for name in names() if text and name.startswith(text)), key=len)
+    near = begins[:3] or difflib.get_close_matches(text, names(), n=3, cutoff=0.4)
     hint = f"did you mean {', '.join(near)}?" if near else "`kzoo list` shows them all."
+    if text.count("/") == 1 and not text.startswith((".", "/")):
+        hint += f" A repository of the hub is read by kzoo.from_huggingface({text!r})."
     raise KzooError(f"No preset or folder is called {text!r}: {hint}")
+
+
+def is_foreign(folder):
+    """Whether a folder is Hugging Face's, or sentence-transformers' with its parts in folders."""
+    folder = Path(str(folder))
+    marks = ("config.json", "modules.json")
+    return any((folder / m).is_file() for m in marks) and not (folder / "spec.json").is_file()
+
+
+def warn_if_random(name, model):
+    """Warn of a preset without weights that a task is to stand on."""
+    if Path(str(name)).suffix == ".keras" or is_foreign(name) or (find(name) / WEIGHTS).is_file():
+        return
+    import warnings
+
+    tokenizer = "" if tokenizer_of(model) else " and no tokenizer"
+    source = card(name).get("source", "a folder")
+    warnings.warn(
+        f"The preset {name} holds no weights{tokenizer}, so the task starts at random: "
+        f"kzoo.from_huggingface({source!r}) reads published ones.",
+        stacklevel=4,
+    )
 
 
 def card(name_or_folder):
@@ -65,11 +90,13 @@ def read_spec(name_or_folder):
 def load(name_or_folder):
     """The model of a preset: its task if it has one, else the backbone.
 
-    A folder with a `config.json` and no `spec.json` is read as Hugging Face's. Weights that the
-    preset doesn't hold start at random.
+    A folder with a `config.json` or `modules.json` and no `spec.json` is read as Hugging Face's,
+    a `.keras` file as Keras does. Weights that the preset doesn't hold start at random.
     """
     folder = Path(str(name_or_folder))
-    if (folder / "config.json").is_file() and not (folder / "spec.json").is_file():
+    if folder.suffix == ".keras" and folder.is_file():
+        return _load_keras(folder)
+    if is_foreign(folder):
         from .checkpoints import from_huggingface
 
         return from_huggingface(folder)
@@ -81,6 +108,22 @@ def load(name_or_folder):
         read_weights(model, folder / WEIGHTS)
     model.origin = Origin.load(folder, tokenizer_of(model))
     return model
+
+
+def _load_keras(path):
+    import keras
+
+    from . import models, tasks  # noqa: F401  (Keras must know their classes)
+
+    try:
+        return keras.saving.load_model(path)
+    except (KzooError, OSError):
+        raise
+    except Exception as error:  # Keras lets through what zip, HDF5 and its own classes raise.
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise KzooError(
+            f"{path} can't be loaded ({reason}): a model that save() wrote is expected."
+        ) from None
 
 
 def load_backbone(name_or_folder, load_weights=True):
@@ -115,7 +158,7 @@ def save_preset(model, folder, card=None, int8_tables=False):
         if hasattr(model, "backbone"):
             config = model.get_config()
             del config["backbone"]
-            _write_json(beside / "task.json", {"task": type(model).__name__, "config": config})
+            _write_json(beside / "task.json", {"task": model.task_name, "config": config})
         tokenizer = tokenizer_of(model)
         if tokenizer is not None:
             tokenizer.save(beside)
@@ -167,6 +210,8 @@ def write_weights(weights, path, int8_tables=False):
     tensors = {}
     for name, weight in weights.items():
         value = np.asarray(weight, "float32")
+        if not np.isfinite(value).all():
+            raise KzooError(f"{name} holds NaN or infinity: train or load the model anew.")
         if int8_tables and name.endswith("/embeddings"):
             tensors[name], tensors[f"{name}/scale"] = to_int8(value)
         else:

@@ -86,10 +86,10 @@ class _Export:
     def __init__(self, model, text, pairs):
         self.model = model
         self.is_task = hasattr(model, "backbone")
-        self.kind = next((c.__name__ for c in type(model).__mro__ if c.__name__ in ANSWERS), None)
-        if self.is_task and self.kind is None:
+        self.kind = getattr(model, "task_name", None)
+        if self.is_task and self.kind not in ANSWERS:
             raise KzooError(
-                f"{type(model).__name__} has no SavedModel signature; known: {', '.join(ANSWERS)}."
+                f"{self.kind} has no SavedModel signature; known: {', '.join(ANSWERS)}."
             )
         self.backbone = model.backbone if self.is_task else model
         self.pairs = pairs or self.kind in ("QuestionAnswering", "MultipleChoice")

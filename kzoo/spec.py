@@ -102,7 +102,7 @@ class Spec:
 
     def replace(self, **changes):
         """Return a copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+        return type(self).from_dict({**_fields(self), **changes})
 
     def to_dict(self):
         """The fields as JSON types."""
@@ -132,6 +132,10 @@ class Spec:
     def from_json(cls, text):
         """Read the text of a `spec.json`."""
         return cls.from_dict(json.loads(text))
+
+
+def _fields(spec):
+    return {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
 
 
 def _is_whole(value, least):

@@ -214,27 +214,24 @@ def verified(data):
     rows = [["ok", check["check"], check["found"]] for check in data["checks"]]
     shown = [table(f"{data['folder']}: {data['task']}, {data['quantization']}", ["", "", ""], rows)]
     if "clients" in data:
-        columns = [
-            "client",
-            ">texts",
-            ">ids equal",
-            ">labels equal",
-            ">worst difference",
-            ">time",
-            "",
-        ]
-        rows = [_client(row) for row in data["clients"]["clients"]]
-        shown.append(table("Clients, against Python", columns, rows))
+        columns = ["client", ">texts", ">ids equal", ">labels equal", ">worst difference", ">time"]
+        ran, others = [], []
+        for row in data["clients"]["clients"]:
+            if reason := row.get("failed") or row.get("missing"):
+                why = "failed" if "failed" in row else "not installed"
+                others.append([row["client"], f"{why}: {reason}"])
+            else:
+                ran.append(_client(row))
+        shown.append(table("Clients, against Python", columns, ran))
+        if others:
+            shown.append(table("Clients that gave no answer", ["client", "why"], others))
     return shown
 
 
 def _client(row):
-    if reason := row.get("failed") or row.get("missing"):
-        said = f"failed: {reason}" if "failed" in row else f"not installed: {reason}"
-        return [row["client"], *[""] * 5, said]
     counts = ["-" if row[key] is None else row[key] for key in ("ids_equal", "labels_equal")]
     worst = "-" if row["worst_difference"] is None else f"{row['worst_difference']:.2g}"
-    return [row["client"], row["texts"], *counts, worst, f"{row['latency_ratio']:.2f}x", ""]
+    return [row["client"], row["texts"], *counts, worst, f"{row['latency_ratio']:.2f}x"]
 
 
 def benched(data):

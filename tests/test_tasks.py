@@ -20,8 +20,10 @@ from tokenizers.processors import TemplateProcessing
 import kzoo
 from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 from kzoo.errors import KzooError
+from kzoo.litert.parity import is_classifier
 from kzoo.models import build
 from kzoo.registry import HOMES
+from kzoo.tasks import TASKS as ALL_TASKS
 from kzoo.tasks.text_embedder import InBatchLoss
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -218,6 +220,33 @@ def dataset(*columns, batch=None):
 
     made = tf.data.Dataset.from_tensor_slices(columns if len(columns) > 1 else columns[0])
     return made.batch(batch) if batch else made
+
+
+def test_a_file_is_read_wherever_its_path_comes(tmp_path, monkeypatch):
+    """With columns of any name, and by `predict` too, which takes strings for texts otherwise."""
+    rows = "".join(f"{text},{label}\n" for text, label in zip(TEXTS, LABELS, strict=True))
+    for name in ("plain.csv", "my plain.csv"):
+        (tmp_path / name).write_text("review,stars\n" + rows)
+    monkeypatch.chdir(tmp_path)
+    model, columns = classifier(), {"text": "review", "label": "stars"}
+    model.compile()
+    options = {**columns, "verbose": 0}
+    assert "val_loss" in model.fit("plain.csv", validation_data="plain.csv", **options).history
+    expected = model.evaluate(TEXTS, LABELS, verbose=0)
+    assert model.evaluate("plain.csv", **options) == pytest.approx(expected)
+    for path in ("plain.csv", "my plain.csv", tmp_path / "plain.csv"):
+        np.testing.assert_array_equal(model.predict(path, text="review"), model.predict(TEXTS))
+    assert len(task("TokenClassifier").predict("plain.csv", text="review")) == len(TEXTS)
+    assert len(model.predict("the file is in dev.tsv")) == len(model.predict(["plain.csv"])) == 1
+    for call, message in [
+        (lambda: model.predict("dev.tsv"), "dev.tsv doesn't exist"),
+        (lambda: model.predict("plain.csv"), "text='review'"),
+        (lambda: model.fit("plain.csv", text="review"), "label='stars'"),
+        (lambda: model.evaluate(TEXTS, LABELS, text="review"), "no path of one came"),
+        (lambda: model.predict("a film", text="review"), "a film is no kind of table"),
+    ]:
+        with pytest.raises(KzooError, match=message):
+            call()
 
 
 @pytest.mark.parametrize("batch", [None, 3])
@@ -500,6 +529,119 @@ def test_bad_input_is_named(call, message):
     model.compile()
     with pytest.raises(KzooError, match=message):
         call(model)
+
+
+@pytest.mark.parametrize(
+    "name, calls",
+    [
+        (
+            "TextClassifier",
+            [
+                (lambda m: kzoo.TextClassifier(m, labels=2), "labels is 2"),
+                (lambda m: kzoo.TokenClassifier(m, labels="abc"), "labels is 'abc'"),
+                (lambda m: m.backbone.with_spec(schdule=(0,)), "schdule"),
+                (lambda m: m(["a"]), "call predict"),
+                (lambda m: m.fit(["a"], [0], batch_size="2"), "batch_size is '2'"),
+                (lambda m: kzoo.count_parameters("bert"), "read_spec"),
+                (lambda m: kzoo.TextClassifier("a/b", labels=["a"]), "from_huggingface.'a/b'"),
+                (lambda m: kzoo.load("bert_bas"), "did you mean bert_base"),
+                (lambda m: kzoo.from_huggingface("all-MiniLM-L6-v2"), "with its owner"),
+            ],
+        ),
+        ("MultipleChoice", [(lambda m: m.predict(["hello"]), "list of its choices")]),
+        (
+            "TokenClassifier",
+            [
+                (lambda m: m.predict(5), "list of strings"),
+                (lambda m: m.fit([["a"]], [1]), "one a word"),
+                (lambda m: m.fit([5], [[1]]), "lists of words"),
+            ],
+        ),
+        (
+            "QuestionAnswering",
+            [
+                (lambda m: m.fit([("a", "b c")], [1]), "Answer 0 is 1"),
+                (lambda m: m.fit([("a", "b c")], [("a", "b")]), "Answer 0 is"),
+            ],
+        ),
+    ],
+)
+def test_what_another_task_takes_is_one_sentence(name, calls):
+    model = task(name)
+    model.compile()
+    for call, message in calls:
+        with pytest.raises(KzooError, match=message) as caught:
+            call(model)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name, x, y, metric",
+    [
+        ("TokenClassifier", [["he", "lives"]] * 4, [["O", -100]] * 4, "accuracy"),
+        ("QuestionAnswering", [("he", "he lives")] * 4, [(0, 2)] * 4, "accuracy"),
+        ("MaskedLM", TEXTS, None, "accuracy"),
+        ("TextEmbedder", [("he", "lives")] * 4, [0.5] * 4, "cosine_error"),
+    ],
+)
+def test_a_metric_is_shown_by_default(name, x, y, metric, tmp_path):
+    model = task(name)
+    model.compile()
+    history = model.fit(x, y, batch_size=None, verbose=0).history
+    assert 0 <= history[metric][0] <= 1 and np.isfinite(history["loss"][0])
+    if name == "TokenClassifier":
+        (found,) = (m for m in model.default_metrics())
+        found.update_state([[1, -100, 0]], np.eye(3, dtype="float32")[[[1, 1, 1]]])
+        assert float(found.result()) == 0.5
+    if name == "TextEmbedder":
+        model.compile(loss=kzoo.InBatchLoss())
+        assert "accuracy" in model.fit(x, verbose=0).history
+
+
+def test_a_subclass_of_a_task_is_that_task(tmp_path):
+    class Mine(kzoo.TextClassifier):
+        pass
+
+    model = Mine(task("TextClassifier"), labels=["no", "yes"])
+    model.save_preset(tmp_path / "preset")
+    assert type(kzoo.load(tmp_path / "preset")) is kzoo.TextClassifier
+    assert kzoo.pipeline("sentiment-analysis", model)("very good")[0]["label"] in ("no", "yes")
+    kzoo.to_huggingface(model, tmp_path / "folder")
+    assert is_classifier(model)
+    assert {name: cls.task_name for name, cls in ALL_TASKS.items()} == {n: n for n in TASKS}
+
+
+def test_a_keras_file_is_loaded_by_its_path(tmp_path):
+    model = task("TextClassifier")
+    model.save(tmp_path / "task.keras")
+    again = kzoo.load(tmp_path / "task.keras")
+    np.testing.assert_array_equal(again.predict(TEXTS), model.predict(TEXTS))
+    (tmp_path / "task.keras").write_bytes(b"PK")
+    with pytest.raises(KzooError, match="can't be loaded"):
+        kzoo.load(tmp_path / "task.keras")
+
+
+def test_a_task_on_a_preset_without_weights_warns():
+    with pytest.warns(UserWarning, match="no weights and no tokenizer.*from_huggingface"):
+        kzoo.TextClassifier("bert_tiny_en_uncased", labels=["a", "b"])
+
+
+def test_backbones_and_rates_of_other_forms_are_taken():
+    assert kzoo.MaskedLM(build(SPECS["bert"].replace(feedforward="mlp"))).head is not None
+    assert kzoo.AdamW(np.float32(1e-4)).schedule.peak == pytest.approx(1e-4)
+    backbone = build(SPECS["bert"])
+    backbone.tokenizer = tokenizer()
+    assert backbone.with_spec(schedule=(0,)).tokenizer is backbone.tokenizer
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    model = task("TextClassifier")
+    model.head.logits.bias.assign(np.array([np.nan, 0, 0]))
+    with pytest.raises(KzooError, match="NaN"):
+        model.save_preset(tmp_path / "preset")
+    with pytest.raises(KzooError, match=r"\.tflite"):
+        kzoo.export_litert(model, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_fit_before_compile_says_so():

@@ -119,7 +119,7 @@ def to_huggingface(model, folder):
     if backbone is None:
         raise KzooError(f"to_huggingface takes a backbone or a task; {type(model).__name__} came.")
     family, spec = type(backbone), backbone.spec
-    task_name = None if backbone is model else type(model).__name__
+    task_name = None if backbone is model else model.task_name
     weights = weights_by_path(model)
     origin = getattr(model, "origin", None)
     if origin is not None and set(origin.names) != set(weights):

@@ -21,7 +21,7 @@ def find_folder(source, revision=None):
     if not HUB_ID.fullmatch(str(source)):
         raise KzooError(
             f"{source} does not exist: a folder with config.json and weights, or a hub repository "
-            "such as google-bert/bert-base-uncased, is expected."
+            "with its owner, such as google-bert/bert-base-uncased, is expected."
         )
     return _download(str(source), revision)
 

@@ -75,8 +75,9 @@ class BatchPlan:
         size = len(columns["token_ids"])
         if not size:
             raise KzooError("No examples came; at least one is expected.")
-        if batch_size < 1:
-            raise KzooError(f"batch_size is {batch_size}; at least 1 is expected.")
+        batch_size = 32 if batch_size is None else batch_size  # None is Keras' default.
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise KzooError(f"batch_size is {batch_size!r}; a number of at least 1 is expected.")
         if "padding_mask" not in columns:
             columns["padding_mask"] = [_ones(row) for row in columns["token_ids"]]
         counts = {name: len(rows) for name, rows in columns.items()}

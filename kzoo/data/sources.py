@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import zlib
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def read_examples(path, text=None, label=None, require_label=True):
         if names is None:
             raise KzooError(
                 f"{path} has the columns {', '.join(table)}; sentence, text, or sentence1 and "
-                "sentence2 are expected: name the columns."
+                "sentence2 are expected: name the columns, such as text='review'."
             )
     else:
         names = (text,) if isinstance(text, str) else tuple(text)
@@ -44,7 +45,7 @@ def read_examples(path, text=None, label=None, require_label=True):
         if label is None and require_label:
             raise KzooError(
                 f"{path} has the columns {', '.join(table)}; a column called label is expected: "
-                "name the one that holds the labels."
+                "name the one that holds the labels, such as label='stars'."
             )
     for name in (*names, *([label] if label else [])):
         if name not in table:
@@ -61,10 +62,23 @@ def read_examples(path, text=None, label=None, require_label=True):
     return texts, (table[label] if label else None)
 
 
+def is_table(text):
+    """Whether a string stands for a file of examples: `predict` takes a text in its place.
+
+    It does when it ends as such a file, and is one or has no space in it.
+    """
+    spaceless = text.isprintable() and " " not in text
+    return _kind(Path(text)) in SUFFIXES and (spaceless or os.path.isfile(text))
+
+
+def _kind(path):
+    return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+
+
 def read_table(path):
     """The columns of a .tsv, .csv or .jsonl file (maybe .gz), as {name: list of values}."""
     path = Path(path)
-    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    kind = _kind(path)
     if kind not in SUFFIXES:
         raise KzooError(
             f"{path} is no kind of table that is known; {', '.join(SUFFIXES)} is expected, maybe "

@@ -51,11 +51,13 @@ def export_litert(model, path, quantization="float32", length=None, limits=None,
     from .parity import compare, samples, weighs
 
     check_arguments(model, quantization, length, compat)
+    path = Path(path)
+    if path.suffix != ".tflite" or path.is_dir():
+        raise KzooError(f"{path} is not the path of a .tflite file: give one.")
     if limits is None:
         limits = defaults(quantization, weighs(model))
     check_names(limits)
     _check_weights(model)
-    path = Path(path)
     with writing_file(path) as beside:
         model = in_float32(model)
         content, used = _convert(model, quantization, length)

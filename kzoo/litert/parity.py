@@ -33,9 +33,10 @@ def sample_texts(model):
     In pairs for question answering; each with some to choose from for multiple choice.
     """
     texts = sentences()
-    if type(model).__name__ == "QuestionAnswering":
+    task = getattr(model, "task_name", None)
+    if task == "QuestionAnswering":
         return list(zip(texts, [*texts[1:], texts[0]], strict=True))
-    if type(model).__name__ == "MultipleChoice":
+    if task == "MultipleChoice":
         return [
             (text, texts[(place + turn) % len(texts)])
             for place, text in enumerate(texts)
@@ -91,7 +92,7 @@ def compare(model, interpreter, rows):
         (columns, expected, interpreter.run(columns))
         for (_, columns), expected in zip(rows, outputs, strict=True)
     ]
-    if type(model).__name__ == "MultipleChoice":
+    if getattr(model, "task_name", None) == "MultipleChoice":
         pairs = _by_question(pairs)
     return measure(pairs, weighs(model), by_token(model))
 
@@ -160,12 +161,12 @@ def run_keras(model, rows, batch_size=16):
 
 def is_classifier(model):
     """Whether a model gives each text a label."""
-    return type(model).__name__ == "TextClassifier"
+    return getattr(model, "task_name", None) == "TextClassifier"
 
 
 def weighs(model):
     """Whether a model answers with one probability distribution: over labels, or over choices."""
-    return is_classifier(model) or type(model).__name__ == "MultipleChoice"
+    return is_classifier(model) or getattr(model, "task_name", None) == "MultipleChoice"
 
 
 def measure(pairs, classifier=False, long=()):

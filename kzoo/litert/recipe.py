@@ -159,7 +159,7 @@ def export_bundle(
     if mediapipe:
         from . import mediapipe as client
 
-        client.check(type(model).__name__, tokenizer, length)
+        client.check(_task(model), tokenizer, length)
     _check_replaceable(folder)
     model = in_float32(model)
     asked = _limits(limits, quantization, model)
@@ -218,7 +218,7 @@ def export_bundle(
         ]
         report = {
             "source": source,
-            "task": type(model).__name__,
+            "task": _task(model),
             "family": model.spec.family,
             "quantization": quantization,
             "length": length,
@@ -254,7 +254,7 @@ def export_bundle(
             {
                 "format": bundle.FORMAT,
                 "kzoo": version("kzoo"),
-                "task": type(model).__name__,
+                "task": _task(model),
                 "spec": model.spec.to_dict(),
                 "labels": labels,
                 "max_length": min(longest, length or longest),
@@ -273,6 +273,11 @@ def export_bundle(
     return {"folder": str(folder), **report}
 
 
+def _task(model):
+    """What a bundle calls its task; a backbone has its class's name."""
+    return getattr(model, "task_name", type(model).__name__)
+
+
 def _quiet(_text):
     """Say nothing."""
 
@@ -281,8 +286,7 @@ def check_has_weights(preset):
     """Raise KzooError for a preset without weights: its export would answer at random."""
     from .. import presets
 
-    folder = Path(preset)
-    if (folder / "config.json").is_file() and not (folder / "spec.json").is_file():
+    if presets.is_foreign(preset):
         return  # Hugging Face's folders always hold weights, or the reader says that they don't.
     folder = presets.find(preset)
     if not (folder / presets.WEIGHTS).is_file():
@@ -442,8 +446,10 @@ def _rounded(values):
 
 def _example(model, entry):
     """A golden example as the report shows it: the text, and both answers of a classifier."""
+    from .parity import is_classifier
+
     row = {"text": entry["text"], "tokens": len(entry["token_ids"])}
-    if type(model).__name__ == "TextClassifier":
+    if is_classifier(model):
         for side, name in (("file", "outputs"), ("keras", "keras")):
             scores = probabilities(entry[name]["logits"])[0]
             found = classification(scores, model.labels)

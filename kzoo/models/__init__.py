@@ -5,6 +5,7 @@ import math
 from ..errors import KzooError
 from ..keras_hooks import abstract_build
 from ..network import weights_by_path
+from ..spec import Spec
 from .albert import Albert
 from .bert import Bert
 from .distilbert import DistilBert
@@ -20,6 +21,10 @@ def build(spec, name=None):
 
 def family_of(spec):
     """The class of a spec's family."""
+    if not isinstance(spec, Spec):
+        raise KzooError(
+            f"{spec!r:.60} is no Spec: one is expected, such as kzoo.presets.read_spec(name) gives."
+        )
     if spec.family not in FAMILIES:
         raise KzooError(f"No family is called {spec.family!r}; known: {', '.join(FAMILIES)}.")
     return FAMILIES[spec.family]
@@ -28,6 +33,7 @@ def family_of(spec):
 def describe(spec):
     """Paths and shapes of all weights of a spec, as a list, without allocating one of them."""
     # All blocks are the same but for their values: one is traced, and stands for the others.
+    family_of(spec)
     first = spec.schedule[0]
     model = abstract_build(lambda: build(spec.replace(schedule=(first,))))
     shapes = [(path, tuple(weight.shape)) for path, weight in weights_by_path(model).items()]

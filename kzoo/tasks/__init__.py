@@ -8,7 +8,7 @@ from .text_embedder import TextEmbedder
 from .token_classifier import TokenClassifier
 
 TASKS = {
-    cls.__name__: cls
+    cls.task_name: cls
     for cls in (
         TextClassifier,
         TokenClassifier,

@@ -21,12 +21,14 @@ class MaskedLM(PlaceTask):
     token, 10 % as another token, 10 % left).
     """
 
+    task_name = "MaskedLM"
     targets = "none"
 
     def usual_head(self, backbone):
         """The masked LM head with the activation of the feed-forward nets."""
-        activation = backbone.spec.feedforward["activation"]
-        return {"kind": "masked_lm", "activation": activation}
+        feedforward = backbone.spec.feedforward
+        options = feedforward if isinstance(feedforward, dict) else {}
+        return {"kind": "masked_lm", "activation": options.get("activation", "gelu")}
 
     @property
     def num_outputs(self):
@@ -75,9 +77,9 @@ class MaskedLM(PlaceTask):
             targets.append(np.where(chosen, ids, IGNORED).tolist())
         return hidden, targets
 
-    def predict(self, x, batch_size=32, verbose=0, top=5):
+    def predict(self, x, batch_size=32, verbose=0, top=5, text=None):
         """For each text, for each mask in it, the `top` likeliest tokens with probabilities."""
-        texts = [x] if isinstance(x, str) else list(x)
+        texts = self._inputs(x, text)
         columns = self.encode_examples(texts)
         mask_id = self.tokenizer.mask_id
         for i, row in enumerate(columns["token_ids"]):

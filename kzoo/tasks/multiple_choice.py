@@ -17,6 +17,8 @@ class MultipleChoice(TextTask):
     `fit` wants the index of the right choice as target.
     """
 
+    task_name = "MultipleChoice"
+
     default_head = "pooled"
 
     @property
@@ -31,6 +33,11 @@ class MultipleChoice(TextTask):
 
     def encode_examples(self, x):
         """Each choice as a pair with its text: ragged rows of several sequences."""
+        for i, row in enumerate(x):
+            if not isinstance(row, (list, tuple)) or not isinstance(row[-1], (list, tuple)):
+                raise KzooError(
+                    f"Example {i} is {row!r:.60}; a text and the list of its choices is expected."
+                )
         counts = {len(choices) for _, choices in x}
         if len(counts) != 1 or 0 in counts:
             raise KzooError(

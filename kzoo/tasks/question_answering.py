@@ -21,6 +21,8 @@ class QuestionAnswering(TextTask):
     targets.
     """
 
+    task_name = "QuestionAnswering"
+
     default_head = "span"
 
     @property
@@ -56,7 +58,14 @@ class QuestionAnswering(TextTask):
 
     def _targets(self, rows, x, y):
         """The first and last token of the answer in each window, (windows, 2)."""
-        for i, ((_, context), (start, end)) in enumerate(zip(x, y, strict=True)):
+        for i, ((_, context), span) in enumerate(zip(x, y, strict=True)):
+            places = span if isinstance(span, (list, tuple, np.ndarray)) else ()
+            if [isinstance(place, (int, np.integer)) for place in places] != [True, True]:
+                raise KzooError(
+                    f"Answer {i} is {span!r:.60}; the numbers of its first character and of the "
+                    "one behind it, (start, end), are expected."
+                )
+            start, end = places
             if not 0 <= start < end <= len(context):
                 raise KzooError(
                     f"Answer {i} runs from {start} to {end}; within the context's "
@@ -75,12 +84,17 @@ class QuestionAnswering(TextTask):
         """Cross-entropy of the two places."""
         return SpanLoss()
 
+    def default_metrics(self):
+        """Accuracy: the share of starts and ends that are found."""
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
     def scored(self, outputs):
         """Start and end logits as (batch, 2, length)."""
         return ops.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
 
-    def predict(self, x, batch_size=32, verbose=0):
+    def predict(self, x, batch_size=32, verbose=0, text=None):
         """The best span for each (question, context)."""
+        x = self._inputs(x, text)
         _, contexts = self._pairs(x)
         rows = self._windows(x)
         columns = {name: rows[name] for name in self.backbone.input_names}

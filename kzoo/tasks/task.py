@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from ..data.batches import IGNORED, BatchPlan, bucketed_batches
-from ..data.sources import read_examples
+from ..data.sources import is_table, read_examples
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, precision
 from ..network import Network
@@ -26,8 +26,9 @@ class TextTask(DistributedFit, keras.Model):
 
     Args:
         backbone: a `Network`, another task (its backbone and tokenizer are taken), a preset's
-            name or folder, or a Hugging Face folder. The task shares it, and computes in its
-            precision; a pooler that the head doesn't read is left out of a copy.
+            name or folder (a warning says if it holds no weights), or a Hugging Face folder. The
+            task shares it, and computes in its precision; a pooler that the head doesn't read is
+            left out of a copy.
         labels: the names of the classes, in the order of the logits.
         head: what the head slot holds; the family's usual head by default.
         max_length: tokens at most; longer text is cut. The model's maximum by default.
@@ -35,6 +36,7 @@ class TextTask(DistributedFit, keras.Model):
         name: the Keras name.
     """
 
+    task_name = None  # The public task that this is; a subclass of the user's is saved as it.
     default_head = None
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
@@ -64,7 +66,7 @@ class TextTask(DistributedFit, keras.Model):
 
     def usual_head(self, backbone):
         """The head that this task has on this family by default; mean on one without a pooler."""
-        head = backbone.HEADS.get(type(self).__name__, self.default_head)
+        head = backbone.HEADS.get(self.task_name, self.default_head)
         return "mean" if head == "pooled" and backbone.spec.pooler == "none" else head
 
     def make_head(self, backbone):
@@ -89,6 +91,11 @@ class TextTask(DistributedFit, keras.Model):
 
     def __call__(self, inputs, *args, **kwargs):
         """Run the model on the token dict; what doesn't fit is an error that says so."""
+        if isinstance(inputs, (str, list, tuple)):
+            raise KzooError(
+                f"A {self.task_name} is called on the dict that its tokenize() gives, and a "
+                f"{type(inputs).__name__} came: call predict() for strings."
+            )
         inputs = self.backbone.check_inputs(inputs, ranks=(2, 3))
         return super().__call__(inputs, *args, **kwargs)
 
@@ -121,7 +128,7 @@ class TextTask(DistributedFit, keras.Model):
         """The tokenizer; an error says what to do if there is none."""
         if self._tokenizer is None:
             raise KzooError(
-                f"This {type(self).__name__} has no tokenizer: give tokenizer=kzoo.Tokenizer.load("
+                f"This {self.task_name} has no tokenizer: give tokenizer=kzoo.Tokenizer.load("
                 "folder), or call it on token ids."
             )
         return self._tokenizer
@@ -207,6 +214,8 @@ class TextTask(DistributedFit, keras.Model):
         shuffle=True,
         sample_weight=None,
         seed=0,
+        text=None,
+        label=None,
         **kwargs,
     ):
         """`keras.Model.fit` on raw text, in batches of similar length.
@@ -215,10 +224,10 @@ class TextTask(DistributedFit, keras.Model):
             x: a list or array of strings or of pairs; a `tf.data.Dataset` of text, (text, target)
                 or (text, target, weight), batched or not, where a pair is ((text, text), target);
                 or the path of a .tsv, .csv or .jsonl file (maybe .gz) with the columns sentence
-                (or text; sentence1 and sentence2 for pairs) and label.
+                (or text; sentence1 and sentence2 for pairs) and label, or those named below.
             y: the targets; class indices or label names for a classifier. None where x holds them,
                 or where the task makes them of the texts.
-            batch_size: examples a batch, over all replicas.
+            batch_size: examples a batch, over all replicas; None for 32.
             epochs: passes over the data.
             validation_data: `(x, y)` or `(x, y, sample_weight)`, a path, a dataset, or a list of
                 inputs where there are no targets.
@@ -226,13 +235,16 @@ class TextTask(DistributedFit, keras.Model):
             shuffle: a new order every epoch, decided by `seed`.
             sample_weight: one weight an example.
             seed: of the order of the examples.
+            text: in files, the column of the text, or a list of two for pairs.
+            label: in files, the column of the targets.
             kwargs: `callbacks`, `verbose`, `initial_epoch` and the like, as Keras has them.
 
         Returns:
             Keras' `History`.
         """
         self._check_compiled()
-        x, y, sample_weight = self._examples(x, y, sample_weight)
+        _check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
+        x, y, sample_weight = self._examples(x, y, sample_weight, text, label)
         if validation_split:
             x, y, sample_weight, validation_data = _split(x, y, sample_weight, validation_split)
         batches = self.batches(
@@ -251,22 +263,31 @@ class TextTask(DistributedFit, keras.Model):
                     f"validation_data has {len(held)} parts; (x, y) or (x, y, sample_weight) is "
                     "expected."
                 )
-            validation_data = self.batches(*self._examples(*held), batch_size=batch_size)
+            examples = self._examples(*held, text=text, label=label)
+            validation_data = self.batches(*examples, batch_size=batch_size)
         return super().fit(
             batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
         )
 
-    def evaluate(self, x, y=None, batch_size=32, sample_weight=None, **kwargs):
-        """`keras.Model.evaluate` on raw text; x and y as in `fit`."""
+    def evaluate(
+        self, x, y=None, batch_size=32, sample_weight=None, text=None, label=None, **kwargs
+    ):
+        """`keras.Model.evaluate` on raw text; x, y, text and label as in `fit`."""
         self._check_compiled()
         if hasattr(x, "plan"):  # Batches that `fit` made, for its validation.
             return super().evaluate(x, **kwargs)
-        examples = self._examples(x, y, sample_weight)
+        _check_columns(text, label, x)
+        examples = self._examples(x, y, sample_weight, text, label)
         return super().evaluate(self.batches(*examples, batch_size=batch_size), **kwargs)
 
-    def predict(self, x, batch_size=32, verbose=0):
-        """Answers for raw text, in its order: an array with a row an example."""
-        columns = self.encode_examples(_as_list(x))
+    def predict(self, x, batch_size=32, verbose=0, text=None):
+        """Answers for raw text, in its order: an array with a row an example.
+
+        x is a text, a list of texts or of pairs, or the path of a file as in `fit`, whose columns
+        `text` names. A string is taken as a path if `text` is given, or where it ends in .tsv,
+        .csv or .jsonl (maybe .gz) and has no space in it or is a file; in a list it is a text.
+        """
+        columns = self.encode_examples(self._inputs(x, text))
         order, outputs = self._run(columns, batch_size, verbose)
         answers = np.concatenate([self.answer(batch) for batch in outputs])
         restored = np.empty_like(answers)
@@ -310,15 +331,22 @@ class TextTask(DistributedFit, keras.Model):
     def _check_targets(self, y):
         if y is None and self.targets == "required":
             raise KzooError(
-                f"No targets came: fit and evaluate of a {type(self).__name__} take one for each "
+                f"No targets came: fit and evaluate of a {self.task_name} take one for each "
                 "input, as y or beside it in a file or dataset."
             )
 
-    def _examples(self, x, y=None, sample_weight=None):
+    def _inputs(self, x, text=None):
+        """A list of inputs from whatever `predict` was handed."""
+        if isinstance(x, Path) or (isinstance(x, str) and (text is not None or is_table(x))):
+            return read_examples(x, text, require_label=False)[0]
+        _check_columns(text, None, x)
+        return _as_list(x)
+
+    def _examples(self, x, y=None, sample_weight=None, text=None, label=None):
         """Lists of inputs, targets and weights from whatever `fit` was handed."""
         if isinstance(x, (str, Path)):
-            x, y = read_examples(x, require_label=self.targets == "required")
-            y = None if self.targets == "none" else y
+            x, found = read_examples(x, text, label, self.targets == "required" and y is None)
+            y = None if self.targets == "none" else (found if y is None else y)
         elif hasattr(x, "as_numpy_iterator"):
             x, y, sample_weight = _from_dataset(x)
         x = _as_list(x)
@@ -385,6 +413,10 @@ class PlaceTask(TextTask):
         """Cross-entropy over the places that have a target."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED)
 
+    def default_metrics(self):
+        """Accuracy over the places that have a target."""
+        return [PlaceAccuracy()]
+
     def loss_count(self, y):
         """The places that have a target: the loss is their mean."""
         return ops.sum(ops.cast(ops.not_equal(y, IGNORED), "int32"))
@@ -396,6 +428,20 @@ class PlaceTask(TextTask):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Keras' hook: the weight of an example is that of each of its places."""
         return super().compute_metrics(x, y, y_pred, _by_place(sample_weight, y))
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class PlaceAccuracy(keras.metrics.SparseCategoricalAccuracy):
+    """How many places are right of those that have a target."""
+
+    def __init__(self, name="accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Count a batch."""
+        counted = ops.cast(ops.not_equal(y_true, IGNORED), "float32")
+        weight = counted if sample_weight is None else counted * sample_weight
+        return super().update_state(y_true, y_pred, weight)
 
 
 def split_pairs(texts):
@@ -421,7 +467,8 @@ def _taken(source, tokenizer):
     if isinstance(source, (str, Path)):
         from .. import presets
 
-        source = presets.load(source)
+        name, source = source, presets.load(source)
+        presets.warn_if_random(name, source)
     if isinstance(source, TextTask):
         return source.backbone, tokenizer or source._tokenizer
     if not isinstance(source, Network):
@@ -451,6 +498,15 @@ def _as_list(x):
     if not len(x):
         raise KzooError("An empty list came; at least one text is expected.")
     return [text.decode("utf-8") if isinstance(text, bytes) else text for text in x]
+
+
+def _check_columns(text, label, *sources):
+    """Names of columns mean something for files alone."""
+    if (text, label) != (None, None) and not any(isinstance(x, (str, Path)) for x in sources):
+        raise KzooError(
+            f"text {text!r} and label {label!r} name columns of a file, and no path of one came: "
+            "give it, or leave them out."
+        )
 
 
 def _from_dataset(dataset):
@@ -496,6 +552,17 @@ def _split(x, y, sample_weight, share):
     columns = (x, y, sample_weight)
     first = [None if column is None else column[:cut] for column in columns]
     return *first, tuple(None if column is None else column[cut:] for column in columns)
+
+
+def check_labels(labels):
+    """Raise KzooError for anything but a list of different names."""
+    listed = isinstance(labels, (list, tuple)) or hasattr(labels, "tolist")
+    names = [str(label) for label in labels] if listed else []
+    if not names or len(set(names)) != len(names):
+        raise KzooError(
+            f"labels is {labels!r}; a list of different names is expected, such as "
+            '["negative", "positive"].'
+        )
 
 
 def _by_place(sample_weight, y):

@@ -5,31 +5,30 @@ import numpy as np
 
 from ..answers import probabilities
 from ..errors import KzooError
-from .task import TextTask, class_index
+from .task import TextTask, check_labels, class_index
 
 
 @keras.saving.register_keras_serializable("kzoo")
 class TextClassifier(TextTask):
     """Classify texts, or pairs of texts.
 
-    `TextClassifier("bert_tiny_en_uncased", labels=["negative", "positive"])`. On the token dict
-    it returns {"logits": (batch, labels)}; `predict` gives probabilities (texts, labels).
+    `TextClassifier("bert_minilm_l3_en_uncased.sst2", labels=["dull", "fair", "great"])` starts
+    from weights that ship. On the token dict it returns {"logits": (batch, labels)}; `predict`
+    gives probabilities (texts, labels).
 
     A target is a label's name or, where no label reads as a whole number itself, its index; the
     same in a file and in Python. With a single label the probability is a sigmoid's, and a target
     is the label's name or 1 where a text has it, 0 where it hasn't.
     """
 
+    task_name = "TextClassifier"
+
     default_head = "mean"
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
     ):
-        if isinstance(labels, str) or not labels or len(set(labels)) != len(labels):
-            raise KzooError(
-                f"labels is {labels!r}; a list of different names is expected, such as "
-                '["negative", "positive"].'
-            )
+        check_labels(labels)
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
 
     def encode_targets(self, y, x=None):

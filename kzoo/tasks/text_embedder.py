@@ -41,6 +41,7 @@ class TextEmbedder(TextTask):
         normalize: whether vectors have length one.
     """
 
+    task_name = "TextEmbedder"
     targets = "optional"
 
     def __init__(
@@ -102,6 +103,16 @@ class TextEmbedder(TextTask):
         """Cosines against scores, arXiv:1908.10084 section 3.1."""
         return CosineLoss()
 
+    def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
+        """As for every task; beside `InBatchLoss` the share of partners that are found."""
+        if metrics is None and isinstance(loss, InBatchLoss):
+            metrics = [PartnerAccuracy()]
+        super().compile(optimizer, loss, metrics, **kwargs)
+
+    def default_metrics(self):
+        """How far the cosines lie from the scores."""
+        return [CosineError()]
+
     def scored(self, outputs):
         """The vectors (batch, 2, hidden_dim)."""
         return outputs["embedding"]
@@ -147,6 +158,35 @@ class InBatchLoss(keras.losses.Loss):
     def get_config(self):
         """The scale."""
         return {**super().get_config(), "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class CosineError(keras.metrics.Mean):
+    """Mean absolute difference of the cosines of pairs (batch, 2, dim) and scores (batch,)."""
+
+    def __init__(self, name="cosine_error", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch."""
+        error = ops.abs(_cosine(y_pred[:, 0], y_pred[:, 1]) - ops.cast(y_true, y_pred.dtype))
+        return super().update_state(error, sample_weight)
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class PartnerAccuracy(keras.metrics.Mean):
+    """How many texts lie nearer to their partner than to any other of the batch's."""
+
+    def __init__(self, name="accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch; targets are not read."""
+        first, second = (ops.normalize(y_pred[:, i], axis=-1) for i in range(2))
+        own = ops.sum(first * second, axis=-1, keepdims=True)
+        # Not argmax, which a replica without examples has nothing for.
+        found = ops.all(ops.matmul(first, ops.transpose(second)) <= own + 1e-5, axis=-1)
+        return super().update_state(ops.cast(found, "float32"), sample_weight)
 
 
 def _cosine(x, y):

@@ -5,7 +5,7 @@ import keras
 from ..answers import entities, probabilities
 from ..data.batches import IGNORED
 from ..errors import KzooError
-from .task import PlaceTask, class_index
+from .task import PlaceTask, check_labels, class_index
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -13,22 +13,24 @@ class TokenClassifier(PlaceTask):
     """Label the words of a text, such as `labels=["O", "B-PER", "I-PER"]`.
 
     On the token dict it returns {"logits": (batch, length, labels)}. `fit` takes lists of words
-    with a label a word, by name or index as for `TextClassifier`; a word's first token learns,
-    its others don't. `predict` takes strings and gives for each the entities as dicts with label,
-    score, start, end and text, by the rule of `kzoo.answers.entities`.
+    with a label a word, by name or index as for `TextClassifier`, or -100 for a word that isn't
+    learned; a word's first token learns, its others don't. `predict` takes strings and gives for
+    each the entities as dicts with label, score, start, end and text, by the rule of
+    `kzoo.answers.entities`.
     """
+
+    task_name = "TokenClassifier"
 
     default_head = "token"
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
     ):
-        if not labels or len(set(labels)) != len(labels):
-            raise KzooError(f"labels is {labels!r}; a list of different names is expected.")
+        check_labels(labels)
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
 
     def _words(self, x):
-        if any(isinstance(words, str) for words in x):
+        if not all(isinstance(words, (list, tuple)) for words in x):
             raise KzooError("fit of a TokenClassifier takes lists of words, such as ['A', 'b'].")
         return self.tokenizer.encode_words([list(words) for words in x], self.max_length)
 
@@ -41,9 +43,14 @@ class TokenClassifier(PlaceTask):
         """A class index for the first token of each word, -100 elsewhere; ragged."""
         targets = []
         for i, (labels, word_ids) in enumerate(zip(y, self._words(x)["word_ids"], strict=True)):
-            if len(labels) != len(x[i]):
-                raise KzooError(f"Example {i} has {len(x[i])} words and {len(labels)} labels.")
-            numbers = [class_index(label, self.labels) for label in labels]
+            if np.ndim(labels) != 1 or len(labels) != len(x[i]):
+                raise KzooError(
+                    f"Example {i} has {len(x[i])} words and the labels {labels!r:.60}; a list of "
+                    "one a word is expected."
+                )
+            numbers = [
+                class_index(label, self.labels) if label != IGNORED else IGNORED for label in labels
+            ]
             if None in numbers:
                 raise KzooError(
                     f"Example {i} has the label {labels[numbers.index(None)]!r}; known: "
@@ -56,9 +63,9 @@ class TokenClassifier(PlaceTask):
             targets.append(row)
         return targets
 
-    def predict(self, x, batch_size=32, verbose=0):
+    def predict(self, x, batch_size=32, verbose=0, text=None):
         """The entities of each text, as a list of lists of dicts."""
-        texts = [x] if isinstance(x, str) else list(x)
+        texts = self._inputs(x, text)
         rows = self.tokenizer.encode(texts, max_length=self.max_length, offsets=True)
         columns = {name: rows[name] for name in self.backbone.input_names}
         order, outputs = self._run(columns, batch_size, verbose)

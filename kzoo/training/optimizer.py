@@ -1,6 +1,7 @@
 """AdamW as fine-tuning wants it, and the same on every backend and number of replicas."""
 
 import re
+from numbers import Real
 
 import keras
 from keras import ops
@@ -55,7 +56,7 @@ class AdamW(ReduceThenClip, keras.optimizers.AdamW):
         gradient_accumulation_steps=None,
         name="adamw",
     ):
-        self_made = isinstance(learning_rate, (int, float))
+        self_made = isinstance(learning_rate, Real)
         schedule = WarmupDecay(learning_rate, warmup, total_steps, decay) if self_made else None
         if schedule and decay == "constant" and not warmup:
             schedule, learning_rate = None, float(learning_rate)

@@ -240,8 +240,8 @@ def _fit(task, settings, data, held, verbose):
     )
     callbacks = [keras.callbacks.TerminateOnNaN()]
     if settings["keep"] == "best":
-        scored = [metric.name for metric in task.default_metrics()]
-        monitor, mode = (f"val_{scored[0]}", "max") if scored else ("val_loss", "min")
+        scored = settings["task"] == "TextClassifier"  # Of the others the loss says more.
+        monitor, mode = ("val_accuracy", "max") if scored else ("val_loss", "min")
         callbacks.append(
             keras.callbacks.EarlyStopping(
                 monitor, mode=mode, patience=settings["epochs"], restore_best_weights=True

@@ -1,6 +1,7 @@
 """The learning rate over the steps of a training."""
 
 import math
+from numbers import Real
 
 import keras
 from keras import ops
@@ -24,7 +25,7 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, peak, warmup=0.1, total_steps=None, decay="linear", first_step=0):
-        if not isinstance(peak, (int, float)) or not 0 < peak < math.inf:
+        if not isinstance(peak, Real) or not 0 < peak < math.inf:
             raise KzooError(f"The learning rate is {peak!r}; a number above 0 is expected.")
         if decay not in DECAYS:
             raise KzooError(f"decay is {decay!r}; one of {', '.join(DECAYS)} is expected.")
