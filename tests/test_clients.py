@@ -62,7 +62,7 @@ def test_a_client_that_agrees(made, client):  # noqa: F811
     python, row = (row_of(found, name) for name in ("Python", "JVM"))
     assert python["texts"] == python["ids_equal"] == golden and python["worst_difference"] < 1e-5
     assert row["texts"] == row["ids_equal"] == row["labels_equal"] == golden + 3
-    assert row["worst_difference"] == 0 and row["latency_ratio"] > 0
+    assert row["worst_difference"] == 0 and row["latency_ratio"] >= 0  # 0 where noise is more
     assert "did not run" in row_of(found, "MediaPipe")["failed"]
 
 

@@ -1,6 +1,7 @@
 """A label for every word: named entities, parts of speech (arXiv:1810.04805 section 5.3)."""
 
 import keras
+import numpy as np
 
 from ..answers import entities, probabilities
 from ..data.batches import IGNORED
