@@ -1,6 +1,8 @@
-# make demo    install into .venv, export the sentiment preset, verify the file, classify sentences
-# make test    install what the tests need as well, and run them
-# make clean   remove .venv and build
+# make demo      install into .venv, export the sentiment preset, verify the file, classify sentences
+# make test      install what the tests need as well, and run them
+# make android   the Kotlin core and its desktop command, with all their tests, in android_demo
+# make web-demo  the bundle in the browser, on http://localhost:8000 (PORT=... for another)
+# make clean     remove .venv and build
 #
 # make demo TEXT="Your own sentence."     or change export/sentences.txt
 
@@ -8,13 +10,14 @@ PYTHON ?= python3.11
 PYTEST ?=
 BUNDLE ?= build/sentiment
 TEXT ?=
+PORT ?= 8000
 export TEXT
 
 VENV := .venv
 KZOO := $(VENV)/bin/python -m kzoo
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo test android web-demo clean
 
 demo: $(VENV)/installed
 	@$(KZOO) export export/sentiment.json --output "$(BUNDLE)"
@@ -25,6 +28,23 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST)
+
+android: build/sentiment/kzoo.json build/untrained/questions_fixed.jsonl
+	@command -v mvn >/dev/null || { echo "error: mvn is not there: install Maven and Java 17"; exit 2; }
+	@mvn -q -B -ntp -f android_demo package
+
+web-demo: build/sentiment/kzoo.json
+	@command -v npm >/dev/null || { echo "error: npm is not there: install Node.js 20"; exit 2; }
+	@npm ci --silent --no-audit --no-fund --prefix web_demo
+	@node web_demo/assemble.mjs build/sentiment build/web
+	@echo "http://localhost:$(PORT)/ (Ctrl-C ends)"
+	@$(VENV)/bin/python -m http.server --directory build/web --bind localhost $(PORT)
+
+build/sentiment/kzoo.json: | $(VENV)/installed
+	@$(KZOO) export export/sentiment.json --output build/sentiment
+
+build/untrained/questions_fixed.jsonl: | $(VENV)/installed
+	@$(VENV)/bin/python android_demo/tools/make_untrained.py build/untrained
 
 clean:
 	rm -rf $(VENV) build

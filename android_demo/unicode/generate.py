@@ -158,7 +158,7 @@ def grapheme_properties():
     vowel_like = (joins_vowel & joins_final) - leading - any_base
     final_like = joins_final - joins_vowel - any_base
     pictographic = which(lambda c: f"\u00a9\u200d{c}{MARK}", lambda c: 4)
-    consonant = which(lambda c: f"\u0915\u094d{c}{MARK}", lambda c: 4)
+    consonant = which(lambda c: f"{c}\u094d\u0915{MARK}", lambda c: 4)
     pictographic -= any_base
     consonant -= any_base
     linker = which(lambda c: f"\u0915{c}\u0915{MARK}", lambda c: 4) & joined

@@ -6,9 +6,9 @@ SHARED_DATA is the folder with tokenizers, xquad and tatoeba_laser. Needs `mvn p
 android_demo first, and sentencepiece. Every arm encodes the same lines one by one with ids, tokens
 and offsets, on one thread; the arms take turns in every round. Speeds are medians, after warm-up,
 of seconds of the processor (for a JVM its compiler's and collector's too), so a busy machine does
-them little harm and their ratios carry over to another one. A cold start is a fresh JVM, from opening the
-file to having encoded a word, its own start not counted: of 5 the median, by the clock and of the
-processor. A long word is a megabyte without a space. DJL needs its jars
+them little harm and their ratios carry over to another one. A cold start is a fresh JVM, from
+opening the file to having encoded a word, its own start not counted: of 5 the median, by the clock
+and of the processor. A long word is a megabyte without a space. DJL needs its jars
 (ai.djl.huggingface:tokenizers and what it depends on) as a classpath.
 """
 

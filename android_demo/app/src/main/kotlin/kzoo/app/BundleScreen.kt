@@ -1,0 +1,164 @@
+package kzoo.app
+
+import android.app.AlertDialog
+import android.widget.LinearLayout
+import android.widget.TextView
+import kzoo.core.bundle.Manifest
+import kzoo.core.bundle.Runtime
+import kzoo.core.task.BundleCheck
+import kzoo.core.task.GoldenResult
+import kzoo.core.task.Latency
+import kzoo.core.task.Task
+
+/** What was found of a bundle on this device. */
+class Checks(
+    val manifest: Manifest,
+    val bytes: Long,
+    val report: Map<*, *>,
+    val golden: List<GoldenResult>,
+    val latencies: List<Latency>,
+)
+
+/** Says what a bundle is, and runs its golden examples on this device. */
+class BundleScreen(activity: MainActivity) :
+    Screen(activity, "bundle", R.layout.bundle, null, R.string.made_any) {
+    private val title: TextView = find(R.id.facts_title)
+    private val facts: LinearLayout = find(R.id.facts)
+    private val report: LinearLayout = find(R.id.report)
+    private val golden: LinearLayout = find(R.id.golden)
+    private val state: TextView = find(R.id.golden_state)
+    private val latency: LinearLayout = find(R.id.latency)
+    private val again: TextView = find(R.id.again)
+    private val remove: TextView = find(R.id.remove)
+    private val cards = listOf(R.id.facts_card, R.id.golden_card, R.id.report_card, R.id.latency_card)
+
+    init {
+        again.setOnClickListener {
+            source?.let { app.checks.remove(it.id) }
+            clear()
+            refresh()
+        }
+        remove.setOnClickListener { source?.let(::askToRemove) }
+    }
+
+    override fun update() {
+        val source = source ?: return
+        remove.showIf(source.folder != null)
+        app.checks[source.id]?.let { return show(it) }
+        clear()
+        answer(::measure) { found ->
+            app.checks[source.id] = found
+            show(found)
+        }
+    }
+
+    private fun measure(task: Task, job: Worker.Job): Checks {
+        val bundle = task.bundle
+        val count = bundle.manifest.golden.size
+        var run = 0
+        val golden = BundleCheck.run(task, { job.post { state.text = activity.getString(R.string.golden_running, ++run, count) } }, job.isCancelled)
+        job.post { state.setText(R.string.measuring) }
+        val latencies = Latency.measure(task, job.isCancelled)
+        return Checks(bundle.manifest, bundle.bytes, bundle.report, golden, latencies)
+    }
+
+    private fun show(found: Checks) {
+        clear()
+        for (card in cards) find<LinearLayout>(card).showIf(true)
+        again.showIf(true)
+        title.text = source?.title
+        showFacts(found)
+        showReport(found.report)
+        val failed = found.golden.count { !it.passed }
+        val all = found.golden.size
+        state.text = if (failed == 0) activity.getString(R.string.golden_passed, all) else activity.getString(R.string.golden_failed, failed, all)
+        state.setTextColor(activity.getColor(if (failed == 0) R.color.good else R.color.bad))
+        for (result in found.golden) {
+            val text = listOfNotNull(result.golden.text, result.golden.pair).joinToString(" | ")
+            val verdict = result.reason ?: if (result.difference == 0.0) activity.getString(R.string.equal)
+            else activity.getString(R.string.off_by, BundleCheck.percent(result.difference))
+            check(golden, result.passed, text, verdict)
+        }
+        showLatency(found)
+    }
+
+    private fun showFacts(found: Checks) = with(found.manifest) {
+        fact(facts, activity.getString(R.string.about_task), spaced(task))
+        fact(facts, activity.getString(R.string.about_size), activity.getString(R.string.megabytes, number(found.bytes / 1e6, 1)))
+        fact(facts, activity.getString(R.string.about_quantization), quantization)
+        labels?.let { fact(facts, activity.getString(R.string.about_labels), it.joinToString(limit = MOST_LABELS)) }
+        val length = length
+        val reads = if (length != null) activity.getString(R.string.exactly, length) else activity.getString(R.string.at_most, maxLength)
+        fact(facts, activity.getString(R.string.about_length), reads)
+        val here = app.engines.runtime
+        minimumRuntime[here.name]?.let { fact(facts, activity.getString(R.string.about_runtime), Runtime(here.name, it).toString()) }
+        fact(facts, activity.getString(R.string.about_runtime_here), here.toString())
+    }
+
+    private fun showReport(found: Map<*, *>) {
+        val evaluation = found["evaluation"] as? Map<*, *>
+        val parity = found["parity"] as? Map<*, *>
+        share(evaluation, "accuracy") { fact(report, activity.getString(R.string.about_accuracy, evaluation?.get("file")), it) }
+        (evaluation?.get("accuracy_drop") as? Number)?.let {
+            fact(report, activity.getString(R.string.about_drop), activity.getString(R.string.points, number(100 * it.toDouble(), 1)))
+        }
+        share(evaluation ?: parity, "label_agreement") { fact(report, activity.getString(R.string.about_agreement), it) }
+        (parity?.get("cosine") as? Number)?.let { fact(report, activity.getString(R.string.about_cosine), number(it.toDouble(), 5)) }
+        find<LinearLayout>(R.id.report_card).showIf(report.childCount > 0)
+    }
+
+    private fun share(from: Map<*, *>?, key: String, show: (String) -> Unit) {
+        (from?.get(key) as? Number)?.let { show(activity.getString(R.string.percent, percent(it.toDouble()))) }
+    }
+
+    private fun showLatency(found: Checks) {
+        val there = found.report["latency"] as? Map<*, *>
+        val lengths = (there?.get("lengths") as? List<*>).orEmpty().map { (it as? Number)?.toInt() }
+        val times = (there?.get("file") as? List<*>).orEmpty().map { (it as? Number)?.toDouble() }
+        for (measured in found.latencies) {
+            val exported = times.getOrNull(lengths.indexOf(measured.tokens))
+            val here = number(measured.milliseconds, 1)
+            val tokens = activity.resources.getQuantityString(R.plurals.tokens, measured.tokens, measured.tokens)
+            val text = if (exported == null) activity.getString(R.string.milliseconds, here)
+            else activity.getString(R.string.milliseconds_there, here, number(exported, 1))
+            fact(latency, tokens, text)
+        }
+    }
+
+    private fun askToRemove(source: Source) {
+        AlertDialog.Builder(activity)
+            .setMessage(activity.getString(R.string.remove_sure, source.title))
+            .setNegativeButton(R.string.cancel, null)
+            .setPositiveButton(R.string.remove) { _, _ ->
+                app.checks.remove(source.id)
+                app.worker.submit(
+                    app.library,
+                    {
+                        app.tasks.close(source.id)
+                        app.library.remove(source)
+                    },
+                    { app.activity?.listAgain() },
+                    { error -> app.activity?.tell(app.activity!!.sentence(error)) },
+                )
+            }
+            .show()
+    }
+
+    /** "TextClassifier" as "Text classifier". */
+    private fun spaced(name: String) = name.replace(Regex("(?<=.)([A-Z])")) { " " + it.value.lowercase() }
+
+    override fun clear() {
+        for (card in cards) find<LinearLayout>(card).showIf(card == R.id.golden_card && source != null)
+        facts.empty()
+        report.empty()
+        golden.empty()
+        latency.empty()
+        again.showIf(false)
+        state.setTextColor(activity.getColor(R.color.text))
+        state.text = source?.let { activity.getString(R.string.opening, it.title) }
+    }
+
+    private companion object {
+        const val MOST_LABELS = 12
+    }
+}

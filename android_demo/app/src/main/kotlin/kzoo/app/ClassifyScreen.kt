@@ -1,0 +1,73 @@
+package kzoo.app
+
+import android.widget.EditText
+import android.widget.LinearLayout
+import android.widget.TextView
+import kzoo.core.task.Classification
+import kzoo.core.task.TextClassifier
+
+/** Labels a text, or two, as it is typed. */
+class ClassifyScreen(activity: MainActivity) :
+    Screen(activity, "classify", R.layout.classify, "TextClassifier", R.string.made_classify) {
+    private val text: EditText = find(R.id.text)
+    private val second: EditText = find(R.id.second)
+    private val toggle: TextView = find(R.id.toggle)
+    private val result: TextView = find(R.id.result)
+    private val bars: LinearLayout = find(R.id.bars)
+    private val note: TextView = find(R.id.note)
+
+    /** Whether two texts are asked for. */
+    var pair = false
+        set(value) {
+            field = value
+            second.showIf(value)
+            toggle.setText(if (value) R.string.second_remove else R.string.second_add)
+            refresh()
+        }
+
+    init {
+        follow(text)
+        follow(second)
+        toggle.setOnClickListener { pair = !pair }
+        pair = false
+    }
+
+    override fun update() {
+        val first = text.words
+        val other = if (pair) second.words else null
+        if (first.isEmpty() || other?.isEmpty() == true) return rest()
+        answer({ task, job -> timed { (task as TextClassifier).classify(first, other, job.isCancelled) } }) { (found, time) ->
+            show(found, time)
+        }
+    }
+
+    private fun show(found: Classification, milliseconds: Double) {
+        bars.empty()
+        result.showIf(!found.reading.empty)
+        if (found.reading.empty) {
+            note.setText(R.string.empty)
+            return
+        }
+        result.text = found.label
+        for ((label, score) in found.scores.sortedByDescending { it.second }.take(MOST)) {
+            val percent = percent(score)
+            bar(bars, label, score, activity.getString(R.string.percent, percent), activity.getString(R.string.bar, label, percent))
+        }
+        val rest = found.scores.size - MOST
+        val more = if (rest > 0) activity.resources.getQuantityString(R.plurals.more, rest, rest) + "\n" else ""
+        note.text = "$more${cost(found.reading, milliseconds)}"
+        note.setPadding(0, bars.resources.getDimensionPixelSize(R.dimen.gap), 0, 0)
+    }
+
+    override fun clear() {
+        result.showIf(false)
+        result.text = null
+        bars.empty()
+        note.setText(R.string.waiting_classify)
+        note.setPadding(0, 0, 0, 0)
+    }
+
+    private companion object {
+        const val MOST = 8
+    }
+}

@@ -1,0 +1,88 @@
+package kzoo.app
+
+import java.nio.ByteBuffer
+import kzoo.core.KzooException
+import kzoo.core.bundle.Engine
+import kzoo.core.bundle.Runtime
+import kzoo.core.bundle.Tensor
+import org.tensorflow.lite.DataType
+import org.tensorflow.lite.Interpreter
+import org.tensorflow.lite.TensorFlowLite
+
+/** LiteRT, or TensorFlow Lite, by the Java interface that both have. */
+class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
+    override val runtime = Device.runtime
+    private val interpreter = try {
+        Interpreter(model, Interpreter.Options().setNumThreads(threads()))
+    } catch (error: IllegalArgumentException) {
+        throw KzooException("$name/model.tflite is no model that $runtime reads: take a newer runtime, or export anew.")
+    } catch (error: IllegalStateException) {
+        throw KzooException("$name/model.tflite can't be run by $runtime: take a newer runtime, or export anew.")
+    }
+    private val signature = interpreter.signatureKeys.singleOrNull()
+        ?: throw KzooException("$name/model.tflite has ${interpreter.signatureKeys.size} signatures; one was expected.")
+    override val inputs: Set<String> = interpreter.getSignatureInputs(signature).toSet()
+    private val outputs = interpreter.getSignatureOutputs(signature)
+    private var length = -1
+
+    /** Where each input stands among the tensors: `resizeInput` counts, and does not know names. */
+    private val places: Map<String, Int> = inputs.associateWith { input ->
+        val wanted = interpreter.getInputTensorFromSignature(input, signature)
+        if (wanted.dataType() != DataType.INT32) {
+            throw KzooException("$name/model.tflite reads $input that is no int32: export anew.")
+        }
+        (0 until interpreter.inputTensorCount).first { interpreter.getInputTensor(it).index() == wanted.index() }
+    }
+
+    override fun run(inputs: Map<String, IntArray>): Map<String, Tensor> {
+        val asked = inputs.values.first().size
+        try {
+            if (asked != length) {
+                for ((_, place) in places) interpreter.resizeInput(place, intArrayOf(1, asked))
+                interpreter.allocateTensors()
+                length = asked
+            }
+            val given = this.inputs.associateWith { arrayOf(inputs.getValue(it)) as Any }
+            val room = outputs.associateWith { output ->
+                val tensor = interpreter.getOutputTensorFromSignature(output, signature)
+                if (tensor.dataType() != DataType.FLOAT32) {
+                    throw KzooException("The model of $name gives $output that is no float32: export anew.")
+                }
+                java.nio.FloatBuffer.allocate(tensor.numElements())
+            }
+            interpreter.runSignature(given, room as Map<String, Any>, signature)
+            return room.mapValues { (output, buffer) ->
+                Tensor(interpreter.getOutputTensorFromSignature(output, signature).shape(), buffer.array())
+            }
+        } catch (error: IllegalArgumentException) {
+            throw refused(asked)
+        } catch (error: IllegalStateException) {
+            throw refused(asked)
+        }
+    }
+
+    private fun refused(asked: Int): KzooException {
+        length = -1
+        return KzooException(
+            "The model of $name refuses these $asked tokens: ids of its own vocabulary, and no more tokens than it has " +
+                "places, were expected.",
+        )
+    }
+
+    override fun close() = interpreter.close()
+
+    private companion object {
+        fun threads() = minOf(4, maxOf(1, java.lang.Runtime.getRuntime().availableProcessors() / 2))
+    }
+}
+
+/** What a phone has. */
+object Device : Engines {
+    /** TensorFlow Lite began at 1.15 for this interface and is at 2 since; LiteRT counts anew from 1. */
+    override val runtime: Runtime by lazy {
+        val version = TensorFlowLite.runtimeVersion()
+        Runtime(if (version.startsWith("1.")) "litert" else "tflite", version)
+    }
+
+    override fun open(model: ByteBuffer, name: String): Engine = DeviceEngine(model, name)
+}

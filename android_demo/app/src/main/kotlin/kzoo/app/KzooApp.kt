@@ -1,0 +1,29 @@
+package kzoo.app
+
+import android.app.Application
+import android.content.ComponentCallbacks2
+
+/** What outlives a screen: the worker, the bundles, and the tasks that are loaded. */
+open class KzooApp : Application() {
+    open val engines: Engines get() = Device
+    val worker by lazy { Worker() }
+    val library by lazy { Library(this, engines) }
+    val tasks by lazy { Tasks(engines) }
+
+    /** The activity that is there now: a turned screen has another than the work began in. */
+    var activity: MainActivity? = null
+
+    /** Vectors of texts, by bundle: a list is embedded once. */
+    val vectors = Vectors()
+
+    /** What was measured here, by bundle. */
+    val checks = HashMap<String, Checks>()
+
+    override fun onTrimMemory(level: Int) {
+        super.onTrimMemory(level)
+        if (level >= ComponentCallbacks2.TRIM_MEMORY_BACKGROUND) {
+            vectors.clear()
+            worker.later { tasks.closeAll() }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+package kzoo.app
+
+import android.widget.EditText
+import android.widget.LinearLayout
+import android.widget.TextView
+import kzoo.core.task.Hit
+import kzoo.core.task.Index
+import kzoo.core.task.TextEmbedder
+
+/** Finds the texts of a list that mean what was asked for. */
+class SearchScreen(activity: MainActivity) :
+    Screen(activity, "search", R.layout.search, "TextEmbedder", R.string.made_search) {
+    private val query: EditText = find(R.id.query)
+    private val list: EditText = find(R.id.list)
+    private val bars: LinearLayout = find(R.id.bars)
+    private val note: TextView = find(R.id.note)
+
+    init {
+        follow(query)
+        follow(list)
+    }
+
+    override fun update() {
+        val asked = query.words
+        val texts = list.words.lines().map { it.trim() }.filter { it.isNotEmpty() }.distinct()
+        if (asked.isBlank() || texts.isEmpty()) return rest()
+        val bundle = source!!.id
+        answer({ task, job ->
+            val embedder = task as TextEmbedder
+            val vectors = texts.mapIndexed { place, text ->
+                app.vectors.get(bundle, text) ?: run {
+                    job.post { note.text = activity.getString(R.string.embedding, place + 1, texts.size) }
+                    embedder.embed(text, null, job.isCancelled).vector.also { app.vectors.put(bundle, text, it) }
+                }
+            }
+            val (found, time) = timed { embedder.embed(asked, null, job.isCancelled) }
+            if (found.reading.empty) null
+            else Index(texts, vectors).nearest(found.vector, MOST) to cost(found.reading, time)
+        }) { found -> if (found == null) showEmpty() else show(found.first, found.second) }
+    }
+
+    private fun showEmpty() {
+        bars.empty()
+        note.setText(R.string.empty)
+    }
+
+    private fun show(hits: List<Hit>, cost: String) {
+        bars.empty()
+        for (hit in hits) {
+            val cosine = number(hit.cosine, 2)
+            bar(bars, hit.text, hit.cosine, cosine, activity.getString(R.string.cosine, hit.text, cosine))
+        }
+        note.text = cost
+    }
+
+    override fun clear() {
+        bars.empty()
+        note.setText(R.string.waiting_search)
+    }
+
+    private companion object {
+        const val MOST = 8
+    }
+}

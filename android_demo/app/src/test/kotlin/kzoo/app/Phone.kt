@@ -1,0 +1,111 @@
+package kzoo.app
+
+import android.app.AlertDialog
+import android.graphics.Bitmap
+import android.graphics.Canvas
+import android.os.Build
+import android.os.Looper
+import android.view.View
+import android.view.ViewGroup
+import android.widget.EditText
+import android.widget.LinearLayout
+import android.widget.TextView
+import java.io.File
+import org.junit.Assert.assertTrue
+import org.robolectric.Robolectric
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.android.controller.ActivityController
+import org.robolectric.shadows.ShadowAlertDialog
+
+/** The app as a user has it before them. */
+class Phone(dark: Boolean = false) {
+    val controller: ActivityController<MainActivity>
+
+    init {
+        RuntimeEnvironment.setQualifiers("w360dp-h740dp-${if (dark) "night" else "notnight"}-xhdpi")
+        controller = Robolectric.buildActivity(MainActivity::class.java).setup()
+        settle()
+        until("the bundles are listed") { activity.listed }
+    }
+
+    val activity: MainActivity get() = controller.get()
+    val app get() = activity.application as KzooApp
+
+    fun go(tab: Int) {
+        val tabs = activity.findViewById<ViewGroup>(R.id.tabs)
+        tabs.getChildAt(tab).performClick()
+        settle()
+    }
+
+    /** The view with an id on the screen that is shown. */
+    fun <V : View> find(id: Int): V {
+        val content = activity.findViewById<ViewGroup>(R.id.content)
+        val shown = (0 until content.childCount).map(content::getChildAt).single { it.visibility == View.VISIBLE }
+        return shown.findViewById(id) ?: activity.findViewById(id)!!
+    }
+
+    fun type(id: Int, text: String) {
+        find<EditText>(id).setText(text)
+        settle()
+    }
+
+    /** What a text view says, or null where it is hidden or empty. */
+    fun text(id: Int): String? {
+        val view: TextView = find(id)
+        return view.text.toString().takeIf { view.visibility == View.VISIBLE && it.isNotEmpty() }
+    }
+
+    fun rows(id: Int): List<View> = find<LinearLayout>(id).run { (0 until childCount).map(::getChildAt) }
+
+    fun dialog(): String? {
+        val dialog = ShadowAlertDialog.getLatestDialog() as? AlertDialog ?: return null
+        return dialog.findViewById<TextView>(android.R.id.message)?.text?.toString()
+    }
+
+    fun settle() = shadowOf(Looper.getMainLooper()).idle()
+
+    fun until(what: String, condition: () -> Boolean) {
+        val end = System.nanoTime() + 90_000_000_000
+        while (!condition()) {
+            assertTrue("after 90 s it is not so that $what; the screen says ${said()}", System.nanoTime() < end)
+            Thread.sleep(5)
+            settle()
+        }
+    }
+
+    /** Every text on the screen. */
+    fun said(): List<String> = views().filterIsInstance<TextView>().map { it.text.toString() }.filter { it.isNotEmpty() }.toList()
+
+    fun views(root: View = activity.window.decorView): Sequence<View> = sequence {
+        if (root.visibility != View.VISIBLE) return@sequence
+        yield(root)
+        if (root is ViewGroup) for (place in 0 until root.childCount) yieldAll(views(root.getChildAt(place)))
+    }
+
+    /** Draws the whole window into target/NAME-apiN.png. */
+    fun picture(name: String, height: Int = 1480) {
+        val root = activity.window.decorView
+        val width = 720
+        root.measure(exactly(width), exactly(height))
+        root.layout(0, 0, width, height)
+        settle()
+        val bitmap = Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888)
+        root.draw(Canvas(bitmap))
+        File("target/screens").mkdirs()
+        File("target/screens/$name-api${Build.VERSION.SDK_INT}.png").outputStream().use {
+            assertTrue(bitmap.compress(Bitmap.CompressFormat.PNG, 100, it))
+        }
+        bitmap.recycle()
+    }
+
+    private fun exactly(size: Int) = View.MeasureSpec.makeMeasureSpec(size, View.MeasureSpec.EXACTLY)
+
+    companion object {
+        const val CLASSIFY = 0
+        const val SEARCH = 1
+        const val ENTITIES = 2
+        const val ANSWER = 3
+        const val BUNDLE = 4
+    }
+}

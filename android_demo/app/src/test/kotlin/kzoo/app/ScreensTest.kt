@@ -1,0 +1,101 @@
+package kzoo.app
+
+import android.text.Spanned
+import android.text.style.BackgroundColorSpan
+import android.widget.TextView
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.ParameterizedRobolectricTestRunner
+import org.robolectric.ParameterizedRobolectricTestRunner.Parameters
+import org.robolectric.annotation.Config
+import org.robolectric.annotation.GraphicsMode
+
+/** Every screen answers with real bundles, in light and in dark, on the oldest and the newest API. */
+@RunWith(ParameterizedRobolectricTestRunner::class)
+@Config(sdk = [26, 35], application = TestApp::class)
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+class ScreensTest(private val mode: String) {
+    private val phone by lazy { Phone(mode == "dark") }
+
+    @Test
+    fun classify() {
+        assertNull(phone.text(R.id.result))
+        phone.type(R.id.text, "The plot is thin, but I would watch this wonderful cast in anything.")
+        phone.until("a label is shown") { phone.text(R.id.result) == "positive" }
+        assertEquals(2, phone.rows(R.id.bars).size)
+        assertTrue(phone.rows(R.id.bars)[0].contentDescription.startsWith("positive, 9"))
+        assertTrue("tokens" in phone.text(R.id.note)!!)
+        phone.picture("classify-$mode")
+    }
+
+    @Test
+    fun search() {
+        phone.go(Phone.SEARCH)
+        if (!packed("search")) return
+        phone.type(R.id.query, "I forgot my login")
+        phone.until("texts are found") { phone.rows(R.id.bars).isNotEmpty() }
+        assertTrue(phone.rows(R.id.bars)[0].contentDescription.startsWith("How do I reset my password?"))
+        phone.picture("search-$mode")
+    }
+
+    @Test
+    fun entities() {
+        phone.go(Phone.ENTITIES)
+        if (!packed("entities")) return
+        phone.type(R.id.sentence, "Justin Bieber is going to London with Anna next week.")
+        phone.until("entities are found") { phone.rows(R.id.bars).isNotEmpty() }
+        val marked = phone.find<TextView>(R.id.marked).text as Spanned
+        val spans = marked.getSpans(0, marked.length, BackgroundColorSpan::class.java)
+        assertEquals(phone.rows(R.id.bars).size, spans.size)
+        assertTrue(spans.any { marked.substring(marked.getSpanStart(it), marked.getSpanEnd(it)) == "London" })
+        phone.picture("entities-$mode")
+    }
+
+    @Test
+    fun answer() {
+        phone.go(Phone.ANSWER)
+        if (!packed("questions")) return
+        phone.type(R.id.passage, PARAGRAPH)
+        phone.type(R.id.question, "When was the tower finished?")
+        phone.until("an answer is given") { phone.text(R.id.result) != null }
+        val result = phone.text(R.id.result)!!
+        assertTrue(result in PARAGRAPH)
+        val marked = phone.find<TextView>(R.id.marked).text as Spanned
+        val span = marked.getSpans(0, marked.length, BackgroundColorSpan::class.java).single()
+        assertEquals(result, marked.substring(marked.getSpanStart(span), marked.getSpanEnd(span)))
+        phone.picture("answer-$mode")
+    }
+
+    @Test
+    fun bundle() {
+        phone.go(Phone.BUNDLE)
+        phone.until("everything is measured") { phone.rows(R.id.latency).isNotEmpty() }
+        val golden = phone.rows(R.id.golden)
+        assertEquals("All ${golden.size} pass on this device", phone.text(R.id.golden_state))
+        assertTrue(golden.size >= 12 && golden.all { it.contentDescription.startsWith("Passed. ") })
+        assertTrue("Right on sentiment.tsv" in phone.said())
+        phone.picture("bundle-$mode", 2600)
+    }
+
+    /** Whether there is a bundle for the screen; where none is, the screen says what to do. */
+    private fun packed(name: String): Boolean {
+        if (phone.activity.assets.list("bundles/$name").orEmpty().isNotEmpty()) return true
+        assertTrue(phone.text(R.id.problem)!!.startsWith("No bundle for this is in the app yet."))
+        phone.picture("$name-$mode")
+        return false
+    }
+
+    companion object {
+        @JvmStatic
+        @Parameters(name = "{0}")
+        fun modes() = listOf(arrayOf("light"), arrayOf("dark"))
+
+        const val PARAGRAPH = "The Eiffel Tower is a lattice tower on the Champ de Mars in Paris. It is named after the engineer " +
+            "Gustave Eiffel, whose company designed and built the tower from 1887 to 1889. It was finished in March 1889 as the " +
+            "centrepiece of the World's Fair, and it stayed the tallest structure in the world for 41 years, until the Chrysler " +
+            "Building in New York City was completed in 1930. About seven million people visit it every year."
+    }
+}

@@ -1,0 +1,265 @@
+package kzoo.app
+
+import android.graphics.Rect
+import android.net.Uri
+import android.os.Build
+import android.text.Spanned
+import android.text.style.BackgroundColorSpan
+import android.view.View
+import android.view.WindowInsets
+import android.widget.EditText
+import android.widget.TextView
+import java.io.ByteArrayInputStream
+import java.io.ByteArrayOutputStream
+import java.io.File
+import java.util.zip.ZipEntry
+import java.util.zip.ZipOutputStream
+import kzoo.core.bundle.Bundle
+import kzoo.core.bundle.FolderFiles
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertTrue
+import org.junit.Assume.assumeTrue
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
+import org.robolectric.annotation.GraphicsMode
+import org.robolectric.shadows.ShadowToast
+
+/** What users do, and what goes wrong. */
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [26, 35], application = TestApp::class)
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+class UseTest {
+    private val sentiment = File(System.getProperty("bundle"))
+
+    @Test
+    fun `the latest text wins`() {
+        val phone = Phone()
+        for (text in listOf("Awful.", "A terrible mess.", "Boring and bad.", "An absolute delight!")) {
+            phone.find<EditText>(R.id.text).setText(text) // Without waiting for an answer.
+        }
+        phone.until("a label is shown") { phone.text(R.id.result) != null }
+        assertEquals("positive", phone.text(R.id.result))
+        phone.type(R.id.text, "")
+        assertNull(phone.text(R.id.result))
+        assertEquals(0, phone.rows(R.id.bars).size)
+    }
+
+    @Test
+    fun `a second text is read with the first`() {
+        val phone = Phone()
+        phone.type(R.id.text, "It was")
+        phone.find<View>(R.id.toggle).performClick()
+        phone.settle()
+        assertNull(phone.text(R.id.result)) // Two texts are asked for, and one is missing.
+        phone.type(R.id.second, "a waste of time")
+        phone.until("a label is shown") { phone.text(R.id.result) == "negative" }
+        phone.find<View>(R.id.toggle).performClick()
+        assertEquals(View.GONE, phone.find<View>(R.id.second).visibility)
+    }
+
+    @Test
+    fun `turning the screen keeps text, tab and answer`() {
+        val phone = Phone()
+        phone.find<View>(R.id.toggle).performClick()
+        phone.type(R.id.text, "A wonderful film.")
+        phone.type(R.id.second, "I loved it.")
+        phone.until("a label is shown") { phone.text(R.id.result) == "positive" }
+        phone.activity.findViewById<EditText>(R.id.sentence).setText("Another text")
+        RuntimeEnvironment.setQualifiers("+land")
+        phone.controller.recreate()
+        phone.until("the label is back") { phone.text(R.id.result) == "positive" }
+        assertEquals("A wonderful film.", phone.text(R.id.text))
+        assertEquals("I loved it.", phone.text(R.id.second))
+        phone.go(Phone.BUNDLE)
+        phone.until("everything is measured") { phone.rows(R.id.latency).isNotEmpty() }
+        phone.controller.recreate()
+        phone.settle()
+        assertEquals(phone.activity.getString(R.string.bundle), phone.text(R.id.title))
+        phone.until("what was measured is back") { phone.rows(R.id.latency).isNotEmpty() }
+    }
+
+    @Test
+    fun `texts that hold nothing, or too much`() {
+        val phone = Phone()
+        phone.type(R.id.text, "\u0001\u0002\u0007\u001b")
+        phone.until("the screen says so") { phone.text(R.id.note) == "This text holds nothing that the model reads." }
+        assertNull(phone.text(R.id.result))
+        phone.type(R.id.text, "A lovely day \uD83D")
+        phone.until("a label is shown") { phone.text(R.id.result) == "positive" }
+        phone.type(R.id.text, "good ".repeat(1_000_000))
+        phone.until("a label is shown") { phone.text(R.id.note)?.contains("Only the first 128 tokens were read.") == true }
+        assertEquals(50_000, phone.find<EditText>(R.id.text).length())
+        assertEquals("Only the first 50,000 characters are kept.", ShadowToast.getTextOfLatestToast())
+    }
+
+    @Test
+    fun `a zip is added after it was checked`() {
+        val phone = Phone()
+        open(phone, zip(sentiment, "sentiment/"))
+        phone.until("it is in use") { phone.text(R.id.chosen) == "mine" }
+        val kept = File(phone.app.filesDir, "bundles/mine")
+        Bundle.open(FolderFiles(kept)).close()
+        phone.type(R.id.text, "A wonderful film.")
+        phone.until("a label is shown") { phone.text(R.id.result) == "positive" }
+        phone.go(Phone.BUNDLE)
+        phone.until("everything is measured") { phone.rows(R.id.latency).isNotEmpty() }
+    }
+
+    @Test
+    fun `entities are marked and listed`() {
+        val phone = Phone()
+        open(phone, zip(File(untrained(), "entities"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Entities" && phone.text(R.id.chosen) == "mine" }
+        val text = "Angela Merkel met Tim Cook in New York \uD83D\uDE00, N.Y., last week."
+        phone.type(R.id.sentence, text)
+        phone.until("entities are found") { phone.rows(R.id.bars).isNotEmpty() }
+        val marked = phone.find<TextView>(R.id.marked).text as Spanned
+        val spans = marked.getSpans(0, marked.length, BackgroundColorSpan::class.java).sortedBy(marked::getSpanStart)
+        val rows = phone.rows(R.id.bars).map { it.findViewById<TextView>(R.id.label)!!.text.toString() }
+        assertEquals(rows, spans.map { marked.substring(marked.getSpanStart(it), marked.getSpanEnd(it)) })
+        val legend = phone.find<FlowLayout>(R.id.legend)
+        assertEquals(spans.map { it.backgroundColor }.distinct().size, legend.childCount)
+        phone.picture("untrained-entities")
+    }
+
+    @Test
+    fun `an answer is marked in a long text`() {
+        val phone = Phone()
+        open(phone, zip(File(untrained(), "questions"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Answer" && phone.text(R.id.chosen) == "mine" }
+        val text = "The tower was finished in March 1889, and many people came. ".repeat(30)
+        phone.type(R.id.passage, text)
+        phone.type(R.id.question, "When was it finished?")
+        phone.until("an answer is given") { phone.text(R.id.result) != null }
+        val result = phone.text(R.id.result)!!
+        assertTrue(result in text)
+        val marked = phone.find<TextView>(R.id.marked).text as Spanned
+        val span = marked.getSpans(0, marked.length, BackgroundColorSpan::class.java).single()
+        assertEquals(result, marked.substring(marked.getSpanStart(span), marked.getSpanEnd(span)))
+        assertTrue(marked.length < text.length)
+        phone.picture("untrained-answer")
+        phone.type(R.id.question, "")
+        assertNull(phone.text(R.id.result))
+    }
+
+    /** Bundles with random weights: their answers mean nothing, but they are shown like others. */
+    private fun untrained(): File {
+        val folder = File(System.getProperty("untrained"))
+        assumeTrue("$folder is not there: python android_demo/tools/make_untrained.py makes it", folder.isDirectory)
+        return folder
+    }
+
+    @Test
+    fun `a zip that is no bundle is a sentence and leaves nothing`() {
+        val phone = Phone()
+        val changed = zip(sentiment, "", mapOf("labels.txt" to "positive\nnegative\n".toByteArray()))
+        val outside = zip(sentiment, "b/", mapOf("../../x" to ByteArray(3)))
+        for ((bytes, part) in listOf(changed to "labels.txt was changed", outside to "outside of the bundle", ByteArray(0) to "is no zip")) {
+            open(phone, bytes)
+            phone.until("a sentence is shown") { phone.dialog()?.contains(part) == true }
+            assertEquals(emptyList<String>(), File(phone.app.filesDir, "bundles").list().orEmpty().toList())
+            assertEquals(emptyList<String>(), phone.app.cacheDir.list().orEmpty().filter { it.endsWith(".zip") })
+        }
+    }
+
+    @Test
+    fun `a bundle that was damaged later is a sentence and no label`() {
+        val phone = Phone()
+        open(phone, zip(sentiment, ""))
+        phone.until("it is in use") { phone.text(R.id.chosen) == "mine" }
+        val model = File(phone.app.filesDir, "bundles/mine/model.tflite")
+        model.writeBytes(model.readBytes().also { it[it.size / 2] = (it[it.size / 2] + 1).toByte() })
+        phone.app.worker.later { phone.app.tasks.closeAll() }
+        phone.type(R.id.text, "A wonderful film.")
+        phone.until("a sentence is shown") { phone.text(R.id.problem) != null }
+        assertTrue(phone.text(R.id.problem)!!.contains("model.tflite was changed after the export"))
+        assertNull(phone.text(R.id.result))
+        phone.picture("damaged")
+    }
+
+    @Test
+    @Config(application = SmallApp::class)
+    fun `no memory is a sentence`() {
+        val phone = Phone()
+        phone.type(R.id.text, "A wonderful film.")
+        phone.until("a sentence is shown") { phone.text(R.id.problem) != null }
+        assertEquals("Not enough memory for this: close other apps, or give less text.", phone.text(R.id.problem))
+        assertNull(phone.text(R.id.result))
+    }
+
+    @Test
+    fun `large text fits`() {
+        RuntimeEnvironment.setFontScale(2f)
+        val phone = Phone()
+        phone.type(R.id.text, "The plot is thin, but I would watch this wonderful cast in anything.")
+        phone.until("a label is shown") { phone.text(R.id.result) == "positive" }
+        phone.picture("large")
+        for (view in phone.views().filterIsInstance<TextView>()) {
+            val layout = view.layout ?: continue
+            if (view is EditText || layout.lineCount == 0) continue
+            assertEquals("${view.text} is cut", 0, layout.getEllipsisCount(layout.lineCount - 1))
+        }
+        RuntimeEnvironment.setFontScale(1f)
+    }
+
+    @Test
+    fun `a screen reader has words for all that can be pressed, and fingers room`() {
+        val phone = Phone()
+        val density = phone.activity.resources.displayMetrics.density
+        for (tab in 0..4) {
+            phone.go(tab)
+            phone.picture("tab")
+            for (view in phone.views().filter { it.isClickable && it.isShown }) {
+                val words = view.contentDescription ?: (view as? TextView)?.run { text.ifEmpty { hint } }
+                assertTrue("$view has no words", !words.isNullOrEmpty())
+                assertTrue("$words is ${view.height / density} dp high", view.height >= 48 * density)
+            }
+        }
+        assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, phone.activity.findViewById<View>(R.id.result).accessibilityLiveRegion)
+    }
+
+    @Test
+    @Config(sdk = [35])
+    fun `nothing lies under the system's bars`() {
+        val phone = Phone()
+        val insets = WindowInsets.Builder()
+            .setInsets(WindowInsets.Type.statusBars(), android.graphics.Insets.of(0, 48, 0, 0))
+            .setInsets(WindowInsets.Type.navigationBars(), android.graphics.Insets.of(0, 0, 0, 96))
+            .build()
+        val root = phone.activity.findViewById<View>(R.id.root)
+        root.dispatchApplyWindowInsets(insets)
+        phone.picture("bars")
+        val place = Rect()
+        phone.activity.findViewById<View>(R.id.title).getGlobalVisibleRect(place)
+        assertTrue("$place", place.top >= 48)
+        val tabs = phone.activity.findViewById<View>(R.id.tabs)
+        assertEquals(96, tabs.paddingBottom)
+        assertTrue(Build.VERSION.SDK_INT >= 35)
+    }
+
+    private fun open(phone: Phone, bytes: ByteArray) {
+        val uri = Uri.parse("content://files/mine.zip")
+        shadowOf(phone.activity.contentResolver).registerInputStream(uri, ByteArrayInputStream(bytes))
+        phone.activity.add(uri)
+        phone.settle()
+    }
+
+    private fun zip(folder: File, prefix: String, changed: Map<String, ByteArray> = emptyMap()): ByteArray {
+        val bytes = ByteArrayOutputStream()
+        ZipOutputStream(bytes).use { zip ->
+            zip.setLevel(1)
+            val files = folder.listFiles()!!.associate { it.name to it.readBytes() } + changed
+            for ((name, content) in files) {
+                zip.putNextEntry(ZipEntry(prefix + name))
+                zip.write(content)
+                zip.closeEntry()
+            }
+        }
+        return bytes.toByteArray()
+    }
+}

@@ -1,0 +1,16 @@
+#!/bin/sh
+# aapt2.sh FRAMEWORK APP OUT: resources.apk, R.java and AndroidManifest.xml in OUT, from the sources
+# in APP. FRAMEWORK is the jar or apk of an Android platform. What the Android Gradle plugin would
+# add to the manifest from its build file is added here.
+set -e
+framework=$1 app=$2 out=$3
+package=kzoo.app min=26 target=35
+command -v aapt2 >/dev/null || { echo "error: aapt2 is not there: apt-get install aapt" >&2; exit 2; }
+rm -rf "$out/res.zip" "$out/gen"
+mkdir -p "$out/gen"
+sed -e "s#<manifest #<manifest package=\"$package\" #" \
+  -e "s#<application\$#<uses-sdk android:minSdkVersion=\"$min\" android:targetSdkVersion=\"$target\"/><application android:extractNativeLibs=\"false\"#" \
+  "$app/src/main/AndroidManifest.xml" > "$out/AndroidManifest.xml"
+aapt2 compile --dir "$app/src/main/res" -o "$out/res.zip"
+aapt2 link -I "$framework" --manifest "$out/AndroidManifest.xml" --version-code 1 --version-name 1.0 \
+  --java "$out/gen" --auto-add-overlay -o "$out/resources.apk" "$out/res.zip"
