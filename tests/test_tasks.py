@@ -295,8 +295,8 @@ def test_weights_of_examples_weigh_their_places():
     words, labels = [["he", "lives"], ["my", "dog"]], [["O", "B-PER"], ["O", "O"]]
     model = task("TokenClassifier")
     model.compile(optimizer=keras.optimizers.SGD(0.0), jit_compile=False)
-    first = model.evaluate(words[:1], labels[:1], verbose=0)
-    both = model.evaluate(words, labels, sample_weight=[1.0, 0.0], verbose=0)
+    first, _ = model.evaluate(words[:1], labels[:1], verbose=0)
+    both, _ = model.evaluate(words, labels, sample_weight=[1.0, 0.0], verbose=0)
     assert both == pytest.approx(first / 2, rel=1e-5)
     model.fit(words, labels, sample_weight=[1.0, 0.5], verbose=0)
     masked = task("MaskedLM")

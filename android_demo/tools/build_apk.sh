@@ -28,8 +28,7 @@ done
 kotlin=$(property kotlin.version)
 android=$(property android.link)
 mvn -q -B -ntp -f "$root/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get \
-  -Dtransitive=false -Dartifact=com.android.tools:r8:$r8 \
-  -DremoteRepositories=google::::https://dl.google.com/dl/android/maven2 >/dev/null
+  -Dtransitive=false -Dartifact=com.android.tools:r8:$r8 >/dev/null
 { cat "$root/app/proguard-rules.pro"
   echo '-keep class kzoo.app.MainActivity'
   echo '-keep class kzoo.app.KzooApp'
