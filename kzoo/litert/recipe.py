@@ -222,6 +222,7 @@ def export_bundle(
             "family": model.spec.family,
             "quantization": quantization,
             "length": length,
+            "max_length": min(longest, length or longest),
             "compat": None if compat is None else _compat(compat, newest, measured),
             "mediapipe": for_mediapipe,
             "labels": labels,

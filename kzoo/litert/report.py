@@ -77,7 +77,7 @@ def _summary(report):
         for big, small in tiles
     )
     runtime = report["audit"]["minimum_runtime"]
-    length = "any length" if report["length"] is None else f"exactly {report['length']} tokens"
+    length = f"{'1 to' if report['length'] is None else 'exactly'} {report['max_length']} tokens"
     return f"""<header>
 <p class="kicker">kzoo export report</p>
 <h1>{html.escape(str(report["source"]))}</h1>
@@ -153,7 +153,7 @@ def _latency_words(report):
         f"{latency['rounds']}. A phone's numbers differ; the ratio and the slope tell more."
     )
     if report["length"] is None:
-        words += " One file serves every length, so a short text costs little."
+        words += " One file serves all lengths, so a short text costs little."
     return words
 
 
