@@ -1,7 +1,7 @@
 #!/bin/sh
 # aapt2.sh FRAMEWORK APP OUT: resources.apk, R.java and AndroidManifest.xml in OUT, from the sources
-# in APP. FRAMEWORK is the jar or apk of an Android platform. What the Android Gradle plugin would
-# add to the manifest from its build file is added here.
+# in APP; and test.apk, which holds the assets in OUT/assets too. FRAMEWORK is the jar or apk of an
+# Android platform. What the Android Gradle plugin would add to the manifest is added here.
 set -e
 framework=$1 app=$2 out=$3
 package=kzoo.app min=26 target=35
@@ -12,5 +12,9 @@ sed -e "s#<manifest #<manifest package=\"$package\" #" \
   -e "s#<application\$#<uses-sdk android:minSdkVersion=\"$min\" android:targetSdkVersion=\"$target\"/><application android:extractNativeLibs=\"false\"#" \
   "$app/src/main/AndroidManifest.xml" > "$out/AndroidManifest.xml"
 aapt2 compile --dir "$app/src/main/res" -o "$out/res.zip"
-aapt2 link -I "$framework" --manifest "$out/AndroidManifest.xml" --version-code 1 --version-name 1.0 \
-  --java "$out/gen" --auto-add-overlay -o "$out/resources.apk" "$out/res.zip"
+link() {
+  aapt2 link -I "$framework" --manifest "$out/AndroidManifest.xml" --version-code 1 \
+    --version-name 1.0 --auto-add-overlay "$@" "$out/res.zip"
+}
+link -o "$out/resources.apk" --java "$out/gen"
+[ ! -d "$out/assets" ] || link -o "$out/test.apk" -A "$out/assets"
