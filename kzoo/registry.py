@@ -5,7 +5,6 @@ imported, which `import kzoo` leaves for later. Until then a stand-in holds its 
 """
 
 import importlib
-import importlib.abc
 import sys
 
 # The module of every class that registers itself.
@@ -46,7 +45,7 @@ class StandIn:
         return getattr(home, self.name).from_config(config)
 
 
-class WhenKerasComes(importlib.abc.MetaPathFinder):
+class WhenKerasComes:
     """Finds Keras as Python does, and tells it of kzoo once it is imported."""
 
     def find_spec(self, name, path=None, target=None):
