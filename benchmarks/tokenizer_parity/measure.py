@@ -3,7 +3,7 @@
     python benchmarks/tokenizer_parity/measure.py SHARED_DATA [--fuzz N] [--output result.json]
 
 With --only or --corpora the other results in the file stay, so a long comparison can be made in
-parts. --together N puts N code points in a line, which saves most of the time.
+parts; all of it is 60 million lines.
 
 SHARED_DATA is the folder with tokenizers, nltk_udhr, tatoeba_laser and tokenizer_vectors. Needs
 `mvn package` in android_demo first, and sentencepiece. Each line goes, special tokens included, to
@@ -13,6 +13,7 @@ does not take, are compared with what it says of U+FFFD in their place.
 """
 
 import argparse
+import gc
 import itertools
 import json
 import os
@@ -34,57 +35,66 @@ from tokenizer_files import MAKERS, make
 JAR = Path(__file__).resolve().parents[2] / "android_demo/desktop/target/kzoo-desktop.jar"
 BATCH = 1000
 SEED = 7
+NAMES = [*CORPORA, "fuzz", "pairs"]
 SURROGATES = re.compile("[\ud800-\udfff]")
 WRITE = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def expected(tokenizer, texts):
-    """What the command should print for each text."""
-    for encoding in tokenizer.encode_batch([SURROGATES.sub("\ufffd", text) for text in texts]):
-        yield WRITE({"ids": encoding.ids, "tokens": encoding.tokens, "offsets": encoding.offsets})
+def readable(text):
+    """The text, or both of a pair, as `tokenizers` takes it."""
+    if isinstance(text, list):
+        return tuple(map(readable, text))
+    return SURROGATES.sub("\ufffd", text)
 
 
-def compare(java, tokenizer_file, lines_file, shown):
+def expected(tokenizer, inputs):
+    """What the command should say of some texts or pairs."""
+    return [
+        {"ids": encoding.ids, "tokens": encoding.tokens, "offsets": encoding.offsets}
+        for encoding in tokenizer.encode_batch(inputs)
+    ]
+
+
+def compare(java, tokenizer, tokenizer_file, lines_file, shown):
     """(lines, {what differs: lines})."""
-    tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer_file))
-    counts = {"ids": 0, "tokens": 0, "offsets": 0}
-    total = differing = 0
+    counts = {"any": 0, "ids": 0, "tokens": 0, "offsets": 0}
+    total = 0
+    flags = ["--json", "--pairs"] if lines_file.stem == "pairs" else ["--json"]
     with lines_file.open(encoding="utf-8") as given, lines_file.open("rb") as stdin:
-        command = [*java, "encode", str(tokenizer_file), "--json"]
+        command = [*java, "encode", str(tokenizer_file), *flags]
         process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE)
-        found = iter(process.stdout)
         while batch := list(itertools.islice(given, BATCH)):
-            texts = [json.loads(line) for line in batch]
-            for text, want in zip(texts, expected(tokenizer, texts), strict=True):
-                line = next(found, None)
-                if line is None:
-                    raise SystemExit(f"error: java stopped at {text!r} ({tokenizer_file.name})")
-                got = line.decode().removesuffix("\n")
-                total += 1
-                if got == want:
-                    continue
-                got, want = json.loads(got), json.loads(want)
-                different = [name for name in counts if got[name] != want[name]]
-                differing += bool(different)
-                for name in different:
+            inputs = [readable(each) for each in json.loads(f"[{','.join(batch)}]")]
+            found = b", ".join(map(bytes.rstrip, itertools.islice(process.stdout, len(batch))))
+            want = expected(tokenizer, inputs)
+            total += len(batch)
+            if f"[{found.decode()}]" == WRITE(want):
+                continue
+            found = json.loads(f"[{found.decode()}]")
+            if len(found) < len(batch):
+                raise SystemExit(f"error: java stopped at {batch[len(found)]} ({tokenizer_file})")
+            for text, got, one in zip(inputs, found, want, strict=True):
+                one["offsets"] = list(map(list, one["offsets"]))
+                different = [name for name in one if got[name] != one[name]]
+                for name in ["any", *different] if different else []:
                     counts[name] += 1
                 if different and shown > 0:
                     shown -= 1
-                    print(f"  {text!r}\n    kotlin {got}\n    tokenizers {want}", flush=True)
-        if process.wait():
+                    print(f"  {text!r}\n    kotlin {got}\n    tokenizers {one}", flush=True)
+        if process.stdout.read() or process.wait():
             raise SystemExit("error: java failed")
-    return total, {"any": differing, **counts}
+    return total, counts
 
 
-def write_lines(name, arguments, path):
-    """A corpus as JSON strings, a line each."""
-    if name == "fuzz":
-        real = [*declaration(arguments.data), *tatoeba(arguments.data)]
-        texts = Fuzz(real, SEED).strings(arguments.fuzz)
-    elif name.startswith("code points"):
-        texts = CORPORA[name](arguments.data, arguments.together)
-    else:
+def write_lines(name, arguments, folder):
+    """A corpus as JSON strings or pairs, a line each."""
+    path = folder / f"{name}.jsonl"
+    if name in CORPORA:
         texts = CORPORA[name](arguments.data)
+    else:
+        real = [*declaration(arguments.data), *tatoeba(arguments.data)]
+        fuzz = Fuzz(real, SEED)
+        texts = fuzz.strings(arguments.fuzz) if name == "fuzz" else fuzz.pairs(arguments.fuzz // 10)
     with path.open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(text) + "\n" for text in texts)
     return path
@@ -110,30 +120,29 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--fuzz", type=int, default=1_000_000, help="strings for each tokenizer")
-    parser.add_argument("--together", type=int, default=1, help="code points in a line")
     parser.add_argument("--only", nargs="*", choices=MAKERS, help="tokenizers")
-    parser.add_argument("--corpora", nargs="*", choices=[*CORPORA, "fuzz"])
+    parser.add_argument("--corpora", nargs="*", choices=NAMES)
     parser.add_argument("--shown", type=int, default=3, help="differing lines to print")
     parser.add_argument("--java", default=f"java -XX:+UseSerialGC -jar {shlex.quote(str(JAR))}")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "result.json")
     arguments = parser.parse_args()
+    gc.disable()  # Nothing here has cycles, and looking for them takes most of the time.
     java = shlex.split(arguments.java)
     if not arguments.only and not arguments.corpora:
         arguments.output.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         lines = {}
-        for number, name in enumerate(arguments.corpora or [*CORPORA, "fuzz"]):
-            lines[name] = write_lines(name, arguments, folder / f"{number}.jsonl")
+        for name in arguments.corpora or NAMES:
+            lines[name] = write_lines(name, arguments, folder)
         for tokenizer in arguments.only or MAKERS:
             file = make(tokenizer, arguments.data, folder)
+            reference = tokenizers.Tokenizer.from_file(str(file))
             for name, path in lines.items():
                 start = time.monotonic()
-                total, differing = compare(java, file, path, arguments.shown)
+                total, differing = compare(java, reference, file, path, arguments.shown)
                 counts = {"lines": total, **differing}
-                if name.startswith("code points"):
-                    counts["code_points_a_line"] = arguments.together
-                elif name == "fuzz":
+                if name not in CORPORA:
                     counts["seed"] = SEED
                 keep(arguments.output, tokenizer, name, counts)
                 took = time.monotonic() - start

@@ -47,15 +47,12 @@ def questions(data):
     return [row["original"] for row in json.loads(gzip.decompress(path.read_bytes()))]
 
 
-def alone(_, together=1):
-    """Every code point; more than one a line as words of their own."""
-    for start in range(0, len(CODE_POINTS), together):
-        yield " ".join(map(chr, CODE_POINTS[start : start + together]))
+def alone(_):
+    return map(chr, CODE_POINTS)
 
 
-def between(_, together=1):
-    for start in range(0, len(CODE_POINTS), together):
-        yield " ".join(f"a{chr(c)}b" for c in CODE_POINTS[start : start + together])
+def between(_):
+    return (f"a{chr(c)}b" for c in CODE_POINTS)
 
 
 def composing(_):
@@ -189,3 +186,11 @@ class Fuzz:
         )  # fmt: skip
         for number in range(count):
             yield self.long_word() if number % 50 == 0 else kinds[number % len(kinds)]()
+
+    def pairs(self, count):
+        """A string and another, or two lines."""
+        for number, text in enumerate(self.strings(count)):
+            if number % 2:
+                yield [text, self.mutated()]
+            else:
+                yield self.random.choices(self.lines, k=2)

@@ -5,9 +5,12 @@ import java.io.Reader
 /** JSON texts as plain values, both ways. */
 object Json {
     /** Map (in the text's order), List, String, Long, Double, Boolean or null; or a KzooException. */
-    fun parse(text: Reader): Any? = JsonReader(text).run { value().also { end() } }
+    fun parse(text: Reader): Any? = parse(JsonReader(text))
 
-    fun parse(text: String): Any? = parse(text.reader())
+    /** As above; a short text costs little. */
+    fun parse(text: String): Any? = parse(JsonReader(text.reader(), text.length.coerceIn(16, 1 shl 14)))
+
+    private fun parse(reader: JsonReader): Any? = reader.value().also { reader.end() }
 
     fun write(value: Any?): String = StringBuilder().also { write(it, value) }.toString()
 

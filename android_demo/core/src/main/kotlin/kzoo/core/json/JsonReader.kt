@@ -10,8 +10,8 @@ private const val DEPTH = 200
  *
  * Every error is a [KzooException] that says what came, what was expected, and where.
  */
-class JsonReader(private val source: Reader) {
-    private val buffer = CharArray(1 shl 14)
+class JsonReader(private val source: Reader, bufferSize: Int = 1 shl 14) {
+    private val buffer = CharArray(bufferSize)
     private var position = 0
     private var limit = 0
     private var line = 1
