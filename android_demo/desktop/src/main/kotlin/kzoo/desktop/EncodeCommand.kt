@@ -64,8 +64,8 @@ private fun time(tokenizer: Tokenizer, lines: List<String>): String {
 
 /** Seconds since it was made: of the clock, and of this process on all cores. */
 private class Watch {
+    private val process = processTime() // First: asking takes its time when it is new.
     private val clock = System.nanoTime()
-    private val process = processTime()
 
     override fun toString() = "${(System.nanoTime() - clock) / 1e9} ${(processTime() - process) / 1e9}"
 

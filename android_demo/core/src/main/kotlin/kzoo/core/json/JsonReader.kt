@@ -89,9 +89,9 @@ class JsonReader(private val source: Reader, bufferSize: Int = 1 shl 14) {
         position++
         length = 0
         while (true) {
-            val start = position
-            while (position < limit && buffer[position].let { it != '"' && it != '\\' && it >= ' ' }) position++
-            append(start, position)
+            var at = position
+            while (at < limit && buffer[at].let { it != '"' && it != '\\' && it.code >= ' '.code }) at++
+            appendTo(at)
             when (val char = take()) {
                 '"'.code -> return
                 '\\'.code -> append(escaped())
@@ -126,21 +126,31 @@ class JsonReader(private val source: Reader, bufferSize: Int = 1 shl 14) {
 
     /** Reads a number's characters into [chars]. */
     fun readNumber() {
-        if (peek() != '-' && peek() !in '0'..'9') failExpecting("a number")
+        val first = peek()
+        if (first != '-' && first !in '0'..'9') failExpecting("a number")
         length = 0
-        while (true) {
-            val char = look()
-            val isPart = char in '0'.code..'9'.code || char == '-'.code || char == '+'.code ||
-                char == '.'.code || char == 'e'.code || char == 'E'.code
-            if (!isPart) return
-            append(char)
-            position++
-        }
+        do {
+            var at = position
+            while (at < limit && isOfNumber(buffer[at])) at++
+            appendTo(at)
+        } while (position == limit && fill())
     }
+
+    private fun isOfNumber(char: Char) =
+        char in '0'..'9' || char == '.' || char == '-' || char == '+' || char == 'e' || char == 'E'
 
     fun int(): Int {
         readNumber()
-        return name().toIntOrNull() ?: fail("the number ${name()} is no whole number that fits")
+        val isNegative = chars[0] == '-'
+        val start = if (isNegative) 1 else 0
+        var value = if (length > start) 0L else TOO_LARGE
+        for (i in start until length) {
+            val digit = chars[i] - '0'
+            value = if (digit in 0..9 && value < TOO_LARGE) value * 10 + digit else TOO_LARGE
+        }
+        if (isNegative) value = -value
+        if (value !in Int.MIN_VALUE..Int.MAX_VALUE) fail("the number ${name()} is no whole number that fits")
+        return value.toInt()
     }
 
     /** The value that comes next, whole: Map, List, String, Long, Double, Boolean or null. */
@@ -163,9 +173,35 @@ class JsonReader(private val source: Reader, bufferSize: Int = 1 shl 14) {
         else -> {
             readNumber()
             val text = name()
-            if (!NUMBER.matches(text)) fail("$text is no number")
+            if (!isNumber(text)) fail("$text is no number")
             text.toLongOrNull() ?: text.toDouble()
         }
+    }
+
+    /** Whether the grammar allows it; a regular expression takes longer to start than most files to be read. */
+    private fun isNumber(text: String): Boolean {
+        val start = if (text[0] == '-') 1 else 0
+        var at = digitsEnd(text, start)
+        if (at == start || text[start] == '0' && at > start + 1) return false
+        if (text.startsWith('.', at)) {
+            val fraction = at + 1
+            at = digitsEnd(text, fraction)
+            if (at == fraction) return false
+        }
+        if (text.startsWith('e', at) || text.startsWith('E', at)) {
+            val exponent = if (text.startsWith('-', at + 1) || text.startsWith('+', at + 1)) at + 2 else at + 1
+            at = digitsEnd(text, exponent)
+            if (at == exponent) return false
+        }
+        return at == text.length
+    }
+
+    private fun String.startsWith(char: Char, at: Int) = at < length && this[at] == char
+
+    private fun digitsEnd(text: String, from: Int): Int {
+        var at = from
+        while (at < text.length && text[at] in '0'..'9') at++
+        return at
     }
 
     /** That nothing but white space is left. */
@@ -204,10 +240,13 @@ class JsonReader(private val source: Reader, bufferSize: Int = 1 shl 14) {
         return count > 0
     }
 
-    private fun append(from: Int, to: Int) {
-        while (length + to - from > chars.size) chars = chars.copyOf(chars.size * 2)
-        buffer.copyInto(chars, length, from, to)
-        length += to - from
+    /** Takes what stands before [end] in the buffer. */
+    private fun appendTo(end: Int) {
+        val count = end - position
+        while (length + count > chars.size) chars = chars.copyOf(chars.size * 2)
+        System.arraycopy(buffer, position, chars, length, count)
+        length += count
+        position = end
     }
 
     private fun append(char: Int) {
@@ -221,6 +260,6 @@ class JsonReader(private val source: Reader, bufferSize: Int = 1 shl 14) {
         throw KzooException("This is not the JSON that was expected (line $line, column ${passed + position - lineStart + 1}): $what.")
 
     private companion object {
-        val NUMBER = Regex("-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][-+]?[0-9]+)?")
+        const val TOO_LARGE = 1L shl 32
     }
 }

@@ -138,9 +138,9 @@ internal class Bpe(
 
 /** Which pairs of tokens merge, in what order, and to what. */
 internal class Merges(expected: Int) {
-    private val keys = LongArray(Integer.highestOneBit(expected.coerceAtLeast(8)) * 4) { EMPTY }
+    private val keys = LongArray(Integer.highestOneBit(maxOf(expected, 8)) * 4) // 0 where a slot is free.
     private val values = IntArray(keys.size)
-    private val results = IntList(expected.coerceAtLeast(8))
+    private val results = IntList(maxOf(expected, 8))
     private val shift = keys.size.countLeadingZeroBits() + 33
 
     fun add(left: Int, right: Int, result: Int) {
@@ -151,22 +151,18 @@ internal class Merges(expected: Int) {
     }
 
     /** The number of the pair's merge, which is its rank; or -1. */
-    fun find(left: Int, right: Int): Int = slot(left, right).let { if (keys[it] == EMPTY) -1 else values[it] }
+    fun find(left: Int, right: Int): Int = slot(left, right).let { if (keys[it] == 0L) -1 else values[it] }
 
     fun result(merge: Int) = results[merge]
 
     private fun slot(left: Int, right: Int): Int {
         val key = key(left, right)
         var slot = (key * -0x61c8864680b583ebL ushr shift).toInt()
-        while (keys[slot] != key && keys[slot] != EMPTY) slot = slot + 1 and keys.size - 1
+        while (keys[slot] != key && keys[slot] != 0L) slot = slot + 1 and keys.size - 1
         return slot
     }
 
-    private fun key(left: Int, right: Int) = left.toLong() shl 32 or right.toLong()
-
-    private companion object {
-        const val EMPTY = -1L
-    }
+    private fun key(left: Int, right: Int) = (left.toLong() shl 32 or right.toLong()) + 1
 }
 
 /** A heap with the least number on top. */

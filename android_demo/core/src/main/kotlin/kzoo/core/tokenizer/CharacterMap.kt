@@ -2,6 +2,8 @@ package kzoo.core.tokenizer
 
 import kzoo.core.KzooException
 import kzoo.core.unicode.Graphemes
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
 
 /**
  * SentencePiece's "precompiled_charsmap": a double-array trie over UTF-8 bytes (Darts), and the
@@ -17,11 +19,10 @@ internal class CharacterMap(bytes: ByteArray) : Normalizer {
     private val ascii = IntArray(128) { NOT_YET }
 
     init {
-        fun word(at: Int) = (bytes[at].toInt() and 0xFF) or (bytes[at + 1].toInt() and 0xFF shl 8) or
-            (bytes[at + 2].toInt() and 0xFF shl 16) or (bytes[at + 3].toInt() shl 24)
-        val size = if (bytes.size < 8) -1 else word(0)
+        val words = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asIntBuffer()
+        val size = if (bytes.size < 8) -1 else words.get()
         if (size !in 4..bytes.size - 4) damaged()
-        units = IntArray(size / 4) { word(4 + 4 * it) }
+        units = IntArray(size / 4).also { words.get(it) }
         val pool = bytes.copyOfRange(4 + size / 4 * 4, bytes.size)
         replacements = pool.copyOf(pool.size + 4) // So that the last one ends, come what may.
     }

@@ -14,14 +14,12 @@ internal class WordPieceDecoder(private val prefix: String, private val cleansUp
         val text = if (i == 0) token else if (token.startsWith(prefix)) token.substring(prefix.length) else " $token"
         if (cleansUp) CLEAN_UP.fold(text) { it, (from, to) -> it.replace(from, to) } else text
     }
-
-    private companion object {
-        val CLEAN_UP = listOf(
-            " ." to ".", " ?" to "?", " !" to "!", " ," to ",", " ' " to "'", " n't" to "n't", " 'm" to "'m",
-            " do not" to " don't", " 's" to "'s", " 've" to "'ve", " 're" to "'re",
-        )
-    }
 }
+
+private val CLEAN_UP = listOf(
+    " ." to ".", " ?" to "?", " !" to "!", " ," to ",", " ' " to "'", " n't" to "n't", " 'm" to "'m",
+    " do not" to " don't", " 's" to "'s", " 've" to "'ve", " 're" to "'re",
+)
 
 /** Byte-level tokens are bytes; a token that isn't one of those stands for its own text. */
 internal object ByteLevelDecoder : Decoder {

@@ -46,15 +46,18 @@ class Encoding(
 
         fun join(parts: List<Encoding>): Encoding {
             if (parts.size == 1) return parts[0]
-            fun column(of: (Encoding) -> IntArray): IntArray {
-                val joined = IntArray(parts.sumOf { it.size })
-                parts.fold(0) { at, part -> of(part).copyInto(joined, at); at + part.size }
-                return joined
-            }
             return Encoding(
-                column { it.ids }, column { it.typeIds }, column { it.attentionMask }, column { it.specialTokensMask },
-                parts.flatMap { it.tokens }, column { it.starts }, column { it.ends }, column { it.sequenceIds },
+                column(parts) { it.ids }, column(parts) { it.typeIds },
+                column(parts) { it.attentionMask }, column(parts) { it.specialTokensMask },
+                parts.flatMap { it.tokens }, column(parts) { it.starts }, column(parts) { it.ends },
+                column(parts) { it.sequenceIds },
             )
+        }
+
+        private inline fun column(parts: List<Encoding>, of: (Encoding) -> IntArray): IntArray {
+            val joined = IntArray(parts.sumOf { it.size })
+            parts.fold(0) { at, part -> of(part).copyInto(joined, at); at + part.size }
+            return joined
         }
     }
 }

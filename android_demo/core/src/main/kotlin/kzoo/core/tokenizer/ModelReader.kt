@@ -8,7 +8,7 @@ internal class ModelReader(private val json: JsonReader) {
     private val settings = HashMap<String, Any?>()
     private var vocabulary: Vocabulary? = null
     private var scores: DoubleArray? = null
-    private var merges: List<String>? = null // Left and right in turn.
+    private var merges: Pieces? = null // Left and right in turn.
 
     fun read(): Model {
         json.enter('{')
@@ -51,7 +51,7 @@ internal class ModelReader(private val json: JsonReader) {
         while (json.nextMember()) {
             val length = json.length
             if (piece.size < length) piece = CharArray(length * 2)
-            json.chars.copyInto(piece, 0, 0, length)
+            System.arraycopy(json.chars, 0, piece, 0, length)
             val id = json.int()
             if (id < 0) json.fail("the id $id is negative")
             pieces.add(piece, length, id)
@@ -61,7 +61,7 @@ internal class ModelReader(private val json: JsonReader) {
 
     private fun readScores() {
         val pieces = Vocabulary.Builder(1 shl 15)
-        var found = DoubleArray(1 shl 15)
+        val found = Scores(1 shl 15)
         json.enter('[')
         while (json.nextElement()) {
             json.enter('[')
@@ -70,34 +70,43 @@ internal class ModelReader(private val json: JsonReader) {
             pieces.add(json.chars, json.length, pieces.count)
             if (!json.nextElement()) json.fail("a piece's score was expected")
             json.readNumber()
-            if (pieces.count > found.size) found = found.copyOf(found.size * 2)
-            found[pieces.count - 1] = score(json.chars, json.length)
+            found.add(json.chars, json.length)
             if (json.nextElement()) json.fail("a piece and its score were expected, more came")
         }
         vocabulary = pieces.build()
-        scores = found.copyOf(pieces.count)
+        scores = found.toArray()
     }
 
-    private fun readMerges(): List<String> {
-        val found = ArrayList<String>(1 shl 16)
+    private fun readMerges(): Pieces {
+        val found = Pieces(1 shl 16)
         json.enter('[')
         while (json.nextElement()) {
             if (json.peek() == '[') {
                 json.enter('[')
-                while (json.nextElement()) found += json.string()
-                if (found.size % 2 == 1) json.fail("a merge of two pieces was expected")
-            } else {
-                val merge = json.string()
-                if (merge.startsWith("#version")) continue
-                val space = merge.indexOf(' ')
-                if (space < 0 || merge.indexOf(' ', space + 1) >= 0) {
-                    json.fail("a merge of two pieces was expected, ${shown(merge)} came")
+                while (json.nextElement()) {
+                    json.readString()
+                    found.add(json.chars, 0, json.length)
                 }
-                found += merge.substring(0, space)
-                found += merge.substring(space + 1)
+                if (found.count % 2 == 1) json.fail("a merge of two pieces was expected")
+            } else {
+                json.readString()
+                if (json.chars[0] == '#' && json.name().startsWith("#version")) continue
+                val space = indexOfSpace(0)
+                if (space == json.length || indexOfSpace(space + 1) < json.length) {
+                    json.fail("a merge of two pieces was expected, ${shown(json.name())} came")
+                }
+                found.add(json.chars, 0, space)
+                found.add(json.chars, space + 1, json.length)
             }
         }
         return found
+    }
+
+    /** In what was read last; its length where there is none. */
+    private fun indexOfSpace(from: Int): Int {
+        var at = from
+        while (at < json.length && json.chars[at] != ' ') at++
+        return at
     }
 
     private fun bpe(vocabulary: Vocabulary, fields: Fields): Model {
@@ -108,17 +117,33 @@ internal class ModelReader(private val json: JsonReader) {
         val suffix = fields.string("end_of_word_suffix", "")
         val fallsBack = fields.boolean("byte_fallback", false)
         if (fallsBack && prefix + suffix != "") unsupported("model", "BPE with byte_fallback and a prefix or suffix")
-        fun id(piece: String) = vocabulary.id(piece).also {
-            if (it < 0) throw KzooException("This tokenizer.json is damaged: its merges need ${shown(piece)}, which the vocabulary lacks.")
-        }
-        val merges = Merges(pairs.size / 2)
-        for (i in pairs.indices step 2) {
-            merges.add(id(pairs[i]), id(pairs[i + 1]), id(pairs[i] + pairs[i + 1].removeRange(0, minOf(prefix.length, pairs[i + 1].length))))
-        }
         return Bpe(
-            vocabulary, merges, fields.value("unk_token") as? String, prefix, suffix,
+            vocabulary, merges(vocabulary, pairs, prefix.length), fields.value("unk_token") as? String, prefix, suffix,
             fields.boolean("fuse_unk", false), fallsBack, fields.boolean("ignore_merges", false),
         )
+    }
+
+    /** [prefixLength]: what the right piece of a pair loses when it merges. */
+    private fun merges(vocabulary: Vocabulary, pairs: Pieces, prefixLength: Int): Merges {
+        val merges = Merges(pairs.count / 2)
+        val chars = pairs.chars
+        fun id(chars: CharArray, from: Int, to: Int) = vocabulary.id(chars, from, to).also {
+            if (it < 0) {
+                val piece = String(chars, from, to - from)
+                throw KzooException("This tokenizer.json is damaged: its merges need ${shown(piece)}, which the vocabulary lacks.")
+            }
+        }
+        for (left in 0 until pairs.count step 2) {
+            val start = pairs.start(left)
+            val middle = pairs.end(left)
+            val end = pairs.end(left + 1)
+            val merged = if (prefixLength == 0) id(chars, start, end) else {
+                val piece = pairs.string(left) + pairs.string(left + 1).drop(prefixLength)
+                id(piece.toCharArray(), 0, piece.length)
+            }
+            merges.add(id(chars, start, middle), id(chars, middle, end), merged)
+        }
+        return merges
     }
 
     private fun unigram(vocabulary: Vocabulary, fields: Fields): Model {
@@ -128,48 +153,5 @@ internal class ModelReader(private val json: JsonReader) {
             throw KzooException("This tokenizer.json is damaged: unk_id is $unknown, and the vocabulary has ${scores.size} pieces.")
         }
         return Unigram(vocabulary, scores, unknown, fields.boolean("byte_fallback", false))
-    }
-
-    companion object {
-        private val POWERS = DoubleArray(309) { "1e$it".toDouble() }
-
-        /**
-         * A number as the library's JSON reader makes it: digits as a whole number, divided by a power
-         * of ten, which can be one bit off the nearest. Paths that tie would otherwise differ.
-         */
-        fun score(chars: CharArray, length: Int): Double {
-            var at = 0
-            val isNegative = chars[0] == '-'
-            if (isNegative) at++
-            var digits = 0L // Unsigned.
-            var exponent = 0
-            var isFraction = false
-            var isFull = false
-            while (at < length && chars[at] != 'e' && chars[at] != 'E') {
-                val char = chars[at++]
-                if (char == '.') {
-                    isFraction = true
-                    continue
-                }
-                val digit = char - '0'
-                isFull = isFull || digits.toULong() > LAST || digits.toULong() == LAST && digit > 5
-                if (isFull) {
-                    if (!isFraction) exponent++
-                } else {
-                    digits = digits * 10 + digit
-                    if (isFraction) exponent--
-                }
-            }
-            if (at < length) exponent += String(chars, at + 1, length - at - 1).toIntOrNull() ?: 0
-            var value = digits.toULong().toDouble()
-            while (exponent < -308 && value != 0.0) {
-                value /= POWERS[308]
-                exponent += 308
-            }
-            value = if (exponent >= 0) value * POWERS[minOf(exponent, 308)] else value / POWERS[minOf(-exponent, 308)]
-            return if (isNegative) -value else value
-        }
-
-        private val LAST = ULong.MAX_VALUE / 10u
     }
 }

@@ -54,6 +54,8 @@ internal class NormalizedText(val points: IntArray, val sources: IntArray, val f
     }
 }
 
+internal fun codePoints(text: String): IntArray = NormalizedText.of(text).run { points.copyOf(to) }
+
 /** Collects code points and their sources. */
 internal class TextBuffer(capacity: Int) {
     var points = IntArray(capacity + 8)

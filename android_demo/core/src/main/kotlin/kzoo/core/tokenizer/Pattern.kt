@@ -128,8 +128,3 @@ internal class ClipWords(private val marks: List<Literal>) : Pattern() {
         }
     }
 }
-
-internal fun codePoints(text: String): IntArray = NormalizedText.of(text).run { points.copyOf(to) }
-
-/** A value in a message, cut to a length that fits a sentence. */
-internal fun shown(value: Any?): String = value.toString().let { if (it.length > 60) it.take(57) + "..." else it }

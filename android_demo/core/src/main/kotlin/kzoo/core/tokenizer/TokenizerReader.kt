@@ -5,7 +5,7 @@ import kzoo.core.json.JsonReader
 import kzoo.core.unicode.Form
 import kzoo.core.unicode.Unicode
 import java.io.InputStream
-import kotlin.io.encoding.Base64
+import java.util.Base64
 
 /** Builds a tokenizer from its file. What a file holds and nobody here knows is an error that names it. */
 internal class TokenizerReader(stream: InputStream) {
@@ -36,7 +36,7 @@ internal class TokenizerReader(stream: InputStream) {
         )
     }
 
-    private fun <T> part(value: Any?, build: (Fields) -> T): T? = if (value == null) null else build(map(value))
+    private inline fun <T> part(value: Any?, build: (Fields) -> T): T? = if (value == null) null else build(map(value))
 
     fun normalizer(fields: Fields): Normalizer = when (val type = fields.type("normalizer")) {
         "Sequence" -> NormalizerSequence(fields.maps("normalizers").map(::normalizer))
@@ -182,7 +182,8 @@ internal class TokenizerReader(stream: InputStream) {
     )
 
     private fun base64(text: String): ByteArray = try {
-        Base64.decode(text)
+        require(text.length % 4 == 0)
+        Base64.getDecoder().decode(text)
     } catch (_: IllegalArgumentException) {
         throw KzooException("The tokenizer's precompiled_charsmap is damaged: it is no base64.")
     }
@@ -194,6 +195,9 @@ internal class TokenizerReader(stream: InputStream) {
     private fun wrongPart(value: Any?): Nothing =
         throw KzooException("This is no tokenizer.json: ${shown(value)} stands where an object or a list was expected.")
 }
+
+/** A value in a message, cut to a length that fits a sentence. */
+internal fun shown(value: Any?): String = value.toString().let { if (it.length > 60) it.take(57) + "..." else it }
 
 internal fun unsupported(part: String, what: Any?): Nothing =
     throw KzooException("This tokenizer.json has a $part that isn't supported: ${shown(what)}.")

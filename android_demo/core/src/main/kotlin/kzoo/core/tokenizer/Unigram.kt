@@ -9,9 +9,16 @@ internal class Unigram(
     override val vocabulary: Vocabulary,
     private val scores: DoubleArray,
     private val unknownId: Int, // -1 if there is none.
-    private val fallsBackToBytes: Boolean,
+    fallsBackToBytes: Boolean,
 ) : Model {
-    private val unknownScore = (scores.minOrNull() ?: 0.0) - UNKNOWN_PENALTY
+    private val byteIds = if (fallsBackToBytes) byteIds(vocabulary) else null
+    private val unknownScore: Double
+
+    init {
+        var least = scores.firstOrNull() ?: 0.0
+        for (score in scores) if (score < least) least = score
+        unknownScore = least - UNKNOWN_PENALTY
+    }
 
     override val size get() = scores.size
 
@@ -63,13 +70,13 @@ internal class Unigram(
         val id = vocabulary.id(piece.points, from, to) // Fused unknowns may spell a piece.
         when {
             id >= 0 -> out.add(id, piece, from, to)
-            fallsBackToBytes && addBytes(piece, from, to, out) -> Unit
+            byteIds != null && addBytes(byteIds, piece, from, to, out) -> Unit
             unknownId < 0 -> failWithoutUnknown()
             else -> out.add(unknownId, piece, from, to, piece.slice(from, to).toString())
         }
     }
 
-    private fun addBytes(piece: NormalizedText, from: Int, to: Int, out: Tokens): Boolean {
+    private fun addBytes(byteIds: IntArray, piece: NormalizedText, from: Int, to: Int, out: Tokens): Boolean {
         val ids = IntList()
         for (i in from until to) {
             val length = utf8Length(piece.points[i])
@@ -82,8 +89,6 @@ internal class Unigram(
         for (i in 0 until ids.size) out.add(ids[i], piece, from, to)
         return true
     }
-
-    private val byteIds = byteIds(vocabulary)
 
     private fun failWithoutUnknown(): Nothing =
         throw KzooException("The text has a character that the vocabulary lacks, and the tokenizer has no unknown token.")

@@ -13,11 +13,11 @@ internal class Vocabulary private constructor(
     private val chars: CharArray,
     private val ends: IntArray, // Of each piece in chars.
     private val ids: IntArray,
-    private val hashes: IntArray,
 ) {
-    private val shift = (ids.size * 2).coerceAtLeast(16).countLeadingZeroBits()
+    private val hashes = IntArray(ids.size)
+    private val shift = maxOf(ids.size * 2, 16).countLeadingZeroBits()
     private val slots = IntArray(1 shl 32 - shift)
-    private val bitShift = (shift - 4).coerceAtLeast(4)
+    private val bitShift = maxOf(shift - 4, 4)
     private val bits = LongArray(1 shl 32 - bitShift - 6)
     private val pieceOfId: IntArray
     private val strings = arrayOfNulls<String>(ids.size)
@@ -26,37 +26,33 @@ internal class Vocabulary private constructor(
     val size: Int
 
     init {
-        val top = ids.maxOrNull() ?: -1
+        var top = -1
+        for (id in ids) if (id > top) top = id
         if (top > 1 shl 24) throw KzooException("The vocabulary has an id of $top: at most ${1 shl 24} was expected.")
         pieceOfId = IntArray(top + 1) { -1 }
         var different = 0
         for (piece in ids.indices) {
             if (pieceOfId[ids[piece]] < 0) pieceOfId[ids[piece]] = piece
+            hashes[piece] = markBeginnings(piece)
             var slot = hashes[piece] ushr shift
             while (slots[slot] != 0 && !isSame(slots[slot] - 1, piece)) slot = slot + 1 and slots.size - 1
             if (slots[slot] == 0) different++
             slots[slot] = piece + 1 // Of two that are alike the later one counts.
-            markBeginnings(piece)
         }
         size = different
     }
 
-    private fun isSame(one: Int, other: Int): Boolean {
-        if (hashes[one] != hashes[other]) return false
-        val start = start(one)
-        val length = ends[one] - start
-        if (ends[other] - start(other) != length) return false
-        for (i in 0 until length) if (chars[start + i] != chars[start(other) + i]) return false
-        return true
-    }
+    private fun isSame(one: Int, other: Int) = hashes[one] == hashes[other] && isAt(one, chars, start(other), ends[other])
 
-    private fun markBeginnings(piece: Int) {
+    /** The hash of the whole piece, once those of its beginnings are known. */
+    private fun markBeginnings(piece: Int): Int {
         var hash = 0
         forEachPoint(chars, start(piece), ends[piece]) {
             hash = step(hash, it)
             val bit = hash ushr bitShift
             bits[bit shr 6] = bits[bit shr 6] or (1L shl bit)
         }
+        return hash
     }
 
     private fun start(piece: Int) = if (piece == 0) 0 else ends[piece - 1]
@@ -86,19 +82,36 @@ internal class Vocabulary private constructor(
 
     fun id(piece: String): Int = id(codePoints(piece))
 
+    /** The id of exactly these characters, or -1. */
+    fun id(chars: CharArray, from: Int, to: Int): Int {
+        var hash = 0
+        forEachPoint(chars, from, to) { hash = step(hash, it) }
+        return find(hash) { isAt(it, chars, from, to) }
+    }
+
     fun mayContinue(hash: Int): Boolean {
         val bit = hash ushr bitShift
         return bits[bit shr 6] shr bit and 1L != 0L
     }
 
-    fun find(hash: Int, points: IntArray, from: Int, to: Int, prefix: IntArray): Int {
+    fun find(hash: Int, points: IntArray, from: Int, to: Int, prefix: IntArray): Int =
+        find(hash) { isAt(it, points, from, to, prefix) }
+
+    private inline fun find(hash: Int, isIt: (piece: Int) -> Boolean): Int {
         var slot = hash ushr shift
         while (true) {
             val piece = slots[slot] - 1
             if (piece < 0) return -1
-            if (hashes[piece] == hash && isAt(piece, points, from, to, prefix)) return ids[piece]
+            if (hashes[piece] == hash && isIt(piece)) return ids[piece]
             slot = slot + 1 and slots.size - 1
         }
+    }
+
+    private fun isAt(piece: Int, chars: CharArray, from: Int, to: Int): Boolean {
+        val start = start(piece)
+        if (ends[piece] - start != to - from) return false
+        for (i in from until to) if (this.chars[start + i - from] != chars[i]) return false
+        return true
     }
 
     private fun isAt(piece: Int, points: IntArray, from: Int, to: Int, prefix: IntArray): Boolean {
@@ -119,25 +132,16 @@ internal class Vocabulary private constructor(
     }
 
     class Builder(expected: Int = 1024) {
-        private var chars = CharArray(expected * 8)
-        private var length = 0
-        private val ends = IntList(expected)
+        private val pieces = Pieces(expected)
         private val ids = IntList(expected)
-        private val hashes = IntList(expected)
         val count get() = ids.size
 
         fun add(source: CharArray, size: Int, id: Int) {
-            if (length + size > chars.size) chars = chars.copyOf(maxOf(chars.size * 2, length + size))
-            source.copyInto(chars, length, 0, size)
-            var hash = 0
-            forEachPoint(source, 0, size) { hash = step(hash, it) }
-            length += size
-            ends.add(length)
+            pieces.add(source, 0, size)
             ids.add(id)
-            hashes.add(hash)
         }
 
-        fun build() = Vocabulary(chars.copyOf(length), ends.toArray(), ids.toArray(), hashes.toArray())
+        fun build() = Vocabulary(pieces.chars.copyOf(pieces.length), pieces.ends.toArray(), ids.toArray())
     }
 
     companion object {

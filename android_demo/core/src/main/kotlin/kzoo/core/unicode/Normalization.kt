@@ -41,14 +41,14 @@ internal object Normalization {
             if (syllable % FINALS > 0) run.add(FINAL + syllable % FINALS, 1)
             return
         }
-        var mapping = Unicode.canonical
+        var mapping = Decompositions.canonical
         var place = 0
         if (isCompatible) {
-            mapping = Unicode.compatible
+            mapping = Decompositions.compatible
             place = mapping.place(point)
         }
         if (place == 0) {
-            mapping = Unicode.canonical
+            mapping = Decompositions.canonical
             place = mapping.place(point)
         }
         if (place == 0) return run.add(point, 0)
@@ -60,7 +60,7 @@ internal object Normalization {
             HANGUL + (first - LEADING) * BLOCK + (second - VOWEL) * FINALS
         first in HANGUL until HANGUL + HANGUL_COUNT && (first - HANGUL) % FINALS == 0 &&
             second in FINAL + 1 until FINAL + FINALS -> first + second - FINAL
-        else -> Unicode.composite(first, second)
+        else -> Decompositions.composite(first, second)
     }
 
     private class Run(capacity: Int) {

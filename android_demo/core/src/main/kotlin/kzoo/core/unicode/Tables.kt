@@ -6,6 +6,12 @@ internal class PointMap {
 
     operator fun get(point: Int): Int = blocks[point shr 8][point and 0xFF]
 
+    operator fun set(point: Int, value: Int) {
+        val block = point shr 8
+        if (blocks[block] === ZEROS) blocks[block] = IntArray(256)
+        blocks[block][point and 0xFF] = value
+    }
+
     fun fill(from: Int, to: Int, value: Int) {
         var whole: IntArray? = null
         var at = from
@@ -55,27 +61,14 @@ internal object Unicode {
 
     private val properties: PointMap
     val lowercase: PointMapping
-    val canonical: PointMapping
-    val compatible: PointMapping
-    private val pairs: LongArray
-    private val composites: IntArray
+    /** What follows in the file: the tables of [Decompositions]. */
+    val rest: Numbers
 
     init {
         val bytes = Unicode::class.java.getResourceAsStream("tables.bin")!!.use { it.readBytes() }
-        val numbers = Numbers(bytes)
-        properties = numbers.ranges()
-        lowercase = numbers.mapping()
-        canonical = numbers.mapping()
-        compatible = numbers.mapping()
-        val count = numbers.next()
-        pairs = LongArray(count)
-        composites = IntArray(count)
-        var first = 0
-        for (i in 0 until count) {
-            first += numbers.next()
-            pairs[i] = first.toLong() shl 32 or numbers.next().toLong()
-            composites[i] = first + numbers.signed()
-        }
+        rest = Numbers(bytes)
+        properties = rest.ranges()
+        lowercase = rest.mapping()
     }
 
     fun isSpace(point: Int) = properties[point] and SPACE != 0
@@ -94,58 +87,81 @@ internal object Unicode {
     fun graphemeClass(point: Int) = properties[point] shr 11 and 0x1F
     /** The rank of the canonical combining class: 0 for none, else in the order of the classes. */
     fun combiningClass(point: Int) = properties[point] ushr 16
+}
+
+/** The mappings of the normalization forms, which are read when the first text needs them. */
+internal object Decompositions {
+    val canonical: PointMapping
+    val compatible: PointMapping
+    private val pairs: LongArray
+    private val composites: IntArray
+
+    init {
+        val numbers = Unicode.rest
+        canonical = numbers.mapping()
+        compatible = numbers.mapping()
+        val count = numbers.next()
+        pairs = LongArray(count)
+        composites = IntArray(count)
+        var first = 0
+        for (i in 0 until count) {
+            first += numbers.next()
+            pairs[i] = first.toLong() shl 32 or numbers.next().toLong()
+            composites[i] = first + numbers.signed()
+        }
+    }
 
     /** What two code points compose to, Hangul left out; or -1. */
     fun composite(first: Int, second: Int): Int {
         val place = pairs.binarySearch(first.toLong() shl 32 or second.toLong())
         return if (place < 0) -1 else composites[place]
     }
+}
 
-    /** The file's numbers, seven bits a byte. */
-    private class Numbers(private val bytes: ByteArray) {
-        private var at = 0
+/** The file's numbers, seven bits a byte. */
+internal class Numbers(private val bytes: ByteArray) {
+    private var at = 0
 
-        fun next(): Int {
-            var value = 0
-            var shift = 0
-            while (true) {
-                val byte = bytes[at++].toInt()
-                value = value or (byte and 0x7F shl shift)
-                if (byte >= 0) return value
-                shift += 7
+    fun next(): Int {
+        var value = 0
+        var shift = 0
+        while (true) {
+            val byte = bytes[at++].toInt()
+            value = value or (byte and 0x7F shl shift)
+            if (byte >= 0) return value
+            shift += 7
+        }
+    }
+
+    fun signed(): Int = next().let { (it ushr 1) xor -(it and 1) }
+
+    fun ranges(): PointMap = PointMap().also { map ->
+        var at = 0
+        repeat(next()) {
+            val from = at + next()
+            at = from + next()
+            map.fill(from, at, next())
+        }
+    }
+
+    fun mapping(): PointMapping {
+        val places = PointMap()
+        val count = next()
+        var pool = IntArray(count * 4 + 1)
+        var size = 1
+        var point = 0
+        repeat(count) {
+            point += next()
+            val length = next()
+            if (size + length >= pool.size) pool = pool.copyOf(pool.size * 2 + length)
+            places[point] = size
+            pool[size++] = length
+            var previous = point
+            repeat(length) {
+                previous += signed()
+                pool[size++] = previous
             }
         }
-
-        fun signed(): Int = next().let { (it ushr 1) xor -(it and 1) }
-
-        fun ranges(): PointMap = PointMap().also { map ->
-            var at = 0
-            repeat(next()) {
-                val from = at + next()
-                at = from + next()
-                map.fill(from, at, next())
-            }
-        }
-
-        fun mapping(): PointMapping {
-            val places = PointMap()
-            val count = next()
-            var pool = IntArray(count * 4 + 1)
-            var size = 1
-            var point = 0
-            repeat(count) {
-                point += next()
-                val length = next()
-                if (size + length >= pool.size) pool = pool.copyOf(pool.size * 2 + length)
-                places.fill(point, point + 1, size)
-                pool[size++] = length
-                var previous = point
-                repeat(length) {
-                    previous += signed()
-                    pool[size++] = previous
-                }
-            }
-            return PointMapping(places, pool)
-        }
+        return PointMapping(places, pool)
     }
 }
