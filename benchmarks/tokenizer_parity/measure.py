@@ -94,7 +94,7 @@ def write_lines(name, arguments, folder):
     else:
         real = [*declaration(arguments.data), *tatoeba(arguments.data)]
         fuzz = Fuzz(real, SEED)
-        texts = fuzz.strings(arguments.fuzz) if name == "fuzz" else fuzz.pairs(arguments.fuzz // 10)
+        texts = fuzz.strings(arguments.fuzz) if name == "fuzz" else fuzz.pairs(arguments.fuzz // 50)
     with path.open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(text) + "\n" for text in texts)
     return path
