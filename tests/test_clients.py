@@ -37,6 +37,8 @@ else:
         found[0]["scores"][names[0]] += 0.25
     if WRONG == "fields":
         del found[0]["scores"]
+    if WRONG == "nan":
+        found[0]["scores"][list(found[0]["scores"])[0]] = float("nan")
     if WRONG == "lists":
         found[0] = []
 print("\\n".join(json.dumps(each) for each in found[: 1 if WRONG == "short" else None]))
@@ -84,6 +86,7 @@ def test_a_client_that_agrees(made, client):  # noqa: F811
         ("dies", "failed", lambda value, row: "code 1: no memory is left." in value),
         ("refuses", "refused", lambda value, row: value == "this is no film."),
         ("fields", "failed", lambda value, row: "answered other fields" in value),
+        ("nan", "failed", lambda value, row: "no number" in value),
         ("lists", "failed", lambda value, row: "no JSON object" in value),
         ("short", "failed", lambda value, row: "answered 1 of" in value),
     ],

@@ -103,7 +103,7 @@ def main():
         if all(before[key] == result[key] for key in ("litert", "here", "cores")):
             result["bundles"] = before["bundles"]
     for folder in arguments.bundles:
-        entry = result["bundles"][folder.name] = {"cores": {}}
+        entry = result["bundles"].setdefault(folder.name, {"cores": {}})
         for quantization, core, found in measure(
             folder, arguments.root, arguments.core, texts, truth
         ):

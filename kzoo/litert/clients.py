@@ -366,6 +366,8 @@ def _distance(answer, expected):
         )
     else:
         one, other = [answer["score"]], [expected["score"]]
+    if not np.isfinite(np.asarray(one, "float64")).all():
+        raise ValueError("a score that is no number")
     if len(one) != len(other):
         return 1.0
     return float(np.abs(np.subtract(one, other)).max()) if len(one) else 0.0
