@@ -123,6 +123,8 @@ def programs(cpp):
 def judged(name, ran, expected):
     """("answers" | "sentence" | "wrong", what was said)."""
     said, out = (stream.decode("utf-8", "replace").strip() for stream in (ran.stderr, ran.stdout))
+    # TensorFlow Lite on the JVM logs there as well.
+    said = "\n".join(line for line in said.splitlines() if not line.startswith("INFO: "))
     if ran.returncode == 2 and not out and said.startswith("error: ") and said.count("\n") == 0:
         return "sentence", said.removeprefix("error: ")
     if ran.returncode == 0 and expected is not None and labels_of(name, out) == expected:

@@ -130,8 +130,9 @@ function present(found) {
   const format = found.scores ? percent : (cosine) => cosine.toFixed(3);
   $("bars").replaceChildren(...ranked.slice(0, SHOWN).map(([name, score]) => bar(name, format(score), score, score === best)));
   $("figures").textContent = `${found.tokens} tokens · ${milliseconds(found.milliseconds)} here`;
-  const top = found.label ?? ranked[0][0];
-  speak(`${top}, ${format(found.score ?? best)}. ${note}`.trim());
+  $("bars").classList.toggle("texts", !found.scores);
+  const said = found.scores ? `${found.label}, ${percent(found.score)}.` : `Nearest, ${format(best)}: ${ranked[0][0]}`;
+  speak(`${said} ${note}`.trim());
 }
 
 function clear() {
