@@ -11,6 +11,7 @@ client reads is wrong, Python's label for every text. Fails when anything else c
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from kzoo.litert.flatbuffer import read_model, write_model
 from kzoo.litert.mediapipe import FILE as MEDIAPIPE
 
 TEXT = "It came on time and works well."
+LOGGED = re.compile(r"(INFO|WARNING|ERROR): |[IWE]\d{4} ")
 # What a client reads of a bundle beside the manifest; another file may be damaged without harm.
 READS = {
     "predict": {bundle.MODEL, bundle.TOKENIZER, bundle.LABELS},
@@ -31,7 +33,7 @@ READS = {
 }
 
 
-def bundles(good, scratch):
+def bundles(good, scratch, wanted):
     """Yield (case, harmed file, folder): copies of a good bundle; no file where all of it is."""
 
     def copy(case, harmed, change):
@@ -54,15 +56,18 @@ def bundles(good, scratch):
         return changed
 
     names = sorted(path.name for path in good.iterdir())
-    yield copy("an empty folder", None, lambda folder: [f.unlink() for f in folder.iterdir()])
-    for name in names:
-        yield copy(f"no {name}", name, lambda folder, name=name: (folder / name).unlink())
-    for name in names:
-        yield copy(f"a changed byte in {name}", name, lambda folder, name=name: flip(folder / name))
-    yield copy("a tokenizer of an unknown kind", bundle.TOKENIZER, resealed(_unknown_tokenizer))
-    yield copy("fewer labels than outputs", None, resealed(_fewer_labels))
-    yield copy("a model that wants other inputs", bundle.MODEL, resealed(_other_inputs))
-    yield copy("a model that is none", None, resealed(_no_model))
+    cases = [
+        ("an empty folder", None, lambda folder: [file.unlink() for file in folder.iterdir()]),
+        *((f"no {n}", n, lambda folder, n=n: (folder / n).unlink()) for n in names),
+        *((f"a changed byte in {n}", n, lambda folder, n=n: flip(folder / n)) for n in names),
+        ("a tokenizer of an unknown kind", bundle.TOKENIZER, resealed(_unknown_tokenizer)),
+        ("fewer labels than outputs", None, resealed(_fewer_labels)),
+        ("a model that wants other inputs", None, resealed(_other_inputs)),
+        ("a model that is none", None, resealed(_no_model)),
+    ]
+    for case, harmed, change in cases:
+        if wanted in case:
+            yield copy(case, harmed, change)
 
 
 def _unknown_tokenizer(folder, _):
@@ -123,8 +128,8 @@ def programs(cpp):
 def judged(name, ran, expected):
     """("answers" | "sentence" | "wrong", what was said)."""
     said, out = (stream.decode("utf-8", "replace").strip() for stream in (ran.stderr, ran.stdout))
-    # TensorFlow Lite on the JVM logs there as well.
-    said = "\n".join(line for line in said.splitlines() if not line.startswith("INFO: "))
+    # TensorFlow Lite logs there as well, on the JVM and in MediaPipe.
+    said = "\n".join(line for line in said.splitlines() if not LOGGED.match(line))
     if ran.returncode == 2 and not out and said.startswith("error: ") and said.count("\n") == 0:
         return "sentence", said.removeprefix("error: ")
     if ran.returncode == 0 and expected is not None and labels_of(name, out) == expected:
@@ -148,9 +153,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--cpp", type=Path, default=Path("build/classify"))
+    parser.add_argument("--case", help="only cases whose names hold this; others stay as they were")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "bad_input.json")
     arguments = parser.parse_args()
-    good, found = arguments.bundle, {}
+    good, wanted, found = arguments.bundle, arguments.case or "", {}
+    if arguments.case and arguments.output.is_file():
+        found = json.loads(arguments.output.read_text(encoding="utf-8"))
     started = programs(arguments.cpp)
     (answer,) = kzoo.predict_bundle(good, [TEXT])
     ids = kzoo.Tokenizer.load(good).encode([TEXT])["token_ids"][0]
@@ -167,13 +175,15 @@ def main():
         print(f"{case:34}{name:11}{verdict:10}{said[:150]}", flush=True)
 
     with tempfile.TemporaryDirectory() as scratch:
-        for case, harmed, folder in bundles(good, Path(scratch)):
+        for case, harmed, folder in bundles(good, Path(scratch), wanted):
             for name in started:
                 read = harmed in (None, bundle.MANIFEST) or harmed in READS.get(name, {harmed})
                 expected = None if read else [answer["label"]]
                 run(case, name, folder, TEXT.encode() + b"\n", expected)
             shutil.rmtree(folder)
     for case, text in TEXTS.items():
+        if wanted not in case:
+            continue
         try:
             lines = text.decode("utf-8").rstrip().split("\n") if text.strip() else None
         except UnicodeDecodeError:

@@ -5,7 +5,8 @@
 Each bundle's golden examples and the shipped lines of many languages (or the lines of FILE) go
 through Python, the JVM, Chromium, MediaPipe and ARM64, as far as they are installed. Fails when a
 client crashes, or one that has Python's tokenizer, which all but MediaPipe claim, gives other ids.
-Bundles that the result holds already stay in it, if the same versions ran them.
+What the result holds already, bundles and clients of a bundle, stays in it, if the same versions
+ran it. Times are by the clock: they mean something on a quiet machine only.
 """
 
 import argparse
@@ -47,6 +48,9 @@ def main():
             lines = clients.read_texts(arguments.texts, pairs=task == "QuestionAnswering")
         found = clients.compare(folder, lines, say=print, names=arguments.client)
         found["bundle"] = folder.name
+        if before := result["bundles"].get(folder.name):
+            rows = {row["client"]: row for each in (before, found) for row in each["clients"]}
+            found = {**before, "clients": list(rows.values())}
         result["bundles"][folder.name] = found
         print(json.dumps(found, indent=1), flush=True)
         own = {client.name for client in clients.CLIENTS if client.own_tokenizer}

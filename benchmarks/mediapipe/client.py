@@ -9,6 +9,7 @@ bundles, which is plain Python, checks it. MediaPipe doesn't show ids: `encode` 
 network for one operator that gives the ids back as an embedding.
 """
 
+import contextlib
 import io
 import json
 import sys
@@ -88,13 +89,18 @@ def identity(content):
     return stream.getvalue()
 
 
+@contextlib.contextmanager
 def opened(kind, options, content):
+    """A task on a file; what MediaPipe raises, of many kinds, becomes one sentence."""
     try:
         base = BaseOptions(model_asset_buffer=content)
-        return kind.create_from_options(options(base_options=base))
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise KzooError(f"{FILE} is refused by MediaPipe: {reason}") from None
+        with kind.create_from_options(options(base_options=base)) as task:
+            yield task
+    except (KzooError, GeneratorExit):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise KzooError(f"{FILE} is refused by MediaPipe ({reason}): export anew.") from None
 
 
 def embeddings(content):

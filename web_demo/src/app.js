@@ -36,6 +36,7 @@ async function open(files) {
     if (!here()) return opened.close();
     client = opened;
     show(source);
+    $("working").textContent = "";
     await answer();
     await runGolden(here);
     await measure(here);
