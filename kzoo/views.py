@@ -261,7 +261,7 @@ def _told(row):
             kept = f"; of these {other['labels_equal']} have the same label"
         yield (
             f"{other['texts']} texts have other ids{kept}, and numbers differ by up to "
-            f"{other['worst_difference']:.2g}."
+            f"{other['worst_difference']:.3g}."
         )
     if row["note"]:
         yield row["note"]

@@ -137,6 +137,8 @@ def main():
     commands = {"encode": encode, "predict": predict}
     arguments = sys.argv[1:]
     try:
+        if "--pairs" in arguments:
+            raise KzooError("MediaPipe reads one text at a time: pairs are for other clients.")
         if len(arguments) != 2 or arguments[0] not in commands:
             raise KzooError(
                 "encode TOKENIZER.json or predict BUNDLE is expected, one text at a time."
