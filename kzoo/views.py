@@ -213,25 +213,58 @@ def verified(data):
     """`kzoo verify`: the checks that passed, in order."""
     rows = [["ok", check["check"], check["found"]] for check in data["checks"]]
     shown = [table(f"{data['folder']}: {data['task']}, {data['quantization']}", ["", "", ""], rows)]
-    if "clients" in data:
-        columns = ["client", ">texts", ">ids equal", ">labels equal", ">worst difference", ">time"]
-        ran, others = [], []
-        for row in data["clients"]["clients"]:
-            if reason := row.get("failed") or row.get("missing"):
-                why = "failed" if "failed" in row else "not installed"
-                others.append([row["client"], f"{why}: {reason}"])
-            else:
-                ran.append(_client(row))
-        shown.append(table("Clients, against Python", columns, ran))
-        if others:
-            shown.append(table("Clients that gave no answer", ["client", "why"], others))
-    return shown
+    return [*shown, *_clients(data["clients"])] if "clients" in data else shown
 
 
-def _client(row):
-    counts = ["-" if row[key] is None else row[key] for key in ("ids_equal", "labels_equal")]
-    worst = "-" if row["worst_difference"] is None else f"{row['worst_difference']:.2g}"
-    return [row["client"], row["texts"], *counts, worst, f"{row['latency_ratio']:.2f}x"]
+def _clients(data):
+    """`kzoo verify --clients`: what each client made of the texts, and what to know of it."""
+    from rich.text import Text
+
+    ran = [row for row in data["clients"] if "texts" in row]
+    columns = ["client", ">same ids", ">same labels", ">worst difference", ">time a text"]
+    rows = []
+    for row in ran:
+        worst = row["worst_difference"]
+        ratio = row["latency_ratio"]
+        time = "-" if ratio is None else f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.0f}x"
+        if row["client"] == "Python":
+            time = f"{1000 * data['seconds']:.2f} ms"
+        counts = [_share(row[key], row["texts"]) for key in ("ids_equal", "labels_equal")]
+        rows.append([row["client"], *counts, "-" if worst is None else f"{worst:.2g}", time])
+    title = f"Clients beside Python, on {data['texts']} texts; its own row: the golden examples"
+    yield table(title, columns, rows)
+    told = [[row["client"], Text(sentence)] for row in ran for sentence in _told(row)]
+    reasons = {"missing": "Not installed", "refused": "Can't", "failed": "Crashed"}
+    for row in data["clients"]:
+        for key, word in reasons.items():
+            if key in row:
+                style = "red" if key == "failed" else ""
+                told.append([row["client"], Text(f"{word}: {row[key]}", style)])
+    if told:
+        yield table("", ["", ""], told)
+
+
+def _share(count, texts):
+    """How many of the texts, in a colour where it isn't all."""
+    from rich.text import Text
+
+    if count is None:
+        return "-"
+    return Text(f"{count} of {texts}", "green" if count == texts else "yellow")
+
+
+def _told(row):
+    """Sentences on a client that ran."""
+    if other := row["other_ids"]:
+        kept = ""
+        if other["labels_equal"] is not None:
+            kept = f"; of these {other['labels_equal']} have the same label"
+        yield (
+            f"{other['texts']} texts have other ids{kept}, and numbers differ by up to "
+            f"{other['worst_difference']:.3g}."
+        )
+    if row["note"]:
+        yield row["note"]
 
 
 def benched(data):

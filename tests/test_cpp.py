@@ -7,9 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from test_answers import bundles  # noqa: F401 (a fixture)
 from test_litert import made  # noqa: F401 (a fixture)
 
 from kzoo.answers import probabilities
+from kzoo.litert import bundle
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "cpp" / "classify.cpp"
 LITERT = Path(importlib.util.find_spec("ai_edge_litert").origin).parent
@@ -53,6 +55,7 @@ def test_bad_input_is_one_sentence(program, made, tmp_path):  # noqa: F811
         ([], "token ids are expected"),
         ([folder], "token ids are expected"),
         ([tmp_path / "nowhere", 1], "is missing"),
+        ([tmp_path, 1], "kzoo.json is missing"),
         ([folder, "two"], "two is no token id"),
         ([folder, -1], "-1 is no token id"),
         ([folder, 2**31], "is no token id"),
@@ -60,16 +63,38 @@ def test_bad_input_is_one_sentence(program, made, tmp_path):  # noqa: F811
         ([folder, *[5] * 100], "no more than it has places"),
     ]:
         check_refused(run(program, *arguments), words)
-    labels = folder / "labels.txt"
-    labels.write_text("positive\n")
+    for name in ("kzoo.json", "model.tflite", "labels.txt"):
+        path, content = folder / name, (folder / name).read_bytes()
+        place = len(content) // 2
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        check_refused(run(program, folder, 5), f"{name} was changed after the export")
+        path.write_bytes(b"")
+        check_refused(run(program, folder, 5), f"{name} is missing or empty")
+        path.unlink()
+        check_refused(run(program, folder, 5), f"{name} is missing")
+        path.write_bytes(content)
+    assert run(program, folder, 5).returncode == 0
+
+
+def test_a_bundle_that_does_not_fit_itself_is_one_sentence(program, made, tmp_path):  # noqa: F811
+    folder = shutil.copytree(made[1], tmp_path / "bundle")
+    manifest = bundle.read_manifest(folder)
+    (folder / "labels.txt").write_text("positive\n")
+    bundle.write_manifest(folder, manifest)
     check_refused(run(program, folder, 5), "1 labels, and the model's output has 2 numbers")
-    labels.unlink()
-    check_refused(run(program, folder, 5), "labels.txt is missing")
-    shutil.copy(made[1] / "labels.txt", labels)
     (folder / "model.tflite").write_bytes(b"no model")
+    bundle.write_manifest(folder, manifest)
     check_refused(run(program, folder, 5), "no model")
-    (folder / "model.tflite").unlink()
-    check_refused(run(program, folder, 5), "is missing")
+    (folder / "labels.txt").unlink()
+    bundle.write_manifest(folder, manifest)
+    check_refused(run(program, folder, 5), "was written without labels.txt")
+    bundle.write_manifest(folder, {**manifest, "format": 2})
+    check_refused(run(program, folder, 5), "of another format")
+
+
+def test_another_task_is_one_sentence(program, bundles):  # noqa: F811
+    check_refused(run(program, bundles["TokenClassifier"][1], 5), "is no text classifier")
+    check_refused(run(program, bundles["QuestionAnswering"][1], 5), "without labels.txt")
 
 
 def check_refused(ran, words):

@@ -373,6 +373,22 @@ def test_a_changed_byte_is_one_sentence(copy, name):
             kzoo.predict_bundle(copy, TEXTS)
 
 
+def test_a_model_that_does_not_fit_its_manifest_gives_no_label(copy):
+    labels = json.loads((copy / "kzoo.json").read_text())["labels"]
+    (copy / "labels.txt").write_text(f"{labels[0]}\n", encoding="utf-8")
+    edited(copy, labels=labels[:1])
+    with pytest.raises(kzoo.KzooError, match="gives 2 numbers, and there are 1 labels"):
+        kzoo.predict_bundle(copy, TEXTS)
+    (copy / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    model = flatbuffer.read_model((copy / "model.tflite").read_bytes())
+    for entry in model.signatureDefs[0].inputs:
+        entry.name = entry.name.replace(b"token_ids", b"pixels")
+    (copy / "model.tflite").write_bytes(flatbuffer.write_model(model))
+    edited(copy, labels=labels)
+    with pytest.raises(kzoo.KzooError, match="wants the input pixels; a text gives token_ids"):
+        kzoo.predict_bundle(copy, TEXTS)
+
+
 def edited(copy, **changes):
     manifest = json.loads((copy / "kzoo.json").read_text())
     bundle.write_manifest(copy, {**manifest, **changes})

@@ -59,7 +59,7 @@ async function main([command, place, ...options]) {
     });
     await page.goto(`${server.address}bare.html`);
     await page.exposeFunction("write", (line) => process.stdout.write(`${line}\n`));
-    const problem = await page.evaluate(inPage, { command, lines, file: path.basename(place) });
+    const problem = await page.evaluate(inPage, { command, lines, place, file: path.basename(place) });
     if (problem) throw new BadInput(problem);
   } finally {
     await browser?.close();
@@ -68,7 +68,7 @@ async function main([command, place, ...options]) {
 }
 
 /** Runs in the browser; returns a sentence where something is wrong. */
-async function inPage({ command, lines, file }) {
+async function inPage({ command, lines, place, file }) {
   const { Client, tokenizerOf } = await import("/src/client.js");
   const { ServedFiles } = await import("/src/files.js");
   const { KzooError } = await import("/src/errors.js");
@@ -88,7 +88,9 @@ async function inPage({ command, lines, file }) {
       }
       return null;
     }
-    const client = await Client.open(new ServedFiles("/given/"));
+    const files = new ServedFiles("/given/");
+    files.name = place;
+    const client = await Client.open(files);
     for (const line of lines) {
       const { milliseconds, empty, ...found } = await client.answer(line);
       await window.write(JSON.stringify(found));

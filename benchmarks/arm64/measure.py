@@ -6,7 +6,8 @@
 SENTENCES is a file with a header and the columns sentence and label, such as SST-2's dev.tsv; of it
 the first `--count` are read. Each bundle's file runs here and on each core with the same token ids;
 a float32 file is to lie within 1e-5 of here, a quantized one is compared by cosine and by labels,
-because kernels round otherwise. Seconds are the emulator's and say nothing about a phone.
+because kernels round otherwise. Seconds are the emulator's and say nothing about a phone. Bundles
+that the result holds already stay in it, if the same LiteRT ran them.
 """
 
 import argparse
@@ -94,11 +95,15 @@ def main():
     result = {
         "litert": version("ai-edge-litert"),
         "here": platform.machine(),
-        "cores": {core: CORES[core] for core in arguments.core},
+        "cores": CORES,
         "bundles": {},
     }
+    if arguments.output.is_file():
+        before = json.loads(arguments.output.read_text(encoding="utf-8"))
+        if all(before[key] == result[key] for key in ("litert", "here", "cores")):
+            result["bundles"] = before["bundles"]
     for folder in arguments.bundles:
-        entry = result["bundles"][folder.name] = {"cores": {}}
+        entry = result["bundles"].setdefault(folder.name, {"cores": {}})
         for quantization, core, found in measure(
             folder, arguments.root, arguments.core, texts, truth
         ):

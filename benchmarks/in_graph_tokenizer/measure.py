@@ -18,9 +18,8 @@ import json
 import os
 import platform
 import statistics
-import tarfile
+import sys
 import time
-import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,46 +31,16 @@ import tensorflow_text
 from kzoo.text import Tokenizer
 from kzoo.text.in_graph import InGraphTokenizer
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tokenizer_parity"))
+from texts import declaration, tatoeba  # noqa: E402
+
 VOCABULARIES = {  # And whether its models read lower-cased text.
     "bert-base-uncased": True,
     "bert-base-cased": False,
     "bert-base-multilingual-cased": False,
     "bert-base-chinese": True,
 }
-# How the file names of the Declaration end, and what Python calls that encoding; other endings
-# (fonts, transcriptions) are left out.
-ENCODINGS = {
-    "UTF8": "utf-8",
-    "Latin1": "cp1252",
-    "Latin2": "cp1250",
-    "Cyrillic": "cp1251",
-    "Greek": "cp1253",
-    "Turkish": "cp1254",
-    "Hebrew": "cp1255",
-    "Arabic": "cp1256",
-    "Baltic": "cp1257",
-    "GB2312": "gb2312",
-    "SJIS": "shift_jis",
-    "EUC": "euc_jp",
-}
 BATCH = 512
-
-
-def declaration(data):
-    """Lines of the Declaration; a file that ends within a character loses that character."""
-    with zipfile.ZipFile(data / "nltk_udhr" / "udhr.zip") as archive:
-        for name in sorted(archive.namelist()):
-            encoding = ENCODINGS.get(name.rpartition("-")[2])
-            if encoding:
-                yield from archive.read(name).decode(encoding, "ignore").split("\n")
-
-
-def tatoeba(data):
-    """Sentences of 112 languages, and their English halves."""
-    with tarfile.open(data / "tatoeba_laser" / "tatoeba_v1.tar.gz") as archive:
-        for member in archive.getmembers():
-            if member.isfile() and member.name.startswith("tatoeba."):
-                yield from archive.extractfile(member).read().decode("utf-8").split("\n")
 
 
 def xquad(data):

@@ -3,11 +3,13 @@
     python client.py predict BUNDLE < texts
     python client.py encode BUNDLE/tokenizer.json < texts
 
-Runs in an environment of its own, with `mediapipe` and without kzoo, on the `mediapipe.tflite` that
-`kzoo export --to mediapipe` puts into a bundle. MediaPipe doesn't show ids: `encode` swaps the
-file's network for one operator that gives the ids back as an embedding.
+Runs in an environment of its own, with `mediapipe` and without what kzoo needs, on the
+`mediapipe.tflite` that `kzoo export --to mediapipe` puts into a bundle; this checkout's reader of
+bundles, which is plain Python, checks it. MediaPipe doesn't show ids: `encode` swaps the file's
+network for one operator that gives the ids back as an embedding.
 """
 
+import contextlib
 import io
 import json
 import sys
@@ -21,28 +23,38 @@ from mediapipe.tasks.metadata import schema_py_generated as schema
 from mediapipe.tasks.python import text
 from mediapipe.tasks.python.core.base_options import BaseOptions
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from kzoo.errors import KzooError  # noqa: E402
+from kzoo.litert.bundle import check_files, read_manifest  # noqa: E402
+
 FILE = "mediapipe.tflite"
+TASKS = ("TextClassifier", "TextEmbedder")
 LONGEST = 4096  # tokens of the file that gives ids back
 
 
-class Failure(Exception):
-    """One sentence for the user."""
-
-
 def lines():
-    read = sys.stdin.buffer.read().decode("utf-8-sig").split("\n")
+    try:
+        read = sys.stdin.buffer.read().decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise KzooError(f"Standard input is not UTF-8 ({error}): convert it first.") from None
     while read and not read[-1].strip():
         read.pop()
     if not read:
-        raise Failure("No text came: lines on standard input are expected.")
+        raise KzooError("No text came: lines on standard input are expected.")
     return [line.rstrip("\r") for line in read]
 
 
-def model_of(folder):
-    path = folder / FILE
-    if not path.is_file():
-        raise Failure(f"{path} is missing: make it with `kzoo export --to mediapipe`.")
-    return path.read_bytes()
+def opened_bundle(folder):
+    """The manifest of a bundle, and its file for MediaPipe, both checked."""
+    manifest = read_manifest(folder)
+    if manifest["task"] not in TASKS:
+        raise KzooError(
+            f"{folder} holds a {manifest['task']}; MediaPipe has {' and '.join(TASKS)}."
+        )
+    if FILE not in manifest["files"]:
+        raise KzooError(f"{folder} holds no {FILE}: make it with `kzoo export --to mediapipe`.")
+    check_files(folder, manifest, {FILE})
+    return manifest, (folder / FILE).read_bytes()
 
 
 def identity(content):
@@ -77,13 +89,18 @@ def identity(content):
     return stream.getvalue()
 
 
+@contextlib.contextmanager
 def opened(kind, options, content):
+    """A task on a file; what MediaPipe raises, of many kinds, becomes one sentence."""
     try:
         base = BaseOptions(model_asset_buffer=content)
-        return kind.create_from_options(options(base_options=base))
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise Failure(f"{FILE} is refused by MediaPipe: {reason}") from None
+        with kind.create_from_options(options(base_options=base)) as task:
+            yield task
+    except (KzooError, GeneratorExit):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise KzooError(f"{FILE} is refused by MediaPipe ({reason}): export anew.") from None
 
 
 def embeddings(content):
@@ -93,14 +110,14 @@ def embeddings(content):
 
 
 def encode(path):
-    for _, vector in embeddings(identity(model_of(path.parent))):
+    _, content = opened_bundle(path.parent)
+    for _, vector in embeddings(identity(content)):
         ids = vector.astype(int)
         yield {"ids": ids[: np.flatnonzero(ids)[-1] + 1].tolist()}
 
 
 def predict(folder):
-    manifest = json.loads((folder / "kzoo.json").read_text(encoding="utf-8"))
-    content = model_of(folder)
+    manifest, content = opened_bundle(folder)
     if manifest["task"] == "TextEmbedder":
         for line, vector in embeddings(content):
             yield {"text": line, "embedding": vector.tolist()}
@@ -109,6 +126,8 @@ def predict(folder):
         for line in lines():
             found = classifier.classify(line).classifications[0].categories
             scores = {each.category_name: each.score for each in found}
+            if set(scores) != set(manifest["labels"]):
+                raise KzooError(f"{folder / FILE} has other labels than kzoo.json: export anew.")
             scores = {label: scores[label] for label in manifest["labels"]}
             best = max(scores, key=scores.get)
             yield {"text": line, "label": best, "score": scores[best], "scores": scores}
@@ -118,13 +137,15 @@ def main():
     commands = {"encode": encode, "predict": predict}
     arguments = sys.argv[1:]
     try:
+        if "--pairs" in arguments:
+            raise KzooError("MediaPipe reads one text at a time: pairs are for other clients.")
         if len(arguments) != 2 or arguments[0] not in commands:
-            raise Failure(
+            raise KzooError(
                 "encode TOKENIZER.json or predict BUNDLE is expected, one text at a time."
             )
         for answer in commands[arguments[0]](Path(arguments[1])):
             print(json.dumps(answer, ensure_ascii=False))
-    except Failure as error:
+    except KzooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

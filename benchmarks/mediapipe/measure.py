@@ -4,7 +4,7 @@
 
 Makes an environment with mediapipe in WORK/mediapipe and two bundles with a file for it, once: the
 sentiment recipe, and an embedder on the same encoder. SHARED_DATA holds nltk_udhr and
-tatoeba_laser, see texts.py. Every line goes through MediaPipe's own tokenizer, through Hugging
+tatoeba_laser. Every line goes through MediaPipe's own tokenizer, through Hugging
 Face's, and through what kzoo takes for MediaPipe's at an export (kzoo/litert/mediapipe.py), which
 must not differ.
 """
@@ -18,7 +18,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from texts import declaration, tatoeba
 
 import kzoo
 from kzoo.data.sources import read_examples
@@ -26,6 +25,9 @@ from kzoo.litert import clients, export_bundle, mediapipe, parity
 from kzoo.litert.interpreter import Interpreter
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tokenizer_parity"))
+from texts import languages, tatoeba  # noqa: E402
+
 EXPORT = HERE.parent.parent / "export"
 PACKAGE = "mediapipe==1.2.2"
 NEAR = 1e-4
@@ -146,9 +148,9 @@ def main():
     sources = {
         **texts,
         "udhr": [
-            " ".join(line.split("\r")) for _, lines in declaration(arguments.data) for line in lines
+            " ".join(line.split("\r")) for _, lines in languages(arguments.data) for line in lines
         ],
-        "tatoeba": list(tatoeba(arguments.data)),
+        "tatoeba": [line for line in tatoeba(arguments.data) if line.strip()],
     }
     result = {
         "packages": {

@@ -1,5 +1,6 @@
 """The texts that tokenizers are compared on: every code point, real lines, and fuzz."""
 
+import contextlib
 import gzip
 import json
 import random
@@ -32,6 +33,17 @@ def declaration(data):
         for name in sorted(archive.namelist()):
             if encoding := ENCODINGS.get(name.rpartition("-")[2]):
                 yield from archive.read(name).decode(encoding, "ignore").split("\n")
+
+
+def languages(data):
+    """The Declaration: (language, its lines), of the files that are in the encoding they name."""
+    with zipfile.ZipFile(data / "nltk_udhr" / "udhr.zip") as archive:
+        for name in sorted(archive.namelist()):
+            language, _, ending = name.rpartition("/")[2].rpartition("-")
+            if ending in ENCODINGS:
+                with contextlib.suppress(UnicodeDecodeError):
+                    text = archive.read(name).decode(ENCODINGS[ending]).removeprefix("\ufeff")
+                    yield language, [line for line in text.splitlines() if line.strip()]
 
 
 def tatoeba(data):

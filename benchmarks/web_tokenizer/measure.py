@@ -16,9 +16,8 @@ import gzip
 import json
 import platform
 import subprocess
-import tarfile
+import sys
 import tempfile
-import zipfile
 from array import array
 from importlib.metadata import version
 from pathlib import Path
@@ -28,62 +27,25 @@ import tokenizers
 from kzoo.text import Tokenizer
 
 HERE = Path(__file__).parent
-LAST = 0x110000
+sys.path.insert(0, str(HERE.parent / "tokenizer_parity"))
+from texts import alone, between, declaration, questions, tatoeba  # noqa: E402
+
 BATCH = 4096
-# How the file names of the Declaration end, and what Python calls that encoding; other endings
-# (fonts, transcriptions) are left out.
-ENCODINGS = {
-    "UTF8": "utf-8",
-    "Latin1": "cp1252",
-    "Latin2": "cp1250",
-    "Cyrillic": "cp1251",
-    "Greek": "cp1253",
-    "Turkish": "cp1254",
-    "Hebrew": "cp1255",
-    "Arabic": "cp1256",
-    "Baltic": "cp1257",
-    "GB2312": "gb2312",
-    "SJIS": "shift_jis",
-    "EUC": "euc_jp",
-}
 
 
 def vectors(data):
     """The questions of SQuAD's dev set, and a French text."""
-    folder = data / "tokenizer_vectors"
-    with gzip.open(folder / "bert_uncased_question_tokens.json.gz", "rt", encoding="utf-8") as file:
-        yield from (entry["original"] for entry in json.load(file))
-    yield json.loads((folder / "gpt2_encoded.json").read_text(encoding="utf-8"))["text"]
-
-
-def declaration(data):
-    """Lines of the Declaration of Human Rights in 300 languages."""
-    with zipfile.ZipFile(data / "nltk_udhr" / "udhr.zip") as archive:
-        for name in sorted(archive.namelist()):
-            encoding = ENCODINGS.get(name.rpartition("-")[2])
-            if encoding:
-                yield from archive.read(name).decode(encoding, "ignore").split("\n")
-
-
-def tatoeba(data):
-    """Sentences of 112 languages, and their English halves."""
-    with tarfile.open(data / "tatoeba_laser" / "tatoeba_v1.tar.gz") as archive:
-        for member in archive.getmembers():
-            if member.isfile() and member.name.startswith("tatoeba."):
-                yield from archive.extractfile(member).read().decode("utf-8").split("\n")
-
-
-def characters():
-    """Every code point that UTF-8 can write."""
-    return (chr(number) for number in range(LAST) if not 0xD800 <= number < 0xE000)
+    yield from questions(data)
+    path = data / "tokenizer_vectors" / "gpt2_encoded.json"
+    yield json.loads(path.read_text(encoding="utf-8"))["text"]
 
 
 SOURCES = {
     "vectors": vectors,
     "udhr": declaration,
     "tatoeba": tatoeba,
-    "alone": lambda data: characters(),
-    "between letters": lambda data: (f"a{character}b" for character in characters()),
+    "alone": alone,
+    "between letters": between,
 }
 
 

@@ -1,7 +1,7 @@
 // A text classifier's bundle in C++, with LiteRT's C API alone.
 //     classify BUNDLE ID...      token ids with their special tokens, as kzoo.json has them in "golden"
 // Prints for each label the label, its probability and its logit, with tabs between. What is wrong is
-// one sentence on standard error and exit code 2. Checksums are not looked at: `kzoo verify` does that.
+// one sentence on standard error and exit code 2; seal.h checks that the files are as they were written.
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "litert.h"
+#include "seal.h"
 
 static FILE* const console = fdopen(dup(STDERR_FILENO), "w");
 
@@ -46,6 +47,8 @@ int main(int count, char** arguments) {
   if (count < 3) fail("A bundle and token ids are expected: classify BUNDLE ID");
   if (!std::freopen("/dev/null", "w", stderr)) fail("Standard error can't be closed");  // LiteRT's log
   const std::string bundle = arguments[1], file = bundle + "/model.tflite";
+  const std::string broken = broken_seal(bundle, {"model.tflite", "labels.txt"});
+  if (!broken.empty()) fail(broken);
   const std::vector<std::string> labels = read_lines(bundle + "/labels.txt");
   std::vector<int32_t> ids;
   for (int i = 2; i < count; i++) ids.push_back(read_id(arguments[i]));
@@ -98,7 +101,9 @@ int main(int count, char** arguments) {
   check(LiteRtGetRankedTensorType(tensor, &type), file + " has an output without a shape");
   check(LiteRtGetCompiledModelOutputTensorLayouts(compiled, 0, 1, &type.layout, true),
         file + " doesn't take this length");  // The shape in the file may be open; this one is not.
-  if (outputs != 1 || type.element_type != kFloat32 || type.layout.dimensions[1] != width)
+  if (outputs != 1 || type.element_type != kFloat32 || type.layout.rank != 2)
+    fail(file + " is no text classifier: one row of logits was expected as its output");
+  if (type.layout.dimensions[1] != width)
     fail(bundle + "/labels.txt holds " + std::to_string(width) + " labels, and the model's output has " +
          std::to_string(type.layout.dimensions[1]) + " numbers: one label for each was expected");
   check(LiteRtCreateManagedTensorBuffer(environment, kHostMemory, &type, 4 * width, &answer),

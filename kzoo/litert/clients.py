@@ -7,8 +7,8 @@ object a line:
     COMMAND predict BUNDLE [--pairs]    what `kzoo predict --json` has for a text
 
 With --pairs a line is a JSON array of two texts. What can't be done is one sentence on standard
-error and exit code 2. A client is found where a checkout of kzoo builds it; KZOO_CLIENT_JVM (or
-_CHROMIUM, _MEDIAPIPE, _ARM64) names another command that speaks the same.
+error and exit code 2; any other code is a crash. A client is found where a checkout of kzoo builds
+it; KZOO_CLIENT_JVM (or _CHROMIUM, _MEDIAPIPE, _ARM64) names another command that speaks the same.
 """
 
 import json
@@ -25,13 +25,20 @@ from pathlib import Path
 
 import numpy as np
 
+from ..answers import classification, probabilities
 from ..errors import KzooError
 from . import bundle
 from .predict import Predictor
 
 ROOT = Path(__file__).parents[2]
+NOISE = 0.05  # of a client's whole time, below which what the texts took can't be told
 PATIENCE = 1800  # seconds that a client may take for all texts
 REPEATS = 3  # how often the texts are sent again, to time them without the start
+SLOW = 30  # seconds for all texts, beside which a start is short: nothing is sent again then
+
+
+class Refused(KzooError):
+    """A client's own sentence on what it can't do."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,16 @@ class Client:
         program: what starts it, a program on the path or a file of the checkout.
         arguments: what follows; names of files of the checkout among them.
         install: how to get it.
+        note: what its row doesn't say by itself.
+        own_tokenizer: whether its ids may be others than Python's, for the reason in the note.
     """
 
     name: str
     program: str
     arguments: tuple
     install: str
+    note: str | None = None
+    own_tokenizer: bool = False
 
     def command(self):
         """The command as a list, or None where the client is not installed."""
@@ -79,18 +90,21 @@ CLIENTS = (
         "MediaPipe",
         "build/mediapipe/bin/python",
         ("benchmarks/mediapipe/client.py",),
-        "`python -m venv build/mediapipe`, then `build/mediapipe/bin/pip install mediapipe`",
+        "`python3 -m venv build/mediapipe`, then `build/mediapipe/bin/pip install mediapipe`",
+        "Its tokenizer is its own: it lower-cases ASCII letters only and strips no accents.",
+        own_tokenizer=True,
     ),
     Client(
         "ARM64",
         sys.executable,
         ("benchmarks/arm64/client.py",),
         "`benchmarks/arm64/setup.sh build/arm64`, which sets up emulated cores on Debian",
+        "An emulated core: its time says nothing about a phone.",
     ),
 )
 
 
-def compare(folder, texts=None, say=None):
+def compare(folder, texts=None, say=None, names=None):
     """Run every client that is installed over a bundle's golden examples and more texts.
 
     Args:
@@ -98,16 +112,26 @@ def compare(folder, texts=None, say=None):
         texts: strings, or pairs for question answering; the shipped lines of many languages by
             default.
         say: called with a line of text before each client.
+        names: of the clients to run; all by default.
 
     Returns:
-        A dict with `bundle`, `task`, `texts` (how many) and `clients`, a list of dicts: `client`,
-        and either `missing` (what to install), `failed` (its sentence), or `ids_equal` (how many
-        texts have Python's ids, None where a client has no ids), `labels_equal` (how many have
-        Python's label, entities or answer; None for embeddings), `worst_difference` (of a score,
-        or of a number of an embedding, where the ids are equal) and `latency_ratio` (its time a
-        text as a multiple of Python's). The first row is Python's own, the golden examples against
-        what was written at the export: there the difference is that of an output, as a share of
-        its largest number.
+        A dict with `bundle`, `task`, `texts` (how many), `golden` (how many of them are golden
+        examples), `seconds` (Python's, a text) and `clients`, a list of dicts: `client`, and
+        either `missing` (what to install), `refused` (its sentence, where it can't do that),
+        `failed` (how it crashed), or
+
+        texts               how many it answered
+        ids_equal           how many have Python's ids; None where a client has none to show
+        labels_equal        how many have Python's label, entities or answer; None for embeddings
+        worst_difference    of a score, or a number of an embedding, where the ids are equal
+        latency_ratio       its time a text, as a multiple of Python's; None where the texts
+                            are so few that its start takes all of it
+        other_ids           None, or `texts`, `labels_equal` and `worst_difference` of those
+                            whose ids are others
+        note                what to know of the client
+
+        The first row is Python's own, the golden examples against what was written at the
+        export: there the difference is that of an output, as a share of its largest number.
     """
     folder = Path(folder)
     predictor = Predictor(folder)
@@ -119,6 +143,8 @@ def compare(folder, texts=None, say=None):
     ids = [predictor.tokenizer.encode(parts_of(text))["token_ids"] for text in asked]
     seconds = _timed(lambda: [predictor(text) for text in asked]) / len(asked)
     for client in CLIENTS:
+        if names is not None and client.name not in names:
+            continue
         row = {"client": client.name}
         command = client.command()
         if command is None:
@@ -127,10 +153,20 @@ def compare(folder, texts=None, say=None):
         if say:
             say(f"Running {client.name}")
         try:
-            rows.append({**row, **_against(command, folder, asked, expected, ids, seconds)})
+            found = _against(command, folder, asked, expected, ids, seconds)
+            rows.append({**row, **found, "note": client.note})
+        except Refused as error:
+            rows.append({**row, "refused": str(error)})
         except KzooError as error:
             rows.append({**row, "failed": str(error)})
-    return {"bundle": str(folder), "task": manifest["task"], "texts": len(asked), "clients": rows}
+    return {
+        "bundle": str(folder),
+        "task": manifest["task"],
+        "texts": len(asked),
+        "golden": len(golden),
+        "seconds": seconds,
+        "clients": rows,
+    }
 
 
 def as_text(text):
@@ -174,7 +210,7 @@ def _shipped(manifest):
 def _python(predictor):
     """Python's row: the golden examples as they were written at the export."""
     manifest = predictor.manifest
-    equal, worst = 0, 0.0
+    equal, labels, worst = 0, 0, 0.0
     for entry in manifest["golden"]:
         outputs, columns, _ = predictor.interpreter.run_text(
             predictor.tokenizer, *parts_of(entry["text"]), max_length=manifest["max_length"]
@@ -183,13 +219,19 @@ def _python(predictor):
         for name, written in entry["outputs"].items():
             scale = max(float(np.abs(written).max()), 1e-6)
             worst = max(worst, float(np.abs(outputs[name] - np.asarray(written)).max()) / scale)
+        if manifest["task"] == "TextClassifier":
+            both = (probabilities(side["logits"])[0] for side in (outputs, entry["outputs"]))
+            one, other = (classification(row, manifest["labels"])["label"] for row in both)
+            labels += one == other
     return {
         "client": "Python",
         "texts": len(manifest["golden"]),
         "ids_equal": equal,
-        "labels_equal": None,
+        "labels_equal": labels if manifest["task"] == "TextClassifier" else None,
         "worst_difference": worst,
         "latency_ratio": 1.0,
+        "other_ids": None,
+        "note": None,
     }
 
 
@@ -198,16 +240,35 @@ def _against(command, folder, texts, expected, ids, seconds):
     started = time.perf_counter()
     answers = _predict(command, folder, texts)
     once = time.perf_counter() - started
-    often = _timed(lambda: _predict(command, folder, texts * (1 + REPEATS)))
+    if once > SLOW:
+        spent = once
+    else:
+        often = _timed(lambda: _predict(command, folder, texts * (1 + REPEATS)))
+        spent = (often - once) / REPEATS
     equal = _equal(command, folder, texts, ids)
-    both = zip(answers, expected, equal or [True] * len(texts), strict=True)
+    both = list(zip(answers, expected, strict=True))
+    kept = equal or [True] * len(texts)
+    same = [pair for pair, is_same in zip(both, kept, strict=True) if is_same]
+    other = [pair for pair, is_same in zip(both, kept, strict=True) if not is_same]
+    try:
+        labels, worst = _compared(both)[0], _compared(same)[1]
+        of_others = dict(zip(("labels_equal", "worst_difference"), _compared(other), strict=True))
+    except (KeyError, TypeError, ValueError) as error:
+        name, kind = Path(command[0]).name, type(error).__name__
+        raise KzooError(f"{name} answered other fields than Python ({kind}: {error}).") from None
     return {
         "texts": len(texts),
         "ids_equal": None if equal is None else sum(equal),
-        "labels_equal": _same(answers, expected),
-        "worst_difference": max((_distance(*pair) for *pair, kept in both if kept), default=None),
-        "latency_ratio": max(0.0, often - once) / REPEATS / len(texts) / seconds,
+        "labels_equal": labels,
+        "worst_difference": worst,
+        "latency_ratio": spent / len(texts) / seconds if spent > NOISE * once else None,
+        "other_ids": {"texts": len(other), **of_others} if other else None,
     }
+
+
+def _compared(pairs):
+    """How many pairs of answers have the same label, and the largest difference."""
+    return _same(pairs), max((_distance(*pair) for pair in pairs), default=None)
 
 
 def _equal(command, folder, texts, ids):
@@ -215,9 +276,9 @@ def _equal(command, folder, texts, ids):
     parts = [part for text in texts for part in parts_of(text)]
     try:
         found = iter(run([*command, "encode", str(folder / bundle.TOKENIZER)], parts))
-    except KzooError:
+    except Refused:
         return None
-    return [all([next(found)["ids"] == part for part in row]) for row in ids]
+    return [all([next(found).get("ids") == part for part in row]) for row in ids]
 
 
 def _predict(command, folder, texts):
@@ -236,33 +297,47 @@ def _predict(command, folder, texts):
 
 
 def run(command, lines):
-    """The objects that a client writes for lines; KzooError with its sentence where it fails."""
-    # An empty line at the end would be none: a full stop after it, whose answer is left out.
-    asked = lines if lines[-1].strip() else [*lines, "."]
-    text = "\n".join(asked) + "\n"
+    """The objects that a client writes for lines.
+
+    Raises:
+        Refused: with the client's own sentence, where it can't do that.
+        KzooError: where it crashed, or wrote what the protocol doesn't have.
+    """
+    # Blank lines at the end would be none: one more follows, whose answer is left out.
+    last = '[".", "."]' if "--pairs" in command else "."
+    text = "\n".join([*lines, last]) + "\n"
+    name = Path(command[0]).name
     with tempfile.TemporaryFile() as errors:
         try:
             finished = subprocess.run(
                 command, input=text.encode("utf-8"), stdout=subprocess.PIPE, stderr=errors,
                 timeout=PATIENCE,
             )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise KzooError(f"{command[0]} did not run ({error}).") from None
+        except subprocess.TimeoutExpired:
+            raise KzooError(f"{name} had no answer after {PATIENCE} s.") from None
+        except OSError as error:
+            raise KzooError(f"{name} did not run ({error}).") from None
         errors.seek(0)
-        said = errors.read().decode("utf-8", "replace").strip().splitlines()
+        said = errors.read().decode("utf-8", "replace").splitlines()
     if finished.returncode:
-        reason = said[-1].removeprefix("error: ") if said else f"exit code {finished.returncode}."
-        raise KzooError(reason)
+        # A trace stands further in than what it is of.
+        said = [line for line in said if line[:1].strip()]
+        reason = said[-1].removeprefix("error: ") if said else "it said nothing."
+        if finished.returncode == 2 and said:
+            raise Refused(reason)
+        raise KzooError(f"{name} ended with code {finished.returncode}: {reason}")
     try:
         found = [json.loads(line) for line in finished.stdout.decode("utf-8").split("\n") if line]
     except ValueError as error:
-        raise KzooError(f"{command[0]} wrote what is not JSON ({error}).") from None
-    if len(found) != len(asked):
-        raise KzooError(f"{command[0]} answered {len(found)} of {len(asked)} lines.")
-    return found[: len(lines)]
+        raise KzooError(f"{name} wrote what is not JSON ({error}).") from None
+    if not all(isinstance(each, dict) for each in found):
+        raise KzooError(f"{name} wrote a line that is no JSON object.")
+    if len(found) != len(lines) + 1:
+        raise KzooError(f"{name} answered {len(found)} of {len(lines) + 1} lines.")
+    return found[:-1]
 
 
-def _same(answers, expected):
+def _same(pairs):
     """How many have the same label, spans or answer; None where there are none."""
 
     def said(answer):
@@ -272,7 +347,7 @@ def _same(answers, expected):
             ]
         return [answer[key] for key in ("label", "answer", "start", "end") if key in answer] or None
 
-    pairs = [(said(one), said(other)) for one, other in zip(answers, expected, strict=True)]
+    pairs = [(said(one), said(other)) for one, other in pairs]
     if all(other is None for _, other in pairs):
         return None
     return sum(one == other for one, other in pairs)
@@ -291,6 +366,8 @@ def _distance(answer, expected):
         )
     else:
         one, other = [answer["score"]], [expected["score"]]
+    if not np.isfinite(np.asarray(one, "float64")).all():
+        raise ValueError("a score that is no number")
     if len(one) != len(other):
         return 1.0
     return float(np.abs(np.subtract(one, other)).max()) if len(one) else 0.0

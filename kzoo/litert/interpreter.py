@@ -48,6 +48,10 @@ class Interpreter:
         self.length = None if shape[-1] == -1 else int(shape[-1])
         self._allocated = None
 
+    def width(self, output):
+        """How many numbers each row of an output has; None without such an output."""
+        return int(self._outputs[output]["shape"][-1]) if output in self._outputs else None
+
     def warm_up(self):
         """Run once on empty input, so that everything is allocated."""
         length = self.length or 8

@@ -11,6 +11,8 @@ from ..errors import KzooError
 from .bundle import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 from .interpreter import Interpreter, encode
 
+COLUMNS = ("token_ids", "padding_mask", "segment_ids")  # what a text becomes
+
 
 def predict_bundle(folder, texts, threads=1):
     """Answer texts with a bundle.
@@ -58,6 +60,7 @@ class Predictor:
         check_files(folder, self.manifest, {MODEL, TOKENIZER, LABELS})
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.interpreter = Interpreter(folder / MODEL, threads=threads)
+        _check_model(self.interpreter, self.manifest["labels"])
         self._answer = ANSWERS[task]
         self._read = _windows if task == "QuestionAnswering" else _row
 
@@ -90,10 +93,7 @@ def _windows(tokenizer, text, limit, length):
     columns = tokenizer.windows([text[0]], [text[1]], max_length=limit, padding=length)
     rows = []
     for place, mask in enumerate(columns["padding_mask"]):
-        row = {
-            name: np.array(columns[name][place : place + 1])
-            for name in ("token_ids", "padding_mask", "segment_ids")
-        }
+        row = {name: np.array(columns[name][place : place + 1]) for name in COLUMNS}
         rows.append((row, columns["offsets"][place][: sum(mask)]))
     question = len(tokenizer.encode([text[0]])["token_ids"][0]) - tokenizer.count_special_tokens()
     cut = max(0, question - (limit - tokenizer.count_special_tokens(pair=True)) // 2)
@@ -128,6 +128,22 @@ def _check_kind(folder, task, texts):
     if task == "TokenClassifier" and any(pairs):
         raise KzooError(
             f"{folder} finds entities in one text at a time; text {pairs.index(True)} is a pair."
+        )
+
+
+def _check_model(interpreter, labels):
+    """Raise KzooError unless the file reads what a text gives, and has a number for each label."""
+    other = sorted(set(interpreter.input_names) - set(COLUMNS))
+    if other:
+        raise KzooError(
+            f"{interpreter.path} wants the input {other[0]}; a text gives {', '.join(COLUMNS)}: "
+            "export anew."
+        )
+    width = interpreter.width("logits") if labels else None
+    if width not in (None, len(labels or ())):
+        raise KzooError(
+            f"{interpreter.path} gives {width} numbers, and there are {len(labels)} labels: one "
+            "for each is expected; export anew."
         )
 
 

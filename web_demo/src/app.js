@@ -9,6 +9,7 @@ const TITLES = { TextClassifier: "Classify a text", TextEmbedder: "Find the near
 const SHOWN = 6; // Labels or neighbours.
 const LENGTHS = [16, 32, 64, 128];
 const ROUNDS = 7;
+const PAUSE = 700; // Milliseconds without a key, after which a screen reader is told the answer.
 
 const $ = (id) => document.getElementById(id);
 const breath = () => new Promise((resolve) => setTimeout(resolve)); // The page stays alive between.
@@ -35,6 +36,7 @@ async function open(files) {
     if (!here()) return opened.close();
     client = opened;
     show(source);
+    $("working").textContent = "";
     await answer();
     await runGolden(here);
     await measure(here);
@@ -115,10 +117,12 @@ function present(found) {
   // Browsers lay out much longer text in minutes; a model reads a few hundred words.
   const full = [$("text"), $("second")].find((field) => field.value.length >= field.maxLength);
   if (full) notes.push(`The field takes ${full.maxLength.toLocaleString("en")} characters: what came after them was left out.`);
-  $("note").textContent = notes.join(" ");
+  const note = notes.join(" ");
+  $("note").textContent = note;
   $("note").hidden = !notes.length;
   if (found.empty) {
     clear();
+    speak(note);
     return;
   }
   const ranked = found.scores ? Object.entries(found.scores) : neighbours(found.embedding);
@@ -127,13 +131,23 @@ function present(found) {
   const format = found.scores ? percent : (cosine) => cosine.toFixed(3);
   $("bars").replaceChildren(...ranked.slice(0, SHOWN).map(([name, score]) => bar(name, format(score), score, score === best)));
   $("figures").textContent = `${found.tokens} tokens · ${milliseconds(found.milliseconds)} here`;
-  const top = found.label ?? ranked[0][0];
-  $("spoken").textContent = `${top}, ${format(found.score ?? best)}`;
+  $("bars").classList.toggle("texts", !found.scores);
+  const said = found.scores ? `${found.label}, ${percent(found.score)}.` : `Nearest, ${format(best)}: ${ranked[0][0]}`;
+  speak(`${said} ${note}`.trim());
 }
 
 function clear() {
   $("bars").replaceChildren();
-  $("figures").textContent = $("spoken").textContent = "";
+  $("figures").textContent = "";
+  speak("");
+}
+
+let speaking = 0;
+
+/** Tells a screen reader the newest answer, once nobody types: not one answer for each key. */
+function speak(text) {
+  clearTimeout(speaking);
+  speaking = setTimeout(() => ($("spoken").textContent = text), PAUSE);
 }
 
 /** The golden texts by cosine; their vectors are in the manifest. */

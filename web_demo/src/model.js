@@ -5,6 +5,7 @@ import { KzooError } from "./errors.js";
 
 const WASM = new URL("../litert/wasm/", import.meta.url);
 const NO_MEMORY = "There is not enough memory for this model: close other pages, or take a smaller bundle.";
+const COLUMNS = ["token_ids", "padding_mask", "segment_ids"]; // What a text becomes.
 let runtime = null;
 
 export class Model {
@@ -38,6 +39,11 @@ export class Model {
         throw new KzooError(`model.tflite has the ${what} ${found.join(", ")}; kzoo.json says ${expected.join(", ")}: export anew.`);
       }
     }
+    const other = model.inputs.find((name) => !COLUMNS.includes(name));
+    if (other) {
+      model.delete();
+      throw new KzooError(`model.tflite wants the input ${other}; a text gives ${COLUMNS.join(", ")}: export anew.`);
+    }
     return model;
   }
 
@@ -49,7 +55,6 @@ export class Model {
     const tensors = [];
     try {
       for (const name of this.inputs) {
-        if (!columns[name]) throw new Error(`it wants the input ${name}`);
         tensors.push(new Tensor(Int32Array.from(columns[name]), [1, columns[name].length]));
       }
       // CompiledModel.run refuses any length for a file of dynamic length; the runtime beneath it

@@ -142,6 +142,44 @@ describe("a good bundle", () => {
     await page.close();
   });
 
+  test("a screen reader hears one answer after a pause, and why there is none", async () => {
+    const page = await opened();
+    await page.waitForFunction(() => document.getElementById("spoken").textContent);
+    await page.evaluate(() => {
+      window.heard = [];
+      const spoken = document.getElementById("spoken");
+      new MutationObserver(() => window.heard.push(spoken.textContent)).observe(spoken, { childList: true });
+    });
+    await page.focus("#text");
+    await page.keyboard.type(" And I loved it.", { delay: 20 });
+    await page.waitForFunction(() => window.heard.length);
+    const { label, value } = await page.evaluate(() => ({
+      label: document.querySelector("#bars .best .name").textContent, value: document.querySelector("#bars .best .value").textContent }));
+    assert.deepEqual(await page.evaluate(() => window.heard), [`${label}, ${value}.`]);
+    await page.fill("#text", "");
+    await page.waitForFunction(() => window.heard.length === 2);
+    assert.equal((await page.evaluate(() => window.heard))[1], "Type a text.");
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
+  test("everything can be reached and used by keyboard", async () => {
+    const page = await opened();
+    await page.focus("#text");
+    await page.keyboard.press("Tab");
+    const example = await page.evaluate(() => document.activeElement.textContent);
+    await page.keyboard.press("Enter");
+    assert.equal(await page.inputValue("#text"), example);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "text");
+    const reached = new Set();
+    for (let i = 0; i < 20; i++) {
+      await page.keyboard.press("Tab");
+      reached.add(await page.evaluate(() => document.activeElement.id));
+    }
+    for (const id of ["again", "folder", "zip"]) assert.ok(reached.has(id), id);
+    await page.close();
+  });
+
   test("nothing is wider than a phone, and every control has a name", async () => {
     for (const colorScheme of ["light", "dark"]) {
       const page = await opened("bundle", { viewport: { width: 320, height: 640 }, colorScheme });
