@@ -29,15 +29,10 @@ kotlin=$(property kotlin.version)
 android=$(property android.link)
 mvn -q -B -ntp -f "$root/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get \
   -Dtransitive=false -Dartifact=com.android.tools:r8:$r8 >/dev/null
-{ cat "$root/app/proguard-rules.pro"
-  echo '-keep class kzoo.app.MainActivity'
-  echo '-keep class kzoo.app.KzooApp'
-  echo '-dontwarn **'
-} > "$out/rules.pro"
 java -Xmx2g -cp "$repository/com/android/tools/r8/$r8/r8-$r8.jar" com.android.tools.r8.R8 \
   --release --min-api $min --lib "$(dirname "$(dirname "$(readlink -f "$(command -v java)")")")" \
   --lib "$repository/org/robolectric/android-all/$android/android-all-$android.jar" \
-  --pg-conf "$out/rules.pro" --output "$out/dex" \
+  --pg-conf "$root/app/proguard-rules.pro" --pg-conf "$root/app/target/keep.pro" --output "$out/dex" \
   "$root/app/target/app-1.jar" "$root/core/target/core-1.jar" "$root/aars/tflite/target/aar-tflite-1.jar" \
   "$repository/org/jetbrains/kotlin/kotlin-stdlib/$kotlin/kotlin-stdlib-$kotlin.jar"
 

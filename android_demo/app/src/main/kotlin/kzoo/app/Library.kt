@@ -44,7 +44,7 @@ class Library(private val context: Context, private val engines: Engines) {
     fun add(uri: Uri): Source {
         val resolver = context.contentResolver
         val name = displayName(resolver, uri)
-        val copy = File.createTempFile("opened", ".zip", context.cacheDir)
+        val copy = File(context.cacheDir, "opened.zip") // One at a time: what a killed process left is written over.
         try {
             copy(resolver, uri, copy)
             val folder = store.add(ZipFiles(copy, name), name, engines.runtime) { bundle ->
@@ -67,7 +67,7 @@ class Library(private val context: Context, private val engines: Engines) {
             stream.use { from -> target.outputStream().use { from.copyTo(it) } }
         } catch (error: FileNotFoundException) {
             throw KzooException(context.getString(R.string.file_gone))
-        } catch (error: SecurityException) {
+        } catch (error: RuntimeException) { // No permission any more, or the provider's own failure.
             throw KzooException(context.getString(R.string.file_gone))
         } catch (error: IOException) {
             val full = context.cacheDir.usableSpace < FULL
