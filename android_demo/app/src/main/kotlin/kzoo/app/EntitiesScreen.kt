@@ -44,6 +44,7 @@ class EntitiesScreen(activity: MainActivity) :
         legend.removeAllViews()
         bars.removeAllViews()
         val spans = SpannableString(text)
+        spans.setSpan(airy(), 0, text.length, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
         for (entity in answer.found) {
             val span = BackgroundColorSpan(color(kinds, entity.label))
             spans.setSpan(span, entity.start, entity.end, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
@@ -53,9 +54,10 @@ class EntitiesScreen(activity: MainActivity) :
         for (kind in kinds.filter { kind -> answer.found.any { it.label == kind } }) legend.addView(chip(kind, color(kinds, kind)))
         for ((entity, what) in answer.found.zip(words)) {
             val percent = percent(entity.score)
-            fact(bars, what, entity.label + " · " + activity.getString(R.string.percent, percent))
-            bars.getChildAt(bars.childCount - 1).contentDescription =
-                activity.getString(R.string.entity, entity.label, what, percent)
+            val row = fact(bars, what, entity.label + " · " + activity.getString(R.string.percent, percent))
+            row.contentDescription = activity.getString(R.string.entity, entity.label, what, percent)
+            row.findViewById<TextView>(R.id.label)!!.setTextColor(activity.getColor(R.color.text))
+            row.findViewById<TextView>(R.id.value)!!.setTextColor(activity.getColor(R.color.muted))
         }
         note.text = cost(answer.reading, milliseconds)
         val gap = activity.resources.getDimensionPixelSize(R.dimen.gap)

@@ -154,11 +154,12 @@ abstract class Screen(
         into.addView(row)
     }
 
-    protected fun fact(into: ViewGroup, label: String, value: String) {
+    protected fun fact(into: ViewGroup, label: String, value: String): View {
         val row = activity.layoutInflater.inflate(R.layout.fact, into, false)
         row.findViewById<TextView>(R.id.label)!!.text = label
         row.findViewById<TextView>(R.id.value)!!.text = value
         into.addView(row)
+        return row
     }
 
     protected fun check(into: ViewGroup, passed: Boolean, label: String, value: String) {
@@ -171,6 +172,9 @@ abstract class Screen(
         row.contentDescription = activity.getString(if (passed) R.string.passed else R.string.not_passed, label, value)
         into.addView(row)
     }
+
+    /** The span that gives marked text room between its lines. */
+    protected fun airy() = Airy(activity.resources.getDimensionPixelSize(R.dimen.air))
 
     /** 0.1234 as "12.3", in the user's language. */
     protected fun percent(share: Double): String = number(100 * share, 1)
