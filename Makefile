@@ -15,6 +15,8 @@ TEXT ?=
 PORT ?= 8000
 export TEXT
 
+need = command -v $(1) >/dev/null || { echo "error: $(1) is not there: $(2)"; exit 2; }
+
 VENV := .venv
 KZOO := $(VENV)/bin/python -m kzoo
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -32,24 +34,25 @@ test: $(VENV)/installed-test
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 android: build/sentiment/kzoo.json build/untrained/questions_fixed.jsonl
-	@command -v mvn >/dev/null || { echo "error: mvn is not there: install Maven and Java 17"; exit 2; }
+	@$(call need,mvn,install Maven and Java 17)
 	@mvn -q -B -ntp -f android_demo package
 
 app: build/sentiment/kzoo.json build/untrained/questions_fixed.jsonl
-	@command -v mvn >/dev/null || { echo "error: mvn is not there: install Maven and Java 17"; exit 2; }
-	@command -v aapt2 >/dev/null || { echo "error: aapt2 is not there: apt-get install aapt"; exit 2; }
+	@$(call need,mvn,install Maven and Java 17)
+	@$(call need,aapt2,apt-get install aapt)
 	@mvn -q -B -ntp -f android_demo -Papp package
 
 apk: BUNDLE = build/sentiment-2.16
 apk:
 	@[ "$(BUNDLE)" != build/sentiment-2.16 ] || $(MAKE) -s build/sentiment-2.16/kzoo.json
-	@command -v mvn >/dev/null || { echo "error: mvn is not there: install Maven and Java 17"; exit 2; }
-	@command -v aapt2 >/dev/null || { echo "error: aapt2 is not there: apt-get install aapt"; exit 2; }
+	@[ -f "$(BUNDLE)/kzoo.json" ] || { echo "error: $(BUNDLE) is no bundle: name the folder of one"; exit 2; }
+	@$(call need,mvn,install Maven and Java 17)
+	@$(call need,aapt2,apt-get install aapt)
 	@mvn -q -B -ntp -f android_demo -Papp package -DskipTests -Dbundle="$(abspath $(BUNDLE))"
 	@android_demo/tools/build_apk.sh "$(BUNDLE)"
 
 web-demo: build/sentiment/kzoo.json
-	@command -v npm >/dev/null || { echo "error: npm is not there: install Node.js 20"; exit 2; }
+	@$(call need,npm,install Node.js 20)
 	@npm ci --silent --no-audit --no-fund --prefix web_demo
 	@node web_demo/assemble.mjs build/sentiment build/web
 	@echo "http://localhost:$(PORT)/ (Ctrl-C ends)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # build_apk.sh [BUNDLE...]: target/kzoo.apk with these bundles packed, signed with a debug key and
-# verified; without any, an app that opens bundles from files. `make apk` runs it
-# after what it needs was built.
+# verified; without any, an app that opens bundles from files. `make apk` builds what it needs and
+# runs it.
 # Needs Debian's aapt, zipalign, apksigner and zip, and Maven, which fetches R8.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -56,4 +56,4 @@ zipalign -c -p 4 "$root/target/kzoo.apk"
 badging=$(aapt2 dump badging "$root/target/kzoo.apk")
 grep -E "^(package|sdkVersion|targetSdkVersion|native-code)" <<< "$badging"
 printf 'classes.dex %s bytes\n' "$(stat -c %s "$out/dex/classes.dex")"
-printf '%s %s bytes, signed and verified\n' "target/kzoo.apk" "$(stat -c %s "$root/target/kzoo.apk")"
+printf '%s %s bytes, signed and verified\n' "android_demo/target/kzoo.apk" "$(stat -c %s "$root/target/kzoo.apk")"

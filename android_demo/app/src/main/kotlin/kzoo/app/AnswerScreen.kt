@@ -71,7 +71,7 @@ class AnswerScreen(activity: MainActivity) :
         if (to < context.length) shown.append(" …")
         val mark = BackgroundColorSpan(activity.getColor(R.color.mark))
         shown.setSpan(mark, start, start + found.end - found.start, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
-        shown.setSpan(airy(), 0, shown.length, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
+        shown.setSpan(airy(marked), 0, shown.length, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
         return shown
     }
 

@@ -44,7 +44,7 @@ class EntitiesScreen(activity: MainActivity) :
         legend.removeAllViews()
         bars.removeAllViews()
         val spans = SpannableString(text)
-        spans.setSpan(airy(), 0, text.length, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
+        spans.setSpan(airy(marked), 0, text.length, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
         for (entity in answer.found) {
             val span = BackgroundColorSpan(color(kinds, entity.label))
             spans.setSpan(span, entity.start, entity.end, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)

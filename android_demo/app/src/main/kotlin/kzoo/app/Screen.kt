@@ -174,7 +174,7 @@ abstract class Screen(
     }
 
     /** The span that gives marked text room between its lines. */
-    protected fun airy() = Airy(activity.resources.getDimensionPixelSize(R.dimen.air))
+    protected fun airy(view: TextView) = Airy((1.5f * view.textSize).toInt())
 
     /** 0.1234 as "12.3", in the user's language. */
     protected fun percent(share: Double): String = number(100 * share, 1)

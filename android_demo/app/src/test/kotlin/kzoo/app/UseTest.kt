@@ -256,6 +256,9 @@ class UseTest {
         assertEquals(result, marked.substring(marked.getSpanStart(span), marked.getSpanEnd(span)))
         assertTrue(marked.length < text.length)
         phone.picture("untrained-answer")
+        val lines = phone.find<TextView>(R.id.marked).layout
+        val heights = (1 until lines.lineCount - 1).map { lines.getLineBottom(it) - lines.getLineTop(it) }
+        assertEquals("every line is as high as the others", 1, heights.distinct().size)
         phone.type(R.id.question, "")
         assertNull(phone.text(R.id.result))
     }
