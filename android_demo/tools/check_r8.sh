@@ -10,16 +10,24 @@ out=$root/target/r8
 [ -f "${1:-}/kzoo.json" ] || { echo "error: check_r8.sh takes the folder of one bundle" >&2; exit 2; }
 rm -rf "$out"
 mkdir -p "$out"
+property() { sed -n "s:.*<$1>\(.*\)</$1>.*:\1:p" "$root/pom.xml" "$root/desktop/pom.xml"; }
+repository=${M2:-$HOME/.m2/repository}
+engine=$(echo "$repository"/org/bytedeco/tensorflow-lite/"$(property tensorflow-lite.version)"/*.jar \
+  "$repository"/org/bytedeco/javacpp/"$(property javacpp.version)"/*.jar | tr ' ' :)
+libraries=()
+for jar in ${engine//:/ }; do libraries+=(--lib "$jar"); done
+kotlin=$(property kotlin.version)
 { cat "$root/app/proguard-rules.pro"
   echo '-keep class kzoo.desktop.Main { public static void main(java.lang.String[]); }'
-  echo '-keep class org.bytedeco.** { *; }' # Native code calls it by name, as it does TensorFlow Lite's.
   echo '-dontwarn **' # What JavaCPP can use of other libraries.
 } > "$out/rules.pro"
-"$root/tools/r8.sh" --classfile --pg-conf "$out/rules.pro" --output "$out/small.jar" "$whole" 2> "$out/r8.log" \
+"$root/tools/r8.sh" --classfile --pg-conf "$out/rules.pro" --output "$out/small.jar" "${libraries[@]}" \
+  "$root/desktop/target/desktop-1.jar" "$root/core/target/core-1.jar" \
+  "$repository/org/jetbrains/kotlin/kotlin-stdlib/$kotlin/kotlin-stdlib-$kotlin.jar" 2> "$out/r8.log" \
   || { cat "$out/r8.log" >&2; exit 1; }
 classes() { unzip -l "$1" | grep -c ' kzoo/.*\.class$'; }
 printf '%s classes of kzoo, %s after R8\n' "$(classes "$whole")" "$(classes "$out/small.jar")"
-small() { java -XX:TieredStopAtLevel=1 -cp "$out/small.jar" kzoo.desktop.Main "$@"; }
+small() { java -XX:TieredStopAtLevel=1 -cp "$out/small.jar:$engine" kzoo.desktop.Main "$@"; }
 small verify "$1"
 count=0
 for lines in "$root"/core/src/test/resources/kzoo/core/tokenizer/*.cases.jsonl; do
