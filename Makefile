@@ -1,6 +1,8 @@
 # make demo      install into .venv, export the sentiment preset, verify the file, classify sentences
 # make test      install what the tests need as well, and run them
 # make android   the Kotlin core and its desktop command, with all their tests, in android_demo
+# make app       these and the Android app, every screen of it run by Robolectric (needs aapt2)
+# make apk       the app as an APK that holds build/sentiment-2.16 (BUNDLE=... for another)
 # make web-demo  the bundle in the browser, on http://localhost:8000 (PORT=... for another)
 # make clean     remove .venv and build
 #
@@ -13,11 +15,13 @@ TEXT ?=
 PORT ?= 8000
 export TEXT
 
+need = command -v $(1) >/dev/null || { echo "error: $(1) is not there: $(2)"; exit 2; }
+
 VENV := .venv
 KZOO := $(VENV)/bin/python -m kzoo
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test android web-demo clean
+.PHONY: demo test android app apk web-demo clean
 
 demo: $(VENV)/installed
 	@$(KZOO) export export/sentiment.json --output "$(BUNDLE)"
@@ -30,11 +34,25 @@ test: $(VENV)/installed-test
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 android: build/sentiment/kzoo.json build/untrained/questions_fixed.jsonl
-	@command -v mvn >/dev/null || { echo "error: mvn is not there: install Maven and Java 17"; exit 2; }
+	@$(call need,mvn,install Maven and Java 17)
 	@mvn -q -B -ntp -f android_demo package
 
+app: build/sentiment/kzoo.json build/untrained/questions_fixed.jsonl
+	@$(call need,mvn,install Maven and Java 17)
+	@$(call need,aapt2,apt-get install aapt)
+	@mvn -q -B -ntp -f android_demo -Papp package
+
+apk: BUNDLE = build/sentiment-2.16
+apk:
+	@[ "$(BUNDLE)" != build/sentiment-2.16 ] || $(MAKE) -s build/sentiment-2.16/kzoo.json
+	@[ -f "$(BUNDLE)/kzoo.json" ] || { echo "error: $(BUNDLE) is no bundle: name the folder of one"; exit 2; }
+	@$(call need,mvn,install Maven and Java 17)
+	@$(call need,aapt2,apt-get install aapt)
+	@mvn -q -B -ntp -f android_demo -Papp package -DskipTests -Dbundle="$(abspath $(BUNDLE))"
+	@android_demo/tools/build_apk.sh "$(BUNDLE)"
+
 web-demo: build/sentiment/kzoo.json
-	@command -v npm >/dev/null || { echo "error: npm is not there: install Node.js 20"; exit 2; }
+	@$(call need,npm,install Node.js 20)
 	@npm ci --silent --no-audit --no-fund --prefix web_demo
 	@node web_demo/assemble.mjs build/sentiment build/web
 	@echo "http://localhost:$(PORT)/ (Ctrl-C ends)"
@@ -42,6 +60,9 @@ web-demo: build/sentiment/kzoo.json
 
 build/sentiment/kzoo.json: | $(VENV)/installed
 	@$(KZOO) export export/sentiment.json --output build/sentiment
+
+build/sentiment-2.16/kzoo.json: | $(VENV)/installed
+	@$(KZOO) export export/sentiment.json --compat tflite-2.16 --output build/sentiment-2.16
 
 build/untrained/questions_fixed.jsonl: | $(VENV)/installed
 	@$(VENV)/bin/python android_demo/tools/make_untrained.py build/untrained

@@ -1,7 +1,8 @@
 #!/bin/sh
-# aapt2.sh FRAMEWORK APP OUT: resources.apk, R.java and AndroidManifest.xml in OUT, from the sources
-# in APP; and test.apk, which holds the assets in OUT/assets too. FRAMEWORK is the jar or apk of an
-# Android platform. What the Android Gradle plugin would add to the manifest is added here.
+# aapt2.sh FRAMEWORK APP OUT: resources.apk, R.java, keep.pro and AndroidManifest.xml in OUT, from the
+# sources in APP; and test.apk, which holds the assets in OUT/assets too. FRAMEWORK is the jar or apk
+# of an Android platform. keep.pro tells R8 which classes the manifest and the layouts name. What the
+# Android Gradle plugin would add to the manifest is added here.
 set -e
 framework=$1 app=$2 out=$3
 package=kzoo.app min=26 target=35
@@ -16,5 +17,5 @@ link() {
   aapt2 link -I "$framework" --manifest "$out/AndroidManifest.xml" --version-code 1 \
     --version-name 1.0 --auto-add-overlay "$@" "$out/res.zip"
 }
-link -o "$out/resources.apk" --java "$out/gen"
+link -o "$out/resources.apk" --java "$out/gen" --proguard "$out/keep.pro"
 [ ! -d "$out/assets" ] || link -o "$out/test.apk" -A "$out/assets"

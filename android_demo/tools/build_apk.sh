@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # build_apk.sh [BUNDLE...]: target/kzoo.apk with these bundles packed, signed with a debug key and
-# verified; without any, an app that opens bundles from files. Run it after `make android`.
+# verified; without any, an app that opens bundles from files. `make apk` builds what it needs and
+# runs it.
 # Needs Debian's aapt, zipalign, apksigner and zip, and Maven, which fetches R8.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-r8=8.13.25 min=26 abis=${ABIS:-arm64-v8a}
+min=26 abis=${ABIS:-arm64-v8a}
 out=$root/target/apk
 repository=${M2:-$HOME/.m2/repository}
 property() { sed -n "s:.*<$1>\(.*\)</$1>.*:\1:p" "$root/pom.xml" "$root/app/pom.xml"; }
@@ -13,7 +14,7 @@ for tool in aapt2 zipalign apksigner zip java mvn; do
   command -v $tool >/dev/null || { echo "error: $tool is not there: apt-get install aapt zipalign apksigner zip" >&2; exit 2; }
 done
 for jar in core/target/core-1.jar app/target/app-1.jar aars/tflite/target/aar-tflite-1.jar; do
-  [ -f "$root/$jar" ] || { echo "error: $jar is not there: run make android first" >&2; exit 2; }
+  [ -f "$root/$jar" ] || { echo "error: $jar is not there: run make apk BUNDLE=..." >&2; exit 2; }
 done
 rm -rf "$out"
 mkdir -p "$out/dex" "$out/content/assets/bundles"
@@ -27,17 +28,9 @@ done
 
 kotlin=$(property kotlin.version)
 android=$(property android.link)
-mvn -q -B -ntp -f "$root/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get \
-  -Dtransitive=false -Dartifact=com.android.tools:r8:$r8 >/dev/null
-{ cat "$root/app/proguard-rules.pro"
-  echo '-keep class kzoo.app.MainActivity'
-  echo '-keep class kzoo.app.KzooApp'
-  echo '-dontwarn **'
-} > "$out/rules.pro"
-java -Xmx2g -cp "$repository/com/android/tools/r8/$r8/r8-$r8.jar" com.android.tools.r8.R8 \
-  --release --min-api $min --lib "$(dirname "$(dirname "$(readlink -f "$(command -v java)")")")" \
+"$root/tools/r8.sh" --min-api $min \
   --lib "$repository/org/robolectric/android-all/$android/android-all-$android.jar" \
-  --pg-conf "$out/rules.pro" --output "$out/dex" \
+  --pg-conf "$root/app/proguard-rules.pro" --pg-conf "$root/app/target/keep.pro" --output "$out/dex" \
   "$root/app/target/app-1.jar" "$root/core/target/core-1.jar" "$root/aars/tflite/target/aar-tflite-1.jar" \
   "$repository/org/jetbrains/kotlin/kotlin-stdlib/$kotlin/kotlin-stdlib-$kotlin.jar"
 
@@ -63,4 +56,4 @@ zipalign -c -p 4 "$root/target/kzoo.apk"
 badging=$(aapt2 dump badging "$root/target/kzoo.apk")
 grep -E "^(package|sdkVersion|targetSdkVersion|native-code)" <<< "$badging"
 printf 'classes.dex %s bytes\n' "$(stat -c %s "$out/dex/classes.dex")"
-printf '%s %s bytes, signed and verified\n' "target/kzoo.apk" "$(stat -c %s "$root/target/kzoo.apk")"
+printf '%s %s bytes, signed and verified\n' "android_demo/target/kzoo.apk" "$(stat -c %s "$root/target/kzoo.apk")"

@@ -21,7 +21,7 @@ class AnswerScreen(activity: MainActivity) :
 
     init {
         follow(question)
-        follow(text)
+        follow(text, LONG)
     }
 
     override fun update() {
@@ -31,27 +31,26 @@ class AnswerScreen(activity: MainActivity) :
         answer({ task, job ->
             timed {
                 (task as QuestionAnswerer).answer(asked, context, job.isCancelled) { read, all ->
-                    if (all > FEW) job.post { note.text = activity.getString(R.string.reading, read, all) }
+                    progress(job, note) { activity.getString(R.string.reading, read, all) }
                 }
             }
         }) { (found, time) -> show(context, found, time) }
     }
 
     private fun show(context: String, found: Answer, milliseconds: Double) {
-        clear()
+        if (found.reading.empty) return empty()
         if (found.text.isEmpty()) {
-            note.setText(if (found.reading.empty) R.string.empty else R.string.no_answer)
-            return
+            clear()
+            return say(activity.getString(R.string.no_answer), wrong = false)
         }
         val percent = percent(found.score)
-        result.text = found.text
-        result.contentDescription = activity.getString(R.string.answer_is, found.text, percent)
+        tell(result, found.text, activity.getString(R.string.answer_is, found.text, percent))
+        bars.removeAllViews()
         bar(
             bars, activity.getString(R.string.probability), found.score, activity.getString(R.string.percent, percent),
             activity.getString(R.string.bar, activity.getString(R.string.probability), percent),
         )
         marked.text = excerpt(context, found)
-        result.showIf(true)
         marked.showIf(true)
         val tokens = activity.resources.getQuantityString(R.plurals.tokens, found.reading.tokens, found.reading.tokens)
         val cost = activity.getString(R.string.cost, tokens, number(milliseconds, 1))
@@ -72,6 +71,7 @@ class AnswerScreen(activity: MainActivity) :
         if (to < context.length) shown.append(" …")
         val mark = BackgroundColorSpan(activity.getColor(R.color.mark))
         shown.setSpan(mark, start, start + found.end - found.start, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
+        shown.setSpan(airy(marked), 0, shown.length, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
         return shown
     }
 
@@ -80,13 +80,12 @@ class AnswerScreen(activity: MainActivity) :
         marked.showIf(false)
         result.text = null
         marked.text = null
-        bars.empty()
+        bars.removeAllViews()
         note.setText(R.string.waiting_answer)
         note.setPadding(0, 0, 0, 0)
     }
 
     private companion object {
         const val AROUND = 240
-        const val FEW = 4
     }
 }

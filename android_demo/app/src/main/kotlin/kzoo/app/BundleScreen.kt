@@ -56,8 +56,15 @@ class BundleScreen(activity: MainActivity) :
         val bundle = task.bundle
         val count = bundle.manifest.golden.size
         var run = 0
-        val golden = BundleCheck.run(task, { job.post { state.text = activity.getString(R.string.golden_running, ++run, count) } }, job.isCancelled)
-        job.post { state.setText(R.string.measuring) }
+        val golden = BundleCheck.run(
+            task,
+            {
+                val place = ++run
+                progress(job, state) { activity.getString(R.string.golden_running, place, count) }
+            },
+            job.isCancelled,
+        )
+        progress(job, state) { activity.getString(R.string.measuring) }
         val latencies = Latency.measure(task, job.isCancelled)
         return Checks(bundle.manifest, bundle.bytes, bundle.report, golden, latencies)
     }
@@ -126,22 +133,23 @@ class BundleScreen(activity: MainActivity) :
     }
 
     private fun askToRemove(source: Source) {
-        AlertDialog.Builder(activity)
+        val question = AlertDialog.Builder(activity)
             .setMessage(activity.getString(R.string.remove_sure, source.title))
             .setNegativeButton(R.string.cancel, null)
             .setPositiveButton(R.string.remove) { _, _ ->
                 app.checks.remove(source.id)
                 app.worker.submit(
-                    app.library,
+                    source,
                     {
                         app.tasks.close(source.id)
+                        app.vectors.forget(source.id)
                         app.library.remove(source)
                     },
                     { app.activity?.listAgain() },
-                    { error -> app.activity?.tell(app.activity!!.sentence(error)) },
+                    { error -> app.activity?.run { tell(sentence(error)) } },
                 )
             }
-            .show()
+        activity.show(question)
     }
 
     /** "TextClassifier" as "Text classifier". */
@@ -149,10 +157,10 @@ class BundleScreen(activity: MainActivity) :
 
     override fun clear() {
         for (card in cards) find<LinearLayout>(card).showIf(card == R.id.golden_card && source != null)
-        facts.empty()
-        report.empty()
-        golden.empty()
-        latency.empty()
+        facts.removeAllViews()
+        report.removeAllViews()
+        golden.removeAllViews()
+        latency.removeAllViews()
         again.showIf(false)
         state.setTextColor(activity.getColor(R.color.text))
         state.text = source?.let { activity.getString(R.string.opening, it.title) }

@@ -42,13 +42,9 @@ class ClassifyScreen(activity: MainActivity) :
     }
 
     private fun show(found: Classification, milliseconds: Double) {
-        bars.empty()
-        result.showIf(!found.reading.empty)
-        if (found.reading.empty) {
-            note.setText(R.string.empty)
-            return
-        }
-        result.text = found.label
+        if (found.reading.empty) return empty()
+        bars.removeAllViews()
+        tell(result, found.label)
         for ((label, score) in found.scores.sortedByDescending { it.second }.take(MOST)) {
             val percent = percent(score)
             bar(bars, label, score, activity.getString(R.string.percent, percent), activity.getString(R.string.bar, label, percent))
@@ -62,7 +58,7 @@ class ClassifyScreen(activity: MainActivity) :
     override fun clear() {
         result.showIf(false)
         result.text = null
-        bars.empty()
+        bars.removeAllViews()
         note.setText(R.string.waiting_classify)
         note.setPadding(0, 0, 0, 0)
     }

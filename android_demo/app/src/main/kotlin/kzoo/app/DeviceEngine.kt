@@ -1,6 +1,7 @@
 package kzoo.app
 
 import java.nio.ByteBuffer
+import java.nio.FloatBuffer
 import kzoo.core.KzooException
 import kzoo.core.bundle.Engine
 import kzoo.core.bundle.Runtime
@@ -19,26 +20,40 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
     } catch (error: IllegalStateException) {
         throw KzooException("$name/model.tflite can't be run by $runtime: take a newer runtime, or export anew.")
     }
-    private val signature = interpreter.signatureKeys.singleOrNull()
-        ?: throw KzooException("$name/model.tflite has ${interpreter.signatureKeys.size} signatures; one was expected.")
-    override val inputs: Set<String> = interpreter.getSignatureInputs(signature).toSet()
-    private val outputs = interpreter.getSignatureOutputs(signature)
+    private val signature: String
+    override val inputs: Set<String>
+    private val outputs: Array<String>
     private var length = -1
 
     /** Where each input stands among the tensors: `resizeInput` counts, and does not know names. */
-    private val places: Map<String, Int> = inputs.associateWith { input ->
+    private val places: List<Int>
+
+    init {
+        try {
+            signature = interpreter.signatureKeys.singleOrNull()
+                ?: throw KzooException("$name/model.tflite has ${interpreter.signatureKeys.size} signatures; one was expected.")
+            inputs = interpreter.getSignatureInputs(signature).toSet()
+            outputs = interpreter.getSignatureOutputs(signature)
+            places = inputs.map(::place)
+        } catch (error: KzooException) {
+            interpreter.close()
+            throw error
+        }
+    }
+
+    private fun place(input: String): Int {
         val wanted = interpreter.getInputTensorFromSignature(input, signature)
         if (wanted.dataType() != DataType.INT32) {
             throw KzooException("$name/model.tflite reads $input that is no int32: export anew.")
         }
-        (0 until interpreter.inputTensorCount).first { interpreter.getInputTensor(it).index() == wanted.index() }
+        return (0 until interpreter.inputTensorCount).first { interpreter.getInputTensor(it).index() == wanted.index() }
     }
 
     override fun run(inputs: Map<String, IntArray>): Map<String, Tensor> {
         val asked = inputs.values.first().size
         try {
             if (asked != length) {
-                for ((_, place) in places) interpreter.resizeInput(place, intArrayOf(1, asked))
+                for (place in places) interpreter.resizeInput(place, intArrayOf(1, asked))
                 interpreter.allocateTensors()
                 length = asked
             }
@@ -48,7 +63,7 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
                 if (tensor.dataType() != DataType.FLOAT32) {
                     throw KzooException("The model of $name gives $output that is no float32: export anew.")
                 }
-                java.nio.FloatBuffer.allocate(tensor.numElements())
+                FloatBuffer.allocate(tensor.numElements())
             }
             interpreter.runSignature(given, room as Map<String, Any>, signature)
             return room.mapValues { (output, buffer) ->

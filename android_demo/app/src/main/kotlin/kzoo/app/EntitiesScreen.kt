@@ -15,6 +15,7 @@ import kzoo.core.task.TokenClassifier
 class EntitiesScreen(activity: MainActivity) :
     Screen(activity, "entities", R.layout.entities, "TokenClassifier", R.string.made_entities) {
     private val text: EditText = find(R.id.sentence)
+    private val heading: TextView = find(R.id.heading)
     private val marked: TextView = find(R.id.marked)
     private val legend: FlowLayout = find(R.id.legend)
     private val bars: LinearLayout = find(R.id.bars)
@@ -35,12 +36,15 @@ class EntitiesScreen(activity: MainActivity) :
     }
 
     private fun show(text: String, kinds: List<String>, answer: Entities, milliseconds: Double) {
-        clear()
-        if (answer.reading.empty) {
-            note.setText(R.string.empty)
-            return
-        }
+        if (answer.reading.empty) return empty()
+        val count = answer.found.size
+        val words = answer.found.map { text.substring(it.start, it.end) }
+        if (count == 0) tell(heading, activity.getString(R.string.no_entities))
+        else tell(heading, activity.resources.getQuantityString(R.plurals.found, count, count), activity.getString(R.string.found_are, words.joinToString()))
+        legend.removeAllViews()
+        bars.removeAllViews()
         val spans = SpannableString(text)
+        spans.setSpan(airy(marked), 0, text.length, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
         for (entity in answer.found) {
             val span = BackgroundColorSpan(color(kinds, entity.label))
             spans.setSpan(span, entity.start, entity.end, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
@@ -48,15 +52,14 @@ class EntitiesScreen(activity: MainActivity) :
         marked.text = spans
         marked.showIf(true)
         for (kind in kinds.filter { kind -> answer.found.any { it.label == kind } }) legend.addView(chip(kind, color(kinds, kind)))
-        for (entity in answer.found) {
-            val what = text.substring(entity.start, entity.end)
+        for ((entity, what) in answer.found.zip(words)) {
             val percent = percent(entity.score)
-            fact(bars, what, entity.label + " · " + activity.getString(R.string.percent, percent))
-            bars.getChildAt(bars.childCount - 1).contentDescription =
-                activity.getString(R.string.entity, entity.label, what, percent)
+            val row = fact(bars, what, entity.label + " · " + activity.getString(R.string.percent, percent))
+            row.contentDescription = activity.getString(R.string.entity, entity.label, what, percent)
+            row.findViewById<TextView>(R.id.label)!!.setTextColor(activity.getColor(R.color.text))
+            row.findViewById<TextView>(R.id.value)!!.setTextColor(activity.getColor(R.color.muted))
         }
-        val none = if (answer.found.isEmpty()) activity.getString(R.string.no_entities) + "\n" else ""
-        note.text = "$none${cost(answer.reading, milliseconds)}"
+        note.text = cost(answer.reading, milliseconds)
         val gap = activity.resources.getDimensionPixelSize(R.dimen.gap)
         note.setPadding(0, gap, 0, 0)
         legend.setPadding(0, if (answer.found.isEmpty()) 0 else gap, 0, 0)
@@ -78,11 +81,13 @@ class EntitiesScreen(activity: MainActivity) :
     }
 
     override fun clear() {
+        heading.showIf(false)
+        heading.text = null
         marked.showIf(false)
         marked.text = null
         legend.removeAllViews()
         legend.setPadding(0, 0, 0, 0)
-        bars.empty()
+        bars.removeAllViews()
         note.setPadding(0, 0, 0, 0)
         note.setText(R.string.waiting_entities)
     }

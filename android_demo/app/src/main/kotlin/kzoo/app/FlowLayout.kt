@@ -30,7 +30,7 @@ class FlowLayout(context: Context, attributes: AttributeSet?) : ViewGroup(contex
     /** Tells where each child goes, and returns how high all are together. */
     private fun place(width: Int, put: (View, Int, Int) -> Unit): Int {
         var x = 0
-        var y = 0
+        var y = paddingTop
         var line = 0
         for (child in children()) {
             if (x > 0 && x + child.measuredWidth > width) {

@@ -26,11 +26,21 @@ class Library(private val context: Context, private val engines: Engines) {
 
     /** All that can be read, those packed first. What can't be read is left out here: it has no task. */
     fun all(): List<Source> = packed() + store.list().mapNotNull { folder ->
-        source("added/${folder.name}", folder.name, folder) { FolderFiles(folder) }
+        added(folder)
     }
 
-    private fun packed(): List<Source> = context.assets.list("bundles").orEmpty().sorted().mapNotNull { name ->
-        source("packed/$name", name, null) { AssetFiles(context.assets, "bundles/$name") }
+    private fun added(folder: File) = source("added/${folder.name}", folder.name, folder) { Added(folder) }
+
+    /** A user knows the bundle by its name, not by where the app keeps it. */
+    private class Added(folder: File) : BundleFiles by FolderFiles(folder) {
+        override val name: String = folder.name
+    }
+
+    private fun packed(): List<Source> {
+        val listed = context.assets.list("bundles").orEmpty() // A platform may list the files within, too.
+        return listed.map { it.substringBefore('/') }.distinct().sorted().mapNotNull { name ->
+            source("packed/$name", name, null) { AssetFiles(context.assets, "bundles/$name") }
+        }
     }
 
     private fun source(id: String, title: String, folder: File?, files: () -> BundleFiles): Source? = try {
@@ -44,14 +54,13 @@ class Library(private val context: Context, private val engines: Engines) {
     fun add(uri: Uri): Source {
         val resolver = context.contentResolver
         val name = displayName(resolver, uri)
-        val copy = File.createTempFile("opened", ".zip", context.cacheDir)
+        val copy = File(context.cacheDir, "opened.zip") // One at a time: what a killed process left is written over.
         try {
             copy(resolver, uri, copy)
             val folder = store.add(ZipFiles(copy, name), name, engines.runtime) { bundle ->
                 Task.of(bundle, engines.open(bundle.model(), name)).close()
             }
-            return source("added/${folder.name}", folder.name, folder) { FolderFiles(folder) }
-                ?: throw KzooException(context.getString(R.string.file_gone))
+            return added(folder) ?: throw KzooException(context.getString(R.string.file_gone))
         } finally {
             copy.delete()
         }
@@ -67,7 +76,7 @@ class Library(private val context: Context, private val engines: Engines) {
             stream.use { from -> target.outputStream().use { from.copyTo(it) } }
         } catch (error: FileNotFoundException) {
             throw KzooException(context.getString(R.string.file_gone))
-        } catch (error: SecurityException) {
+        } catch (error: RuntimeException) { // No permission any more, or the provider's own failure.
             throw KzooException(context.getString(R.string.file_gone))
         } catch (error: IOException) {
             val full = context.cacheDir.usableSpace < FULL

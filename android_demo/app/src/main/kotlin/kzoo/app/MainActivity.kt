@@ -22,6 +22,7 @@ class MainActivity : Activity() {
     private lateinit var tabs: List<Tab>
     private var current = 0
     private var sources: List<Source> = emptyList()
+    private var dialog: AlertDialog? = null
 
     /** Whether it was looked up what bundles there are. */
     var listed = false
@@ -119,12 +120,12 @@ class MainActivity : Activity() {
     fun listAgain() {
         app.worker.submit(
             this,
-            { app.library.all() },
-            { found ->
+            { app.library.all() to preferences.all },
+            { (found, kept) ->
                 sources = found
                 for (tab in tabs) {
                     val fitting = fitting(tab.screen)
-                    val chosen = preferences.getString(tab.screen.key, null)
+                    val chosen = kept[tab.screen.key]
                     val first = if (tab.screen.task == null) tabs.firstNotNullOfOrNull { it.screen.source } else null
                     tab.screen.use(fitting.firstOrNull { it.id == chosen } ?: first ?: fitting.firstOrNull())
                 }
@@ -147,7 +148,7 @@ class MainActivity : Activity() {
     private fun choose() {
         val screen = tabs[current].screen
         val fitting = fitting(screen)
-        AlertDialog.Builder(this)
+        val choice = AlertDialog.Builder(this)
             .setTitle(R.string.choose_bundle)
             .setSingleChoiceItems(
                 fitting.map { it.title }.toTypedArray(),
@@ -158,7 +159,7 @@ class MainActivity : Activity() {
             }
             .setNeutralButton(R.string.open_file) { _, _ -> openFile() }
             .setNegativeButton(R.string.cancel, null)
-            .show()
+        show(choice)
     }
 
     private fun use(screen: Screen, source: Source) {
@@ -189,7 +190,7 @@ class MainActivity : Activity() {
     fun add(uri: Uri) {
         Toast.makeText(this, R.string.copying, Toast.LENGTH_SHORT).show()
         app.worker.submit(
-            app.library,
+            uri,
             { app.library.add(uri) },
             { source -> app.activity?.added(source) },
             { error -> app.activity?.run { tell(sentence(error)) } },
@@ -206,11 +207,18 @@ class MainActivity : Activity() {
 
     /** A sentence that belongs to no screen. */
     fun tell(sentence: String) {
-        AlertDialog.Builder(this).setMessage(sentence).setPositiveButton(android.R.string.ok, null).show()
+        show(AlertDialog.Builder(this).setMessage(sentence).setPositiveButton(android.R.string.ok, null))
+    }
+
+    /** One dialog at a time, which goes when the screen turns. */
+    fun show(question: AlertDialog.Builder) {
+        dialog?.dismiss()
+        dialog = question.show()
     }
 
     override fun onDestroy() {
         app.worker.cancel(this)
+        dialog?.dismiss()
         if (app.activity === this) app.activity = null
         super.onDestroy()
     }

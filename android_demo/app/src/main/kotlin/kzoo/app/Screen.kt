@@ -1,5 +1,6 @@
 package kzoo.app
 
+import android.os.SystemClock
 import android.text.Editable
 import android.text.InputFilter
 import android.text.Spanned
@@ -33,6 +34,7 @@ abstract class Screen(
     protected val app = activity.application as KzooApp
     private val problem: TextView = find(R.id.problem)
     private val pending = Runnable { clear() }
+    private var asked = 0L
 
     /** What the bundle in use is, or null before one was chosen. */
     var source: Source? = null
@@ -82,6 +84,7 @@ abstract class Screen(
         val source = source ?: return
         view.removeCallbacks(pending)
         view.postDelayed(pending, PATIENCE)
+        asked = SystemClock.uptimeMillis()
         app.worker.submit(
             this,
             { job -> work(app.tasks.get(source), job) },
@@ -98,11 +101,21 @@ abstract class Screen(
         )
     }
 
+    /** Says how far long work is, once the answer to the text before is off the screen. */
+    protected fun progress(job: Worker.Job, into: TextView, sentence: () -> String) = job.post {
+        if (SystemClock.uptimeMillis() - asked > PATIENCE) into.text = sentence()
+    }
+
     /** Nothing is to be answered: what is under way is not wanted either. */
     protected fun rest() {
         app.worker.cancel(this)
         view.removeCallbacks(pending)
         clear()
+    }
+
+    protected fun empty() {
+        clear()
+        say(activity.getString(R.string.empty), wrong = false)
     }
 
     /** Shows a sentence on what is wrong or, calmer, what is to be done; or none. */
@@ -115,14 +128,21 @@ abstract class Screen(
 
     protected fun <V : View> find(id: Int): V = view.findViewById(id)!!
 
-    /** Asks for an answer after every change of a field, which keeps no more than it should. */
-    protected fun follow(field: EditText) {
-        field.filters = arrayOf(Limit())
+    /** Asks for an answer after every change of a field, which keeps no more than `most` characters. */
+    protected fun follow(field: EditText, most: Int = SHORT) {
+        field.filters = arrayOf(Limit(most))
         field.addTextChangedListener(object : TextWatcher {
             override fun beforeTextChanged(text: CharSequence?, start: Int, count: Int, after: Int) = Unit
             override fun onTextChanged(text: CharSequence?, start: Int, before: Int, count: Int) = Unit
             override fun afterTextChanged(text: Editable?) = refresh()
         })
+    }
+
+    /** What a screen reader reads out where it changes; typing on is not a reason to say it again. */
+    protected fun tell(view: TextView, text: CharSequence, spoken: CharSequence = text) {
+        if (view.text.toString() != text.toString()) view.text = text
+        if (view.contentDescription?.toString() != spoken.toString()) view.contentDescription = spoken
+        view.showIf(true)
     }
 
     protected fun bar(into: ViewGroup, label: String, share: Double, value: String, description: String) {
@@ -134,11 +154,12 @@ abstract class Screen(
         into.addView(row)
     }
 
-    protected fun fact(into: ViewGroup, label: String, value: String) {
+    protected fun fact(into: ViewGroup, label: String, value: String): View {
         val row = activity.layoutInflater.inflate(R.layout.fact, into, false)
         row.findViewById<TextView>(R.id.label)!!.text = label
         row.findViewById<TextView>(R.id.value)!!.text = value
         into.addView(row)
+        return row
     }
 
     protected fun check(into: ViewGroup, passed: Boolean, label: String, value: String) {
@@ -151,6 +172,9 @@ abstract class Screen(
         row.contentDescription = activity.getString(if (passed) R.string.passed else R.string.not_passed, label, value)
         into.addView(row)
     }
+
+    /** The span that gives marked text room between its lines. */
+    protected fun airy(view: TextView) = Airy((1.5f * view.textSize).toInt())
 
     /** 0.1234 as "12.3", in the user's language. */
     protected fun percent(share: Double): String = number(100 * share, 1)
@@ -172,13 +196,13 @@ abstract class Screen(
     }
 
     /** Keeps a field short enough to be typed in and to be saved when the screen turns. */
-    private inner class Limit : InputFilter {
+    private inner class Limit(private val most: Int) : InputFilter {
         override fun filter(
             source: CharSequence, start: Int, end: Int, target: Spanned, from: Int, to: Int,
         ): CharSequence? {
-            val room = MOST_CHARACTERS - (target.length - (to - from))
+            val room = most - (target.length - (to - from))
             if (end - start <= room) return null
-            val shown = NumberFormat.getInstance().format(MOST_CHARACTERS)
+            val shown = NumberFormat.getInstance().format(most)
             Toast.makeText(activity, activity.getString(R.string.cut_input, shown), Toast.LENGTH_LONG).show()
             var kept = start + maxOf(0, room)
             if (kept > start && Character.isHighSurrogate(source[kept - 1])) kept--
@@ -187,7 +211,9 @@ abstract class Screen(
     }
 
     companion object {
-        const val MOST_CHARACTERS = 50_000
+        /** Characters: all fields together must pass through a Binder of a megabyte when the app is left. */
+        const val SHORT = 10_000
+        const val LONG = 50_000
 
         /** Milliseconds for which the answer to the text before may stay. */
         private const val PATIENCE = 250L
@@ -206,5 +232,3 @@ internal fun View.showIf(condition: Boolean) {
 }
 
 internal val EditText.words: String get() = text.toString()
-
-internal fun LinearLayout.empty() = removeAllViews()

@@ -12,12 +12,13 @@ class SearchScreen(activity: MainActivity) :
     Screen(activity, "search", R.layout.search, "TextEmbedder", R.string.made_search) {
     private val query: EditText = find(R.id.query)
     private val list: EditText = find(R.id.list)
+    private val heading: TextView = find(R.id.heading)
     private val bars: LinearLayout = find(R.id.bars)
     private val note: TextView = find(R.id.note)
 
     init {
         follow(query)
-        follow(list)
+        follow(list, LONG)
     }
 
     override fun update() {
@@ -29,23 +30,19 @@ class SearchScreen(activity: MainActivity) :
             val embedder = task as TextEmbedder
             val vectors = texts.mapIndexed { place, text ->
                 app.vectors.get(bundle, text) ?: run {
-                    job.post { note.text = activity.getString(R.string.embedding, place + 1, texts.size) }
+                    progress(job, note) { activity.getString(R.string.embedding, place + 1, texts.size) }
                     embedder.embed(text, null, job.isCancelled).vector.also { app.vectors.put(bundle, text, it) }
                 }
             }
             val (found, time) = timed { embedder.embed(asked, null, job.isCancelled) }
             if (found.reading.empty) null
             else Index(texts, vectors).nearest(found.vector, MOST) to cost(found.reading, time)
-        }) { found -> if (found == null) showEmpty() else show(found.first, found.second) }
-    }
-
-    private fun showEmpty() {
-        bars.empty()
-        note.setText(R.string.empty)
+        }) { found -> if (found == null) empty() else show(found.first, found.second) }
     }
 
     private fun show(hits: List<Hit>, cost: String) {
-        bars.empty()
+        bars.removeAllViews()
+        tell(heading, activity.getString(R.string.nearest), activity.getString(R.string.nearest_is, hits[0].text))
         for (hit in hits) {
             val cosine = number(hit.cosine, 2)
             bar(bars, hit.text, hit.cosine, cosine, activity.getString(R.string.cosine, hit.text, cosine))
@@ -54,7 +51,8 @@ class SearchScreen(activity: MainActivity) :
     }
 
     override fun clear() {
-        bars.empty()
+        heading.contentDescription = null
+        bars.removeAllViews()
         note.setText(R.string.waiting_search)
     }
 

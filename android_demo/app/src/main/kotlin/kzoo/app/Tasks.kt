@@ -10,11 +10,23 @@ class Tasks(private val engines: Engines) {
     fun get(source: Source): Task {
         open[source.id]?.let { return it }
         while (open.size >= MOST) close(open.keys.first())
-        val bundle = Bundle.open(source.open(), engines.runtime)
         val task = try {
+            load(source)
+        } catch (error: OutOfMemoryError) { // It may fit without the other.
+            if (open.isEmpty()) throw error
+            closeAll()
+            load(source)
+        }
+        open[source.id] = task
+        return task
+    }
+
+    private fun load(source: Source): Task {
+        val bundle = Bundle.open(source.open(), engines.runtime)
+        try {
             val engine = engines.open(bundle.model(), bundle.name)
             try {
-                Task.of(bundle, engine)
+                return Task.of(bundle, engine)
             } catch (error: Throwable) {
                 engine.close()
                 throw error
@@ -23,8 +35,6 @@ class Tasks(private val engines: Engines) {
             bundle.close()
             throw error
         }
-        open[source.id] = task
-        return task
     }
 
     fun close(id: String) {

@@ -14,6 +14,12 @@ class Vectors {
         kept[bundle to text] = vector
     }
 
+    /** A bundle is gone; another may have its name tomorrow. */
+    @Synchronized
+    fun forget(bundle: String) {
+        kept.keys.removeAll { it.first == bundle }
+    }
+
     @Synchronized
     fun clear() = kept.clear()
 

@@ -28,7 +28,13 @@ class Worker {
 
         /** Runs something on the main thread, unless the work was cancelled meanwhile. */
         fun post(show: () -> Unit) {
-            main.post { if (!cancelled && current[owner] === this) show() }
+            main.post { if (!cancelled) show() }
+        }
+
+        /** The last of it: whoever asked is not held any longer. */
+        internal fun end(show: () -> Unit) = post {
+            current.remove(owner)
+            show()
         }
     }
 
@@ -41,11 +47,11 @@ class Worker {
             if (job.isCancelled()) return@execute
             try {
                 val result = work(job)
-                job.post { done(result) }
+                job.end { done(result) }
             } catch (error: CancellationException) {
                 // Nobody waits for it.
             } catch (error: Throwable) { // Also a lack of memory: whoever asked shows a sentence.
-                job.post { failed(error) }
+                job.end { failed(error) }
             }
         }
     }

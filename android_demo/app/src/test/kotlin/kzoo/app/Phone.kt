@@ -46,7 +46,9 @@ class Phone(dark: Boolean = false) {
     }
 
     fun type(id: Int, text: String) {
-        find<EditText>(id).setText(text)
+        val field: EditText = find(id)
+        field.setText(text)
+        field.setSelection(field.length())
         settle()
     }
 
@@ -66,9 +68,9 @@ class Phone(dark: Boolean = false) {
     fun settle() = shadowOf(Looper.getMainLooper()).idle()
 
     fun until(what: String, condition: () -> Boolean) {
-        val end = System.nanoTime() + 90_000_000_000
+        val end = System.nanoTime() + 60_000_000_000
         while (!condition()) {
-            assertTrue("after 90 s it is not so that $what; the screen says ${said()}", System.nanoTime() < end)
+            assertTrue("after 60 s it is not so that $what; the screen says ${said()}", System.nanoTime() < end)
             Thread.sleep(5)
             settle()
         }

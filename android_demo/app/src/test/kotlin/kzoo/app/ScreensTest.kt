@@ -77,7 +77,8 @@ class ScreensTest(private val mode: String) {
         assertEquals("All ${golden.size} pass on this device", phone.text(R.id.golden_state))
         assertTrue(golden.size >= 12 && golden.all { it.contentDescription.startsWith("Passed. ") })
         assertTrue("Right on sentiment.tsv" in phone.said())
-        phone.picture("bundle-$mode", 2600)
+        phone.picture("bundle-$mode")
+        phone.picture("bundle-whole-$mode", 2600)
     }
 
     /** Whether there is a bundle for the screen; where none is, the screen says what to do. */

@@ -1,7 +1,10 @@
 package kzoo.app
 
 import java.nio.ByteBuffer
+import java.util.concurrent.Semaphore
+import java.util.concurrent.atomic.AtomicInteger
 import kzoo.core.bundle.Engine
+import kzoo.core.bundle.Tensor
 import kzoo.desktop.DesktopEngine
 
 /** The app with the desktop's engine: Android's native library does not run on a JVM. */
@@ -9,6 +12,30 @@ open class TestApp : KzooApp() {
     override val engines: Engines = object : Engines {
         override val runtime = DesktopEngine.RUNTIME
         override fun open(model: ByteBuffer, name: String): Engine = DesktopEngine(model, name)
+    }
+
+    override fun onTerminate() {
+        worker.later { tasks.closeAll() }
+        super.onTerminate()
+    }
+}
+
+/** The same with an engine that counts its runs, and waits in one of them. */
+class SlowApp : TestApp() {
+    val runs = AtomicInteger()
+    val waitIn = AtomicInteger(-1)
+    val goOn = Semaphore(0)
+
+    override val engines: Engines = object : Engines {
+        override val runtime = DesktopEngine.RUNTIME
+        override fun open(model: ByteBuffer, name: String): Engine = Slow(DesktopEngine(model, name))
+    }
+
+    private inner class Slow(private val engine: Engine) : Engine by engine {
+        override fun run(inputs: Map<String, IntArray>): Map<String, Tensor> {
+            if (runs.incrementAndGet() == waitIn.get()) goOn.acquire()
+            return engine.run(inputs)
+        }
     }
 }
 

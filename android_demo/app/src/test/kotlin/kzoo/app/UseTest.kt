@@ -1,8 +1,11 @@
 package kzoo.app
 
+import android.app.AlertDialog
 import android.graphics.Rect
 import android.net.Uri
 import android.os.Build
+import android.os.Looper
+import android.os.Parcel
 import android.text.Spanned
 import android.text.style.BackgroundColorSpan
 import android.view.View
@@ -12,6 +15,8 @@ import android.widget.TextView
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
 import java.io.File
+import java.util.concurrent.Semaphore
+import java.util.concurrent.TimeUnit
 import java.util.zip.ZipEntry
 import java.util.zip.ZipOutputStream
 import kzoo.core.bundle.Bundle
@@ -27,6 +32,7 @@ import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
+import org.robolectric.shadows.ShadowAlertDialog
 import org.robolectric.shadows.ShadowToast
 
 /** What users do, and what goes wrong. */
@@ -87,14 +93,71 @@ class UseTest {
     fun `texts that hold nothing, or too much`() {
         val phone = Phone()
         phone.type(R.id.text, "\u0001\u0002\u0007\u001b")
-        phone.until("the screen says so") { phone.text(R.id.note) == "This text holds nothing that the model reads." }
+        phone.until("the screen says so") { phone.text(R.id.problem) == "This text holds nothing that the model reads." }
         assertNull(phone.text(R.id.result))
         phone.type(R.id.text, "A lovely day \uD83D")
         phone.until("a label is shown") { phone.text(R.id.result) == "positive" }
         phone.type(R.id.text, "good ".repeat(1_000_000))
         phone.until("a label is shown") { phone.text(R.id.note)?.contains("Only the first 128 tokens were read.") == true }
-        assertEquals(50_000, phone.find<EditText>(R.id.text).length())
-        assertEquals("Only the first 50,000 characters are kept.", ShadowToast.getTextOfLatestToast())
+        assertEquals(10_000, phone.find<EditText>(R.id.text).length())
+        assertEquals("Only the first 10,000 characters are kept.", ShadowToast.getTextOfLatestToast())
+        assertNull(phone.text(R.id.problem))
+        for (field in listOf(R.id.second, R.id.query, R.id.list, R.id.sentence, R.id.question, R.id.passage)) {
+            phone.activity.findViewById<EditText>(field).setText("good ".repeat(1_000_000))
+        }
+        val state = android.os.Bundle()
+        phone.controller.saveInstanceState(state)
+        val parcel = Parcel.obtain()
+        parcel.writeBundle(state)
+        assertTrue("${parcel.dataSize()} bytes of state", parcel.dataSize() in 200_000..500_000)
+        parcel.recycle()
+    }
+
+    @Test
+    @Config(application = SlowApp::class)
+    fun `work that nobody waits for is not done`() {
+        val phone = Phone()
+        val app = phone.app as SlowApp
+        app.waitIn.set(1)
+        phone.type(R.id.text, "Awful.")
+        phone.until("it reads") { app.runs.get() == 1 }
+        for (text in listOf("A terrible mess.", "Boring and bad.", "A delight!")) phone.type(R.id.text, text)
+        app.goOn.release()
+        phone.until("a label is shown") { phone.text(R.id.result) != null }
+        assertEquals("positive", phone.text(R.id.result))
+        assertEquals("the first text and the last", 2, app.runs.get())
+
+        open(phone, zip(File(untrained(), "questions"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Answer" && phone.text(R.id.chosen) == "mine" }
+        phone.type(R.id.passage, "The tower was finished in March 1889, and many people came. ".repeat(30))
+        val before = app.runs.get()
+        app.waitIn.set(before + 3)
+        phone.type(R.id.question, "When was it finished?")
+        phone.until("it reads") { app.runs.get() == before + 3 }
+        phone.go(Phone.ENTITIES) // Which has no bundle, and asks for nothing.
+        app.goOn.release()
+        val done = Semaphore(0)
+        app.worker.later { done.release() }
+        done.acquire()
+        phone.settle()
+        assertEquals("no part of the text is read once its screen was left", before + 3, app.runs.get())
+        phone.go(Phone.ANSWER)
+        phone.until("it is read anew") { phone.text(R.id.result) != null }
+    }
+
+    @Test
+    fun `an answer to another text does not stay`() {
+        val phone = Phone()
+        phone.type(R.id.text, "A wonderful film.")
+        phone.until("a label is shown") { phone.text(R.id.result) == "positive" }
+        val wait = Semaphore(0)
+        phone.app.worker.later { wait.acquire() }
+        phone.type(R.id.text, "A wonderful film? No, a waste of time.")
+        assertEquals("positive", phone.text(R.id.result)) // For a moment, so that nothing flickers.
+        shadowOf(Looper.getMainLooper()).idleFor(300, TimeUnit.MILLISECONDS)
+        assertNull(phone.text(R.id.result))
+        wait.release()
+        phone.until("a label is shown") { phone.text(R.id.result) == "negative" }
     }
 
     @Test
@@ -111,6 +174,54 @@ class UseTest {
     }
 
     @Test
+    fun `two zips opened at once are both kept`() {
+        val phone = Phone()
+        open(phone, zip(sentiment, ""), "first.zip")
+        open(phone, zip(sentiment, ""), "second.zip")
+        phone.until("the second is in use") { phone.text(R.id.chosen) == "second" }
+        assertEquals(listOf("first", "second"), File(phone.app.filesDir, "bundles").list()!!.sorted())
+    }
+
+    @Test
+    fun `a file that may not be read is a sentence`() {
+        val phone = Phone()
+        val uri = Uri.parse("content://files/secret.zip")
+        shadowOf(phone.activity.contentResolver).registerInputStreamSupplier(uri) { throw SecurityException("no permission") }
+        phone.activity.add(uri)
+        phone.until("a sentence is shown") { phone.dialog() == "The file can’t be read any more: choose it anew." }
+    }
+
+    @Test
+    fun `an added bundle can be removed`() {
+        val phone = Phone()
+        open(phone, zip(sentiment, ""))
+        phone.until("it is in use") { phone.text(R.id.chosen) == "mine" }
+        phone.go(Phone.BUNDLE)
+        phone.find<View>(R.id.chosen).performClick()
+        val choice = shadowOf(ShadowAlertDialog.getLatestDialog() as AlertDialog)
+        choice.clickOnItem(choice.items.indexOf("mine"))
+        phone.until("everything is measured") { phone.rows(R.id.latency).isNotEmpty() }
+        phone.find<View>(R.id.remove).performClick()
+        phone.settle()
+        (ShadowAlertDialog.getLatestDialog() as AlertDialog).getButton(AlertDialog.BUTTON_POSITIVE).performClick()
+        phone.until("another is in use") { phone.text(R.id.chosen) != "mine" }
+        assertEquals(emptyList<String>(), File(phone.app.filesDir, "bundles").list().orEmpty().toList())
+    }
+
+    @Test
+    fun `the nearest texts are found`() {
+        val phone = Phone()
+        open(phone, zip(File(untrained(), "embedder"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Search" && phone.text(R.id.chosen) == "mine" }
+        phone.type(R.id.query, "Do you ship to Norway?")
+        phone.until("texts are found") { phone.rows(R.id.bars).isNotEmpty() }
+        assertEquals("Do you ship to Norway?, similarity 1.00", phone.rows(R.id.bars)[0].contentDescription)
+        assertEquals("Nearest: Do you ship to Norway?", phone.find<View>(R.id.heading).contentDescription)
+        phone.type(R.id.list, "Only this one")
+        phone.until("the list is read anew") { phone.rows(R.id.bars).size == 1 }
+    }
+
+    @Test
     fun `entities are marked and listed`() {
         val phone = Phone()
         open(phone, zip(File(untrained(), "entities"), ""))
@@ -122,6 +233,8 @@ class UseTest {
         val spans = marked.getSpans(0, marked.length, BackgroundColorSpan::class.java).sortedBy(marked::getSpanStart)
         val rows = phone.rows(R.id.bars).map { it.findViewById<TextView>(R.id.label)!!.text.toString() }
         assertEquals(rows, spans.map { marked.substring(marked.getSpanStart(it), marked.getSpanEnd(it)) })
+        assertEquals("${rows.size} found", phone.text(R.id.heading))
+        assertEquals("Found: ${rows.joinToString()}", phone.find<View>(R.id.heading).contentDescription)
         val legend = phone.find<FlowLayout>(R.id.legend)
         assertEquals(spans.map { it.backgroundColor }.distinct().size, legend.childCount)
         phone.picture("untrained-entities")
@@ -143,6 +256,9 @@ class UseTest {
         assertEquals(result, marked.substring(marked.getSpanStart(span), marked.getSpanEnd(span)))
         assertTrue(marked.length < text.length)
         phone.picture("untrained-answer")
+        val lines = phone.find<TextView>(R.id.marked).layout
+        val heights = (1 until lines.lineCount - 1).map { lines.getLineBottom(it) - lines.getLineTop(it) }
+        assertEquals("every line is as high as the others", 1, heights.distinct().size)
         phone.type(R.id.question, "")
         assertNull(phone.text(R.id.result))
     }
@@ -177,7 +293,7 @@ class UseTest {
         phone.app.worker.later { phone.app.tasks.closeAll() }
         phone.type(R.id.text, "A wonderful film.")
         phone.until("a sentence is shown") { phone.text(R.id.problem) != null }
-        assertTrue(phone.text(R.id.problem)!!.contains("model.tflite was changed after the export"))
+        assertTrue(phone.text(R.id.problem)!!.startsWith("mine/model.tflite was changed after the export"))
         assertNull(phone.text(R.id.result))
         phone.picture("damaged")
     }
@@ -220,7 +336,17 @@ class UseTest {
                 assertTrue("$words is ${view.height / density} dp high", view.height >= 48 * density)
             }
         }
-        assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, phone.activity.findViewById<View>(R.id.result).accessibilityLiveRegion)
+        val spoken = mapOf(
+            Phone.CLASSIFY to listOf(R.id.result, R.id.problem),
+            Phone.SEARCH to listOf(R.id.heading, R.id.problem),
+            Phone.ENTITIES to listOf(R.id.heading, R.id.problem),
+            Phone.ANSWER to listOf(R.id.result, R.id.problem),
+            Phone.BUNDLE to listOf(R.id.golden_state, R.id.problem),
+        )
+        for ((tab, views) in spoken) {
+            phone.go(tab)
+            for (view in views) assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, phone.find<View>(view).accessibilityLiveRegion)
+        }
     }
 
     @Test
@@ -242,8 +368,8 @@ class UseTest {
         assertTrue(Build.VERSION.SDK_INT >= 35)
     }
 
-    private fun open(phone: Phone, bytes: ByteArray) {
-        val uri = Uri.parse("content://files/mine.zip")
+    private fun open(phone: Phone, bytes: ByteArray, name: String = "mine.zip") {
+        val uri = Uri.parse("content://files/$name")
         shadowOf(phone.activity.contentResolver).registerInputStream(uri, ByteArrayInputStream(bytes))
         phone.activity.add(uri)
         phone.settle()
