@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -20,6 +21,7 @@ from kzoo.litert import audit, bundle, flatbuffer, parity, quantize
 from kzoo.litert.audit import check_audit
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
+from kzoo.litert.predict import Predictor
 from kzoo.presets import round_tables, to_int8
 
 NOISE = 0.1
@@ -387,6 +389,13 @@ def test_a_model_that_does_not_fit_its_manifest_gives_no_label(copy):
     edited(copy, labels=labels)
     with pytest.raises(kzoo.KzooError, match="wants the input pixels; a text gives token_ids"):
         kzoo.predict_bundle(copy, TEXTS)
+
+
+def test_threads_share_a_predictor(made):
+    predictor = Predictor(made[1])
+    alone = [predictor(text) for text in TEXTS]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(predictor, TEXTS * 20)) == alone * 20
 
 
 def edited(copy, **changes):

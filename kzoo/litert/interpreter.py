@@ -1,5 +1,6 @@
 """Running a .tflite file on LiteRT alone: NumPy in, NumPy out, no TensorFlow and no Keras."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from ..errors import KzooError
 
 class Interpreter:
     """One signature of a .tflite file, batch 1, at any length up to its own.
+
+    Threads may share one: they take turns.
 
     Args:
         path: the file.
@@ -47,6 +50,7 @@ class Interpreter:
         shape = self._inputs[self.input_names[0]]["shape_signature"]
         self.length = None if shape[-1] == -1 else int(shape[-1])
         self._allocated = None
+        self._one_at_a_time = threading.Lock()
 
     def width(self, output):
         """How many numbers each row of an output has; None without such an output."""
@@ -72,21 +76,25 @@ class Interpreter:
                 else (f"this file takes exactly {self.length}")
             )
             raise KzooError(f"{shape[1]} tokens came; {expected}.")
-        try:
-            if self._allocated != shape:
-                for name in self.input_names:
-                    self.backend.resize_tensor_input(self._inputs[name]["index"], shape)
-                self.backend.allocate_tensors()
-                self._allocated = shape
-            for name, array in arrays.items():
-                self.backend.set_tensor(self._inputs[name]["index"], array)
-            self.backend.invoke()
-        except (RuntimeError, ValueError) as error:
-            self._allocated = None
-            raise KzooError(
-                f"{self.path} refuses these {shape[1]} tokens ({_first_line(error)}): ids of its "
-                "own vocabulary, and no more tokens than it has places, were expected."
-            ) from None
+        with self._one_at_a_time:
+            try:
+                return self._run(arrays, shape)
+            except (RuntimeError, ValueError) as error:
+                self._allocated = None
+                raise KzooError(
+                    f"{self.path} refuses these {shape[1]} tokens ({_first_line(error)}): ids of "
+                    "its own vocabulary, and no more tokens than it has places, were expected."
+                ) from None
+
+    def _run(self, arrays, shape):
+        if self._allocated != shape:
+            for name in self.input_names:
+                self.backend.resize_tensor_input(self._inputs[name]["index"], shape)
+            self.backend.allocate_tensors()
+            self._allocated = shape
+        for name, array in arrays.items():
+            self.backend.set_tensor(self._inputs[name]["index"], array)
+        self.backend.invoke()
         return {
             name: self.backend.get_tensor(self._outputs[name]["index"])
             for name in self.output_names
