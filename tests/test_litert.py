@@ -391,6 +391,12 @@ def test_a_model_that_does_not_fit_its_manifest_gives_no_label(copy):
         kzoo.predict_bundle(copy, TEXTS)
 
 
+def test_a_newer_runtime_than_this_is_asked_for(copy):
+    edited(copy, minimum_runtime={"tflite": "99.0.0", "litert": "99.0.0"})
+    with pytest.raises(kzoo.KzooError, match="needs LiteRT 99.0.0 or newer"):
+        kzoo.predict_bundle(copy, TEXTS)
+
+
 def test_threads_share_a_predictor(made):
     predictor = Predictor(made[1])
     alone = [predictor(text) for text in TEXTS]

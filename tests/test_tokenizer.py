@@ -19,6 +19,9 @@ from kzoo.text import Tokenizer
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data is not here")
 
+# The tokenizers library would end the process over this one.
+MERGED_WITHOUT_PREFIX = b"""{"version": "1.0", "added_tokens": [], "model": {"type": "BPE",
+ "continuing_subword_prefix": "##", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}}"""
 VOCABULARY = """
     [PAD] [UNK] [CLS] [SEP] [MASK] a b the cat sat on mat s ##s ##at c ##c cafe , . ! ' 中 文
     un ##want ##ed 2 ##0 ##2 hello world
@@ -337,6 +340,7 @@ def test_bad_calls_say_what_came(bert, call, words):
         ("vocab.json", b"{}", ["merges.txt is missing"]),
         ("tokenizer.json", b'{"model": ', ["not a readable tokenizer.json"]),
         ("tokenizer.json", b'{"version": "1.0"}', ["not a readable tokenizer.json"]),
+        ("tokenizer.json", MERGED_WITHOUT_PREFIX, ["merge 'a b'", "without the prefix '##'"]),
         ("tokenizer.json", b"\xff\xfe", ["not UTF-8"]),
         ("spec.json", b"{}", ["no tokenizer"]),
     ],

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import re
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,7 @@ class Predictor:
             )
         _check_kind(folder, task, texts)
         check_files(folder, self.manifest, {MODEL, TOKENIZER, LABELS})
+        _check_runtime(folder, self.manifest)
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.interpreter = Interpreter(folder / MODEL, threads=threads)
         _check_model(self.interpreter, self.manifest["labels"])
@@ -129,6 +132,15 @@ def _check_kind(folder, task, texts):
         raise KzooError(
             f"{folder} finds entities in one text at a time; text {pairs.index(True)} is a pair."
         )
+
+
+def _check_runtime(folder, manifest):
+    def numbers(text):
+        return [int(part) for part in re.findall(r"\d+", str(text))]
+
+    needed, here = manifest["minimum_runtime"].get("litert", "0"), version("ai-edge-litert")
+    if numbers(here) < numbers(needed):
+        raise KzooError(f"{folder} needs LiteRT {needed} or newer; this is {here}: update it.")
 
 
 def _check_model(interpreter, labels):

@@ -6,6 +6,7 @@ switched on and off between calls, and one object can serve several threads.
 """
 
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ..files import read_json, writing_file
 
 NOWHERE = (-1, -1)  # The offsets of a token that stands for no characters: special or padding.
 NO_WORD = -1
+PREFIX = re.compile(r'"continuing_subword_prefix"\s*:\s*"[^"]')  # one that isn't empty
 
 # What a special token is for, the key that Hugging Face's side files use for it, and the names it
 # has in the families' vocabularies, for a tokenizer.json that stands alone.
@@ -95,6 +97,7 @@ class Tokenizer:
     @classmethod
     def from_json(cls, text, roles=None, source="the tokenizer's text"):
         """The tokenizer in the text of a `tokenizer.json`; `source` names it in an error."""
+        _check_merges(text, source)
         try:
             backend = tokenizers.Tokenizer.from_str(text)
         except Exception as error:  # The library raises bare Exception.
@@ -653,3 +656,21 @@ def _byte_level(path):
     # The space before a mask belongs to it, as in the models' training.
     backend.add_special_tokens([*special[:-1], AddedToken("<mask>", lstrip=True, special=True)])
     return backend
+
+
+def _check_merges(text, source):
+    """That no merge lacks the prefix of later pieces: the library would end the process."""
+    if '"merges"' not in text or not PREFIX.search(text):
+        return
+    try:
+        model = json.loads(text)["model"]
+        prefix = model["continuing_subword_prefix"]
+        merges = (each.split(" ") if isinstance(each, str) else each for each in model["merges"])
+        wrong = next((merge for merge in merges if not merge[1].startswith(prefix)), None)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return  # The library says what it misses.
+    if wrong:
+        raise KzooError(
+            f"{source} is damaged: its merge {' '.join(wrong)!r} joins a piece without the prefix "
+            f"{prefix!r} that continuing pieces have."
+        )
