@@ -18,7 +18,8 @@ export class WordPiece {
     this.vocabulary = new Map(Object.entries(model.vocab));
     this.prefix = model.continuing_subword_prefix ?? "##";
     this.longestWord = model.max_input_chars_per_word ?? 100;
-    this.longestPiece = Math.max(...[...this.vocabulary.keys()].map((piece) => piece.length));
+    this.longestPiece = 0;
+    for (const piece of this.vocabulary.keys()) this.longestPiece = Math.max(this.longestPiece, piece.length);
     this.unknown = this.vocabulary.get(model.unk_token);
     if (this.unknown === undefined) {
       throw new KzooError(`tokenizer.json has no ${model.unk_token} in its vocabulary, which it names for unknown words.`);
@@ -141,7 +142,7 @@ export class WordPiece {
       ids.push(this.unknown);
       return;
     }
-    const word = String.fromCodePoint(...codes);
+    const word = codes.map((code) => String.fromCodePoint(code)).join("");
     const found = [];
     for (let start = 0; start < word.length; ) {
       const prefix = start ? this.prefix : "";
