@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { test } from "node:test";
+import { KzooError } from "../src/errors.js";
 import { WordPiece } from "../src/tokenizer.js";
 
 const tables = JSON.parse(fs.readFileSync(new URL("../src/unicode.json", import.meta.url), "utf8"));
@@ -33,4 +34,37 @@ test("a word of a million characters is read where the file allows that", () => 
   const { ids } = opened([], { model: { ...model, max_input_chars_per_word: 10 ** 6 } }).encode("a".repeat(10 ** 6));
   assert.equal(ids.length, 10 ** 6 + 2);
   assert.deepEqual(ids.slice(0, 4), [1, 3, 4, 4]);
+});
+
+test("no added tokens, or one without content, are read as the library reads them", () => {
+  const pieces = ["sep", "[", "]"];
+  assert.deepEqual(opened(pieces, { added_tokens: undefined }).encode("[SEP]").ids, [1, 4, 3, 5, 2]);
+  const { added_tokens: tokens } = described([]);
+  assert.deepEqual(opened(pieces, { added_tokens: [...tokens, { ...tokens[0], content: "", id: 9 }] }).encode("sep [SEP]").ids, [1, 3, 2, 2]);
+});
+
+test("what this reader doesn't do is one sentence that names it", () => {
+  const template = {
+    type: "TemplateProcessing",
+    single: [{ SpecialToken: { id: "[CLS]", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+    pair: [{ Sequence: { id: "A", type_id: 0 } }, { Sequence: { id: "B", type_id: 1 } }],
+    special_tokens: { "[CLS]": { id: "[CLS]", ids: [1], tokens: ["[CLS]"] } },
+  };
+  assert.deepEqual(opened(["a"], { post_processor: template }).encode("a").ids, [1, 3]);
+  for (const [changes, words] of [
+    [{ truncation: { max_length: 128, strategy: "LongestFirst", stride: 0, direction: "Right" } }, /a truncation of its own/],
+    [{ padding: { strategy: { Fixed: 128 }, pad_id: 0, pad_type_id: 0, pad_token: "[PAD]", direction: "Right" } }, /a padding of its own/],
+    [{ added_tokens: {} }, /added_tokens that are no list/],
+    [{ added_tokens: [{ content: "[A]" }] }, /added_tokens that are no list/],
+    [{ post_processor: { ...template, special_tokens: {} } }, /names the special token \[CLS\]/],
+    [{ post_processor: { ...template, special_tokens: undefined } }, /names the special token \[CLS\]/],
+    [{ post_processor: { ...template, pair: undefined } }, /without its part pair/],
+    [{ post_processor: { type: "BertProcessing", cls: ["[CLS]", 1] } }, /without a sep/],
+  ]) {
+    assert.throws(() => opened(["a"], changes), (error) => {
+      assert.ok(error instanceof KzooError, error.stack);
+      assert.match(error.message, words);
+      return error.message.startsWith("tokenizer.json has ") && /^[^\n]+\.$/.test(error.message);
+    });
+  }
 });
