@@ -6,12 +6,13 @@ const FORMAT = 1;
 const UNSEALED = "0".repeat(64);
 const FIELDS = ["format", "kzoo", "task", "spec", "labels", "max_length", "signature", "quantization",
   "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal"];
+const MANIFEST_MOST = 2 ** 26; // Bytes: what the classifiers and embedders of this page have is below 1 MB.
 const NEEDED = ["model.tflite", "tokenizer.json"];
 
 /** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` their contents. */
 export class Bundle {
   /**
-   * @param files anything with `name` and `read(name)`
+   * @param files anything with `name`, `size(name)` and `read(name)`
    * @param passed called with (file, bytes) when a file has passed its check
    */
   static async open(files, passed = () => {}) {
@@ -38,6 +39,10 @@ export class Bundle {
 }
 
 async function manifestOf(files) {
+  const size = files.size("kzoo.json");
+  if (size > MANIFEST_MOST) {
+    throw new KzooError(`kzoo.json has ${size} bytes: at most ${MANIFEST_MOST} were expected; export anew.`);
+  }
   const bytes = await files.read("kzoo.json");
   if (!bytes) throw new KzooError(`${files.name} holds no kzoo.json: a bundle that \`kzoo export\` wrote was expected.`);
   if (!bytes.length) throw new KzooError("kzoo.json is empty: a bundle that `kzoo export` wrote was expected.");
@@ -61,11 +66,14 @@ async function manifestOf(files) {
 }
 
 async function checkedFile(files, name, { bytes: size, sha256: sum }) {
+  const sized = (found) => {
+    if (found === size) return;
+    throw new KzooError(`${name} was changed after the export: it has ${found} bytes, ${size} were written; export anew.`);
+  };
+  sized(files.size(name) ?? size); // Before it is read, if possible.
   const bytes = await files.read(name);
   if (!bytes) throw new KzooError(`${name} is missing from the bundle: export anew.`);
-  if (bytes.length !== size) {
-    throw new KzooError(`${name} was changed after the export: it has ${bytes.length} bytes, ${size} were written; export anew.`);
-  }
+  sized(bytes.length);
   if ((await sha256(bytes)) !== sum) {
     throw new KzooError(`${name} was changed after the export: its SHA-256 is not the one in kzoo.json; export anew.`);
   }
