@@ -7,6 +7,7 @@ const UNSEALED = "0".repeat(64);
 const FIELDS = ["format", "kzoo", "task", "spec", "labels", "max_length", "signature", "quantization",
   "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal"];
 const MANIFEST_MOST = 2 ** 26; // Bytes: what the classifiers and embedders of this page have is below 1 MB.
+const LEAST_GOLDEN = 6; // As kzoo/litert/verify.py has it.
 const NEEDED = ["model.tflite", "tokenizer.json"];
 
 /** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` their contents. */
@@ -34,6 +35,7 @@ export class Bundle {
     bundle.model = contents["model.tflite"];
     bundle.tokenizer = parsed(contents["tokenizer.json"], "tokenizer.json");
     checkLabels(bundle.manifest, contents["labels.txt"]);
+    checkGolden(bundle.manifest);
     return bundle;
   }
 }
@@ -91,6 +93,25 @@ function checkLabels({ labels, signature, task }, bytes) {
   if (task === "TextClassifier" && logits !== labels.length) {
     throw new KzooError(`The model gives ${logits} numbers, and there are ${labels.length} labels: one label for each was expected; export anew.`);
   }
+}
+
+function checkGolden({ golden, signature }) {
+  const count = Array.isArray(golden) ? golden.length : 0;
+  if (count < LEAST_GOLDEN) {
+    throw new KzooError(`kzoo.json holds ${count} golden examples; at least ${LEAST_GOLDEN} are expected: export anew.`);
+  }
+  const outputs = Object.keys(Object.values(signature)[0]?.outputs ?? {}).sort();
+  golden.forEach((example, place) => {
+    const { text, token_ids: ids, outputs: written } = example ?? {};
+    const texts = [text].flat();
+    if (![1, 2].includes(texts.length) || texts.some((part) => typeof part !== "string") || !Array.isArray(ids)) {
+      throw new KzooError(`Golden example ${place} in kzoo.json lacks its text or its token ids: export anew.`);
+    }
+    const names = Object.keys(written ?? {}).sort();
+    if (String(names) !== String(outputs) || !Object.values(written ?? {}).every(Array.isArray)) {
+      throw new KzooError(`Golden example ${place} in kzoo.json has ${names.length ? `the outputs ${names.join(", ")}` : "no outputs"}; the file has ${outputs.join(", ")}: export anew.`);
+    }
+  });
 }
 
 function decoded(bytes, name) {
