@@ -12,6 +12,7 @@ from test_litert import made  # noqa: F401 (a fixture)
 
 from kzoo.answers import probabilities
 from kzoo.litert import bundle
+from kzoo.litert.flatbuffer import read_model, write_model
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "cpp" / "classify.cpp"
 LITERT = Path(importlib.util.find_spec("ai_edge_litert").origin).parent
@@ -79,6 +80,15 @@ def test_bad_input_is_one_sentence(program, made, tmp_path):  # noqa: F811
 def test_a_bundle_that_does_not_fit_itself_is_one_sentence(program, made, tmp_path):  # noqa: F811
     folder = shutil.copytree(made[1], tmp_path / "bundle")
     manifest = bundle.read_manifest(folder)
+    model = folder / "model.tflite"
+    content = model.read_bytes()
+    later = read_model(content)
+    for code in later.operatorCodes:
+        code.version = 99  # Of a runtime that is yet to come.
+    model.write_bytes(write_model(later))
+    bundle.write_manifest(folder, manifest)
+    check_refused(run(program, folder, 5), "can't be run")
+    model.write_bytes(content)
     (folder / "labels.txt").write_text("positive\n")
     bundle.write_manifest(folder, manifest)
     check_refused(run(program, folder, 5), "1 labels, and the model's output has 2 numbers")

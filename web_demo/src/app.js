@@ -38,8 +38,8 @@ async function open(files) {
     show(source);
     $("working").textContent = "";
     await answer();
-    await runGolden(here);
-    await measure(here);
+    await runGolden(opened);
+    await measure(opened);
     if (here()) document.body.dataset.state = "done";
   } catch (error) {
     if (!here()) return;
@@ -96,12 +96,16 @@ async function answer() {
   running = true;
   while (asked && client) {
     asked = false;
+    const asking = client; // Another bundle may be opened meanwhile: its page shows nothing of this one.
     const pair = !$("second-part").hidden;
     const text = pair ? [$("text").value, $("second").value] : $("text").value;
     try {
-      present(await client.answer(text));
+      const found = await asking.answer(text);
+      if (asking !== client) continue;
+      present(found, asking.manifest);
       if ($("problem").classList.contains("inside")) $("problem").hidden = true;
     } catch (error) {
+      if (asking !== client) continue;
       clear();
       problem(sentence(error), true);
     }
@@ -110,7 +114,7 @@ async function answer() {
   running = false;
 }
 
-function present(found) {
+function present(found, { golden }) {
   const notes = [];
   if (found.empty) notes.push($("text").value ? "Nothing in this text is a character that the model reads." : "Type a text.");
   if (found.truncated) notes.push(`The text is longer than the model reads: these are its first ${found.tokens} tokens.`);
@@ -125,7 +129,7 @@ function present(found) {
     speak(note);
     return;
   }
-  const ranked = found.scores ? Object.entries(found.scores) : neighbours(found.embedding);
+  const ranked = found.scores ? Object.entries(found.scores) : neighbours(found.embedding, golden);
   if (found.scores ? ranked.length > 2 : true) ranked.sort((a, b) => b[1] - a[1]);
   const best = Math.max(...ranked.map(([, score]) => score));
   const format = found.scores ? percent : (cosine) => cosine.toFixed(3);
@@ -151,29 +155,34 @@ function speak(text) {
 }
 
 /** The golden texts by cosine; their vectors are in the manifest. */
-function neighbours(vector) {
+function neighbours(vector, golden) {
   const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
-  return client.manifest.golden.map(({ text, outputs }) => {
+  return golden.map(({ text, outputs }) => {
     const other = outputs.embedding.flat();
     return [[text].flat().join(" / "), dot(vector, other) / Math.sqrt(dot(vector, vector) * dot(other, other))];
   });
 }
 
-async function runGolden(here) {
-  const { golden } = client.manifest;
+/** Runs the golden examples of a bundle for as long as it is the open one. */
+async function runGolden(asking) {
+  if (asking !== client) return;
+  const { golden } = asking.manifest;
   let [passed, worst] = [0, 0];
   $("golden-part").hidden = false;
   $("again").disabled = true;
   $("golden").replaceChildren();
   for (const example of golden) {
     const start = performance.now();
-    const found = await client.check(example);
+    const found = await asking.check(example).catch((error) => {
+      if (asking === client) throw error; // Of a closed bundle nobody wants to know.
+    });
+    if (asking !== client) return;
     const took = performance.now() - start;
     passed += Number(found.passed);
     worst = Math.max(worst, found.off ?? 0);
     $("golden").append(row(found.passed, [example.text].flat().join(" / "), milliseconds(took), found.why));
     await breath();
-    if (!here()) return;
+    if (asking !== client) return;
   }
   const distance = worst < 1e-6 ? "equal to the digit" : `off by at most ${(100 * worst).toPrecision(2)} %`;
   $("golden-summary").replaceChildren(
@@ -183,8 +192,9 @@ async function runGolden(here) {
   $("again").disabled = false;
 }
 
-async function measure(here) {
-  const { max_length: longest, length } = client.manifest;
+async function measure(asking) {
+  if (asking !== client) return;
+  const { max_length: longest, length } = asking.manifest;
   const lengths = length ? [length] : LENGTHS.filter((count) => count <= longest);
   const found = [];
   for (const count of lengths) {
@@ -192,10 +202,10 @@ async function measure(here) {
     for (let i = 0; i <= ROUNDS; i++) {
       const ones = Array(count).fill(1);
       const start = performance.now();
-      await client.model.run({ token_ids: ones, padding_mask: ones, segment_ids: Array(count).fill(0) });
+      await asking.model.run({ token_ids: ones, padding_mask: ones, segment_ids: Array(count).fill(0) });
       if (i) times.push(performance.now() - start); // The first run of a length allocates.
       await breath();
-      if (!here()) return;
+      if (asking !== client) return;
     }
     found.push([count, times.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)]]);
   }
@@ -233,10 +243,7 @@ async function dropped(transfer) {
 }
 
 for (const field of [$("text"), $("second")]) field.addEventListener("input", answer);
-$("again").addEventListener("click", () => {
-  const turn = opening;
-  runGolden(() => turn === opening);
-});
+$("again").addEventListener("click", () => runGolden(client).catch((error) => problem(sentence(error), true)));
 for (const chooser of [$("folder"), $("zip")]) {
   chooser.addEventListener("change", () => {
     if (chooser.files.length || chooser.id === "folder") open(ChosenFiles.of(chooser.files));

@@ -6,12 +6,14 @@ const FORMAT = 1;
 const UNSEALED = "0".repeat(64);
 const FIELDS = ["format", "kzoo", "task", "spec", "labels", "max_length", "signature", "quantization",
   "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal"];
+const MANIFEST_MOST = 2 ** 26; // Bytes: what the classifiers and embedders of this page have is below 1 MB.
+const LEAST_GOLDEN = 6; // As kzoo/litert/verify.py has it.
 const NEEDED = ["model.tflite", "tokenizer.json"];
 
 /** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` their contents. */
 export class Bundle {
   /**
-   * @param files anything with `name` and `read(name)`
+   * @param files anything with `name`, `size(name)` and `read(name)`
    * @param passed called with (file, bytes) when a file has passed its check
    */
   static async open(files, passed = () => {}) {
@@ -33,11 +35,16 @@ export class Bundle {
     bundle.model = contents["model.tflite"];
     bundle.tokenizer = parsed(contents["tokenizer.json"], "tokenizer.json");
     checkLabels(bundle.manifest, contents["labels.txt"]);
+    checkGolden(bundle.manifest);
     return bundle;
   }
 }
 
 async function manifestOf(files) {
+  const size = files.size("kzoo.json");
+  if (size > MANIFEST_MOST) {
+    throw new KzooError(`kzoo.json has ${size} bytes: at most ${MANIFEST_MOST} were expected; export anew.`);
+  }
   const bytes = await files.read("kzoo.json");
   if (!bytes) throw new KzooError(`${files.name} holds no kzoo.json: a bundle that \`kzoo export\` wrote was expected.`);
   if (!bytes.length) throw new KzooError("kzoo.json is empty: a bundle that `kzoo export` wrote was expected.");
@@ -61,11 +68,14 @@ async function manifestOf(files) {
 }
 
 async function checkedFile(files, name, { bytes: size, sha256: sum }) {
+  const sized = (found) => {
+    if (found === size) return;
+    throw new KzooError(`${name} was changed after the export: it has ${found} bytes, ${size} were written; export anew.`);
+  };
+  sized(files.size(name) ?? size); // Before it is read, if possible.
   const bytes = await files.read(name);
   if (!bytes) throw new KzooError(`${name} is missing from the bundle: export anew.`);
-  if (bytes.length !== size) {
-    throw new KzooError(`${name} was changed after the export: it has ${bytes.length} bytes, ${size} were written; export anew.`);
-  }
+  sized(bytes.length);
   if ((await sha256(bytes)) !== sum) {
     throw new KzooError(`${name} was changed after the export: its SHA-256 is not the one in kzoo.json; export anew.`);
   }
@@ -83,6 +93,25 @@ function checkLabels({ labels, signature, task }, bytes) {
   if (task === "TextClassifier" && logits !== labels.length) {
     throw new KzooError(`The model gives ${logits} numbers, and there are ${labels.length} labels: one label for each was expected; export anew.`);
   }
+}
+
+function checkGolden({ golden, signature }) {
+  const count = Array.isArray(golden) ? golden.length : 0;
+  if (count < LEAST_GOLDEN) {
+    throw new KzooError(`kzoo.json holds ${count} golden examples; at least ${LEAST_GOLDEN} are expected: export anew.`);
+  }
+  const outputs = Object.keys(Object.values(signature)[0]?.outputs ?? {}).sort();
+  golden.forEach((example, place) => {
+    const { text, token_ids: ids, outputs: written } = example ?? {};
+    const texts = [text].flat();
+    if (![1, 2].includes(texts.length) || texts.some((part) => typeof part !== "string") || !Array.isArray(ids)) {
+      throw new KzooError(`Golden example ${place} in kzoo.json lacks its text or its token ids: export anew.`);
+    }
+    const names = Object.keys(written ?? {}).sort();
+    if (String(names) !== String(outputs) || !Object.values(written ?? {}).every(Array.isArray)) {
+      throw new KzooError(`Golden example ${place} in kzoo.json has ${names.length ? `the outputs ${names.join(", ")}` : "no outputs"}; the file has ${outputs.join(", ")}: export anew.`);
+    }
+  });
 }
 
 function decoded(bytes, name) {

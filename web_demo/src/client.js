@@ -80,6 +80,9 @@ export class Client {
     let off = 0;
     for (const [name, written] of Object.entries(example.outputs)) {
       const there = written.flat(Infinity);
+      if (there.length !== outputs[name].length) {
+        return { passed: false, why: `Its ${name} has ${outputs[name].length} numbers; ${there.length} were written.`, off: null };
+      }
       const scale = Math.max(...there.map(Math.abs), 1e-6);
       there.forEach((value, i) => (off = Math.max(off, Math.abs(value - outputs[name][i]) / scale)));
     }

@@ -10,6 +10,11 @@ export class ServedFiles {
     this.name = decodeURIComponent(this.address.split("/").at(-2) || this.address);
   }
 
+  /** How many bytes a file has; null where that isn't known before it is read. */
+  size() {
+    return null;
+  }
+
   /** The bytes of a file, or null where there is none. */
   async read(name) {
     let answer;
@@ -24,19 +29,23 @@ export class ServedFiles {
   }
 }
 
-/** A bundle that the user chose: its files by name. */
+/** A bundle that the user chose: by name its files, or what `unzip` has in their place. */
 export class ChosenFiles {
   constructor(name, files) {
     [this.name, this.files] = [name, files];
   }
 
+  size(name) {
+    return this.files.get(name)?.size ?? null;
+  }
+
   async read(name) {
     const file = this.files.get(name);
     if (!file) return null;
-    if (file instanceof Uint8Array) return file;
     try {
       return new Uint8Array(await file.arrayBuffer());
-    } catch {
+    } catch (error) {
+      if (error instanceof KzooError) throw error; // A zip says for itself what is wrong.
       throw new KzooError(`${name} can't be read: it was moved or changed since it was chosen; choose the bundle again.`);
     }
   }

@@ -18,7 +18,8 @@ export class WordPiece {
     this.vocabulary = new Map(Object.entries(model.vocab));
     this.prefix = model.continuing_subword_prefix ?? "##";
     this.longestWord = model.max_input_chars_per_word ?? 100;
-    this.longestPiece = Math.max(...[...this.vocabulary.keys()].map((piece) => piece.length));
+    this.longestPiece = 0;
+    for (const piece of this.vocabulary.keys()) this.longestPiece = Math.max(this.longestPiece, piece.length);
     this.unknown = this.vocabulary.get(model.unk_token);
     if (this.unknown === undefined) {
       throw new KzooError(`tokenizer.json has no ${model.unk_token} in its vocabulary, which it names for unknown words.`);
@@ -27,7 +28,9 @@ export class WordPiece {
     this.ideographs = Boolean(normalizer?.handle_chinese_chars);
     this.lowercase = Boolean(normalizer?.lowercase);
     this.strip = normalizer?.strip_accents ?? this.lowercase;
-    this.special = new Map(description.added_tokens.map((token) => [token.content, token.id]));
+    this.special = new Map((description.added_tokens ?? [])
+      .filter(({ content }) => content) // The library leaves empty ones out as well.
+      .map(({ content, id }) => [content, id]));
     this.specials = alternatives([...this.special.keys()]);
     this.frames = frames(description.post_processor);
     this.cache = new Map();
@@ -141,7 +144,7 @@ export class WordPiece {
       ids.push(this.unknown);
       return;
     }
-    const word = String.fromCodePoint(...codes);
+    const word = codes.map((code) => String.fromCodePoint(code)).join("");
     const found = [];
     for (let start = 0; start < word.length; ) {
       const prefix = start ? this.prefix : "";
@@ -197,7 +200,15 @@ function checked(description) {
   if (!vocab || typeof vocab !== "object" || !Object.keys(vocab).length) {
     throw new KzooError("tokenizer.json has an empty vocabulary: pieces were expected; export anew.");
   }
-  for (const token of description.added_tokens ?? []) {
+  const cutting = ["truncation", "padding"].find((name) => description[name] ?? null);
+  if (cutting) {
+    throw new KzooError(`tokenizer.json has a ${cutting} of its own, which this page doesn't follow, and kzoo writes none: export anew.`);
+  }
+  const tokens = description.added_tokens ?? [];
+  if (!Array.isArray(tokens) || tokens.some((token) => typeof token?.content !== "string" || !Number.isInteger(token.id))) {
+    throw new KzooError("tokenizer.json has added_tokens that are no list of contents with ids: a file of the tokenizers library was expected; export anew.");
+  }
+  for (const token of tokens) {
     const way = ["normalized", "single_word", "lstrip", "rstrip"].find((name) => token[name]);
     if (way) {
       throw new KzooError(`tokenizer.json has the added token ${token.content} with ${way}; ${expected}.`);
@@ -209,6 +220,11 @@ function checked(description) {
 /** The special tokens around one text and around a pair: [{ids, segment} or {text, segment}]. */
 function frames(processor) {
   if (processor?.type === "BertProcessing") {
+    for (const name of ["cls", "sep"]) {
+      if (!Number.isInteger(processor[name]?.[1])) {
+        throw new KzooError(`tokenizer.json has a post_processor without a ${name}: a token with its id was expected; export anew.`);
+      }
+    }
     const [start, end] = [[processor.cls[1]], [processor.sep[1]]];
     const single = [{ ids: start, segment: 0 }, { text: 0, segment: 0 }, { ids: end, segment: 0 }];
     return { single, pair: [...single, { text: 1, segment: 1 }, { ids: end, segment: 1 }] };
@@ -216,9 +232,20 @@ function frames(processor) {
   if (!processor) {
     return { single: [{ text: 0, segment: 0 }], pair: [{ text: 0, segment: 0 }, { text: 1, segment: 0 }] };
   }
-  const part = (piece) => piece.Sequence
-    ? { text: piece.Sequence.id === "A" ? 0 : 1, segment: piece.Sequence.type_id }
-    : { ids: processor.special_tokens[piece.SpecialToken.id].ids, segment: piece.SpecialToken.type_id };
+  const part = (piece) => {
+    const { Sequence: text, SpecialToken: special } = piece ?? {};
+    if (text) return { text: text.id === "A" ? 0 : 1, segment: text.type_id };
+    const ids = processor.special_tokens?.[special?.id]?.ids;
+    if (!Array.isArray(ids)) {
+      throw new KzooError(`tokenizer.json has a template that names the special token ${special?.id}, whose ids it doesn't tell: export anew.`);
+    }
+    return { ids, segment: special.type_id };
+  };
+  for (const name of ["single", "pair"]) {
+    if (!Array.isArray(processor[name])) {
+      throw new KzooError(`tokenizer.json has a template without its part ${name}: special tokens and texts were expected; export anew.`);
+    }
+  }
   return { single: processor.single.map(part), pair: processor.pair.map(part) };
 }
 

@@ -142,6 +142,32 @@ describe("a good bundle", () => {
     await page.close();
   });
 
+  test("an answer that another bundle overtakes is not shown, nor what went wrong with it", async () => {
+    const page = await opened();
+    const shown = await page.evaluate(async (names) => {
+      const chosen = new DataTransfer();
+      for (const name of names) chosen.items.add(new File([await (await fetch(`bundle/${name}`)).blob()], name));
+      const [bars, problem, folder, text] = ["bars", "problem", "folder", "text"].map((id) => document.getElementById(id));
+      const found = [];
+      new MutationObserver(() => {
+        if (document.getElementById("title").textContent !== "Opening the bundle") return;
+        if (bars.children.length) found.push(bars.textContent);
+        if (!problem.hidden) found.push(problem.textContent);
+      }).observe(document.body, { childList: true, subtree: true, attributes: true });
+      text.value = "It was slow, and then it broke.";
+      text.dispatchEvent(new Event("input"));
+      folder.files = chosen.files;
+      folder.dispatchEvent(new Event("change"));
+      return new Promise((resolve) => setInterval(() => document.body.dataset.state && resolve(found), 50));
+    }, ["kzoo.json", ...FILES]);
+    assert.deepEqual(shown, []);
+    assert.equal(await page.getAttribute("body", "data-state"), "done");
+    assert.equal(await page.locator("#bars .best").count(), 1);
+    assert.equal(await page.locator("#golden li").count(), golden.length);
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
   test("a screen reader hears one answer after a pause, and why there is none", async () => {
     const page = await opened();
     await page.waitForFunction(() => document.getElementById("spoken").textContent);
@@ -219,6 +245,12 @@ describe("a bad bundle is one sentence, and no label is shown", () => {
     kzoo.labels = ["positive"];
     fs.writeFileSync(at(folder, "labels.txt"), "positive\n");
   }), /gives 2 numbers, and there are 1 labels/);
+  bad("too few golden examples", (target) => resealed(BUNDLE, target, (_, kzoo) => kzoo.golden.splice(5)), /holds 5 golden examples; at least 6 are expected/);
+  bad("no golden examples", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.golden = [])), /holds 0 golden examples; at least 6 are expected/);
+  bad("a golden example of another output", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.golden[3].outputs = { numbers: [[1, 2]] })),
+    /^Golden example 3 in kzoo\.json has the outputs numbers; the file has logits/);
+  bad("a golden example without outputs", (target) => resealed(BUNDLE, target, (_, kzoo) => delete kzoo.golden[0].outputs), /has no outputs; the file has logits/);
+  bad("a golden example without token ids", (target) => resealed(BUNDLE, target, (_, kzoo) => delete kzoo.golden[1].token_ids), /^Golden example 1 .* lacks its text or its token ids/);
   bad("other inputs", (target) => resealed(BUNDLE, target, (_, kzoo) => {
     kzoo.signature.serve.inputs = { pixels: kzoo.signature.serve.inputs.token_ids };
   }), /has the inputs .*; kzoo\.json says pixels/);
