@@ -41,19 +41,26 @@ internal fun encode(arguments: List<String>): Int {
         out.flush()
     }
     val line = StringBuilder()
-    for (input in System.`in`.bufferedReader(Charsets.UTF_8).lineSequence()) {
-        line.setLength(0)
-        if ("--time" in flags) {
-            line.append(time(tokenizer, File(input).readLines()))
-        } else {
-            val (text, pair) = read(input, flags)
-            write(line, tokenizer.encode(text, pair, addSpecialTokens = "--plain" !in flags), text, pair)
+    out.use { // Which keeps the answers before a bad line.
+        for (input in lines(System.`in`)) {
+            line.setLength(0)
+            if ("--time" in flags) {
+                line.append(time(tokenizer, linesOf(input)))
+            } else {
+                val (text, pair) = read(input, flags)
+                write(line, tokenizer.encode(text, pair, addSpecialTokens = "--plain" !in flags), text, pair)
+            }
+            out.append(line).append('\n')
+            if ("--time" in flags) out.flush()
         }
-        out.append(line).append('\n')
-        if ("--time" in flags) out.flush()
     }
-    out.flush()
     return 0
+}
+
+private fun linesOf(path: String): List<String> = try {
+    File(path).inputStream().use { lines(it, path).toList() }
+} catch (error: IOException) {
+    throw KzooException("$path can't be read (${error.message}): name a file of lines.")
 }
 
 private fun time(tokenizer: Tokenizer, lines: List<String>): String {

@@ -2,8 +2,6 @@ package kzoo.desktop
 
 import java.io.BufferedWriter
 import java.io.File
-import java.nio.ByteBuffer
-import java.nio.charset.CharacterCodingException
 import kzoo.core.KzooException
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.BundleFiles
@@ -30,11 +28,15 @@ fun predict(arguments: List<String>): Int {
     if (unknown != null || paths.size != 1) {
         throw KzooException("predict takes a bundle, and --pairs where each line is two texts; ${unknown ?: "${paths.size} paths"} came.")
     }
-    val texts = lines(System.`in`.readBytes()).map { if (pairs) pair(it) else it to null }
+    val texts = withoutBlankEnd(lines(System.`in`)).iterator()
+    if (!texts.hasNext()) throw KzooException("No text came: lines on standard input are expected.")
     openTask(File(paths[0])).use { task ->
-        val out = System.out.bufferedWriter(Charsets.UTF_8)
-        for ((text, second) in texts) out.writeLine(Json.write(task.json(text, second)))
-        out.flush()
+        System.out.bufferedWriter(Charsets.UTF_8).use { out -> // Which keeps the answers before a bad line.
+            for (line in texts) {
+                val (text, second) = if (pairs) pair(line) else line to null
+                out.writeLine(Json.write(task.json(text, second)))
+            }
+        }
     }
     return 0
 }
@@ -68,16 +70,18 @@ fun verify(arguments: List<String>): Int {
     return 0
 }
 
-/** Lines of UTF-8; an empty one is a text too, except at the end. */
-internal fun lines(bytes: ByteArray): List<String> {
-    val text = try {
-        Charsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString()
-    } catch (error: CharacterCodingException) {
-        throw KzooException("Standard input is not UTF-8: convert it first.")
+/** An empty line is a text too, except at the end. */
+private fun withoutBlankEnd(lines: Sequence<String>): Sequence<String> = sequence {
+    val blank = ArrayList<String>()
+    for (line in lines) {
+        if (line.isBlank()) {
+            blank.add(line)
+        } else {
+            yieldAll(blank)
+            blank.clear()
+            yield(line)
+        }
     }
-    val lines = text.removePrefix("\uFEFF").split('\n').map { it.trimEnd('\r') }.dropLastWhile { it.isBlank() }
-    if (lines.isEmpty()) throw KzooException("No text came: lines on standard input are expected.")
-    return lines
 }
 
 /** Two texts from a line: a JSON array of two strings, or a tab between them. */

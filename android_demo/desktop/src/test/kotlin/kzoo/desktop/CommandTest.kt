@@ -2,6 +2,7 @@ package kzoo.desktop
 
 import java.io.File
 import java.util.concurrent.TimeUnit
+import kzoo.core.bundle.TOKENIZER
 import kzoo.core.json.Json
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
@@ -53,6 +54,36 @@ class CommandTest {
     }
 
     @Test
+    fun `answers before a bad line are kept`() {
+        val tokenizer = File(bundle, TOKENIZER).path
+        val bad = "good\nb\u00e4d\n".toByteArray() + byteArrayOf(97, -1, 10)
+        val pairs = "a\tb\n[\"c\", \"d\"]\nalone\n".toByteArray()
+        for (ran in listOf(run("predict", bundle, input = bad), run("encode", tokenizer, input = bad))) {
+            assertEquals(2, ran.code)
+            assertEquals("error: Standard input is not UTF-8 (line 3): convert it first.", ran.err)
+            assertEquals(2, ran.out.trimEnd('\n').lines().count { Json.parse(it) is Map<*, *> }, ran.out)
+        }
+        val pair = run("predict", bundle, "--pairs", input = pairs)
+        assertTrue("expects two texts" in pair.err && pair.code == 2, pair.err)
+        assertEquals(2, pair.out.trimEnd('\n').lines().size)
+        val quoted = run("encode", tokenizer, "--json", input = "\"a\"\n7\n".toByteArray())
+        assertTrue("each line is a JSON string" in quoted.err && quoted.code == 2, quoted.err)
+        assertEquals(1, quoted.out.trimEnd('\n').lines().size)
+    }
+
+    @Test
+    fun `both commands see the same lines`() {
+        val input = "\uFEFFgood\rfilm\r\n\nbad\u2028day".toByteArray()
+        val texts = run("predict", bundle, input = input).out.trimEnd('\n').lines().map { (Json.parse(it) as Map<*, *>)["text"] }
+        assertEquals(listOf("good\rfilm", "", "bad\u2028day"), texts)
+        val encoded = run("encode", File(bundle, TOKENIZER).path, input = input).out.trimEnd('\n').lines()
+        assertEquals(
+            listOf(listOf("good", "film"), emptyList(), listOf("bad", "day")),
+            encoded.map { ((Json.parse(it) as Map<*, *>)["tokens"] as List<*>).drop(1).dropLast(1) },
+        )
+    }
+
+    @Test
     fun `verify runs the golden examples`(@TempDir folder: File) {
         val ran = run("verify", bundle)
         assertEquals(0, ran.code, ran.err)
@@ -63,6 +94,10 @@ class CommandTest {
         val other = RealBundle.changed(File(folder, "b")) { manifest ->
             manifest["golden"] = (manifest["golden"] as List<*>).map { it as Map<*, *> + ("text" to "Another text.") }
         }
+        val empty = RealBundle.changed(File(folder, "c")) { it["golden"] = emptyList<Any>() }
+        val unproved = run("verify", empty.path)
+        assertEquals("error: ${empty.path}/kzoo.json holds 0 golden examples; at least 6 are expected: export anew.", unproved.err)
+        assertEquals(2, unproved.code)
         val failed = run("verify", other.path)
         assertEquals(2, failed.code)
         assertTrue("FAILED" in failed.out && "12 of 12 golden examples" in failed.err, failed.err)

@@ -5,10 +5,12 @@ import java.util.concurrent.Callable
 import java.util.concurrent.CancellationException
 import java.util.concurrent.Executors
 import kzoo.core.bundle.Bundle
+import kzoo.core.bundle.Engine
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.bundle.MODEL
 import kzoo.core.bundle.TOKENIZER
 import kzoo.core.task.BundleCheck
+import kzoo.core.task.GoldenResult
 import kzoo.core.task.Latency
 import kzoo.core.task.Task
 import kzoo.core.task.TextClassifier
@@ -54,6 +56,50 @@ class EndToEndTest {
         openTask(File(folder, "outputs")).use { changed ->
             assertTrue(BundleCheck.run(changed).all { "allowed" in it.reason.orEmpty() })
         }
+    }
+
+    @Test
+    fun `golden examples that prove nothing are refused`(@TempDir folder: File) {
+        fun found(golden: (List<Map<*, *>>) -> List<Map<*, *>>): List<GoldenResult> {
+            val bundle = RealBundle.changed(File(folder, System.nanoTime().toString())) { manifest ->
+                manifest["golden"] = golden((manifest["golden"] as List<*>).map { it as Map<*, *> })
+            }
+            return openTask(bundle).use { BundleCheck.run(it) }
+        }
+        for (outputs in listOf(emptyMap(), mapOf("scores" to listOf(1.0)), mapOf("logits" to listOf(0.0, 0.0), "more" to 0.0))) {
+            val results = found { all -> all.map { it + ("outputs" to outputs) } }
+            assertTrue(results.all { "written down, the model gives logits" in it.reason.orEmpty() })
+        }
+        assertSentence("holds 5 golden examples; at least 6 are expected") { found { it.take(5) } }
+        assertSentence("holds 0 golden examples; at least 6 are expected") { found { emptyList() } }
+        assertTrue(found { it.take(6) }.all { it.passed })
+    }
+
+    @Test
+    fun `a label that changed fails where outputs may lie far off`(@TempDir folder: File) {
+        val bundle = RealBundle.changed(File(folder, "b")) { manifest ->
+            manifest["tolerance"] = 100
+            manifest["golden"] = (manifest["golden"] as List<*>).map {
+                val logits = ((it as Map<*, *>)["outputs"] as Map<*, *>)["logits"] as List<*>
+                it + ("outputs" to mapOf("logits" to logits.map { row -> (row as List<*>).reversed() }))
+            }
+        }
+        openTask(bundle).use { changed ->
+            assertTrue(BundleCheck.run(changed).count { it.reason == "another label" } >= 6)
+        }
+    }
+
+    @Test
+    fun `an output that is no number is an error`() {
+        val bundle = Bundle.open(FolderFiles(RealBundle.folder), DesktopEngine.RUNTIME)
+        val engine = DesktopEngine(bundle.model(), bundle.name)
+        for (odd in listOf(Float.NaN, Float.POSITIVE_INFINITY)) {
+            val broken = object : Engine by engine {
+                override fun run(inputs: Map<String, IntArray>) = engine.run(inputs).onEach { it.value.values[1] = odd }
+            }
+            assertSentence("gives logits that is no number") { (Task.of(bundle, broken) as TextClassifier).classify("good") }
+        }
+        Task.of(bundle, engine).close()
     }
 
     @Test

@@ -1,8 +1,10 @@
 package kzoo.core.bundle
 
+import java.io.ByteArrayOutputStream
 import java.io.Closeable
 import java.io.IOException
 import java.io.InputStream
+import java.io.OutputStream
 import java.nio.ByteBuffer
 import java.security.MessageDigest
 import kzoo.core.KzooException
@@ -35,9 +37,18 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
     /** The model as a direct buffer, mapped where the files can be. */
     fun model(): ByteBuffer = reading(MODEL) { files.map(MODEL) }
 
-    /** Writes each file and the manifest: what comes out is a bundle again. */
-    internal fun copy(write: (String, InputStream) -> Unit) {
-        for (file in manifest.files.keys + MANIFEST) reading(file) { files.open(file).use { write(file, it) } }
+    /**
+     * Writes each file and the manifest: what comes out is a bundle again, if `open` finds it so.
+     *
+     * No file is read further than it may be long, and no other one at all.
+     */
+    internal fun copy(target: (String) -> OutputStream) {
+        for (file in manifest.files.keys + MANIFEST) {
+            val most = manifest.files[file]?.bytes ?: LARGEST_MANIFEST.toLong()
+            reading(file) {
+                files.open(file).use { stream -> target(file).use { pump(stream, most) { bytes, count -> it.write(bytes, 0, count) } } }
+            }
+        }
     }
 
     override fun close() = files.close()
@@ -45,6 +56,11 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
     private fun text(file: String) = reading(file) { utf8(files.open(file).use { it.readBytes() }, "$name/$file") }
 
     private fun check(runtime: Runtime?) {
+        val others = files.list() - manifest.files.keys - MANIFEST
+        if (others.isNotEmpty()) throw KzooException("$name/${others[0]} is not one of the bundle's files: take it away.")
+        if (bytes !in 0..LARGEST) {
+            throw KzooException("$name/$MANIFEST speaks of $bytes bytes; a bundle has $LARGEST at most: export a smaller model.")
+        }
         for ((file, entry) in manifest.files) checkFile(file, entry)
         for (file in NEEDED) {
             if (file !in manifest.files) throw KzooException("$name was written without $file: export anew.")
@@ -71,18 +87,8 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
 
     private fun checkFile(file: String, entry: FileEntry) {
         val digest = MessageDigest.getInstance("SHA-256")
-        val buffer = ByteArray(1 shl 16)
-        var size = 0L
-        reading(file) {
-            files.open(file).use { stream ->
-                // A file that grew, or unpacks without end, is read no further than it may be long.
-                while (size <= entry.bytes) {
-                    val count = stream.read(buffer)
-                    if (count < 0) break
-                    digest.update(buffer, 0, count)
-                    size += count
-                }
-            }
+        val size = reading(file) {
+            files.open(file).use { stream -> pump(stream, entry.bytes) { bytes, count -> digest.update(bytes, 0, count) } }
         }
         if (size != entry.bytes) {
             val found = if (size > entry.bytes) "more than ${entry.bytes} bytes" else "$size bytes, not ${entry.bytes}"
@@ -100,6 +106,8 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
     companion object {
         private val NEEDED = listOf(MODEL, TOKENIZER, REPORT)
         private const val LARGEST_MANIFEST = 64 shl 20
+        /** All files together; no TensorFlow Lite model is larger. */
+        private const val LARGEST = Int.MAX_VALUE.toLong()
 
         /**
          * Opens a bundle and checks its seal, its format, every file and what runtime it needs.
@@ -127,20 +135,28 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
                 )
             }
             val source = "${files.name}/$MANIFEST"
-            val bytes = reading(files, MANIFEST) { files.open(MANIFEST).use { head(it, LARGEST_MANIFEST + 1) } }
-            if (bytes.size > LARGEST_MANIFEST) throw KzooException("$source is too large for a manifest: export anew.")
-            return Manifest.read(bytes, source)
+            val bytes = ByteArrayOutputStream()
+            reading(files, MANIFEST) {
+                files.open(MANIFEST).use { pump(it, LARGEST_MANIFEST.toLong()) { part, count -> bytes.write(part, 0, count) } }
+            }
+            if (bytes.size() > LARGEST_MANIFEST) throw KzooException("$source is too large for a manifest: export anew.")
+            return Manifest.read(bytes.toByteArray(), source)
         }
 
-        private fun head(stream: InputStream, most: Int): ByteArray {
-            val bytes = java.io.ByteArrayOutputStream()
+        /**
+         * Gives a stream's bytes away and says how many they were. One that grew, or unpacks without
+         * end, is left once it has more than `most`.
+         */
+        private inline fun pump(stream: InputStream, most: Long, give: (ByteArray, Int) -> Unit): Long {
             val buffer = ByteArray(1 shl 16)
-            while (bytes.size() < most) {
+            var size = 0L
+            while (size <= most) {
                 val count = stream.read(buffer)
                 if (count < 0) break
-                bytes.write(buffer, 0, count)
+                give(buffer, count)
+                size += count
             }
-            return bytes.toByteArray()
+            return size
         }
 
         private fun <T> reading(files: BundleFiles, file: String, read: () -> T): T = try {

@@ -24,12 +24,7 @@ class BundleStore(private val folder: File) {
             val beside = File(folder, ".${System.nanoTime()}")
             try {
                 if (!beside.mkdirs()) throw IOException("no folder $beside")
-                bundle.copy { file, stream ->
-                    FileOutputStream(File(beside, file)).use { target ->
-                        stream.copyTo(target)
-                        target.fd.sync()
-                    }
-                }
+                bundle.copy { file -> Synced(File(beside, file)) }
                 Bundle.open(FolderFiles(beside), runtime).use(accept)
                 val target = free(plain(name))
                 if (!beside.renameTo(target)) throw IOException("no folder $target")
@@ -40,6 +35,14 @@ class BundleStore(private val folder: File) {
                 beside.deleteRecursively()
             }
         }
+
+    /** On the disk before it counts as closed. */
+    private class Synced(file: File) : FileOutputStream(file) {
+        override fun close() {
+            if (channel.isOpen) fd.sync()
+            super.close()
+        }
+    }
 
     /** Removes a bundle. */
     fun remove(bundle: File) {

@@ -46,7 +46,9 @@ class Manifest private constructor(private val source: String, private val field
         if (file != file.substringAfterLast('/') || '\\' in file || file == "..") {
             throw wrong("files", file)
         }
-        FileEntry(number("files", values["bytes"]).toLong(), values["sha256"].toString())
+        val bytes = number("files", values["bytes"])
+        if (bytes !in 0.0..Int.MAX_VALUE.toDouble()) throw wrong("files", bytes)
+        FileEntry(bytes.toLong(), values["sha256"].toString())
     }
     /** Shapes by name, (batch, length, ...); -1 where any number may stand. */
     val inputs: Map<String, IntArray>
@@ -95,8 +97,9 @@ class Manifest private constructor(private val source: String, private val field
 
     private fun string(field: String) = fields[field] as? String ?: throw wrong(field, fields[field])
 
-    private fun number(field: String, value: Any?) =
-        (value as? Number ?: throw wrong(field, value)).toDouble()
+    /** 1e999 is JSON, but no number to compare with. */
+    private fun number(field: String, value: Any?): Double =
+        (value as? Number)?.toDouble()?.takeIf { it.isFinite() } ?: throw wrong(field, value)
 
     private fun whole(field: String, value: Any?): Int {
         val found = number(field, value)

@@ -1,6 +1,7 @@
 package kzoo.core.task
 
 import kotlin.math.exp
+import kzoo.core.unicode.Unicode
 
 /*
  * From raw outputs to what a user asked for, by the rules of kzoo/answers.py. Places in texts are
@@ -91,15 +92,22 @@ private fun words(text: String, row: Row): List<Word> {
 private fun within(text: String, place: Int) =
     isPartOfWord(text.codePointBefore(place)) && isPartOfWord(text.codePointAt(place))
 
-/** Letters, marks and numbers, none Chinese: of those each is a word of its own. */
-private fun isPartOfWord(codePoint: Int): Boolean = when (Character.getType(codePoint).toByte()) {
-    Character.UPPERCASE_LETTER, Character.LOWERCASE_LETTER, Character.TITLECASE_LETTER,
-    Character.MODIFIER_LETTER, Character.OTHER_LETTER, Character.NON_SPACING_MARK,
-    Character.ENCLOSING_MARK, Character.COMBINING_SPACING_MARK, Character.DECIMAL_DIGIT_NUMBER,
-    Character.LETTER_NUMBER, Character.OTHER_NUMBER,
-    -> CHINESE.none { codePoint in it }
-    else -> false
-}
+/**
+ * Letters, marks and numbers, none Chinese: of those each is a word of its own.
+ *
+ * By core's tables, the same on every phone. Marks are what is left of the characters of words.
+ * Beside Python 3.11 this differs on what Unicode 14 had not assigned, and on U+111C9.
+ */
+private fun isPartOfWord(codePoint: Int): Boolean =
+    CHINESE.none { codePoint in it } &&
+        (Unicode.isLetter(codePoint) || Unicode.isNumber(codePoint) || Unicode.isWord(codePoint) && isMark(codePoint))
+
+private fun isMark(ofWord: Int) = !Unicode.isPunctuation(ofWord) && NO_MARKS.none { ofWord in it }
+
+/** Joiners, and letters in circles and squares, which are symbols. */
+private val NO_MARKS = listOf(
+    0x200C..0x200D, 0x24B6..0x24E9, 0x1F130..0x1F149, 0x1F150..0x1F169, 0x1F170..0x1F189,
+)
 
 private val CHINESE = listOf(
     0x4E00..0x9FFF, 0x3400..0x4DBF, 0x20000..0x2A6DF, 0x2A700..0x2CEAF, 0xF900..0xFAFF, 0x2F800..0x2FA1F,

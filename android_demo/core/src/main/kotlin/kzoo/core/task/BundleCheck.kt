@@ -1,7 +1,9 @@
 package kzoo.core.task
 
 import kotlin.math.abs
+import kzoo.core.KzooException
 import kzoo.core.bundle.Golden
+import kzoo.core.bundle.MANIFEST
 
 /**
  * A golden example that was run again: `reason` is null where it passed.
@@ -18,9 +20,18 @@ object BundleCheck {
     /** Outputs are written with seven digits: what is nearer than that is equal. */
     private const val DIGITS = 1e-6
     private const val CLEAR = 0.05
+    /** An export writes a dozen, or half of that where texts are few; `all 0 pass` would prove nothing. */
+    private const val LEAST = 6
 
-    fun run(task: Task, each: (GoldenResult) -> Unit = {}, cancelled: () -> Boolean = { false }): List<GoldenResult> =
-        task.bundle.manifest.golden.map { golden -> check(task, golden, cancelled).also(each) }
+    fun run(task: Task, each: (GoldenResult) -> Unit = {}, cancelled: () -> Boolean = { false }): List<GoldenResult> {
+        val golden = task.bundle.manifest.golden
+        if (golden.size < LEAST) {
+            throw KzooException(
+                "${task.bundle.name}/$MANIFEST holds ${golden.size} golden examples; at least $LEAST are expected: export anew.",
+            )
+        }
+        return golden.map { check(task, it, cancelled).also(each) }
+    }
 
     private fun check(task: Task, golden: Golden, cancelled: () -> Boolean): GoldenResult {
         val row = task.row(golden.text, golden.pair)
@@ -30,11 +41,15 @@ object BundleCheck {
             return GoldenResult(golden, 1.0, "tokenized otherwise from token $place on")
         }
         val outputs = task.run(row, cancelled)
+        if (outputs.keys != golden.outputs.keys) {
+            val names = { keys: Set<String> -> keys.sorted().joinToString().ifEmpty { "nothing" } }
+            return GoldenResult(golden, 1.0, "${names(golden.outputs.keys)} written down, the model gives ${names(outputs.keys)}")
+        }
         val tolerance = task.bundle.manifest.tolerance
         var worst = 0.0
         for ((name, there) in golden.outputs) {
-            val here = outputs[name]?.values
-            if (here == null || here.size != there.size) return GoldenResult(golden, 1.0, "no $name of ${there.size} numbers")
+            val here = outputs.getValue(name).values
+            if (here.size != there.size) return GoldenResult(golden, 1.0, "no $name of ${there.size} numbers")
             val scale = maxOf(there.maxOfOrNull { abs(it) } ?: 0.0, DIGITS)
             val off = there.indices.maxOfOrNull { abs(here[it] - there[it]) }?.div(scale) ?: 0.0
             worst = maxOf(worst, if (off < DIGITS) 0.0 else off)
@@ -43,10 +58,11 @@ object BundleCheck {
             }
         }
         if (task is TextClassifier) {
-            val here = probabilities(outputs.getValue("logits").values)
+            val logits = outputs["logits"]?.values ?: return GoldenResult(golden, worst, "no logits")
+            val here = probabilities(logits)
             val there = probabilities(FloatArray(here.size) { golden.outputs.getValue("logits")[it].toFloat() })
             val ranked = there.sorted()
-            val clear = there.size == 1 || ranked[ranked.size - 1] - ranked[ranked.size - 2] > CLEAR
+            val clear = there.size < 2 || ranked[ranked.size - 1] - ranked[ranked.size - 2] > CLEAR
             if (clear && likeliest(here) != likeliest(there)) return GoldenResult(golden, worst, "another label")
         }
         return GoldenResult(golden, worst, null)

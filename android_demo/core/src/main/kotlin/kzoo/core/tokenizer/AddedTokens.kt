@@ -1,5 +1,6 @@
 package kzoo.core.tokenizer
 
+import kzoo.core.KzooException
 import kzoo.core.unicode.Unicode
 
 /** A token that is found in the text before the model sees it, such as `[MASK]`. */
@@ -30,7 +31,14 @@ internal class AddedTokens(tokens: List<AddedToken>, private val model: Model, p
             byId[id] = token
             if (token.isSpecial) special += token.content
             if (token.isNormalized && normalizer != null) {
-                normalizedContents[id] = normalizer.normalize(NormalizedText.of(token.content)).toString()
+                val content = normalizer.normalize(NormalizedText.of(token.content)).toString()
+                if (content.isEmpty()) {
+                    throw KzooException(
+                        "The normalizer leaves nothing of the added token \"${token.content}\", which would then be found " +
+                            "everywhere: mark it as not normalized.",
+                    )
+                }
+                normalizedContents[id] = content
             }
         }
         verbatim = Finder(byId.filterValues { !it.isNormalized }.mapValues { it.value.content })
@@ -58,7 +66,6 @@ internal class AddedTokens(tokens: List<AddedToken>, private val model: Model, p
         init {
             val builder = Vocabulary.Builder(contents.size + 1)
             for ((id, content) in contents) {
-                if (content.isEmpty()) continue // A normalizer can leave nothing of a token.
                 builder.add(content.toCharArray(), content.length, id)
                 firsts[codePoints(content)[0] and FIRSTS - 1] = true
             }
@@ -90,11 +97,14 @@ internal class AddedTokens(tokens: List<AddedToken>, private val model: Model, p
                 var to = end
                 at = end
                 if (token.isSingleWord && touchesWord(text, from, to)) continue
-                if (token.stripsLeft) while (from > last && Unicode.isSpace(text.points[from - 1])) from--
+                if (token.stripsLeft) {
+                    while (from > last && Unicode.isSpace(text.points[from - 1])) from--
+                    from = maxOf(from, last) // The token before may have taken this one's own white space.
+                }
                 if (token.stripsRight) while (to < text.to && Unicode.isSpace(text.points[to])) to++
                 if (last < from) between(text.slice(last, from))
-                found(id, text.slice(from, to))
-                last = to
+                if (from < to) found(id, text.slice(from, to))
+                last = maxOf(from, to)
             }
             if (last < text.to) between(text.slice(last, text.to))
         }

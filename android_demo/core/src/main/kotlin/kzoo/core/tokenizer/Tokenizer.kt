@@ -47,27 +47,6 @@ class Tokenizer internal constructor(
         return finish(texts, parts, addSpecialTokens)
     }
 
-    /**
-     * A long text as overlapping windows of at most [maxLength] tokens, special ones included.
-     *
-     * With [front], a question for instance, that stands before each of them, cut to half of the
-     * room. [stride]: how many tokens two neighbours share. As `Tokenizer.windows` in Python.
-     */
-    fun windows(text: String, front: String? = null, maxLength: Int = 384, stride: Int = minOf(128, maxLength / 4)): List<Encoding> {
-        val texts = listOfNotNull(front, text)
-        val room = maxLength - specialTokenCount(front != null)
-        val before = front?.let { split(it, 0).run { slice(0, minOf(size, maxOf(0, room / 2))) } }
-        val content = split(text, texts.size - 1)
-        val left = room - (before?.size ?: 0)
-        if (stride !in 0 until left) {
-            throw KzooException("A stride of $stride does not fit: a window has room for $left tokens beside the question.")
-        }
-        val starts = generateSequence(0) { it + left - stride }.takeWhile { it == 0 || it + stride < content.size }
-        return starts.map { start ->
-            finish(texts, listOfNotNull(before, content.slice(start, minOf(start + left, content.size))), true)
-        }.toList()
-    }
-
     /** How many special tokens stand around one text, or around two. */
     fun specialTokenCount(isPair: Boolean): Int = postProcessor?.addedTokens(isPair) ?: 0
 

@@ -1,6 +1,7 @@
 package kzoo.core.bundle
 
 import java.io.File
+import java.io.InputStream
 import org.junit.jupiter.api.Assertions.assertArrayEquals
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -76,7 +77,7 @@ class BundleTest {
         val changes: List<Pair<String, Any?>> = listOf(
             "task" to null, "labels" to listOf(1), "labels" to emptyList<String>(), "max_length" to 0, "max_length" to "8", "length" to -1,
             "signature" to emptyMap<String, Any>(), "files" to listOf(1), "files" to mapOf("../x" to mapOf("bytes" to 1, "sha256" to "")),
-            "golden" to 7, "golden" to listOf(mapOf("text" to 3)), "tolerance" to null, "minimum_runtime" to 2,
+            "files" to mapOf("x" to mapOf("bytes" to -1, "sha256" to "")), "files" to mapOf("x" to mapOf("bytes" to (1L shl 31), "sha256" to "")), "golden" to 7, "golden" to listOf(mapOf("text" to 3)), "tolerance" to null, "tolerance" to java.math.BigDecimal("1e999"), "minimum_runtime" to 2,
         )
         for ((field, value) in changes) {
             TestBundle.write(folder) { it[field] = value }
@@ -140,6 +141,62 @@ class BundleTest {
         val zip = File(folder, "bundle.zip")
         TestBundle.zip(zip, TestBundle.members(source, "") + (MODEL to ByteArray(50_000_000)))
         assertSentence("more than 70000 bytes") { Bundle.open(ZipFiles(zip)) }
+    }
+
+    @Test
+    fun `a file is read no further than it may be long`() {
+        TestBundle.write(folder)
+        val most = 70_000 + 2 * 65_536
+        val endless = object : BundleFiles by FolderFiles(folder) {
+            override fun open(file: String): InputStream =
+                if (file == MODEL) Endless(most) else File(folder, file).inputStream()
+        }
+        assertSentence("more than 70000 bytes") { Bundle.open(endless) }
+    }
+
+    /** Fails where more than [most] bytes are asked of it. */
+    private class Endless(private val most: Int) : InputStream() {
+        private var given = 0
+
+        override fun read() = if (given++ < most) 0 else throw AssertionError("$most bytes were read, and still more")
+
+        override fun read(bytes: ByteArray, from: Int, count: Int): Int {
+            read()
+            given += count - 1
+            return count
+        }
+    }
+
+    @Test
+    fun `files that together are larger than any model are refused unread`() {
+        TestBundle.write(folder) { manifest ->
+            val files = manifest["files"] as Map<*, *>
+            manifest["files"] = files + listOf("a", "b").associateWith { mapOf("bytes" to (1L shl 30), "sha256" to "") }
+        }
+        assertSentence("kzoo.json speaks of 21475", "2147483647 at most") { open(folder) }
+    }
+
+    @Test
+    fun `a file that the manifest doesn't list is refused`() {
+        val source = TestBundle.write(File(folder, "source"))
+        val zip = TestBundle.zip(File(folder, "bundle.zip"), TestBundle.members(source, "") + ("extra.bin" to byteArrayOf(1)))
+        assertSentence("extra.bin is not one of the bundle's files") { Bundle.open(ZipFiles(zip)) }
+        val kept = File(folder, "kept")
+        assertSentence("extra.bin is not one of") { BundleStore(kept).add(ZipFiles(zip), "b", null) }
+        assertEquals(emptyList<File>(), BundleStore(kept).list())
+    }
+
+    @Test
+    fun `the store copies no more than was checked`() {
+        val source = TestBundle.write(File(folder, "source"))
+        var opened = 0
+        val grows = object : BundleFiles by FolderFiles(source) { // Endless from its second opening on.
+            override fun open(file: String): InputStream =
+                if (file == MODEL && opened++ > 0) Endless(70_000 + 2 * 65_536) else File(source, file).inputStream()
+        }
+        val kept = File(folder, "kept")
+        assertSentence("model.tflite was changed") { BundleStore(kept).add(grows, "b", null) }
+        assertEquals(emptyList<String>(), kept.list()!!.toList())
     }
 
     @Test

@@ -12,10 +12,10 @@ import org.junit.jupiter.api.assertThrows
 
 /** A bundle of small files; what runs a model is not looked at with it. */
 object TestBundle {
-    private const val WORDS = """{"[PAD]":0,"[UNK]":1,"[CLS]":2,"[SEP]":3,"a":4,"good":5,"film":6,"##s":7}"""
+    private const val WORDS = """{"[unused0]":0,"[UNK]":1,"[CLS]":2,"[SEP]":3,"a":4,"good":5,"film":6,"##s":7,"[PAD]":8}"""
 
     private val tokenizer = """{"version":"1.0","truncation":null,"padding":null,"added_tokens":[
-        {"id":0,"content":"[PAD]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true},
+        {"id":8,"content":"[PAD]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true},
         {"id":2,"content":"[CLS]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true},
         {"id":3,"content":"[SEP]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],
         "normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},

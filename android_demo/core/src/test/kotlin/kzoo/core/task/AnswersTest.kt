@@ -52,6 +52,26 @@ class AnswersTest {
     }
 
     @Test
+    fun `B, S and U begin an entity`() {
+        for (mark in "BSU") {
+            val names = listOf("O", "$mark-PER", "I-PER")
+            val rows = floatArrayOf(0f, 9f, 0f, 0f, 9f, 0f, 0f, 0f, 9f)
+            val found = entities("A B C", rows, row(0 to 1, 2 to 3, 4 to 5), names)
+            assertEquals(listOf(0 to 1, 2 to 5), found.map { it.start to it.end })
+        }
+    }
+
+    @Test
+    fun `letters, marks and numbers make words, symbols do not`() {
+        fun words(second: String) = found("a$second", "B-PER B-PER", 0 to 1, 1 to 1 + second.length).size
+        // Of each a character that Unicode got after Android 8's platform: letters, marks, a number.
+        for (part in listOf("b", "\u0301", "\u0903", "\u20DD", "7", "\u00BD", "\u2167", "\uA7C2", "\u0898", "\uD804\uDDCE", "\uD83E\uDFF0")) {
+            assertEquals(1, words(part), part)
+        }
+        for (apart in listOf("_", "\u203F", "\u200D", "\u24B6", "\uD83C\uDD70", "+", ".", " ", "\u4E00")) assertEquals(2, words(apart), apart)
+    }
+
+    @Test
     fun `an entity scores the mean of its words`() {
         val rows = logits("B-PER" to 0.9, "O" to 0.8, "I-PER" to 0.6)
         val only = entities("Jo Li", rows, row(0 to 1, 1 to 2, 3 to 5), labels).single()
@@ -100,7 +120,7 @@ class AnswersTest {
         assertArrayEquals(intArrayOf(2, 4, 4, 3, 6, 3), pair.tokenIds)
         assertArrayEquals(intArrayOf(0, 0, 0, 0, 1, 1), pair.inputs[SEGMENT_IDS])
         val padded = RowMaker(tokenizer, 6, 5).row("a").rows[0]
-        assertArrayEquals(intArrayOf(2, 4, 3, 0, 0), padded.tokenIds)
+        assertArrayEquals(intArrayOf(2, 4, 3, 8, 8), padded.tokenIds)
         assertArrayEquals(intArrayOf(1, 1, 1, 0, 0), padded.inputs[PADDING_MASK])
         assertEquals(3, padded.tokens)
         assertTrue(rows.row("").empty && rows.row("\u0000\u0001\u0007").empty)

@@ -142,21 +142,6 @@ class HardCasesTest {
     }
 
     @Test
-    fun `windows cover the text and share their stride`() {
-        val tokenizer = tokenizer("bert_uncased")
-        val text = (1..60).joinToString(" ") { "word$it" }
-        val whole = tokenizer.encode(text, addSpecialTokens = false)
-        val windows = tokenizer.windows(text, "which word?", maxLength = 40, stride = 8)
-        val question = tokenizer.encode("which word?", addSpecialTokens = false).size
-        val room = 40 - 3 - question
-        val starts = windows.map { window -> window.starts[window.sequenceIds.indexOf(1)] }
-        assertEquals(starts, starts.indices.map { whole.starts[it * (room - 8)] })
-        assertEquals(whole.ends.last(), windows.last().ends.max())
-        for (window in windows) assertTrue(window.size <= 40)
-        assertThrows<KzooException> { tokenizer.windows(text, "which word?", maxLength = 12, stride = 12) }
-    }
-
-    @Test
     fun `a length cuts the longer text, and one without room is refused`() {
         val tokenizer = tokenizer("bert_uncased")
         val encoding = tokenizer.encode("short", "a much longer text than the first one is", maxLength = 10)
