@@ -86,7 +86,7 @@ class ZipFiles(file: File, override val name: String = file.path) : BundleFiles 
 
     private fun index(): Map<String, ZipEntry> {
         val members = try {
-            zip.entries().asSequence().filter { !it.isDirectory }.toList()
+            zip.entries().asSequence().filter { !it.isDirectory && !isOfFinder(it.name) }.toList()
         } catch (error: RuntimeException) { // Names that are no UTF-8.
             throw KzooException("$name is a damaged zip: the zip of a bundle is expected.")
         }
@@ -109,6 +109,9 @@ class ZipFiles(file: File, override val name: String = file.path) : BundleFiles 
         }
         return found
     }
+
+    /** What macOS adds to every zip that it makes. */
+    private fun isOfFinder(member: String) = member.startsWith("__MACOSX/") || member.endsWith(".DS_Store")
 
     override fun list(): List<String> = entries.keys.sorted()
 

@@ -21,6 +21,7 @@ internal class TokenizerReader(stream: InputStream) {
         }
         json.end()
         if (model == null) throw KzooException("This is no tokenizer.json: it has no \"model\".")
+        parts.keys.find { it !in PARTS }?.let { unsupported("part", it) }
         val version = parts["version"]
         if (version != null && version != "1.0") unsupported("version", version)
         val normalizer = part(parts["normalizer"], ::normalizer)
@@ -198,6 +199,11 @@ internal class TokenizerReader(stream: InputStream) {
 
 /** A value in a message, cut to a length that fits a sentence. */
 internal fun shown(value: Any?): String = value.toString().let { if (it.length > 60) it.take(57) + "..." else it }
+
+// Of a tokenizer.json, beside its model; the library refuses others too.
+private val PARTS = setOf(
+    "version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder",
+)
 
 internal fun unsupported(part: String, what: Any?): Nothing =
     throw KzooException("This tokenizer.json has a $part that isn't supported: ${shown(what)}.")

@@ -106,7 +106,8 @@ class BundleTest {
         val source = TestBundle.write(File(folder, "source"))
         val zip = File(folder, "bundle.zip")
         for (prefix in listOf("", "sentiment/", "a b/")) {
-            TestBundle.zip(zip, TestBundle.members(source, prefix))
+            val ofFinder = listOf("__MACOSX/$prefix._kzoo.json", "$prefix.DS_Store").associateWith { byteArrayOf(1) }
+            TestBundle.zip(zip, ofFinder + TestBundle.members(source, prefix))
             Bundle.open(ZipFiles(zip)).use { bundle ->
                 assertEquals(8, bundle.manifest.maxLength)
                 assertEquals(70_000, bundle.model().capacity())

@@ -56,6 +56,7 @@ class HardCasesTest {
     @Test
     fun `what isn't supported is named`() {
         fun model(rest: String) = """{"version": "1.0", $rest, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}"""
+        assertTrue("zzz" in refusal(model(""""zzz": null""")))
         assertTrue("CTC" in refusal(model(""""decoder": {"type": "CTC"}""")))
         assertTrue("UnicodeScripts" in refusal(model(""""pre_tokenizer": {"type": "UnicodeScripts"}""")))
         assertTrue("Fancy" in refusal(model(""""normalizer": {"type": "Sequence", "normalizers": [{"type": "Fancy"}]}""")))
