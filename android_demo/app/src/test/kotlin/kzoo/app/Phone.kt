@@ -3,6 +3,7 @@ package kzoo.app
 import android.app.AlertDialog
 import android.graphics.Bitmap
 import android.graphics.Canvas
+import android.net.Uri
 import android.os.Build
 import android.os.Looper
 import android.view.View
@@ -10,6 +11,7 @@ import android.view.ViewGroup
 import android.widget.EditText
 import android.widget.LinearLayout
 import android.widget.TextView
+import java.io.ByteArrayInputStream
 import java.io.File
 import org.junit.Assert.assertTrue
 import org.robolectric.Robolectric
@@ -49,6 +51,14 @@ class Phone(dark: Boolean = false) {
         val field: EditText = find(id)
         field.setText(text)
         field.setSelection(field.length())
+        settle()
+    }
+
+    /** Opens a file with the app, as a user does. */
+    fun add(bytes: ByteArray, name: String = "mine.zip") {
+        val uri = Uri.parse("content://files/$name")
+        shadowOf(activity.contentResolver).registerInputStream(uri, ByteArrayInputStream(bytes))
+        activity.add(uri)
         settle()
     }
 

@@ -33,31 +33,30 @@ class ScreensTest(private val mode: String) {
 
     @Test
     fun search() {
-        phone.go(Phone.SEARCH)
-        if (!packed("search")) return
+        val trained = go(Phone.SEARCH, "search", "embedder")
         phone.type(R.id.query, "I forgot my login")
         phone.until("texts are found") { phone.rows(R.id.bars).isNotEmpty() }
-        assertTrue(phone.rows(R.id.bars)[0].contentDescription.startsWith("How do I reset my password?"))
+        if (trained) assertTrue(phone.rows(R.id.bars)[0].contentDescription.startsWith("How do I reset my password?"))
         phone.picture("search-$mode")
     }
 
     @Test
     fun entities() {
-        phone.go(Phone.ENTITIES)
-        if (!packed("entities")) return
-        phone.type(R.id.sentence, "Justin Bieber is going to London with Anna next week.")
+        val trained = go(Phone.ENTITIES, "entities", "entities")
+        // Random weights find something in the one, and nothing in the other.
+        val text = if (trained) "Justin Bieber is going to London with Anna next week." else "Angela Merkel met Tim Cook in New York \uD83D\uDE00, N.Y., last week."
+        phone.type(R.id.sentence, text)
         phone.until("entities are found") { phone.rows(R.id.bars).isNotEmpty() }
         val marked = phone.find<TextView>(R.id.marked).text as Spanned
         val spans = marked.getSpans(0, marked.length, BackgroundColorSpan::class.java)
         assertEquals(phone.rows(R.id.bars).size, spans.size)
-        assertTrue(spans.any { marked.substring(marked.getSpanStart(it), marked.getSpanEnd(it)) == "London" })
+        if (trained) assertTrue(spans.any { marked.substring(marked.getSpanStart(it), marked.getSpanEnd(it)) == "London" })
         phone.picture("entities-$mode")
     }
 
     @Test
     fun answer() {
-        phone.go(Phone.ANSWER)
-        if (!packed("questions")) return
+        go(Phone.ANSWER, "questions", "questions")
         phone.type(R.id.passage, PARAGRAPH)
         phone.type(R.id.question, "When was the tower finished?")
         phone.until("an answer is given") { phone.text(R.id.result) != null }
@@ -81,11 +80,17 @@ class ScreensTest(private val mode: String) {
         phone.picture("bundle-whole-$mode", 2600)
     }
 
-    /** Whether there is a bundle for the screen; where none is, the screen says what to do. */
-    private fun packed(name: String): Boolean {
+    /**
+     * Shows a screen, and says whether a bundle that was trained for it is packed. Where none is, the
+     * screen says what to do, and gets the bundle with random weights of that name.
+     */
+    private fun go(tab: Int, name: String, untrained: String): Boolean {
+        phone.go(tab)
         if (phone.activity.assets.list("bundles/$name").orEmpty().isNotEmpty()) return true
         assertTrue(phone.text(R.id.problem)!!.startsWith("No bundle for this is in the app yet."))
-        phone.picture("$name-$mode")
+        phone.picture("$name-none-$mode")
+        phone.add(zip(untrained(untrained), ""))
+        phone.until("it is in use") { phone.text(R.id.chosen) == "mine" }
         return false
     }
 

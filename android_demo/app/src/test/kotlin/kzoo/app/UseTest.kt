@@ -12,19 +12,14 @@ import android.view.View
 import android.view.WindowInsets
 import android.widget.EditText
 import android.widget.TextView
-import java.io.ByteArrayInputStream
-import java.io.ByteArrayOutputStream
 import java.io.File
 import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
-import java.util.zip.ZipEntry
-import java.util.zip.ZipOutputStream
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.FolderFiles
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
-import org.junit.Assume.assumeTrue
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
@@ -127,7 +122,7 @@ class UseTest {
         assertEquals("positive", phone.text(R.id.result))
         assertEquals("the first text and the last", 2, app.runs.get())
 
-        open(phone, zip(File(untrained(), "questions"), ""))
+        phone.add(zip(untrained("questions"), ""))
         phone.until("it is in use") { phone.text(R.id.title) == "Answer" && phone.text(R.id.chosen) == "mine" }
         phone.type(R.id.passage, "The tower was finished in March 1889, and many people came. ".repeat(30))
         val before = app.runs.get()
@@ -163,7 +158,7 @@ class UseTest {
     @Test
     fun `a zip is added after it was checked`() {
         val phone = Phone()
-        open(phone, zip(sentiment, "sentiment/"))
+        phone.add(zip(sentiment, "sentiment/"))
         phone.until("it is in use") { phone.text(R.id.chosen) == "mine" }
         val kept = File(phone.app.filesDir, "bundles/mine")
         Bundle.open(FolderFiles(kept)).close()
@@ -176,8 +171,8 @@ class UseTest {
     @Test
     fun `two zips opened at once are both kept`() {
         val phone = Phone()
-        open(phone, zip(sentiment, ""), "first.zip")
-        open(phone, zip(sentiment, ""), "second.zip")
+        phone.add(zip(sentiment, ""), "first.zip")
+        phone.add(zip(sentiment, ""), "second.zip")
         phone.until("the second is in use") { phone.text(R.id.chosen) == "second" }
         assertEquals(listOf("first", "second"), File(phone.app.filesDir, "bundles").list()!!.sorted())
     }
@@ -194,7 +189,7 @@ class UseTest {
     @Test
     fun `an added bundle can be removed`() {
         val phone = Phone()
-        open(phone, zip(sentiment, ""))
+        phone.add(zip(sentiment, ""))
         phone.until("it is in use") { phone.text(R.id.chosen) == "mine" }
         phone.go(Phone.BUNDLE)
         phone.find<View>(R.id.chosen).performClick()
@@ -211,7 +206,7 @@ class UseTest {
     @Test
     fun `the nearest texts are found`() {
         val phone = Phone()
-        open(phone, zip(File(untrained(), "embedder"), ""))
+        phone.add(zip(untrained("embedder"), ""))
         phone.until("it is in use") { phone.text(R.id.title) == "Search" && phone.text(R.id.chosen) == "mine" }
         phone.type(R.id.query, "Do you ship to Norway?")
         phone.until("texts are found") { phone.rows(R.id.bars).isNotEmpty() }
@@ -224,7 +219,7 @@ class UseTest {
     @Test
     fun `entities are marked and listed`() {
         val phone = Phone()
-        open(phone, zip(File(untrained(), "entities"), ""))
+        phone.add(zip(untrained("entities"), ""))
         phone.until("it is in use") { phone.text(R.id.title) == "Entities" && phone.text(R.id.chosen) == "mine" }
         val text = "Angela Merkel met Tim Cook in New York \uD83D\uDE00, N.Y., last week."
         phone.type(R.id.sentence, text)
@@ -243,7 +238,7 @@ class UseTest {
     @Test
     fun `an answer is marked in a long text`() {
         val phone = Phone()
-        open(phone, zip(File(untrained(), "questions"), ""))
+        phone.add(zip(untrained("questions"), ""))
         phone.until("it is in use") { phone.text(R.id.title) == "Answer" && phone.text(R.id.chosen) == "mine" }
         val text = "The tower was finished in March 1889, and many people came. ".repeat(30)
         phone.type(R.id.passage, text)
@@ -263,20 +258,13 @@ class UseTest {
         assertNull(phone.text(R.id.result))
     }
 
-    /** Bundles with random weights: their answers mean nothing, but they are shown like others. */
-    private fun untrained(): File {
-        val folder = File(System.getProperty("untrained"))
-        assumeTrue("$folder is not there: python android_demo/tools/make_untrained.py makes it", folder.isDirectory)
-        return folder
-    }
-
     @Test
     fun `a zip that is no bundle is a sentence and leaves nothing`() {
         val phone = Phone()
         val changed = zip(sentiment, "", mapOf("labels.txt" to "positive\nnegative\n".toByteArray()))
         val outside = zip(sentiment, "b/", mapOf("../../x" to ByteArray(3)))
         for ((bytes, part) in listOf(changed to "labels.txt was changed", outside to "outside of the bundle", ByteArray(0) to "is no zip")) {
-            open(phone, bytes)
+            phone.add(bytes)
             phone.until("a sentence is shown") { phone.dialog()?.contains(part) == true }
             assertEquals(emptyList<String>(), File(phone.app.filesDir, "bundles").list().orEmpty().toList())
             assertEquals(emptyList<String>(), phone.app.cacheDir.list().orEmpty().filter { it.endsWith(".zip") })
@@ -286,7 +274,7 @@ class UseTest {
     @Test
     fun `a bundle that was damaged later is a sentence and no label`() {
         val phone = Phone()
-        open(phone, zip(sentiment, ""))
+        phone.add(zip(sentiment, ""))
         phone.until("it is in use") { phone.text(R.id.chosen) == "mine" }
         val model = File(phone.app.filesDir, "bundles/mine/model.tflite")
         model.writeBytes(model.readBytes().also { it[it.size / 2] = (it[it.size / 2] + 1).toByte() })
@@ -366,26 +354,5 @@ class UseTest {
         val tabs = phone.activity.findViewById<View>(R.id.tabs)
         assertEquals(96, tabs.paddingBottom)
         assertTrue(Build.VERSION.SDK_INT >= 35)
-    }
-
-    private fun open(phone: Phone, bytes: ByteArray, name: String = "mine.zip") {
-        val uri = Uri.parse("content://files/$name")
-        shadowOf(phone.activity.contentResolver).registerInputStream(uri, ByteArrayInputStream(bytes))
-        phone.activity.add(uri)
-        phone.settle()
-    }
-
-    private fun zip(folder: File, prefix: String, changed: Map<String, ByteArray> = emptyMap()): ByteArray {
-        val bytes = ByteArrayOutputStream()
-        ZipOutputStream(bytes).use { zip ->
-            zip.setLevel(1)
-            val files = folder.listFiles()!!.associate { it.name to it.readBytes() } + changed
-            for ((name, content) in files) {
-                zip.putNextEntry(ZipEntry(prefix + name))
-                zip.write(content)
-                zip.closeEntry()
-            }
-        }
-        return bytes.toByteArray()
     }
 }

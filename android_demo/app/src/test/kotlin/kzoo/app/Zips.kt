@@ -1,0 +1,28 @@
+package kzoo.app
+
+import java.io.ByteArrayOutputStream
+import java.io.File
+import java.util.zip.ZipEntry
+import java.util.zip.ZipOutputStream
+import org.junit.Assert.assertTrue
+
+/** A bundle with random weights: its answers mean nothing, but they are shown like others. */
+fun untrained(name: String): File {
+    val folder = File(System.getProperty("untrained"), name)
+    assertTrue("$folder is not there: python android_demo/tools/make_untrained.py makes it", folder.isDirectory)
+    return folder
+}
+
+fun zip(folder: File, prefix: String, changed: Map<String, ByteArray> = emptyMap()): ByteArray {
+    val bytes = ByteArrayOutputStream()
+    ZipOutputStream(bytes).use { zip ->
+        zip.setLevel(1)
+        val files = folder.listFiles()!!.associate { it.name to it.readBytes() } + changed
+        for ((name, content) in files) {
+            zip.putNextEntry(ZipEntry(prefix + name))
+            zip.write(content)
+            zip.closeEntry()
+        }
+    }
+    return bytes.toByteArray()
+}
