@@ -110,7 +110,7 @@ class Network(keras.Model):
             return
         try:
             value = np.asarray(value)
-        except Exception:  # Inside a traced function a tensor has no values to check.
+        except (NotImplementedError, TypeError):  # Being traced: no values yet.
             return
         if value.size and (value.min() < 0 or value.max() >= limit):
             raise KzooError(
