@@ -122,7 +122,7 @@ class UseTest {
         assertEquals("positive", phone.text(R.id.result))
         assertEquals("the first text and the last", 2, app.runs.get())
 
-        phone.add(zip(untrained("questions"), ""))
+        phone.add(zip(small("questions"), ""))
         phone.until("it is in use") { phone.text(R.id.title) == "Answer" && phone.text(R.id.chosen) == "mine" }
         phone.type(R.id.passage, "The tower was finished in March 1889, and many people came. ".repeat(30))
         val before = app.runs.get()
@@ -206,7 +206,7 @@ class UseTest {
     @Test
     fun `the nearest texts are found`() {
         val phone = Phone()
-        phone.add(zip(untrained("embedder"), ""))
+        phone.add(zip(small("embedder"), ""))
         phone.until("it is in use") { phone.text(R.id.title) == "Search" && phone.text(R.id.chosen) == "mine" }
         phone.type(R.id.query, "Do you ship to Norway?")
         phone.until("texts are found") { phone.rows(R.id.bars).isNotEmpty() }
@@ -219,7 +219,7 @@ class UseTest {
     @Test
     fun `entities are marked and listed`() {
         val phone = Phone()
-        phone.add(zip(untrained("entities"), ""))
+        phone.add(zip(small("entities"), ""))
         phone.until("it is in use") { phone.text(R.id.title) == "Entities" && phone.text(R.id.chosen) == "mine" }
         val text = "Angela Merkel met Tim Cook in New York \uD83D\uDE00, N.Y., last week."
         phone.type(R.id.sentence, text)
@@ -227,18 +227,19 @@ class UseTest {
         val marked = phone.find<TextView>(R.id.marked).text as Spanned
         val spans = marked.getSpans(0, marked.length, BackgroundColorSpan::class.java).sortedBy(marked::getSpanStart)
         val rows = phone.rows(R.id.bars).map { it.findViewById<TextView>(R.id.label)!!.text.toString() }
+        assertEquals(listOf("Angela Merkel", "Tim Cook", "New York", "N.Y."), rows)
         assertEquals(rows, spans.map { marked.substring(marked.getSpanStart(it), marked.getSpanEnd(it)) })
         assertEquals("${rows.size} found", phone.text(R.id.heading))
         assertEquals("Found: ${rows.joinToString()}", phone.find<View>(R.id.heading).contentDescription)
         val legend = phone.find<FlowLayout>(R.id.legend)
         assertEquals(spans.map { it.backgroundColor }.distinct().size, legend.childCount)
-        phone.picture("untrained-entities")
+        phone.picture("small-entities")
     }
 
     @Test
     fun `an answer is marked in a long text`() {
         val phone = Phone()
-        phone.add(zip(untrained("questions"), ""))
+        phone.add(zip(small("questions"), ""))
         phone.until("it is in use") { phone.text(R.id.title) == "Answer" && phone.text(R.id.chosen) == "mine" }
         val text = "The tower was finished in March 1889, and many people came. ".repeat(30)
         phone.type(R.id.passage, text)
@@ -250,7 +251,7 @@ class UseTest {
         val span = marked.getSpans(0, marked.length, BackgroundColorSpan::class.java).single()
         assertEquals(result, marked.substring(marked.getSpanStart(span), marked.getSpanEnd(span)))
         assertTrue(marked.length < text.length)
-        phone.picture("untrained-answer")
+        phone.picture("small-answer")
         val lines = phone.find<TextView>(R.id.marked).layout
         val heights = (1 until lines.lineCount - 1).map { lines.getLineBottom(it) - lines.getLineTop(it) }
         assertEquals("every line is as high as the others", 1, heights.distinct().size)

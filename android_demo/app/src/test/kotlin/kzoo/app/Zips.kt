@@ -6,10 +6,10 @@ import java.util.zip.ZipEntry
 import java.util.zip.ZipOutputStream
 import org.junit.Assert.assertTrue
 
-/** A bundle with random weights: its answers mean nothing, but they are shown like others. */
-fun untrained(name: String): File {
-    val folder = File(System.getProperty("untrained"), name)
-    assertTrue("$folder is not there: python android_demo/tools/make_untrained.py makes it", folder.isDirectory)
+/** A small bundle: it knows the texts of tools/make_small.py by heart, or has random weights. */
+fun small(name: String): File {
+    val folder = File(System.getProperty("small"), name)
+    assertTrue("$folder is not there: python android_demo/tools/make_small.py makes it", folder.isDirectory)
     return folder
 }
 

@@ -11,13 +11,13 @@ import org.junit.jupiter.api.DynamicTest
 import org.junit.jupiter.api.DynamicTest.dynamicTest
 import org.junit.jupiter.api.TestFactory
 
-/** Every task answers as `kzoo predict --json` does; the bundles are those of tools/make_untrained.py. */
+/** Every task answers as `kzoo predict --json` does; the bundles are those of tools/make_small.py. */
 class PythonTest {
-    private val folder = File(System.getProperty("untrained"))
+    private val folder = File(System.getProperty("small"))
 
     @TestFactory
     fun `answers are Python's`(): List<DynamicTest> {
-        assumeTrue(folder.isDirectory, "$folder is not there: python android_demo/tools/make_untrained.py makes it")
+        assumeTrue(folder.isDirectory, "$folder is not there: python android_demo/tools/make_small.py makes it")
         val written = folder.listFiles { file -> file.name.endsWith(".jsonl") }!!.sorted()
         assertTrue(written.size >= 7)
         return written.map { file -> dynamicTest(file.name) { compare(file) } }

@@ -1,0 +1,137 @@
+"""Small bundles of every task, and what Python answers with them: what the clients' tests read.
+
+Entities and questions know the texts below by heart, so that their answers are the same ones
+wherever this runs; the others have random weights, and answers that mean nothing. All of them hold
+other languages' rows, windows and answer rules against Python's.
+
+    python android_demo/tools/make_small.py build/small
+
+Beside each bundle NAME there is NAME.jsonl: what `kzoo predict --json` says of some texts.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import kzoo
+from kzoo import presets
+from kzoo.litert import export_bundle
+from kzoo.network import weights_by_path
+from kzoo.text.tokenizer import Tokenizer
+
+TEXTS = [
+    "Angela Merkel met Tim Cook in New York, N.Y., last week.",
+    "",
+    "  two  spaces, a\ttab and 日本語 between café and naïve 😀👍🏽 words  ",
+    "\u0001\u0007",
+    "It isn't unbelievably over-complicated; re-read it (twice)! " * 8,
+]
+PAIRS = [
+    ("Who met Tim Cook?", TEXTS[0]),
+    ("Where?", "In 日本 😀, of course. " * 30),
+    ("Is it empty?", ""),
+    ("A question that is far too long for the half of the room " * 3, TEXTS[4]),
+]
+TOWER = (
+    "The Eiffel Tower is a lattice tower on the Champ de Mars in Paris. It is named after the "
+    "engineer Gustave Eiffel, whose company designed and built the tower from 1887 to 1889. It was "
+    "finished in March 1889 as the centrepiece of the World's Fair, and it stayed the tallest "
+    "structure in the world for 41 years, until the Chrysler Building in New York City was "
+    "completed in 1930. About seven million people visit it every year."
+)
+LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+# Words and labels, also such as no person would give: each way in which one entity follows another.
+ENTITIES = [
+    "Angela/B-PER Merkel/I-PER met/O Tim/B-PER Cook/I-PER in/O New/B-LOC York/I-LOC ,/O N/B-LOC ./I-LOC "
+    "Y/I-LOC ./I-LOC ,/O last/O week/O ./O",
+    "Angela/B-PER Merkel/I-PER met/O Tim/B-PER Cook/I-PER in/O New/B-LOC York/I-LOC 😀/O ,/O "
+    "N/B-LOC ./I-LOC Y/I-LOC ./I-LOC ,/O last/O week/O ./O",
+    "two/I-LOC spaces/B-LOC ,/I-LOC a/B-PER tab/I-PER and/O 日/B-LOC 本/I-LOC 語/I-PER between/O "
+    "café/I-PER and/I-PER naïve/B-PER 😀👍🏽/O words/I-LOC",
+    "It/O isn't/B-PER unbelievably/I-PER over-complicated/O ;/I-LOC re-read/B-LOC it/B-LOC "
+    "(/O twice/B-PER )/I-LOC !/O " * 4,
+]
+QUESTIONS = [
+    ("Who met Tim Cook?", TEXTS[0], "Angela Merkel"),
+    ("Where did they meet?", TEXTS[0], "New York, N.Y."),
+    ("Where?", PAIRS[1][1], "日本 😀"),
+    ("When was the tower finished?", TOWER, "March 1889"),
+    ("How many people visit it?", TOWER, "About seven million"),
+]
+
+
+def noisy(model, seed, part="", scale=0.3):
+    """The model with noise of this seed on the weights under `part`."""
+    for i, (path, weight) in enumerate(sorted(weights_by_path(model).items())):
+        if path.startswith(part):
+            noise = np.random.default_rng([seed, i]).standard_normal(weight.shape)
+            weight.assign(np.asarray(weight) + scale * noise)
+    return model
+
+
+def by_heart(model, x, y):
+    """The model after it has learnt these examples."""
+    model.compile(optimizer=kzoo.AdamW(3e-3))
+    model.fit(x, y, epochs=80, batch_size=len(x), verbose=0)
+    found = model.evaluate(x, y, verbose=0, return_dict=True)
+    if found["accuracy"] < 1:
+        raise SystemExit(f"error: {model.task_name} did not learn its texts by heart: {found}")
+    return model
+
+
+def models():
+    """Name: (task, texts, length)."""
+
+    def task(kind, seed, **options):
+        keras.utils.set_random_seed(seed)
+        spec = kzoo.Bert.from_preset("bert_tiny_en_uncased").spec
+        spec = spec.replace(
+            hidden_dim=32, num_heads=2, intermediate_dim=64, max_sequence_length=64, dropout=0.0
+        )
+        return kind(kzoo.Bert(spec), tokenizer=tokenizer, **options)
+
+    def random(kind, seed, **options):
+        return noisy(noisy(task(kind, seed, **options), seed), seed, "head", 0.5)
+
+    def entities(seed):
+        rows = [[pair.rsplit("/", 1) for pair in text.split()] for text in ENTITIES]
+        words = [[word for word, _ in row] for row in rows]
+        labels = [[label for _, label in row] for row in rows]
+        return by_heart(task(kzoo.TokenClassifier, seed, labels=LABELS), words, labels)
+
+    def questions(seed):
+        pairs = [(question, text) for question, text, _ in QUESTIONS]
+        spans = [(t.index(a), t.index(a) + len(a)) for _, t, a in QUESTIONS]
+        return by_heart(task(kzoo.QuestionAnswering, seed), pairs, spans)
+
+    tokenizer = Tokenizer.load(presets.find("bert_minilm_l3_en_uncased.sst2"))
+    asked = PAIRS + [pair[:2] for pair in QUESTIONS]
+    names = [f"label {i}" for i in range(12)]
+    return {
+        "classifier": (random(kzoo.TextClassifier, 0, labels=names), TEXTS + PAIRS, None),
+        "one_label": (random(kzoo.TextClassifier, 1, labels=["yes"]), TEXTS, 48),
+        "embedder": (random(kzoo.TextEmbedder, 2), TEXTS, None),
+        "entities": (entities(3), TEXTS, None),
+        "entities_fixed": (entities(4), TEXTS, 40),
+        "questions": (questions(5), asked, None),
+        "questions_fixed": (questions(6), asked, 64),
+    }
+
+
+def main():
+    """Write the bundles that are not there yet."""
+    output = Path(sys.argv[1])
+    for name, (model, texts, length) in models().items():
+        if (output / f"{name}.jsonl").is_file():
+            continue
+        export_bundle(model, output / name, "float32", length, limits={"partitions": 1})
+        lines = [json.dumps(a) for a in kzoo.predict_bundle(output / name, texts)]
+        (output / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        print(name)
+
+
+if __name__ == "__main__":
+    main()
