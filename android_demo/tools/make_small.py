@@ -45,8 +45,8 @@ TOWER = (
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 # Words and labels, also such as no person would give: each way in which one entity follows another.
 ENTITIES = [
-    "Angela/B-PER Merkel/I-PER met/O Tim/B-PER Cook/I-PER in/O New/B-LOC York/I-LOC ,/O N/B-LOC ./I-LOC "
-    "Y/I-LOC ./I-LOC ,/O last/O week/O ./O",
+    "Angela/B-PER Merkel/I-PER met/O Tim/B-PER Cook/I-PER in/O New/B-LOC York/I-LOC ,/O N/B-LOC "
+    "./I-LOC Y/I-LOC ./I-LOC ,/O last/O week/O ./O",
     "Angela/B-PER Merkel/I-PER met/O Tim/B-PER Cook/I-PER in/O New/B-LOC York/I-LOC 😀/O ,/O "
     "N/B-LOC ./I-LOC Y/I-LOC ./I-LOC ,/O last/O week/O ./O",
     "two/I-LOC spaces/B-LOC ,/I-LOC a/B-PER tab/I-PER and/O 日/B-LOC 本/I-LOC 語/I-PER between/O "
