@@ -352,6 +352,7 @@ def test_verify_passes_and_says_what_it_checked(made):
     checks = {entry["check"]: entry["found"] for entry in found["checks"]}
     assert {"kzoo.json", "files", "audit", "golden examples", "megabytes"} <= set(checks)
     assert checks["accuracy"].endswith(">= 0.5 (texts.tsv)")
+    assert checks["golden examples"].endswith("equal to the digit (10 % is allowed)")
 
 
 @pytest.fixture
@@ -373,6 +374,17 @@ def test_a_changed_byte_is_one_sentence(copy, name):
     if not name.startswith("report"):
         with pytest.raises(kzoo.KzooError, match=name):
             kzoo.predict_bundle(copy, TEXTS)
+
+
+def test_verify_says_how_far_off_numbers_may_lie(copy):
+    """On a machine that rounds otherwise; here the written numbers are moved instead."""
+    golden = json.loads((copy / "kzoo.json").read_text())["golden"]
+    logits = np.array(golden[0]["outputs"]["logits"])
+    golden[0]["outputs"]["logits"] = (logits * 1.0002).tolist()
+    edited(copy, golden=golden)
+    found = {entry["check"]: entry["found"] for entry in kzoo.verify_bundle(copy)["checks"]}
+    assert found["golden examples"].endswith("off by at most 0.02 % (10 % is allowed)")
+    assert "up to 10 % off" in (copy / "report.html").read_text()
 
 
 def test_a_model_that_does_not_fit_its_manifest_gives_no_label(copy):
