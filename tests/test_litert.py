@@ -22,6 +22,7 @@ from kzoo.litert.audit import check_audit
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
 from kzoo.litert.predict import Predictor
+from kzoo.litert.recipe import export_bundle
 from kzoo.presets import round_tables, to_int8
 
 NOISE = 0.1
@@ -385,6 +386,22 @@ def test_verify_says_how_far_off_numbers_may_lie(copy):
     found = {entry["check"]: entry["found"] for entry in kzoo.verify_bundle(copy)["checks"]}
     assert found["golden examples"].endswith("off by at most 0.02 % (10 % is allowed)")
     assert "up to 10 % off" in (copy / "report.html").read_text()
+
+
+def test_labels_of_one_name_are_refused(copy, made):
+    (copy / "labels.txt").write_text("negative\nnegative\n")
+    edited(copy, labels=["negative", "negative"])
+    for read in (kzoo.verify_bundle, lambda folder: kzoo.predict_bundle(folder, TEXTS)):
+        with pytest.raises(kzoo.KzooError, match="kzoo.json has 'negative' twice"):
+            read(copy)
+    edited(copy, labels=["negative", 1])
+    with pytest.raises(kzoo.KzooError, match="kzoo.json has labels"):
+        kzoo.verify_bundle(copy)
+    model = kzoo.TextClassifier(made[0], labels=["a", "b"])
+    model.labels = ["a", "a"]
+    with pytest.raises(kzoo.KzooError, match="labels has 'a' twice"):
+        export_bundle(model, copy.parent / "other")
+    assert not (copy.parent / "other").exists()
 
 
 def test_a_model_that_does_not_fit_its_manifest_gives_no_label(copy):

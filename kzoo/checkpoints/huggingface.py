@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
 from . import sentence
@@ -261,7 +262,9 @@ def _labels(config):
             f"config.json has id2label = {config['id2label']!r}; names for 0, 1, 2 and so on are "
             "expected."
         )
-    return [names[i] for i in range(len(names))]
+    labels = [names[i] for i in range(len(names))]
+    check_labels(labels, "id2label in config.json")
+    return labels
 
 
 def _assign(model, family, task_name, prefix, tensors, folder):

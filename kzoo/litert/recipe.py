@@ -9,7 +9,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from ..answers import classification, probabilities
+from ..answers import check_labels, classification, probabilities
 from ..errors import KzooError
 from ..files import read_json, writing_folder
 from ..network import weights_by_path
@@ -156,6 +156,9 @@ def export_bundle(
     tokenizer = tokenizer_of(model)
     if tokenizer is None:
         raise KzooError("A bundle holds a tokenizer, and this model has none: give it one first.")
+    labels = getattr(model, "labels", None)
+    if labels:
+        _check_labels(labels)
     if mediapipe:
         from . import mediapipe as client
 
@@ -196,9 +199,7 @@ def export_bundle(
         longest = getattr(model, "max_length", model.spec.max_sequence_length)
         latency = _latency(files, longest, interpreter.length)
         tokenizer.save(beside)
-        labels = getattr(model, "labels", None)
         if labels:
-            _check_labels(labels)
             (beside / bundle.LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
         rows = _golden_rows(model, length, examples)
         for_mediapipe = None
@@ -304,6 +305,7 @@ def _check_replaceable(folder):
 
 
 def _check_labels(labels):
+    check_labels(labels)
     wrong = next((label for label in labels if len(label.splitlines()) != 1), None)
     if wrong is not None:
         raise KzooError(f"The label {wrong!r} is not one line, as {bundle.LABELS} needs it.")

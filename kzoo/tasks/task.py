@@ -554,17 +554,6 @@ def _split(x, y, sample_weight, share):
     return *first, tuple(None if column is None else column[cut:] for column in columns)
 
 
-def check_labels(labels):
-    """Raise KzooError for anything but a list of different names."""
-    listed = isinstance(labels, (list, tuple)) or hasattr(labels, "tolist")
-    names = [str(label) for label in labels] if listed else []
-    if not names or len(set(names)) != len(names):
-        raise KzooError(
-            f"labels is {labels!r}; a list of different names is expected, such as "
-            '["negative", "positive"].'
-        )
-
-
 def _by_place(sample_weight, y):
     if sample_weight is None:
         return None

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from ..answers import probabilities
+from ..answers import check_labels, probabilities
 from ..errors import KzooError
-from .task import TextTask, check_labels, class_index
+from .task import TextTask, class_index
 
 
 @keras.saving.register_keras_serializable("kzoo")
