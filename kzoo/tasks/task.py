@@ -14,7 +14,7 @@ from ..keras_hooks import DistributedFit, precision
 from ..network import Network
 from ..parts import make
 from ..spec import Spec
-from ..text.tokenizer import Tokenizer
+from ..text.tokenizer import Tokenizer, check_tokenizer
 
 
 class TextTask(DistributedFit, keras.Model):
@@ -140,7 +140,7 @@ class TextTask(DistributedFit, keras.Model):
             self._check_tokenizer()
 
     def _check_tokenizer(self):
-        tokenizer = self._tokenizer
+        tokenizer = check_tokenizer(self._tokenizer)
         if tokenizer is not None and tokenizer.vocabulary_size > self.spec.vocabulary_size:
             raise KzooError(
                 f"The tokenizer has {tokenizer.vocabulary_size} tokens and the embedding "
@@ -351,6 +351,11 @@ class TextTask(DistributedFit, keras.Model):
             x, y, sample_weight = _from_dataset(x)
         x = _as_list(x)
         for name, given in (("targets", y), ("sample weights", sample_weight)):
+            if given is not None and not _is_column(given):
+                raise KzooError(
+                    f"{given!r:.60} came as {name}; a list or array of one for each of the "
+                    f"{len(x)} inputs is expected."
+                )
             if given is not None and len(given) != len(x):
                 raise KzooError(
                     f"{len(x)} inputs came with {len(given)} {name}: one each is expected."
@@ -481,11 +486,13 @@ def _taken(source, tokenizer):
 def _checked_length(max_length, spec):
     if max_length is None:
         return spec.max_sequence_length
-    if not 2 <= max_length <= spec.max_sequence_length:
+    whole = isinstance(max_length, (int, np.integer)) and not isinstance(max_length, bool)
+    if not whole or not 2 <= max_length <= spec.max_sequence_length:
         raise KzooError(
-            f"max_length is {max_length}; 2 to {spec.max_sequence_length} tokens are expected."
+            f"max_length is {max_length!r:.40}; 2 to {spec.max_sequence_length} tokens are "
+            "expected."
         )
-    return max_length
+    return int(max_length)
 
 
 def _as_list(x):
@@ -498,6 +505,13 @@ def _as_list(x):
     if not len(x):
         raise KzooError("An empty list came; at least one text is expected.")
     return [text.decode("utf-8") if isinstance(text, bytes) else text for text in x]
+
+
+def _is_column(value):
+    """Whether a value holds others in an order; a string is one of a column's, not a column."""
+    sized = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    scalar = isinstance(value, (str, bytes, dict)) or getattr(value, "shape", None) == ()
+    return sized and not scalar
 
 
 def _check_columns(text, label, *sources):

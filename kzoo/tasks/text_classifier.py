@@ -33,8 +33,14 @@ class TextClassifier(TextTask):
 
     def encode_targets(self, y, x=None):
         """Class indices, from names or indices; rows of numbers stay, for a loss of their own."""
-        if np.ndim(y) == 2:
-            return np.asarray(y, "float32")
+        try:
+            if np.ndim(y) == 2:
+                return np.asarray(y, "float32")
+        except (TypeError, ValueError):  # Rows of other things, or of different lengths.
+            raise KzooError(
+                f"The targets are {y!r:.60}; a label of {self.labels} or its index for each text, "
+                "or rows of numbers, are expected."
+            ) from None
         y = y.tolist() if hasattr(y, "tolist") else list(y)
         # A text has a single label or hasn't: its index is 1, and that of no name 0.
         names = self.labels if len(self.labels) > 1 else ["\0", *self.labels]
