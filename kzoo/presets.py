@@ -137,6 +137,8 @@ def _check_sums(folder):
 
 
 def _load_keras(path):
+    import warnings
+
     import keras
 
     from . import models, tasks  # noqa: F401  (Keras must know their classes)
@@ -147,9 +149,17 @@ def _load_keras(path):
         raise
     except Exception as error:  # Keras lets through what zip, HDF5 and its own classes raise.
         reason = str(error).strip().split("\n")[0].rstrip(".")
+    try:  # A loss of the user's own, unknown here, is no reason to go without the model.
+        model = keras.saving.load_model(path, compile=False)
+    except Exception:
         raise KzooError(
             f"{path} can't be loaded ({reason}): a model that save() wrote is expected."
         ) from None
+    warnings.warn(
+        f"{path} is not compiled: what it was compiled with can't be read ({reason}).",
+        stacklevel=3,
+    )
+    return model
 
 
 def load_backbone(name_or_folder, load_weights=True):

@@ -11,7 +11,7 @@ from ..data.batches import IGNORED, BatchPlan, bucketed_batches
 from ..data.sources import is_table, read_examples
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, precision
-from ..network import Network
+from ..network import Network, weights_by_path
 from ..parts import make
 from ..spec import Spec
 from ..text.tokenizer import Tokenizer, check_tokenizer
@@ -383,6 +383,28 @@ class TextTask(DistributedFit, keras.Model):
         backbone = config.pop("backbone")
         family = family_of(Spec.from_dict(backbone["spec"]))
         return cls(family.from_config(backbone), **config)
+
+    def get_compile_config(self):
+        """Keras' hook: what the task was compiled with, and the weights that stand still."""
+        config = super().get_compile_config()
+        if config:
+            weights = weights_by_path(self)
+            config["frozen"] = [path for path in weights if not weights[path].trainable]
+            config["optimizer_built"] = self.optimizer.built
+        return config
+
+    def compile_from_config(self, config):
+        """Keras' hook: a loaded task is compiled as it was; the optimizer's state comes next.
+
+        The state has a place for each weight that learns, so the same ones must.
+        """
+        config = dict(config)
+        frozen, built = set(config.pop("frozen", ())), config.pop("optimizer_built", True)
+        for path, weight in weights_by_path(self).items():
+            weight.trainable = path not in frozen
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if built:
+            self.optimizer.build(self.trainable_variables)
 
     def save_assets(self, folder):
         """Keras' hook: the tokenizer goes into the .keras file."""
