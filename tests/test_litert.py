@@ -640,6 +640,18 @@ def test_a_bad_recipe_makes_nothing(made, recipe, words, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"tiny", "texts.tsv", "bad.json"}
 
 
+def test_changes_of_a_recipe_are_keys_of_recipes(made, tmp_path):
+    """And the files that they name are relative to the recipe, or to where one is where none is."""
+    preset = made[1].parent / "tiny"
+    for changes, words in (
+        ({"quantisation": "int8"}, "the key 'quantisation'; known: preset"),
+        ({"evaluation": "nowhere.tsv"}, "nowhere.tsv doesn't exist"),
+    ):
+        with pytest.raises(kzoo.KzooError, match=words):
+            kzoo.export_recipe(preset, tmp_path / "out", changes=changes)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_with_other_files_is_left_alone(made, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(kzoo.KzooError, match="holds other files"):

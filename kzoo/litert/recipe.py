@@ -62,6 +62,12 @@ def read_recipe(path):
     return recipe
 
 
+def preset_of(path, recipe):
+    """The preset that a recipe names: a folder beside it, or what `presets.load` takes."""
+    beside = Path(path).parent / recipe["preset"]
+    return str(beside) if beside.is_dir() else recipe["preset"]
+
+
 def export_recipe(path_or_name, output=None, say=None, changes=None):
     """Make the bundle that a recipe asks for.
 
@@ -85,16 +91,17 @@ def export_recipe(path_or_name, output=None, say=None, changes=None):
     path = find_recipe(path_or_name)
     recipe = read_recipe(path) if path else {**dict.fromkeys(KEYS), "quantization": "int8"}
     changes = dict(changes or {})
+    unknown = sorted(set(changes) - set(KEYS))
+    if unknown:
+        raise KzooError(f"changes has the key {unknown[0]!r}; known: {', '.join(KEYS)}.")
     if changes.get("quantization", recipe["quantization"]) != recipe["quantization"]:
         recipe["limits"] = None
     recipe.update(changes)
     name = path.stem if path else Path(str(path_or_name)).name
-    preset = recipe["preset"] if path else str(path_or_name)
-    if path and (path.parent / preset).is_dir():
-        preset = str(path.parent / preset)
+    preset = preset_of(path, recipe) if path else str(path_or_name)
     check_has_weights(preset)
     evaluation = recipe["evaluation"]
-    if evaluation is not None:
+    if evaluation is not None and path:
         evaluation = path.parent / evaluation
     (say or _quiet)(f"Loading {preset}")
     model = presets.load(preset)
