@@ -50,6 +50,7 @@ WORDS = [
 ]
 GOOD = ["the film is good", "a great film", "very fine", "the film was great", "very good film"]
 BAD = ["the film is bad", "an awful film", "very dull", "the film was awful", "very bad film"]
+BESIDE = {"padding_mask": [[1, 1], [1]], "segment_ids": [[0, 0], [0]]}
 TEXTS, LABELS = GOOD + BAD, [1] * 5 + [0] * 5
 TASKS = {
     "TextClassifier": {"labels": ["no", "yes", "maybe"]},
@@ -608,6 +609,20 @@ def test_bad_input_is_named(call, message):
                 (lambda m: kzoo.TextClassifier(m, labels=["a"], max_length="8"), "is '8'; 2 to"),
                 (lambda m: kzoo.TextClassifier(m, labels=["a"], head=5), "The head is 5"),
                 (lambda m: kzoo.TextClassifier(m, labels=["a"], head={"kind": 5}), "head is {'k"),
+                (lambda m: kzoo.TextClassifier(m, labels=["a"], head="token"), "logits of 3 axes"),
+                (lambda m: kzoo.TokenClassifier(m, labels=["a"], head="mean"), "needs logits of 3"),
+                (lambda m: kzoo.QuestionAnswering(m, head="token"), "needs start_logits of 2"),
+                (lambda m: kzoo.MultipleChoice(m, head="token"), "needs logits of 1 axes"),
+                (
+                    lambda m: kzoo.TextClassifier(m, ["a"], head={"kind": "mean", "dropout": "x"}),
+                    "dropout of the head is 'x'",
+                ),
+                (lambda m: m({"token_ids": [[1, 2], [3]]} | BESIDE), "rows of token_ids differ"),
+                (lambda m: m.predict([b"caf\xe9"]), "not UTF-8"),
+                (lambda m: m.fit(TEXTS, LABELS, validation_split="0.1"), "split is '0.1'; a share"),
+                (lambda m: m.fit(TEXTS, LABELS, validation_data=()), "has 0 parts"),
+                (lambda m: m.fit(TEXTS, LABELS, seed="a"), "seed is 'a'; a whole number"),
+                (lambda m: m.fit(["a"], [[0, 1, 0]]), "rows of 3 numbers, and the loss"),
                 (lambda m: kzoo.TextEmbedder(m, pooling=5), "The pooling is 5; a kind such as '"),
                 (lambda m: kzoo.TextClassifier(m, labels=["a"], tokenizer="x"), "tokenizer is 'x'"),
                 (lambda m: kzoo.from_huggingface("nowhere", tokenizer="x"), "tokenizer is 'x'"),
@@ -634,6 +649,8 @@ def test_bad_input_is_named(call, message):
             "MultipleChoice",
             [
                 (lambda m: m.predict(["hello"]), "list of its choices"),
+                (lambda m: m.predict([("a", "b", ["c", "d"])]), "list of its choices"),
+                (lambda m: m.predict([()]), "list of its choices"),
                 (lambda m: m.fit([("a", ["b", "c"])], ["b"]), "Target 0 is 'b'; the index of a"),
                 (lambda m: m.fit([("a", ["b", "c"])] * 2, [1, 2]), "Target 1 is 2; .* 0 to 1"),
                 (lambda m: m.fit([("a", ["b", "c"])], [0.5]), "Target 0 is 0.5"),

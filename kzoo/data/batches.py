@@ -78,6 +78,8 @@ class BatchPlan:
         batch_size = 32 if batch_size is None else batch_size  # None is Keras' default.
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise KzooError(f"batch_size is {batch_size!r}; a number of at least 1 is expected.")
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise KzooError(f"seed is {seed!r:.40}; a whole number of at least 0 is expected.")
         if "padding_mask" not in columns:
             columns["padding_mask"] = [_ones(row) for row in columns["token_ids"]]
         counts = {name: len(rows) for name, rows in columns.items()}

@@ -20,6 +20,7 @@ class MultipleChoice(TextTask):
     task_name = "MultipleChoice"
 
     default_head = "pooled"
+    output_axes = {"logits": 1}
 
     @property
     def num_outputs(self):
@@ -34,7 +35,8 @@ class MultipleChoice(TextTask):
     def encode_examples(self, x):
         """Each choice as a pair with its text: ragged rows of several sequences."""
         for i, row in enumerate(x):
-            if not isinstance(row, (list, tuple)) or not isinstance(row[-1], (list, tuple)):
+            pair = isinstance(row, (list, tuple)) and len(row) == 2
+            if not pair or not isinstance(row[1], (list, tuple)):
                 raise KzooError(
                     f"Example {i} is {row!r:.60}; a text and the list of its choices is expected."
                 )

@@ -40,6 +40,7 @@ class TextTask(DistributedFit, keras.Model):
     default_head = None
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
+    output_axes = {}  # How many each output has for rows of tokens, which a head must give.
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
@@ -60,7 +61,13 @@ class TextTask(DistributedFit, keras.Model):
         self.backbone = self.fitted(backbone)
         self._tokenizer = tokenizer
         self._check_tokenizer()
-        self(self.backbone.symbolic_inputs())
+        outputs = self(self.backbone.symbolic_inputs())
+        came = {output: len(value.shape) for output, value in outputs.items()}
+        if {**came, **self.output_axes} != came:
+            raise KzooError(
+                f"The head {self.head_slot!r} gives {_axes(came)}; a {self.task_name} needs "
+                f"{_axes(self.output_axes)}: take its usual head, or another of that kind."
+            )
 
     # -- the network ----------------------------------------------------------------------------
 
@@ -258,7 +265,7 @@ class TextTask(DistributedFit, keras.Model):
         )
         if validation_data is not None:
             held = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            if len(held) > 3:
+            if not 1 <= len(held) <= 3:
                 raise KzooError(
                     f"validation_data has {len(held)} parts; (x, y) or (x, y, sample_weight) is "
                     "expected."
@@ -489,6 +496,10 @@ def split_pairs(texts):
     return [text[0] for text in texts], [text[1] for text in texts]
 
 
+def _axes(outputs):
+    return " and ".join(f"{name} of {axes} axes" for name, axes in outputs.items())
+
+
 def _taken(source, tokenizer):
     """A backbone and a tokenizer from whatever stands for them."""
     if isinstance(source, (str, Path)):
@@ -526,7 +537,7 @@ def _as_list(x):
         raise KzooError(f"A list of strings or of pairs is expected; {type(x).__name__} came.")
     if not len(x):
         raise KzooError("An empty list came; at least one text is expected.")
-    return [text.decode("utf-8") if isinstance(text, bytes) else text for text in x]
+    return [_decoded(text) if isinstance(text, bytes) else text for text in x]
 
 
 def _is_column(value):
@@ -574,7 +585,10 @@ def _from_dataset(dataset):
 def _decoded(value):
     """Python strings where `tf.data` gives bytes, in scalars and arrays; numbers as they are."""
     if isinstance(value, bytes):
-        return value.decode("utf-8")
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise KzooError(f"A text is not UTF-8: {value!r:.60} came; convert it first.") from None
     if isinstance(value, np.ndarray) and value.dtype.kind == "O":
         return [_decoded(part) for part in value]
     return value
@@ -582,6 +596,8 @@ def _decoded(value):
 
 def _split(x, y, sample_weight, share):
     """The first examples to learn from and the last ones to hold out."""
+    if isinstance(share, bool) or not isinstance(share, Number) or not 0 < share < 1:
+        raise KzooError(f"validation_split is {share!r:.40}; a share between 0 and 1 is expected.")
     cut = int(len(x) * (1 - share))
     if not 0 < cut < len(x):
         raise KzooError(f"validation_split {share} of {len(x)} examples leaves a side empty.")

@@ -23,6 +23,7 @@ class TokenClassifier(PlaceTask):
     task_name = "TokenClassifier"
 
     default_head = "token"
+    output_axes = {"logits": 3}
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
