@@ -23,6 +23,7 @@ from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
 from kzoo.litert.predict import Predictor
 from kzoo.litert.recipe import export_bundle
+from kzoo.models import build
 from kzoo.presets import round_tables, to_int8
 
 NOISE = 0.1
@@ -151,6 +152,14 @@ def test_a_model_in_half_precision_is_exported_in_float32(tmp_path):
     columns = exact.tokenize(["a very good film"])
     assert worst(exact(columns), Interpreter(tmp_path / "model.tflite").run(columns)) < 2e-5
     assert in_float32(model).tokenizer == model.tokenizer and in_float32(exact) is exact
+
+
+@pytest.mark.parametrize("padding_id", [0, 1, SPECS["bert"].vocabulary_size - 1])
+def test_ids_without_a_tokenizer_are_any_but_the_paddings(padding_id):
+    spec = SPECS["bert"].replace(padding_id=padding_id)
+    rows = [columns for _, columns in parity.samples(build(spec))]
+    drawn = np.concatenate([row["token_ids"][row["padding_mask"] > 0] for row in rows])
+    assert set(drawn.tolist()) == set(range(spec.vocabulary_size)) - {padding_id}
 
 
 def test_an_embedding_as_wide_as_a_text_is_long():
