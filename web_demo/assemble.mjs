@@ -15,7 +15,7 @@ const WASM = ["litert_wasm_internal", "litert_wasm_compat_internal"];
 /** Writes everything but the bundle. */
 export function assemble(target) {
   if (!fs.existsSync(LITERT)) throw new Error("LiteRT.js is not installed: run `npm ci --prefix web_demo` first.");
-  if (!fs.existsSync(CORE)) throw new Error("The core is not compiled: run `mvn -q -f android_demo -Pweb -pl web -am package -DskipTests` first.");
+  if (!fs.existsSync(CORE)) throw new Error("The core is not compiled: run `mvn -q -f android_demo -Pweb -pl web -am process-classes` first.");
   fs.mkdirSync(path.join(target, "litert", "wasm"), { recursive: true });
   const copy = (from, to) => fs.cpSync(from, path.join(target, to), { recursive: true });
   for (const name of PAGE) copy(path.join(HERE, name), name);

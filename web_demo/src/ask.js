@@ -28,6 +28,7 @@ export async function use(opened) {
   vectors = new Map();
   pairs = golden.some(({ text }) => typeof text !== "string");
   $("title").textContent = screen.title;
+  $(screen.below ? "bars" : "legend")[screen.below ? "after" : "before"]($("marked"));
   $("second-part").hidden = !pairs;
   $("list-part").hidden = task !== "TextEmbedder";
   const [first, second] = screen.asks;

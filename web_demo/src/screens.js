@@ -79,6 +79,7 @@ export const SCREENS = {
   QuestionAnswering: {
     title: "Find the answer in a text",
     asks: ["A question", "The text that answers it"],
+    below: true, // The marked text, which may be long, stands below the answer.
     cut: "The question is too long: its beginning was read.",
     shows({ text: [, text], answer, score, start, end }) {
       if (!answer) return { bars: [], said: "The text gives no answer to this." };
