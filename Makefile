@@ -37,7 +37,7 @@ android: build/sentiment/kzoo.json build/small/questions_fixed.jsonl
 	@$(call need,mvn,install Maven and Java 17)
 	@mvn -q -B -ntp -f android_demo package
 
-app: build/sentiment/kzoo.json build/small/questions_fixed.jsonl
+app: build/sentiment/kzoo.json build/sentiment-2.16/kzoo.json build/small/questions_fixed.jsonl
 	@$(call need,mvn,install Maven and Java 17)
 	@$(call need,aapt2,apt-get install aapt)
 	@mvn -q -B -ntp -f android_demo -Papp package

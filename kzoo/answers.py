@@ -5,8 +5,11 @@ by these rules; a client in another language is held against this module.
 """
 
 import unicodedata
+from collections import Counter
 
 import numpy as np
+
+from .errors import KzooError
 
 LONGEST_ANSWER = 30  # tokens, as in arXiv:1810.04805's SQuAD code
 # Chinese characters, as BERT's tokenizer has them: each is a word of its own.
@@ -28,6 +31,26 @@ def softmax(logits):
     logits = np.asarray(logits, "float64")
     raised = np.exp(logits - logits.max(-1, keepdims=True))
     return raised / raised.sum(-1, keepdims=True)
+
+
+def check_labels(labels, what="labels"):
+    """Raise KzooError for anything but a list of different names; `what` says whose they are.
+
+    An answer names its label alone, so two of one name could not be told apart.
+    """
+    listed = isinstance(labels, (list, tuple)) or hasattr(labels, "tolist")
+    names = [str(label) for label in labels] if listed else []
+    if not names:
+        raise KzooError(
+            f"{what} is {labels!r:.60}; a list of different names is expected, such as "
+            '["negative", "positive"].'
+        )
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise KzooError(
+            f"{what} has {name!r:.60} {'twice' if times == 2 else f'{times} times'}; a list of "
+            "different names is expected: give each class a name of its own."
+        )
 
 
 def classification(row, labels):

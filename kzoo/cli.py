@@ -232,10 +232,10 @@ def export(
 
 def _export_savedmodel(source, output, text, say):
     from . import presets
-    from .litert.recipe import check_has_weights, find_recipe, read_recipe
+    from .litert.recipe import check_has_weights, find_recipe, preset_of, read_recipe
 
     path = find_recipe(source)
-    preset = read_recipe(path)["preset"] if path else source
+    preset = preset_of(path, read_recipe(path)) if path else source
     name = path.stem if path else Path(source).name
     folder = output or Path("build") / f"{name}-savedmodel"
     _check_free(folder, "saved_model.pb")

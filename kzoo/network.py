@@ -83,7 +83,7 @@ class Network(keras.Model):
         for name in names:
             value = inputs[name]
             if isinstance(value, (list, tuple)):
-                value = np.asarray(value)
+                value = _array(value, name)
             if len(value.shape) not in ranks or "int" not in str(value.dtype):
                 raise KzooError(
                     f"{name} has the shape {tuple(value.shape)} and the type {value.dtype}; "
@@ -155,6 +155,15 @@ class Network(keras.Model):
         if hasattr(self, "tokenizer"):
             copy.tokenizer = self.tokenizer
         return copy
+
+
+def _array(rows, name):
+    try:
+        return np.asarray(rows)
+    except ValueError:
+        raise KzooError(
+            f"The rows of {name} differ in length; one length is expected, filled up with padding."
+        ) from None
 
 
 def weights_by_path(model):

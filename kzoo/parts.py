@@ -21,12 +21,21 @@ def part(slot, kind):
 
 def resolve(slot, value):
     """Return `(class, options)` of what a slot holds: a kind, or a dict with `kind` and options."""
-    options = {"kind": value} if isinstance(value, str) else dict(value)
-    kind = options.pop("kind", None)
+    options = {"kind": value} if isinstance(value, str) else value
+    kind = options.get("kind") if isinstance(options, dict) else None
+    if not isinstance(kind, str):
+        raise KzooError(
+            f"The {slot} is {value!r:.60}; a kind such as {_known(slot)[0]!r}, or a dict that "
+            "names one as its kind, is expected."
+        )
+    options = {name: option for name, option in options.items() if name != "kind"}
     if (slot, kind) not in PARTS:
-        known = ", ".join(sorted(k for s, k in PARTS if s == slot))
-        raise KzooError(f"No {slot} is called {kind!r}; known: {known}.")
+        raise KzooError(f"No {slot} is called {kind!r}; known: {', '.join(_known(slot))}.")
     return PARTS[slot, kind], options
+
+
+def _known(slot):
+    return sorted(kind for filed, kind in PARTS if filed == slot)
 
 
 def make(slot, value, **context):

@@ -1,7 +1,8 @@
 """Presets: folders that say what a model is, and hold its weights when they are small.
 
 A preset folder holds `spec.json` and `card.json`; for tasks `task.json`; maybe `tokenizer.json`
-and `weights.safetensors`, and `origin.*` where the model came from another library. A weight may
+and `weights.safetensors`, and `origin.*` where the model came from another library. The card holds
+the SHA-256 of the files of tensors, which a changed bit would not keep from loading. A weight may
 be stored as int8 with one scale a row beside it, in `<path>/scale`: its values then are exactly
 `int8 * scale`.
 """
@@ -12,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from .errors import KzooError
-from .files import read_json, writing_folder
+from .files import read_json, sha256, writing_folder
 
 HERE = Path(__file__).parent
-WEIGHTS = "weights.safetensors"
+CARD, WEIGHTS = "card.json", "weights.safetensors"
 
 
 def shipped(kind):
@@ -77,7 +78,7 @@ def warn_if_random(name, model):
 
 def card(name_or_folder):
     """The card of a preset: a dict with summary, family, parameters, paper, source, license."""
-    return read_json(find(name_or_folder) / "card.json", "the preset's card")
+    return read_json(find(name_or_folder) / CARD, "the preset's card")
 
 
 def read_spec(name_or_folder):
@@ -91,7 +92,8 @@ def load(name_or_folder):
     """The model of a preset: its task if it has one, else the backbone.
 
     A folder with a `config.json` or `modules.json` and no `spec.json` is read as Hugging Face's,
-    a `.keras` file as Keras does. Weights that the preset doesn't hold start at random.
+    a `.keras` file as Keras does. Weights that the preset doesn't hold start at random; those
+    that it does are the ones that were saved, or KzooError says so.
     """
     folder = Path(str(name_or_folder))
     if folder.suffix == ".keras" and folder.is_file():
@@ -103,6 +105,7 @@ def load(name_or_folder):
     from .checkpoints.origin import Origin
 
     folder = find(name_or_folder)
+    _check_sums(folder)
     model = empty(folder)
     if (folder / WEIGHTS).is_file():
         read_weights(model, folder / WEIGHTS)
@@ -110,7 +113,32 @@ def load(name_or_folder):
     return model
 
 
+def _check_sums(folder):
+    """Raise KzooError unless the files of tensors are those that the card was written beside."""
+    path = folder / CARD
+    sums = read_json(path, "the preset's card").get("sha256", {}) if path.is_file() else {}
+    if not isinstance(sums, dict) or any(Path(name).name != name for name in sums):
+        raise KzooError(
+            f"{path} has sha256 {sums!r:.60}; the SHA-256 of files beside it, by their names, are "
+            "expected: save the preset anew."
+        )
+    for name, said in sums.items():
+        if not (folder / name).is_file():
+            raise KzooError(
+                f"{folder / name} is missing: {CARD} says that the preset holds it; fetch it again."
+            )
+        found = sha256(folder / name)
+        if found != said:
+            raise KzooError(
+                f"{folder / name} was changed after it was saved: its SHA-256 begins with "
+                f"{found[:12]}, and {CARD} says {str(said)[:12]}; fetch it again, or save the "
+                "preset anew."
+            )
+
+
 def _load_keras(path):
+    import warnings
+
     import keras
 
     from . import models, tasks  # noqa: F401  (Keras must know their classes)
@@ -121,9 +149,17 @@ def _load_keras(path):
         raise
     except Exception as error:  # Keras lets through what zip, HDF5 and its own classes raise.
         reason = str(error).strip().split("\n")[0].rstrip(".")
+    try:  # A loss of the user's own, unknown here, is no reason to go without the model.
+        model = keras.saving.load_model(path, compile=False)
+    except Exception:
         raise KzooError(
             f"{path} can't be loaded ({reason}): a model that save() wrote is expected."
         ) from None
+    warnings.warn(
+        f"{path} is not compiled: what it was compiled with can't be read ({reason}).",
+        stacklevel=3,
+    )
+    return model
 
 
 def load_backbone(name_or_folder, load_weights=True):
@@ -154,7 +190,6 @@ def save_preset(model, folder, card=None, int8_tables=False):
     }
     with writing_folder(folder) as beside:
         _write_json(beside / "spec.json", spec.to_dict())
-        _write_json(beside / "card.json", fields)
         if hasattr(model, "backbone"):
             config = model.get_config()
             del config["backbone"]
@@ -165,6 +200,8 @@ def save_preset(model, folder, card=None, int8_tables=False):
         if getattr(model, "origin", None) is not None:
             model.origin.save(beside)
         write_weights(weights, beside / WEIGHTS, int8_tables)
+        sums = {path.name: sha256(path) for path in sorted(beside.glob("*.safetensors"))}
+        _write_json(beside / CARD, {**fields, "sha256": sums})
 
 
 def tokenizer_of(model):

@@ -83,7 +83,7 @@ def flat(folder):
     ]
     return {
         "name": folder.name,
-        **read_json(folder / "card.json", "the preset's card"),
+        **read_json(folder / presets.CARD, "the preset's card"),
         "model": {"family": spec.family, **_where(family_of(spec))},
         "task": {"labels": model.labels, **_where(type(model))} if hasattr(model, "head") else None,
         "parameters": sum(tensor["numbers"] for tensor in tensors),

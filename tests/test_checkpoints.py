@@ -260,6 +260,10 @@ BAD = {
     "activation": (lambda f: edit_config(f, hidden_act="mish"), "hidden_act = 'mish'"),
     "number": (lambda f: edit_config(f, hidden_size="32"), "hidden_size = '32'"),
     "labels": (lambda f: edit_config(f, id2label={"0": "a", "2": "b"}), "id2label"),
+    "labels of one name": (
+        lambda f: edit_config(f, id2label={"0": "a", "1": "a"}),
+        "id2label in config.json has 'a' twice",
+    ),
     "more labels": (
         lambda f: edit_config(f, id2label={"0": "a", "1": "b", "2": "c"}),
         r"classifier\.weight.*\[2, 32\].*\[3, 32\]",

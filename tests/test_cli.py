@@ -375,7 +375,10 @@ def test_export_to_a_savedmodel(here, folder):
 
 def test_export_of_token_ids_alone(here, folder):
     """What is left where a tokenizer can't run in the graph."""
-    code, out, err = here("export", "tiny", "--to", "savedmodel", "--no-text", "--output", "ids")
+    (folder / "recipes").mkdir()
+    recipe = folder / "recipes" / "own.json"
+    recipe.write_text(json.dumps({"preset": "../tiny"}), encoding="utf-8")  # beside the recipe
+    code, out, err = here("export", recipe, "--to", "savedmodel", "--no-text", "--output", "ids")
     assert code == 0, err
     import tensorflow
 

@@ -22,6 +22,8 @@ from kzoo.litert.audit import check_audit
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
 from kzoo.litert.predict import Predictor
+from kzoo.litert.recipe import export_bundle
+from kzoo.models import build
 from kzoo.presets import round_tables, to_int8
 
 NOISE = 0.1
@@ -150,6 +152,14 @@ def test_a_model_in_half_precision_is_exported_in_float32(tmp_path):
     columns = exact.tokenize(["a very good film"])
     assert worst(exact(columns), Interpreter(tmp_path / "model.tflite").run(columns)) < 2e-5
     assert in_float32(model).tokenizer == model.tokenizer and in_float32(exact) is exact
+
+
+@pytest.mark.parametrize("padding_id", [0, 1, SPECS["bert"].vocabulary_size - 1])
+def test_ids_without_a_tokenizer_are_any_but_the_paddings(padding_id):
+    spec = SPECS["bert"].replace(padding_id=padding_id)
+    rows = [columns for _, columns in parity.samples(build(spec))]
+    drawn = np.concatenate([row["token_ids"][row["padding_mask"] > 0] for row in rows])
+    assert set(drawn.tolist()) == set(range(spec.vocabulary_size)) - {padding_id}
 
 
 def test_an_embedding_as_wide_as_a_text_is_long():
@@ -352,6 +362,7 @@ def test_verify_passes_and_says_what_it_checked(made):
     checks = {entry["check"]: entry["found"] for entry in found["checks"]}
     assert {"kzoo.json", "files", "audit", "golden examples", "megabytes"} <= set(checks)
     assert checks["accuracy"].endswith(">= 0.5 (texts.tsv)")
+    assert checks["golden examples"].endswith("equal to the digit (10 % is allowed)")
 
 
 @pytest.fixture
@@ -373,6 +384,33 @@ def test_a_changed_byte_is_one_sentence(copy, name):
     if not name.startswith("report"):
         with pytest.raises(kzoo.KzooError, match=name):
             kzoo.predict_bundle(copy, TEXTS)
+
+
+def test_verify_says_how_far_off_numbers_may_lie(copy):
+    """On a machine that rounds otherwise; here the written numbers are moved instead."""
+    golden = json.loads((copy / "kzoo.json").read_text())["golden"]
+    logits = np.array(golden[0]["outputs"]["logits"])
+    golden[0]["outputs"]["logits"] = (logits * 1.0002).tolist()
+    edited(copy, golden=golden)
+    found = {entry["check"]: entry["found"] for entry in kzoo.verify_bundle(copy)["checks"]}
+    assert found["golden examples"].endswith("off by at most 0.02 % (10 % is allowed)")
+    assert "up to 10 % off" in (copy / "report.html").read_text()
+
+
+def test_labels_of_one_name_are_refused(copy, made):
+    (copy / "labels.txt").write_text("negative\nnegative\n")
+    edited(copy, labels=["negative", "negative"])
+    for read in (kzoo.verify_bundle, lambda folder: kzoo.predict_bundle(folder, TEXTS)):
+        with pytest.raises(kzoo.KzooError, match="kzoo.json has 'negative' twice"):
+            read(copy)
+    edited(copy, labels=["negative", 1])
+    with pytest.raises(kzoo.KzooError, match="kzoo.json has labels"):
+        kzoo.verify_bundle(copy)
+    model = kzoo.TextClassifier(made[0], labels=["a", "b"])
+    model.labels = ["a", "a"]
+    with pytest.raises(kzoo.KzooError, match="labels has 'a' twice"):
+        export_bundle(model, copy.parent / "other")
+    assert not (copy.parent / "other").exists()
 
 
 def test_a_model_that_does_not_fit_its_manifest_gives_no_label(copy):
@@ -609,6 +647,18 @@ def test_a_bad_recipe_makes_nothing(made, recipe, words, tmp_path):
     with pytest.raises(kzoo.KzooError, match=words):
         kzoo.export_recipe(tmp_path / "bad.json", tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"tiny", "texts.tsv", "bad.json"}
+
+
+def test_changes_of_a_recipe_are_keys_of_recipes(made, tmp_path):
+    """And the files that they name are relative to the recipe, or to where one is where none is."""
+    preset = made[1].parent / "tiny"
+    for changes, words in (
+        ({"quantisation": "int8"}, "the key 'quantisation'; known: preset"),
+        ({"evaluation": "nowhere.tsv"}, "nowhere.tsv doesn't exist"),
+    ):
+        with pytest.raises(kzoo.KzooError, match=words):
+            kzoo.export_recipe(preset, tmp_path / "out", changes=changes)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_with_other_files_is_left_alone(made, tmp_path):

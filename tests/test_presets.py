@@ -11,6 +11,7 @@ from families import SPECS, noisy
 
 import kzoo
 from kzoo import presets
+from kzoo.files import sha256
 from kzoo.litert.recipe import check_has_weights
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
@@ -78,6 +79,54 @@ def copy(saved, tmp_path):
     return Path(shutil.copytree(saved, tmp_path / "preset"))
 
 
+def older(folder, **sums):
+    """The card without checksums, or with others."""
+    card = json.loads((folder / presets.CARD).read_text())
+    del card["sha256"]
+    card |= {"sha256": sums} if sums else {}
+    (folder / presets.CARD).write_text(json.dumps(card))
+
+
+def test_a_flipped_bit_of_the_weights_is_noticed(copy, tmp_path):
+    """Which no header tells of, and no number that is finite."""
+    kzoo.load(copy)
+    content = bytearray((copy / presets.WEIGHTS).read_bytes())
+    content[-2] ^= 1
+    (copy / presets.WEIGHTS).write_bytes(content)
+    for read in (
+        kzoo.load,
+        kzoo.Bert.from_preset,
+        kzoo.TextClassifier.from_preset,
+        lambda folder: kzoo.export_recipe(folder, tmp_path / "bundle"),
+        lambda folder: kzoo.convert(folder, tmp_path / "there"),
+    ):
+        with pytest.raises(kzoo.KzooError, match=r"weights\.safetensors was changed") as caught:
+            read(copy)
+        assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["preset"]
+    kzoo.Bert.from_preset(copy, load_weights=False)
+    older(copy)
+    kzoo.load(copy)
+
+
+def test_weights_that_the_card_tells_of_must_be_there(copy):
+    for sums in ({"../spec.json": "0"}, {"weights.safetensors": 5}):
+        older(copy, **sums)
+        with pytest.raises(kzoo.KzooError, match="sha256|says 5"):
+            kzoo.load(copy)
+    older(copy, **{presets.WEIGHTS: "0" * 64})
+    (copy / presets.WEIGHTS).unlink()
+    with pytest.raises(kzoo.KzooError, match=r"weights\.safetensors is missing"):
+        kzoo.load(copy)
+
+
+@pytest.mark.parametrize("name", sorted(set(presets.names()) - set(PUBLISHED)))
+def test_weights_that_ship_have_their_checksum(name):
+    assert presets.card(name)["sha256"] == {
+        presets.WEIGHTS: sha256(presets.find(name) / presets.WEIGHTS)
+    }
+
+
 def test_int8_tables_come_back_as_they_were_rounded(saved):
     weights = weights_by_path(presets.load(saved))
     for path, weight in weights_by_path(noisy("bert")).items():
@@ -97,6 +146,8 @@ def test_int8_tables_come_back_as_they_were_rounded(saved):
     ],
 )
 def test_a_changed_name_or_type_of_a_weight_is_noticed(copy, old, new, words):
+    """In a preset as they were before the card held checksums, too."""
+    older(copy)
     path = copy / presets.WEIGHTS
     content = path.read_bytes()
     assert old in content

@@ -50,6 +50,7 @@ WORDS = [
 ]
 GOOD = ["the film is good", "a great film", "very fine", "the film was great", "very good film"]
 BAD = ["the film is bad", "an awful film", "very dull", "the film was awful", "very bad film"]
+BESIDE = {"padding_mask": [[1, 1], [1]], "segment_ids": [[0, 0], [0]]}
 TEXTS, LABELS = GOOD + BAD, [1] * 5 + [0] * 5
 TASKS = {
     "TextClassifier": {"labels": ["no", "yes", "maybe"]},
@@ -78,10 +79,8 @@ def tokenizer():
 
 def task(name, family="bert", **options):
     keras.utils.set_random_seed(0)
-    made = getattr(kzoo, name)(
-        build(SPECS[family]), tokenizer=tokenizer(), **{**TASKS[name], **options}
-    )
-    return add_noise(made)
+    options = {"backbone": build(SPECS[family]), "tokenizer": tokenizer(), **TASKS[name]} | options
+    return add_noise(getattr(kzoo, name)(**options))
 
 
 def classifier(**options):
@@ -119,7 +118,9 @@ def test_saved_models_load_where_nothing_of_kzoo_was_used(tmp_path):
 import sys
 IMPORT
 for path in sys.argv[1:]:
-    print(type(keras.saving.load_model(path)).__name__)
+    model = keras.saving.load_model(path)
+    assert not hasattr(model, "head") or type(model.optimizer).__name__ == "AdamW"
+    print(type(model).__name__)
 """
     for first in ("import keras, kzoo", "import kzoo\nimport keras"):
         paths = sorted(tmp_path.glob("*.keras"))
@@ -132,6 +133,7 @@ for path in sys.argv[1:]:
         assert run.returncode == 0, run.stderr[-2000:]
         found = [line.lower() for line in run.stdout.split()]
         assert found == [path.stem.lower() for path in paths]
+        assert "Skipping variable loading" not in run.stderr
 
 
 def test_keras_is_told_of_every_class_that_registers_itself():
@@ -144,6 +146,70 @@ def test_keras_is_told_of_every_class_that_registers_itself():
         if package == "kzoo"
     }
     assert registered == HOMES
+
+
+LESSONS = {
+    "TextClassifier": (TEXTS, LABELS),
+    "TokenClassifier": ([["he", "lives"]] * 6, [["O", -100], ["B-PER", "O"]] * 3),
+    "QuestionAnswering": ([("he", "he lives in paris")] * 6, [(0, 2)] * 6),
+    "MaskedLM": (TEXTS, None),
+    "MultipleChoice": ([("the film", ["is good", "is a dog"])] * 6, [0, 1] * 3),
+    "TextEmbedder": ([("he", "lives"), ("a film", "a dog")] * 3, [0.5, -0.5] * 3),
+}
+
+
+@pytest.mark.filterwarnings("error::UserWarning:keras")
+@pytest.mark.parametrize("name", list(TASKS))
+def test_a_saved_task_comes_back_compiled(name, tmp_path):
+    """With the loss, the metrics, the optimizer's state, and what stood still standing still."""
+    model, (x, y) = task(name), LESSONS[name]
+    model.backbone.position.trainable = False
+    model.compile(optimizer=kzoo.AdamW(1e-3, layer_decay=0.9), loss=model.default_loss())
+    model.fit(x, y, batch_size=2, verbose=0)
+    model.save(tmp_path / "task.keras")
+    again = keras.saving.load_model(tmp_path / "task.keras")
+    assert again.compiled and again.optimizer.layer_decay == 0.9
+    assert type(again.loss) is type(model.loss)
+    learned = [weight.path for weight in model.trainable_weights]
+    assert [weight.path for weight in again.trainable_weights] == learned
+    state, there = model.optimizer.variables, again.optimizer.variables
+    assert int(again.optimizer.iterations) == len(x) // 2 and len(there) > len(learned)
+    for here, loaded in zip(state, there, strict=True):
+        np.testing.assert_array_equal(np.asarray(loaded), np.asarray(here))
+    scores = [m.evaluate(x, y, verbose=0, return_dict=True) for m in (model, again)]
+    assert scores[0] == scores[1] and len(scores[0]) == 2
+    again.fit(x, y, verbose=0)
+
+
+def test_a_training_goes_on_where_it_was_saved(tmp_path):
+    """Four epochs in a row, or two, saved and loaded, and two more, end in the same weights."""
+    still = {"dropout": 0.0, "attention_dropout": 0.0}
+
+    def begun(stop=None):
+        model = task("TextClassifier", backbone=build(SPECS["bert"].replace(**still)))
+        model.compile(optimizer=kzoo.AdamW(1e-3))
+        stopping = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, _: setattr(model, "stop_training", epoch == stop)
+        )
+        model.fit(TEXTS, LABELS, batch_size=4, epochs=4, callbacks=[stopping], verbose=0)
+        return model
+
+    begun(stop=1).save(tmp_path / "task.keras")
+    half = keras.saving.load_model(tmp_path / "task.keras")
+    half.fit(TEXTS, LABELS, batch_size=4, initial_epoch=2, epochs=4, verbose=0)
+    for one, other in zip(half.weights, begun().weights, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-6)
+
+
+def test_a_loss_that_is_not_known_leaves_the_model(tmp_path):
+    model = task("TextClassifier")
+    model.compile(loss=lambda y, logits: keras.ops.mean(logits))
+    model.save(tmp_path / "task.keras")
+    with pytest.warns(UserWarning, match="is not compiled"):
+        again = kzoo.load(tmp_path / "task.keras")
+    np.testing.assert_array_equal(again.predict(TEXTS), model.predict(TEXTS))
+    with pytest.raises(KzooError, match="compile"):
+        again.fit(TEXTS, LABELS)
 
 
 def test_a_damaged_tokenizer_in_a_saved_task_is_an_error(tmp_path):
@@ -538,6 +604,37 @@ def test_bad_input_is_named(call, message):
             "TextClassifier",
             [
                 (lambda m: kzoo.TextClassifier(m, labels=2), "labels is 2"),
+                (lambda m: kzoo.TextClassifier(m, labels=["a", "b", "b"]), "'b' twice"),
+                (lambda m: kzoo.TextClassifier(m, labels=["1", 1, 1]), "'1' 3 times"),
+                (lambda m: kzoo.TextClassifier(m, labels=["a"], max_length="8"), "is '8'; 2 to"),
+                (lambda m: kzoo.TextClassifier(m, labels=["a"], head=5), "The head is 5"),
+                (lambda m: kzoo.TextClassifier(m, labels=["a"], head={"kind": 5}), "head is {'k"),
+                (lambda m: kzoo.TextClassifier(m, labels=["a"], head="token"), "logits of 3 axes"),
+                (lambda m: kzoo.TokenClassifier(m, labels=["a"], head="mean"), "needs logits of 3"),
+                (lambda m: kzoo.QuestionAnswering(m, head="token"), "needs start_logits of 2"),
+                (lambda m: kzoo.MultipleChoice(m, head="token"), "needs logits of 1 axes"),
+                (
+                    lambda m: kzoo.TextClassifier(m, ["a"], head={"kind": "mean", "dropout": "x"}),
+                    "dropout of the head is 'x'",
+                ),
+                (lambda m: m({"token_ids": [[1, 2], [3]]} | BESIDE), "rows of token_ids differ"),
+                (lambda m: m.predict([b"caf\xe9"]), "not UTF-8"),
+                (lambda m: m.fit(TEXTS, LABELS, validation_split="0.1"), "split is '0.1'; a share"),
+                (lambda m: m.fit(TEXTS, LABELS, validation_data=()), "has 0 parts"),
+                (lambda m: m.fit(TEXTS, LABELS, seed="a"), "seed is 'a'; a whole number"),
+                (lambda m: m.fit(["a"], [[0, 1, 0]]), "rows of 3 numbers, and the loss"),
+                (lambda m: kzoo.TextEmbedder(m, pooling=5), "The pooling is 5; a kind such as '"),
+                (lambda m: kzoo.TextClassifier(m, labels=["a"], tokenizer="x"), "tokenizer is 'x'"),
+                (lambda m: kzoo.from_huggingface("nowhere", tokenizer="x"), "tokenizer is 'x'"),
+                (lambda m: m.fit(["a"], 0), "0 came as targets"),
+                (lambda m: m.fit(["a"], np.array(0)), r"array\(0\) came as targets"),
+                (lambda m: m.fit(["a", "b"], "ab"), "'ab' came as targets"),
+                (lambda m: m.fit(["a"], [["no"]]), "rows of numbers"),
+                (lambda m: m.fit(["a", "b"], [[1], [1, 0]]), "rows of numbers"),
+                (lambda m: m.evaluate(["a"], [0], sample_weight=1.0), "as sample weights"),
+                (lambda m: m.fit(["a"], [0], sample_weight=["x"]), "weight 0 is 'x'"),
+                (lambda m: m.fit(["a", "b"], [0, 1], sample_weight=[1, None]), "weight 1 is None"),
+                (lambda m: m.fit(["a"], [0], sample_weight=[[1]]), r"weight 0 is \[1\]"),
                 (lambda m: kzoo.TokenClassifier(m, labels="abc"), "labels is 'abc'"),
                 (lambda m: m.backbone.with_spec(schdule=(0,)), "schdule"),
                 (lambda m: m(["a"]), "call predict"),
@@ -548,7 +645,17 @@ def test_bad_input_is_named(call, message):
                 (lambda m: kzoo.from_huggingface("all-MiniLM-L6-v2"), "with its owner"),
             ],
         ),
-        ("MultipleChoice", [(lambda m: m.predict(["hello"]), "list of its choices")]),
+        (
+            "MultipleChoice",
+            [
+                (lambda m: m.predict(["hello"]), "list of its choices"),
+                (lambda m: m.predict([("a", "b", ["c", "d"])]), "list of its choices"),
+                (lambda m: m.predict([()]), "list of its choices"),
+                (lambda m: m.fit([("a", ["b", "c"])], ["b"]), "Target 0 is 'b'; the index of a"),
+                (lambda m: m.fit([("a", ["b", "c"])] * 2, [1, 2]), "Target 1 is 2; .* 0 to 1"),
+                (lambda m: m.fit([("a", ["b", "c"])], [0.5]), "Target 0 is 0.5"),
+            ],
+        ),
         (
             "TokenClassifier",
             [

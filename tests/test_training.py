@@ -572,6 +572,7 @@ def test_a_label_that_is_missing_is_no_label(recipe, tmp_path):
         ({"output": 5}, "output in the recipe is 5"),
         ({"labels": 5}, "labels in the recipe is 5"),
         ({"labels": ["a", 5]}, "labels in the recipe is"),
+        ({"labels": ["no", "yes", "no"]}, "labels in the recipe has 'no' twice"),
         ({"text": 5}, "text in the recipe is 5"),
         ({"label": 5}, "label in the recipe is 5"),
         ({"head": 5}, "head in the recipe is 5"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
 from . import sentence
@@ -53,8 +54,11 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None):
     Raises:
         KzooError: naming the file, the config key or the tensors that don't fit.
     """
+    from ..text.tokenizer import Tokenizer, check_tokenizer
+
     if task not in (None, "backbone"):
         raise KzooError(f'task is {task!r}; None or "backbone" is expected.')
+    check_tokenizer(tokenizer or None)
     folder = find_folder(source, revision)
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
@@ -73,8 +77,6 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None):
     if head:
         head = _usual_head(family, task_name, spec) | _head_dropout(family, task_name, config)
     if tokenizer is None and any((folder / name).is_file() for name in TOKENIZERS):
-        from ..text.tokenizer import Tokenizer
-
         tokenizer = Tokenizer.load(folder)
     tokenizer = tokenizer or None
     if tokenizer and tokenizer.vocabulary_size != spec.vocabulary_size:
@@ -261,7 +263,9 @@ def _labels(config):
             f"config.json has id2label = {config['id2label']!r}; names for 0, 1, 2 and so on are "
             "expected."
         )
-    return [names[i] for i in range(len(names))]
+    labels = [names[i] for i in range(len(names))]
+    check_labels(labels, "id2label in config.json")
+    return labels
 
 
 def _assign(model, family, task_name, prefix, tensors, folder):

@@ -78,6 +78,8 @@ class BatchPlan:
         batch_size = 32 if batch_size is None else batch_size  # None is Keras' default.
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise KzooError(f"batch_size is {batch_size!r}; a number of at least 1 is expected.")
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise KzooError(f"seed is {seed!r:.40}; a whole number of at least 0 is expected.")
         if "padding_mask" not in columns:
             columns["padding_mask"] = [_ones(row) for row in columns["token_ids"]]
         counts = {name: len(rows) for name, rows in columns.items()}
@@ -88,7 +90,7 @@ class BatchPlan:
         self.columns, self.size, self.batch_size = columns, size, int(batch_size)
         self.ragged_labels = labels is not None and _is_ragged(labels)
         self.labels = labels if labels is None or self.ragged_labels else np.asarray(labels)
-        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight, "float32")
+        self.sample_weight = None if sample_weight is None else _weights(sample_weight)
         self.shuffle, self.seed, self.padding_id = shuffle, seed, padding_id
         self.epoch, self.told, self.lengths = epoch, False, None
         self.row_lengths = np.array([_length(row) for row in columns["token_ids"]])
@@ -223,6 +225,29 @@ def _ones(row):
 
 def _is_ragged(labels):
     return not hasattr(labels, "shape") and np.ndim(labels[0]) == 1
+
+
+def _weights(sample_weight):
+    """Weights of examples as float32, or an error that shows one that is none."""
+    try:
+        weights = np.asarray(sample_weight, "float32")
+    except (TypeError, ValueError):
+        weights = None
+    if weights is None or weights.ndim != 1 or not np.isfinite(weights).all():
+        values = list(sample_weight)
+        wrong = next((i for i, value in enumerate(values) if not _is_weight(value)), 0)
+        raise KzooError(
+            f"The sample weight {wrong} is {values[wrong]!r:.40}; a number is expected, one for "
+            "each example."
+        )
+    return weights
+
+
+def _is_weight(value):
+    try:
+        return np.ndim(value) == 0 and np.isfinite(np.float32(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def _padded(rows, length, fill):

@@ -14,6 +14,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, sha256
 
@@ -76,13 +77,18 @@ def read_manifest(folder):
     for name, entry in manifest["files"].items() if not wrong else ():
         if Path(name).name != name or not isinstance(entry, dict) or set(entry) != ENTRY:
             wrong = ["files"]
-    if not wrong and manifest["task"] in LABELLED and not manifest["labels"]:
+    labels = manifest["labels"]
+    if not wrong and manifest["task"] in LABELLED and not labels:
+        wrong = ["labels"]
+    if not wrong and labels and not all(isinstance(label, str) for label in labels):
         wrong = ["labels"]
     if wrong:
         raise KzooError(
             f"{path} has {wrong[0]} {manifest[wrong[0]]!r:.60}, as no export writes it: export "
             "anew."
         )
+    if labels:
+        check_labels(labels, f"labels in {path}")
     return manifest
 
 

@@ -65,7 +65,8 @@ def samples(model, length=None, texts=None):
             count = min(limit, max(2, len(words) * 4 // 3))
             shape = (1, length or count)
             real = (np.arange(shape[1]) < count)[None].astype("int32")
-            ids = draw.integers(spec.padding_id + 1, spec.vocabulary_size, shape)
+            others = draw.integers(1, spec.vocabulary_size, shape)
+            ids = (spec.padding_id + others) % spec.vocabulary_size  # any but the padding's
             columns = {
                 "token_ids": np.where(real, ids, spec.padding_id).astype("int32"),
                 "padding_mask": real,

@@ -9,7 +9,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from ..answers import classification, probabilities
+from ..answers import check_labels, classification, probabilities
 from ..errors import KzooError
 from ..files import read_json, writing_folder
 from ..network import weights_by_path
@@ -62,6 +62,12 @@ def read_recipe(path):
     return recipe
 
 
+def preset_of(path, recipe):
+    """The preset that a recipe names: a folder beside it, or what `presets.load` takes."""
+    beside = Path(path).parent / recipe["preset"]
+    return str(beside) if beside.is_dir() else recipe["preset"]
+
+
 def export_recipe(path_or_name, output=None, say=None, changes=None):
     """Make the bundle that a recipe asks for.
 
@@ -85,16 +91,17 @@ def export_recipe(path_or_name, output=None, say=None, changes=None):
     path = find_recipe(path_or_name)
     recipe = read_recipe(path) if path else {**dict.fromkeys(KEYS), "quantization": "int8"}
     changes = dict(changes or {})
+    unknown = sorted(set(changes) - set(KEYS))
+    if unknown:
+        raise KzooError(f"changes has the key {unknown[0]!r}; known: {', '.join(KEYS)}.")
     if changes.get("quantization", recipe["quantization"]) != recipe["quantization"]:
         recipe["limits"] = None
     recipe.update(changes)
     name = path.stem if path else Path(str(path_or_name)).name
-    preset = recipe["preset"] if path else str(path_or_name)
-    if path and (path.parent / preset).is_dir():
-        preset = str(path.parent / preset)
+    preset = preset_of(path, recipe) if path else str(path_or_name)
     check_has_weights(preset)
     evaluation = recipe["evaluation"]
-    if evaluation is not None:
+    if evaluation is not None and path:
         evaluation = path.parent / evaluation
     (say or _quiet)(f"Loading {preset}")
     model = presets.load(preset)
@@ -156,6 +163,9 @@ def export_bundle(
     tokenizer = tokenizer_of(model)
     if tokenizer is None:
         raise KzooError("A bundle holds a tokenizer, and this model has none: give it one first.")
+    labels = getattr(model, "labels", None)
+    if labels:
+        _check_labels(labels)
     if mediapipe:
         from . import mediapipe as client
 
@@ -196,9 +206,7 @@ def export_bundle(
         longest = getattr(model, "max_length", model.spec.max_sequence_length)
         latency = _latency(files, longest, interpreter.length)
         tokenizer.save(beside)
-        labels = getattr(model, "labels", None)
         if labels:
-            _check_labels(labels)
             (beside / bundle.LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
         rows = _golden_rows(model, length, examples)
         for_mediapipe = None
@@ -304,6 +312,7 @@ def _check_replaceable(folder):
 
 
 def _check_labels(labels):
+    check_labels(labels)
     wrong = next((label for label in labels if len(label.splitlines()) != 1), None)
     if wrong is not None:
         raise KzooError(f"The label {wrong!r} is not one line, as {bundle.LABELS} needs it.")

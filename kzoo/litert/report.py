@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from .bundle import PAGE, REPORT
+from .limits import KNOWN, TOLERANCE
 
 # Placeholder colour of a plot: the CSS variable it becomes.
 INK, FAINT, GRID, MAIN, PALE = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -210,8 +211,6 @@ def _limits(report):
 
 
 def _bound(row):
-    from .limits import KNOWN
-
     return f"{'&ge;' if KNOWN[row['limit']][0] else '&le;'} {_number(row['bound'])}"
 
 
@@ -225,6 +224,7 @@ def _examples(report):
     )
     return f"""<section><h2>Golden examples</h2>
 <p>These travel in the bundle, so that <code>kzoo verify</code> and any app can answer them again.
+On another processor their numbers may lie up to {100 * TOLERANCE[report["quantization"]]:g} % off.
 Sentences on all kinds of subjects are among them, so that some lie between the labels.</p>
 <table><tr><th>text</th><th>file</th><th>Keras</th></tr>{rows}</table></section>"""
 

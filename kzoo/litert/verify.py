@@ -85,7 +85,8 @@ def verify_bundle(folder):
     passed(
         "golden examples",
         f"{len(manifest['golden'])} tokenized and run again, "
-        + ("equal to the digit" if worst == 0 else f"off by at most {100 * worst:.2g} %"),
+        + ("equal to the digit" if worst == 0 else f"off by at most {100 * worst:.2g} %")
+        + f" ({100 * manifest['tolerance']:.3g} % is allowed)",
     )
     with _as_written(folder / bundle.REPORT):
         rows = _check_report(folder, manifest, found)

@@ -1,5 +1,7 @@
 """What a task puts on a backbone: a pooling of places, and the map to its outputs."""
 
+from numbers import Real
+
 from keras import layers, ops
 
 from ..errors import KzooError
@@ -68,7 +70,13 @@ class Head(layers.Layer):
     def __init__(self, spec, units, dropout=None, name="head"):
         super().__init__(name=name)
         self.spec = spec
-        self.dropout = layers.Dropout(spec.dropout if dropout is None else dropout)
+        rate = spec.dropout if dropout is None else dropout
+        number = isinstance(rate, Real) and not isinstance(rate, bool)
+        if not number or not 0 <= rate < 1:
+            raise KzooError(
+                f"dropout of the head is {rate!r:.40}; a number from 0 to below 1 is expected."
+            )
+        self.dropout = layers.Dropout(rate)
         self.logits = dense.Dense(units, spec, "logits")
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..answers import probabilities
 from ..errors import KzooError
-from .task import TextTask
+from .task import TextTask, class_index
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -20,6 +20,7 @@ class MultipleChoice(TextTask):
     task_name = "MultipleChoice"
 
     default_head = "pooled"
+    output_axes = {"logits": 1}
 
     @property
     def num_outputs(self):
@@ -34,7 +35,8 @@ class MultipleChoice(TextTask):
     def encode_examples(self, x):
         """Each choice as a pair with its text: ragged rows of several sequences."""
         for i, row in enumerate(x):
-            if not isinstance(row, (list, tuple)) or not isinstance(row[-1], (list, tuple)):
+            pair = isinstance(row, (list, tuple)) and len(row) == 2
+            if not pair or not isinstance(row[1], (list, tuple)):
                 raise KzooError(
                     f"Example {i} is {row!r:.60}; a text and the list of its choices is expected."
                 )
@@ -53,13 +55,15 @@ class MultipleChoice(TextTask):
 
     def encode_targets(self, y, x):
         """The indices of the right choices."""
-        y = np.asarray(y, "int32")
-        count = len(x[0][1])
-        if y.min() < 0 or y.max() >= count:
+        y, count = list(y), len(x[0][1])
+        targets = [class_index(value, ["\0"] * count) for value in y]  # A choice has no name.
+        if None in targets:
+            place = targets.index(None)
             raise KzooError(
-                f"Targets run from {y.min()} to {y.max()}; 0 to {count - 1} is expected."
+                f"Target {place} is {y[place]!r:.40}; the index of a choice, 0 to {count - 1}, is "
+                "expected."
             )
-        return y
+        return np.asarray(targets, "int32")
 
     def default_loss(self):
         """Cross-entropy over the choices."""

@@ -24,6 +24,7 @@ class QuestionAnswering(TextTask):
     task_name = "QuestionAnswering"
 
     default_head = "span"
+    output_axes = {"start_logits": 2, "end_logits": 2}
 
     @property
     def num_outputs(self):

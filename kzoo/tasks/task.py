@@ -11,10 +11,10 @@ from ..data.batches import IGNORED, BatchPlan, bucketed_batches
 from ..data.sources import is_table, read_examples
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, precision
-from ..network import Network
+from ..network import Network, weights_by_path
 from ..parts import make
 from ..spec import Spec
-from ..text.tokenizer import Tokenizer
+from ..text.tokenizer import Tokenizer, check_tokenizer
 
 
 class TextTask(DistributedFit, keras.Model):
@@ -40,6 +40,7 @@ class TextTask(DistributedFit, keras.Model):
     default_head = None
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
+    output_axes = {}  # How many each output has for rows of tokens, which a head must give.
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
@@ -60,7 +61,13 @@ class TextTask(DistributedFit, keras.Model):
         self.backbone = self.fitted(backbone)
         self._tokenizer = tokenizer
         self._check_tokenizer()
-        self(self.backbone.symbolic_inputs())
+        outputs = self(self.backbone.symbolic_inputs())
+        came = {output: len(value.shape) for output, value in outputs.items()}
+        if {**came, **self.output_axes} != came:
+            raise KzooError(
+                f"The head {self.head_slot!r} gives {_axes(came)}; a {self.task_name} needs "
+                f"{_axes(self.output_axes)}: take its usual head, or another of that kind."
+            )
 
     # -- the network ----------------------------------------------------------------------------
 
@@ -140,7 +147,7 @@ class TextTask(DistributedFit, keras.Model):
             self._check_tokenizer()
 
     def _check_tokenizer(self):
-        tokenizer = self._tokenizer
+        tokenizer = check_tokenizer(self._tokenizer)
         if tokenizer is not None and tokenizer.vocabulary_size > self.spec.vocabulary_size:
             raise KzooError(
                 f"The tokenizer has {tokenizer.vocabulary_size} tokens and the embedding "
@@ -258,7 +265,7 @@ class TextTask(DistributedFit, keras.Model):
         )
         if validation_data is not None:
             held = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            if len(held) > 3:
+            if not 1 <= len(held) <= 3:
                 raise KzooError(
                     f"validation_data has {len(held)} parts; (x, y) or (x, y, sample_weight) is "
                     "expected."
@@ -351,6 +358,11 @@ class TextTask(DistributedFit, keras.Model):
             x, y, sample_weight = _from_dataset(x)
         x = _as_list(x)
         for name, given in (("targets", y), ("sample weights", sample_weight)):
+            if given is not None and not _is_column(given):
+                raise KzooError(
+                    f"{given!r:.60} came as {name}; a list or array of one for each of the "
+                    f"{len(x)} inputs is expected."
+                )
             if given is not None and len(given) != len(x):
                 raise KzooError(
                     f"{len(x)} inputs came with {len(given)} {name}: one each is expected."
@@ -378,6 +390,28 @@ class TextTask(DistributedFit, keras.Model):
         backbone = config.pop("backbone")
         family = family_of(Spec.from_dict(backbone["spec"]))
         return cls(family.from_config(backbone), **config)
+
+    def get_compile_config(self):
+        """Keras' hook: what the task was compiled with, and the weights that stand still."""
+        config = super().get_compile_config()
+        if config:
+            weights = weights_by_path(self)
+            config["frozen"] = [path for path in weights if not weights[path].trainable]
+            config["optimizer_built"] = self.optimizer.built
+        return config
+
+    def compile_from_config(self, config):
+        """Keras' hook: a loaded task is compiled as it was; the optimizer's state comes next.
+
+        The state has a place for each weight that learns, so the same ones must.
+        """
+        config = dict(config)
+        frozen, built = set(config.pop("frozen", ())), config.pop("optimizer_built", True)
+        for path, weight in weights_by_path(self).items():
+            weight.trainable = path not in frozen
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if built:
+            self.optimizer.build(self.trainable_variables)
 
     def save_assets(self, folder):
         """Keras' hook: the tokenizer goes into the .keras file."""
@@ -462,6 +496,10 @@ def split_pairs(texts):
     return [text[0] for text in texts], [text[1] for text in texts]
 
 
+def _axes(outputs):
+    return " and ".join(f"{name} of {axes} axes" for name, axes in outputs.items())
+
+
 def _taken(source, tokenizer):
     """A backbone and a tokenizer from whatever stands for them."""
     if isinstance(source, (str, Path)):
@@ -481,11 +519,13 @@ def _taken(source, tokenizer):
 def _checked_length(max_length, spec):
     if max_length is None:
         return spec.max_sequence_length
-    if not 2 <= max_length <= spec.max_sequence_length:
+    whole = isinstance(max_length, (int, np.integer)) and not isinstance(max_length, bool)
+    if not whole or not 2 <= max_length <= spec.max_sequence_length:
         raise KzooError(
-            f"max_length is {max_length}; 2 to {spec.max_sequence_length} tokens are expected."
+            f"max_length is {max_length!r:.40}; 2 to {spec.max_sequence_length} tokens are "
+            "expected."
         )
-    return max_length
+    return int(max_length)
 
 
 def _as_list(x):
@@ -497,7 +537,14 @@ def _as_list(x):
         raise KzooError(f"A list of strings or of pairs is expected; {type(x).__name__} came.")
     if not len(x):
         raise KzooError("An empty list came; at least one text is expected.")
-    return [text.decode("utf-8") if isinstance(text, bytes) else text for text in x]
+    return [_decoded(text) if isinstance(text, bytes) else text for text in x]
+
+
+def _is_column(value):
+    """Whether a value holds others in an order; a string is one of a column's, not a column."""
+    sized = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    scalar = isinstance(value, (str, bytes, dict)) or getattr(value, "shape", None) == ()
+    return sized and not scalar
 
 
 def _check_columns(text, label, *sources):
@@ -538,7 +585,10 @@ def _from_dataset(dataset):
 def _decoded(value):
     """Python strings where `tf.data` gives bytes, in scalars and arrays; numbers as they are."""
     if isinstance(value, bytes):
-        return value.decode("utf-8")
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise KzooError(f"A text is not UTF-8: {value!r:.60} came; convert it first.") from None
     if isinstance(value, np.ndarray) and value.dtype.kind == "O":
         return [_decoded(part) for part in value]
     return value
@@ -546,23 +596,14 @@ def _decoded(value):
 
 def _split(x, y, sample_weight, share):
     """The first examples to learn from and the last ones to hold out."""
+    if isinstance(share, bool) or not isinstance(share, Number) or not 0 < share < 1:
+        raise KzooError(f"validation_split is {share!r:.40}; a share between 0 and 1 is expected.")
     cut = int(len(x) * (1 - share))
     if not 0 < cut < len(x):
         raise KzooError(f"validation_split {share} of {len(x)} examples leaves a side empty.")
     columns = (x, y, sample_weight)
     first = [None if column is None else column[:cut] for column in columns]
     return *first, tuple(None if column is None else column[cut:] for column in columns)
-
-
-def check_labels(labels):
-    """Raise KzooError for anything but a list of different names."""
-    listed = isinstance(labels, (list, tuple)) or hasattr(labels, "tolist")
-    names = [str(label) for label in labels] if listed else []
-    if not names or len(set(names)) != len(names):
-        raise KzooError(
-            f"labels is {labels!r}; a list of different names is expected, such as "
-            '["negative", "positive"].'
-        )
 
 
 def _by_place(sample_weight, y):

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from ..answers import probabilities
+from ..answers import check_labels, probabilities
 from ..errors import KzooError
-from .task import TextTask, check_labels, class_index
+from .task import TextTask, class_index
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -24,6 +24,7 @@ class TextClassifier(TextTask):
     task_name = "TextClassifier"
 
     default_head = "mean"
+    output_axes = {"logits": 2}
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
@@ -33,8 +34,24 @@ class TextClassifier(TextTask):
 
     def encode_targets(self, y, x=None):
         """Class indices, from names or indices; rows of numbers stay, for a loss of their own."""
-        if np.ndim(y) == 2:
-            return np.asarray(y, "float32")
+        try:
+            rows = np.asarray(y, "float32") if np.ndim(y) == 2 else None
+        except (TypeError, ValueError):  # Rows of other things, or of different lengths.
+            raise KzooError(
+                f"The targets are {y!r:.60}; a label of {self.labels} or its index for each text, "
+                "or rows of numbers, are expected."
+            ) from None
+        if rows is not None:
+            alone = isinstance(
+                getattr(self, "loss", None), keras.losses.SparseCategoricalCrossentropy
+            )
+            if alone and rows.shape[1] != 1:
+                raise KzooError(
+                    f"The targets are rows of {rows.shape[1]} numbers, and the loss that this task "
+                    "has by default takes one label a text: give labels, or compile(loss=, "
+                    "metrics=) with those that take rows."
+                )
+            return rows
         y = y.tolist() if hasattr(y, "tolist") else list(y)
         # A text has a single label or hasn't: its index is 1, and that of no name 0.
         names = self.labels if len(self.labels) > 1 else ["\0", *self.labels]

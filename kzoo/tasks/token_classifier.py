@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
-from ..answers import entities, probabilities
+from ..answers import check_labels, entities, probabilities
 from ..data.batches import IGNORED
 from ..errors import KzooError
-from .task import PlaceTask, check_labels, class_index
+from .task import PlaceTask, class_index
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -23,6 +23,7 @@ class TokenClassifier(PlaceTask):
     task_name = "TokenClassifier"
 
     default_head = "token"
+    output_axes = {"logits": 3}
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None

@@ -484,6 +484,16 @@ class Tokenizer:
         return batch
 
 
+def check_tokenizer(value):
+    """The value, or KzooError if it is neither a `Tokenizer` nor None."""
+    if value is not None and not isinstance(value, Tokenizer):
+        raise KzooError(
+            f"tokenizer is {value!r:.60}; a kzoo.Tokenizer is expected: kzoo.Tokenizer.load reads "
+            "one from a folder or a file."
+        )
+    return value
+
+
 def _fitting(lengths, room):
     """How many tokens of each text stay when `room` tokens do: the longer text is cut first."""
     if room is None or sum(lengths) <= room:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from .. import presets, tasks
+from ..answers import check_labels
 from ..data.sources import read_examples
 from ..errors import KzooError
 from ..files import read_json, writing_folder
@@ -120,6 +121,8 @@ def read_recipe(recipe):
         raise KzooError(f"The recipe lacks {' and '.join(missing)}: say which.")
     for key, (fits, expected) in TYPES.items():
         _check(settings, key, fits(settings[key]), expected)
+    if settings["labels"] is not None:
+        check_labels(settings["labels"], "labels in the recipe")
     # The record keeps the paths as they were written: they mean something beside the recipe.
     settings["paths"] = {}
     for key in ("train", "output", "model", "validation"):

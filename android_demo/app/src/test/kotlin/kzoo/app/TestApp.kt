@@ -7,11 +7,18 @@ import kzoo.core.bundle.Engine
 import kzoo.core.bundle.Tensor
 import kzoo.desktop.DesktopEngine
 
-/** The app with the desktop's engine: Android's native library does not run on a JVM. */
+/** The app with its own engine, or with the desktop's where Android's native library can't be loaded. */
 open class TestApp : KzooApp() {
-    override val engines: Engines = object : Engines {
-        override val runtime = DesktopEngine.RUNTIME
-        override fun open(model: ByteBuffer, name: String): Engine = DesktopEngine(model, name)
+    override val engines: Engines by lazy {
+        if (AndroidLibrary.missing == null) {
+            AndroidLibrary.load()
+            Device
+        } else {
+            object : Engines {
+                override val runtime = DesktopEngine.RUNTIME
+                override fun open(model: ByteBuffer, name: String): Engine = DesktopEngine(model, name)
+            }
+        }
     }
 
     override fun onTerminate() {
@@ -26,9 +33,11 @@ class SlowApp : TestApp() {
     val waitIn = AtomicInteger(-1)
     val goOn = Semaphore(0)
 
-    override val engines: Engines = object : Engines {
-        override val runtime = DesktopEngine.RUNTIME
-        override fun open(model: ByteBuffer, name: String): Engine = Slow(DesktopEngine(model, name))
+    override val engines: Engines by lazy {
+        val own = super.engines
+        object : Engines by own {
+            override fun open(model: ByteBuffer, name: String): Engine = Slow(own.open(model, name))
+        }
     }
 
     private inner class Slow(private val engine: Engine) : Engine by engine {
@@ -41,8 +50,9 @@ class SlowApp : TestApp() {
 
 /** The same on a device that has no memory left for a model. */
 class SmallApp : TestApp() {
-    override val engines: Engines = object : Engines {
-        override val runtime = DesktopEngine.RUNTIME
-        override fun open(model: ByteBuffer, name: String): Engine = throw OutOfMemoryError()
+    override val engines: Engines by lazy {
+        object : Engines by super.engines {
+            override fun open(model: ByteBuffer, name: String): Engine = throw OutOfMemoryError()
+        }
     }
 }

@@ -35,7 +35,7 @@ import org.robolectric.shadows.ShadowToast
 @Config(sdk = [26, 35], application = TestApp::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class UseTest {
-    private val sentiment = File(System.getProperty("bundle"))
+    private val sentiment = File(System.getProperty("older"))
 
     @Test
     fun `the latest text wins`() {

@@ -62,6 +62,9 @@ class Manifest private constructor(private val source: String, private val field
         inputs = shapes(only["inputs"])
         outputs = shapes(only["outputs"])
         if (labels != null && labels.isEmpty()) throw wrong("labels", "no label")
+        labels?.groupBy { it }?.values?.find { it.size > 1 }?.let { same ->
+            throw KzooException("$source has the label ${same[0].take(40)} ${same.size} times, and answers name a label alone: export anew.")
+        }
     }
 
     private fun shapes(value: Any?): Map<String, IntArray> =

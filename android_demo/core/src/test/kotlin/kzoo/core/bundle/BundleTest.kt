@@ -92,6 +92,12 @@ class BundleTest {
     }
 
     @Test
+    fun `two labels of one name are refused`() {
+        TestBundle.write(folder) { it["labels"] = listOf("good", "bad", "good") }
+        assertSentence("the label good 2 times") { open(folder) }
+    }
+
+    @Test
     fun `an older runtime is refused`() {
         TestBundle.write(folder)
         assertSentence("needs TensorFlow Lite 2.18.0 or newer", "TensorFlow Lite 2.16.1") { open(folder, Runtime("tflite", "2.16.1")) }

@@ -1,0 +1,75 @@
+package kzoo.app
+
+import java.io.File
+import java.nio.ByteBuffer
+import kzoo.core.KzooException
+import kzoo.core.bundle.Bundle
+import kzoo.core.bundle.FolderFiles
+import kzoo.core.task.BundleCheck
+import kzoo.core.task.Task
+import kzoo.desktop.DesktopEngine
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Assume.assumeTrue
+import org.junit.Before
+import org.junit.Test
+
+/** The app's own engine on Android's native library, as a phone with an x86-64 processor runs it. */
+class DeviceEngineTest {
+    @Before
+    fun load() {
+        assumeTrue(AndroidLibrary.missing, AndroidLibrary.missing == null)
+        AndroidLibrary.load()
+    }
+
+    @Test
+    fun `golden examples of every task pass, and of the bundle that the APK holds`() {
+        val small = File(System.getProperty("small")).listFiles { file -> file.isDirectory }!!
+        assertTrue(small.size >= 7)
+        for (folder in small.toList() + File(System.getProperty("older"))) {
+            val bundle = Bundle.open(FolderFiles(folder), Device.runtime)
+            Task.of(bundle, Device.open(bundle.model(), bundle.name)).use { task ->
+                BundleCheck.run(task).forEach { assertTrue("${folder.name}, ${it.golden.text}: ${it.reason}", it.passed) }
+            }
+        }
+    }
+
+    @Test
+    fun `outputs are the desktop engine's at every length`() {
+        val model = model("entities")
+        DesktopEngine(model, "entities").use { desktop ->
+            Device.open(model, "entities").use { device ->
+                assertEquals(desktop.inputs, device.inputs)
+                for (length in listOf(3, 64, 1, 17)) {
+                    val row = row(device.inputs, IntArray(length) { 2000 + 97 * it })
+                    val there = desktop.run(row)
+                    for ((name, found) in device.run(row)) {
+                        assertArrayEquals(there.getValue(name).shape, found.shape)
+                        assertArrayEquals(there.getValue(name).values, found.values, 1e-5f)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    fun `what the model can't take is a sentence, and the next text is read`() {
+        Device.open(model("entities"), "entities").use { device ->
+            for (ids in listOf(IntArray(65) { 2000 }, intArrayOf(101, 30_522, 102), intArrayOf(-1))) {
+                val error = assertThrows(KzooException::class.java) { device.run(row(device.inputs, ids)) }
+                assertTrue(error.message!!, error.message!!.startsWith("The model of entities refuses these ${ids.size} tokens"))
+                device.run(row(device.inputs, intArrayOf(101, 2000, 102)))
+            }
+        }
+        val noise = ByteBuffer.allocateDirect(1000).put(ByteArray(1000) { (it * 31).toByte() })
+        val error = assertThrows(KzooException::class.java) { Device.open(noise, "noise") }
+        assertTrue(error.message!!, error.message!!.startsWith("noise/model.tflite is no model that TensorFlow Lite 2.16.1 reads"))
+    }
+
+    private fun model(name: String) = Bundle.open(FolderFiles(File(System.getProperty("small"), name)), Device.runtime).use { it.model() }
+
+    private fun row(inputs: Set<String>, ids: IntArray) =
+        inputs.associateWith { if (it == "token_ids") ids else IntArray(ids.size) { _ -> if (it == "padding_mask") 1 else 0 } }
+}
