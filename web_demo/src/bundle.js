@@ -84,6 +84,8 @@ async function checkedFile(files, name, { bytes: size, sha256: sum }) {
 
 function checkLabels({ labels, signature, task }, bytes) {
   if (labels === null) return;
+  const twice = labels.find((label, place) => labels.indexOf(label) < place);
+  if (twice !== undefined) throw new KzooError(`kzoo.json has the label ${twice.slice(0, 40)} twice, and answers name a label alone: export anew.`);
   const lines = bytes ? decoded(bytes, "labels.txt").split("\n") : [];
   if (lines.at(-1) === "") lines.pop();
   if (JSON.stringify(lines) !== JSON.stringify(labels)) {

@@ -26,7 +26,7 @@ export function fixed(bytes, length) {
     const shape = items(field(tensor, SHAPE));
     items(field(tensor, SIGNATURE)).forEach((size, i) => {
       if (view.getInt32(size, true) >= 0) return;
-      for (const each of [size, shape[i]]) view.setInt32(each, length, true);
+      for (const each of [size, shape[i]]) view.setInt32(each, i ? length : 1, true); // One text at a time.
     });
   }
   return copy;

@@ -237,6 +237,10 @@ describe("a bad bundle is one sentence, and no label is shown", () => {
     kzoo.labels = ["positive"];
     fs.writeFileSync(at(folder, "labels.txt"), "positive\n");
   }), /gives 2 numbers, and there are 1 labels/);
+  bad("two labels of one name", (target) => resealed(BUNDLE, target, (folder, kzoo) => {
+    kzoo.labels = ["positive", "positive"];
+    fs.writeFileSync(at(folder, "labels.txt"), "positive\npositive\n");
+  }), /has the label positive twice/);
   bad("too few golden examples", (target) => resealed(BUNDLE, target, (_, kzoo) => kzoo.golden.splice(5)), /holds 5 golden examples; at least 6 are expected/);
   bad("no golden examples", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.golden = [])), /holds 0 golden examples; at least 6 are expected/);
   bad("a golden example of another output", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.golden[3].outputs = { numbers: [[1, 2]] })),
