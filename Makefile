@@ -53,9 +53,11 @@ apk:
 
 web-demo: build/sentiment/kzoo.json
 	@$(call need,npm,install Node.js 20)
+	@$(call need,mvn,install Maven and Java 17)
 	@$(VENV)/bin/python -c 'import socket; socket.create_server(("localhost", $(PORT))).close()' 2>/dev/null || \
 	{ echo "error: port $(PORT) is taken or none: name another, as in make web-demo PORT=8001"; exit 2; }
 	@npm ci --silent --no-audit --no-fund --prefix web_demo
+	@mvn -q -B -ntp -f android_demo -Pweb -pl web -am process-classes
 	@node web_demo/assemble.mjs build/sentiment build/web
 	@echo "http://localhost:$(PORT)/ (Ctrl-C ends)"
 	@$(VENV)/bin/python -m http.server --directory build/web --bind localhost $(PORT)

@@ -69,23 +69,15 @@ async function main([command, place, ...options]) {
 
 /** Runs in the browser; returns a sentence where something is wrong. */
 async function inPage({ command, lines, place, file }) {
-  const { Client, tokenizerOf } = await import("/src/client.js");
+  const { Client } = await import("/src/client.js");
+  const { Tokenizer } = await import("/src/reader.js");
   const { ServedFiles } = await import("/src/files.js");
   const { KzooError } = await import("/src/errors.js");
   try {
     if (command === "encode") {
       const answer = await fetch(`/given/${encodeURIComponent(file)}`);
-      let description;
-      try {
-        description = await answer.json();
-      } catch {
-        throw new KzooError(`${file} is not readable JSON: a tokenizer.json was expected.`);
-      }
-      const tokenizer = await tokenizerOf(description);
-      for (const line of lines) {
-        const [first, second] = [line].flat();
-        await window.write(JSON.stringify({ ids: tokenizer.encode(first, second ?? null).ids }));
-      }
+      const tokenizer = new Tokenizer(new Uint8Array(await answer.arrayBuffer()));
+      for (const line of lines) await window.write(JSON.stringify({ ids: tokenizer.ids(line) }));
       return null;
     }
     const files = new ServedFiles("/given/");

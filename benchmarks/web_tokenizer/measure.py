@@ -1,14 +1,17 @@
-"""How often a browser's tokenizer gives other ids than the `tokenizers` library.
+"""How often a browser's tokenizer gives other ids than `tokenizers`, and how fast it is.
 
     npm ci --prefix benchmarks/web_tokenizer
+    mvn -q -f android_demo -Pweb -pl web -am process-classes
     python benchmarks/web_tokenizer/measure.py SHARED_DATA [--speed] [--output result.json]
 
 SHARED_DATA is a folder with tokenizers/, tokenizer_vectors/, nltk_udhr/udhr.zip and
-tatoeba_laser/tatoeba_v1.tar.gz. The reference ids are made here, without special tokens;
-`measure.mjs` then encodes the same texts in Node.js, on the engine that Chromium runs, with
-@huggingface/tokenizers (which transformers.js wraps) and, for WordPiece, with the tokenizer of
-web_demo. A text differs when its list of ids does. With --speed only those two are timed, with
-bert-base-uncased, and the result's `speed` is replaced.
+tatoeba_laser/tatoeba_v1.tar.gz. The reference is made here, without special tokens; `measure.mjs`
+then encodes the same texts in Node.js, on the engine that Chromium runs, with the tokenizer of
+web_demo, which is the Kotlin core as JavaScript, and with @huggingface/tokenizers, which
+transformers.js wraps. A text differs when its list of ids does; tokens and offsets are counted for
+the first alone, tokens on real text. With --speed Tatoeba is only timed, and the result's `speed`
+and `size` are replaced; --old names a folder with the tokenizer.js that web_demo had until then
+(git archive 2d58907 web_demo/src), to time it as well.
 """
 
 import argparse
@@ -24,13 +27,14 @@ from pathlib import Path
 
 import tokenizers
 
-from kzoo.text import Tokenizer
-
 HERE = Path(__file__).parent
+CORE = HERE.parents[1] / "android_demo" / "web" / "target" / "javascript" / "core.mjs"
 sys.path.insert(0, str(HERE.parent / "tokenizer_parity"))
-from texts import alone, between, declaration, questions, tatoeba  # noqa: E402
+from texts import between, declaration, questions, tatoeba  # noqa: E402
+from tokenizer_files import make  # noqa: E402
 
 BATCH = 4096
+NAMES = ["bert-base-uncased", "gpt2", "clip", "t5-small", "xlm-roberta-base"]
 
 
 def vectors(data):
@@ -40,89 +44,67 @@ def vectors(data):
     yield json.loads(path.read_text(encoding="utf-8"))["text"]
 
 
-SOURCES = {
-    "vectors": vectors,
-    "udhr": declaration,
-    "tatoeba": tatoeba,
-    "alone": alone,
-    "between letters": between,
-}
+REAL = {"vectors": vectors, "udhr": declaration, "tatoeba": tatoeba}
+SOURCES = {**REAL, "between letters": between}
+TIMED = 4  # of how many sentences of Tatoeba one is timed
 
 
-def unpacked(source, target):
-    """A file or its .gz, written to `target`."""
-    packed = source.with_name(source.name + ".gz")
-    target.write_bytes(gzip.decompress(packed.read_bytes()) if packed.is_file()
-                       else source.read_bytes())  # fmt: skip
-
-
-def readable(data, scratch):
-    """{name: tokenizer.json} of every tokenizer of the folder that needs no conversion."""
-    found = {}
-    for folder in sorted((data / "tokenizers").iterdir()):
-        place = scratch / folder.name
-        names = {path.name.removesuffix(".gz") for path in folder.iterdir()}
-        wanted = [
-            files
-            for files in (["tokenizer.json"], ["vocab.txt"], ["vocab.json", "merges.txt"])
-            if set(files) <= names
-        ]
-        if folder.name == "roberta-base":  # Its merges are GPT-2's.
-            wanted = [["vocab.json"]]
-        if not wanted:
-            continue
-        place.mkdir()
-        for name in wanted[0]:
-            unpacked(folder / name, place / name)
-        if folder.name == "roberta-base":
-            unpacked(data / "tokenizers" / "gpt2" / "merges.txt", place / "merges.txt")
-        if "tokenizer.json" not in wanted[0]:
-            Tokenizer.load(place).save(place)
-        found[folder.name] = place / "tokenizer.json"
-    return found
-
-
-def write_reference(path, texts, target):
-    """The ids of all texts, one row after the other, and how many each has."""
+def write_reference(path, texts, target, with_tokens):
+    """Ids and offsets of all texts, one row after the other, how many each has, and tokens."""
     backend = tokenizers.Tokenizer.from_file(str(path))
     backend.no_truncation()
     backend.no_padding()
-    ids, counts = array("i"), array("i")
+    columns = {name: array("i") for name in ("counts", "ids", "starts", "ends")}
+    tokens = []
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
-        for row in backend.encode_batch_fast(batch, add_special_tokens=False):
-            ids.extend(row.ids)
-            counts.append(len(row.ids))
-    target.with_suffix(".ids").write_bytes(ids.tobytes())
-    target.with_suffix(".counts").write_bytes(counts.tobytes())
+        for row in backend.encode_batch(batch, add_special_tokens=False):
+            columns["counts"].append(len(row.ids))
+            columns["ids"].extend(row.ids)
+            columns["starts"].extend(offset[0] for offset in row.offsets)
+            columns["ends"].extend(offset[1] for offset in row.offsets)
+            if with_tokens:
+                tokens.append(json.dumps(row.tokens))
+    for name, column in columns.items():
+        target.with_suffix(f".{name}").write_bytes(column.tobytes())
+    if with_tokens:
+        target.with_suffix(".tokens").write_text("\n".join(tokens), encoding="utf-8")
 
 
 def node(*arguments):
     """What `measure.mjs` prints."""
-    return json.loads(subprocess.check_output(["node", HERE / "measure.mjs", *arguments]))
+    command = ["node", "--max-old-space-size=6000", HERE / "measure.mjs", *arguments]
+    return json.loads(subprocess.check_output(command))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--old", type=Path)
     parser.add_argument("--output", type=Path, default=HERE / "result.json")
     arguments = parser.parse_args()
     sources = {"tatoeba": tatoeba} if arguments.speed else SOURCES
     texts = {
         name: [text for text in read(arguments.data) if text] for name, read in sources.items()
     }
+    if arguments.speed:
+        texts["tatoeba"] = texts["tatoeba"][::TIMED]
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
         for name, found in texts.items():
             lines = "\n".join(json.dumps(text) for text in found)
             (scratch / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-        paths = readable(arguments.data, scratch)
+        paths = {name: make(name, arguments.data, scratch) for name in NAMES}
         if arguments.speed:
             result = json.loads(arguments.output.read_text(encoding="utf-8"))
-            path = paths["bert-base-uncased"]
-            result["speed"] = {"tatoeba": node("--speed", scratch, path, "tatoeba")}
-            print(result["speed"])
+            packed = gzip.compress(CORE.read_bytes(), 9)
+            result["size"] = {"core.mjs": CORE.stat().st_size, "core.mjs.gz": len(packed)}
+            old = [arguments.old] if arguments.old else []
+            result["speed"] = {}
+            for name, path in paths.items():
+                result["speed"][name] = node("--speed", scratch, path, "tatoeba", *old)
+                print(name, result["speed"][name], flush=True)
         else:
             result = measure(paths, texts, scratch)
     arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -138,13 +120,16 @@ def measure(paths, texts, scratch):
     }
     for name, path in paths.items():
         for source, found in texts.items():
-            write_reference(path, found, scratch / source)
+            write_reference(path, found, scratch / source, source in REAL)
         answer = node(scratch, path, *texts)
         result |= answer["versions"]
         result["measured"][name] = answer["candidates"]
         for candidate, by_source in answer["candidates"].items():
             counts = {source: found["different"] for source, found in by_source.items()}
-            print(f"{name:30}{candidate:26}{counts}", flush=True)
+            print(f"{name:20}{candidate:26}{counts}", flush=True)
+        found = answer["candidates"]["web_demo"]
+        places = {source: each["other_tokens_or_offsets"] for source, each in found.items()}
+        print(f"{name:20}{'tokens, offsets':26}{places}", flush=True)
     return result
 
 

@@ -84,7 +84,7 @@ CLIENTS = (
         "Chromium",
         "node",
         ("web_demo/client.mjs",),
-        "Node.js and Chromium, then `npm ci --prefix web_demo`",
+        "Node.js, Chromium, Java 17 and Maven, then `make web-demo`",
     ),
     Client(
         "MediaPipe",

@@ -1,18 +1,12 @@
 // The page: opens a bundle, answers while the user types, and checks the bundle on this browser.
 
+import { rest, use } from "./ask.js";
 import { Client } from "./client.js";
-import { KzooError } from "./errors.js";
 import { ChosenFiles, ServedFiles } from "./files.js";
-import { bar, element, megabytes, milliseconds, percent, row } from "./view.js";
+import { $, bar, breath, element, megabytes, milliseconds, problem, row, sentence } from "./view.js";
 
-const TITLES = { TextClassifier: "Classify a text", TextEmbedder: "Find the nearest text" };
-const SHOWN = 6; // Labels or neighbours.
 const LENGTHS = [16, 32, 64, 128];
 const ROUNDS = 7;
-const PAUSE = 700; // Milliseconds without a key, after which a screen reader is told the answer.
-
-const $ = (id) => document.getElementById(id);
-const breath = () => new Promise((resolve) => setTimeout(resolve)); // The page stays alive between.
 
 let client = null;
 let opening = 0; // Numbers the bundles: what belongs to an earlier one is dropped.
@@ -22,8 +16,9 @@ async function open(files) {
   const here = () => turn === opening;
   client?.close();
   client = null;
-  for (const part of ["ask", "golden-part", "latency-part", "bundle-part", "problem"]) $(part).hidden = true;
-  for (const list of ["bars", "files", "golden", "latency"]) $(list).replaceChildren();
+  rest();
+  for (const part of ["golden-part", "latency-part", "bundle-part", "problem"]) $(part).hidden = true;
+  for (const list of ["files", "golden", "latency"]) $(list).replaceChildren();
   document.body.removeAttribute("data-state");
   $("title").textContent = "Opening the bundle";
   try {
@@ -37,7 +32,7 @@ async function open(files) {
     client = opened;
     show(source);
     $("working").textContent = "";
-    await answer();
+    await use(opened);
     await runGolden(opened);
     await measure(opened);
     if (here()) document.body.dataset.state = "done";
@@ -55,12 +50,8 @@ async function open(files) {
 function show(source) {
   const { manifest } = client;
   const sizes = Object.values(manifest.files).map((entry) => entry.bytes);
-  const pairs = manifest.golden.some(({ text }) => typeof text !== "string");
-  $("title").textContent = TITLES[manifest.task];
   $("open-title").textContent = "Open another";
   $("bundle-title").textContent = source instanceof ChosenFiles ? source.name : "This bundle";
-  $("second-part").hidden = !pairs;
-  $("text-label").textContent = pairs ? "The first text" : "A text";
   const facts = {
     Family: manifest.spec.family,
     Files: megabytes(sizes.reduce((sum, bytes) => sum + bytes, 0)),
@@ -72,95 +63,7 @@ function show(source) {
   if (manifest.labels) facts.Labels = String(manifest.labels.length);
   $("facts").replaceChildren(...Object.entries(facts).map(([term, value]) =>
     element("div", {}, element("dt", {}, term), element("dd", {}, value))));
-  const chosen = manifest.golden.filter(({ token_ids: ids }) => ids.length < 30).slice(0, 5);
-  $("examples").replaceChildren(...chosen.map(({ text }) => {
-    const [first, second] = [text].flat();
-    const button = element("button", { type: "button" }, element("span", {}, first));
-    button.addEventListener("click", () => {
-      [$("text").value, $("second").value] = [first, second ?? ""];
-      answer();
-      $("text").focus();
-    });
-    return button;
-  }));
-  if (!$("text").value) [$("text").value, $("second").value = ""] = [chosen[0]?.text ?? ""].flat();
-  for (const part of ["ask", "bundle-part"]) $(part).hidden = false;
-}
-
-let [running, asked] = [false, false];
-
-/** Answers what stands in the text field now; while one answer is made, only the newest text waits. */
-async function answer() {
-  asked = true;
-  if (running) return;
-  running = true;
-  while (asked && client) {
-    asked = false;
-    const asking = client; // Another bundle may be opened meanwhile: its page shows nothing of this one.
-    const pair = !$("second-part").hidden;
-    const text = pair ? [$("text").value, $("second").value] : $("text").value;
-    try {
-      const found = await asking.answer(text);
-      if (asking !== client) continue;
-      present(found, asking.manifest);
-      if ($("problem").classList.contains("inside")) $("problem").hidden = true;
-    } catch (error) {
-      if (asking !== client) continue;
-      clear();
-      problem(sentence(error), true);
-    }
-    await breath();
-  }
-  running = false;
-}
-
-function present(found, { golden }) {
-  const notes = [];
-  if (found.empty) notes.push($("text").value ? "Nothing in this text is a character that the model reads." : "Type a text.");
-  if (found.truncated) notes.push(`The text is longer than the model reads: these are its first ${found.tokens} tokens.`);
-  // Browsers lay out much longer text in minutes; a model reads a few hundred words.
-  const full = [$("text"), $("second")].find((field) => field.value.length >= field.maxLength);
-  if (full) notes.push(`The field takes ${full.maxLength.toLocaleString("en")} characters: what came after them was left out.`);
-  const note = notes.join(" ");
-  $("note").textContent = note;
-  $("note").hidden = !notes.length;
-  if (found.empty) {
-    clear();
-    speak(note);
-    return;
-  }
-  const ranked = found.scores ? Object.entries(found.scores) : neighbours(found.embedding, golden);
-  if (found.scores ? ranked.length > 2 : true) ranked.sort((a, b) => b[1] - a[1]);
-  const best = Math.max(...ranked.map(([, score]) => score));
-  const format = found.scores ? percent : (cosine) => cosine.toFixed(3);
-  $("bars").replaceChildren(...ranked.slice(0, SHOWN).map(([name, score]) => bar(name, format(score), score, score === best)));
-  $("figures").textContent = `${found.tokens} tokens · ${milliseconds(found.milliseconds)} here`;
-  $("bars").classList.toggle("texts", !found.scores);
-  const said = found.scores ? `${found.label}, ${percent(found.score)}.` : `Nearest, ${format(best)}: ${ranked[0][0]}`;
-  speak(`${said} ${note}`.trim());
-}
-
-function clear() {
-  $("bars").replaceChildren();
-  $("figures").textContent = "";
-  speak("");
-}
-
-let speaking = 0;
-
-/** Tells a screen reader the newest answer, once nobody types: not one answer for each key. */
-function speak(text) {
-  clearTimeout(speaking);
-  speaking = setTimeout(() => ($("spoken").textContent = text), PAUSE);
-}
-
-/** The golden texts by cosine; their vectors are in the manifest. */
-function neighbours(vector, golden) {
-  const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
-  return golden.map(({ text, outputs }) => {
-    const other = outputs.embedding.flat();
-    return [[text].flat().join(" / "), dot(vector, other) / Math.sqrt(dot(vector, vector) * dot(other, other))];
-  });
+  $("bundle-part").hidden = false;
 }
 
 /** Runs the golden examples of a bundle for as long as it is the open one. */
@@ -200,9 +103,9 @@ async function measure(asking) {
   for (const count of lengths) {
     const times = [];
     for (let i = 0; i <= ROUNDS; i++) {
-      const ones = Array(count).fill(1);
+      const [ones, zeros] = [new Int32Array(count).fill(1), new Int32Array(count)];
       const start = performance.now();
-      await asking.model.run({ token_ids: ones, padding_mask: ones, segment_ids: Array(count).fill(0) });
+      await asking.model.run((name) => (name === "segment_ids" ? zeros : ones));
       if (i) times.push(performance.now() - start); // The first run of a length allocates.
       await breath();
       if (asking !== client) return;
@@ -212,19 +115,6 @@ async function measure(asking) {
   const slowest = Math.max(...found.map(([, time]) => time));
   $("latency").replaceChildren(...found.map(([count, time]) => bar(`${count} tokens`, milliseconds(time), time / slowest)));
   $("latency-part").hidden = !found.length;
-}
-
-function problem(text, inside) {
-  const parts = text.split("`"); // What stands between two is a command.
-  $("problem").replaceChildren(...parts.map((part, i) => (i % 2 ? element("code", {}, part) : part)));
-  $("problem").classList.toggle("inside", inside);
-  $("problem").hidden = false;
-}
-
-function sentence(error) {
-  if (error instanceof KzooError) return error.message;
-  console.error(error);
-  return `Something unexpected happened (${error?.message ?? error}): load the page again.`;
 }
 
 /** Files of a dropped folder, or the dropped files themselves. */
@@ -242,7 +132,6 @@ async function dropped(transfer) {
   return ChosenFiles.of(await Promise.all(found.map((entry) => new Promise((resolve, reject) => entry.file(resolve, reject)))));
 }
 
-for (const field of [$("text"), $("second")]) field.addEventListener("input", answer);
 $("again").addEventListener("click", () => runGolden(client).catch((error) => problem(sentence(error), true)));
 for (const chooser of [$("folder"), $("zip")]) {
   chooser.addEventListener("change", () => {

@@ -6,11 +6,11 @@ const FORMAT = 1;
 const UNSEALED = "0".repeat(64);
 const FIELDS = ["format", "kzoo", "task", "spec", "labels", "max_length", "signature", "quantization",
   "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal"];
-const MANIFEST_MOST = 2 ** 26; // Bytes: what the classifiers and embedders of this page have is below 1 MB.
+const MANIFEST_MOST = 2 ** 26; // Bytes, as in android_demo.
 const LEAST_GOLDEN = 6; // As kzoo/litert/verify.py has it.
 const NEEDED = ["model.tflite", "tokenizer.json"];
 
-/** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` their contents. */
+/** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` the bytes of their files. */
 export class Bundle {
   /**
    * @param files anything with `name`, `size(name)` and `read(name)`
@@ -33,7 +33,7 @@ export class Bundle {
       if (!contents[name]) throw new KzooError(`The bundle was written without ${name}: export anew.`);
     }
     bundle.model = contents["model.tflite"];
-    bundle.tokenizer = parsed(contents["tokenizer.json"], "tokenizer.json");
+    bundle.tokenizer = contents["tokenizer.json"];
     checkLabels(bundle.manifest, contents["labels.txt"]);
     checkGolden(bundle.manifest);
     return bundle;
@@ -84,6 +84,8 @@ async function checkedFile(files, name, { bytes: size, sha256: sum }) {
 
 function checkLabels({ labels, signature, task }, bytes) {
   if (labels === null) return;
+  const twice = labels.find((label, place) => labels.indexOf(label) < place);
+  if (twice !== undefined) throw new KzooError(`kzoo.json has the label ${twice.slice(0, 40)} twice, and answers name a label alone: export anew.`);
   const lines = bytes ? decoded(bytes, "labels.txt").split("\n") : [];
   if (lines.at(-1) === "") lines.pop();
   if (JSON.stringify(lines) !== JSON.stringify(labels)) {

@@ -2,13 +2,21 @@
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 import { KzooError } from "./errors.js";
+import { fixed } from "./flatbuffer.js";
 
 const WASM = new URL("../litert/wasm/", import.meta.url);
 const NO_MEMORY = "There is not enough memory for this model: close other pages, or take a smaller bundle.";
-const COLUMNS = ["token_ids", "padding_mask", "segment_ids"]; // What a text becomes.
+const COLUMNS = ["token_ids", "padding_mask", "segment_ids"]; // What a row of a text has.
+// LiteRT.js makes room for outputs before it knows a row's length. Where they are as long as the row,
+// the file is loaded once for each of these lengths that is asked for, and rows are padded.
+const STEPS = [32, 128];
 let runtime = null;
 
 export class Model {
+  #bytes;
+  #loaded = new Map(); // By length; 0 is the file as it is.
+  #lengths = [0];
+
   /**
    * @param bytes of model.tflite
    * @param manifest kzoo.json
@@ -22,16 +30,14 @@ export class Model {
       throw new KzooError(`LiteRT's WebAssembly doesn't start in this browser (${reason(error)}): a recent Chrome, Edge, Firefox or Safari was expected.`);
     }
     const model = new Model();
-    try {
-      model.compiled = await loadAndCompile(bytes, { accelerator: "wasm" });
-    } catch (error) {
-      // Where WebAssembly gets no memory, LiteRT.js writes past its end.
-      if (error instanceof RangeError) throw new KzooError(NO_MEMORY);
-      throw new KzooError(`model.tflite can't be loaded (${reason(error)}): a file that LiteRT.js reads was expected.`);
-    }
     const [signature] = Object.values(manifest.signature);
-    model.inputs = model.compiled.getInputDetails().map(({ name }) => name);
-    model.outputs = model.compiled.getOutputDetails().map(({ name }) => name);
+    if (Object.values(signature.outputs).some(({ shape }) => shape[1] < 0)) {
+      model.#lengths = [...STEPS.filter((step) => step < manifest.max_length), manifest.max_length];
+      model.#bytes = bytes;
+    }
+    const first = await model.#compiled(bytes, model.#lengths[0]);
+    model.inputs = first.getInputDetails().map(({ name }) => name);
+    model.outputs = first.getOutputDetails().map(({ name }) => name);
     for (const [what, found, written] of [["inputs", model.inputs, signature.inputs], ["outputs", model.outputs, signature.outputs]]) {
       const expected = Object.keys(written).sort();
       if (JSON.stringify([...found].sort()) !== JSON.stringify(expected)) {
@@ -47,26 +53,42 @@ export class Model {
     return model;
   }
 
-  /**
-   * @param columns {input: array of whole numbers}, all of one length
-   * @returns {output: Float32Array}, flat
-   */
-  async run(columns) {
-    const tensors = [];
-    try {
-      for (const name of this.inputs) {
-        tensors.push(new Tensor(Int32Array.from(columns[name]), [1, columns[name].length]));
+  async #compiled(bytes, length) {
+    if (!this.#loaded.has(length)) {
+      try {
+        const found = await loadAndCompile(length ? fixed(bytes, length) : bytes, { accelerator: "wasm" });
+        this.#loaded.set(length, found);
+      } catch (error) {
+        // Where WebAssembly gets no memory, LiteRT.js writes past its end.
+        if (error instanceof RangeError) throw new KzooError(NO_MEMORY);
+        throw new KzooError(`model.tflite can't be loaded (${reason(error)}): a file that LiteRT.js reads was expected.`);
       }
+    }
+    return this.#loaded.get(length);
+  }
+
+  /**
+   * @param input an Int32Array for each name of an input, all of one length
+   * @returns {output: Float32Array}, flat, as long as the inputs are
+   */
+  async run(input) {
+    const tensors = [];
+    const { length: tokens } = input(COLUMNS[0]);
+    const length = this.#lengths.find((each) => each >= tokens) ?? this.#lengths.at(-1);
+    const compiled = await this.#compiled(this.#bytes, length);
+    try {
+      for (const name of this.inputs) tensors.push(new Tensor(padded(input(name), length), [1, Math.max(tokens, length)]));
       // CompiledModel.run refuses any length for a file of dynamic length; the runtime beneath it
       // takes each input's own.
       const buffers = tensors.map((tensor) => tensor.liteRtTensorBuffer);
-      const found = await this.compiled.liteRtCompiledModel.run(0, buffers);
+      const found = await compiled.liteRtCompiledModel.run(0, buffers);
       for (const buffer of found) tensors.push(new Tensor(buffer));
-      const results = tensors.slice(this.inputs.length);
-      return Object.fromEntries(results.map((tensor, i) => [this.outputs[i], tensor.toTypedArray().slice()]));
+      const results = tensors.slice(this.inputs.length).map((tensor) => tensor.toTypedArray());
+      const share = length ? tokens / length : 1;
+      return Object.fromEntries(results.map((values, i) => [this.outputs[i], values.slice(0, values.length * share)]));
     } catch (error) {
       if (error instanceof RangeError) throw new KzooError(NO_MEMORY);
-      throw new KzooError(`The model can't read these ${Object.values(columns)[0].length} tokens (${reason(error)}): ids of its vocabulary, and no more than it has places, were expected.`);
+      throw new KzooError(`The model can't read these ${tokens} tokens (${reason(error)}): ids of its vocabulary, and no more than it has places, were expected.`);
     } finally {
       for (const tensor of tensors) tensor.delete();
     }
@@ -74,9 +96,18 @@ export class Model {
 
   /** Frees the model's memory. */
   delete() {
-    this.compiled?.delete();
-    this.compiled = null;
+    for (const each of this.#loaded.values()) each.delete();
+    this.#loaded.clear();
+    this.#bytes = null; // Nothing is loaded any more.
   }
+}
+
+/** A row with zeros behind it: the mask has them too, so the model doesn't look there. */
+function padded(values, length) {
+  if (values.length >= length) return values;
+  const found = new Int32Array(length);
+  found.set(values);
+  return found;
 }
 
 function reason(error) {

@@ -1,5 +1,12 @@
 // Small pieces of the page.
 
+import { KzooError } from "./errors.js";
+
+export const $ = (id) => document.getElementById(id);
+
+/** The page stays alive between two pieces of work. */
+export const breath = () => new Promise((resolve) => setTimeout(resolve));
+
 /** A new element: `element("p", {class: "faint"}, "text", child)`. */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -37,3 +44,18 @@ export function megabytes(bytes) {
 }
 
 export const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
+
+/** Shows a sentence on what went wrong: with the open bundle, or while one was opened. */
+export function problem(text, inside) {
+  const parts = text.split("`"); // What stands between two is a command.
+  $("problem").replaceChildren(...parts.map((part, i) => (i % 2 ? element("code", {}, part) : part)));
+  $("problem").classList.toggle("inside", inside);
+  $("problem").hidden = false;
+}
+
+/** What a user is told of an error. */
+export function sentence(error) {
+  if (error instanceof KzooError) return error.message;
+  console.error(error);
+  return `Something unexpected happened (${error?.message ?? error}): load the page again.`;
+}

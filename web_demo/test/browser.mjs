@@ -44,6 +44,16 @@ export function browserPath() {
   return places.find((place) => fs.existsSync(place)) ?? null;
 }
 
+/** A page on which a bundle was opened, or refused; what its scripts threw is in `failures`. */
+export async function opened(browser, server, name = "bundle", options = {}) {
+  const page = await browser.newPage(options);
+  page.failures = [];
+  page.on("pageerror", (error) => page.failures.push(error.message));
+  await page.goto(`${server.address}?bundle=${name}`);
+  await page.waitForSelector("body[data-state]");
+  return page;
+}
+
 /** A headless browser. */
 export async function launch() {
   const executablePath = browserPath();

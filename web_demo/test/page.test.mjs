@@ -8,7 +8,7 @@ import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { launch, serve } from "./browser.mjs";
+import { launch, opened as open, serve } from "./browser.mjs";
 import { changeByte, changed, resealed } from "./bundles.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
@@ -32,15 +32,7 @@ after(async () => {
   fs.rmSync(scratch, { recursive: true, force: true });
 });
 
-/** A page on which a bundle was opened, or refused. */
-async function opened(name = "bundle", options = {}) {
-  const page = await browser.newPage(options);
-  page.failures = [];
-  page.on("pageerror", (error) => page.failures.push(error.message));
-  await page.goto(`${server.address}?bundle=${name}`);
-  await page.waitForSelector("body[data-state]");
-  return page;
-}
+const opened = (name, options) => open(browser, server, name, options);
 
 /** What the page says of a text: its label and probability as they stand there. */
 async function typed(page, text) {
@@ -238,13 +230,17 @@ describe("a bad bundle is one sentence, and no label is shown", () => {
   bad("another tokenizer", (target) => resealed(BUNDLE, target, (folder) => {
     const file = at(folder, "tokenizer.json");
     const tokenizer = JSON.parse(fs.readFileSync(file, "utf8"));
-    fs.writeFileSync(file, JSON.stringify({ ...tokenizer, model: { type: "Unigram", unk_id: 0, vocab: [["a", 0]] } }));
-  }), /model Unigram/);
-  bad("no tokenizer", (target) => resealed(BUNDLE, target, (folder) => fs.writeFileSync(at(folder, "tokenizer.json"), "[]")), /has no model/);
+    fs.writeFileSync(file, JSON.stringify({ ...tokenizer, model: { type: "Syllables", vocab: {} } }));
+  }), /Syllables/);
+  bad("no tokenizer", (target) => resealed(BUNDLE, target, (folder) => fs.writeFileSync(at(folder, "tokenizer.json"), "[]")), /an object was expected/);
   bad("fewer labels than outputs", (target) => resealed(BUNDLE, target, (folder, kzoo) => {
     kzoo.labels = ["positive"];
     fs.writeFileSync(at(folder, "labels.txt"), "positive\n");
   }), /gives 2 numbers, and there are 1 labels/);
+  bad("two labels of one name", (target) => resealed(BUNDLE, target, (folder, kzoo) => {
+    kzoo.labels = ["positive", "positive"];
+    fs.writeFileSync(at(folder, "labels.txt"), "positive\npositive\n");
+  }), /has the label positive twice/);
   bad("too few golden examples", (target) => resealed(BUNDLE, target, (_, kzoo) => kzoo.golden.splice(5)), /holds 5 golden examples; at least 6 are expected/);
   bad("no golden examples", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.golden = [])), /holds 0 golden examples; at least 6 are expected/);
   bad("a golden example of another output", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.golden[3].outputs = { numbers: [[1, 2]] })),

@@ -6,7 +6,22 @@ import kzoo.core.bundle.Engine
 import kzoo.core.tokenizer.codePointOffsets
 
 /** The part of a text that answers a question; empty, with a score of 0, where none does. */
-class Answer(val text: String, val start: Int, val end: Int, val score: Double, val reading: Reading)
+class Answer(val text: String, val start: Int, val end: Int, val score: Double, val reading: Reading) {
+    /** With places in code points. */
+    fun json(question: String, text: String): Map<String, Any?> {
+        val (start, end) = codePoints(text, start, end)
+        return reading.json(question, text) +
+            mapOf("answer" to this.text, "score" to score, "start" to start, "end" to end)
+    }
+
+    companion object {
+        /** The likeliest of the spans that were found in the windows over a text. */
+        fun of(text: String, spans: List<Span?>, read: Rows): Answer {
+            val best = spans.filterNotNull().filter { it.score > 0 }.maxByOrNull { it.score } ?: Span(0, 0, 0.0)
+            return Answer(text.substring(best.start, best.end), best.start, best.end, best.score, Reading(read))
+        }
+    }
+}
 
 /** Finds the part of a text of any length that answers a question. */
 class QuestionAnswerer(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
@@ -18,26 +33,18 @@ class QuestionAnswerer(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
         progress: (Int, Int) -> Unit = { _, _ -> },
     ): Answer {
         val read = rows.windows(question, text)
-        var best = Span(0, 0, 0.0)
-        read.rows.forEachIndexed { place, row ->
+        val spans = read.rows.mapIndexed { place, row ->
             val outputs = run(row, cancelled)
             val length = row.tokenIds.size
-            val found = span(output(outputs, "start_logits", 1, length), output(outputs, "end_logits", 1, length), row)
-            if (found != null && found.score > best.score) best = found
-            progress(place + 1, read.rows.size)
+            span(output(outputs, "start_logits", 1, length), output(outputs, "end_logits", 1, length), row)
+                .also { progress(place + 1, read.rows.size) }
         }
-        return Answer(
-            text.substring(best.start, best.end), best.start, best.end, best.score,
-            Reading(read),
-        )
+        return Answer.of(text, spans, read)
     }
 
     override fun json(text: String, pair: String?): Map<String, Any?> {
         if (pair == null) throw KzooException("${bundle.name} answers questions: a question and a text are expected.")
-        val found = answer(text, pair)
-        val (start, end) = codePoints(pair, found.start, found.end)
-        return json(text, pair, found.reading) +
-            mapOf("answer" to found.text, "score" to found.score, "start" to start, "end" to end)
+        return answer(text, pair).json(text, pair)
     }
 }
 

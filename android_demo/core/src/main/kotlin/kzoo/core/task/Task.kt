@@ -12,7 +12,14 @@ import kzoo.core.bundle.Tensor
  * much. `empty` says that there was nothing to read, so that an answer means nothing.
  */
 class Reading(val tokens: Int, val truncated: Boolean, val empty: Boolean) {
-    internal constructor(rows: Rows) : this(rows.tokens, rows.truncated, rows.empty)
+    constructor(rows: Rows) : this(rows.tokens, rows.truncated, rows.empty)
+
+    /** What every answer says of its text, as an object for JSON. */
+    internal fun json(text: String, pair: String?): Map<String, Any?> = linkedMapOf(
+        "text" to if (pair == null) text else listOf(text, pair),
+        "tokens" to tokens,
+        "truncated" to truncated,
+    )
 }
 
 /**
@@ -61,12 +68,6 @@ sealed class Task(val bundle: Bundle, private val engine: Engine) : Closeable {
 
     /** What answers this task, as an object for JSON; places are counted in code points. */
     abstract fun json(text: String, pair: String?): Map<String, Any?>
-
-    protected fun json(text: String, pair: String?, reading: Reading): Map<String, Any?> = linkedMapOf(
-        "text" to if (pair == null) text else listOf(text, pair),
-        "tokens" to reading.tokens,
-        "truncated" to reading.truncated,
-    )
 
     protected fun output(outputs: Map<String, Tensor>, name: String, vararg shape: Int): FloatArray {
         val tensor = outputs[name] ?: throw KzooException(

@@ -5,7 +5,10 @@ import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.Engine
 
 /** A text as a vector. */
-class Embedding(val vector: FloatArray, val reading: Reading)
+class Embedding(val vector: FloatArray, val reading: Reading) {
+    fun json(text: String, pair: String?): Map<String, Any?> =
+        reading.json(text, pair) + mapOf("embedding" to vector.map { it.toDouble() })
+}
 
 /** Makes vectors of texts, near each other for texts that mean the same. */
 class TextEmbedder(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
@@ -15,10 +18,7 @@ class TextEmbedder(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
         return Embedding(vector, Reading(read))
     }
 
-    override fun json(text: String, pair: String?): Map<String, Any?> {
-        val found = embed(text, pair)
-        return json(text, pair, found.reading) + mapOf("embedding" to found.vector.map { it.toDouble() })
-    }
+    override fun json(text: String, pair: String?) = embed(text, pair).json(text, pair)
 }
 
 /** A text that was found, its place in the list, and its cosine with what was looked for. */

@@ -1,0 +1,105 @@
+package kzoo.web
+
+import kzoo.core.KzooException
+import kzoo.core.task.Answer
+import kzoo.core.task.Classification
+import kzoo.core.task.Embedding
+import kzoo.core.task.Entities
+import kzoo.core.task.Reading
+import kzoo.core.task.RowMaker
+import kzoo.core.task.Rows
+import kzoo.core.task.span
+import org.teavm.jso.JSByRef
+import org.teavm.jso.JSExport
+import org.teavm.jso.JSObject
+import org.teavm.jso.JSProperty
+
+/**
+ * A task without an engine, for a browser's gives its outputs later: a text becomes rows, JavaScript
+ * runs the model on each, and what comes out becomes the answer.
+ */
+class Reader internal constructor(private val task: String, private val labels: List<String>?, private val rows: RowMaker) {
+    init {
+        if (task !in TASKS) {
+            throw KzooException("The bundle holds a $task; this page answers for ${TASKS.dropLast(1).joinToString()} and ${TASKS.last()}.")
+        }
+        if (labels == null && task in LABELLED) throw KzooException("The bundle has no labels, and its task needs some: export anew.")
+    }
+
+    /** The rows of a text, or of a pair; of a question and a text one for each window over the text. */
+    @JSExport
+    fun read(text: String, pair: String?): Asked {
+        if (task == "QuestionAnswering") {
+            if (pair == null) throw KzooException("The bundle answers questions: a question and a text are expected.")
+            return Asked(this, text, pair, rows.windows(text, pair))
+        }
+        if (task == "TokenClassifier" && pair != null) {
+            throw KzooException("The bundle finds entities in one text at a time; a pair came.")
+        }
+        return row(text, pair)
+    }
+
+    /** The one row that a golden example was written with. */
+    @JSExport
+    fun row(text: String, pair: String?) = Asked(this, text, pair, rows.row(text, pair))
+
+    internal fun answer(asked: Asked): Map<String, Any?> {
+        val (text, pair) = asked.text to asked.pair
+        val tokens = asked.rows.rows[0].tokenIds.size
+        return when (task) {
+            "TextClassifier" ->
+                Classification.of(asked.output(0, "logits", labels!!.size), labels, asked.rows).json(text, pair)
+            "TextEmbedder" -> Embedding(asked.output(0, "embedding", null), Reading(asked.rows)).json(text, pair)
+            "TokenClassifier" ->
+                Entities.of(text, asked.output(0, "logits", tokens * labels!!.size), labels, asked.rows).json(text)
+            else -> {
+                val spans = asked.rows.rows.mapIndexed { place, row ->
+                    val length = row.tokenIds.size
+                    span(asked.output(place, "start_logits", length), asked.output(place, "end_logits", length), row)
+                }
+                Answer.of(pair!!, spans, asked.rows).json(text, pair)
+            }
+        }
+    }
+
+    private companion object {
+        val LABELLED = listOf("TextClassifier", "TokenClassifier")
+        val TASKS = listOf("TextClassifier", "TextEmbedder", "TokenClassifier", "QuestionAnswering")
+    }
+}
+
+/** A text on its way: its rows, and what the model gave for each. */
+class Asked internal constructor(private val reader: Reader, val text: String, val pair: String?, val rows: Rows) {
+    private val outputs = List(rows.rows.size) { HashMap<String, FloatArray>() }
+
+    @get:JSExport
+    @get:JSProperty
+    val count: Int get() = rows.rows.size
+
+    /** Whether nothing of the text reaches the model. */
+    @get:JSExport
+    @get:JSProperty
+    val isEmpty: Boolean get() = rows.empty
+
+    @JSExport
+    fun input(row: Int, name: String): IntArray = rows.rows[row].inputs.getValue(name)
+
+    @JSExport
+    fun give(row: Int, name: String, @JSByRef values: FloatArray) {
+        if (values.any { it.isNaN() || it.isInfinite() }) throw KzooException("The model gives $name that is no number: export anew.")
+        outputs[row][name] = values
+    }
+
+    /** The answer as `kzoo predict --json` has it, once every row got its outputs. */
+    @JSExport
+    fun answer(): JSObject? = javaScript(reader.answer(this))
+
+    internal fun output(row: Int, name: String, size: Int?): FloatArray {
+        val values = outputs[row][name]
+            ?: throw KzooException("The model gives ${outputs[row].keys.sorted().joinToString()}, not $name: export anew.")
+        if (size != null && values.size != size) {
+            throw KzooException("The model gives $name of ${values.size} numbers; $size were expected: export anew.")
+        }
+        return values
+    }
+}

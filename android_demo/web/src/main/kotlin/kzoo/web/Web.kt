@@ -1,0 +1,65 @@
+@file:JvmName("Web")
+
+package kzoo.web
+
+import java.io.ByteArrayInputStream
+import kzoo.core.KzooException
+import kzoo.core.task.RowMaker
+import kzoo.core.tokenizer.Encoding
+import kzoo.core.tokenizer.Tokenizer
+import kzoo.core.tokenizer.codePointOffsets
+import org.teavm.jso.JSByRef
+import org.teavm.jso.JSExceptions
+import org.teavm.jso.JSExport
+import org.teavm.jso.JSObject
+import org.teavm.jso.JSProperty
+
+/* What JavaScript sees of the core. */
+
+/** The tokenizer of a tokenizer.json's bytes. */
+@JSExport
+fun tokenizer(@JSByRef bytes: ByteArray) = WebTokenizer(Tokenizer.read(ByteArrayInputStream(bytes)))
+
+/** What a bundle of a task answers; `labels` may be null, `length` is 0 where the model takes any. */
+@JSExport
+fun reader(tokenizer: WebTokenizer, task: String, labels: Array<String>?, maxLength: Int, length: Int) =
+    Reader(task, labels?.asList(), RowMaker(tokenizer.inner, maxLength, length.takeIf { it > 0 }))
+
+/** The sentence of an error that the core threw for a user; null of any other. */
+@JSExport
+fun sentence(error: JSObject): String? = (JSExceptions.getJavaException(error) as? KzooException)?.message
+
+/** The probabilities of labels. */
+@JSExport
+fun probabilities(@JSByRef logits: FloatArray): DoubleArray = kzoo.core.task.probabilities(logits)
+
+/** The cosine of two vectors of one length. */
+@JSExport
+fun cosine(@JSByRef one: FloatArray, @JSByRef other: FloatArray): Double = kzoo.core.task.cosine(one, other)
+
+class WebTokenizer(internal val inner: Tokenizer) {
+    @JSExport
+    fun ids(text: String, special: Boolean): IntArray = inner.encode(text, addSpecialTokens = special).ids
+
+    @JSExport
+    fun encode(text: String, special: Boolean): Tokens = Tokens(text, inner.encode(text, addSpecialTokens = special))
+}
+
+/** Ids, tokens, and where they stand in the text, in code points as Python counts. */
+class Tokens internal constructor(private val text: String, private val encoding: Encoding) {
+    @get:JSExport
+    @get:JSProperty
+    val ids: IntArray get() = encoding.ids
+
+    @get:JSExport
+    @get:JSProperty
+    val tokens: Array<String> get() = encoding.tokens.toTypedArray()
+
+    @get:JSExport
+    @get:JSProperty
+    val starts: IntArray get() = codePointOffsets(text, encoding.starts)
+
+    @get:JSExport
+    @get:JSProperty
+    val ends: IntArray get() = codePointOffsets(text, encoding.ends)
+}

@@ -1,0 +1,65 @@
+// The core of the Android client as JavaScript (android_demo/web): texts become a model's rows, and its
+// outputs answers.
+
+import * as core from "@kzoo/core";
+import { KzooError } from "./errors.js";
+
+/** What the core gives; where it throws a sentence for the user, a KzooError with that. */
+function asked(what) {
+  try {
+    return what();
+  } catch (error) {
+    const sentence = core.sentence(error);
+    throw sentence === null ? error : new KzooError(sentence);
+  }
+}
+
+/** The tokenizer of a tokenizer.json's bytes. */
+export class Tokenizer {
+  constructor(bytes) {
+    this.inner = asked(() => core.tokenizer(new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length)));
+  }
+
+  /** The ids of a text with its special tokens. */
+  ids(text) {
+    return Array.from(asked(() => this.inner.ids(text, true)));
+  }
+}
+
+/** How a bundle's task reads texts and answers. */
+export class Reader {
+  constructor(tokenizer, { task, labels, max_length: longest, length }) {
+    this.inner = asked(() => core.reader(tokenizer.inner, String(task ?? "backbone"), labels, longest, length ?? 0));
+  }
+
+  /**
+   * The answer to a text or a pair.
+   *
+   * @param run gives a row's outputs, {name: Float32Array}, for `input(name)`, the row's numbers; it
+   *     is told which of how many rows it is
+   * @returns what `kzoo predict --json` has, and `empty`: whether nothing of the text reached the model
+   */
+  async answer(text, run) {
+    const [first, second] = parts(text);
+    const rows = asked(() => this.inner.read(first, second));
+    for (let row = 0; row < rows.count; row++) {
+      const outputs = await run((name) => rows.input(row, name), row, rows.count);
+      for (const [name, values] of Object.entries(outputs)) asked(() => rows.give(row, name, values));
+    }
+    return { ...asked(() => rows.answer()), empty: rows.empty };
+  }
+
+  /** A golden example's row: its ids, and its outputs. */
+  async row(text, run) {
+    const rows = asked(() => this.inner.row(...parts(text)));
+    return { ids: Array.from(rows.input(0, "token_ids")), outputs: await run((name) => rows.input(0, name)) };
+  }
+}
+
+/** The cosine of two vectors. */
+export const cosine = (one, other) => core.cosine(Float32Array.from(one), Float32Array.from(other));
+
+/** The probabilities of labels. */
+export const probabilities = (logits) => Array.from(core.probabilities(Float32Array.from(logits)));
+
+const parts = (text) => (typeof text === "string" ? [text, null] : text);

@@ -1,0 +1,93 @@
+// What each task shows of an answer: {marked, legend, bars, said}, pieces of the page and a sentence.
+
+import { bar, element, percent } from "./view.js";
+
+const SHOWN = 6; // Labels or neighbours.
+const COLOURS = 8; // As style.css has them.
+const AROUND = 240; // Characters beside an answer.
+
+/** A text in which spans, {start, end, ...} in code points, are what `made` makes of them. */
+function marked(text, spans, made) {
+  const points = Array.from(text);
+  const parts = [];
+  let at = 0;
+  for (const span of spans) {
+    parts.push(points.slice(at, span.start).join(""), made(span, points.slice(span.start, span.end).join("")));
+    at = span.end;
+  }
+  return [...parts, points.slice(at).join("")];
+}
+
+/** The answer in its text, and what stands round it, up to whole words. */
+function excerpt(text, { start, end }) {
+  const points = Array.from(text);
+  const blank = (place) => !points[place].trim();
+  let [from, to] = [Math.max(0, start - AROUND), Math.min(points.length, end + AROUND)];
+  while (from > 0 && from < start && !blank(from - 1)) from++;
+  while (to < points.length && to > end && !blank(to)) to--;
+  const shown = points.slice(from, to).join("");
+  const parts = marked(shown, [{ start: start - from, end: end - from }], (_, words) => element("mark", {}, words));
+  return [from > 0 ? "… " : "", ...parts, to < points.length ? " …" : ""];
+}
+
+/** What entities can be called, in the order of the labels. */
+const kindsOf = (labels) => [...new Set(labels.map((label) => label.replace(/^.-(?=.)/s, "")))].filter((kind) => kind !== "O");
+
+export const SCREENS = {
+  TextClassifier: {
+    title: "Classify a text",
+    asks: ["A text"],
+    shows({ label, score, scores }) {
+      const ranked = Object.entries(scores);
+      if (ranked.length > 2) ranked.sort((a, b) => b[1] - a[1]);
+      const best = Math.max(...Object.values(scores));
+      return {
+        bars: ranked.slice(0, SHOWN).map(([name, share]) => bar(name, percent(share), share, share === best)),
+        said: `${label}, ${percent(score)}.`,
+      };
+    },
+  },
+  TextEmbedder: {
+    title: "Find the nearest text",
+    asks: ["A text"],
+    shows({ nearest }) {
+      if (!nearest.length) return { bars: [], said: "The list is empty." };
+      const [[text, best]] = nearest;
+      return {
+        bars: nearest.slice(0, SHOWN).map(([name, cosine], i) => bar(name, cosine.toFixed(3), cosine, i === 0)),
+        said: `Nearest, ${best.toFixed(3)}: ${text}`,
+      };
+    },
+  },
+  TokenClassifier: {
+    title: "Find names in a text",
+    asks: ["A text"],
+    shows({ text, entities }, { labels }) {
+      const kinds = kindsOf(labels);
+      const coloured = (kind, tag, words) =>
+        element(tag, { style: `--kind: var(--kind-${kinds.indexOf(kind) % COLOURS})` }, words);
+      const found = kinds.filter((kind) => entities.some(({ label }) => label === kind));
+      const words = entities.map(({ text: name, label, score }) => `${label}: ${name}, ${percent(score)}`);
+      return {
+        marked: marked(text, entities, ({ label }, name) => coloured(label, "mark", name)),
+        legend: found.map((kind) => coloured(kind, "li", kind)),
+        bars: entities.map(({ text: name, label, score }) => bar(name, `${label} · ${percent(score)}`, score)),
+        said: words.length ? `${words.length} found. ${words.join(". ")}.` : "Nothing was found in this text.",
+      };
+    },
+  },
+  QuestionAnswering: {
+    title: "Find the answer in a text",
+    asks: ["A question", "The text that answers it"],
+    below: true, // The marked text, which may be long, stands below the answer.
+    cut: "The question is too long: its beginning was read.",
+    shows({ text: [, text], answer, score, start, end }) {
+      if (!answer) return { bars: [], said: "The text gives no answer to this." };
+      return {
+        marked: excerpt(text, { start, end }),
+        bars: [bar(answer, percent(score), score, true)],
+        said: `${answer}, ${percent(score)}.`,
+      };
+    },
+  },
+};

@@ -1,0 +1,218 @@
+// Every task and kind of tokenizer, with the small bundles that SMALL names (build/small by default):
+// make_small.py and make_tokenizers.py write them, and what Python answers.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { launch, opened as open, serve } from "./browser.mjs";
+
+const HERE = path.dirname(fileURLToPath(import.meta.url));
+const SMALL = path.resolve(process.env.INIT_CWD ?? ".", process.env.SMALL ?? path.join(HERE, "../../build/small"));
+const NAMES = ["classifier", "one_label", "embedder", "entities", "entities_fixed", "questions", "questions_fixed", "byte_pairs", "unigram"];
+const written = (name) => fs.readFileSync(path.join(SMALL, `${name}.jsonl`), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+const NEAR = 1e-4;
+
+let server, browser;
+const opened = (name, options) => open(browser, server, name, options);
+
+before(async () => {
+  server = await serve(Object.fromEntries(NAMES.map((name) => [name, path.join(SMALL, name)])));
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+function same(found, expected, place) {
+  if (typeof expected === "number" && !Number.isInteger(expected)) {
+    assert.ok(Math.abs(found - expected) < NEAR, `${place}: ${found}, not ${expected}`);
+  } else if (expected !== null && typeof expected === "object") {
+    assert.deepEqual(Object.keys(found), Object.keys(expected), place);
+    for (const key of Object.keys(expected)) same(found[key], expected[key], `${place}/${key}`);
+  } else {
+    assert.equal(found, expected, place);
+  }
+}
+
+describe("answers are Python's, and golden examples pass", () => {
+  for (const name of NAMES) {
+    test(name, async () => {
+      const page = await opened(name);
+      const rows = written(name);
+      const found = await page.evaluate(async ([address, texts]) => {
+        const [{ Client }, { ServedFiles }] = await Promise.all([import("/src/client.js"), import("/src/files.js")]);
+        const client = await Client.open(new ServedFiles(address));
+        const answers = [];
+        for (const text of texts) {
+          const { milliseconds, empty, ...answer } = await client.answer(text);
+          answers.push(answer);
+        }
+        return answers;
+      }, [`/${name}/`, rows.map(({ text }) => text)]);
+      same(found, rows, name);
+      const { golden } = JSON.parse(fs.readFileSync(path.join(SMALL, name, "kzoo.json"), "utf8"));
+      assert.match(await page.textContent("#golden-summary"), new RegExp(`${golden.length} of ${golden.length} pass`));
+      assert.deepEqual(page.failures, []);
+      await page.close();
+    });
+  }
+});
+
+/** Fills fields at once, and waits for what the page says then. */
+async function typed(page, fields) {
+  await page.evaluate((all) => {
+    document.getElementById("figures").textContent = "";
+    for (const [field, text] of Object.entries(all)) document.querySelector(field).value = text;
+    document.querySelector(Object.keys(all)[0]).dispatchEvent(new Event("input"));
+  }, fields);
+  await page.waitForFunction(() => document.getElementById("figures").textContent);
+}
+
+const spoken = async (page, words) => page.waitForFunction((all) => all.every((each) => document.getElementById("spoken").textContent.includes(each)), words);
+
+describe("the screens", () => {
+  test("entities are coloured where they stand, each kind in its colour, and told", async () => {
+    const [answer] = written("entities");
+    assert.ok(answer.entities.length > 3);
+    const backgrounds = {};
+    for (const colorScheme of ["light", "dark"]) {
+      const page = await opened("entities", { colorScheme });
+      await typed(page, { "#text": answer.text });
+      const shown = await page.evaluate(() => {
+        const colour = (node) => getComputedStyle(node).backgroundColor;
+        const places = (node) => {
+          const before = document.createRange();
+          before.setStart(document.getElementById("marked"), 0);
+          before.setEndBefore(node);
+          return Array.from(before.toString()).length;
+        };
+        return {
+          text: document.getElementById("marked").textContent,
+          marks: Array.from(document.querySelectorAll("#marked mark"), (node) => ({ text: node.textContent, start: places(node), colour: colour(node) })),
+          legend: Object.fromEntries(Array.from(document.querySelectorAll("#legend li"), (node) => [node.textContent, colour(node)])),
+          rows: document.querySelectorAll("#bars li").length,
+        };
+      });
+      assert.equal(shown.text, answer.text);
+      assert.equal(shown.rows, answer.entities.length);
+      assert.deepEqual(shown.marks, answer.entities.map(({ text, start, label }) => ({ text, start, colour: shown.legend[label] })));
+      assert.equal(new Set(Object.values(shown.legend)).size, Object.keys(shown.legend).length);
+      await spoken(page, answer.entities.map(({ label, text }) => `${label}: ${text}`));
+      backgrounds[colorScheme] = Object.values(shown.legend);
+      assert.deepEqual(page.failures, []);
+      await page.close();
+    }
+    for (const colour of backgrounds.light) assert.ok(!backgrounds.dark.includes(colour));
+  });
+
+  test("places are right beside characters outside of the first plane", async () => {
+    const answer = written("entities").find(({ text }) => text.includes("😀"));
+    const page = await opened("entities");
+    await typed(page, { "#text": answer.text });
+    assert.deepEqual(await page.locator("#marked mark").allTextContents(), answer.entities.map(({ text }) => text));
+    await page.close();
+  });
+
+  test("a text without a name says so", async () => {
+    const page = await opened("entities");
+    const nothing = await page.evaluate(async () => {
+      const { SCREENS } = await import("/src/screens.js");
+      return SCREENS.TokenClassifier.shows({ text: "It rains.", entities: [] }, { labels: ["O", "B-PER"] });
+    });
+    assert.deepEqual(nothing.bars, []);
+    assert.equal(nothing.said, "Nothing was found in this text.");
+    await page.fill("#text", "");
+    await page.waitForFunction(() => document.getElementById("note").textContent === "Type a text.");
+    assert.equal(await page.locator("#marked:visible").count(), 0);
+    await page.close();
+  });
+
+  test("an answer is marked in its text, and told", async () => {
+    const page = await opened("questions");
+    for (const { text: [question, text], answer, start } of written("questions").filter(({ answer, truncated }) => answer && !truncated)) {
+      await typed(page, { "#text": question, "#second": text });
+      assert.equal(await page.textContent("#marked mark"), answer);
+      assert.equal(await page.textContent("#bars .best .name"), answer);
+      const shown = (await page.textContent("#marked")).replace(/^… | …$/g, "");
+      assert.ok(text.includes(shown), shown);
+      const inside = await page.evaluate(() => document.querySelector("#marked mark").previousSibling?.textContent.replace(/^… /, "") ?? "");
+      assert.ok(Array.from(text).slice(0, start).join("").endsWith(inside), inside);
+      await spoken(page, [answer]);
+    }
+    assert.equal(await page.textContent("#text-label"), "A question");
+    assert.equal(await page.textContent("#second-label"), "The text that answers it");
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
+  test("a long text is read in parts, and a newer one is answered soon", async () => {
+    const page = await opened("questions");
+    const { text: [question, text], answer } = written("questions").find(({ answer }) => answer === "March 1889") ?? written("questions").at(-1);
+    await page.fill("#text", question);
+    await page.fill("#second", `${text} `.repeat(200).slice(0, 50_000));
+    await page.waitForFunction(() => /^Read \d+ of \d+ parts/.test(document.getElementById("working").textContent));
+    await typed(page, { "#second": text });
+    assert.equal(await page.textContent("#bars .best .name"), answer);
+    assert.equal(await page.textContent("#working"), "");
+    await page.close();
+  });
+
+  test("the list that is searched can be written anew", async () => {
+    const page = await opened("embedder");
+    const text = "Two lines and a question.";
+    await typed(page, { "#list": `one\n${text}\n\n  one \nanother`, "#text": text });
+    assert.equal(await page.textContent("#bars .best .name"), text);
+    assert.equal(await page.textContent("#bars .best .value"), "1.000");
+    assert.equal(await page.locator("#bars li").count(), 3);
+    await page.fill("#list", "");
+    await page.waitForFunction(() => document.getElementById("note").textContent === "The list is empty.");
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
+  test("every screen fits a phone with letters of double size, and every control has a name", async () => {
+    for (const name of ["entities", "questions", "embedder"]) {
+      const page = await opened(name, { viewport: { width: 320, height: 640 } });
+      await page.addStyleTag({ content: "html { font-size: 200%; }" });
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), name);
+      for (const control of await page.locator("button:visible, textarea:visible, input").all()) {
+        assert.ok(await control.evaluate((node) => node.textContent.trim() || node.labels?.[0]?.textContent.trim()));
+      }
+      await page.close();
+    }
+  });
+});
+
+describe("the command line", () => {
+  const run = (args, input) => spawnSync("node", [path.join(HERE, "..", "client.mjs"), ...args], { input, encoding: "utf8", maxBuffer: 2 ** 26 });
+
+  test("pairs are answered, and other tokenizers encode", () => {
+    const rows = written("questions");
+    const found = run(["predict", path.join(SMALL, "questions"), "--pairs"], rows.map(({ text }) => `${JSON.stringify(text)}\n`).join(""));
+    assert.equal(found.stderr, "");
+    same(found.stdout.trim().split("\n").map((line) => JSON.parse(line)), rows, "questions");
+    for (const name of ["byte_pairs", "unigram"]) {
+      const folder = path.join(SMALL, name);
+      const { golden } = JSON.parse(fs.readFileSync(path.join(folder, "kzoo.json"), "utf8"));
+      const [example] = golden.filter(({ text, token_ids: ids }) => text.trim() && ids.length < 60);
+      assert.deepEqual(JSON.parse(run(["encode", path.join(folder, "tokenizer.json")], `${example.text}\n`).stdout).ids, example.token_ids);
+    }
+  });
+
+  test("texts that a task doesn't take are one sentence", () => {
+    for (const [name, options, input, words] of [
+      ["questions", [], "only one\n", /a question and a text are expected/],
+      ["entities", ["--pairs"], '["a", "b"]\n', /one text at a time/],
+    ]) {
+      const { status, stdout, stderr } = run(["predict", path.join(SMALL, name), ...options], input);
+      assert.deepEqual([status, stdout], [2, ""]);
+      assert.match(stderr, /^error: [^\n]+\.\n$/);
+      assert.match(stderr, words);
+    }
+  });
+});
