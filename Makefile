@@ -33,11 +33,11 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
-android: build/sentiment/kzoo.json build/small/questions_fixed.jsonl
+android: build/sentiment/kzoo.json build/small/unigram.jsonl
 	@$(call need,mvn,install Maven and Java 17)
 	@mvn -q -B -ntp -f android_demo package
 
-app: build/sentiment/kzoo.json build/sentiment-2.16/kzoo.json build/small/questions_fixed.jsonl
+app: build/sentiment/kzoo.json build/sentiment-2.16/kzoo.json build/small/unigram.jsonl
 	@$(call need,mvn,install Maven and Java 17)
 	@$(call need,aapt2,apt-get install aapt)
 	@mvn -q -B -ntp -f android_demo -Papp package
@@ -68,7 +68,7 @@ build/sentiment/kzoo.json: | $(VENV)/installed
 build/sentiment-2.16/kzoo.json: | $(VENV)/installed
 	@$(KZOO) export export/sentiment.json --compat tflite-2.16 --output build/sentiment-2.16
 
-build/small/questions_fixed.jsonl: | $(VENV)/installed
+build/small/unigram.jsonl: | $(VENV)/installed
 	@$(VENV)/bin/python android_demo/tools/make_small.py build/small
 
 clean:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tokenizers
+from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
 import kzoo
 from kzoo import presets
@@ -42,6 +44,7 @@ TOWER = (
     "structure in the world for 41 years, until the Chrysler Building in New York City was "
     "completed in 1930. About seven million people visit it every year."
 )
+SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 # Words and labels, also such as no person would give: each way in which one entity follows another.
 ENTITIES = [
@@ -57,7 +60,7 @@ ENTITIES = [
 QUESTIONS = [
     ("Who met Tim Cook?", TEXTS[0], "Angela Merkel"),
     ("Where did they meet?", TEXTS[0], "New York, N.Y."),
-    ("Where?", PAIRS[1][1], "日本 😀"),
+    ("Where?", "In 日本 😀, of course.", "日本 😀"),
     ("When was the tower finished?", TOWER, "March 1889"),
     ("How many people visit it?", TOWER, "About seven million"),
 ]
@@ -75,26 +78,66 @@ def noisy(model, seed, part="", scale=0.3):
 def by_heart(model, x, y):
     """The model after it has learnt these examples."""
     model.compile(optimizer=kzoo.AdamW(3e-3))
-    model.fit(x, y, epochs=80, batch_size=len(x), verbose=0)
+    model.fit(x, y, epochs=120, batch_size=len(x), verbose=0)
     found = model.evaluate(x, y, verbose=0, return_dict=True)
     if found["accuracy"] < 1:
         raise SystemExit(f"error: {model.task_name} did not learn its texts by heart: {found}")
     return model
 
 
-def models():
-    """Name: (task, texts, length)."""
+def trained(model, trainer, pre_tokenizer, normalizer=None):
+    """A tokenizer of another kind than BERT's, trained on the texts."""
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizer
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    tokenizer.train_from_iterator([*TEXTS, *ENTITIES, TOWER], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
+    )
+    return Tokenizer(tokenizer)
 
-    def task(kind, seed, **options):
+
+def byte_pairs():
+    """Byte-level BPE, as GPT-2 has it."""
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    return trained(models.BPE(), trainer, pre_tokenizers.ByteLevel(add_prefix_space=False))
+
+
+def unigram():
+    """Unigram between visible spaces, as T5 has it."""
+    trainer = trainers.UnigramTrainer(
+        vocab_size=300, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False
+    )
+    return trained(models.Unigram(), trainer, pre_tokenizers.Metaspace(), normalizers.NFKC())
+
+
+def small_tasks():
+    """Name: (task, texts, length)."""
+    bert = Tokenizer.load(presets.find("bert_minilm_l3_en_uncased.sst2"))
+
+    def task(kind, seed, tokenizer=bert, **options):
         keras.utils.set_random_seed(seed)
         spec = kzoo.Bert.from_preset("bert_tiny_en_uncased").spec
         spec = spec.replace(
-            hidden_dim=32, num_heads=2, intermediate_dim=64, max_sequence_length=64, dropout=0.0
+            vocabulary_size=tokenizer.vocabulary_size,
+            hidden_dim=32,
+            num_heads=2,
+            intermediate_dim=64,
+            max_sequence_length=64,
+            dropout=0.0,
         )
         return kind(kzoo.Bert(spec), tokenizer=tokenizer, **options)
 
-    def random(kind, seed, **options):
-        return noisy(noisy(task(kind, seed, **options), seed), seed, "head", 0.5)
+    def random(kind, seed, *tokenizer, **options):
+        return noisy(noisy(task(kind, seed, *tokenizer, **options), seed), seed, "head", 0.5)
 
     def entities(seed):
         rows = [[pair.rsplit("/", 1) for pair in text.split()] for text in ENTITIES]
@@ -102,12 +145,11 @@ def models():
         labels = [[label for _, label in row] for row in rows]
         return by_heart(task(kzoo.TokenClassifier, seed, labels=LABELS), words, labels)
 
-    def questions(seed):
+    def questions(seed, *tokenizer):
         pairs = [(question, text) for question, text, _ in QUESTIONS]
         spans = [(t.index(a), t.index(a) + len(a)) for _, t, a in QUESTIONS]
-        return by_heart(task(kzoo.QuestionAnswering, seed), pairs, spans)
+        return by_heart(task(kzoo.QuestionAnswering, seed, *tokenizer), pairs, spans)
 
-    tokenizer = Tokenizer.load(presets.find("bert_minilm_l3_en_uncased.sst2"))
     asked = PAIRS + [pair[:2] for pair in QUESTIONS]
     names = [f"label {i}" for i in range(12)]
     return {
@@ -118,13 +160,15 @@ def models():
         "entities_fixed": (entities(4), TEXTS, 40),
         "questions": (questions(5), asked, None),
         "questions_fixed": (questions(6), asked, 64),
+        "byte_pairs": (questions(7, byte_pairs()), asked, None),
+        "unigram": (random(kzoo.TextClassifier, 8, unigram(), labels=names[:3]), TEXTS, None),
     }
 
 
 def main():
     """Write the bundles that are not there yet."""
     output = Path(sys.argv[1])
-    for name, (model, texts, length) in models().items():
+    for name, (model, texts, length) in small_tasks().items():
         if (output / f"{name}.jsonl").is_file():
             continue
         export_bundle(model, output / name, "float32", length, limits={"partitions": 1})

@@ -1,5 +1,5 @@
 // Every task and kind of tokenizer, with the small bundles that SMALL names (build/small by default):
-// make_small.py and make_tokenizers.py write them, and what Python answers.
+// android_demo/tools/make_small.py writes them, and what Python answers.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
