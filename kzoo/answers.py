@@ -36,11 +36,12 @@ def softmax(logits):
 def check_labels(labels, what="labels"):
     """Raise KzooError for anything but a list of different names; `what` says whose they are.
 
-    An answer names its label alone, so two of one name could not be told apart.
+    An answer names its label alone, so two of one name could not be told apart, nor two that
+    differ by blanks around them.
     """
-    listed = isinstance(labels, (list, tuple)) or hasattr(labels, "tolist")
-    names = [str(label) for label in labels] if listed else []
-    if not names:
+    listed = isinstance(labels, (list, tuple)) or np.ndim(labels) == 1
+    names = [str(label).strip() for label in labels] if listed else []
+    if not names or any(label is None or np.ndim(label) for label in labels):
         raise KzooError(
             f"{what} is {labels!r:.60}; a list of different names is expected, such as "
             '["negative", "positive"].'

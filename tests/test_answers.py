@@ -9,7 +9,7 @@ from families import add_noise, noisy
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-from kzoo.answers import answer, entities, span
+from kzoo.answers import answer, check_labels, entities, span
 from kzoo.cli import main
 from kzoo.litert import export_bundle
 
@@ -153,3 +153,20 @@ def test_the_command_line_shows_both(bundles, capfd):
     code, out, _ = run("predict", folder, "he lives in paris", "")
     first = json.loads(run("predict", folder, "--json", "he lives in paris")[1])[0]["entities"]
     assert code == 0 and all(f"{e['text']} {e['label']}" in out for e in first)
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        (["a", "b", "a "], "labels has 'a' twice"),
+        (["a", None], "list of different names"),
+        (np.array(5), "list of different names"),
+        (np.array([["a", "b"], ["c", "d"]]), "list of different names"),
+        ("ab", "list of different names"),
+    ],
+)
+def test_labels_that_can_not_be_told_apart_are_refused(labels, words):
+    check_labels(["a", "b"])
+    check_labels(np.array(["a", "b"]))
+    with pytest.raises(kzoo.KzooError, match=words):
+        check_labels(labels)

@@ -407,9 +407,10 @@ def test_labels_of_one_name_are_refused(copy, made):
     with pytest.raises(kzoo.KzooError, match="kzoo.json has labels"):
         kzoo.verify_bundle(copy)
     model = kzoo.TextClassifier(made[0], labels=["a", "b"])
-    model.labels = ["a", "a"]
-    with pytest.raises(kzoo.KzooError, match="labels has 'a' twice"):
-        export_bundle(model, copy.parent / "other")
+    for labels, words in ((["a", "a"], "labels has 'a' twice"), (["a\r", "b"], "is not one line")):
+        model.labels = labels
+        with pytest.raises(kzoo.KzooError, match=words):
+            export_bundle(model, copy.parent / "other")
     assert not (copy.parent / "other").exists()
 
 

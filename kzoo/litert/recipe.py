@@ -313,7 +313,7 @@ def _check_replaceable(folder):
 
 def _check_labels(labels):
     check_labels(labels)
-    wrong = next((label for label in labels if len(label.splitlines()) != 1), None)
+    wrong = next((label for label in labels if label.splitlines() != [label]), None)
     if wrong is not None:
         raise KzooError(f"The label {wrong!r} is not one line, as {bundle.LABELS} needs it.")
 
