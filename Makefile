@@ -36,11 +36,13 @@ test: $(VENV)/installed-test
 android: build/sentiment/kzoo.json build/small/unigram.jsonl
 	@$(call need,mvn,install Maven and Java 17)
 	@mvn -q -B -ntp -f android_demo package
+	@echo "All tests of core and desktop pass: android_demo/desktop/target/kzoo-desktop.jar"
 
 app: build/sentiment/kzoo.json build/sentiment-2.16/kzoo.json build/small/unigram.jsonl
 	@$(call need,mvn,install Maven and Java 17)
 	@$(call need,aapt2,apt-get install aapt)
 	@mvn -q -B -ntp -f android_demo -Papp package
+	@echo "All tests pass; a picture of every screen: android_demo/app/target/screens"
 
 apk: BUNDLE = build/sentiment-2.16
 apk:
@@ -68,7 +70,8 @@ build/sentiment/kzoo.json: | $(VENV)/installed
 build/sentiment-2.16/kzoo.json: | $(VENV)/installed
 	@$(KZOO) export export/sentiment.json --compat tflite-2.16 --output build/sentiment-2.16
 
-build/small/unigram.jsonl: | $(VENV)/installed
+build/small/unigram.jsonl: android_demo/tools/make_small.py | $(VENV)/installed
+	@rm -rf build/small
 	@$(VENV)/bin/python android_demo/tools/make_small.py build/small
 
 clean:

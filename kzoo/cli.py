@@ -37,7 +37,8 @@ def main(arguments=None):
             raise
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
-        print(f"error: {error.format_message().rstrip('.')}{hint}.", file=sys.stderr)
+        said = error.format_message().rstrip(".").replace(": Value error, ", ": ")
+        print(f"error: {said}{hint}.", file=sys.stderr)
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 

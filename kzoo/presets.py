@@ -96,7 +96,7 @@ def load(name_or_folder):
     that it does are the ones that were saved, or KzooError says so.
     """
     folder = Path(str(name_or_folder))
-    if folder.suffix == ".keras" and folder.is_file():
+    if folder.suffix == ".keras" and not folder.is_dir():
         return _load_keras(folder)
     if is_foreign(folder):
         from .checkpoints import from_huggingface
@@ -138,11 +138,19 @@ def _check_sums(folder):
 
 def _load_keras(path):
     import warnings
+    import zipfile
 
     import keras
 
     from . import models, tasks  # noqa: F401  (Keras must know their classes)
 
+    if not path.exists():
+        raise KzooError(f"{path} is missing: a file that save() wrote is expected.")
+    if not zipfile.is_zipfile(path):
+        raise KzooError(
+            f"{path} is no .keras file, or only a part of one: a file that save() wrote is "
+            "expected."
+        )
     try:
         return keras.saving.load_model(path)
     except (KzooError, OSError):

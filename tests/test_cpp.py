@@ -61,7 +61,8 @@ def test_bad_input_is_one_sentence(program, made, tmp_path):  # noqa: F811
         ([folder, -1], "-1 is no token id"),
         ([folder, 2**31], "is no token id"),
         ([folder, 10**6], "ids of its vocabulary"),
-        ([folder, *[5] * 100], "no more than it has places"),
+        ([folder, "+5"], "+5 is no token id"),
+        ([folder, *[5] * 25], "25 token ids came: at most 24 are expected"),
     ]:
         check_refused(run(program, *arguments), words)
     for name in ("kzoo.json", "model.tflite", "labels.txt"):

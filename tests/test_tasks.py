@@ -723,7 +723,14 @@ def test_a_keras_file_is_loaded_by_its_path(tmp_path):
     model.save(tmp_path / "task.keras")
     again = kzoo.load(tmp_path / "task.keras")
     np.testing.assert_array_equal(again.predict(TEXTS), model.predict(TEXTS))
-    (tmp_path / "task.keras").write_bytes(b"PK")
+    whole = (tmp_path / "task.keras").read_bytes()
+    (tmp_path / "task.keras").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(KzooError, match="is no .keras file, or only a part of one"):
+        kzoo.load(tmp_path / "task.keras")
+    with pytest.raises(KzooError, match="other.keras is missing"):
+        kzoo.load(tmp_path / "other.keras")
+    with zipfile.ZipFile(tmp_path / "task.keras", "w") as other:
+        other.writestr("a.txt", "b")
     with pytest.raises(KzooError, match="can't be loaded"):
         kzoo.load(tmp_path / "task.keras")
 

@@ -38,7 +38,7 @@ static std::vector<std::string> read_lines(const std::string& path) {
 static int32_t read_id(const char* text) {
   char* end = nullptr;
   const long value = std::strtol(text, &end, 10);
-  if (end == text || *end || value < 0 || value > INT32_MAX)
+  if (*text < '0' || *text > '9' || *end || value < 0 || value > INT32_MAX)
     fail(std::string(text).substr(0, 40) + " is no token id: whole numbers from 0 were expected");
   return static_cast<int32_t>(value);
 }
@@ -52,6 +52,9 @@ int main(int count, char** arguments) {
   const std::vector<std::string> labels = read_lines(bundle + "/labels.txt");
   std::vector<int32_t> ids;
   for (int i = 2; i < count; i++) ids.push_back(read_id(arguments[i]));
+  if (ids.size() > max_length(bundle))
+    fail(std::to_string(ids.size()) + " token ids came: at most " + std::to_string(max_length(bundle)) +
+         " are expected, as " + bundle + "/kzoo.json says");
   const int tokens = static_cast<int>(ids.size()), width = static_cast<int>(labels.size());
 
   LiteRtEnvironment environment;

@@ -4,6 +4,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -65,6 +66,14 @@ inline bool read_file(const std::string& path, std::string& data) {
   if (!file || file.peek() == std::ifstream::traits_type::eof()) return false;
   data.assign(std::istreambuf_iterator<char>(file), {});
   return true;
+}
+
+// How many tokens a bundle reads at most, whose seal fits.
+inline size_t max_length(const std::string& bundle) {
+  std::string text;
+  const std::string mark = "\n \"max_length\": ";
+  const size_t place = read_file(bundle + "/kzoo.json", text) ? text.find(mark) : std::string::npos;
+  return place == std::string::npos ? 0 : std::strtoul(text.c_str() + place + mark.size(), nullptr, 10);
 }
 
 // What is wrong with the files of a bundle, as a sentence without its full stop; "" if nothing is.

@@ -1,6 +1,7 @@
 package kzoo.app
 
 import java.io.File
+import java.io.IOException
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.file.Files
@@ -12,25 +13,26 @@ import java.nio.file.Files
  * one, which `bionic.c` stands in for. Its code is as it was.
  */
 object AndroidLibrary {
-    /** Why it can't be loaded here, or null. */
+    /** Why it can't be loaded here; null where it was, into this class loader, in which TensorFlow Lite's classes find it. */
     val missing: String? by lazy {
-        when {
-            System.getProperty("os.name") != "Linux" || System.getProperty("os.arch") != "amd64" -> "this is not Linux on x86-64"
-            System.getenv("PATH").split(':').none { File(it, "cc").canExecute() } -> "there is no C compiler"
-            else -> null
+        if (System.getProperty("os.name") != "Linux" || System.getProperty("os.arch") != "amd64") return@lazy "this is not Linux on x86-64"
+        try {
+            load()
+            null
+        } catch (error: IOException) {
+            "there is no C compiler: ${error.message}"
+        } catch (error: UnsatisfiedLinkError) {
+            "Linux' loader refuses it: ${error.message}"
         }
     }
 
-    /** Loads it into this class loader, where TensorFlow Lite's classes find it. */
-    fun load() = once.value
-
-    private val once = lazy {
+    private fun load() {
         val root = File(System.getProperty("root"))
         // A folder for each class loader, for a file is loaded into one only; Robolectric has its own.
         val folder = Files.createTempDirectory(File(root, "app/target").toPath(), "linux").toFile()
         val libc = File(folder, "libc.so")
         val compiler = ProcessBuilder("cc", "-shared", "-fPIC", "-O1", "-Wl,-soname,libc.so", "-o", "$libc", "$root/app/src/test/c/bionic.c", "-lm")
-        check(compiler.inheritIO().start().waitFor() == 0) { "bionic.c was not compiled" }
+        if (compiler.inheritIO().start().waitFor() != 0) throw IOException("bionic.c was not compiled")
         val library = File(folder, "libtensorflowlite_jni.so")
         library.writeBytes(forLinux(File(root, "aars/tflite/target/lite/jni/x86_64/libtensorflowlite_jni.so").readBytes()))
         System.load(libc.path)

@@ -11,7 +11,6 @@ import kzoo.desktop.DesktopEngine
 open class TestApp : KzooApp() {
     override val engines: Engines by lazy {
         if (AndroidLibrary.missing == null) {
-            AndroidLibrary.load()
             Device
         } else {
             object : Engines {

@@ -78,10 +78,9 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
         if (runtime == null) return
         val minimum = manifest.minimumRuntime[runtime.name] ?: return
         if (!runtime.reaches(minimum)) {
-            throw KzooException(
-                "$name needs ${Runtime(runtime.name, minimum)} or newer, and this is $runtime: export it with " +
-                    "`--compat tflite-2.16`, or take a newer runtime.",
-            )
+            val older = OLDER_RUNTIMES.firstOrNull { runtime.name == "tflite" && runtime.reaches(it) }
+            val export = older?.let { "export it with `--compat tflite-$it`, or " }.orEmpty()
+            throw KzooException("$name needs ${Runtime(runtime.name, minimum)} or newer, and this is $runtime: ${export}take a newer runtime.")
         }
     }
 
@@ -105,6 +104,8 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
 
     companion object {
         private val NEEDED = listOf(MODEL, TOKENIZER, REPORT)
+        /** What `kzoo export --compat` can write for. */
+        private val OLDER_RUNTIMES = listOf("2.16", "2.14")
         private const val LARGEST_MANIFEST = 64 shl 20
         /** All files together; no TensorFlow Lite model is larger. */
         private const val LARGEST = Int.MAX_VALUE.toLong()

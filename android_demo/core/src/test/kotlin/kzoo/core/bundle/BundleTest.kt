@@ -101,6 +101,9 @@ class BundleTest {
     fun `an older runtime is refused`() {
         TestBundle.write(folder)
         assertSentence("needs TensorFlow Lite 2.18.0 or newer", "TensorFlow Lite 2.16.1") { open(folder, Runtime("tflite", "2.16.1")) }
+        assertSentence("--compat tflite-2.16`, or take") { open(folder, Runtime("tflite", "2.17.0")) }
+        assertSentence("--compat tflite-2.14`, or take") { open(folder, Runtime("tflite", "2.15.0")) }
+        assertSentence("TensorFlow Lite 2.13.0: take a newer runtime") { open(folder, Runtime("tflite", "2.13.0")) }
         assertSentence("needs LiteRT 1.0.1") { open(folder, Runtime("litert", "1.0")) }
         for (version in listOf("2.18.0", "2.18", "2.20.0-rc1", "3.0", "unknown")) open(folder, Runtime("tflite", version)).close()
         assertTrue(Runtime("litert", "1.4.2").reaches("1.0.1"))
