@@ -11,7 +11,7 @@ const SHAPE = 0, SIGNATURE = 7; // of a tensor; -1 in the second where any numbe
  */
 export function fixed(bytes, length) {
   const view = new DataView(bytes.slice().buffer);
-  const inside = (place, size) => {
+  const inside = (place, size) => { // Not the undefined place of what a list lacks, either.
     if (place >= 0 && place + size <= view.byteLength) return place;
     throw new Error("an offset in it leads out of the file");
   };
@@ -31,19 +31,15 @@ export function fixed(bytes, length) {
     inside(vector + 4, 4 * count);
     return Array.from({ length: count }, (_, i) => vector + 4 + 4 * i);
   };
-  const item = (places, i) => {
-    if (i in places) return places[i];
-    throw new Error("a number in it leads out of its list");
-  };
   if (view.byteLength < 8 || unsigned(4) !== TFL3) throw new Error("it is no TensorFlow Lite file");
 
-  const graph = follow(item(items(field(follow(0), SUBGRAPHS)), 0));
+  const graph = follow(items(field(follow(0), SUBGRAPHS))[0]);
   const tensors = items(field(graph, TENSORS));
   for (const place of [INPUTS, OUTPUTS].flatMap((list) => items(field(graph, list)))) {
-    const tensor = follow(item(tensors, signed(place)));
+    const tensor = follow(tensors[signed(place)]);
     const shape = items(field(tensor, SHAPE));
     items(field(tensor, SIGNATURE)).forEach((size, i) => {
-      if (signed(size) < 0) view.setInt32(item(shape, i), i ? length : 1, true); // One text at a time.
+      if (signed(size) < 0) view.setInt32(inside(shape[i], 4), i ? length : 1, true); // One text at a time.
     });
   }
   return new Uint8Array(view.buffer);

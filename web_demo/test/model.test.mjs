@@ -9,7 +9,7 @@ import { fixed } from "../src/flatbuffer.js";
 import { launch, opened, serve } from "./browser.mjs";
 import { resealed, SMALL, written } from "./bundles.mjs";
 
-const SUBGRAPHS = 2, TENSORS = 0; // Fields in a .tflite file.
+const SUBGRAPHS = 2, TENSORS = 0, INPUTS = 1, SHAPE = 0; // Fields in a .tflite file.
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "kzoo-models-"));
 const bundles = { entities: path.join(SMALL, "entities"), questions: path.join(SMALL, "questions") };
 const manifest = JSON.parse(fs.readFileSync(path.join(bundles.entities, "kzoo.json"), "utf8"));
@@ -86,14 +86,19 @@ function counted(find, count) {
   const copy = Buffer.from(whole);
   const follow = (place) => place + copy.readUInt32LE(place);
   const field = (table, number) => follow(table + copy.readUInt16LE(table - copy.readInt32LE(table) + 4 + 2 * number));
-  const first = (vector) => follow(vector + 4);
-  copy.writeUInt32LE(count, find(field, first, follow(0)));
+  const item = (vector, i) => follow(vector + 4 + 4 * i);
+  copy.writeUInt32LE(count, find(field, item, follow(0), copy));
   return copy;
 }
 
 describe("a damaged model is one sentence within a second, and not about memory", () => {
   const graphs = (field, _, model) => field(model, SUBGRAPHS);
-  const tensors = (field, first, model) => field(first(graphs(field, first, model)), TENSORS);
+  const graph = (field, item, model) => item(graphs(field, item, model), 0);
+  const tensors = (...read) => read[0](graph(...read), TENSORS);
+  const shape = (field, item, model, bytes) => {
+    const input = bytes.readInt32LE(field(graph(field, item, model), INPUTS) + 4);
+    return field(item(tensors(field, item, model), input), SHAPE);
+  };
   const damaged = {
     "cut in half": whole.subarray(0, whole.length >> 1),
     "its first 8 bytes": whole.subarray(0, 8),
@@ -119,6 +124,10 @@ describe("a damaged model is one sentence within a second, and not about memory"
       });
     }
   }
+
+  test("a shape of fewer numbers than its signature", () => {
+    assert.throws(() => fixed(counted(shape, 1), 32), { message: "an offset in it leads out of the file" });
+  });
 
   test("wherever the file ends", () => {
     for (let part = 0; part < 100; part++) {
