@@ -80,12 +80,10 @@ async function inPage({ command, lines, place, file }) {
       for (const line of lines) await window.write(JSON.stringify({ ids: tokenizer.ids(line) }));
       return null;
     }
-    const files = new ServedFiles("/given/");
-    files.name = place;
-    const client = await Client.open(files);
+    const client = await Client.open(await ServedFiles.of("/given", place));
     for (const line of lines) {
-      const { milliseconds, empty, ...found } = await client.answer(line);
-      await window.write(JSON.stringify(found));
+      const { json } = await client.answer(line);
+      await window.write(json());
     }
     return null;
   } catch (error) {

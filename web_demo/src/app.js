@@ -152,4 +152,4 @@ document.addEventListener("drop", (event) => {
   open(dropped(event.dataTransfer));
 });
 
-open(new ServedFiles(new URLSearchParams(location.search).get("bundle") ?? "bundle/"));
+open(ServedFiles.of(new URLSearchParams(location.search).get("bundle") ?? "bundle"));

@@ -24,9 +24,7 @@ export class Client {
    * @param text a string, or a pair of strings
    * @param goesOn asked before every window over a text but the first, with how many were read and
    *     how many there are: whether anybody still waits for the answer
-   * @returns the answer as `kzoo predict --json` has it, and what a page shows beside it: `empty`
-   *     where nothing of the text reached the model, and `milliseconds` of the model alone; null
-   *     where nobody waits
+   * @returns what `Reader.answer` gives, and `milliseconds` of the model alone; null where nobody waits
    */
   async answer(text, goesOn = () => true) {
     let milliseconds = 0;

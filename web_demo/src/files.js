@@ -3,11 +3,10 @@
 import { KzooError } from "./errors.js";
 import { unzip } from "./zip.js";
 
-/** A bundle on a server. */
+/** A bundle in a folder of the page's own server. */
 export class ServedFiles {
-  constructor(address) {
-    this.address = address.endsWith("/") ? address : `${address}/`;
-    this.name = decodeURIComponent(this.address.split("/").at(-2) || this.address);
+  constructor(name, address) {
+    [this.name, this.address] = [name, address];
   }
 
   /** How many bytes a file has; null where that isn't known before it is read. */
@@ -26,6 +25,26 @@ export class ServedFiles {
     if (answer.status === 404) return null;
     if (!answer.ok) throw new KzooError(`${name} can't be fetched: the server answers ${answer.status}.`);
     return new Uint8Array(await answer.arrayBuffer());
+  }
+
+  /**
+   * @param folder its address, absolute or as seen from the page; a link to the page can name it, so
+   *     another server's is refused
+   */
+  static async of(folder, name = folder) {
+    const address = resolved(folder.endsWith("/") ? folder : `${folder}/`);
+    if (!address.startsWith(`${location.origin}/`) || /[?#]/.test(address)) {
+      throw new KzooError(`${folder} is no folder of this page's own server: a bundle is opened from there, or chosen below.`);
+    }
+    return new ServedFiles(name, address);
+  }
+}
+
+function resolved(address) {
+  try {
+    return new URL(address, document.baseURI).href;
+  } catch {
+    return ""; // It is no address.
   }
 }
 

@@ -16,6 +16,7 @@ export class Model {
   #bytes;
   #loaded = new Map(); // By length; 0 is the file as it is.
   #lengths = [0];
+  #growing; // The outputs that are as long as a row.
 
   /**
    * @param bytes of model.tflite
@@ -31,7 +32,8 @@ export class Model {
     }
     const model = new Model();
     const [signature] = Object.values(manifest.signature);
-    if (Object.values(signature.outputs).some(({ shape }) => shape[1] < 0)) {
+    model.#growing = Object.keys(signature.outputs).filter((name) => signature.outputs[name].shape[1] < 0);
+    if (model.#growing.length) {
       model.#lengths = [...STEPS.filter((step) => step < manifest.max_length), manifest.max_length];
       model.#bytes = bytes;
     }
@@ -69,7 +71,7 @@ export class Model {
 
   /**
    * @param input an Int32Array for each name of an input, all of one length
-   * @returns {output: Float32Array}, flat, as long as the inputs are
+   * @returns {output: Float32Array}, flat; without what padding got
    */
   async run(input) {
     const tensors = [];
@@ -83,9 +85,11 @@ export class Model {
       const buffers = tensors.map((tensor) => tensor.liteRtTensorBuffer);
       const found = await compiled.liteRtCompiledModel.run(0, buffers);
       for (const buffer of found) tensors.push(new Tensor(buffer));
-      const results = tensors.slice(this.inputs.length).map((tensor) => tensor.toTypedArray());
-      const share = length ? tokens / length : 1;
-      return Object.fromEntries(results.map((values, i) => [this.outputs[i], values.slice(0, values.length * share)]));
+      return Object.fromEntries(tensors.slice(this.inputs.length).map((tensor, i) => {
+        const [name, values] = [this.outputs[i], tensor.toTypedArray()];
+        // Of what is as long as the row, the part before its padding.
+        return [name, this.#growing.includes(name) ? values.subarray(0, values.length * tokens / length) : values];
+      }));
     } catch (error) {
       if (error instanceof RangeError) throw new KzooError(NO_MEMORY);
       throw new KzooError(`The model can't read these ${tokens} tokens (${reason(error)}): ids of its vocabulary, and no more than it has places, were expected.`);

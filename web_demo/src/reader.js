@@ -37,7 +37,9 @@ export class Reader {
    *
    * @param run gives a row's outputs, {name: Float32Array}, for `input(name)`, the row's numbers; it
    *     is told which of how many rows it is
-   * @returns what `kzoo predict --json` has, and `empty`: whether nothing of the text reached the model
+   * @returns what `kzoo predict --json` has, the scores of labels as [[label, score]]; `json`, a
+   *     function that gives all that as text, as it stands there; and `empty`: whether nothing of the
+   *     text reached the model
    */
   async answer(text, run) {
     const [first, second] = parts(text);
@@ -46,7 +48,7 @@ export class Reader {
       const outputs = await run((name) => rows.input(row, name), row, rows.count);
       for (const [name, values] of Object.entries(outputs)) asked(() => rows.give(row, name, values));
     }
-    return { ...asked(() => rows.answer()), empty: rows.empty };
+    return { ...asked(() => rows.answer()), json: () => asked(() => rows.json()), empty: rows.empty };
   }
 
   /** A golden example's row: its ids, and its outputs. */

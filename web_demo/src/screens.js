@@ -38,9 +38,8 @@ export const SCREENS = {
     title: "Classify a text",
     asks: ["A text"],
     shows({ label, score, scores }) {
-      const ranked = Object.entries(scores);
-      if (ranked.length > 2) ranked.sort((a, b) => b[1] - a[1]);
-      const best = Math.max(...Object.values(scores));
+      const ranked = scores.length > 2 ? [...scores].sort((a, b) => b[1] - a[1]) : scores;
+      const best = Math.max(...scores.map(([, share]) => share));
       return {
         bars: ranked.slice(0, SHOWN).map(([name, share]) => bar(name, percent(share), share, share === best)),
         said: `${label}, ${percent(score)}.`,
@@ -64,8 +63,11 @@ export const SCREENS = {
     asks: ["A text"],
     shows({ text, entities }, { labels }) {
       const kinds = kindsOf(labels);
-      const coloured = (kind, tag, words) =>
-        element(tag, { style: `--kind: var(--kind-${kinds.indexOf(kind) % COLOURS})` }, words);
+      const coloured = (kind, tag, words) => {
+        const made = element(tag, {}, words);
+        made.style.setProperty("--kind", `var(--kind-${kinds.indexOf(kind) % COLOURS})`);
+        return made;
+      };
       const found = kinds.filter((kind) => entities.some(({ label }) => label === kind));
       const words = entities.map(({ text: name, label, score }) => `${label}: ${name}, ${percent(score)}`);
       return {

@@ -44,12 +44,16 @@ export function browserPath() {
   return places.find((place) => fs.existsSync(place)) ?? null;
 }
 
-/** A page on which a bundle was opened, or refused; what its scripts threw is in `failures`. */
+/**
+ * A page on which a bundle was opened, or refused; in `failures` is what its scripts threw, and what
+ * its Content-Security-Policy kept from being loaded.
+ */
 export async function opened(browser, server, name = "bundle", options = {}) {
   const page = await browser.newPage(options);
   page.failures = [];
   page.on("pageerror", (error) => page.failures.push(error.message));
-  await page.goto(`${server.address}?bundle=${name}`);
+  page.on("console", (message) => /content security policy/i.test(message.text()) && page.failures.push(message.text()));
+  await page.goto(`${server.address}?bundle=${encodeURIComponent(name)}`);
   await page.waitForSelector("body[data-state]");
   return page;
 }

@@ -1,8 +1,17 @@
-// Bundles that something is wrong with, made from a good one.
+// The small bundles that SMALL names (build/small by default), and bundles that something is wrong with,
+// made from a good one.
 
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const BUILD = fileURLToPath(new URL("../../build", import.meta.url));
+export const SMALL = path.resolve(process.env.INIT_CWD ?? ".", process.env.SMALL ?? path.join(BUILD, "small"));
+
+/** What Python answers with a small bundle, a line for each text. */
+export const writtenLines = (name) => fs.readFileSync(path.join(SMALL, `${name}.jsonl`), "utf8").trim().split("\n");
+export const written = (name) => writtenLines(name).map((line) => JSON.parse(line));
 
 const UNSEALED = "0".repeat(64);
 const sha256 = (data) => createHash("sha256").update(data).digest("hex");

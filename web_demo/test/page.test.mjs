@@ -117,6 +117,36 @@ describe("a good bundle", () => {
       assert.equal(await page.textContent("#bundle-title"), path.basename(file));
       assert.match(await page.textContent("#golden-summary"), new RegExp(`${golden.length} of ${golden.length} pass`));
     }
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
+  test("it opens from a zip that is dropped on the page", async () => {
+    const page = await opened();
+    bundles.zips = path.join(scratch, "zips");
+    fs.mkdirSync(bundles.zips);
+    execFileSync("python3", ["-m", "zipfile", "-c", path.join(bundles.zips, "dropped.zip"), BUNDLE]);
+    await page.evaluate(async () => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([await (await fetch("zips/dropped.zip")).blob()], "dropped.zip"));
+      document.dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+    });
+    await page.waitForFunction(() => document.getElementById("bundle-title").textContent === "dropped.zip");
+    await page.waitForSelector("body[data-state=done]");
+    assert.match(await page.textContent("#golden-summary"), new RegExp(`${golden.length} of ${golden.length} pass`));
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
+  test("two labels stand in the bundle's order, also where they are numbers", { skip: manifest.labels.length !== 2 }, async () => {
+    const labels = ["10", "2"];
+    bundles.numbers = resealed(BUNDLE, path.join(scratch, "numbers"), (folder, kzoo) => {
+      kzoo.labels = labels;
+      fs.writeFileSync(path.join(folder, "labels.txt"), `${labels.join("\n")}\n`);
+    });
+    const page = await opened("numbers");
+    await typed(page, golden[0].text);
+    assert.deepEqual(await page.locator("#bars .name").allTextContents(), labels);
     await page.close();
   });
 

@@ -4,28 +4,31 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { launch, opened as open, serve } from "./browser.mjs";
+import { resealed, SMALL, written, writtenLines } from "./bundles.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
-const SMALL = path.resolve(process.env.INIT_CWD ?? ".", process.env.SMALL ?? path.join(HERE, "../../build/small"));
 const NAMES = ["classifier", "one_label", "embedder", "entities", "entities_fixed", "questions", "questions_fixed", "byte_pairs", "unigram"];
-const written = (name) => fs.readFileSync(path.join(SMALL, `${name}.jsonl`), "utf8").trim().split("\n").map((line) => JSON.parse(line));
 const NEAR = 1e-4;
 
+const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "kzoo-labels-"));
+const bundles = Object.fromEntries(NAMES.map((name) => [name, path.join(SMALL, name)]));
 let server, browser;
 const opened = (name, options) => open(browser, server, name, options);
 
 before(async () => {
-  server = await serve(Object.fromEntries(NAMES.map((name) => [name, path.join(SMALL, name)])));
+  server = await serve(bundles);
   browser = await launch();
 });
 
 after(async () => {
   await browser?.close();
   await server?.close();
+  fs.rmSync(scratch, { recursive: true, force: true });
 });
 
 function same(found, expected, place) {
@@ -46,11 +49,11 @@ describe("answers are Python's, and golden examples pass", () => {
       const rows = written(name);
       const found = await page.evaluate(async ([address, texts]) => {
         const [{ Client }, { ServedFiles }] = await Promise.all([import("/src/client.js"), import("/src/files.js")]);
-        const client = await Client.open(new ServedFiles(address));
+        const client = await Client.open(await ServedFiles.of(address));
         const answers = [];
         for (const text of texts) {
-          const { milliseconds, empty, ...answer } = await client.answer(text);
-          answers.push(answer);
+          const { json } = await client.answer(text);
+          answers.push(JSON.parse(json()));
         }
         return answers;
       }, [`/${name}/`, rows.map(({ text }) => text)]);
@@ -178,7 +181,7 @@ describe("the screens", () => {
   test("every screen fits a phone with letters of double size, and every control has a name", async () => {
     for (const name of ["entities", "questions", "embedder"]) {
       const page = await opened(name, { viewport: { width: 320, height: 640 } });
-      await page.addStyleTag({ content: "html { font-size: 200%; }" });
+      await page.evaluate(() => (document.documentElement.style.fontSize = "200%"));
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), name);
       for (const control of await page.locator("button:visible, textarea:visible, input").all()) {
         assert.ok(await control.evaluate((node) => node.textContent.trim() || node.labels?.[0]?.textContent.trim()));
@@ -188,9 +191,56 @@ describe("the screens", () => {
   });
 });
 
-describe("the command line", () => {
-  const run = (args, input) => spawnSync("node", [path.join(HERE, "..", "client.mjs"), ...args], { input, encoding: "utf8", maxBuffer: 2 ** 26 });
+const run = (args, input) => spawnSync("node", [path.join(HERE, "..", "client.mjs"), ...args], { input, encoding: "utf8", maxBuffer: 2 ** 26 });
 
+describe("labels can have any name", () => {
+  const SHOWN = 6; // Labels on the page.
+  const ODD = ["10", "2", "__proto__", "constructor", "toString", "-1", '"', "a b", "é", "0", "1e3", "length"];
+  const named = (target, order) => resealed(path.join(SMALL, "classifier"), path.join(scratch, target), (folder, manifest) => {
+    manifest.labels = order;
+    fs.writeFileSync(path.join(folder, "labels.txt"), `${order.join("\n")}\n`);
+  });
+  // Each of the odd ones is the answer to a text once, and of another place in the bundle.
+  const orders = ODD.slice(0, 4).map((_, i) => [...ODD.slice(i), ...ODD.slice(0, i)]);
+  // Python writes what is not ASCII in another way.
+  const lines = writtenLines("classifier").filter((line) => !line.includes("\\u") && typeof JSON.parse(line).text === "string" && JSON.parse(line).text);
+
+  test("the command line writes Python's text, character by character but for the digits of numbers", () => {
+    assert.ok(lines.length >= 2);
+    const number = /(?<=: )-?\d[\d.eE+-]*/g;
+    for (const [i, order] of orders.entries()) {
+      const input = lines.map((line) => `${JSON.parse(line).text}\n`).join("");
+      const { stdout, stderr } = run(["predict", named(`written-${i}`, order)], input);
+      assert.equal(stderr, "");
+      const expected = lines.map((line) => line.replace(/"label (\d+)"/g, (_, place) => JSON.stringify(order[place])));
+      const found = stdout.trimEnd().split("\n");
+      assert.deepEqual(found.map((line) => line.replace(number, "N")), expected.map((line) => line.replace(number, "N")));
+      found.forEach((line, j) => same(line.match(number).map(Number), expected[j].match(number).map(Number), order[0]));
+    }
+  });
+
+  test("the page shows the same labels, the likeliest first", async () => {
+    const percent = (share) => `${(100 * share).toFixed(1)} %`;
+    for (const [i, order] of orders.entries()) {
+      const id = `shown-${i}`;
+      bundles[id] = named(id, order);
+      const page = await opened(id);
+      for (const line of lines) {
+        const { text, scores } = JSON.parse(line);
+        const ranked = Object.values(scores).map((score, place) => [order[place], score]).sort((a, b) => b[1] - a[1]).slice(0, SHOWN);
+        await typed(page, { "#text": text });
+        assert.deepEqual(await page.locator("#bars .name").allTextContents(), ranked.map(([label]) => label));
+        assert.deepEqual(await page.locator("#bars .value").allTextContents(), ranked.map(([, score]) => percent(score)));
+        assert.equal(await page.textContent("#bars .best .name"), ranked[0][0]);
+        await spoken(page, [`${ranked[0][0]}, ${percent(ranked[0][1])}.`]);
+      }
+      assert.deepEqual(page.failures, []);
+      await page.close();
+    }
+  });
+});
+
+describe("the command line", () => {
   test("pairs are answered, and a Unigram tokenizer encodes", () => {
     const rows = written("questions");
     const found = run(["predict", path.join(SMALL, "questions"), "--pairs"], rows.map(({ text }) => `${JSON.stringify(text)}\n`).join(""));

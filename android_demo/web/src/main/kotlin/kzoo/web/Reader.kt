@@ -1,6 +1,7 @@
 package kzoo.web
 
 import kzoo.core.KzooException
+import kzoo.core.json.Json
 import kzoo.core.task.Answer
 import kzoo.core.task.Classification
 import kzoo.core.task.Embedding
@@ -90,9 +91,19 @@ class Asked internal constructor(private val reader: Reader, val text: String, v
         outputs[row][name] = values
     }
 
+    private val answer by lazy { reader.answer(this) }
+
     /** The answer as `kzoo predict --json` has it, once every row got its outputs. */
     @JSExport
-    fun answer(): JSObject? = javaScript(reader.answer(this))
+    fun json(): String = Json.write(answer)
+
+    /**
+     * The same as JavaScript's own values. The scores are pairs in the bundle's order: a label can
+     * have any name, and JavaScript's objects keep neither "__proto__" nor the order of "10" and "2".
+     */
+    @JSExport
+    fun answer(): JSObject? =
+        javaScript(answer.mapValues { (_, value) -> if (value is Map<*, *>) value.map { it.toPair().toList() } else value })
 
     internal fun output(row: Int, name: String, size: Int?): FloatArray {
         val values = outputs[row][name]
