@@ -50,7 +50,7 @@ def main():
         found["bundle"] = folder.name
         if before := result["bundles"].get(folder.name):
             rows = {row["client"]: row for each in (before, found) for row in each["clients"]}
-            found = {**before, "clients": list(rows.values())}
+            found = {**before, **found, "clients": list(rows.values())}
         result["bundles"][folder.name] = found
         print(json.dumps(found, indent=1), flush=True)
         own = {client.name for client in clients.CLIENTS if client.own_tokenizer}
