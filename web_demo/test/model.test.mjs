@@ -2,32 +2,21 @@
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fixed } from "../src/flatbuffer.js";
-import { launch, opened, serve } from "./browser.mjs";
 import { resealed, SMALL, written } from "./bundles.mjs";
+import { site } from "./site.mjs";
 
 const SUBGRAPHS = 2, TENSORS = 0, INPUTS = 1, SHAPE = 0; // Fields in a .tflite file.
-const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "kzoo-models-"));
 const bundles = { entities: path.join(SMALL, "entities"), questions: path.join(SMALL, "questions") };
 const manifest = JSON.parse(fs.readFileSync(path.join(bundles.entities, "kzoo.json"), "utf8"));
 const whole = fs.readFileSync(path.join(bundles.entities, "model.tflite"));
-let server, browser, page;
+const { scratch, opened } = site(bundles);
+let page;
 
-before(async () => {
-  server = await serve(bundles);
-  browser = await launch();
-  page = await opened(browser, server, "entities");
-});
-
-after(async () => {
-  assert.deepEqual(page?.failures, []);
-  await browser?.close();
-  await server?.close();
-  fs.rmSync(scratch, { recursive: true, force: true });
-});
+before(async () => (page = await opened("entities")));
+after(() => assert.deepEqual(page?.failures, []));
 
 describe("lengths", () => {
   const most = manifest.max_length;

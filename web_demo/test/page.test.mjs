@@ -4,35 +4,20 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { launch, opened as open, serve } from "./browser.mjs";
 import { changeByte, changed, resealed } from "./bundles.mjs";
+import { site } from "./site.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const BUNDLE = path.resolve(process.env.INIT_CWD ?? ".", process.env.BUNDLE ?? path.join(HERE, "../../build/sentiment"));
 const FILES = ["labels.txt", "model.tflite", "report.html", "report.json", "tokenizer.json"];
 const manifest = JSON.parse(fs.readFileSync(path.join(BUNDLE, "kzoo.json"), "utf8"));
 const golden = manifest.golden;
-const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "kzoo-bundles-"));
-
 const bundles = { bundle: BUNDLE };
-let server, browser;
-
-before(async () => {
-  server = await serve(bundles);
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.close();
-  fs.rmSync(scratch, { recursive: true, force: true });
-});
-
-const opened = (name, options) => open(browser, server, name, options);
+const served = site(bundles);
+const { scratch, opened } = served;
 
 /** What the page says of a text: its label and probability as they stand there. */
 async function typed(page, text) {
@@ -318,13 +303,13 @@ describe("a bad bundle is one sentence, and no label is shown", () => {
 });
 
 test("no memory is one sentence, and no label is shown", async () => {
-  const page = await browser.newPage();
+  const page = await served.browser.newPage();
   await page.addInitScript(() => {
     WebAssembly.Memory.prototype.grow = () => {
       throw new RangeError("WebAssembly.Memory.grow(): Maximum memory size exceeded");
     };
   });
-  await page.goto(`${server.address}?bundle=bundle`);
+  await page.goto(`${served.server.address}?bundle=bundle`);
   await page.waitForSelector("body[data-state=failed]");
   assert.match(await page.textContent("#problem"), /^There is not enough memory for this model: /);
   assert.equal(await page.locator("#bars:visible").count(), 0);

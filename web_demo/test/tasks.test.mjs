@@ -4,32 +4,18 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { launch, opened as open, serve } from "./browser.mjs";
 import { resealed, SMALL, written, writtenLines } from "./bundles.mjs";
+import { site } from "./site.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const NAMES = ["classifier", "one_label", "embedder", "entities", "entities_fixed", "questions", "questions_fixed", "byte_pairs", "unigram"];
 const NEAR = 1e-4;
 
-const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "kzoo-labels-"));
 const bundles = Object.fromEntries(NAMES.map((name) => [name, path.join(SMALL, name)]));
-let server, browser;
-const opened = (name, options) => open(browser, server, name, options);
-
-before(async () => {
-  server = await serve(bundles);
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.close();
-  fs.rmSync(scratch, { recursive: true, force: true });
-});
+const { scratch, opened } = site(bundles);
 
 function same(found, expected, place) {
   if (typeof expected === "number" && !Number.isInteger(expected)) {
