@@ -9,11 +9,18 @@ import { launch, opened, serve } from "./browser.mjs";
 /** A browser, the page with these bundles, and a folder to write into. */
 export function site(bundles) {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "kzoo-test-"));
-  const made = { scratch, opened: (name, options) => opened(made.browser, made.server, name, options) };
-  before(async () => {
+  const made = {
+    scratch,
+    opened: async (name, options) => {
+      await ready;
+      return opened(made.browser, made.server, name, options);
+    },
+  };
+  const ready = (async () => {
     made.server = await serve(bundles);
     made.browser = await launch();
-  });
+  })();
+  before(() => ready);
   after(async () => {
     await made.browser?.close();
     await made.server?.close();
