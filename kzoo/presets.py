@@ -159,7 +159,7 @@ def _load_keras(path):
         reason = str(error).strip().split("\n")[0].rstrip(".")
     try:  # A loss of the user's own, unknown here, is no reason to go without the model.
         model = keras.saving.load_model(path, compile=False)
-    except Exception:
+    except Exception:  # The same: it is no such file at all, for the reason given first.
         raise KzooError(
             f"{path} can't be loaded ({reason}): a model that save() wrote is expected."
         ) from None

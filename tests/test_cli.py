@@ -40,6 +40,7 @@ def assert_one_sentence(run, *words, code=2):
     assert run.stdout == ""
     for word in words:
         assert word in run.stderr
+    assert "Value error" not in run.stderr
 
 
 # -- quick to start ------------------------------------------------------------------------------
