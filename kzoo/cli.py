@@ -233,7 +233,7 @@ def export(
 
 def _export_savedmodel(source, output, text, say):
     from . import presets
-    from .litert.recipe import check_has_weights, find_recipe, preset_of, read_recipe
+    from .litert.export import check_has_weights, find_recipe, preset_of, read_recipe
 
     path = find_recipe(source)
     preset = preset_of(path, read_recipe(path)) if path else source
