@@ -287,6 +287,10 @@ def verify(
 
         if texts is not None and not clients:
             raise KzooError("--texts is for the clients: add --clients.")
+        if clients:
+            from .litert.clients import check_there
+
+            check_there()
         with screen.working(f"Verifying {bundle}") as say:
             data = verify_bundle(bundle)
             if clients:
