@@ -23,6 +23,7 @@ class QuestionAnswering(TextTask):
 
     task_name = "QuestionAnswering"
 
+    reads = "pair"
     default_head = "span"
     output_axes = {"start_logits": 2, "end_logits": 2}
 

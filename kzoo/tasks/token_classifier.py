@@ -22,6 +22,7 @@ class TokenClassifier(PlaceTask):
 
     task_name = "TokenClassifier"
 
+    reads = "text"
     default_head = "token"
     output_axes = {"logits": 3}
 
