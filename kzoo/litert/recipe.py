@@ -170,11 +170,13 @@ def export_bundle(
         from . import mediapipe as client
 
         client.check(_task(model), tokenizer, length)
-    _check_replaceable(folder)
     model = in_float32(model)
     asked = _limits(limits, quantization, model)
     examples = _examples(model, evaluation, asked)
-    with writing_folder(folder) as beside, tempfile.TemporaryDirectory() as scratch:
+    with (
+        writing_folder(folder, mark=bundle.MANIFEST) as beside,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         plain, usual = Path(scratch) / "float32.tflite", Path(scratch) / "usual.tflite"
         target = beside / bundle.MODEL
         say(f"Exporting as {quantization}")
@@ -303,12 +305,6 @@ def check_has_weights(preset):
             f"The preset {preset} holds no weights, so an export would answer at random: train it "
             "and save it as a preset, or convert a checkpoint."
         )
-
-
-def _check_replaceable(folder):
-    """An earlier bundle may be replaced; anything else is left alone."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / bundle.MANIFEST).is_file():
-        raise KzooError(f"{folder} holds other files: name a folder that is new or empty.")
 
 
 def _check_labels(labels):
