@@ -74,7 +74,7 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
     export = _Export(model, text, pairs)
     module = tf.Module()
     module.weights_in_use = [weight.value for weight in model.weights]
-    with writing_folder(folder) as path:
+    with writing_folder(folder, mark="saved_model.pb") as path:
         tf.saved_model.save(module, str(path), signatures=export.signatures())
         _check(export, tf.saved_model.load(str(path)).signatures, list(golden))
     return folder

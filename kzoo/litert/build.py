@@ -47,8 +47,11 @@ def export_bundle(
     """
     say = say or quiet
     folder = Path(folder)
-    order = _order(model, folder, quantization, length, limits, recipe)
-    with writing_folder(folder) as tmp_path, tempfile.TemporaryDirectory() as scratch:
+    order = _order(model, quantization, length, limits, recipe)
+    with (
+        writing_folder(folder, mark=bundle.MANIFEST) as tmp_path,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         files = _files(order, tmp_path, Path(scratch))
         exports = _export(order, files, say)
         measured = _evaluated(order, files, say)
@@ -123,7 +126,7 @@ class Order:
         return getattr(self.model, "max_length", self.model.spec.max_sequence_length)
 
 
-def _order(model, folder, quantization, length, limits, recipe):
+def _order(model, quantization, length, limits, recipe):
     recipe = {**dict.fromkeys(REST), **(recipe or {})}
     unknown = sorted(set(recipe) - set(REST))
     if unknown:
@@ -148,7 +151,6 @@ def _order(model, folder, quantization, length, limits, recipe):
         _check_labels(order.labels)
     if order.mediapipe:
         mediapipe.check(order.task, order.tokenizer, length)
-    _check_replaceable(folder)
     examples = evaluate.labelled_texts(order.model, order.evaluation, asked)
     return replace(order, examples=examples)
 
@@ -289,12 +291,6 @@ def _made_with():
         "python": platform.python_version(),
         **{name: version(name) for name in names},
     }
-
-
-def _check_replaceable(folder):
-    """An earlier bundle may be replaced; anything else is left alone."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / bundle.MANIFEST).is_file():
-        raise KzooError(f"{folder} holds other files: name a folder that is new or empty.")
 
 
 def _check_labels(labels):
