@@ -74,7 +74,7 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
     export = _Export(model, text, pairs)
     module = tf.Module()
     module.weights_in_use = [weight.value for weight in model.weights]
-    with writing_folder(folder) as path:
+    with writing_folder(folder, mark="saved_model.pb") as path:
         tf.saved_model.save(module, str(path), signatures=export.signatures())
         _check(export, tf.saved_model.load(str(path)).signatures, list(golden))
     return folder
@@ -87,9 +87,9 @@ class _Export:
         self.model = model
         self.is_task = hasattr(model, "backbone")
         self.kind = getattr(model, "task_name", None)
-        if self.is_task and self.kind not in ANSWERS:
+        if self.is_task and self.kind not in SIGNATURES:
             raise KzooError(
-                f"{self.kind} has no SavedModel signature; known: {', '.join(ANSWERS)}."
+                f"{self.kind} has no SavedModel signature; known: {', '.join(SIGNATURES)}."
             )
         self.backbone = model.backbone if self.is_task else model
         self.pairs = pairs or self.kind in ("QuestionAnswering", "MultipleChoice")
@@ -117,7 +117,7 @@ class _Export:
         def on_text(**given):
             inputs = tokenize(**given)
             answers = on_tokens(**inputs)
-            answers = {name: answers[name] for name in ANSWERS[self.kind][1]}
+            answers = {name: answers[name] for name in SIGNATURES[self.kind][1]}
             if self.kind in BY_TOKEN:
                 answers["tokens"] = tf.gather(self._names(), inputs["token_ids"])
             return answers
@@ -160,7 +160,7 @@ class _Export:
         """What the task says, from its raw outputs."""
         if not self.is_task:
             return {}
-        function, names = ANSWERS[self.kind]
+        function, names = SIGNATURES[self.kind]
         return dict(zip(names, function(self, outputs, inputs), strict=True))
 
     def _names(self):
@@ -171,7 +171,7 @@ class _Export:
             names[number] = token
         return tf.constant(names)
 
-    # One function a task, filed in ANSWERS.
+    # One function a task, filed in SIGNATURES.
 
     def _class(self, outputs, inputs):
         import tensorflow as tf
@@ -211,7 +211,7 @@ class _Export:
 
 
 # Task to the function that answers for it, and the names of what it returns.
-ANSWERS = {
+SIGNATURES = {
     "TextClassifier": (_Export._class, ("label", "labels", "probabilities")),
     "TextEmbedder": (_Export._embedding, ("embedding",)),
     "TokenClassifier": (_Export._token_classes, ("labels", "probabilities")),

@@ -19,10 +19,10 @@ import kzoo
 import kzoo.litert
 from kzoo.litert import audit, bundle, flatbuffer, parity, quantize
 from kzoo.litert.audit import check_audit
+from kzoo.litert.build import export_bundle
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
 from kzoo.litert.predict import Predictor
-from kzoo.litert.recipe import export_bundle
 from kzoo.models import build
 from kzoo.presets import round_tables, to_int8
 

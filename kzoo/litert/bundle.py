@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..answers import check_labels
 from ..errors import KzooError
-from ..files import read_json, sha256
+from ..files import read_json, sha256, within
 
 FORMAT = 1
 MANIFEST, MODEL, TOKENIZER, LABELS = "kzoo.json", "model.tflite", "tokenizer.json", "labels.txt"
@@ -75,7 +75,8 @@ def read_manifest(folder):
         raise KzooError(f"{path} was changed after the export: its seal doesn't fit; export anew.")
     wrong = [name for name, kind in FIELDS.items() if not isinstance(manifest[name], kind)]
     for name, entry in manifest["files"].items() if not wrong else ():
-        if Path(name).name != name or not isinstance(entry, dict) or set(entry) != ENTRY:
+        within(folder, name, path)
+        if not isinstance(entry, dict) or set(entry) != ENTRY:
             wrong = ["files"]
     labels = manifest["labels"]
     if not wrong and manifest["task"] in LABELLED and not labels:

@@ -1,7 +1,6 @@
 """Answers from a bundle, on LiteRT, `tokenizers` and NumPy alone: no TensorFlow, no Keras."""
 
 import contextlib
-import json
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from ..answers import ANSWERS
 from ..errors import KzooError
+from ..files import parse_json
 from .bundle import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 from .interpreter import Interpreter, encode
 
@@ -107,8 +107,8 @@ def _windows(tokenizer, text, limit, length):
 def as_pair(line):
     """Two texts from a line: a JSON array of two strings, or a tab between them."""
     if line.startswith("["):
-        with contextlib.suppress(ValueError):
-            both = json.loads(line)
+        with contextlib.suppress(KzooError):
+            both = parse_json(line, "The line", "a pair", list)
             if len(both) == 2 and all(isinstance(part, str) for part in both):
                 return tuple(both)
     first, tab, second = line.partition("\t")

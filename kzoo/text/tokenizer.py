@@ -677,7 +677,7 @@ def _check_merges(text, source):
         prefix = model["continuing_subword_prefix"]
         merges = (each.split(" ") if isinstance(each, str) else each for each in model["merges"])
         wrong = next((merge for merge in merges if not merge[1].startswith(prefix)), None)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return  # The library says what it misses.
     if wrong:
         raise KzooError(
