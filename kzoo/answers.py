@@ -19,10 +19,26 @@ CHINESE = (
 )  # fmt: skip
 
 
+# What the labels of a classifier are to a text: one of them is its own, any number, or values.
+PROBLEMS = ("single_label", "multi_label", "regression")
+
+
+def class_scores(logits, problem="single_label"):
+    """What a classifier's logits say of its labels: probabilities, or for regression values."""
+    if problem == "regression":
+        return np.asarray(logits, "float64")
+    return sigmoid(logits) if problem == "multi_label" else probabilities(logits)
+
+
+def sigmoid(logits):
+    """The logistic function, in float64."""
+    return 1 / (1 + np.exp(-np.asarray(logits, "float64")))
+
+
 def probabilities(logits):
     """Softmax over the last axis, in float64; a sigmoid where there is one logit."""
     if np.shape(logits)[-1] == 1:
-        return 1 / (1 + np.exp(-np.asarray(logits, "float64")))
+        return sigmoid(logits)
     return softmax(logits)
 
 
@@ -61,6 +77,26 @@ def classification(row, labels):
     best = int(row.argmax())
     scores = {label: float(score) for label, score in zip(labels, row, strict=True)}
     return {"label": labels[best], "score": float(row[best]), "scores": scores}
+
+
+def labelling(row, labels, threshold=0.5):
+    """{"labels", "scores"} of one text's probabilities: those of at least the threshold, and all.
+
+    The likeliest comes first, of equals the one that stands first among the labels.
+    """
+    scores = {label: float(score) for label, score in zip(labels, row, strict=True)}
+    order = np.argsort(-np.asarray(row), kind="stable")
+    return {"labels": [labels[i] for i in order if row[i] >= threshold], "scores": scores}
+
+
+def described(row, labels, options):
+    """The answer of a classifier to one text, of a row of `class_scores`, by its task's options."""
+    problem = options.get("problem", "single_label")
+    if problem == "regression":
+        return {"values": {label: float(v) for label, v in zip(labels, row, strict=True)}}
+    if problem == "multi_label":
+        return labelling(row, labels, options.get("threshold", 0.5))
+    return classification(row, labels)
 
 
 # -- entities -----------------------------------------------------------------------------------
@@ -178,20 +214,21 @@ def span(start_logits, end_logits, offsets, longest=LONGEST_ANSWER):
 # -- by task, for `kzoo predict` ----------------------------------------------------------------
 
 
-def _classifier(text, rows, labels):
-    return classification(probabilities(rows[0][0]["logits"])[0], labels)
+def _classifier(text, rows, labels, options):
+    row = class_scores(rows[0][0]["logits"], options.get("problem", "single_label"))[0]
+    return described(row, labels, options)
 
 
-def _embedder(text, rows, labels):
+def _embedder(text, rows, labels, options):
     return {"embedding": [float(value) for value in rows[0][0]["embedding"][0]]}
 
 
-def _token_classifier(text, rows, labels):
+def _token_classifier(text, rows, labels, options):
     outputs, offsets = rows[0]
     return {"entities": entities(text, probabilities(outputs["logits"])[0], offsets, labels)}
 
 
-def _question_answering(text, rows, labels):
+def _question_answering(text, rows, labels, options):
     windows = [
         (outputs["start_logits"][0], outputs["end_logits"][0], offsets) for outputs, offsets in rows
     ]
@@ -199,7 +236,8 @@ def _question_answering(text, rows, labels):
 
 
 # What a task answers for a text, or pair: of the text, its rows (outputs, offsets of the tokens
-# that are not padding) and the labels. A bundle of another task can be verified all the same.
+# that are not padding), the labels and the manifest's task_options. A bundle of another task can be
+# verified all the same.
 ANSWERS = {
     "TextClassifier": _classifier,
     "TextEmbedder": _embedder,
