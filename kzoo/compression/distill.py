@@ -40,7 +40,7 @@ def distillation_targets(teacher, texts, labels, batch_size=64, verbose=0):
     logits = np.concatenate([out["logits"] for out in outputs])
     restored = np.empty_like(logits)
     restored[order] = logits
-    indices = teacher.encode_targets(labels)[:, None]
+    indices = teacher.class_indices(labels)[:, None]
     return np.concatenate([indices.astype("float32"), restored], axis=1)
 
 

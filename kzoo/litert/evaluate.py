@@ -18,11 +18,11 @@ def labelled_texts(model, evaluation, asked):
         return None
     if not is_classifier(model):
         raise KzooError(
-            f"An evaluation file came for a {type(model).__name__}; only a TextClassifier is "
-            "measured on one."
+            f"An evaluation file came for a {type(model).__name__}; only a TextClassifier, "
+            "of texts with one label each, is measured on one."
         )
     texts, labels = read_examples(evaluation)
-    return texts, model.encode_targets(labels)
+    return texts, model.class_indices(labels)
 
 
 def evaluate(model, files, examples, length):

@@ -141,7 +141,11 @@ class TextClassifier(TextTask):
             return self._values(y)
         if self.problem == "multi_label":
             return np.stack([self._any_of(i, target) for i, target in enumerate(y)])
-        return self._shares(y) if any(np.ndim(target) for target in y) else self._classes(y)
+        if any(np.ndim(target) for target in y):
+            return self._shares(y)
+        targets = self.class_indices(y)
+        wants_rows = isinstance(getattr(self, "loss", None), ROW_LOSSES)
+        return rows_of_classes(targets, len(self.labels)) if wants_rows else targets
 
     def _values(self, y):
         """Numbers, or rows of them, as (texts, labels)."""
@@ -194,8 +198,8 @@ class TextClassifier(TextTask):
             )
         return rows
 
-    def _classes(self, y):
-        """Names or indices of classes as indices, or as rows where the loss takes those."""
+    def class_indices(self, y):
+        """Names or indices of the one label of each text, as indices."""
         # A text has a single label or hasn't: its index is 1, and that of no name 0.
         names = self._class_names()
         targets = [class_index(value, names) for value in y]
@@ -204,9 +208,7 @@ class TextClassifier(TextTask):
             raise KzooError(
                 f"Target {i} is {y[i]!r}; a label of {self.labels} or its index is expected."
             )
-        targets = np.asarray(targets, "int32")
-        wants_rows = isinstance(getattr(self, "loss", None), ROW_LOSSES)
-        return rows_of_classes(targets, len(names)) if wants_rows else targets
+        return np.asarray(targets, "int32")
 
     def _class_names(self):
         return self.labels if len(self.labels) > 1 else [NAMELESS, *self.labels]
@@ -237,8 +239,8 @@ class TextClassifier(TextTask):
             )
         if len(self.labels) == 1 and isinstance(loss, ROW_LOSSES):
             raise KzooError(
-                f"Got the loss {type(loss).__name__} for the one label {self.labels[0]!r}; expected "
-                "one of several labels: take keras.losses.BinaryCrossentropy()."
+                f"Got the loss {type(loss).__name__} for the one label {self.labels[0]!r}; it "
+                "is for several: take keras.losses.BinaryCrossentropy()."
             )
         return loss
 
