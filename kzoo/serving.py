@@ -43,8 +43,8 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
         folder: where to write; it appears when all is done and checked, or not at all.
         text: whether to add the signatures on strings. They need tensorflow-text, and a WordPiece
             tokenizer as BERT's: another one is an error, which says that `text=False` is left.
-        pairs: whether a text is a pair of `text` and `text_pair`; it always is for question
-            answering.
+        pairs: whether a text is a pair of `text` and `text_pair`; it always is for a task that
+            reads pairs, such as question answering, and never for one that reads single texts.
         golden: texts for the check: the export's ids must equal the tokenizer's, and its answers
             those of Keras within 1e-5 (2e-2 where the model computes in half precision).
 
@@ -92,7 +92,13 @@ class _Export:
                 f"{self.kind} has no SavedModel signature; known: {', '.join(SIGNATURES)}."
             )
         self.backbone = model.backbone if self.is_task else model
-        self.pairs = pairs or self.kind in ("QuestionAnswering", "MultipleChoice")
+        reads = getattr(model, "reads", "text")
+        if pairs and reads == "text":
+            raise KzooError(
+                f"Got pairs=True; expected False: this {self.kind or 'backbone'} reads one text at "
+                "a time."
+            )
+        self.pairs = pairs or reads == "pair"
         self.second = "choices" if self.kind == "MultipleChoice" else "text_pair"
         self.in_graph = None
         if self.is_task and text:

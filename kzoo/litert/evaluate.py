@@ -22,6 +22,7 @@ def labelled_texts(model, evaluation, asked):
             "measured on one."
         )
     texts, labels = read_examples(evaluation)
+    model.check_reads("text" if isinstance(texts[0], str) else "pair")
     return texts, model.encode_targets(labels)
 
 

@@ -21,8 +21,8 @@ def predict_bundle(folder, texts, threads=1):
 
     Args:
         folder: the bundle.
-        texts: a string or a list of strings or of pairs of strings; an empty string is a text too.
-            Question answering takes pairs (question, context).
+        texts: a string or a list of strings or of pairs of strings, whatever the bundle reads; an
+            empty string is a text too. Question answering takes pairs (question, context).
         threads: how many the model may use.
 
     Returns:
@@ -58,7 +58,8 @@ class Predictor:
             raise KzooError(
                 f"{folder} holds a {task or 'backbone'}; predict answers for {', '.join(ANSWERS)}."
             )
-        _check_kind(folder, task, texts)
+        self._folder = folder
+        self._check_kind(texts)
         check_files(folder, self.manifest, {MODEL, TOKENIZER, LABELS})
         _check_runtime(folder, self.manifest)
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
@@ -69,6 +70,7 @@ class Predictor:
 
     def __call__(self, text):
         """The answer to one text or pair."""
+        self._check_kind([text])
         limit, length = self.manifest["max_length"], self.interpreter.length
         rows, tokens, truncated = self._read(self.tokenizer, text, limit, length)
         outputs = [(self.interpreter.run(columns), offsets) for columns, offsets in rows]
@@ -78,6 +80,22 @@ class Predictor:
             "truncated": truncated,
             **self._answer(text, outputs, self.manifest["labels"]),
         }
+
+    def _check_kind(self, texts):
+        """Raise KzooError where strings came for a bundle that reads pairs, or the reverse."""
+        reads = self.manifest["task_options"]["reads"]
+        pairs = [not isinstance(text, str) for text in texts]
+        if reads == "pair" and not all(pairs):
+            raise KzooError(
+                f"{self._folder} reads pairs of texts, and text {pairs.index(False)} is a string: "
+                'give two texts as ("first", "second"); on the command line add --pair and put a '
+                "tab between them."
+            )
+        if reads == "text" and any(pairs):
+            raise KzooError(
+                f"{self._folder} reads one text at a time, and text {pairs.index(True)} is a pair: "
+                "give its texts one by one; on the command line leave --pair out."
+            )
 
 
 def _row(tokenizer, text, limit, length):
@@ -105,33 +123,23 @@ def _windows(tokenizer, text, limit, length):
 
 
 def as_pair(line):
-    """Two texts from a line: a JSON array of two strings, or a tab between them."""
+    """Two texts from a line: a JSON array of two strings, or a single tab between them.
+
+    A text that holds a tab itself needs the array: where two tabs stand, nobody knows which is
+    between the texts.
+    """
     if line.startswith("["):
         with contextlib.suppress(KzooError):
             both = parse_json(line, "The line", "a pair", list)
             if len(both) == 2 and all(isinstance(part, str) for part in both):
                 return tuple(both)
-    first, tab, second = line.partition("\t")
-    if not tab:
+    texts = line.split("\t")
+    if len(texts) != 2:
         raise KzooError(
-            "A pair is expected, two texts with a tab between them or a JSON array of two strings; "
-            f"{line!r:.60} came."
+            f"Got {line!r:.60} with {len(texts) - 1 or 'no'} tabs; a pair is expected: two texts "
+            "with one tab between them, or a JSON array of two strings, which may hold tabs."
         )
-    return first, second
-
-
-def _check_kind(folder, task, texts):
-    """Raise KzooError where strings came for a task of pairs, or pairs for one of strings."""
-    pairs = [not isinstance(text, str) for text in texts]
-    if task == "QuestionAnswering" and not all(pairs):
-        raise KzooError(
-            f"{folder} answers questions: pairs (question, context) are expected (--pair on the "
-            f"command line); text {pairs.index(False)} is a string."
-        )
-    if task == "TokenClassifier" and any(pairs):
-        raise KzooError(
-            f"{folder} finds entities in one text at a time; text {pairs.index(True)} is a pair."
-        )
+    return tuple(texts)
 
 
 def _check_runtime(folder, manifest):
