@@ -41,6 +41,7 @@ class TextTask(DistributedFit, keras.Model):
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
     output_axes = {}  # How many each output has for rows of tokens, which a head must give.
+    reads = "either"  # What an input is: "text", "pair", or "either"; None until `fit` tells.
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
@@ -163,6 +164,10 @@ class TextTask(DistributedFit, keras.Model):
         first, second = split_pairs(texts)
         columns = self.tokenizer.encode(first, second, max_length=self.max_length, padding=padding)
         return {name: columns[name] for name in self.backbone.input_names}
+
+    def task_options(self):
+        """What a bundle's manifest says of this task beside its labels, as JSON types."""
+        return {"reads": self.reads or "either"}
 
     def encode_examples(self, x):
         """Raw inputs of `fit` as ragged token columns."""
@@ -330,6 +335,24 @@ class TextTask(DistributedFit, keras.Model):
             if verbose:
                 bar.add(len(rows))
         return np.concatenate(plan.order()), outputs
+
+    def _run_windows(self, rows, batch_size, verbose):
+        """For each text the raw outputs of its windows: (outputs, what `rows` has of the window).
+
+        `rows` is what `Tokenizer.windows` gives, ragged.
+        """
+        columns = {name: rows[name] for name in self.backbone.input_names}
+        order, batches = self._run(columns, batch_size, verbose)
+        outputs = [
+            dict(zip(batch, values, strict=True))
+            for batch in batches
+            for values in zip(*batch.values(), strict=True)
+        ]
+        windows = [[] for _ in range(rows["sample_ids"][-1] + 1)]
+        for row, place in sorted(zip(order.tolist(), range(len(outputs)), strict=True)):
+            known = {name: rows[name][row] for name in ("offsets", "word_ids", "starts")}
+            windows[rows["sample_ids"][row]].append((outputs[place], known))
+        return windows
 
     def _check_compiled(self):
         if not self.compiled:
