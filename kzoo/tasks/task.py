@@ -162,8 +162,18 @@ class TextTask(DistributedFit, keras.Model):
 
     def _columns(self, texts, padding=None):
         first, second = split_pairs(texts)
+        self.check_reads("text" if second is None else "pair")
         columns = self.tokenizer.encode(first, second, max_length=self.max_length, padding=padding)
         return {name: columns[name] for name in self.backbone.input_names}
+
+    def check_reads(self, received):
+        """Raise KzooError where texts came ("text") for a task that reads pairs, or the reverse."""
+        if self.reads not in (None, "either", received):
+            kinds = {"text": "single texts", "pair": "pairs of texts"}
+            raise KzooError(
+                f"Got {kinds[received]}; this {self.task_name} reads {kinds[self.reads]}: give it "
+                'those, or set its attribute reads to "either".'
+            )
 
     def task_options(self):
         """What a bundle's manifest says of this task beside its labels, as JSON types."""
@@ -257,6 +267,7 @@ class TextTask(DistributedFit, keras.Model):
         self._check_compiled()
         _check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
         x, y, sample_weight = self._examples(x, y, sample_weight, text, label)
+        self.settle(x)
         if validation_split:
             x, y, sample_weight, validation_data = _split(x, y, sample_weight, validation_split)
         batches = self.batches(
@@ -309,6 +320,9 @@ class TextTask(DistributedFit, keras.Model):
     def answer(self, outputs):
         """What `predict` gives for raw outputs, as NumPy."""
         raise NotImplementedError
+
+    def settle(self, x):
+        """What `fit` learns from its examples about the task itself, before they are encoded."""
 
     def batches(self, x, y=None, sample_weight=None, **options):
         """Raw examples as what Keras' loops take: padded batches of similar length.

@@ -43,6 +43,7 @@ class TextEmbedder(TextTask):
 
     task_name = "TextEmbedder"
     targets = "optional"
+    reads = "text"
 
     def __init__(
         self, backbone, pooling="mean", normalize=True, max_length=None, tokenizer=None, name=None
