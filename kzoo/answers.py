@@ -245,9 +245,8 @@ def answer(context, windows, no_answer=None):
 
     With a number as `no_answer` the answer may be empty, as in SQuAD 2 (arXiv:1806.03822): it is
     where the first token, to which models point where a window has no answer, has a sum of start
-    and end logits that is larger than that of the best span by more than the number; of windows
-    the smallest such sum counts. Its score is the probability of that token as start and end, in
-    the window where it is smallest.
+    and end logits that is larger than that of the best span by more than the number; the window
+    where that sum is smallest counts. The score is the probability of that token as start and end.
 
     Args:
         context: the string.
@@ -257,8 +256,8 @@ def answer(context, windows, no_answer=None):
     """
     windows = [(*logits, _visible(context, offsets)) for *logits, offsets in windows]
     if no_answer is not None and null_margin(context, windows) > no_answer:
-        score = min(_null_probability(*window) for window in windows)
-        return {"answer": "", "score": score, "start": 0, "end": 0}
+        least = min(windows, key=_null_logit)
+        return {"answer": "", "score": _null_probability(*least), "start": 0, "end": 0}
     best = {"answer": "", "score": 0.0, "start": 0, "end": 0}
     for start_logits, end_logits, offsets in windows:
         found = span(start_logits, end_logits, offsets)
@@ -274,8 +273,13 @@ def null_margin(context, windows):
     for start_logits, end_logits, offsets in windows:
         if found := span(start_logits, end_logits, _visible(context, offsets)):
             spans.append(float(start_logits[found[0]]) + float(end_logits[found[1]]))
-        nulls.append(float(start_logits[0]) + float(end_logits[0]))
+        nulls.append(_null_logit((start_logits, end_logits)))
     return min(nulls, default=-np.inf) - max(spans)
+
+
+def _null_logit(window):
+    """The sum of a window's logits at its first token."""
+    return float(window[0][0]) + float(window[1][0])
 
 
 def _null_probability(start_logits, end_logits, offsets):
