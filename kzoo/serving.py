@@ -55,7 +55,7 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
     * classifier: `label` (batch,); `labels`, `probabilities` (batch, labels), in the same order;
     * embedder: `embedding` (batch, hidden_dim);
     * token classifier: the likeliest `labels` and their `probabilities`, (batch, length);
-    * masked language model: `candidates`, `probabilities` (batch, length, 5), best first;
+    * masked language model: `candidates` as text, `probabilities` (batch, length, 5), best first;
     * question answering: `start_probabilities`, `end_probabilities` (batch, length);
     * multiple choice: `probabilities` (batch, choices).
 
@@ -204,7 +204,12 @@ class _Export:
         import tensorflow as tf
 
         best = tf.math.top_k(_probabilities(outputs["logits"]), CANDIDATES)
-        return tf.gather(self._names(), best.indices), best.values
+        # As text, with the space that a token brings.
+        tokenizer, rows = self.model.tokenizer, self.backbone.spec.vocabulary_size
+        ids = range(tokenizer.vocabulary_size)
+        texts = tokenizer.decode([[number] for number in ids], skip_special=False)
+        texts += [""] * (rows - len(texts))
+        return tf.gather(tf.constant(texts), best.indices), best.values
 
     def _span(self, outputs, inputs):
         import tensorflow as tf
