@@ -294,8 +294,7 @@ def verify(
             if clients:
                 from .litert.clients import compare, read_texts
 
-                pairs = data["task"] == "QuestionAnswering"
-                lines = None if texts is None else read_texts(texts, pairs)
+                lines = None if texts is None else read_texts(texts, data["reads"] == "pair")
                 data["clients"] = compare(bundle, lines, say)
         screen.result(data, views.verified)
 

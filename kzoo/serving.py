@@ -43,8 +43,8 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
         folder: where to write; it appears when all is done and checked, or not at all.
         text: whether to add the signatures on strings. They need tensorflow-text, and a WordPiece
             tokenizer as BERT's: another one is an error, which says that `text=False` is left.
-        pairs: whether a text is a pair of `text` and `text_pair`; it always is for question
-            answering.
+        pairs: whether a text is a pair of `text` and `text_pair`; it always is for a task that
+            reads pairs, such as question answering, and never for one that reads single texts.
         golden: texts for the check: the export's ids must equal the tokenizer's, and its answers
             those of Keras within 1e-5 (2e-2 where the model computes in half precision).
 
@@ -55,7 +55,7 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
     * classifier: `label` (batch,); `labels`, `probabilities` (batch, labels), in the same order;
     * embedder: `embedding` (batch, hidden_dim);
     * token classifier: the likeliest `labels` and their `probabilities`, (batch, length);
-    * masked language model: `candidates`, `probabilities` (batch, length, 5), best first;
+    * masked language model: `candidates` as text, `probabilities` (batch, length, 5), best first;
     * question answering: `start_probabilities`, `end_probabilities` (batch, length);
     * multiple choice: `probabilities` (batch, choices).
 
@@ -92,7 +92,13 @@ class _Export:
                 f"{self.kind} has no SavedModel signature; known: {', '.join(SIGNATURES)}."
             )
         self.backbone = model.backbone if self.is_task else model
-        self.pairs = pairs or self.kind in ("QuestionAnswering", "MultipleChoice")
+        reads = getattr(model, "reads", "text")
+        if pairs and reads == "text":
+            raise KzooError(
+                f"Got pairs=True; expected False: this {self.kind or 'backbone'} reads one text at "
+                "a time."
+            )
+        self.pairs = pairs or reads == "pair"
         self.second = "choices" if self.kind == "MultipleChoice" else "text_pair"
         self.in_graph = None
         if self.is_task and text:
@@ -198,7 +204,12 @@ class _Export:
         import tensorflow as tf
 
         best = tf.math.top_k(_probabilities(outputs["logits"]), CANDIDATES)
-        return tf.gather(self._names(), best.indices), best.values
+        # As text, with the space that a token brings.
+        tokenizer, rows = self.model.tokenizer, self.backbone.spec.vocabulary_size
+        ids = range(tokenizer.vocabulary_size)
+        texts = tokenizer.decode([[number] for number in ids], skip_special=False)
+        texts += [""] * (rows - len(texts))
+        return tf.gather(tf.constant(texts), best.indices), best.values
 
     def _span(self, outputs, inputs):
         import tensorflow as tf

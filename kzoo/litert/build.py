@@ -116,6 +116,12 @@ class Order:
         return getattr(self.model, "labels", None)
 
     @property
+    def options(self):
+        """What the manifest says of the task, see `TextTask.task_options`."""
+        is_task = hasattr(self.model, "task_options")
+        return self.model.task_options() if is_task else {"reads": "either"}
+
+    @property
     def tokenizer(self):
         """The model's tokenizer, or None."""
         return tokenizer_of(self.model)
@@ -271,6 +277,7 @@ def _manifest(order, export, rows, golden):
         "task": order.task,
         "spec": order.model.spec.to_dict(),
         "labels": order.labels,
+        "task_options": order.options,
         "max_length": min(order.max_length, order.length or order.max_length),
         "signature": audit["signatures"],
         "quantization": order.quantization,

@@ -126,8 +126,8 @@ def compare(folder, texts=None, say=None, names=None):
 
     Args:
         folder: the bundle.
-        texts: strings, or pairs for question answering; the shipped lines of many languages by
-            default.
+        texts: strings, or pairs for a bundle that reads those; the shipped lines of many
+            languages by default.
         say: called with a line of text before each client.
         names: of the clients to run; all by default.
 
@@ -223,7 +223,7 @@ def _shipped(manifest):
     from .parity import languages
 
     lines = languages()
-    if manifest["task"] != "QuestionAnswering":
+    if manifest["task_options"]["reads"] != "pair":
         return lines
     return list(zip(lines, [*lines[1:], lines[0]], strict=True))
 

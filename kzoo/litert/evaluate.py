@@ -22,6 +22,7 @@ def labelled_texts(model, evaluation, asked):
             "of texts with one label each, is measured on one."
         )
     texts, labels = read_examples(evaluation)
+    model.check_reads("text" if isinstance(texts[0], str) else "pair")
     return texts, model.class_indices(labels)
 
 

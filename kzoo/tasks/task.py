@@ -484,6 +484,24 @@ class TextTask(DistributedFit, keras.Model):
                 bar.add(len(rows))
         return np.concatenate(plan.order()), outputs
 
+    def _run_windows(self, rows, batch_size, verbose):
+        """For each text the raw outputs of its windows: (outputs, what `rows` has of the window).
+
+        `rows` is what `Tokenizer.windows` gives, ragged.
+        """
+        columns = {name: rows[name] for name in self.backbone.input_names}
+        order, batches = self._run(columns, batch_size, verbose)
+        outputs = [
+            dict(zip(batch, values, strict=True))
+            for batch in batches
+            for values in zip(*batch.values(), strict=True)
+        ]
+        windows = [[] for _ in range(rows["sample_ids"][-1] + 1)]
+        for row, place in sorted(zip(order.tolist(), range(len(outputs)), strict=True)):
+            known = {name: rows[name][row] for name in ("offsets", "word_ids", "starts")}
+            windows[rows["sample_ids"][row]].append((outputs[place], known))
+        return windows
+
     def _check_compiled(self):
         if not self.compiled:
             raise KzooError("Call compile() before fit() or evaluate(); its defaults will do.")
