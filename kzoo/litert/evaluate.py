@@ -41,7 +41,7 @@ def evaluate(model, files, examples, length):
         return float(np.mean(np.array(answers) == targets))
 
     pairs = zip(rows, expected, found["file"], strict=True)
-    distance = measure([(columns, *both) for (_, columns), *both in pairs], classifier=True)
+    distance = measure([(columns, *both) for (_, columns), *both in pairs], "single_label")
     accuracy = {f"accuracy_{name}": right(outputs) for name, outputs in found.items()}
     keras_right, file_right = right(expected), accuracy.pop("accuracy_file")
     return {
