@@ -11,7 +11,7 @@ from kzoo import KzooError, Tokenizer
 PIECES = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] a b c d e the cat sat café É CAT Cat ##s ##e ##1 ##] [ ] 1 "
     "世 界 世界 , . ! <pad> <unk> <s> </s>"
-).split()
+)
 TEXTS = [
     "The cat sat, CAT Café É 世界.",
     "a [E1] b[E1]c [e1] the[E2] cat <ent> x<ent>y",
@@ -36,13 +36,13 @@ def write(folder, **files):
 
 
 def word_pieces(folder):
-    write(folder, config={"model_type": "bert"}, vocab="\n".join(PIECES) + "\n")
+    write(folder, config={"model_type": "bert"}, vocab="\n".join(PIECES.split()) + "\n")
 
 
 def word_piece_json(folder):
     """A cased tokenizer.json: its class builds it anew, lower-cased unless told."""
     write(folder, config={"model_type": "bert"})
-    vocabulary = {piece: number for number, piece in enumerate(PIECES)}
+    vocabulary = {piece: number for number, piece in enumerate(PIECES.split())}
     backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=False)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -36,7 +36,7 @@ class RowMaker(private val tokenizer: Tokenizer, private val maxLength: Int, pri
     private val single by lazy { Frame.of(tokenizer, null) }
     private val double by lazy { Frame.of(tokenizer, "a") }
 
-    /** One row of a text, or of two; what is too long loses its end, of two the longer one first. */
+    /** One row of a text, or of two; what is too long loses its end (or start), of two the longer one first. */
     fun row(text: String, pair: String? = null): Rows {
         val contents = listOfNotNull(text, pair).map(::split)
         val frame = frame(contents.size)
@@ -44,7 +44,7 @@ class RowMaker(private val tokenizer: Tokenizer, private val maxLength: Int, pri
         val sizes = contents.map { it.size }
         val whole = sizes.sum() + frame.special
         val kept = if (whole > limit) fitting(sizes, room) else sizes
-        val row = frame.fill(contents.zip(kept) { content, size -> content.cut(0, size) })
+        val row = frame.fill(contents.zip(kept) { content, size -> shortened(content, size) })
         return Rows(listOf(padded(row)), row.tokens, whole > limit)
     }
 
@@ -54,7 +54,7 @@ class RowMaker(private val tokenizer: Tokenizer, private val maxLength: Int, pri
         val room = limit - frame.special
         val stride = minOf(MOST_SHARED, limit / 4)
         val asked = split(question)
-        val front = asked.cut(0, minOf(asked.size, room / 2)).withoutPlaces()
+        val front = shortened(asked, minOf(asked.size, room / 2)).withoutPlaces()
         val content = split(text)
         val left = room - front.size
         if (stride >= left) throw KzooException("The model reads $limit tokens: too few for windows over a text.")
@@ -81,6 +81,10 @@ class RowMaker(private val tokenizer: Tokenizer, private val maxLength: Int, pri
         val encoding = tokenizer.encode(text, addSpecialTokens = false, maxLength = Int.MAX_VALUE)
         return Content(encoding.ids, encoding.starts, encoding.ends)
     }
+
+    /** The part of a content that stays: its start, or its end where the tokenizer says so. */
+    private fun shortened(content: Content, size: Int): Content =
+        if (tokenizer.truncatesFromLeft) content.cut(content.size - size, content.size) else content.cut(0, size)
 
     private fun padded(row: Row): Row {
         if (length == null || length == row.tokens) return row

@@ -5,6 +5,7 @@ import kotlin.math.ln
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.bundle.TestBundle
+import kzoo.core.tokenizer.Tokenizer
 import org.junit.jupiter.api.Assertions.assertArrayEquals
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -125,6 +126,17 @@ class AnswersTest {
         assertEquals(3, padded.tokens)
         assertTrue(rows.row("").empty && rows.row("\u0000\u0001\u0007").empty)
         assertTrue(rows.row("\uD800").empty) // Read as U+FFFD, which BERT's normalizer takes out.
+    }
+
+    @Test
+    fun `a long text loses its start where the tokenizer says so`() {
+        val file = """{"truncation": {"direction": "Left", "max_length": 9, "strategy": "LongestFirst", "stride": 0},
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2}, "merges": []}}"""
+        val rows = RowMaker(Tokenizer.read(file.byteInputStream()), 3, null)
+        assertArrayEquals(intArrayOf(1, 2, 0), rows.row("abca").rows[0].tokenIds)
+        assertArrayEquals(intArrayOf(1, 2, 3), rows.row("abca").rows[0].starts)
+        assertArrayEquals(intArrayOf(2, 0, 1), rows.row("abca", "b").rows[0].tokenIds)
+        assertArrayEquals(intArrayOf(0, 1), rows.row("ab").rows[0].tokenIds)
     }
 
     @Test
