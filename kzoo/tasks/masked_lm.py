@@ -90,12 +90,13 @@ class MaskedLM(PlaceTask):
                 )
         order, outputs = self._run(columns, batch_size, verbose)
         answers = [None] * len(texts)
+        count = self.tokenizer.vocabulary_size  # A table may have rows that no token stands for.
         for i, logits in zip(order, (row for out in outputs for row in out["logits"]), strict=True):
             places = [p for p, token in enumerate(columns["token_ids"][i]) if token == mask_id]
             answers[i] = [
                 [
                     (self.tokenizer.id_to_token(int(token)), float(scores[token]))
-                    for token in np.argsort(-scores)[:top]
+                    for token in np.argsort(-scores[:count])[:top]
                 ]
                 for scores in probabilities(logits[places])
             ]
