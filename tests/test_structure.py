@@ -197,6 +197,33 @@ def test_constraints_are_versions_only():
     assert {"keras", "tensorflow", "ai-edge-litert", "tokenizers"} <= names
 
 
+IMPORTED_AS = {"ai-edge-litert": "ai_edge_litert", "huggingface-hub": "huggingface_hub"}
+
+
+def test_every_dependency_is_imported():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [re.split(r"[<>=!~\[]", each)[0] for each in project["dependencies"]]
+    used = {name.split(".")[0] for path in MODULES for name, _ in imports_of(path)}
+    assert {IMPORTED_AS.get(name, name) for name in names} <= used
+
+
+def test_one_name_for_one_thing():
+    """Two modules, or two tables of the tasks, of one name are read as one thing."""
+    names = [path.stem for path in MODULES if path.stem != "__init__"]
+    tables = [
+        target.id
+        for path in MODULES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in {"TASKS", "ANSWERS"}
+    ]
+    assert sorted(names) == sorted(set(names))
+    assert sorted(tables) == sorted(set(tables))
+
+
 def test_the_base_install_has_no_torch():
     import tomllib
 
