@@ -33,9 +33,12 @@ ARCHITECTURES = {
 }
 HEADLESS = (None, "TextEmbedder")  # tasks whose folder there holds no head
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
+# What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
+# and activation checkpointing.
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
-def from_huggingface(source, task=None, tokenizer=None, revision=None):
+def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=False):
     """The model in a Hugging Face folder or hub repository.
 
     Reads config.json and model.safetensors (sharded too; pytorch_model.bin where torch is
@@ -49,6 +52,8 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None):
         task: "backbone" for the backbone alone, whatever head the folder has.
         tokenizer: a `Tokenizer` to take in place of the folder's; False for none.
         revision: a branch, tag or commit of the hub repository.
+        strict: refuse a folder whose config.json has a key that kzoo doesn't know; else a warning
+            names it.
 
     Raises:
         KzooError: naming the file, the config key or the tensors that don't fit.
@@ -62,7 +67,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None):
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
     config = _read_config(folder)
-    tensors = read_weights(folder)
+    tensors = _unwrapped(read_weights(folder), folder)
     family, model_type = _family(config, tensors)
     if task:
         architecture, task_name = (config["architectures"] or [None])[0], None
@@ -72,16 +77,17 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None):
     prefix = family.PREFIX if any(name.startswith(family.PREFIX) for name in tensors) else ""
     head = _usual_head(family, task_name)
     wants_pooler = head["kind"] == "pooled" if head else _has_pooler(family, prefix, tensors)
-    spec = spec_from_config(config, family, wants_pooler)
+    spec = spec_from_config(config, family, wants_pooler, strict)
     if head:
         head = _usual_head(family, task_name, spec) | _head_dropout(family, task_name, config)
     if tokenizer is None and any((folder / name).is_file() for name in TOKENIZERS):
         tokenizer = Tokenizer.load(folder)
     tokenizer = tokenizer or None
-    if tokenizer and tokenizer.vocabulary_size != spec.vocabulary_size:
+    # More rows than tokens are usual: tables are rounded up, or kept from a larger vocabulary.
+    if tokenizer and tokenizer.vocabulary_size > spec.vocabulary_size:
         raise KzooError(
             f"The tokenizer of {folder} has {tokenizer.vocabulary_size} tokens and the embedding "
-            f"{spec.vocabulary_size} rows: give the tokenizer that belongs to the weights, or "
+            f"only {spec.vocabulary_size} rows: give the tokenizer that belongs to the weights, or "
             "tokenizer=False to go without."
         )
     _check_tied(config, task_name)
@@ -147,6 +153,18 @@ def _read_config(folder):
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise KzooError(f"{path} has architectures = {names!r}; a list of names is expected.")
     return {**config, "architectures": names}
+
+
+def _unwrapped(tensors, folder):
+    """The tensors by the names that they have without what training tools put round a model."""
+    names = {name: ".".join(p for p in name.split(".") if p not in WRAPPERS) for name in tensors}
+    twice = sorted(name for name, plain in names.items() if plain != name and plain in tensors)
+    if twice or len(set(names.values())) < len(names):
+        raise KzooError(
+            f"{folder} has {_listed(twice or names)} and the same without {' or '.join(WRAPPERS)}: "
+            "one name for each tensor is expected."
+        )
+    return {names[name]: lazy for name, lazy in tensors.items()}
 
 
 def _family(config, tensors):

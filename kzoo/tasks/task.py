@@ -38,7 +38,8 @@ class TextTask(DistributedFit, keras.Model):
         labels: the names of the classes, in the order of the logits; those of a task of the same
             kind by default.
         head: what the head slot holds; the family's usual head by default.
-        max_length: tokens at most; longer text is cut. The model's maximum by default.
+        max_length: tokens at most; longer text is cut. The model's maximum by default, or the
+            tokenizer's (`model_max_length`) where that is less.
         tokenizer: a `Tokenizer`; the preset's by default.
         name: the Keras name.
     """
@@ -66,7 +67,7 @@ class TextTask(DistributedFit, keras.Model):
             max_length = max_length or min(before.max_length, backbone.spec.max_sequence_length)
             head = head or self.inherit(before)
         self.head_slot = head or self.usual_head(backbone)
-        self.max_length = _checked_length(max_length, backbone.spec)
+        self.max_length = _checked_length(max_length, backbone.spec, tokenizer)
         with precision(backbone.dtype_policy):
             self.head = self.make_head(backbone)
         pool = getattr(self.head, "pool", None)
@@ -825,9 +826,10 @@ def _taken(source, tokenizer):
     return source, tokenizer or getattr(source, "tokenizer", None)
 
 
-def _checked_length(max_length, spec):
+def _checked_length(max_length, spec, tokenizer):
     if max_length is None:
-        return spec.max_sequence_length
+        own = getattr(tokenizer, "max_length", None)
+        return min(own or spec.max_sequence_length, spec.max_sequence_length)
     whole = isinstance(max_length, (int, np.integer)) and not isinstance(max_length, bool)
     if not whole or not 2 <= max_length <= spec.max_sequence_length:
         raise KzooError(
