@@ -13,7 +13,7 @@ HARMLESS = {
         vocab_file vocab_size_or_config_json_file
     """,
     "labels, which are read where a head has them": """
-        _num_labels id2label label2id num_labels
+        _num_labels id2label label2id num_labels problem_type
     """,
     "special tokens, which the tokenizer has": """
         bos_token_id cls_token_id eos_token_id mask_token_id sep_token_id unk_token_id
@@ -55,7 +55,6 @@ REQUIRED = {
     "is_encoder_decoder": (False,),
     "per_layer_config": (None, {}),
     "position_embedding_type": ("absolute",),
-    "problem_type": (None, "single_label_classification"),
     "pruned_heads": (None, {}),
     "quantization_config": (None,),
     "sinusoidal_pos_embds": (False,),

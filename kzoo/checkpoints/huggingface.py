@@ -31,6 +31,13 @@ ARCHITECTURES = {
     "ForMultipleChoice": "MultipleChoice",
     "ForPreTraining": "MaskedLM",
 }
+# What transformers calls a classifier's problem. Without a name its pipeline answers as for one
+# label a text; with one label alone that is a sigmoid, as here.
+PROBLEM_TYPES = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
 HEADLESS = (None, "TextEmbedder")  # tasks whose folder there holds no head
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
@@ -260,7 +267,20 @@ def _build(family, spec, task_name, head, config, modules, tokenizer):
         options["head"] = head
     if task_name in ("TextClassifier", "TokenClassifier"):
         options["labels"] = _labels(config)
+    if task_name == "TextClassifier":
+        options["problem"] = _problem(config)
     return TASKS[task_name](backbone, **options)
+
+
+def _problem(config):
+    """The problem that a classifier solves, or None where config.json doesn't say."""
+    name = config.get("problem_type")
+    problems = {there: here for here, there in PROBLEM_TYPES.items()}
+    if name is not None and name not in problems:
+        raise KzooError(
+            f"config.json has problem_type = {name!r:.60}; expected {', '.join(problems)}."
+        )
+    return problems.get(name)
 
 
 def _labels(config):
@@ -375,6 +395,11 @@ def _config(model, family, spec, task_name, origin):
     if labels and (not origin or labels != _labels(kept)):
         config["id2label"] = {str(i): label for i, label in enumerate(labels)}
         config["label2id"] = {label: i for i, label in enumerate(labels)}
+    if task_name == "TextClassifier":
+        if len(labels) == 1 and model.problem == "single_label":
+            config.pop("problem_type", None)  # It takes that name for several labels only.
+        elif model.problem != (_problem(kept) or "single_label"):
+            config["problem_type"] = PROBLEM_TYPES[model.problem]
     return config
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import tokenizers
-from tokenizers import models, pre_tokenizers
+from tokenizers import models, normalizers
 
 from ..errors import KzooError
 from ..files import read_text, writing_file
