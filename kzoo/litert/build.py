@@ -14,6 +14,7 @@ from ..answers import check_labels, classification, probabilities
 from ..errors import KzooError
 from ..files import writing_folder
 from ..network import weights_by_path
+from ..text.tokenizer import default_stride
 from . import bundle, evaluate, mediapipe
 from .bench import latency
 from .convert import check_arguments, export_litert, in_float32
@@ -47,7 +48,7 @@ def export_bundle(
     """
     say = say or quiet
     folder = Path(folder)
-    order = _order(model, quantization, length, limits, recipe)
+    order = checked(model, quantization, length, limits, recipe)
     with (
         writing_folder(folder, mark=bundle.MANIFEST) as tmp_path,
         tempfile.TemporaryDirectory() as scratch,
@@ -118,8 +119,12 @@ class Order:
     @property
     def options(self):
         """What the manifest says of the task, see `TextTask.task_options`."""
-        is_task = hasattr(self.model, "task_options")
-        return self.model.task_options() if is_task else {"reads": "either"}
+        if not hasattr(self.model, "task_options"):
+            return {"reads": "either"}
+        options = self.model.task_options()
+        if "stride" in options:  # A file of fixed length may be shorter than what the model reads.
+            options["stride"] = min(options["stride"], default_stride(self.read_length))
+        return options
 
     @property
     def tokenizer(self):
@@ -131,8 +136,14 @@ class Order:
         """How many tokens the model reads."""
         return getattr(self.model, "max_length", self.model.spec.max_sequence_length)
 
+    @property
+    def read_length(self):
+        """How many tokens the file reads."""
+        return min(self.max_length, self.length or self.max_length)
 
-def _order(model, quantization, length, limits, recipe):
+
+def checked(model, quantization, length, limits, recipe=None):
+    """The `Order` for what `export_bundle` was asked for; KzooError where it can't be done."""
     recipe = {**dict.fromkeys(REST), **(recipe or {})}
     unknown = sorted(set(recipe) - set(REST))
     if unknown:
@@ -258,7 +269,7 @@ def _about(order, exports):
         "family": order.model.spec.family,
         "quantization": order.quantization,
         "length": order.length,
-        "max_length": min(order.max_length, order.length or order.max_length),
+        "max_length": order.read_length,
         "labels": order.labels,
         "sizes": {
             "parameters": sum(math.prod(w.shape) for w in weights_by_path(order.model).values()),
@@ -278,7 +289,7 @@ def _manifest(order, export, rows, golden):
         "spec": order.model.spec.to_dict(),
         "labels": order.labels,
         "task_options": order.options,
-        "max_length": min(order.max_length, order.length or order.max_length),
+        "max_length": order.read_length,
         "signature": audit["signatures"],
         "quantization": order.quantization,
         "length": order.length,

@@ -64,18 +64,22 @@ class Predictor:
         self.interpreter = Interpreter(folder / MODEL, threads=threads)
         _check_model(self.interpreter, self.manifest["labels"])
         self._answer = ANSWERS[task]
-        self._options = self.manifest.get("task_options", {})
+        self._options = self.manifest["task_options"]
+        self._prompt = self._options.get("prompts", {}).get(self._options.get("default_prompt"), "")
         self._read = READERS.get(task, _row)
 
     def __call__(self, text):
-        """The answer to one text or pair."""
+        """The answer to one text or pair; a bundle's default prompt stands before each text."""
         self._check_kind([text])
+        given = text
+        if isinstance(text, str):
+            text = self._prompt + text
         limit, length = self.manifest["max_length"], self.interpreter.length
         stride = self._options.get("stride")
         rows, tokens, truncated = self._read(self.tokenizer, text, limit, length, stride)
         outputs = [(self.interpreter.run(columns), places) for columns, places in rows]
         return {
-            "text": text if isinstance(text, str) else list(text),
+            "text": given if isinstance(given, str) else list(given),
             "tokens": tokens,
             "truncated": truncated,
             **self._answer(text, outputs, self.manifest["labels"], self._options),
@@ -112,17 +116,14 @@ def _row(tokenizer, text, limit, length, stride):
 
 def _windows(tokenizer, text, limit, length, stride):
     """The same for a text of any length: overlapping rows, and nothing is cut."""
-    rows = _rows(tokenizer.windows([text], None, limit, stride, length or "longest"), length)
-    whole = int(rows[-1][1]["starts"] + rows[-1][0]["padding_mask"].sum())
-    return rows, whole, False
+    columns = tokenizer.windows([text], None, limit, stride, length or "longest")
+    return _rows(columns, length), int(columns["lengths"][0]), False
 
 
 def _pair_windows(tokenizer, text, limit, length, stride):
     """The same for a question and its context: only the question is ever cut."""
     columns = tokenizer.windows([text[0]], [text[1]], limit, stride, length or "longest")
-    question = len(tokenizer.encode([text[0]])["token_ids"][0]) - tokenizer.count_special_tokens()
-    cut = max(0, question - (limit - tokenizer.count_special_tokens(pair=True)) // 2)
-    whole = len(tokenizer.encode([text[0]], [text[1]])["token_ids"][0])
+    whole, cut = int(columns["lengths"][0]), int(columns["cut"][0])
     return _rows(columns, length), whole - cut, cut > 0
 
 

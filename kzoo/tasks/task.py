@@ -119,7 +119,7 @@ class TextTask(DistributedFit, keras.Model):
             inputs = {
                 k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()
             }
-        outputs = self.run_head(self.backbone(inputs, training=training), inputs, training)
+        outputs = self.run_head(self.backbone.run(inputs, training=training), inputs, training)
         outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
         if folded:
             outputs = {k: ops.reshape(v, (-1, count, *v.shape[1:])) for k, v in outputs.items()}

@@ -231,14 +231,16 @@ class Tokenizer:
         max_length: tokens in a row at most, special tokens included; of a pair the longer text
             loses tokens first, from its end. padding: None gives ragged lists, "longest" pads to
             the longest row, a number to that many tokens. pad_to_multiple: round the padded
-            length up (it may then exceed max_length). offsets: also give the characters and words.
+            length up (it may then exceed max_length). offsets: also give the characters, words
+            and lengths.
 
         Returns a dict of int32 arrays, or of lists of lists when padding is None:
         `token_ids`, `padding_mask` (1 where there is a token), `segment_ids`, each
         (batch, length); `offsets` (batch, length, 2) counts code points of the text a token came
         from, (-1, -1) for special tokens and padding; `word_ids` (batch, length) numbers the
         pieces that the pre-tokenizer cut the text into, -1 for special tokens and padding, and
-        for all tokens where it cuts no words (see `cuts_words`).
+        for all tokens where it cuts no words (see `cuts_words`); `lengths` (batch,) are the tokens
+        of a row before it was cut.
 
         Raises KzooError for anything but a list of strings, and for lengths that don't fit.
         """
@@ -253,11 +255,16 @@ class Tokenizer:
         if second is not None:
             parts.append(self._split(second, offsets))
         room = self._room(max_length, pairs is not None)
-        rows = []
+        rows, lengths = [], []
         for contents in zip(*parts, strict=True):
-            lengths = _fitting([len(content["token_ids"]) for content in contents], room)
-            rows.append(self._row([_cut(c, 0, n) for c, n in zip(contents, lengths, strict=True)]))
-        return self._batch(rows, padding, pad_to_multiple)
+            counts = [len(content["token_ids"]) for content in contents]
+            lengths.append(sum(counts) + self.count_special_tokens(pairs is not None))
+            kept = _fitting(counts, room)
+            rows.append(self._row([_cut(c, 0, n) for c, n in zip(contents, kept, strict=True)]))
+        batch = self._batch(rows, padding, pad_to_multiple)
+        if offsets:
+            batch["lengths"] = np.array(lengths, "int32") if padding else lengths
+        return batch
 
     def encode_words(self, words, max_length=None, padding=None, pad_to_multiple=1):
         """Token ids of texts that are already split into words, for one label a word.
@@ -302,8 +309,9 @@ class Tokenizer:
 
         Returns `encode`'s dict with `offsets` and `word_ids`, where only tokens of the windowed
         text have characters and words and all others are (-1, -1) and -1; and for each row
-        `sample_ids`, the index of the text it comes from, and `starts`, the number of that text's
-        first token in it.
+        `sample_ids`, the index of the text it comes from, `starts`, the number of that text's
+        first token in it, `lengths`, the tokens of the text (or pair) in one piece, and `cut`,
+        those that the question lost.
         """
         texts = _strings(texts, "texts")
         second = None if pairs is None else _strings(pairs, "pairs")
@@ -315,11 +323,16 @@ class Tokenizer:
         room = self._room(max_length, pairs is not None)
         long_texts = self._split(texts if second is None else second, True)
         fronts = [None] * len(texts) if second is None else self._split(texts, True)
-        rows, sample_ids, starts = [], [], []
+        special = self.count_special_tokens(pairs is not None)
+        rows, known = [], {"sample_ids": [], "starts": [], "lengths": [], "cut": []}
         for sample, (front, content) in enumerate(zip(fronts, long_texts, strict=True)):
             before = []
             left = room
+            whole = len(content["token_ids"]) + special
+            lost = 0
             if front is not None:
+                whole += len(front["token_ids"])
+                lost = max(0, len(front["token_ids"]) - room // 2)
                 front = _cut(front, 0, room // 2)
                 front["offsets"] = [NOWHERE] * len(front["token_ids"])
                 front["word_ids"] = [NO_WORD] * len(front["token_ids"])
@@ -333,10 +346,10 @@ class Tokenizer:
                 )
             for start, stop in _window_ranges(len(content["token_ids"]), left, shared):
                 rows.append(self._row([*before, _cut(content, start, stop)]))
-                sample_ids.append(sample)
-                starts.append(start)
+                for column, value in zip(known.values(), (sample, start, whole, lost), strict=True):
+                    column.append(value)
         batch = self._batch(rows, padding, pad_to_multiple)
-        for name, column in (("sample_ids", sample_ids), ("starts", starts)):
+        for name, column in known.items():
             batch[name] = np.array(column, "int32") if padding else column
         return batch
 
