@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import check_labels, classification, probabilities
+from ..answers import check_labels, class_scores, described
 from ..errors import KzooError
 from ..files import writing_folder
 from ..network import weights_by_path
@@ -20,7 +20,7 @@ from .bench import latency
 from .convert import check_arguments, export_litert, in_float32
 from .interpreter import Interpreter
 from .limits import TOLERANCE, check, check_names, defaults
-from .parity import is_classifier, run_keras, samples, tokenizer_of, weighs
+from .parity import problem_of, run_keras, samples, tokenizer_of
 from .report import write_report
 
 GOLDEN = 12
@@ -71,7 +71,7 @@ def export_bundle(
             "evaluation": measured,
             "latency": speed,
             "audit": exports["file"]["audit"],
-            "examples": [_example(order.model, entry) for entry in golden],
+            "examples": [_example(order, entry) for entry in golden],
             "made_with": _made_with(),
         }
         write_report(report, tmp_path)
@@ -168,6 +168,11 @@ def checked(model, quantization, length, limits, recipe=None):
         _check_labels(order.labels)
     if order.mediapipe:
         mediapipe.check(order.task, order.tokenizer, length)
+        if problem_of(model) not in (None, "single_label"):
+            raise KzooError(
+                f"MediaPipe's classifier gives a text one label, and the problem is "
+                f"{problem_of(model)}: export without mediapipe."
+            )
     examples = evaluate.labelled_texts(order.model, order.evaluation, asked)
     return replace(order, examples=examples)
 
@@ -321,7 +326,7 @@ def _check_labels(labels):
 def _limits(asked, quantization, model):
     """The limits of the recipe, checked, or those that suit the quantization."""
     if asked is None:
-        return defaults(quantization, weighs(model))
+        return defaults(quantization, problem_of(model))
     check_names(asked)
     return asked
 
@@ -335,7 +340,7 @@ def _compat(order, exports, measured):
         "asked": order.compat,
         "usual_bytes": newest["audit"]["bytes"],
         "usual_runtime": newest["audit"]["minimum_runtime"],
-        "usual_cosine": newest["parity"]["cosine"],
+        "usual_cosine": newest["parity"].get("cosine"),
         "usual_accuracy": (measured or {}).get("accuracy_usual"),
     }
 
@@ -364,14 +369,19 @@ def _rounded(values):
     return np.array(flat, "float64").reshape(np.shape(values)).tolist()
 
 
-def _example(model, entry):
-    """A golden example as the report shows it: the text, and both answers of a classifier."""
+def _example(order, entry):
+    """A golden example as the report shows it: the text, and both answers of a classifier.
+
+    Of one label a text only that label is shown.
+    """
     row = {"text": entry["text"], "tokens": len(entry["token_ids"])}
-    if is_classifier(model):
+    if order.task == "TextClassifier":
+        problem = problem_of(order.model)
         for side, name in (("file", "outputs"), ("keras", "keras")):
-            scores = probabilities(entry[name]["logits"])[0]
-            answer = classification(scores, model.labels)
-            row[side] = {"label": answer["label"], "score": answer["score"]}
+            scores = class_scores(entry[name]["logits"], problem)[0]
+            row[side] = described(scores, order.labels, order.options)
+            if problem == "single_label":
+                del row[side]["scores"]
     return row
 
 

@@ -18,12 +18,12 @@ def labelled_texts(model, evaluation, asked):
         return None
     if not is_classifier(model):
         raise KzooError(
-            f"An evaluation file came for a {type(model).__name__}; only a TextClassifier is "
-            "measured on one."
+            f"An evaluation file came for a {type(model).__name__}; only a TextClassifier, "
+            "of texts with one label each, is measured on one."
         )
     texts, labels = read_examples(evaluation)
     model.check_reads("text" if isinstance(texts[0], str) else "pair")
-    return texts, model.encode_targets(labels)
+    return texts, model.class_indices(labels)
 
 
 def evaluate(model, files, examples, length):
@@ -41,7 +41,7 @@ def evaluate(model, files, examples, length):
         return float(np.mean(np.array(answers) == targets))
 
     pairs = zip(rows, expected, found["file"], strict=True)
-    distance = measure([(columns, *both) for (_, columns), *both in pairs], classifier=True)
+    distance = measure([(columns, *both) for (_, columns), *both in pairs], "single_label")
     accuracy = {f"accuracy_{name}": right(outputs) for name, outputs in found.items()}
     keras_right, file_right = right(expected), accuracy.pop("accuracy_file")
     return {
