@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -63,26 +64,24 @@ class Predictor:
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.interpreter = Interpreter(folder / MODEL, threads=threads)
         _check_model(self.interpreter, self.manifest["labels"])
-        self._answer = ANSWERS[task]
-        self._options = self.manifest["task_options"]
-        self._prompt = self._options.get("prompts", {}).get(self._options.get("default_prompt"), "")
-        self._read = READERS.get(task, _row)
+        self._answerer = Answerer(
+            self.tokenizer,
+            task,
+            self.manifest["labels"],
+            self.manifest["task_options"],
+            self.manifest["max_length"],
+            self.interpreter.length,
+        )
 
     def __call__(self, text):
         """The answer to one text or pair; a bundle's default prompt stands before each text."""
         self._check_kind([text])
-        given = text
-        if isinstance(text, str):
-            text = self._prompt + text
-        limit, length = self.manifest["max_length"], self.interpreter.length
-        stride = self._options.get("stride")
-        rows, tokens, truncated = self._read(self.tokenizer, text, limit, length, stride)
-        outputs = [(self.interpreter.run(columns), places) for columns, places in rows]
+        rows, tokens, truncated = self._answerer.read(text)
         return {
-            "text": given if isinstance(given, str) else list(given),
+            "text": text if isinstance(text, str) else list(text),
             "tokens": tokens,
             "truncated": truncated,
-            **self._answer(text, outputs, self.manifest["labels"], self._options),
+            **self._answerer.answer(text, rows, self.interpreter.run),
         }
 
     def _check_kind(self, texts):
@@ -100,6 +99,41 @@ class Predictor:
                 f"{self._folder} reads one text at a time, and text {pairs.index(True)} is a pair: "
                 "give its texts one by one; on the command line leave --pair out."
             )
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """How a task reads a text and answers it, whatever runs the model.
+
+    Args:
+        tokenizer: the task's `Tokenizer`.
+        task: a name in `ANSWERS`.
+        labels: the names of the logits, or None.
+        options: the manifest's `task_options`.
+        max_length: tokens at most.
+        length: the one number of tokens that the model takes, or None.
+    """
+
+    tokenizer: object
+    task: str
+    labels: list | None
+    options: dict
+    max_length: int
+    length: int | None
+
+    def read(self, text):
+        """The rows of a text or pair, how many tokens they have, and whether it has more."""
+        if isinstance(text, str):
+            prompts = self.options.get("prompts", {})
+            text = prompts.get(self.options.get("default_prompt"), "") + text
+        reader = READERS.get(self.task, _row)
+        limit = min(self.max_length, self.length or self.max_length)
+        return reader(self.tokenizer, text, limit, self.length, self.options.get("stride"))
+
+    def answer(self, text, rows, run):
+        """The answer; `run` gives the outputs by name for a row's columns."""
+        outputs = [(run(columns), places) for columns, places in rows]
+        return ANSWERS[self.task](text, outputs, self.labels, self.options)
 
 
 def _row(tokenizer, text, limit, length, stride):

@@ -11,6 +11,7 @@ from ..files import read_json
 from ..spec import Spec
 from . import bundle, limits
 from .audit import KINDS, audit, check_audit, check_quantization
+from .parity import compared_on
 
 LEAST_GOLDEN = 6  # golden examples; an export writes a dozen, or that half where texts are few
 ROUNDED = 1e-4  # how far figures may lie apart that are one but for rounding and padding
@@ -198,11 +199,15 @@ def _check_report(folder, manifest, found):
     parity, evaluation = report["parity"], report["evaluation"]
     _check_figures(path, parity, parity["texts"])
     sources = [("here", {"megabytes": found["bytes"] / 1e6, "partitions": found["partitions"]})]
-    sources.append((f"{parity['texts']} shipped sentences", parity))
+    sources.append((compared_on(parity), parity))
     if evaluation:
         _check_figures(path, evaluation, evaluation["examples"])
-        drop = evaluation["accuracy_keras"] - evaluation["accuracy"]
-        _expect(path, "accuracy_drop", evaluation["accuracy_drop"], drop)
+        for name in {"accuracy", "f1", "exact_match"} & set(evaluation):
+            drop = evaluation[f"{name}_keras"] - evaluation[name]
+            _expect(path, f"{name}_drop", evaluation[f"{name}_drop"], drop)
+        if confusion := evaluation.get("confusion"):
+            right = sum(row[place] for place, row in enumerate(confusion))
+            _expect(path, "accuracy", evaluation["accuracy"], right / evaluation["examples"])
         sources.append((evaluation["file"], evaluation))
     rows = []
     for on, measured in sources:
