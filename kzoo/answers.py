@@ -84,7 +84,7 @@ def entities(text, scores, offsets, labels):
         A list of {"label", "score", "start", "end", "text"} in the order of the text.
     """
     spans, open_kind = [], None
-    for word in _words(text, offsets):
+    for word in words_of(text, offsets):
         best = int(scores[word["token"]].argmax())
         begins, kind = _parts(labels[best])
         if kind != "O" and (kind != open_kind or begins):
@@ -105,7 +105,7 @@ def entities(text, scores, offsets, labels):
     ]
 
 
-def _words(text, offsets):
+def words_of(text, offsets):
     """Each word's first token and its characters: {"token", "start", "end"}."""
     words = []
     for token, (start, end) in enumerate(offsets):
@@ -118,6 +118,11 @@ def _words(text, offsets):
         else:
             words.append({"token": token, "start": int(start), "end": int(end)})
     return words
+
+
+def label_parts(labels):
+    """For each label whether it says that a span begins, and its kind."""
+    return [_parts(label) for label in labels]
 
 
 def _within(before, after):

@@ -6,7 +6,10 @@ from keras import ops
 
 from ..answers import answer
 from ..data.batches import bucketed_batches
+from ..data.questions import read_questions
 from ..errors import KzooError
+from ..metrics import answer_scores
+from .metrics import SpanExact, SpanF1
 from .task import TextTask, split_pairs
 
 
@@ -18,13 +21,19 @@ class QuestionAnswering(TextTask):
     takes (question, context) pairs; contexts of any length are read in overlapping windows. It
     gives a dict with answer, score, start and end (characters of the context) for each, by the
     rule of `kzoo.answers.answer`. `fit` takes the same pairs with (start, end) characters as
-    targets.
+    targets, or lists of those where several answers are right (the first is learnt, all count in
+    `evaluate`); or SQuAD's JSON, see `kzoo.data.questions`.
+
+    `evaluate`, and `fit` on its validation data, answer all questions as `predict` does and add
+    exact_match and f1 as SQuAD's script counts them; in training these two are of the spans of
+    tokens, window by window.
     """
 
     task_name = "QuestionAnswering"
 
     default_head = "span"
     output_axes = {"start_logits": 2, "end_logits": 2}
+    read_file = staticmethod(read_questions)
 
     @property
     def num_outputs(self):
@@ -46,16 +55,18 @@ class QuestionAnswering(TextTask):
         self._check_targets(y)
         rows = self._windows(x)
         columns = {name: rows[name] for name in self.backbone.input_names}
-        targets = self._targets(rows, x, y)
+        targets = self._targets(rows, x, [_golds(span)[0] for span in y])
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)[rows["sample_ids"]]
-        return bucketed_batches(
+        batches = bucketed_batches(
             columns,
             targets,
             sample_weight=sample_weight,
             padding_id=self.spec.padding_id,
             **options,
         )
+        batches.examples = x, y
+        return batches
 
     def _targets(self, rows, x, y):
         """The first and last token of the answer in each window, (windows, 2)."""
@@ -87,7 +98,24 @@ class QuestionAnswering(TextTask):
 
     def default_metrics(self):
         """Accuracy: the share of starts and ends that are found."""
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        return [SpanExact(), SpanF1(), accuracy]
+
+    def monitored(self):
+        """See `TextTask`."""
+        return "f1"
+
+    def evaluate_batches(self, batches, return_dict=False, **kwargs):
+        """Keras' loop over the windows, and all questions answered and scored as SQuAD does."""
+        logs = super().evaluate_batches(batches, return_dict=True, **kwargs)
+        pairs, targets = batches.examples
+        golds = [
+            [context[slice(*span)] for span in _golds(spans) if span is not None]
+            for (_, context), spans in zip(pairs, targets, strict=True)
+        ]
+        answers = self.predict(pairs, batch_size=batches.plan.batch_size)
+        logs |= answer_scores(golds, [answer["answer"] for answer in answers])
+        return logs if return_dict else list(logs.values())
 
     def scored(self, outputs):
         """Start and end logits as (batch, 2, length)."""
@@ -110,6 +138,12 @@ class QuestionAnswering(TextTask):
         for row, sample in enumerate(rows["sample_ids"]):
             windows[sample].append((*of_row[row], rows["offsets"][row]))
         return [answer(*both) for both in zip(contexts, windows, strict=True)]
+
+
+def _golds(target):
+    """The spans that count as right, the one to learn first; None for no answer."""
+    several = isinstance(target, list) and target and isinstance(target[0], (list, tuple))
+    return target if several else [target]
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -1,9 +1,12 @@
 """Which of several labels a text, or a pair of texts, has."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 
 from ..answers import check_labels, probabilities
+from ..data.labels import class_names, unknown_label
 from ..errors import KzooError
 from .task import TextTask, class_index
 
@@ -31,6 +34,20 @@ class TextClassifier(TextTask):
     ):
         check_labels(labels)
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
+
+    @classmethod
+    def understand(cls, examples, problem=None, labels=None, learning=True):
+        """The problem and the labels, and examples with targets of that kind."""
+        problem, names, examples = class_names(examples, problem, labels, learning)
+        if problem == "single_label":
+            # A text has a single label or hasn't: its index is 1, and that of no name 0.
+            known = names if len(names) > 1 else ["0", *names]
+            targets = [class_index(target, known) for target in examples.y]
+            if None in targets:
+                number = targets.index(None)
+                raise unknown_label(examples.where(number), examples.y[number], names)
+            examples = replace(examples, y=[known[index] for index in targets])
+        return {"labels": names, "problem": problem}, examples
 
     def encode_targets(self, y, x=None):
         """Class indices, from names or indices; rows of numbers stay, for a loss of their own."""
@@ -76,6 +93,10 @@ class TextClassifier(TextTask):
         if len(self.labels) == 1:
             return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+    def monitored(self):
+        """See `TextTask`."""
+        return "accuracy" if getattr(self, "problem", "single_label") == "single_label" else "loss"
 
     def answer(self, outputs):
         """Logits to probabilities."""
