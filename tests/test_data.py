@@ -195,10 +195,10 @@ def test_named_columns(file):
         ("a.tsv", b"sentence\tlabel\n\xff\t1\n", "byte 15"),
         ("a.tsv", "sentence\tlabel\n".encode("utf-16"), "not UTF-8 but UTF-16"),
         ("a.csv", b'text,label\n"x,1\n', "line 2"),
-        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text"', "line 2: not JSON"),
+        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text"', "line 2 is not JSON"),
         ("a.jsonl", b'{"text": "x", "label": 1}\n{"text": "y"}\n', "line 2: got the keys text"),
         ("a.jsonl", b'{"text": 3, "label": 1}\n', "line 1: text is 3"),
-        ("a.jsonl", b"[1]\n", "line 1: got list; expected an object"),
+        ("a.jsonl", b"[1]\n", "line 1 holds \\[1\\]; an example, a JSON object"),
         ("a.md", b"x\n", ".tsv, .txt, .csv, .jsonl"),
         ("a.tsv.gz", gzip.compress(b"sentence\tlabel\nx\t1\n")[:-9], "not a whole gzip"),
         ("a.tsv.gz", b"sentence\tlabel\nx\t1\n", "not a whole gzip"),
@@ -415,7 +415,7 @@ def test_questions(file):
         ('[{"question": "x", "context": 3, "answers": []}]', "entry 1: expected an object with a"),
         ('[{"question": "x", "context": "c", "answers": ["c"]}]', "expected text and answer_start"),
         ("[]", "no questions that can be used"),
-        ('"x"', "no list of questions"),
+        ('"x"', "holds 'x'; SQuAD's questions"),
     ],
 )  # fmt: skip
 def test_bad_files_of_questions(file, content, message):

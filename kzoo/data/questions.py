@@ -1,8 +1,9 @@
 """Questions about contexts with their answers: SQuAD's JSON, and lines of JSON."""
 
 from ..errors import KzooError
+from ..files import parse_json
 from .examples import Examples, listed
-from .tables import parse_json, read_text, suffix_of
+from .tables import read_text, suffix_of
 
 
 def read_questions(path, text=None, label=None, targets="required"):
@@ -33,7 +34,7 @@ def read_questions(path, text=None, label=None, targets="required"):
         )
     raw = read_text(path)
     if suffix == ".json":
-        data = parse_json(raw, str(path))
+        data = parse_json(raw, str(path), "SQuAD's questions", (dict, list))
         if isinstance(data, dict) and isinstance(data.get("data"), list):
             data = data["data"]
         if not isinstance(data, list):
@@ -43,7 +44,7 @@ def read_questions(path, text=None, label=None, targets="required"):
             rows, unit = list(_squad(path, data)), "question"
     else:
         rows = [
-            (number, parse_json(line, f"{path}, line {number}"))
+            (number, parse_json(line, f"{path}, line {number}", "a question"))
             for number, line in enumerate(raw.split("\n"), 1)
             if line.strip()
         ]

@@ -3,13 +3,13 @@
 import csv
 import gzip
 import io
-import json
 import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import KzooError
+from ..files import parse_json
 from .examples import listed
 
 # A field in quotes as CSV has it, and then what ends it.
@@ -215,9 +215,7 @@ def _json_lines(path, text):
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        row = parse_json(line, f"{path}, line {number}")
-        if not isinstance(row, dict):
-            raise KzooError(f"{path}, line {number}: got {type(row).__name__}; expected an object.")
+        row = parse_json(line, f"{path}, line {number}", "an example")
         if rows and set(row) != set(rows[0]):
             raise KzooError(
                 f"{path}, line {number}: got the keys {listed(sorted(row))}; expected "
@@ -226,11 +224,3 @@ def _json_lines(path, text):
         rows.append(row)
         lines.append(number)
     return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}, lines
-
-
-def parse_json(text, where):
-    """The value of JSON text; KzooError, which begins with `where`, if it is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise KzooError(f"{where}: not JSON ({error}).") from None

@@ -3,8 +3,9 @@
 import re
 
 from ..errors import KzooError
+from ..files import parse_json
 from .examples import Examples, listed
-from .tables import parse_json, read_text, suffix_of
+from .tables import read_text, suffix_of
 
 COLUMNS = (".conll", ".txt", ".tsv", ".bio", ".iob", ".iob2", ".conllu", ".ner")
 WORDS = ("tokens", "words")
@@ -208,11 +209,14 @@ def _objects(path, suffix):
     """
     text = read_text(path)
     if suffix == ".json" and text.lstrip()[:1] == "[":
-        rows = parse_json(text, str(path))
+        rows = parse_json(text, str(path), "a list of examples", list)
         lines, unit = list(range(1, len(rows) + 1)), "entry"
     else:
         numbered = [(line, i) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-        rows = [parse_json(line, f"{path}, line {i}") for line, i in numbered]
+        rows = [
+            parse_json(line, f"{path}, line {i}", "an example", (dict, list))
+            for line, i in numbered
+        ]
         lines, unit = [i for _, i in numbered], "line"
     if not rows:
         raise KzooError(f"{path} holds no examples; at least one is expected.")

@@ -5,14 +5,15 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from ..answers import check_labels, entities, label_parts, probabilities, words_of
+from ..answers import entities, label_parts, probabilities, stitched, words_of
 from ..data.batches import IGNORED
 from ..data.examples import listed
 from ..data.labels import unknown_label
 from ..data.words import read_words, tag_names
 from ..errors import KzooError
+from ..text.tokenizer import default_stride
 from .metrics import EntityF1
-from .task import PlaceAccuracy, PlaceTask, class_index
+from .task import PlaceAccuracy, PlaceTask, class_index, class_weights
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -24,21 +25,18 @@ class TokenClassifier(PlaceTask):
     learned; a word's first token learns, its others don't. It also takes strings with lists of
     spans, (start, end, kind) in characters, such as (0, 4, "PER"), and files: CoNLL's columns,
     JSON of words and tags, and what annotation tools write, see `kzoo.data.words`.
-    `predict` takes strings and gives for each the entities as dicts with label, score, start, end
-    and text, by the rule of `kzoo.answers.entities`.
+    `predict` takes strings of any length, which are read in overlapping windows, and gives for
+    each the entities as dicts with label, score, start, end and text, by the rules of
+    `kzoo.answers.entities` and `stitched`.
     """
 
     task_name = "TokenClassifier"
 
+    reads = "text"
     default_head = "token"
+    names_labels = True
     output_axes = {"logits": 3}
     read_file = staticmethod(read_words)
-
-    def __init__(
-        self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
-    ):
-        check_labels(labels)
-        super().__init__(backbone, labels, head, max_length, tokenizer, name)
 
     @classmethod
     def understand(cls, examples, problem=None, labels=None, learning=True):
@@ -123,7 +121,7 @@ class TokenClassifier(PlaceTask):
                         f"a kind of {listed(marks)}."
                     )
             row, last = [IGNORED] * len(columns["token_ids"][i]), None
-            for word in words_of(text, columns["offsets"][i]):
+            for word in words_of(text, columns["offsets"][i], columns["word_ids"][i]):
                 held = next((s for s in spans if s[0] < word["end"] and word["start"] < s[1]), None)
                 mark = marks["O" if held is None else held[2]]
                 row[word["token"]] = mark.get(held is not last, next(iter(mark.values())))
@@ -131,16 +129,25 @@ class TokenClassifier(PlaceTask):
             targets.append(row)
         return targets
 
+    def class_weights(self, class_weight, x):
+        """The weights of the labels."""
+        return class_weights(class_weight, self.labels)
+
+    def task_options(self):
+        """What a bundle's manifest says of this task beside its labels, as JSON types."""
+        return {**super().task_options(), "stride": default_stride(self.max_length)}
+
     def predict(self, x, batch_size=32, verbose=0, text=None):
         """The entities of each text, as a list of lists of dicts."""
         texts = self._inputs(x, text)
-        rows = self.tokenizer.encode(texts, max_length=self.max_length, offsets=True)
-        columns = {name: rows[name] for name in self.backbone.input_names}
-        order, outputs = self._run(columns, batch_size, verbose)
-        answers = [None] * len(texts)
-        scores = (row for batch in outputs for row in probabilities(batch["logits"]))
-        for i, score in zip(order, scores, strict=True):
-            answers[i] = entities(texts[i], score, rows["offsets"][i], self.labels)
+        rows = self.tokenizer.windows(texts, max_length=self.max_length)
+        answers = []
+        for content, windows in zip(
+            texts, self._run_windows(rows, batch_size, verbose), strict=True
+        ):
+            scored = [(probabilities(out["logits"]), columns) for out, columns in windows]
+            scores, offsets, word_ids = stitched(scored)
+            answers.append(entities(content, scores, offsets, self.labels, word_ids))
         return answers
 
 

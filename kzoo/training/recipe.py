@@ -8,13 +8,12 @@ import keras
 import numpy as np
 
 from .. import presets, tasks
-from ..answers import check_labels
+from ..answers import PROBLEMS, check_labels
 from ..data.examples import listed
 from ..data.labels import held_out
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
-from ..network import weights_by_path
 from ..tasks.text_embedder import InBatchLoss
 from .epochs import Epochs, finished
 from .optimizer import AdamW
@@ -51,7 +50,7 @@ KEYS = {
     "resume": None,  # Whether to go on with epochs that an interrupted run finished.
 }
 # The tasks whose examples are in a file; the others are trained from Python.
-TASKS = ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "QuestionAnswering")
+TRAINED = ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "QuestionAnswering")
 # The keys that not every task has a use for.
 USED_BY = {
     "problem": ("TextClassifier",),
@@ -60,7 +59,6 @@ USED_BY = {
     "text": ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier"),
     "label": ("TextClassifier", "TextEmbedder", "TokenClassifier"),
 }
-PROBLEMS = ("single_label", "multi_label", "regression")
 # What a folder that is written anew may hold.
 FILES = {"spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json"}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -154,7 +152,7 @@ def read_recipe(recipe):
             beside = base / settings[key]
             # A model may be a preset's name, which is no path.
             settings[key] = str(beside if key != "model" or beside.exists() else settings[key])
-    _check(settings, "task", settings["task"] in TASKS, " or ".join(TASKS))
+    _check(settings, "task", settings["task"] in TRAINED, " or ".join(TRAINED))
     fits = settings["precision"] in PRECISIONS
     _check(settings, "precision", fits, " or ".join(PRECISIONS))
     _check(settings, "keep", settings["keep"] in ("last", "best"), "last or best")
@@ -295,17 +293,17 @@ def _task(settings, known):
     source = presets.load(settings["model"])
     options = {"max_length": settings["max_length"] or getattr(source, "max_length", None)}
     if kind is tasks.TextEmbedder:
-        options["normalize"] = getattr(source, "normalize", True)
-        pooling = settings["head"] or getattr(source, "pooling", "mean")
-        task = kind(source, pooling=pooling, **options)
-    else:
-        named = {k: v for k, v in known.items() if v != "single_label"}
-        task = kind(source, head=settings["head"], **named, **options)
-    if type(source) is kind and task.head_slot == source.head_slot and not known:
-        there = weights_by_path(task)  # The training goes on, head included.
-        for path, weight in weights_by_path(source).items():
-            there[path].assign(weight)
-    return task
+        return kind(source, pooling=settings["head"], **options)
+    known = dict(known)
+    if settings["labels"] is None and "labels" in known:
+        known["labels"] = _names(source, known["labels"])
+    return kind(source, head=settings["head"], **known, **options)
+
+
+def _names(source, names):
+    """The labels of a model that is trained further, where its examples have no others."""
+    known = getattr(source, "labels", None) or []
+    return known if set(names) <= set(known) else names
 
 
 def _fit(task, settings, data, held, unfinished, verbose):
