@@ -362,6 +362,9 @@ def run(command, lines):
     return found[:-1]
 
 
+NAMED = ("label", "labels", "answer", "start", "end")  # what of an answer must be the same
+
+
 def _same(pairs):
     """How many have the same label, spans or answer; None where there are none."""
 
@@ -370,7 +373,7 @@ def _same(pairs):
             return [
                 [entity[key] for key in ("label", "start", "end")] for entity in answer["entities"]
             ]
-        return [answer[key] for key in ("label", "answer", "start", "end") if key in answer] or None
+        return [answer[key] for key in NAMED if key in answer] or None
 
     pairs = [(said(one), said(other)) for one, other in pairs]
     if all(other is None for _, other in pairs):
@@ -384,6 +387,9 @@ def _distance(answer, expected):
         one, other = answer["embedding"], expected["embedding"]
     elif "scores" in expected:
         one, other = ([side["scores"][label] for label in expected["scores"]]
+                      for side in (answer, expected))  # fmt: skip
+    elif "values" in expected:
+        one, other = ([side["values"][label] for label in expected["values"]]
                       for side in (answer, expected))  # fmt: skip
     elif "entities" in expected:
         one, other = (

@@ -60,14 +60,15 @@ class TextTask(DistributedFit, keras.Model):
         source = _loaded(backbone)
         backbone, tokenizer = _taken(source, tokenizer)
         super().__init__(name=name or _snake_case(type(self).__name__), dtype=backbone.dtype_policy)
+        is_same = isinstance(source, TextTask) and source.task_name == self.task_name
+        before = source if is_same else None
         if self.names_labels:
-            labels = getattr(source, "labels", None) if labels is None else labels
+            labels = before.labels if is_same and labels is None else labels
             check_labels(labels)
         self.labels = None if labels is None else [str(label) for label in labels]
-        before = source if getattr(source, "task_name", None) == self.task_name else None
         if before is not None:
-            max_length = max_length or min(before.max_length, backbone.spec.max_sequence_length)
-            head = head or self.inherit(before)
+            max_length, inherited = max_length or before.max_length, self.inherit(before)
+            head = head or inherited
         self.head_slot = head or self.usual_head(backbone)
         self.max_length = _checked_length(max_length, backbone.spec, tokenizer)
         with precision(backbone.dtype_policy):
