@@ -19,7 +19,7 @@ PACKAGE = ROOT / "kzoo"
 # could be one, the order is the one that the code needs.
 ORDER = [
     {"errors", "registry"},
-    {"files", "terminal", "answers"},
+    {"files", "terminal", "answers", "lines"},
     {"spec", "parts"},
     {"keras_hooks", "nn"},
     {"network"},

@@ -1,7 +1,5 @@
 """Answers from a bundle, on LiteRT, `tokenizers` and NumPy alone: no TensorFlow, no Keras."""
 
-import contextlib
-import json
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -102,22 +100,6 @@ def _windows(tokenizer, text, limit, length):
     cut = max(0, question - (limit - tokenizer.count_special_tokens(pair=True)) // 2)
     whole = len(tokenizer.encode([text[0]], [text[1]])["token_ids"][0])
     return rows, whole - cut, cut > 0
-
-
-def as_pair(line):
-    """Two texts from a line: a JSON array of two strings, or a tab between them."""
-    if line.startswith("["):
-        with contextlib.suppress(ValueError):
-            both = json.loads(line)
-            if len(both) == 2 and all(isinstance(part, str) for part in both):
-                return tuple(both)
-    first, tab, second = line.partition("\t")
-    if not tab:
-        raise KzooError(
-            "A pair is expected, two texts with a tab between them or a JSON array of two strings; "
-            f"{line!r:.60} came."
-        )
-    return first, second
 
 
 def _check_kind(folder, task, texts):
