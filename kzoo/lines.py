@@ -14,9 +14,8 @@ can't write it.
 `tests/golden/lines.json` holds odd lines, which the tests of each of them read.
 """
 
-import json
-
 from .errors import KzooError
+from .files import parse_json
 
 BLANK = " \t\r"  # what the last lines may hold and still be none
 
@@ -49,7 +48,7 @@ def as_pair(line, name="A pair"):
         both = tuple(line.split("\t"))
     if len(both) != 2:
         raise KzooError(
-            f"{name} is {line!r:.60}, with {len(both) - 1} tabs; expected two texts with one tab "
+            f"{name} is {line!r:.60}, with {len(both) - 1 or 'no'} tabs; expected two texts with one tab "
             "between them, or a JSON array of two strings."
         )
     for text in both:
@@ -66,8 +65,8 @@ def as_pair(line, name="A pair"):
 def _two_strings(line):
     """The strings of a JSON array of two; None of anything else."""
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        value = parse_json(line, "The line", "a pair", list)
+    except KzooError:
         return None
     is_pair = len(value) == 2 and all(isinstance(part, str) for part in value)
     return tuple(value) if is_pair else None

@@ -19,8 +19,8 @@ PACKAGE = ROOT / "kzoo"
 # could be one, the order is the one that the code needs.
 ORDER = [
     {"errors", "registry"},
-    {"files", "terminal", "answers", "lines"},
-    {"spec", "parts"},
+    {"files", "terminal", "answers"},
+    {"spec", "parts", "lines"},
     {"keras_hooks", "nn"},
     {"network"},
     {"graphs"},
@@ -195,6 +195,33 @@ def test_constraints_are_versions_only():
     names = {line.split("==")[0].lower() for line in pins}
     assert not names & {"torch", "transformers"}
     assert {"keras", "tensorflow", "ai-edge-litert", "tokenizers"} <= names
+
+
+IMPORTED_AS = {"ai-edge-litert": "ai_edge_litert", "huggingface-hub": "huggingface_hub"}
+
+
+def test_every_dependency_is_imported():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [re.split(r"[<>=!~\[]", each)[0] for each in project["dependencies"]]
+    used = {name.split(".")[0] for path in MODULES for name, _ in imports_of(path)}
+    assert {IMPORTED_AS.get(name, name) for name in names} <= used
+
+
+def test_one_name_for_one_thing():
+    """Two modules, or two tables of the tasks, of one name are read as one thing."""
+    names = [path.stem for path in MODULES if path.stem != "__init__"]
+    tables = [
+        target.id
+        for path in MODULES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in {"TASKS", "ANSWERS"}
+    ]
+    assert sorted(names) == sorted(set(names))
+    assert sorted(tables) == sorted(set(tables))
 
 
 def test_the_base_install_has_no_torch():

@@ -436,7 +436,7 @@ def test_pairs_and_named_columns(tmp_path):
         ("a.tsv", b"a\ta\n1\t1\n", "two columns"),
         ("a.tsv", b"sentence\tlabel\n\xff\t1\n", "byte 15"),
         ("a.csv", b'text,label\n"x,1\n', "line"),
-        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text"', "line 2: not JSON"),
+        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text"', "line 2, is not JSON"),
         ("a.jsonl", b'{"text": "x", "label": 1}\n{"text": "y"}\n', "line 2: the keys"),
         ("a.jsonl", b'{"text": 3, "label": 1}\n', "example 1: text is 3"),
         ("a.jsonl", b"[1]\n", "line 1: list; an object"),

@@ -25,7 +25,7 @@ export function asPair(line, name) {
   const both = (line.startsWith("[") && twoStrings(line)) || line.split("\t");
   const shown = JSON.stringify(line.slice(0, 60));
   if (both.length !== 2) {
-    throw new BadInput(`${name} is ${shown}, with ${both.length - 1} tabs; expected two texts with one tab between them, or a JSON array of two strings.`);
+    throw new BadInput(`${name} is ${shown}, with ${both.length - 1 || "no"} tabs; expected two texts with one tab between them, or a JSON array of two strings.`);
   }
   if (!both.every((text) => text.isWellFormed())) {
     throw new BadInput(`${name} is ${shown}, with an unpaired surrogate; expected text that UTF-8 can write: take it out.`);

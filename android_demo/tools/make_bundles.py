@@ -144,7 +144,9 @@ def main():
         model, found = make(arguments.data, epochs)
         # As the app's Maven build has TensorFlow Lite 2.16, which Gradle's newer one reads as well.
         report = export_bundle(
-            model, arguments.output / name, source="all-MiniLM-L6-v2", compat="tflite-2.16"
+            model,
+            arguments.output / name,
+            recipe={"preset": "all-MiniLM-L6-v2", "compat": "tflite-2.16"},
         )
         measured[name] = {
             **found,

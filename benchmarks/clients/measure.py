@@ -42,10 +42,10 @@ def main():
             result["bundles"] = before["bundles"]
     wrong = []
     for folder in arguments.bundles:
-        task = kzoo.verify_bundle(folder)["task"]
+        reads = kzoo.verify_bundle(folder)["reads"]
         lines = None
         if arguments.texts:
-            lines = clients.read_texts(arguments.texts, pairs=task == "QuestionAnswering")
+            lines = clients.read_texts(arguments.texts, pairs=reads == "pair")
         found = clients.compare(folder, lines, say=print, names=arguments.client)
         found["bundle"] = folder.name
         if before := result["bundles"].get(folder.name):

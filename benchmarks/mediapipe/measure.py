@@ -54,8 +54,7 @@ def bundles(work):
             kzoo.TextEmbedder(recipe["preset"]),
             folders["embedder"],
             length=mediapipe.LENGTH,
-            mediapipe=True,
-            source=recipe["preset"],
+            recipe={"preset": recipe["preset"], "mediapipe": True},
         )
     return folders
 

@@ -15,7 +15,7 @@ from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
 from . import sentence
 from .config import config_from_spec, spec_from_config
-from .origin import Origin
+from .origin import TOKENIZER_FILES, Origin
 from .rows import Table, parse, turn, turned_shape
 from .safetensors import Lazy, numpy_dtype, write_tensors
 from .source import find_folder, read_weights
@@ -33,7 +33,6 @@ ARCHITECTURES = {
 }
 HEADLESS = (None, "TextEmbedder")  # tasks whose folder there holds no head
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
-TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
 def from_huggingface(source, task=None, tokenizer=None, revision=None):

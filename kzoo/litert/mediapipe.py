@@ -23,7 +23,7 @@ from .metadata import packed
 from .parity import languages, sentences
 
 FILE = "mediapipe.tflite"
-TASKS = ("TextClassifier", "TextEmbedder")
+READ = ("TextClassifier", "TextEmbedder")  # tasks that MediaPipe has
 INPUTS = {"token_ids": "ids", "padding_mask": "mask", "segment_ids": "segment_ids"}
 LENGTH = 128  # tokens of the file, where nobody asks for another number
 NEAR = 1e-4
@@ -79,8 +79,8 @@ def write(folder, name, own, labels, length, rows):
 
 def check(task, tokenizer, length):
     """Raise KzooError, one sentence, for a task or tokenizer that MediaPipe doesn't have."""
-    if task not in TASKS:
-        raise KzooError(f"MediaPipe has {' and '.join(TASKS)}; a {task} came.")
+    if task not in READ:
+        raise KzooError(f"MediaPipe has {' and '.join(READ)}; a {task} came.")
     data = json.loads(tokenizer.to_json())
     model, normalizer = data["model"], data["normalizer"] or {}
     splitter = (data["pre_tokenizer"] or {}).get("type")

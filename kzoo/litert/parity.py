@@ -30,18 +30,17 @@ def _shipped(name):
 def sample_texts(model):
     """The shipped English texts as a model takes them.
 
-    In pairs for question answering; each with some to choose from for multiple choice.
+    In pairs for a task that reads pairs; each with some to choose from for multiple choice.
     """
     texts = sentences()
-    task = getattr(model, "task_name", None)
-    if task == "QuestionAnswering":
-        return list(zip(texts, [*texts[1:], texts[0]], strict=True))
-    if task == "MultipleChoice":
+    if getattr(model, "task_name", None) == "MultipleChoice":
         return [
             (text, texts[(place + turn) % len(texts)])
             for place, text in enumerate(texts)
             for turn in range(1, CHOICES + 1)
         ]
+    if getattr(model, "reads", None) == "pair":
+        return list(zip(texts, [*texts[1:], texts[0]], strict=True))
     return texts
 
 

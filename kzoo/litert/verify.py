@@ -41,8 +41,8 @@ def verify_bundle(folder):
     and the page `report.html` are believed: export anew where you don't trust who exported.
 
     Returns:
-        A dict with `folder`, `task`, `quantization`, `minimum_runtime` and `checks`, a list of
-        {"check", "found"} in the order in which they passed.
+        A dict with `folder`, `task`, `reads`, `quantization`, `minimum_runtime` and `checks`, a
+        list of {"check", "found"} in the order in which they passed.
 
     Raises:
         KzooError: one sentence on the first check that fails.
@@ -97,6 +97,7 @@ def verify_bundle(folder):
     return {
         "folder": str(folder),
         "task": manifest["task"],
+        "reads": manifest["task_options"]["reads"],
         "quantization": manifest["quantization"],
         "minimum_runtime": runtime,
         "checks": checks,

@@ -19,6 +19,7 @@ class MultipleChoice(TextTask):
 
     task_name = "MultipleChoice"
 
+    reads = "pair"
     default_head = "pooled"
     output_axes = {"logits": 1}
 

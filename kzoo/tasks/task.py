@@ -41,6 +41,7 @@ class TextTask(DistributedFit, keras.Model):
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
     output_axes = {}  # How many each output has for rows of tokens, which a head must give.
+    reads = "either"  # What an input is: "text", "pair", or "either"; None until `fit` tells.
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
@@ -161,8 +162,22 @@ class TextTask(DistributedFit, keras.Model):
 
     def _columns(self, texts, padding=None):
         first, second = split_pairs(texts)
+        self.check_reads("text" if second is None else "pair")
         columns = self.tokenizer.encode(first, second, max_length=self.max_length, padding=padding)
         return {name: columns[name] for name in self.backbone.input_names}
+
+    def check_reads(self, received):
+        """Raise KzooError where texts came ("text") for a task that reads pairs, or the reverse."""
+        if self.reads not in (None, "either", received):
+            kinds = {"text": "single texts", "pair": "pairs of texts"}
+            raise KzooError(
+                f"Got {kinds[received]}; this {self.task_name} reads {kinds[self.reads]}: give it "
+                'those, or set its attribute reads to "either".'
+            )
+
+    def task_options(self):
+        """What a bundle's manifest says of this task beside its labels, as JSON types."""
+        return {"reads": self.reads or "either"}
 
     def encode_examples(self, x):
         """Raw inputs of `fit` as ragged token columns."""
@@ -252,6 +267,7 @@ class TextTask(DistributedFit, keras.Model):
         self._check_compiled()
         _check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
         x, y, sample_weight = self._examples(x, y, sample_weight, text, label)
+        self.settle(x)
         if validation_split:
             x, y, sample_weight, validation_data = _split(x, y, sample_weight, validation_split)
         batches = self.batches(
@@ -305,6 +321,9 @@ class TextTask(DistributedFit, keras.Model):
         """What `predict` gives for raw outputs, as NumPy."""
         raise NotImplementedError
 
+    def settle(self, x):
+        """What `fit` learns from its examples about the task itself, before they are encoded."""
+
     def batches(self, x, y=None, sample_weight=None, **options):
         """Raw examples as what Keras' loops take: padded batches of similar length.
 
@@ -330,6 +349,24 @@ class TextTask(DistributedFit, keras.Model):
             if verbose:
                 bar.add(len(rows))
         return np.concatenate(plan.order()), outputs
+
+    def _run_windows(self, rows, batch_size, verbose):
+        """For each text the raw outputs of its windows: (outputs, what `rows` has of the window).
+
+        `rows` is what `Tokenizer.windows` gives, ragged.
+        """
+        columns = {name: rows[name] for name in self.backbone.input_names}
+        order, batches = self._run(columns, batch_size, verbose)
+        outputs = [
+            dict(zip(batch, values, strict=True))
+            for batch in batches
+            for values in zip(*batch.values(), strict=True)
+        ]
+        windows = [[] for _ in range(rows["sample_ids"][-1] + 1)]
+        for row, place in sorted(zip(order.tolist(), range(len(outputs)), strict=True)):
+            known = {name: rows[name][row] for name in ("offsets", "word_ids", "starts")}
+            windows[rows["sample_ids"][row]].append((outputs[place], known))
+        return windows
 
     def _check_compiled(self):
         if not self.compiled:

@@ -1,11 +1,15 @@
 """Which of several labels a text, or a pair of texts, has."""
 
+from numbers import Real
+
 import keras
 import numpy as np
 
 from ..answers import check_labels, probabilities
 from ..errors import KzooError
-from .task import TextTask, class_index
+from .task import TextTask, class_index, split_pairs
+
+PROBLEMS = ("single_label", "multi_label", "regression")
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -27,10 +31,44 @@ class TextClassifier(TextTask):
     output_axes = {"logits": 2}
 
     def __init__(
-        self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
+        self,
+        backbone,
+        labels=None,
+        head=None,
+        max_length=None,
+        tokenizer=None,
+        name=None,
+        problem=None,
+        threshold=0.5,
+        reads=None,
     ):
         check_labels(labels)
+        if reads not in (None, "text", "pair", "either"):
+            raise KzooError(f'Got reads={reads!r:.40}; expected "text", "pair", "either" or None.')
+        self.problem = _checked_problem(problem)
+        self.threshold, self.reads = _checked_threshold(threshold), reads
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
+
+    def settle(self, x):
+        """What the first `fit` shows: whether an input is a text or a pair of texts."""
+        if self.reads is None:
+            self.reads = "text" if split_pairs(x)[1] is None else "pair"
+
+    def task_options(self):
+        """Whether it reads pairs, which problem it solves, and for labels at once the threshold."""
+        options = {**super().task_options(), "problem": self.problem}
+        if self.problem == "multi_label":
+            options["threshold"] = self.threshold
+        return options
+
+    def get_config(self):
+        """The arguments."""
+        return {
+            **super().get_config(),
+            "problem": self.problem,
+            "threshold": self.threshold,
+            "reads": self.reads,
+        }
 
     def encode_targets(self, y, x=None):
         """Class indices, from names or indices; rows of numbers stay, for a loss of their own."""
@@ -80,3 +118,18 @@ class TextClassifier(TextTask):
     def answer(self, outputs):
         """Logits to probabilities."""
         return probabilities(outputs["logits"])
+
+
+def _checked_problem(problem):
+    """The problem, single_label where none was named."""
+    problem = "single_label" if problem is None else problem
+    if problem not in PROBLEMS:
+        raise KzooError(f"Got problem={problem!r:.40}; expected one of {', '.join(PROBLEMS)}.")
+    return problem
+
+
+def _checked_threshold(threshold):
+    number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not number or not 0 <= threshold <= 1:
+        raise KzooError(f"Got threshold={threshold!r:.40}; expected a probability, 0 to 1.")
+    return float(threshold)

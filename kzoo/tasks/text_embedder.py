@@ -43,6 +43,7 @@ class TextEmbedder(TextTask):
 
     task_name = "TextEmbedder"
     targets = "optional"
+    reads = "text"
 
     def __init__(
         self, backbone, pooling="mean", normalize=True, max_length=None, tokenizer=None, name=None
@@ -62,7 +63,7 @@ class TextEmbedder(TextTask):
         return Embedding(self.pooling, self.normalize)
 
     def encode_examples(self, x):
-        """Texts for `predict`; for `fit`, pairs as rows of two sequences."""
+        """Texts as rows; for `fit`, pairs as rows of two sequences."""
         first, second = split_pairs(x)
         if second is None:
             return self._columns(first)
@@ -71,6 +72,13 @@ class TextEmbedder(TextTask):
             name: [list(rows) for rows in zip(*(c[name] for c in columns), strict=True)]
             for name in columns[0]
         }
+
+    def predict(self, x, batch_size=32, verbose=0, text=None):
+        """A vector a text, (texts, hidden_dim); two a pair of texts, (pairs, 2, hidden_dim)."""
+        x = self._inputs(x, text)
+        first, second = split_pairs(x)
+        vectors = super().predict([*first, *(second or ())], batch_size, verbose)
+        return vectors if second is None else np.stack(np.split(vectors, 2), axis=1)
 
     def encode_targets(self, y, x=None):
         """Scores, as float32."""

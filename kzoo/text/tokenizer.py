@@ -19,6 +19,7 @@ from ..files import read_json, writing_file
 
 NOWHERE = (-1, -1)  # The offsets of a token that stands for no characters: special or padding.
 NO_WORD = -1
+MOST_SHARED = 128  # tokens of two neighbouring windows
 PREFIX = re.compile(r'"continuing_subword_prefix"\s*:\s*"[^"]')  # one that isn't empty
 
 # What a special token is for, the key that Hugging Face's side files use for it, and the names it
@@ -230,12 +231,14 @@ class Tokenizer:
         max_length: tokens in a row at most, special tokens included; of a pair the longer text
             loses tokens first, from its end. padding: None gives ragged lists, "longest" pads to
             the longest row, a number to that many tokens. pad_to_multiple: round the padded
-            length up (it may then exceed max_length). offsets: also give the characters.
+            length up (it may then exceed max_length). offsets: also give the characters and words.
 
         Returns a dict of int32 arrays, or of lists of lists when padding is None:
         `token_ids`, `padding_mask` (1 where there is a token), `segment_ids`, each
         (batch, length); `offsets` (batch, length, 2) counts code points of the text a token came
-        from, (-1, -1) for special tokens and padding.
+        from, (-1, -1) for special tokens and padding; `word_ids` (batch, length) numbers the
+        pieces that the pre-tokenizer cut the text into, -1 for special tokens and padding, and
+        for all tokens where it cuts no words (see `cuts_words`).
 
         Raises KzooError for anything but a list of strings, and for lengths that don't fit.
         """
@@ -259,8 +262,9 @@ class Tokenizer:
     def encode_words(self, words, max_length=None, padding=None, pad_to_multiple=1):
         """Token ids of texts that are already split into words, for one label a word.
 
-        words: a list of lists of strings. A byte-level tokenizer puts a space before each word,
-        as its models were trained. Lengths and padding as in `encode`.
+        words: a list of lists of strings. Each becomes the tokens that it has within a sentence:
+        where spaces are parts of tokens there is one before it, as the models were trained.
+        Blanks around a word are no part of it. Lengths and padding as in `encode`.
 
         Returns `encode`'s dict with `word_ids` (batch, length): the index of the word a token
         belongs to, -1 for special tokens and padding. A word of which the tokenizer leaves
@@ -269,6 +273,7 @@ class Tokenizer:
         if isinstance(words, (str, bytes, dict)) or not hasattr(words, "__iter__"):
             raise KzooError(f"words is {_came(words)}: a list of lists of strings was expected.")
         lists = [_strings(row, f"words[{i}]", empty=True) for i, row in enumerate(words)]
+        lists = [[word.strip() for word in row] for row in lists]
         if not lists:
             raise KzooError("words is an empty list: at least one list of words was expected.")
         self._check_lengths(max_length, padding, pad_to_multiple, False)
@@ -291,12 +296,14 @@ class Tokenizer:
 
         Without `pairs` the windows run over `texts`; with it `texts[i]` (a question) stands in
         front of each window over `pairs[i]` (a long context). stride: tokens that two
-        neighbouring windows share, by default a quarter of max_length and 128 at most. A question
-        longer than half of the room is cut to that.
+        neighbouring windows share, by default a quarter of max_length and 128 at most, fewer
+        where a window has no room for them. A question longer than half of the room is cut to
+        that.
 
-        Returns `encode`'s dict with `offsets`, where only tokens of the windowed text have
-        characters and all others are (-1, -1), and `sample_ids` (rows,): the index of the text
-        a row comes from.
+        Returns `encode`'s dict with `offsets` and `word_ids`, where only tokens of the windowed
+        text have characters and words and all others are (-1, -1) and -1; and for each row
+        `sample_ids`, the index of the text it comes from, and `starts`, the number of that text's
+        first token in it.
         """
         texts = _strings(texts, "texts")
         second = None if pairs is None else _strings(pairs, "pairs")
@@ -306,28 +313,31 @@ class Tokenizer:
             )
         self._check_lengths(max_length, padding, pad_to_multiple, pairs is not None)
         room = self._room(max_length, pairs is not None)
-        stride = min(128, max_length // 4) if stride is None else stride
         long_texts = self._split(texts if second is None else second, True)
         fronts = [None] * len(texts) if second is None else self._split(texts, True)
-        rows, sample_ids = [], []
+        rows, sample_ids, starts = [], [], []
         for sample, (front, content) in enumerate(zip(fronts, long_texts, strict=True)):
             before = []
             left = room
             if front is not None:
                 front = _cut(front, 0, room // 2)
                 front["offsets"] = [NOWHERE] * len(front["token_ids"])
+                front["word_ids"] = [NO_WORD] * len(front["token_ids"])
                 left -= len(front["token_ids"])
                 before = [front]
-            if not 0 <= stride < left:
+            shared = min(default_stride(max_length), left - 1) if stride is None else stride
+            if not 0 <= shared < left:
                 raise KzooError(
                     f"stride {stride} does not fit: a window has room for {left} tokens beside "
                     f"the question, so give 0 to {left - 1} or a larger max_length."
                 )
-            for start, stop in _window_ranges(len(content["token_ids"]), left, stride):
+            for start, stop in _window_ranges(len(content["token_ids"]), left, shared):
                 rows.append(self._row([*before, _cut(content, start, stop)]))
                 sample_ids.append(sample)
+                starts.append(start)
         batch = self._batch(rows, padding, pad_to_multiple)
-        batch["sample_ids"] = np.array(sample_ids, "int32") if padding else sample_ids
+        for name, column in (("sample_ids", sample_ids), ("starts", starts)):
+            batch[name] = np.array(column, "int32") if padding else column
         return batch
 
     def offsets(self, text, pair=None, max_length=None):
@@ -366,16 +376,39 @@ class Tokenizer:
         return None if token is None else self._backend.token_to_id(token)
 
     @cached_property
+    def cuts_words(self):
+        """Whether the pre-tokenizer parts words at spaces; where none does, blanks and letters do.
+
+        Without a pre-tokenizer, or with one that only parts digits, a text is a single piece.
+        """
+        return len(self._pieces("a a")) > 1
+
+    @cached_property
     def _word_backend(self):
-        """The backend for split words: with a space before each, where spaces are in tokens."""
-        before = self._backend.pre_tokenizer
-        if not isinstance(before, pre_tokenizers.ByteLevel) or before.add_prefix_space:
+        """The backend for split words: each with the space before it that a sentence has there.
+
+        That is the backend itself where spaces are no parts of tokens, or put before any text.
+        """
+        alone, within = "".join(self._pieces("a")), "".join(self._pieces("a a"))
+        if alone != "a" or within == "aa":
             return self._backend
         spaced = tokenizers.Tokenizer.from_str(self._backend.to_str())
-        spaced.pre_tokenizer = pre_tokenizers.ByteLevel(
-            add_prefix_space=True, use_regex=before.use_regex
-        )
+        normalizer = spaced.normalizer
+        # Behind the normalizer, which may strip a word's spaces, and by its name for a space.
+        space = normalizer.normalize_str("a a")[1:-1] if normalizer else " "
+        steps = [step for step in (normalizer, normalizers.Prepend(space)) if step]
+        spaced.normalizer = normalizers.Sequence(steps)
         return spaced
+
+    def _pieces(self, text):
+        """What the model gets of a text: a list of strings."""
+        normalizer, pre_tokenizer = self._backend.normalizer, self._backend.pre_tokenizer
+        text = normalizer.normalize_str(text) if normalizer else text
+        return (
+            [piece for piece, _ in pre_tokenizer.pre_tokenize_str(text)]
+            if pre_tokenizer
+            else [text]
+        )
 
     @cached_property
     def _template(self):
@@ -420,7 +453,14 @@ class Tokenizer:
             )
             return [{"token_ids": encoding.ids} for encoding in encodings]
         encodings = self._run(lambda: self._backend.encode_batch(texts, add_special_tokens=False))
-        return [{"token_ids": e.ids, "offsets": e.offsets} for e in encodings]
+        return [
+            {
+                "token_ids": encoding.ids,
+                "offsets": encoding.offsets,
+                "word_ids": encoding.word_ids if self.cuts_words else [NO_WORD] * len(encoding),
+            }
+            for encoding in encodings
+        ]
 
     def _check_lengths(self, max_length, padding, pad_to_multiple, pair):
         least = self.count_special_tokens(pair) + (2 if pair else 1)
@@ -505,6 +545,11 @@ def _fitting(lengths, room):
         short = room // 2
     long = room - short
     return [short, long] if lengths[0] <= lengths[1] else [long, short]
+
+
+def default_stride(max_length):
+    """Tokens that neighbouring windows of at most `max_length` tokens share."""
+    return min(MOST_SHARED, max_length // 4)
 
 
 def _window_ranges(length, room, stride):
@@ -677,7 +722,7 @@ def _check_merges(text, source):
         prefix = model["continuing_subword_prefix"]
         merges = (each.split(" ") if isinstance(each, str) else each for each in model["merges"])
         wrong = next((merge for merge in merges if not merge[1].startswith(prefix)), None)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return  # The library says what it misses.
     if wrong:
         raise KzooError(

@@ -44,7 +44,7 @@ KEYS = {
     "keep": "last",  # Which epoch's weights are written: the last, or the best on validation.
 }
 # The tasks whose examples are texts in a file; the others are trained from Python.
-TASKS = ("TextClassifier", "TextEmbedder", "MaskedLM")
+TRAINED = ("TextClassifier", "TextEmbedder", "MaskedLM")
 # What a folder that is written anew may hold.
 FILES = {"spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json"}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -131,7 +131,7 @@ def read_recipe(recipe):
             beside = base / settings[key]
             # A model may be a preset's name, which is no path.
             settings[key] = str(beside if key != "model" or beside.exists() else settings[key])
-    _check(settings, "task", settings["task"] in TASKS, " or ".join(TASKS))
+    _check(settings, "task", settings["task"] in TRAINED, " or ".join(TRAINED))
     fits = settings["precision"] in PRECISIONS
     _check(settings, "precision", fits, " or ".join(PRECISIONS))
     _check(settings, "keep", settings["keep"] in ("last", "best"), "last or best")

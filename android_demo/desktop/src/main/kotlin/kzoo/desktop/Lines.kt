@@ -26,7 +26,7 @@ internal fun pair(line: String, name: String): Pair<String, String> {
     val both = (if (line.startsWith("[")) twoStrings(line) else null) ?: line.split('\t')
     if (both.size != 2) {
         throw KzooException(
-            "$name is ${shown(line)}, with ${both.size - 1} tabs; expected two texts with one tab between them, or a JSON array " +
+            "$name is ${shown(line)}, with ${if (both.size > 1) both.size - 1 else "no"} tabs; expected two texts with one tab between them, or a JSON array " +
                 "of two strings.",
         )
     }
