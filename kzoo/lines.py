@@ -48,8 +48,8 @@ def as_pair(line, name="A pair"):
         both = tuple(line.split("\t"))
     if len(both) != 2:
         raise KzooError(
-            f"{name} is {line!r:.60}, with {len(both) - 1 or 'no'} tabs; expected two texts with one tab "
-            "between them, or a JSON array of two strings."
+            f"{name} is {line!r:.60}, with {len(both) - 1 or 'no'} tabs; expected two texts with "
+            "one tab between them, or a JSON array of two strings."
         )
     for text in both:
         try:
