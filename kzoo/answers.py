@@ -33,10 +33,26 @@ CHINESE = (
 )  # fmt: skip
 
 
+# What the labels of a classifier are to a text: one of them is its own, any number, or values.
+PROBLEMS = ("single_label", "multi_label", "regression")
+
+
+def class_scores(logits, problem="single_label"):
+    """What a classifier's logits say of its labels: probabilities, or for regression values."""
+    if problem == "regression":
+        return np.asarray(logits, "float64")
+    return sigmoid(logits) if problem == "multi_label" else probabilities(logits)
+
+
+def sigmoid(logits):
+    """The logistic function, in float64."""
+    return 1 / (1 + np.exp(-np.asarray(logits, "float64")))
+
+
 def probabilities(logits):
     """Softmax over the last axis, in float64; a sigmoid where there is one logit."""
     if np.shape(logits)[-1] == 1:
-        return 1 / (1 + np.exp(-np.asarray(logits, "float64")))
+        return sigmoid(logits)
     return softmax(logits)
 
 
@@ -90,6 +106,26 @@ def classification(row, labels):
     best = int(row.argmax())
     scores = {label: float(score) for label, score in zip(labels, row, strict=True)}
     return {"label": labels[best], "score": float(row[best]), "scores": scores}
+
+
+def labelling(row, labels, threshold=0.5):
+    """{"labels", "scores"} of one text's probabilities: those of at least the threshold, and all.
+
+    The likeliest comes first, of equals the one that stands first among the labels.
+    """
+    scores = {label: float(score) for label, score in zip(labels, row, strict=True)}
+    order = np.argsort(-np.asarray(row), kind="stable")
+    return {"labels": [labels[i] for i in order if row[i] >= threshold], "scores": scores}
+
+
+def described(row, labels, options):
+    """The answer of a classifier to one text, of a row of `class_scores`, by its task's options."""
+    problem = options.get("problem", "single_label")
+    if problem == "regression":
+        return {"values": {label: float(v) for label, v in zip(labels, row, strict=True)}}
+    if problem == "multi_label":
+        return labelling(row, labels, options.get("threshold", 0.5))
+    return classification(row, labels)
 
 
 # -- entities -----------------------------------------------------------------------------------
@@ -329,7 +365,8 @@ def span(start_logits, end_logits, offsets, longest=LONGEST_ANSWER):
 
 
 def _classifier(text, rows, labels, options):
-    return classification(probabilities(rows[0][0]["logits"])[0], labels)
+    row = class_scores(rows[0][0]["logits"], options.get("problem", "single_label"))[0]
+    return described(row, labels, options)
 
 
 def _embedder(text, rows, labels, options):

@@ -30,8 +30,8 @@ def pipeline(task, model=None):
     Returns:
         A callable. It takes a string or a list of strings (pairs for question answering) and
         gives for classification a list of {"label", "score"}, with `top_k=None` a list of all
-        labels an input; for embeddings a list of lists of numbers; for the others what the
-        task's `predict` gives.
+        labels an input, where a score is a probability or for regression the value; for
+        embeddings a list of lists of numbers; for the others what the task's `predict` gives.
     """
     if task not in PIPELINES:
         raise KzooError(f"No pipeline is called {task!r}; known: {', '.join(PIPELINES)}.")

@@ -53,6 +53,9 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
     takes: the backbone's inputs, int32 (batch, length). The answers:
 
     * classifier: `label` (batch,); `labels`, `probabilities` (batch, labels), in the same order;
+    * classifier of any number of labels: `labels`, `probabilities` and `chosen`, whether the
+      probability reaches the task's threshold, (batch, labels);
+    * classifier of values: `labels`, `values` (batch, labels);
     * embedder: `embedding` (batch, hidden_dim);
     * token classifier: the likeliest `labels` and their `probabilities`, (batch, length);
     * masked language model: `candidates` as text, `probabilities` (batch, length, 5), best first;
@@ -91,6 +94,8 @@ class _Export:
             raise KzooError(
                 f"{self.kind} has no SavedModel signature; known: {', '.join(SIGNATURES)}."
             )
+        problem = getattr(model, "problem", None)
+        self.signature = PROBLEM_SIGNATURES.get(problem, SIGNATURES.get(self.kind))
         self.backbone = model.backbone if self.is_task else model
         reads = getattr(model, "reads", "text")
         if pairs and reads == "text":
@@ -123,7 +128,7 @@ class _Export:
         def on_text(**given):
             inputs = tokenize(**given)
             answers = on_tokens(**inputs)
-            answers = {name: answers[name] for name in SIGNATURES[self.kind][1]}
+            answers = {name: answers[name] for name in self.signature[1]}
             if self.kind in BY_TOKEN:
                 answers["tokens"] = tf.gather(self._names(), inputs["token_ids"])
             return answers
@@ -166,7 +171,7 @@ class _Export:
         """What the task says, from its raw outputs."""
         if not self.is_task:
             return {}
-        function, names = SIGNATURES[self.kind]
+        function, names = self.signature
         return dict(zip(names, function(self, outputs, inputs), strict=True))
 
     def _names(self):
@@ -186,9 +191,24 @@ class _Export:
         labels = tf.constant(self.model.labels)
         return (
             tf.gather(labels, tf.argmax(probabilities, -1)),
-            tf.tile(labels[None], [tf.shape(probabilities)[0], 1]),
+            self._label_rows(outputs),
             probabilities,
         )
+
+    def _several(self, outputs, inputs):
+        import tensorflow as tf
+
+        probabilities = tf.sigmoid(outputs["logits"])
+        return self._label_rows(outputs), probabilities, probabilities >= self.model.threshold
+
+    def _values(self, outputs, inputs):
+        return self._label_rows(outputs), outputs["logits"]
+
+    def _label_rows(self, outputs):
+        """The labels, once for each text."""
+        import tensorflow as tf
+
+        return tf.tile(tf.constant(self.model.labels)[None], [tf.shape(outputs["logits"])[0], 1])
 
     def _embedding(self, outputs, inputs):
         return (outputs["embedding"],)
@@ -229,6 +249,11 @@ SIGNATURES = {
     "MaskedLM": (_Export._candidates, ("candidates", "probabilities")),
     "QuestionAnswering": (_Export._span, ("start_probabilities", "end_probabilities")),
     "MultipleChoice": (_Export._choice, ("probabilities",)),
+}
+# The same for a classifier whose problem isn't one label a text.
+PROBLEM_SIGNATURES = {
+    "multi_label": (_Export._several, ("labels", "probabilities", "chosen")),
+    "regression": (_Export._values, ("labels", "values")),
 }
 BY_TOKEN = ("TokenClassifier", "MaskedLM", "QuestionAnswering")
 
@@ -306,8 +331,9 @@ def _compare(answers, expected, model):
     limit = LIMIT_HALF if "16" in model.compute_dtype else LIMIT
     for name, answer in answers.items():
         given, wanted = answer.numpy(), np.asarray(expected[name])
-        if given.dtype == object:
-            # Where two answers are equally likely, rounding decides which name comes first.
+        if given.dtype in (object, bool):
+            # Where two answers are equally likely, rounding decides which name comes first; and
+            # where a probability is at the threshold, on which side it falls.
             continue
         scale = max(1.0, float(np.abs(wanted).max(initial=0)))
         difference = float(np.abs(given - wanted).max(initial=0)) / scale

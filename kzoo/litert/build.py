@@ -10,22 +10,26 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import check_labels, classification, probabilities
+from ..answers import check_labels
 from ..errors import KzooError
 from ..files import writing_folder
 from ..network import weights_by_path
+from ..text.tokenizer import default_stride
 from . import bundle, evaluate, mediapipe
 from .bench import latency
 from .convert import check_arguments, export_litert, in_float32
 from .interpreter import Interpreter
 from .limits import TOLERANCE, check, check_names, defaults
-from .parity import is_classifier, run_keras, samples, tokenizer_of, weighs
+from .parity import compared_on, problem_of, run_columns, run_keras, samples, tokenizer_of
+from .predict import Answerer
 from .report import write_report
 
 GOLDEN = 12
+PARITY = (16, 64)  # labelled texts from which on they are compared on, and how many at most
+SHOWN = ("TextClassifier", "TokenClassifier", "QuestionAnswering")  # answers to look at
 ROUNDS = 9  # measurements of latency at each length
 # The keys of a recipe, beside quantization, length and limits, that `export_bundle` takes.
-REST = ("preset", "compat", "mediapipe", "evaluation", "note")
+REST = ("preset", "compat", "mediapipe", "evaluation", "note", "share_texts")
 
 
 def export_bundle(
@@ -38,8 +42,8 @@ def export_bundle(
         folder: where to; it is there whole or not at all.
         quantization: see `export_litert`; `length` and `limits` too.
         recipe: what else an export recipe may say, as a dict: `compat`, `mediapipe`,
-            `evaluation`, `note`, and `preset`, what the report calls the model; see
-            `litert.export.KEYS`.
+            `evaluation`, `note`, `share_texts`, and `preset`, what the report calls the model;
+            see `litert.export.KEYS`.
         say: called with a line of text before each step.
 
     Returns:
@@ -47,7 +51,7 @@ def export_bundle(
     """
     say = say or quiet
     folder = Path(folder)
-    order = _order(model, quantization, length, limits, recipe)
+    order = checked(model, quantization, length, limits, recipe)
     with (
         writing_folder(folder, mark=bundle.MANIFEST) as tmp_path,
         tempfile.TemporaryDirectory() as scratch,
@@ -70,7 +74,7 @@ def export_bundle(
             "evaluation": measured,
             "latency": speed,
             "audit": exports["file"]["audit"],
-            "examples": [_example(order.model, entry) for entry in golden],
+            "examples": _examples(order, files["file"], golden),
             "made_with": _made_with(),
         }
         write_report(report, tmp_path)
@@ -87,11 +91,11 @@ class Order:
 
     Args:
         model: in float32.
-        quantization, length, compat, mediapipe, note: as in a recipe.
+        quantization, length, compat, mediapipe, note, share_texts: as in a recipe.
         source: what the report calls the model.
         limits: {name: bound}, those that suit the quantization where none were asked for.
         evaluation: the path of the labelled texts, or None.
-        examples: what it holds, see `evaluate.labelled_texts`, or None.
+        examples: what it holds, an `evaluate.Labelled`, or None.
     """
 
     model: object
@@ -100,10 +104,11 @@ class Order:
     compat: str | None
     mediapipe: bool
     note: str | None
+    share_texts: bool
     source: str | None
     limits: dict
     evaluation: Path | None
-    examples: tuple | None
+    examples: evaluate.Labelled | None
 
     @property
     def task(self):
@@ -118,8 +123,19 @@ class Order:
     @property
     def options(self):
         """What the manifest says of the task, see `TextTask.task_options`."""
-        is_task = hasattr(self.model, "task_options")
-        return self.model.task_options() if is_task else {"reads": "either"}
+        if not hasattr(self.model, "task_options"):
+            return {"reads": "either"}
+        options = self.model.task_options()
+        if "stride" in options:  # A file of fixed length may be shorter than what the model reads.
+            options["stride"] = min(options["stride"], default_stride(self.read_length))
+        return options
+
+    @property
+    def answerer(self):
+        """How the task reads and answers."""
+        return Answerer(
+            self.tokenizer, self.task, self.labels, self.options, self.max_length, self.length
+        )
 
     @property
     def tokenizer(self):
@@ -131,8 +147,14 @@ class Order:
         """How many tokens the model reads."""
         return getattr(self.model, "max_length", self.model.spec.max_sequence_length)
 
+    @property
+    def read_length(self):
+        """How many tokens the file reads."""
+        return min(self.max_length, self.length or self.max_length)
 
-def _order(model, quantization, length, limits, recipe):
+
+def checked(model, quantization, length, limits, recipe=None):
+    """The `Order` for what `export_bundle` was asked for; KzooError where it can't be done."""
     recipe = {**dict.fromkeys(REST), **(recipe or {})}
     unknown = sorted(set(recipe) - set(REST))
     if unknown:
@@ -146,6 +168,7 @@ def _order(model, quantization, length, limits, recipe):
         compat=recipe["compat"],
         mediapipe=bool(recipe["mediapipe"]),
         note=recipe["note"],
+        share_texts=bool(recipe["share_texts"]),
         source=recipe["preset"],
         limits=asked,
         evaluation=None if recipe["evaluation"] is None else Path(recipe["evaluation"]),
@@ -157,6 +180,11 @@ def _order(model, quantization, length, limits, recipe):
         check_labels(order.labels)
     if order.mediapipe:
         mediapipe.check(order.task, order.tokenizer, length)
+        if problem_of(model) not in (None, "single_label"):
+            raise KzooError(
+                f"MediaPipe's classifier gives a text one label, and the problem is "
+                f"{problem_of(model)}: export without mediapipe."
+            )
     examples = evaluate.labelled_texts(order.model, order.evaluation, asked)
     return replace(order, examples=examples)
 
@@ -177,21 +205,39 @@ def _export(order, files, say):
     # Labels of neutral sentences are a toss-up: labelled texts measure agreement better.
     later = {"label_agreement"} if order.examples else set()
     early = {limit: bound for limit, bound in order.limits.items() if limit not in later}
-    model, length, quantization = order.model, order.length, order.quantization
-    say(f"Exporting as {quantization}")
-    exports = {
-        "file": export_litert(model, files["file"], quantization, length, early, order.compat)
-    }
+    texts, source = _parity_texts(order)
+
+    def export(name, quantization, limits, compat=None):
+        arguments = quantization, order.length, limits, compat, texts
+        found = export_litert(order.model, files[name], *arguments)
+        found["parity"]["source"] = source
+        return found
+
+    say(f"Exporting as {order.quantization}")
+    exports = {"file": export("file", order.quantization, early, order.compat)}
     say("Exporting as float32, to compare with")
-    if quantization == "float32":
+    if order.quantization == "float32":
         shutil.copyfile(files["file"], files["float32"])
         exports["float32"] = exports["file"]
     else:
-        exports["float32"] = export_litert(model, files["float32"], "float32", length, {})
+        exports["float32"] = export("float32", "float32", {})
     if "usual" in files:
         say(f"Exporting without {order.compat}, to compare with")
-        exports["usual"] = export_litert(model, files["usual"], quantization, length, {})
+        exports["usual"] = export("usual", order.quantization, {})
     return exports
+
+
+def _parity_texts(order):
+    """The texts to compare file and Keras on, and the file that they are from.
+
+    Those of the evaluation, which are of the model's language and subject, if there are enough;
+    else (None, None) for the shipped English ones.
+    """
+    texts = [] if order.examples is None else list(order.examples.texts)
+    least, most = PARITY
+    if len(texts) < least:
+        return None, None
+    return _spread(texts, most, key=lambda text: len("".join(text))), order.evaluation.name
 
 
 def _evaluated(order, files, say):
@@ -199,16 +245,16 @@ def _evaluated(order, files, say):
     if not order.examples:
         return None
     name = order.evaluation.name
-    say(f"Answering the {len(order.examples[0])} texts of {name}")
-    measured = evaluate.evaluate(order.model, files, order.examples, order.length)
-    return {"file": name, "note": order.note, **measured}
+    say(f"Answering the {len(order.examples.texts)} texts of {name}")
+    measured = evaluate.evaluate(order.examples, order.answerer, order.model, files)
+    return {"file": name, "note": order.note, "texts_shared": order.share_texts, **measured}
 
 
 def _limit_rows(order, export, measured):
     """Every limit with what was measured for it and on what; KzooError on the first one missed."""
-    shipped = f"{export['parity']['texts']} shipped sentences"
+    compared = compared_on(export["parity"])
     own = {"megabytes": bundle.MODEL, "partitions": bundle.MODEL}
-    rows = [{**row, "on": own.get(row["limit"], shipped)} for row in export["limits"]]
+    rows = [{**row, "on": own.get(row["limit"], compared)} for row in export["limits"]]
     # What labelled texts show is held on them too.
     asked = {name: order.limits[name] for name in order.limits if name in (measured or {})}
     return rows + [{**row, "on": order.evaluation.name} for row in check(asked, measured or {})]
@@ -258,7 +304,7 @@ def _about(order, exports):
         "family": order.model.spec.family,
         "quantization": order.quantization,
         "length": order.length,
-        "max_length": min(order.max_length, order.length or order.max_length),
+        "max_length": order.read_length,
         "labels": order.labels,
         "sizes": {
             "parameters": sum(math.prod(w.shape) for w in weights_by_path(order.model).values()),
@@ -278,7 +324,7 @@ def _manifest(order, export, rows, golden):
         "spec": order.model.spec.to_dict(),
         "labels": order.labels,
         "task_options": order.options,
-        "max_length": min(order.max_length, order.length or order.max_length),
+        "max_length": order.read_length,
         "signature": audit["signatures"],
         "quantization": order.quantization,
         "length": order.length,
@@ -303,7 +349,7 @@ def _made_with():
 def _limits(asked, quantization, model):
     """The limits of the recipe, checked, or those that suit the quantization."""
     if asked is None:
-        return defaults(quantization, weighs(model))
+        return defaults(quantization, problem_of(model))
     check_names(asked)
     return asked
 
@@ -317,24 +363,28 @@ def _compat(order, exports, measured):
         "asked": order.compat,
         "usual_bytes": newest["audit"]["bytes"],
         "usual_runtime": newest["audit"]["minimum_runtime"],
-        "usual_cosine": newest["parity"]["cosine"],
+        "usual_cosine": newest["parity"].get("cosine"),
         "usual_accuracy": (measured or {}).get("accuracy_usual"),
     }
 
 
 def _golden_rows(order):
-    """Golden texts: shipped sentences, half of them the evaluation's where there is one."""
+    """Golden texts: shipped sentences; half of them the evaluation's, if those may travel."""
     model, length = order.model, order.length
-    if order.examples is None:
-        return _spread(samples(model, length), GOLDEN)
+    if order.examples is None or not order.share_texts:
+        return _spread(samples(model, length), GOLDEN, _tokens)
     half = GOLDEN // 2
-    rows = _spread(samples(model, length, order.examples[0]), half)
-    return rows + _spread(samples(model, length), GOLDEN - half)
+    rows = _spread(samples(model, length, order.examples.texts), half, _tokens)
+    return rows + _spread(samples(model, length), GOLDEN - half, _tokens)
 
 
-def _spread(rows, count):
+def _tokens(row):
+    return int(row[1]["padding_mask"].sum())
+
+
+def _spread(rows, count, key):
     """`count` of the rows, from the shortest to the longest in even steps."""
-    rows = sorted(rows, key=lambda row: int(row[1]["padding_mask"].sum()))
+    rows = sorted(rows, key=key)
     if len(rows) <= count:
         return rows
     return [rows[round(i * (len(rows) - 1) / (count - 1))] for i in range(count)]
@@ -346,15 +396,25 @@ def _rounded(values):
     return np.array(flat, "float64").reshape(np.shape(values)).tolist()
 
 
-def _example(model, entry):
-    """A golden example as the report shows it: the text, and both answers of a classifier."""
-    row = {"text": entry["text"], "tokens": len(entry["token_ids"])}
-    if is_classifier(model):
-        for side, name in (("file", "outputs"), ("keras", "keras")):
-            scores = probabilities(entry[name]["logits"])[0]
-            answer = classification(scores, model.labels)
-            row[side] = {"label": answer["label"], "score": answer["score"]}
-    return row
+def _examples(order, path, golden):
+    """The golden examples as the report shows them: the text, and the answers of file and Keras.
+
+    Of one label a text only that label is shown; a vector is nothing to look at.
+    """
+    interpreter = Interpreter(path)
+    runs = {"file": interpreter.run, "keras": run_columns(order.model)}
+    examples = []
+    for entry in golden:
+        text = entry["text"]
+        example = {"text": text, "tokens": len(entry["token_ids"])}
+        if order.task in SHOWN:
+            rows, _, _ = order.answerer.read(text)
+            for side, run in runs.items():
+                answer = order.answerer.answer(text, rows, run)
+                hidden = {"scores"} if "label" in answer else set()
+                example[side] = {k: v for k, v in answer.items() if k not in hidden}
+        examples.append(example)
+    return examples
 
 
 def quiet(_text):

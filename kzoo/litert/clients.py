@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import classification, probabilities
+from ..answers import class_scores, described
 from ..errors import KzooError
 from ..lines import as_pair, read_lines
 from . import bundle
@@ -238,9 +238,13 @@ def _python(predictor):
             scale = max(float(np.abs(written).max()), 1e-6)
             worst = max(worst, float(np.abs(outputs[name] - np.asarray(written)).max()) / scale)
         if manifest["task"] == "TextClassifier":
-            both = (probabilities(side["logits"])[0] for side in (outputs, entry["outputs"]))
-            one, other = (classification(row, manifest["labels"])["label"] for row in both)
-            labels += one == other
+            options = manifest["task_options"]
+            both = (
+                class_scores(side["logits"], options["problem"])[0]
+                for side in (outputs, entry["outputs"])
+            )
+            one, other = (described(row, manifest["labels"], options) for row in both)
+            labels += all(one.get(name) == other.get(name) for name in ("label", "labels"))
     return {
         "client": "Python",
         "texts": len(manifest["golden"]),

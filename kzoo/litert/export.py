@@ -15,6 +15,8 @@ KEYS = {
     "limits": "what the file must keep, see kzoo/litert/limits.py",
     "evaluation": "a labelled .tsv, .csv or .jsonl file",
     "note": "a sentence about the evaluation, for the report",
+    "share_texts": "true to let texts of the evaluation file travel in the bundle, as golden "
+    "examples and in the report; their numbers alone do otherwise",
 }
 
 
@@ -41,8 +43,9 @@ def read_recipe(path):
     recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
     if recipe["limits"] is not None:
         limits.check_names(recipe["limits"], f"limits in {path}")
-    if recipe["mediapipe"] not in (None, True, False):
-        raise KzooError(f"{path} has mediapipe {recipe['mediapipe']!r}; true or false is expected.")
+    for key in ("mediapipe", "share_texts"):
+        if recipe[key] not in (None, True, False):
+            raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; true or false is expected.")
     for key in ("preset", "evaluation", "note"):
         if recipe[key] is not None and (not isinstance(recipe[key], str) or "\0" in recipe[key]):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; a string is expected.")

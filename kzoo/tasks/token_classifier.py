@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 
-from ..answers import check_labels, entities, probabilities, stitched
+from ..answers import entities, probabilities, stitched
 from ..data.batches import IGNORED
 from ..errors import KzooError
 from ..text.tokenizer import default_stride
-from .task import PlaceTask, class_index
+from .task import PlaceTask, class_index, class_weights
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -25,13 +25,8 @@ class TokenClassifier(PlaceTask):
 
     reads = "text"
     default_head = "token"
+    names_labels = True
     output_axes = {"logits": 3}
-
-    def __init__(
-        self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
-    ):
-        check_labels(labels)
-        super().__init__(backbone, labels, head, max_length, tokenizer, name)
 
     def _words(self, x):
         if not all(isinstance(words, (list, tuple)) for words in x):
@@ -66,6 +61,10 @@ class TokenClassifier(PlaceTask):
                 last = word
             targets.append(row)
         return targets
+
+    def class_weights(self, class_weight, x):
+        """The weights of the labels."""
+        return class_weights(class_weight, self.labels)
 
     def task_options(self):
         """What a bundle's manifest says of this task beside its labels, as JSON types."""

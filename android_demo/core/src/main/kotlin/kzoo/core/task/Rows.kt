@@ -73,7 +73,7 @@ class RowMaker(
     private val single by lazy { Frame.of(tokenizer, 1) }
     private val double by lazy { Frame.of(tokenizer, 2) }
 
-    /** One row of a text, or of two; what is too long loses its end, of two the longer one first. */
+    /** One row of a text, or of two; what is too long loses its end (or start), of two the longer one first. */
     fun row(text: String, pair: String? = null): Rows {
         val contents = listOfNotNull(text, pair).map(::split)
         val frame = frame(contents.size)
@@ -81,7 +81,7 @@ class RowMaker(
         val sizes = contents.map { it.size }
         val whole = sizes.sum() + frame.special
         val kept = if (whole > limit) fitting(sizes, room) else sizes
-        val row = frame.fill(contents.zip(kept) { content, size -> content.cut(0, size) })
+        val row = frame.fill(contents.zip(kept) { content, size -> shortened(content, size) })
         return Rows(listOf(padded(row)), row.tokens, whole > limit)
     }
 
@@ -89,7 +89,7 @@ class RowMaker(
     fun windows(question: String, text: String): Rows {
         val frame = frame(2)
         val asked = split(question)
-        val front = asked.cut(0, minOf(asked.size, (limit - frame.special) / 2)).withoutPlaces()
+        val front = shortened(asked, minOf(asked.size, (limit - frame.special) / 2)).withoutPlaces()
         val content = split(text)
         val rows = ranges(content.size, limit - frame.special - front.size).map { (start, stop) ->
             padded(frame.fill(listOf(front, content.cut(start, stop))))
@@ -132,6 +132,10 @@ class RowMaker(
         val encoding = tokenizer.encode(text, addSpecialTokens = false, maxLength = Int.MAX_VALUE)
         return Content(encoding.ids, encoding.starts, encoding.ends)
     }
+
+    /** The part of a content that stays: its start, or its end where the tokenizer says so. */
+    private fun shortened(content: Content, size: Int): Content =
+        if (tokenizer.truncatesFromLeft) content.cut(content.size - size, content.size) else content.cut(0, size)
 
     private fun padded(row: Row): Row {
         if (row.tokens == 0) {

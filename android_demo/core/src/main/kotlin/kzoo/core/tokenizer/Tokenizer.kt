@@ -47,6 +47,9 @@ class Tokenizer internal constructor(
         return finish(texts, parts, addSpecialTokens)
     }
 
+    /** Whether a text that is too long loses its start, and not its end. */
+    val truncatesFromLeft: Boolean get() = truncation?.isFromLeft ?: false
+
     /** How many special tokens stand around one text, or around two. */
     fun specialTokenCount(isPair: Boolean): Int = postProcessor?.addedTokens(isPair) ?: 0
 

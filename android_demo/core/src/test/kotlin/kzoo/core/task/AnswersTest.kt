@@ -195,6 +195,17 @@ class AnswersTest {
     }
 
     @Test
+    fun `a long text loses its start where the tokenizer says so`() {
+        val file = """{"truncation": {"direction": "Left", "max_length": 9, "strategy": "LongestFirst", "stride": 0},
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2}, "merges": []}}"""
+        val rows = RowMaker(Tokenizer.read(file.byteInputStream()), 3, null)
+        assertArrayEquals(intArrayOf(1, 2, 0), rows.row("abca").rows[0].tokenIds)
+        assertArrayEquals(intArrayOf(1, 2, 3), rows.row("abca").rows[0].starts)
+        assertArrayEquals(intArrayOf(2, 0, 1), rows.row("abca", "b").rows[0].tokenIds)
+        assertArrayEquals(intArrayOf(0, 1), rows.row("ab").rows[0].tokenIds)
+    }
+
+    @Test
     fun `windows over one text read all of it, and each token counts where it stands farthest from an edge`(@TempDir folder: File) {
         val tokenizer = Bundle.open(FolderFiles(TestBundle.write(folder))).tokenizer
         val text = "a film a film a film a"
