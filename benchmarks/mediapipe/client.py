@@ -25,6 +25,7 @@ from mediapipe.tasks.python.core.base_options import BaseOptions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from kzoo.errors import KzooError  # noqa: E402
+from kzoo.lines import read_lines  # noqa: E402
 from kzoo.litert.bundle import check_files, read_manifest  # noqa: E402
 
 FILE = "mediapipe.tflite"
@@ -33,15 +34,10 @@ LONGEST = 4096  # tokens of the file that gives ids back
 
 
 def lines():
-    try:
-        read = sys.stdin.buffer.read().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise KzooError(f"Standard input is not UTF-8 ({error}): convert it first.") from None
-    while read and not read[-1].strip():
-        read.pop()
+    read = read_lines(sys.stdin.buffer.read(), "standard input")
     if not read:
         raise KzooError("No text came: lines on standard input are expected.")
-    return [line.rstrip("\r") for line in read]
+    return read
 
 
 def opened_bundle(folder):

@@ -177,7 +177,7 @@ def checked(model, quantization, length, limits, recipe=None):
     if order.tokenizer is None:
         raise KzooError("A bundle holds a tokenizer, and this model has none: give it one first.")
     if order.labels:
-        _check_labels(order.labels)
+        check_labels(order.labels)
     if order.mediapipe:
         mediapipe.check(order.task, order.tokenizer, length)
         if problem_of(model) not in (None, "single_label"):
@@ -344,13 +344,6 @@ def _made_with():
         "python": platform.python_version(),
         **{name: version(name) for name in names},
     }
-
-
-def _check_labels(labels):
-    check_labels(labels)
-    wrong = next((label for label in labels if label.splitlines() != [label]), None)
-    if wrong is not None:
-        raise KzooError(f"The label {wrong!r} is not one line, as {bundle.LABELS} needs it.")
 
 
 def _limits(asked, quantization, model):

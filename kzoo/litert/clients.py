@@ -28,6 +28,7 @@ import numpy as np
 
 from ..answers import class_scores, described
 from ..errors import KzooError
+from ..lines import as_pair, read_lines
 from . import bundle
 from .predict import Predictor
 
@@ -203,20 +204,16 @@ def parts_of(text):
 
 
 def read_texts(path, pairs):
-    """The lines of a file, or its pairs: a JSON array of two a line, or a tab between them."""
-    from .predict import as_pair
-
+    """The texts of a file, or its pairs, as `kzoo.lines` reads them."""
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise KzooError(f"{path} is missing: texts, one a line, were expected there.") from None
-    except UnicodeDecodeError as error:
-        raise KzooError(f"{path} is not UTF-8 ({error}): convert it first.") from None
-    lines = [line.rstrip("\r") for line in lines if line.strip()]
+    if not path.is_file():
+        raise KzooError(f"{path} is missing: texts, one a line, were expected there.")
+    lines = read_lines(path.read_bytes(), path)
     if not lines:
         raise KzooError(f"{path} holds no text: one a line was expected.")
-    return [as_pair(line) for line in lines] if pairs else lines
+    if not pairs:
+        return lines
+    return [as_pair(line, f"Line {i} of {path}") for i, line in enumerate(lines, 1)]
 
 
 def _shipped(manifest):

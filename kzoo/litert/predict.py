@@ -1,6 +1,5 @@
 """Answers from a bundle, on LiteRT, `tokenizers` and NumPy alone: no TensorFlow, no Keras."""
 
-import contextlib
 import re
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -8,7 +7,6 @@ from pathlib import Path
 
 from ..answers import ANSWERS
 from ..errors import KzooError
-from ..files import parse_json
 from .bundle import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 from .interpreter import Interpreter, encode
 
@@ -173,26 +171,6 @@ def _rows(columns, length):
 
 
 READERS = {"TokenClassifier": _windows, "QuestionAnswering": _pair_windows}
-
-
-def as_pair(line):
-    """Two texts from a line: a JSON array of two strings, or a single tab between them.
-
-    A text that holds a tab itself needs the array: where two tabs stand, nobody knows which is
-    between the texts.
-    """
-    if line.startswith("["):
-        with contextlib.suppress(KzooError):
-            both = parse_json(line, "The line", "a pair", list)
-            if len(both) == 2 and all(isinstance(part, str) for part in both):
-                return tuple(both)
-    texts = line.split("\t")
-    if len(texts) != 2:
-        raise KzooError(
-            f"Got {line!r:.60} with {len(texts) - 1 or 'no'} tabs; a pair is expected: two texts "
-            "with one tab between them, or a JSON array of two strings, which may hold tabs."
-        )
-    return tuple(texts)
 
 
 def _check_runtime(folder, manifest):

@@ -107,7 +107,8 @@ def verify_bundle(folder):
 
 def _check_no_others(folder, manifest):
     known = {bundle.MANIFEST, *manifest["files"]}
-    others = sorted(path.name for path in folder.iterdir() if path.name not in known)
+    names = {path.name for path in folder.iterdir() if not bundle.is_of_finder(path.name)}
+    others = sorted(names - known)
     if others:
         raise KzooError(f"{folder / others[0]} is not one of the bundle's files: take it away.")
     needed = {bundle.MODEL, bundle.TOKENIZER, bundle.REPORT, bundle.PAGE}
@@ -118,7 +119,8 @@ def _check_no_others(folder, manifest):
 
 def _check_labels(folder, manifest):
     path = folder / bundle.LABELS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    text = path.read_bytes().decode("utf-8") if path.is_file() else ""
+    lines = text.removesuffix("\n").split("\n") if text else []
     if lines != (manifest["labels"] or []):
         raise KzooError(
             f"{path} holds {lines}; the manifest says {manifest['labels']}: export anew."

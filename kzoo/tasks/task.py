@@ -16,7 +16,7 @@ from ..keras_hooks import DistributedFit, precision, set_trainable
 from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
-from ..text.tokenizer import Tokenizer, check_tokenizer
+from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
 
 NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
 
@@ -503,6 +503,7 @@ class TextTask(DistributedFit, keras.Model):
 
     def _run(self, columns, batch_size, verbose=0):
         """The raw outputs of ragged columns, batch by batch from short to long, and the order."""
+        check_not_empty([np.shape(row)[-1] for row in columns["token_ids"]])
         plan = BatchPlan(columns, None, None, batch_size, padding_id=self.spec.padding_id)
         bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
         outputs = []

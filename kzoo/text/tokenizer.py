@@ -449,11 +449,19 @@ class Tokenizer:
 
     @cached_property
     def _template(self):
-        return self._read_template(self._run(lambda: self._backend.encode("a")), 1)
+        return self._read_template(self._run(lambda: self._framed.encode("a")), 1)
 
     @cached_property
     def _pair_template(self):
-        return self._read_template(self._run(lambda: self._backend.encode("a", "a")), 2)
+        return self._read_template(self._run(lambda: self._framed.encode("a", "a")), 2)
+
+    @cached_property
+    def _framed(self):
+        """The post-processor behind a vocabulary of its own, for no letter need be in this one."""
+        backend = tokenizers.Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+        if self._backend.post_processor is not None:
+            backend.post_processor = self._backend.post_processor
+        return backend
 
     @staticmethod
     def _read_template(encoding, sequences):
@@ -548,6 +556,7 @@ class Tokenizer:
         if padding is None:
             return {name: [row[name] for row in rows] for name in names}
         lengths = [len(row["token_ids"]) for row in rows]
+        check_not_empty(lengths)
         longest = max(lengths)
         length = longest if padding == "longest" else padding
         if longest > length:
@@ -565,6 +574,19 @@ class Tokenizer:
                 if count:
                     target[:count] = row[name]
         return batch
+
+
+def check_not_empty(lengths):
+    """Raise KzooError for a text without a token, by how many tokens each of some texts has.
+
+    A tokenizer that adds special tokens leaves at least those of any text; one that adds none may
+    leave nothing, and there is nothing to run a model on.
+    """
+    if 0 in lengths:
+        raise KzooError(
+            f"Text {list(lengths).index(0)} has no token that the model could read: give one with "
+            "characters that its tokenizer keeps."
+        )
 
 
 def check_tokenizer(value):
