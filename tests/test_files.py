@@ -123,7 +123,7 @@ OUTSIDE = ["../x", "/etc/passwd", "a/../../x", "..", "C:\\x", "C:x", "..\\x", "a
 @pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_name_out_of_its_folder_is_refused(tmp_path, name, nested):
-    with pytest.raises(KzooError, match="index.json names"):
+    with pytest.raises(KzooError, match="index.json names .*; a name (within|directly in) the"):
         within(tmp_path, name, "index.json", nested)
 
 
