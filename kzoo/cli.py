@@ -232,7 +232,7 @@ def export(
 
 def _export_savedmodel(source, output, text, say):
     from . import presets
-    from .litert.recipe import check_has_weights, find_recipe, preset_of, read_recipe
+    from .litert.export import check_has_weights, find_recipe, preset_of, read_recipe
 
     path = find_recipe(source)
     preset = preset_of(path, read_recipe(path)) if path else source
@@ -285,13 +285,16 @@ def verify(
 
         if texts is not None and not clients:
             raise KzooError("--texts is for the clients: add --clients.")
+        if clients:
+            from .litert.clients import check_there
+
+            check_there()
         with screen.working(f"Verifying {bundle}") as say:
             data = verify_bundle(bundle)
             if clients:
                 from .litert.clients import compare, read_texts
 
-                pairs = data["task"] == "QuestionAnswering"
-                lines = None if texts is None else read_texts(texts, pairs)
+                lines = None if texts is None else read_texts(texts, data["reads"] == "pair")
                 data["clients"] = compare(bundle, lines, say)
         screen.result(data, views.verified)
 

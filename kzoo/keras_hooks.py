@@ -4,6 +4,8 @@ import contextlib
 
 import keras
 
+from .errors import KzooError
+
 
 @contextlib.contextmanager
 def precision(policy):
@@ -27,6 +29,21 @@ def abstract_build(build):
         for variable in model.variables:
             variable._deferred_initialize = lambda: None
     return model
+
+
+def set_trainable(layer, value):
+    """Thaw or freeze a layer and all below it.
+
+    Keras' own assignment does nothing on TensorFlow where the layer's flag has that value already,
+    whatever the flags below it are.
+    """
+    for part in layer._flatten_layers():
+        keras.Layer.trainable.fset(part, value)
+
+
+def layers_with_weights(layer):
+    """The layer and all below it that hold weights, parents first, each with its weights."""
+    return [(part, part.weights) for part in layer._flatten_layers() if part.weights]
 
 
 class DistributedFit:
@@ -82,11 +99,18 @@ class DistributedFit:
         outputs = super().__call__(inputs, *args, **kwargs)
         return keras.tree.map_structure(lambda value: value[:size], outputs)
 
+    def _is_mean_of_examples(self):
+        """Whether Keras' own step is right: on one device, a loss that is a mean over examples."""
+        return not _replicas() and type(self).loss_count is DistributedFit.loss_count
+
     def train_step(self, *args):
-        """Keras' step; on several replicas, with the loss weighted by each one's share."""
-        if not _replicas():
+        """Keras' step; with the loss weighted by each replica's share, and by what it counts."""
+        if keras.backend.backend() != "tensorflow" or self._is_mean_of_examples():
             return super().train_step(*args)
         import tensorflow as tf
+
+        if _replicas():
+            _check_on_replicas(getattr(self.optimizer, "inner_optimizer", self.optimizer))
 
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
         with tf.GradientTape() as tape:
@@ -94,12 +118,15 @@ class DistributedFit:
             loss = self._share_of_loss(x, y, y_pred, sample_weight, training=True)
             loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        grads = tape.gradient(loss, weights)
+        if _replicas() and hasattr(self.optimizer, "inner_optimizer"):
+            grads = _all_finite_or_none(grads)
+        self.optimizer.apply_gradients(zip(grads, weights, strict=True))
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def test_step(self, *args):
-        """Keras' step; on several replicas, with the loss weighted by each one's share."""
-        if not _replicas():
+        """Keras' step; with the loss weighted by each replica's share, and by what it counts."""
+        if keras.backend.backend() != "tensorflow" or self._is_mean_of_examples():
             return super().test_step(*args)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
         y_pred = self(x, training=False)
@@ -110,17 +137,23 @@ class DistributedFit:
         """What this replica adds to the loss of the whole batch; the tracker is told of it."""
         import tensorflow as tf
 
-        replicas = _replicas()
-        mine = tf.cast(self.loss_count(y), "float32")
-        examples = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], "float32")
-        counted, examples = replicas.all_reduce("SUM", [mine, examples])
+        replicas, mine = _replicas(), tf.cast(self.loss_count(y), "float32")
+        counted = replicas.all_reduce("SUM", mine) if replicas else mine
         share = tf.math.divide_no_nan(mine, counted)
-        # Keras has divided by the number of replicas, as if all had the same share.
-        loss = replicas.num_replicas_in_sync * self._compute_loss(
+        loss = self._compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
-        self._loss_tracker.update_state(loss, sample_weight=share * examples)
+        if replicas:  # Keras has divided by their number, as if all had the same share.
+            loss = replicas.num_replicas_in_sync * loss
+        # An epoch's loss is the mean over all that its batches count, however it was cut.
+        self._loss_tracker.update_state(loss, sample_weight=mine)
         return loss * tf.cast(share, loss.dtype)
+
+    def _update_metrics_variables(self, variables, loss, x, y, y_pred, sample_weight):
+        """Keras' hook on JAX: it weights a batch's loss by the first size of what is in `x`."""
+        if type(self).loss_count is not DistributedFit.loss_count:
+            x = _Sized(self.loss_count(y))
+        return super()._update_metrics_variables(variables, loss, x, y, y_pred, sample_weight)
 
     def predict_on_batch(self, x):
         """`keras.Model.predict_on_batch`, each row once.
@@ -142,23 +175,74 @@ class DistributedFit:
         super()._maybe_symbolic_build(data_batch=data_batch)
 
 
-class ReduceThenClip:
-    """Mixin, before a Keras optimizer: gradients are summed over replicas, and then clipped.
+class _Sized:
+    """What Keras takes for an array of so many examples."""
 
-    Keras 3.15 on TensorFlow clips each replica's own gradient, which is another function.
+    def __init__(self, size):
+        self.shape = (size,)
+
+
+class OneUpdate:
+    """Mixin, before a Keras optimizer: an update is one, whatever the batch was split into.
+
+    Keras 3.15 on TensorFlow clips each replica's own gradient before they are summed, which is
+    another function, and can neither accumulate gradients nor overwrite weights with their
+    averages on replicas: it opens a branch, and meets the other replicas inside. On every backend
+    it averages weights at each batch of an accumulation. Here gradients are summed first, all
+    that follows is the same on each replica, and an update is averaged once.
     """
 
-    def _clip_gradients(self, grads):
+    def _backend_apply_gradients(self, grads, trainable_variables):
         replicas = _replicas()
         if replicas:
             grads = replicas.all_reduce("SUM", list(grads))
-        return super()._clip_gradients(grads)
+        steps = self.gradient_accumulation_steps
+        if not steps:
+            self._update(grads, trainable_variables)
+            return
+        places = map(self._get_variable_index, trainable_variables)
+        sums = [self._accumulated_gradients[place] for place in places]
 
-    def _all_reduce_sum_gradients(self, grads_and_vars):
-        return grads_and_vars  # Done, before the clipping.
+        def update():
+            means = [(grad + held) / steps for grad, held in zip(grads, sums, strict=True)]
+            self._update(means, trainable_variables)
+            self._backend_reset_gradient_accumulators()
 
-    def _apply_weight_decay(self, variables):
-        """Nothing: the update step does it, where a layer has a rate of its own."""
+        def wait():
+            for grad, held in zip(grads, sums, strict=True):
+                held.assign(held + grad)
+
+        is_due = keras.ops.equal((self._iterations + 1) % steps, 0)
+        _either(is_due, update, wait, [*trainable_variables, *self.variables])
+
+    def _update(self, grads, trainable_variables):
+        """Move the variables once, and their averages after them."""
+        rate = self.learning_rate
+        clipped = self._clip_gradients(grads)
+        for grad, variable in zip(clipped, trainable_variables, strict=True):
+            self.update_step(grad, _native(variable), rate)
+        if not self.use_ema:
+            return
+        self._update_model_variables_moving_average(self._trainable_variables)
+        if self.ema_overwrite_frequency:
+            is_due = keras.ops.equal((self.iterations + 1) % self.ema_overwrite_frequency, 0)
+            _either(is_due, self._take_averages, lambda: None, self._trainable_variables)
+
+    def _take_averages(self):
+        averages = self._model_variables_moving_average
+        for variable, average in zip(self._trainable_variables, averages, strict=True):
+            if average is not None:
+                variable.assign(average)
+
+    def finalize_variable_values(self, var_list):
+        """Keras' hook at the end of `fit`: the averages, unless no update has made any."""
+        if int(keras.ops.convert_to_numpy(self.iterations)):
+            super().finalize_variable_values(var_list)
+
+
+def batches_taken(optimizer):
+    """How many batches an optimizer has been given: with accumulation, more than its updates."""
+    return int(keras.ops.convert_to_numpy(optimizer._iterations))
 
 
 def adam_state(optimizer, variable):
@@ -180,3 +264,61 @@ def _replicas():
 
     context = tf.distribute.get_replica_context()
     return context if context and context.num_replicas_in_sync > 1 else None
+
+
+def _check_on_replicas(optimizer):
+    """What Keras' own optimizers do wrong on replicas, or can't do."""
+    clips = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
+    branches = optimizer.gradient_accumulation_steps or optimizer.ema_overwrite_frequency
+    if (clips or branches) and not isinstance(optimizer, OneUpdate):
+        raise KzooError(
+            f"On several replicas got {type(optimizer).__name__} with clipping, accumulation or "
+            "overwriting by averages, which Keras applies to each replica by itself; expected "
+            "kzoo.AdamW, or none of the three."
+        )
+
+
+def _all_finite_or_none(grads):
+    """Gradients that no replica takes for finite where one of them isn't.
+
+    Keras 3.15 asks the first replica alone whether to skip a step in float16.
+    """
+    import tensorflow as tf
+
+    given = [i for i, grad in enumerate(grads) if grad is not None]
+    finite = [tf.reduce_all(tf.math.is_finite(_values(grads[i]))) for i in given]
+    mine = tf.where(tf.reduce_all(finite), 0.0, float("nan"))
+    bad = _replicas().all_reduce("SUM", mine)
+    first = tf.convert_to_tensor(grads[given[0]])
+    return [first + tf.cast(bad, first.dtype) if i == given[0] else g for i, g in enumerate(grads)]
+
+
+def _values(grad):
+    """The numbers in a gradient, dense or by slices."""
+    return getattr(grad, "values", grad)
+
+
+def _native(variable):
+    """TensorFlow's own variable, as Keras hands it to `update_step`."""
+    tensorflow = keras.backend.backend() == "tensorflow"
+    return variable.value if tensorflow and isinstance(variable, keras.Variable) else variable
+
+
+def _either(condition, one, other, variables):
+    """Run `one` or `other`, which assign to some of `variables`, as a tensor decides.
+
+    JAX forgets what a branch assigns: there each gives back the values, and they are assigned.
+    """
+    if keras.backend.backend() == "tensorflow":
+        keras.ops.cond(condition, one, other)
+        return
+    mapping = [(variable, variable.value) for variable in variables]
+
+    def values(branch):
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            branch()
+        return [scope.get_current_value(variable) for variable in variables]
+
+    chosen = keras.ops.cond(condition, lambda: values(one), lambda: values(other))
+    for variable, value in zip(variables, chosen, strict=True):
+        variable.assign(value)

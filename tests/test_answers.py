@@ -11,7 +11,10 @@ from test_tasks import TASKS, tokenizer
 import kzoo
 from kzoo.answers import answer, check_labels, entities, span
 from kzoo.cli import main
-from kzoo.litert import export_bundle
+from kzoo.litert import build, export_bundle
+from kzoo.litert.interpreter import encode
+from kzoo.litert.predict import Predictor
+from kzoo.text import Tokenizer
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC"]
 CONTEXT = "the film was dull . " * 6 + "he lives in paris . the film was bad ."
@@ -112,7 +115,8 @@ def test_a_bundle_finds_the_entities_that_keras_finds(bundles):
     assert any(entry["entities"] for entry in found) and not found[1]["entities"]
     for entry, text, expected in zip(found, texts, model.predict(texts), strict=True):
         assert entry["text"] == text and same(entry["entities"], expected)
-    assert [entry["truncated"] for entry in found] == [False, False, True]
+    assert [entry["truncated"] for entry in found] == [False, False, False]  # windows, no end cut
+    assert found[2]["tokens"] > 20 and max(e["end"] for e in found[2]["entities"]) > 90
     with pytest.raises(kzoo.KzooError, match="text 1 is a pair"):
         kzoo.predict_bundle(folder, ["a", ("a", "b")])
 
@@ -131,6 +135,37 @@ def test_a_bundle_answers_questions_about_long_texts_as_keras_does(bundles):
         kzoo.predict_bundle(folder, ["who lives in paris"])
     golden = json.loads((folder / "kzoo.json").read_text())["golden"]
     assert all(isinstance(entry["text"], list) for entry in golden)
+
+
+def test_predict_tokenizes_each_text_once(bundles, monkeypatch):
+    split, seen = Tokenizer._split, []
+
+    def counted(self, texts, *arguments):
+        seen.extend(texts)
+        return split(self, texts, *arguments)
+
+    long = "he lives in paris " * 20
+    for task, text in (("TokenClassifier", long), ("QuestionAnswering", ("who lives", long))):
+        predictor = Predictor(bundles[task][1])
+        predictor(text)
+        monkeypatch.setattr(Tokenizer, "_split", counted)
+        answer = predictor(text)
+        monkeypatch.undo()
+        parts = [text] if isinstance(text, str) else list(text)
+        assert sorted(seen) == sorted(parts)
+        whole = predictor.tokenizer.encode(parts[:1], parts[1:] or None)["token_ids"][0]
+        assert answer["tokens"] == len(whole) and not answer["truncated"]
+        seen.clear()
+    columns, whole = encode(predictor.tokenizer, long, max_length=10)
+    assert columns["token_ids"].shape == (1, 10)
+    assert whole == len(predictor.tokenizer.encode([long])["token_ids"][0])
+
+
+def test_windows_of_a_short_file_share_fewer_tokens_than_those_of_its_model(bundles):
+    model, _ = bundles["QuestionAnswering"]
+    assert model.task_options()["stride"] == 5
+    order = build.checked(model, "float32", 8, {})
+    assert order.options["stride"] == 2
 
 
 def test_the_command_line_shows_both(bundles, capfd):

@@ -22,6 +22,7 @@ from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillat
 from kzoo.errors import KzooError
 from kzoo.litert.parity import is_classifier
 from kzoo.models import build
+from kzoo.network import Network
 from kzoo.registry import HOMES
 from kzoo.tasks import TASKS as ALL_TASKS
 from kzoo.tasks.text_embedder import InBatchLoss
@@ -87,6 +88,24 @@ def classifier(**options):
     return kzoo.TextClassifier(
         build(SPECS["bert"]), labels=["negative", "positive"], tokenizer=tokenizer(), **options
     )
+
+
+def test_a_call_looks_at_its_ids_once(monkeypatch):
+    """Looking copies them to the host: a task and its backbone don't both do it."""
+    model = task("TextClassifier")
+    columns = model.tokenize(TEXTS)
+    check, seen = Network._check_range, []
+
+    def counted(value, limit, name):
+        seen.append(name)
+        return check(value, limit, name)
+
+    monkeypatch.setattr(Network, "_check_range", staticmethod(counted))
+    model(columns)
+    assert seen == ["token_ids", "segment_ids"]
+    seen.clear()
+    model.backbone(columns)
+    assert seen == ["token_ids", "segment_ids"]
 
 
 @pytest.mark.parametrize("name", list(TASKS))

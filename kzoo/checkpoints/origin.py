@@ -9,7 +9,12 @@ from ..files import parse_json, read_json
 from .safetensors import CODES, read_tensors, write_tensors
 
 # What stands round a tokenizer and is kept as it was; no other file is ever written back.
-TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+TOKENIZER_FILES = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+)
 JSON, TENSORS = "origin.json", "origin.safetensors"
 
 

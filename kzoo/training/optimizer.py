@@ -1,12 +1,14 @@
 """AdamW as fine-tuning wants it, and the same on every backend and number of replicas."""
 
+import math
 import re
 from numbers import Real
 
 import keras
+import numpy as np
 from keras import ops
 
-from ..keras_hooks import ReduceThenClip, adam_state, decays
+from ..keras_hooks import OneUpdate, adam_state, batches_taken, decays
 from .schedule import WarmupDecay
 
 # A gain or an offset by its name; whatever has one axis is one too.
@@ -16,13 +18,13 @@ _HEAD = re.compile(r"(^|/)head(/|$)")
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class AdamW(ReduceThenClip, keras.optimizers.AdamW):
+class AdamW(OneUpdate, keras.optimizers.AdamW):
     """Adam with decoupled weight decay (arXiv:1711.05101), warm-up, decay and clipping.
 
     It differs from `keras.optimizers.AdamW` where that is wrong on TensorFlow: an embedding's
     gradient is made dense first (Keras squares the slices of a repeated id one by one), and
-    gradients are clipped after they are summed over replicas. Norms and biases don't decay. On
-    TensorFlow each variable is updated by one fused kernel.
+    gradients are summed over replicas before they are accumulated and clipped. Norms and biases
+    don't decay. On TensorFlow each variable is updated by one fused kernel.
 
     Args:
         learning_rate: the peak rate; or a Keras schedule, which is then taken as it is.
@@ -33,8 +35,13 @@ class AdamW(ReduceThenClip, keras.optimizers.AdamW):
         clip_norm: largest norm of all gradients together; None for no clipping.
         layer_decay: rate of each block relative to the one above it, 1 for the same everywhere
             (arXiv:1801.06146, arXiv:2003.10555); the head has the full rate.
-        beta_1, beta_2, epsilon, use_ema, ema_momentum, ema_overwrite_frequency,
-        loss_scale_factor, gradient_accumulation_steps, name: as in Keras.
+        epsilon: what is added to the root of the second moment after its bias correction, as in
+            the paper's Algorithm 1 and in torch; Keras adds it before.
+        gradient_accumulation_steps: how many batches' mean gradient an update takes; None for
+            one. The schedule counts batches, the bias correction and the averages updates.
+            Batches left over when `fit` ends wait for the next one.
+        beta_1, beta_2, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, name:
+            as in Keras.
     """
 
     def __init__(
@@ -85,9 +92,8 @@ class AdamW(ReduceThenClip, keras.optimizers.AdamW):
         """
         if self.schedule is None or self.total_steps is not None:
             return False
-        now = int(ops.convert_to_numpy(self.iterations)) * (self.gradient_accumulation_steps or 1)
         before = self.schedule.get_config()
-        self.schedule.first_step = now - steps_per_epoch * initial_epoch
+        self.schedule.first_step = batches_taken(self) - steps_per_epoch * initial_epoch
         self.schedule.total_steps = steps_per_epoch * epochs
         return before != self.schedule.get_config()
 
@@ -113,25 +119,34 @@ class AdamW(ReduceThenClip, keras.optimizers.AdamW):
         rate = ops.cast(learning_rate, variable.dtype) * self.rates[index]
         if self.weight_decay and self.decayed[index] and decays(self, variable):
             self.assign_sub(variable, variable * (rate * self.weight_decay))
+        # In the paper's order of computation, where the root of the second moment isn't corrected:
+        # the epsilon that belongs beside a corrected one is as much smaller.
+        root = ops.sqrt(_correction(self.beta_2, self.iterations))
+        epsilon = ops.cast(self.epsilon * root, variable.dtype)
+        rate = rate * ops.cast(root / _correction(self.beta_1, self.iterations), variable.dtype)
+        beta_1, beta_2 = (ops.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
+        gradient = ops.cast(gradient, variable.dtype)
         if keras.backend.backend() != "tensorflow":
-            super().update_step(gradient, variable, rate)
+            momentum.assign(beta_1 * momentum + (1 - beta_1) * gradient)
+            velocity.assign(beta_2 * velocity + (1 - beta_2) * ops.square(gradient))
+            self.assign_sub(variable, rate * momentum / (ops.sqrt(velocity) + epsilon))
             return
         import tensorflow as tf
 
-        # Keras writes this rule as a dozen operations, each a pass over memory.
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        beta_1, beta_2 = (tf.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
+        # Operation by operation this would be a dozen passes over memory. Powers of zero: the
+        # rate is corrected already.
+        zero = tf.zeros((), variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=momentum.value.handle,
             v=velocity.value.handle,
-            beta1_power=tf.pow(beta_1, step),
-            beta2_power=tf.pow(beta_2, step),
+            beta1_power=zero,
+            beta2_power=zero,
             lr=rate,
             beta1=beta_1,
             beta2=beta_2,
-            epsilon=tf.cast(self.epsilon, variable.dtype),
-            grad=tf.cast(gradient, variable.dtype),
+            epsilon=epsilon,
+            grad=gradient,
         )
 
     def get_config(self):
@@ -169,6 +184,13 @@ def layer_rates(paths, layer_decay):
             below_head = 1 if "pooler" in path.split("/") else len(blocks) + 1
         rates.append(layer_decay**below_head)
     return rates
+
+
+def _correction(beta, updates):
+    """1 - beta ** (updates + 1) in float32, without the digits that the difference would lose."""
+    beta = float(np.float32(beta))  # As the moments are computed with.
+    log = math.log(beta) if beta else -math.inf
+    return -ops.expm1((ops.cast(updates, "float32") + 1) * log)
 
 
 def _dense(grad):
