@@ -154,7 +154,7 @@ def entities(text, scores, offsets, labels, word_ids=None):
     """
     parts = label_parts(labels)
     spans, open_kind = [], None
-    for word in _words(text, offsets, [-1] * len(offsets) if word_ids is None else word_ids):
+    for word in words_of(text, offsets, word_ids):
         best = int(scores[word["token"]].argmax())
         begins, kind = parts[best]
         if kind != "O" and (kind != open_kind or begins):
@@ -162,7 +162,7 @@ def entities(text, scores, offsets, labels, word_ids=None):
         open_kind = kind
         if kind != "O":
             spans[-1]["end"] = word["end"]
-            spans[-1]["scores"].append(float(scores[word["token"], best]))
+            spans[-1]["scores"].append(float(scores[word["token"]][best]))
     return [
         {
             "label": span["label"],
@@ -236,12 +236,13 @@ def label_parts(labels):
     ]
 
 
-def _words(text, offsets, word_ids):
+def words_of(text, offsets, word_ids=None):
     """Each word's first token and its characters: {"token", "start", "end"}.
 
     A token of blanks alone, such as SentencePiece's space before a Chinese character, is the first
     of the word that follows it: it is the first of that word in training, too.
     """
+    word_ids = [-1] * len(offsets) if word_ids is None else word_ids
     words, word = [], None
     for token, ((first, last), number) in enumerate(zip(offsets, word_ids, strict=True)):
         if not 0 <= first <= last:

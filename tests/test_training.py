@@ -1,6 +1,5 @@
 """Training is right: the numbers of one device, of two replicas and of JAX are the same numbers."""
 
-import gzip
 import importlib.util
 import json
 import subprocess
@@ -16,7 +15,6 @@ from test_tasks import BAD, GOOD, tokenizer
 import kzoo
 from kzoo import keras_hooks
 from kzoo.data.batches import LENGTHS, bucketed_batches
-from kzoo.data.sources import read_examples
 from kzoo.errors import KzooError
 from kzoo.models import build
 from kzoo.network import weights_by_path
@@ -90,6 +88,16 @@ def test_jax_gives_the_same_numbers(elsewhere):
     for name, value in here.items():
         # Other kernels round differently, and Adam divides by what is near zero.
         np.testing.assert_allclose(value, found[f"clipped/{name}"], atol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["replicas", "jax"])
+def test_scores_by_place_do_not_depend_on_batches(kind, elsewhere):
+    """A batch counts by its places, on two replicas and on JAX as here."""
+    if kind == "jax" and not importlib.util.find_spec("jax"):
+        pytest.skip("JAX is not installed")
+    here, there = on_devices.scores_by_place(), elsewhere(kind)["scores_by_place"]
+    np.testing.assert_allclose(here, np.broadcast_to(here[-1], here.shape), rtol=1e-5)
+    np.testing.assert_allclose(there, here, rtol=1e-4)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
@@ -398,62 +406,6 @@ def test_batches_refuse(arguments, message):
         bucketed_batches(*arguments)
 
 
-# -- files ----------------------------------------------------------------------------------------
-
-FILES = {
-    "a.tsv": 'sentence\tlabel\nsay "it\t1\nno\t0\n',
-    "b.csv": 'label,text\n1,"say ""it"\n0,no\n',
-    "c.jsonl": '{"text": "say \\"it", "label": 1}\n\n{"text": "no", "label": 0}\n',
-}
-
-
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("packed", [False, True])
-def test_files_of_examples(tmp_path, name, packed):
-    data = FILES[name].encode()
-    path = tmp_path / (name + ".gz" * packed)
-    path.write_bytes(gzip.compress(data) if packed else data)
-    texts, labels = read_examples(path)
-    assert texts == ['say "it', "no"]
-    assert [int(label) for label in labels] == [1, 0]
-
-
-def test_pairs_and_named_columns(tmp_path):
-    path = tmp_path / "pairs.tsv"
-    path.write_text("id\tsentence1\tsentence2\tgold\n7\ta\tb\tyes\n")
-    assert read_examples(path, label="gold") == ([("a", "b")], ["yes"])
-    assert read_examples(path, text="sentence2", require_label=False) == (["b"], None)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.tsv", b"sentence\tlabel\nx\t1\t2\n", "line 2: 3 fields; 2 are expected"),
-        ("a.tsv", b"words\tlabel\nx\t1\n", "columns words, label; sentence"),
-        ("a.tsv", b"sentence\nx\n", "called label"),
-        ("a.tsv", b"sentence\tlabel\n", "no examples"),
-        ("a.tsv", b"", "no examples"),
-        ("a.tsv", b"a\ta\n1\t1\n", "two columns"),
-        ("a.tsv", b"sentence\tlabel\n\xff\t1\n", "byte 15"),
-        ("a.csv", b'text,label\n"x,1\n', "line"),
-        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text"', "line 2, is not JSON"),
-        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text": "y"}\n', "line 2: the keys"),
-        ("a.jsonl", b'{"text": 3, "label": 1}\n', "example 1: text is 3"),
-        ("a.jsonl", b"[1]\n", "line 1: list; an object"),
-        ("a.txt", b"x\n", ".tsv, .csv, .jsonl"),
-        ("a.tsv.gz", gzip.compress(b"sentence\tlabel\nx\t1\n")[:-9], "not a whole gzip"),
-        ("a.tsv.gz", b"sentence\tlabel\nx\t1\n", "not a whole gzip"),
-    ],
-)
-def test_bad_files(tmp_path, name, content, message):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(KzooError, match=message):
-        read_examples(path)
-    with pytest.raises(KzooError, match="doesn't exist"):
-        read_examples(tmp_path / "none.tsv")
-
-
 # -- recipes --------------------------------------------------------------------------------------
 
 
@@ -546,7 +498,7 @@ def test_a_masked_lm_keeps_its_head(tmp_path):
 
 def test_a_label_that_is_missing_is_no_label(recipe, tmp_path):
     (tmp_path / "null.jsonl").write_text('{"text": "a", "label": null}\n')
-    with pytest.raises(KzooError, match="example 1: the label is None"):
+    with pytest.raises(KzooError, match="all of its 1 rows have no label"):
         kzoo.train(recipe(train="null.jsonl"), verbose=0)
 
 
@@ -563,7 +515,7 @@ def test_a_label_that_is_missing_is_no_label(recipe, tmp_path):
         ({"validation": None}, "no validation"),
         ({"output": "train.tsv"}, "is a file"),
         ({"output": "."}, "holds recipe.json"),
-        ({"labels": ["yes"]}, "Target"),
+        ({"labels": ["yes"]}, "line 7: the label is 'no'; expected one of yes"),
         ({"label": "gold"}, "no column 'gold'"),
         ({"learning_rate": 1e30}, "no longer a number"),
         ({"summary": 5}, "summary in the recipe is 5; text"),

@@ -29,7 +29,7 @@ PARITY = (16, 64)  # labelled texts from which on they are compared on, and how 
 SHOWN = ("TextClassifier", "TokenClassifier", "QuestionAnswering")  # answers to look at
 ROUNDS = 9  # measurements of latency at each length
 # The keys of a recipe, beside quantization, length and limits, that `export_bundle` takes.
-REST = ("preset", "compat", "mediapipe", "evaluation", "note", "share_texts")
+REST = ("preset", "compat", "mediapipe", "evaluation", "text", "label", "note", "share_texts")
 
 
 def export_bundle(
@@ -42,8 +42,8 @@ def export_bundle(
         folder: where to; it is there whole or not at all.
         quantization: see `export_litert`; `length` and `limits` too.
         recipe: what else an export recipe may say, as a dict: `compat`, `mediapipe`,
-            `evaluation`, `note`, `share_texts`, and `preset`, what the report calls the model;
-            see `litert.export.KEYS`.
+            `evaluation`, `text`, `label`, `note`, `share_texts`, and `preset`, what the report
+            calls the model; see `litert.export.KEYS`.
         say: called with a line of text before each step.
 
     Returns:
@@ -185,7 +185,8 @@ def checked(model, quantization, length, limits, recipe=None):
                 f"MediaPipe's classifier gives a text one label, and the problem is "
                 f"{problem_of(model)}: export without mediapipe."
             )
-    examples = evaluate.labelled_texts(order.model, order.evaluation, asked)
+    columns = recipe["text"], recipe["label"]
+    examples = evaluate.labelled_texts(order.model, order.evaluation, asked, *columns)
     return replace(order, examples=examples)
 
 

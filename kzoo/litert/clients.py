@@ -396,6 +396,9 @@ def run(command, lines):
     return found[:-1]
 
 
+NAMED = ("label", "labels", "answer", "start", "end")  # what of an answer must be the same
+
+
 def _same(pairs):
     """How many have the same label, spans or answer; None where there are none."""
 
@@ -404,8 +407,7 @@ def _same(pairs):
             return [
                 [entity[key] for key in ("label", "start", "end")] for entity in answer["entities"]
             ]
-        keys = ("label", "labels", "answer", "start", "end")
-        return [answer[key] for key in keys if key in answer] or None
+        return [answer[key] for key in NAMED if key in answer] or None
 
     pairs = [(said(one), said(other)) for one, other in pairs]
     if all(other is None for _, other in pairs):

@@ -13,7 +13,9 @@ KEYS = {
     "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
     "mediapipe": "true to write a file for MediaPipe's tasks too",
     "limits": "what the file must keep, see kzoo/litert/limits.py",
-    "evaluation": "a labelled .tsv, .csv or .jsonl file",
+    "evaluation": "a labelled file of the task's: .tsv, .csv or .jsonl, CoNLL's, or SQuAD's JSON",
+    "text": "the column of its text, or a list of two for pairs; by default what the file shows",
+    "label": "the column of its labels; by default what the file shows",
     "note": "a sentence about the evaluation, for the report",
     "share_texts": "true to let texts of the evaluation file travel in the bundle, as golden "
     "examples and in the report; their numbers alone do otherwise",
@@ -46,7 +48,10 @@ def read_recipe(path):
     for key in ("mediapipe", "share_texts"):
         if recipe[key] not in (None, True, False):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; true or false is expected.")
-    for key in ("preset", "evaluation", "note"):
+    columns = recipe["text"] if isinstance(recipe["text"], list) else [recipe["text"]]
+    if not all(name is None or isinstance(name, str) for name in columns):
+        raise KzooError(f"{path} has text {recipe['text']!r:.60}; a column or two are expected.")
+    for key in ("preset", "evaluation", "label", "note"):
         if recipe[key] is not None and (not isinstance(recipe[key], str) or "\0" in recipe[key]):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; a string is expected.")
     return recipe

@@ -119,14 +119,18 @@ class Answerer:
     max_length: int
     length: int | None
 
+    @property
+    def limit(self):
+        """How many tokens a row has at most."""
+        return min(self.max_length, self.length or self.max_length)
+
     def read(self, text):
         """The rows of a text or pair, how many tokens they have, and whether it has more."""
         if isinstance(text, str):
             prompts = self.options.get("prompts", {})
             text = prompts.get(self.options.get("default_prompt"), "") + text
         reader = READERS.get(self.task, _row)
-        limit = min(self.max_length, self.length or self.max_length)
-        return reader(self.tokenizer, text, limit, self.length, self.options.get("stride"))
+        return reader(self.tokenizer, text, self.limit, self.length, self.options.get("stride"))
 
     def answer(self, text, rows, run):
         """The answer; `run` gives the outputs by name for a row's columns."""

@@ -17,8 +17,11 @@ DRAWN, LISTED = 20, 12  # labels of a picture of confusions at most, and rows of
 MEASURED = {"accuracy": "right of", "f1": "F1 on", "exact_match": "word by word right of"}
 NAMES = {"accuracy": "accuracy", "f1": "F1", "exact_match": "exact match"}
 # Placeholder colour of a plot: the CSS variable it becomes.
-INK, FAINT, GRID, MAIN, PALE = "#010101", "#020202", "#030303", "#040404", "#050505"
-VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--line", MAIN: "--main", PALE: "--pale"}
+INK, FAINT, GRID, MAIN = "#010101", "#020202", "#030303", "#040404"
+PALE, CARD = "#050505", "#060606"
+VARIABLES = {
+    INK: "--ink", FAINT: "--faint", GRID: "--line", MAIN: "--main", PALE: "--pale", CARD: "--card",
+}  # fmt: skip
 
 
 def write_report(report, folder):
@@ -85,6 +88,8 @@ def _summary(report):
         for big, small in tiles
     )
     runtime = report["audit"]["minimum_runtime"]
+    count = len(report["limits"])
+    met = "Its one limit is met." if count == 1 else f"All {count} limits are met."
     length = f"{'1 to' if report['length'] is None else 'exactly'} {report['max_length']} tokens"
     return f"""<header>
 <p class="kicker">kzoo export report</p>
@@ -92,7 +97,7 @@ def _summary(report):
 <p class="lead">{html.escape(report["task"])} ({html.escape(report["family"])}) as
 <b>{html.escape(report["quantization"])}</b>, {length}, for LiteRT {runtime["litert"]} or newer
 (TFLite {runtime["tflite"]}).
-<span class="ok">All {len(report["limits"])} limits are met.</span></p>
+<span class="ok">{met}</span></p>
 <div class="tiles">{shown}</div></header>"""
 
 
@@ -211,7 +216,7 @@ def _confusions(labels, confusion):
     if not pairs:
         return parts
     rows = "".join(
-        f"<tr><td>{html.escape(names[right])}</td><td>{html.escape(names[given])}</td>"
+        f"<tr><td>{_name(names[right])}</td><td>{_name(names[given])}</td>"
         f"<td>{count} of {totals[right]}</td></tr>"
         for count, right, given in pairs[:LISTED]
     )
@@ -342,8 +347,13 @@ def _answer(answer):
         named = answer["labels"] if "labels" in answer else [answer["label"]]
         parts = [(label, f"{100 * scores[label]:.1f} %") for label in named] or [("none", "")]
     return "".join(
-        f"{html.escape(label)} <small>{html.escape(text)}</small>" for label, text in parts
+        f"<div>{_name(label)} <small>{_name(text)}</small></div>" for label, text in parts
     )
+
+
+def _name(text):
+    """A label in HTML, which may break where its words do."""
+    return re.sub(r"([_/.-])", r"\1<wbr>", html.escape(text))
 
 
 def _whose_examples(report):
@@ -432,7 +442,9 @@ def parity_plot(report):
         axis.set_ylabel("cosine")
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter("{x:.0f}")
-        axis.yaxis.set_major_formatter("{x:.4f}")
+        # Cosines that are 1 but for rounding are no landscape: at least this much is in sight.
+        axis.set_ylim(bottom=min(min(parity["cosines"]), 1 - 1e-4) - 2e-5)
+        axis.yaxis.set_major_formatter("{x:.5f}")
     return _svg(figure, "Scatter: outputs of the file against those of Keras")
 
 
@@ -513,7 +525,7 @@ def confusion_plot(names, confusion):
     from matplotlib.patches import Rectangle
 
     count = len(names)
-    figure, axis = _figure(1.1 + 0.34 * count)
+    figure, axis = _figure(1.9 + 0.34 * count)
     for right, row in enumerate(confusion):
         for given, number in enumerate(row):
             share = number / max(1, sum(row))
@@ -521,7 +533,8 @@ def confusion_plot(names, confusion):
                 Rectangle((given - 0.5, right - 0.5), 1, 1, color=MAIN, alpha=share, linewidth=0)
             )
             if number:
-                axis.text(given, right, str(number), ha="center", va="center", color=INK, size=9)
+                colour = INK if share < 0.55 else CARD
+                axis.text(given, right, str(number), ha="center", va="center", color=colour, size=9)
     shown = [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
     axis.set_xticks(range(count), shown, rotation=90 if count > 3 else 0)
     axis.set_yticks(range(count), shown)

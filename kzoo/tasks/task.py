@@ -10,7 +10,7 @@ from keras import ops
 
 from ..answers import check_labels
 from ..data.batches import IGNORED, BatchPlan, bucketed_batches
-from ..data.sources import is_table, read_examples
+from ..data.sources import is_table, read_examples, read_texts
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, precision, set_trainable
 from ..network import Network, freeze, frozen, weights_by_path
@@ -50,6 +50,8 @@ class TextTask(DistributedFit, keras.Model):
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
     output_axes = {}  # How many each output has for rows of tokens, which a head must give.
+    # What reads the examples of a file: `read(path, text, label, targets)` gives `Examples`.
+    read_file = staticmethod(read_examples)
     reads = "either"  # What an input is: "text", "pair", or "either"; None until `fit` tells.
 
     def __init__(
@@ -58,14 +60,15 @@ class TextTask(DistributedFit, keras.Model):
         source = _loaded(backbone)
         backbone, tokenizer = _taken(source, tokenizer)
         super().__init__(name=name or _snake_case(type(self).__name__), dtype=backbone.dtype_policy)
+        is_same = isinstance(source, TextTask) and source.task_name == self.task_name
+        before = source if is_same else None
         if self.names_labels:
-            labels = getattr(source, "labels", None) if labels is None else labels
+            labels = before.labels if is_same and labels is None else labels
             check_labels(labels)
         self.labels = None if labels is None else [str(label) for label in labels]
-        before = source if getattr(source, "task_name", None) == self.task_name else None
         if before is not None:
-            max_length = max_length or min(before.max_length, backbone.spec.max_sequence_length)
-            head = head or self.inherit(before)
+            max_length, inherited = max_length or before.max_length, self.inherit(before)
+            head = head or inherited
         self.head_slot = head or self.usual_head(backbone)
         self.max_length = _checked_length(max_length, backbone.spec, tokenizer)
         with precision(backbone.dtype_policy):
@@ -280,6 +283,21 @@ class TextTask(DistributedFit, keras.Model):
 
     # -- learning -------------------------------------------------------------------------------
 
+    @classmethod
+    def understand(cls, examples, problem=None, labels=None, learning=True):
+        """What examples from a file say of the task, and the examples as it takes them.
+
+        Args:
+            examples: `Examples` that `read_file` gave.
+            problem, labels: what is known already; None for what the examples show.
+            learning: whether they are to be learnt from, and not only to be measured on.
+
+        Returns:
+            The arguments of the task that the examples decide, such as {"labels": [...]}, and
+            `Examples`; KzooError is a question where they leave that in doubt.
+        """
+        return {}, examples
+
     def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
         """`keras.Model.compile` with the task's loss and metrics as defaults.
 
@@ -323,6 +341,10 @@ class TextTask(DistributedFit, keras.Model):
     def default_metrics(self):
         """The metrics that `compile` takes by default."""
         return []
+
+    def monitored(self):
+        """The metric that says which epoch is best: of the loss the least, of others the most."""
+        return "loss"
 
     def scored(self, outputs):
         """The output that loss and metrics look at."""
@@ -386,7 +408,9 @@ class TextTask(DistributedFit, keras.Model):
                 "train: set trainable = True on the parts that are to learn, then compile()."
             )
         _check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
-        x, y, sample_weight = self._examples(x, y, sample_weight, text, label)
+        quiet = kwargs.get("verbose", "auto") in (0, "0")
+        options = {"text": text, "label": label, "say": None if quiet else print}
+        x, y, sample_weight = self._examples(x, y, sample_weight, **options)
         self.settle(x)
         weighted = {}
         if class_weight is not None:
@@ -410,7 +434,7 @@ class TextTask(DistributedFit, keras.Model):
                     f"validation_data has {len(held)} parts; (x, y) or (x, y, sample_weight) is "
                     "expected."
                 )
-            examples = self._examples(*held, text=text, label=label)
+            examples = self._examples(*held, **options, learning=False)
             validation_data = self.batches(*examples, batch_size=batch_size)
         return super().fit(
             batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
@@ -422,10 +446,14 @@ class TextTask(DistributedFit, keras.Model):
         """`keras.Model.evaluate` on raw text; x, y, text and label as in `fit`."""
         self._check_compiled()
         if hasattr(x, "plan"):  # Batches that `fit` made, for its validation.
-            return super().evaluate(x, **kwargs)
+            return self.evaluate_batches(x, **kwargs)
         _check_columns(text, label, x)
-        examples = self._examples(x, y, sample_weight, text, label)
-        return super().evaluate(self.batches(*examples, batch_size=batch_size), **kwargs)
+        examples = self._examples(x, y, sample_weight, text, label, learning=False)
+        return self.evaluate_batches(self.batches(*examples, batch_size=batch_size), **kwargs)
+
+    def evaluate_batches(self, batches, **kwargs):
+        """`keras.Model.evaluate` on what `batches` gives."""
+        return super().evaluate(batches, **kwargs)
 
     def predict(self, x, batch_size=32, verbose=0, text=None):
         """Answers for raw text, in its order: an array with a row an example.
@@ -518,15 +546,19 @@ class TextTask(DistributedFit, keras.Model):
     def _inputs(self, x, text=None):
         """A list of inputs from whatever `predict` was handed."""
         if isinstance(x, Path) or (isinstance(x, str) and (text is not None or is_table(x))):
-            return read_examples(x, text, require_label=False)[0]
+            return read_texts(x, text)
         _check_columns(text, None, x)
         return _as_list(x)
 
-    def _examples(self, x, y=None, sample_weight=None, text=None, label=None):
-        """Lists of inputs, targets and weights from whatever `fit` was handed."""
+    def _examples(
+        self, x, y=None, sample_weight=None, text=None, label=None, say=None, learning=True
+    ):
+        """Lists of inputs, targets and weights from whatever `fit` was handed.
+
+        `say` is called with a line on what a file was read as.
+        """
         if isinstance(x, (str, Path)):
-            x, found = read_examples(x, text, label, self.targets == "required" and y is None)
-            y = None if self.targets == "none" else (found if y is None else y)
+            x, y = self._from_file(x, y, text, label, say, learning)
         elif hasattr(x, "as_numpy_iterator"):
             x, y, sample_weight = _from_dataset(x)
         x = _as_list(x)
@@ -541,6 +573,17 @@ class TextTask(DistributedFit, keras.Model):
                     f"{len(x)} inputs came with {len(given)} {name}: one each is expected."
                 )
         return x, y, sample_weight
+
+    def _from_file(self, path, y, text, label, say, learning):
+        """The examples of a file, with targets `y` in place of its own where there are any."""
+        examples = self.read_file(path, text, label, self.targets if y is None else "none")
+        known = {}
+        if examples.y is not None:
+            problem = getattr(self, "problem", None)
+            known, examples = self.understand(examples, problem, self.labels, learning)
+        if say:
+            say(examples.describe(known.get("labels")))
+        return examples.x, examples.y if y is None else y
 
     # -- keeping --------------------------------------------------------------------------------
 
