@@ -277,7 +277,8 @@ def verify(
 
     Seal, sizes and checksums, the operators of the file, its golden examples and its limits. Runs
     on LiteRT alone. With --clients the programs of other languages that are installed (JVM,
-    Chromium, MediaPipe, ARM64) answer the golden examples and a file of texts too.
+    Chromium, MediaPipe, ARM64) answer the golden examples and a file of texts too, and are held
+    against Python's labels, spans and scores.
     """
     with session(as_json) as screen:
         from . import views
@@ -292,11 +293,13 @@ def verify(
         with screen.working(f"Verifying {bundle}") as say:
             data = verify_bundle(bundle)
             if clients:
-                from .litert.clients import compare, read_texts
+                from .litert.clients import check_agreement, compare, read_texts
 
                 lines = None if texts is None else read_texts(texts, data["reads"] == "pair")
                 data["clients"] = compare(bundle, lines, say)
         screen.result(data, views.verified)
+        if clients:
+            check_agreement(data["clients"])
 
 
 @app.command()

@@ -241,7 +241,7 @@ def _clients(data):
         rows.append([row["client"], *counts, "-" if worst is None else f"{worst:.2g}", time])
     title = f"Clients beside Python, on {data['texts']} texts; its own row: the golden examples"
     yield table(title, columns, rows)
-    told = [[row["client"], Text(sentence)] for row in ran for sentence in _told(row)]
+    told = [[row["client"], sentence] for row in ran for sentence in _told(row)]
     reasons = {"missing": "Not installed", "refused": "Can't", "failed": "Crashed"}
     for row in data["clients"]:
         for key, word in reasons.items():
@@ -263,6 +263,10 @@ def _share(count, texts):
 
 def _told(row):
     """Sentences on a client that ran."""
+    from rich.text import Text
+
+    for each in row["differing"]:
+        yield Text(f"{each['text']!r:.60}: {each['why']}.", "red")
     if other := row["other_ids"]:
         kept = ""
         if other["labels_equal"] is not None:

@@ -47,6 +47,13 @@ def opened_bundle(folder):
         raise KzooError(
             f"{folder} holds a {manifest['task']}; MediaPipe has {' and '.join(TASKS)}."
         )
+    options = manifest["task_options"]
+    if options["reads"] == "pair":
+        raise KzooError(f"{folder} reads pairs of texts; MediaPipe reads one text at a time.")
+    if options.get("problem", "single_label") != "single_label":
+        raise KzooError(
+            f"{folder} has the problem {options['problem']}; MediaPipe gives a text one label."
+        )
     if FILE not in manifest["files"]:
         raise KzooError(f"{folder} holds no {FILE}: make it with `kzoo export --to mediapipe`.")
     check_files(folder, manifest, {FILE})
@@ -99,10 +106,10 @@ def opened(kind, options, content):
         raise KzooError(f"{FILE} is refused by MediaPipe ({reason}): export anew.") from None
 
 
-def embeddings(content):
+def embeddings(content, prompt=""):
     with opened(text.TextEmbedder, text.TextEmbedderOptions, content) as embedder:
         for line in lines():
-            yield line, embedder.embed(line).embeddings[0].embedding
+            yield line, embedder.embed(prompt + line).embeddings[0].embedding
 
 
 def encode(path):
@@ -115,7 +122,9 @@ def encode(path):
 def predict(folder):
     manifest, content = opened_bundle(folder)
     if manifest["task"] == "TextEmbedder":
-        for line, vector in embeddings(content):
+        options = manifest["task_options"]
+        prompt = options["prompts"].get(options["default_prompt"], "")
+        for line, vector in embeddings(content, prompt):
             yield {"text": line, "embedding": vector.tolist()}
         return
     with opened(text.TextClassifier, text.TextClassifierOptions, content) as classifier:
