@@ -100,6 +100,17 @@ def test_an_evaluation_file_may_name_its_columns(tmp_path):
         build.checked(model, "float32", None, {}, {"text": "what"})
 
 
+def test_own_limits_stand_beside_the_usual_ones():
+    model = task("TextClassifier")
+    usual = {"partitions": 1, "probability_difference": 0.03}
+    assert build.checked(model, "int8", None, None).limits == usual
+    assert build.checked(model, "int8", None, {"megabytes": 9}).limits == {**usual, "megabytes": 9}
+    own = {"probability_difference": None, "partitions": 2}
+    assert build.checked(model, "int8", None, own).limits == {"partitions": 2}
+    with pytest.raises(kzoo.KzooError, match="unknown limit 'speed'"):
+        build.checked(model, "int8", None, {"speed": None})
+
+
 def test_parity_is_measured_on_the_evaluations_texts_and_they_stay_at_home(tmp_path):
     model = task("TextClassifier")
     texts = [f"la película {number} es buena" for number in range(100)]

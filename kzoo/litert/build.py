@@ -19,7 +19,7 @@ from . import bundle, evaluate, mediapipe
 from .bench import latency
 from .convert import check_arguments, export_litert, in_float32
 from .interpreter import Interpreter
-from .limits import TOLERANCE, check, check_names, defaults
+from .limits import TOLERANCE, beside_usual, check, defaults
 from .parity import compared_on, problem_of, run_columns, run_keras, samples, tokenizer_of
 from .predict import Answerer
 from .report import write_report
@@ -40,7 +40,9 @@ def export_bundle(
     Args:
         model: a task with a tokenizer.
         folder: where to; it is there whole or not at all.
-        quantization: see `export_litert`; `length` and `limits` too.
+        quantization: see `export_litert`; `length` too.
+        limits: what the file must keep beside the limits that suit the quantization, such as
+            {"megabytes": 23.6}; None as a bound leaves one of these out.
         recipe: what else an export recipe may say, as a dict: `compat`, `mediapipe`,
             `evaluation`, `text`, `label`, `note`, `share_texts`, and `preset`, what the report
             calls the model; see `litert.export.KEYS`.
@@ -93,7 +95,7 @@ class Order:
         model: in float32.
         quantization, length, compat, mediapipe, note, share_texts: as in a recipe.
         source: what the report calls the model.
-        limits: {name: bound}, those that suit the quantization where none were asked for.
+        limits: {name: bound}, those that suit the quantization and those that were asked for.
         evaluation: the path of the labelled texts, or None.
         examples: what it holds, an `evaluate.Labelled`, or None.
     """
@@ -160,7 +162,7 @@ def checked(model, quantization, length, limits, recipe=None):
     if unknown:
         raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
     check_arguments(model, quantization, length, recipe["compat"])
-    asked = _limits(limits, quantization, model)
+    asked = beside_usual(limits, defaults(quantization, problem_of(model)))
     order = Order(
         model=in_float32(model),
         quantization=quantization,
@@ -345,14 +347,6 @@ def _made_with():
         "python": platform.python_version(),
         **{name: version(name) for name in names},
     }
-
-
-def _limits(asked, quantization, model):
-    """The limits of the recipe, checked, or those that suit the quantization."""
-    if asked is None:
-        return defaults(quantization, problem_of(model))
-    check_names(asked)
-    return asked
 
 
 def _compat(order, exports, measured):
