@@ -695,7 +695,8 @@ def test_predict_takes_pairs_and_refuses_nonsense(made):
      ({"preset": "tiny", "evaluation": {"file": "texts.tsv"}}, "a string is expected"),
      ({"preset": "nothing"}, "No preset or folder"),
      ({"preset": "tiny", "limits": {"accuracy": 0.9}}, "needs labelled texts"),
-     ({"preset": "tiny", "evaluation": "texts.tsv", "limits": {"accuracy": 1.01, "probability_difference": None}},
+     ({"preset": "tiny", "evaluation": "texts.tsv",
+       "limits": {"accuracy": 1.01, "probability_difference": None}},
       "misses the limit accuracy")],
 )  # fmt: skip
 def test_a_bad_recipe_makes_nothing(made, recipe, words, tmp_path):

@@ -25,6 +25,7 @@ from .predict import Answerer
 from .report import write_report
 
 GOLDEN = 12
+JOINED = (2, 4, 8, 16, 32, 64)  # how many labelled texts are joined, to compare long ones too
 PARITY = (16, 64)  # labelled texts from which on they are compared on, and how many at most
 SHOWN = ("TextClassifier", "TokenClassifier", "QuestionAnswering")  # answers to look at
 ROUNDS = 9  # measurements of latency at each length
@@ -233,14 +234,22 @@ def _export(order, files, say):
 def _parity_texts(order):
     """The texts to compare file and Keras on, and the file that they are from.
 
-    Those of the evaluation, which are of the model's language and subject, if there are enough;
-    else (None, None) for the shipped English ones.
+    Those of the evaluation, which are of the model's language and subject, if there are enough,
+    with some joined to long ones; else (None, None) for the shipped English ones.
     """
     texts = [] if order.examples is None else list(order.examples.texts)
     least, most = PARITY
     if len(texts) < least:
         return None, None
-    return _spread(texts, most, key=lambda text: len("".join(text))), order.evaluation.name
+    chosen = _spread(texts, most - len(JOINED), key=lambda text: len("".join(text)))
+    return chosen + [_joined(texts[:count]) for count in JOINED], order.evaluation.name
+
+
+def _joined(texts):
+    """Texts as one, or pairs as one whose second text is long."""
+    if isinstance(texts[0], str):
+        return " ".join(texts)
+    return texts[0][0], " ".join(second for _, second in texts)
 
 
 def _evaluated(order, files, say):

@@ -119,7 +119,9 @@ def _size_words(report):
 def _parity_words(report):
     parity = report["parity"]
     source = parity.get("source")
-    whose = f"texts of {html.escape(source)}, with" if source else "English texts that ship, of"
+    whose = "English texts that ship, of"
+    if source:
+        whose = f"texts of {html.escape(source)}, some joined to be long, of"
     words = (
         f"The file and Keras were given the same {parity['texts']} {whose} "
         f"{min(parity['tokens'])} to {max(parity['tokens'])} tokens. "
