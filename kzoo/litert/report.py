@@ -301,7 +301,8 @@ def _limits(report):
         for row in report["limits"]
     )
     return f"""<section><h2>Limits</h2><p>An export that misses one of these leaves no file.</p>
-<table class="limits"><tr><th>what</th><th>measured</th><th>limit</th></tr>{rows}</table></section>"""
+<table class="limits"><tr><th>what</th><th>measured</th><th>limit</th></tr>{rows}</table>
+</section>"""
 
 
 def _worst(report, row):
