@@ -146,7 +146,7 @@ def entities(text, scores, offsets, labels, word_ids=None):
         open_kind = kind
         if kind != "O":
             spans[-1]["end"] = word["end"]
-            spans[-1]["scores"].append(float(scores[word["token"], best]))
+            spans[-1]["scores"].append(float(scores[word["token"]][best]))
     return [
         {
             "label": span["label"],
