@@ -22,6 +22,7 @@ INVISIBLE = (
     (0x00, 0x08), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD), (0x061C, 0x061C),
     (0x180E, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0xFEFF, 0xFEFF),
 )  # fmt: skip
+UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, surrogates, ends of lines and paragraphs
 JOINERS = "\u00ad\u200c\u200d\u2060\ufeff"  # invisible within a word, such as Persian's
 # Schemes that mark where a span begins, goes on, ends, or is a single word, by their letters.
 SCHEMES = ("BIES", "BILU", "BMES")
@@ -63,11 +64,26 @@ def softmax(logits):
 
 
 def check_labels(labels, what="labels"):
-    """Raise KzooError for anything but a list of different names; `what` says whose they are.
+    """Raise KzooError for anything but a list of different names that every client can show.
 
     An answer names its label alone, so two of one name could not be told apart, nor two that
-    differ by blanks around them.
+    differ by blanks around them. Names are lines of a file, columns of a table and words on a
+    screen: so none is empty, and none holds a control character, the end of a line or half of a
+    surrogate pair. `what` says whose they are.
     """
+    check_names(labels, what)
+    for label in map(str, labels):
+        wrong = next((c for c in label if unicodedata.category(c) in UNSEEN), None)
+        if wrong is not None or not label.strip():
+            came = "nothing but blanks" if wrong is None else f"U+{ord(wrong):04X}"
+            raise KzooError(
+                f"{what} has {ascii(label):.60} with {came}; a name that every client can show is "
+                "expected, without control characters, line ends and unpaired surrogates."
+            )
+
+
+def check_names(labels, what):
+    """Raise KzooError for anything but a list of different names."""
     listed = isinstance(labels, (list, tuple)) or np.ndim(labels) == 1
     names = [str(label).strip() for label in labels] if listed else []
     if not names or any(label is None or np.ndim(label) for label in labels):

@@ -98,6 +98,20 @@ RUNS = {
 }
 
 
+def scores_by_place():
+    """Loss and accuracy of a task by place, in batches of three sizes."""
+    from kzoo.data.batches import bucketed_batches
+
+    task = model("TokenClassifier", head="token")
+    rows, labels = examples(6, by_place=True)
+    return np.array(
+        [
+            task.evaluate(bucketed_batches(rows, labels, batch_size=size), verbose=0)
+            for size in (2, 4, 6)
+        ]
+    )
+
+
 def stock_clip():
     """What a stock optimizer makes of clipping, with an even last batch."""
     import keras
@@ -148,6 +162,7 @@ def on_replicas():
     with strategy.scope():
         for name, run in RUNS.items():
             found |= {f"{name}/{key}": value for key, value in run().items()}
+        found["scores_by_place"] = scores_by_place()
         task = model()
         rows, _ = examples(5)
         ragged = {"token_ids": rows, "padding_mask": [[1] * len(row) for row in rows]}
@@ -180,6 +195,7 @@ def refusal(call, ids):
 def on_jax():
     """The training and the embedding on JAX."""
     found = {f"clipped/{key}": value for key, value in RUNS["clipped"]().items()}
+    found["scores_by_place"] = scores_by_place()
     import keras
 
     found["keras_adam"] = embedding(keras.optimizers.Adam(0.1))

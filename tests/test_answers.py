@@ -198,10 +198,13 @@ def test_the_command_line_shows_both(bundles, capfd):
         (np.array(5), "list of different names"),
         (np.array([["a", "b"], ["c", "d"]]), "list of different names"),
         ("ab", "list of different names"),
+        *((["fine", f"a{wrong}b"], f"with U\\+{ord(wrong):04X}; a name that every client")
+          for wrong in "\0\t\n\r\x1b\x7f\x85\x9b\u2028\u2029\ud83d\udc00"),
+        (["fine", " "], "with nothing but blanks"),
     ],
-)
+)  # fmt: skip
 def test_labels_that_can_not_be_told_apart_are_refused(labels, words):
-    check_labels(["a", "b"])
+    check_labels(["a", "b", "😀", "e\u0301", "نه\u200cخوب", "a b", "<b>"])
     check_labels(np.array(["a", "b"]))
     with pytest.raises(kzoo.KzooError, match=words):
         check_labels(labels)

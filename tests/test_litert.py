@@ -317,8 +317,14 @@ def made(tmp_path_factory):
         "preset": "tiny",
         "quantization": "int8",
         "length": None,
-        "limits": {"megabytes": 0.2, "partitions": 1, "accuracy": 0.5, "accuracy_drop": 0.5},
+        "limits": {
+            "megabytes": 0.2,
+            "accuracy": 0.5,
+            "accuracy_drop": 0.5,
+            "probability_difference": None,
+        },
         "evaluation": "texts.tsv",
+        "share_texts": True,
         "note": "Four texts <b>of a test</b>.",
     }
     (folder / "small.json").write_text(json.dumps(recipe))
@@ -609,6 +615,39 @@ def test_every_bundle_of_a_task_or_backbone_verifies(name, tmp_path):
     assert kzoo.verify_bundle(tmp_path / "bundle")["task"] == (name or "Roberta")
 
 
+@pytest.mark.parametrize(
+    ("problem", "labels"),
+    [("multi_label", ["no", "yes", "maybe"]), ("regression", ["stars", "price"]),
+     ("regression", ["stars"])],
+)  # fmt: skip
+def test_a_bundle_answers_by_its_problem(problem, labels, tmp_path):
+    """And is measured, shown and verified by it."""
+    model = task("TextClassifier", labels=labels, problem=problem, threshold=0.6)
+    report = export_bundle(model, tmp_path / "bundle", "float32")
+    kept = "value_difference" if problem == "regression" else "probability_difference"
+    assert {row["limit"] for row in report["limits"]} == {"partitions", kept}
+    expected, key = model.predict(TEXTS), "values" if problem == "regression" else "scores"
+    for answer, row in zip(kzoo.predict_bundle(tmp_path / "bundle", TEXTS), expected, strict=True):
+        assert answer[key] == pytest.approx(dict(zip(labels, row, strict=True)), abs=1e-4)
+        if problem == "multi_label" and (np.abs(row - 0.6) > 1e-3).all():
+            ranked = [labels[i] for i in np.argsort(-row) if row[i] >= 0.6]
+            assert answer["labels"] == ranked
+    assert kzoo.verify_bundle(tmp_path / "bundle")["task"] == "TextClassifier"
+    page = (tmp_path / "bundle" / "report.html").read_text()
+    assert all(label in page for label in labels)
+
+    def other(report):
+        shown = report["examples"][3]["file"][key]
+        shown[labels[0]] += 0.01
+
+    reported(tmp_path / "bundle", other)
+    with pytest.raises(kzoo.KzooError, match="by the golden outputs"):
+        kzoo.verify_bundle(tmp_path / "bundle")
+    for options in ({"mediapipe": True}, {"evaluation": "texts.tsv"}):
+        with pytest.raises(kzoo.KzooError, match="one label"):
+            export_bundle(model, tmp_path / "other", "float32", 16, recipe=options)
+
+
 def test_predict_answers_as_keras_without_tensorflow_and_keras(made):
     model, folder, _ = made
     code = (
@@ -656,7 +695,8 @@ def test_predict_takes_pairs_and_refuses_nonsense(made):
      ({"preset": "tiny", "evaluation": {"file": "texts.tsv"}}, "a string is expected"),
      ({"preset": "nothing"}, "No preset or folder"),
      ({"preset": "tiny", "limits": {"accuracy": 0.9}}, "needs labelled texts"),
-     ({"preset": "tiny", "evaluation": "texts.tsv", "limits": {"accuracy": 1.01}},
+     ({"preset": "tiny", "evaluation": "texts.tsv",
+       "limits": {"accuracy": 1.01, "probability_difference": None}},
       "misses the limit accuracy")],
 )  # fmt: skip
 def test_a_bad_recipe_makes_nothing(made, recipe, words, tmp_path):

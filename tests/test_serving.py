@@ -233,6 +233,8 @@ def test_signatures_agree(classifier):
     ("name", "family", "options"),
     [
         ("TextClassifier", "distilbert", {"labels": ["spam"]}),
+        ("TextClassifier", "bert", {"problem": "multi_label", "threshold": 0.6}),
+        ("TextClassifier", "bert", {"problem": "regression"}),
         ("TextEmbedder", "bert", {}),
         ("TokenClassifier", "bert", {}),
         ("QuestionAnswering", "bert", {}),
@@ -252,9 +254,15 @@ def test_every_task(tmp_path, name, family, options):
         strings["text_pair"] = tf.constant(other)
     answers = {key: value.numpy() for key, value in answer(**strings).items()}
     if name in ("TextClassifier", "TextEmbedder"):
-        key = "probabilities" if name == "TextClassifier" else "embedding"
-        np.testing.assert_allclose(answers[key], model.predict(TEXTS), rtol=0, atol=1e-5)
-        assert name == "TextEmbedder" or set(answers["label"]) == {b"spam"}
+        expected, problem = model.predict(TEXTS), options.get("problem")
+        key = "values" if problem == "regression" else "probabilities"
+        key = "embedding" if name == "TextEmbedder" else key
+        np.testing.assert_allclose(answers[key], expected, rtol=0, atol=1e-5)
+        if problem == "multi_label":
+            assert (answers["chosen"] == (expected >= 0.6))[np.abs(expected - 0.6) > 1e-4].all()
+        assert set(answers.get("label", ())) <= {b"spam"} and ("label" in answers) == (
+            "labels" in options
+        )
         return
     if name == "MultipleChoice":
         pairs = [(text, [choice, "the"]) for text, choice in zip(TEXTS, other, strict=True)]

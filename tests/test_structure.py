@@ -21,7 +21,7 @@ PACKAGE = ROOT / "kzoo"
 ORDER = [
     {"errors", "registry"},
     {"files", "terminal", "answers", "metrics"},
-    {"spec", "parts"},
+    {"spec", "parts", "lines"},
     {"keras_hooks", "nn"},
     {"network"},
     {"graphs"},

@@ -1,9 +1,11 @@
 """Tokenization: the ids, frames and offsets that models were trained with, and clear errors."""
 
+import base64
 import gzip
 import json
 import random
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tokenizers
+from tokenizers import models
 
 from kzoo.errors import KzooError
 from kzoo.text import Tokenizer
@@ -350,6 +353,62 @@ def test_damaged_files_are_named(tmp_path, name, content, words):
     with pytest.raises(KzooError) as caught:
         Tokenizer.load(tmp_path)
     assert all(word in str(caught.value) for word in [str(tmp_path), *words]), caught.value
+
+
+def charsmap(units=(), replacements=b"b\0"):
+    """A table of replaced characters, in base64."""
+    trie = struct.pack(f"<{len(units)}I", *units)
+    return base64.b64encode(struct.pack("<I", len(trie)) + trie + replacements).decode()
+
+
+def trie(onward=511, leaf=0):
+    """A trie that replaces "a" by what stands at the place `leaf`; its leaf lies at `onward`."""
+    units = [0] * 512
+    units[0] = 256 << 10
+    units[256 ^ ord("a")] = ((256 ^ ord("a") ^ onward) << 10) | 1 << 8 | ord("a")
+    units[511] = leaf
+    return units
+
+
+def replacing(normalizer):
+    parts = json.loads(tokenizers.Tokenizer(models.WordLevel({"a": 0, "b": 1}, "b")).to_str())
+    return Tokenizer.from_json(json.dumps({**parts, "normalizer": normalizer}))
+
+
+def test_a_sound_charsmap_is_read():
+    tokenizer = replacing({"type": "Precompiled", "precompiled_charsmap": charsmap(trie())})
+    assert tokenizer.encode(["a"])["token_ids"] == [[1]]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "", "AA==", "!", charsmap(), charsmap([0]), charsmap(trie()[:256]),
+        charsmap(trie(onward=600)), charsmap(trie(leaf=3)), charsmap(trie(), b"\xff\0"),
+        charsmap(trie(leaf=1), "é\0".encode()),
+    ],
+)  # fmt: skip
+def test_a_damaged_charsmap_is_one_sentence(table, capfd):
+    with pytest.raises(KzooError, match="precompiled_charsmap"):
+        replacing({"type": "Precompiled", "precompiled_charsmap": table})
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(?:a|aa)+$", "(a*a*)*$"])
+def test_a_pattern_that_never_ends_is_one_sentence(pattern, capfd):
+    tokenizer = replacing({"type": "Replace", "pattern": {"Regex": pattern}, "content": "x"})
+    text = "a" * 60 + "c"
+    calls = [
+        lambda: tokenizer.encode([text]),
+        lambda: tokenizer.encode([text], offsets=True),
+        lambda: tokenizer.encode_words([[text]]),
+    ]
+    for call in calls:
+        with pytest.raises(KzooError, match="could not encode the text"):
+            call()
+    assert capfd.readouterr() == ("", "")
+    print("heard", file=sys.__stderr__, flush=True)
+    assert capfd.readouterr().err == "heard\n"
 
 
 @pytest.mark.parametrize("unit", ["cat ", "x", "[MASK]", " ", "中", "\u0301", "é"])

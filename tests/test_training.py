@@ -90,6 +90,16 @@ def test_jax_gives_the_same_numbers(elsewhere):
         np.testing.assert_allclose(value, found[f"clipped/{name}"], atol=2e-3, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", ["replicas", "jax"])
+def test_scores_by_place_do_not_depend_on_batches(kind, elsewhere):
+    """A batch counts by its places, on two replicas and on JAX as here."""
+    if kind == "jax" and not importlib.util.find_spec("jax"):
+        pytest.skip("JAX is not installed")
+    here, there = on_devices.scores_by_place(), elsewhere(kind)["scores_by_place"]
+    np.testing.assert_allclose(here, np.broadcast_to(here[-1], here.shape), rtol=1e-5)
+    np.testing.assert_allclose(there, here, rtol=1e-4)
+
+
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
 def test_jax_refuses_ids_outside_the_table(elsewhere):
     """Left to itself it would answer NaN."""

@@ -16,7 +16,7 @@ from ..keras_hooks import DistributedFit, precision, set_trainable
 from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
-from ..text.tokenizer import Tokenizer, check_tokenizer
+from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
 
 NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
 
@@ -62,14 +62,15 @@ class TextTask(DistributedFit, keras.Model):
         source = _loaded(backbone)
         backbone, tokenizer = _taken(source, tokenizer)
         super().__init__(name=name or _snake_case(type(self).__name__), dtype=backbone.dtype_policy)
+        is_same = isinstance(source, TextTask) and source.task_name == self.task_name
+        before = source if is_same else None
         if self.names_labels:
-            labels = getattr(source, "labels", None) if labels is None else labels
+            labels = before.labels if is_same and labels is None else labels
             check_labels(labels)
         self.labels = None if labels is None else [str(label) for label in labels]
-        before = source if getattr(source, "task_name", None) == self.task_name else None
         if before is not None:
-            max_length = max_length or min(before.max_length, backbone.spec.max_sequence_length)
-            head = head or self.inherit(before)
+            max_length, inherited = max_length or before.max_length, self.inherit(before)
+            head = head or inherited
         self.head_slot = head or self.usual_head(backbone)
         self.max_length = _checked_length(max_length, backbone.spec, tokenizer)
         with precision(backbone.dtype_policy):
@@ -504,6 +505,7 @@ class TextTask(DistributedFit, keras.Model):
 
     def _run(self, columns, batch_size, verbose=0):
         """The raw outputs of ragged columns, batch by batch from short to long, and the order."""
+        check_not_empty([np.shape(row)[-1] for row in columns["token_ids"]])
         plan = BatchPlan(columns, None, None, batch_size, padding_id=self.spec.padding_id)
         bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
         outputs = []

@@ -58,7 +58,8 @@ const val SEGMENT_IDS = "segment_ids"
  * round any tokenizer.
  *
  * `maxLength` is how many tokens the model reads, `length` the one number that it takes, or null;
- * `stride` how many tokens two windows share, a quarter of the length and 128 at most by default.
+ * `stride` how many tokens two windows share; a quarter of the length and 128 at most by default,
+ * fewer where a window has no room for them.
  *
  * KzooException for a text of which no token is left: there would be nothing to run the model on.
  */
@@ -66,10 +67,9 @@ class RowMaker(
     private val tokenizer: Tokenizer,
     private val maxLength: Int,
     private val length: Int?,
-    stride: Int? = null,
+    private val stride: Int? = null,
 ) {
     private val limit = minOf(maxLength, length ?: maxLength)
-    private val stride = stride ?: minOf(MOST_SHARED, limit / 4)
     private val single by lazy { Frame.of(tokenizer, 1) }
     private val double by lazy { Frame.of(tokenizer, 2) }
 
@@ -109,14 +109,15 @@ class RowMaker(
 
     /** From where to where windows of `room` tokens reach, which share the stride. */
     private fun ranges(size: Int, room: Int): List<Pair<Int, Int>> {
-        if (stride >= room) throw KzooException("The model reads $limit tokens: too few for windows over a text that share $stride.")
+        val shared = stride ?: minOf(MOST_SHARED, limit / 4, room - 1)
+        if (shared !in 0 until room) throw KzooException("The model reads $limit tokens: too few for windows over a text that share $shared.")
         val ranges = ArrayList<Pair<Int, Int>>()
         var start = 0
         while (true) {
             val stop = minOf(start + room, size)
             ranges.add(start to stop)
             if (stop == size) return ranges
-            start += room - stride
+            start += room - shared
         }
     }
 
