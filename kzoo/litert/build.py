@@ -19,7 +19,7 @@ from . import bundle, evaluate, mediapipe
 from .bench import latency
 from .convert import check_arguments, export_litert, in_float32
 from .interpreter import Interpreter
-from .limits import TOLERANCE, beside_usual, check, defaults
+from .limits import LABELLED, TOLERANCE, beside_usual, check, defaults
 from .parity import compared_on, problem_of, run_columns, run_keras, samples, tokenizer_of
 from .predict import Answerer
 from .report import write_report
@@ -207,7 +207,7 @@ def _files(order, folder, scratch):
 def _export(order, files, say):
     """Write the files; what `export_litert` says of each."""
     # Labels of neutral sentences are a toss-up: labelled texts measure agreement better.
-    later = {"label_agreement"} if order.examples else set()
+    later = LABELLED | ({"label_agreement"} if order.examples else set())
     early = {limit: bound for limit, bound in order.limits.items() if limit not in later}
     texts, source = _parity_texts(order)
 
