@@ -22,6 +22,7 @@ INVISIBLE = (
     (0x00, 0x08), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD), (0x061C, 0x061C),
     (0x180E, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0xFEFF, 0xFEFF),
 )  # fmt: skip
+UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, surrogates, ends of lines and paragraphs
 JOINERS = "\u00ad\u200c\u200d\u2060\ufeff"  # invisible within a word, such as Persian's
 # Schemes that mark where a span begins, goes on, ends, or is a single word, by their letters.
 SCHEMES = ("BIES", "BILU", "BMES")
@@ -63,11 +64,26 @@ def softmax(logits):
 
 
 def check_labels(labels, what="labels"):
-    """Raise KzooError for anything but a list of different names; `what` says whose they are.
+    """Raise KzooError for anything but a list of different names that every client can show.
 
     An answer names its label alone, so two of one name could not be told apart, nor two that
-    differ by blanks around them.
+    differ by blanks around them. Names are lines of a file, columns of a table and words on a
+    screen: so none is empty, and none holds a control character, the end of a line or half of a
+    surrogate pair. `what` says whose they are.
     """
+    check_names(labels, what)
+    for label in map(str, labels):
+        wrong = next((c for c in label if unicodedata.category(c) in UNSEEN), None)
+        if wrong is not None or not label.strip():
+            came = "nothing but blanks" if wrong is None else f"U+{ord(wrong):04X}"
+            raise KzooError(
+                f"{what} has {ascii(label):.60} with {came}; a name that every client can show is "
+                "expected, without control characters, line ends and unpaired surrogates."
+            )
+
+
+def check_names(labels, what):
+    """Raise KzooError for anything but a list of different names."""
     listed = isinstance(labels, (list, tuple)) or np.ndim(labels) == 1
     names = [str(label).strip() for label in labels] if listed else []
     if not names or any(label is None or np.ndim(label) for label in labels):
@@ -138,7 +154,7 @@ def entities(text, scores, offsets, labels, word_ids=None):
     """
     parts = label_parts(labels)
     spans, open_kind = [], None
-    for word in _words(text, offsets, [-1] * len(offsets) if word_ids is None else word_ids):
+    for word in words_of(text, offsets, word_ids):
         best = int(scores[word["token"]].argmax())
         begins, kind = parts[best]
         if kind != "O" and (kind != open_kind or begins):
@@ -146,7 +162,7 @@ def entities(text, scores, offsets, labels, word_ids=None):
         open_kind = kind
         if kind != "O":
             spans[-1]["end"] = word["end"]
-            spans[-1]["scores"].append(float(scores[word["token"], best]))
+            spans[-1]["scores"].append(float(scores[word["token"]][best]))
     return [
         {
             "label": span["label"],
@@ -178,8 +194,9 @@ def stitched(windows):
             if token not in best or depth > best[token][0]:
                 row = values[place], columns["offsets"][place], columns["word_ids"][place]
                 best[token] = depth, row
-    rows = [row for _, (_, row) in sorted(best.items(), key=lambda item: item[0])]
-    return tuple(zip(*rows, strict=True)) if rows else ((), (), ())
+    rows = [best[token][1] for token in sorted(best)]
+    values, offsets, word_ids = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(values), list(offsets), list(word_ids)
 
 
 def trimmed(text, start, end):
@@ -220,17 +237,22 @@ def label_parts(labels):
     ]
 
 
-def _words(text, offsets, word_ids):
+def words_of(text, offsets, word_ids=None):
     """Each word's first token and its characters: {"token", "start", "end"}.
 
     A token of blanks alone, such as SentencePiece's space before a Chinese character, is the first
     of the word that follows it: it is the first of that word in training, too.
     """
+    word_ids = [-1] * len(offsets) if word_ids is None else word_ids
     words, word = [], None
     for token, ((first, last), number) in enumerate(zip(offsets, word_ids, strict=True)):
         if not 0 <= first <= last:
             continue
         start, end = trimmed(text, int(first), int(last))
+        if (
+            end == 0 and text[:1] == " "
+        ):  # Where trimming puts a byte-level space before everything.
+            start = end = 1
         if word is None or not _joins(text, word, number, start):
             word = {"token": token, "number": number, "start": None, "end": end}
             word["is_space"] = text[end - 1 : end] == " " and last - first <= 1

@@ -56,7 +56,11 @@ class Network(keras.Model):
 
     def __call__(self, inputs, *args, **kwargs):
         """Run the model on the dict of its inputs; what doesn't fit is an error that says so."""
-        return super().__call__(self.check_inputs(inputs), *args, **kwargs)
+        return self.run(self.check_inputs(inputs), *args, **kwargs)
+
+    def run(self, inputs, *args, **kwargs):
+        """`__call__` for inputs that `check_inputs` has seen: a task checks them once for both."""
+        return super().__call__(inputs, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         """`keras.Model.predict`."""

@@ -11,8 +11,8 @@ from test_tasks import TASKS, tokenizer
 
 import kzoo
 from kzoo.cli import main
+from kzoo.lines import as_pair
 from kzoo.litert import bundle, export_bundle, parity
-from kzoo.litert.predict import as_pair
 
 LABELS = ["other", "paraphrase"]
 PAIRS = [("the film is good", "a good film"), ("he lives in paris", "the film is dull")] * 4

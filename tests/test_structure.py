@@ -20,8 +20,8 @@ PACKAGE = ROOT / "kzoo"
 # could be one, the order is the one that the code needs.
 ORDER = [
     {"errors", "registry"},
-    {"files", "terminal", "answers"},
-    {"spec", "parts"},
+    {"files", "terminal", "answers", "metrics"},
+    {"spec", "parts", "lines"},
     {"keras_hooks", "nn"},
     {"network"},
     {"graphs"},

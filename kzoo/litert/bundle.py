@@ -16,7 +16,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from ..answers import check_labels
+from ..answers import check_names
 from ..errors import KzooError
 from ..files import read_json, sha256, within
 
@@ -56,6 +56,16 @@ ENTRY = {"bytes", "sha256"}  # what is written of a file
 LABELLED = ("TextClassifier", "TokenClassifier")
 
 
+def is_of_finder(path):
+    """Whether macOS put a file there, which is no part of a bundle, in a folder or in a zip.
+
+    What Finder keeps of a folder, and what goes with a file where a disk or a zip can't hold it;
+    `path` is as seen from the bundle's folder.
+    """
+    parts = Path(path).parts
+    return "__MACOSX" in parts or parts[-1] == ".DS_Store" or parts[-1].startswith("._")
+
+
 def write_manifest(folder, manifest):
     """Write `kzoo.json` over the files that lie in the folder, and seal it."""
     folder = Path(folder)
@@ -64,7 +74,7 @@ def write_manifest(folder, manifest):
         "files": {
             path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
             for path in sorted(folder.iterdir())
-            if path.name != MANIFEST
+            if path.name != MANIFEST and not is_of_finder(path.name)
         },
         "seal": UNSEALED,
     }
@@ -115,7 +125,7 @@ def read_manifest(folder):
             "anew."
         )
     if labels:
-        check_labels(labels, f"labels in {path}")
+        check_names(labels, f"labels in {path}")
     options = {"reads": "either", **DEFAULTS.get(manifest["task"], {}), **manifest["task_options"]}
     _check_options(path, options)
     return {**manifest, "task_options": options}

@@ -159,6 +159,24 @@ def run_keras(model, rows, batch_size=16):
     return answers
 
 
+def run_columns(model):
+    """A function from one row's columns to the model's outputs, as NumPy, like a file's `run`."""
+
+    def run(columns):
+        inputs = {name: columns[name] for name in model_inputs(model)}
+        return {name: np.asarray(value, "float32") for name, value in model(inputs).items()}
+
+    return run
+
+
+def compared_on(parity):
+    """What a report calls the texts of its parity."""
+    source = parity.get("source")
+    return (
+        f"{parity['texts']} texts of {source}" if source else f"{parity['texts']} shipped sentences"
+    )
+
+
 def is_classifier(model):
     """Whether a model gives each text one label."""
     name = getattr(model, "task_name", None)

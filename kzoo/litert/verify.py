@@ -11,6 +11,7 @@ from ..files import read_json
 from ..spec import Spec
 from . import bundle, limits
 from .audit import KINDS, audit, check_audit, check_quantization
+from .parity import compared_on
 
 LEAST_GOLDEN = 6  # golden examples; an export writes a dozen, or that half where texts are few
 ROUNDED = 1e-4  # how far figures may lie apart that are one but for rounding and padding
@@ -106,7 +107,8 @@ def verify_bundle(folder):
 
 def _check_no_others(folder, manifest):
     known = {bundle.MANIFEST, *manifest["files"]}
-    others = sorted(path.name for path in folder.iterdir() if path.name not in known)
+    names = {path.name for path in folder.iterdir() if not bundle.is_of_finder(path.name)}
+    others = sorted(names - known)
     if others:
         raise KzooError(f"{folder / others[0]} is not one of the bundle's files: take it away.")
     needed = {bundle.MODEL, bundle.TOKENIZER, bundle.REPORT, bundle.PAGE}
@@ -117,7 +119,8 @@ def _check_no_others(folder, manifest):
 
 def _check_labels(folder, manifest):
     path = folder / bundle.LABELS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    text = path.read_bytes().decode("utf-8") if path.is_file() else ""
+    lines = text.removesuffix("\n").split("\n") if text else []
     if lines != (manifest["labels"] or []):
         raise KzooError(
             f"{path} holds {lines}; the manifest says {manifest['labels']}: export anew."
@@ -198,11 +201,15 @@ def _check_report(folder, manifest, found):
     parity, evaluation = report["parity"], report["evaluation"]
     _check_figures(path, parity, parity["texts"])
     sources = [("here", {"megabytes": found["bytes"] / 1e6, "partitions": found["partitions"]})]
-    sources.append((f"{parity['texts']} shipped sentences", parity))
+    sources.append((compared_on(parity), parity))
     if evaluation:
         _check_figures(path, evaluation, evaluation["examples"])
-        drop = evaluation["accuracy_keras"] - evaluation["accuracy"]
-        _expect(path, "accuracy_drop", evaluation["accuracy_drop"], drop)
+        for name in {"accuracy", "f1", "exact_match"} & set(evaluation):
+            drop = evaluation[f"{name}_keras"] - evaluation[name]
+            _expect(path, f"{name}_drop", evaluation[f"{name}_drop"], drop)
+        if confusion := evaluation.get("confusion"):
+            right = sum(row[place] for place, row in enumerate(confusion))
+            _expect(path, "accuracy", evaluation["accuracy"], right / evaluation["examples"])
         sources.append((evaluation["file"], evaluation))
     rows = []
     for on, measured in sources:

@@ -8,8 +8,11 @@ from keras import ops
 
 from ..answers import answer, null_margin, trimmed
 from ..data.batches import bucketed_batches
+from ..data.questions import read_pairs, read_questions
 from ..errors import KzooError
+from ..metrics import answer_scores
 from ..text.tokenizer import default_stride
+from .metrics import SpanExact, SpanF1
 from .task import TextTask, split_pairs
 
 HIDDEN = -1e9  # The logit of a place that is padding.
@@ -27,8 +30,13 @@ class QuestionAnswering(TextTask):
     `fit` takes the same pairs with (start, end) characters as targets. A question without an
     answer has None, an empty list, or what SQuAD 2 has in its place: a dict without texts, or one
     that says is_impossible. A dict of SQuAD with `text` and `answer_start` is a target as well;
-    of several answers the first is learned. Loss and metrics leave padding out, as answers do;
-    transformers' loss has the logits at padding in its softmax.
+    of several answers, also as a list of (start, end), the first is learned. Files are SQuAD's,
+    see `kzoo.data.questions`. Loss and metrics leave padding out, as answers do; transformers'
+    loss has the logits at padding in its softmax.
+
+    `evaluate`, and `fit` on its validation data, answer all questions as `predict` does and add
+    exact_match and f1 as SQuAD's script counts them, against all answers that are right; in
+    training these two are of the spans of tokens, window by window.
 
     Args:
         no_answer: None, and each answer is a span; or a number, and the answer is empty where no
@@ -42,6 +50,8 @@ class QuestionAnswering(TextTask):
     reads = "pair"
     default_head = "span"
     output_axes = {"start_logits": 2, "end_logits": 2}
+    read_file = staticmethod(read_questions)
+    read_inputs, inputs_end = staticmethod(read_pairs), (".json", ".jsonl")
 
     def __init__(
         self,
@@ -90,16 +100,18 @@ class QuestionAnswering(TextTask):
         self._check_targets(y)
         rows = self._windows(x)
         columns = {name: rows[name] for name in self.backbone.input_names}
-        targets = self._targets(rows, x, y)
+        targets = self._targets(rows, x, [_golds(span)[0] for span in y])
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)[rows["sample_ids"]]
-        return bucketed_batches(
+        batches = bucketed_batches(
             columns,
             targets,
             sample_weight=sample_weight,
             padding_id=self.spec.padding_id,
             **options,
         )
+        batches.examples = x, y
+        return batches
 
     def _targets(self, rows, x, y):
         """The first and last token of the answer in each window, (windows, 2)."""
@@ -141,7 +153,24 @@ class QuestionAnswering(TextTask):
 
     def default_metrics(self):
         """Accuracy: the share of starts and ends that are found."""
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        return [SpanExact(), SpanF1(), accuracy]
+
+    def monitored(self):
+        """See `TextTask`."""
+        return "f1"
+
+    def evaluate_batches(self, batches, return_dict=False, **kwargs):
+        """Keras' loop over the windows, and all questions answered and scored as SQuAD does."""
+        logs = super().evaluate_batches(batches, return_dict=True, **kwargs)
+        pairs, targets = batches.examples
+        golds = [
+            [context[slice(*span)] for span in _golds(spans) if span is not None]
+            for (_, context), spans in zip(pairs, targets, strict=True)
+        ]
+        answers = self.predict(pairs, batch_size=batches.plan.batch_size)
+        logs |= answer_scores(golds, [answer["answer"] for answer in answers])
+        return logs if return_dict else list(logs.values())
 
     def scored(self, outputs):
         """Start and end logits as (batch, 2, length)."""
@@ -278,6 +307,12 @@ def _without_padding(x, outputs):
 def _is_number(value):
     number = isinstance(value, (int, float, np.integer, np.floating))
     return number and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _golds(target):
+    """The spans that count as right, the one to learn first; None for no answer."""
+    several = isinstance(target, list) and target and isinstance(target[0], (list, tuple))
+    return target if several else [target]
 
 
 @keras.saving.register_keras_serializable("kzoo")

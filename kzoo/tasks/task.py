@@ -10,13 +10,13 @@ from keras import ops
 
 from ..answers import check_labels
 from ..data.batches import IGNORED, BatchPlan, bucketed_batches
-from ..data.sources import is_table, read_examples
+from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, precision, set_trainable
 from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
-from ..text.tokenizer import Tokenizer, check_tokenizer
+from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
 
 NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
 
@@ -50,6 +50,10 @@ class TextTask(DistributedFit, keras.Model):
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
     output_axes = {}  # How many each output has for rows of tokens, which a head must give.
+    # What reads the examples of a file: `read_file(path, text, label, targets)` gives `Examples`.
+    read_file = staticmethod(read_examples)
+    # What reads the inputs of a file for `predict`, and the endings of such files.
+    read_inputs, inputs_end = staticmethod(read_texts), TABLES
     reads = "either"  # What an input is: "text", "pair", or "either"; None until `fit` tells.
 
     def __init__(
@@ -208,7 +212,7 @@ class TextTask(DistributedFit, keras.Model):
             inputs = {
                 k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()
             }
-        outputs = self.run_head(self.backbone(inputs, training=training), inputs, training)
+        outputs = self.run_head(self.backbone.run(inputs, training=training), inputs, training)
         outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
         if folded:
             outputs = {k: ops.reshape(v, (-1, count, *v.shape[1:])) for k, v in outputs.items()}
@@ -281,6 +285,21 @@ class TextTask(DistributedFit, keras.Model):
 
     # -- learning -------------------------------------------------------------------------------
 
+    @classmethod
+    def understand(cls, examples, problem=None, labels=None, learning=True):
+        """What examples from a file say of the task, and the examples as it takes them.
+
+        Args:
+            examples: `Examples` that `read_file` gave.
+            problem, labels: what is known already; None for what the examples show.
+            learning: whether they are to be learnt from, and not only to be measured on.
+
+        Returns:
+            The arguments of the task that the examples decide, such as {"labels": [...]}, and
+            `Examples`; KzooError is a question where they leave that in doubt.
+        """
+        return {}, examples
+
     def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
         """`keras.Model.compile` with the task's loss and metrics as defaults.
 
@@ -324,6 +343,10 @@ class TextTask(DistributedFit, keras.Model):
     def default_metrics(self):
         """The metrics that `compile` takes by default."""
         return []
+
+    def monitored(self):
+        """The metric that says which epoch is best: of the loss the least, of others the most."""
+        return "loss"
 
     def scored(self, outputs):
         """The output that loss and metrics look at."""
@@ -387,7 +410,9 @@ class TextTask(DistributedFit, keras.Model):
                 "train: set trainable = True on the parts that are to learn, then compile()."
             )
         _check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
-        x, y, sample_weight = self._examples(x, y, sample_weight, text, label)
+        quiet = kwargs.get("verbose", "auto") in (0, "0")
+        options = {"text": text, "label": label, "say": None if quiet else print}
+        x, y, sample_weight = self._examples(x, y, sample_weight, **options)
         self.settle(x)
         weighted = {}
         if class_weight is not None:
@@ -411,7 +436,7 @@ class TextTask(DistributedFit, keras.Model):
                     f"validation_data has {len(held)} parts; (x, y) or (x, y, sample_weight) is "
                     "expected."
                 )
-            examples = self._examples(*held, text=text, label=label)
+            examples = self._examples(*held, **options, learning=False)
             validation_data = self.batches(*examples, batch_size=batch_size)
         return super().fit(
             batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
@@ -423,10 +448,14 @@ class TextTask(DistributedFit, keras.Model):
         """`keras.Model.evaluate` on raw text; x, y, text and label as in `fit`."""
         self._check_compiled()
         if hasattr(x, "plan"):  # Batches that `fit` made, for its validation.
-            return super().evaluate(x, **kwargs)
+            return self.evaluate_batches(x, **kwargs)
         _check_columns(text, label, x)
-        examples = self._examples(x, y, sample_weight, text, label)
-        return super().evaluate(self.batches(*examples, batch_size=batch_size), **kwargs)
+        examples = self._examples(x, y, sample_weight, text, label, learning=False)
+        return self.evaluate_batches(self.batches(*examples, batch_size=batch_size), **kwargs)
+
+    def evaluate_batches(self, batches, **kwargs):
+        """`keras.Model.evaluate` on what `batches` gives."""
+        return super().evaluate(batches, **kwargs)
 
     def predict(self, x, batch_size=32, verbose=0, text=None):
         """Answers for raw text, in its order: an array with a row an example.
@@ -476,6 +505,7 @@ class TextTask(DistributedFit, keras.Model):
 
     def _run(self, columns, batch_size, verbose=0):
         """The raw outputs of ragged columns, batch by batch from short to long, and the order."""
+        check_not_empty([np.shape(row)[-1] for row in columns["token_ids"]])
         plan = BatchPlan(columns, None, None, batch_size, padding_id=self.spec.padding_id)
         bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
         outputs = []
@@ -517,16 +547,22 @@ class TextTask(DistributedFit, keras.Model):
 
     def _inputs(self, x, text=None):
         """A list of inputs from whatever `predict` was handed."""
-        if isinstance(x, Path) or (isinstance(x, str) and (text is not None or is_table(x))):
-            return read_examples(x, text, require_label=False)[0]
+        if isinstance(x, Path) or (
+            isinstance(x, str) and (text is not None or is_file(x, self.inputs_end))
+        ):
+            return self.read_inputs(x, text)
         _check_columns(text, None, x)
         return _as_list(x)
 
-    def _examples(self, x, y=None, sample_weight=None, text=None, label=None):
-        """Lists of inputs, targets and weights from whatever `fit` was handed."""
+    def _examples(
+        self, x, y=None, sample_weight=None, text=None, label=None, say=None, learning=True
+    ):
+        """Lists of inputs, targets and weights from whatever `fit` was handed.
+
+        `say` is called with a line on what a file was read as.
+        """
         if isinstance(x, (str, Path)):
-            x, found = read_examples(x, text, label, self.targets == "required" and y is None)
-            y = None if self.targets == "none" else (found if y is None else y)
+            x, y = self._from_file(x, y, text, label, say, learning)
         elif hasattr(x, "as_numpy_iterator"):
             x, y, sample_weight = _from_dataset(x)
         x = _as_list(x)
@@ -541,6 +577,17 @@ class TextTask(DistributedFit, keras.Model):
                     f"{len(x)} inputs came with {len(given)} {name}: one each is expected."
                 )
         return x, y, sample_weight
+
+    def _from_file(self, path, y, text, label, say, learning):
+        """The examples of a file, with targets `y` in place of its own where there are any."""
+        examples = self.read_file(path, text, label, self.targets if y is None else "none")
+        known = {}
+        if examples.y is not None:
+            problem = getattr(self, "problem", None)
+            known, examples = self.understand(examples, problem, self.labels, learning)
+        if say:
+            say(examples.describe(known.get("labels")))
+        return examples.x, examples.y if y is None else y
 
     # -- keeping --------------------------------------------------------------------------------
 
