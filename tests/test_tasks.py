@@ -23,8 +23,7 @@ from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillat
 from kzoo.errors import KzooError
 from kzoo.litert.parity import is_classifier
 from kzoo.models import build
-from kzoo.network import weights_by_path
-from kzoo.network import Network
+from kzoo.network import Network, weights_by_path
 from kzoo.registry import HOMES
 from kzoo.tasks import TASKS as ALL_TASKS
 from kzoo.tasks.text_embedder import InBatchLoss
