@@ -183,6 +183,11 @@ def checked(model, quantization, length, limits, recipe=None):
         check_labels(order.labels)
     if order.mediapipe:
         mediapipe.check(order.task, order.tokenizer, length)
+        if order.options["reads"] == "pair":
+            raise KzooError(
+                "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "
+                "without mediapipe."
+            )
         if problem_of(model) not in (None, "single_label"):
             raise KzooError(
                 f"MediaPipe's classifier gives a text one label, and the problem is "
