@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -409,14 +410,22 @@ def test_batches_refuse(arguments, message):
 # -- recipes --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def recipe(tmp_path):
-    """A recipe beside its data and an untrained model, as a user would have them."""
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """The preset folder of a classifier that hasn't learned anything."""
     keras.utils.set_random_seed(0)
     start = kzoo.TextClassifier(
         build(kzoo.Spec(**SPEC)), labels=["x"], head="mean", tokenizer=tokenizer()
     )
-    start.save_preset(tmp_path / "start")
+    folder = tmp_path_factory.mktemp("untrained") / "start"
+    start.save_preset(folder)
+    return folder
+
+
+@pytest.fixture
+def recipe(tmp_path, untrained):
+    """A recipe beside its data and an untrained model, as a user would have them."""
+    shutil.copytree(untrained, tmp_path / "start")
     lines = [f"{text}\tyes" for text in GOOD] + [f"{text}\tno" for text in BAD]
     (tmp_path / "train.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
     fields = {
