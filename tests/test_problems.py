@@ -472,6 +472,20 @@ def test_a_frozen_part_thaws_after_loading(part, tmp_path):
         assert len(again.trainable_weights) == len(weights_by_path(again))
 
 
+def test_an_embedder_of_an_older_file_has_a_pooler_to_train():
+    """Such a file names the pooler among what stands still, which was no wish of the user's."""
+    model = task("TextEmbedder")
+    model.compile()
+    config = model.get_compile_config()
+    assert config["frozen"] == []
+    pooler = [path for path in weights_by_path(model) if "pooler" in path]
+    model.compile_from_config({**config, "frozen": pooler})
+    assert not frozen(model)
+    whole = [path for path in weights_by_path(model) if path.startswith("backbone/")]
+    model.compile_from_config({**config, "frozen": whole})
+    assert frozen(model) == whole
+
+
 def test_a_task_with_nothing_to_learn_says_so():
     model = task("TextClassifier")
     model.trainable = False

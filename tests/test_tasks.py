@@ -23,7 +23,7 @@ from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillat
 from kzoo.errors import KzooError
 from kzoo.litert.parity import is_classifier
 from kzoo.models import build
-from kzoo.network import Network
+from kzoo.network import Network, weights_by_path
 from kzoo.registry import HOMES
 from kzoo.tasks import TASKS as ALL_TASKS
 from kzoo.tasks.text_embedder import InBatchLoss
@@ -418,7 +418,8 @@ def test_an_embedder_without_scores_needs_a_loss_that_reads_none(tmp_path):
 def test_an_embedder_leaves_the_pooler_of_others_alone():
     source = task("TextClassifier", head="pooled")
     model = kzoo.TextEmbedder(source)
-    assert source.backbone.pooler.trainable and not model.backbone.pooler.trainable
+    assert model.backbone is source.backbone and source.backbone.pooler.trainable
+    assert len(model.trainable_weights) + 2 == len(weights_by_path(model))
     assert not any("pooler" in weight.path for weight in model.trainable_weights)
     np.testing.assert_array_equal(
         np.asarray(model.backbone.pooler.kernel), np.asarray(source.backbone.pooler.kernel)
