@@ -218,8 +218,8 @@ def test_a_text_without_a_token_is_a_sentence_in_tasks_and_bundles(tmp_path):
     for name, cls in (("classifier", kzoo.TextClassifier), ("entities", kzoo.TokenClassifier)):
         model = add_noise(cls(noisy("bert"), labels=["O", "B-PER"], tokenizer=bare))
         export_bundle(model, tmp_path / name, "float32", limits={"partitions": 1})
-        for answer in (model.predict, partial(kzoo.predict_bundle, tmp_path / name)):
-            assert len(answer(["the film"])) == 1
+        for predict in (model.predict, partial(kzoo.predict_bundle, tmp_path / name)):
+            assert len(predict(["the film"])) == 1
             for texts in (["the film", ""], ["\1", " "]):
                 with pytest.raises(kzoo.KzooError, match=r"^Text \d has no token that the model"):
-                    answer(texts)
+                    predict(texts)
