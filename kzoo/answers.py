@@ -194,8 +194,9 @@ def stitched(windows):
             if token not in best or depth > best[token][0]:
                 row = values[place], columns["offsets"][place], columns["word_ids"][place]
                 best[token] = depth, row
-    rows = [row for _, (_, row) in sorted(best.items(), key=lambda item: item[0])]
-    return tuple(zip(*rows, strict=True)) if rows else ((), (), ())
+    rows = [best[token][1] for token in sorted(best)]
+    values, offsets, word_ids = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(values), list(offsets), list(word_ids)
 
 
 def trimmed(text, start, end):
@@ -248,6 +249,10 @@ def words_of(text, offsets, word_ids=None):
         if not 0 <= first <= last:
             continue
         start, end = trimmed(text, int(first), int(last))
+        if (
+            end == 0 and text[:1] == " "
+        ):  # Where trimming puts a byte-level space before everything.
+            start = end = 1
         if word is None or not _joins(text, word, number, start):
             word = {"token": token, "number": number, "start": None, "end": end}
             word["is_space"] = text[end - 1 : end] == " " and last - first <= 1

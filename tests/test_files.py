@@ -18,8 +18,8 @@ from kzoo.checkpoints.safetensors import read_tensors, write_tensors
 from kzoo.data.sources import read_table
 from kzoo.errors import KzooError
 from kzoo.files import parse_json, read_json, within, writing_file, writing_folder
+from kzoo.lines import as_pair
 from kzoo.litert import bundle
-from kzoo.litert.predict import as_pair
 from kzoo.presets import _check_sums
 from kzoo.spec import Spec
 

@@ -317,8 +317,14 @@ def made(tmp_path_factory):
         "preset": "tiny",
         "quantization": "int8",
         "length": None,
-        "limits": {"megabytes": 0.2, "partitions": 1, "accuracy": 0.5, "accuracy_drop": 0.5},
+        "limits": {
+            "megabytes": 0.2,
+            "accuracy": 0.5,
+            "accuracy_drop": 0.5,
+            "probability_difference": None,
+        },
         "evaluation": "texts.tsv",
+        "share_texts": True,
         "note": "Four texts <b>of a test</b>.",
     }
     (folder / "small.json").write_text(json.dumps(recipe))
@@ -689,7 +695,8 @@ def test_predict_takes_pairs_and_refuses_nonsense(made):
      ({"preset": "tiny", "evaluation": {"file": "texts.tsv"}}, "a string is expected"),
      ({"preset": "nothing"}, "No preset or folder"),
      ({"preset": "tiny", "limits": {"accuracy": 0.9}}, "needs labelled texts"),
-     ({"preset": "tiny", "evaluation": "texts.tsv", "limits": {"accuracy": 1.01}},
+     ({"preset": "tiny", "evaluation": "texts.tsv",
+       "limits": {"accuracy": 1.01, "probability_difference": None}},
       "misses the limit accuracy")],
 )  # fmt: skip
 def test_a_bad_recipe_makes_nothing(made, recipe, words, tmp_path):

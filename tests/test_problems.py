@@ -63,12 +63,12 @@ def test_a_text_may_have_several_labels(targets):
     assert scores["accuracy"] == pytest.approx(np.mean((p >= 0.4) == (ROWS[order] > 0)))
 
 
-def test_values_are_learned_and_answered():
+def test_values_are_learned_and_answered_when_traced():
     """One value a text, as a list of numbers or as a column; the answers are the values."""
     model = still("TextClassifier", labels=["stars"], problem="regression", head="mean")
     targets = np.linspace(0, 7, 10)
-    model.compile(optimizer=kzoo.AdamW(1e-2, warmup=0, decay="constant"))
-    model.fit(TEXTS, targets, epochs=60, batch_size=10, verbose=0)
+    model.compile(optimizer=kzoo.AdamW(2e-2, warmup=0, decay="constant"))
+    model.fit(TEXTS, targets, epochs=40, batch_size=10, verbose=0)
     answers = model.predict(TEXTS)
     assert answers.shape == (10, 1) and np.abs(answers[:, 0] - targets).mean() < 1.0
     column = model.evaluate(TEXTS, targets[:, None].tolist(), verbose=0, return_dict=True)
@@ -492,3 +492,23 @@ def test_a_task_on_an_embedder_trains_the_pooler(name, tmp_path):
         options = {"labels": ["no", "yes"]} if name == "TextClassifier" else {}
         model = add_noise(getattr(kzoo, name)(source, **options))
         assert {"pooler/kernel", "pooler/bias"} <= moved(model, *LESSONS[name])
+
+
+def test_keras_still_leaves_a_part_frozen():
+    """When this fails, Keras thaws all below a layer, and `set_trainable` has no more to do."""
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.build((1, 1))
+    model.layers[0].trainable = False
+    model.trainable = True
+    assert not model.layers[0].trainable
+
+
+def test_keras_still_weights_the_loss_of_a_batch_by_its_examples():
+    """When this fails, Keras counts what the loss is a mean of, and `loss_count` is replicas'."""
+    model = keras.Sequential([keras.Input((2, 3)), keras.layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-100)
+    model.compile(loss=loss)
+    x = np.random.default_rng(0).normal(size=(3, 2, 3))
+    y = np.array([[0, -100], [1, -100], [0, 1]])
+    whole, single = (model.evaluate(x, y, batch_size=size, verbose=0) for size in (3, 1))
+    assert abs(whole - single) > 1e-3

@@ -52,6 +52,11 @@ def read_questions(path, text=None, label=None, targets="required"):
     return _examples(path, rows, unit, targets)
 
 
+def read_pairs(path, text=None):
+    """The (question, context) pairs of a file, for `predict`."""
+    return read_questions(path, text, targets="none").x
+
+
 def _squad(path, articles):
     """Each question of SQuAD's articles, with its id, as an object of its own."""
     number = 0
@@ -77,7 +82,8 @@ def _examples(path, rows, unit, targets):
             raise KzooError(f"{where}: expected an object with a question and a context, strings.")
         if targets != "none" and "answers" not in row and not row.get("is_impossible"):
             raise KzooError(f"{where}: got the keys {listed(row)}; expected answers too.")
-        answers = [] if row.get("is_impossible") else _answers(where, row.get("answers") or [])
+        none = targets == "none" or row.get("is_impossible")
+        answers = [] if none else _answers(where, row.get("answers") or [])
         spans = [
             (start, start + len(said))
             for said, start in answers

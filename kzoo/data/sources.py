@@ -106,13 +106,13 @@ def read_texts(path, text=None):
     return _texts(table, _text_columns(table, text, _by_known_name(table, LABELS).values()))
 
 
-def is_table(text):
+def is_file(text, endings=TABLES):
     """Whether a string stands for a file of examples: `predict` takes a text in its place.
 
     It does when it ends as such a file, and is one or has no space in it.
     """
     spaceless = text.isprintable() and " " not in text
-    return suffix_of(text) in TABLES and (spaceless or os.path.isfile(text))
+    return suffix_of(text) in endings and (spaceless or os.path.isfile(text))
 
 
 # -- which columns --------------------------------------------------------------------------------

@@ -19,12 +19,13 @@ from . import bundle, evaluate, mediapipe
 from .bench import latency
 from .convert import check_arguments, export_litert, in_float32
 from .interpreter import Interpreter
-from .limits import TOLERANCE, check, check_names, defaults
+from .limits import TOLERANCE, beside_usual, check, defaults
 from .parity import compared_on, problem_of, run_columns, run_keras, samples, tokenizer_of
 from .predict import Answerer
 from .report import write_report
 
 GOLDEN = 12
+JOINED = (2, 4, 8, 16, 32, 64)  # how many labelled texts are joined, to compare long ones too
 PARITY = (16, 64)  # labelled texts from which on they are compared on, and how many at most
 SHOWN = ("TextClassifier", "TokenClassifier", "QuestionAnswering")  # answers to look at
 ROUNDS = 9  # measurements of latency at each length
@@ -40,7 +41,9 @@ def export_bundle(
     Args:
         model: a task with a tokenizer.
         folder: where to; it is there whole or not at all.
-        quantization: see `export_litert`; `length` and `limits` too.
+        quantization: see `export_litert`; `length` too.
+        limits: what the file must keep beside the limits that suit the quantization, such as
+            {"megabytes": 23.6}; None as a bound leaves one of these out.
         recipe: what else an export recipe may say, as a dict: `compat`, `mediapipe`,
             `evaluation`, `text`, `label`, `note`, `share_texts`, and `preset`, what the report
             calls the model; see `litert.export.KEYS`.
@@ -93,7 +96,7 @@ class Order:
         model: in float32.
         quantization, length, compat, mediapipe, note, share_texts: as in a recipe.
         source: what the report calls the model.
-        limits: {name: bound}, those that suit the quantization where none were asked for.
+        limits: {name: bound}, those that suit the quantization and those that were asked for.
         evaluation: the path of the labelled texts, or None.
         examples: what it holds, an `evaluate.Labelled`, or None.
     """
@@ -160,7 +163,7 @@ def checked(model, quantization, length, limits, recipe=None):
     if unknown:
         raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
     check_arguments(model, quantization, length, recipe["compat"])
-    asked = _limits(limits, quantization, model)
+    asked = beside_usual(limits, defaults(quantization, problem_of(model)))
     order = Order(
         model=in_float32(model),
         quantization=quantization,
@@ -231,14 +234,22 @@ def _export(order, files, say):
 def _parity_texts(order):
     """The texts to compare file and Keras on, and the file that they are from.
 
-    Those of the evaluation, which are of the model's language and subject, if there are enough;
-    else (None, None) for the shipped English ones.
+    Those of the evaluation, which are of the model's language and subject, if there are enough,
+    with some joined to long ones; else (None, None) for the shipped English ones.
     """
     texts = [] if order.examples is None else list(order.examples.texts)
     least, most = PARITY
     if len(texts) < least:
         return None, None
-    return _spread(texts, most, key=lambda text: len("".join(text))), order.evaluation.name
+    chosen = _spread(texts, most - len(JOINED), key=lambda text: len("".join(text)))
+    return chosen + [_joined(texts[:count]) for count in JOINED], order.evaluation.name
+
+
+def _joined(texts):
+    """Texts as one, or pairs as one whose second text is long."""
+    if isinstance(texts[0], str):
+        return " ".join(texts)
+    return texts[0][0], " ".join(second for _, second in texts)
 
 
 def _evaluated(order, files, say):
@@ -345,14 +356,6 @@ def _made_with():
         "python": platform.python_version(),
         **{name: version(name) for name in names},
     }
-
-
-def _limits(asked, quantization, model):
-    """The limits of the recipe, checked, or those that suit the quantization."""
-    if asked is None:
-        return defaults(quantization, problem_of(model))
-    check_names(asked)
-    return asked
 
 
 def _compat(order, exports, measured):

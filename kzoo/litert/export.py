@@ -12,7 +12,8 @@ KEYS = {
     "length": "null for a dynamic length, or the one length that the file takes",
     "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
     "mediapipe": "true to write a file for MediaPipe's tasks too",
-    "limits": "what the file must keep, see kzoo/litert/limits.py",
+    "limits": "what the file must keep beside the limits that suit the quantization, of which null "
+    "leaves one out; see kzoo/litert/limits.py",
     "evaluation": "a labelled file of the task's: .tsv, .csv or .jsonl, CoNLL's, or SQuAD's JSON",
     "text": "the column of its text, or a list of two for pairs; by default what the file shows",
     "label": "the column of its labels; by default what the file shows",
@@ -43,8 +44,7 @@ def read_recipe(path):
     if not isinstance(recipe.get("preset"), str):
         raise KzooError(f"{path} names no preset: {KEYS['preset']} is expected.")
     recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
-    if recipe["limits"] is not None:
-        limits.check_names(recipe["limits"], f"limits in {path}")
+    limits.beside_usual(recipe["limits"], {}, f"limits in {path}")
     for key in ("mediapipe", "share_texts"):
         if recipe[key] not in (None, True, False):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; true or false is expected.")

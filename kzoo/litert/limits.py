@@ -71,6 +71,17 @@ def defaults(quantization, problem):
     return {"partitions": 1, kept: DEFAULTS[quantization][kept]}
 
 
+def beside_usual(asked, usual, source="limits"):
+    """The usual limits with those that were asked for; one whose bound is None is left out."""
+    if asked is None:
+        return usual
+    bounds = asked
+    if isinstance(asked, dict):
+        bounds = {name: 0 if bound is None else bound for name, bound in asked.items()}
+    check_names(bounds, source)
+    return {name: bound for name, bound in {**usual, **asked}.items() if bound is not None}
+
+
 def check(limits, measured):
     """The limits beside what was measured; KzooError, one sentence, on the first one missed.
 

@@ -119,7 +119,9 @@ def _size_words(report):
 def _parity_words(report):
     parity = report["parity"]
     source = parity.get("source")
-    whose = f"texts of {html.escape(source)}, with" if source else "English texts that ship, of"
+    whose = "English texts that ship, of"
+    if source:
+        whose = f"texts of {html.escape(source)}, some joined to be long, of"
     words = (
         f"The file and Keras were given the same {parity['texts']} {whose} "
         f"{min(parity['tokens'])} to {max(parity['tokens'])} tokens. "
@@ -299,7 +301,8 @@ def _limits(report):
         for row in report["limits"]
     )
     return f"""<section><h2>Limits</h2><p>An export that misses one of these leaves no file.</p>
-<table><tr><th>what</th><th>measured</th><th>limit</th></tr>{rows}</table></section>"""
+<table class="limits"><tr><th>what</th><th>measured</th><th>limit</th></tr>{rows}</table>
+</section>"""
 
 
 def _worst(report, row):
@@ -613,6 +616,7 @@ th { text-align: left; color: var(--faint); font-weight: 500; font-size: .86rem;
 th, td { padding: .45rem .5rem .45rem 0; border-top: 1px solid var(--line); vertical-align: top; }
 tr:first-child th { border-top: 0; }
 td + td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; min-width: 4.5rem; }
+.limits td + td { white-space: nowrap; }
 .examples { table-layout: fixed; }
 .examples th:first-child { width: 50%; }
 .examples td, .pairs td { overflow-wrap: anywhere; }

@@ -8,7 +8,7 @@ from keras import ops
 
 from ..answers import answer, null_margin, trimmed
 from ..data.batches import bucketed_batches
-from ..data.questions import read_questions
+from ..data.questions import read_pairs, read_questions
 from ..errors import KzooError
 from ..metrics import answer_scores
 from ..text.tokenizer import default_stride
@@ -51,6 +51,7 @@ class QuestionAnswering(TextTask):
     default_head = "span"
     output_axes = {"start_logits": 2, "end_logits": 2}
     read_file = staticmethod(read_questions)
+    read_inputs, inputs_end = staticmethod(read_pairs), (".json", ".jsonl")
 
     def __init__(
         self,

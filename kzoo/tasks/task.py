@@ -10,7 +10,7 @@ from keras import ops
 
 from ..answers import check_labels
 from ..data.batches import IGNORED, BatchPlan, bucketed_batches
-from ..data.sources import is_table, read_examples, read_texts
+from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, precision, set_trainable
 from ..network import Network, freeze, frozen, weights_by_path
@@ -50,8 +50,10 @@ class TextTask(DistributedFit, keras.Model):
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
     output_axes = {}  # How many each output has for rows of tokens, which a head must give.
-    # What reads the examples of a file: `read(path, text, label, targets)` gives `Examples`.
+    # What reads the examples of a file: `read_file(path, text, label, targets)` gives `Examples`.
     read_file = staticmethod(read_examples)
+    # What reads the inputs of a file for `predict`, and the endings of such files.
+    read_inputs, inputs_end = staticmethod(read_texts), TABLES
     reads = "either"  # What an input is: "text", "pair", or "either"; None until `fit` tells.
 
     def __init__(
@@ -545,8 +547,10 @@ class TextTask(DistributedFit, keras.Model):
 
     def _inputs(self, x, text=None):
         """A list of inputs from whatever `predict` was handed."""
-        if isinstance(x, Path) or (isinstance(x, str) and (text is not None or is_table(x))):
-            return read_texts(x, text)
+        if isinstance(x, Path) or (
+            isinstance(x, str) and (text is not None or is_file(x, self.inputs_end))
+        ):
+            return self.read_inputs(x, text)
         _check_columns(text, None, x)
         return _as_list(x)
 

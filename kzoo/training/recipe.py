@@ -14,6 +14,7 @@ from ..data.labels import held_out
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
+from ..tasks.task import class_index
 from ..tasks.text_embedder import InBatchLoss
 from .epochs import Epochs, finished
 from .optimizer import AdamW
@@ -82,13 +83,6 @@ def train(recipe, verbose="auto"):
     settings = read_recipe(recipe)
     paths = settings.pop("paths")
     data, held, known = _read(settings)
-    labels = known.get("labels")
-    read = {"train": data.record(labels)}
-    if held is not None:
-        read["validation"] = held.record(labels)
-    if verbose not in (0, "0"):
-        for part in (data, held):
-            print(part.describe(labels)) if part is not None else None
     output = Path(settings["output"])
     kept = sorted(file.name for file in output.glob("*") if file.name not in FILES)
     if kept:
@@ -100,12 +94,19 @@ def train(recipe, verbose="auto"):
         with precision(settings["precision"]):
             keras.utils.set_random_seed(settings["seed"])
             task = _task(settings, known)
+            data, held = (_named(part, task, known) for part in (data, held))
+            if verbose not in (0, "0"):
+                for part in filter(None, (data, held)):
+                    print(part.describe(task.labels), flush=True)
             start = time.monotonic()
             epochs = _fit(task, settings, data, held, unfinished, verbose)
         record = {
             "recipe": {**settings, **paths},
-            "task": {"name": settings["task"], **known},
-            "data": read,
+            "task": {"name": settings["task"], **known, "labels": task.labels},
+            "data": {
+                "train": data.record(task.labels),
+                "validation": None if held is None else held.record(task.labels),
+            },
             "examples": len(data),
             "validation_examples": len(held) if held else 0,
             "seconds": round(time.monotonic() - start, 1),
@@ -301,9 +302,19 @@ def _task(settings, known):
 
 
 def _names(source, names):
-    """The labels of a model that is trained further, where its examples have no others."""
+    """The labels of a model that is trained further, where its examples have no others.
+
+    As in `fit`, whole numbers stand for the labels at their places.
+    """
     known = getattr(source, "labels", None) or []
-    return known if set(names) <= set(known) else names
+    return known if all(class_index(name, known) is not None for name in names) else names
+
+
+def _named(examples, task, known):
+    """The examples with the labels that the task has for theirs."""
+    if examples is None or task.labels == known.get("labels"):
+        return examples
+    return task.understand(examples, known.get("problem"), task.labels, False)[1]
 
 
 def _fit(task, settings, data, held, unfinished, verbose):
