@@ -216,7 +216,8 @@ def test_a_mask_that_splits_the_graph_leaves_no_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("limits", "words"),
-    [({"megabytes": 0.05}, "limit megabytes"), ({"probability_difference": 0}, "Keras'\\): "),
+    [({"megabytes": 0.05}, "limit megabytes"), ({"accuracy": 0.1}, "accuracy needs labelled"),
+     ({"probability_difference": 0}, "Keras'\\): "),
      ({"accuracy_max": 1}, "unknown limit 'accuracy_max'"), ({"cosine": "high"}, "a number")],
 )  # fmt: skip
 def test_a_missed_limit_leaves_no_file(limits, words, tmp_path):

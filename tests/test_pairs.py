@@ -43,8 +43,10 @@ def test_fit_on_pairs_settles_what_the_task_and_its_preset_read(learned):
     assert model.reads == "pair" and kzoo.load(folder / "preset").reads == "pair"
     manifest = json.loads((folder / "bundle" / "kzoo.json").read_text())
     assert manifest["task_options"]["reads"] == "pair"
-    with pytest.raises(kzoo.KzooError, match="reads pairs of texts"):
+    with pytest.raises(kzoo.KzooError, match=r'reads pairs of texts, \("first", "second"\)'):
         model.predict(["the film is good"])
+    with pytest.raises(kzoo.KzooError, match="MediaPipe's tasks read one text at a time"):
+        export_bundle(model, folder / "other", length=16, recipe={"mediapipe": True})
 
 
 def test_parity_golden_examples_and_evaluation_run_on_pairs(learned):

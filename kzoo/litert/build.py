@@ -19,7 +19,7 @@ from . import bundle, evaluate, mediapipe
 from .bench import latency
 from .convert import check_arguments, export_litert, in_float32
 from .interpreter import Interpreter
-from .limits import TOLERANCE, beside_usual, check, defaults
+from .limits import LABELLED, TOLERANCE, beside_usual, check, defaults
 from .parity import compared_on, problem_of, run_columns, run_keras, samples, tokenizer_of
 from .predict import Answerer
 from .report import write_report
@@ -183,6 +183,11 @@ def checked(model, quantization, length, limits, recipe=None):
         check_labels(order.labels)
     if order.mediapipe:
         mediapipe.check(order.task, order.tokenizer, length)
+        if order.options["reads"] == "pair":
+            raise KzooError(
+                "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "
+                "without mediapipe."
+            )
         if problem_of(model) not in (None, "single_label"):
             raise KzooError(
                 f"MediaPipe's classifier gives a text one label, and the problem is "
@@ -207,7 +212,7 @@ def _files(order, folder, scratch):
 def _export(order, files, say):
     """Write the files; what `export_litert` says of each."""
     # Labels of neutral sentences are a toss-up: labelled texts measure agreement better.
-    later = {"label_agreement"} if order.examples else set()
+    later = LABELLED | ({"label_agreement"} if order.examples else set())
     early = {limit: bound for limit, bound in order.limits.items() if limit not in later}
     texts, source = _parity_texts(order)
 

@@ -62,24 +62,26 @@ def export_litert(
     if limits is None:
         limits = defaults(quantization, problem_of(model))
     check_names(limits)
+    if labelled := sorted(LABELLED & set(limits)):
+        raise KzooError(
+            f"The limit {labelled[0]} needs labelled texts: write a bundle, whose recipe names an "
+            "evaluation file."
+        )
     _check_weights(model)
-    with writing_file(path) as beside:
+    with writing_file(path) as tmp_path:
         model = in_float32(model)
         content, used = _convert(model, quantization, length)
         if compat is not None:
             content = rewritten(content, compat)
-        beside.write_bytes(content)
-        found = audit(beside)
-        check_audit(found, limits.get("partitions", 1))
-        check_quantization(found, quantization)
-        _check_size(found["bytes"], used, quantization)
-        parity = compare(model, Interpreter(beside), samples(model, length, texts))
-        later = LABELLED & set(limits)
-        kept = check(
-            {name: bound for name, bound in limits.items() if name not in later},
-            {**parity, "megabytes": found["bytes"] / 1e6, "partitions": found["partitions"]},
-        )
-    return {"audit": found, "parity": parity, "limits": kept}
+        tmp_path.write_bytes(content)
+        audited = audit(tmp_path)
+        check_audit(audited, limits.get("partitions", 1))
+        check_quantization(audited, quantization)
+        _check_size(audited["bytes"], used, quantization)
+        parity = compare(model, Interpreter(tmp_path), samples(model, length, texts))
+        own = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
+        rows = check(limits, {**parity, **own})
+    return {"audit": audited, "parity": parity, "limits": rows}
 
 
 def check_arguments(model, quantization, length, compat=None):

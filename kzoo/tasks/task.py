@@ -265,7 +265,7 @@ class TextTask(DistributedFit, keras.Model):
     def check_reads(self, received):
         """Raise KzooError where texts came ("text") for a task that reads pairs, or the reverse."""
         if self.reads not in (None, "either", received):
-            kinds = {"text": "single texts", "pair": "pairs of texts"}
+            kinds = {"text": "single texts", "pair": 'pairs of texts, ("first", "second")'}
             raise KzooError(
                 f"Got {kinds[received]}; this {self.task_name} reads {kinds[self.reads]}: give it "
                 'those, or set its attribute reads to "either".'
