@@ -179,9 +179,7 @@ def small_tasks():
         "byte_pairs": (questions(7, byte_pairs()), asked, None),
         "unigram": (random(kzoo.TextClassifier, 8, unigram(), labels=names[:3]), TEXTS, None),
         "several": (
-            random(
-                kzoo.TextClassifier, 9, labels=names[:5], problem="multi_label", threshold=0.4
-            ),
+            random(kzoo.TextClassifier, 9, labels=names[:5], problem="multi_label", threshold=0.4),
             TEXTS + PAIRS,
             None,
         ),
