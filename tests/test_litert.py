@@ -235,7 +235,7 @@ def test_bad_arguments(tmp_path):
     ):
         with pytest.raises(kzoo.KzooError, match=words):
             kzoo.export_litert(model, path, **arguments)
-    with pytest.raises(kzoo.KzooError, match="Sequential came"):
+    with pytest.raises(kzoo.KzooError, match="sequential has no weights yet"):
         kzoo.export_litert(keras.Sequential(), path)
     model.head.logits.kernel.assign(model.head.logits.kernel * np.nan)
     with pytest.raises(kzoo.KzooError, match="head/logits/kernel holds NaN"):
