@@ -194,8 +194,9 @@ def stitched(windows):
             if token not in best or depth > best[token][0]:
                 row = values[place], columns["offsets"][place], columns["word_ids"][place]
                 best[token] = depth, row
-    rows = [row for _, (_, row) in sorted(best.items(), key=lambda item: item[0])]
-    return tuple(zip(*rows, strict=True)) if rows else ((), (), ())
+    rows = [best[token][1] for token in sorted(best)]
+    values, offsets, word_ids = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(values), list(offsets), list(word_ids)
 
 
 def trimmed(text, start, end):
@@ -211,9 +212,9 @@ def label_parts(labels):
     """For each label whether it says that a span begins, and its kind: "B-PER" is (True, "PER").
 
     Labels have parts where they follow one of `SCHEMES` as a whole: each "X-kind" among them has
-    a letter of it; there is a B or an I; a span that is ended can begin (E, L and M of a kind stand
-    beside its B); and the letter of single words is one of a kind that has a B or an I as well. So
-    "X-ray", "T-shirt", "E-mail" and "U-turn" are whole names. Letters and "-" are ASCII.
+    a letter of it; a span that is ended can begin (E, L and M of a kind stand beside its B); and
+    the letter of single words is one of a kind that has a B or an I as well. So "X-ray", "T-shirt",
+    "E-mail" and "U-turn" are whole names. X is one code point.
     """
     marked = [label for label in labels if len(label) > 2 and label[1] == "-"]
     letters = {}
@@ -222,7 +223,6 @@ def label_parts(labels):
     used = set().union(*letters.values())
     follows = (
         any(used <= set(scheme) for scheme in SCHEMES)
-        and used & set("BI")
         and all("B" in marks for marks in letters.values() if marks & set("ELM"))
         and all(
             any(single in m and m & set("BI") for m in letters.values())
@@ -248,6 +248,10 @@ def words_of(text, offsets, word_ids=None):
         if not 0 <= first <= last:
             continue
         start, end = trimmed(text, int(first), int(last))
+        if (
+            end == 0 and text[:1] == " "
+        ):  # Where trimming puts a byte-level space before everything.
+            start = end = 1
         if word is None or not _joins(text, word, number, start):
             word = {"token": token, "number": number, "start": None, "end": end}
             word["is_space"] = text[end - 1 : end] == " " and last - first <= 1

@@ -18,8 +18,8 @@ from kzoo.checkpoints.safetensors import read_tensors, write_tensors
 from kzoo.data.sources import read_table
 from kzoo.errors import KzooError
 from kzoo.files import parse_json, read_json, within, writing_file, writing_folder
+from kzoo.lines import as_pair
 from kzoo.litert import bundle
-from kzoo.litert.predict import as_pair
 from kzoo.presets import _check_sums
 from kzoo.spec import Spec
 
@@ -170,7 +170,7 @@ def _manifest(folder, name):
     fields = dict.fromkeys(bundle.FIELDS, 0) | {
         "format": bundle.FORMAT, "kzoo": "0", "task": "TextEmbedder", "spec": {}, "labels": None,
         "signature": {}, "quantization": "int8", "length": None, "limits": {}, "golden": [],
-        "minimum_runtime": {}, "files": {name: {"bytes": 1, "sha256": "0"}},
+        "minimum_runtime": {}, "task_options": {}, "files": {name: {"bytes": 1, "sha256": "0"}},
     }  # fmt: skip
     text = json.dumps({**fields, "seal": bundle.UNSEALED})
     seal = hashlib.sha256(text.encode()).hexdigest()

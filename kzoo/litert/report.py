@@ -301,7 +301,8 @@ def _limits(report):
         for row in report["limits"]
     )
     return f"""<section><h2>Limits</h2><p>An export that misses one of these leaves no file.</p>
-<table><tr><th>what</th><th>measured</th><th>limit</th></tr>{rows}</table></section>"""
+<table class="limits"><tr><th>what</th><th>measured</th><th>limit</th></tr>{rows}</table>
+</section>"""
 
 
 def _worst(report, row):
@@ -615,6 +616,7 @@ th { text-align: left; color: var(--faint); font-weight: 500; font-size: .86rem;
 th, td { padding: .45rem .5rem .45rem 0; border-top: 1px solid var(--line); vertical-align: top; }
 tr:first-child th { border-top: 0; }
 td + td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; min-width: 4.5rem; }
+.limits td + td { white-space: nowrap; }
 .examples { table-layout: fixed; }
 .examples th:first-child { width: 50%; }
 .examples td, .pairs td { overflow-wrap: anywhere; }

@@ -68,8 +68,13 @@ class QuestionAnswering(TextTask):
                 f"no_answer is {no_answer!r:.40}; expected None, or by how much no answer must "
                 "score above the best span, such as 0.0."
             )
-        super().__init__(backbone, labels, head, max_length, tokenizer, name)
         self.no_answer = no_answer if no_answer is None else float(no_answer)
+        super().__init__(backbone, labels, head, max_length, tokenizer, name)
+
+    def inherit(self, before):
+        """Leave questions unanswered as the task did that this one goes on from."""
+        self.no_answer = before.no_answer if self.no_answer is None else self.no_answer
+        return super().inherit(before)
 
     @property
     def num_outputs(self):
