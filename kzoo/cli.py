@@ -143,6 +143,7 @@ def train(
     """
     with session(as_json) as screen:
         from . import views
+        from .files import read_json
         from .training.recipe import read_recipe
         from .training.recipe import train as run_recipe
 
@@ -152,6 +153,7 @@ def train(
             "output": str(output),
             "model": type(task).__name__,
             "family": task.spec.family,
+            "read": read_json(output / "training.json", "the record of a training")["data"],
             "epochs": len(history.epoch),
             "history": history.history,
             "files": _files(output),
