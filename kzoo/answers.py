@@ -212,9 +212,9 @@ def label_parts(labels):
     """For each label whether it says that a span begins, and its kind: "B-PER" is (True, "PER").
 
     Labels have parts where they follow one of `SCHEMES` as a whole: each "X-kind" among them has
-    a letter of it; there is a B or an I; a span that is ended can begin (E, L and M of a kind stand
-    beside its B); and the letter of single words is one of a kind that has a B or an I as well. So
-    "X-ray", "T-shirt", "E-mail" and "U-turn" are whole names. Letters and "-" are ASCII.
+    a letter of it; a span that is ended can begin (E, L and M of a kind stand beside its B); and
+    the letter of single words is one of a kind that has a B or an I as well. So "X-ray", "T-shirt",
+    "E-mail" and "U-turn" are whole names. X is one code point.
     """
     marked = [label for label in labels if len(label) > 2 and label[1] == "-"]
     letters = {}
@@ -223,7 +223,6 @@ def label_parts(labels):
     used = set().union(*letters.values())
     follows = (
         any(used <= set(scheme) for scheme in SCHEMES)
-        and used & set("BI")
         and all("B" in marks for marks in letters.values() if marks & set("ELM"))
         and all(
             any(single in m and m & set("BI") for m in letters.values())

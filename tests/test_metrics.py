@@ -13,7 +13,7 @@ from kzoo.answers import label_parts
 from kzoo.data.batches import IGNORED
 from kzoo.metrics import answer_scores, entity_scores, normalised, spans_of
 from kzoo.models import build
-from kzoo.tasks.metrics import EntityF1
+from kzoo.tasks.span_metrics import EntityF1
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 

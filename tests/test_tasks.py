@@ -563,8 +563,8 @@ def model_that_says(model, index):
 )
 def test_an_answer_is_learned_at_the_tokens_inside_its_span(context, span):
     model = task("QuestionAnswering")
-    batch = next(iter(model.batches([("who", context)], [span])))
-    assert np.asarray(batch[1]).tolist() == [[6, 6]]  # [CLS] who [SEP] he lives in paris
+    batch = next(iter(model.batches([("he", context)], [span])))
+    assert np.asarray(batch[1]).tolist() == [[6, 6]]  # [CLS] he [SEP] he lives in paris
 
 
 @pytest.mark.parametrize(
@@ -580,7 +580,7 @@ def test_an_answer_is_learned_at_the_tokens_inside_its_span(context, span):
 )
 def test_a_question_without_an_answer_points_at_the_first_token(nothing):
     model = task("QuestionAnswering")
-    batch = next(iter(model.batches([("who", "he lives")] * 2, [(0, 2), nothing])))
+    batch = next(iter(model.batches([("he", "he lives")] * 2, [(0, 2), nothing])))
     assert np.asarray(batch[1]).tolist() == [[3, 3], [0, 0]]
 
 
@@ -588,7 +588,7 @@ def test_an_answer_that_no_window_holds_whole_is_said():
     model = task("QuestionAnswering", max_length=12)
     context = "the dog lives in paris " * 4
     with pytest.warns(UserWarning, match="1 of 2 answers stand whole in no window of 12 tokens"):
-        batch = next(iter(model.batches([("who", context)] * 2, [(0, len(context)), (4, 7)])))
+        batch = next(iter(model.batches([("he", context)] * 2, [(0, len(context)), (4, 7)])))
     rows = np.asarray(batch[1]).tolist()
     assert [4, 4] in rows and all(row in ([0, 0], [4, 4]) for row in rows)
 
@@ -614,7 +614,7 @@ def test_a_threshold_for_no_answer_is_chosen_and_kept(tmp_path):
 def test_padding_is_no_place_for_an_answer():
     model = task("QuestionAnswering")
     model.compile()
-    pairs = [("who", "he lives in paris"), ("who", "the film was bad . " * 6)]
+    pairs = [("he", "he lives in paris"), ("he", "the film was bad . " * 6)]
     spans = [(0, 2), (4, 8)]
     alone = [
         model.evaluate([pair], [span], verbose=0)[0]

@@ -479,3 +479,36 @@ def test_a_long_text_is_cut_in_time(either, unit):
     rows = either.encode([text], [text], 32, "longest")["token_ids"]
     assert rows.shape[1] <= 32
     assert time.process_time() - start < 5  # Quadratic work would take minutes.
+
+
+# -- what no text shows ----------------------------------------------------------------------
+
+
+def letters(post_processor):
+    """A tokenizer whose vocabulary has no letter but b, and no token for what it lacks."""
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE({"<s>": 0, "</s>": 1, "b": 2}, []))
+    if post_processor is not None:
+        backend.post_processor = post_processor
+    return Tokenizer(backend)
+
+
+def test_special_tokens_are_read_off_the_template_and_not_off_a_letter():
+    template = tokenizers.processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> $B:1 </s>:1",
+        special_tokens=[("<s>", 0), ("</s>", 1)],
+    )
+    framed, plain = letters(template), letters(None)
+    assert framed.encode(["bb"])["token_ids"] == [[0, 2, 2, 1]]
+    assert framed.encode(["b"], ["b"])["segment_ids"] == [[0, 0, 0, 1, 1]]
+    assert (framed.count_special_tokens(), framed.count_special_tokens(pair=True)) == (2, 3)
+    assert plain.encode(["b"], ["bb"])["segment_ids"] == [[0, 1, 1]]  # as the library has it
+    assert framed.has_segments and plain.count_special_tokens() == 0
+
+
+def test_a_text_without_a_token_is_a_sentence_where_a_model_would_run():
+    tokenizer = letters(None)
+    assert tokenizer.encode(["", "b"])["token_ids"] == [[], [2]]  # Nothing runs on this yet.
+    for texts, padding in ((["b", "xyz"], "longest"), (["b", ""], 8)):
+        with pytest.raises(KzooError, match="^Text 1 has no token that the model could read: give"):
+            tokenizer.encode(texts, padding=padding)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -409,14 +410,22 @@ def test_batches_refuse(arguments, message):
 # -- recipes --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def recipe(tmp_path):
-    """A recipe beside its data and an untrained model, as a user would have them."""
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """The preset folder of a classifier that hasn't learned anything."""
     keras.utils.set_random_seed(0)
     start = kzoo.TextClassifier(
         build(kzoo.Spec(**SPEC)), labels=["x"], head="mean", tokenizer=tokenizer()
     )
-    start.save_preset(tmp_path / "start")
+    folder = tmp_path_factory.mktemp("untrained") / "start"
+    start.save_preset(folder)
+    return folder
+
+
+@pytest.fixture
+def recipe(tmp_path, untrained):
+    """A recipe beside its data and an untrained model, as a user would have them."""
+    shutil.copytree(untrained, tmp_path / "start")
     lines = [f"{text}\tyes" for text in GOOD] + [f"{text}\tno" for text in BAD]
     (tmp_path / "train.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
     fields = {
@@ -561,31 +570,25 @@ def stopped_after(epochs, *arguments, **options):
 
 
 def test_an_interrupted_training_goes_on_where_it_was(recipe, tmp_path, capsys):
-    """With dropout, a schedule, accumulation and the best epoch: to the last bit."""
-    fields = {"epochs": 5, "accumulation": 2, "precision": "mixed_bfloat16", "decay": "cosine"}
+    """With dropout, a schedule, half a step of accumulation and the best epoch: to the last bit."""
+    fields = {"epochs": 3, "accumulation": 2}
     whole, history = kzoo.train(recipe(**fields, output="whole"), verbose=0)
-    stopped_after(3, recipe(**fields), verbose=2)
-    assert "3 finished epochs are kept" in capsys.readouterr().out
+    stopped_after(1, recipe(**fields), verbose=2)
+    assert "1 finished epochs are kept" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
     with pytest.raises(
-        KzooError, match='3 finished epochs .* say "resume": true .* or "resume": f'
+        KzooError, match='1 finished epochs .* say "resume": true .* or "resume": f'
     ):
         kzoo.train(recipe(**fields), verbose=0)
     with pytest.raises(KzooError, match="epochs of a recipe with another decay"):
-        kzoo.train(recipe(**{**fields, "decay": "linear"}, resume=True), verbose=0)
+        kzoo.train(recipe(**fields, decay="cosine", resume=True), verbose=0)
     again, rest = kzoo.train(recipe(**fields, resume=True), verbose=0)
-    assert rest.epoch == [0, 1, 2, 3, 4]
-    assert rest.history == pytest.approx(history.history, abs=0)
+    assert rest.epoch == [0, 1, 2]
+    assert rest.history == history.history
     for path, weight in weights_by_path(whole).items():
         other = weights_by_path(again)[path]
         np.testing.assert_array_equal(np.asarray(weight), np.asarray(other), path)
-    assert sorted(path.name for path in tmp_path.glob("*unfinished*")) == []
-
-
-def test_a_training_can_begin_anew(recipe, tmp_path):
-    stopped_after(1, recipe(epochs=2), verbose=0)
-    task, history = kzoo.train(recipe(epochs=2, resume=False), verbose=0)
-    assert history.epoch == [0, 1] and not (tmp_path / "out.unfinished").exists()
+    assert not list(tmp_path.glob("*unfinished*"))
 
 
 def test_patience_ends_a_training(recipe, tmp_path):

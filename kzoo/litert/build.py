@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import check_labels
+from ..answers import check_labels, class_scores
 from ..errors import KzooError
 from ..files import writing_folder
 from ..network import weights_by_path
@@ -78,6 +78,7 @@ def export_bundle(
             "latency": speed,
             "audit": exports["file"]["audit"],
             "examples": _examples(order, files["file"], golden),
+            "golden_difference": _golden_difference(order, golden),
             "made_with": _made_with(),
         }
         write_report(report, tmp_path)
@@ -183,6 +184,11 @@ def checked(model, quantization, length, limits, recipe=None):
         check_labels(order.labels)
     if order.mediapipe:
         mediapipe.check(order.task, order.tokenizer, length)
+        if order.options["reads"] == "pair":
+            raise KzooError(
+                "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "
+                "without mediapipe."
+            )
         if problem_of(model) not in (None, "single_label"):
             raise KzooError(
                 f"MediaPipe's classifier gives a text one label, and the problem is "
@@ -419,6 +425,25 @@ def _examples(order, path, golden):
                 example[side] = {k: v for k, v in answer.items() if k not in hidden}
         examples.append(example)
     return examples
+
+
+def _golden_difference(order, golden):
+    """The largest difference of a score between file and Keras in the golden examples, or None.
+
+    They may be other texts than those on which parity is measured.
+    """
+    problem = getattr(order.model, "problem", None)
+    if problem is None:
+        return None
+    return max(
+        float(
+            np.abs(
+                class_scores(entry["outputs"]["logits"], problem)
+                - class_scores(entry["keras"]["logits"], problem)
+            ).max()
+        )
+        for entry in golden
+    )
 
 
 def quiet(_text):

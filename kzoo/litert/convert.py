@@ -12,6 +12,7 @@ from .audit import audit, check_audit, check_quantization
 from .compat import check_compat, rewritten
 from .limits import LABELLED, check, check_names, defaults
 from .parity import model_inputs
+from .user_model import UserModel, as_exportable
 
 SIGNATURE = "serve"
 SLACK = 0.03  # How far the size may lie from what the weights ask for, and in bytes for the graph:
@@ -28,13 +29,15 @@ def export_litert(
     outputs what the model called on tokens returns, such as `logits` (1, labels).
 
     Args:
-        model: a task or a backbone.
+        model: a task, a backbone, or a functional, sequential or subclassed `keras.Model` of your
+            own that holds one backbone and is called on the dict of its inputs. The outputs of
+            the last are called as it returns them, or as its layers; a single one `output`.
         path: the file to write; it is there whole or not at all.
         quantization: "float32"; "float16" (weights in half precision); "int8" (weights int8 with
             a scale a channel or row, activations quantized as they come); "int8_int4_table" (the
             same, but the token table int4 with a scale for every 32 numbers).
         length: None for a dynamic length (the caller resizes the inputs, padding is not needed),
-            or the one length that the file takes.
+            or the one length that the file takes. A functional model of one length takes that.
         limits: what the file must keep, such as {"cosine": 0.997, "megabytes": 23.6}; see
             `limits.KNOWN`. By default what suits the quantization.
         compat: an older runtime that is to load the file, "tflite-2.16" or "tflite-2.14"; see
@@ -55,17 +58,22 @@ def export_litert(
     from .interpreter import Interpreter
     from .parity import compare, problem_of, samples
 
+    model = as_exportable(model)
+    length = getattr(model, "length", None) if length is None else length
     check_arguments(model, quantization, length, compat)
     path = Path(path)
     if path.suffix != ".tflite" or path.is_dir():
         raise KzooError(f"{path} is not the path of a .tflite file: give one.")
+    own = isinstance(model, UserModel)
     if limits is None:
         limits = defaults(quantization, problem_of(model))
+        if own:  # How XNNPACK takes layers that aren't kzoo's is shown, and no fault.
+            del limits["partitions"]
     check_names(limits)
     if labelled := sorted(LABELLED & set(limits)):
         raise KzooError(
-            f"The limit {labelled[0]} needs labelled texts: write a bundle, whose recipe names an "
-            "evaluation file."
+            f"The limit {labelled[0]} needs labelled texts, which only a bundle is measured on: "
+            "export a recipe with an evaluation file, or leave the limit out."
         )
     _check_weights(model)
     with writing_file(path) as tmp_path:
@@ -75,12 +83,12 @@ def export_litert(
             content = rewritten(content, compat)
         tmp_path.write_bytes(content)
         audited = audit(tmp_path)
-        check_audit(audited, limits.get("partitions", 1))
+        check_audit(audited, limits.get("partitions", None if own else 1))
         check_quantization(audited, quantization)
         _check_size(audited["bytes"], used, quantization)
         parity = compare(model, Interpreter(tmp_path), samples(model, length, texts))
-        own = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
-        rows = check(limits, {**parity, **own})
+        measured = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
+        rows = check(limits, {**parity, **measured})
     return {"audit": audited, "parity": parity, "limits": rows}
 
 
@@ -91,7 +99,8 @@ def check_arguments(model, quantization, length, compat=None):
     backbone = getattr(model, "backbone", model)
     if not isinstance(backbone, Network):
         raise KzooError(
-            f"A {type(model).__name__} came; a kzoo task or backbone is expected for a LiteRT file."
+            f"got a {type(model).__name__} for a LiteRT file; expected a kzoo task or backbone, or "
+            "for a file without a bundle a keras.Model that holds one."
         )
     if quantization not in quantize.QUANTIZATIONS:
         raise KzooError(
@@ -113,10 +122,17 @@ def check_arguments(model, quantization, length, compat=None):
         )
 
 
+def _weights(model):
+    """Every weight of a model by its path."""
+    if isinstance(model, UserModel):
+        return model.weights_by_path()
+    return weights_by_path(model)
+
+
 def _check_weights(model):
     import numpy as np
 
-    for path, weight in weights_by_path(model).items():
+    for path, weight in _weights(model).items():
         if not np.isfinite(np.asarray(weight)).all():
             raise KzooError(
                 f"The weight {path} holds NaN or infinite values: train or load the model anew."
@@ -127,6 +143,8 @@ def in_float32(model):
     """The model itself, or a float32 copy of one that computes in half precision."""
     import keras
 
+    if isinstance(model, UserModel):
+        return model.in_float32()
     if keras.backend.standardize_dtype(model.compute_dtype) == "float32":
         return model
     config = model.get_config()
@@ -144,7 +162,7 @@ def _convert(model, quantization, length):
     """The bytes of the file, and {path: shape} of the weights that its graph reads."""
     import tensorflow as tf
 
-    weights = weights_by_path(model)
+    weights = _weights(model)
     module = tf.Module()
     # The raw variables, without Keras' tracking round them: these the converter freezes.
     module.held = [weight.value for weight in weights.values()]

@@ -139,8 +139,10 @@ def _entities(examples, answerer, model, interpreters):
         if words is None:
             rows, _, _ = answerer.read(text)
             for name, run in runs.items():
-                found = answerer.answer(text, rows, run)["entities"]
-                predicted[name].append({(e["start"], e["end"], e["label"]) for e in found})
+                answer = answerer.answer(text, rows, run)
+                predicted[name].append(
+                    {(span["start"], span["end"], span["label"]) for span in answer["entities"]}
+                )
             continue
         columns = answerer.tokenizer.encode_words(
             [list(words)], answerer.limit, answerer.length or "longest"

@@ -48,10 +48,15 @@ def read_recipe(path):
     for key in ("mediapipe", "share_texts"):
         if recipe[key] not in (None, True, False):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; true or false is expected.")
-    columns = recipe["text"] if isinstance(recipe["text"], list) else [recipe["text"]]
-    if not all(name is None or isinstance(name, str) for name in columns):
-        raise KzooError(f"{path} has text {recipe['text']!r:.60}; a column or two are expected.")
-    for key in ("preset", "evaluation", "label", "note"):
+    for key, most in (("text", 2), ("label", 1)):
+        columns = recipe[key] if isinstance(recipe[key], list) else [recipe[key]]
+        fits = all(name is None or type(name) in (str, int) for name in columns)
+        if not fits or len(columns) > most:
+            raise KzooError(
+                f"{path} has {key} {recipe[key]!r:.60}; expected a column by its name, or by its "
+                f"place in a file without a header{', or two' if most > 1 else ''}."
+            )
+    for key in ("preset", "evaluation", "note"):
         if recipe[key] is not None and (not isinstance(recipe[key], str) or "\0" in recipe[key]):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; a string is expected.")
     return recipe

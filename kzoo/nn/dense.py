@@ -26,7 +26,18 @@ def normal(spec):
     return keras.initializers.TruncatedNormal(stddev=spec.initializer_range)
 
 
-class Dense(layers.Layer):
+class NotByKeras:
+    """Mixin, before `layers.Layer`: Keras' `quantize` is not the way for its weights."""
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Raise KzooError."""
+        raise KzooError(
+            f"got quantize({mode!r}) for {self.path}, a layer of kzoo; expected quantization= of "
+            "kzoo.export_litert, such as 'int8', or here filters= that leave kzoo's layers out."
+        )
+
+
+class Dense(NotByKeras, layers.Layer):
     """`x @ kernel + bias` on (..., in) as one matrix product of rank 2.
 
     Rank 2 is what becomes a single FULLY_CONNECTED on a device, with no shape arithmetic round it

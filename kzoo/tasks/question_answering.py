@@ -12,7 +12,7 @@ from ..data.questions import read_pairs, read_questions
 from ..errors import KzooError
 from ..metrics import answer_scores
 from ..text.tokenizer import default_stride
-from .metrics import SpanExact, SpanF1
+from .span_metrics import SpanExact, SpanF1
 from .task import TextTask, split_pairs
 
 HIDDEN = -1e9  # The logit of a place that is padding.

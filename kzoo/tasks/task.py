@@ -12,7 +12,7 @@ from ..answers import check_labels
 from ..data.batches import IGNORED, BatchPlan, bucketed_batches
 from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
-from ..keras_hooks import DistributedFit, precision, set_trainable
+from ..keras_hooks import DistributedFit, ExportsTokens, outputs_of, precision, set_trainable
 from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
@@ -21,7 +21,7 @@ from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
 NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
 
 
-class TextTask(DistributedFit, keras.Model):
+class TextTask(DistributedFit, ExportsTokens, keras.Model):
     """A backbone, a tokenizer and a head that learn and answer on strings.
 
     Called on the backbone's token dict it returns a dict of raw outputs (logits); `fit`,
@@ -49,6 +49,7 @@ class TextTask(DistributedFit, keras.Model):
     names_labels = False  # Whether the outputs are classes that the user names.
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
+    input_axes = 2  # of a batch as `export` takes it: (batch, length)
     output_axes = {}  # How many each output has for rows of tokens, which a head must give.
     # What reads the examples of a file: `read_file(path, text, label, targets)` gives `Examples`.
     read_file = staticmethod(read_examples)
@@ -84,7 +85,7 @@ class TextTask(DistributedFit, keras.Model):
         self.backbone = self.fitted(backbone)
         self._tokenizer = tokenizer
         self._check_tokenizer()
-        outputs = self(self.backbone.symbolic_inputs())
+        outputs = outputs_of(self, self.backbone.symbolic_inputs())
         came = {output: len(value.shape) for output, value in outputs.items()}
         if {**came, **self.output_axes} != came:
             raise KzooError(
@@ -190,6 +191,10 @@ class TextTask(DistributedFit, keras.Model):
         """The backbone's spec."""
         return self.backbone.spec
 
+    def export_inputs(self):
+        """How many axes each input has, by name."""
+        return dict.fromkeys(self.backbone.input_names, self.input_axes)
+
     def __call__(self, inputs, *args, **kwargs):
         """Run the model on the token dict; what doesn't fit is an error that says so."""
         if isinstance(inputs, (str, list, tuple)):
@@ -265,7 +270,7 @@ class TextTask(DistributedFit, keras.Model):
     def check_reads(self, received):
         """Raise KzooError where texts came ("text") for a task that reads pairs, or the reverse."""
         if self.reads not in (None, "either", received):
-            kinds = {"text": "single texts", "pair": "pairs of texts"}
+            kinds = {"text": "single texts", "pair": 'pairs of texts, ("first", "second")'}
             raise KzooError(
                 f"Got {kinds[received]}; this {self.task_name} reads {kinds[self.reads]}: give it "
                 'those, or set its attribute reads to "either".'

@@ -12,7 +12,7 @@ from ..data.labels import unknown_label
 from ..data.words import read_words, tag_names
 from ..errors import KzooError
 from ..text.tokenizer import default_stride
-from .metrics import EntityF1
+from .span_metrics import EntityF1
 from .task import PlaceAccuracy, PlaceTask, class_index, class_weights
 
 

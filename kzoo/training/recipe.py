@@ -16,7 +16,7 @@ from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
 from ..tasks.task import class_index
 from ..tasks.text_embedder import InBatchLoss
-from .epochs import Epochs, finished
+from .epochs import Epochs, check_resume
 from .optimizer import AdamW
 
 # Every key of a recipe with its default; without one, the key is required.
@@ -88,7 +88,7 @@ def train(recipe, verbose="auto"):
     if kept:
         raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
     unfinished = output.resolve().with_name(output.resolve().name + ".unfinished")
-    _check_resume(settings, unfinished)
+    check_resume(unfinished, _facts(settings), settings["resume"])
     # The folder comes first: a training must not end in a path that can't be written.
     with writing_folder(settings["output"]) as folder:
         with precision(settings["precision"]):
@@ -207,16 +207,6 @@ def _read(settings):
     if not held or not rest:
         raise KzooError(f"validation {share} of {len(data)} examples leaves one side empty.")
     return data.part(rest), data.part(held), known
-
-
-def _check_resume(settings, folder):
-    """Ask what to do with the epochs of an interrupted run, or drop them where that is said."""
-    done = finished(folder)
-    if done and settings["resume"] is None:
-        raise KzooError(
-            f'{folder} holds {done} finished epochs of an interrupted run: say "resume": true to '
-            'go on with them, or "resume": false to begin anew.'
-        )
 
 
 def _facts(settings):

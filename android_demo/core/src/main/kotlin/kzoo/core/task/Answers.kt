@@ -82,9 +82,9 @@ private val SCHEMES = listOf("BIES", "BILU", "BMES").map { scheme -> scheme.map 
  * For each label whether it says that a span begins, and its kind: "B-PER" is (true, "PER").
  *
  * Labels have parts where they follow one of `SCHEMES` as a whole: each "X-kind" among them has a
- * letter of it; there is a B or an I; a span that is ended can begin (E, L and M of a kind stand
- * beside its B); and the letter of single words is one of a kind that has a B or an I as well. So
- * "X-ray", "T-shirt", "E-mail" and "U-turn" are whole names. X is one code point, of any length.
+ * letter of it; a span that is ended can begin (E, L and M of a kind stand beside its B); and the
+ * letter of single words is one of a kind that has a B or an I as well. So "X-ray", "T-shirt",
+ * "E-mail" and "U-turn" are whole names. X is one code point, of any length.
  */
 internal fun labelParts(labels: List<String>): List<Pair<Boolean, String>> {
     val split = labels.map { label ->
@@ -94,7 +94,7 @@ internal fun labelParts(labels: List<String>): List<Pair<Boolean, String>> {
     val marks = split.filterNotNull().groupBy({ it.second }, { it.first }).mapValues { it.value.toSet() }
     val used = marks.values.flatten().toSet()
     fun goesOn(set: Set<String>) = "B" in set || "I" in set
-    val follows = SCHEMES.any { it.containsAll(used) } && goesOn(used) &&
+    val follows = SCHEMES.any { it.containsAll(used) } &&
         marks.values.all { "B" in it || it.none { mark -> mark in "ELM" } } &&
         used.filter { it in "SU" }.all { single -> marks.values.any { single in it && goesOn(it) } }
     return labels.indices.map { place ->
