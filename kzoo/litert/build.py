@@ -156,7 +156,7 @@ def _order(model, quantization, length, limits, recipe):
     if order.labels:
         _check_labels(order.labels)
     if order.mediapipe:
-        mediapipe.check(order.task, order.tokenizer, length)
+        mediapipe.check(order.task, order.tokenizer, length, getattr(order.model, "prompt", ""))
     examples = evaluate.labelled_texts(order.model, order.evaluation, asked)
     return replace(order, examples=examples)
 

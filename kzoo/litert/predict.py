@@ -66,13 +66,16 @@ class Predictor:
         self._answer = ANSWERS[task]
         self._options = self.manifest.get("task_options", {})
         self._read = READERS.get(task, _row)
+        prompts, name = self._options.get("prompts", {}), self._options.get("default_prompt")
+        self._prompt = prompts[name] if name is not None else ""
 
     def __call__(self, text):
         """The answer to one text or pair."""
         self._check_kind([text])
         limit, length = self.manifest["max_length"], self.interpreter.length
         stride = self._options.get("stride")
-        rows, tokens, truncated = self._read(self.tokenizer, text, limit, length, stride)
+        read = self._prompt + text if self._prompt and isinstance(text, str) else text
+        rows, tokens, truncated = self._read(self.tokenizer, read, limit, length, stride)
         outputs = [(self.interpreter.run(columns), places) for columns, places in rows]
         return {
             "text": text if isinstance(text, str) else list(text),
