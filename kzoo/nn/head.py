@@ -33,7 +33,11 @@ class First:
 
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
-        return first_place(_from(outputs["sequence_output"], skip))
+        x = outputs["sequence_output"]
+        if not skip:
+            return first_place(x)
+        # A sum, because the tokens that a model is built with may be fewer than it skips.
+        return ops.sum(x[:, skip : skip + 1], axis=1)
 
 
 @part("pooling", "mean")
