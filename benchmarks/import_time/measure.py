@@ -1,4 +1,4 @@
-"""How long a user waits: `import kzoo`, `kzoo --help`, and `kzoo predict` from start to answer.
+"""How long a user waits: for `import kzoo`, `kzoo --help`, the first model, `kzoo predict`.
 
     python benchmarks/import_time/measure.py BUNDLE [--rounds 15] [--output result.json]
 
@@ -9,16 +9,18 @@ Python and `import keras` in the same run, which say what the machine was like.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
 SENTENCE = "A warm, funny film that I would happily watch again."
+SOURCES = ["kzoo/__init__.py", "kzoo/cli.py", "kzoo/litert/predict.py"]
+PACKAGES = ("kzoo", "keras", "tensorflow", "ai-edge-litert", "typer")
 LIMITS = {"import kzoo": 0.5, "kzoo --help": 0.5, "kzoo predict": 1.5}  # seconds
 
 
@@ -37,6 +39,8 @@ def main():
         "kzoo list": [python, "-m", "kzoo", "list", "--json"],
         "kzoo predict": [python, "-m", "kzoo", "predict", str(arguments.bundle), SENTENCE],
         "import keras": [python, "-c", "import keras"],
+        # What `import kzoo` puts off: Keras and TensorFlow come with the first model.
+        "first model": [python, "-c", "import kzoo; kzoo.load('bert_minilm_l3_en_uncased.sst2')"],
     }
     seconds = {name: [] for name in cases}
     for turn in range(arguments.rounds + 1):  # the first round warms the file cache
@@ -48,13 +52,7 @@ def main():
 
     result = {
         "what": "seconds from the start of a fresh process to its end",
-        "environment": {
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "load_1min": round(os.getloadavg()[0], 2),
-            "python": platform.python_version(),
-            **{p: version(p) for p in ("kzoo", "keras", "tensorflow", "ai-edge-litert", "typer")},
-        },
+        "provenance": provenance(SOURCES, PACKAGES),
         "rounds": arguments.rounds,
         "seconds": {
             name: {
