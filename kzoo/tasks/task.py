@@ -508,14 +508,18 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
             **options,
         )
 
-    def _run(self, columns, batch_size, verbose=0):
-        """The raw outputs of ragged columns, batch by batch from short to long, and the order."""
+    def _run(self, columns, batch_size, verbose=0, run=None):
+        """The raw outputs of ragged columns, batch by batch from short to long, and the order.
+
+        `run` gives the outputs of a batch in the place of `predict_on_batch`.
+        """
         check_not_empty([np.shape(row)[-1] for row in columns["token_ids"]])
+        run = run or self.predict_on_batch
         plan = BatchPlan(columns, None, None, batch_size, padding_id=self.spec.padding_id)
         bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
         outputs = []
         for rows in plan.order():
-            batch = self.predict_on_batch(plan.batch(rows)[0])
+            batch = run(plan.batch(rows)[0])
             outputs.append({name: np.asarray(value) for name, value in batch.items()})
             if verbose:
                 bar.add(len(rows))

@@ -149,7 +149,7 @@ class Tokenizer:
         if Tokenizer.from_json(self.to_json())._tokens == self._tokens:
             names.unlink(missing_ok=True)
         else:
-            tokens = {ROLES[role][0]: token for role, token in self._tokens.items() if token}
+            tokens = {ROLES[role][0]: token for role, token in self._named().items()}
             with writing_file(names) as path:
                 path.write_text(json.dumps(tokens, indent=1, **PLAIN), "utf-8")
         settings = folder / "tokenizer_config.json"
@@ -174,6 +174,20 @@ class Tokenizer:
 
     def __repr__(self):
         return f"Tokenizer({self.kind}, {self.vocabulary_size} tokens)"
+
+    def lowercased(self):
+        """A tokenizer that lower-cases a text before all else; itself where it does so already."""
+        before = self._backend.normalizer
+        is_sequence = isinstance(before, normalizers.Sequence)
+        steps = [before] if before is not None and not is_sequence else list(before or ())
+        if any(isinstance(step, normalizers.Lowercase) for step in steps):
+            return self
+        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+        return Tokenizer(backend, self._named(), self.max_length, self.truncation_side)
+
+    def _named(self):
+        return {role: token for role, token in self._tokens.items() if token}
 
     # -- what it knows -----------------------------------------------------------------------
 
