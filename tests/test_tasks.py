@@ -540,6 +540,16 @@ def test_a_student_learns_its_teachers_scores():
     assert history["loss"][-1] < history["loss"][0] and history["accuracy"][-1] == 1.0
 
 
+def test_the_teachers_scores_weigh_the_same_at_every_temperature():
+    """Cross-entropy at 4 by hand, times 16; the gradient to the logits then stays of one size."""
+    logits, taught = np.array([[1.0, -2.0, 0.5]]), np.array([[3.0, 0.0, -1.0]])
+    soft = np.exp(taught / 4) / np.exp(taught / 4).sum()
+    expected = -16 * (soft * (logits / 4 - np.log(np.exp(logits / 4).sum()))).sum()
+    loss = DistillationLoss(temperature=4.0, label_share=0.0)
+    targets = np.concatenate([[[2.0]], taught], axis=1)
+    np.testing.assert_allclose(float(loss(targets, logits)), expected, rtol=1e-6)
+
+
 def test_the_int8_preset_is_exactly_what_was_rounded(tmp_path):
     from kzoo import presets
 

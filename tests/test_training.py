@@ -210,8 +210,18 @@ def test_two_replicas_end_where_one_device_ends(elsewhere, name):
     """Losses, metrics and weights; the last batch has 2, 3, 1 and 2 examples for two."""
     there, here = elsewhere("replicas"), on_devices.RUNS[name]()
     assert len(here) > 20
+    # In float16, what each replica sums is rounded by itself.
+    atol = 1e-2 if name == "float16" else 1e-5
     for key, value in here.items():
-        np.testing.assert_allclose(there[f"{name}/{key}"], value, atol=1e-5, err_msg=key)
+        np.testing.assert_allclose(there[f"{name}/{key}"], value, atol=atol, err_msg=key)
+
+
+def test_a_step_is_skipped_where_any_replica_overflows(elsewhere):
+    np.testing.assert_array_equal(elsewhere("replicas")["overflown"], [1, 1])
+
+
+def test_replicas_refuse_an_optimizer_that_would_go_its_own_way(elsewhere):
+    assert "got SGD with clipping, accumulation" in str(elsewhere("replicas")["refused"])
 
 
 def test_replicas_predict_each_row_once(elsewhere):
@@ -229,13 +239,12 @@ def test_keras_still_needs_its_hooks_on_replicas(elsewhere):
     assert "AddN" in str(there["stock_error"])
     # DistributedFit.predict_on_batch: two replicas answer for five rows.
     assert len(there["stock_predicted"]) == 10
-    # ReduceThenClip
-    here = on_devices.stock_clip()
-    worst = max(np.abs(there[f"stock_clip/{key}"] - value).max() for key, value in here.items())
-    assert worst > 1e-3
+    # OneUpdate
+    assert np.abs(there["stock_clip"] - on_devices.stock_clip()).max() > 1e-3
+    assert "merge_call" in str(there["stock_branch"])
     # DistributedFit.train_step
-    stock = on_devices.stock_loss()
-    stock.fit(stock.train_on, verbose=0)
+    stock, batches = on_devices.stock_loss()
+    stock.fit(batches, verbose=0)
     difference = np.abs(np.asarray(stock.inner.head.logits.kernel) - there["stock_loss"]).max()
     assert difference > 1e-3
 

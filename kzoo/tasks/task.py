@@ -177,12 +177,13 @@ class TextTask(DistributedFit, keras.Model):
     def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
         """`keras.Model.compile` with the task's loss and metrics as defaults.
 
-        The default optimizer is `kzoo.AdamW(5e-5)`. Lengths differ from batch to batch, so
-        `jit_compile` is off unless asked for.
+        The default optimizer is `kzoo.AdamW(5e-5)`. `jit_compile` follows the backend: on JAX it
+        is on, since without it each operation runs by itself, and lengths come in few sizes; on
+        TensorFlow it is off, where a graph runs anyway and XLA would compile each length anew.
         """
         from ..training import AdamW
 
-        kwargs.setdefault("jit_compile", False)
+        kwargs.setdefault("jit_compile", keras.backend.backend() == "jax")
         super().compile(
             optimizer=AdamW(5e-5) if optimizer is None else optimizer,
             loss=self.default_loss() if loss is None else loss,
@@ -316,17 +317,25 @@ class TextTask(DistributedFit, keras.Model):
             self.encode_targets(y, x),
             sample_weight=sample_weight,
             padding_id=self.spec.padding_id,
+            max_length=self.max_length,
             **options,
         )
 
     def _run(self, columns, batch_size, verbose=0):
         """The raw outputs of ragged columns, batch by batch from short to long, and the order."""
-        plan = BatchPlan(columns, None, None, batch_size, padding_id=self.spec.padding_id)
+        plan = BatchPlan(
+            columns,
+            None,
+            None,
+            batch_size,
+            padding_id=self.spec.padding_id,
+            max_length=self.max_length,
+        )
         bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
         outputs = []
         for rows in plan.order():
-            batch = self.predict_on_batch(plan.batch(rows)[0])
-            outputs.append({name: np.asarray(value) for name, value in batch.items()})
+            batch = self.predict_on_batch(plan.batch(plan.rounded(rows))[0])
+            outputs.append({name: np.asarray(value)[: len(rows)] for name, value in batch.items()})
             if verbose:
                 bar.add(len(rows))
         return np.concatenate(plan.order()), outputs
