@@ -12,6 +12,19 @@ import numpy as np
 from .errors import KzooError
 
 LONGEST_ANSWER = 30  # tokens, as in arXiv:1810.04805's SQuAD code
+# Blanks (Unicode's White_Space), and what is seen as little: control characters, the soft hyphen,
+# zero-width and direction marks, the byte-order mark. First and last code points.
+BLANK = (
+    (0x09, 0x0D), (0x20, 0x20), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A),
+    (0x2028, 0x2029), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000),
+)  # fmt: skip
+INVISIBLE = (
+    (0x00, 0x08), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD), (0x061C, 0x061C),
+    (0x180E, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0xFEFF, 0xFEFF),
+)  # fmt: skip
+JOINERS = "\u00ad\u200c\u200d\u2060\ufeff"  # invisible within a word, such as Persian's
+# Schemes that mark where a span begins, goes on, ends, or is a single word, by their letters.
+SCHEMES = ("BIES", "BILU", "BMES")
 # Chinese characters, as BERT's tokenizer has them: each is a word of its own.
 CHINESE = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2CEAF),
@@ -19,10 +32,26 @@ CHINESE = (
 )  # fmt: skip
 
 
+# What the labels of a classifier are to a text: one of them is its own, any number, or values.
+PROBLEMS = ("single_label", "multi_label", "regression")
+
+
+def class_scores(logits, problem="single_label"):
+    """What a classifier's logits say of its labels: probabilities, or for regression values."""
+    if problem == "regression":
+        return np.asarray(logits, "float64")
+    return sigmoid(logits) if problem == "multi_label" else probabilities(logits)
+
+
+def sigmoid(logits):
+    """The logistic function, in float64."""
+    return 1 / (1 + np.exp(-np.asarray(logits, "float64")))
+
+
 def probabilities(logits):
     """Softmax over the last axis, in float64; a sigmoid where there is one logit."""
     if np.shape(logits)[-1] == 1:
-        return 1 / (1 + np.exp(-np.asarray(logits, "float64")))
+        return sigmoid(logits)
     return softmax(logits)
 
 
@@ -63,30 +92,55 @@ def classification(row, labels):
     return {"label": labels[best], "score": float(row[best]), "scores": scores}
 
 
+def labelling(row, labels, threshold=0.5):
+    """{"labels", "scores"} of one text's probabilities: those of at least the threshold, and all.
+
+    The likeliest comes first, of equals the one that stands first among the labels.
+    """
+    scores = {label: float(score) for label, score in zip(labels, row, strict=True)}
+    order = np.argsort(-np.asarray(row), kind="stable")
+    return {"labels": [labels[i] for i in order if row[i] >= threshold], "scores": scores}
+
+
+def described(row, labels, options):
+    """The answer of a classifier to one text, of a row of `class_scores`, by its task's options."""
+    problem = options.get("problem", "single_label")
+    if problem == "regression":
+        return {"values": {label: float(v) for label, v in zip(labels, row, strict=True)}}
+    if problem == "multi_label":
+        return labelling(row, labels, options.get("threshold", 0.5))
+    return classification(row, labels)
+
+
 # -- entities -----------------------------------------------------------------------------------
 
 
-def entities(text, scores, offsets, labels):
+def entities(text, scores, offsets, labels, word_ids=None):
     """The spans of a text that are something, by probabilities of labels for its tokens.
 
-    A word has the label of its first token, which is the one that learned; it ends with the last
-    of its tokens. Words with the same kind of label in a row are one span, unless a label says
-    that a span begins ("B-"; "S-" and "U-" where single words have marks of their own). "O" is
-    no kind. The score of a span is the mean probability of its words' labels.
+    A word is what the pre-tokenizer says is one, without the blanks around it. It has the label of
+    its first token, which is the one that learned. Words with the same kind of label in a row are
+    one span, unless a label says that a span begins ("B-"; "S-" and "U-" where single words have
+    marks of their own), see `label_parts`. "O" is no kind. The score of a span is the mean
+    probability of its words' labels.
 
     Args:
         text: the string.
         scores: (tokens or more, labels).
         offsets: (start, end) of each token in code points; nothing for special tokens.
         labels: their names, such as "B-PER".
+        word_ids: the number of each token's word, as `Tokenizer.encode` gives it. Where it is
+            negative, or without it, letters, marks and numbers that no blank parts are a word, and
+            so is each other character, and each Chinese one.
 
     Returns:
         A list of {"label", "score", "start", "end", "text"} in the order of the text.
     """
+    parts = label_parts(labels)
     spans, open_kind = [], None
-    for word in _words(text, offsets):
+    for word in _words(text, offsets, [-1] * len(offsets) if word_ids is None else word_ids):
         best = int(scores[word["token"]].argmax())
-        begins, kind = _parts(labels[best])
+        begins, kind = parts[best]
         if kind != "O" and (kind != open_kind or begins):
             spans.append({"label": kind, "scores": [], "start": word["start"]})
         open_kind = kind
@@ -105,60 +159,176 @@ def entities(text, scores, offsets, labels):
     ]
 
 
-def _words(text, offsets):
-    """Each word's first token and its characters: {"token", "start", "end"}."""
-    words = []
-    for token, (start, end) in enumerate(offsets):
-        if not 0 <= start < end:
+def stitched(windows):
+    """One row of a text from overlapping windows: its (values, offsets, word_ids).
+
+    A token's are those of the window in which it stands farthest from an end, the earlier of
+    equals. So a word, which its first token speaks for, is read with what stands around it.
+
+    Args:
+        windows: (values, columns) for each window: values (tokens or more, ...), and the columns
+            `offsets`, `word_ids` and the number `starts` of `Tokenizer.windows`.
+    """
+    best = {}
+    for values, columns in windows:
+        places = [place for place, (start, _) in enumerate(columns["offsets"]) if start >= 0]
+        for number, place in enumerate(places):
+            depth = min(number, len(places) - 1 - number)
+            token = columns["starts"] + number
+            if token not in best or depth > best[token][0]:
+                row = values[place], columns["offsets"][place], columns["word_ids"][place]
+                best[token] = depth, row
+    rows = [row for _, (_, row) in sorted(best.items(), key=lambda item: item[0])]
+    return tuple(zip(*rows, strict=True)) if rows else ((), (), ())
+
+
+def trimmed(text, start, end):
+    """A span of a text without blanks and invisible characters at its ends; (end, end) if empty."""
+    while start < end and _is_among(text[start], BLANK + INVISIBLE):
+        start += 1
+    while start < end and _is_among(text[end - 1], BLANK + INVISIBLE):
+        end -= 1
+    return start, end
+
+
+def label_parts(labels):
+    """For each label whether it says that a span begins, and its kind: "B-PER" is (True, "PER").
+
+    Labels have parts where they follow one of `SCHEMES` as a whole: each "X-kind" among them has
+    a letter of it; there is a B or an I; a span that is ended can begin (E, L and M of a kind stand
+    beside its B); and the letter of single words is one of a kind that has a B or an I as well. So
+    "X-ray", "T-shirt", "E-mail" and "U-turn" are whole names. Letters and "-" are ASCII.
+    """
+    marked = [label for label in labels if len(label) > 2 and label[1] == "-"]
+    letters = {}
+    for label in marked:
+        letters.setdefault(label[2:], set()).add(label[0])
+    used = set().union(*letters.values())
+    follows = (
+        any(used <= set(scheme) for scheme in SCHEMES)
+        and used & set("BI")
+        and all("B" in marks for marks in letters.values() if marks & set("ELM"))
+        and all(
+            any(single in m and m & set("BI") for m in letters.values())
+            for single in used & set("SU")
+        )
+    )
+    if not follows:
+        return [(False, label) for label in labels]
+    return [
+        (label[0] in "BSU", label[2:]) if label in marked else (False, label) for label in labels
+    ]
+
+
+def _words(text, offsets, word_ids):
+    """Each word's first token and its characters: {"token", "start", "end"}.
+
+    A token of blanks alone, such as SentencePiece's space before a Chinese character, is the first
+    of the word that follows it: it is the first of that word in training, too.
+    """
+    words, word = [], None
+    for token, ((first, last), number) in enumerate(zip(offsets, word_ids, strict=True)):
+        if not 0 <= first <= last:
             continue
-        last = words[-1]["end"] if words else 0
-        # Tokens of one character's bytes overlap; the pieces of a word meet within it.
-        if words and (start < last or (start == last and _within(text[last - 1], text[start]))):
-            words[-1]["end"] = max(last, int(end))
-        else:
-            words.append({"token": token, "start": int(start), "end": int(end)})
-    return words
+        start, end = trimmed(text, int(first), int(last))
+        if word is None or not _joins(text, word, number, start):
+            word = {"token": token, "number": number, "start": None, "end": end}
+            word["is_space"] = text[end - 1 : end] == " " and last - first <= 1
+            words.append(word)
+        if start < end:
+            word["start"] = start if word["start"] is None else min(word["start"], start)
+            word["end"], word["number"] = max(word["end"], end), number
+    return [word for word in words if word["start"] is not None]
+
+
+def _joins(text, word, number, start):
+    """Whether a token of the word `number` that is seen from `start` on goes on with `word`."""
+    between = text[word["end"] : start]
+    if any(_is_among(character, BLANK) for character in between):
+        return False
+    if start < word["end"] or number == word["number"] >= 0:  # One character's bytes overlap.
+        return True
+    if word["start"] is None:
+        return word["is_space"]
+    if between and all(character in JOINERS for character in between):
+        return True
+    return number == word["number"] and _within(text[word["end"] - 1], text[start : start + 1])
 
 
 def _within(before, after):
     """Whether two neighbours belong to one word: letters, marks or numbers, none Chinese."""
     return all(
-        unicodedata.category(character)[0] in "LMN"
-        and not any(first <= ord(character) <= last for first, last in CHINESE)
+        character
+        and unicodedata.category(character)[0] in "LMN"
+        and not _is_among(character, CHINESE)
         for character in (before, after)
     )
 
 
-def _parts(label):
-    """Whether a label says that a span begins, and its kind: "B-PER" is (True, "PER")."""
-    if len(label) > 2 and label[1] == "-":
-        return label[0] in "BSU", label[2:]
-    return False, label
+def _is_among(character, ranges):
+    return any(first <= ord(character) <= last for first, last in ranges)
 
 
 # -- answers to questions -----------------------------------------------------------------------
 
 
-def answer(context, windows):
+def answer(context, windows, no_answer=None):
     """The likeliest span of a context: {"answer", "score", "start", "end"}.
 
     The score is the probability of its first token as the start times that of its last token as
     the end, each a softmax over the tokens of its window; the best window wins, the earlier of
-    equals. Where a window has no answer its model points at the special tokens, so all that it
-    has of the context scores low.
+    equals.
+
+    With a number as `no_answer` the answer may be empty, as in SQuAD 2 (arXiv:1806.03822): it is
+    where the first token, to which models point where a window has no answer, has a sum of start
+    and end logits that is larger than that of the best span by more than the number; the window
+    where that sum is smallest counts. The score is the probability of that token as start and end.
 
     Args:
         context: the string.
-        windows: (start logits, end logits, offsets) for each window; offsets as for `entities`,
-            one for each token of the window that is not padding, and nothing for the question.
+        windows: a list of (start logits, end logits, offsets); offsets as for `entities`, one for
+            each token of the window that is not padding, and nothing for the question.
+        no_answer: None, or how much more an empty answer must have than a span.
     """
+    windows = [(*logits, _visible(context, offsets)) for *logits, offsets in windows]
+    if no_answer is not None and null_margin(context, windows) > no_answer:
+        least = min(windows, key=_null_logit)
+        return {"answer": "", "score": _null_probability(*least), "start": 0, "end": 0}
     best = {"answer": "", "score": 0.0, "start": 0, "end": 0}
     for start_logits, end_logits, offsets in windows:
         found = span(start_logits, end_logits, offsets)
         if found and found[2] > best["score"]:
-            start, end = int(offsets[found[0]][0]), int(offsets[found[1]][1])
+            start, end = offsets[found[0]][0], offsets[found[1]][1]
             best = {"answer": context[start:end], "score": found[2], "start": start, "end": end}
     return best
+
+
+def null_margin(context, windows):
+    """By how much the logits of no answer are above those of the best span; see `answer`."""
+    spans, nulls = [-np.inf], []
+    for start_logits, end_logits, offsets in windows:
+        if found := span(start_logits, end_logits, _visible(context, offsets)):
+            spans.append(float(start_logits[found[0]]) + float(end_logits[found[1]]))
+        nulls.append(_null_logit((start_logits, end_logits)))
+    return min(nulls, default=-np.inf) - max(spans)
+
+
+def _null_logit(window):
+    """The sum of a window's logits at its first token."""
+    return float(window[0][0]) + float(window[1][0])
+
+
+def _null_probability(start_logits, end_logits, offsets):
+    """The probability of a window's first token as start and end."""
+    return float(softmax(start_logits[: len(offsets)])[0] * softmax(end_logits[: len(offsets)])[0])
+
+
+def _visible(context, offsets):
+    """The offsets without blanks at their ends, so that a token of blanks alone has nothing."""
+    return [
+        trimmed(context, int(start), int(end)) if 0 <= start <= end else (-1, -1)
+        for start, end in offsets
+    ]
 
 
 def span(start_logits, end_logits, offsets, longest=LONGEST_ANSWER):
@@ -178,28 +348,32 @@ def span(start_logits, end_logits, offsets, longest=LONGEST_ANSWER):
 # -- by task, for `kzoo predict` ----------------------------------------------------------------
 
 
-def _classifier(text, rows, labels):
-    return classification(probabilities(rows[0][0]["logits"])[0], labels)
+def _classifier(text, rows, labels, options):
+    row = class_scores(rows[0][0]["logits"], options.get("problem", "single_label"))[0]
+    return described(row, labels, options)
 
 
-def _embedder(text, rows, labels):
+def _embedder(text, rows, labels, options):
     return {"embedding": [float(value) for value in rows[0][0]["embedding"][0]]}
 
 
-def _token_classifier(text, rows, labels):
-    outputs, offsets = rows[0]
-    return {"entities": entities(text, probabilities(outputs["logits"])[0], offsets, labels)}
+def _token_classifier(text, rows, labels, options):
+    windows = [(probabilities(outputs["logits"])[0], columns) for outputs, columns in rows]
+    scores, offsets, word_ids = stitched(windows)
+    return {"entities": entities(text, scores, offsets, labels, word_ids)}
 
 
-def _question_answering(text, rows, labels):
+def _question_answering(text, rows, labels, options):
     windows = [
-        (outputs["start_logits"][0], outputs["end_logits"][0], offsets) for outputs, offsets in rows
+        (outputs["start_logits"][0], outputs["end_logits"][0], columns["offsets"])
+        for outputs, columns in rows
     ]
-    return answer(text[1], windows)
+    return answer(text[1], windows, options.get("no_answer"))
 
 
-# What a task answers for a text, or pair: of the text, its rows (outputs, offsets of the tokens
-# that are not padding) and the labels. A bundle of another task can be verified all the same.
+# What a task answers for a text, or pair: of the text, its rows (outputs, and the columns of the
+# tokens that are not padding), the labels and the manifest's task_options. A bundle of another task
+# can be verified all the same.
 ANSWERS = {
     "TextClassifier": _classifier,
     "TextEmbedder": _embedder,

@@ -146,7 +146,6 @@ def train(
         from .training.recipe import read_recipe
         from .training.recipe import train as run_recipe
 
-        _check_free(Path(read_recipe(recipe)["output"]), "spec.json")
         task, history = run_recipe(recipe)
         output = Path(read_recipe(recipe)["output"])
         data = {
@@ -233,13 +232,12 @@ def export(
 
 def _export_savedmodel(source, output, text, say):
     from . import presets
-    from .litert.recipe import check_has_weights, find_recipe, preset_of, read_recipe
+    from .litert.export import check_has_weights, find_recipe, preset_of, read_recipe
 
     path = find_recipe(source)
     preset = preset_of(path, read_recipe(path)) if path else source
     name = path.stem if path else Path(source).name
     folder = output or Path("build") / f"{name}-savedmodel"
-    _check_free(folder, "saved_model.pb")
     check_has_weights(preset)
     say(f"Loading {preset}")
     from .serving import export_savedmodel
@@ -287,13 +285,16 @@ def verify(
 
         if texts is not None and not clients:
             raise KzooError("--texts is for the clients: add --clients.")
+        if clients:
+            from .litert.clients import check_there
+
+            check_there()
         with screen.working(f"Verifying {bundle}") as say:
             data = verify_bundle(bundle)
             if clients:
                 from .litert.clients import compare, read_texts
 
-                pairs = data["task"] == "QuestionAnswering"
-                lines = None if texts is None else read_texts(texts, pairs)
+                lines = None if texts is None else read_texts(texts, data["reads"] == "pair")
                 data["clients"] = compare(bundle, lines, say)
         screen.result(data, views.verified)
 
@@ -392,13 +393,6 @@ def _utf8(text, what):
     except UnicodeEncodeError:
         raise KzooError(f"{what} is not UTF-8: {text!r:.60} came.") from None
     return text
-
-
-def _check_free(folder, *marks):
-    """Refuse to replace a folder that holds anything but an earlier result of the command."""
-    holds = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if holds and not holds & set(marks):
-        raise KzooError(f"{folder} holds other files: name a folder that is new or empty.")
 
 
 def _files(folder):

@@ -5,11 +5,15 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
+import stat
 import tempfile
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from .errors import KzooError
+
+DEEPEST = 64  # lists and objects within each other; more would end in a RecursionError somewhere
 
 
 @contextlib.contextmanager
@@ -18,61 +22,88 @@ def writing_file(path):
     path = Path(path)
     _make_parent(path)
     with _naming(path):
-        place = {"prefix": f".{path.name}.", "suffix": path.suffix, "dir": path.parent}
-        handle, beside = tempfile.mkstemp(**place)
-    os.close(handle)
+        tmp_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+        mode = _touch(tmp_path)
     try:
-        yield Path(beside)
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, path)
+        yield tmp_path
+        os.chmod(tmp_path, mode)
+        os.replace(tmp_path, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(beside)
+            os.unlink(tmp_path)
         raise
 
 
 @contextlib.contextmanager
-def writing_folder(path):
+def writing_folder(path, mark=None):
     """Yield a folder beside `path`; on success it takes the place of `path`, on failure it goes.
 
-    An existing folder is replaced only if all it holds is written anew; nobody's files are lost.
+    An existing folder is replaced only if each file in it and in its folders is one that is
+    written anew; nobody's files are lost. `mark` is the name of a file that every result of this
+    kind holds: a folder with files and without it is refused before any work.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise KzooError(f"{path} is a file; a folder is to be written there: name another path.")
     if os.path.ismount(path):
         raise _mounted(path)
+    existing = _files(path)
+    if mark is not None and existing and Path(mark) not in existing:
+        raise KzooError(f"{path} holds other files: name a folder that is new or empty.")
     _make_parent(path)
     with _naming(path):
-        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        tmp_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        tmp_path.mkdir()
     try:
-        yield beside
-        os.chmod(beside, 0o777 & ~_umask())
-        for file in beside.rglob("*"):
-            if file.is_file():  # Some libraries make files that only their owner reads.
-                os.chmod(file, 0o666 & ~_umask())
+        mode = _touch(probe := tmp_path / "probe")
+        probe.unlink()
+        yield tmp_path
+        written = _files(tmp_path)
+        for name in written:  # Some libraries make files that only their owner reads.
+            os.chmod(tmp_path / name, mode)
+        lost = sorted(str(name) for name in _files(path) - written)
+        if lost:
+            raise KzooError(
+                f"{path} holds {', '.join(lost[:3])}, which would be lost: name another folder "
+                "or empty this one."
+            )
         if path.exists():
-            kept = sorted({f.name for f in path.iterdir()} - {f.name for f in beside.iterdir()})
-            if kept:
-                raise KzooError(
-                    f"{path} holds {', '.join(kept[:3])}, which would be lost: name another folder "
-                    "or empty this one."
-                )
-            _exchange(path, beside)
+            _exchange(path, tmp_path)
         else:
-            os.replace(beside, path)
+            os.replace(tmp_path, path)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(tmp_path, ignore_errors=True)
         raise
 
 
-def _exchange(path, beside):
+def _files(folder):
+    """The paths within a folder of all that is no folder itself; a link is a file."""
+    return {
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
+
+
+def _touch(path):
+    """Make an empty file; return its mode, which is what the user's umask leaves a new file.
+
+    The umask itself can only be read by setting it, which other threads would feel.
+    """
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
+
+
+def _exchange(path, tmp_path):
     """Put a folder in the place of another, which goes; if that fails, all is as before."""
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
     try:
         os.replace(path, aside / path.name)
         try:
-            os.replace(beside, path)
+            os.replace(tmp_path, path)
         except BaseException:
             os.replace(aside / path.name, path)
             raise
@@ -90,25 +121,74 @@ def _mounted(path):
     )
 
 
+def within(folder, name, source, nested=False):
+    """The path of what a file of others calls `name`: in the folder, or KzooError.
+
+    Every name that stands in a file goes through here. Without `nested` it may not lie in a
+    folder within the folder either. `source` says for the error where the name stands. A file may
+    be a link, as all files of the hub's cache are; a folder that leads elsewhere is refused.
+    """
+    folder = Path(folder)
+    parts = PureWindowsPath(name).parts if isinstance(name, str) else ()
+    # Names are taken apart as Windows does, which knows more ways out: "C:x", "a\\..\\b".
+    outside = PureWindowsPath(*parts).anchor or ".." in parts or "\0" in str(name)
+    if not isinstance(name, str) or outside or not nested and len(parts) != 1:
+        place = "within" if nested else "directly in"
+        raise KzooError(
+            f"{source} names {name!r:.60}; a name {place} the folder {folder} is expected."
+        )
+    path = folder.joinpath(*parts)
+    deepest = path if path.is_dir() else path.parent
+    if not deepest.resolve().is_relative_to(folder.resolve()):
+        raise KzooError(
+            f"{source} names {name!r:.60}, which is a link out of the folder {folder}: copy what "
+            "it leads to into the folder."
+        )
+    return path
+
+
 def read_json(path, what, kind=dict):
     """The object (or what `kind` is) in a JSON file; `what` names the file's role in the error."""
-    path = Path(path)
+    return parse_json(read_text(path, what), path, what, kind)
+
+
+def parse_json(text, source, what, kind=dict):
+    """The object (or what `kind` is) in a JSON text; `source` and `what` name it in the error."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise KzooError(f"{path} is missing: {what} was expected there.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise KzooError(f"{path} is not JSON ({error}): {what} was expected there.") from None
+        value = json.loads(text)
+    # A number of more than 4,300 digits is a bare ValueError.
+    except (ValueError, RecursionError) as error:
+        raise KzooError(f"{source} is not JSON ({error}): {what} was expected there.") from None
+    if _too_deep(value):
+        raise KzooError(
+            f"{source} nests lists and objects more than {DEEPEST} deep: {what} was expected there."
+        )
     if not isinstance(value, kind):
         shape = "list" if kind is list else "object"
-        raise KzooError(f"{path} holds {value!r:.40}; {what}, a JSON {shape}, was expected there.")
+        raise KzooError(
+            f"{source} holds {value!r:.40}; {what}, a JSON {shape}, was expected there."
+        )
     return value
+
+
+def _too_deep(value):
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEEPEST):
+        inner = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [each for part in inner for each in part if isinstance(each, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def read_text(path, what):
     """The text of a UTF-8 file; `what` names the file's role in the error."""
     try:
         return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise KzooError(f"{path} is missing: {what} was expected there.") from None
+    except IsADirectoryError:
+        raise KzooError(f"{path} is a folder: {what} was expected there.") from None
     except UnicodeDecodeError as error:
         raise KzooError(f"{path} is not UTF-8 ({error}): {what} was expected there.") from None
 
@@ -135,9 +215,3 @@ def _make_parent(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
         raise KzooError(f"{path.parent} can't be written to: name a folder that is yours.")
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -31,6 +31,21 @@ def abstract_build(build):
     return model
 
 
+def set_trainable(layer, value):
+    """Thaw or freeze a layer and all below it.
+
+    Keras' own assignment does nothing on TensorFlow where the layer's flag has that value already,
+    whatever the flags below it are.
+    """
+    for part in layer._flatten_layers():
+        keras.Layer.trainable.fset(part, value)
+
+
+def layers_with_weights(layer):
+    """The layer and all below it that hold weights, parents first, each with its weights."""
+    return [(part, part.weights) for part in layer._flatten_layers() if part.weights]
+
+
 class DistributedFit:
     """Mixin, before `keras.Model`: `fit` that is right on several replicas and in every epoch.
 
@@ -84,13 +99,18 @@ class DistributedFit:
         outputs = super().__call__(inputs, *args, **kwargs)
         return keras.tree.map_structure(lambda value: value[:size], outputs)
 
+    def _is_mean_of_examples(self):
+        """Whether Keras' own step is right: on one device, a loss that is a mean over examples."""
+        return not _replicas() and type(self).loss_count is DistributedFit.loss_count
+
     def train_step(self, *args):
-        """Keras' step; on several replicas, with the loss weighted by each one's share."""
-        if not _replicas():
+        """Keras' step; with the loss weighted by each replica's share, and by what it counts."""
+        if keras.backend.backend() != "tensorflow" or self._is_mean_of_examples():
             return super().train_step(*args)
         import tensorflow as tf
 
-        _check_on_replicas(getattr(self.optimizer, "inner_optimizer", self.optimizer))
+        if _replicas():
+            _check_on_replicas(getattr(self.optimizer, "inner_optimizer", self.optimizer))
 
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
         with tf.GradientTape() as tape:
@@ -99,14 +119,14 @@ class DistributedFit:
             loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
         grads = tape.gradient(loss, weights)
-        if hasattr(self.optimizer, "inner_optimizer"):
+        if _replicas() and hasattr(self.optimizer, "inner_optimizer"):
             grads = all_finite_or_none(grads)
         self.optimizer.apply_gradients(zip(grads, weights, strict=True))
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def test_step(self, *args):
-        """Keras' step; on several replicas, with the loss weighted by each one's share."""
-        if not _replicas():
+        """Keras' step; with the loss weighted by each replica's share, and by what it counts."""
+        if keras.backend.backend() != "tensorflow" or self._is_mean_of_examples():
             return super().test_step(*args)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
         y_pred = self(x, training=False)
@@ -117,17 +137,23 @@ class DistributedFit:
         """What this replica adds to the loss of the whole batch; the tracker is told of it."""
         import tensorflow as tf
 
-        replicas = _replicas()
-        mine = tf.cast(self.loss_count(y), "float32")
-        examples = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], "float32")
-        counted, examples = replicas.all_reduce("SUM", [mine, examples])
+        replicas, mine = _replicas(), tf.cast(self.loss_count(y), "float32")
+        counted = replicas.all_reduce("SUM", mine) if replicas else mine
         share = tf.math.divide_no_nan(mine, counted)
-        # Keras has divided by the number of replicas, as if all had the same share.
-        loss = replicas.num_replicas_in_sync * self._compute_loss(
+        loss = self._compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
-        self._loss_tracker.update_state(loss, sample_weight=share * examples)
+        if replicas:  # Keras has divided by their number, as if all had the same share.
+            loss = replicas.num_replicas_in_sync * loss
+        # An epoch's loss is the mean over all that its batches count, however it was cut.
+        self._loss_tracker.update_state(loss, sample_weight=mine)
         return loss * tf.cast(share, loss.dtype)
+
+    def _update_metrics_variables(self, variables, loss, x, y, y_pred, sample_weight):
+        """Keras' hook on JAX: it weights a batch's loss by the first size of what is in `x`."""
+        if type(self).loss_count is not DistributedFit.loss_count:
+            x = _Sized(self.loss_count(y))
+        return super()._update_metrics_variables(variables, loss, x, y, y_pred, sample_weight)
 
     def predict_on_batch(self, x):
         """`keras.Model.predict_on_batch`, each row once.
@@ -147,6 +173,13 @@ class DistributedFit:
             local = self.distribute_strategy.experimental_local_results
             data_batch = keras.tree.map_structure(lambda value: local(value)[0], batch)
         super()._maybe_symbolic_build(data_batch=data_batch)
+
+
+class _Sized:
+    """What Keras takes for an array of so many examples."""
+
+    def __init__(self, size):
+        self.shape = (size,)
 
 
 class OneUpdate:

@@ -5,7 +5,7 @@ import numpy as np
 
 from . import nn  # noqa: F401  (files the parts)
 from .errors import KzooError
-from .keras_hooks import precision
+from .keras_hooks import layers_with_weights, precision, set_trainable
 from .spec import Spec
 
 
@@ -118,15 +118,26 @@ class Network(keras.Model):
                 "expected: does the tokenizer belong to this model?"
             )
 
+    def __setattr__(self, name, value):
+        # On TensorFlow Keras would leave a block frozen where the network itself isn't.
+        if name == "trainable":
+            set_trainable(self, bool(value))
+        else:
+            super().__setattr__(name, value)
+
     def get_config(self):
-        """The spec and the precision, as JSON types."""
-        return {"spec": self.spec.to_dict(), "name": self.name, "dtype": self.dtype_policy.name}
+        """The spec, the precision and the weights that stand still, as JSON types."""
+        config = {"spec": self.spec.to_dict(), "name": self.name, "dtype": self.dtype_policy.name}
+        still = frozen(self)
+        return {**config, "frozen": still} if still else config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Rebuild from `get_config`."""
         with precision(config.get("dtype")):
-            return cls(config["spec"], name=config.get("name"))
+            model = cls(config["spec"], name=config.get("name"))
+        freeze(model, config.get("frozen", ()))
+        return model
 
     @classmethod
     def from_preset(cls, name, load_weights=True):
@@ -146,12 +157,16 @@ class Network(keras.Model):
         return model
 
     def with_spec(self, **changes):
-        """A copy under a changed spec: weights that both have are copied, others start anew."""
+        """A copy under a changed spec: weights that both have are copied, others start anew.
+
+        What stands still here stands still there.
+        """
         with precision(self.dtype_policy):
             copy = type(self)(self.spec.replace(**changes))
         here, there = weights_by_path(self), weights_by_path(copy)
         for path in here.keys() & there.keys():
             there[path].assign(here[path])
+        freeze(copy, frozen(self))
         if hasattr(self, "tokenizer"):
             copy.tokenizer = self.tokenizer
         return copy
@@ -180,6 +195,28 @@ def weights_by_path(model):
             for path, weight in _layer_weights(part).items()
         }
     return _layer_weights(model)
+
+
+def frozen(model):
+    """The paths of the weights that stand still, in the order of `weights_by_path`."""
+    return [path for path, weight in weights_by_path(model).items() if not weight.trainable]
+
+
+def freeze(model, paths):
+    """Let the weights at `paths` stand still, and all others learn.
+
+    A layer whose weights all stand still is frozen itself, so that `layer.trainable = True` thaws
+    it: Keras does nothing for a layer that says that it is trainable already.
+    """
+    weights = weights_by_path(model)
+    still = {id(weights[path]) for path in paths if path in weights}
+    ours = {id(weight) for weight in weights.values()}
+    for layer, held in layers_with_weights(model):
+        held = [weight for weight in held if id(weight) in ours]
+        if held:
+            set_trainable(layer, any(id(weight) not in still for weight in held))
+    for path, weight in weights.items():
+        weight.trainable = path not in paths
 
 
 def _layer_weights(layer):

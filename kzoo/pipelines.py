@@ -7,7 +7,7 @@ from .errors import KzooError
 SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
 
 # What users call a task: the class that does it, and the preset that ships for it.
-TASKS = {
+PIPELINES = {
     "sentiment-analysis": ("TextClassifier", SENTIMENT),
     "text-classification": ("TextClassifier", SENTIMENT),
     "feature-extraction": ("TextEmbedder", None),
@@ -30,12 +30,12 @@ def pipeline(task, model=None):
     Returns:
         A callable. It takes a string or a list of strings (pairs for question answering) and
         gives for classification a list of {"label", "score"}, with `top_k=None` a list of all
-        labels an input; for embeddings a list of lists of numbers; for the others what the
-        task's `predict` gives.
+        labels an input, where a score is a probability or for regression the value; for
+        embeddings a list of lists of numbers; for the others what the task's `predict` gives.
     """
-    if task not in TASKS:
-        raise KzooError(f"No pipeline is called {task!r}; known: {', '.join(TASKS)}.")
-    name, default = TASKS[task]
+    if task not in PIPELINES:
+        raise KzooError(f"No pipeline is called {task!r}; known: {', '.join(PIPELINES)}.")
+    name, default = PIPELINES[task]
     if model is None and default is None:
         raise KzooError(f"No model ships for {task!r}: give model=, a preset or a folder.")
     model = default if model is None else model

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import KzooError
-from .files import read_json, sha256, writing_folder
+from .files import read_json, sha256, within, writing_folder
 
 HERE = Path(__file__).parent
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -117,22 +117,22 @@ def _check_sums(folder):
     """Raise KzooError unless the files of tensors are those that the card was written beside."""
     path = folder / CARD
     sums = read_json(path, "the preset's card").get("sha256", {}) if path.is_file() else {}
-    if not isinstance(sums, dict) or any(Path(name).name != name for name in sums):
+    if not isinstance(sums, dict):
         raise KzooError(
             f"{path} has sha256 {sums!r:.60}; the SHA-256 of files beside it, by their names, are "
             "expected: save the preset anew."
         )
-    for name, said in sums.items():
-        if not (folder / name).is_file():
+    for name, expected in sums.items():
+        file = within(folder, name, f"sha256 in {path}")
+        if not file.is_file():
             raise KzooError(
-                f"{folder / name} is missing: {CARD} says that the preset holds it; fetch it again."
+                f"{file} is missing: {CARD} says that the preset holds it; fetch it again."
             )
-        found = sha256(folder / name)
-        if found != said:
+        actual = sha256(file)
+        if actual != expected:
             raise KzooError(
-                f"{folder / name} was changed after it was saved: its SHA-256 begins with "
-                f"{found[:12]}, and {CARD} says {str(said)[:12]}; fetch it again, or save the "
-                "preset anew."
+                f"{file} was changed after it was saved: its SHA-256 begins with {actual[:12]}, "
+                f"and {CARD} says {str(expected)[:12]}; fetch it again, or save the preset anew."
             )
 
 

@@ -26,6 +26,8 @@ HOMES = {
     "CosineError": "tasks.text_embedder",
     "PartnerAccuracy": "tasks.text_embedder",
     "PlaceAccuracy": "tasks.task",
+    "PlaceLoss": "tasks.task",
+    "ClassAccuracy": "tasks.task",
     "AdamW": "training.optimizer",
     "WarmupDecay": "training.schedule",
     "DistillationLoss": "compression.distill",

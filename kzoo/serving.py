@@ -43,8 +43,8 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
         folder: where to write; it appears when all is done and checked, or not at all.
         text: whether to add the signatures on strings. They need tensorflow-text, and a WordPiece
             tokenizer as BERT's: another one is an error, which says that `text=False` is left.
-        pairs: whether a text is a pair of `text` and `text_pair`; it always is for question
-            answering.
+        pairs: whether a text is a pair of `text` and `text_pair`; it always is for a task that
+            reads pairs, such as question answering, and never for one that reads single texts.
         golden: texts for the check: the export's ids must equal the tokenizer's, and its answers
             those of Keras within 1e-5 (2e-2 where the model computes in half precision).
 
@@ -53,9 +53,12 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
     takes: the backbone's inputs, int32 (batch, length). The answers:
 
     * classifier: `label` (batch,); `labels`, `probabilities` (batch, labels), in the same order;
+    * classifier of any number of labels: `labels`, `probabilities` and `chosen`, whether the
+      probability reaches the task's threshold, (batch, labels);
+    * classifier of values: `labels`, `values` (batch, labels);
     * embedder: `embedding` (batch, hidden_dim);
     * token classifier: the likeliest `labels` and their `probabilities`, (batch, length);
-    * masked language model: `candidates`, `probabilities` (batch, length, 5), best first;
+    * masked language model: `candidates` as text, `probabilities` (batch, length, 5), best first;
     * question answering: `start_probabilities`, `end_probabilities` (batch, length);
     * multiple choice: `probabilities` (batch, choices).
 
@@ -74,7 +77,7 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
     export = _Export(model, text, pairs)
     module = tf.Module()
     module.weights_in_use = [weight.value for weight in model.weights]
-    with writing_folder(folder) as path:
+    with writing_folder(folder, mark="saved_model.pb") as path:
         tf.saved_model.save(module, str(path), signatures=export.signatures())
         _check(export, tf.saved_model.load(str(path)).signatures, list(golden))
     return folder
@@ -87,12 +90,20 @@ class _Export:
         self.model = model
         self.is_task = hasattr(model, "backbone")
         self.kind = getattr(model, "task_name", None)
-        if self.is_task and self.kind not in ANSWERS:
+        if self.is_task and self.kind not in SIGNATURES:
             raise KzooError(
-                f"{self.kind} has no SavedModel signature; known: {', '.join(ANSWERS)}."
+                f"{self.kind} has no SavedModel signature; known: {', '.join(SIGNATURES)}."
             )
+        problem = getattr(model, "problem", None)
+        self.signature = PROBLEM_SIGNATURES.get(problem, SIGNATURES.get(self.kind))
         self.backbone = model.backbone if self.is_task else model
-        self.pairs = pairs or self.kind in ("QuestionAnswering", "MultipleChoice")
+        reads = getattr(model, "reads", "text")
+        if pairs and reads == "text":
+            raise KzooError(
+                f"Got pairs=True; expected False: this {self.kind or 'backbone'} reads one text at "
+                "a time."
+            )
+        self.pairs = pairs or reads == "pair"
         self.second = "choices" if self.kind == "MultipleChoice" else "text_pair"
         self.in_graph = None
         if self.is_task and text:
@@ -117,7 +128,7 @@ class _Export:
         def on_text(**given):
             inputs = tokenize(**given)
             answers = on_tokens(**inputs)
-            answers = {name: answers[name] for name in ANSWERS[self.kind][1]}
+            answers = {name: answers[name] for name in self.signature[1]}
             if self.kind in BY_TOKEN:
                 answers["tokens"] = tf.gather(self._names(), inputs["token_ids"])
             return answers
@@ -160,7 +171,7 @@ class _Export:
         """What the task says, from its raw outputs."""
         if not self.is_task:
             return {}
-        function, names = ANSWERS[self.kind]
+        function, names = self.signature
         return dict(zip(names, function(self, outputs, inputs), strict=True))
 
     def _names(self):
@@ -171,7 +182,7 @@ class _Export:
             names[number] = token
         return tf.constant(names)
 
-    # One function a task, filed in ANSWERS.
+    # One function a task, filed in SIGNATURES.
 
     def _class(self, outputs, inputs):
         import tensorflow as tf
@@ -180,9 +191,24 @@ class _Export:
         labels = tf.constant(self.model.labels)
         return (
             tf.gather(labels, tf.argmax(probabilities, -1)),
-            tf.tile(labels[None], [tf.shape(probabilities)[0], 1]),
+            self._label_rows(outputs),
             probabilities,
         )
+
+    def _several(self, outputs, inputs):
+        import tensorflow as tf
+
+        probabilities = tf.sigmoid(outputs["logits"])
+        return self._label_rows(outputs), probabilities, probabilities >= self.model.threshold
+
+    def _values(self, outputs, inputs):
+        return self._label_rows(outputs), outputs["logits"]
+
+    def _label_rows(self, outputs):
+        """The labels, once for each text."""
+        import tensorflow as tf
+
+        return tf.tile(tf.constant(self.model.labels)[None], [tf.shape(outputs["logits"])[0], 1])
 
     def _embedding(self, outputs, inputs):
         return (outputs["embedding"],)
@@ -198,7 +224,12 @@ class _Export:
         import tensorflow as tf
 
         best = tf.math.top_k(_probabilities(outputs["logits"]), CANDIDATES)
-        return tf.gather(self._names(), best.indices), best.values
+        # As text, with the space that a token brings.
+        tokenizer, rows = self.model.tokenizer, self.backbone.spec.vocabulary_size
+        ids = range(tokenizer.vocabulary_size)
+        texts = tokenizer.decode([[number] for number in ids], skip_special=False)
+        texts += [""] * (rows - len(texts))
+        return tf.gather(tf.constant(texts), best.indices), best.values
 
     def _span(self, outputs, inputs):
         import tensorflow as tf
@@ -211,13 +242,18 @@ class _Export:
 
 
 # Task to the function that answers for it, and the names of what it returns.
-ANSWERS = {
+SIGNATURES = {
     "TextClassifier": (_Export._class, ("label", "labels", "probabilities")),
     "TextEmbedder": (_Export._embedding, ("embedding",)),
     "TokenClassifier": (_Export._token_classes, ("labels", "probabilities")),
     "MaskedLM": (_Export._candidates, ("candidates", "probabilities")),
     "QuestionAnswering": (_Export._span, ("start_probabilities", "end_probabilities")),
     "MultipleChoice": (_Export._choice, ("probabilities",)),
+}
+# The same for a classifier whose problem isn't one label a text.
+PROBLEM_SIGNATURES = {
+    "multi_label": (_Export._several, ("labels", "probabilities", "chosen")),
+    "regression": (_Export._values, ("labels", "values")),
 }
 BY_TOKEN = ("TokenClassifier", "MaskedLM", "QuestionAnswering")
 
@@ -295,8 +331,9 @@ def _compare(answers, expected, model):
     limit = LIMIT_HALF if "16" in model.compute_dtype else LIMIT
     for name, answer in answers.items():
         given, wanted = answer.numpy(), np.asarray(expected[name])
-        if given.dtype == object:
-            # Where two answers are equally likely, rounding decides which name comes first.
+        if given.dtype in (object, bool):
+            # Where two answers are equally likely, rounding decides which name comes first; and
+            # where a probability is at the threshold, on which side it falls.
             continue
         scale = max(1.0, float(np.abs(wanted).max(initial=0)))
         difference = float(np.abs(given - wanted).max(initial=0)) / scale

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 from .errors import KzooError
+from .files import parse_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Spec:
     @classmethod
     def from_json(cls, text):
         """Read the text of a `spec.json`."""
-        return cls.from_dict(json.loads(text))
+        return cls.from_dict(parse_json(text, "The text", "a spec"))
 
 
 def _fields(spec):

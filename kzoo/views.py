@@ -299,8 +299,24 @@ def answers(data):
             [_short(answer["answer"]), f"{answer['score']:.3f}", _shown(answer)] for answer in data
         ]
         return table("", ["answer", ">score", "question | context"], rows)
+    if "labels" in data[0]:
+        rows = [[_labels(answer), _shown(answer)] for answer in data]
+        return table("", ["labels", "text"], rows)
+    if "values" in data[0]:
+        names = list(data[0]["values"])
+        rows = [
+            [*(f"{answer['values'][name]:.4g}" for name in names), _shown(answer)]
+            for answer in data
+        ]
+        return table("", [*(f">{name}" for name in names), "text"], rows)
     rows = [[answer["label"], f"{answer['score']:.3f}", _shown(answer)] for answer in data]
     return table("", ["label", ">score", "text"], rows)
+
+
+def _labels(answer):
+    """`funny 0.98, warm 0.71`, or a dash."""
+    named = [f"{label} {answer['scores'][label]:.2f}" for label in answer["labels"]]
+    return _short(", ".join(named)) or "-"
 
 
 def _entities(answer):

@@ -107,6 +107,20 @@ RUNS = {
 }
 
 
+def scores_by_place():
+    """Loss and accuracy of a task by place, in batches of three sizes."""
+    from kzoo.data.batches import bucketed_batches
+
+    task = model("TokenClassifier", head="token")
+    rows, labels = examples(6, by_place=True)
+    return np.array(
+        [
+            task.evaluate(bucketed_batches(rows, labels, batch_size=size), verbose=0)
+            for size in (2, 4, 6)
+        ]
+    )
+
+
 def stock(optimizer, size):
     """Keras' own model and step in the task's place, and batches of four for it."""
     import keras
@@ -143,6 +157,27 @@ def stock_loss():
     import keras
 
     return stock(keras.optimizers.SGD(1.0), 3)
+
+
+def updates(accumulation):
+    """A weight after three updates by gradients that come in parts, overwritten by its average."""
+    import keras
+
+    import kzoo
+
+    optimizer = kzoo.AdamW(
+        0.1,
+        warmup=0,
+        decay="constant",
+        gradient_accumulation_steps=accumulation,
+        **OVERWRITTEN,
+    )
+    weight = keras.Variable(np.ones((2, 3), "float32"))
+    for number in range(3):
+        whole, noise = np.random.default_rng(number).normal(size=(2, 2, 3)).astype("float32")
+        for part in [whole - noise, whole + noise] if accumulation else [whole]:
+            optimizer.apply([keras.ops.convert_to_tensor(part)], [weight])
+    return np.stack([weight, optimizer._model_variables_moving_average[0]])
 
 
 def refused(optimizer):
@@ -201,6 +236,7 @@ def on_replicas():
     with strategy.scope():
         for name, run in RUNS.items():
             found |= {f"{name}/{key}": value for key, value in run().items()}
+        found["scores_by_place"] = scores_by_place()
         task = model()
         rows, _ = examples(5)
         ragged = {"token_ids": rows, "padding_mask": [[1] * len(row) for row in rows]}
@@ -249,35 +285,36 @@ def compilations(work):
 
 
 def shapes_on_jax():
-    """Epochs of rows of 2 to 40 tokens with a smaller last batch, and answers to them, counted."""
+    """The shapes of three epochs with a smaller last batch, and what is compiled for them."""
     from kzoo.data.batches import bucketed_batches
     from kzoo.keras_hooks import DistributedFit
 
-    task = model(max_length=40)
+    task = model(max_length=20)
     draw = np.random.default_rng(0)
-    rows = [draw.integers(1, 50, length).tolist() for length in draw.integers(2, 41, 70)]
-    options = {"batch_size": 4, "shuffle": True, "max_length": 40}
-    batches = bucketed_batches(rows, draw.integers(0, 2, 70), **options)
+    rows = [draw.integers(1, 50, length).tolist() for length in draw.integers(2, 21, 30)]
+    batches = bucketed_batches(
+        rows, draw.integers(0, 2, 30), batch_size=4, shuffle=True, max_length=20
+    )
     plan = batches.plan
     shapes = {plan.batch(r)[0]["token_ids"].shape for epoch in range(3) for r in plan.order(epoch)}
     trained = compilations(lambda: DistributedFit.fit(task, batches, epochs=3, verbose=0))
-    evaluated = compilations(lambda: task.evaluate(batches, verbose=0))
 
     def answer():
-        for some in [rows, *([row] for row in rows[:20])]:
-            ragged = {"token_ids": some, "padding_mask": [[1] * len(row) for row in some]}
-            task._run(ragged, 4)
+        for size in (1, 3, 4, 15):
+            for some in (rows[:size], rows[-size:]):
+                ragged = {"token_ids": some, "padding_mask": [[1] * len(row) for row in some]}
+                task._run(ragged, 4)
 
     return {
         "shapes": np.array(sorted(shapes)),
-        "compiled": np.array([*trained, *evaluated, *compilations(answer)]),
+        "compiled": np.array([*trained, *compilations(answer)]),
     }
 
 
 def on_jax():
     """The training and the embedding on JAX."""
-    found = {}
-    for name in ("clipped", "accumulated and overwritten"):
+    found = {"scores_by_place": scores_by_place()}
+    for name in ("clipped", "accumulated"):
         found |= {f"{name}/{key}": value for key, value in RUNS[name]().items()}
     import keras
 
@@ -291,6 +328,8 @@ def on_jax():
     found["refused"] = np.array(
         [refusal(call, ids) for call in (task, task.predict_on_batch) for ids in (numpy, jax)]
     )
+    for accumulation in (None, 2):
+        found[f"updates {accumulation}"] = updates(accumulation)
     return {**found, **shapes_on_jax()}
 
 

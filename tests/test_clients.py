@@ -131,3 +131,13 @@ def test_the_command_line(made, client, tmp_path, capfd, monkeypatch):  # noqa: 
         assert (code, out) == (2, "") and words in err and err.count("\n") == 1
     with pytest.raises(kzoo.KzooError, match="A pair is expected"):
         clients.read_texts(tmp_path / "texts.txt", pairs=True)
+
+
+def test_an_installed_kzoo_without_a_checkout_says_so(made, tmp_path, capfd, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(clients, "ROOT", tmp_path)
+    for each in clients.CLIENTS:
+        monkeypatch.delenv(each.variable, raising=False)
+    with pytest.raises(SystemExit) as left:
+        main(["verify", str(made[1]), "--clients"])
+    out, err = capfd.readouterr()
+    assert (left.value.code, out) == (2, "") and "installed without one: run it in a" in err

@@ -161,11 +161,19 @@ def test_mediapipes_tokenizer_differs_where_it_is_known_to():
         (lambda t: ("TextClassifier", replaced(t, '"lowercase": true', '"lowercase": false'), 16),
          "cased"),
         (lambda t: ("TextClassifier", kzoo.Tokenizer(Backend(BPE({"a": 0}, []))), 16), "has BPE"),
+        (lambda t: ("TextClassifier", left(t), 16), "truncation_side"),
+        (lambda t: ("TextClassifier", replaced(t, '"content": "[MASK]"', '"content": "film"'), 16),
+         "added tokens.*'film'"),
     ],
 )  # fmt: skip
 def test_what_mediapipe_can_not_do_is_refused(change, words):
     with pytest.raises(kzoo.KzooError, match=words):
         mediapipe.check(*change(tokenizer()))
+
+
+def left(own):
+    own.truncation_side = "left"
+    return own
 
 
 def replaced(own, old, new):

@@ -478,6 +478,46 @@ def test_exported_tokenizers_give_the_same_ids(family, make, cls, tmp_path):
     )
 
 
+PROBLEM_TYPES = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+@pytest.mark.parametrize(
+    ("problem", "labels"),
+    [("single_label", LABELS), ("multi_label", LABELS), ("regression", LABELS),
+     ("single_label", ["spam"]), ("multi_label", ["spam"]), ("regression", ["stars"])],
+)  # fmt: skip
+def test_a_pipeline_gives_the_same_answers_whatever_the_problem(problem, labels, tmp_path):
+    """`problem_type` both ways; without it, one label is a sigmoid's in a pipeline, as here."""
+    tokenizer = word_pieces(tmp_path)
+    backbone = noisy("bert", vocabulary_size=tokenizer.vocabulary_size)
+    model = add_noise(
+        kzoo.TextClassifier(backbone, labels=labels, tokenizer=tokenizer, problem=problem)
+    )
+    kzoo.to_huggingface(model, tmp_path / "there")
+    texts = [text for text in TEXTS if text]
+    for folder in ("there", "back"):
+        config = transformers.AutoConfig.from_pretrained(tmp_path / folder)
+        written = None if problem == "single_label" else PROBLEM_TYPES[problem]
+        assert config.problem_type == written
+        pipe = transformers.pipeline("text-classification", str(tmp_path / folder), top_k=None)
+        scores = [{entry["label"]: entry["score"] for entry in row} for row in pipe(texts)]
+        expected = np.array([[row[label] for label in labels] for row in scores])
+        np.testing.assert_allclose(model.predict(texts), expected, atol=1e-5)
+        again = kzoo.from_huggingface(tmp_path / folder)
+        assert again.problem == problem
+        np.testing.assert_allclose(again.predict(texts), expected, atol=1e-5)
+        if folder == "there":
+            kzoo.to_huggingface(again, tmp_path / "back")
+    file = tmp_path / "there" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "problem_type": "ranking"}))
+    with pytest.raises(kzoo.KzooError, match="problem_type = 'ranking'"):
+        kzoo.from_huggingface(tmp_path / "there")
+
+
 @pytest.mark.parametrize(
     ("pooling", "normalize"), [("mean", True), ("first", False), ("max", False)]
 )

@@ -19,10 +19,10 @@ import kzoo
 import kzoo.litert
 from kzoo.litert import audit, bundle, flatbuffer, parity, quantize
 from kzoo.litert.audit import check_audit
+from kzoo.litert.build import export_bundle
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
 from kzoo.litert.predict import Predictor
-from kzoo.litert.recipe import export_bundle
 from kzoo.models import build
 from kzoo.presets import round_tables, to_int8
 
@@ -454,6 +454,22 @@ def replaced(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
+def test_a_bundle_of_format_1_is_read_as_its_task_was(copy):
+    answers = kzoo.predict_bundle(copy, TEXTS)
+    manifest = json.loads((copy / "kzoo.json").read_text())
+    assert manifest["format"] == 2
+    del manifest["task_options"]
+    bundle.write_manifest(copy, {**manifest, "format": 1})
+    assert "task_options" not in (copy / "kzoo.json").read_text()
+    assert kzoo.verify_bundle(copy)["reads"] == "either"
+    assert kzoo.predict_bundle(copy, TEXTS) == answers
+    options = bundle.read_manifest(copy)["task_options"]
+    assert options == {"reads": "either", "problem": "single_label", "threshold": 0.5}
+    edited(copy, format=2)  # which has task_options, always
+    with pytest.raises(kzoo.KzooError, match="its seal"):
+        bundle.read_manifest(copy)
+
+
 def test_verify_looks_past_a_fitting_seal(copy, tmp_path):
     """Files changed together with the manifest are caught by running them."""
     edited(copy)
@@ -478,7 +494,9 @@ def test_verify_looks_past_a_fitting_seal(copy, tmp_path):
         (lambda f: (f / "notes.txt").write_text("x"), "notes.txt is not one of"),
         (lambda f: (f / "kzoo.json").unlink(), "kzoo.json is missing"),
         (lambda f: (f / "kzoo.json").write_text("{"), "kzoo.json is not JSON"),
-        (lambda f: edited(f, format=2), "of format 2"),
+        (lambda f: edited(f, format=3), "of format 3; this kzoo reads 1 and 2"),
+        (lambda f: edited(f, task_options={"reads": "both"}), "task option reads 'both'"),
+        (lambda f: edited(f, task_options={"tone": 1}), "task option 'tone'"),
         (lambda f: replaced(f / "kzoo.json", '"max_length": 24', '"max_length": 25'), "its seal"),
         (lambda f: replaced(f / "kzoo.json", "{", "{ "), "its seal"),
         (lambda f: edited(f, limits={"megabytes": 0.01}), "misses the limit megabytes"),
@@ -589,6 +607,39 @@ def test_every_bundle_of_a_task_or_backbone_verifies(name, tmp_path):
         model = task(name)
     kzoo.litert.export_bundle(model, tmp_path / "bundle", "float32", length)
     assert kzoo.verify_bundle(tmp_path / "bundle")["task"] == (name or "Roberta")
+
+
+@pytest.mark.parametrize(
+    ("problem", "labels"),
+    [("multi_label", ["no", "yes", "maybe"]), ("regression", ["stars", "price"]),
+     ("regression", ["stars"])],
+)  # fmt: skip
+def test_a_bundle_answers_by_its_problem(problem, labels, tmp_path):
+    """And is measured, shown and verified by it."""
+    model = task("TextClassifier", labels=labels, problem=problem, threshold=0.6)
+    report = export_bundle(model, tmp_path / "bundle", "float32")
+    kept = "value_difference" if problem == "regression" else "probability_difference"
+    assert {row["limit"] for row in report["limits"]} == {"partitions", kept}
+    expected, key = model.predict(TEXTS), "values" if problem == "regression" else "scores"
+    for answer, row in zip(kzoo.predict_bundle(tmp_path / "bundle", TEXTS), expected, strict=True):
+        assert answer[key] == pytest.approx(dict(zip(labels, row, strict=True)), abs=1e-4)
+        if problem == "multi_label" and (np.abs(row - 0.6) > 1e-3).all():
+            ranked = [labels[i] for i in np.argsort(-row) if row[i] >= 0.6]
+            assert answer["labels"] == ranked
+    assert kzoo.verify_bundle(tmp_path / "bundle")["task"] == "TextClassifier"
+    page = (tmp_path / "bundle" / "report.html").read_text()
+    assert all(label in page for label in labels)
+
+    def other(report):
+        shown = report["examples"][3]["file"][key]
+        shown[labels[0]] += 0.01
+
+    reported(tmp_path / "bundle", other)
+    with pytest.raises(kzoo.KzooError, match="by the golden outputs"):
+        kzoo.verify_bundle(tmp_path / "bundle")
+    for options in ({"mediapipe": True}, {"evaluation": "texts.tsv"}):
+        with pytest.raises(kzoo.KzooError, match="one label"):
+            export_bundle(model, tmp_path / "other", "float32", 16, recipe=options)
 
 
 def test_predict_answers_as_keras_without_tensorflow_and_keras(made):

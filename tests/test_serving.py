@@ -30,7 +30,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def word_piece(cased=False, **changes):
+def word_piece(cased=False, truncation_side="right", **changes):
     """A WordPiece tokenizer that knows letters, syllables, and marks that stay in a text."""
     pieces = [*SPECIAL, *LETTERS, *(LETTERS.upper() if cased else ""), *"0123456789.,!?'#[]中文豈"]
     pieces += ["##" + piece for piece in pieces[5:] if piece.isalnum()]
@@ -46,7 +46,7 @@ def word_piece(cased=False, **changes):
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
-    return kzoo.Tokenizer(backend)
+    return kzoo.Tokenizer(backend, truncation_side=truncation_side)
 
 
 def in_graph(tokenizer, **options):
@@ -104,9 +104,9 @@ def odd_texts(count, seed):
         yield "".join(chance.choice(draws)() for _ in range(chance.randrange(25)))
 
 
-@pytest.mark.parametrize("kind", ["uncased", "cased"])
-def test_ids_of_odd_texts(kind):
-    tokenizer = word_piece(**KINDS[kind])
+@pytest.mark.parametrize(("kind", "side"), [("uncased", "left"), ("cased", "right")])
+def test_ids_of_odd_texts(kind, side):
+    tokenizer = word_piece(**KINDS[kind], truncation_side=side)
     texts = [*GOLDEN, *odd_texts(3000, 1)]
     pairs = [*reversed(GOLDEN), *odd_texts(3000, 2)]
     for max_length in (None, 16):
@@ -233,6 +233,8 @@ def test_signatures_agree(classifier):
     ("name", "family", "options"),
     [
         ("TextClassifier", "distilbert", {"labels": ["spam"]}),
+        ("TextClassifier", "bert", {"problem": "multi_label", "threshold": 0.6}),
+        ("TextClassifier", "bert", {"problem": "regression"}),
         ("TextEmbedder", "bert", {}),
         ("TokenClassifier", "bert", {}),
         ("QuestionAnswering", "bert", {}),
@@ -252,9 +254,15 @@ def test_every_task(tmp_path, name, family, options):
         strings["text_pair"] = tf.constant(other)
     answers = {key: value.numpy() for key, value in answer(**strings).items()}
     if name in ("TextClassifier", "TextEmbedder"):
-        key = "probabilities" if name == "TextClassifier" else "embedding"
-        np.testing.assert_allclose(answers[key], model.predict(TEXTS), rtol=0, atol=1e-5)
-        assert name == "TextEmbedder" or set(answers["label"]) == {b"spam"}
+        expected, problem = model.predict(TEXTS), options.get("problem")
+        key = "values" if problem == "regression" else "probabilities"
+        key = "embedding" if name == "TextEmbedder" else key
+        np.testing.assert_allclose(answers[key], expected, rtol=0, atol=1e-5)
+        if problem == "multi_label":
+            assert (answers["chosen"] == (expected >= 0.6))[np.abs(expected - 0.6) > 1e-4].all()
+        assert set(answers.get("label", ())) <= {b"spam"} and ("label" in answers) == (
+            "labels" in options
+        )
         return
     if name == "MultipleChoice":
         pairs = [(text, [choice, "the"]) for text, choice in zip(TEXTS, other, strict=True)]

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -160,12 +161,12 @@ def test_light_modules_stay_light(module):
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # A figure of the README, and behind it, unseen by a reader, the JSON file and the keys it is from.
-FIGURE = re.compile(r"([\d,]+(?:\.\d+)?)[^\d|]*<!-- (benchmarks/\S+\.json)#(.+?) -->")
+FIGURE = re.compile(r"([\d,]+(?:\.\d+)?)[^\d|]*<!-- (\S+\.json)#(.+?) -->")
 
 
 def test_readme_figures_are_those_of_the_committed_results():
     found = FIGURE.findall(README)
-    assert len(found) == README.count("<!-- benchmarks/"), "a figure lacks its number or source"
+    assert len(found) == README.count(".json#"), "a figure lacks its number or source"
     assert found
     for shown, file, keys in found:
         value = json.loads((ROOT / file).read_text(encoding="utf-8"))
@@ -174,6 +175,30 @@ def test_readme_figures_are_those_of_the_committed_results():
         decimals = len(shown.partition(".")[2])
         expected = {f"{value:.{decimals}f}", f"{value * 100:.{decimals}f}"}  # or as per cent
         assert shown.replace(",", "") in expected, f"{file}#{keys} is {value}, not {shown}"
+
+
+def test_the_table_of_results_says_which_are_older_than_their_sources():
+    path = ROOT / "benchmarks" / "provenance.py"
+    provenance = runpy.run_path(str(path))
+    assert (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8") == provenance[
+        "table"
+    ](), "results or their sources changed: run python benchmarks/provenance.py"
+
+
+def test_a_result_is_older_once_a_file_that_it_measures_changes(tmp_path):
+    provenance = runpy.run_path(str(ROOT / "benchmarks" / "provenance.py"))
+    for name, content in (("kept.py", "1"), ("kzoo/nn/changed.py", "2")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    sha256 = provenance["sources_sha256"]
+    sha256.__globals__["ROOT"] = tmp_path
+    before = sha256(["kzoo/nn"])
+    (tmp_path / "kept.py").write_text("3")
+    assert sha256(["kzoo/nn"]) == before
+    (tmp_path / "kzoo/nn/changed.py").write_text("3")
+    assert sha256(["kzoo/nn"]) != before
 
 
 @pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", "Makefile", ".ci/run"])
@@ -195,6 +220,33 @@ def test_constraints_are_versions_only():
     names = {line.split("==")[0].lower() for line in pins}
     assert not names & {"torch", "transformers"}
     assert {"keras", "tensorflow", "ai-edge-litert", "tokenizers"} <= names
+
+
+IMPORTED_AS = {"ai-edge-litert": "ai_edge_litert", "huggingface-hub": "huggingface_hub"}
+
+
+def test_every_dependency_is_imported():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [re.split(r"[<>=!~\[]", each)[0] for each in project["dependencies"]]
+    used = {name.split(".")[0] for path in MODULES for name, _ in imports_of(path)}
+    assert {IMPORTED_AS.get(name, name) for name in names} <= used
+
+
+def test_one_name_for_one_thing():
+    """Two modules, or two tables of the tasks, of one name are read as one thing."""
+    names = [path.stem for path in MODULES if path.stem != "__init__"]
+    tables = [
+        target.id
+        for path in MODULES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in {"TASKS", "ANSWERS"}
+    ]
+    assert sorted(names) == sorted(set(names))
+    assert sorted(tables) == sorted(set(tables))
 
 
 def test_the_base_install_has_no_torch():

@@ -86,10 +86,84 @@ def test_jax_gives_the_same_numbers(elsewhere):
     for name in ("kzoo_adam", "keras_adam"):
         ours = on_devices.embedding(on_devices.plain_adam())
         np.testing.assert_allclose(ours, found[name], atol=1e-5)
-    here = on_devices.RUNS["clipped"]()
-    for name, value in here.items():
-        # Other kernels round differently, and Adam divides by what is near zero.
-        np.testing.assert_allclose(value, found[f"clipped/{name}"], atol=2e-3, err_msg=name)
+    for run in ("clipped", "accumulated"):
+        for name, value in on_devices.RUNS[run]().items():
+            # Other kernels round differently, and Adam divides by what is near zero.
+            np.testing.assert_allclose(value, found[f"{run}/{name}"], atol=2e-3, err_msg=name)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
+def test_an_epoch_on_jax_compiles_each_shape_once(elsewhere):
+    """By default and in few shapes: lengths 8, 16 and the longest, and one smaller batch."""
+    shapes, compiled = (elsewhere("jax")[name].tolist() for name in ("shapes", "compiled"))
+    assert shapes == [[2, 20], [4, 8], [4, 16], [4, 20]]
+    assert compiled.count("train_step") == len(shapes)
+    # One, three or four texts at once, and the last three of fifteen: 1 and 4 rows at a length.
+    assert 2 <= compiled.count("predict_step") <= 2 * 3
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_accumulated_parts_make_one_update(elsewhere, backend):
+    """Their mean's: bias correction, averages and overwriting count updates, not parts."""
+    if backend == "jax":
+        pytest.importorskip("jax")
+        whole, parts = (elsewhere("jax")[f"updates {steps}"] for steps in (None, 2))
+    else:
+        whole, parts = on_devices.updates(None), on_devices.updates(2)
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
+    assert np.abs(whole - 1).min() > 1e-3
+    np.testing.assert_array_equal(whole[0] == whole[1], False)  # The third isn't overwritten.
+
+
+def test_averages_that_no_update_made_replace_no_weights():
+    """Three batches of an update of four: `fit` ends before the first."""
+    task = on_devices.model(learning={"gradient_accumulation_steps": 4, "use_ema": True})
+    before = np.asarray(task.head.logits.kernel)
+    on_devices.fit(task, 10, epochs=1)
+    np.testing.assert_array_equal(np.asarray(task.head.logits.kernel), before)
+
+
+def test_a_schedule_begins_with_its_fit_whatever_was_accumulated():
+    """Six batches are one update of four and half of another: the next fit begins at the peak."""
+    optimizer = kzoo.AdamW(1.0, warmup=0, gradient_accumulation_steps=4)
+    weight = keras.Variable(np.ones(2, "float32"))
+    optimizer.plan(6, 1)
+    for _ in range(6):
+        optimizer.apply([keras.ops.ones(2)], [weight])
+    assert float(optimizer.learning_rate) == pytest.approx(0)
+    optimizer.plan(2, 2)
+    assert float(optimizer.learning_rate) == pytest.approx(1)
+    optimizer.apply([keras.ops.ones(2)], [weight])
+    assert float(optimizer.learning_rate) == pytest.approx(0.75)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("accumulation", [None, 2])
+@pytest.mark.parametrize("epsilon", [1e-8, 1e-4, 1e-2])
+def test_epsilon_means_what_it_means_in_torch(epsilon, accumulation):
+    """Twenty updates by gradients of 1e-5 to 1."""
+    torch = pytest.importorskip("torch")
+    draw = np.random.default_rng(0)
+    start, scale = draw.normal(size=(5, 4)), 10 ** draw.uniform(-5, 0, (5, 4))
+    gradients = (draw.normal(size=(20, 5, 4)) * scale).astype("float32")
+    ours = keras.Variable(start.astype("float32"), name="kernel")
+    theirs = torch.nn.Parameter(torch.tensor(start, dtype=torch.float32))
+    optimizer = kzoo.AdamW(
+        1e-2,
+        weight_decay=0.1,
+        warmup=0,
+        decay="constant",
+        clip_norm=None,
+        epsilon=epsilon,
+        gradient_accumulation_steps=accumulation,
+    )
+    reference = torch.optim.AdamW([theirs], lr=1e-2, eps=epsilon, weight_decay=0.1)
+    for gradient in gradients:
+        theirs.grad = torch.from_numpy(gradient)
+        reference.step()
+        for _ in range(accumulation or 1):
+            optimizer.apply([keras.ops.convert_to_tensor(gradient)], [ours])
+    np.testing.assert_allclose(np.asarray(ours), theirs.detach().numpy(), atol=1e-6)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
@@ -445,7 +519,7 @@ def test_pairs_and_named_columns(tmp_path):
         ("a.tsv", b"a\ta\n1\t1\n", "two columns"),
         ("a.tsv", b"sentence\tlabel\n\xff\t1\n", "byte 15"),
         ("a.csv", b'text,label\n"x,1\n', "line"),
-        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text"', "line 2: not JSON"),
+        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text"', "line 2, is not JSON"),
         ("a.jsonl", b'{"text": "x", "label": 1}\n{"text": "y"}\n', "line 2: the keys"),
         ("a.jsonl", b'{"text": 3, "label": 1}\n', "example 1: text is 3"),
         ("a.jsonl", b"[1]\n", "line 1: list; an object"),

@@ -13,6 +13,7 @@ import argparse
 import gzip
 import importlib.util
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -22,6 +23,10 @@ import numpy as np
 import kzoo
 from kzoo.litert import export_bundle
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from provenance import provenance  # noqa: E402
+
+SOURCES = ["kzoo/answers.py", "kzoo/nn", "kzoo/tasks"]
 ARTICLES = 40  # of SQuAD's 48 for learning, the rest to measure on
 HERE = Path(__file__).parent
 
@@ -144,7 +149,9 @@ def main():
         model, found = make(arguments.data, epochs)
         # As the app's Maven build has TensorFlow Lite 2.16, which Gradle's newer one reads as well.
         report = export_bundle(
-            model, arguments.output / name, source="all-MiniLM-L6-v2", compat="tflite-2.16"
+            model,
+            arguments.output / name,
+            recipe={"preset": "all-MiniLM-L6-v2", "compat": "tflite-2.16"},
         )
         measured[name] = {
             **found,
@@ -154,6 +161,7 @@ def main():
             "minutes": round((time.time() - start) / 60, 1),
         }
         print(name, measured[name])
+        measured["provenance"] = provenance(SOURCES, ["kzoo", "keras", "tensorflow"])
         result.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 
 

@@ -13,8 +13,7 @@ that the result holds already stay in it, if the same LiteRT ran them.
 import argparse
 import csv
 import json
-import platform
-from importlib.metadata import version
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,11 @@ from kzoo.answers import probabilities
 from kzoo.litert import bundle
 from kzoo.litert.interpreter import encode
 from kzoo.text import Tokenizer
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
+SOURCES = ["kzoo/litert/convert.py", "kzoo/litert/quantize.py", "kzoo/nn"]
 
 CLOSE = 1e-5
 
@@ -93,14 +97,16 @@ def main():
     entries = entries[: arguments.count]
     texts, truth = [row["sentence"] for row in entries], [int(row["label"]) for row in entries]
     result = {
-        "litert": version("ai-edge-litert"),
-        "here": platform.machine(),
+        "provenance": provenance(SOURCES, ["ai-edge-litert"]),
         "cores": CORES,
         "bundles": {},
     }
     if arguments.output.is_file():
         before = json.loads(arguments.output.read_text(encoding="utf-8"))
-        if all(before[key] == result[key] for key in ("litert", "here", "cores")):
+        same = (
+            before["measured"][key] == result["measured"][key] for key in ("versions", "sha256")
+        )
+        if before["cores"] == result["cores"] and all(same):
             result["bundles"] = before["bundles"]
     for folder in arguments.bundles:
         entry = result["bundles"].setdefault(folder.name, {"cores": {}})

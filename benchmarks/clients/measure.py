@@ -11,13 +11,19 @@ ran it. Times are by the clock: they mean something on a quiet machine only.
 
 import argparse
 import json
-import platform
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import kzoo
 from kzoo.litert import clients
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
+SOURCES = [
+    "android_demo/core/src/main", "android_demo/desktop/src/main", "kzoo/answers.py", "kzoo/text",
+    "web_demo/src",
+]  # fmt: skip
 
 
 def main():
@@ -29,23 +35,22 @@ def main():
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "result.json")
     arguments = parser.parse_args()
     result = {
-        "environment": {
-            "machine": platform.machine(),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("kzoo", "ai-edge-litert", "tokenizers")},
-        },
+        "provenance": provenance(SOURCES, ["kzoo", "ai-edge-litert", "tokenizers"]),
         "bundles": {},
     }
     if arguments.output.is_file():
         before = json.loads(arguments.output.read_text(encoding="utf-8"))
-        if before["environment"] == result["environment"]:
+        same = (
+            before["measured"][key] == result["measured"][key] for key in ("versions", "sha256")
+        )
+        if all(same):
             result["bundles"] = before["bundles"]
     wrong = []
     for folder in arguments.bundles:
-        task = kzoo.verify_bundle(folder)["task"]
+        reads = kzoo.verify_bundle(folder)["reads"]
         lines = None
         if arguments.texts:
-            lines = clients.read_texts(arguments.texts, pairs=task == "QuestionAnswering")
+            lines = clients.read_texts(arguments.texts, pairs=reads == "pair")
         found = clients.compare(folder, lines, say=print, names=arguments.client)
         found["bundle"] = folder.name
         if before := result["bundles"].get(folder.name):

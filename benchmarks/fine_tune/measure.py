@@ -15,14 +15,15 @@ compile anew for every length. All arms have oneDNN.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
 
 ARMS = (
     "kzoo float32",
@@ -33,6 +34,10 @@ ARMS = (
     "keras_hub bfloat16",
 )
 RATE = 5e-5
+SOURCES = [
+    "kzoo/data/batches.py", "kzoo/keras_hooks.py", "kzoo/nn", "kzoo/tasks/task.py",
+    "kzoo/tasks/text_classifier.py", "kzoo/training/optimizer.py",
+]  # fmt: skip
 
 
 def main():
@@ -116,15 +121,8 @@ def compare(arguments, facts):
     packages = ("kzoo", "keras", "tensorflow", "torch", "transformers", "keras-hub")
     return {
         "what": "examples a second of fine-tuning all-MiniLM-L6-v2 (6 x 384) on SST-2 batches",
-        "environment": {
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "bfloat16_units": any(
-                flag in Path("/proc/cpuinfo").read_text() for flag in ("amx_bf16", "avx512_bf16")
-            ),
-            "load_1min_by_round": [round(load, 2) for load in loads],
-            "python": platform.python_version(),
-            **{package: version(package) for package in packages},
-        },
+        "provenance": provenance(SOURCES, packages),
+        "load_1min_by_round": [round(load, 2) for load in loads],
         "batches": {
             "batches_a_block": arguments.batches,
             "batch_size": arguments.batch_size,

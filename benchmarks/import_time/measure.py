@@ -9,16 +9,18 @@ Python and `import keras` in the same run, which say what the machine was like.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
 SENTENCE = "A warm, funny film that I would happily watch again."
+SOURCES = ["kzoo/__init__.py", "kzoo/cli.py", "kzoo/litert/predict.py"]
+PACKAGES = ("kzoo", "keras", "tensorflow", "ai-edge-litert", "typer")
 LIMITS = {"import kzoo": 0.5, "kzoo --help": 0.5, "kzoo predict": 1.5}  # seconds
 
 
@@ -48,13 +50,7 @@ def main():
 
     result = {
         "what": "seconds from the start of a fresh process to its end",
-        "environment": {
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "load_1min": round(os.getloadavg()[0], 2),
-            "python": platform.python_version(),
-            **{p: version(p) for p in ("kzoo", "keras", "tensorflow", "ai-edge-litert", "typer")},
-        },
+        "provenance": provenance(SOURCES, PACKAGES),
         "rounds": arguments.rounds,
         "seconds": {
             name: {

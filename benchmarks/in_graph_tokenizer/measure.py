@@ -16,11 +16,9 @@ import gzip
 import io
 import json
 import os
-import platform
 import statistics
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -33,6 +31,11 @@ from kzoo.text.in_graph import InGraphTokenizer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tokenizer_parity"))
 from texts import declaration, tatoeba  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
+SOURCES = ["kzoo/text"]
 
 VOCABULARIES = {  # And whether its models read lower-cased text.
     "bert-base-uncased": True,
@@ -112,10 +115,7 @@ def main():
         for name, read in sources.items()
     }
     result = {
-        "python": platform.python_version(),
-        "packages": {
-            name: version(name) for name in ("tokenizers", "tensorflow", "tensorflow-text")
-        },
+        "provenance": provenance(SOURCES, ["tokenizers", "tensorflow", "tensorflow-text"]),
         "lines": {name: len(lines) for name, lines in texts.items()},
         "megabytes": {
             name: round(sum(len(line.encode()) for line in lines) / 1e6, 3)

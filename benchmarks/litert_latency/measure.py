@@ -15,21 +15,21 @@ tokens), with random weights, because time does not depend on them:
 
 Each arm lives in a process of its own. In every round all arms run in turn, so a busy moment of
 the machine falls on all of them, and what counts is processor time, not time on the wall. Ratios
-are medians over the rounds of the ratio within a round. Needs keras-hub, torch, transformers, onnx
-and onnxruntime beside kzoo; files are kept in FOLDER and made only once.
+are medians over the rounds of the ratio within a round. Needs keras-hub, ai-edge-quantizer, torch,
+transformers, onnx and onnxruntime beside kzoo; files are kept in FOLDER and made only once.
 """
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
 
 LENGTH = 128
 LENGTHS = (16, 32, 64, 128, 256)
@@ -43,6 +43,11 @@ FILES = {
     "matrices alone": "matrices_int8.tflite",
 }
 WARM_UP = 2
+SOURCES = ["kzoo/graphs.py", "kzoo/litert/convert.py", "kzoo/litert/quantize.py", "kzoo/nn"]
+PACKAGES = (
+    "kzoo", "keras", "tensorflow", "ai-edge-litert", "ai-edge-quantizer", "keras-hub",
+    "litert-torch", "onnxruntime", "torch", "transformers",
+)  # fmt: skip
 
 
 # -- making the files, each in a process of its own ---------------------------------------------
@@ -299,19 +304,7 @@ def summary(times, rounds, folder):
     return {
         "what": "int8 encoder of all-MiniLM-L6's shape, batch 1, one thread, processor time; a "
         "ratio is the arm's time over kzoo's at 128 tokens, so above 1 kzoo is faster",
-        "environment": {
-            "machine": platform.machine(),
-            "int8_dot_products": sorted(_flags() & {"avx_vnni", "avx512_vnni", "amx_int8"}),
-            "vectors": sorted(_flags() & {"avx2", "avx512f"}),
-            "cores": os.cpu_count(),
-            "load_1min": round(os.getloadavg()[0], 2),
-            "python": platform.python_version(),
-            **{
-                name: version(name)
-                for name in ("kzoo", "keras", "tensorflow", "ai-edge-litert", "ai-edge-quantizer",
-                             "keras-hub", "onnxruntime", "torch", "transformers")
-            },
-        },
+        "provenance": provenance(SOURCES, PACKAGES),
         "rounds": rounds,
         "megabytes": {n: round((folder / f).stat().st_size / 1e6, 2) for n, f in FILES.items()},
         "milliseconds": {
@@ -331,16 +324,6 @@ def summary(times, rounds, folder):
             for name, target in TARGETS.items()
         },
     }  # fmt: skip
-
-
-def _flags():
-    """What the processor can do, where Linux says so."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return set()
-    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
-    return set(lines[0].split(":", 1)[1].split()) if lines else set()
 
 
 if __name__ == "__main__":

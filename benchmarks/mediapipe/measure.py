@@ -14,7 +14,6 @@ import json
 import subprocess
 import sys
 import venv
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,11 @@ from kzoo.litert.interpreter import Interpreter
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tokenizer_parity"))
 from texts import languages, tatoeba  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
+SOURCES = ["kzoo/litert/mediapipe.py", "kzoo/litert/metadata.py"]
 
 EXPORT = HERE.parent.parent / "export"
 PACKAGE = "mediapipe==1.2.2"
@@ -54,8 +58,7 @@ def bundles(work):
             kzoo.TextEmbedder(recipe["preset"]),
             folders["embedder"],
             length=mediapipe.LENGTH,
-            mediapipe=True,
-            source=recipe["preset"],
+            recipe={"preset": recipe["preset"], "mediapipe": True},
         )
     return folders
 
@@ -153,10 +156,8 @@ def main():
         "tatoeba": [line for line in tatoeba(arguments.data) if line.strip()],
     }
     result = {
-        "packages": {
-            "mediapipe": PACKAGE.partition("==")[2],
-            **{name: version(name) for name in ("kzoo", "tokenizers", "ai-edge-litert")},
-        },
+        "mediapipe": PACKAGE.partition("==")[2],
+        "provenance": provenance(SOURCES, ["kzoo", "tokenizers", "ai-edge-litert"]),
         "tokenizer": tokenizers(command, folders["classifier"], sources),
         "tasks": {
             name: {

@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import venv
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -31,12 +30,16 @@ from kzoo.litert.interpreter import Interpreter
 from kzoo.models import build
 from kzoo.network import weights_by_path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
 HERE = Path(__file__).parent
 RECIPE = HERE.parent.parent / "export" / "sentiment.json"
 RUNTIMES = {
     "tflite-2.14": ["tflite-runtime==2.14.0", "numpy<2"],
     "tflite-2.16": ["tensorflow-cpu==2.16.2", "numpy<2"],
 }
+SOURCES = ["kzoo/litert/compat.py", "kzoo/litert/convert.py", "kzoo/litert/quantize.py", "kzoo/nn"]
 SMALL = {
     "vocabulary_size": 500, "hidden_dim": 64, "num_heads": 4, "intermediate_dim": 128,
     "max_sequence_length": 64,
@@ -167,7 +170,7 @@ def main():
     folders = sentiment(work)
     rows, targets = labelled(folders["usual"])
     result = {
-        "packages": {name: version(name) for name in ("kzoo", "tensorflow", "ai-edge-litert")},
+        "provenance": provenance(SOURCES, ["kzoo", "tensorflow", "ai-edge-litert"]),
         "labelled_texts": len(rows),
         "files": {},
         "on": {name: {} for name in RUNTIMES},

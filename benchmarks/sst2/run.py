@@ -17,7 +17,7 @@ import argparse
 import gzip
 import json
 import os
-import platform
+import sys
 import time
 from pathlib import Path
 
@@ -31,8 +31,15 @@ import kzoo
 from kzoo import presets
 from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
 HERE = Path(__file__).parent
 LABELS = ["negative", "positive"]
+SOURCES = [
+    "kzoo/compression/distill.py", "kzoo/nn", "kzoo/tasks/text_classifier.py",
+    "kzoo/training/optimizer.py", "kzoo/training/schedule.py",
+]  # fmt: skip
 
 # The trials of `select`: what differs from DEFAULT.
 DEFAULT = {
@@ -178,7 +185,7 @@ def accuracy(task, data):
 
 def write(name, result):
     """A result JSON beside this script."""
-    result = {**result, "keras": keras.__version__, "processor": platform.processor() or "unknown"}
+    result = {**result, "provenance": provenance(SOURCES, ["kzoo", "keras", "tensorflow"])}
     (HERE / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

@@ -17,13 +17,12 @@ import gc
 import itertools
 import json
 import os
-import platform
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -32,7 +31,14 @@ import tokenizers
 from texts import CORPORA, Fuzz, declaration, tatoeba
 from tokenizer_files import MAKERS, make
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
 JAR = Path(__file__).resolve().parents[2] / "android_demo/desktop/target/kzoo-desktop.jar"
+SOURCES = [
+    "android_demo/core/src/main/kotlin/kzoo/core/tokenizer",
+    "android_demo/core/src/main/kotlin/kzoo/core/unicode",
+]  # fmt: skip
 BATCH = 1000
 SEED = 7
 NAMES = [*CORPORA, "fuzz", "pairs"]
@@ -103,12 +109,11 @@ def write_lines(name, arguments, folder):
 def keep(path, tokenizer, corpus, counts):
     """Adds what was counted to the results."""
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    versions = {"python": platform.python_version(), "tokenizers": version("tokenizers")}
     found = result.get("differing_lines", {})
     found.setdefault(tokenizer, {})[corpus] = counts
     every = [each for corpora in found.values() for each in corpora.values()]
     result = {
-        **versions,
+        "provenance": provenance(SOURCES, ["tokenizers"]),
         "lines": sum(each["lines"] for each in every),
         "differing": sum(each["any"] for each in every),
         "differing_lines": {name: found[name] for name in MAKERS if name in found},

@@ -6,7 +6,7 @@ SHARED_DATA is the folder with tokenizers, xquad and tatoeba_laser. Needs `mvn p
 android_demo first, and sentencepiece. Every arm encodes the same lines one by one with ids, tokens
 and offsets, on one thread; the arms take turns in every round. Speeds are medians, after warm-up,
 of seconds of the processor (for a JVM its compiler's and collector's too), so a busy machine does
-them little harm and their ratios carry over to another one. A cold start is a fresh JVM, from
+them little harm. A cold start is a fresh JVM, from
 opening the file to having encoded a word, its own start not counted: of 5 the median, by the clock
 and of the processor. A long word is a megabyte without a space. DJL needs its jars
 (ai.djl.huggingface:tokenizers and what it depends on) as a classpath.
@@ -16,14 +16,12 @@ import argparse
 import gzip
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -34,12 +32,19 @@ import tokenizers
 from texts import tatoeba
 from tokenizer_files import make
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
 HERE = Path(__file__).resolve().parent
 JAR = HERE.parents[1] / "android_demo/desktop/target/kzoo-desktop.jar"
 NAMES = (
     *("bert-base-uncased", "bert-base-multilingual-cased", "gpt2", "clip"),
     *("t5-small", "xlm-roberta-base"),
 )
+SOURCES = [
+    "android_demo/core/src/main/kotlin/kzoo/core/tokenizer",
+    "android_demo/core/src/main/kotlin/kzoo/core/unicode",
+]  # fmt: skip
 ONE_CORE = ["-XX:+UseSerialGC", "-XX:ActiveProcessorCount=1"]
 WARM_UP = 3
 
@@ -147,8 +152,7 @@ def main():
         djl = [java[0], *ONE_CORE, "-cp", arguments.djl, str(HERE / "Djl.java")]
         makers["djl"] = lambda file: Arm(djl, file)
     result = {
-        "python": platform.python_version(),
-        "tokenizers": version("tokenizers"),
+        "provenance": provenance(SOURCES, ["tokenizers"]),
         "rounds": arguments.rounds,
     }
     tables = ("megabytes_per_second", "ratios", "cold_start_seconds", "long_word_seconds")

@@ -17,12 +17,10 @@ and `size` are replaced; --old names a folder with the tokenizer.js that web_dem
 import argparse
 import gzip
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 from array import array
-from importlib.metadata import version
 from pathlib import Path
 
 import tokenizers
@@ -33,6 +31,13 @@ sys.path.insert(0, str(HERE.parent / "tokenizer_parity"))
 from texts import between, declaration, questions, tatoeba  # noqa: E402
 from tokenizer_files import make  # noqa: E402
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from provenance import provenance  # noqa: E402
+
+SOURCES = [
+    "android_demo/core/src/main/kotlin/kzoo/core/tokenizer",
+    "android_demo/core/src/main/kotlin/kzoo/core/unicode", "android_demo/web/src/main",
+]  # fmt: skip
 BATCH = 4096
 NAMES = ["bert-base-uncased", "gpt2", "clip", "t5-small", "xlm-roberta-base"]
 
@@ -45,7 +50,7 @@ def vectors(data):
 
 
 REAL = {"vectors": vectors, "udhr": declaration, "tatoeba": tatoeba}
-SOURCES = {**REAL, "between letters": between}
+TEXTS = {**REAL, "between letters": between}
 TIMED = 4  # of how many sentences of Tatoeba one is timed
 
 
@@ -84,7 +89,7 @@ def main():
     parser.add_argument("--old", type=Path)
     parser.add_argument("--output", type=Path, default=HERE / "result.json")
     arguments = parser.parse_args()
-    sources = {"tatoeba": tatoeba} if arguments.speed else SOURCES
+    sources = {"tatoeba": tatoeba} if arguments.speed else TEXTS
     texts = {
         name: [text for text in read(arguments.data) if text] for name, read in sources.items()
     }
@@ -113,8 +118,7 @@ def main():
 def measure(paths, texts, scratch):
     """Counts of texts with other ids, by tokenizer, candidate and source."""
     result = {
-        "python": platform.python_version(),
-        "tokenizers": version("tokenizers"),
+        "provenance": provenance(SOURCES, ["tokenizers"]),
         "texts": {name: len(found) for name, found in texts.items()},
         "measured": {},
     }

@@ -1,22 +1,53 @@
-"""Hugging Face's config.json as a spec and back; a key that nothing reads is an error."""
+"""Hugging Face's config.json as a spec and back; a key that nobody knows is said aloud."""
+
+import warnings
 
 from ..errors import KzooError
 from ..spec import Spec
 
-# Keys that no output depends on; they are kept and written back.
-HARMLESS = """
-    _attn_implementation_autoset _name_or_path _num_labels attn_implementation bos_token_id
-    chunk_size_feed_forward cls_token_id directionality down_scale_factor dtype eos_token_id
-    finetuning_task gap_size gradient_checkpointing id2label label2id language layers_to_keep
-    mask_token_id name_or_path net_structure_type num_labels num_memory_blocks output_attentions
-    output_hidden_states output_past pooler_fc_size pooler_num_attention_heads
-    pooler_num_fc_layers pooler_size_per_head pooler_type return_dict sentence_transformers
-    sep_token_id task_specific_params tie_weights_ tokenizer_class torch_dtype torchscript
-    transformers_version unk_token_id use_bfloat16 use_cache
-"""
+# Keys that no output depends on, and why; they are kept and written back.
+HARMLESS = {
+    "names of the model, its files and its makers": """
+        _commit_hash _name_or_path config_name finetuning_task init_checkpoint language languages
+        license model_name name name_or_path tokenizer_class tokenizer_name transformers_version
+        vocab_file vocab_size_or_config_json_file
+    """,
+    "labels, which are read where a head has them": """
+        _num_labels id2label label2id num_labels problem_type
+    """,
+    "special tokens, which the tokenizer has": """
+        bos_token_id cls_token_id eos_token_id mask_token_id sep_token_id unk_token_id
+    """,
+    "how a library computes the same": """
+        _attn_implementation _attn_implementation_autoset attn_implementation
+        chunk_size_feed_forward dtype fp16 gradient_checkpointing return_dict tie_weights_
+        torch_dtype torchscript use_bfloat16 use_cache use_flash_attn use_memory_efficient_attention
+        xla_device
+    """,
+    "what else a call gives": """
+        output_attentions output_hidden_states output_past output_scores return_dict_in_generate
+    """,
+    "writing text, which these models don't": """
+        bad_words_ids begin_suppress_tokens decoder_start_token_id diversity_penalty do_sample
+        early_stopping encoder_no_repeat_ngram_size exponential_decay_length_penalty
+        forced_bos_token_id forced_eos_token_id length_penalty max_length max_new_tokens min_length
+        no_repeat_ngram_size num_beam_groups num_beams num_return_sequences prefix
+        remove_invalid_values repetition_penalty suppress_tokens temperature top_k top_p typical_p
+    """,
+    "training that is over": """
+        layerdrop label_smoothing layers_to_keep seed task_specific_params
+    """,
+    "parts that this class doesn't have": """
+        directionality down_scale_factor gap_size net_structure_type num_memory_blocks
+        pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head
+        pooler_type sentence_transformers summary_activation summary_first_dropout
+        summary_last_dropout summary_proj_to_labels summary_type summary_use_proj
+    """,
+}
 
 # Keys that may only hold what kzoo computes.
 REQUIRED = {
+    "auto_map": (None, {}),
     "add_cross_attention": (False,),
     "cross_attention_hidden_size": (None,),
     "inner_group_num": (1,),
@@ -24,8 +55,8 @@ REQUIRED = {
     "is_encoder_decoder": (False,),
     "per_layer_config": (None, {}),
     "position_embedding_type": ("absolute",),
-    "problem_type": (None, "single_label_classification"),
     "pruned_heads": (None, {}),
+    "quantization_config": (None,),
     "sinusoidal_pos_embds": (False,),
     "tie_encoder_decoder": (False,),
 }
@@ -44,26 +75,20 @@ ACTIVATIONS = {
 }
 
 
-def spec_from_config(config, family, pooler):
+def spec_from_config(config, family, pooler, strict=False):
     """The spec that a config.json describes.
 
     Args:
         config: the JSON object.
         family: the model class, with `CONFIG`, `FIXED` and `HEAD_DROPOUT`.
         pooler: whether the model has a pooler.
+        strict: whether a key that nobody knows is an error and not a warning.
 
     Raises:
-        KzooError: naming a key that nothing reads, or whose value kzoo doesn't compute.
+        KzooError: naming a key whose value kzoo doesn't compute, or with `strict` one that it
+            doesn't know.
     """
-    known = {"architectures", "model_type", "tie_word_embeddings", *HARMLESS.split(), *REQUIRED}
-    known |= set(family.CONFIG) | {key for key, _ in family.HEAD_DROPOUT.values()}
-    unread = sorted(set(config) - known)
-    if unread:
-        raise KzooError(
-            f"config.json has {', '.join(f'{k} = {config[k]!r}' for k in unread)}, which kzoo "
-            f"doesn't read for {config.get('model_type', family.family)!r}: remove what has no "
-            "effect, since a key that is skipped in silence could change the outputs."
-        )
+    _check_known(config, family, strict)
     for key, allowed in REQUIRED.items():
         if key in config and config[key] not in allowed:
             raise KzooError(
@@ -98,6 +123,28 @@ def spec_from_config(config, family, pooler):
         family=family.family,
         max_sequence_length=rows - _positions_before(fields),
         **fields,
+    )
+
+
+def _check_known(config, family, strict):
+    """Say aloud which keys nobody knows: one that has an effect would change the outputs."""
+    known = {"architectures", "model_type", "tie_word_embeddings", *REQUIRED}
+    known |= {key for keys in HARMLESS.values() for key in keys.split()}
+    known |= set(family.CONFIG) | {key for key, _ in family.HEAD_DROPOUT.values()}
+    unknown = sorted(set(config) - known)
+    if not unknown:
+        return
+    message = (
+        f"config.json has {', '.join(f'{key} = {config[key]!r:.40}' for key in unknown)}, which "
+        f"kzoo doesn't know for {config.get('model_type', family.family)!r}"
+    )
+    if strict:
+        raise KzooError(
+            f"{message}: remove what has no effect, or read the folder with strict=False."
+        )
+    warnings.warn(
+        f"{message}: it is kept and has no effect here; compare an output if it has one there.",
+        stacklevel=4,
     )
 
 

@@ -15,7 +15,7 @@ from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
 from . import sentence
 from .config import config_from_spec, spec_from_config
-from .origin import Origin
+from .origin import TOKENIZER_FILES, Origin
 from .rows import Table, parse, turn, turned_shape
 from .safetensors import Lazy, numpy_dtype, write_tensors
 from .source import find_folder, read_weights
@@ -31,12 +31,21 @@ ARCHITECTURES = {
     "ForMultipleChoice": "MultipleChoice",
     "ForPreTraining": "MaskedLM",
 }
+# What transformers calls a classifier's problem. Without a name its pipeline answers as for one
+# label a text; with one label alone that is a sigmoid, as here.
+PROBLEM_TYPES = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
 HEADLESS = (None, "TextEmbedder")  # tasks whose folder there holds no head
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
-TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+# What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
+# and activation checkpointing.
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
-def from_huggingface(source, task=None, tokenizer=None, revision=None):
+def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=False):
     """The model in a Hugging Face folder or hub repository.
 
     Reads config.json and model.safetensors (sharded too; pytorch_model.bin where torch is
@@ -50,6 +59,8 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None):
         task: "backbone" for the backbone alone, whatever head the folder has.
         tokenizer: a `Tokenizer` to take in place of the folder's; False for none.
         revision: a branch, tag or commit of the hub repository.
+        strict: refuse a folder whose config.json has a key that kzoo doesn't know; else a warning
+            names it.
 
     Raises:
         KzooError: naming the file, the config key or the tensors that don't fit.
@@ -63,7 +74,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None):
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
     config = _read_config(folder)
-    tensors = read_weights(folder)
+    tensors = _unwrapped(read_weights(folder), folder)
     family, model_type = _family(config, tensors)
     if task:
         architecture, task_name = (config["architectures"] or [None])[0], None
@@ -73,16 +84,17 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None):
     prefix = family.PREFIX if any(name.startswith(family.PREFIX) for name in tensors) else ""
     head = _usual_head(family, task_name)
     wants_pooler = head["kind"] == "pooled" if head else _has_pooler(family, prefix, tensors)
-    spec = spec_from_config(config, family, wants_pooler)
+    spec = spec_from_config(config, family, wants_pooler, strict)
     if head:
         head = _usual_head(family, task_name, spec) | _head_dropout(family, task_name, config)
     if tokenizer is None and any((folder / name).is_file() for name in TOKENIZERS):
         tokenizer = Tokenizer.load(folder)
     tokenizer = tokenizer or None
-    if tokenizer and tokenizer.vocabulary_size != spec.vocabulary_size:
+    # More rows than tokens are usual: tables are rounded up, or kept from a larger vocabulary.
+    if tokenizer and tokenizer.vocabulary_size > spec.vocabulary_size:
         raise KzooError(
             f"The tokenizer of {folder} has {tokenizer.vocabulary_size} tokens and the embedding "
-            f"{spec.vocabulary_size} rows: give the tokenizer that belongs to the weights, or "
+            f"only {spec.vocabulary_size} rows: give the tokenizer that belongs to the weights, or "
             "tokenizer=False to go without."
         )
     _check_tied(config, task_name)
@@ -148,6 +160,18 @@ def _read_config(folder):
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise KzooError(f"{path} has architectures = {names!r}; a list of names is expected.")
     return {**config, "architectures": names}
+
+
+def _unwrapped(tensors, folder):
+    """The tensors by the names that they have without what training tools put round a model."""
+    names = {name: ".".join(p for p in name.split(".") if p not in WRAPPERS) for name in tensors}
+    twice = sorted(name for name, plain in names.items() if plain != name and plain in tensors)
+    if twice or len(set(names.values())) < len(names):
+        raise KzooError(
+            f"{folder} has {_listed(twice or names)} and the same without {' or '.join(WRAPPERS)}: "
+            "one name for each tensor is expected."
+        )
+    return {names[name]: lazy for name, lazy in tensors.items()}
 
 
 def _family(config, tensors):
@@ -243,7 +267,20 @@ def _build(family, spec, task_name, head, config, modules, tokenizer):
         options["head"] = head
     if task_name in ("TextClassifier", "TokenClassifier"):
         options["labels"] = _labels(config)
+    if task_name == "TextClassifier":
+        options["problem"] = _problem(config)
     return TASKS[task_name](backbone, **options)
+
+
+def _problem(config):
+    """The problem that a classifier solves, or None where config.json doesn't say."""
+    name = config.get("problem_type")
+    problems = {there: here for here, there in PROBLEM_TYPES.items()}
+    if name is not None and name not in problems:
+        raise KzooError(
+            f"config.json has problem_type = {name!r:.60}; expected {', '.join(problems)}."
+        )
+    return problems.get(name)
 
 
 def _labels(config):
@@ -358,6 +395,11 @@ def _config(model, family, spec, task_name, origin):
     if labels and (not origin or labels != _labels(kept)):
         config["id2label"] = {str(i): label for i, label in enumerate(labels)}
         config["label2id"] = {label: i for i, label in enumerate(labels)}
+    if task_name == "TextClassifier":
+        if len(labels) == 1 and model.problem == "single_label":
+            config.pop("problem_type", None)  # It takes that name for several labels only.
+        elif model.problem != (_problem(kept) or "single_label"):
+            config["problem_type"] = PROBLEM_TYPES[model.problem]
     return config
 
 

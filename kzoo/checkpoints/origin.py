@@ -5,9 +5,16 @@ import json
 from pathlib import Path
 
 from ..errors import KzooError
-from ..files import read_json
+from ..files import parse_json, read_json
 from .safetensors import CODES, read_tensors, write_tensors
 
+# What stands round a tokenizer and is kept as it was; no other file is ever written back.
+TOKENIZER_FILES = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+)
 JSON, TENSORS = "origin.json", "origin.safetensors"
 
 
@@ -67,5 +74,14 @@ def _wrong(fields):
             return name
         if name in texts and not all(map(texts[name], fields[name].values())):
             return name
-    # They are written beside a checkpoint again, and nowhere else.
-    return "files" if any(Path(name).name != name for name in fields["files"]) else None
+    return None if all(map(_is_side_file, fields["files"], fields["files"].values())) else "files"
+
+
+def _is_side_file(name, text):
+    """Whether a file may be written beside a checkpoint again: a known name, and what it holds."""
+    if name in TOKENIZER_FILES and name.endswith(".json"):
+        try:
+            parse_json(text, name, "a tokenizer's settings")
+        except KzooError:
+            return False
+    return name in TOKENIZER_FILES

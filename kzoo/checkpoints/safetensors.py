@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import KzooError
-from ..files import writing_file
+from ..files import parse_json, writing_file
 
 DTYPES = {
     "BOOL": "bool",
@@ -131,14 +131,15 @@ def _read_header(path):
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, LONGEST_HEADER):
                 raise _damaged(path, f"a header of {length} bytes doesn't fit its {size} bytes")
-            header = json.loads(file.read(length).decode("utf-8"))
+            text = file.read(length).decode("utf-8")
     except FileNotFoundError:
         raise KzooError(f"{path} is missing: a safetensors file was expected there.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise _damaged(path, "its header is not JSON") from None
-    if not isinstance(header, dict):
-        raise _damaged(path, "its header is not a JSON object")
-    return header, 8 + length, size
+    except UnicodeDecodeError:
+        raise _damaged(path, "its header is not UTF-8") from None
+    try:
+        return parse_json(text, "its header", "a JSON object"), 8 + length, size
+    except KzooError as error:
+        raise _damaged(path, str(error).split(":")[0]) from None
 
 
 def _entry(path, name, entry):

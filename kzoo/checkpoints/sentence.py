@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 from ..errors import KzooError
-from ..files import read_json
+from ..files import read_json, within
 
 POOLINGS = {"mean": "mean", "cls": "first", "max": "max"}
 SWITCHES = {  # the older spelling of the same
@@ -40,6 +40,8 @@ def read_modules(folder):
         raise KzooError(
             f"{folder / 'modules.json'} lacks types or paths: a list of modules is expected."
         ) from None
+    for path in paths:
+        within(folder, path, folder / "modules.json", nested=True)
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise KzooError(
             f"{folder / 'modules.json'} has the modules {', '.join(kinds)}; kzoo reads "

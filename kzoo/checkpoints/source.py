@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ..errors import KzooError
-from ..files import read_json
+from ..files import read_json, within
 from .safetensors import Lazy, read_tensors
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -75,9 +75,7 @@ def _read_shards(folder, index, read):
         raise KzooError(f"{index} has no weight_map from tensors to files.")
     tensors = {}
     for file in sorted(set(names.values())):
-        if Path(file).name != file:
-            raise KzooError(f"{index} names the shard {file!r}; a file beside it is expected.")
-        shard = read(folder / file)
+        shard = read(within(folder, file, f"The index of shards {index}"))
         twice = sorted(tensors.keys() & shard.keys())
         if twice:
             raise KzooError(f"{folder} has {', '.join(twice[:8])} in more than one shard.")

@@ -14,7 +14,8 @@ from ..network import weights_by_path
 def cut(task, schedule):
     """A copy of a task whose backbone runs only the steps of `schedule`.
 
-    `cut(teacher, (0, 2, 4))` keeps the blocks 0, 2 and 4 of six, with their weights.
+    `cut(teacher, (0, 2, 4))` keeps the blocks 0, 2 and 4 of six, with their weights. What stands
+    still in the teacher stands still in the student, unless that is its whole backbone.
     """
     if not schedule or not set(schedule) <= set(task.spec.schedule):
         raise KzooError(
@@ -23,6 +24,8 @@ def cut(task, schedule):
         )
     config = {key: value for key, value in task.get_config().items() if key != "backbone"}
     backbone = task.backbone.with_spec(schedule=tuple(schedule))
+    if not backbone.trainable_weights:  # A teacher stands still; a student of it is to learn.
+        backbone.trainable = True
     student = type(task)(backbone, tokenizer=task._tokenizer, **config)
     there = weights_by_path(task)
     for path, weight in weights_by_path(student).items():
@@ -37,7 +40,7 @@ def distillation_targets(teacher, texts, labels, batch_size=64, verbose=0):
     logits = np.concatenate([out["logits"] for out in outputs])
     restored = np.empty_like(logits)
     restored[order] = logits
-    indices = teacher.encode_targets(labels)[:, None]
+    indices = teacher.class_indices(labels)[:, None]
     return np.concatenate([indices.astype("float32"), restored], axis=1)
 
 

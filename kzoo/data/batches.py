@@ -32,7 +32,7 @@ def bucketed_batches(
             `padding_mask` is made where none came. A row may hold several sequences.
         labels: one target an example; lists of integers that differ in length are targets by
             place and padded with -100.
-        sample_weight: one weight an example.
+        sample_weight: one weight an example, or a list of one for each place.
         batch_size: examples a batch; the last may be smaller.
         shuffle: a new order every epoch, that (seed, epoch) decides.
         seed: of the order.
@@ -99,7 +99,12 @@ class BatchPlan:
         self.columns, self.size, self.batch_size = columns, size, int(batch_size)
         self.ragged_labels = labels is not None and _is_ragged(labels)
         self.labels = labels if labels is None or self.ragged_labels else np.asarray(labels)
-        self.sample_weight = None if sample_weight is None else _weights(sample_weight)
+        self.sample_weight = None
+        if sample_weight is not None:
+            by_place = self.ragged_labels and _is_ragged(sample_weight)
+            self.sample_weight = (
+                [_weights(row) for row in sample_weight] if by_place else _weights(sample_weight)
+            )
         self.shuffle, self.seed, self.padding_id = shuffle, seed, padding_id
         self.epoch, self.told = epoch, False
         self.lengths = None if keras.backend.backend() == "tensorflow" else LENGTHS
@@ -149,8 +154,13 @@ class BatchPlan:
             labels = _padded([self.labels[i] for i in rows], length, IGNORED)
         elif self.labels is not None:
             labels = self.labels[rows]
-        weight = () if self.sample_weight is None else (self.sample_weight[rows],)
-        return (inputs, labels, *weight)
+        if self.sample_weight is None:
+            return (inputs, labels)
+        if isinstance(self.sample_weight, list):
+            weight = _padded([self.sample_weight[i] for i in rows], length, 0, "float32")
+        else:
+            weight = self.sample_weight[rows]
+        return (inputs, labels, weight)
 
     def rounded(self, rows):
         """The examples `rows`; where a new shape costs a compilation, filled up to a power of two.
@@ -221,8 +231,10 @@ def _tf_dataset(plan):
     import tensorflow as tf
 
     def spec(value):
-        # Batches differ in both; the axis of a row with several sequences is the same in all.
-        free = {0, value.ndim - 1} if value.dtype == np.int32 and value.ndim > 1 else {0}
+        # Batches differ in both; the axis of a row with several sequences is the same in all, and
+        # so is that of a row of scores.
+        by_place = value.dtype == np.int32 or value is sample[-1] and len(sample) == 3
+        free = {0, value.ndim - 1} if by_place and value.ndim > 1 else {0}
         shape = [None if axis in free else size for axis, size in enumerate(value.shape)]
         return tf.TensorSpec(shape, value.dtype)
 
@@ -279,11 +291,11 @@ def _is_weight(value):
         return False
 
 
-def _padded(rows, length, fill):
-    """Ragged rows to int32 (rows, length), or (rows, sequences, length)."""
+def _padded(rows, length, fill, dtype="int32"):
+    """Ragged rows to (rows, length), or (rows, sequences, length)."""
     if _nested(rows[0]):
-        return np.stack([_padded(row, length, fill) for row in rows])
-    padded = np.full((len(rows), length), fill, "int32")
+        return np.stack([_padded(row, length, fill, dtype) for row in rows])
+    padded = np.full((len(rows), length), fill, dtype)
     for row, values in zip(padded, rows, strict=True):
         row[: len(values)] = values
     return padded

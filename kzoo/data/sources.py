@@ -3,12 +3,12 @@
 import csv
 import gzip
 import io
-import json
 import os
 import zlib
 from pathlib import Path
 
 from ..errors import KzooError
+from ..files import parse_json
 
 TEXT_COLUMNS = (("sentence",), ("text",), ("sentence1", "sentence2"), ("text1", "text2"))
 LABEL_COLUMNS = ("label", "score", "target")
@@ -140,12 +140,7 @@ def _json_lines(path, lines):
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise KzooError(f"{path}, line {number}: not JSON ({error}).") from None
-        if not isinstance(row, dict):
-            raise KzooError(f"{path}, line {number}: {type(row).__name__}; an object is expected.")
+        row = parse_json(line, f"{path}, line {number},", "an example")
         if rows and set(row) != set(rows[0]):
             raise KzooError(
                 f"{path}, line {number}: the keys {sorted(row)}; {sorted(rows[0])} are expected, "

@@ -4,8 +4,8 @@ import importlib
 
 _HOME = {
     "export_litert": "convert",
-    "export_bundle": "recipe",
-    "export_recipe": "recipe",
+    "export_bundle": "build",
+    "export_recipe": "export",
     "verify_bundle": "verify",
     "predict_bundle": "predict",
 }

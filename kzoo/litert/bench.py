@@ -14,11 +14,66 @@ LENGTHS = (16, 32, 64, 128, 256)  # tokens
 WARM_UP = 2  # rounds that allocate and fill the caches
 
 
+def measure(interpreters, lengths, rounds, threads=1):
+    """Milliseconds that some files take for a text, at batch 1.
+
+    Every round runs every length of every file in turn, so that a busy moment of the machine falls
+    on all of them. On one thread it is processor time, which other programs leave alone; on more
+    it is time by the clock, since processor time adds the threads up.
+
+    Args:
+        interpreters: {name: `Interpreter`}.
+        lengths: numbers of tokens.
+        rounds: measurements a length.
+        threads: how many the interpreters use.
+
+    Returns:
+        {name: {length: [milliseconds, ...]}}, a number a round.
+    """
+    clock = time.process_time if threads == 1 else time.perf_counter
+    times = {name: {length: [] for length in lengths} for name in interpreters}
+    for turn in range(WARM_UP + rounds):
+        for length in lengths:
+            for name, interpreter in interpreters.items():
+                columns = _columns(interpreter, length)
+                interpreter.run(columns)  # another length ran before: allocate outside the time
+                if turn < WARM_UP:
+                    continue
+                start = clock()
+                interpreter.run(columns)
+                times[name][length].append(1000 * (clock() - start))
+    return times
+
+
+def latency(files, longest, rounds):
+    """Medians of `measure` for a report: {"lengths", "rounds", name: [milliseconds, ...]}.
+
+    Args:
+        files: {name: path}; one called "file" says whether the length is fixed.
+        longest: tokens that the model reads at most.
+        rounds: measurements a length.
+    """
+    interpreters = {name: Interpreter(path) for name, path in files.items()}
+    fixed = interpreters["file"].length
+    lengths = [fixed] if fixed else usual_lengths(longest)
+    times = measure(interpreters, lengths, rounds)
+    medians = {
+        name: [round(statistics.median(times[name][length]), 3) for length in lengths]
+        for name in files
+    }
+    return {"lengths": lengths, **medians, "rounds": rounds}
+
+
+def usual_lengths(longest):
+    """The lengths that are measured where nobody names others."""
+    return [length for length in LENGTHS if length <= longest] or [longest]
+
+
 def bench_bundle(folder, against=None, lengths=None, threads=1, rounds=20):
     """Measure the latency of a bundle at batch 1.
 
-    Every round runs every length of both files in turn, so that a busy moment of the machine
-    falls on all of them. Only ratios of one run carry over to another machine.
+    See `measure` for what is timed. Compare numbers of one run only: even a ratio is another one
+    on another kind of processor.
 
     Args:
         folder: the bundle.
@@ -40,26 +95,15 @@ def bench_bundle(folder, against=None, lengths=None, threads=1, rounds=20):
     names = [Path(folder)] + ([] if against is None else [Path(against)])
     files = [_open(name, threads) for name in names]
     lengths = _lengths(lengths, names, files)
-    times = {(i, length): [] for i in range(len(files)) for length in lengths}
-    for turn in range(WARM_UP + rounds):
-        for length in lengths:
-            for i, (interpreter, _) in enumerate(files):
-                columns = _columns(interpreter, length)
-                if turn < WARM_UP:
-                    interpreter.run(columns)
-                    continue
-                interpreter.run(columns)  # another length ran before: allocate outside the time
-                start = time.perf_counter()
-                interpreter.run(columns)
-                times[i, length].append(1000 * (time.perf_counter() - start))
+    times = measure({i: opened for i, (opened, _) in enumerate(files)}, lengths, rounds, threads)
     rows = []
-    longest = statistics.median(times[0, lengths[-1]])
+    longest = statistics.median(times[0][lengths[-1]])
     for length in lengths:
-        middle = statistics.median(times[0, length])
+        middle = statistics.median(times[0][length])
         row = {"tokens": length, "milliseconds": middle, "share": middle / longest}
         if against is not None:
-            row["against_milliseconds"] = statistics.median(times[1, length])
-            pairs = zip(times[1, length], times[0, length], strict=True)
+            row["against_milliseconds"] = statistics.median(times[1][length])
+            pairs = zip(times[1][length], times[0][length], strict=True)
             row["speed"] = statistics.median(other / this for other, this in pairs)
         rows.append(row)
     return {
@@ -83,7 +127,7 @@ def _lengths(asked, names, files):
     fixed = {interpreter.length for interpreter, _ in files} - {None}
     limit = min(most for _, most in files)
     if asked is None:
-        asked = fixed or [n for n in LENGTHS if n <= limit] or [limit]
+        asked = fixed or usual_lengths(limit)
     for name, (interpreter, most) in zip(names, files, strict=True):
         for length in asked:
             if interpreter.length not in (None, length):

@@ -5,9 +5,11 @@ tokenizer.json   the `tokenizers` library's file
 labels.txt       one label a line, in the order of the logits; classifiers only
 report.json      everything that was measured
 report.html      the same to look at, one file without links
-kzoo.json        the manifest: format, spec, task, signature, quantization, limits, minimum
-                 runtime, size and SHA-256 of every other file, golden examples, and last the
-                 seal, the SHA-256 of kzoo.json itself with 64 zeros in place of the seal
+kzoo.json        the manifest: format, spec, task and its options, signature, quantization, limits,
+                 minimum runtime, size and SHA-256 of every other file, golden examples, and last
+                 the seal, the SHA-256 of kzoo.json itself with 64 zeros in place of the seal
+
+The options of a task, `task_options`, came with format 2; format 1 is read as `DEFAULTS` has it.
 """
 
 import hashlib
@@ -16,9 +18,10 @@ from pathlib import Path
 
 from ..answers import check_labels
 from ..errors import KzooError
-from ..files import read_json, sha256
+from ..files import read_json, sha256, within
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, 2)  # that are read
 MANIFEST, MODEL, TOKENIZER, LABELS = "kzoo.json", "model.tflite", "tokenizer.json", "labels.txt"
 REPORT, PAGE = "report.json", "report.html"
 UNSEALED = "0" * 64
@@ -26,7 +29,28 @@ FIELDS = {
     "format": int, "kzoo": str, "task": str, "spec": dict, "labels": (list, type(None)),
     "max_length": int, "signature": dict, "quantization": str, "length": (int, type(None)),
     "limits": dict, "minimum_runtime": dict, "files": dict, "golden": list,
-    "tolerance": (int, float), "seal": str,
+    "tolerance": (int, float), "task_options": dict, "seal": str,
+}  # fmt: skip
+# What an option may be; a bundle has those of its task, see `TextTask.task_options`.
+OPTIONS = {
+    "reads": lambda value: value in ("text", "pair", "either"),
+    "problem": lambda value: value in ("single_label", "multi_label", "regression"),
+    "threshold": lambda value: _is_number(value) and 0 <= value <= 1,
+    "stride": lambda value: type(value) is int and value >= 0,
+    "no_answer": lambda value: value is None or _is_number(value),
+    "prompts": lambda value: isinstance(value, dict) and _all_strings(value.values()),
+    "default_prompt": lambda value: value is None or isinstance(value, str),
+    "similarity": lambda value: value in ("cosine", "dot", "euclidean", "manhattan"),
+}
+# What a task's options are where a manifest has none. An embedder has a vector for a text: two
+# texts in one were never learned.
+DEFAULTS = {
+    "TextClassifier": {"reads": "either", "problem": "single_label", "threshold": 0.5},
+    "TokenClassifier": {"reads": "text"},
+    "QuestionAnswering": {"reads": "pair", "no_answer": None},
+    "TextEmbedder": {
+        "reads": "text", "prompts": {}, "default_prompt": None, "similarity": "cosine",
+    },
 }  # fmt: skip
 ENTRY = {"bytes", "sha256"}  # what is written of a file
 LABELLED = ("TextClassifier", "TokenClassifier")
@@ -50,7 +74,7 @@ def write_manifest(folder, manifest):
 
 
 def read_manifest(folder):
-    """The manifest of a bundle, after its seal and format were checked.
+    """The manifest of a bundle, after its seal and format were checked, with all `task_options`.
 
     Raises:
         KzooError: if the folder is no bundle, of another format, or its manifest was changed.
@@ -60,22 +84,25 @@ def read_manifest(folder):
         raise KzooError(f"{folder} is no folder: a bundle that `kzoo export` wrote is expected.")
     path = folder / MANIFEST
     manifest = read_json(path, "a bundle's manifest")
-    found = manifest.get("format")
-    if found is None:
+    received = manifest.get("format")
+    if received is None:
         raise KzooError(f"{path} names no format: a bundle that `kzoo export` wrote is expected.")
-    if found != FORMAT:
+    if received not in FORMATS or isinstance(received, bool):
         raise KzooError(
-            f"{path} is of format {found!r}; this kzoo reads format {FORMAT}: export anew, or take "
-            "the kzoo that wrote it."
+            f"{path} is of format {received!r}; this kzoo reads {' and '.join(map(str, FORMATS))}: "
+            "export anew, or take the kzoo that wrote it."
         )
     seal = str(manifest.get("seal"))
     text = path.read_bytes().decode("utf-8")
     unsealed = _resealed(text, seal, UNSEALED)
-    if hashlib.sha256(unsealed.encode("utf-8")).hexdigest() != seal or set(manifest) != set(FIELDS):
+    fields = set(FIELDS) - ({"task_options"} if received == 1 else set())
+    if hashlib.sha256(unsealed.encode("utf-8")).hexdigest() != seal or set(manifest) != fields:
         raise KzooError(f"{path} was changed after the export: its seal doesn't fit; export anew.")
+    manifest.setdefault("task_options", {})
     wrong = [name for name, kind in FIELDS.items() if not isinstance(manifest[name], kind)]
     for name, entry in manifest["files"].items() if not wrong else ():
-        if Path(name).name != name or not isinstance(entry, dict) or set(entry) != ENTRY:
+        within(folder, name, path)
+        if not isinstance(entry, dict) or set(entry) != ENTRY:
             wrong = ["files"]
     labels = manifest["labels"]
     if not wrong and manifest["task"] in LABELLED and not labels:
@@ -89,7 +116,38 @@ def read_manifest(folder):
         )
     if labels:
         check_labels(labels, f"labels in {path}")
-    return manifest
+    options = {"reads": "either", **DEFAULTS.get(manifest["task"], {}), **manifest["task_options"]}
+    _check_options(path, options)
+    return {**manifest, "task_options": options}
+
+
+def _check_options(path, options):
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise KzooError(
+                f"{path} has the task option {name!r}; expected {', '.join(OPTIONS)}: take the "
+                "kzoo that wrote it."
+            )
+        if not OPTIONS[name](value):
+            raise KzooError(
+                f"{path} has the task option {name} {value!r:.60}, as no export writes it: export "
+                "anew."
+            )
+    prompt = options.get("default_prompt")
+    if prompt is not None and prompt not in options["prompts"]:
+        raise KzooError(
+            f"{path} names the prompt {prompt!r:.60}; expected one of "
+            f"{', '.join(options['prompts']) or 'its prompts, and it has none'}: export anew."
+        )
+
+
+def _is_number(value):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and abs(value) < float("inf")
+
+
+def _all_strings(values):
+    return all(isinstance(value, str) for value in values)
 
 
 def check_files(folder, manifest, names=None):

@@ -8,7 +8,8 @@ object a line:
 
 With --pairs a line is a JSON array of two texts. What can't be done is one sentence on standard
 error and exit code 2; any other code is a crash. A client is found where a checkout of kzoo builds
-it; KZOO_CLIENT_JVM (or _CHROMIUM, _MEDIAPIPE, _ARM64) names another command that speaks the same.
+it; KZOO_CLIENT_JVM (or _CHROMIUM, _MEDIAPIPE, _ARM64) names another command that speaks the same,
+which an installed kzoo without a checkout runs too.
 """
 
 import json
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import classification, probabilities
+from ..answers import class_scores, described
 from ..errors import KzooError
 from . import bundle
 from .predict import Predictor
@@ -61,9 +62,14 @@ class Client:
     note: str | None = None
     own_tokenizer: bool = False
 
+    @property
+    def variable(self):
+        """The environment variable that names another command."""
+        return f"KZOO_CLIENT_{self.name.upper()}"
+
     def command(self):
         """The command as a list, or None where the client is not installed."""
-        asked = os.environ.get(f"KZOO_CLIENT_{self.name.upper()}")
+        asked = os.environ.get(self.variable)
         if asked:
             return shlex.split(asked)
         program = shutil.which(self.program) or shutil.which(ROOT / self.program)
@@ -104,13 +110,24 @@ CLIENTS = (
 )
 
 
+def check_there():
+    """Raise KzooError where there is neither a checkout nor a command that someone named."""
+    checkout = all((ROOT / name).is_dir() for name in ("android_demo", "web_demo", "benchmarks"))
+    if not checkout and not any(os.environ.get(client.variable) for client in CLIENTS):
+        raise KzooError(
+            "The clients are built in a checkout of kzoo, and this kzoo is installed without one: "
+            "run it in a checkout, or name a command that speaks their protocol, such as "
+            f'{CLIENTS[0].variable}="java -jar kzoo-desktop.jar".'
+        )
+
+
 def compare(folder, texts=None, say=None, names=None):
     """Run every client that is installed over a bundle's golden examples and more texts.
 
     Args:
         folder: the bundle.
-        texts: strings, or pairs for question answering; the shipped lines of many languages by
-            default.
+        texts: strings, or pairs for a bundle that reads those; the shipped lines of many
+            languages by default.
         say: called with a line of text before each client.
         names: of the clients to run; all by default.
 
@@ -132,7 +149,11 @@ def compare(folder, texts=None, say=None, names=None):
 
         The first row is Python's own, the golden examples against what was written at the
         export: there the difference is that of an output, as a share of its largest number.
+
+    Raises:
+        KzooError: where there is no checkout and no command was named, see `check_there`.
     """
+    check_there()
     folder = Path(folder)
     predictor = Predictor(folder)
     manifest = predictor.manifest
@@ -202,7 +223,7 @@ def _shipped(manifest):
     from .parity import languages
 
     lines = languages()
-    if manifest["task"] != "QuestionAnswering":
+    if manifest["task_options"]["reads"] != "pair":
         return lines
     return list(zip(lines, [*lines[1:], lines[0]], strict=True))
 
@@ -220,9 +241,13 @@ def _python(predictor):
             scale = max(float(np.abs(written).max()), 1e-6)
             worst = max(worst, float(np.abs(outputs[name] - np.asarray(written)).max()) / scale)
         if manifest["task"] == "TextClassifier":
-            both = (probabilities(side["logits"])[0] for side in (outputs, entry["outputs"]))
-            one, other = (classification(row, manifest["labels"])["label"] for row in both)
-            labels += one == other
+            options = manifest["task_options"]
+            both = (
+                class_scores(side["logits"], options["problem"])[0]
+                for side in (outputs, entry["outputs"])
+            )
+            one, other = (described(row, manifest["labels"], options) for row in both)
+            labels += all(one.get(name) == other.get(name) for name in ("label", "labels"))
     return {
         "client": "Python",
         "texts": len(manifest["golden"]),
@@ -337,6 +362,9 @@ def run(command, lines):
     return found[:-1]
 
 
+NAMED = ("label", "labels", "answer", "start", "end")  # what of an answer must be the same
+
+
 def _same(pairs):
     """How many have the same label, spans or answer; None where there are none."""
 
@@ -345,7 +373,7 @@ def _same(pairs):
             return [
                 [entity[key] for key in ("label", "start", "end")] for entity in answer["entities"]
             ]
-        return [answer[key] for key in ("label", "answer", "start", "end") if key in answer] or None
+        return [answer[key] for key in NAMED if key in answer] or None
 
     pairs = [(said(one), said(other)) for one, other in pairs]
     if all(other is None for _, other in pairs):
@@ -359,6 +387,9 @@ def _distance(answer, expected):
         one, other = answer["embedding"], expected["embedding"]
     elif "scores" in expected:
         one, other = ([side["scores"][label] for label in expected["scores"]]
+                      for side in (answer, expected))  # fmt: skip
+    elif "values" in expected:
+        one, other = ([side["values"][label] for label in expected["values"]]
                       for side in (answer, expected))  # fmt: skip
     elif "entities" in expected:
         one, other = (

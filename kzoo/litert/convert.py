@@ -48,14 +48,14 @@ def export_litert(model, path, quantization="float32", length=None, limits=None,
             no file is left then.
     """
     from .interpreter import Interpreter
-    from .parity import compare, samples, weighs
+    from .parity import compare, problem_of, samples
 
     check_arguments(model, quantization, length, compat)
     path = Path(path)
     if path.suffix != ".tflite" or path.is_dir():
         raise KzooError(f"{path} is not the path of a .tflite file: give one.")
     if limits is None:
-        limits = defaults(quantization, weighs(model))
+        limits = defaults(quantization, problem_of(model))
     check_names(limits)
     _check_weights(model)
     with writing_file(path) as beside:

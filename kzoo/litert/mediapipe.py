@@ -23,7 +23,7 @@ from .metadata import packed
 from .parity import languages, sentences
 
 FILE = "mediapipe.tflite"
-TASKS = ("TextClassifier", "TextEmbedder")
+READ = ("TextClassifier", "TextEmbedder")  # tasks that MediaPipe has
 INPUTS = {"token_ids": "ids", "padding_mask": "mask", "segment_ids": "segment_ids"}
 LENGTH = 128  # tokens of the file, where nobody asks for another number
 NEAR = 1e-4
@@ -79,10 +79,11 @@ def write(folder, name, own, labels, length, rows):
 
 def check(task, tokenizer, length):
     """Raise KzooError, one sentence, for a task or tokenizer that MediaPipe doesn't have."""
-    if task not in TASKS:
-        raise KzooError(f"MediaPipe has {' and '.join(TASKS)}; a {task} came.")
+    if task not in READ:
+        raise KzooError(f"MediaPipe has {' and '.join(READ)}; a {task} came.")
     data = json.loads(tokenizer.to_json())
     model, normalizer = data["model"], data["normalizer"] or {}
+    added = [token["content"] for token in data["added_tokens"]]
     splitter = (data["pre_tokenizer"] or {}).get("type")
     if (model["type"], normalizer.get("type"), splitter) != (
         "WordPiece", "BertNormalizer", "BertPreTokenizer",
@@ -105,6 +106,17 @@ def check(task, tokenizer, length):
         )
     if tokenizer.padding_id not in (None, 0):
         raise KzooError(f"MediaPipe pads with the id 0; this model with {tokenizer.padding_id}.")
+    if tokenizer.truncation_side != "right":
+        raise KzooError(
+            "MediaPipe cuts the end of a long text, and this tokenizer its start "
+            "(truncation_side): set its truncation_side to right, or go without MediaPipe."
+        )
+    more = set(added) - {"[PAD]", "[MASK]", *SPECIAL}
+    if more:
+        raise KzooError(
+            f"MediaPipe finds no added tokens in a text, and this tokenizer has {min(more)!r}: it "
+            "would be split into other tokens."
+        )
     if length is None:
         raise KzooError(
             "MediaPipe never cuts a text for a file of dynamic length, so a long one would fail: "

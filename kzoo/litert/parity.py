@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..answers import probabilities
+from ..answers import class_scores
 from ..errors import KzooError
 from .interpreter import encode
 
@@ -30,18 +30,17 @@ def _shipped(name):
 def sample_texts(model):
     """The shipped English texts as a model takes them.
 
-    In pairs for question answering; each with some to choose from for multiple choice.
+    In pairs for a task that reads pairs; each with some to choose from for multiple choice.
     """
     texts = sentences()
-    task = getattr(model, "task_name", None)
-    if task == "QuestionAnswering":
-        return list(zip(texts, [*texts[1:], texts[0]], strict=True))
-    if task == "MultipleChoice":
+    if getattr(model, "task_name", None) == "MultipleChoice":
         return [
             (text, texts[(place + turn) % len(texts)])
             for place, text in enumerate(texts)
             for turn in range(1, CHOICES + 1)
         ]
+    if getattr(model, "reads", None) == "pair":
+        return list(zip(texts, [*texts[1:], texts[0]], strict=True))
     return texts
 
 
@@ -95,7 +94,7 @@ def compare(model, interpreter, rows):
     ]
     if getattr(model, "task_name", None) == "MultipleChoice":
         pairs = _by_question(pairs)
-    return measure(pairs, weighs(model), by_token(model))
+    return measure(pairs, problem_of(model), by_token(model), threshold_of(model))
 
 
 def by_token(model):
@@ -161,31 +160,44 @@ def run_keras(model, rows, batch_size=16):
 
 
 def is_classifier(model):
-    """Whether a model gives each text a label."""
-    return getattr(model, "task_name", None) == "TextClassifier"
+    """Whether a model gives each text one label."""
+    name = getattr(model, "task_name", None)
+    return name == "TextClassifier" and model.problem == "single_label"
 
 
-def weighs(model):
-    """Whether a model answers with one probability distribution: over labels, or over choices."""
-    return is_classifier(model) or getattr(model, "task_name", None) == "MultipleChoice"
+def problem_of(model):
+    """What a model's logits are, as `answers.PROBLEMS` has it; None where they are no answer.
+
+    Multiple choice has one distribution too, over the choices.
+    """
+    problems = {"MultipleChoice": "single_label"}
+    return getattr(model, "problem", problems.get(getattr(model, "task_name", None)))
 
 
-def measure(pairs, classifier=False, long=()):
+def threshold_of(model):
+    """From which probability on a label is in the answer of a model that may give several."""
+    return getattr(model, "threshold", 0.5)
+
+
+def measure(pairs, problem=None, long=(), threshold=0.5):
     """The distance between outputs.
 
     Args:
         pairs: (columns, outputs of Keras, outputs of the file) for each text.
-        classifier: whether `logits` are those of one distribution a text.
+        problem: what `logits` say of each text, see `problem_of`.
         long: the names of the outputs that have a place for each token.
+        threshold: see `threshold_of`.
 
     Returns:
         A dict: `texts`, `tokens` (a list, by text); unless every output is a single number, whose
         cosine says nothing, `cosines` (a list, by text, the smallest of its outputs), `cosine`
-        and `cosine_min` over all; and for a classifier `probabilities` (a list of [Keras, file]
-        for the likeliest label of Keras), `probability_difference`, its `_max`, and
-        `label_agreement`.
+        and `cosine_min` over all; for probabilities of labels `probabilities` (a list of [Keras,
+        file] for the likeliest label of Keras), `probability_difference`, its `_max`, and
+        `label_agreement`; for values `values` (a list of [Keras, file] for the value that differs
+        most), their `spread` (the standard deviation of Keras' values over the texts, the largest
+        of any), and as shares of it `value_difference` and its `_max`.
     """
-    cosines, tokens, differences, agreed, likeliest = [], [], [], [], []
+    cosines, tokens, differences, agreed, shown, rows = [], [], [], [], [], []
     for columns, expected, got in pairs:
         real = columns["padding_mask"][0] > 0
         tokens.append(int(real.sum()))
@@ -193,12 +205,14 @@ def measure(pairs, classifier=False, long=()):
             raise KzooError(f"The file's outputs are {sorted(got)}; Keras' are {sorted(expected)}.")
         near = [_cosine(expected[k], got[k], real if k in long else None) for k in expected]
         cosines.append(min((cosine for cosine in near if cosine is not None), default=None))
-        if classifier:
-            one, other = (probabilities(side["logits"])[0] for side in (expected, got))
+        if problem is not None:
+            one, other = (class_scores(side["logits"], problem)[0] for side in (expected, got))
+            rows.append(one)
             differences.append(float(np.abs(one - other).max()))
-            agreed.append(label_of(one) == label_of(other))
-            best = int(one.argmax())
-            likeliest.append([float(one[best]), float(other[best])])
+            agreed.append(label_of(one, problem, threshold) == label_of(other, problem, threshold))
+            place = one if problem != "regression" else np.abs(one - other)
+            best = int(place.argmax())
+            shown.append([float(one[best]), float(other[best])])
     found = {
         "texts": len(pairs),
         "tokens": tokens,
@@ -209,9 +223,17 @@ def measure(pairs, classifier=False, long=()):
             "cosine": float(np.mean(cosines)),
             "cosine_min": float(np.min(cosines)),
         }
-    if classifier:
+    if problem == "regression":
+        spread = max(float(np.std(rows, axis=0).max()), 1e-9)
         found |= {
-            "probabilities": likeliest,
+            "values": shown,
+            "spread": spread,
+            "value_difference": float(np.mean(differences)) / spread,
+            "value_difference_max": float(np.max(differences)) / spread,
+        }
+    elif problem is not None:
+        found |= {
+            "probabilities": shown,
             "probability_difference": float(np.mean(differences)),
             "probability_difference_max": float(np.max(differences)),
             "label_agreement": float(np.mean(agreed)),
@@ -219,8 +241,10 @@ def measure(pairs, classifier=False, long=()):
     return found
 
 
-def label_of(row):
-    """The index of the label that a row of probabilities stands for."""
+def label_of(row, problem="single_label", threshold=0.5):
+    """The index of the label that a row of probabilities stands for; of several, which they are."""
+    if problem != "single_label":
+        return tuple(int(i) for i in np.flatnonzero(row >= threshold))
     return int(row[0] >= 0.5) if len(row) == 1 else int(row.argmax())
 
 

@@ -1,15 +1,13 @@
 """Answers from a bundle, on LiteRT, `tokenizers` and NumPy alone: no TensorFlow, no Keras."""
 
 import contextlib
-import json
 import re
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 from ..answers import ANSWERS
 from ..errors import KzooError
+from ..files import parse_json
 from .bundle import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 from .interpreter import Interpreter, encode
 
@@ -21,8 +19,8 @@ def predict_bundle(folder, texts, threads=1):
 
     Args:
         folder: the bundle.
-        texts: a string or a list of strings or of pairs of strings; an empty string is a text too.
-            Question answering takes pairs (question, context).
+        texts: a string or a list of strings or of pairs of strings, whatever the bundle reads; an
+            empty string is a text too. Question answering takes pairs (question, context).
         threads: how many the model may use.
 
     Returns:
@@ -58,80 +56,108 @@ class Predictor:
             raise KzooError(
                 f"{folder} holds a {task or 'backbone'}; predict answers for {', '.join(ANSWERS)}."
             )
-        _check_kind(folder, task, texts)
+        self._folder = folder
+        self._check_kind(texts)
         check_files(folder, self.manifest, {MODEL, TOKENIZER, LABELS})
         _check_runtime(folder, self.manifest)
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.interpreter = Interpreter(folder / MODEL, threads=threads)
         _check_model(self.interpreter, self.manifest["labels"])
         self._answer = ANSWERS[task]
-        self._read = _windows if task == "QuestionAnswering" else _row
+        self._options = self.manifest.get("task_options", {})
+        self._read = READERS.get(task, _row)
 
     def __call__(self, text):
         """The answer to one text or pair."""
+        self._check_kind([text])
         limit, length = self.manifest["max_length"], self.interpreter.length
-        rows, tokens, truncated = self._read(self.tokenizer, text, limit, length)
-        outputs = [(self.interpreter.run(columns), offsets) for columns, offsets in rows]
+        stride = self._options.get("stride")
+        rows, tokens, truncated = self._read(self.tokenizer, text, limit, length, stride)
+        outputs = [(self.interpreter.run(columns), places) for columns, places in rows]
         return {
             "text": text if isinstance(text, str) else list(text),
             "tokens": tokens,
             "truncated": truncated,
-            **self._answer(text, outputs, self.manifest["labels"]),
+            **self._answer(text, outputs, self.manifest["labels"], self._options),
         }
 
+    def _check_kind(self, texts):
+        """Raise KzooError where strings came for a bundle that reads pairs, or the reverse."""
+        reads = self.manifest["task_options"]["reads"]
+        pairs = [not isinstance(text, str) for text in texts]
+        if reads == "pair" and not all(pairs):
+            raise KzooError(
+                f"{self._folder} reads pairs of texts, and text {pairs.index(False)} is a string: "
+                'give two texts as ("first", "second"); on the command line add --pair and put a '
+                "tab between them."
+            )
+        if reads == "text" and any(pairs):
+            raise KzooError(
+                f"{self._folder} reads one text at a time, and text {pairs.index(True)} is a pair: "
+                "give its texts one by one; on the command line leave --pair out."
+            )
 
-def _row(tokenizer, text, limit, length):
-    """One row of columns with its offsets, how many tokens it has, and whether the text has more.
 
-    The columns are padded to `length` where the file has one; offsets stop before padding.
+def _row(tokenizer, text, limit, length, stride):
+    """One row, how many tokens it has, and whether the text has more.
+
+    A row is the columns that a file reads, padded to `length` where it has one, and a dict of
+    what else is known of its tokens, which stops before padding.
     """
     first, second = (text, None) if isinstance(text, str) else text
     columns, whole = encode(tokenizer, first, second, limit, length)
     tokens = int(columns["padding_mask"].sum())
-    return [(columns, columns["offsets"][0, :tokens])], tokens, whole > tokens
+    return [(columns, {"offsets": columns["offsets"][0, :tokens]})], tokens, whole > tokens
 
 
-def _windows(tokenizer, text, limit, length):
-    """The same for a question and its context: overlapping rows, only the question is ever cut."""
-    columns = tokenizer.windows([text[0]], [text[1]], max_length=limit, padding=length)
-    rows = []
-    for place, mask in enumerate(columns["padding_mask"]):
-        row = {name: np.array(columns[name][place : place + 1]) for name in COLUMNS}
-        rows.append((row, columns["offsets"][place][: sum(mask)]))
+def _windows(tokenizer, text, limit, length, stride):
+    """The same for a text of any length: overlapping rows, and nothing is cut."""
+    rows = _rows(tokenizer.windows([text], None, limit, stride, length or "longest"), length)
+    whole = int(rows[-1][1]["starts"] + rows[-1][0]["padding_mask"].sum())
+    return rows, whole, False
+
+
+def _pair_windows(tokenizer, text, limit, length, stride):
+    """The same for a question and its context: only the question is ever cut."""
+    columns = tokenizer.windows([text[0]], [text[1]], limit, stride, length or "longest")
     question = len(tokenizer.encode([text[0]])["token_ids"][0]) - tokenizer.count_special_tokens()
     cut = max(0, question - (limit - tokenizer.count_special_tokens(pair=True)) // 2)
     whole = len(tokenizer.encode([text[0]], [text[1]])["token_ids"][0])
-    return rows, whole - cut, cut > 0
+    return _rows(columns, length), whole - cut, cut > 0
+
+
+def _rows(columns, length):
+    """The rows of `Tokenizer.windows`; without padding where the file takes any length."""
+    rows = []
+    for place, mask in enumerate(columns["padding_mask"]):
+        tokens = int(mask.sum())
+        row = {name: columns[name][place : place + 1, : length or tokens] for name in COLUMNS}
+        places = {name: columns[name][place][:tokens] for name in ("offsets", "word_ids")}
+        rows.append((row, {**places, "starts": int(columns["starts"][place])}))
+    return rows
+
+
+READERS = {"TokenClassifier": _windows, "QuestionAnswering": _pair_windows}
 
 
 def as_pair(line):
-    """Two texts from a line: a JSON array of two strings, or a tab between them."""
+    """Two texts from a line: a JSON array of two strings, or a single tab between them.
+
+    A text that holds a tab itself needs the array: where two tabs stand, nobody knows which is
+    between the texts.
+    """
     if line.startswith("["):
-        with contextlib.suppress(ValueError):
-            both = json.loads(line)
+        with contextlib.suppress(KzooError):
+            both = parse_json(line, "The line", "a pair", list)
             if len(both) == 2 and all(isinstance(part, str) for part in both):
                 return tuple(both)
-    first, tab, second = line.partition("\t")
-    if not tab:
+    texts = line.split("\t")
+    if len(texts) != 2:
         raise KzooError(
-            "A pair is expected, two texts with a tab between them or a JSON array of two strings; "
-            f"{line!r:.60} came."
+            f"Got {line!r:.60} with {len(texts) - 1 or 'no'} tabs; a pair is expected: two texts "
+            "with one tab between them, or a JSON array of two strings, which may hold tabs."
         )
-    return first, second
-
-
-def _check_kind(folder, task, texts):
-    """Raise KzooError where strings came for a task of pairs, or pairs for one of strings."""
-    pairs = [not isinstance(text, str) for text in texts]
-    if task == "QuestionAnswering" and not all(pairs):
-        raise KzooError(
-            f"{folder} answers questions: pairs (question, context) are expected (--pair on the "
-            f"command line); text {pairs.index(False)} is a string."
-        )
-    if task == "TokenClassifier" and any(pairs):
-        raise KzooError(
-            f"{folder} finds entities in one text at a time; text {pairs.index(True)} is a pair."
-        )
+    return tuple(texts)
 
 
 def _check_runtime(folder, manifest):

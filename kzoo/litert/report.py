@@ -64,6 +64,9 @@ def _summary(report):
     if "label_agreement" in parity:
         share = (report["evaluation"] or parity)["label_agreement"]
         tiles.append((f"{100 * share:.1f} %", "of labels as Keras gives them"))
+    elif "value_difference" in parity:
+        share = 100 * parity["value_difference"]
+        tiles.append((f"{share:.2g} %", "of the values' spread between file and Keras"))
     else:
         tiles.append((f"{parity['cosine']:.4f}", "mean cosine to Keras"))
     at = min(range(len(latency["lengths"])), key=lambda i: abs(latency["lengths"][i] - 32))
@@ -117,6 +120,13 @@ def _parity_words(report):
             f"{', labelled ones too' if report['evaluation'] else ''}; on the diagonal both give "
             "the likeliest label the same probability."
         )
+    if "value_difference" in parity:
+        return words + (
+            f"A value differs by {100 * parity['value_difference']:.2g} % of the spread of Keras' "
+            f"values on average and by {100 * parity['value_difference_max']:.2g} % at most; the "
+            f"spread, their standard deviation over the texts, is {parity['spread']:.4g}. A dot is "
+            "a text; on the diagonal both give the same value."
+        )
     return words + (
         f"The cosine between their outputs is {parity['cosine']:.5f} on average and "
         f"{parity['cosine_min']:.5f} for the worst text; 1 is equal."
@@ -169,9 +179,14 @@ def _compat(report):
     words = (
         f"Made for {html.escape(compat['asked'])}. The usual {html.escape(report['quantization'])} "
         f"file of the same model needs TFLite {runtime}; exported and measured in the same run it "
-        f"has {compat['usual_bytes'] / 1e6:.2f} MB (this one {size / 1e6:.2f}) and a mean cosine "
-        f"to Keras of {compat['usual_cosine']:.5f} (this one {report['parity']['cosine']:.5f})."
+        f"has {compat['usual_bytes'] / 1e6:.2f} MB (this one {size / 1e6:.2f})"
     )
+    if compat["usual_cosine"] is not None:
+        words += (
+            f" and a mean cosine to Keras of {compat['usual_cosine']:.5f} (this one "
+            f"{report['parity']['cosine']:.5f})"
+        )
+    words += "."
     if compat["usual_accuracy"] is not None:
         words += (
             f" It is right on {100 * compat['usual_accuracy']:.1f} % of the labelled texts (this "
@@ -229,8 +244,15 @@ Sentences on all kinds of subjects are among them, so that some lie between the 
 <table><tr><th>text</th><th>file</th><th>Keras</th></tr>{rows}</table></section>"""
 
 
-def _answer(found):
-    return f"{html.escape(found['label'])} <small>{100 * found['score']:.1f} %</small>"
+def _answer(answer):
+    """A classifier's answer: its label or labels with their probabilities, or its values."""
+    if "values" in answer:
+        parts = [(label, f"{value:.4g}") for label, value in answer["values"].items()]
+    else:
+        scores = answer.get("scores") or {answer["label"]: answer["score"]}
+        named = answer["labels"] if "labels" in answer else [answer["label"]]
+        parts = [(label, f"{100 * scores[label]:.1f} %") for label in named] or [("none", "")]
+    return "<br>".join(f"{html.escape(label)} <small>{text}</small>" for label, text in parts)
 
 
 def _short(text, limit=110):
@@ -284,7 +306,7 @@ def size_plot(sizes):
 
 
 def parity_plot(report):
-    """A classifier's probabilities against Keras'; else cosines by length."""
+    """A classifier's probabilities, or its values, against Keras'; else cosines by length."""
     parity = report["parity"]
     figure, axis = _figure(3.3)
     if "probabilities" in parity:
@@ -297,6 +319,13 @@ def parity_plot(report):
         axis.set_xlabel("probability in Keras")
         axis.set_ylabel("in the file")
         axis.set_aspect("equal")
+        axis.locator_params(nbins=5)
+    elif "values" in parity:
+        ends = min(map(min, parity["values"])), max(map(max, parity["values"]))
+        axis.plot(ends, ends, color=GRID, zorder=1)
+        axis.scatter(*zip(*parity["values"], strict=True), s=18, color=MAIN, alpha=0.55)
+        axis.set_xlabel("value in Keras")
+        axis.set_ylabel("in the file")
         axis.locator_params(nbins=5)
     else:
         axis.scatter(parity["tokens"], parity["cosines"], s=26, color=MAIN, linewidth=0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import probabilities
+from ..answers import class_scores, described
 from ..errors import KzooError
 from ..files import read_json
 from ..spec import Spec
@@ -41,8 +41,8 @@ def verify_bundle(folder):
     and the page `report.html` are believed: export anew where you don't trust who exported.
 
     Returns:
-        A dict with `folder`, `task`, `quantization`, `minimum_runtime` and `checks`, a list of
-        {"check", "found"} in the order in which they passed.
+        A dict with `folder`, `task`, `reads`, `quantization`, `minimum_runtime` and `checks`, a
+        list of {"check", "found"} in the order in which they passed.
 
     Raises:
         KzooError: one sentence on the first check that fails.
@@ -97,6 +97,7 @@ def verify_bundle(folder):
     return {
         "folder": str(folder),
         "task": manifest["task"],
+        "reads": manifest["task_options"]["reads"],
         "quantization": manifest["quantization"],
         "minimum_runtime": runtime,
         "checks": checks,
@@ -235,18 +236,40 @@ def _check_examples(path, report, manifest):
         )
     if manifest["task"] != "TextClassifier":
         return
-    sources = [entry for entry in (report["parity"], report["evaluation"]) if entry]
-    allowed = {"file": 0, "keras": max(e["probability_difference_max"] for e in sources)}
+    options, labels, parity = manifest["task_options"], manifest["labels"], report["parity"]
+    is_values = options["problem"] == "regression"
+    if is_values:
+        rounded = ROUNDED * parity["spread"]
+        allowed = {"file": 0, "keras": parity["value_difference_max"] * parity["spread"]}
+    else:
+        rounded = ROUNDED
+        sources = [entry for entry in (parity, report["evaluation"]) if entry]
+        allowed = {"file": 0, "keras": max(e["probability_difference_max"] for e in sources)}
     for entry, shown in zip(golden, examples, strict=True):
-        row = probabilities(np.asarray(entry["outputs"]["logits"]))[0]
+        row = class_scores(np.asarray(entry["outputs"]["logits"]), options["problem"])[0]
+        true = dict(zip(labels, row, strict=True))
         for side, distance in allowed.items():
-            score = row[manifest["labels"].index(shown[side]["label"])]
-            if not abs(shown[side]["score"] - score) <= distance + ROUNDED:
-                raise KzooError(
-                    f"{path} gives {entry['text']!r:.40} the score {shown[side]['score']:.4f} in "
-                    f"{side}; by the golden outputs {score:.4f} is in the file, and at most "
-                    f"{distance:.2g} lies between: export anew."
-                )
+            for label, score in _shown_scores(shown[side]).items():
+                if not abs(score - true[label]) <= distance + rounded:
+                    raise KzooError(
+                        f"{path} gives {entry['text']!r:.40} the {'value' * is_values or 'score'} "
+                        f"{score:.4f} in {side}; by the golden outputs {true[label]:.4f} is in the "
+                        f"file, and at most {distance:.2g} lies between: export anew."
+                    )
+        if options["problem"] == "multi_label" and (
+            shown["file"]["labels"] != described(row, labels, options)["labels"]
+        ):
+            raise KzooError(
+                f"{path} gives {entry['text']!r:.40} other labels than the golden outputs: export "
+                "anew."
+            )
+
+
+def _shown_scores(answer):
+    """The numbers in a classifier's answer by label; of one label a text, that of it alone."""
+    if "label" in answer:
+        return {answer["label"]: answer["score"]}
+    return answer.get("values") or answer["scores"]
 
 
 def _check_figures(path, figures, count):
@@ -256,6 +279,12 @@ def _check_figures(path, figures, count):
         _expect(path, "texts", len(cosines), count)
         _expect(path, "cosine", figures["cosine"], np.mean(cosines))
         _expect(path, "cosine_min", figures["cosine_min"], np.min(cosines))
+    if "values" in figures:
+        pairs = np.asarray(figures["values"], "float64")
+        _expect(path, "texts", len(pairs), count)
+        off = np.abs(pairs[:, 0] - pairs[:, 1]) / figures["spread"]
+        _expect(path, "value_difference", figures["value_difference"], off.mean())
+        _expect(path, "value_difference_max", figures["value_difference_max"], off.max())
     if "probabilities" in figures:
         pairs = np.asarray(figures["probabilities"], "float64")
         _expect(path, "texts", len(pairs), count)
@@ -335,17 +364,27 @@ def _run_golden(folder, manifest):
                     "runtime computes otherwise, or the file was not made by this export."
                 )
         if manifest["task"] == "TextClassifier":
-            _check_label(place, entry, outputs)
+            _check_label(place, entry, outputs, manifest["task_options"])
     return worst
 
 
-def _check_label(place, entry, outputs):
-    """The label must stay, unless two probabilities are as good as equal."""
-    here = probabilities(outputs["logits"])[0]
-    there = probabilities(np.asarray(entry["outputs"]["logits"]))[0]
-    ranked = np.sort(there)
-    clear = len(there) == 1 or ranked[-1] - ranked[-2] > 0.05
-    if clear and here.argmax() != there.argmax():
+def _check_label(place, entry, outputs, options):
+    """The labels must stay, unless two probabilities, or one and its threshold, are near."""
+    problem, near = options["problem"], 0.05
+    if problem == "regression":
+        return
+    here, there = (
+        class_scores(np.asarray(side["logits"]), problem)[0] for side in (outputs, entry["outputs"])
+    )
+    if problem == "multi_label":
+        clear = np.abs(there - options["threshold"]) > near
+        changed = ((here >= options["threshold"]) != (there >= options["threshold"])) & clear
+        is_other = bool(changed.any())
+    else:
+        ranked = np.sort(there)
+        clear = len(there) == 1 or ranked[-1] - ranked[-2] > near
+        is_other = clear and here.argmax() != there.argmax()
+    if is_other:
         raise KzooError(
             f"Golden example {place} ({entry['text']!r:.40}) gets another label than at the "
             "export: this runtime computes otherwise."

@@ -31,6 +31,7 @@ class Albert(Encoder):
         {BLOCK}.full_layer_layer_norm           block_{{group}}/feedforward_norm
         pooler                                  pooler?
         embeddings.position_ids                 -
+        embeddings.token_type_ids               -
     """
     TASK_ROWS = """
         classifier                  head/logits       TextClassifier TokenClassifier MultipleChoice

@@ -31,6 +31,7 @@ class Bert(Encoder):
         {BLOCK}.output.LayerNorm                        block_{{step}}/feedforward_norm
         pooler.dense                                    pooler?
         embeddings.position_ids                         -
+        embeddings.token_type_ids                       -
     """
     TASK_ROWS = """
         classifier                           head/logits       TextClassifier

@@ -7,6 +7,12 @@ from .dense import normal
 from .lowering import lookup
 
 
+def padding_kept(vectors, ids, padding_id):
+    """Vectors (..., dim) through which nothing is learned where `ids` (...) are padding."""
+    padding = ops.expand_dims(ops.equal(ids, padding_id), -1)
+    return ops.where(padding, ops.stop_gradient(vectors), vectors)
+
+
 class Table(layers.Layer):
     """A trained table (rows, dim); called on integer ids (...), it gives (..., dim)."""
 
@@ -31,9 +37,17 @@ class Table(layers.Layer):
 
 @part("embedding", "token")
 class TokenEmbedding(Table):
-    """One trained vector a vocabulary entry; as wide as the model, or `embedding_dim` if given."""
+    """One trained vector a vocabulary entry; as wide as the model, or `embedding_dim` if given.
+
+    The padding token's vector learns nothing where it is looked up, as with torch's `padding_idx`.
+    """
 
     def __init__(self, spec, name):
         super().__init__(
             spec.vocabulary_size, spec.embedding_dim or spec.hidden_dim, spec, name=name
         )
+
+    def call(self, ids, training=None):
+        """Ids (...) to vectors (..., dim)."""
+        vectors = super().call(ids)
+        return padding_kept(vectors, ids, self.spec.padding_id) if training else vectors

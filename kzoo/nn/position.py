@@ -4,6 +4,7 @@ from keras import layers, ops
 
 from ..parts import part
 from .dense import normal
+from .embedding import padding_kept
 from .lowering import first_rows, lookup
 
 
@@ -55,7 +56,8 @@ class Counted(Learned):
     """Places counted over the tokens that are not padding, from padding_id + 1 (RoBERTa).
 
     The table has `max_sequence_length` usable rows and padding_id + 1 rows before them, as in the
-    released checkpoints (514 rows for 512 places), arXiv:1907.11692.
+    released checkpoints (514 rows for 512 places), arXiv:1907.11692. The row of padding learns
+    nothing.
     """
 
     def build(self, x_shape, token_ids_shape):
@@ -67,8 +69,9 @@ class Counted(Learned):
             autocast=False,
         )
 
-    def call(self, x, token_ids):
+    def call(self, x, token_ids, training=None):
         """Add each token's row to x (batch, length, dim); padding takes the row padding_id."""
         real = ops.cast(ops.not_equal(token_ids, self.spec.padding_id), "int32")
         places = ops.cumsum(real, axis=1) * real + self.spec.padding_id
-        return x + ops.cast(lookup(self.embeddings, places), x.dtype)
+        rows = ops.cast(lookup(self.embeddings, places), x.dtype)
+        return x + (padding_kept(rows, token_ids, self.spec.padding_id) if training else rows)

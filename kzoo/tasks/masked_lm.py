@@ -16,7 +16,8 @@ class MaskedLM(PlaceTask):
 
     On the token dict it returns {"logits": (batch, length, vocabulary_size)}; the scores are
     against the token embeddings themselves. `predict` takes strings that hold the mask token and
-    gives, for each, the best tokens for each mask as (token, probability). `fit` takes strings
+    gives, for each, the best tokens for each mask as (text of the token, probability), with the
+    space that a token brings. `fit` takes strings
     (of a file, its texts), and hides 15 % of their tokens anew at every call (80 % as the mask
     token, 10 % as another token, 10 % left).
     """
@@ -91,12 +92,13 @@ class MaskedLM(PlaceTask):
                 )
         order, outputs = self._run(columns, batch_size, verbose)
         answers = [None] * len(texts)
+        known = self.tokenizer.vocabulary_size  # A table may have rows beyond.
         for i, logits in zip(order, (row for out in outputs for row in out["logits"]), strict=True):
             places = [p for p, token in enumerate(columns["token_ids"][i]) if token == mask_id]
             answers[i] = [
                 [
-                    (self.tokenizer.id_to_token(int(token)), float(scores[token]))
-                    for token in np.argsort(-scores)[:top]
+                    (self.tokenizer.decode([token], skip_special=False), float(scores[token]))
+                    for token in np.argsort(-scores[:known])[:top].tolist()
                 ]
                 for scores in probabilities(logits[places])
             ]

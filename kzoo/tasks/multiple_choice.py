@@ -5,7 +5,15 @@ import numpy as np
 
 from ..answers import probabilities
 from ..errors import KzooError
-from .task import TextTask, class_index
+from .task import (
+    NAMELESS,
+    ROW_LOSSES,
+    ClassAccuracy,
+    TextTask,
+    class_index,
+    class_weights,
+    rows_of_classes,
+)
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -19,6 +27,7 @@ class MultipleChoice(TextTask):
 
     task_name = "MultipleChoice"
 
+    reads = "pair"
     default_head = "pooled"
     output_axes = {"logits": 1}
 
@@ -56,14 +65,20 @@ class MultipleChoice(TextTask):
     def encode_targets(self, y, x):
         """The indices of the right choices."""
         y, count = list(y), len(x[0][1])
-        targets = [class_index(value, ["\0"] * count) for value in y]  # A choice has no name.
+        targets = [class_index(value, [NAMELESS] * count) for value in y]  # A choice has no name.
         if None in targets:
             place = targets.index(None)
             raise KzooError(
                 f"Target {place} is {y[place]!r:.40}; the index of a choice, 0 to {count - 1}, is "
                 "expected."
             )
-        return np.asarray(targets, "int32")
+        targets = np.asarray(targets, "int32")
+        wants_rows = isinstance(getattr(self, "loss", None), ROW_LOSSES)
+        return rows_of_classes(targets, count) if wants_rows else targets
+
+    def class_weights(self, class_weight, x):
+        """The weights of the places that the right choice may have."""
+        return class_weights(class_weight, [NAMELESS] * len(x[0][1]))
 
     def default_loss(self):
         """Cross-entropy over the choices."""
@@ -71,7 +86,7 @@ class MultipleChoice(TextTask):
 
     def default_metrics(self):
         """Accuracy."""
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        return [ClassAccuracy()]
 
     def answer(self, outputs):
         """Scores to probabilities."""

@@ -1,13 +1,18 @@
-"""Where in a text the answer to a question stands: SQuAD, arXiv:1606.05250."""
+"""Where in a text the answer to a question stands: SQuAD, arXiv:1606.05250 and 1806.03822."""
+
+import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
-from ..answers import answer
+from ..answers import answer, null_margin, trimmed
 from ..data.batches import bucketed_batches
 from ..errors import KzooError
+from ..text.tokenizer import default_stride
 from .task import TextTask, split_pairs
+
+HIDDEN = -1e9  # The logit of a place that is padding.
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -17,19 +22,58 @@ class QuestionAnswering(TextTask):
     On the token dict it returns {"start_logits", "end_logits"}, each (batch, length). `predict`
     takes (question, context) pairs; contexts of any length are read in overlapping windows. It
     gives a dict with answer, score, start and end (characters of the context) for each, by the
-    rule of `kzoo.answers.answer`. `fit` takes the same pairs with (start, end) characters as
-    targets.
+    rule of `kzoo.answers.answer`.
+
+    `fit` takes the same pairs with (start, end) characters as targets. A question without an
+    answer has None, an empty list, or what SQuAD 2 has in its place: a dict without texts, or one
+    that says is_impossible. A dict of SQuAD with `text` and `answer_start` is a target as well;
+    of several answers the first is learned. Loss and metrics leave padding out, as answers do;
+    transformers' loss has the logits at padding in its softmax.
+
+    Args:
+        no_answer: None, and each answer is a span; or a number, and the answer is empty where no
+            answer scores more than that above the best span (see `kzoo.answers.answer`).
+            `choose_no_answer` finds one.
+        others: as for every task.
     """
 
     task_name = "QuestionAnswering"
 
+    reads = "pair"
     default_head = "span"
     output_axes = {"start_logits": 2, "end_logits": 2}
+
+    def __init__(
+        self,
+        backbone,
+        labels=None,
+        head=None,
+        max_length=None,
+        tokenizer=None,
+        name=None,
+        no_answer=None,
+    ):
+        if no_answer is not None and not _is_number(no_answer):
+            raise KzooError(
+                f"no_answer is {no_answer!r:.40}; expected None, or by how much no answer must "
+                "score above the best span, such as 0.0."
+            )
+        super().__init__(backbone, labels, head, max_length, tokenizer, name)
+        self.no_answer = no_answer if no_answer is None else float(no_answer)
 
     @property
     def num_outputs(self):
         """Start and end."""
         return 2
+
+    def task_options(self):
+        """What a bundle's manifest says of this task beside its labels, as JSON types."""
+        own = {"stride": default_stride(self.max_length), "no_answer": self.no_answer}
+        return {**super().task_options(), **own}
+
+    def get_config(self):
+        """What rebuilds the task."""
+        return {**super().get_config(), "no_answer": self.no_answer}
 
     def _pairs(self, x):
         questions, contexts = split_pairs(x)
@@ -60,26 +104,36 @@ class QuestionAnswering(TextTask):
 
     def _targets(self, rows, x, y):
         """The first and last token of the answer in each window, (windows, 2)."""
-        for i, ((_, context), span) in enumerate(zip(x, y, strict=True)):
-            places = span if isinstance(span, (list, tuple, np.ndarray)) else ()
-            if [isinstance(place, (int, np.integer)) for place in places] != [True, True]:
+        spans = [
+            answer_span(given, context, f"Answer {i}")
+            for i, ((_, context), given) in enumerate(zip(x, y, strict=True))
+        ]
+        samples = rows["sample_ids"]
+        held = [_held(rows, row, spans[sample]) for row, sample in enumerate(samples)]
+        ends = {}  # Of each sample: the first and the last of the context's tokens in its answer.
+        for sample, (tokens, _) in zip(samples, held, strict=True):
+            if len(tokens):
+                first, last = ends.get(sample, (tokens[0], tokens[-1]))
+                ends[sample] = min(first, tokens[0]), max(last, tokens[-1])
+        for sample, span in enumerate(spans):
+            if span is not None and sample not in ends:
                 raise KzooError(
-                    f"Answer {i} is {span!r:.60}; the numbers of its first character and of the "
-                    "one behind it, (start, end), are expected."
+                    f"Answer {sample} is {x[sample][1][slice(*span)]!r:.40} (characters {span[0]} "
+                    f"to {span[1]}), of which the tokenizer leaves nothing; expected a span with a "
+                    "token, or None for a question without an answer."
                 )
-            start, end = places
-            if not 0 <= start < end <= len(context):
-                raise KzooError(
-                    f"Answer {i} runs from {start} to {end}; within the context's "
-                    f"{len(context)} characters is expected."
-                )
-        targets = np.zeros((len(rows["sample_ids"]), 2), "int32")
-        for row, sample in enumerate(rows["sample_ids"]):
-            start, end = y[sample]
-            spans = np.asarray(rows["offsets"][row])
-            hit = np.flatnonzero((spans[:, 0] >= 0) & (spans[:, 1] > start) & (spans[:, 0] < end))
-            if len(hit) and spans[hit[0], 0] <= start and spans[hit[-1], 1] >= end:
-                targets[row] = hit[0], hit[-1]
+        targets, whole = np.zeros((len(samples), 2), "int32"), set()
+        for row, (sample, (tokens, places)) in enumerate(zip(samples, held, strict=True)):
+            if len(tokens) and (tokens[0], tokens[-1]) == ends[sample]:
+                targets[row] = places[0], places[-1]
+                whole.add(sample)
+        if len(whole) < len(ends):
+            warnings.warn(
+                f"{len(ends) - len(whole)} of {len(ends)} answers stand whole in no window of "
+                f"{self.max_length} tokens, so they are learned as no answer: raise max_length, or "
+                "leave them out.",
+                stacklevel=2,
+            )
         return targets
 
     def default_loss(self):
@@ -94,23 +148,137 @@ class QuestionAnswering(TextTask):
         """Start and end logits as (batch, 2, length)."""
         return ops.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
 
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Keras' hook: places of padding are no places for an answer."""
+        return super().compute_loss(x, y, _without_padding(x, y_pred), sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Keras' hook: places of padding are no places for an answer."""
+        return super().compute_metrics(x, y, _without_padding(x, y_pred), sample_weight)
+
     def predict(self, x, batch_size=32, verbose=0, text=None):
         """The best span for each (question, context)."""
-        x = self._inputs(x, text)
-        _, contexts = self._pairs(x)
+        return [
+            answer(context, windows, self.no_answer)
+            for context, windows in self._read(self._inputs(x, text), batch_size, verbose)
+        ]
+
+    def _read(self, x, batch_size, verbose):
+        """For each pair its context and its windows, as `kzoo.answers.answer` takes them."""
         rows = self._windows(x)
-        columns = {name: rows[name] for name in self.backbone.input_names}
-        order, outputs = self._run(columns, batch_size, verbose)
-        logits = (
-            pair
-            for out in outputs
-            for pair in zip(out["start_logits"], out["end_logits"], strict=True)
+        for (_, context), windows in zip(
+            x, self._run_windows(rows, batch_size, verbose), strict=True
+        ):
+            yield (
+                context,
+                [
+                    (out["start_logits"], out["end_logits"], columns["offsets"])
+                    for out, columns in windows
+                ],
+            )
+
+    def choose_no_answer(self, x, y, batch_size=32):
+        """Set `no_answer` to the number with which most of these questions are answered right.
+
+        x and y are as for `fit`. Right is the span itself, blanks around it aside, and nothing
+        where there is no answer, as SQuAD 2's evaluation has it. Returns the share that is right.
+        """
+        margins, gains, right = [], [], 0
+        for (context, windows), given in zip(self._read(x, batch_size, 0), y, strict=True):
+            expected = answer_span(given, context, f"Answer {len(margins)}")
+            actual = answer(context, windows)
+            margins.append(np.clip(null_margin(context, windows), -1e6, 1e6))
+            hit = expected == (actual["start"], actual["end"])
+            right += expected is None
+            gains.append(int(hit) - int(expected is None))
+        # From the smallest margin up, one question after the other gets its span.
+        order = np.argsort(margins, kind="stable")
+        margins = np.array([margins[order[0]] - 2, *np.array(margins)[order], np.inf])
+        totals = right + np.concatenate([[0], np.cumsum(np.array(gains)[order])])
+        totals[margins[:-1] == margins[1:]] = -1  # No number stands between equals.
+        best = int(totals.argmax())
+        self.no_answer = float((margins[best] + min(margins[best + 1], margins[best] + 2)) / 2)
+        return float(totals[best] / len(order))
+
+
+def answer_span(given, context, name):
+    """A target of `fit` as (start, end) without blanks around it, or None for no answer.
+
+    Raises KzooError, which calls the target by `name`.
+    """
+    if isinstance(given, dict):
+        given = _of_squad(given, context, name)
+    elif isinstance(given, (list, tuple)) and given and isinstance(given[0], dict):
+        given = _of_squad(given[0], context, name)
+    if given is None or (isinstance(given, (list, tuple, np.ndarray)) and len(given) == 0):
+        return None
+    places = given if isinstance(given, (list, tuple, np.ndarray)) else ()
+    if [isinstance(place, (int, np.integer)) for place in places] != [True, True]:
+        raise KzooError(
+            f"{name} is {given!r:.60}; the numbers of its first character and of the one behind "
+            "it, (start, end), are expected, or None for a question without an answer."
         )
-        of_row = dict(zip(order.tolist(), logits, strict=True))
-        windows = [[] for _ in contexts]
-        for row, sample in enumerate(rows["sample_ids"]):
-            windows[sample].append((*of_row[row], rows["offsets"][row]))
-        return [answer(*both) for both in zip(contexts, windows, strict=True)]
+    start, end = map(int, places)
+    if not 0 <= start < end <= len(context):
+        raise KzooError(
+            f"{name} runs from {start} to {end}; within the context's {len(context)} characters "
+            "is expected, or None for a question without an answer."
+        )
+    span = trimmed(context, start, end)
+    if span[0] == span[1]:
+        raise KzooError(
+            f"{name} runs from {start} to {end}, where the context has only blanks "
+            f"({context[start:end]!r:.40}); expected characters that are seen, or None for a "
+            "question without an answer."
+        )
+    return span
+
+
+def _of_squad(given, context, name):
+    """(start, end) or None of such as {"text": ["Paris"], "answer_start": [14]}."""
+    if given.get("is_impossible") is True:
+        return None
+    if "answers" in given:
+        return answer_span(given["answers"], context, name)
+    text, start = given.get("text"), given.get("answer_start")
+    if isinstance(text, (list, tuple, np.ndarray)) and isinstance(start, (list, tuple, np.ndarray)):
+        if len(text) == len(start) == 0:
+            return None
+        text, start = (text[0], start[0]) if len(text) and len(start) else (None, None)
+    whole = isinstance(start, (int, np.integer)) and not isinstance(start, bool)
+    if not isinstance(text, str) or not whole:
+        raise KzooError(
+            f"{name} is {given!r:.60}; (start, end), None, or a dict with text and answer_start is "
+            "expected."
+        )
+    if context[start : start + len(text)] != text:
+        raise KzooError(
+            f"{name} is {text!r:.40} from character {start}, where the context has "
+            f"{context[start : start + len(text)]!r:.40}; expected the same (characters count code "
+            "points, not bytes)."
+        )
+    return int(start), int(start) + len(text)
+
+
+def _held(rows, row, span):
+    """The tokens of a window that touch a span: their numbers in the context, and their places."""
+    if span is None:
+        return (), ()
+    offsets = np.asarray(rows["offsets"][row]).reshape(-1, 2)
+    front = int((offsets[:, 0] >= 0).argmax())  # Where the context begins.
+    places = np.flatnonzero((offsets[:, 1] > span[0]) & (offsets[:, 0] < span[1]))
+    places = places[offsets[places, 0] >= 0]
+    return (places - front + rows["starts"][row]).tolist(), places.tolist()
+
+
+def _without_padding(x, outputs):
+    hidden = ops.cast(ops.equal(x["padding_mask"], 0), "float32") * HIDDEN
+    return {name: value + ops.cast(hidden, value.dtype) for name, value in outputs.items()}
+
+
+def _is_number(value):
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    return number and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 @keras.saving.register_keras_serializable("kzoo")

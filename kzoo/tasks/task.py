@@ -1,5 +1,6 @@
 """What all text tasks share: raw text in, token batches for Keras, raw answers out."""
 
+import warnings
 from numbers import Number
 from pathlib import Path
 
@@ -7,14 +8,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..answers import check_labels
 from ..data.batches import IGNORED, BatchPlan, bucketed_batches
 from ..data.sources import is_table, read_examples
 from ..errors import KzooError
-from ..keras_hooks import DistributedFit, precision
-from ..network import Network, weights_by_path
+from ..keras_hooks import DistributedFit, precision, set_trainable
+from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
 from ..text.tokenizer import Tokenizer, check_tokenizer
+
+NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
 
 
 class TextTask(DistributedFit, keras.Model):
@@ -28,28 +32,43 @@ class TextTask(DistributedFit, keras.Model):
         backbone: a `Network`, another task (its backbone and tokenizer are taken), a preset's
             name or folder (a warning says if it holds no weights), or a Hugging Face folder. The
             task shares it, and computes in its precision; a pooler that the head doesn't read is
-            left out of a copy.
-        labels: the names of the classes, in the order of the logits.
+            left out of a copy. Of a task of the same kind the head is taken too, if it has the
+            same labels (in any order) and form, and its `max_length`; a warning says where a new
+            head starts.
+        labels: the names of the classes, in the order of the logits; those of a task of the same
+            kind by default.
         head: what the head slot holds; the family's usual head by default.
-        max_length: tokens at most; longer text is cut. The model's maximum by default.
+        max_length: tokens at most; longer text is cut. The model's maximum by default, or the
+            tokenizer's (`model_max_length`) where that is less.
         tokenizer: a `Tokenizer`; the preset's by default.
         name: the Keras name.
     """
 
     task_name = None  # The public task that this is; a subclass of the user's is saved as it.
     default_head = None
+    names_labels = False  # Whether the outputs are classes that the user names.
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
     output_axes = {}  # How many each output has for rows of tokens, which a head must give.
+    reads = "either"  # What an input is: "text", "pair", or "either"; None until `fit` tells.
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
     ):
-        backbone, tokenizer = _taken(backbone, tokenizer)
+        source = _loaded(backbone)
+        backbone, tokenizer = _taken(source, tokenizer)
         super().__init__(name=name or _snake_case(type(self).__name__), dtype=backbone.dtype_policy)
+        is_same = isinstance(source, TextTask) and source.task_name == self.task_name
+        before = source if is_same else None
+        if self.names_labels:
+            labels = before.labels if is_same and labels is None else labels
+            check_labels(labels)
         self.labels = None if labels is None else [str(label) for label in labels]
+        if before is not None:
+            max_length, inherited = max_length or before.max_length, self.inherit(before)
+            head = head or inherited
         self.head_slot = head or self.usual_head(backbone)
-        self.max_length = _checked_length(max_length, backbone.spec)
+        self.max_length = _checked_length(max_length, backbone.spec, tokenizer)
         with precision(backbone.dtype_policy):
             self.head = self.make_head(backbone)
         pool = getattr(self.head, "pool", None)
@@ -68,6 +87,8 @@ class TextTask(DistributedFit, keras.Model):
                 f"The head {self.head_slot!r} gives {_axes(came)}; a {self.task_name} needs "
                 f"{_axes(self.output_axes)}: take its usual head, or another of that kind."
             )
+        if before is not None:
+            self._take_head(before)
 
     # -- the network ----------------------------------------------------------------------------
 
@@ -85,6 +106,75 @@ class TextTask(DistributedFit, keras.Model):
         if not self.head.needs_pooler and backbone.spec.pooler != "none":
             return backbone.with_spec(pooler="none")
         return backbone
+
+    def continues(self, before):
+        """Whether a task of this kind answers the same, so that its head can be taken."""
+        return set(self.labels or ()) == set(before.labels or ())
+
+    def inherit(self, before):
+        """Take over what wasn't asked for from a task of this kind; its head slot, or None."""
+        return before.head_slot if self.continues(before) else None
+
+    def _take_head(self, before):
+        """Copy the head of a task of the same kind, its rows in the order of our labels."""
+        here, there = (
+            {
+                path: weight
+                for path, weight in weights_by_path(task).items()
+                if path.startswith("head/")
+            }
+            for task in (self, before)
+        )
+        shapes = [{path: tuple(w.shape) for path, w in some.items()} for some in (here, there)]
+        if not self.continues(before) or shapes[0] != shapes[1]:
+            own = "" if self.labels is None else f" for {_shortened(self.labels)}"
+            theirs = "" if before.labels is None else f" with {_shortened(before.labels)}"
+            warnings.warn(
+                f"The head of this {self.task_name}{own} starts anew: the one{theirs} of the task "
+                "that it was made of is another.",
+                stacklevel=4,
+            )
+            return
+        order = None
+        if self.labels is not None and self.labels != before.labels:
+            order = [before.labels.index(label) for label in self.labels]
+        for path, weight in here.items():
+            value = ops.convert_to_numpy(there[path])
+            rows = order is not None and path.startswith("head/logits/")
+            weight.assign(value[..., order] if rows else value)
+
+    @property
+    def unread(self):
+        """Weights that the head doesn't read: kept for a checkpoint's sake, and never trained."""
+        return []
+
+    @property
+    def trainable_variables(self):
+        """Keras' list, without what the head doesn't read."""
+        return self._without_unread(super().trainable_variables)
+
+    @property
+    def trainable_weights(self):
+        """Keras' list, without what the head doesn't read."""
+        return self._without_unread(super().trainable_weights)
+
+    @property
+    def non_trainable_variables(self):
+        """Keras' list, with what the head doesn't read."""
+        return self._without(self.variables, self.trainable_variables)
+
+    @property
+    def non_trainable_weights(self):
+        """Keras' list, with what the head doesn't read."""
+        return self._without(self.weights, self.trainable_weights)
+
+    def _without_unread(self, weights):
+        return self._without(weights, self.unread)
+
+    @staticmethod
+    def _without(weights, others):
+        others = {id(weight) for weight in others}
+        return [weight for weight in weights if id(weight) not in others]
 
     @property
     def num_outputs(self):
@@ -141,6 +231,9 @@ class TextTask(DistributedFit, keras.Model):
         return self._tokenizer
 
     def __setattr__(self, name, value):
+        if name == "trainable":  # As for a `Network`.
+            set_trainable(self, bool(value))
+            return
         # No setter: Keras reads an attribute before it sets it, and ours raises while unset.
         super().__setattr__("_tokenizer" if name == "tokenizer" else name, value)
         if name == "tokenizer":
@@ -161,8 +254,22 @@ class TextTask(DistributedFit, keras.Model):
 
     def _columns(self, texts, padding=None):
         first, second = split_pairs(texts)
+        self.check_reads("text" if second is None else "pair")
         columns = self.tokenizer.encode(first, second, max_length=self.max_length, padding=padding)
         return {name: columns[name] for name in self.backbone.input_names}
+
+    def check_reads(self, received):
+        """Raise KzooError where texts came ("text") for a task that reads pairs, or the reverse."""
+        if self.reads not in (None, "either", received):
+            kinds = {"text": "single texts", "pair": "pairs of texts"}
+            raise KzooError(
+                f"Got {kinds[received]}; this {self.task_name} reads {kinds[self.reads]}: give it "
+                'those, or set its attribute reads to "either".'
+            )
+
+    def task_options(self):
+        """What a bundle's manifest says of this task beside its labels, as JSON types."""
+        return {"reads": self.reads or "either"}
 
     def encode_examples(self, x):
         """Raw inputs of `fit` as ragged token columns."""
@@ -177,19 +284,39 @@ class TextTask(DistributedFit, keras.Model):
     def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
         """`keras.Model.compile` with the task's loss and metrics as defaults.
 
-        The default optimizer is `kzoo.AdamW(5e-5)`. `jit_compile` follows the backend: on JAX it
-        is on, since without it each operation runs by itself, and lengths come in few sizes; on
-        TensorFlow it is off, where a graph runs anyway and XLA would compile each length anew.
+        The outputs are logits: Keras' cross-entropies are taken with `from_logits`, whatever they
+        say. The task's own metrics, which are the default and stand for "accuracy" in a list, are
+        weighted by `sample_weight` and `class_weight`. The default optimizer is
+        `kzoo.AdamW(5e-5)`. `jit_compile` follows the backend: on JAX it is on, since without it
+        each operation runs by itself, and lengths come in few sizes; on TensorFlow it is off,
+        where a graph runs anyway and XLA would compile each length anew.
         """
         from ..training import AdamW
 
         kwargs.setdefault("jit_compile", keras.backend.backend() == "jax")
+        loss = self.default_loss() if loss is None else self.suited_loss(on_logits(loss))
+        if metrics is None and kwargs.get("weighted_metrics") is None:
+            kwargs["weighted_metrics"] = self.default_metrics()
         super().compile(
             optimizer=AdamW(5e-5) if optimizer is None else optimizer,
-            loss=self.default_loss() if loss is None else loss,
-            metrics=self.default_metrics() if metrics is None else metrics,
-            **kwargs,
+            loss=loss,
+            metrics=self._named_metrics(metrics),
+            **{**kwargs, "weighted_metrics": self._named_metrics(kwargs.get("weighted_metrics"))},
         )
+
+    def suited_loss(self, loss):
+        """What `compile` makes of a loss that it was given, for this task's targets."""
+        return loss
+
+    def _named_metrics(self, metrics):
+        """The metrics, with the task's own for "accuracy": Keras' would guess from shapes."""
+        if not isinstance(metrics, (list, tuple)):
+            return metrics
+        own = [metric for metric in self.default_metrics() if metric.name == "accuracy"]
+        return [
+            own[0] if own and isinstance(m, str) and m in ("accuracy", "acc") else m
+            for m in metrics
+        ]
 
     def default_loss(self):
         """The loss that `compile` takes by default."""
@@ -224,6 +351,7 @@ class TextTask(DistributedFit, keras.Model):
         seed=0,
         text=None,
         label=None,
+        class_weight=None,
         **kwargs,
     ):
         """`keras.Model.fit` on raw text, in batches of similar length.
@@ -245,14 +373,26 @@ class TextTask(DistributedFit, keras.Model):
             seed: of the order of the examples.
             text: in files, the column of the text, or a list of two for pairs.
             label: in files, the column of the targets.
+            class_weight: {label or its index: weight} for tasks whose targets are classes; a
+                class that isn't named weighs 1. It multiplies `sample_weight`; where words have
+                classes, each word has its own.
             kwargs: `callbacks`, `verbose`, `initial_epoch` and the like, as Keras has them.
 
         Returns:
             Keras' `History`.
         """
         self._check_compiled()
+        if not self.trainable_weights:
+            raise KzooError(
+                f"All weights of this {type(self).__name__} stand still, so there is nothing to "
+                "train: set trainable = True on the parts that are to learn, then compile()."
+            )
         _check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
         x, y, sample_weight = self._examples(x, y, sample_weight, text, label)
+        self.settle(x)
+        weighted = {}
+        if class_weight is not None:
+            weighted = {"class_weight": self.class_weights(class_weight, x)}
         if validation_split:
             x, y, sample_weight, validation_data = _split(x, y, sample_weight, validation_split)
         batches = self.batches(
@@ -263,6 +403,7 @@ class TextTask(DistributedFit, keras.Model):
             shuffle=shuffle,
             seed=seed,
             initial_epoch=kwargs.get("initial_epoch", 0),
+            **weighted,
         )
         if validation_data is not None:
             held = validation_data if isinstance(validation_data, tuple) else (validation_data,)
@@ -306,15 +447,29 @@ class TextTask(DistributedFit, keras.Model):
         """What `predict` gives for raw outputs, as NumPy."""
         raise NotImplementedError
 
-    def batches(self, x, y=None, sample_weight=None, **options):
+    def settle(self, x):
+        """What `fit` learns from its examples about the task itself, before they are encoded."""
+
+    def class_weights(self, class_weight, x):
+        """The weights of the classes in their order; KzooError where a task has none."""
+        raise KzooError(
+            f"Got class_weight for a {self.task_name}, whose targets are no classes: leave it out, "
+            "and weight examples by sample_weight."
+        )
+
+    def batches(self, x, y=None, sample_weight=None, class_weight=None, **options):
         """Raw examples as what Keras' loops take: padded batches of similar length.
 
-        `options` are those of `bucketed_batches`: batch_size, shuffle, seed, initial_epoch.
+        `class_weight` is what `class_weights` gives; the other `options` are those of
+        `bucketed_batches`: batch_size, shuffle, seed, initial_epoch.
         """
         self._check_targets(y)
+        targets = self.encode_targets(y, x)
+        if class_weight is not None:
+            sample_weight = weighted_by_class(targets, sample_weight, class_weight)
         return bucketed_batches(
             self.encode_examples(x),
-            self.encode_targets(y, x),
+            targets,
             sample_weight=sample_weight,
             padding_id=self.spec.padding_id,
             max_length=self.max_length,
@@ -339,6 +494,24 @@ class TextTask(DistributedFit, keras.Model):
             if verbose:
                 bar.add(len(rows))
         return np.concatenate(plan.order()), outputs
+
+    def _run_windows(self, rows, batch_size, verbose):
+        """For each text the raw outputs of its windows: (outputs, what `rows` has of the window).
+
+        `rows` is what `Tokenizer.windows` gives, ragged.
+        """
+        columns = {name: rows[name] for name in self.backbone.input_names}
+        order, batches = self._run(columns, batch_size, verbose)
+        outputs = [
+            dict(zip(batch, values, strict=True))
+            for batch in batches
+            for values in zip(*batch.values(), strict=True)
+        ]
+        windows = [[] for _ in range(rows["sample_ids"][-1] + 1)]
+        for row, place in sorted(zip(order.tolist(), range(len(outputs)), strict=True)):
+            known = {name: rows[name][row] for name in ("offsets", "word_ids", "starts")}
+            windows[rows["sample_ids"][row]].append((outputs[place], known))
+        return windows
 
     def _check_compiled(self):
         if not self.compiled:
@@ -404,8 +577,7 @@ class TextTask(DistributedFit, keras.Model):
         """Keras' hook: what the task was compiled with, and the weights that stand still."""
         config = super().get_compile_config()
         if config:
-            weights = weights_by_path(self)
-            config["frozen"] = [path for path in weights if not weights[path].trainable]
+            config["frozen"] = frozen(self)
             config["optimizer_built"] = self.optimizer.built
         return config
 
@@ -415,9 +587,13 @@ class TextTask(DistributedFit, keras.Model):
         The state has a place for each weight that learns, so the same ones must.
         """
         config = dict(config)
-        frozen, built = set(config.pop("frozen", ())), config.pop("optimizer_built", True)
-        for path, weight in weights_by_path(self).items():
-            weight.trainable = path not in frozen
+        still, built = set(config.pop("frozen", ())), config.pop("optimizer_built", True)
+        # Files of kzoo 0.1 name what the head doesn't read, too: that is no wish of the user's.
+        not_read = {id(weight) for weight in self.unread}
+        unread = {path for path, w in weights_by_path(self).items() if id(w) in not_read}
+        if not set(weights_by_path(self.backbone)) <= {p.partition("/")[2] for p in still}:
+            still -= unread
+        freeze(self, still)
         self.compile(**keras.saving.deserialize_keras_object(config))
         if built:
             self.optimizer.build(self.trainable_variables)
@@ -452,6 +628,14 @@ class TextTask(DistributedFit, keras.Model):
 class PlaceTask(TextTask):
     """A task with a target for each place, or none where that is `IGNORED`."""
 
+    def suited_loss(self, loss):
+        """A loss of classes that leaves out the places without a target."""
+        if isinstance(loss, ROW_LOSSES):
+            return PlaceLoss(loss)
+        if type(loss) is keras.losses.SparseCategoricalCrossentropy and loss.ignore_class is None:
+            return type(loss).from_config({**loss.get_config(), "ignore_class": IGNORED})
+        return loss
+
     def default_loss(self):
         """Cross-entropy over the places that have a target."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED)
@@ -474,17 +658,139 @@ class PlaceTask(TextTask):
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class PlaceAccuracy(keras.metrics.SparseCategoricalAccuracy):
-    """How many places are right of those that have a target."""
+class PlaceLoss(keras.losses.Loss):
+    """A loss of rows of probabilities, such as one with label smoothing, on classes by place.
+
+    Args:
+        loss: such as `keras.losses.CategoricalCrossentropy(from_logits=True)`; it is given the
+            classes of (batch, length) as rows, and the mean is over places with a target.
+    """
+
+    def __init__(self, loss, reduction="sum_over_batch_size", name=None):
+        super().__init__(reduction=reduction, name=name)
+        self.loss = loss
+
+    def call(self, y_true, y_pred):
+        """One loss a place, none where there is no target."""
+        counted = ops.not_equal(y_true, IGNORED)
+        rows = ops.one_hot(ops.where(counted, y_true, 0), y_pred.shape[-1])
+        counted = ops.cast(counted, y_pred.dtype)
+        # The mean that follows is over all places.
+        share = ops.sum(counted) / ops.cast(ops.size(counted), y_pred.dtype)
+        return self.loss.call(rows, y_pred) * counted / ops.maximum(share, 1e-9)
+
+    def get_config(self):
+        """The loss."""
+        return {**super().get_config(), "loss": keras.saving.serialize_keras_object(self.loss)}
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild from `get_config`."""
+        return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class PlaceAccuracy(keras.metrics.Mean):
+    """How many places are right of those that have a target, however batches were cut."""
 
     def __init__(self, name="accuracy", dtype=None):
         super().__init__(name=name, dtype=dtype)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Count a batch."""
+        """Count a batch: targets (batch, length), scores (batch, length, classes)."""
+        right = ops.equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, -1), "int32"))
         counted = ops.cast(ops.not_equal(y_true, IGNORED), "float32")
-        weight = counted if sample_weight is None else counted * sample_weight
-        return super().update_state(y_true, y_pred, weight)
+        weight = counted if sample_weight is None else counted * _by_place(sample_weight, y_true)
+        # Flat: of rows Keras would take the mean of each row's mean.
+        right = ops.reshape(ops.cast(right, "float32"), (-1,))
+        return super().update_state(right, ops.reshape(weight, (-1,)))
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class ClassAccuracy(keras.metrics.Mean):
+    """How many examples have their class as the likeliest; targets are classes or rows of them."""
+
+    def __init__(self, name="accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Count a batch: targets (batch,) or (batch, classes), scores (batch, classes)."""
+        if len(y_true.shape) == 2 and y_true.shape[-1] == y_pred.shape[-1]:
+            y_true = ops.argmax(y_true, -1)
+        y_true = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+        right = ops.equal(y_true, ops.cast(ops.argmax(y_pred, -1), "int32"))
+        return super().update_state(ops.cast(right, "float32"), sample_weight)
+
+
+# Keras' losses of probabilities or logits: each as a function and as a class. Those of the second
+# kind take targets as rows.
+INDEX_LOSSES = {
+    keras.losses.sparse_categorical_crossentropy: keras.losses.SparseCategoricalCrossentropy,
+}
+ROWS = {
+    keras.losses.categorical_crossentropy: keras.losses.CategoricalCrossentropy,
+    keras.losses.categorical_focal_crossentropy: keras.losses.CategoricalFocalCrossentropy,
+}
+BINARY = {
+    keras.losses.binary_crossentropy: keras.losses.BinaryCrossentropy,
+    keras.losses.binary_focal_crossentropy: keras.losses.BinaryFocalCrossentropy,
+}
+ROW_LOSSES, BINARY_LOSSES = tuple(ROWS.values()), tuple(BINARY.values())
+
+
+def on_logits(loss):
+    """A loss as `compile` takes it; one of Keras' cross-entropies as a class that reads logits."""
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    classes = {**INDEX_LOSSES, **ROWS, **BINARY}
+    for function, kind in classes.items():
+        if loss is function or loss is kind:
+            return kind(from_logits=True)
+    if type(loss) in classes.values() and not loss.from_logits:
+        return type(loss).from_config({**loss.get_config(), "from_logits": True})
+    return loss
+
+
+def rows_of_classes(targets, count):
+    """Class indices (examples,) as rows (examples, count) with a one at the class."""
+    return np.eye(count, dtype="float32")[targets]
+
+
+def class_weights(given, labels):
+    """{label or index: weight} as an array by index, 1 for those not named."""
+    if not isinstance(given, dict):
+        raise KzooError(
+            f"Got class_weight={given!r:.40}; expected a dict of labels or their indices and "
+            "weights, such as {0: 1.0, 1: 2.5}."
+        )
+    weights = np.ones(len(labels), "float32")
+    for key, weight in given.items():
+        index = class_index(key, labels)
+        if index is None:
+            known = [label for label in labels if label != NAMELESS]
+            raise KzooError(
+                f"class_weight names the class {key!r:.40}; expected "
+                f"{f'a label of {known} or ' if known else ''}an index up to {len(labels) - 1}."
+            )
+        if not isinstance(weight, Number) or not 0 <= weight < np.inf:
+            raise KzooError(
+                f"class_weight gives {key!r:.40} the weight {weight!r:.40}; expected a number from "
+                "0 on."
+            )
+        weights[index] = weight
+    return weights
+
+
+def weighted_by_class(targets, sample_weight, weights):
+    """The weights of examples, or of their places, times those of their classes."""
+    examples = np.ones(len(targets)) if sample_weight is None else sample_weight
+    if isinstance(targets, list):
+        return [
+            [0.0 if target == IGNORED else float(weights[target]) * weight for target in row]
+            for row, weight in zip(targets, examples, strict=True)
+        ]
+    of_class = targets @ weights if targets.ndim == 2 else weights[targets]
+    return np.asarray(examples, "float32") * of_class
 
 
 def split_pairs(texts):
@@ -509,13 +815,18 @@ def _axes(outputs):
     return " and ".join(f"{name} of {axes} axes" for name, axes in outputs.items())
 
 
-def _taken(source, tokenizer):
-    """A backbone and a tokenizer from whatever stands for them."""
+def _loaded(source):
+    """The model behind a preset's name or folder; whatever else came as it is."""
     if isinstance(source, (str, Path)):
         from .. import presets
 
         name, source = source, presets.load(source)
         presets.warn_if_random(name, source)
+    return source
+
+
+def _taken(source, tokenizer):
+    """A backbone and a tokenizer from whatever stands for them."""
     if isinstance(source, TextTask):
         return source.backbone, tokenizer or source._tokenizer
     if not isinstance(source, Network):
@@ -525,9 +836,10 @@ def _taken(source, tokenizer):
     return source, tokenizer or getattr(source, "tokenizer", None)
 
 
-def _checked_length(max_length, spec):
+def _checked_length(max_length, spec, tokenizer):
     if max_length is None:
-        return spec.max_sequence_length
+        own = getattr(tokenizer, "max_length", None)
+        return min(own or spec.max_sequence_length, spec.max_sequence_length)
     whole = isinstance(max_length, (int, np.integer)) and not isinstance(max_length, bool)
     if not whole or not 2 <= max_length <= spec.max_sequence_length:
         raise KzooError(
@@ -616,8 +928,8 @@ def _split(x, y, sample_weight, share):
 
 
 def _by_place(sample_weight, y):
-    if sample_weight is None:
-        return None
+    if sample_weight is None or len(sample_weight.shape) == len(y.shape):
+        return sample_weight
     return ops.broadcast_to(ops.expand_dims(sample_weight, -1), ops.shape(y))
 
 
@@ -636,6 +948,10 @@ def class_index(value, labels):
     if any(_whole(label) for label in labels) or not _whole(value):
         return None
     return int(value) if int(value) < len(labels) else None
+
+
+def _shortened(labels):
+    return f"{', '.join(labels[:3])}{f' and {len(labels) - 3} more' * (len(labels) > 3)}"
 
 
 def _whole(text):

@@ -1,82 +1,297 @@
-"""Which of several labels a text, or a pair of texts, has."""
+"""Which of several labels a text, or a pair of texts, has; or which values."""
+
+from numbers import Real
 
 import keras
 import numpy as np
 
-from ..answers import check_labels, probabilities
+from ..answers import PROBLEMS, class_scores
 from ..errors import KzooError
-from .task import TextTask, class_index
+from .task import (
+    BINARY_LOSSES,
+    INDEX_LOSSES,
+    NAMELESS,
+    ROW_LOSSES,
+    ClassAccuracy,
+    TextTask,
+    class_index,
+    class_weights,
+    rows_of_classes,
+    split_pairs,
+)
+
+VALUE_LOSSES = (
+    keras.losses.MeanSquaredError,
+    keras.losses.MeanAbsoluteError,
+    keras.losses.MeanAbsolutePercentageError,
+    keras.losses.MeanSquaredLogarithmicError,
+    keras.losses.Huber,
+    keras.losses.LogCosh,
+)
+VALUE_FUNCTIONS = (
+    keras.losses.mean_squared_error,
+    keras.losses.mean_absolute_error,
+    keras.losses.mean_absolute_percentage_error,
+    keras.losses.mean_squared_logarithmic_error,
+    keras.losses.huber,
+    keras.losses.log_cosh,
+)
 
 
 @keras.saving.register_keras_serializable("kzoo")
 class TextClassifier(TextTask):
-    """Classify texts, or pairs of texts.
+    """Classify texts, or pairs of texts, or give them values.
 
     `TextClassifier("bert_minilm_l3_en_uncased.sst2", labels=["dull", "fair", "great"])` starts
     from weights that ship. On the token dict it returns {"logits": (batch, labels)}; `predict`
-    gives probabilities (texts, labels).
+    gives an array (texts, labels): of probabilities, or of values for regression.
 
-    A target is a label's name or, where no label reads as a whole number itself, its index; the
-    same in a file and in Python. With a single label the probability is a sigmoid's, and a target
-    is the label's name or 1 where a text has it, 0 where it hasn't.
+    What the labels are to a text is the problem, as in transformers' `problem_type`:
+
+    * `"single_label"`: a text has one of them. A target is a label's name or, where no label reads
+      as a whole number itself, its index; the same in a file and in Python. With a single label
+      the probability is a sigmoid's, and a target is the label's name or 1 where a text has it, 0
+      where it hasn't. A loss of rows, such as `keras.losses.CategoricalCrossentropy(
+      label_smoothing=0.1)`, takes the same targets, or rows of shares.
+    * `"multi_label"`: a text has any number of them. A target is a list or set of names, or a row
+      of a number from 0 to 1 for each label.
+    * `"regression"`: each label names a value. A target is a number, or a row of them.
+
+    Args:
+        backbone, labels, head, max_length, tokenizer, name: as for `TextTask`.
+        problem: one of the three. Without it the loss given to `compile` says which: a binary
+            cross-entropy over several labels is for any number of them, and a squared, absolute
+            or like error for values; all else is for one.
+        threshold: the labels whose probability is at least this are the answer to a text that may
+            have several; 0.5 by default.
+        reads: "text", "pair" or "either"; by default what the first `fit` shows.
     """
 
     task_name = "TextClassifier"
 
     default_head = "mean"
+    names_labels = True
     output_axes = {"logits": 2}
 
     def __init__(
-        self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
+        self,
+        backbone,
+        labels=None,
+        head=None,
+        max_length=None,
+        tokenizer=None,
+        name=None,
+        problem=None,
+        threshold=None,
+        reads=None,
     ):
-        check_labels(labels)
+        if problem not in (None, *PROBLEMS):
+            raise KzooError(f"Got problem={problem!r:.40}; expected one of {', '.join(PROBLEMS)}.")
+        if reads not in (None, "text", "pair", "either"):
+            raise KzooError(f'Got reads={reads!r:.40}; expected "text", "pair", "either" or None.')
+        self._problem, self.reads = problem, reads
+        self.threshold = None if threshold is None else _checked_threshold(threshold)
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
+        self.threshold = 0.5 if self.threshold is None else self.threshold
+
+    @property
+    def problem(self):
+        """What the labels are to a text: single_label, multi_label or regression."""
+        return self._problem or "single_label"
+
+    def continues(self, before):
+        """Whether a classifier has the same labels, to which the same is asked."""
+        return super().continues(before) and self._problem in (None, before.problem)
+
+    def inherit(self, before):
+        """Solve the problem that the classifier solved which this one goes on from."""
+        if self.continues(before):
+            self._problem = self._problem or before._problem
+            self.threshold = before.threshold if self.threshold is None else self.threshold
+            self.reads = self.reads or before.reads
+        return super().inherit(before)
+
+    def settle(self, x):
+        """What the first `fit` shows: whether an input is a text or a pair of texts."""
+        if self.reads is None:
+            self.reads = "text" if split_pairs(x)[1] is None else "pair"
+
+    def task_options(self):
+        """Whether it reads pairs, which problem it solves, and for labels at once the threshold."""
+        options = {**super().task_options(), "problem": self.problem}
+        if self.problem == "multi_label":
+            options["threshold"] = self.threshold
+        return options
+
+    def get_config(self):
+        """The arguments."""
+        return {
+            **super().get_config(),
+            "problem": self._problem,
+            "threshold": self.threshold,
+            "reads": self.reads,
+        }
+
+    # -- targets --------------------------------------------------------------------------------
 
     def encode_targets(self, y, x=None):
-        """Class indices, from names or indices; rows of numbers stay, for a loss of their own."""
+        """Targets as the loss takes them: class indices, or rows of a number for each label."""
+        y = y.tolist() if hasattr(y, "tolist") else list(y)
+        if self.problem == "regression":
+            return self._values(y)
+        if self.problem == "multi_label":
+            return np.stack([self._any_of(i, target) for i, target in enumerate(y)])
+        if any(np.ndim(target) for target in y):
+            return self._shares(y)
+        targets = self.class_indices(y)
+        wants_rows = isinstance(getattr(self, "loss", None), ROW_LOSSES)
+        return rows_of_classes(targets, len(self.labels)) if wants_rows else targets
+
+    def _values(self, y):
+        """Numbers, or rows of them, as (texts, labels)."""
         try:
-            rows = np.asarray(y, "float32") if np.ndim(y) == 2 else None
+            values = np.asarray(y, "float32")
+        except (TypeError, ValueError):
+            values = np.full(1, np.nan)
+        values = values[:, None] if values.ndim == 1 else values
+        if values.shape != (len(y), len(self.labels)) or not np.isfinite(values).all():
+            wrong = next((t for t in y if not _is_row_of_numbers(t, len(self.labels))), y)
+            one = "a number" if len(self.labels) == 1 else f"a row of {len(self.labels)} numbers"
+            raise KzooError(f"Got the target {wrong!r:.60}; expected {one} for each text.")
+        return values
+
+    def _any_of(self, i, target):
+        """The labels of one text as a row of a number from 0 to 1 for each."""
+        target = [target] if isinstance(target, str) else target
+        names = list(target) if isinstance(target, (list, tuple, set, frozenset)) else []
+        row = np.zeros(len(self.labels), "float32")
+        if all(isinstance(name, str) for name in names) and hasattr(target, "__len__"):
+            unknown = [name for name in names if name not in self.labels]
+            row[[self.labels.index(name) for name in names if not unknown]] = 1
+        else:
+            unknown = [] if _is_row_of_numbers(target, len(row)) else [target]
+            row[:] = 0 if unknown else target
+            unknown = unknown or [value for value in row if not 0 <= value <= 1]
+        if unknown:
+            raise KzooError(
+                f"Target {i} is {target!r:.60}; expected a list of labels of {self.labels}, or a "
+                f"row of {len(self.labels)} numbers from 0 to 1, one for each."
+            )
+        return row
+
+    def _shares(self, y):
+        """Rows of numbers, for losses that take them."""
+        try:
+            rows = np.asarray(y, "float32")
         except (TypeError, ValueError):  # Rows of other things, or of different lengths.
             raise KzooError(
                 f"The targets are {y!r:.60}; a label of {self.labels} or its index for each text, "
                 "or rows of numbers, are expected."
             ) from None
-        if rows is not None:
-            alone = isinstance(
-                getattr(self, "loss", None), keras.losses.SparseCategoricalCrossentropy
+        alone = isinstance(getattr(self, "loss", None), tuple(INDEX_LOSSES.values()))
+        if alone and rows.shape[1] != 1:
+            raise KzooError(
+                f"The targets are rows of {rows.shape[1]} numbers, and the loss that this task "
+                "has by default takes one label a text: give labels; or problem="
+                '"multi_label" to the task where a text may have several; or compile(loss='
+                "keras.losses.CategoricalCrossentropy()), which takes a share for each label."
             )
-            if alone and rows.shape[1] != 1:
-                raise KzooError(
-                    f"The targets are rows of {rows.shape[1]} numbers, and the loss that this task "
-                    "has by default takes one label a text: give labels, or compile(loss=, "
-                    "metrics=) with those that take rows."
-                )
-            return rows
-        y = y.tolist() if hasattr(y, "tolist") else list(y)
+        return rows
+
+    def class_indices(self, y):
+        """Names or indices of the one label of each text, as indices."""
         # A text has a single label or hasn't: its index is 1, and that of no name 0.
-        names = self.labels if len(self.labels) > 1 else ["\0", *self.labels]
-        targets = []
-        for i, value in enumerate(y):
-            index = class_index(value, names)
-            if index is None:
-                raise KzooError(
-                    f"Target {i} is {value!r}; a label of {self.labels} or its index is expected."
-                )
-            targets.append(index)
+        names = self._class_names()
+        targets = [class_index(value, names) for value in y]
+        if None in targets:
+            i = targets.index(None)
+            raise KzooError(
+                f"Target {i} is {y[i]!r}; a label of {self.labels} or its index is expected."
+            )
         return np.asarray(targets, "int32")
 
+    def _class_names(self):
+        return self.labels if len(self.labels) > 1 else [NAMELESS, *self.labels]
+
+    def class_weights(self, class_weight, x):
+        """The weights of the labels, of which a text has one."""
+        if self.problem != "single_label":
+            raise KzooError(
+                f"Got class_weight, and the problem is {self.problem}, where a text has no class "
+                "of its own: leave it out, and weight texts by sample_weight."
+            )
+        return class_weights(class_weight, self._class_names())
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def suited_loss(self, loss):
+        """The loss, once the problem that it is for is settled."""
+        asked = self._problem_of(loss)
+        if asked is None:
+            return loss
+        if self._problem is None and asked != "single_label":
+            self._problem = asked
+        if asked != self.problem:
+            name = getattr(loss, "__name__", type(loss).__name__)
+            raise KzooError(
+                f"Got the loss {name}, which is for the problem {asked}, and this TextClassifier's "
+                f"is {self.problem}: take another loss, or make it with problem={asked!r}."
+            )
+        if len(self.labels) == 1 and isinstance(loss, ROW_LOSSES):
+            raise KzooError(
+                f"Got the loss {type(loss).__name__} for the one label {self.labels[0]!r}; it "
+                "is for several: take keras.losses.BinaryCrossentropy()."
+            )
+        return loss
+
+    def _problem_of(self, loss):
+        """The problem that a loss is for, or None of one that isn't known."""
+        if isinstance(loss, VALUE_LOSSES) or any(loss is known for known in VALUE_FUNCTIONS):
+            return "regression"
+        if isinstance(loss, BINARY_LOSSES):
+            one = len(self.labels) == 1 and self._problem != "multi_label"
+            return "single_label" if one else "multi_label"
+        known = isinstance(loss, (*ROW_LOSSES, *INDEX_LOSSES.values()))
+        return "single_label" if known else None
+
     def default_loss(self):
-        """Cross-entropy of the logits."""
-        if len(self.labels) == 1:
+        """Cross-entropy of the logits; the squared error of values."""
+        if self.problem == "regression":
+            return keras.losses.MeanSquaredError()
+        if self.problem == "multi_label" or len(self.labels) == 1:
             return keras.losses.BinaryCrossentropy(from_logits=True)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def default_metrics(self):
-        """Accuracy."""
-        if len(self.labels) == 1:
-            return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        """Accuracy: of texts, or where they may have several labels of each text's each label.
+
+        For values, how far they lie off.
+        """
+        if self.problem == "regression":
+            return [keras.metrics.MeanAbsoluteError(name="mean_absolute_error")]
+        if self.problem == "multi_label" or len(self.labels) == 1:
+            share = self.threshold if self.problem == "multi_label" else 0.5
+            logit = np.log(max(share, 1e-9) / max(1 - share, 1e-9))
+            return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=float(logit))]
+        return [ClassAccuracy()]
 
     def answer(self, outputs):
-        """Logits to probabilities."""
-        return probabilities(outputs["logits"])
+        """Logits to probabilities, or to values."""
+        return class_scores(outputs["logits"], self.problem)
+
+
+def _checked_threshold(threshold):
+    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not is_number or not 0 <= threshold <= 1:
+        raise KzooError(f"Got threshold={threshold!r:.40}; expected a probability, 0 to 1.")
+    return float(threshold)
+
+
+def _is_row_of_numbers(target, count):
+    """Whether a target is `count` finite numbers; of one, also the number itself."""
+    values = list(target) if np.ndim(target) == 1 else [target]
+    try:
+        values = [float(value) for value in values if np.ndim(value) == 0]
+    except (TypeError, ValueError):
+        return False
+    return len(values) == count and bool(np.isfinite(values).all())

@@ -32,37 +32,52 @@ class TextEmbedder(TextTask):
     On the token dict it returns {"embedding": (batch, hidden_dim)}; `predict` gives an array of
     vectors. `fit` takes pairs of texts: with scores (-1 to 1) as targets it learns their cosines;
     without them, compiled with `loss=kzoo.InBatchLoss()`, to find each partner among those of the
-    batch. A pretrained pooler that isn't read stays, for the way back to its checkpoint, in a copy
-    of the backbone where nothing trains it.
+    batch. A pretrained pooler that isn't read stays for the way back to its checkpoint; the
+    embedder doesn't train it, and a task that is built on the embedder does if its head reads it.
 
     Args:
         backbone, max_length, tokenizer, name: as for `TextTask`.
-        pooling: "mean", "first", "max" or "pooled".
-        normalize: whether vectors have length one.
+        pooling: "mean", "first", "max" or "pooled"; mean by default.
+        normalize: whether vectors have length one, as by default.
     """
 
     task_name = "TextEmbedder"
     targets = "optional"
+    reads = "text"
 
     def __init__(
-        self, backbone, pooling="mean", normalize=True, max_length=None, tokenizer=None, name=None
+        self, backbone, pooling=None, normalize=None, max_length=None, tokenizer=None, name=None
     ):
         self.pooling, self.normalize = pooling, normalize
         super().__init__(backbone, None, pooling, max_length, tokenizer, name)
 
+    def inherit(self, before):
+        """Pool and scale as the embedder did that this one goes on from."""
+        self.pooling = self.pooling or before.pooling
+        self.normalize = before.normalize if self.normalize is None else self.normalize
+        return self.pooling
+
     def fitted(self, backbone):
-        """The backbone, or a copy whose pooler stands still because it isn't read."""
-        if self.pooling != "pooled" and backbone.pooler.trainable_weights:
-            backbone = backbone.with_spec()
-            backbone.pooler.trainable = False
+        """The backbone itself, with a pooler that isn't read."""
         return backbone
+
+    @property
+    def unread(self):
+        """The pooler's weights, unless the pooling reads them."""
+        return [] if self.pooling == "pooled" else self.backbone.pooler.weights
+
+    def usual_head(self, backbone):
+        """The mean over places."""
+        return "mean"
 
     def make_head(self, backbone):
         """The pooling."""
+        self.pooling = self.head_slot
+        self.normalize = True if self.normalize is None else self.normalize
         return Embedding(self.pooling, self.normalize)
 
     def encode_examples(self, x):
-        """Texts for `predict`; for `fit`, pairs as rows of two sequences."""
+        """Texts as rows; for `fit`, pairs as rows of two sequences."""
         first, second = split_pairs(x)
         if second is None:
             return self._columns(first)
@@ -71,6 +86,13 @@ class TextEmbedder(TextTask):
             name: [list(rows) for rows in zip(*(c[name] for c in columns), strict=True)]
             for name in columns[0]
         }
+
+    def predict(self, x, batch_size=32, verbose=0, text=None):
+        """A vector a text, (texts, hidden_dim); two a pair of texts, (pairs, 2, hidden_dim)."""
+        x = self._inputs(x, text)
+        first, second = split_pairs(x)
+        vectors = super().predict([*first, *(second or ())], batch_size, verbose)
+        return vectors if second is None else np.stack(np.split(vectors, 2), axis=1)
 
     def encode_targets(self, y, x=None):
         """Scores, as float32."""
@@ -106,7 +128,7 @@ class TextEmbedder(TextTask):
     def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
         """As for every task; beside `InBatchLoss` the share of partners that are found."""
         if metrics is None and isinstance(loss, InBatchLoss):
-            metrics = [PartnerAccuracy()]
+            kwargs.setdefault("weighted_metrics", [PartnerAccuracy()])
         super().compile(optimizer, loss, metrics, **kwargs)
 
     def default_metrics(self):

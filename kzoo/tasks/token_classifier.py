@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 
-from ..answers import check_labels, entities, probabilities
+from ..answers import entities, probabilities, stitched
 from ..data.batches import IGNORED
 from ..errors import KzooError
-from .task import PlaceTask, class_index
+from ..text.tokenizer import default_stride
+from .task import PlaceTask, class_index, class_weights
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -15,21 +16,17 @@ class TokenClassifier(PlaceTask):
 
     On the token dict it returns {"logits": (batch, length, labels)}. `fit` takes lists of words
     with a label a word, by name or index as for `TextClassifier`, or -100 for a word that isn't
-    learned; a word's first token learns, its others don't. `predict` takes strings and gives for
-    each the entities as dicts with label, score, start, end and text, by the rule of
-    `kzoo.answers.entities`.
+    learned; a word's first token learns, its others don't. `predict` takes strings of any length,
+    which are read in overlapping windows, and gives for each the entities as dicts with label,
+    score, start, end and text, by the rules of `kzoo.answers.entities` and `stitched`.
     """
 
     task_name = "TokenClassifier"
 
+    reads = "text"
     default_head = "token"
+    names_labels = True
     output_axes = {"logits": 3}
-
-    def __init__(
-        self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
-    ):
-        check_labels(labels)
-        super().__init__(backbone, labels, head, max_length, tokenizer, name)
 
     def _words(self, x):
         if not all(isinstance(words, (list, tuple)) for words in x):
@@ -65,14 +62,23 @@ class TokenClassifier(PlaceTask):
             targets.append(row)
         return targets
 
+    def class_weights(self, class_weight, x):
+        """The weights of the labels."""
+        return class_weights(class_weight, self.labels)
+
+    def task_options(self):
+        """What a bundle's manifest says of this task beside its labels, as JSON types."""
+        return {**super().task_options(), "stride": default_stride(self.max_length)}
+
     def predict(self, x, batch_size=32, verbose=0, text=None):
         """The entities of each text, as a list of lists of dicts."""
         texts = self._inputs(x, text)
-        rows = self.tokenizer.encode(texts, max_length=self.max_length, offsets=True)
-        columns = {name: rows[name] for name in self.backbone.input_names}
-        order, outputs = self._run(columns, batch_size, verbose)
-        answers = [None] * len(texts)
-        scores = (row for batch in outputs for row in probabilities(batch["logits"]))
-        for i, score in zip(order, scores, strict=True):
-            answers[i] = entities(texts[i], score, rows["offsets"][i], self.labels)
+        rows = self.tokenizer.windows(texts, max_length=self.max_length)
+        answers = []
+        for content, windows in zip(
+            texts, self._run_windows(rows, batch_size, verbose), strict=True
+        ):
+            scored = [(probabilities(out["logits"]), columns) for out, columns in windows]
+            scores, offsets, word_ids = stitched(scored)
+            answers.append(entities(content, scores, offsets, self.labels, word_ids))
         return answers

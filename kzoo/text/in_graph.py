@@ -217,7 +217,8 @@ class InGraphTokenizer:
         contents = [self.split(texts)] + ([] if pairs is None else [self.split(pairs)])
         if self.max_length is not None:
             special = self._tokenizer.count_special_tokens(pairs is not None)
-            contents = _fitting(contents, self.max_length - special)
+            from_left = self._tokenizer.truncation_side == "left"
+            contents = _fitting(contents, self.max_length - special, from_left)
         ids, segments = [], []
         for place, (special, segment) in enumerate(self._tokenizer.frame(pairs is not None)):
             if place % 2:
@@ -363,10 +364,10 @@ def _vocabulary(tokenizer, special):
     return pieces
 
 
-def _fitting(contents, room):
+def _fitting(contents, room, from_left=False):
     """Ragged ids cut to `room` tokens a row; of two, the longer row is cut first."""
     if len(contents) == 1:
-        return [contents[0][:, :room]]
+        return [contents[0][:, -room:] if from_left else contents[0][:, :room]]
     lengths = [part.row_lengths() for part in contents]
     short = tf.minimum(*lengths)
     half = tf.constant(room // 2, "int64")
@@ -377,8 +378,9 @@ def _fitting(contents, room):
     for part, length, is_short in zip(
         contents, lengths, (first_is_short, ~first_is_short), strict=True
     ):
+        whole, starts = length, part.row_starts()
         length = tf.where(fits, length, tf.where(is_short, short, room - short))
-        starts = part.row_starts()
+        starts = starts + whole - length if from_left else starts
         kept.append(tf.gather(part.values, tf.ragged.range(starts, starts + length)))
     return kept
 

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import tokenizers
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import models, normalizers
 
 from ..errors import KzooError
-from ..files import read_json, writing_file
+from ..files import read_text, writing_file
+from .side_files import BERT, GPT2, LONGEST, ROBERTA, SideFiles
 
 NOWHERE = (-1, -1)  # The offsets of a token that stands for no characters: special or padding.
 NO_WORD = -1
+MOST_SHARED = 128  # tokens of two neighbouring windows
 PREFIX = re.compile(r'"continuing_subword_prefix"\s*:\s*"[^"]')  # one that isn't empty
 
 # What a special token is for, the key that Hugging Face's side files use for it, and the names it
@@ -30,6 +32,7 @@ ROLES = {
     "separator": ("sep_token", ("[SEP]", "</s>")),
     "mask": ("mask_token", ("[MASK]", "<mask>")),
 }
+PLAIN = {"ensure_ascii": False}
 PAD_VALUES = {"segment_ids": 0, "padding_mask": 0, "word_ids": NO_WORD, "offsets": NOWHERE}
 
 
@@ -39,11 +42,17 @@ class Tokenizer:
     Made by `Tokenizer.load(folder_or_file)` or `Tokenizer.from_json(text)`. `backend` is a
     `tokenizers.Tokenizer`; truncation and padding stored in it are switched off, because the
     length is the caller's business here. `roles` names special tokens where their names are
-    unusual: {"padding": token, "unknown":, "start":, "separator":, "mask":}.
+    unusual: {"padding": token, "unknown":, "start":, "separator":, "mask":}. `max_length` is how
+    many tokens a model of this tokenizer takes at most, or None where nobody knows: the default
+    of a task. `truncation_side` is the side from which `encode` shortens a text, "left" or
+    "right"; by default the one that the backend has.
     """
 
-    def __init__(self, backend, roles=None):
+    def __init__(self, backend, roles=None, max_length=None, truncation_side=None):
         roles = dict(roles or {})
+        cut = backend.truncation
+        self.truncation_side = truncation_side or (cut["direction"] if cut else "right")
+        self.max_length = max_length
         stored = backend.padding
         if stored and backend.token_to_id(stored["pad_token"]) is not None:
             roles.setdefault("padding", stored["pad_token"])
@@ -62,14 +71,19 @@ class Tokenizer:
     def load(cls, path):
         """The tokenizer in a folder, or in one file of it.
 
-        `tokenizer.json` is taken as it is. Without it, `vocab.txt` becomes BERT's WordPiece
-        (Devlin et al. 2018), and `vocab.json` with `merges.txt` becomes byte-level BPE: with
-        RoBERTa's special tokens (Liu et al. 2019) when `<s>` is in the vocabulary, else GPT-2's
-        (none). `do_lower_case`, `strip_accents` and `tokenize_chinese_chars` come from a
-        `tokenizer_config.json` beside `vocab.txt`; without one, text is lower-cased exactly
-        when no piece of the vocabulary has a capital letter.
+        Files of transformers beside it are read as transformers reads them, see `side_files`:
+        `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`, and `config.json`
+        for the kind of model. Where there is none, `tokenizer.json` is taken as it is, and what
+        stands without one is guessed: `vocab.txt` becomes BERT's WordPiece (Devlin et al. 2018),
+        lower-cased exactly when no piece of the vocabulary has a capital letter; `vocab.json`
+        with `merges.txt` becomes byte-level BPE with RoBERTa's special tokens (Liu et al. 2019)
+        when `<s>` is in the vocabulary, else GPT-2's (none).
 
-        Raises KzooError for a missing or damaged file.
+        Padding always stands on the right, whatever `padding_side` says: it is masked, so that
+        an answer doesn't depend on it, and places are counted from the left.
+
+        Raises KzooError for a missing or damaged file, and for a class of tokenizers that can't
+        be made of these files.
         """
         path = Path(path)
         if path.is_dir():
@@ -82,42 +96,42 @@ class Tokenizer:
             )
         if not path.is_file():
             raise KzooError(f"{path} does not exist: name a tokenizer's folder or file.")
-        if path.name == "vocab.json":
-            return cls(_byte_level(path), _roles_beside(path))
-        if path.suffix == ".json":
-            try:
-                text = path.read_text(encoding="utf-8")
-            except UnicodeDecodeError as error:
-                raise KzooError(
-                    f"{path} is not UTF-8 ({error}): a tokenizer.json was expected."
-                ) from None
-            return cls.from_json(text, _roles_beside(path), source=path)
-        return cls(_word_piece(path), _roles_beside(path))
+        files = SideFiles(path.parent)
+        if path.suffix == ".json" and path.name != "vocab.json":
+            text = read_text(path, "a tokenizer.json")
+            backend = files.applied(_parsed(text, path))
+        else:
+            backend = _of_vocabulary(path, files)
+        return cls(backend, files.roles(ROLES), files.max_length, files.truncation_side)
 
     @classmethod
     def from_json(cls, text, roles=None, source="the tokenizer's text"):
         """The tokenizer in the text of a `tokenizer.json`; `source` names it in an error."""
-        _check_merges(text, source)
-        try:
-            backend = tokenizers.Tokenizer.from_str(text)
-        except Exception as error:  # The library raises bare Exception.
-            raise KzooError(
-                f"{source} is not a readable tokenizer.json ({error}): a file of the tokenizers "
-                "library was expected."
-            ) from None
-        if not backend.get_vocab_size():
-            raise KzooError(f"{source} has an empty vocabulary: pieces were expected.")
-        return cls(backend, roles)
+        return cls(_parsed(text, source), roles)
 
     def to_json(self):
-        """The text of a `tokenizer.json`; `from_json` makes an equal tokenizer of it."""
-        return self._backend.to_str(pretty=True)
+        """The text of a `tokenizer.json`; `from_json` makes an equal tokenizer of it.
+
+        It holds the side of truncation where that is the left one, and no length: that is the
+        task's.
+        """
+        text = self._backend.to_str(pretty=True)
+        if self.truncation_side == "right":
+            return text
+        truncation = {
+            "direction": "Left",
+            "max_length": self.max_length or LONGEST,
+            "strategy": "LongestFirst",
+            "stride": 0,
+        }
+        return json.dumps({**json.loads(text), "truncation": truncation}, indent=2, **PLAIN)
 
     def save(self, folder):
         """Write `tokenizer.json` into `folder`, whole or not at all; return the folder.
 
         A `special_tokens_map.json` is added only when a special token has a name of its own
-        that a reader could not guess from `tokenizer.json`.
+        that a reader could not guess from `tokenizer.json`, a `tokenizer_config.json` only for
+        `max_length`, or in the place of one whose settings were another tokenizer's.
         """
         folder = Path(folder)
         with writing_file(folder / "tokenizer.json") as path:
@@ -128,13 +142,24 @@ class Tokenizer:
         else:
             tokens = {ROLES[role][0]: token for role, token in self._tokens.items() if token}
             with writing_file(names) as path:
-                path.write_text(json.dumps(tokens, indent=1, ensure_ascii=False), "utf-8")
+                path.write_text(json.dumps(tokens, indent=1, **PLAIN), "utf-8")
+        settings = folder / "tokenizer_config.json"
+        if self.max_length is not None or settings.is_file():
+            config = {"tokenizer_class": "PreTrainedTokenizerFast"}  # tokenizer.json as it is
+            if self.max_length is not None:
+                config["model_max_length"] = self.max_length
+            with writing_file(settings) as path:
+                path.write_text(json.dumps(config, indent=1), "utf-8")
         return folder
 
     def __eq__(self, other):
         if not isinstance(other, Tokenizer):
             return NotImplemented
-        return self._tokens == other._tokens and self.to_json() == other.to_json()
+        return (
+            self._tokens == other._tokens
+            and self.max_length == other.max_length
+            and self.to_json() == other.to_json()
+        )
 
     __hash__ = object.__hash__
 
@@ -228,14 +253,17 @@ class Tokenizer:
         """Token ids of texts, or of pairs (`texts[i]`, `pairs[i]`), special tokens included.
 
         max_length: tokens in a row at most, special tokens included; of a pair the longer text
-            loses tokens first, from its end. padding: None gives ragged lists, "longest" pads to
+            loses tokens first, from its end, or its start where `truncation_side` is "left".
+            padding: None gives ragged lists, "longest" pads to
             the longest row, a number to that many tokens. pad_to_multiple: round the padded
-            length up (it may then exceed max_length). offsets: also give the characters.
+            length up (it may then exceed max_length). offsets: also give the characters and words.
 
         Returns a dict of int32 arrays, or of lists of lists when padding is None:
         `token_ids`, `padding_mask` (1 where there is a token), `segment_ids`, each
         (batch, length); `offsets` (batch, length, 2) counts code points of the text a token came
-        from, (-1, -1) for special tokens and padding.
+        from, (-1, -1) for special tokens and padding; `word_ids` (batch, length) numbers the
+        pieces that the pre-tokenizer cut the text into, -1 for special tokens and padding, and
+        for all tokens where it cuts no words (see `cuts_words`).
 
         Raises KzooError for anything but a list of strings, and for lengths that don't fit.
         """
@@ -253,14 +281,15 @@ class Tokenizer:
         rows = []
         for contents in zip(*parts, strict=True):
             lengths = _fitting([len(content["token_ids"]) for content in contents], room)
-            rows.append(self._row([_cut(c, 0, n) for c, n in zip(contents, lengths, strict=True)]))
+            rows.append(self._row([self._kept(*c) for c in zip(contents, lengths, strict=True)]))
         return self._batch(rows, padding, pad_to_multiple)
 
     def encode_words(self, words, max_length=None, padding=None, pad_to_multiple=1):
         """Token ids of texts that are already split into words, for one label a word.
 
-        words: a list of lists of strings. A byte-level tokenizer puts a space before each word,
-        as its models were trained. Lengths and padding as in `encode`.
+        words: a list of lists of strings. Each becomes the tokens that it has within a sentence:
+        where spaces are parts of tokens there is one before it, as the models were trained.
+        Blanks around a word are no part of it. Lengths and padding as in `encode`.
 
         Returns `encode`'s dict with `word_ids` (batch, length): the index of the word a token
         belongs to, -1 for special tokens and padding. A word of which the tokenizer leaves
@@ -269,6 +298,7 @@ class Tokenizer:
         if isinstance(words, (str, bytes, dict)) or not hasattr(words, "__iter__"):
             raise KzooError(f"words is {_came(words)}: a list of lists of strings was expected.")
         lists = [_strings(row, f"words[{i}]", empty=True) for i, row in enumerate(words)]
+        lists = [[word.strip() for word in row] for row in lists]
         if not lists:
             raise KzooError("words is an empty list: at least one list of words was expected.")
         self._check_lengths(max_length, padding, pad_to_multiple, False)
@@ -281,7 +311,7 @@ class Tokenizer:
         rows = []
         for encoding in encodings:
             content = {"token_ids": encoding.ids, "word_ids": encoding.word_ids}
-            rows.append(self._row([_cut(content, 0, room)]))
+            rows.append(self._row([self._kept(content, room)]))
         return self._batch(rows, padding, pad_to_multiple)
 
     def windows(
@@ -291,12 +321,14 @@ class Tokenizer:
 
         Without `pairs` the windows run over `texts`; with it `texts[i]` (a question) stands in
         front of each window over `pairs[i]` (a long context). stride: tokens that two
-        neighbouring windows share, by default a quarter of max_length and 128 at most. A question
-        longer than half of the room is cut to that.
+        neighbouring windows share, by default a quarter of max_length and 128 at most, fewer
+        where a window has no room for them. A question longer than half of the room is cut to
+        that.
 
-        Returns `encode`'s dict with `offsets`, where only tokens of the windowed text have
-        characters and all others are (-1, -1), and `sample_ids` (rows,): the index of the text
-        a row comes from.
+        Returns `encode`'s dict with `offsets` and `word_ids`, where only tokens of the windowed
+        text have characters and words and all others are (-1, -1) and -1; and for each row
+        `sample_ids`, the index of the text it comes from, and `starts`, the number of that text's
+        first token in it.
         """
         texts = _strings(texts, "texts")
         second = None if pairs is None else _strings(pairs, "pairs")
@@ -306,28 +338,31 @@ class Tokenizer:
             )
         self._check_lengths(max_length, padding, pad_to_multiple, pairs is not None)
         room = self._room(max_length, pairs is not None)
-        stride = min(128, max_length // 4) if stride is None else stride
         long_texts = self._split(texts if second is None else second, True)
         fronts = [None] * len(texts) if second is None else self._split(texts, True)
-        rows, sample_ids = [], []
+        rows, sample_ids, starts = [], [], []
         for sample, (front, content) in enumerate(zip(fronts, long_texts, strict=True)):
             before = []
             left = room
             if front is not None:
-                front = _cut(front, 0, room // 2)
+                front = self._kept(front, room // 2)
                 front["offsets"] = [NOWHERE] * len(front["token_ids"])
+                front["word_ids"] = [NO_WORD] * len(front["token_ids"])
                 left -= len(front["token_ids"])
                 before = [front]
-            if not 0 <= stride < left:
+            shared = min(default_stride(max_length), left - 1) if stride is None else stride
+            if not 0 <= shared < left:
                 raise KzooError(
                     f"stride {stride} does not fit: a window has room for {left} tokens beside "
                     f"the question, so give 0 to {left - 1} or a larger max_length."
                 )
-            for start, stop in _window_ranges(len(content["token_ids"]), left, stride):
+            for start, stop in _window_ranges(len(content["token_ids"]), left, shared):
                 rows.append(self._row([*before, _cut(content, start, stop)]))
                 sample_ids.append(sample)
+                starts.append(start)
         batch = self._batch(rows, padding, pad_to_multiple)
-        batch["sample_ids"] = np.array(sample_ids, "int32") if padding else sample_ids
+        for name, column in (("sample_ids", sample_ids), ("starts", starts)):
+            batch[name] = np.array(column, "int32") if padding else column
         return batch
 
     def offsets(self, text, pair=None, max_length=None):
@@ -366,16 +401,39 @@ class Tokenizer:
         return None if token is None else self._backend.token_to_id(token)
 
     @cached_property
+    def cuts_words(self):
+        """Whether the pre-tokenizer parts words at spaces; where none does, blanks and letters do.
+
+        Without a pre-tokenizer, or with one that only parts digits, a text is a single piece.
+        """
+        return len(self._pieces("a a")) > 1
+
+    @cached_property
     def _word_backend(self):
-        """The backend for split words: with a space before each, where spaces are in tokens."""
-        before = self._backend.pre_tokenizer
-        if not isinstance(before, pre_tokenizers.ByteLevel) or before.add_prefix_space:
+        """The backend for split words: each with the space before it that a sentence has there.
+
+        That is the backend itself where spaces are no parts of tokens, or put before any text.
+        """
+        alone, within = "".join(self._pieces("a")), "".join(self._pieces("a a"))
+        if alone != "a" or within == "aa":
             return self._backend
         spaced = tokenizers.Tokenizer.from_str(self._backend.to_str())
-        spaced.pre_tokenizer = pre_tokenizers.ByteLevel(
-            add_prefix_space=True, use_regex=before.use_regex
-        )
+        normalizer = spaced.normalizer
+        # Behind the normalizer, which may strip a word's spaces, and by its name for a space.
+        space = normalizer.normalize_str("a a")[1:-1] if normalizer else " "
+        steps = [step for step in (normalizer, normalizers.Prepend(space)) if step]
+        spaced.normalizer = normalizers.Sequence(steps)
         return spaced
+
+    def _pieces(self, text):
+        """What the model gets of a text: a list of strings."""
+        normalizer, pre_tokenizer = self._backend.normalizer, self._backend.pre_tokenizer
+        text = normalizer.normalize_str(text) if normalizer else text
+        return (
+            [piece for piece, _ in pre_tokenizer.pre_tokenize_str(text)]
+            if pre_tokenizer
+            else [text]
+        )
 
     @cached_property
     def _template(self):
@@ -420,7 +478,14 @@ class Tokenizer:
             )
             return [{"token_ids": encoding.ids} for encoding in encodings]
         encodings = self._run(lambda: self._backend.encode_batch(texts, add_special_tokens=False))
-        return [{"token_ids": e.ids, "offsets": e.offsets} for e in encodings]
+        return [
+            {
+                "token_ids": encoding.ids,
+                "offsets": encoding.offsets,
+                "word_ids": encoding.word_ids if self.cuts_words else [NO_WORD] * len(encoding),
+            }
+            for encoding in encodings
+        ]
 
     def _check_lengths(self, max_length, padding, pad_to_multiple, pair):
         least = self.count_special_tokens(pair) + (2 if pair else 1)
@@ -437,6 +502,12 @@ class Tokenizer:
             raise KzooError(
                 f"pad_to_multiple is {pad_to_multiple!r}: a whole number from 1 was expected."
             )
+
+    def _kept(self, content, room):
+        """What stays of a text's columns when `room` tokens do; all of it where room is None."""
+        size = len(content["token_ids"])
+        start = max(0, size - room) if room is not None and self.truncation_side == "left" else 0
+        return _cut(content, start, size if room is None else start + room)
 
     def _room(self, max_length, pair):
         return None if max_length is None else max_length - self.count_special_tokens(pair)
@@ -507,6 +578,11 @@ def _fitting(lengths, room):
     return [short, long] if lengths[0] <= lengths[1] else [long, short]
 
 
+def default_stride(max_length):
+    """Tokens that neighbouring windows of at most `max_length` tokens share."""
+    return min(MOST_SHARED, max_length // 4)
+
+
 def _window_ranges(length, room, stride):
     start = 0
     while True:
@@ -562,26 +638,52 @@ def _strings(values, name, empty=False):
     return values
 
 
-def _roles_beside(path):
-    """Special tokens named in Hugging Face's files beside a tokenizer, by role."""
-    roles = {}
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        if (path.parent / name).is_file():
-            found = read_json(path.parent / name, "names of special tokens")
-            for role, (key, _) in ROLES.items():
-                token = found.get(key)
-                token = token.get("content") if isinstance(token, dict) else token
-                if isinstance(token, str):
-                    roles[role] = token
-    return roles
-
-
-def _word_piece(path):
-    """BERT's tokenizer from a vocabulary of one piece a line."""
+def _parsed(text, source):
+    """The backend in the text of a tokenizer.json."""
+    _check_merges(text, source)
     try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise KzooError(f"{path} is not UTF-8 ({error}): one piece a line was expected.") from None
+        backend = tokenizers.Tokenizer.from_str(text)
+    except Exception as error:  # The library raises bare Exception.
+        raise KzooError(
+            f"{source} is not a readable tokenizer.json ({error}): a file of the tokenizers "
+            "library was expected."
+        ) from None
+    if not backend.get_vocab_size():
+        raise KzooError(f"{source} has an empty vocabulary: pieces were expected.")
+    return backend
+
+
+def _of_vocabulary(path, files):
+    """The backend of `vocab.txt`, or of `vocab.json` and `merges.txt`, by its side files."""
+    is_bpe = path.suffix == ".json"
+    vocabulary, merges = _read_bpe(path) if is_bpe else (_read_pieces(path), None)
+    guess = BERT if not is_bpe else ROBERTA if "<s>" in vocabulary else GPT2
+    recipe = guess if files.class_name is None else files.recipe
+    if recipe is None or recipe.model is not guess.model:
+        raise KzooError(
+            f"{path.parent} asks for a {files.class_name}, which kzoo doesn't make of {path.name}: "
+            "save its tokenizer.json there, give another as tokenizer=, or tokenizer=False to go "
+            "without."
+        )
+    if files.are_absent and is_bpe:
+        # The space before a mask belongs to it, as in RoBERTa's training.
+        files.suppose(mask_token={"content": "<mask>", "lstrip": True})
+    elif files.are_absent:
+        # Names such as [unused1] and <S> say nothing about the text.
+        lower = all(piece == piece.lower() or piece[0] in "[<" for piece in vocabulary)
+        files.suppose(do_lower_case=lower)
+    names = {files.named(key, recipe) for key in recipe.tokens if key != "mask_token"} - {None}
+    missing = sorted(names - set(vocabulary)) if recipe is not GPT2 else ()
+    if missing:
+        raise KzooError(
+            f"{path} lacks {', '.join(missing)}: a vocabulary with its special tokens was expected."
+        )
+    return files.built(recipe, {"model": {"vocab": vocabulary, "merges": merges}})
+
+
+def _read_pieces(path):
+    """The vocabulary of a file with one piece a line."""
+    text = read_text(path, "one piece a line")
     # Only newlines part pieces: a vocabulary may hold U+2028 or U+0085 as a piece.
     pieces = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
     if pieces == [""]:
@@ -595,77 +697,22 @@ def _word_piece(path):
                 "because its number is the piece's id."
             )
         vocabulary[piece] = number
-    special = [names[0] for _, names in ROLES.values()]
-    missing = [token for token in special if token not in vocabulary and token != "[MASK]"]
-    if missing:
-        raise KzooError(
-            f"{path} lacks {', '.join(missing)}: a BERT vocabulary with its special tokens was "
-            "expected."
-        )
-    config = {}
-    if (path.parent / "tokenizer_config.json").is_file():
-        config = read_json(path.parent / "tokenizer_config.json", "a tokenizer's settings")
-    for key in ("do_lower_case", "tokenize_chinese_chars", "strip_accents"):
-        if not isinstance(config.get(key), (bool, type(None))):
-            raise KzooError(
-                f"{path.parent / 'tokenizer_config.json'} has {key} {config[key]!r:.40}; true or "
-                "false is expected."
-            )
-    lower = config.get("do_lower_case")
-    if lower is None:
-        # Names such as [unused1] and <S> say nothing about the text.
-        lower = all(piece == piece.lower() or piece[0] in "[<" for piece in pieces)
-    backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    backend.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=config.get("tokenize_chinese_chars") is not False,
-        strip_accents=config.get("strip_accents"),
-        lowercase=lower,
-    )
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS]:0 $A:0 [SEP]:0",
-        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
-        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
-    )
-    backend.decoder = decoders.WordPiece(prefix="##")
-    backend.add_special_tokens([token for token in special if token in vocabulary])
-    return backend
+    return vocabulary
 
 
-def _byte_level(path):
-    """RoBERTa's or GPT-2's tokenizer from `vocab.json` and the `merges.txt` beside it."""
+def _read_bpe(path):
+    """The vocabulary in `vocab.json` and the merges in the `merges.txt` beside it."""
     merges = path.parent / "merges.txt"
     if not merges.is_file():
         raise KzooError(f"{merges} is missing: byte-level BPE needs it beside {path.name}.")
     try:
-        model = models.BPE.from_file(str(path), str(merges))
+        models.BPE.from_file(str(path), str(merges))  # It checks more than read_file does.
+        return models.BPE.read_file(str(path), str(merges))
     except Exception as error:  # The library raises bare Exception.
         raise KzooError(
             f"{path} and {merges.name} are not a readable BPE vocabulary ({error}): files as "
             "RoBERTa's were expected."
         ) from None
-    backend = tokenizers.Tokenizer(model)
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    if backend.token_to_id("<s>") is None:
-        backend.post_processor = processors.ByteLevel(trim_offsets=False)
-        if backend.token_to_id("<|endoftext|>") is not None:
-            backend.add_special_tokens(["<|endoftext|>"])
-        return backend
-    special = ("<s>", "</s>", "<unk>", "<pad>", "<mask>")
-    missing = [token for token in special if backend.token_to_id(token) is None]
-    if missing:
-        raise KzooError(f"{path} lacks {', '.join(missing)}: RoBERTa's vocabulary was expected.")
-    backend.post_processor = processors.RobertaProcessing(
-        ("</s>", backend.token_to_id("</s>")),
-        ("<s>", backend.token_to_id("<s>")),
-        trim_offsets=True,
-        add_prefix_space=False,
-    )
-    # The space before a mask belongs to it, as in the models' training.
-    backend.add_special_tokens([*special[:-1], AddedToken("<mask>", lstrip=True, special=True)])
-    return backend
 
 
 def _check_merges(text, source):
@@ -677,7 +724,7 @@ def _check_merges(text, source):
         prefix = model["continuing_subword_prefix"]
         merges = (each.split(" ") if isinstance(each, str) else each for each in model["merges"])
         wrong = next((merge for merge in merges if not merge[1].startswith(prefix)), None)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return  # The library says what it misses.
     if wrong:
         raise KzooError(

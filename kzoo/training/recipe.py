@@ -13,7 +13,6 @@ from ..data.sources import read_examples
 from ..errors import KzooError
 from ..files import read_json, writing_folder
 from ..keras_hooks import precision
-from ..network import weights_by_path
 from ..tasks.text_embedder import InBatchLoss
 from .optimizer import AdamW
 
@@ -44,7 +43,7 @@ KEYS = {
     "keep": "last",  # Which epoch's weights are written: the last, or the best on validation.
 }
 # The tasks whose examples are texts in a file; the others are trained from Python.
-TASKS = ("TextClassifier", "TextEmbedder", "MaskedLM")
+TRAINED = ("TextClassifier", "TextEmbedder", "MaskedLM")
 # What a folder that is written anew may hold.
 FILES = {"spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json"}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -131,7 +130,7 @@ def read_recipe(recipe):
             beside = base / settings[key]
             # A model may be a preset's name, which is no path.
             settings[key] = str(beside if key != "model" or beside.exists() else settings[key])
-    _check(settings, "task", settings["task"] in TASKS, " or ".join(TASKS))
+    _check(settings, "task", settings["task"] in TRAINED, " or ".join(TRAINED))
     fits = settings["precision"] in PRECISIONS
     _check(settings, "precision", fits, " or ".join(PRECISIONS))
     _check(settings, "keep", settings["keep"] in ("last", "best"), "last or best")
@@ -212,19 +211,17 @@ def _task(settings, labels):
     source = presets.load(settings["model"])
     options = {"max_length": settings["max_length"] or getattr(source, "max_length", None)}
     if kind is tasks.TextClassifier:
-        named = settings["labels"] or sorted(set(labels))
+        named = settings["labels"] or _names(source, labels)
         return kind(source, labels=named, head=settings["head"], **options)
     if kind is tasks.MaskedLM:
-        task = kind(source, head=settings["head"], **options)
-    else:
-        options["normalize"] = getattr(source, "normalize", True)
-        pooling = settings["head"] or getattr(source, "pooling", "mean")
-        task = kind(source, pooling=pooling, **options)
-    if type(source) is kind and task.head_slot == source.head_slot:
-        there = weights_by_path(task)  # The training goes on, head included.
-        for path, weight in weights_by_path(source).items():
-            there[path].assign(weight)
-    return task
+        return kind(source, head=settings["head"], **options)
+    return kind(source, pooling=settings["head"], **options)
+
+
+def _names(source, labels):
+    """The labels of a classifier that is trained further, where its examples have no others."""
+    known = source.labels if isinstance(source, tasks.TextClassifier) else []
+    return known if set(labels) <= set(known) else sorted(set(labels))
 
 
 def _fit(task, settings, data, held, verbose):

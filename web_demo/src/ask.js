@@ -1,6 +1,5 @@
 // The part of the page where a user types: the newest text is answered, and told to a screen reader.
 
-import { cosine } from "./reader.js";
 import { SCREENS } from "./screens.js";
 import { $, breath, element, milliseconds, problem, sentence } from "./view.js";
 
@@ -26,7 +25,8 @@ export async function use(opened) {
   client = opened;
   screen = SCREENS[task];
   vectors = new Map();
-  pairs = golden.some(({ text }) => typeof text !== "string");
+  const { reads } = opened.reader;
+  pairs = reads === "pair" || (reads === "either" && golden.some(({ text }) => typeof text !== "string"));
   $("title").textContent = screen.title;
   $(screen.below ? "bars" : "legend")[screen.below ? "after" : "before"]($("marked"));
   $("second-part").hidden = !pairs;
@@ -93,7 +93,7 @@ export async function answer() {
   running = false;
 }
 
-/** The texts of the list by their cosine, [[text, cosine]]; null where a newer text came. */
+/** The texts of the list, the nearest first, [[text, similarity]]; null where a newer text came. */
 async function nearest(asking, vector, newest) {
   const texts = [...new Set($("list").value.split("\n").map(line))].filter(Boolean);
   for (const text of texts) {
@@ -103,7 +103,7 @@ async function nearest(asking, vector, newest) {
     vectors.set(text, found.embedding);
     if (!(await newest())) return null;
   }
-  return texts.map((text) => [text, cosine(vector, vectors.get(text))]).sort((a, b) => b[1] - a[1]);
+  return texts.map((text) => [text, asking.reader.similarity(vector, vectors.get(text))]).sort((a, b) => b[1] - a[1]);
 }
 
 function present(found) {
@@ -120,7 +120,7 @@ function present(found) {
     speak(notes.join(" "));
     return;
   }
-  const shown = screen.shows(found, client.manifest);
+  const shown = screen.shows(found, client.reader);
   if (!shown.bars.length) notes.unshift(shown.said);
   note(notes);
   $("marked").replaceChildren(...(shown.marked ?? []));

@@ -2,10 +2,11 @@
 
 import { KzooError } from "./errors.js";
 
-const FORMAT = 1;
+const FORMAT = 2; // The newest; those before it are read too.
 const UNSEALED = "0".repeat(64);
 const FIELDS = ["format", "kzoo", "task", "spec", "labels", "max_length", "signature", "quantization",
   "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal"];
+const SINCE = { task_options: 2 }; // Fields that came with a format.
 const MANIFEST_MOST = 2 ** 26; // Bytes, as in android_demo.
 const LEAST_GOLDEN = 6; // As kzoo/litert/verify.py has it.
 const NEEDED = ["model.tflite", "tokenizer.json"];
@@ -51,16 +52,16 @@ async function manifestOf(files) {
   const manifest = parsed(bytes, "kzoo.json");
   const format = manifest?.format;
   if (format === undefined) throw new KzooError("kzoo.json names no format: a bundle that `kzoo export` wrote was expected.");
-  if (format !== FORMAT) {
-    throw new KzooError(`kzoo.json is of format ${JSON.stringify(format)}; this page reads format ${FORMAT}: export anew, or take the page of the kzoo that wrote it.`);
+  if (!Number.isInteger(format) || format < 1 || format > FORMAT) {
+    throw new KzooError(`kzoo.json is of format ${JSON.stringify(format).slice(0, 40)}; this page reads formats 1 to ${FORMAT}: export anew, or take the page of the kzoo that wrote it.`);
   }
   const text = decoded(bytes, "kzoo.json");
   const sealed = `"seal": "${manifest.seal}"`;
   const place = text.lastIndexOf(sealed);
   const unsealed = place < 0 ? text
     : `${text.slice(0, place)}"seal": "${UNSEALED}"${text.slice(place + sealed.length)}`;
-  const fields = Object.keys(manifest);
-  const fits = fields.length === FIELDS.length && FIELDS.every((field) => field in manifest);
+  const expected = [...FIELDS, ...Object.keys(SINCE).filter((field) => format >= SINCE[field])];
+  const fits = String(Object.keys(manifest).sort()) === String(expected.sort());
   if (!fits || (await sha256(new TextEncoder().encode(unsealed))) !== manifest.seal) {
     throw new KzooError("kzoo.json was changed after the export: its seal doesn't fit; export anew.");
   }

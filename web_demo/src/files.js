@@ -48,6 +48,18 @@ function resolved(address) {
   }
 }
 
+/**
+ * Whether macOS put a file there, which is no part of a bundle, in a folder or in a zip: what Finder
+ * keeps of a folder, and what goes with a file where a disk or a zip can't hold it.
+ */
+function isOfFinder(path) {
+  const parts = path.split("/");
+  return parts.includes("__MACOSX") || /^(\.DS_Store$|\._)/.test(parts.at(-1));
+}
+
+/** Whether a name is that of a file or folder right here: nothing that leads elsewhere, on no system. */
+const isPlain = (name) => name !== "" && name !== ".." && !/[/\\\0]|^[a-z]:/i.test(name);
+
 /** A bundle that the user chose: by name its files, or what `unzip` has in their place. */
 export class ChosenFiles {
   constructor(name, files) {
@@ -76,7 +88,7 @@ export class ChosenFiles {
     const files = Array.from(chosen);
     if (!files.length) throw new KzooError("The folder is empty: a bundle that `kzoo export` wrote was expected.");
     if (files.length === 1 && /\.zip$/i.test(files[0].name)) {
-      return new ChosenFiles(files[0].name, unfolded(await unzip(files[0])));
+      return new ChosenFiles(files[0].name, unzipped(files[0].name, await unzip(files[0])));
     }
     const path = (file) => file.webkitRelativePath || file.name;
     const folder = path(files[0]).split("/").slice(0, -1)[0];
@@ -86,10 +98,25 @@ export class ChosenFiles {
 
 /** The files beside kzoo.json, without the folder they stand in. */
 function unfolded(files) {
-  const manifest = [...files.keys()].filter((path) => path.split("/").at(-1) === "kzoo.json");
+  const manifest = [...files.keys()].filter((path) => path.split("/").at(-1) === "kzoo.json" && !isOfFinder(path));
   if (manifest.length !== 1) {
     throw new KzooError(`${manifest.length || "No"} kzoo.json came among ${files.size} files: the folder or zip of one bundle was expected.`);
   }
   const folder = manifest[0].slice(0, -"kzoo.json".length);
-  return new Map([...files].filter(([path]) => path.startsWith(folder)).map(([path, file]) => [path.slice(folder.length), file]));
+  const within = [...files].filter(([path]) => path.startsWith(folder) && !isOfFinder(path));
+  return new Map(within.map(([path, file]) => [path.slice(folder.length), file]));
+}
+
+/**
+ * The same of a zip, whose files lie at its top or in one folder of it. A member anywhere else, which
+ * unpacking would write somewhere else, makes the zip unreadable as a whole.
+ */
+function unzipped(name, files) {
+  const found = unfolded(files);
+  const manifest = [...files.keys()].find((path) => files.get(path) === found.get("kzoo.json"));
+  const folder = manifest.slice(0, -"kzoo.json".length);
+  const plain = (path) => isPlain(path.slice(folder.length)) && (folder === "" || isPlain(folder.slice(0, -1)));
+  const outside = [...files.keys()].find((path) => !isOfFinder(path) && !(path.startsWith(folder) && plain(path)));
+  if (outside !== undefined) throw new KzooError(`${name} holds ${outside} outside of the bundle: zip its folder anew.`);
+  return found;
 }

@@ -28,8 +28,34 @@ export class Tokenizer {
 
 /** How a bundle's task reads texts and answers. */
 export class Reader {
-  constructor(tokenizer, { task, labels, max_length: longest, length }) {
-    this.inner = asked(() => core.reader(tokenizer.inner, String(task ?? "backbone"), labels, longest, length ?? 0));
+  constructor(tokenizer, { task, labels, max_length: longest, length, task_options: options = null }) {
+    const described = options && JSON.stringify(options);
+    this.inner = asked(() => core.reader(tokenizer.inner, String(task ?? "backbone"), labels, longest, length ?? 0, described));
+  }
+
+  /** What an input is: "text", "pair" or "either". */
+  get reads() {
+    return this.inner.reads;
+  }
+
+  /** What entities can be called, in the order of the labels. */
+  get kinds() {
+    return Array.from(this.inner.kinds);
+  }
+
+  /** How near two vectors are, as the bundle's model has learnt it. */
+  similarity(one, other) {
+    return this.inner.similarity(Float32Array.from(one), Float32Array.from(other));
+  }
+
+  /** A similarity as the length of a bar, 0 to 1. */
+  share(similarity) {
+    return this.inner.share(similarity);
+  }
+
+  /** Whether other labels answer by some logits than by those of a golden example. */
+  differs(logits, written) {
+    return this.inner.differs(Float32Array.from(logits), Float32Array.from(written));
   }
 
   /**
@@ -57,11 +83,5 @@ export class Reader {
     return { ids: Array.from(rows.input(0, "token_ids")), outputs: await run((name) => rows.input(0, name)) };
   }
 }
-
-/** The cosine of two vectors. */
-export const cosine = (one, other) => core.cosine(Float32Array.from(one), Float32Array.from(other));
-
-/** The probabilities of labels. */
-export const probabilities = (logits) => Array.from(core.probabilities(Float32Array.from(logits)));
 
 const parts = (text) => (typeof text === "string" ? [text, null] : text);

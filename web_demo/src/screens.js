@@ -1,4 +1,5 @@
-// What each task shows of an answer: {marked, legend, bars, said}, pieces of the page and a sentence.
+// What each task shows of an answer: {marked, legend, bars, said}, pieces of the page and a sentence; of
+// the answer, and of the reader that gave it.
 
 import { bar, element, percent } from "./view.js";
 
@@ -30,30 +31,35 @@ function excerpt(text, { start, end }) {
   return [from > 0 ? "… " : "", ...parts, to < points.length ? " …" : ""];
 }
 
-/** What entities can be called, in the order of the labels. */
-const kindsOf = (labels) => [...new Set(labels.map((label) => label.replace(/^.-(?=.)/s, "")))].filter((kind) => kind !== "O");
+/** The labels of a text and how likely each is, the likeliest first where there are many. */
+function labelled({ scores, labels }) {
+  const ranked = scores.length > 2 ? [...scores].sort((a, b) => b[1] - a[1]) : scores;
+  return ranked.slice(0, SHOWN).map(([name, share]) => bar(name, percent(share), share, labels.includes(name)));
+}
 
 export const SCREENS = {
   TextClassifier: {
     title: "Classify a text",
     asks: ["A text"],
-    shows({ label, score, scores }) {
-      const ranked = scores.length > 2 ? [...scores].sort((a, b) => b[1] - a[1]) : scores;
-      const best = Math.max(...scores.map(([, share]) => share));
-      return {
-        bars: ranked.slice(0, SHOWN).map(([name, share]) => bar(name, percent(share), share, share === best)),
-        said: `${label}, ${percent(score)}.`,
-      };
+    shows(answer) {
+      if (answer.values) {
+        const shown = answer.values.map(([name, value]) => [name, value.toPrecision(4)]);
+        return { bars: shown.slice(0, SHOWN).map(([name, value]) => bar(name, value, 0)), said: `${shown.map((each) => each.join(" ")).join(", ")}.` };
+      }
+      if (!answer.labels) return { bars: labelled({ ...answer, labels: [answer.label] }), said: `${answer.label}, ${percent(answer.score)}.` };
+      const shares = new Map(answer.scores);
+      const said = answer.labels.map((name) => `${name}, ${percent(shares.get(name))}`).join("; ");
+      return { bars: labelled(answer), said: said ? `${said}.` : "No label is likely enough." };
     },
   },
   TextEmbedder: {
     title: "Find the nearest text",
     asks: ["A text"],
-    shows({ nearest }) {
+    shows({ nearest }, reader) {
       if (!nearest.length) return { bars: [], said: "The list is empty." };
       const [[text, best]] = nearest;
       return {
-        bars: nearest.slice(0, SHOWN).map(([name, cosine], i) => bar(name, cosine.toFixed(3), cosine, i === 0)),
+        bars: nearest.slice(0, SHOWN).map(([name, near], i) => bar(name, near.toFixed(3), reader.share(near), i === 0)),
         said: `Nearest, ${best.toFixed(3)}: ${text}`,
       };
     },
@@ -61,8 +67,7 @@ export const SCREENS = {
   TokenClassifier: {
     title: "Find names in a text",
     asks: ["A text"],
-    shows({ text, entities }, { labels }) {
-      const kinds = kindsOf(labels);
+    shows({ text, entities }, { kinds }) {
       const coloured = (kind, tag, words) => {
         const made = element(tag, {}, words);
         made.style.setProperty("--kind", `var(--kind-${kinds.indexOf(kind) % COLOURS})`);

@@ -49,9 +49,11 @@ export async function unzip(file) {
         packed: view.getUint32(place + 20, true), size: view.getUint32(place + 24, true),
         local: view.getUint32(place + 42, true) };
       const lengths = [28, 30, 32].map((offset) => view.getUint16(place + offset, true));
-      const path = new TextDecoder().decode(new Uint8Array(view.buffer, place + 46, lengths[0]));
+      const path = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(view.buffer, place + 46, lengths[0]));
       place += 46 + lengths[0] + lengths[1] + lengths[2];
-      if (!path.endsWith("/")) found.set(path, { size: entry.size, arrayBuffer: () => content(path, entry) });
+      if (path.endsWith("/")) continue;
+      if (found.has(path)) throw new KzooError(`${file.name} holds ${path} twice: zip the bundle's folder anew.`);
+      found.set(path, { size: entry.size, arrayBuffer: () => content(path, entry) });
     }
   });
   return found;

@@ -111,7 +111,7 @@ describe("the screens", () => {
     const page = await opened("entities");
     const nothing = await page.evaluate(async () => {
       const { SCREENS } = await import("/src/screens.js");
-      return SCREENS.TokenClassifier.shows({ text: "It rains.", entities: [] }, { labels: ["O", "B-PER"] });
+      return SCREENS.TokenClassifier.shows({ text: "It rains.", entities: [] }, { kinds: ["PER"] });
     });
     assert.deepEqual(nothing.bars, []);
     assert.equal(nothing.said, "Nothing was found in this text.");

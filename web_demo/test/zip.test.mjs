@@ -91,3 +91,29 @@ test("the sum of what one zip gives has a limit", async () => {
   const found = await unzip(zipped({ a: { content, size: 2 ** 31 + 1 }, b: { content } }));
   await assert.rejects(found.get("a").arrayBuffer(), sentence(/more than 2 GB/));
 });
+
+const small = Buffer.from("{}");
+const chosen = (names) => ChosenFiles.of([zipped(Object.fromEntries(names.map((name) => [name, { content: small }])))]);
+
+test("what macOS adds to a zip or leaves in a folder is no part of the bundle", async () => {
+  for (const prefix of ["", "b/", "a b/"]) {
+    const names = [`${prefix}kzoo.json`, `${prefix}model.tflite`];
+    const added = ["__MACOSX/._b", `__MACOSX/${prefix}._kzoo.json`, "__MACOSX/kzoo.json", `${prefix}.DS_Store`, `${prefix}._model.tflite`, "._b"];
+    for (const order of [[...names, ...added], [...added, ...names]]) {
+      const found = await chosen(order);
+      assert.deepEqual([...found.files.keys()].sort(), ["kzoo.json", "model.tflite"]);
+    }
+  }
+  const folder = ["kzoo.json", ".DS_Store", "._kzoo.json", "__MACOSX/kzoo.json"].map((name) => new File([small], name));
+  assert.deepEqual([...(await ChosenFiles.of(folder)).files.keys()], ["kzoo.json"]);
+});
+
+test("a zip that reaches outside of its folder is refused", async () => {
+  for (const name of ["../evil", "/evil", "b/../evil", "b/..\\evil", "b/inner/evil", "other/evil", "b/..", "c", "C:/evil", "b/C:evil"]) {
+    await assert.rejects(chosen(["b/kzoo.json", name]), sentence(/outside of the bundle/), name);
+  }
+  for (const prefix of ["../", "/", "C:/", "c:x/", "a\\b/", "a/b/"]) {
+    await assert.rejects(chosen([`${prefix}kzoo.json`]), sentence(/outside of the bundle/), prefix);
+  }
+  await assert.rejects(chosen(["\\kzoo.json"]), sentence(/No kzoo\.json came/));
+});

@@ -3,6 +3,8 @@ package kzoo.app
 import android.widget.EditText
 import android.widget.LinearLayout
 import android.widget.TextView
+import kzoo.core.bundle.Problem
+import kzoo.core.bundle.Reads
 import kzoo.core.task.Classification
 import kzoo.core.task.TextClassifier
 
@@ -16,14 +18,27 @@ class ClassifyScreen(activity: MainActivity) :
     private val bars: LinearLayout = find(R.id.bars)
     private val note: TextView = find(R.id.note)
 
-    /** Whether two texts are asked for. */
+    /** Whether two texts are asked for; a bundle that reads but one kind of input decides that itself. */
     var pair = false
         set(value) {
             field = value
-            second.showIf(value)
-            toggle.setText(if (value) R.string.second_remove else R.string.second_add)
+            arrange()
             refresh()
         }
+
+    private val asksForTwo: Boolean get() = when (reads) {
+        Reads.PAIR -> true
+        Reads.TEXT -> false
+        Reads.EITHER -> pair
+    }
+
+    private val reads: Reads get() = source?.reads ?: Reads.EITHER
+
+    private fun arrange() {
+        second.showIf(asksForTwo)
+        toggle.showIf(reads == Reads.EITHER)
+        toggle.setText(if (pair) R.string.second_remove else R.string.second_add)
+    }
 
     init {
         follow(text)
@@ -33,8 +48,9 @@ class ClassifyScreen(activity: MainActivity) :
     }
 
     override fun update() {
+        arrange()
         val first = text.words
-        val other = if (pair) second.words else null
+        val other = if (asksForTwo) second.words else null
         if (first.isEmpty() || other?.isEmpty() == true) return rest()
         answer({ task, job -> timed { (task as TextClassifier).classify(first, other, job.isCancelled) } }) { (found, time) ->
             show(found, time)
@@ -44,8 +60,17 @@ class ClassifyScreen(activity: MainActivity) :
     private fun show(found: Classification, milliseconds: Double) {
         if (found.reading.empty) return empty()
         bars.removeAllViews()
-        tell(result, found.label)
-        for ((label, score) in found.scores.sortedByDescending { it.second }.take(MOST)) {
+        val values = found.problem == Problem.REGRESSION
+        when {
+            values -> found.scores.singleOrNull()?.let { tell(result, number(it.second, DIGITS)) } ?: result.showIf(false)
+            found.labels.isEmpty() -> tell(result, activity.getString(R.string.no_label))
+            else -> tell(result, found.labels.joinToString())
+        }
+        for ((label, score) in if (values) found.scores.take(MOST) else found.scores.sortedByDescending { it.second }.take(MOST)) {
+            if (values) {
+                fact(bars, label, number(score, DIGITS))
+                continue
+            }
             val percent = percent(score)
             bar(bars, label, score, activity.getString(R.string.percent, percent), activity.getString(R.string.bar, label, percent))
         }
@@ -65,5 +90,6 @@ class ClassifyScreen(activity: MainActivity) :
 
     private companion object {
         const val MOST = 8
+        const val DIGITS = 3
     }
 }

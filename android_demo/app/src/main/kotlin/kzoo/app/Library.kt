@@ -12,11 +12,19 @@ import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.BundleFiles
 import kzoo.core.bundle.BundleStore
 import kzoo.core.bundle.FolderFiles
+import kzoo.core.bundle.Reads
 import kzoo.core.bundle.ZipFiles
 import kzoo.core.task.Task
 
 /** A bundle that can be chosen: packed into the app, or added by its user. */
-class Source(val id: String, val title: String, val task: String, val folder: File?, private val files: () -> BundleFiles) {
+class Source(
+    val id: String,
+    val title: String,
+    val task: String,
+    val reads: Reads,
+    val folder: File?,
+    private val files: () -> BundleFiles,
+) {
     fun open(): BundleFiles = files()
 }
 
@@ -44,8 +52,8 @@ class Library(private val context: Context, private val engines: Engines) {
     }
 
     private fun source(id: String, title: String, folder: File?, files: () -> BundleFiles): Source? = try {
-        val task = files().use { Bundle.manifest(it).task }
-        Source(id, title, task, folder, files)
+        val manifest = files().use { Bundle.manifest(it) }
+        Source(id, title, manifest.task, manifest.options.reads, folder, files)
     } catch (error: KzooException) {
         null
     }

@@ -3,9 +3,11 @@ package kzoo.app
 import android.widget.EditText
 import android.widget.LinearLayout
 import android.widget.TextView
+import kzoo.core.bundle.Similarity
 import kzoo.core.task.Hit
 import kzoo.core.task.Index
 import kzoo.core.task.TextEmbedder
+import kzoo.core.task.share
 
 /** Finds the texts of a list that mean what was asked for. */
 class SearchScreen(activity: MainActivity) :
@@ -36,16 +38,18 @@ class SearchScreen(activity: MainActivity) :
             }
             val (found, time) = timed { embedder.embed(asked, null, job.isCancelled) }
             if (found.reading.empty) null
-            else Index(texts, vectors).nearest(found.vector, MOST) to cost(found.reading, time)
-        }) { found -> if (found == null) empty() else show(found.first, found.second) }
+            else Found(Index(texts, vectors, embedder.similarity).nearest(found.vector, MOST), embedder.similarity, cost(found.reading, time))
+        }) { found -> if (found == null) empty() else show(found) }
     }
 
-    private fun show(hits: List<Hit>, cost: String) {
+    private class Found(val hits: List<Hit>, val by: Similarity, val cost: String)
+
+    private fun show(found: Found) = with(found) {
         bars.removeAllViews()
         tell(heading, activity.getString(R.string.nearest), activity.getString(R.string.nearest_is, hits[0].text))
         for (hit in hits) {
-            val cosine = number(hit.cosine, 2)
-            bar(bars, hit.text, hit.cosine, cosine, activity.getString(R.string.cosine, hit.text, cosine))
+            val similarity = number(hit.similarity, 2)
+            bar(bars, hit.text, share(hit.similarity, by), similarity, activity.getString(R.string.similarity, hit.text, similarity))
         }
         note.text = cost
     }

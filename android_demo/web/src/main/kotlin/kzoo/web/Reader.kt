@@ -2,14 +2,18 @@ package kzoo.web
 
 import kzoo.core.KzooException
 import kzoo.core.json.Json
+import kzoo.core.bundle.TaskOptions
 import kzoo.core.task.Answer
+import kzoo.core.task.BundleCheck
 import kzoo.core.task.Classification
 import kzoo.core.task.Embedding
 import kzoo.core.task.Entities
+import kzoo.core.task.Found
 import kzoo.core.task.Reading
 import kzoo.core.task.RowMaker
 import kzoo.core.task.Rows
-import kzoo.core.task.span
+import kzoo.core.task.Windows
+import kzoo.core.task.kindsOf
 import org.teavm.jso.JSByRef
 import org.teavm.jso.JSExport
 import org.teavm.jso.JSObject
@@ -19,7 +23,12 @@ import org.teavm.jso.JSProperty
  * A task without an engine, for a browser's gives its outputs later: a text becomes rows, JavaScript
  * runs the model on each, and what comes out becomes the answer.
  */
-class Reader internal constructor(private val task: String, private val labels: List<String>?, private val rows: RowMaker) {
+class Reader internal constructor(
+    private val task: String,
+    private val labels: List<String>?,
+    private val options: TaskOptions,
+    private val rows: RowMaker,
+) {
     init {
         if (task !in TASKS) {
             throw KzooException("The bundle holds a $task; this page answers for ${TASKS.dropLast(1).joinToString()} and ${TASKS.last()}.")
@@ -27,18 +36,41 @@ class Reader internal constructor(private val task: String, private val labels: 
         if (labels == null && task in LABELLED) throw KzooException("The bundle has no labels, and its task needs some: export anew.")
     }
 
-    /** The rows of a text, or of a pair; of a question and a text one for each window over the text. */
+    /** What an input is: "text", "pair" or "either". */
+    @get:JSExport
+    @get:JSProperty
+    val reads: String get() = options.reads.name.lowercase()
+
+    /** What entities can be called, in the order of the labels. */
+    @get:JSExport
+    @get:JSProperty
+    val kinds: Array<String> get() = kindsOf(labels.orEmpty()).toTypedArray()
+
+    /** The rows of a text, or of a pair: one, or one for each window over a text to search. */
     @JSExport
     fun read(text: String, pair: String?): Asked {
-        if (task == "QuestionAnswering") {
-            if (pair == null) throw KzooException("The bundle answers questions: a question and a text are expected.")
-            return Asked(this, text, pair, rows.windows(text, pair))
-        }
-        if (task == "TokenClassifier" && pair != null) {
-            throw KzooException("The bundle finds entities in one text at a time; a pair came.")
-        }
-        return row(text, pair)
+        options.check("The bundle", pair != null)
+        return Asked(this, text, pair, when (task) {
+            "QuestionAnswering" -> rows.windows(text, pair!!)
+            "TokenClassifier" -> rows.windows(text)
+            "TextEmbedder" -> rows.row(options.prompt + text, pair)
+            else -> rows.row(text, pair)
+        })
     }
+
+    /** How near two vectors are, as this bundle's model has learnt it. */
+    @JSExport
+    fun similarity(@JSByRef one: FloatArray, @JSByRef other: FloatArray): Double =
+        kzoo.core.task.similarity(one, other, options.similarity)
+
+    /** The length of a bar for a similarity, 0 to 1. */
+    @JSExport
+    fun share(similarity: Double): Double = kzoo.core.task.share(similarity, options.similarity)
+
+    /** Whether other labels answer here than there, where those are clear there. */
+    @JSExport
+    fun differs(@JSByRef here: FloatArray, @JSByRef there: FloatArray): Boolean =
+        task == "TextClassifier" && BundleCheck.differs(here, there, options)
 
     /** The one row that a golden example was written with. */
     @JSExport
@@ -46,19 +78,20 @@ class Reader internal constructor(private val task: String, private val labels: 
 
     internal fun answer(asked: Asked): Map<String, Any?> {
         val (text, pair) = asked.text to asked.pair
-        val tokens = asked.rows.rows[0].tokenIds.size
         return when (task) {
             "TextClassifier" ->
-                Classification.of(asked.output(0, "logits", labels!!.size), labels, asked.rows).json(text, pair)
+                Classification.of(asked.output(0, "logits", labels!!.size), labels, options, asked.rows).json(text, pair)
             "TextEmbedder" -> Embedding(asked.output(0, "embedding", null), Reading(asked.rows)).json(text, pair)
-            "TokenClassifier" ->
-                Entities.of(text, asked.output(0, "logits", tokens * labels!!.size), labels, asked.rows).json(text)
+            "TokenClassifier" -> {
+                val logits = asked.rows.rows.mapIndexed { place, row -> asked.output(place, "logits", row.tokenIds.size * labels!!.size) }
+                Entities.of(text, logits, labels!!, asked.rows as Windows).json(text)
+            }
             else -> {
-                val spans = asked.rows.rows.mapIndexed { place, row ->
+                val found = asked.rows.rows.mapIndexed { place, row ->
                     val length = row.tokenIds.size
-                    span(asked.output(place, "start_logits", length), asked.output(place, "end_logits", length), row)
+                    Found(asked.output(place, "start_logits", length), asked.output(place, "end_logits", length), row)
                 }
-                Answer.of(pair!!, spans, asked.rows).json(text, pair)
+                Answer.of(pair!!, found, options.noAnswer, asked.rows).json(text, pair)
             }
         }
     }

@@ -4,6 +4,8 @@ package kzoo.web
 
 import java.io.ByteArrayInputStream
 import kzoo.core.KzooException
+import kzoo.core.bundle.TaskOptions
+import kzoo.core.json.Json
 import kzoo.core.task.RowMaker
 import kzoo.core.tokenizer.Encoding
 import kzoo.core.tokenizer.Tokenizer
@@ -20,22 +22,19 @@ import org.teavm.jso.JSProperty
 @JSExport
 fun tokenizer(@JSByRef bytes: ByteArray) = WebTokenizer(Tokenizer.read(ByteArrayInputStream(bytes)))
 
-/** What a bundle of a task answers; `labels` may be null, `length` is 0 where the model takes any. */
+/**
+ * What a bundle of a task answers; `labels` may be null, `length` is 0 where the model takes any.
+ * `options` is the JSON of the manifest's `task_options`; null for a bundle of format 1.
+ */
 @JSExport
-fun reader(tokenizer: WebTokenizer, task: String, labels: Array<String>?, maxLength: Int, length: Int) =
-    Reader(task, labels?.asList(), RowMaker(tokenizer.inner, maxLength, length.takeIf { it > 0 }))
+fun reader(tokenizer: WebTokenizer, task: String, labels: Array<String>?, maxLength: Int, length: Int, options: String?): Reader {
+    val read = TaskOptions.read(task, options?.let { Json.parse(it) as? Map<*, *> ?: emptyMap<String, Any?>() }, "kzoo.json")
+    return Reader(task, labels?.asList(), read, RowMaker(tokenizer.inner, maxLength, length.takeIf { it > 0 }, read.stride))
+}
 
 /** The sentence of an error that the core threw for a user; null of any other. */
 @JSExport
 fun sentence(error: JSObject): String? = (JSExceptions.getJavaException(error) as? KzooException)?.message
-
-/** The probabilities of labels. */
-@JSExport
-fun probabilities(@JSByRef logits: FloatArray): DoubleArray = kzoo.core.task.probabilities(logits)
-
-/** The cosine of two vectors of one length. */
-@JSExport
-fun cosine(@JSByRef one: FloatArray, @JSByRef other: FloatArray): Double = kzoo.core.task.cosine(one, other)
 
 class WebTokenizer(internal val inner: Tokenizer) {
     @JSExport

@@ -37,6 +37,15 @@ interface BundleFiles : Closeable {
     override fun close() {}
 }
 
+/**
+ * Whether macOS put a file there, which is no part of a bundle, in a folder or in a zip: what Finder
+ * keeps of a folder, and what goes with a file where a disk or a zip can't hold it.
+ */
+internal fun isOfFinder(path: String): Boolean {
+    val parts = path.split('/')
+    return parts.any { it == "__MACOSX" } || parts.last().let { it == ".DS_Store" || it.startsWith("._") }
+}
+
 /** The files of a folder. */
 class FolderFiles(private val folder: File) : BundleFiles {
     override val name: String get() = folder.path
@@ -49,7 +58,7 @@ class FolderFiles(private val folder: File) : BundleFiles {
 
     override fun list(): List<String> {
         val found = folder.list() ?: throw KzooException("The folder $folder can't be read: allow it.")
-        return found.sorted()
+        return found.filterNot(::isOfFinder).sorted()
     }
 
     override fun open(file: String): InputStream = FileInputStream(File(folder, file))
@@ -95,12 +104,13 @@ class ZipFiles(file: File, override val name: String = file.path) : BundleFiles 
                 "$name holds no $MANIFEST at its top or in a folder: the zip of a bundle is expected.",
             )
         val folder = manifest.removeSuffix(MANIFEST)
+        if (folder != "" && !isPlain(folder.removeSuffix("/"))) {
+            throw KzooException("$name holds $manifest outside of the bundle: zip its folder anew.")
+        }
         val found = LinkedHashMap<String, ZipEntry>()
         for (member in members) {
             val plain = member.name.removePrefix(folder)
-            val outside = !member.name.startsWith(folder) || plain.isEmpty() || plain == ".." ||
-                plain.any { it == '/' || it == '\\' || it == '\u0000' } || folder == "../"
-            if (outside) {
+            if (!member.name.startsWith(folder) || !isPlain(plain)) {
                 throw KzooException("$name holds ${member.name} outside of the bundle: zip its folder anew.")
             }
             if (found.put(plain, member) != null) {
@@ -110,8 +120,9 @@ class ZipFiles(file: File, override val name: String = file.path) : BundleFiles 
         return found
     }
 
-    /** What macOS adds to every zip that it makes. */
-    private fun isOfFinder(member: String) = member.startsWith("__MACOSX/") || member.endsWith(".DS_Store")
+    /** Whether a name is that of a file or folder right here: nothing that leads elsewhere, on no system. */
+    private fun isPlain(name: String) = name.isNotEmpty() && name != ".." &&
+        name.none { it == '/' || it == '\\' || it == '\u0000' } && !DRIVE.containsMatchIn(name)
 
     override fun list(): List<String> = entries.keys.sorted()
 
@@ -121,4 +132,9 @@ class ZipFiles(file: File, override val name: String = file.path) : BundleFiles 
     }
 
     override fun close() = zip.close()
+
+    private companion object {
+        /** Of Windows: "C:evil" lies in another folder than this. */
+        val DRIVE = Regex("^[A-Za-z]:")
+    }
 }

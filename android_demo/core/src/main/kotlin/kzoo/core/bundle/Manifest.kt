@@ -13,7 +13,8 @@ const val TOKENIZER = "tokenizer.json"
 const val LABELS = "labels.txt"
 const val REPORT = "report.json"
 
-private const val FORMAT = 1L
+/** The newest format; those before it are read too. */
+private const val FORMAT = 2L
 private val UNSEALED = "0".repeat(64)
 
 /** How a file was written: its size and its SHA-256. */
@@ -53,6 +54,7 @@ class Manifest private constructor(private val source: String, private val field
     /** Shapes by name, (batch, length, ...); -1 where any number may stand. */
     val inputs: Map<String, IntArray>
     val outputs: Map<String, IntArray>
+    val options: TaskOptions = TaskOptions.read(task, fields["task_options"]?.let { table("task_options", it) }, source)
     val golden: List<Golden> = list("golden", fields["golden"]).map(::golden)
 
     init {
@@ -132,11 +134,14 @@ class Manifest private constructor(private val source: String, private val field
             val format = fields?.get("format") ?: throw KzooException(
                 "$source names no format: a bundle that `kzoo export` wrote is expected.",
             )
-            if (format != FORMAT) {
+            if (format !is Long || format !in 1..FORMAT) {
                 throw KzooException(
-                    "$source is of format $format; this program reads format $FORMAT: export anew, or " +
+                    "$source is of format ${format.toString().take(40)}; this program reads formats 1 to $FORMAT: export anew, or " +
                         "take the program that reads it.",
                 )
+            }
+            if ((format >= 2) != ("task_options" in fields)) {
+                throw KzooException("$source is of format $format, which ${if (format >= 2) "has" else "has no"} task_options: export anew.")
             }
             val seal = fields["seal"].toString()
             if (sha256(resealed(text, seal).toByteArray(Charsets.UTF_8)) != seal) {

@@ -11,8 +11,11 @@ import kzoo.core.unicode.Unicode
 /** A span of a text that is something. */
 class Entity(val label: String, val score: Double, val start: Int, val end: Int)
 
-/** A span of a text that answers a question; empty where nothing does. */
-class Span(val start: Int, val end: Int, val score: Double)
+/**
+ * A span of a text that answers a question; empty where nothing does. `logit` is the sum of the
+ * logits of its start and its end.
+ */
+class Span(val start: Int, val end: Int, val score: Double, val logit: Double)
 
 /** Softmax in double precision; a sigmoid where there is one logit. */
 fun probabilities(logits: FloatArray, from: Int = 0, to: Int = logits.size): DoubleArray {
@@ -68,6 +71,10 @@ fun entities(text: String, logits: FloatArray, row: Row, labels: List<String>): 
     }
     return spans.map { Entity(it.label, it.scores.average(), it.start, it.end) }
 }
+
+/** What entities can be called, in the order of the labels: those without the marks of a scheme. */
+fun kindsOf(labels: List<String>): List<String> =
+    labels.map { if (it.length > 2 && it[1] == '-') it.substring(2) else it }.distinct().filter { it != "O" }
 
 private class Word(val token: Int, val start: Int, var end: Int)
 
@@ -131,8 +138,16 @@ fun span(startLogits: FloatArray, endLogits: FloatArray, row: Row, longest: Int 
         for (last in first until minOf(first + longest, row.tokens)) {
             if (row.starts[last] < 0 || row.starts[last] >= row.ends[last]) continue
             val score = starts[first] * ends[last]
-            if (best == null || score > best.score) best = Span(row.starts[first], row.ends[last], score)
+            if (best == null || score > best.score) {
+                best = Span(row.starts[first], row.ends[last], score, startLogits[first].toDouble() + endLogits[last])
+            }
         }
     }
     return best
+}
+
+/** The place where a window points that holds no answer, its first token, as an empty span. */
+fun nothing(startLogits: FloatArray, endLogits: FloatArray, row: Row): Span {
+    val score = softmax(startLogits, 0, row.tokens)[0] * softmax(endLogits, 0, row.tokens)[0]
+    return Span(0, 0, score, startLogits[0].toDouble() + endLogits[0])
 }

@@ -4,6 +4,8 @@ import kotlin.math.abs
 import kzoo.core.KzooException
 import kzoo.core.bundle.Golden
 import kzoo.core.bundle.MANIFEST
+import kzoo.core.bundle.Problem
+import kzoo.core.bundle.TaskOptions
 
 /**
  * A golden example that was run again: `reason` is null where it passed.
@@ -59,13 +61,28 @@ object BundleCheck {
         }
         if (task is TextClassifier) {
             val logits = outputs["logits"]?.values ?: return GoldenResult(golden, worst, "no logits")
-            val here = probabilities(logits)
-            val there = probabilities(FloatArray(here.size) { golden.outputs.getValue("logits")[it].toFloat() })
-            val ranked = there.sorted()
-            val clear = there.size < 2 || ranked[ranked.size - 1] - ranked[ranked.size - 2] > CLEAR
-            if (clear && likeliest(here) != likeliest(there)) return GoldenResult(golden, worst, "another label")
+            val written = golden.outputs.getValue("logits")
+            if (differs(logits, FloatArray(logits.size) { written[it].toFloat() }, task.bundle.manifest.options)) {
+                return GoldenResult(golden, worst, "another label")
+            }
         }
         return GoldenResult(golden, worst, null)
+    }
+
+    /** Whether other labels answer here than there, where those are clear there. */
+    internal fun differs(here: FloatArray, there: FloatArray, options: TaskOptions): Boolean {
+        val (scores, expected) = listOf(here, there).map { Classification.scores(it, options.problem) }
+        return when (options.problem) {
+            Problem.SINGLE_LABEL -> {
+                val ranked = expected.sorted()
+                val clear = ranked.size < 2 || ranked[ranked.size - 1] - ranked[ranked.size - 2] > CLEAR
+                clear && likeliest(scores) != likeliest(expected)
+            }
+            Problem.MULTI_LABEL -> expected.indices.any {
+                abs(expected[it] - options.threshold) > CLEAR && (scores[it] >= options.threshold) != (expected[it] >= options.threshold)
+            }
+            Problem.REGRESSION -> false
+        }
     }
 
     /** 0.0123 as "1.23 %". */

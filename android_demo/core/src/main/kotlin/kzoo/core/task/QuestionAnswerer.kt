@@ -1,6 +1,5 @@
 package kzoo.core.task
 
-import kzoo.core.KzooException
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.Engine
 import kzoo.core.tokenizer.codePointOffsets
@@ -15,12 +14,27 @@ class Answer(val text: String, val start: Int, val end: Int, val score: Double, 
     }
 
     companion object {
-        /** The likeliest of the spans that were found in the windows over a text. */
-        fun of(text: String, spans: List<Span?>, read: Rows): Answer {
-            val best = spans.filterNotNull().filter { it.score > 0 }.maxByOrNull { it.score } ?: Span(0, 0, 0.0)
+        /**
+         * The likeliest of the spans that were found in the windows over a text.
+         *
+         * With `noAnswer` there is none where no answer scores higher than the best span by more
+         * than that, in the window that says so least: SQuAD 2's rule (arXiv:1806.03822).
+         */
+        fun of(text: String, windows: List<Found>, noAnswer: Double?, read: Rows): Answer {
+            val spans = windows.mapNotNull { it.span }
+            val none = windows.minByOrNull { it.nothing.logit }!!.nothing
+            val highest = spans.maxOfOrNull { it.logit } ?: Double.NEGATIVE_INFINITY
+            val best = if (noAnswer != null && none.logit - highest > noAnswer) none
+            else spans.filter { it.score > 0 }.maxByOrNull { it.score } ?: Span(0, 0, 0.0, 0.0)
             return Answer(text.substring(best.start, best.end), best.start, best.end, best.score, Reading(read))
         }
     }
+}
+
+/** What was found in one window: the likeliest span, if there is any, and what speaks for none. */
+class Found(val span: Span?, val nothing: Span) {
+    constructor(startLogits: FloatArray, endLogits: FloatArray, row: Row) :
+        this(span(startLogits, endLogits, row), nothing(startLogits, endLogits, row))
 }
 
 /** Finds the part of a text of any length that answers a question. */
@@ -33,18 +47,18 @@ class QuestionAnswerer(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
         progress: (Int, Int) -> Unit = { _, _ -> },
     ): Answer {
         val read = rows.windows(question, text)
-        val spans = read.rows.mapIndexed { place, row ->
+        val found = read.rows.mapIndexed { place, row ->
             val outputs = run(row, cancelled)
             val length = row.tokenIds.size
-            span(output(outputs, "start_logits", 1, length), output(outputs, "end_logits", 1, length), row)
+            Found(output(outputs, "start_logits", 1, length), output(outputs, "end_logits", 1, length), row)
                 .also { progress(place + 1, read.rows.size) }
         }
-        return Answer.of(text, spans, read)
+        return Answer.of(text, found, options.noAnswer, read)
     }
 
     override fun json(text: String, pair: String?): Map<String, Any?> {
-        if (pair == null) throw KzooException("${bundle.name} answers questions: a question and a text are expected.")
-        return answer(text, pair).json(text, pair)
+        check(pair)
+        return answer(text, pair!!).json(text, pair)
     }
 }
 

@@ -13,11 +13,39 @@ class Row(val inputs: Map<String, IntArray>, val tokens: Int, val starts: IntArr
     val tokenIds: IntArray get() = inputs.getValue(TOKEN_IDS)
 }
 
+/** A part of a text's tokens: from which on, how many, and at which place of a row they stand. */
+class Part(val first: Int, val count: Int, val place: Int)
+
+/**
+ * One text as overlapping rows: which `parts` of its tokens stand in which row, and `whole`, all of
+ * its tokens with their places as if one row held them, without special tokens.
+ */
+class Windows(rows: List<Row>, tokens: Int, val parts: List<Part>, val whole: Row) : Rows(rows, tokens, false) {
+    /**
+     * What each token of the text got, `width` numbers each, of what the rows got: of the rows that
+     * a token stands in, that in which it is farthest from the window's edge, the earlier of equals.
+     */
+    fun joined(outputs: List<FloatArray>, width: Int): FloatArray {
+        val found = FloatArray(whole.tokens * width)
+        val farthest = IntArray(whole.tokens) { -1 }
+        for ((part, values) in parts.zip(outputs)) {
+            for (place in 0 until part.count) {
+                val token = part.first + place
+                val distance = minOf(place, part.count - 1 - place)
+                if (distance <= farthest[token]) continue
+                farthest[token] = distance
+                values.copyInto(found, token * width, (part.place + place) * width, (part.place + place + 1) * width)
+            }
+        }
+        return found
+    }
+}
+
 /**
  * The rows of a text: one, or overlapping windows. `truncated` says that a part is in none, `empty`
  * that no token stands for any character.
  */
-class Rows(val rows: List<Row>, val tokens: Int, val truncated: Boolean) {
+open class Rows(val rows: List<Row>, val tokens: Int, val truncated: Boolean) {
     val empty: Boolean get() = rows.all { row -> row.starts.all { it < 0 } }
 }
 
@@ -29,14 +57,23 @@ const val SEGMENT_IDS = "segment_ids"
  * Texts as a model's inputs: special tokens, truncation, windows and padding, as kzoo does them
  * round any tokenizer.
  *
- * `maxLength` is how many tokens the model reads, `length` the one number that it takes, or null.
+ * `maxLength` is how many tokens the model reads, `length` the one number that it takes, or null;
+ * `stride` how many tokens two windows share, a quarter of the length and 128 at most by default.
+ *
+ * KzooException for a text of which no token is left: there would be nothing to run the model on.
  */
-class RowMaker(private val tokenizer: Tokenizer, private val maxLength: Int, private val length: Int?) {
+class RowMaker(
+    private val tokenizer: Tokenizer,
+    private val maxLength: Int,
+    private val length: Int?,
+    stride: Int? = null,
+) {
     private val limit = minOf(maxLength, length ?: maxLength)
-    private val single by lazy { Frame.of(tokenizer, null) }
-    private val double by lazy { Frame.of(tokenizer, "a") }
+    private val stride = stride ?: minOf(MOST_SHARED, limit / 4)
+    private val single by lazy { Frame.of(tokenizer, 1) }
+    private val double by lazy { Frame.of(tokenizer, 2) }
 
-    /** One row of a text, or of two; what is too long loses its end, of two the longer one first. */
+    /** One row of a text, or of two; what is too long loses its end (or start), of two the longer one first. */
     fun row(text: String, pair: String? = null): Rows {
         val contents = listOfNotNull(text, pair).map(::split)
         val frame = frame(contents.size)
@@ -44,29 +81,43 @@ class RowMaker(private val tokenizer: Tokenizer, private val maxLength: Int, pri
         val sizes = contents.map { it.size }
         val whole = sizes.sum() + frame.special
         val kept = if (whole > limit) fitting(sizes, room) else sizes
-        val row = frame.fill(contents.zip(kept) { content, size -> content.cut(0, size) })
+        val row = frame.fill(contents.zip(kept) { content, size -> shortened(content, size) })
         return Rows(listOf(padded(row)), row.tokens, whole > limit)
     }
 
     /** A question before each window over a text; a question over half of the room is cut. */
     fun windows(question: String, text: String): Rows {
         val frame = frame(2)
-        val room = limit - frame.special
-        val stride = minOf(MOST_SHARED, limit / 4)
         val asked = split(question)
-        val front = asked.cut(0, minOf(asked.size, room / 2)).withoutPlaces()
+        val front = shortened(asked, minOf(asked.size, (limit - frame.special) / 2)).withoutPlaces()
         val content = split(text)
-        val left = room - front.size
-        if (stride >= left) throw KzooException("The model reads $limit tokens: too few for windows over a text.")
-        val rows = ArrayList<Row>()
-        var start = 0
-        while (true) {
-            val stop = minOf(start + left, content.size)
-            rows.add(padded(frame.fill(listOf(front, content.cut(start, stop)))))
-            if (stop == content.size) break
-            start += left - stride
+        val rows = ranges(content.size, limit - frame.special - front.size).map { (start, stop) ->
+            padded(frame.fill(listOf(front, content.cut(start, stop))))
         }
         return Rows(rows, front.size + content.size + frame.special, front.size < asked.size)
+    }
+
+    /** Windows over one text: all of it is read. */
+    fun windows(text: String): Windows {
+        val frame = frame(1)
+        val content = split(text)
+        val ranges = ranges(content.size, limit - frame.special)
+        val rows = ranges.map { (start, stop) -> padded(frame.fill(listOf(content.cut(start, stop)))) }
+        val parts = ranges.map { (start, stop) -> Part(start, stop - start, frame.before) }
+        return Windows(rows, content.size + frame.special, parts, content.alone())
+    }
+
+    /** From where to where windows of `room` tokens reach, which share the stride. */
+    private fun ranges(size: Int, room: Int): List<Pair<Int, Int>> {
+        if (stride >= room) throw KzooException("The model reads $limit tokens: too few for windows over a text that share $stride.")
+        val ranges = ArrayList<Pair<Int, Int>>()
+        var start = 0
+        while (true) {
+            val stop = minOf(start + room, size)
+            ranges.add(start to stop)
+            if (stop == size) return ranges
+            start += room - stride
+        }
     }
 
     private fun frame(texts: Int): Frame {
@@ -82,7 +133,14 @@ class RowMaker(private val tokenizer: Tokenizer, private val maxLength: Int, pri
         return Content(encoding.ids, encoding.starts, encoding.ends)
     }
 
+    /** The part of a content that stays: its start, or its end where the tokenizer says so. */
+    private fun shortened(content: Content, size: Int): Content =
+        if (tokenizer.truncatesFromLeft) content.cut(content.size - size, content.size) else content.cut(0, size)
+
     private fun padded(row: Row): Row {
+        if (row.tokens == 0) {
+            throw KzooException("The text has no token that the model could read: give one with characters that its tokenizer keeps.")
+        }
         if (length == null || length == row.tokens) return row
         val padding = this.padding
         val inputs = row.inputs.mapValues { (name, values) ->
@@ -93,7 +151,6 @@ class RowMaker(private val tokenizer: Tokenizer, private val maxLength: Int, pri
         return Row(inputs, row.tokens, row.starts, row.ends)
     }
 
-    /** The id of the padding token, by the names that it has; the mask hides it anyway. */
     /** The mask hides what stands at padding, so a vocabulary without a token for it does no harm. */
     private val padding: Int by lazy { PADDING.firstNotNullOfOrNull(tokenizer::id) ?: 0 }
 
@@ -120,11 +177,17 @@ private class Content(val ids: IntArray, val starts: IntArray, val ends: IntArra
         else Content(ids.copyOfRange(from, to), starts.copyOfRange(from, to), ends.copyOfRange(from, to))
 
     fun withoutPlaces() = Content(ids, IntArray(size) { -1 }, IntArray(size) { -1 })
+
+    /** As a row without special tokens. */
+    fun alone() = Row(mapOf(TOKEN_IDS to ids), size, starts, ends)
 }
 
 /** How special tokens stand round texts: ids and segments before, between and after them. */
 private class Frame(private val ids: List<IntArray>, private val segments: List<IntArray>, private val own: IntArray) {
     val special: Int = ids.sumOf { it.size }
+
+    /** How many stand before the first text. */
+    val before: Int = ids[0].size
 
     fun fill(contents: List<Content>): Row {
         val size = special + contents.sumOf { it.size }
@@ -153,9 +216,9 @@ private class Frame(private val ids: List<IntArray>, private val segments: List<
     }
 
     companion object {
-        /** Read off one encoding, so that any template will do. */
-        fun of(tokenizer: Tokenizer, pair: String?): Frame {
-            val encoding = tokenizer.encode("a", pair)
+        /** Read off what stands round one token of each text, so that any template will do. */
+        fun of(tokenizer: Tokenizer, texts: Int): Frame {
+            val encoding = tokenizer.frame(texts == 2)
             val ids = arrayListOf(ArrayList<Int>())
             val segments = arrayListOf(ArrayList<Int>())
             val own = ArrayList<Int>()
@@ -172,7 +235,6 @@ private class Frame(private val ids: List<IntArray>, private val segments: List<
                     last = sequence
                 }
             }
-            val texts = if (pair == null) 1 else 2
             if (own.size != texts) {
                 throw KzooException(
                     "This tokenizer does not frame its texts in order: a template such as [CLS] A [SEP] B [SEP] is " +

@@ -30,7 +30,8 @@ class Reading(val tokens: Int, val truncated: Boolean, val empty: Boolean) {
  * KzooException, one sentence, where the model does not fit its bundle or can't answer.
  */
 sealed class Task(val bundle: Bundle, private val engine: Engine) : Closeable {
-    protected val rows = with(bundle.manifest) { RowMaker(bundle.tokenizer, maxLength, length) }
+    protected val options = bundle.manifest.options
+    protected val rows = with(bundle.manifest) { RowMaker(bundle.tokenizer, maxLength, length, options.stride) }
     private val turn = Any()
     private var closed = false
 
@@ -68,6 +69,9 @@ sealed class Task(val bundle: Bundle, private val engine: Engine) : Closeable {
 
     /** What answers this task, as an object for JSON; places are counted in code points. */
     abstract fun json(text: String, pair: String?): Map<String, Any?>
+
+    /** KzooException unless one text, or a pair, is what this task reads. */
+    protected fun check(pair: String?) = options.check(bundle.name, pair != null)
 
     protected fun output(outputs: Map<String, Tensor>, name: String, vararg shape: Int): FloatArray {
         val tensor = outputs[name] ?: throw KzooException(

@@ -1,6 +1,5 @@
 package kzoo.core.task
 
-import kzoo.core.KzooException
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.Engine
 
@@ -22,9 +21,9 @@ class Entities(val found: List<Entity>, val reading: Reading) {
     }
 
     companion object {
-        /** `logits`: one for each label and token of the text's only row. */
-        fun of(text: String, logits: FloatArray, labels: List<String>, read: Rows) =
-            Entities(entities(text, logits, read.rows[0], labels), Reading(read))
+        /** `logits`: for each window over the text one for each label and token of its row. */
+        fun of(text: String, logits: List<FloatArray>, labels: List<String>, read: Windows) =
+            Entities(entities(text, read.joined(logits, labels.size), read.whole, labels), Reading(read))
     }
 }
 
@@ -32,19 +31,18 @@ class Entities(val found: List<Entity>, val reading: Reading) {
 class TokenClassifier(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
     private val labels = needLabels()
 
-    /** What entities can be called, in the order of the labels: those without "B-" and "I-". */
-    val kinds: List<String> =
-        labels.map { if (it.length > 2 && it[1] == '-') it.substring(2) else it }.distinct().filter { it != "O" }
+    /** What entities can be called, in the order of the labels. */
+    val kinds: List<String> = kindsOf(labels)
 
+    /** Reads a text of any length, in windows. */
     fun find(text: String, cancelled: () -> Boolean = { false }): Entities {
-        val read = rows.row(text)
-        val row = read.rows[0]
-        val logits = output(run(row, cancelled), "logits", 1, row.tokenIds.size, labels.size)
+        val read = rows.windows(text)
+        val logits = read.rows.map { row -> output(run(row, cancelled), "logits", 1, row.tokenIds.size, labels.size) }
         return Entities.of(text, logits, labels, read)
     }
 
     override fun json(text: String, pair: String?): Map<String, Any?> {
-        if (pair != null) throw KzooException("${bundle.name} finds entities in one text at a time; a pair came.")
+        check(pair)
         return find(text).json(text)
     }
 }

@@ -47,8 +47,20 @@ class Tokenizer internal constructor(
         return finish(texts, parts, addSpecialTokens)
     }
 
+    /** Whether a text that is too long loses its start, and not its end. */
+    val truncatesFromLeft: Boolean get() = truncation?.isFromLeft ?: false
+
     /** How many special tokens stand around one text, or around two. */
     fun specialTokenCount(isPair: Boolean): Int = postProcessor?.addedTokens(isPair) ?: 0
+
+    /**
+     * What stands around one text, or around two, of one token each: that needs no text of which
+     * this vocabulary has a token.
+     */
+    internal fun frame(isPair: Boolean): Encoding {
+        val texts = List(if (isPair) 2 else 1) { Encoding.ofText(intArrayOf(0), listOf("a"), intArrayOf(0), intArrayOf(1), it) }
+        return Encoding.join(postProcessor?.process(texts, addsSpecial = true) ?: texts)
+    }
 
     /** The id of a token, or null. */
     fun id(token: String): Int? = addedTokens.id(token)

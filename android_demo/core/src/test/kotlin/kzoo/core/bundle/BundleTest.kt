@@ -48,8 +48,12 @@ class BundleTest {
         assertSentence("is no UTF-8") { open(folder) }
         File(folder, MANIFEST).writeText("[".repeat(100_000))
         assertSentence("is no JSON") { open(folder) }
-        TestBundle.write(folder) { it["format"] = 2 }
-        assertSentence("of format 2", "reads format 1") { open(folder) }
+        for (format in listOf(3, 0, 1.0, "2")) {
+            TestBundle.write(folder) { it["format"] = format }
+            assertSentence("of format $format", "reads formats 1 to 2") { open(folder) }
+        }
+        TestBundle.write(folder) { it.remove("task_options") }
+        assertSentence("of format 2, which has task_options") { open(folder) }
     }
 
     @Test
@@ -77,12 +81,44 @@ class BundleTest {
         val changes: List<Pair<String, Any?>> = listOf(
             "task" to null, "labels" to listOf(1), "labels" to emptyList<String>(), "max_length" to 0, "max_length" to "8", "length" to -1,
             "signature" to emptyMap<String, Any>(), "files" to listOf(1), "files" to mapOf("../x" to mapOf("bytes" to 1, "sha256" to "")),
+            "task_options" to 7, "task_options" to mapOf("reads" to "both"), "task_options" to mapOf("reads" to "TEXT"), "task_options" to mapOf("problem" to 1),
+            "task_options" to mapOf("threshold" to 2), "task_options" to mapOf("stride" to 0.5), "task_options" to mapOf("no_answer" to "never"),
+            "task_options" to mapOf("default_prompt" to "query"), "task_options" to mapOf("similarity" to "near"), "task_options" to mapOf("temperature" to 2),
             "files" to mapOf("x" to mapOf("bytes" to -1, "sha256" to "")), "files" to mapOf("x" to mapOf("bytes" to (1L shl 31), "sha256" to "")), "golden" to 7, "golden" to listOf(mapOf("text" to 3)), "tolerance" to null, "tolerance" to java.math.BigDecimal("1e999"), "minimum_runtime" to 2,
         )
         for ((field, value) in changes) {
             TestBundle.write(folder) { it[field] = value }
             assertSentence(field, "of a kind that nobody reads") { open(folder) }
         }
+    }
+
+    @Test
+    fun `format 1 reads and answers as its tasks did, format 2 as it says`() {
+        fun options(task: String, options: Map<String, Any?>?): TaskOptions {
+            TestBundle.write(folder) {
+                it["task"] = task
+                if (options == null) { it["format"] = 1; it.remove("task_options") } else it["task_options"] = options
+            }
+            return Bundle.manifest(FolderFiles(folder)).options
+        }
+        val kinds = mapOf("QuestionAnswering" to Reads.PAIR, "TokenClassifier" to Reads.TEXT, "TextClassifier" to Reads.EITHER, "TextEmbedder" to Reads.EITHER)
+        for ((task, reads) in kinds) with(options(task, null)) {
+            assertEquals(reads, this.reads)
+            assertEquals(listOf(Problem.SINGLE_LABEL, null, null, "", Similarity.COSINE), listOf(problem, stride, noAnswer, prompt, similarity))
+        }
+        with(options("TextClassifier", mapOf("reads" to "pair", "problem" to "multi_label", "threshold" to 0.25))) {
+            assertEquals(listOf(Reads.PAIR, Problem.MULTI_LABEL, 0.25), listOf(reads, problem, threshold))
+            assertSentence("reads a pair of texts", "got one text") { check("it", isPair = false) }
+            check("it", isPair = true)
+        }
+        with(options("TextEmbedder", mapOf("reads" to "text", "prompts" to mapOf("query" to "q: "), "default_prompt" to "query", "similarity" to "dot"))) {
+            assertEquals(listOf("q: ", Similarity.DOT), listOf(prompt, similarity))
+            assertSentence("reads one text at a time", "got a pair") { check("it", isPair = true) }
+        }
+        with(options("QuestionAnswering", mapOf("reads" to "pair", "stride" to 32, "no_answer" to -1.5))) {
+            assertEquals(listOf(32, -1.5), listOf(stride, noAnswer))
+        }
+        assertEquals("", options("TextEmbedder", mapOf("prompts" to mapOf("query" to "q: "), "default_prompt" to null)).prompt)
     }
 
     @Test
@@ -115,7 +151,8 @@ class BundleTest {
         val source = TestBundle.write(File(folder, "source"))
         val zip = File(folder, "bundle.zip")
         for (prefix in listOf("", "sentiment/", "a b/")) {
-            val ofFinder = listOf("__MACOSX/$prefix._kzoo.json", "$prefix.DS_Store").associateWith { byteArrayOf(1) }
+            val ofFinder = listOf("__MACOSX/$prefix._kzoo.json", "$prefix.DS_Store", "$prefix._model.tflite", "._sentiment", "__MACOSX/._x")
+                .associateWith { byteArrayOf(1) }
             TestBundle.zip(zip, ofFinder + TestBundle.members(source, prefix))
             Bundle.open(ZipFiles(zip)).use { bundle ->
                 assertEquals(8, bundle.manifest.maxLength)
@@ -126,16 +163,30 @@ class BundleTest {
     }
 
     @Test
+    fun `what macOS leaves in a folder is no part of the bundle`() {
+        TestBundle.write(folder)
+        for (name in listOf(".DS_Store", "._model.tflite")) File(folder, name).writeText("x")
+        File(folder, "__MACOSX").mkdir()
+        open(folder).close()
+        File(folder, "__MACOSX").delete()
+        File(folder, ".hidden").writeText("x")
+        assertSentence(".hidden is not one of") { open(folder) }
+    }
+
+    @Test
     fun `a zip that reaches outside is refused`() {
         val source = TestBundle.write(File(folder, "source"))
         val zip = File(folder, "bundle.zip")
         val members = TestBundle.members(source, "b/")
-        for (name in listOf("../evil", "/evil", "b/../evil", "b/..\\evil", "b/inner/evil", "other/evil", "b/..", "c")) {
+        for (name in listOf("../evil", "/evil", "b/../evil", "b/..\\evil", "b/inner/evil", "other/evil", "b/..", "c", "C:/evil", "b/C:evil")) {
             TestBundle.zip(zip, members + (name to byteArrayOf(1)))
             assertSentence("outside of the bundle") { ZipFiles(zip) }
         }
-        TestBundle.zip(zip, TestBundle.members(source, "../"))
-        assertSentence("outside of the bundle") { ZipFiles(zip) }
+        for (prefix in listOf("../", "/", "C:/", "c:x/", "\\", "a\\b/", "..\\/")) {
+            TestBundle.zip(zip, TestBundle.members(source, prefix))
+            if (prefix == "\\") assertSentence("holds no kzoo.json") { ZipFiles(zip) }
+            else assertSentence("outside of the bundle") { ZipFiles(zip) }
+        }
         TestBundle.zip(zip, mapOf("readme" to byteArrayOf(1)))
         assertSentence("holds no kzoo.json") { ZipFiles(zip) }
         zip.writeText("PK no zip")

@@ -42,7 +42,7 @@ object TestBundle {
         files.forEach { (name, bytes) -> File(folder, name).writeBytes(bytes) }
         val tensor = mapOf("shape" to listOf(1, -1), "type" to "int32")
         val manifest = linkedMapOf<String, Any?>(
-            "format" to 1, "kzoo" to "0.1.0", "task" to "TextClassifier", "spec" to emptyMap<String, Any>(),
+            "format" to 2, "kzoo" to "0.1.0", "task" to "TextClassifier", "spec" to emptyMap<String, Any>(),
             "labels" to listOf("bad", "good"), "max_length" to 8,
             "signature" to mapOf(
                 "serve" to mapOf(
@@ -57,7 +57,7 @@ object TestBundle {
                 mapOf("text" to "A \"seal\": \"0\"", "token_ids" to listOf(2, 4, 3), "outputs" to mapOf("logits" to listOf(listOf(0.5, -1)))),
                 mapOf("text" to listOf("a", "film"), "token_ids" to listOf(2, 4, 3, 6, 3), "outputs" to mapOf("logits" to listOf(listOf(1, 2)))),
             ),
-            "tolerance" to 0.1,
+            "tolerance" to 0.1, "task_options" to mapOf("reads" to "either", "problem" to "single_label"),
         )
         change(manifest)
         seal(folder, manifest)

@@ -1,0 +1,83 @@
+package kzoo.core.bundle
+
+import java.util.Locale
+import kzoo.core.KzooException
+
+/** What an input of a task is: one text, a pair of texts, or whichever comes. */
+enum class Reads { TEXT, PAIR, EITHER }
+
+/** What a classifier's logits stand for: one label of many, any number of labels, or values. */
+enum class Problem { SINGLE_LABEL, MULTI_LABEL, REGRESSION }
+
+/** How near two vectors are, by sentence-transformers' names. */
+enum class Similarity { COSINE, DOT, EUCLIDEAN, MANHATTAN }
+
+/**
+ * How a task reads and answers: `task_options` of a manifest of format 2. One of format 1 has none,
+ * and gets what its tasks did.
+ *
+ * `threshold` is the least probability of an answer's labels; `stride` how many tokens neighbouring
+ * windows share, or null for a quarter of the length; `noAnswer` how far no answer must score above
+ * the best span, or null where a span always answers; `prompt` what stands before each text.
+ */
+class TaskOptions(
+    val reads: Reads = Reads.EITHER,
+    val problem: Problem = Problem.SINGLE_LABEL,
+    val threshold: Double = 0.5,
+    val stride: Int? = null,
+    val noAnswer: Double? = null,
+    val prompt: String = "",
+    val similarity: Similarity = Similarity.COSINE,
+) {
+    /** KzooException where one text came for a task of pairs, or a pair for one of texts. */
+    fun check(name: String, isPair: Boolean) {
+        if (reads == Reads.PAIR && !isPair) {
+            throw KzooException("$name reads a pair of texts, such as a question and its context; got one text: give two.")
+        }
+        if (reads == Reads.TEXT && isPair) {
+            throw KzooException("$name reads one text at a time; got a pair: give one text.")
+        }
+    }
+
+    companion object {
+        private val KNOWN = setOf(
+            "reads", "problem", "threshold", "stride", "no_answer", "prompts", "default_prompt", "similarity",
+        )
+
+        /** The options that an object of a manifest has; null for one of format 1. `source` names it in an error. */
+        fun read(task: String, options: Map<*, *>?, source: String): TaskOptions {
+            val reads = when (task) {
+                "QuestionAnswering" -> Reads.PAIR
+                "TokenClassifier" -> Reads.TEXT
+                else -> Reads.EITHER
+            }
+            if (options == null) return TaskOptions(reads)
+            fun wrong(key: String): Nothing = throw KzooException(
+                "$source has task_options of a kind that nobody reads ($key is ${options[key].toString().take(40)}): export anew, " +
+                    "or take the program that reads it.",
+            )
+            options.keys.find { it !in KNOWN }?.let { wrong(it.toString()) }
+            fun number(key: String, range: ClosedFloatingPointRange<Double>): Double? {
+                val value = options[key] ?: return null
+                return (value as? Number)?.toDouble()?.takeIf { it.isFinite() && it in range } ?: wrong(key)
+            }
+            val finite = -Double.MAX_VALUE..Double.MAX_VALUE
+            val stride = number("stride", 0.0..1e9)
+            if (stride != null && stride != Math.rint(stride)) wrong("stride")
+            return TaskOptions(
+                options["reads"]?.let { named(Reads.values(), it) ?: wrong("reads") } ?: reads,
+                options["problem"]?.let { named(Problem.values(), it) ?: wrong("problem") } ?: Problem.SINGLE_LABEL,
+                number("threshold", 0.0..1.0) ?: 0.5,
+                stride?.toInt(),
+                number("no_answer", finite),
+                options["default_prompt"]?.let { name ->
+                    (options["prompts"] as? Map<*, *>)?.get(name) as? String ?: wrong("default_prompt")
+                } ?: "",
+                options["similarity"]?.let { named(Similarity.values(), it) ?: wrong("similarity") } ?: Similarity.COSINE,
+            )
+        }
+
+        private fun <T : Enum<T>> named(values: Array<T>, name: Any?): T? =
+            values.find { it.name.lowercase(Locale.ROOT) == name }
+    }
+}

@@ -1,0 +1,126 @@
+"""From a recipe, or a preset, to a bundle."""
+
+from pathlib import Path
+
+from ..errors import KzooError
+from ..files import read_json
+from . import limits
+
+KEYS = {
+    "preset": "the name of a preset that ships, or the folder of one",
+    "quantization": "float32, float16, int8 or int8_int4_table",
+    "length": "null for a dynamic length, or the one length that the file takes",
+    "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
+    "mediapipe": "true to write a file for MediaPipe's tasks too",
+    "limits": "what the file must keep, see kzoo/litert/limits.py",
+    "evaluation": "a labelled .tsv, .csv or .jsonl file",
+    "note": "a sentence about the evaluation, for the report",
+}
+
+
+def find_recipe(path_or_name):
+    """The path of a recipe: a .json file, or the name of one that ships with kzoo."""
+    from .. import presets
+
+    path = Path(str(path_or_name))
+    if path.suffix == ".json":
+        return path
+    inside = presets.shipped("export") / f"{path_or_name}.json"
+    return inside if path.name == str(path_or_name) and inside.is_file() else None
+
+
+def read_recipe(path):
+    """The recipe in a JSON file, with every key; KzooError names one that is unknown or wrong."""
+    path = Path(path)
+    recipe = read_json(path, "an export recipe")
+    unknown = sorted(set(recipe) - set(KEYS))
+    if unknown:
+        raise KzooError(f"{path} has the unknown key {unknown[0]!r}; known: {', '.join(KEYS)}.")
+    if not isinstance(recipe.get("preset"), str):
+        raise KzooError(f"{path} names no preset: {KEYS['preset']} is expected.")
+    recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
+    if recipe["limits"] is not None:
+        limits.check_names(recipe["limits"], f"limits in {path}")
+    if recipe["mediapipe"] not in (None, True, False):
+        raise KzooError(f"{path} has mediapipe {recipe['mediapipe']!r}; true or false is expected.")
+    for key in ("preset", "evaluation", "note"):
+        if recipe[key] is not None and (not isinstance(recipe[key], str) or "\0" in recipe[key]):
+            raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; a string is expected.")
+    return recipe
+
+
+def preset_of(path, recipe):
+    """The preset that a recipe names: a folder beside it, or what `presets.load` takes."""
+    folder = Path(path).parent / recipe["preset"]
+    return str(folder) if folder.is_dir() else recipe["preset"]
+
+
+def export_recipe(path_or_name, output=None, say=None, changes=None):
+    """Make the bundle that a recipe asks for.
+
+    Args:
+        path_or_name: a recipe's path or the name of one that ships; or a preset's name or
+            folder, which is exported as int8 with the limits that suit it.
+        output: the folder to write; `build/<name>` by default.
+        say: called with a line of text before each step.
+        changes: recipe keys to replace, such as {"quantization": "float32"}; another
+            quantization comes with its own limits unless they are among the changes.
+
+    Returns:
+        The report, as in `report.json`, with `folder` beside it.
+
+    Raises:
+        KzooError: if the recipe or the preset can't be used or the export misses a limit; no
+            file is left then.
+    """
+    from .. import presets
+    from .build import REST, export_bundle, quiet
+
+    path = find_recipe(path_or_name)
+    recipe = read_recipe(path) if path else {**dict.fromkeys(KEYS), "quantization": "int8"}
+    changes = dict(changes or {})
+    unknown = sorted(set(changes) - set(KEYS))
+    if unknown:
+        raise KzooError(f"changes has the key {unknown[0]!r}; known: {', '.join(KEYS)}.")
+    if changes.get("quantization", recipe["quantization"]) != recipe["quantization"]:
+        recipe["limits"] = None
+    recipe.update(changes)
+    name = path.stem if path else Path(str(path_or_name)).name
+    preset = preset_of(path, recipe) if path else str(path_or_name)
+    check_has_weights(preset)
+    evaluation = recipe["evaluation"]
+    if evaluation is not None and path:
+        evaluation = path.parent / evaluation
+    (say or quiet)(f"Loading {preset}")
+    model = presets.load(preset)
+    if recipe["mediapipe"] and recipe["length"] is None and "length" not in changes:
+        from .mediapipe import LENGTH
+
+        recipe["length"] = min(LENGTH, getattr(model, "max_length", LENGTH))
+    return export_bundle(
+        model,
+        output or Path("build") / name,
+        recipe["quantization"],
+        recipe["length"],
+        recipe["limits"],
+        {
+            **{key: recipe[key] for key in REST},
+            "preset": recipe["preset"] or name,
+            "evaluation": evaluation,
+        },
+        say,
+    )
+
+
+def check_has_weights(preset):
+    """Raise KzooError for a preset without weights: its export would answer at random."""
+    from .. import presets
+
+    if presets.is_foreign(preset):
+        return  # Hugging Face's folders always hold weights, or the reader says that they don't.
+    folder = presets.find(preset)
+    if not (folder / presets.WEIGHTS).is_file():
+        raise KzooError(
+            f"The preset {preset} holds no weights, so an export would answer at random: train it "
+            "and save it as a preset, or convert a checkpoint."
+        )

@@ -1,0 +1,479 @@
+"""The files beside a tokenizer, as transformers reads them.
+
+A folder of transformers holds more than a vocabulary: `tokenizer_config.json` names a class and
+its settings, `special_tokens_map.json` and `added_tokens.json` name tokens, and `config.json` the
+model, whose kind decides the class where nothing else does. What they say goes into the backend
+itself (normalizer, pre-tokenizer, post-processor, added tokens), so that a `tokenizer.json` that
+is written from it says everything alone.
+
+The rules are those of transformers 5: a class that it knows builds its tokenizer anew from the
+vocabulary and the settings, whatever else a `tokenizer.json` holds; any other class takes the
+`tokenizer.json` as it is.
+"""
+
+import base64
+import dataclasses
+import json
+from functools import cached_property
+
+import tokenizers
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
+
+from ..errors import KzooError
+from ..files import read_json
+
+CONFIG, SPECIAL, ADDED, MODEL = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "config.json",
+)
+NAMED = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+SWITCHES = (
+    "add_prefix_space",
+    "do_lower_case",
+    "keep_accents",
+    "split_special_tokens",
+    "strip_accents",
+    "tokenize_chinese_chars",
+    "trim_offsets",
+)
+SIDES = ("left", "right")
+LONGEST = 10**6  # what is longer says that nobody knows: transformers writes 1e30
+LISTED = "added_tokens_decoder"
+FLAGS = ("lstrip", "rstrip", "normalized", "single_word", "special")
+
+# Classes that work in Python, by rules of their own that no tokenizer.json holds.
+PYTHON_ONLY = """
+    BertJapaneseTokenizer BertTokenizerLegacy BertweetTokenizer BioGptTokenizer
+    BlenderbotSmallTokenizer ByT5Tokenizer CTRLTokenizer CanineTokenizer ClvpTokenizer
+    CpmAntTokenizer DiaTokenizer EsmTokenizer FSMTTokenizer FlaubertTokenizer
+    GPTNeoXJapaneseTokenizer MgpstrTokenizer MyT5Tokenizer PerceiverTokenizer PhobertTokenizer
+    ProphetNetTokenizer RoCBertTokenizer TapasTokenizer VitsTokenizer Wav2Vec2CTCTokenizer
+    Wav2Vec2PhonemeCTCTokenizer XLMTokenizer
+"""
+
+
+class SideFiles:
+    """What lies beside a tokenizer's vocabulary in a folder.
+
+    Args:
+        folder: the folder; files that aren't there say nothing.
+
+    Raises:
+        KzooError: for a file that is damaged, a setting of another kind than it has, or a class
+            of tokenizers that only Python code of its own can stand for.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.config = self._read(CONFIG, "a tokenizer's settings")
+        self.special = self._read(SPECIAL, "names of special tokens")
+        self.added = self._read(ADDED, "added tokens")
+        self.model = self._read(MODEL, "a model's configuration")
+        self._check()
+
+    def _read(self, name, what):
+        path = self.folder / name
+        return read_json(path, what) if path.is_file() else {}
+
+    def _check(self):
+        for key in SWITCHES:
+            value = self.config.get(key)
+            if not isinstance(value, (bool, type(None))):
+                raise self._wrong(key, value, "true or false")
+        side = self.config.get("truncation_side")
+        if side not in (None, *SIDES):
+            raise self._wrong("truncation_side", side, "left or right")
+        length = self.config.get("model_max_length", self.config.get("max_len"))
+        number = isinstance(length, (int, float)) and not isinstance(length, bool)
+        if length is not None and not (number and length >= 2):
+            raise self._wrong("model_max_length", length, "a number of tokens from 2")
+        if self.config.get("split_special_tokens"):
+            raise KzooError(
+                f"{self.folder / CONFIG} has split_special_tokens true; kzoo finds special tokens "
+                "whole in a text, as their models were trained: remove the setting."
+            )
+        if self.class_name in PYTHON_ONLY.split():
+            raise KzooError(
+                f"{self.folder} asks for a {self.class_name}, which works in Python by rules of "
+                "its own; kzoo reads tokenizers of the tokenizers library: give the model "
+                "another as tokenizer=, or tokenizer=False to go without."
+            )
+
+    def _wrong(self, key, value, expected):
+        return KzooError(f"{self.folder / CONFIG} has {key} {value!r:.40}; {expected} is expected.")
+
+    # -- what they say -------------------------------------------------------------------------
+
+    @cached_property
+    def class_name(self):
+        """The tokenizer's class, without "Fast"; None where nothing tells it."""
+        for source in (self.config, self.model):
+            name = source.get("tokenizer_class")
+            if name is not None and not isinstance(name, str):
+                raise KzooError(
+                    f"The files of {self.folder} have tokenizer_class {name!r:.40}; a name is "
+                    "expected."
+                )
+            if name:
+                return name.removesuffix("Fast")
+        kind = self.model.get("model_type")
+        return MODEL_CLASSES.get(kind) if isinstance(kind, str) else None
+
+    @property
+    def recipe(self):
+        """The `Recipe` of the class, or None for one that takes its tokenizer.json as it is."""
+        return RECIPES.get(self.class_name)
+
+    @property
+    def are_absent(self):
+        """Whether there is nothing that transformers would load a tokenizer by."""
+        return not self.config and not self.model
+
+    @property
+    def max_length(self):
+        """The tokens that a model of this tokenizer takes at most, or None."""
+        length = self.config.get("model_max_length", self.config.get("max_len"))
+        return None if length is None or length > LONGEST else int(length)
+
+    @property
+    def truncation_side(self):
+        """From which side a long text loses tokens, or None where it isn't said."""
+        return self.config.get("truncation_side")
+
+    @property
+    def _stated(self):
+        """The settings that name tokens; the map counts where no list of added tokens is."""
+        return {**self.config, **({} if LISTED in self.config else self.special)}
+
+    def named(self, key, recipe=None):
+        """The token that a setting such as "pad_token" names, as a string, or None.
+
+        A recipe names those that the files say nothing of.
+        """
+        stated = self._stated
+        value = stated[key] if key in stated else (recipe.tokens.get(key) if recipe else None)
+        value = value.get("content") if isinstance(value, dict) else value
+        return value if isinstance(value, str) else None
+
+    def roles(self, keys):
+        """The tokens of `keys` {role: (setting, ...)} by role, where the files name them."""
+        named = {role: self.named(key, self.recipe) for role, (key, *_) in keys.items()}
+        return {role: token for role, token in named.items() if token is not None}
+
+    def suppose(self, **settings):
+        """Settings that count where no file says anything of them."""
+        self.config = {**settings, **self.config}
+
+    # -- into a backend --------------------------------------------------------------------------
+
+    def applied(self, backend):
+        """The backend of a tokenizer.json with what the files say; made anew where a recipe is."""
+        listed = {} if LISTED in self.config else backend.get_added_tokens_decoder()
+        recipe = self.recipe
+        if recipe is None or type(backend.model) is not recipe.model:
+            self._add_tokens(backend, listed)
+            return backend
+        fresh = self.built(recipe, json.loads(backend.to_str()), listed)
+        if backend.truncation:
+            fresh.enable_truncation(**backend.truncation)
+        if backend.padding:
+            fresh.enable_padding(**backend.padding)
+        return fresh
+
+    def built(self, recipe, parts, listed=None):
+        """A backend by a recipe.
+
+        Args:
+            recipe: a `Recipe`.
+            parts: the object of a tokenizer.json, of which the model's vocabulary and merges and
+                a table of characters in the normalizer are taken.
+            listed: added tokens by id, from that file.
+        """
+        backend = recipe.build(self, recipe, parts)
+        self._add_tokens(backend, listed or {}, recipe)
+        recipe.frame(self, recipe, backend)
+        return backend
+
+    def _add_tokens(self, backend, listed, recipe=None):
+        """Add the tokens that the files name, and listed ones, in the order of their ids."""
+        named = self._named_tokens(backend, recipe)
+        tokens = {**self._by_id({token.content for token in named}), **listed}
+        new = [tokens[number] for number in sorted(tokens)]
+        for token in new:
+            if not token.special and token.content in {self.named(k, recipe) for k in NAMED}:
+                token.special = True
+        known = {token.content for token in new}
+        known |= {token.content for token in backend.get_added_tokens_decoder().values()}
+        for token in named:
+            if token.content not in known:
+                known.add(token.content)
+                new.append(token)
+        backend.add_tokens(new)
+
+    def _by_id(self, special):
+        """Tokens with their ids: of the settings' list, else of added_tokens.json."""
+        found = {}
+        if LISTED in self.config:
+            entries = self.config[LISTED]
+            if not isinstance(entries, dict):
+                raise self._wrong(LISTED, entries, "an object of tokens by id")
+            for number, entry in entries.items():
+                if not number.isascii() or not number.isdigit() or not isinstance(entry, dict):
+                    raise self._wrong(LISTED, {number: entry}, "a token by its id")
+                found[int(number)] = self._token(entry)
+            return found
+        for content, number in self.added.items():
+            if not isinstance(number, int) or isinstance(number, bool) or number < 0 or not content:
+                raise KzooError(
+                    f"{self.folder / ADDED} has {content!r:.40} {number!r:.40}; tokens with "
+                    "their ids are expected."
+                )
+            is_special = content in special
+            found[number] = AddedToken(content, normalized=not is_special, special=is_special)
+        return found
+
+    def _named_tokens(self, backend, recipe):
+        """The special tokens that the files name, in the order in which they get new ids.
+
+        Those that only the recipe names are no reason to widen a vocabulary.
+        """
+        stated = self._stated
+        usual = {
+            key: value
+            for key, value in (recipe.tokens if recipe else {}).items()
+            if key not in stated and backend.token_to_id(_content(value)) is not None
+        }
+        values = [stated.get(key, usual.get(key)) for key in NAMED]
+        values += [v for key, v in stated.items() if key.endswith("_token") and key not in NAMED]
+        extra = stated.get("extra_special_tokens") or stated.get("additional_special_tokens") or []
+        if isinstance(extra, dict):
+            extra = list(extra.values())
+        if not isinstance(extra, list) or not all(map(_is_token, extra)):
+            raise self._wrong("additional_special_tokens", extra, "a list of tokens")
+        return [self._token(value, special=True) for value in [*values, *extra] if _is_token(value)]
+
+    def _token(self, value, special=None):
+        """A token of its name, or of an object with its flags."""
+        if isinstance(value, str):
+            return AddedToken(value, special=True)
+        content = value.get("content")
+        flags = {key: value[key] for key in FLAGS if value.get(key) is not None}
+        if special is not None:
+            flags["special"] = special
+        if not isinstance(content, str) or not all(isinstance(v, bool) for v in flags.values()):
+            raise self._wrong("the token", value, "a content, and flags that are true or false,")
+        return AddedToken(content, **flags)
+
+
+def _is_token(value):
+    return isinstance(value, (str, dict)) and bool(value)
+
+
+def _content(value):
+    return value.get("content") if isinstance(value, dict) else value
+
+
+# -- the classes that build their tokenizers anew -------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a class of transformers makes a tokenizer.
+
+    Args:
+        model: the class of the backend's model.
+        files: the files of its vocabulary.
+        build: takes the side files, this recipe and the object of a tokenizer.json; gives the
+            backend without added tokens.
+        frame: sets its post-processor, once all tokens have ids.
+        tokens: the special tokens where the files name no others.
+    """
+
+    model: type
+    files: tuple
+    build: object
+    frame: object
+    tokens: dict
+
+
+def word_piece(files, recipe, parts):
+    """BERT's WordPiece; text is lower-cased unless the settings say otherwise."""
+    unknown = files.named("unk_token", recipe) or "[UNK]"
+    backend = tokenizers.Tokenizer(models.WordPiece(parts["model"]["vocab"], unk_token=unknown))
+    backend.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=_switch(files, "tokenize_chinese_chars", True),
+        strip_accents=files.config.get("strip_accents"),
+        lowercase=_switch(files, "do_lower_case", True),
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix="##")
+    return backend
+
+
+def byte_level(files, recipe, parts):
+    """Byte-level BPE (GPT-2, RoBERTa), with a space before a text where the settings ask for it."""
+    model = parts["model"]
+    merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
+    backend = tokenizers.Tokenizer(models.BPE(model["vocab"], merges, fuse_unk=False))
+    before = _switch(files, "add_prefix_space", False)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=before)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def unigram(files, recipe, parts):
+    """XLM-RoBERTa's pieces of words that spaces part."""
+    model = parts["model"]
+    pieces = [tuple(piece) for piece in model["vocab"]]
+    backend = tokenizers.Tokenizer(models.Unigram(pieces, model["unk_id"], byte_fallback=False))
+    charsmap = _charsmap(parts)
+    if charsmap:
+        backend.normalizer = normalizers.Precompiled(charsmap)
+    scheme = "always" if _switch(files, "add_prefix_space", True) else "never"
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme),
+        ]
+    )
+    backend.decoder = decoders.Metaspace(replacement="▁", prepend_scheme=scheme)
+    return backend
+
+
+def albert_unigram(files, recipe, parts):
+    """ALBERT's: accents are stripped and text is lower-cased unless the settings say otherwise."""
+    backend = unigram(files, recipe, parts)
+    steps = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+    if not _switch(files, "keep_accents", False):
+        steps += [normalizers.NFKD(), normalizers.StripAccents()]
+    if _switch(files, "do_lower_case", True):
+        steps.append(normalizers.Lowercase())
+    if backend.normalizer is not None:
+        steps.append(backend.normalizer)
+    backend.normalizer = normalizers.Sequence(steps)
+    return backend
+
+
+def frame_as_bert(files, recipe, backend):
+    """[CLS] A [SEP] B [SEP], the second text with segments of its own."""
+    start, stop = files.named("cls_token", recipe), files.named("sep_token", recipe)
+    backend.post_processor = processors.TemplateProcessing(
+        single=[f"{start}:0", "$A:0", f"{stop}:0"],
+        pair=[f"{start}:0", "$A:0", f"{stop}:0", "$B:1", f"{stop}:1"],
+        special_tokens=_ids(files, backend, start, stop),
+    )
+
+
+def frame_as_roberta(files, recipe, backend):
+    """<s> A </s></s> B </s>, with characters that stand without the spaces round them."""
+    start, stop = files.named("cls_token", recipe), files.named("sep_token", recipe)
+    ids = dict(_ids(files, backend, start, stop))
+    backend.post_processor = processors.RobertaProcessing(
+        (stop, ids[stop]),
+        (start, ids[start]),
+        trim_offsets=_switch(files, "trim_offsets", True),
+        add_prefix_space=_switch(files, "add_prefix_space", False),
+    )
+
+
+def frame_as_xlm_roberta(files, recipe, backend):
+    """<s> A </s></s> B </s>."""
+    start, stop = files.named("bos_token", recipe), files.named("eos_token", recipe)
+    backend.post_processor = processors.TemplateProcessing(
+        single=[start, "$A", stop],
+        pair=[start, "$A", stop, stop, "$B", stop],
+        special_tokens=_ids(files, backend, start, stop),
+    )
+
+
+def frame_as_gpt2(files, recipe, backend):
+    """Nothing round a text."""
+    backend.post_processor = processors.ByteLevel(trim_offsets=False)
+
+
+def _switch(files, key, default):
+    value = files.config.get(key)
+    return default if value is None else value
+
+
+def _charsmap(parts):
+    """The table of characters that SentencePiece left in a normalizer, or None."""
+    normalizer = parts.get("normalizer") or {}
+    for step in normalizer.get("normalizers", [normalizer]):
+        if step.get("precompiled_charsmap"):
+            return base64.b64decode(step["precompiled_charsmap"])
+    return None
+
+
+def _ids(files, backend, *tokens):
+    found = [(token, backend.token_to_id(token or "")) for token in dict.fromkeys(tokens)]
+    missing = [str(token) for token, number in found if number is None]
+    if missing:
+        raise KzooError(
+            f"The vocabulary of {files.folder} lacks {', '.join(missing)}, which its tokenizer "
+            "puts round a text: add it, or name another token."
+        )
+    return found
+
+
+BERT_TOKENS = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
+ROBERTA_TOKENS = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+    "sep_token": "</s>",
+    "pad_token": "<pad>",
+    "cls_token": "<s>",
+    "mask_token": "<mask>",
+}
+ALBERT_TOKENS = {**BERT_TOKENS, "unk_token": "<unk>", "pad_token": "<pad>"}
+GPT2_TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+BPE_FILES = ("vocab.json", "merges.txt")
+BERT = Recipe(models.WordPiece, ("vocab.txt",), word_piece, frame_as_bert, BERT_TOKENS)
+ROBERTA = Recipe(models.BPE, BPE_FILES, byte_level, frame_as_roberta, ROBERTA_TOKENS)
+GPT2 = Recipe(models.BPE, BPE_FILES, byte_level, frame_as_gpt2, GPT2_TOKENS)
+ALBERT = Recipe(models.Unigram, (), albert_unigram, frame_as_bert, ALBERT_TOKENS)
+XLM_ROBERTA = Recipe(models.Unigram, (), unigram, frame_as_xlm_roberta, ROBERTA_TOKENS)
+RECIPES = {
+    "AlbertTokenizer": ALBERT,
+    "BartTokenizer": ROBERTA,
+    "BertTokenizer": BERT,
+    "ConvBertTokenizer": BERT,
+    "DPRContextEncoderTokenizer": BERT,
+    "DPRQuestionEncoderTokenizer": BERT,
+    "DistilBertTokenizer": BERT,
+    "ElectraTokenizer": BERT,
+    "GPT2Tokenizer": GPT2,
+    "LayoutLMTokenizer": BERT,
+    "LongformerTokenizer": ROBERTA,
+    "LxmertTokenizer": BERT,
+    "MobileBertTokenizer": BERT,
+    "RobertaTokenizer": ROBERTA,
+    "SqueezeBertTokenizer": BERT,
+    "XLMRobertaTokenizer": XLM_ROBERTA,
+}
+# Of the kind of model, where no file names a class.
+MODEL_CLASSES = {
+    "albert": "AlbertTokenizer",
+    "bert": "BertTokenizer",
+    "distilbert": "BertTokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+}
