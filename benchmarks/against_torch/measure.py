@@ -69,18 +69,21 @@ def compare(wanted, folder):
 
 def trained(where, numbers, folder):
     """What kzoo makes of the cases, one after the other, in a process of its own."""
-    worker = subprocess.run(
+    worker = subprocess.Popen(
         [sys.executable, HERE / "kzoo_side.py", where, folder],
-        input="".join(f"{number}\n" for number in numbers),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL,
         text=True,
     )
-    for line in worker.stdout.splitlines():
+    for number in numbers:
+        worker.stdin.write(f"{number}\n")
+    worker.stdin.close()
+    for line in worker.stdout:
         if line.startswith("{"):
             answer = json.loads(line)
             yield answer["number"], answer
-    if worker.returncode:
+    if worker.wait():
         raise SystemExit(f"error: kzoo on {where} ended early; VERBOSE=1 shows why.")
 
 
