@@ -1,4 +1,4 @@
-"""Latency of kzoo's int8 export beside KerasHub's and ONNX Runtime's, one thread, batch 1.
+"""Latency of kzoo's int8 export beside those of three peers, one thread, batch 1.
 
     python benchmarks/litert_latency/measure.py [--rounds 25] [--files FOLDER] [--output FILE]
 
@@ -9,14 +9,17 @@ tokens), with random weights, because time does not depend on them:
     kzoo float32    the same without quantization
     kerashub        KerasHub's BertBackbone through Keras' own exporter, model.export(format=
                     "litert") at 128 tokens, then ai-edge-quantizer's dynamic int8 recipe
+    litert-torch    transformers' BertModel through litert-torch, then the same quantizer's recipe:
+                    a file for each length, 16, 32 and 128
     onnxruntime     transformers' BertModel through torch.onnx, then quantize_dynamic (int8)
     matrices alone  the encoder's 36 int8 FULLY_CONNECTED and nothing else: what no graph that runs
                     on the same kernels can beat
 
 Each arm lives in a process of its own. In every round all arms run in turn, so a busy moment of
 the machine falls on all of them, and what counts is processor time, not time on the wall. Ratios
-are medians over the rounds of the ratio within a round. Needs keras-hub, ai-edge-quantizer, torch,
-transformers, onnx and onnxruntime beside kzoo; files are kept in FOLDER and made only once.
+are medians over the rounds of the ratio within a round. Needs keras-hub, litert-torch,
+ai-edge-quantizer, torch, transformers, onnx and onnxruntime beside kzoo; files are kept in FOLDER
+and made only once.
 """
 
 import argparse
@@ -34,14 +37,22 @@ from provenance import provenance  # noqa: E402
 LENGTH = 128
 LENGTHS = (16, 32, 64, 128, 256)
 SHAPE = {"layers": 6, "width": 384, "heads": 12, "inner": 1536, "vocabulary": 30522}
-TARGETS = {"kerashub": 1.3, "onnxruntime": 1.6, "share at 32": 0.25}
+TARGETS = {
+    "kerashub": 1.3, "onnxruntime": 1.6, "share at 32": 0.25, "litert-torch": 1.1,
+    "litert-torch at 32": 1.2,
+}  # fmt: skip
 FILES = {
     "kzoo": "kzoo_int8.tflite",
     "kzoo float32": "kzoo_float32.tflite",
     "kerashub": "kerashub_int8.tflite",
+    "litert-torch": "litert_torch_int8.tflite",
+    "litert-torch at 16": "litert_torch_16_int8.tflite",
+    "litert-torch at 32": "litert_torch_32_int8.tflite",
     "onnxruntime": "onnx_int8.onnx",
     "matrices alone": "matrices_int8.tflite",
 }
+# The lengths at which each arm is timed, where that is not LENGTH alone.
+TIMED = {"kzoo": LENGTHS, "litert-torch at 16": (16,), "litert-torch at 32": (32,)}
 WARM_UP = 2
 SOURCES = ["kzoo/graphs.py", "kzoo/litert/convert.py", "kzoo/litert/quantize.py", "kzoo/nn"]
 PACKAGES = (
@@ -74,7 +85,6 @@ def make_kzoo(folder):
 def make_kerashub(folder):
     import keras
     import keras_hub
-    from ai_edge_quantizer import quantizer, recipe
 
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=SHAPE["vocabulary"],
@@ -88,14 +98,37 @@ def make_kerashub(folder):
     inputs = {name: keras.Input((LENGTH,), dtype="int32", name=name) for name in names}
     plain = folder / "kerashub_float32.tflite"
     keras.Model(inputs, backbone(inputs)).export(str(plain), format="litert")
+    _quantize(plain, folder / FILES["kerashub"])
+
+
+def _quantize(plain, target):
+    """Dynamic int8 by ai-edge-quantizer's own recipe."""
+    from ai_edge_quantizer import quantizer, recipe
+
     quantize = quantizer.Quantizer(str(plain))
     quantize.load_quantization_recipe(recipe.dynamic_wi8_afp32())
-    quantize.quantize().export_model(str(folder / FILES["kerashub"]), overwrite=True)
+    quantize.quantize().export_model(str(target), overwrite=True)
 
 
-def make_onnxruntime(folder):
+def make_litert_torch(folder):
+    import litert_torch
     import torch
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    encoder = _torch_encoder()
+    for name, length in (
+        ("litert-torch", LENGTH),
+        ("litert-torch at 16", 16),
+        ("litert-torch at 32", 32),
+    ):
+        ids = torch.ones(1, length, dtype=torch.int32)
+        plain = folder / FILES[name].replace("int8", "float32")
+        litert_torch.convert(encoder, (ids, ids, 0 * ids)).export(str(plain))
+        _quantize(plain, folder / FILES[name])
+
+
+def _torch_encoder():
+    """transformers' BertModel on token ids, padding mask and segment ids, in this order."""
+    import torch
     from transformers import BertConfig, BertModel
 
     config = BertConfig(
@@ -112,14 +145,21 @@ def make_onnxruntime(folder):
             self.bert = BertModel(config, add_pooling_layer=True).eval()
 
         def forward(self, token_ids, padding_mask, segment_ids):
-            found = self.bert(token_ids, padding_mask, segment_ids)
-            return found.last_hidden_state, found.pooler_output
+            outputs = self.bert(token_ids, padding_mask, segment_ids)
+            return outputs.last_hidden_state, outputs.pooler_output
+
+    return Encoder().eval()
+
+
+def make_onnxruntime(folder):
+    import torch
+    from onnxruntime.quantization import QuantType, quantize_dynamic
 
     ids = torch.ones(1, LENGTH, dtype=torch.long)
     names = ["token_ids", "padding_mask", "segment_ids"]
     plain = folder / "onnx_float32.onnx"
     torch.onnx.export(
-        Encoder(),
+        _torch_encoder(),
         (ids, ids, 0 * ids),
         str(plain),
         input_names=names,
@@ -164,6 +204,7 @@ def make_matrices(folder):
 MAKERS = {
     "kzoo": make_kzoo,
     "kerashub": make_kerashub,
+    "litert-torch": make_litert_torch,
     "onnxruntime": make_onnxruntime,
     "matrices alone": make_matrices,
 }
@@ -186,8 +227,10 @@ def serve_arm(path):
 def _values(name, length):
     import numpy as np
 
-    if "mask" in name or "segment" in name:
-        return np.full((1, length), int("mask" in name), "int32")
+    # litert-torch numbers its inputs in the order that the encoder takes them.
+    mask, segment = "mask" in name or "args_1" in name, "segment" in name or "args_2" in name
+    if mask or segment:
+        return np.full((1, length), int(mask), "int32")
     return np.random.default_rng(0).integers(1000, SHAPE["vocabulary"], (1, length)).astype("int32")
 
 
@@ -202,7 +245,7 @@ def _litert(path):
     def prepared(length):
         if length != state["length"]:
             for entry in inputs:
-                if entry["dtype"] == np.int32:
+                if entry["dtype"] == np.int32 and tuple(entry["shape"]) != (1, length):
                     interpreter.resize_tensor_input(entry["index"], (1, length))
             interpreter.allocate_tensors()
             for entry in inputs:
@@ -259,7 +302,7 @@ def main():
             command = [sys.executable, __file__, "--files", str(folder), "--make", name]
             subprocess.run(command, check=True, capture_output=True)
     arms = {name: _start(folder / file) for name, file in FILES.items()}
-    cases = [(name, LENGTH) for name in arms] + [("kzoo", n) for n in LENGTHS if n != LENGTH]
+    cases = [(name, length) for name in arms for length in TIMED.get(name, (LENGTH,))]
     times = {case: [] for case in cases}
     for turn in range(WARM_UP + arguments.rounds):
         for name, length in cases:
@@ -291,22 +334,21 @@ def _ask(arm, length, repeats):
 
 
 def summary(times, rounds, folder):
-    ours = times["kzoo", LENGTH]
-
-    def ratio(case):
-        """How many times longer than kzoo at 128 tokens, the median over the rounds."""
-        pairs = zip(times[case], ours, strict=True)
+    def ratio(case, length):
+        """How many times longer than kzoo at a length, the median over the rounds."""
+        pairs = zip(times[case], times["kzoo", length], strict=True)
         return round(statistics.median(other / this for other, this in pairs), 3)
 
-    ratios = {name: ratio((name, LENGTH)) for name in FILES if name != "kzoo"}
-    ratios |= {f"share at {n}": ratio(("kzoo", n)) for n in LENGTHS}
+    ratios = {name: ratio((name, length), length) for name, length in times if name != "kzoo"}
+    ratios |= {f"share at {n}": ratio(("kzoo", n), LENGTH) for n in LENGTHS}
     floor = ratios["matrices alone"]
     return {
         "what": "int8 encoder of all-MiniLM-L6's shape, batch 1, one thread, processor time; a "
-        "ratio is the arm's time over kzoo's at 128 tokens, so above 1 kzoo is faster",
+        "ratio is the arm's time over kzoo's at the same length, so above 1 kzoo is faster",
         "provenance": provenance(SOURCES, PACKAGES),
         "rounds": rounds,
         "megabytes": {n: round((folder / f).stat().st_size / 1e6, 2) for n, f in FILES.items()},
+        "partitions": {n: _partitions(folder / f) for n, f in FILES.items() if "tflite" in f},
         "milliseconds": {
             f"{name}, {length} tokens": {
                 "median": round(statistics.median(values), 3),
@@ -324,6 +366,17 @@ def summary(times, rounds, folder):
             for name, target in TARGETS.items()
         },
     }  # fmt: skip
+
+
+def _partitions(path):
+    """How many groups of operators XNNPACK runs as one."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from kzoo.litert.hooks import operators_after_delegation
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    return sum(each["op_name"] == "DELEGATE" for each in operators_after_delegation(interpreter))
 
 
 if __name__ == "__main__":
