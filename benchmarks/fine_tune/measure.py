@@ -68,6 +68,7 @@ def main():
     shown = ("examples_per_second", "ratios", "loss_at_the_end")
     if arguments.losses:
         result = {key: result[key] for key in LOSSES}
+        result["what"] = "mean loss of the last block of fine-tuning all-MiniLM-L6-v2 on SST-2"
     output = Path(__file__).parent / ("losses.json" if arguments.losses else "result.json")
     (arguments.output or output).write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({key: result[key] for key in shown if key in result}, indent=2))
