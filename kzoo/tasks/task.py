@@ -293,7 +293,8 @@ class TextTask(DistributedFit, keras.Model):
         """
         from ..training import AdamW
 
-        kwargs.setdefault("jit_compile", keras.backend.backend() == "jax")
+        if not kwargs.get("run_eagerly"):
+            kwargs.setdefault("jit_compile", compiles_by_default())
         loss = self.default_loss() if loss is None else self.suited_loss(on_logits(loss))
         if metrics is None and kwargs.get("weighted_metrics") is None:
             kwargs["weighted_metrics"] = self.default_metrics()
@@ -577,6 +578,8 @@ class TextTask(DistributedFit, keras.Model):
         """Keras' hook: what the task was compiled with, and the weights that stand still."""
         config = super().get_compile_config()
         if config:
+            if config["jit_compile"] == compiles_by_default():
+                del config["jit_compile"]  # It follows the backend, which may be another there.
             config["frozen"] = frozen(self)
             config["optimizer_built"] = self.optimizer.built
         return config
@@ -587,6 +590,8 @@ class TextTask(DistributedFit, keras.Model):
         The state has a place for each weight that learns, so the same ones must.
         """
         config = dict(config)
+        if not config.get("jit_compile"):  # Files of kzoo 0.1 hold the default, which was False.
+            config.pop("jit_compile", None)
         still, built = set(config.pop("frozen", ())), config.pop("optimizer_built", True)
         # Files of kzoo 0.1 name what the head doesn't read, too: that is no wish of the user's.
         not_read = {id(weight) for weight in self.unread}
@@ -623,6 +628,11 @@ class TextTask(DistributedFit, keras.Model):
         from .. import presets
 
         presets.save_preset(self, folder, card=card)
+
+
+def compiles_by_default():
+    """Whether XLA pays: on JAX nothing else joins operations, on TensorFlow a graph has them."""
+    return keras.backend.backend() == "jax"
 
 
 class PlaceTask(TextTask):
