@@ -121,8 +121,11 @@ def scores_by_place():
     )
 
 
-def stock(optimizer, size):
-    """Keras' own model and step in the task's place, and batches of four for it."""
+def stock(optimizer, size, builds=False):
+    """Keras' own model and step in the task's place, and batches of four for it.
+
+    Where it `builds` itself, Keras takes the mean of token ids over replicas.
+    """
     import keras
 
     from kzoo.data.batches import bucketed_batches
@@ -140,6 +143,8 @@ def stock(optimizer, size):
     task = Stock()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     task.compile(optimizer=optimizer, loss=loss)
+    if not builds:
+        task._maybe_symbolic_build = lambda **_: None
     return task, bucketed_batches(*examples(size), batch_size=4)
 
 
@@ -248,10 +253,10 @@ def on_replicas():
         found["overflown"] = one_replica_overflows()
         branching, batches = stock(keras.optimizers.SGD(1.0, gradient_accumulation_steps=2), 4)
         found["stock_branch"] = crash(lambda: branching.fit(batches, verbose=0))
+        building, batches = stock(keras.optimizers.SGD(1.0), 3, builds=True)
+        found["stock_error"] = crash(lambda: building.fit(batches, verbose=0))
+        # Past that crash, the loss of a replica with one example weighs as much as that of two.
         uneven, batches = stock_loss()
-        found["stock_error"] = crash(lambda: uneven.fit(batches, verbose=0))
-        # Past the crash, the loss of a replica with one example weighs as much as that of two.
-        uneven._maybe_symbolic_build = lambda **_: None
         uneven.fit(batches, verbose=0)
         found["stock_loss"] = np.asarray(uneven.inner.head.logits.kernel)
     return found
