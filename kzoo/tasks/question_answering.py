@@ -113,6 +113,7 @@ class QuestionAnswering(TextTask):
             targets,
             sample_weight=sample_weight,
             padding_id=self.spec.padding_id,
+            max_length=self.max_length,
             **options,
         )
         batches.examples = x, y
