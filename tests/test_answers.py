@@ -231,7 +231,7 @@ def test_a_bundle_finds_the_entities_that_keras_finds(bundles):
     for entry, text, expected in zip(found, texts, model.predict(texts), strict=True):
         assert entry["text"] == text and same(entry["entities"], expected)
     assert [entry["truncated"] for entry in found] == [False, False, False]  # windows, no end cut
-    assert found[2]["tokens"] > 20 and max(e["end"] for e in found[2]["entities"]) > 90
+    assert found[2]["tokens"] > 20  # more than a window
     with pytest.raises(kzoo.KzooError, match="text 1 is a pair"):
         kzoo.predict_bundle(folder, ["a", ("a", "b")])
 
