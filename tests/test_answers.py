@@ -222,13 +222,13 @@ def same(one, other):
 
 def test_a_bundle_finds_the_entities_that_keras_finds(bundles):
     model, folder = bundles["TokenClassifier"]
-    texts = ["He lives in Paris!", "", "a very very very good film, in zürich " * 3]
+    texts = ["He lives in Paris!", "", "a very very good film, in zürich. He lives in Paris! " * 3]
     found = kzoo.predict_bundle(folder, texts)
-    assert any(entry["entities"] for entry in found) and not found[1]["entities"]
+    assert found[0]["entities"] and not found[1]["entities"]
     for entry, text, expected in zip(found, texts, model.predict(texts), strict=True):
         assert entry["text"] == text and same(entry["entities"], expected)
     assert [entry["truncated"] for entry in found] == [False, False, False]  # windows, no end cut
-    assert found[2]["tokens"] > 20 and max(e["end"] for e in found[2]["entities"]) > 90
+    assert found[2]["tokens"] > 40 and max(e["end"] for e in found[2]["entities"]) > 140
     with pytest.raises(kzoo.KzooError, match="text 1 is a pair"):
         kzoo.predict_bundle(folder, ["a", ("a", "b")])
 
