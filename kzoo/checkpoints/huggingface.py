@@ -13,6 +13,7 @@ import numpy as np
 from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
+from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
 from .origin import TOKENIZER_FILES, Origin
@@ -231,7 +232,7 @@ def _head_dropout(family, task_name, config):
     rate = config.get(key, default) if key else None
     if rate is None:
         return {}
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+    if not is_number(rate, 0) or rate >= 1:
         raise KzooError(f"config.json has {key} = {rate!r}; a number from 0 to 1 is expected.")
     return {"dropout": float(rate)}
 
@@ -292,7 +293,7 @@ def _labels(config):
     names = config.get("id2label")
     if names is None:
         count = config.get("num_labels", config.get("_num_labels", 2))
-        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count < 2**20:
+        if not is_whole(count, 1, 2**20):
             raise KzooError(f"config.json has num_labels = {count!r:.40}; 1 or more is expected.")
         return [f"LABEL_{i}" for i in range(count)]
     try:

@@ -17,6 +17,7 @@ from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
 from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
+from ..values import is_number, is_whole
 
 NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
 
@@ -906,8 +907,7 @@ def _checked_length(max_length, spec, tokenizer):
     if max_length is None:
         own = getattr(tokenizer, "max_length", None)
         return min(own or spec.max_sequence_length, spec.max_sequence_length)
-    whole = isinstance(max_length, (int, np.integer)) and not isinstance(max_length, bool)
-    if not whole or not 2 <= max_length <= spec.max_sequence_length:
+    if not is_whole(max_length, 2, spec.max_sequence_length):
         raise KzooError(
             f"max_length is {max_length!r:.40}; 2 to {spec.max_sequence_length} tokens are "
             "expected."
@@ -983,7 +983,7 @@ def _decoded(value):
 
 def _split(x, y, sample_weight, share):
     """The first examples to learn from and the last ones to hold out."""
-    if isinstance(share, bool) or not isinstance(share, Number) or not 0 < share < 1:
+    if not is_number(share) or not 0 < share < 1:
         raise KzooError(f"validation_split is {share!r:.40}; a share between 0 and 1 is expected.")
     cut = int(len(x) * (1 - share))
     if not 0 < cut < len(x):
