@@ -87,10 +87,10 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         self._tokenizer = tokenizer
         self._check_tokenizer()
         outputs = outputs_of(self, self.backbone.symbolic_inputs())
-        came = {output: len(value.shape) for output, value in outputs.items()}
-        if {**came, **self.output_axes} != came:
+        actual = {output: len(value.shape) for output, value in outputs.items()}
+        if {**actual, **self.output_axes} != actual:
             raise KzooError(
-                f"The head {self.head_slot!r} gives {_axes(came)}; a {self.task_name} needs "
+                f"The head {self.head_slot!r} gives {_axes(actual)}; a {self.task_name} needs "
                 f"{_axes(self.output_axes)}: take its usual head, or another of that kind."
             )
         if before is not None:
