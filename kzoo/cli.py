@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from .errors import KzooError
-from .terminal import INTERRUPTED, session
+from .terminal import INTERRUPTED, complain, session
 
 app = typer.Typer(
     name="kzoo",
@@ -38,7 +38,7 @@ def main(arguments=None):
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
         said = error.format_message().rstrip(".").replace(": Value error, ", ": ")
-        print(f"error: {said}{hint}.", file=sys.stderr)
+        complain(f"{said}{hint}.")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -143,6 +143,7 @@ def train(
     """
     with session(as_json) as screen:
         from . import views
+        from .files import read_json
         from .training.recipe import read_recipe
         from .training.recipe import train as run_recipe
 
@@ -152,6 +153,7 @@ def train(
             "output": str(output),
             "model": type(task).__name__,
             "family": task.spec.family,
+            "read": read_json(output / "training.json", "the record of a training")["data"],
             "epochs": len(history.epoch),
             "history": history.history,
             "files": _files(output),

@@ -84,6 +84,10 @@ def test_columns_that_everybody_names_so(file, header, text, label):
     [
         # Two columns of text, of which one alone would be trained on.
         ("title,text,label\n", r"text columns title, text: say text=\['title', 'text'\] for pairs"),
+        (
+            "sentence1,sentence2,answer,label\n",
+            r"say text=\['sentence1', 'sentence2'\] for pairs, or text='sentence2' for one",
+        ),
         ("text,answer,label\n", r"say text=\['text', 'answer'\] for pairs, or text='text'"),
         ("review,stars\n", r"no column called label; it has review, stars: say which, such as"),
         ("review,label\n", r"no column called sentence or text; .*such as text='review'"),
@@ -92,7 +96,7 @@ def test_columns_that_everybody_names_so(file, header, text, label):
 )
 def test_doubt_is_a_question(file, content, question):
     names = content.strip().split(",")
-    holding = ("title", "text", "answer", "review")
+    holding = ("title", "text", "answer", "review", "sentence1", "sentence2")
     rows = [
         ",".join(f"{i} {LONG}" if name in holding else str(i % 3) for name in names)
         for i in range(9)
@@ -200,7 +204,7 @@ def test_named_columns(file):
         ("a.jsonl", b'{"text": 3, "label": 1}\n', "line 1: text is 3"),
         ("a.jsonl", b"[1]\n", "line 1 holds \\[1\\]; an example, a JSON object"),
         ("a.md", b"x\n", ".tsv, .txt, .csv, .jsonl"),
-        ("a.tsv.gz", gzip.compress(b"sentence\tlabel\nx\t1\n")[:-9], "not a whole gzip"),
+        ("a.tsv.gz", gzip.compress(b"sentence\tlabel\nx\t1\n", mtime=0)[:-9], "not a whole gzip"),
         ("a.tsv.gz", b"sentence\tlabel\nx\t1\n", "not a whole gzip"),
     ],
 )
@@ -264,16 +268,22 @@ def test_numbers_and_several_labels(file):
     assert (problem, names, examples.y) == ("multi_label", ["toxic", "rude"], [[1, 0], [0, 0]])
     with pytest.raises(KzooError, match="line 2: the label is 'c'; expected one of a, b"):
         class_names(labelled(file, [["a"], ["c"]]), "multi_label", ["a", "b"])
+    with pytest.raises(KzooError, match="the one label 'a'"):
+        class_names(labelled(file, ["a", "a"]), labels=["a", "b"])
+    assert class_names(labelled(file, ["a"]), None, ["a", "b"], learning=False)[2].y == ["a"]
     with pytest.raises(KzooError, match="line 2: got 'x'; expected a number"):
         class_names(labelled(file, ["1.5", "x"]), "regression")
 
 
 def test_a_share_of_each_class_is_held_out():
     targets = ["a"] * 60 + ["b"] * 38 + ["c"] * 1 + ["d"] * 1
+    for seed in range(4):
+        held, rest = held_out(targets, 100, 0.1, seed)
+        assert sorted(held + rest) == list(range(100))
+        assert sorted(targets[i] for i in held) == ["a"] * 6 + ["b"] * 4
+        held, rest = held_out([*"abcdddddddd"], 11, 0.5, seed)
+        assert {"abcdddddddd"[i] for i in rest} == set("abcd") and len(held) == 4
     held, rest = held_out(targets, 100, 0.1, seed=3)
-    assert sorted(held + rest) == list(range(100))
-    assert sorted(targets[i] for i in held) == ["a"] * 6 + ["b"] * 4
-    assert {targets[i] for i in rest} == set("abcd")
     assert held_out(targets, 100, 0.1, seed=3) == (held, rest)
     assert held_out(targets, 100, 0.1, seed=4) != (held, rest)
     held, rest = held_out(None, 10, 0.3, seed=0)
@@ -381,8 +391,8 @@ SQUAD = {"version": "v2.0", "data": [{"title": "t", "paragraphs": [{"context": C
     {"id": "1", "question": "who?", "answers": [
         {"text": "john", "answer_start": 0}, {"text": "john lives", "answer_start": 0},
         {"text": "john", "answer_start": 0}]},
-    {"id": "2", "question": "why?", "is_impossible": True, "answers": [],
-     "plausible_answers": [{"text": "john", "answer_start": 0}]},
+    {"id": "2", "question": "why?", "is_impossible": True,
+     "answers": [{"text": "john", "answer_start": 0}]},
     {"id": "3", "question": "when?", "answers": [{"text": "paris", "answer_start": 3}]},
     {"id": "4", "question": "where?", "answers": [{"text": "paris", "answer_start": 14}]},
 ]}]}]}  # fmt: skip

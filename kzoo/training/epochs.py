@@ -80,14 +80,6 @@ class Epochs(keras.callbacks.Callback):
         if not (self.folder / STATE).is_file():
             return
         state = read_json(self.folder / STATE, "finished epochs")
-        different = [
-            key for key in self.facts if state.get("facts", {}).get(key) != self.facts[key]
-        ]
-        if different:
-            raise KzooError(
-                f"{self.folder} holds epochs of a recipe with another {different[0]}: put that "
-                'back, or say "resume": false to begin anew.'
-            )
         model.optimizer.build(model.trainable_variables)
         with np.load(self.folder / TENSORS, allow_pickle=False) as tensors:
             now = [name for name in tensors.files if name.startswith("now/")]
@@ -111,10 +103,28 @@ class Epochs(keras.callbacks.Callback):
             shutil.rmtree(self.folder)
 
 
-def finished(folder):
-    """How many epochs of an interrupted training a folder holds."""
-    path = Path(folder) / STATE
-    return read_json(path, "finished epochs")["done"] if path.is_file() else 0
+def check_resume(folder, facts, resume):
+    """Ask what to do with the epochs of an interrupted run, or whether they are this run's.
+
+    Args:
+        folder: where they would be.
+        facts: what must be the same to go on with them.
+        resume: whether to go on; None where nobody has said.
+    """
+    if resume is False or not (Path(folder) / STATE).is_file():
+        return
+    state = read_json(Path(folder) / STATE, "finished epochs")
+    if resume is None:
+        raise KzooError(
+            f"{folder} holds {state.get('done')} finished epochs of an interrupted run: say "
+            '"resume": true to go on with them, or "resume": false to begin anew.'
+        )
+    other = [key for key in facts if state.get("facts", {}).get(key) != facts[key]]
+    if other:
+        raise KzooError(
+            f"{folder} holds epochs of a recipe with another {other[0]}: put that back, or say "
+            '"resume": false to begin anew.'
+        )
 
 
 def _variables(model):
