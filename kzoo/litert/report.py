@@ -281,8 +281,8 @@ def _mediapipe(report):
     words = (
         f"mediapipe.tflite ({written['bytes'] / 1e6:.2f} MB, {written['length']} tokens) is this "
         "file with the metadata and the vocabulary that MediaPipe's tasks want; its scores differ "
-        f"from this file's by at most {written['largest_difference']:.1g}. MediaPipe's tokenizer is its "
-        "own: it lower-cases A to Z only and strips no accents."
+        f"from this file's by at most {written['largest_difference']:.1g}. MediaPipe's tokenizer "
+        "is its own: it lower-cases A to Z only and strips no accents."
     )
     rows = "".join(
         f"<tr><td>{kind}<small>{html.escape(_short(entry['example'] or ''))}</small></td>"
