@@ -9,7 +9,8 @@ from keras import layers, ops
 from ..answers import similarities
 from ..errors import KzooError
 from ..parts import make
-from .task import TextTask, split_pairs
+from .inputs import split_pairs
+from .task import TextTask
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 

@@ -14,7 +14,7 @@ from ..data.labels import held_out
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
-from ..tasks.task import class_index
+from ..tasks.classes import class_index
 from ..tasks.text_embedder import InBatchLoss
 from ..values import is_number, is_whole
 from .epochs import Epochs, check_resume
