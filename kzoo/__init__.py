@@ -4,13 +4,8 @@ Names load on first use, so that `import kzoo` is quick and imports no TensorFlo
 """
 
 import importlib
-import os
 
 from . import registry
-
-# TensorFlow leaves oneDNN off on AMD processors, where a training step with it takes 17 in place
-# of 23 ms an example (benchmarks/fine_tune); without effect where TensorFlow is loaded already.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"
 

@@ -22,6 +22,7 @@ INVISIBLE = (
     (0x00, 0x08), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD), (0x061C, 0x061C),
     (0x180E, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0xFEFF, 0xFEFF),
 )  # fmt: skip
+UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, surrogates, ends of lines and paragraphs
 JOINERS = "\u00ad\u200c\u200d\u2060\ufeff"  # invisible within a word, such as Persian's
 # Schemes that mark where a span begins, goes on, ends, or is a single word, by their letters.
 SCHEMES = ("BIES", "BILU", "BMES")
@@ -63,11 +64,26 @@ def softmax(logits):
 
 
 def check_labels(labels, what="labels"):
-    """Raise KzooError for anything but a list of different names; `what` says whose they are.
+    """Raise KzooError for anything but a list of different names that every client can show.
 
     An answer names its label alone, so two of one name could not be told apart, nor two that
-    differ by blanks around them.
+    differ by blanks around them. Names are lines of a file, columns of a table and words on a
+    screen: so none is empty, and none holds a control character, the end of a line or half of a
+    surrogate pair. `what` says whose they are.
     """
+    check_names(labels, what)
+    for label in map(str, labels):
+        wrong = next((c for c in label if unicodedata.category(c) in UNSEEN), None)
+        if wrong is not None or not label.strip():
+            came = "nothing but blanks" if wrong is None else f"U+{ord(wrong):04X}"
+            raise KzooError(
+                f"{what} has {ascii(label):.60} with {came}; a name that every client can show is "
+                "expected, without control characters, line ends and unpaired surrogates."
+            )
+
+
+def check_names(labels, what):
+    """Raise KzooError for anything but a list of different names."""
     listed = isinstance(labels, (list, tuple)) or np.ndim(labels) == 1
     names = [str(label).strip() for label in labels] if listed else []
     if not names or any(label is None or np.ndim(label) for label in labels):
@@ -112,6 +128,26 @@ def described(row, labels, options):
     return classification(row, labels)
 
 
+def similarities(first, second, kind):
+    """How near vectors (n, width) are to others (m, width), more for nearer ones: (n, m), float64.
+
+    kind: "cosine" (0 where a vector has no length), "dot", or a distance below zero, "euclidean"
+    or "manhattan": the measures of sentence-transformers.
+    """
+    first, second = np.asarray(first, "float64"), np.asarray(second, "float64")
+    if kind in ("euclidean", "manhattan"):
+        difference = first[:, None] - second[None]
+        if kind == "manhattan":
+            return -np.abs(difference).sum(-1)
+        return -np.sqrt((difference**2).sum(-1))
+    if kind == "cosine":
+        first, second = (
+            side / np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), 1e-12)
+            for side in (first, second)
+        )
+    return first @ second.T
+
+
 # -- entities -----------------------------------------------------------------------------------
 
 
@@ -138,7 +174,7 @@ def entities(text, scores, offsets, labels, word_ids=None):
     """
     parts = label_parts(labels)
     spans, open_kind = [], None
-    for word in _words(text, offsets, [-1] * len(offsets) if word_ids is None else word_ids):
+    for word in words_of(text, offsets, word_ids):
         best = int(scores[word["token"]].argmax())
         begins, kind = parts[best]
         if kind != "O" and (kind != open_kind or begins):
@@ -146,7 +182,7 @@ def entities(text, scores, offsets, labels, word_ids=None):
         open_kind = kind
         if kind != "O":
             spans[-1]["end"] = word["end"]
-            spans[-1]["scores"].append(float(scores[word["token"], best]))
+            spans[-1]["scores"].append(float(scores[word["token"]][best]))
     return [
         {
             "label": span["label"],
@@ -178,8 +214,9 @@ def stitched(windows):
             if token not in best or depth > best[token][0]:
                 row = values[place], columns["offsets"][place], columns["word_ids"][place]
                 best[token] = depth, row
-    rows = [row for _, (_, row) in sorted(best.items(), key=lambda item: item[0])]
-    return tuple(zip(*rows, strict=True)) if rows else ((), (), ())
+    rows = [best[token][1] for token in sorted(best)]
+    values, offsets, word_ids = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(values), list(offsets), list(word_ids)
 
 
 def trimmed(text, start, end):
@@ -195,9 +232,9 @@ def label_parts(labels):
     """For each label whether it says that a span begins, and its kind: "B-PER" is (True, "PER").
 
     Labels have parts where they follow one of `SCHEMES` as a whole: each "X-kind" among them has
-    a letter of it; there is a B or an I; a span that is ended can begin (E, L and M of a kind stand
-    beside its B); and the letter of single words is one of a kind that has a B or an I as well. So
-    "X-ray", "T-shirt", "E-mail" and "U-turn" are whole names. Letters and "-" are ASCII.
+    a letter of it; a span that is ended can begin (E, L and M of a kind stand beside its B); and
+    the letter of single words is one of a kind that has a B or an I as well. So "X-ray", "T-shirt",
+    "E-mail" and "U-turn" are whole names. X is one code point.
     """
     marked = [label for label in labels if len(label) > 2 and label[1] == "-"]
     letters = {}
@@ -206,7 +243,6 @@ def label_parts(labels):
     used = set().union(*letters.values())
     follows = (
         any(used <= set(scheme) for scheme in SCHEMES)
-        and used & set("BI")
         and all("B" in marks for marks in letters.values() if marks & set("ELM"))
         and all(
             any(single in m and m & set("BI") for m in letters.values())
@@ -220,17 +256,22 @@ def label_parts(labels):
     ]
 
 
-def _words(text, offsets, word_ids):
+def words_of(text, offsets, word_ids=None):
     """Each word's first token and its characters: {"token", "start", "end"}.
 
     A token of blanks alone, such as SentencePiece's space before a Chinese character, is the first
     of the word that follows it: it is the first of that word in training, too.
     """
+    word_ids = [-1] * len(offsets) if word_ids is None else word_ids
     words, word = [], None
     for token, ((first, last), number) in enumerate(zip(offsets, word_ids, strict=True)):
         if not 0 <= first <= last:
             continue
         start, end = trimmed(text, int(first), int(last))
+        if (
+            end == 0 and text[:1] == " "
+        ):  # Where trimming puts a byte-level space before everything.
+            start = end = 1
         if word is None or not _joins(text, word, number, start):
             word = {"token": token, "number": number, "start": None, "end": end}
             word["is_space"] = text[end - 1 : end] == " " and last - first <= 1

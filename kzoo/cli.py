@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from .errors import KzooError
-from .terminal import INTERRUPTED, session
+from .terminal import INTERRUPTED, complain, session
 
 app = typer.Typer(
     name="kzoo",
@@ -38,7 +38,7 @@ def main(arguments=None):
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
         said = error.format_message().rstrip(".").replace(": Value error, ", ": ")
-        print(f"error: {said}{hint}.", file=sys.stderr)
+        complain(f"{said}{hint}.")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -143,6 +143,7 @@ def train(
     """
     with session(as_json) as screen:
         from . import views
+        from .files import read_json
         from .training.recipe import read_recipe
         from .training.recipe import train as run_recipe
 
@@ -152,6 +153,7 @@ def train(
             "output": str(output),
             "model": type(task).__name__,
             "family": task.spec.family,
+            "read": read_json(output / "training.json", "the record of a training")["data"],
             "epochs": len(history.epoch),
             "history": history.history,
             "files": _files(output),
@@ -277,7 +279,8 @@ def verify(
 
     Seal, sizes and checksums, the operators of the file, its golden examples and its limits. Runs
     on LiteRT alone. With --clients the programs of other languages that are installed (JVM,
-    Chromium, MediaPipe, ARM64) answer the golden examples and a file of texts too.
+    Chromium, MediaPipe, ARM64) answer the golden examples and a file of texts too, and are held
+    against Python's labels, spans and scores.
     """
     with session(as_json) as screen:
         from . import views
@@ -292,11 +295,13 @@ def verify(
         with screen.working(f"Verifying {bundle}") as say:
             data = verify_bundle(bundle)
             if clients:
-                from .litert.clients import compare, read_texts
+                from .litert.clients import check_agreement, compare, read_texts
 
                 lines = None if texts is None else read_texts(texts, data["reads"] == "pair")
                 data["clients"] = compare(bundle, lines, say)
         screen.result(data, views.verified)
+        if clients:
+            check_agreement(data["clients"])
 
 
 @app.command()
@@ -361,27 +366,23 @@ def predict(
     """
     with session(as_json) as screen:
         from . import views
+        from .lines import as_pair
         from .litert import predict_bundle
-        from .litert.predict import as_pair
 
         inputs = [_utf8(text, "A text") for text in texts] if texts else _lines()
         if pair:
-            inputs = [as_pair(text) for text in inputs]
+            what = "Text {}" if texts else "Line {} of standard input"
+            inputs = [as_pair(text, what.format(i)) for i, text in enumerate(inputs, 1)]
         screen.result(predict_bundle(bundle, inputs, threads=threads), views.answers)
 
 
 def _lines():
-    """The lines of standard input; an empty one is a text too, except at the end."""
+    """The lines of standard input."""
+    from .lines import read_lines
+
     if sys.stdin.isatty():
         print("One text a line; Ctrl-D ends.", file=sys.stderr)
-    data = sys.stdin.buffer.read()
-    try:
-        lines = [line.rstrip("\r") for line in data.decode("utf-8-sig").split("\n")]
-    except UnicodeDecodeError as error:
-        place = data.count(b"\n", 0, error.start) + 1
-        raise KzooError(f"Line {place} of standard input is not UTF-8: convert it first.") from None
-    while lines and not lines[-1].strip():
-        lines.pop()
+    lines = read_lines(sys.stdin.buffer.read(), "standard input")
     if not lines:
         raise KzooError("No text came: give texts after the bundle, or lines on standard input.")
     return lines

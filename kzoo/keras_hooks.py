@@ -46,6 +46,50 @@ def layers_with_weights(layer):
     return [(part, part.weights) for part in layer._flatten_layers() if part.weights]
 
 
+def outputs_of(model, inputs):
+    """What a model gives for Keras tensors: it is built then, and stands in no graph.
+
+    Keras would count the call in a constructor as the model's first node, of a graph that begins
+    nowhere; a functional model round it could not be loaded.
+    """
+    outputs = model(inputs)
+    model._inbound_nodes.clear()
+    return outputs
+
+
+class ExportsTokens:
+    """Mixin, before `keras.Model`: exported on int32 inputs of any batch and length.
+
+    Keras 3.15 takes the shapes of the first call, and the model's own type, for those of the
+    inputs. `export_inputs()` gives the names and the number of axes.
+    """
+
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ):
+        """`keras.Model.export`; kzoo.export_litert writes LiteRT files that are checked."""
+        if input_signature is None:
+            specs = {
+                name: keras.InputSpec(shape=(None,) * axes, dtype="int32", name=name)
+                for name, axes in self.export_inputs().items()
+            }
+            input_signature = [specs]
+        return super().export(
+            filepath, format, verbose=verbose, input_signature=input_signature, **kwargs
+        )
+
+    @property
+    def _default_save_signature(self):
+        """What TensorFlow saves of a model within a model."""
+        import tensorflow as tf
+
+        specs = {
+            name: tf.TensorSpec([None] * axes, "int32", name=name)
+            for name, axes in self.export_inputs().items()
+        }
+        return tf.function(lambda inputs: self(inputs), input_signature=[specs])
+
+
 class DistributedFit:
     """Mixin, before `keras.Model`: `fit` that is right on several replicas and in every epoch.
 

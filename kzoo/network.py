@@ -5,11 +5,21 @@ import numpy as np
 
 from . import nn  # noqa: F401  (files the parts)
 from .errors import KzooError
-from .keras_hooks import layers_with_weights, precision, set_trainable
+from .keras_hooks import (
+    ExportsTokens,
+    layers_with_weights,
+    outputs_of,
+    precision,
+    set_trainable,
+)
 from .spec import Spec
 
+# Keras gives inputs these types where it builds or exports a model of the user's that doesn't say
+# its own; each holds every id. With values at hand, ids that are no whole numbers are a mistake.
+WHOLE_IN = ("float32", "float64")
 
-class Network(keras.Model):
+
+class Network(ExportsTokens, keras.Model):
     """A transformer whose configuration is its spec and whose weights exist from the start.
 
     Subclasses wire the parts (see `graphs.py`) and set `family`. Layers hold no `get_config`:
@@ -37,7 +47,7 @@ class Network(keras.Model):
         super().__init__(name=name or self.family)
         self.spec = spec
         self.wire()
-        self(self.symbolic_inputs())
+        outputs_of(self, self.symbolic_inputs())
 
     def wire(self):
         """Make the layers of the spec."""
@@ -54,9 +64,17 @@ class Network(keras.Model):
             name: keras.KerasTensor((1, 2), dtype="int32", name=name) for name in self.input_names
         }
 
+    def export_inputs(self):
+        """How many axes each input has, by name."""
+        return dict.fromkeys(self.input_names, 2)
+
     def __call__(self, inputs, *args, **kwargs):
         """Run the model on the dict of its inputs; what doesn't fit is an error that says so."""
-        return super().__call__(self.check_inputs(inputs), *args, **kwargs)
+        return self.run(self.check_inputs(inputs), *args, **kwargs)
+
+    def run(self, inputs, *args, **kwargs):
+        """`__call__` for inputs that `check_inputs` has seen: a task checks them once for both."""
+        return super().__call__(inputs, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         """`keras.Model.predict`."""
@@ -84,6 +102,8 @@ class Network(keras.Model):
             value = inputs[name]
             if isinstance(value, (list, tuple)):
                 value = _array(value, name)
+            if _is_traced(value, WHOLE_IN):
+                value = keras.ops.cast(value, "int32")
             if len(value.shape) not in ranks or "int" not in str(value.dtype):
                 raise KzooError(
                     f"{name} has the shape {tuple(value.shape)} and the type {value.dtype}; "
@@ -170,6 +190,19 @@ class Network(keras.Model):
         if hasattr(self, "tokenizer"):
             copy.tokenizer = self.tokenizer
         return copy
+
+
+def _is_traced(value, dtypes):
+    """Whether a tensor is of one of these types, and inside a function that is being traced."""
+    if isinstance(value, keras.KerasTensor) or not hasattr(value, "dtype"):
+        return False
+    if keras.backend.standardize_dtype(value.dtype) not in dtypes:
+        return False
+    try:
+        np.asarray(value)
+    except (NotImplementedError, TypeError):
+        return True
+    return False
 
 
 def _array(rows, name):

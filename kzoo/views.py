@@ -170,20 +170,18 @@ def report(data):
         ["runtime", f"LiteRT {runtime['litert']} or newer (TFLite {runtime['tflite']})"],
     ]
     if found:
-        right = f"{found['accuracy']:.1%} right, Keras {found['accuracy_keras']:.1%}"
-        facts.append(["accuracy", f"{right}, on {found['examples']} texts of {found['file']}"])
-    if "label_agreement" in parity:
-        near = f"{parity['label_agreement']:.1%} of labels, probabilities within"
-        facts.append(["as Keras", f"{near} {parity['probability_difference_max']:.4f}"])
-    else:
-        facts.append(
-            ["as Keras", f"cosine {parity['cosine']:.5f}, worst {parity['cosine_min']:.5f}"]
-        )
+        on = f"on {found['examples']} texts of {found['file']}"
+        for name in (name for name in ("accuracy", "f1", "exact_match") if name in found):
+            shares = f"{found[name]:.1%}, Keras {found[name + '_keras']:.1%}"
+            facts.append([name.replace("_", " "), f"{shares}, {on}"])
+    facts.append(["as Keras", _parity(parity)])
     if compat := data["compat"]:
         usual = f"the usual file {size_of(compat['usual_bytes'])},"
         if compat["usual_accuracy"] is not None:
             usual += f" {compat['usual_accuracy']:.1%} right,"
-        facts.append([compat["asked"], f"{usual} cosine {compat['usual_cosine']:.5f}"])
+        if compat["usual_cosine"] is not None:
+            usual += f" cosine {compat['usual_cosine']:.5f}"
+        facts.append([compat["asked"], usual.rstrip(",")])
     if client := data["mediapipe"]:
         differ = ", ".join(
             f"{entry['differ']} of {entry['texts']} {kind}"
@@ -207,6 +205,16 @@ def report(data):
         table("Limits", ["limit", ">measured", ">bound", "on"], limits),
         table("One text on one thread", [">tokens", ">float32", ">file", ">faster"], speeds),
     ]
+
+
+def _parity(parity):
+    """How near a file is to Keras: the mean, on which a limit is, before the worst text."""
+    for name, unit in (("probability_difference", "probabilities"), ("value_difference", "values")):
+        if name in parity:
+            near = f"{unit} off by {parity[name]:.2g} (mean), {parity[f'{name}_max']:.2g} (worst)"
+            agreed = parity.get("label_agreement")
+            return near if agreed is None else f"{agreed:.1%} of labels, {near}"
+    return f"cosine {parity['cosine']:.5f} (mean), {parity['cosine_min']:.5f} (worst)"
 
 
 def verified(data):
@@ -233,7 +241,7 @@ def _clients(data):
         rows.append([row["client"], *counts, "-" if worst is None else f"{worst:.2g}", time])
     title = f"Clients beside Python, on {data['texts']} texts; its own row: the golden examples"
     yield table(title, columns, rows)
-    told = [[row["client"], Text(sentence)] for row in ran for sentence in _told(row)]
+    told = [[row["client"], sentence] for row in ran for sentence in _told(row)]
     reasons = {"missing": "Not installed", "refused": "Can't", "failed": "Crashed"}
     for row in data["clients"]:
         for key, word in reasons.items():
@@ -255,6 +263,10 @@ def _share(count, texts):
 
 def _told(row):
     """Sentences on a client that ran."""
+    from rich.text import Text
+
+    for each in row["differing"]:
+        yield Text(f"{each['text']!r:.60}: {each['why']}.", "red")
     if other := row["other_ids"]:
         kept = ""
         if other["labels_equal"] is not None:

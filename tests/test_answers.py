@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,22 @@ from families import add_noise, noisy
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-from kzoo.answers import answer, check_labels, entities, span
+from kzoo.answers import (
+    answer,
+    check_labels,
+    entities,
+    label_parts,
+    null_margin,
+    span,
+    stitched,
+    trimmed,
+)
 from kzoo.cli import main
 from kzoo.litert import export_bundle
+from kzoo.text import Tokenizer
 
+# What tokenizers of many kinds make of texts, and labels: read by the Kotlin core's tests as well.
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "words.json").read_text("utf-8"))
 LABELS = ["O", "B-PER", "I-PER", "B-LOC"]
 CONTEXT = "the film was dull . " * 6 + "he lives in paris . the film was bad ."
 
@@ -65,6 +78,108 @@ def test_an_entity_scores_the_mean_of_its_words():
     assert (noun["text"], verb["text"]) == ("a b", "c")
 
 
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["tokenizer"])
+def test_words_are_the_pre_tokenizers_without_blanks(case):
+    tokenizer = Tokenizer.from_json(json.dumps(GOLDEN["tokenizers"][case["tokenizer"]]))
+    text, rows = case["text"], tokenizer.encode([case["text"]], offsets=True)
+    ids, count = rows["token_ids"][0], max(2, len(rows["token_ids"][0]))
+    labels = [str(number) for number in range(count)]  # Each token has a label of its own.
+    found = entities(text, np.eye(count), rows["offsets"][0], labels, rows["word_ids"][0])
+    assert [[int(e["label"]), e["start"], e["end"]] for e in found] == case["words"]
+    # The token that answers for a word is the one that learns for it.
+    batch = tokenizer.encode_words([[text[start:end] for _, start, end in case["words"]]])
+    learning = [batch["word_ids"][0].index(word) for word in range(len(case["words"]))]
+    for place, (token, start, _) in zip(learning, case["words"], strict=True):
+        if start > 1 and text[start - 1] == " " and text[start - 2] != " ":
+            assert batch["token_ids"][0][place] == ids[token], text[start:]
+
+
+@pytest.mark.parametrize("case", GOLDEN["schemes"], ids=lambda case: ",".join(case["labels"]))
+def test_labels_have_parts_where_they_follow_a_scheme_as_a_whole(case):
+    parts = label_parts(case["labels"])
+    assert [kind for _, kind in parts] == case["kinds"]
+    assert [number for number, (begins, _) in enumerate(parts) if begins] == case["begins"]
+
+
+def test_marks_of_single_words_begin_a_span():
+    for labels in (
+        ["S-PER", "O", "B-PER", "I-PER", "E-PER"],
+        ["U-PER", "O", "B-PER", "I-PER", "L-PER"],
+    ):
+        rows = np.eye(5)[[0, 0, 2, 3, 4]]
+        found = entities("A B C D E", rows, [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)], labels)
+        assert [(e["label"], e["text"]) for e in found] == [
+            ("PER", "A"),
+            ("PER", "B"),
+            ("PER", "C D E"),
+        ]
+
+
+def test_blanks_and_what_is_not_seen_are_no_part_of_a_span():
+    for blank in " \t\n\x00\x85\xa0\xad\u1680\u200b\u200c\u2028\u202f\u2060\u3000\ufeff":
+        text = f"a{blank}b{blank}"
+        assert trimmed(text, 1, 4) == (2, 3) and trimmed(text, 1, 2) == (2, 2), repr(blank)
+    text = "\U0001f3f4\U000e0067\U000e007f\u2764\ufe0f"  # A flag's tags and a variation are seen.
+    assert trimmed(text, 0, 5) == (0, 5)
+
+
+def test_windows_are_stitched_where_a_token_stands_deepest():
+    def columns(starts, *words):
+        places = [(2 * word, 2 * word + 1) for word in words]
+        return {"offsets": [(-1, -1), *places], "word_ids": [-1, *words], "starts": starts}
+
+    one = np.array([99, 0, 1, 2, 3, 4, 88])[:, None]  # Padding stands behind.
+    two = np.array([99, 13, 14, 15, 16, 17, 18])[:, None]
+    values, offsets, word_ids = stitched(
+        [(one, columns(0, 0, 1, 2, 3, 4)), (two, columns(3, 3, 4, 5, 6, 7, 8))]
+    )
+    # Token 3 is one from the end of the first and at that of the second; token 4 the other way.
+    assert [int(value[0]) for value in values] == [0, 1, 2, 3, 14, 15, 16, 17, 18]
+    assert list(word_ids) == list(range(9)) and offsets[8] == (16, 17)
+    tied = [(one, columns(0, 0, 1, 2, 3)), (two, columns(3, 3, 4, 5, 6))]
+    assert [int(value[0]) for value in stitched(tied)[0]] == [0, 1, 2, 3, 14, 15, 16]
+    assert [len(column) for column in stitched([(one, columns(0))])] == [0, 0, 0]
+
+
+def test_a_span_has_thirty_tokens_at_most_and_is_the_first_of_equals():
+    offsets = [(place, place + 1) for place in range(40)]
+    start, end = np.zeros((2, 40))
+    assert span(start, end, offsets)[:2] == (0, 0)
+    start[0] = end[30] = 9.0
+    end[29] = 5.0
+    assert span(start, end, offsets)[:2] == (0, 29)
+    windows = [
+        (start, end, offsets),
+        (start, end, [(place + 50, place + 51) for place in range(40)]),
+    ]
+    assert answer("x" * 100, windows)["start"] == 0
+    assert answer("x" * 100, windows[::-1])["start"] == 50
+
+
+def test_an_answer_has_no_blanks_at_its_ends():
+    context = "in  paris now"
+    start, end = np.log([[0.1, 0.1, 0.2, 0.5, 0.1], [0.1, 0.1, 0.2, 0.1, 0.5]])
+    found = answer(context, [(start, end, [(-1, -1), (0, 2), (2, 3), (3, 9), (9, 13)])])
+    assert (found["answer"], found["start"]) == ("paris now", 4)
+    blank = np.array([0.0, 0, 9, 0, 0])  # A token of blanks alone answers nothing.
+    found = answer(context, [(blank, blank, [(-1, -1), (0, 2), (2, 3), (3, 9), (9, 13)])])
+    assert found["answer"].strip() == found["answer"] != ""
+
+
+def test_nothing_is_answered_where_no_answer_scores_higher_by_the_threshold():
+    offsets = [(-1, -1), (0, 1), (2, 3)]
+    sure = np.array([1.0, 4.0, 0.0]), np.array([1.0, 4.5, 0.0]), offsets  # null 2, span 8.5
+    none = np.array([5.0, 0.0, 0.0]), np.array([6.0, 1.0, 0.0]), offsets  # null 11, span 1
+    assert null_margin("a b", [none]) == 10.0
+    assert null_margin("a b", [sure, none]) == -6.5  # The smallest null, the largest span.
+    assert answer("a b", [none])["answer"] == "a"
+    assert answer("a b", [none], no_answer=10.0)["answer"] == "a"
+    found = answer("a b", [none, sure], no_answer=-7)
+    score = np.e / np.exp([1, 4, 0]).sum() * np.e / np.exp([1, 4.5, 0]).sum()
+    assert found == {"answer": "", "score": pytest.approx(score), "start": 0, "end": 0}
+    assert answer("", [(sure[0], sure[1], [(-1, -1)] * 3)], no_answer=100.0)["answer"] == ""
+
+
 def test_the_best_span_runs_forward_over_real_characters():
     offsets = [(-1, -1), (0, 1), (2, 3), (4, 5), (-1, -1)]
     start, end = np.log([[0.5, 0.1, 0.2, 0.1, 0.1], [0.1, 0.5, 0.1, 0.2, 0.1]])
@@ -107,13 +222,13 @@ def same(one, other):
 
 def test_a_bundle_finds_the_entities_that_keras_finds(bundles):
     model, folder = bundles["TokenClassifier"]
-    texts = ["He lives in Paris!", "", "a very very very good film, in zürich " * 3]
+    texts = ["He lives in Paris!", "", "a very very good film, in zürich. He lives in Paris! " * 3]
     found = kzoo.predict_bundle(folder, texts)
-    assert any(entry["entities"] for entry in found) and not found[1]["entities"]
+    assert found[0]["entities"] and not found[1]["entities"]
     for entry, text, expected in zip(found, texts, model.predict(texts), strict=True):
         assert entry["text"] == text and same(entry["entities"], expected)
     assert [entry["truncated"] for entry in found] == [False, False, False]  # windows, no end cut
-    assert found[2]["tokens"] > 20 and max(e["end"] for e in found[2]["entities"]) > 90
+    assert found[2]["tokens"] > 40 and max(e["end"] for e in found[2]["entities"]) > 140
     with pytest.raises(kzoo.KzooError, match="text 1 is a pair"):
         kzoo.predict_bundle(folder, ["a", ("a", "b")])
 

@@ -10,6 +10,7 @@ from test_litert import made  # noqa: F401 (a fixture)
 import kzoo
 from kzoo.cli import main
 from kzoo.litert import clients
+from kzoo.litert.agreement import disagreement
 
 # A client in Python, which may be told to answer wrong: it has no code of clients.py.
 PROGRAM = """
@@ -35,6 +36,16 @@ else:
         names = list(found[0]["scores"])
         found[0]["label"] = names[1 - names.index(found[0]["label"])]
         found[0]["scores"][names[0]] += 0.25
+    if WRONG == "spans":
+        for each in found:
+            for entity in each.get("entities", ()):
+                entity["label"] += "-"
+            if "answer" in each:
+                each["start"] += 1
+    if WRONG == "scores":
+        for each in found:
+            for entity in each.get("entities", [each]):
+                entity["score"] = (entity["score"] + 0.5) % 1
     if WRONG == "fields":
         del found[0]["scores"]
     if WRONG == "nan":
@@ -104,7 +115,39 @@ def test_entities_and_answers_are_compared(bundles, client, task):  # noqa: F811
     if task == "QuestionAnswering":
         texts = [("who", text) for text in texts]
     row = row_of(clients.compare(bundles[task][1], texts), "JVM")
-    assert row["labels_equal"] == row["texts"] == row["ids_equal"]
+    assert row["labels_equal"] == row["texts"] == row["ids_equal"] == row["answers_equal"]
+    for wrong, words in (("spans", "in place of"), ("scores", "scores off by")):
+        client(wrong)
+        compared = clients.compare(bundles[task][1], texts)
+        row = row_of(compared, "JVM")
+        assert row["answers_equal"] < row["texts_compared"] == row["texts"]
+        with pytest.raises(
+            kzoo.KzooError, match="JVM answers .* texts otherwise than Python"
+        ) as error:
+            clients.check_agreement(compared)
+        assert words in str(error.value)
+
+
+def test_answers_agree_but_for_rounding():
+    def differs(answer, expected, threshold=0.5):
+        return disagreement(answer, expected, 0.01, {"threshold": threshold})
+
+    one = {"label": "a", "score": 0.52, "scores": {"a": 0.52, "b": 0.48}}
+    other = {"label": "b", "score": 0.515, "scores": {"a": 0.515, "b": 0.485}}
+    assert differs(other, one) is None  # as good as equal: another may be the likeliest
+    sure = {"label": "a", "score": 0.6, "scores": {"a": 0.6, "b": 0.4}}
+    assert "'b'" in differs({**sure, "label": "b"}, sure)
+    assert "scores off by" in differs({**one, "scores": {"a": 0.6, "b": 0.4}}, one)
+    several = {"labels": ["a"], "scores": {"a": 0.9, "b": 0.51, "c": 0.1}}
+    assert differs({**several, "labels": ["a", "b"]}, several) is None
+    assert "'b'" in differs({**several, "labels": ["a", "b"]}, several, threshold=0.3)
+    assert "'c'" in differs({**several, "labels": ["a", "c"]}, several)
+    values = {"values": {"a": 70.0, "b": 0.1}}
+    assert differs({"values": {"a": 70.5, "b": -0.1}}, values) is None
+    assert "scores off by" in differs({"values": {"a": 71.0, "b": 0.1}}, values)
+    assert "scores off by" in differs({"embedding": [3.0, 4.1]}, {"embedding": [3.0, 4.0]})
+    text = {"text": "a", "embedding": [1.0]}
+    assert "in place of 'a'" in differs({**text, "text": "a "}, text)
 
 
 def test_the_command_line(made, client, tmp_path, capfd, monkeypatch):  # noqa: F811
@@ -121,6 +164,10 @@ def test_the_command_line(made, client, tmp_path, capfd, monkeypatch):  # noqa: 
     code, out, _ = run("--clients", "--texts", tmp_path / "texts.txt")
     assert code == 0
     assert "JVM" in out and "Not installed: `python3 -m venv" in out
+    client("labels")
+    code, out, err = run("--clients", "--texts", tmp_path / "texts.txt")
+    assert code == 2 and "in place of" in out and err.startswith("error: JVM answers 1 of ")
+    client()
     code, out, _ = run("--clients", "--texts", tmp_path / "texts.txt", "--json")
     assert code == 0 and row_of(json.loads(out)["clients"], "JVM")["texts"] > 2
     for options, words in (
@@ -129,7 +176,9 @@ def test_the_command_line(made, client, tmp_path, capfd, monkeypatch):  # noqa: 
     ):
         code, out, err = run(*options)
         assert (code, out) == (2, "") and words in err and err.count("\n") == 1
-    with pytest.raises(kzoo.KzooError, match="A pair is expected"):
+    with pytest.raises(
+        kzoo.KzooError, match="Line 1 of .*texts.txt is 'a dull film', with no tabs"
+    ):
         clients.read_texts(tmp_path / "texts.txt", pairs=True)
 
 

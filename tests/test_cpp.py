@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_answers import bundles  # noqa: F401 (a fixture)
 from test_litert import made  # noqa: F401 (a fixture)
@@ -48,6 +49,44 @@ def test_golden_examples_come_out_as_in_python(program, made):  # noqa: F811
         assert [float(row[2]) for row in rows] == pytest.approx(logits[0], rel=1e-4, abs=1e-4)
         expected = probabilities(logits)[0]
         assert [float(row[1]) for row in rows] == pytest.approx(expected, abs=1e-4)
+
+
+def resealed(folder, **changes):
+    """The bundle of an exporter that wrote these fields, in one of the formats."""
+    manifest = {**bundle.read_manifest(folder), **changes}
+    if manifest["format"] == 1:
+        del manifest["task_options"]
+    bundle.write_manifest(folder, manifest)
+
+
+def test_the_answer_follows_the_problem(program, made, tmp_path):  # noqa: F811
+    folder = shutil.copytree(made[1], tmp_path / "bundle")
+    entry = bundle.read_manifest(folder)["golden"][0]
+    logits = np.array(entry["outputs"]["logits"][0])
+    several, single = 1 / (1 + np.exp(-logits)), probabilities([logits])[0]
+    likely = ["yes" if p >= 0.25 else "no" for p in several]
+    for number, options, expected, answers in [
+        (1, {}, single, None),
+        (2, {"reads": "either", "problem": "single_label"}, single, None),
+        (2, {"reads": "either", "problem": "multi_label", "threshold": 0.25}, several, likely),
+        (2, {"reads": "either", "problem": "multi_label", "threshold": 1.0}, several, ["no"] * 2),
+        (2, {"reads": "either", "problem": "regression"}, logits, None),
+    ]:
+        resealed(folder, format=number, task_options=options)
+        rows = run(program, folder, *entry["token_ids"]).stdout.splitlines()
+        rows = [row.split("\t") for row in rows]
+        assert [float(row[1]) for row in rows] == pytest.approx(expected, abs=1e-4)
+        assert [row[3:] for row in rows] == ([[a] for a in answers] if answers else [[], []])
+
+
+def test_what_this_program_can_not_show_is_refused(program, made, tmp_path):  # noqa: F811
+    folder = shutil.copytree(made[1], tmp_path / "bundle")
+    for label in ("a\0b", "a\tb", "a\x1b[1mb", "a\rb"):
+        (folder / "labels.txt").write_bytes(f"{label}\ngood\n".encode())
+        resealed(folder)
+        check_refused(run(program, folder, 5), "a label with a control character")
+    resealed(folder, format=3)
+    check_refused(run(program, folder, 5), "of another format than 1 and 2")
 
 
 def test_bad_input_is_one_sentence(program, made, tmp_path):  # noqa: F811

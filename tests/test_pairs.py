@@ -11,8 +11,8 @@ from test_tasks import TASKS, tokenizer
 
 import kzoo
 from kzoo.cli import main
+from kzoo.lines import as_pair
 from kzoo.litert import bundle, export_bundle, parity
-from kzoo.litert.predict import as_pair
 
 LABELS = ["other", "paraphrase"]
 PAIRS = [("the film is good", "a good film"), ("he lives in paris", "the film is dull")] * 4
@@ -26,7 +26,7 @@ def learned(tmp_path_factory):
     model.compile()
     model.fit(PAIRS, [1, 0] * 4, batch_size=4, verbose=0)
     add_noise(model).save_preset(folder / "preset")
-    lines = [f"{one}\t{other}\tother" for one, other in PAIRS]
+    lines = [f"{one}\t{other}\tother" for one, other in PAIRS * 3]
     text = "sentence1\tsentence2\tlabel\n" + "\n".join(lines) + "\n"
     (folder / "pairs.tsv").write_text(text, encoding="utf-8")
     report = export_bundle(
@@ -43,8 +43,10 @@ def test_fit_on_pairs_settles_what_the_task_and_its_preset_read(learned):
     assert model.reads == "pair" and kzoo.load(folder / "preset").reads == "pair"
     manifest = json.loads((folder / "bundle" / "kzoo.json").read_text())
     assert manifest["task_options"]["reads"] == "pair"
-    with pytest.raises(kzoo.KzooError, match="reads pairs of texts"):
+    with pytest.raises(kzoo.KzooError, match=r'reads pairs of texts, \("first", "second"\)'):
         model.predict(["the film is good"])
+    with pytest.raises(kzoo.KzooError, match="MediaPipe's tasks read one text at a time"):
+        export_bundle(model, folder / "other", length=16, recipe={"mediapipe": True})
 
 
 def test_parity_golden_examples_and_evaluation_run_on_pairs(learned):
@@ -54,7 +56,8 @@ def test_parity_golden_examples_and_evaluation_run_on_pairs(learned):
     assert all(columns["segment_ids"].max() == 1 for _, columns in rows)
     golden = json.loads((folder / "bundle" / "kzoo.json").read_text())["golden"]
     assert all(len(entry["text"]) == 2 for entry in golden)
-    assert report["evaluation"]["examples"] == len(PAIRS)
+    assert report["evaluation"]["examples"] == 3 * len(PAIRS)
+    assert report["parity"]["source"] == "pairs.tsv"
     assert kzoo.verify_bundle(folder / "bundle")["reads"] == "pair"
     (folder / "single.tsv").write_text("sentence\tlabel\nthe film\tother\n", encoding="utf-8")
     with pytest.raises(kzoo.KzooError, match="reads pairs of texts"):

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from families import SPECS, add_noise, noisy, tokens
 from tokenizers import Tokenizer as Backend
-from tokenizers.models import WordPiece
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE, WordPiece
 from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
 from tokenizers.processors import TemplateProcessing
 
 import kzoo
@@ -22,6 +23,7 @@ from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillat
 from kzoo.errors import KzooError
 from kzoo.litert.parity import is_classifier
 from kzoo.models import build
+from kzoo.network import Network, weights_by_path
 from kzoo.registry import HOMES
 from kzoo.tasks import TASKS as ALL_TASKS
 from kzoo.tasks.text_embedder import InBatchLoss
@@ -87,6 +89,24 @@ def classifier(**options):
     return kzoo.TextClassifier(
         build(SPECS["bert"]), labels=["negative", "positive"], tokenizer=tokenizer(), **options
     )
+
+
+def test_a_call_looks_at_its_ids_once(monkeypatch):
+    """Looking copies them to the host: a task and its backbone don't both do it."""
+    model = task("TextClassifier")
+    columns = model.tokenize(TEXTS)
+    check, seen = Network._check_range, []
+
+    def counted(value, limit, name):
+        seen.append(name)
+        return check(value, limit, name)
+
+    monkeypatch.setattr(Network, "_check_range", staticmethod(counted))
+    model(columns)
+    assert seen == ["token_ids", "segment_ids"]
+    seen.clear()
+    model.backbone(columns)
+    assert seen == ["token_ids", "segment_ids"]
 
 
 @pytest.mark.parametrize("name", list(TASKS))
@@ -398,7 +418,8 @@ def test_an_embedder_without_scores_needs_a_loss_that_reads_none(tmp_path):
 def test_an_embedder_leaves_the_pooler_of_others_alone():
     source = task("TextClassifier", head="pooled")
     model = kzoo.TextEmbedder(source)
-    assert source.backbone.pooler.trainable and not model.backbone.pooler.trainable
+    assert model.backbone is source.backbone and source.backbone.pooler.trainable
+    assert len(model.trainable_weights) + 2 == len(weights_by_path(model))
     assert not any("pooler" in weight.path for weight in model.trainable_weights)
     np.testing.assert_array_equal(
         np.asarray(model.backbone.pooler.kernel), np.asarray(source.backbone.pooler.kernel)
@@ -490,6 +511,159 @@ def test_entities_come_as_spans_of_the_text():
     assert [(s["label"], s["text"], s["start"], s["end"]) for s in spans] == [
         ("LOC", "Paris", 12, 17)
     ]
+
+
+def test_an_entity_beyond_the_longest_row_is_found():
+    keras.utils.set_random_seed(0)
+    model = kzoo.TokenClassifier(
+        build(SPECS["bert"]), labels=["O", "B-LOC"], tokenizer=tokenizer(), max_length=12
+    )
+    sentences = [["he", "lives", "in", "paris"], ["the", "dog", "lives", "in", "the", "film"]]
+    learn(model, sentences * 4, [["O", "O", "O", "B-LOC"], ["O"] * 6] * 4)
+    text = "the dog lives in the film " * 9 + "he lives in paris the dog " * 2
+    found = model.predict([text, ""])
+    assert [e["start"] for e in found[0]] == [text.index("paris"), text.rindex("paris")]
+    assert found[1] == []
+
+
+def test_a_words_first_token_learns_and_no_other():
+    model = task("TokenClassifier", max_length=9)
+    words = [["zebra", "\u200b", "paris", "in", "nel"], ["ne\u0301l"]]
+    first, second = model.encode_targets([["B-PER", "O", "B-PER", -100, "O"], ["B-PER"]], words)
+    person = model.labels.index("B-PER")
+    assert model.tokenizer.tokens("zebra")[1:-1] == ["z", "##e", "##b", "##r", "##a"]
+    assert first == [-100, person, -100, -100, -100, -100, person, -100, -100]
+    assert second == [-100, person, -100, -100, -100]
+    (entity,) = model_that_says(model, person).predict(["ne\u0301l"])[0]
+    assert (entity["text"], entity["start"]) == ("ne\u0301l", 0)
+
+
+def model_that_says(model, index):
+    """The model with a head that gives every token this label."""
+    kernel, bias = model.head.weights[-2:]
+    kernel.assign(0 * kernel)
+    bias.assign(10.0 * np.eye(len(model.labels))[index])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("context", "span"),
+    [
+        ("he lives in paris , the dog", (12, 17)),
+        ("he lives in paris , the dog", (11, 18)),
+        ("he lives in paris\n, the dog", (12, 18)),
+        ("he lives in paris\u200b , the dog", (12, 18)),
+        ("he lives in \ufeffparis , the dog", (12, 18)),
+        ("he lives in \u3000 paris\u00a0, the dog", (11, 20)),
+        ("he lives in par\u0301i\u0301s\u0301 , the dog", (12, 20)),  # Its tokens end before it.
+        ("he lives in paris , the dog", {"text": ["paris"], "answer_start": [12]}),
+        ("he lives in paris , the dog", [{"text": " paris", "answer_start": 11}]),
+        ("he lives in paris , the dog", {"answers": {"text": ["paris"], "answer_start": [12]}}),
+    ],
+)
+def test_an_answer_is_learned_at_the_tokens_inside_its_span(context, span):
+    model = task("QuestionAnswering")
+    batch = next(iter(model.batches([("he", context)], [span])))
+    assert np.asarray(batch[1]).tolist() == [[6, 6]]  # [CLS] he [SEP] he lives in paris
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        None,
+        [],
+        (),
+        {"text": [], "answer_start": []},
+        {"answers": {"text": np.array([]), "answer_start": np.array([])}},
+        {"is_impossible": True, "text": "he", "answer_start": 0},
+    ],
+)
+def test_a_question_without_an_answer_points_at_the_first_token(nothing):
+    model = task("QuestionAnswering")
+    batch = next(iter(model.batches([("he", "he lives")] * 2, [(0, 2), nothing])))
+    assert np.asarray(batch[1]).tolist() == [[3, 3], [0, 0]]
+
+
+def test_an_answer_that_no_window_holds_whole_is_said():
+    model = task("QuestionAnswering", max_length=12)
+    context = "the dog lives in paris " * 4
+    with pytest.warns(UserWarning, match="1 of 2 answers stand whole in no window of 12 tokens"):
+        batch = next(iter(model.batches([("he", context)] * 2, [(0, len(context)), (4, 7)])))
+    rows = np.asarray(batch[1]).tolist()
+    assert [4, 4] in rows and all(row in ([0, 0], [4, 4]) for row in rows)
+
+
+def test_a_threshold_for_no_answer_is_chosen_and_kept(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = kzoo.QuestionAnswering(build(SPECS["bert"]), tokenizer=tokenizer())
+    pairs = [("he lives in", "he lives in paris"), ("he lives in", "the film was bad")]
+    learn(model, pairs * 4, [(12, 17), None] * 4)
+    assert all(entry["answer"] for entry in model.predict(pairs))
+    assert model.choose_no_answer(pairs, [(12, 17), None]) == 1.0
+    found = model.predict(pairs)
+    assert [entry["answer"] for entry in found] == ["paris", ""]
+    assert (found[1]["start"], found[1]["end"]) == (0, 0) and 0 < found[1]["score"] <= 1
+    assert model.task_options()["no_answer"] == model.no_answer
+    model.save(tmp_path / "m.keras")
+    model.save_preset(tmp_path / "preset")
+    for again in (kzoo.load(tmp_path / "m.keras"), kzoo.load(tmp_path / "preset")):
+        assert again.no_answer == model.no_answer
+        assert [entry["answer"] for entry in again.predict(pairs)] == ["paris", ""]
+
+
+def test_padding_is_no_place_for_an_answer():
+    model = task("QuestionAnswering")
+    model.compile()
+    pairs = [("he", "he lives in paris"), ("he", "the film was bad . " * 6)]
+    spans = [(0, 2), (4, 8)]
+    alone = [
+        model.evaluate([pair], [span], verbose=0)[0]
+        for pair, span in zip(pairs, spans, strict=True)
+    ]
+    assert model.evaluate(pairs, spans, verbose=0)[0] == pytest.approx(np.mean(alone), abs=1e-5)
+
+
+@pytest.mark.parametrize("family", sorted(SPECS))
+def test_the_row_of_padding_learns_nothing_where_it_is_looked_up(family):
+    model = task("TextClassifier", family, head="mean")
+    tables = [model.backbone.token_embedding.embeddings]
+    if SPECS[family].position == "counted":
+        tables.append(model.backbone.position.embeddings)
+    before = [np.array(table) for table in tables]
+    model.compile(optimizer=keras.optimizers.SGD(0.5))
+    padding = model.tokenizer.id_to_token(model.spec.padding_id)
+    model.fit([f"he {padding} lives in paris", "a dog"], [0, 1], epochs=2, verbose=0)
+    for table, old in zip(tables, before, strict=True):
+        moved = np.abs(np.array(table) - old).max(-1) > 0
+        assert not moved[model.spec.padding_id] and moved.sum() > 2
+
+
+def test_special_tokens_are_never_hidden():
+    model = task("MaskedLM")
+    texts = ["he [SEP] lives in [MASK] paris [PAD]"] * 60
+    special = set(model.tokenizer.special_ids)
+    plain = model.tokenizer.encode(texts, padding="longest")["token_ids"]
+    for seed in range(3):
+        ((inputs, targets),) = model.batches(texts, batch_size=60, seed=seed)
+        kept = np.isin(plain, list(special))
+        assert (np.asarray(targets)[kept] == -100).all()
+        assert (np.asarray(inputs["token_ids"])[kept] == plain[kept]).all()
+        assert (np.asarray(targets) != -100).any(-1).all()
+
+
+def test_a_masked_token_is_answered_as_text():
+    alphabet = sorted(ByteLevel.alphabet())
+    merges = ["c a", "ca f", "caf Ã", "cafÃ ©", "Ġ cafÃ©"]
+    pieces = [*SPECIAL, *alphabet, *(merge.replace(" ", "") for merge in merges)]
+    model = BPE({p: i for i, p in enumerate(pieces)}, [tuple(m.split()) for m in merges])
+    backend = Backend(model)
+    backend.pre_tokenizer, backend.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
+    backend.add_special_tokens(SPECIAL)
+    spec = SPECS["bert"].replace(vocabulary_size=len(pieces) + 4)
+    filler = add_noise(kzoo.MaskedLM(build(spec), tokenizer=kzoo.Tokenizer(backend)))
+    ((answers,),) = filler.predict(["a [MASK]"], top=len(pieces))
+    texts = [text for text, _ in answers]
+    assert " café" in texts and "[SEP]" in texts and not any("Ġ" in text for text in texts)
 
 
 def test_questions_find_their_answers_in_long_contexts():
@@ -691,6 +865,14 @@ def test_bad_input_is_named(call, message):
             [
                 (lambda m: m.fit([("a", "b c")], [1]), "Answer 0 is 1"),
                 (lambda m: m.fit([("a", "b c")], [("a", "b")]), "Answer 0 is"),
+                (lambda m: m.fit([("a", "b c")], [(1, 2)]), "only blanks"),
+                (lambda m: m.fit([("a", "b \u0301")], [(2, 3)]), "leaves nothing"),
+                (
+                    lambda m: m.fit([("a", "b c")], [{"text": ["c"], "answer_start": [1]}]),
+                    "expected the same",
+                ),
+                (lambda m: m.fit([("a", "b c")], [{"start": 1}]), "text and answer_start"),
+                (lambda m: type(m)(m, no_answer="0"), "no_answer is '0'"),
             ],
         ),
     ],

@@ -1,9 +1,11 @@
 """Tokenization: the ids, frames and offsets that models were trained with, and clear errors."""
 
+import base64
 import gzip
 import json
 import random
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -12,6 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tokenizers
+from tokenizers import models, normalizers
+from tokenizers.pre_tokenizers import (
+    ByteLevel,
+    Digits,
+    Metaspace,
+    Sequence,
+    Split,
+    WhitespaceSplit,
+)
 
 from kzoo.errors import KzooError
 from kzoo.text import Tokenizer
@@ -221,6 +232,10 @@ def test_windows_are_the_librarys_overflow(either):
     long = either.windows(["cat " * 50], ["hello " * 50], 20, 2, "longest")
     assert long["token_ids"].shape[1] == 20  # A question that would fill the row is cut.
     assert long["sample_ids"].dtype == np.int32
+    question = len(either.tokens("cat")) - either.count_special_tokens()
+    step = 20 - either.count_special_tokens(True) - question - 2
+    starts = either.windows(["cat"], [contexts[-1]], 20, 2)["starts"]
+    assert len(starts) > 3 and starts == [step * row for row in range(len(starts))]
     alone = either.windows([contexts[-1]], None, 16, 4)
     covered = {span for row in alone["offsets"] for span in row} - {(-1, -1)}
     assert covered == set(either.offsets(contexts[-1])[1:-1])
@@ -242,6 +257,55 @@ def test_words_keep_their_numbers(either):
     cut = either.encode_words(words, max_length=4)
     assert cut["token_ids"][0] == [*row[:3], either.separator_id]
     assert cut["word_ids"][0] == [*known[:3], -1]
+
+
+ISOLATED = tokenizers.Regex(r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+")
+
+
+def byte_level(*before, prefix=False, regex=True):
+    last = ByteLevel(add_prefix_space=prefix, use_regex=regex)
+    return Sequence([*before, last]) if before else last
+
+
+@pytest.mark.parametrize(
+    ("pre_tokenizer", "normalizer"),
+    [
+        (byte_level(), None),
+        (byte_level(prefix=True), None),
+        (byte_level(Digits(individual_digits=True)), None),
+        (byte_level(Digits(individual_digits=True), prefix=True), None),
+        (byte_level(Split(ISOLATED, "isolated"), regex=False), None),
+        (byte_level(Split(ISOLATED, "isolated"), prefix=True, regex=False), None),
+        (byte_level(), normalizers.NFC()),
+        (byte_level(), normalizers.Strip()),
+        (Metaspace(), None),
+        (Metaspace(prepend_scheme="first"), None),
+        (Metaspace(prepend_scheme="never"), None),
+        (Metaspace(prepend_scheme="always", split=False), None),
+        (Sequence([WhitespaceSplit(), Metaspace()]), None),
+        (None, normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])),
+        (Split(" ", "merged_with_previous"), normalizers.Replace(" ", "▁")),
+    ],
+)
+def test_words_have_the_space_that_a_sentence_has_before_them(pre_tokenizer, normalizer):
+    pieces = ["c", "a", "t", "i", "n", "Ġ", "▁", "ca", "cat", "in", "Ġcat", "Ġin", "▁cat", "▁in"]
+    merges = ["c a", "ca t", "i n", "Ġ cat", "Ġ in", "▁ cat", "▁ in"]
+    model = tokenizers.models.BPE(
+        {piece: i for i, piece in enumerate(pieces)}, [tuple(merge.split()) for merge in merges]
+    )
+    backend = tokenizers.Tokenizer(model)
+    if pre_tokenizer:
+        backend.pre_tokenizer = pre_tokenizer
+    if normalizer:
+        backend.normalizer = normalizer
+    tokenizer = Tokenizer(backend)
+    batch = tokenizer.encode_words([["cat", " in ", "", "cat"]])
+    tokens = [tokenizer.id_to_token(number)[1:] for number in batch["token_ids"][0]]
+    marks = {tokenizer.id_to_token(number)[0] for number in batch["token_ids"][0]}
+    assert tokens == ["cat", "in", "cat"] and marks in ({"Ġ"}, {"▁"})
+    assert batch["word_ids"][0] == [0, 1, 3]
+    sentence = tokenizer.encode(["in cat in cat"])["token_ids"][0]
+    assert sentence[1:] == batch["token_ids"][0]
 
 
 def test_decode(bert):
@@ -352,6 +416,62 @@ def test_damaged_files_are_named(tmp_path, name, content, words):
     assert all(word in str(caught.value) for word in [str(tmp_path), *words]), caught.value
 
 
+def charsmap(units=(), replacements=b"b\0"):
+    """A table of replaced characters, in base64."""
+    trie = struct.pack(f"<{len(units)}I", *units)
+    return base64.b64encode(struct.pack("<I", len(trie)) + trie + replacements).decode()
+
+
+def trie(onward=511, leaf=0):
+    """A trie that replaces "a" by what stands at the place `leaf`; its leaf lies at `onward`."""
+    units = [0] * 512
+    units[0] = 256 << 10
+    units[256 ^ ord("a")] = ((256 ^ ord("a") ^ onward) << 10) | 1 << 8 | ord("a")
+    units[511] = leaf
+    return units
+
+
+def replacing(normalizer):
+    parts = json.loads(tokenizers.Tokenizer(models.WordLevel({"a": 0, "b": 1}, "b")).to_str())
+    return Tokenizer.from_json(json.dumps({**parts, "normalizer": normalizer}))
+
+
+def test_a_sound_charsmap_is_read():
+    tokenizer = replacing({"type": "Precompiled", "precompiled_charsmap": charsmap(trie())})
+    assert tokenizer.encode(["a"])["token_ids"] == [[1]]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "", "AA==", "!", charsmap(), charsmap([0]), charsmap(trie()[:256]),
+        charsmap(trie(onward=600)), charsmap(trie(leaf=3)), charsmap(trie(), b"\xff\0"),
+        charsmap(trie(leaf=1), "é\0".encode()),
+    ],
+)  # fmt: skip
+def test_a_damaged_charsmap_is_one_sentence(table, capfd):
+    with pytest.raises(KzooError, match="precompiled_charsmap"):
+        replacing({"type": "Precompiled", "precompiled_charsmap": table})
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(?:a|aa)+$", "(a*a*)*$"])
+def test_a_pattern_that_never_ends_is_one_sentence(pattern, capfd):
+    tokenizer = replacing({"type": "Replace", "pattern": {"Regex": pattern}, "content": "x"})
+    text = "a" * 60 + "c"
+    calls = [
+        lambda: tokenizer.encode([text]),
+        lambda: tokenizer.encode([text], offsets=True),
+        lambda: tokenizer.encode_words([[text]]),
+    ]
+    for call in calls:
+        with pytest.raises(KzooError, match="could not encode the text"):
+            call()
+    assert capfd.readouterr() == ("", "")
+    print("heard", file=sys.__stderr__, flush=True)
+    assert capfd.readouterr().err == "heard\n"
+
+
 @pytest.mark.parametrize("unit", ["cat ", "x", "[MASK]", " ", "中", "\u0301", "é"])
 def test_a_long_text_is_cut_in_time(either, unit):
     text = (unit * 100_000)[:100_000]
@@ -359,3 +479,36 @@ def test_a_long_text_is_cut_in_time(either, unit):
     rows = either.encode([text], [text], 32, "longest")["token_ids"]
     assert rows.shape[1] <= 32
     assert time.process_time() - start < 5  # Quadratic work would take minutes.
+
+
+# -- what no text shows ----------------------------------------------------------------------
+
+
+def letters(post_processor):
+    """A tokenizer whose vocabulary has no letter but b, and no token for what it lacks."""
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE({"<s>": 0, "</s>": 1, "b": 2}, []))
+    if post_processor is not None:
+        backend.post_processor = post_processor
+    return Tokenizer(backend)
+
+
+def test_special_tokens_are_read_off_the_template_and_not_off_a_letter():
+    template = tokenizers.processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> $B:1 </s>:1",
+        special_tokens=[("<s>", 0), ("</s>", 1)],
+    )
+    framed, plain = letters(template), letters(None)
+    assert framed.encode(["bb"])["token_ids"] == [[0, 2, 2, 1]]
+    assert framed.encode(["b"], ["b"])["segment_ids"] == [[0, 0, 0, 1, 1]]
+    assert (framed.count_special_tokens(), framed.count_special_tokens(pair=True)) == (2, 3)
+    assert plain.encode(["b"], ["bb"])["segment_ids"] == [[0, 1, 1]]  # as the library has it
+    assert framed.has_segments and plain.count_special_tokens() == 0
+
+
+def test_a_text_without_a_token_is_a_sentence_where_a_model_would_run():
+    tokenizer = letters(None)
+    assert tokenizer.encode(["", "b"])["token_ids"] == [[], [2]]  # Nothing runs on this yet.
+    for texts, padding in ((["b", "xyz"], "longest"), (["b", ""], 8)):
+        with pytest.raises(KzooError, match="^Text 1 has no token that the model could read: give"):
+            tokenizer.encode(texts, padding=padding)

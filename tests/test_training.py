@@ -1,8 +1,8 @@
 """Training is right: the numbers of one device, of two replicas and of JAX are the same numbers."""
 
-import gzip
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +16,6 @@ from test_tasks import BAD, GOOD, tokenizer
 import kzoo
 from kzoo import keras_hooks
 from kzoo.data.batches import LENGTHS, bucketed_batches
-from kzoo.data.sources import read_examples
 from kzoo.errors import KzooError
 from kzoo.models import build
 from kzoo.network import weights_by_path
@@ -481,73 +480,25 @@ def test_batches_refuse(arguments, message):
         bucketed_batches(*arguments)
 
 
-# -- files ----------------------------------------------------------------------------------------
-
-FILES = {
-    "a.tsv": 'sentence\tlabel\nsay "it\t1\nno\t0\n',
-    "b.csv": 'label,text\n1,"say ""it"\n0,no\n',
-    "c.jsonl": '{"text": "say \\"it", "label": 1}\n\n{"text": "no", "label": 0}\n',
-}
-
-
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("packed", [False, True])
-def test_files_of_examples(tmp_path, name, packed):
-    data = FILES[name].encode()
-    path = tmp_path / (name + ".gz" * packed)
-    path.write_bytes(gzip.compress(data) if packed else data)
-    texts, labels = read_examples(path)
-    assert texts == ['say "it', "no"]
-    assert [int(label) for label in labels] == [1, 0]
-
-
-def test_pairs_and_named_columns(tmp_path):
-    path = tmp_path / "pairs.tsv"
-    path.write_text("id\tsentence1\tsentence2\tgold\n7\ta\tb\tyes\n")
-    assert read_examples(path, label="gold") == ([("a", "b")], ["yes"])
-    assert read_examples(path, text="sentence2", require_label=False) == (["b"], None)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.tsv", b"sentence\tlabel\nx\t1\t2\n", "line 2: 3 fields; 2 are expected"),
-        ("a.tsv", b"words\tlabel\nx\t1\n", "columns words, label; sentence"),
-        ("a.tsv", b"sentence\nx\n", "called label"),
-        ("a.tsv", b"sentence\tlabel\n", "no examples"),
-        ("a.tsv", b"", "no examples"),
-        ("a.tsv", b"a\ta\n1\t1\n", "two columns"),
-        ("a.tsv", b"sentence\tlabel\n\xff\t1\n", "byte 15"),
-        ("a.csv", b'text,label\n"x,1\n', "line"),
-        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text"', "line 2, is not JSON"),
-        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text": "y"}\n', "line 2: the keys"),
-        ("a.jsonl", b'{"text": 3, "label": 1}\n', "example 1: text is 3"),
-        ("a.jsonl", b"[1]\n", "line 1: list; an object"),
-        ("a.txt", b"x\n", ".tsv, .csv, .jsonl"),
-        ("a.tsv.gz", gzip.compress(b"sentence\tlabel\nx\t1\n")[:-9], "not a whole gzip"),
-        ("a.tsv.gz", b"sentence\tlabel\nx\t1\n", "not a whole gzip"),
-    ],
-)
-def test_bad_files(tmp_path, name, content, message):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(KzooError, match=message):
-        read_examples(path)
-    with pytest.raises(KzooError, match="doesn't exist"):
-        read_examples(tmp_path / "none.tsv")
-
-
 # -- recipes --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def recipe(tmp_path):
-    """A recipe beside its data and an untrained model, as a user would have them."""
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """The preset folder of a classifier that hasn't learned anything."""
     keras.utils.set_random_seed(0)
     start = kzoo.TextClassifier(
         build(kzoo.Spec(**SPEC)), labels=["x"], head="mean", tokenizer=tokenizer()
     )
-    start.save_preset(tmp_path / "start")
+    folder = tmp_path_factory.mktemp("untrained") / "start"
+    start.save_preset(folder)
+    return folder
+
+
+@pytest.fixture
+def recipe(tmp_path, untrained):
+    """A recipe beside its data and an untrained model, as a user would have them."""
+    shutil.copytree(untrained, tmp_path / "start")
     lines = [f"{text}\tyes" for text in GOOD] + [f"{text}\tno" for text in BAD]
     (tmp_path / "train.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
     fields = {
@@ -629,8 +580,135 @@ def test_a_masked_lm_keeps_its_head(tmp_path):
 
 def test_a_label_that_is_missing_is_no_label(recipe, tmp_path):
     (tmp_path / "null.jsonl").write_text('{"text": "a", "label": null}\n')
-    with pytest.raises(KzooError, match="example 1: the label is None"):
+    with pytest.raises(KzooError, match="all of its 1 rows have no label"):
         kzoo.train(recipe(train="null.jsonl"), verbose=0)
+
+
+def test_what_was_read_is_shown_and_recorded(recipe, tmp_path, capsys):
+    """Numbers in their order, rows left out, each class in the share that is held out."""
+    rows = [f"{GOOD[i % 5]},{i % 11}," for i in range(44)] + ["a film,,", ",3,"]
+    (tmp_path / "many.csv").write_text("\n".join(["Text,Intent,", *rows]) + "\n")
+    task, _ = kzoo.train(recipe(train="many.csv", validation=0.25, epochs=1), verbose=2)
+    assert task.labels == [str(i) for i in range(11)]
+    shown = capsys.readouterr().out
+    assert "text: Text; label: Intent; 11 labels: 0 (3), 1 (3), 2 (3)" in shown
+    assert "left out: 1 with no Intent (line 46); left out: 1 with no text (line 47)" in shown
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert record["task"]["labels"] == task.labels
+    assert record["data"]["train"]["labels"] == {str(i): 3 for i in range(11)}
+    assert record["data"]["validation"]["labels"] == {str(i): 1 for i in range(11)}
+    assert record["data"]["train"]["left_out"]["no Intent"] == {"count": 1, "lines": [46]}
+
+
+def test_recipes_of_numbers_and_of_several_labels(recipe, tmp_path):
+    rows = [f"{a},{b},{i / 2}" for i, (a, b) in enumerate(zip(GOOD, BAD, strict=True))]
+    (tmp_path / "sts.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]) + "\n")
+    fields = {"train": "sts.csv", "validation": None, "keep": "last", "epochs": 1}
+    with pytest.raises(KzooError, match="score is 0.5, a decimal number: say problem='regression'"):
+        kzoo.train(recipe(**fields), verbose=0)
+    task, _ = kzoo.train(recipe(**fields, problem="regression"), verbose=0)
+    assert (task.problem, task.labels, task.reads) == ("regression", ["score"], "pair")
+    again = kzoo.load(tmp_path / "out")
+    assert again.predict([("a", "b")]).shape == (1, 1)
+    rows = [
+        json.dumps({"text": text, "labels": ["x", "y"][: i % 3]}) for i, text in enumerate(GOOD)
+    ]
+    (tmp_path / "several.jsonl").write_text("\n".join(rows) + "\n")
+    task, _ = kzoo.train(recipe(**{**fields, "train": "several.jsonl"}), verbose=0)
+    assert (task.problem, task.labels) == ("multi_label", ["x", "y"])
+
+
+def stopped_after(epochs, *arguments, **options):
+    """Run a recipe until Ctrl-C comes in the middle of the epoch after `epochs`."""
+
+    class Stop(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.epoch = 0
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self.epoch == epochs and batch == 1:
+                raise KeyboardInterrupt
+
+    stop, before = Stop(), keras.callbacks.TerminateOnNaN
+    keras.callbacks.TerminateOnNaN = lambda: stop
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            kzoo.train(*arguments, **options)
+    finally:
+        keras.callbacks.TerminateOnNaN = before
+
+
+def test_an_interrupted_training_goes_on_where_it_was(recipe, tmp_path, capsys):
+    """With dropout, a schedule, half a step of accumulation and the best epoch: to the last bit."""
+    fields = {"epochs": 3, "accumulation": 2}
+    whole, history = kzoo.train(recipe(**fields, output="whole"), verbose=0)
+    stopped_after(1, recipe(**fields), verbose=2)
+    assert "1 finished epochs are kept" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(
+        KzooError, match='1 finished epochs .* say "resume": true .* or "resume": f'
+    ):
+        kzoo.train(recipe(**fields), verbose=0)
+    with pytest.raises(KzooError, match="epochs of a recipe with another decay"):
+        kzoo.train(recipe(**fields, decay="cosine", resume=True), verbose=0)
+    again, rest = kzoo.train(recipe(**fields, resume=True), verbose=0)
+    assert rest.epoch == [0, 1, 2]
+    assert rest.history == history.history
+    for path, weight in weights_by_path(whole).items():
+        other = weights_by_path(again)[path]
+        np.testing.assert_array_equal(np.asarray(weight), np.asarray(other), path)
+    assert not list(tmp_path.glob("*unfinished*"))
+
+
+def test_patience_ends_a_training(recipe, tmp_path):
+    """On turned labels every epoch is worse than the first."""
+    turned = (tmp_path / "train.tsv").read_text().replace("yes", "?").replace("\tno", "\tyes")
+    (tmp_path / "held.tsv").write_text(turned.replace("?", "no"))
+    task, history = kzoo.train(recipe(validation="held.tsv", patience=2, epochs=30), verbose=0)
+    scores = history.history["val_accuracy"]
+    assert len(scores) == scores.index(max(scores)) + 3 < 30
+
+
+def test_weights_of_classes(recipe, tmp_path):
+    """A class of weight nothing isn't learnt; "balanced" gives each class the same sum."""
+    task, _ = kzoo.train(recipe(class_weights={"no": 0, "yes": 1}), verbose=0)
+    assert (task.predict(BAD).argmax(-1) == 1).all()
+    rows = (tmp_path / "train.tsv").read_text().splitlines()
+    (tmp_path / "few.tsv").write_text("\n".join(rows[:8]) + "\n")  # Five of yes, two of no.
+    seen = {}
+    before = kzoo.TextClassifier.class_weights
+    kzoo.TextClassifier.class_weights = lambda self, given, x: (
+        seen.update(given) or before(self, given, x)
+    )
+    try:
+        kzoo.train(recipe(train="few.tsv", class_weights="balanced", epochs=1), verbose=0)
+    finally:
+        kzoo.TextClassifier.class_weights = before
+    assert seen == {0: 7 / 4, 1: 7 / 10}
+
+
+def test_recipes_of_words_and_of_questions(recipe, tmp_path):
+    """What they read decides the labels; F1 says which epoch is best."""
+    (tmp_path / "train.conll").write_text("he B-PER\nlives O\n\nthe O\ndog O\n")
+    fields = {"train": "train.conll", "validation": "train.conll", "epochs": 2, "head": None}
+    task, history = kzoo.train(recipe(**fields, task="TokenClassifier"), verbose=0)
+    assert task.labels == ["O", "B-PER"] and "val_f1" in history.history
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert record["data"]["train"]["labels"] == {"O": 3, "B-PER": 1}
+    row = {
+        "question": "who",
+        "context": "he lives",
+        "answers": {"text": ["he"], "answer_start": [0]},
+    }
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
+    fields = {**fields, "train": "train.jsonl", "validation": "train.jsonl", "output": "answers"}
+    task, history = kzoo.train(recipe(**fields, task="QuestionAnswering"), verbose=0)
+    assert {"val_exact_match", "val_f1"} <= set(history.history)
+    assert (tmp_path / "answers" / "weights.safetensors").is_file()
 
 
 @pytest.mark.parametrize(
@@ -643,10 +721,24 @@ def test_a_label_that_is_missing_is_no_label(recipe, tmp_path):
         ({"epochs": 0}, "epochs in the recipe is 0"),
         ({"precision": "int3"}, "mixed_bfloat16"),
         ({"validation": 1.5}, "between 0 and 1"),
-        ({"validation": None}, "no validation"),
+        ({"validation": None}, "keep in the recipe asks .* no validation"),
+        ({"validation": None, "keep": "last", "patience": 2}, "patience in the recipe asks"),
+        ({"patience": 0}, "patience in the recipe is 0"),
+        ({"resume": "yes"}, "resume in the recipe is 'yes'"),
+        ({"accumulation": 0}, "accumulation in the recipe is 0"),
+        ({"problem": "chess"}, "problem in the recipe is 'chess'; single_label or"),
+        ({"class_weights": {"yes": -1}}, "class_weights in the recipe is"),
+        ({"class_weights": {"maybe": 1}}, "class_weights in the recipe has 'maybe'; .* no, yes"),
+        ({"task": "MaskedLM", "label": "label"}, "label in the recipe means nothing to a MaskedLM"),
+        ({"task": "TextEmbedder", "labels": ["a"]}, "labels in the recipe means nothing to a Text"),
+        ({"task": "QuestionAnswering", "text": "a"}, "text in the recipe means nothing to a Quest"),
+        (
+            {"task": "TokenClassifier", "problem": "regression"},
+            "means nothing to a TokenClassifier",
+        ),
         ({"output": "train.tsv"}, "is a file"),
         ({"output": "."}, "holds recipe.json"),
-        ({"labels": ["yes"]}, "Target"),
+        ({"labels": ["yes"]}, "line 7: the label is 'no'; expected one of yes"),
         ({"label": "gold"}, "no column 'gold'"),
         ({"learning_rate": 1e30}, "no longer a number"),
         ({"summary": 5}, "summary in the recipe is 5; text"),
@@ -656,8 +748,8 @@ def test_a_label_that_is_missing_is_no_label(recipe, tmp_path):
         ({"labels": 5}, "labels in the recipe is 5"),
         ({"labels": ["a", 5]}, "labels in the recipe is"),
         ({"labels": ["no", "yes", "no"]}, "labels in the recipe has 'no' twice"),
-        ({"text": 5}, "text in the recipe is 5"),
-        ({"label": 5}, "label in the recipe is 5"),
+        ({"text": 5.5}, "text in the recipe is 5.5"),
+        ({"label": 5.5}, "label in the recipe is 5.5"),
         ({"head": 5}, "head in the recipe is 5"),
         ({"max_length": "8"}, "max_length in the recipe is '8'"),
         ({"seed": -1}, "seed in the recipe is -1"),

@@ -1,32 +1,11 @@
 // The web client on the command line: the page's own modules in a headless Chromium.
 //     node web_demo/client.mjs predict BUNDLE [--pairs] < lines    as `kzoo predict --json`, one object a line
 //     node web_demo/client.mjs encode TOKENIZER.json < lines       {"ids": [...]} with special tokens
-// With --pairs a line is a JSON array of two texts. Bad input is one sentence and exit code 2.
+// With --pairs a line is two texts; lines.mjs reads them. Bad input is one sentence and exit code 2.
 
 import fs from "node:fs";
 import path from "node:path";
-
-class BadInput extends Error {}
-
-function linesOf(input, pairs) {
-  let text;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(input);
-  } catch {
-    throw new BadInput("Standard input is not UTF-8: convert it first.");
-  }
-  const lines = text.split("\n").map((line) => line.replace(/\r$/, ""));
-  while (lines.length && !lines.at(-1).trim()) lines.pop();
-  if (!lines.length) throw new BadInput("No text came: lines on standard input were expected.");
-  if (!pairs) return lines;
-  return lines.map((line, i) => {
-    try {
-      const pair = JSON.parse(line);
-      if (pair.length === 2 && pair.every((part) => typeof part === "string")) return pair;
-    } catch {} // The sentence below says it.
-    throw new BadInput(`Line ${i + 1} is no pair: with --pairs each line is a JSON array of two texts.`);
-  });
-}
+import { asPair, BadInput, readLines } from "./lines.mjs";
 
 async function main([command, place, ...options]) {
   const pairs = options.includes("--pairs");
@@ -38,7 +17,9 @@ async function main([command, place, ...options]) {
   if (!fs.existsSync(place) || !fs.statSync(place)[kind]()) {
     throw new BadInput(`${place} is no ${kind === "isFile" ? "file" : "folder"}: ${command === "predict" ? "a bundle" : "a tokenizer.json"} was expected.`);
   }
-  const lines = linesOf(fs.readFileSync(0), pairs);
+  let lines = readLines(fs.readFileSync(0), "standard input");
+  if (!lines.length) throw new BadInput("No text came: lines on standard input were expected.");
+  if (pairs) lines = lines.map((line, i) => asPair(line, `Line ${i + 1} of standard input`));
   let tools;
   try {
     tools = await import("./test/browser.mjs");

@@ -46,6 +46,8 @@ TOWER = (
     "completed in 1930. About seven million people visit it every year."
 )
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
+# Names that look marked but follow no scheme, of characters outside of Unicode's first plane.
+MARKS = ["O", "😀-PER", "𝐁-X", "B-😀"]
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 # Words with their labels, also such as no person would give: each way in which one entity follows
 # another.
@@ -176,7 +178,23 @@ def small_tasks():
         "questions_fixed": (questions(6), asked, 64),
         "byte_pairs": (questions(7, byte_pairs()), asked, None),
         "unigram": (random(kzoo.TextClassifier, 8, unigram(), labels=names[:3]), TEXTS, None),
+        "several": (
+            random(kzoo.TextClassifier, 9, labels=names[:5], problem="multi_label", threshold=0.4),
+            TEXTS + PAIRS,
+            None,
+        ),
+        "values": (
+            random(kzoo.TextClassifier, 10, labels=["warm", "new"], problem="regression"),
+            TEXTS,
+            None,
+        ),
+        "pairs": (random(kzoo.TextClassifier, 11, labels=names[:2], reads="pair"), PAIRS, None),
+        "unanswered": (random(kzoo.QuestionAnswering, 12, no_answer=0.5), asked, None),
+        "marks": (random(kzoo.TokenClassifier, 13, labels=MARKS), TEXTS + [TEXTS[4] * 2], 40),
     }
+
+
+NO_DISTANCE = {"cosine": None, "probability_difference": None}  # Clients are held against Python.
 
 
 def main():
@@ -185,7 +203,7 @@ def main():
     for name, (model, texts, length) in small_tasks().items():
         if (output / f"{name}.jsonl").is_file():
             continue
-        export_bundle(model, output / name, "float32", length, limits={"partitions": 1})
+        export_bundle(model, output / name, "float32", length, limits=NO_DISTANCE)
         lines = [json.dumps(a) for a in kzoo.predict_bundle(output / name, texts)]
         (output / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         print(name)

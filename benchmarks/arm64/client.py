@@ -15,21 +15,16 @@ from pathlib import Path
 from emulator import CORES, Emulated
 
 from kzoo.errors import KzooError
+from kzoo.lines import as_pair, read_lines
 from kzoo.litert.bundle import MODEL
-from kzoo.litert.predict import Predictor, as_pair
+from kzoo.litert.predict import Predictor
 from kzoo.text import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2] / "build" / "arm64"
 
 
 def lines():
-    try:
-        found = sys.stdin.buffer.read().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise KzooError(f"Standard input is not UTF-8 ({error}): convert it first.") from None
-    found = [line.rstrip("\r") for line in found]
-    while found and not found[-1].strip():
-        found.pop()
+    found = read_lines(sys.stdin.buffer.read(), "standard input")
     if not found:
         raise KzooError("No text came: lines on standard input were expected.")
     return found
@@ -44,7 +39,9 @@ def main(arguments):
     core = os.environ.get("KZOO_ARM64_CORE", "cortex-a76")
     if core not in CORES:
         raise KzooError(f"KZOO_ARM64_CORE is {core!r}; one of {', '.join(CORES)} is expected.")
-    texts = [as_pair(line) if pairs else line for line in lines()]
+    texts = lines()
+    if pairs:
+        texts = [as_pair(text, f"Line {i} of standard input") for i, text in enumerate(texts, 1)]
     if command == "encode":
         tokenizer = Tokenizer.load(place)
         for text in texts:

@@ -17,9 +17,9 @@ tokens), with random weights, because time does not depend on them:
 
 Each arm lives in a process of its own. In every round all arms run in turn, so a busy moment of
 the machine falls on all of them, and what counts is processor time, not time on the wall. Ratios
-are medians over the rounds of the ratio within a round. Needs keras-hub, litert-torch,
-ai-edge-quantizer, torch, transformers, onnx and onnxruntime beside kzoo; files are kept in FOLDER
-and made only once.
+are medians over the rounds of the ratio within a round. Needs keras-hub, ai-edge-quantizer,
+litert-torch, torch, transformers, onnx and onnxruntime beside kzoo; files are kept in FOLDER and
+made only once.
 """
 
 import argparse

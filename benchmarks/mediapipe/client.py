@@ -25,6 +25,7 @@ from mediapipe.tasks.python.core.base_options import BaseOptions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from kzoo.errors import KzooError  # noqa: E402
+from kzoo.lines import read_lines  # noqa: E402
 from kzoo.litert.bundle import check_files, read_manifest  # noqa: E402
 
 FILE = "mediapipe.tflite"
@@ -33,15 +34,10 @@ LONGEST = 4096  # tokens of the file that gives ids back
 
 
 def lines():
-    try:
-        read = sys.stdin.buffer.read().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise KzooError(f"Standard input is not UTF-8 ({error}): convert it first.") from None
-    while read and not read[-1].strip():
-        read.pop()
+    read = read_lines(sys.stdin.buffer.read(), "standard input")
     if not read:
         raise KzooError("No text came: lines on standard input are expected.")
-    return [line.rstrip("\r") for line in read]
+    return read
 
 
 def opened_bundle(folder):
@@ -50,6 +46,13 @@ def opened_bundle(folder):
     if manifest["task"] not in TASKS:
         raise KzooError(
             f"{folder} holds a {manifest['task']}; MediaPipe has {' and '.join(TASKS)}."
+        )
+    options = manifest["task_options"]
+    if options["reads"] == "pair":
+        raise KzooError(f"{folder} reads pairs of texts; MediaPipe reads one text at a time.")
+    if options.get("problem", "single_label") != "single_label":
+        raise KzooError(
+            f"{folder} has the problem {options['problem']}; MediaPipe gives a text one label."
         )
     if FILE not in manifest["files"]:
         raise KzooError(f"{folder} holds no {FILE}: make it with `kzoo export --to mediapipe`.")
@@ -103,10 +106,10 @@ def opened(kind, options, content):
         raise KzooError(f"{FILE} is refused by MediaPipe ({reason}): export anew.") from None
 
 
-def embeddings(content):
+def embeddings(content, prompt=""):
     with opened(text.TextEmbedder, text.TextEmbedderOptions, content) as embedder:
         for line in lines():
-            yield line, embedder.embed(line).embeddings[0].embedding
+            yield line, embedder.embed(prompt + line).embeddings[0].embedding
 
 
 def encode(path):
@@ -119,7 +122,9 @@ def encode(path):
 def predict(folder):
     manifest, content = opened_bundle(folder)
     if manifest["task"] == "TextEmbedder":
-        for line, vector in embeddings(content):
+        options = manifest["task_options"]
+        prompt = options["prompts"].get(options["default_prompt"], "")
+        for line, vector in embeddings(content, prompt):
             yield {"text": line, "embedding": vector.tolist()}
         return
     with opened(text.TextClassifier, text.TextClassifierOptions, content) as classifier:

@@ -1,7 +1,9 @@
 // A text classifier's bundle in C++, with LiteRT's C API alone.
 //     classify BUNDLE ID...      token ids with their special tokens, as kzoo.json has them in "golden"
-// Prints for each label the label, its probability and its logit, with tabs between. What is wrong is
-// one sentence on standard error and exit code 2; seal.h checks that the files are as they were written.
+// Prints for each label the label, its probability and its logit, with tabs between. Where a text may
+// have several labels, "yes" or "no" follows: whether the probability reaches the bundle's threshold. In
+// regression the value stands in place of a probability. What is wrong is one sentence on standard error
+// and exit code 2; seal.h checks that the files are as they were written.
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,6 +37,13 @@ static std::vector<std::string> read_lines(const std::string& path) {
   return lines;
 }
 
+// A label in a column of a table: kzoo gives none with a control character, but older bundles may.
+static void check_shown(const std::string& label, const std::string& path) {
+  for (unsigned char each : label)
+    if (each < ' ' || each == 0x7f)
+      fail(path + " holds a label with a control character, which no table shows: export with another name");
+}
+
 static int32_t read_id(const char* text) {
   char* end = nullptr;
   const long value = std::strtol(text, &end, 10);
@@ -50,6 +59,10 @@ int main(int count, char** arguments) {
   const std::string broken = broken_seal(bundle, {"model.tflite", "labels.txt"});
   if (!broken.empty()) fail(broken);
   const std::vector<std::string> labels = read_lines(bundle + "/labels.txt");
+  for (const std::string& label : labels) check_shown(label, bundle + "/labels.txt");
+  const std::string asked = problem(bundle);
+  if (asked != "single_label" && asked != "multi_label" && asked != "regression")
+    fail(bundle + "/kzoo.json has the problem " + asked + ", and this program knows none: take a newer one");
   std::vector<int32_t> ids;
   for (int i = 2; i < count; i++) ids.push_back(read_id(arguments[i]));
   if (ids.size() > max_length(bundle))
@@ -120,7 +133,15 @@ int main(int count, char** arguments) {
   double whole = 0;
   for (double logit : logits) whole += std::exp(logit - largest);
   for (int i = 0; i < width; i++) {
-    const double share = width == 1 ? 1 / (1 + std::exp(-logits[i])) : std::exp(logits[i] - largest) / whole;
-    std::printf("%s\t%.7g\t%.7g\n", labels[i].c_str(), share, logits[i]);
+    const double alone = 1 / (1 + std::exp(-logits[i]));
+    if (asked == "regression") {
+      std::printf("%s\t%.7g\t%.7g\n", labels[i].c_str(), logits[i], logits[i]);
+    } else if (asked == "multi_label") {
+      const char* answers = alone >= threshold(bundle) ? "yes" : "no";
+      std::printf("%s\t%.7g\t%.7g\t%s\n", labels[i].c_str(), alone, logits[i], answers);
+    } else {
+      const double share = width == 1 ? alone : std::exp(logits[i] - largest) / whole;
+      std::printf("%s\t%.7g\t%.7g\n", labels[i].c_str(), share, logits[i]);
+    }
   }
 }

@@ -68,12 +68,32 @@ inline bool read_file(const std::string& path, std::string& data) {
   return true;
 }
 
+// What stands in the line of kzoo.json that begins with `mark`, of a bundle whose seal fits; "" if
+// there is no such line.
+inline std::string entry(const std::string& bundle, const std::string& mark) {
+  std::string text;
+  const size_t place = read_file(bundle + "/kzoo.json", text) ? text.find('\n' + mark) : std::string::npos;
+  if (place == std::string::npos) return "";
+  const size_t start = place + 1 + mark.size(), end = text.find('\n', start);
+  return text.substr(start, end - start - (text[end - 1] == ',' ? 1 : 0));
+}
+
 // How many tokens a bundle reads at most, whose seal fits.
 inline size_t max_length(const std::string& bundle) {
-  std::string text;
-  const std::string mark = "\n \"max_length\": ";
-  const size_t place = read_file(bundle + "/kzoo.json", text) ? text.find(mark) : std::string::npos;
-  return place == std::string::npos ? 0 : std::strtoul(text.c_str() + place + mark.size(), nullptr, 10);
+  return std::strtoul(entry(bundle, " \"max_length\": ").c_str(), nullptr, 10);
+}
+
+// Of a classifier's bundle whose seal fits what its logits stand for: "single_label", as in all of
+// format 1, "multi_label" or "regression".
+inline std::string problem(const std::string& bundle) {
+  const std::string quoted = entry(bundle, "  \"problem\": ");
+  return quoted.size() > 2 ? quoted.substr(1, quoted.size() - 2) : "single_label";
+}
+
+// The least probability of a label that answers, where a text may have several.
+inline double threshold(const std::string& bundle) {
+  const std::string number = entry(bundle, "  \"threshold\": ");
+  return number.empty() ? 0.5 : std::strtod(number.c_str(), nullptr);
 }
 
 // What is wrong with the files of a bundle, as a sentence without its full stop; "" if nothing is.
@@ -86,8 +106,11 @@ inline std::string broken_seal(const std::string& bundle, std::initializer_list<
   std::string unsealed = text;
   if (seal.size() == 64) unsealed.replace(place + mark.size(), 64, 64, '0');
   if (sha256(unsealed) != seal) return manifest + " was changed after the export, its seal doesn't fit: export anew";
-  if (text.find("\n \"format\": 1,") == std::string::npos)
-    return manifest + " is of another format than 1, which this program reads: export anew";
+  const auto is_of_format = [&](const char* number) {
+    return text.find("\n \"format\": " + std::string(number) + ',') != std::string::npos;
+  };
+  if (!is_of_format("1") && !is_of_format("2"))
+    return manifest + " is of another format than 1 and 2, which this program reads: export anew";
   for (const char* name : names) {
     const size_t files = text.rfind("\n \"files\": {"), entry = text.find('"' + std::string(name) + "\": {", files);
     const size_t sum = text.find("\"sha256\": \"", entry);

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from ..errors import KzooError
+from ..values import is_whole
 
 IGNORED = -100  # The target of a place that is padding or has no target of its own.
 # Where each new shape costs a compilation, lengths are rounded up to one of these, or to the
@@ -85,9 +86,9 @@ class BatchPlan:
         if not size:
             raise KzooError("No examples came; at least one is expected.")
         batch_size = 32 if batch_size is None else batch_size  # None is Keras' default.
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        if not is_whole(batch_size, 1):
             raise KzooError(f"batch_size is {batch_size!r}; a number of at least 1 is expected.")
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        if not is_whole(seed, 0):
             raise KzooError(f"seed is {seed!r:.40}; a whole number of at least 0 is expected.")
         if "padding_mask" not in columns:
             columns["padding_mask"] = [_ones(row) for row in columns["token_ids"]]

@@ -96,7 +96,10 @@ def check_quantization(found, quantization):
 
 
 def check_audit(found, partitions=1):
-    """Raise KzooError, one sentence, on what no export of kzoo may have."""
+    """Raise KzooError, one sentence, on what no export of kzoo may have.
+
+    `partitions` None: layers of the user's own are in it, whose shapes and partitions are theirs.
+    """
     operators = found["operators"]
     if found["custom"]:
         raise KzooError(
@@ -115,7 +118,7 @@ def check_audit(found, partitions=1):
         for tensor in signature["inputs"].values()
     )
     shapes, packs = operators.get("SHAPE", 0), operators.get("PACK", 0)
-    if shapes > dynamic or packs:
+    if partitions is not None and (shapes > dynamic or packs):
         raise KzooError(
             f"The file does arithmetic on shapes ({shapes} SHAPE, {packs} PACK): at most "
             f"{int(dynamic)} SHAPE and no PACK are expected."
@@ -125,7 +128,7 @@ def check_audit(found, partitions=1):
             f"{', '.join(found['understated'])} in the file promise an older runtime than their "
             "weights need, which would compute nonsense in silence: a true version is expected."
         )
-    if found["partitions"] != partitions:
+    if partitions is not None and found["partitions"] != partitions:
         raise KzooError(
             f"XNNPACK splits the graph into {found['partitions']} partitions; {partitions} was "
             "expected."

@@ -10,22 +10,27 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import check_labels, class_scores, described
+from ..answers import check_labels, class_scores
 from ..errors import KzooError
 from ..files import writing_folder
 from ..network import weights_by_path
+from ..text.tokenizer import default_stride
 from . import bundle, evaluate, mediapipe
 from .bench import latency
 from .convert import check_arguments, export_litert, in_float32
 from .interpreter import Interpreter
-from .limits import TOLERANCE, check, check_names, defaults
-from .parity import problem_of, run_keras, samples, tokenizer_of
+from .limits import LABELLED, TOLERANCE, beside_usual, check, defaults
+from .parity import compared_on, problem_of, run_columns, run_keras, samples, tokenizer_of
+from .predict import Answerer
 from .report import write_report
 
 GOLDEN = 12
+JOINED = (2, 4, 8, 16, 32, 64)  # how many labelled texts are joined, to compare long ones too
+PARITY = (16, 64)  # labelled texts from which on they are compared on, and how many at most
+SHOWN = ("TextClassifier", "TokenClassifier", "QuestionAnswering")  # answers to look at
 ROUNDS = 9  # measurements of latency at each length
 # The keys of a recipe, beside quantization, length and limits, that `export_bundle` takes.
-REST = ("preset", "compat", "mediapipe", "evaluation", "note")
+REST = ("preset", "compat", "mediapipe", "evaluation", "text", "label", "note", "share_texts")
 
 
 def export_bundle(
@@ -36,10 +41,12 @@ def export_bundle(
     Args:
         model: a task with a tokenizer.
         folder: where to; it is there whole or not at all.
-        quantization: see `export_litert`; `length` and `limits` too.
+        quantization: see `export_litert`; `length` too.
+        limits: what the file must keep beside the limits that suit the quantization, such as
+            {"megabytes": 23.6}; None as a bound leaves one of these out.
         recipe: what else an export recipe may say, as a dict: `compat`, `mediapipe`,
-            `evaluation`, `note`, and `preset`, what the report calls the model; see
-            `litert.export.KEYS`.
+            `evaluation`, `text`, `label`, `note`, `share_texts`, and `preset`, what the report
+            calls the model; see `litert.export.KEYS`.
         say: called with a line of text before each step.
 
     Returns:
@@ -47,7 +54,7 @@ def export_bundle(
     """
     say = say or quiet
     folder = Path(folder)
-    order = _order(model, quantization, length, limits, recipe)
+    order = checked(model, quantization, length, limits, recipe)
     with (
         writing_folder(folder, mark=bundle.MANIFEST) as tmp_path,
         tempfile.TemporaryDirectory() as scratch,
@@ -70,7 +77,8 @@ def export_bundle(
             "evaluation": measured,
             "latency": speed,
             "audit": exports["file"]["audit"],
-            "examples": [_example(order, entry) for entry in golden],
+            "examples": _examples(order, files["file"], golden),
+            "golden_difference": _golden_difference(order, golden),
             "made_with": _made_with(),
         }
         write_report(report, tmp_path)
@@ -87,11 +95,11 @@ class Order:
 
     Args:
         model: in float32.
-        quantization, length, compat, mediapipe, note: as in a recipe.
+        quantization, length, compat, mediapipe, note, share_texts: as in a recipe.
         source: what the report calls the model.
-        limits: {name: bound}, those that suit the quantization where none were asked for.
+        limits: {name: bound}, those that suit the quantization and those that were asked for.
         evaluation: the path of the labelled texts, or None.
-        examples: what it holds, see `evaluate.labelled_texts`, or None.
+        examples: what it holds, an `evaluate.Labelled`, or None.
     """
 
     model: object
@@ -100,10 +108,11 @@ class Order:
     compat: str | None
     mediapipe: bool
     note: str | None
+    share_texts: bool
     source: str | None
     limits: dict
     evaluation: Path | None
-    examples: tuple | None
+    examples: evaluate.Labelled | None
 
     @property
     def task(self):
@@ -118,8 +127,19 @@ class Order:
     @property
     def options(self):
         """What the manifest says of the task, see `TextTask.task_options`."""
-        is_task = hasattr(self.model, "task_options")
-        return self.model.task_options() if is_task else {"reads": "either"}
+        if not hasattr(self.model, "task_options"):
+            return {"reads": "either"}
+        options = self.model.task_options()
+        if "stride" in options:  # A file of fixed length may be shorter than what the model reads.
+            options["stride"] = min(options["stride"], default_stride(self.read_length))
+        return options
+
+    @property
+    def answerer(self):
+        """How the task reads and answers."""
+        return Answerer(
+            self.tokenizer, self.task, self.labels, self.options, self.max_length, self.length
+        )
 
     @property
     def tokenizer(self):
@@ -131,14 +151,20 @@ class Order:
         """How many tokens the model reads."""
         return getattr(self.model, "max_length", self.model.spec.max_sequence_length)
 
+    @property
+    def read_length(self):
+        """How many tokens the file reads."""
+        return min(self.max_length, self.length or self.max_length)
 
-def _order(model, quantization, length, limits, recipe):
+
+def checked(model, quantization, length, limits, recipe=None):
+    """The `Order` for what `export_bundle` was asked for; KzooError where it can't be done."""
     recipe = {**dict.fromkeys(REST), **(recipe or {})}
     unknown = sorted(set(recipe) - set(REST))
     if unknown:
         raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
     check_arguments(model, quantization, length, recipe["compat"])
-    asked = _limits(limits, quantization, model)
+    asked = beside_usual(limits, defaults(quantization, problem_of(model)))
     order = Order(
         model=in_float32(model),
         quantization=quantization,
@@ -146,6 +172,7 @@ def _order(model, quantization, length, limits, recipe):
         compat=recipe["compat"],
         mediapipe=bool(recipe["mediapipe"]),
         note=recipe["note"],
+        share_texts=bool(recipe["share_texts"]),
         source=recipe["preset"],
         limits=asked,
         evaluation=None if recipe["evaluation"] is None else Path(recipe["evaluation"]),
@@ -154,15 +181,21 @@ def _order(model, quantization, length, limits, recipe):
     if order.tokenizer is None:
         raise KzooError("A bundle holds a tokenizer, and this model has none: give it one first.")
     if order.labels:
-        _check_labels(order.labels)
+        check_labels(order.labels)
     if order.mediapipe:
-        mediapipe.check(order.task, order.tokenizer, length)
+        mediapipe.check(order.task, order.tokenizer, length, getattr(order.model, "prompt", ""))
+        if order.options["reads"] == "pair":
+            raise KzooError(
+                "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "
+                "without mediapipe."
+            )
         if problem_of(model) not in (None, "single_label"):
             raise KzooError(
                 f"MediaPipe's classifier gives a text one label, and the problem is "
                 f"{problem_of(model)}: export without mediapipe."
             )
-    examples = evaluate.labelled_texts(order.model, order.evaluation, asked)
+    columns = recipe["text"], recipe["label"]
+    examples = evaluate.labelled_texts(order.model, order.evaluation, asked, *columns)
     return replace(order, examples=examples)
 
 
@@ -180,23 +213,49 @@ def _files(order, folder, scratch):
 def _export(order, files, say):
     """Write the files; what `export_litert` says of each."""
     # Labels of neutral sentences are a toss-up: labelled texts measure agreement better.
-    later = {"label_agreement"} if order.examples else set()
+    later = LABELLED | ({"label_agreement"} if order.examples else set())
     early = {limit: bound for limit, bound in order.limits.items() if limit not in later}
-    model, length, quantization = order.model, order.length, order.quantization
-    say(f"Exporting as {quantization}")
-    exports = {
-        "file": export_litert(model, files["file"], quantization, length, early, order.compat)
-    }
+    texts, source = _parity_texts(order)
+
+    def export(name, quantization, limits, compat=None):
+        arguments = quantization, order.length, limits, compat, texts
+        found = export_litert(order.model, files[name], *arguments)
+        found["parity"]["source"] = source
+        return found
+
+    say(f"Exporting as {order.quantization}")
+    exports = {"file": export("file", order.quantization, early, order.compat)}
     say("Exporting as float32, to compare with")
-    if quantization == "float32":
+    if order.quantization == "float32":
         shutil.copyfile(files["file"], files["float32"])
         exports["float32"] = exports["file"]
     else:
-        exports["float32"] = export_litert(model, files["float32"], "float32", length, {})
+        exports["float32"] = export("float32", "float32", {})
     if "usual" in files:
         say(f"Exporting without {order.compat}, to compare with")
-        exports["usual"] = export_litert(model, files["usual"], quantization, length, {})
+        exports["usual"] = export("usual", order.quantization, {})
     return exports
+
+
+def _parity_texts(order):
+    """The texts to compare file and Keras on, and the file that they are from.
+
+    Those of the evaluation, which are of the model's language and subject, if there are enough,
+    with some joined to long ones; else (None, None) for the shipped English ones.
+    """
+    texts = [] if order.examples is None else list(order.examples.texts)
+    least, most = PARITY
+    if len(texts) < least:
+        return None, None
+    chosen = _spread(texts, most - len(JOINED), key=lambda text: len("".join(text)))
+    return chosen + [_joined(texts[:count]) for count in JOINED], order.evaluation.name
+
+
+def _joined(texts):
+    """Texts as one, or pairs as one whose second text is long."""
+    if isinstance(texts[0], str):
+        return " ".join(texts)
+    return texts[0][0], " ".join(second for _, second in texts)
 
 
 def _evaluated(order, files, say):
@@ -204,16 +263,16 @@ def _evaluated(order, files, say):
     if not order.examples:
         return None
     name = order.evaluation.name
-    say(f"Answering the {len(order.examples[0])} texts of {name}")
-    measured = evaluate.evaluate(order.model, files, order.examples, order.length)
-    return {"file": name, "note": order.note, **measured}
+    say(f"Answering the {len(order.examples.texts)} texts of {name}")
+    measured = evaluate.evaluate(order.examples, order.answerer, order.model, files)
+    return {"file": name, "note": order.note, "texts_shared": order.share_texts, **measured}
 
 
 def _limit_rows(order, export, measured):
     """Every limit with what was measured for it and on what; KzooError on the first one missed."""
-    shipped = f"{export['parity']['texts']} shipped sentences"
+    compared = compared_on(export["parity"])
     own = {"megabytes": bundle.MODEL, "partitions": bundle.MODEL}
-    rows = [{**row, "on": own.get(row["limit"], shipped)} for row in export["limits"]]
+    rows = [{**row, "on": own.get(row["limit"], compared)} for row in export["limits"]]
     # What labelled texts show is held on them too.
     asked = {name: order.limits[name] for name in order.limits if name in (measured or {})}
     return rows + [{**row, "on": order.evaluation.name} for row in check(asked, measured or {})]
@@ -263,7 +322,7 @@ def _about(order, exports):
         "family": order.model.spec.family,
         "quantization": order.quantization,
         "length": order.length,
-        "max_length": min(order.max_length, order.length or order.max_length),
+        "max_length": order.read_length,
         "labels": order.labels,
         "sizes": {
             "parameters": sum(math.prod(w.shape) for w in weights_by_path(order.model).values()),
@@ -283,7 +342,7 @@ def _manifest(order, export, rows, golden):
         "spec": order.model.spec.to_dict(),
         "labels": order.labels,
         "task_options": order.options,
-        "max_length": min(order.max_length, order.length or order.max_length),
+        "max_length": order.read_length,
         "signature": audit["signatures"],
         "quantization": order.quantization,
         "length": order.length,
@@ -305,21 +364,6 @@ def _made_with():
     }
 
 
-def _check_labels(labels):
-    check_labels(labels)
-    wrong = next((label for label in labels if label.splitlines() != [label]), None)
-    if wrong is not None:
-        raise KzooError(f"The label {wrong!r} is not one line, as {bundle.LABELS} needs it.")
-
-
-def _limits(asked, quantization, model):
-    """The limits of the recipe, checked, or those that suit the quantization."""
-    if asked is None:
-        return defaults(quantization, problem_of(model))
-    check_names(asked)
-    return asked
-
-
 def _compat(order, exports, measured):
     """What the file of the same quantization for the newest runtime is, to see the cost."""
     if order.compat is None:
@@ -335,18 +379,22 @@ def _compat(order, exports, measured):
 
 
 def _golden_rows(order):
-    """Golden texts: shipped sentences, half of them the evaluation's where there is one."""
+    """Golden texts: shipped sentences; half of them the evaluation's, if those may travel."""
     model, length = order.model, order.length
-    if order.examples is None:
-        return _spread(samples(model, length), GOLDEN)
+    if order.examples is None or not order.share_texts:
+        return _spread(samples(model, length), GOLDEN, _tokens)
     half = GOLDEN // 2
-    rows = _spread(samples(model, length, order.examples[0]), half)
-    return rows + _spread(samples(model, length), GOLDEN - half)
+    rows = _spread(samples(model, length, order.examples.texts), half, _tokens)
+    return rows + _spread(samples(model, length), GOLDEN - half, _tokens)
 
 
-def _spread(rows, count):
+def _tokens(row):
+    return int(row[1]["padding_mask"].sum())
+
+
+def _spread(rows, count, key):
     """`count` of the rows, from the shortest to the longest in even steps."""
-    rows = sorted(rows, key=lambda row: int(row[1]["padding_mask"].sum()))
+    rows = sorted(rows, key=key)
     if len(rows) <= count:
         return rows
     return [rows[round(i * (len(rows) - 1) / (count - 1))] for i in range(count)]
@@ -358,20 +406,44 @@ def _rounded(values):
     return np.array(flat, "float64").reshape(np.shape(values)).tolist()
 
 
-def _example(order, entry):
-    """A golden example as the report shows it: the text, and both answers of a classifier.
+def _examples(order, path, golden):
+    """The golden examples as the report shows them: the text, and the answers of file and Keras.
 
-    Of one label a text only that label is shown.
+    Of one label a text only that label is shown; a vector is nothing to look at.
     """
-    row = {"text": entry["text"], "tokens": len(entry["token_ids"])}
-    if order.task == "TextClassifier":
-        problem = problem_of(order.model)
-        for side, name in (("file", "outputs"), ("keras", "keras")):
-            scores = class_scores(entry[name]["logits"], problem)[0]
-            row[side] = described(scores, order.labels, order.options)
-            if problem == "single_label":
-                del row[side]["scores"]
-    return row
+    interpreter = Interpreter(path)
+    runs = {"file": interpreter.run, "keras": run_columns(order.model)}
+    examples = []
+    for entry in golden:
+        text = entry["text"]
+        example = {"text": text, "tokens": len(entry["token_ids"])}
+        if order.task in SHOWN:
+            rows, _, _ = order.answerer.read(text)
+            for side, run in runs.items():
+                answer = order.answerer.answer(text, rows, run)
+                hidden = {"scores"} if "label" in answer else set()
+                example[side] = {k: v for k, v in answer.items() if k not in hidden}
+        examples.append(example)
+    return examples
+
+
+def _golden_difference(order, golden):
+    """The largest difference of a score between file and Keras in the golden examples, or None.
+
+    They may be other texts than those on which parity is measured.
+    """
+    problem = getattr(order.model, "problem", None)
+    if problem is None:
+        return None
+    return max(
+        float(
+            np.abs(
+                class_scores(entry["outputs"]["logits"], problem)
+                - class_scores(entry["keras"]["logits"], problem)
+            ).max()
+        )
+        for entry in golden
+    )
 
 
 def quiet(_text):

@@ -16,9 +16,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from ..answers import check_labels
+from ..answers import check_names
 from ..errors import KzooError
 from ..files import read_json, sha256, within
+from ..values import is_number, is_whole
 
 FORMAT = 2
 FORMATS = (1, 2)  # that are read
@@ -35,9 +36,9 @@ FIELDS = {
 OPTIONS = {
     "reads": lambda value: value in ("text", "pair", "either"),
     "problem": lambda value: value in ("single_label", "multi_label", "regression"),
-    "threshold": lambda value: _is_number(value) and 0 <= value <= 1,
-    "stride": lambda value: type(value) is int and value >= 0,
-    "no_answer": lambda value: value is None or _is_number(value),
+    "threshold": lambda value: is_number(value, 0, 1),
+    "stride": lambda value: is_whole(value, 0),
+    "no_answer": lambda value: value is None or is_number(value),
     "prompts": lambda value: isinstance(value, dict) and _all_strings(value.values()),
     "default_prompt": lambda value: value is None or isinstance(value, str),
     "similarity": lambda value: value in ("cosine", "dot", "euclidean", "manhattan"),
@@ -56,6 +57,16 @@ ENTRY = {"bytes", "sha256"}  # what is written of a file
 LABELLED = ("TextClassifier", "TokenClassifier")
 
 
+def is_of_finder(path):
+    """Whether macOS put a file there, which is no part of a bundle, in a folder or in a zip.
+
+    What Finder keeps of a folder, and what goes with a file where a disk or a zip can't hold it;
+    `path` is as seen from the bundle's folder.
+    """
+    parts = Path(path).parts
+    return "__MACOSX" in parts or parts[-1] == ".DS_Store" or parts[-1].startswith("._")
+
+
 def write_manifest(folder, manifest):
     """Write `kzoo.json` over the files that lie in the folder, and seal it."""
     folder = Path(folder)
@@ -64,7 +75,7 @@ def write_manifest(folder, manifest):
         "files": {
             path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
             for path in sorted(folder.iterdir())
-            if path.name != MANIFEST
+            if path.name != MANIFEST and not is_of_finder(path.name)
         },
         "seal": UNSEALED,
     }
@@ -115,7 +126,7 @@ def read_manifest(folder):
             "anew."
         )
     if labels:
-        check_labels(labels, f"labels in {path}")
+        check_names(labels, f"labels in {path}")
     options = {"reads": "either", **DEFAULTS.get(manifest["task"], {}), **manifest["task_options"]}
     _check_options(path, options)
     return {**manifest, "task_options": options}
@@ -139,11 +150,6 @@ def _check_options(path, options):
             f"{path} names the prompt {prompt!r:.60}; expected one of "
             f"{', '.join(options['prompts']) or 'its prompts, and it has none'}: export anew."
         )
-
-
-def _is_number(value):
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and abs(value) < float("inf")
 
 
 def _all_strings(values):

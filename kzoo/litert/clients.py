@@ -6,10 +6,10 @@ object a line:
     COMMAND encode TOKENIZER.json       {"ids": [...]}: with special tokens, nothing cut
     COMMAND predict BUNDLE [--pairs]    what `kzoo predict --json` has for a text
 
-With --pairs a line is a JSON array of two texts. What can't be done is one sentence on standard
-error and exit code 2; any other code is a crash. A client is found where a checkout of kzoo builds
-it; KZOO_CLIENT_JVM (or _CHROMIUM, _MEDIAPIPE, _ARM64) names another command that speaks the same,
-which an installed kzoo without a checkout runs too.
+Lines are read as `kzoo.lines` says; with --pairs each is a JSON array of two texts. What can't be
+done is one sentence on standard error and exit code 2; any other code is a crash. A client is found
+where a checkout of kzoo builds it; KZOO_CLIENT_JVM (or _CHROMIUM, _MEDIAPIPE, _ARM64) names another
+command that speaks the same, which an installed kzoo without a checkout runs too.
 """
 
 import json
@@ -28,13 +28,17 @@ import numpy as np
 
 from ..answers import class_scores, described
 from ..errors import KzooError
+from ..lines import as_pair, read_lines
 from . import bundle
+from .agreement import disagreement, distance_of
 from .predict import Predictor
 
 ROOT = Path(__file__).parents[2]
 NOISE = 0.05  # of a client's whole time, below which what the texts took can't be told
 PATIENCE = 1800  # seconds that a client may take for all texts
 REPEATS = 3  # how often the texts are sent again, to time them without the start
+OTHER_IDS = "other token ids"
+SHOWN = 3  # differing answers of a client that are told
 SLOW = 30  # seconds for all texts, beside which a start is short: nothing is sent again then
 
 
@@ -140,6 +144,11 @@ def compare(folder, texts=None, say=None, names=None):
         texts               how many it answered
         ids_equal           how many have Python's ids; None where a client has none to show
         labels_equal        how many have Python's label, entities or answer; None for embeddings
+        texts_compared      how many of them can be held against Python's: all, or those with the
+                            same ids for a client that has a tokenizer of its own
+        answers_equal       how many of those have Python's ids and answer: labels, spans, and
+                            scores within the bundle's tolerance
+        differing           the first few that have not: [{"text", "why"}]
         worst_difference    of a score, or a number of an embedding, where the ids are equal
         latency_ratio       its time a text, as a multiple of Python's; None where the texts
                             are so few that its start takes all of it
@@ -174,8 +183,8 @@ def compare(folder, texts=None, say=None, names=None):
         if say:
             say(f"Running {client.name}")
         try:
-            found = _against(command, folder, asked, expected, ids, seconds)
-            rows.append({**row, **found, "note": client.note})
+            result = _against(client, command, predictor, folder, asked, expected, ids, seconds)
+            rows.append({**row, **result, "note": client.note})
         except Refused as error:
             rows.append({**row, "refused": str(error)})
         except KzooError as error:
@@ -203,20 +212,16 @@ def parts_of(text):
 
 
 def read_texts(path, pairs):
-    """The lines of a file, or its pairs: a JSON array of two a line, or a tab between them."""
-    from .predict import as_pair
-
+    """The texts of a file, or its pairs, as `kzoo.lines` reads them."""
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise KzooError(f"{path} is missing: texts, one a line, were expected there.") from None
-    except UnicodeDecodeError as error:
-        raise KzooError(f"{path} is not UTF-8 ({error}): convert it first.") from None
-    lines = [line.rstrip("\r") for line in lines if line.strip()]
+    if not path.is_file():
+        raise KzooError(f"{path} is missing: texts, one a line, were expected there.")
+    lines = read_lines(path.read_bytes(), path)
     if not lines:
         raise KzooError(f"{path} holds no text: one a line was expected.")
-    return [as_pair(line) for line in lines] if pairs else lines
+    if not pairs:
+        return lines
+    return [as_pair(line, f"Line {i} of {path}") for i, line in enumerate(lines, 1)]
 
 
 def _shipped(manifest):
@@ -253,6 +258,9 @@ def _python(predictor):
         "texts": len(manifest["golden"]),
         "ids_equal": equal,
         "labels_equal": labels if manifest["task"] == "TextClassifier" else None,
+        "texts_compared": 0,
+        "answers_equal": 0,
+        "differing": [],
         "worst_difference": worst,
         "latency_ratio": 1.0,
         "other_ids": None,
@@ -260,7 +268,19 @@ def _python(predictor):
     }
 
 
-def _against(command, folder, texts, expected, ids, seconds):
+def check_agreement(data):
+    """Raise KzooError where `compare` saw a client answer a text otherwise than Python."""
+    for row in data["clients"]:
+        if differing := row.get("differing"):
+            first = differing[0]
+            count = row["texts_compared"] - row["answers_equal"]
+            raise KzooError(
+                f"{row['client']} answers {count} of {row['texts_compared']} texts otherwise than "
+                f"Python, such as {first['text']!r:.60}: {first['why']}."
+            )
+
+
+def _against(client, command, predictor, folder, texts, expected, ids, seconds):
     """How a client's answers compare with Python's."""
     started = time.perf_counter()
     answers = _predict(command, folder, texts)
@@ -274,17 +294,29 @@ def _against(command, folder, texts, expected, ids, seconds):
     both = list(zip(answers, expected, strict=True))
     kept = equal or [True] * len(texts)
     same = [pair for pair, is_same in zip(both, kept, strict=True) if is_same]
+    tolerance, options = (predictor.manifest[name] for name in ("tolerance", "task_options"))
     other = [pair for pair, is_same in zip(both, kept, strict=True) if not is_same]
     try:
         labels, worst = _compared(both)[0], _compared(same)[1]
         of_others = dict(zip(("labels_equal", "worst_difference"), _compared(other), strict=True))
+        reasons = [
+            disagreement(*pair, tolerance, options) if is_same else OTHER_IDS
+            for pair, is_same in zip(both, kept, strict=True)
+        ]
     except (KeyError, TypeError, ValueError) as error:
         name, kind = Path(command[0]).name, type(error).__name__
         raise KzooError(f"{name} answered other fields than Python ({kind}: {error}).") from None
+    reasons = list(zip(texts, reasons, strict=True))
+    if client.own_tokenizer:  # What it makes of other ids is no question of agreement.
+        reasons = [(text, why) for text, why in reasons if why != OTHER_IDS]
+    differing = [{"text": text, "why": why} for text, why in reasons if why]
     return {
         "texts": len(texts),
         "ids_equal": None if equal is None else sum(equal),
         "labels_equal": labels,
+        "texts_compared": len(reasons),
+        "answers_equal": len(reasons) - len(differing),
+        "differing": differing[:SHOWN],
         "worst_difference": worst,
         "latency_ratio": spent / len(texts) / seconds if spent > NOISE * once else None,
         "other_ids": {"texts": len(other), **of_others} if other else None,
@@ -293,7 +325,7 @@ def _against(command, folder, texts, expected, ids, seconds):
 
 def _compared(pairs):
     """How many pairs of answers have the same label, and the largest difference."""
-    return _same(pairs), max((_distance(*pair) for pair in pairs), default=None)
+    return _same(pairs), max((distance_of(*pair) for pair in pairs), default=None)
 
 
 def _equal(command, folder, texts, ids):
@@ -331,6 +363,8 @@ def run(command, lines):
     # Blank lines at the end would be none: one more follows, whose answer is left out.
     last = '[".", "."]' if "--pairs" in command else "."
     text = "\n".join([*lines, last]) + "\n"
+    if text.startswith("\ufeff"):  # A second one is a character, and the first is none.
+        text = "\ufeff" + text
     name = Path(command[0]).name
     with tempfile.TemporaryFile() as errors:
         try:
@@ -379,29 +413,6 @@ def _same(pairs):
     if all(other is None for _, other in pairs):
         return None
     return sum(one == other for one, other in pairs)
-
-
-def _distance(answer, expected):
-    """The largest difference of a score, or of a number of an embedding."""
-    if "embedding" in expected:
-        one, other = answer["embedding"], expected["embedding"]
-    elif "scores" in expected:
-        one, other = ([side["scores"][label] for label in expected["scores"]]
-                      for side in (answer, expected))  # fmt: skip
-    elif "values" in expected:
-        one, other = ([side["values"][label] for label in expected["values"]]
-                      for side in (answer, expected))  # fmt: skip
-    elif "entities" in expected:
-        one, other = (
-            [entity["score"] for entity in side["entities"]] for side in (answer, expected)
-        )
-    else:
-        one, other = [answer["score"]], [expected["score"]]
-    if not np.isfinite(np.asarray(one, "float64")).all():
-        raise ValueError("a score that is no number")
-    if len(one) != len(other):
-        return 1.0
-    return float(np.abs(np.subtract(one, other)).max()) if len(one) else 0.0
 
 
 def _timed(function):

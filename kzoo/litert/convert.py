@@ -7,18 +7,22 @@ from ..errors import KzooError
 from ..files import writing_file
 from ..network import Network, weights_by_path
 from ..nn import lowering
+from ..values import is_whole
 from . import quantize
 from .audit import audit, check_audit, check_quantization
 from .compat import check_compat, rewritten
-from .limits import check, check_names, defaults
+from .limits import LABELLED, check, check_names, defaults
 from .parity import model_inputs
+from .user_model import UserModel, as_exportable
 
 SIGNATURE = "serve"
 SLACK = 0.03  # How far the size may lie from what the weights ask for, and in bytes for the graph:
 GRAPH_BYTES = 400_000
 
 
-def export_litert(model, path, quantization="float32", length=None, limits=None, compat=None):
+def export_litert(
+    model, path, quantization="float32", length=None, limits=None, compat=None, texts=None
+):
     """Write a model as a .tflite file that a phone runs at batch 1, and check the file.
 
     The file has one signature, `serve`. Its inputs are the backbone's (int32 `token_ids`,
@@ -26,22 +30,27 @@ def export_litert(model, path, quantization="float32", length=None, limits=None,
     outputs what the model called on tokens returns, such as `logits` (1, labels).
 
     Args:
-        model: a task or a backbone.
+        model: a task, a backbone, or a functional, sequential or subclassed `keras.Model` of your
+            own that holds one backbone and is called on the dict of its inputs. The outputs of
+            the last are called as it returns them, or as its layers; a single one `output`.
         path: the file to write; it is there whole or not at all.
         quantization: "float32"; "float16" (weights in half precision); "int8" (weights int8 with
             a scale a channel or row, activations quantized as they come); "int8_int4_table" (the
             same, but the token table int4 with a scale for every 32 numbers).
         length: None for a dynamic length (the caller resizes the inputs, padding is not needed),
-            or the one length that the file takes.
+            or the one length that the file takes. A functional model of one length takes that.
         limits: what the file must keep, such as {"cosine": 0.997, "megabytes": 23.6}; see
             `limits.KNOWN`. By default what suits the quantization.
         compat: an older runtime that is to load the file, "tflite-2.16" or "tflite-2.14"; see
             `compat.RUNTIMES`.
+        texts: strings, or pairs for a task that reads those, on which the file is compared with
+            Keras; shipped English sentences by default.
 
     Returns:
         A dict: `audit` (bytes, operators, partitions, minimum_runtime and more, see
-        `audit.audit`), `parity` (how far its answers lie from Keras' on sentences of 1 to 230
-        words, see `parity.measure`) and `limits` (bound and measured value of each).
+        `audit.audit`), `parity` (how far its answers lie from Keras' on the texts, 1 to 230
+        words where none were given, see `parity.measure`) and `limits` (bound and measured value
+        of each).
 
     Raises:
         KzooError: if the model can't be exported, or the file fails the audit or misses a limit;
@@ -50,31 +59,38 @@ def export_litert(model, path, quantization="float32", length=None, limits=None,
     from .interpreter import Interpreter
     from .parity import compare, problem_of, samples
 
+    model = as_exportable(model)
+    length = getattr(model, "length", None) if length is None else length
     check_arguments(model, quantization, length, compat)
     path = Path(path)
     if path.suffix != ".tflite" or path.is_dir():
         raise KzooError(f"{path} is not the path of a .tflite file: give one.")
+    own = isinstance(model, UserModel)
     if limits is None:
         limits = defaults(quantization, problem_of(model))
+        if own:  # How XNNPACK takes layers that aren't kzoo's is shown, and no fault.
+            del limits["partitions"]
     check_names(limits)
+    if labelled := sorted(LABELLED & set(limits)):
+        raise KzooError(
+            f"The limit {labelled[0]} needs labelled texts, which only a bundle is measured on: "
+            "export a recipe with an evaluation file, or leave the limit out."
+        )
     _check_weights(model)
-    with writing_file(path) as beside:
+    with writing_file(path) as tmp_path:
         model = in_float32(model)
         content, used = _convert(model, quantization, length)
         if compat is not None:
             content = rewritten(content, compat)
-        beside.write_bytes(content)
-        found = audit(beside)
-        check_audit(found, limits.get("partitions", 1))
-        check_quantization(found, quantization)
-        _check_size(found["bytes"], used, quantization)
-        parity = compare(model, Interpreter(beside), samples(model, length))
-        later = {name for name in limits if name.startswith("accuracy")}
-        kept = check(
-            {name: bound for name, bound in limits.items() if name not in later},
-            {**parity, "megabytes": found["bytes"] / 1e6, "partitions": found["partitions"]},
-        )
-    return {"audit": found, "parity": parity, "limits": kept}
+        tmp_path.write_bytes(content)
+        audited = audit(tmp_path)
+        check_audit(audited, limits.get("partitions", None if own else 1))
+        check_quantization(audited, quantization)
+        _check_size(audited["bytes"], used, quantization)
+        parity = compare(model, Interpreter(tmp_path), samples(model, length, texts))
+        measured = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
+        rows = check(limits, {**parity, **measured})
+    return {"audit": audited, "parity": parity, "limits": rows}
 
 
 def check_arguments(model, quantization, length, compat=None):
@@ -84,7 +100,8 @@ def check_arguments(model, quantization, length, compat=None):
     backbone = getattr(model, "backbone", model)
     if not isinstance(backbone, Network):
         raise KzooError(
-            f"A {type(model).__name__} came; a kzoo task or backbone is expected for a LiteRT file."
+            f"got a {type(model).__name__} for a LiteRT file; expected a kzoo task or backbone, or "
+            "for a file without a bundle a keras.Model that holds one."
         )
     if quantization not in quantize.QUANTIZATIONS:
         raise KzooError(
@@ -93,9 +110,7 @@ def check_arguments(model, quantization, length, compat=None):
         )
     check_compat(compat, quantization)
     limit = backbone.spec.max_sequence_length
-    if length is not None and (
-        not isinstance(length, int) or isinstance(length, bool) or not 2 <= length <= limit
-    ):
+    if length is not None and not is_whole(length, 2, limit):
         raise KzooError(
             f"length is {length!r}; None (dynamic) or 2 to {limit} tokens are expected."
         )
@@ -106,10 +121,17 @@ def check_arguments(model, quantization, length, compat=None):
         )
 
 
+def _weights(model):
+    """Every weight of a model by its path."""
+    if isinstance(model, UserModel):
+        return model.weights_by_path()
+    return weights_by_path(model)
+
+
 def _check_weights(model):
     import numpy as np
 
-    for path, weight in weights_by_path(model).items():
+    for path, weight in _weights(model).items():
         if not np.isfinite(np.asarray(weight)).all():
             raise KzooError(
                 f"The weight {path} holds NaN or infinite values: train or load the model anew."
@@ -120,6 +142,8 @@ def in_float32(model):
     """The model itself, or a float32 copy of one that computes in half precision."""
     import keras
 
+    if isinstance(model, UserModel):
+        return model.in_float32()
     if keras.backend.standardize_dtype(model.compute_dtype) == "float32":
         return model
     config = model.get_config()
@@ -137,7 +161,7 @@ def _convert(model, quantization, length):
     """The bytes of the file, and {path: shape} of the weights that its graph reads."""
     import tensorflow as tf
 
-    weights = weights_by_path(model)
+    weights = _weights(model)
     module = tf.Module()
     # The raw variables, without Keras' tracking round them: these the converter freezes.
     module.held = [weight.value for weight in weights.values()]

@@ -1,57 +1,222 @@
 """A bundle's files on labelled texts: how often they are right, and how near to Keras."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from ..answers import probabilities
-from ..data.sources import read_examples
+from ..answers import label_parts, probabilities
 from ..errors import KzooError
+from ..metrics import answer_scores, entity_scores, spans_of
 from .interpreter import Interpreter
-from .parity import is_classifier, label_of, measure, run_keras, samples
+from .limits import LABELLED
+from .parity import label_of, measure, run_columns, run_keras, samples
 
 
-def labelled_texts(model, evaluation, asked):
-    """Texts and class indices of the evaluation file, or None; a classifier's business only."""
+@dataclass(frozen=True)
+class Labelled:
+    """Texts with what is right for them.
+
+    Args:
+        texts: strings or pairs.
+        targets: what is right for each: the index of a class; (words or None, spans), the spans
+            as (start, end, kind) of words, or of characters without words; a list of answers.
+        task: whose they are, a key of `MEASURED`.
+    """
+
+    texts: list
+    targets: list
+    task: str
+
+
+def labelled_texts(model, evaluation, asked, text=None, label=None):
+    """What an evaluation file holds, as `Labelled`; None without one.
+
+    Args:
+        model: the task that is to be measured, which knows how its files are read.
+        evaluation: the path, or None.
+        asked: {limit: bound}; KzooError where one needs a file and there is none.
+        text, label: the columns of the file, by default those that the task finds.
+    """
     if evaluation is None:
-        wanted = [name for name in asked if name.startswith("accuracy")]
+        wanted = [name for name in asked if name in LABELLED]
         if wanted:
             raise KzooError(f"The limit {wanted[0]} needs labelled texts: name an evaluation file.")
+        if (text, label) != (None, None):
+            raise KzooError("text and label name columns of an evaluation file: name one.")
         return None
-    if not is_classifier(model):
+    task, problem = getattr(model, "task_name", None), getattr(model, "problem", "single_label")
+    if task not in MEASURED or problem != "single_label":
         raise KzooError(
-            f"An evaluation file came for a {type(model).__name__}; only a TextClassifier, "
-            "of texts with one label each, is measured on one."
+            f"Got an evaluation file for a {type(model).__name__}; expected one for a task that is "
+            f"measured on texts: {', '.join(MEASURED)}, with one label a text."
         )
-    texts, labels = read_examples(evaluation)
-    model.check_reads("text" if isinstance(texts[0], str) else "pair")
-    return texts, model.class_indices(labels)
+    examples = model.read_file(evaluation, text, label, "required")
+    _, examples = model.understand(examples, getattr(model, "problem", None), model.labels, False)
+    return Labelled(*MEASURED[task][0](model, examples), task)
 
 
-def evaluate(model, files, examples, length):
-    """How often Keras and the files are right, and how near `file` is to Keras."""
-    texts, targets = examples
-    rows = samples(model, length, texts)
-    expected = run_keras(model, rows)
-    found = {}
-    for name, path in files.items():
-        interpreter = Interpreter(path)
-        found[name] = [interpreter.run(columns) for _, columns in rows]
+def evaluate(examples, answerer, model, files):
+    """How often Keras and the files are right, and how near `file` is to Keras.
 
-    def right(outputs):
-        answers = [label_of(probabilities(entry["logits"])[0]) for entry in outputs]
-        return float(np.mean(np.array(answers) == targets))
+    Args:
+        examples: `Labelled`.
+        answerer: how the task reads and answers, see `predict.Answerer`.
+        model: the task in Keras.
+        files: {name: path}, "file" among them.
 
-    pairs = zip(rows, expected, found["file"], strict=True)
-    distance = measure([(columns, *both) for (_, columns), *both in pairs], "single_label")
-    accuracy = {f"accuracy_{name}": right(outputs) for name, outputs in found.items()}
-    keras_right, file_right = right(expected), accuracy.pop("accuracy_file")
+    Returns:
+        `examples` (how many), and what the task's measure gives.
+    """
+    interpreters = {name: Interpreter(path) for name, path in files.items()}
     return {
-        "examples": len(texts),
-        "accuracy_keras": keras_right,
-        **accuracy,
-        "accuracy": file_right,
-        "accuracy_drop": keras_right - file_right,
-        "label_agreement": distance["label_agreement"],
-        "probability_difference": distance["probability_difference"],
-        "probability_difference_max": distance["probability_difference_max"],
-        "probabilities": distance["probabilities"],
+        "examples": len(examples.texts),
+        **MEASURED[examples.task][1](examples, answerer, model, interpreters),
     }
+
+
+# -- classifiers ---------------------------------------------------------------------------------
+
+
+def _classes(model, examples):
+    model.check_reads("text" if isinstance(examples.x[0], str) else "pair")
+    return examples.x, model.class_indices(examples.y)
+
+
+def _classified(examples, answerer, model, interpreters):
+    """Accuracies; the distance of the file to Keras; and what is taken for what.
+
+    `confusion` has a row a label and a column a label: how many texts of the one got the other.
+    """
+    rows = samples(model, answerer.length, examples.texts)
+    outputs = {"keras": run_keras(model, rows)}
+    for name, interpreter in interpreters.items():
+        outputs[name] = [interpreter.run(columns) for _, columns in rows]
+    answers = {
+        name: [label_of(probabilities(entry["logits"])[0]) for entry in given]
+        for name, given in outputs.items()
+    }
+    right = {
+        name: float(np.mean(np.array(given) == examples.targets)) for name, given in answers.items()
+    }
+    both = zip(rows, outputs["keras"], outputs["file"], strict=True)
+    distance = measure([(columns, *pair) for (_, columns), *pair in both], "single_label")
+    confusion = np.zeros((max(2, len(answerer.labels)),) * 2, int)
+    np.add.at(confusion, (examples.targets, answers["file"]), 1)
+    kept = ("label_agreement", "probability_difference", "probability_difference_max")
+    return {
+        **_by_name(right, "accuracy"),
+        **{name: distance[name] for name in (*kept, "probabilities")},
+        "confusion": confusion.tolist(),
+    }
+
+
+# -- entities ------------------------------------------------------------------------------------
+
+
+def _spans(model, examples):
+    texts, targets = [], []
+    for x, y in zip(examples.x, examples.y, strict=True):
+        if isinstance(x, str):
+            texts.append(x)
+            targets.append((None, {tuple(span) for span in y}))
+        else:
+            texts.append(" ".join(x))
+            tags = [model.labels.index(tag) if tag in model.labels else -1 for tag in y]
+            targets.append((x, set(spans_of(tags, _parts(model.labels)))))
+    return texts, targets
+
+
+def _parts(labels):
+    """`label_parts`, and last that of a word without a label, which is no entity."""
+    return [*label_parts(labels), (False, "O")]
+
+
+def _entities(examples, answerer, model, interpreters):
+    """F1, precision and recall of entities; of the file also by kind."""
+    runs = _runs(model, interpreters)
+    predicted = {name: [] for name in runs}
+    for text, (words, _) in zip(examples.texts, examples.targets, strict=True):
+        if words is None:
+            rows, _, _ = answerer.read(text)
+            for name, run in runs.items():
+                answer = answerer.answer(text, rows, run)
+                predicted[name].append(
+                    {(span["start"], span["end"], span["label"]) for span in answer["entities"]}
+                )
+            continue
+        columns = answerer.tokenizer.encode_words(
+            [list(words)], answerer.limit, answerer.length or "longest"
+        )
+        for name, run in runs.items():
+            logits = run(columns)["logits"][0]
+            predicted[name].append(_spans_of_words(logits, columns, answerer.labels, len(words)))
+    expected = [spans for _, spans in examples.targets]
+    scores = {name: entity_scores(expected, spans) for name, spans in predicted.items()}
+    file = scores["file"]
+    return {
+        **_by_name({name: row["f1"] for name, row in scores.items()}, "f1"),
+        "precision": file["precision"],
+        "recall": file["recall"],
+        "kinds": file["kinds"],
+    }
+
+
+def _spans_of_words(logits, columns, labels, count):
+    """The spans that logits of tokens give to `count` words, whose first tokens speak for them."""
+    tags = [-1] * count  # A word without tokens, or behind the last that is read, has no label.
+    for place, word in reversed(list(enumerate(columns["word_ids"][0]))):
+        if word >= 0:
+            tags[word] = int(logits[place].argmax())
+    return spans_of(tags, _parts(labels))
+
+
+# -- answers to questions ------------------------------------------------------------------------
+
+
+def _golds(model, examples):
+    golds = []
+    for (_, context), target in zip(examples.x, examples.y, strict=True):
+        several = isinstance(target, list) and target and isinstance(target[0], (list, tuple))
+        spans = [span for span in (target if several else [target]) if span is not None]
+        golds.append([context[slice(*span)] for span in spans])
+    return examples.x, golds
+
+
+def _answers(examples, answerer, model, interpreters):
+    """Exact matches and F1 of words, as SQuAD's script counts them."""
+    runs = _runs(model, interpreters)
+    given = {name: [] for name in runs}
+    for text in examples.texts:
+        rows, _, _ = answerer.read(text)
+        for name, run in runs.items():
+            given[name].append(answerer.answer(text, rows, run)["answer"])
+    scores = {name: answer_scores(examples.targets, answers) for name, answers in given.items()}
+    return {
+        key: value
+        for measure in ("f1", "exact_match")
+        for key, value in _by_name({n: row[measure] for n, row in scores.items()}, measure).items()
+    }
+
+
+def _runs(model, interpreters):
+    return {
+        "keras": run_columns(model),
+        **{name: interpreter.run for name, interpreter in interpreters.items()},
+    }
+
+
+def _by_name(shares, measure):
+    """{measure: the file's, measure_drop: what it lost, measure_keras and so on: the others'}."""
+    return {
+        **{f"{measure}_{name}": share for name, share in shares.items() if name != "file"},
+        measure: shares["file"],
+        f"{measure}_drop": shares["keras"] - shares["file"],
+    }
+
+
+# How a task's examples become texts and targets, and what is measured on them.
+MEASURED = {
+    "TextClassifier": (_classes, _classified),
+    "TokenClassifier": (_spans, _entities),
+    "QuestionAnswering": (_golds, _answers),
+}

@@ -12,9 +12,14 @@ KEYS = {
     "length": "null for a dynamic length, or the one length that the file takes",
     "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
     "mediapipe": "true to write a file for MediaPipe's tasks too",
-    "limits": "what the file must keep, see kzoo/litert/limits.py",
-    "evaluation": "a labelled .tsv, .csv or .jsonl file",
+    "limits": "what the file must keep beside the limits that suit the quantization, of which null "
+    "leaves one out; see kzoo/litert/limits.py",
+    "evaluation": "a labelled file of the task's: .tsv, .csv or .jsonl, CoNLL's, or SQuAD's JSON",
+    "text": "the column of its text, or a list of two for pairs; by default what the file shows",
+    "label": "the column of its labels; by default what the file shows",
     "note": "a sentence about the evaluation, for the report",
+    "share_texts": "true to let texts of the evaluation file travel in the bundle, as golden "
+    "examples and in the report; their numbers alone do otherwise",
 }
 
 
@@ -39,10 +44,18 @@ def read_recipe(path):
     if not isinstance(recipe.get("preset"), str):
         raise KzooError(f"{path} names no preset: {KEYS['preset']} is expected.")
     recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
-    if recipe["limits"] is not None:
-        limits.check_names(recipe["limits"], f"limits in {path}")
-    if recipe["mediapipe"] not in (None, True, False):
-        raise KzooError(f"{path} has mediapipe {recipe['mediapipe']!r}; true or false is expected.")
+    limits.beside_usual(recipe["limits"], {}, f"limits in {path}")
+    for key in ("mediapipe", "share_texts"):
+        if recipe[key] not in (None, True, False):
+            raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; true or false is expected.")
+    for key, most in (("text", 2), ("label", 1)):
+        columns = recipe[key] if isinstance(recipe[key], list) else [recipe[key]]
+        fits = all(name is None or type(name) in (str, int) for name in columns)
+        if not fits or len(columns) > most:
+            raise KzooError(
+                f"{path} has {key} {recipe[key]!r:.60}; expected a column by its name, or by its "
+                f"place in a file without a header{', or two' if most > 1 else ''}."
+            )
     for key in ("preset", "evaluation", "note"):
         if recipe[key] is not None and (not isinstance(recipe[key], str) or "\0" in recipe[key]):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; a string is expected.")

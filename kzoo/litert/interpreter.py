@@ -114,17 +114,14 @@ def encode(tokenizer, first, second=None, max_length=None, length=None):
 
     Beside what a file reads there are `offsets` (1, length, 2), see `Tokenizer.encode`.
     """
-    pairs = None if second is None else [second]
-    whole = len(tokenizer.encode([first], pairs)["token_ids"][0])
-    limit = min(max_length or whole, length or whole)
     columns = tokenizer.encode(
         [first],
-        pairs,
-        max_length=limit if whole > limit else None,
+        None if second is None else [second],
+        max_length=min((limit for limit in (max_length, length) if limit), default=None),
         padding=length or "longest",
         offsets=True,
     )
-    return columns, whole
+    return columns, int(columns.pop("lengths")[0])
 
 
 def _first_line(error):

@@ -1,8 +1,7 @@
 """Limits of an export: what each means, which hold by default, and the error of one missed."""
 
-import math
-
 from ..errors import KzooError
+from ..values import is_number
 
 # name: (whether more is better, what it says, of which kind of model)
 KNOWN = {
@@ -24,7 +23,16 @@ KNOWN = {
     "label_agreement": (True, "share of texts to which the file gives Keras' label"),
     "accuracy": (True, "share of labelled texts that the file gets right"),
     "accuracy_drop": (False, "accuracy of Keras minus accuracy of the file"),
+    "f1": (True, "F1 of the file's entities, or of the words of its answers, on labelled texts"),
+    "f1_drop": (False, "F1 of Keras minus F1 of the file"),
+    "exact_match": (
+        True,
+        "share of questions that the file answers word by word",
+    ),
+    "exact_match_drop": (False, "exact matches of Keras minus those of the file"),
 }
+# Those that labelled texts alone show.
+LABELLED = {"accuracy", "accuracy_drop", "f1", "f1_drop", "exact_match", "exact_match_drop"}
 # Each about twice what all-MiniLM-L6 and classifiers on it lose on the shipped sentences.
 DEFAULTS = {
     "float32": {
@@ -50,8 +58,7 @@ def check_names(limits, source="limits"):
             f"{source} has the unknown limit {unknown[0]!r}; known: {', '.join(KNOWN)}."
         )
     for name, value in limits.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not abs(value) < math.inf:
+        if not is_number(value):
             raise KzooError(f"The limit {name} in {source} is {value!r}; a number is expected.")
 
 
@@ -60,6 +67,17 @@ def defaults(quantization, problem):
     others = {None: "cosine", "regression": "value_difference"}
     kept = others.get(problem, "probability_difference")
     return {"partitions": 1, kept: DEFAULTS[quantization][kept]}
+
+
+def beside_usual(asked, usual, source="limits"):
+    """The usual limits with those that were asked for; one whose bound is None is left out."""
+    if asked is None:
+        return usual
+    bounds = asked
+    if isinstance(asked, dict):
+        bounds = {name: 0 if bound is None else bound for name, bound in asked.items()}
+    check_names(bounds, source)
+    return {name: bound for name, bound in {**usual, **asked}.items() if bound is not None}
 
 
 def check(limits, measured):
@@ -72,7 +90,7 @@ def check(limits, measured):
         more_is_better, meaning = KNOWN[name]
         value = measured.get(name)
         if value is None:
-            needed = "labelled texts" if "accuracy" in name else "another kind of model"
+            needed = "labelled texts" if name in LABELLED else "another kind of model"
             raise KzooError(f"Nothing here measures the limit {name}: it needs {needed}.")
         missed = not (value >= bound if more_is_better else value <= bound)  # NaN misses too
         if missed:

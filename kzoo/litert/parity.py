@@ -77,7 +77,7 @@ def samples(model, length=None, texts=None):
 
 def model_inputs(model):
     """The names of a model's inputs."""
-    return getattr(model, "backbone", model).input_names
+    return (model if hasattr(model, "input_names") else model.backbone).input_names
 
 
 def tokenizer_of(model):
@@ -99,6 +99,7 @@ def compare(model, interpreter, rows):
 
 def by_token(model):
     """The names of the outputs that have a place for each token: those that grow with the text."""
+    fixed = getattr(model, "length", None)
     padding_id = getattr(model, "backbone", model).spec.padding_id
 
     def shapes(length):
@@ -108,6 +109,8 @@ def by_token(model):
             columns["segment_ids"] *= 0
         return {name: tuple(value.shape) for name, value in model(columns).items()}
 
+    if fixed:  # A model of one length can't be asked what grows.
+        return {n for n, shape in shapes(fixed).items() if len(shape) > 2 and shape[1] == fixed}
     one, two = shapes(1), shapes(2)
     return {name for name in one if one[name] != two[name]}
 
@@ -157,6 +160,24 @@ def run_keras(model, rows, batch_size=16):
                 for name, value in outputs.items()
             }
     return answers
+
+
+def run_columns(model):
+    """A function from one row's columns to the model's outputs, as NumPy, like a file's `run`."""
+
+    def run(columns):
+        inputs = {name: columns[name] for name in model_inputs(model)}
+        return {name: np.asarray(value, "float32") for name, value in model(inputs).items()}
+
+    return run
+
+
+def compared_on(parity):
+    """What a report calls the texts of its parity."""
+    source = parity.get("source")
+    return (
+        f"{parity['texts']} texts of {source}" if source else f"{parity['texts']} shipped sentences"
+    )
 
 
 def is_classifier(model):

@@ -1,13 +1,12 @@
 """Answers from a bundle, on LiteRT, `tokenizers` and NumPy alone: no TensorFlow, no Keras."""
 
-import contextlib
 import re
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from ..answers import ANSWERS
 from ..errors import KzooError
-from ..files import parse_json
 from .bundle import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 from .interpreter import Interpreter, encode
 
@@ -63,22 +62,24 @@ class Predictor:
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.interpreter = Interpreter(folder / MODEL, threads=threads)
         _check_model(self.interpreter, self.manifest["labels"])
-        self._answer = ANSWERS[task]
-        self._options = self.manifest.get("task_options", {})
-        self._read = READERS.get(task, _row)
+        self._answerer = Answerer(
+            self.tokenizer,
+            task,
+            self.manifest["labels"],
+            self.manifest["task_options"],
+            self.manifest["max_length"],
+            self.interpreter.length,
+        )
 
     def __call__(self, text):
-        """The answer to one text or pair."""
+        """The answer to one text or pair; a bundle's default prompt stands before each text."""
         self._check_kind([text])
-        limit, length = self.manifest["max_length"], self.interpreter.length
-        stride = self._options.get("stride")
-        rows, tokens, truncated = self._read(self.tokenizer, text, limit, length, stride)
-        outputs = [(self.interpreter.run(columns), places) for columns, places in rows]
+        rows, tokens, truncated = self._answerer.read(text)
         return {
             "text": text if isinstance(text, str) else list(text),
             "tokens": tokens,
             "truncated": truncated,
-            **self._answer(text, outputs, self.manifest["labels"], self._options),
+            **self._answerer.answer(text, rows, self.interpreter.run),
         }
 
     def _check_kind(self, texts):
@@ -98,6 +99,45 @@ class Predictor:
             )
 
 
+@dataclass(frozen=True)
+class Answerer:
+    """How a task reads a text and answers it, whatever runs the model.
+
+    Args:
+        tokenizer: the task's `Tokenizer`.
+        task: a name in `ANSWERS`.
+        labels: the names of the logits, or None.
+        options: the manifest's `task_options`.
+        max_length: tokens at most.
+        length: the one number of tokens that the model takes, or None.
+    """
+
+    tokenizer: object
+    task: str
+    labels: list | None
+    options: dict
+    max_length: int
+    length: int | None
+
+    @property
+    def limit(self):
+        """How many tokens a row has at most."""
+        return min(self.max_length, self.length or self.max_length)
+
+    def read(self, text):
+        """The rows of a text or pair, how many tokens they have, and whether it has more."""
+        if isinstance(text, str):
+            prompts = self.options.get("prompts", {})
+            text = prompts.get(self.options.get("default_prompt"), "") + text
+        reader = READERS.get(self.task, _row)
+        return reader(self.tokenizer, text, self.limit, self.length, self.options.get("stride"))
+
+    def answer(self, text, rows, run):
+        """The answer; `run` gives the outputs by name for a row's columns."""
+        outputs = [(run(columns), places) for columns, places in rows]
+        return ANSWERS[self.task](text, outputs, self.labels, self.options)
+
+
 def _row(tokenizer, text, limit, length, stride):
     """One row, how many tokens it has, and whether the text has more.
 
@@ -112,17 +152,14 @@ def _row(tokenizer, text, limit, length, stride):
 
 def _windows(tokenizer, text, limit, length, stride):
     """The same for a text of any length: overlapping rows, and nothing is cut."""
-    rows = _rows(tokenizer.windows([text], None, limit, stride, length or "longest"), length)
-    whole = int(rows[-1][1]["starts"] + rows[-1][0]["padding_mask"].sum())
-    return rows, whole, False
+    columns = tokenizer.windows([text], None, limit, stride, length or "longest")
+    return _rows(columns, length), int(columns["lengths"][0]), False
 
 
 def _pair_windows(tokenizer, text, limit, length, stride):
     """The same for a question and its context: only the question is ever cut."""
     columns = tokenizer.windows([text[0]], [text[1]], limit, stride, length or "longest")
-    question = len(tokenizer.encode([text[0]])["token_ids"][0]) - tokenizer.count_special_tokens()
-    cut = max(0, question - (limit - tokenizer.count_special_tokens(pair=True)) // 2)
-    whole = len(tokenizer.encode([text[0]], [text[1]])["token_ids"][0])
+    whole, cut = int(columns["lengths"][0]), int(columns["cut"][0])
     return _rows(columns, length), whole - cut, cut > 0
 
 
@@ -138,26 +175,6 @@ def _rows(columns, length):
 
 
 READERS = {"TokenClassifier": _windows, "QuestionAnswering": _pair_windows}
-
-
-def as_pair(line):
-    """Two texts from a line: a JSON array of two strings, or a single tab between them.
-
-    A text that holds a tab itself needs the array: where two tabs stand, nobody knows which is
-    between the texts.
-    """
-    if line.startswith("["):
-        with contextlib.suppress(KzooError):
-            both = parse_json(line, "The line", "a pair", list)
-            if len(both) == 2 and all(isinstance(part, str) for part in both):
-                return tuple(both)
-    texts = line.split("\t")
-    if len(texts) != 2:
-        raise KzooError(
-            f"Got {line!r:.60} with {len(texts) - 1 or 'no'} tabs; a pair is expected: two texts "
-            "with one tab between them, or a JSON array of two strings, which may hold tabs."
-        )
-    return tuple(texts)
 
 
 def _check_runtime(folder, manifest):

@@ -13,9 +13,15 @@ from pathlib import Path
 from .bundle import PAGE, REPORT
 from .limits import KNOWN, TOLERANCE
 
+DRAWN, LISTED = 20, 12  # labels of a picture of confusions at most, and rows of its table
+MEASURED = {"accuracy": "right of", "f1": "F1 on", "exact_match": "word by word right of"}
+NAMES = {"accuracy": "accuracy", "f1": "F1", "exact_match": "exact match"}
 # Placeholder colour of a plot: the CSS variable it becomes.
-INK, FAINT, GRID, MAIN, PALE = "#010101", "#020202", "#030303", "#040404", "#050505"
-VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--line", MAIN: "--main", PALE: "--pale"}
+INK, FAINT, GRID, MAIN = "#010101", "#020202", "#030303", "#040404"
+PALE, CARD = "#050505", "#060606"
+VARIABLES = {
+    INK: "--ink", FAINT: "--faint", GRID: "--line", MAIN: "--main", PALE: "--pale", CARD: "--card",
+}  # fmt: skip
 
 
 def write_report(report, folder):
@@ -54,15 +60,16 @@ def _summary(report):
     ]
     if report["evaluation"]:
         evaluation = report["evaluation"]
-        tiles.append(
-            (
-                f"{100 * evaluation['accuracy']:.1f} %",
-                f"right of {evaluation['examples']} texts; Keras "
-                f"{100 * evaluation['accuracy_keras']:.1f} %",
+        for name in (name for name in MEASURED if name in evaluation):
+            tiles.append(
+                (
+                    f"{100 * evaluation[name]:.1f} %",
+                    f"{MEASURED[name]} {evaluation['examples']} texts; Keras "
+                    f"{100 * evaluation[name + '_keras']:.1f} %",
+                )
             )
-        )
     if "label_agreement" in parity:
-        share = (report["evaluation"] or parity)["label_agreement"]
+        share = {**parity, **(report["evaluation"] or {})}["label_agreement"]
         tiles.append((f"{100 * share:.1f} %", "of labels as Keras gives them"))
     elif "value_difference" in parity:
         share = 100 * parity["value_difference"]
@@ -81,6 +88,8 @@ def _summary(report):
         for big, small in tiles
     )
     runtime = report["audit"]["minimum_runtime"]
+    count = len(report["limits"])
+    met = "Its one limit is met." if count == 1 else f"All {count} limits are met."
     length = f"{'1 to' if report['length'] is None else 'exactly'} {report['max_length']} tokens"
     return f"""<header>
 <p class="kicker">kzoo export report</p>
@@ -88,7 +97,7 @@ def _summary(report):
 <p class="lead">{html.escape(report["task"])} ({html.escape(report["family"])}) as
 <b>{html.escape(report["quantization"])}</b>, {length}, for LiteRT {runtime["litert"]} or newer
 (TFLite {runtime["tflite"]}).
-<span class="ok">All {len(report["limits"])} limits are met.</span></p>
+<span class="ok">{met}</span></p>
 <div class="tiles">{shown}</div></header>"""
 
 
@@ -109,8 +118,12 @@ def _size_words(report):
 
 def _parity_words(report):
     parity = report["parity"]
+    source = parity.get("source")
+    whose = "English texts that ship, of"
+    if source:
+        whose = f"texts of {html.escape(source)}, some joined to be long, of"
     words = (
-        f"The file and Keras were given the same {parity['texts']} English texts of "
+        f"The file and Keras were given the same {parity['texts']} {whose} "
         f"{min(parity['tokens'])} to {max(parity['tokens'])} tokens. "
     )
     if "label_agreement" in parity:
@@ -137,16 +150,81 @@ def _evaluation(report):
     evaluation = report["evaluation"]
     if not evaluation:
         return ""
-    low, high = interval(evaluation["accuracy"], evaluation["examples"])
     note = f" {html.escape(evaluation['note'])}" if evaluation["note"] else ""
-    words = (
-        f"{evaluation['examples']} labelled texts of {html.escape(evaluation['file'])}.{note} "
+    words = f"{evaluation['examples']} labelled texts of {html.escape(evaluation['file'])}.{note} "
+    if "accuracy" not in evaluation:
+        return _section("Right answers", words + _privacy(evaluation), _scores(evaluation))
+    low, high = interval(evaluation["accuracy"], evaluation["examples"])
+    words += (
         f"The file is right on {100 * evaluation['accuracy']:.1f} %; from so few texts the share "
         f"may as well be {100 * low:.1f} to {100 * high:.1f} % (Wilson, 95 %). "
         f"It gives Keras' label to {100 * evaluation['label_agreement']:.1f} %; a probability "
-        f"differs by {_percent(evaluation['probability_difference'])} on average."
+        f"differs by {_percent(evaluation['probability_difference'])} on average. "
     )
-    return _section("Right answers", words, accuracy_plot(evaluation))
+    return _section(
+        "Right answers",
+        words + _privacy(evaluation),
+        accuracy_plot(evaluation),
+        *_confusions(report["labels"], evaluation.get("confusion")),
+    )
+
+
+def _privacy(evaluation):
+    """Whether texts of the evaluation file lie in the bundle."""
+    if evaluation.get("texts_shared"):
+        return "Some of these texts travel in the bundle (share_texts), see the golden examples."
+    return "None of these texts is in the bundle, only numbers."
+
+
+def _scores(evaluation):
+    """A table of what isn't an accuracy: of Keras, the float32 file and this file."""
+    names = {"keras": "Keras", "float32": "float32 file", "": "this file"}
+    measures = [name for name in MEASURED if name in evaluation]
+    head = "".join(f"<th>{NAMES[name]}</th>" for name in measures)
+    rows = ""
+    for suffix, shown in names.items():
+        cells = [evaluation["_".join(part for part in (m, suffix) if part)] for m in measures]
+        cells = "".join(f"<td>{100 * value:.1f} %</td>" for value in cells)
+        rows += f"<tr><td>{shown}</td>{cells}</tr>"
+    table = f"<table><tr><th></th>{head}</tr>{rows}</table>"
+    kinds = "".join(
+        f"<tr><td>{html.escape(kind)}</td><td>{100 * row['precision']:.1f} %</td>"
+        f"<td>{100 * row['recall']:.1f} %</td><td>{100 * row['f1']:.1f} %</td>"
+        f"<td>{row['support']}</td></tr>"
+        for kind, row in evaluation.get("kinds", {}).items()
+    )
+    if not kinds:
+        return table
+    head = "".join(f"<th>{name}</th>" for name in ("kind", "precision", "recall", "F1", "right"))
+    return f"{table}<table><tr>{head}</tr>{kinds}</table>"
+
+
+def _confusions(labels, confusion):
+    """What is taken for what: a picture of few labels, and the pairs that are confused most."""
+    if not confusion:
+        return []
+    names = list(labels) if len(labels) > 1 else [f"not {labels[0]}", labels[0]]
+    parts = [confusion_plot(names, confusion)] if len(names) <= DRAWN else []
+    totals = [sum(row) for row in confusion]
+    pairs = sorted(
+        (
+            (count, right, given)
+            for right, row in enumerate(confusion)
+            for given, count in enumerate(row)
+            if count and right != given
+        ),
+        key=lambda pair: -pair[0],
+    )
+    if not pairs:
+        return parts
+    rows = "".join(
+        f"<tr><td>{_name(names[right])}</td><td>{_name(names[given])}</td>"
+        f"<td>{count} of {totals[right]}</td></tr>"
+        for count, right, given in pairs[:LISTED]
+    )
+    more = f"; {len(pairs) - LISTED} more pairs" if len(pairs) > LISTED else ""
+    head = f"<tr><th>right</th><th>taken for</th><th>texts{more}</th></tr>"
+    return [*parts, f'<table class="pairs">{head}{rows}</table>']
 
 
 def interval(share, count, z=1.96):
@@ -217,12 +295,24 @@ def _mediapipe(report):
 
 def _limits(report):
     rows = "".join(
-        f"<tr><td>{html.escape(row['meaning'])}<small>{html.escape(row['on'])}</small></td>"
+        f"<tr><td>{html.escape(row['meaning'])}<small>{html.escape(row['on'])}"
+        f"{_worst(report, row)}</small></td>"
         f"<td>{_number(row['measured'])}</td><td>{_bound(row)}</td></tr>"
         for row in report["limits"]
     )
     return f"""<section><h2>Limits</h2><p>An export that misses one of these leaves no file.</p>
-<table><tr><th>what</th><th>measured</th><th>limit</th></tr>{rows}</table></section>"""
+<table class="limits"><tr><th>what</th><th>measured</th><th>limit</th></tr>{rows}</table>
+</section>"""
+
+
+def _worst(report, row):
+    """What the worst text has, where the limit is one on a mean."""
+    figures = [report["parity"], report["evaluation"] or {}]
+    of_row = next((f for f in figures if f.get(row["limit"]) == row["measured"]), {})
+    for ending in ("_max", "_min"):
+        if (value := of_row.get(row["limit"] + ending)) is not None:
+            return f"; the worst text has {_number(value)}, on which there is no limit"
+    return ""
 
 
 def _bound(row):
@@ -240,19 +330,40 @@ def _examples(report):
     return f"""<section><h2>Golden examples</h2>
 <p>These travel in the bundle, so that <code>kzoo verify</code> and any app can answer them again.
 On another processor their numbers may lie up to {100 * TOLERANCE[report["quantization"]]:g} % off.
-Sentences on all kinds of subjects are among them, so that some lie between the labels.</p>
-<table><tr><th>text</th><th>file</th><th>Keras</th></tr>{rows}</table></section>"""
+{_whose_examples(report)}</p>
+<table class="examples"><tr><th>text</th><th>file</th><th>Keras</th></tr>{rows}</table></section>"""
 
 
 def _answer(answer):
-    """A classifier's answer: its label or labels with their probabilities, or its values."""
-    if "values" in answer:
+    """An answer: labels with their probabilities, values, entities, or a span of the context."""
+    if "entities" in answer:
+        parts = [
+            (entity["text"], f"{entity['label']} {100 * entity['score']:.1f} %")
+            for entity in answer["entities"]
+        ] or [("none", "")]
+    elif "answer" in answer:
+        parts = [(_short(answer["answer"]) or "no answer", f"{100 * answer['score']:.1f} %")]
+    elif "values" in answer:
         parts = [(label, f"{value:.4g}") for label, value in answer["values"].items()]
     else:
         scores = answer.get("scores") or {answer["label"]: answer["score"]}
         named = answer["labels"] if "labels" in answer else [answer["label"]]
         parts = [(label, f"{100 * scores[label]:.1f} %") for label in named] or [("none", "")]
-    return "<br>".join(f"{html.escape(label)} <small>{text}</small>" for label, text in parts)
+    return "".join(
+        f"<div>{_name(label)} <small>{_name(text)}</small></div>" for label, text in parts
+    )
+
+
+def _name(text):
+    """A label in HTML, which may break where its words do."""
+    return re.sub(r"([_/.-])", r"\1<wbr>", html.escape(text))
+
+
+def _whose_examples(report):
+    """Where the golden examples are from."""
+    if (report["evaluation"] or {}).get("texts_shared"):
+        return "Half of them are of the evaluation file; the others are sentences that ship."
+    return "They are sentences on all kinds of subjects that ship, so that some fit no answer well."
 
 
 def _short(text, limit=110):
@@ -334,7 +445,9 @@ def parity_plot(report):
         axis.set_ylabel("cosine")
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter("{x:.0f}")
-        axis.yaxis.set_major_formatter("{x:.4f}")
+        # Cosines that are 1 but for rounding are no landscape: at least this much is in sight.
+        axis.set_ylim(bottom=min(min(parity["cosines"]), 1 - 1e-4) - 2e-5)
+        axis.yaxis.set_major_formatter("{x:.5f}")
     return _svg(figure, "Scatter: outputs of the file against those of Keras")
 
 
@@ -369,20 +482,72 @@ def latency_plot(latency):
     """Milliseconds by length, both files."""
     figure, axis = _figure(2.8)
     top = max(latency["float32"] + latency["file"])
+    lengths, ends = latency["lengths"], [latency[name][-1] for name in ("float32", "file")]
+    # Names of lines that end together stand one above the other.
+    apart = max(0.0, 14 - 150 * abs(ends[0] - ends[1]) / top) / 2
     for name, label, colour in (("float32", "float32", FAINT), ("file", "this file", MAIN)):
-        axis.plot(latency["lengths"], latency[name], "o-", color=colour, markersize=5)
-        last = latency["lengths"][-1], latency[name][-1]
+        axis.plot(lengths, latency[name], "o-", color=colour, markersize=5)
+        shift = apart if (name == "float32") == (ends[0] >= ends[1]) else -apart
         axis.annotate(
-            label, last, color=colour, va="center", xytext=(7, 0), textcoords="offset points"
+            label,
+            (lengths[-1], latency[name][-1]),
+            color=colour,
+            va="center",
+            xytext=(7, shift),
+            textcoords="offset points",
         )
-    axis.set_xticks(latency["lengths"], [str(n) for n in latency["lengths"]])
-    axis.set_xlim(0, latency["lengths"][-1] * 1.3)
+    axis.set_xticks(lengths, _with_room(lengths))
+    axis.set_xlim(0, lengths[-1] * 1.3)
     axis.set_ylim(0, top * 1.12)
     axis.set_xlabel("tokens")
     axis.set_ylabel("ms a text")
     axis.grid(axis="y", color=GRID, linewidth=0.8)
     axis.set_axisbelow(True)
     return _svg(figure, "Lines: milliseconds a text by length, float32 and this file")
+
+
+def _with_room(places, room=0.09):
+    """The places as texts, from the last one on; none where it would touch the one behind it."""
+    texts, behind = [], float("inf")
+    for place in reversed(places):
+        if behind - place < room * places[-1]:
+            texts.append("")
+        else:
+            texts.append(str(place))
+            behind = place
+    return texts[::-1]
+
+
+def confusion_plot(names, confusion):
+    """A cell for each pair of labels, darker where more of a label's texts are taken for another.
+
+    Args:
+        names: of the labels, few enough to read.
+        confusion: counts, a row a right label, a column a given one.
+    """
+    from matplotlib.patches import Rectangle
+
+    count = len(names)
+    figure, axis = _figure(1.9 + 0.34 * count)
+    for right, row in enumerate(confusion):
+        for given, number in enumerate(row):
+            share = number / max(1, sum(row))
+            axis.add_patch(
+                Rectangle((given - 0.5, right - 0.5), 1, 1, color=MAIN, alpha=share, linewidth=0)
+            )
+            if number:
+                colour = INK if share < 0.55 else CARD
+                axis.text(given, right, str(number), ha="center", va="center", color=colour, size=9)
+    shown = [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
+    axis.set_xticks(range(count), shown, rotation=90 if count > 3 else 0)
+    axis.set_yticks(range(count), shown)
+    axis.set_xlim(-0.5, count - 0.5)
+    axis.set_ylim(count - 0.5, -0.5)
+    axis.set_xlabel("label of the file")
+    axis.set_ylabel("right label")
+    axis.tick_params(length=0, labelsize=9)
+    axis.spines[:].set_visible(False)
+    return _svg(figure, "Matrix: how many texts of each label the file gives each label")
 
 
 def _figure(height):
@@ -450,7 +615,12 @@ table { width: 100%; border-collapse: collapse; font-size: .94rem; }
 th { text-align: left; color: var(--faint); font-weight: 500; font-size: .86rem; }
 th, td { padding: .45rem .5rem .45rem 0; border-top: 1px solid var(--line); vertical-align: top; }
 tr:first-child th { border-top: 0; }
-td + td { white-space: nowrap; font-variant-numeric: tabular-nums; }
+td + td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; min-width: 4.5rem; }
+.limits td + td { white-space: nowrap; }
+.examples { table-layout: fixed; }
+.examples th:first-child { width: 50%; }
+.examples td, .pairs td { overflow-wrap: anywhere; }
+.examples td + td { hyphens: auto; }
 small { display: block; color: var(--faint); font-size: .82rem; }
 details { color: var(--faint); font-size: .9rem; }
 summary { cursor: pointer; }

@@ -26,27 +26,40 @@ def normal(spec):
     return keras.initializers.TruncatedNormal(stddev=spec.initializer_range)
 
 
-class Dense(layers.Layer):
+class NotByKeras:
+    """Mixin, before `layers.Layer`: Keras' `quantize` is not the way for its weights."""
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Raise KzooError."""
+        raise KzooError(
+            f"got quantize({mode!r}) for {self.path}, a layer of kzoo; expected quantization= of "
+            "kzoo.export_litert, such as 'int8', or here filters= that leave kzoo's layers out."
+        )
+
+
+class Dense(NotByKeras, layers.Layer):
     """`x @ kernel + bias` on (..., in) as one matrix product of rank 2.
 
     Rank 2 is what becomes a single FULLY_CONNECTED on a device, with no shape arithmetic round it
     when the length is dynamic.
     """
 
-    def __init__(self, units, spec, name):
+    def __init__(self, units, spec, name, bias=True):
         super().__init__(name=name)
-        self.units, self.spec = units, spec
+        self.units, self.spec, self.has_bias = units, spec, bias
 
     def build(self, shape):
-        """Make kernel (in, units) and bias (units,)."""
+        """Make kernel (in, units) and, where it has one, bias (units,)."""
         self.kernel = self.add_weight(
             shape=(shape[-1], self.units), initializer=normal(self.spec), name="kernel"
         )
-        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+        if self.has_bias:
+            self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
     def call(self, x):
         """(..., in) to (..., units)."""
-        y = ops.add(ops.matmul(ops.reshape(x, (-1, x.shape[-1])), self.kernel), self.bias)
+        y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), self.kernel)
+        y = ops.add(y, self.bias) if self.has_bias else y
         if len(x.shape) == 2:
             return y
         return ops.reshape(y, (ops.shape(x)[0], *ops.shape(x)[1:-2], -1, self.units))

@@ -3,7 +3,7 @@
 from keras import layers, ops
 
 from ..parts import part
-from .dense import normal
+from .dense import NotByKeras, normal
 from .lowering import lookup
 
 
@@ -13,7 +13,7 @@ def padding_kept(vectors, ids, padding_id):
     return ops.where(padding, ops.stop_gradient(vectors), vectors)
 
 
-class Table(layers.Layer):
+class Table(NotByKeras, layers.Layer):
     """A trained table (rows, dim); called on integer ids (...), it gives (..., dim)."""
 
     def __init__(self, rows, dim, spec, name):

@@ -8,8 +8,12 @@ from keras import ops
 
 from ..answers import answer, null_margin, trimmed
 from ..data.batches import bucketed_batches
+from ..data.questions import read_pairs, read_questions
 from ..errors import KzooError
+from ..metrics import answer_scores
 from ..text.tokenizer import default_stride
+from ..values import is_number, is_whole
+from .span_metrics import SpanExact, SpanF1
 from .task import TextTask, split_pairs
 
 HIDDEN = -1e9  # The logit of a place that is padding.
@@ -27,8 +31,13 @@ class QuestionAnswering(TextTask):
     `fit` takes the same pairs with (start, end) characters as targets. A question without an
     answer has None, an empty list, or what SQuAD 2 has in its place: a dict without texts, or one
     that says is_impossible. A dict of SQuAD with `text` and `answer_start` is a target as well;
-    of several answers the first is learned. Loss and metrics leave padding out, as answers do;
-    transformers' loss has the logits at padding in its softmax.
+    of several answers, also as a list of (start, end), the first is learned. Files are SQuAD's,
+    see `kzoo.data.questions`. Loss and metrics leave padding out, as answers do; transformers'
+    loss has the logits at padding in its softmax.
+
+    `evaluate`, and `fit` on its validation data, answer all questions as `predict` does and add
+    exact_match and f1 as SQuAD's script counts them, against all answers that are right; in
+    training these two are of the spans of tokens, window by window.
 
     Args:
         no_answer: None, and each answer is a span; or a number, and the answer is empty where no
@@ -42,6 +51,8 @@ class QuestionAnswering(TextTask):
     reads = "pair"
     default_head = "span"
     output_axes = {"start_logits": 2, "end_logits": 2}
+    read_file = staticmethod(read_questions)
+    read_inputs, inputs_end = staticmethod(read_pairs), (".json", ".jsonl")
 
     def __init__(
         self,
@@ -53,13 +64,18 @@ class QuestionAnswering(TextTask):
         name=None,
         no_answer=None,
     ):
-        if no_answer is not None and not _is_number(no_answer):
+        if no_answer is not None and not is_number(no_answer):
             raise KzooError(
                 f"no_answer is {no_answer!r:.40}; expected None, or by how much no answer must "
                 "score above the best span, such as 0.0."
             )
-        super().__init__(backbone, labels, head, max_length, tokenizer, name)
         self.no_answer = no_answer if no_answer is None else float(no_answer)
+        super().__init__(backbone, labels, head, max_length, tokenizer, name)
+
+    def inherit(self, before):
+        """Leave questions unanswered as the task did that this one goes on from."""
+        self.no_answer = before.no_answer if self.no_answer is None else self.no_answer
+        return super().inherit(before)
 
     @property
     def num_outputs(self):
@@ -90,10 +106,10 @@ class QuestionAnswering(TextTask):
         self._check_targets(y)
         rows = self._windows(x)
         columns = {name: rows[name] for name in self.backbone.input_names}
-        targets = self._targets(rows, x, y)
+        targets = self._targets(rows, x, [_golds(span)[0] for span in y])
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)[rows["sample_ids"]]
-        return bucketed_batches(
+        batches = bucketed_batches(
             columns,
             targets,
             sample_weight=sample_weight,
@@ -101,6 +117,8 @@ class QuestionAnswering(TextTask):
             max_length=self.max_length,
             **options,
         )
+        batches.examples = x, y
+        return batches
 
     def _targets(self, rows, x, y):
         """The first and last token of the answer in each window, (windows, 2)."""
@@ -142,7 +160,24 @@ class QuestionAnswering(TextTask):
 
     def default_metrics(self):
         """Accuracy: the share of starts and ends that are found."""
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        return [SpanExact(), SpanF1(), accuracy]
+
+    def monitored(self):
+        """See `TextTask`."""
+        return "f1"
+
+    def evaluate_batches(self, batches, return_dict=False, **kwargs):
+        """Keras' loop over the windows, and all questions answered and scored as SQuAD does."""
+        logs = super().evaluate_batches(batches, return_dict=True, **kwargs)
+        pairs, targets = batches.examples
+        golds = [
+            [context[slice(*span)] for span in _golds(spans) if span is not None]
+            for (_, context), spans in zip(pairs, targets, strict=True)
+        ]
+        answers = self.predict(pairs, batch_size=batches.plan.batch_size)
+        logs |= answer_scores(golds, [answer["answer"] for answer in answers])
+        return logs if return_dict else list(logs.values())
 
     def scored(self, outputs):
         """Start and end logits as (batch, 2, length)."""
@@ -245,8 +280,7 @@ def _of_squad(given, context, name):
         if len(text) == len(start) == 0:
             return None
         text, start = (text[0], start[0]) if len(text) and len(start) else (None, None)
-    whole = isinstance(start, (int, np.integer)) and not isinstance(start, bool)
-    if not isinstance(text, str) or not whole:
+    if not isinstance(text, str) or not is_whole(start):
         raise KzooError(
             f"{name} is {given!r:.60}; (start, end), None, or a dict with text and answer_start is "
             "expected."
@@ -276,9 +310,10 @@ def _without_padding(x, outputs):
     return {name: value + ops.cast(hidden, value.dtype) for name, value in outputs.items()}
 
 
-def _is_number(value):
-    number = isinstance(value, (int, float, np.integer, np.floating))
-    return number and not isinstance(value, bool) and bool(np.isfinite(value))
+def _golds(target):
+    """The spans that count as right, the one to learn first; None for no answer."""
+    several = isinstance(target, list) and target and isinstance(target[0], (list, tuple))
+    return target if several else [target]
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -10,18 +10,19 @@ from keras import ops
 
 from ..answers import check_labels
 from ..data.batches import IGNORED, BatchPlan, bucketed_batches
-from ..data.sources import is_table, read_examples
+from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
-from ..keras_hooks import DistributedFit, precision, set_trainable
+from ..keras_hooks import DistributedFit, ExportsTokens, outputs_of, precision, set_trainable
 from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
-from ..text.tokenizer import Tokenizer, check_tokenizer
+from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
+from ..values import is_number, is_whole
 
 NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
 
 
-class TextTask(DistributedFit, keras.Model):
+class TextTask(DistributedFit, ExportsTokens, keras.Model):
     """A backbone, a tokenizer and a head that learn and answer on strings.
 
     Called on the backbone's token dict it returns a dict of raw outputs (logits); `fit`,
@@ -49,7 +50,12 @@ class TextTask(DistributedFit, keras.Model):
     names_labels = False  # Whether the outputs are classes that the user names.
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
+    input_axes = 2  # of a batch as `export` takes it: (batch, length)
     output_axes = {}  # How many each output has for rows of tokens, which a head must give.
+    # What reads the examples of a file: `read_file(path, text, label, targets)` gives `Examples`.
+    read_file = staticmethod(read_examples)
+    # What reads the inputs of a file for `predict`, and the endings of such files.
+    read_inputs, inputs_end = staticmethod(read_texts), TABLES
     reads = "either"  # What an input is: "text", "pair", or "either"; None until `fit` tells.
 
     def __init__(
@@ -80,7 +86,7 @@ class TextTask(DistributedFit, keras.Model):
         self.backbone = self.fitted(backbone)
         self._tokenizer = tokenizer
         self._check_tokenizer()
-        outputs = self(self.backbone.symbolic_inputs())
+        outputs = outputs_of(self, self.backbone.symbolic_inputs())
         came = {output: len(value.shape) for output, value in outputs.items()}
         if {**came, **self.output_axes} != came:
             raise KzooError(
@@ -186,6 +192,10 @@ class TextTask(DistributedFit, keras.Model):
         """The backbone's spec."""
         return self.backbone.spec
 
+    def export_inputs(self):
+        """How many axes each input has, by name."""
+        return dict.fromkeys(self.backbone.input_names, self.input_axes)
+
     def __call__(self, inputs, *args, **kwargs):
         """Run the model on the token dict; what doesn't fit is an error that says so."""
         if isinstance(inputs, (str, list, tuple)):
@@ -208,7 +218,7 @@ class TextTask(DistributedFit, keras.Model):
             inputs = {
                 k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()
             }
-        outputs = self.run_head(self.backbone(inputs, training=training), inputs, training)
+        outputs = self.run_head(self.backbone.run(inputs, training=training), inputs, training)
         outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
         if folded:
             outputs = {k: ops.reshape(v, (-1, count, *v.shape[1:])) for k, v in outputs.items()}
@@ -261,7 +271,7 @@ class TextTask(DistributedFit, keras.Model):
     def check_reads(self, received):
         """Raise KzooError where texts came ("text") for a task that reads pairs, or the reverse."""
         if self.reads not in (None, "either", received):
-            kinds = {"text": "single texts", "pair": "pairs of texts"}
+            kinds = {"text": "single texts", "pair": 'pairs of texts, ("first", "second")'}
             raise KzooError(
                 f"Got {kinds[received]}; this {self.task_name} reads {kinds[self.reads]}: give it "
                 'those, or set its attribute reads to "either".'
@@ -280,6 +290,21 @@ class TextTask(DistributedFit, keras.Model):
         raise NotImplementedError
 
     # -- learning -------------------------------------------------------------------------------
+
+    @classmethod
+    def understand(cls, examples, problem=None, labels=None, learning=True):
+        """What examples from a file say of the task, and the examples as it takes them.
+
+        Args:
+            examples: `Examples` that `read_file` gave.
+            problem, labels: what is known already; None for what the examples show.
+            learning: whether they are to be learnt from, and not only to be measured on.
+
+        Returns:
+            The arguments of the task that the examples decide, such as {"labels": [...]}, and
+            `Examples`; KzooError is a question where they leave that in doubt.
+        """
+        return {}, examples
 
     def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
         """`keras.Model.compile` with the task's loss and metrics as defaults.
@@ -326,6 +351,10 @@ class TextTask(DistributedFit, keras.Model):
     def default_metrics(self):
         """The metrics that `compile` takes by default."""
         return []
+
+    def monitored(self):
+        """The metric that says which epoch is best: of the loss the least, of others the most."""
+        return "loss"
 
     def scored(self, outputs):
         """The output that loss and metrics look at."""
@@ -389,7 +418,9 @@ class TextTask(DistributedFit, keras.Model):
                 "train: set trainable = True on the parts that are to learn, then compile()."
             )
         _check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
-        x, y, sample_weight = self._examples(x, y, sample_weight, text, label)
+        quiet = kwargs.get("verbose", "auto") in (0, "0")
+        options = {"text": text, "label": label, "say": None if quiet else print}
+        x, y, sample_weight = self._examples(x, y, sample_weight, **options)
         self.settle(x)
         weighted = {}
         if class_weight is not None:
@@ -413,7 +444,7 @@ class TextTask(DistributedFit, keras.Model):
                     f"validation_data has {len(held)} parts; (x, y) or (x, y, sample_weight) is "
                     "expected."
                 )
-            examples = self._examples(*held, text=text, label=label)
+            examples = self._examples(*held, **options, learning=False)
             validation_data = self.batches(*examples, batch_size=batch_size)
         return super().fit(
             batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
@@ -425,10 +456,14 @@ class TextTask(DistributedFit, keras.Model):
         """`keras.Model.evaluate` on raw text; x, y, text and label as in `fit`."""
         self._check_compiled()
         if hasattr(x, "plan"):  # Batches that `fit` made, for its validation.
-            return super().evaluate(x, **kwargs)
+            return self.evaluate_batches(x, **kwargs)
         _check_columns(text, label, x)
-        examples = self._examples(x, y, sample_weight, text, label)
-        return super().evaluate(self.batches(*examples, batch_size=batch_size), **kwargs)
+        examples = self._examples(x, y, sample_weight, text, label, learning=False)
+        return self.evaluate_batches(self.batches(*examples, batch_size=batch_size), **kwargs)
+
+    def evaluate_batches(self, batches, **kwargs):
+        """`keras.Model.evaluate` on what `batches` gives."""
+        return super().evaluate(batches, **kwargs)
 
     def predict(self, x, batch_size=32, verbose=0, text=None):
         """Answers for raw text, in its order: an array with a row an example.
@@ -477,8 +512,13 @@ class TextTask(DistributedFit, keras.Model):
             **options,
         )
 
-    def _run(self, columns, batch_size, verbose=0):
-        """The raw outputs of ragged columns, batch by batch from short to long, and the order."""
+    def _run(self, columns, batch_size, verbose=0, run=None):
+        """The raw outputs of ragged columns, batch by batch from short to long, and the order.
+
+        `run` gives the outputs of a batch in the place of `predict_on_batch`.
+        """
+        check_not_empty([np.shape(row)[-1] for row in columns["token_ids"]])
+        run = run or self.predict_on_batch
         plan = BatchPlan(
             columns,
             None,
@@ -490,7 +530,7 @@ class TextTask(DistributedFit, keras.Model):
         bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
         outputs = []
         for rows in plan.order():
-            batch = self.predict_on_batch(plan.batch(plan.rounded(rows))[0])
+            batch = run(plan.batch(plan.rounded(rows))[0])
             outputs.append({name: np.asarray(value)[: len(rows)] for name, value in batch.items()})
             if verbose:
                 bar.add(len(rows))
@@ -527,16 +567,22 @@ class TextTask(DistributedFit, keras.Model):
 
     def _inputs(self, x, text=None):
         """A list of inputs from whatever `predict` was handed."""
-        if isinstance(x, Path) or (isinstance(x, str) and (text is not None or is_table(x))):
-            return read_examples(x, text, require_label=False)[0]
+        if isinstance(x, Path) or (
+            isinstance(x, str) and (text is not None or is_file(x, self.inputs_end))
+        ):
+            return self.read_inputs(x, text)
         _check_columns(text, None, x)
         return _as_list(x)
 
-    def _examples(self, x, y=None, sample_weight=None, text=None, label=None):
-        """Lists of inputs, targets and weights from whatever `fit` was handed."""
+    def _examples(
+        self, x, y=None, sample_weight=None, text=None, label=None, say=None, learning=True
+    ):
+        """Lists of inputs, targets and weights from whatever `fit` was handed.
+
+        `say` is called with a line on what a file was read as.
+        """
         if isinstance(x, (str, Path)):
-            x, found = read_examples(x, text, label, self.targets == "required" and y is None)
-            y = None if self.targets == "none" else (found if y is None else y)
+            x, y = self._from_file(x, y, text, label, say, learning)
         elif hasattr(x, "as_numpy_iterator"):
             x, y, sample_weight = _from_dataset(x)
         x = _as_list(x)
@@ -551,6 +597,17 @@ class TextTask(DistributedFit, keras.Model):
                     f"{len(x)} inputs came with {len(given)} {name}: one each is expected."
                 )
         return x, y, sample_weight
+
+    def _from_file(self, path, y, text, label, say, learning):
+        """The examples of a file, with targets `y` in place of its own where there are any."""
+        examples = self.read_file(path, text, label, self.targets if y is None else "none")
+        known = {}
+        if examples.y is not None:
+            problem = getattr(self, "problem", None)
+            known, examples = self.understand(examples, problem, self.labels, learning)
+        if say:
+            say(examples.describe(known.get("labels")))
+        return examples.x, examples.y if y is None else y
 
     # -- keeping --------------------------------------------------------------------------------
 
@@ -850,8 +907,7 @@ def _checked_length(max_length, spec, tokenizer):
     if max_length is None:
         own = getattr(tokenizer, "max_length", None)
         return min(own or spec.max_sequence_length, spec.max_sequence_length)
-    whole = isinstance(max_length, (int, np.integer)) and not isinstance(max_length, bool)
-    if not whole or not 2 <= max_length <= spec.max_sequence_length:
+    if not is_whole(max_length, 2, spec.max_sequence_length):
         raise KzooError(
             f"max_length is {max_length!r:.40}; 2 to {spec.max_sequence_length} tokens are "
             "expected."
@@ -927,7 +983,7 @@ def _decoded(value):
 
 def _split(x, y, sample_weight, share):
     """The first examples to learn from and the last ones to hold out."""
-    if isinstance(share, bool) or not isinstance(share, Number) or not 0 < share < 1:
+    if not is_number(share) or not 0 < share < 1:
         raise KzooError(f"validation_split is {share!r:.40}; a share between 0 and 1 is expected.")
     cut = int(len(x) * (1 - share))
     if not 0 < cut < len(x):

@@ -1,12 +1,14 @@
 """Which of several labels a text, or a pair of texts, has; or which values."""
 
-from numbers import Real
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from ..answers import PROBLEMS, class_scores
+from ..data.labels import class_names, unknown_label
 from ..errors import KzooError
+from ..values import is_number
 from .task import (
     BINARY_LOSSES,
     INDEX_LOSSES,
@@ -133,6 +135,20 @@ class TextClassifier(TextTask):
         }
 
     # -- targets --------------------------------------------------------------------------------
+
+    @classmethod
+    def understand(cls, examples, problem=None, labels=None, learning=True):
+        """The problem and the labels, and examples with targets of that kind."""
+        problem, names, examples = class_names(examples, problem, labels, learning)
+        if problem == "single_label":
+            # A text has a single label or hasn't: its index is 1, and that of no name 0.
+            known = names if len(names) > 1 else ["0", *names]
+            targets = [class_index(target, known) for target in examples.y]
+            if None in targets:
+                number = targets.index(None)
+                raise unknown_label(examples.where(number), examples.y[number], names)
+            examples = replace(examples, y=[known[index] for index in targets])
+        return {"labels": names, "problem": problem}, examples
 
     def encode_targets(self, y, x=None):
         """Targets as the loss takes them: class indices, or rows of a number for each label."""
@@ -275,14 +291,17 @@ class TextClassifier(TextTask):
             return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=float(logit))]
         return [ClassAccuracy()]
 
+    def monitored(self):
+        """See `TextTask`."""
+        return "accuracy" if self.problem == "single_label" else "loss"
+
     def answer(self, outputs):
         """Logits to probabilities, or to values."""
         return class_scores(outputs["logits"], self.problem)
 
 
 def _checked_threshold(threshold):
-    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
-    if not is_number or not 0 <= threshold <= 1:
+    if not is_number(threshold, 0, 1):
         raise KzooError(f"Got threshold={threshold!r:.40}; expected a probability, 0 to 1.")
     return float(threshold)
 

@@ -5,8 +5,11 @@ from the template that the tokenizer's own post-processor shows. So nothing in a
 switched on and off between calls, and one object can serve several threads.
 """
 
+import contextlib
 import json
+import os
 import re
+import threading
 from functools import cached_property
 from pathlib import Path
 
@@ -16,12 +19,19 @@ from tokenizers import models, normalizers
 
 from ..errors import KzooError
 from ..files import read_text, writing_file
+from ..values import is_whole
+from . import charsmap
 from .side_files import BERT, GPT2, LONGEST, ROBERTA, SideFiles
 
 NOWHERE = (-1, -1)  # The offsets of a token that stands for no characters: special or padding.
 NO_WORD = -1
 MOST_SHARED = 128  # tokens of two neighbouring windows
 PREFIX = re.compile(r'"continuing_subword_prefix"\s*:\s*"[^"]')  # one that isn't empty
+
+CHARSMAP = re.compile(r'"precompiled_charsmap"\s*:\s*"([^"]*)"')
+# A group that repeats and holds a repetition or a choice: such a pattern may take forever.
+HARD_PATTERN = re.compile(r'"Regex":"[^"]*\((?:[^()"]|\\")*[+*|}][^()"]*\)[+*{]')
+QUIET = threading.Lock()
 
 # What a special token is for, the key that Hugging Face's side files use for it, and the names it
 # has in the families' vocabularies, for a tokenizer.json that stands alone.
@@ -140,7 +150,7 @@ class Tokenizer:
         if Tokenizer.from_json(self.to_json())._tokens == self._tokens:
             names.unlink(missing_ok=True)
         else:
-            tokens = {ROLES[role][0]: token for role, token in self._tokens.items() if token}
+            tokens = {ROLES[role][0]: token for role, token in self._named().items()}
             with writing_file(names) as path:
                 path.write_text(json.dumps(tokens, indent=1, **PLAIN), "utf-8")
         settings = folder / "tokenizer_config.json"
@@ -165,6 +175,20 @@ class Tokenizer:
 
     def __repr__(self):
         return f"Tokenizer({self.kind}, {self.vocabulary_size} tokens)"
+
+    def lowercased(self):
+        """A tokenizer that lower-cases a text before all else; itself where it does so already."""
+        before = self._backend.normalizer
+        is_sequence = isinstance(before, normalizers.Sequence)
+        steps = [before] if before is not None and not is_sequence else list(before or ())
+        if any(isinstance(step, normalizers.Lowercase) for step in steps):
+            return self
+        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+        return Tokenizer(backend, self._named(), self.max_length, self.truncation_side)
+
+    def _named(self):
+        return {role: token for role, token in self._tokens.items() if token}
 
     # -- what it knows -----------------------------------------------------------------------
 
@@ -254,16 +278,17 @@ class Tokenizer:
 
         max_length: tokens in a row at most, special tokens included; of a pair the longer text
             loses tokens first, from its end, or its start where `truncation_side` is "left".
-            padding: None gives ragged lists, "longest" pads to
-            the longest row, a number to that many tokens. pad_to_multiple: round the padded
-            length up (it may then exceed max_length). offsets: also give the characters and words.
+            padding: None gives ragged lists, "longest" pads to the longest row, a number to that
+            many tokens. pad_to_multiple: round the padded length up (it may then exceed
+            max_length). offsets: also give the characters, words and lengths.
 
         Returns a dict of int32 arrays, or of lists of lists when padding is None:
         `token_ids`, `padding_mask` (1 where there is a token), `segment_ids`, each
         (batch, length); `offsets` (batch, length, 2) counts code points of the text a token came
         from, (-1, -1) for special tokens and padding; `word_ids` (batch, length) numbers the
         pieces that the pre-tokenizer cut the text into, -1 for special tokens and padding, and
-        for all tokens where it cuts no words (see `cuts_words`).
+        for all tokens where it cuts no words (see `cuts_words`); `lengths` (batch,) are the tokens
+        of a row before it was cut.
 
         Raises KzooError for anything but a list of strings, and for lengths that don't fit.
         """
@@ -278,11 +303,16 @@ class Tokenizer:
         if second is not None:
             parts.append(self._split(second, offsets))
         room = self._room(max_length, pairs is not None)
-        rows = []
+        rows, lengths = [], []
         for contents in zip(*parts, strict=True):
-            lengths = _fitting([len(content["token_ids"]) for content in contents], room)
-            rows.append(self._row([self._kept(*c) for c in zip(contents, lengths, strict=True)]))
-        return self._batch(rows, padding, pad_to_multiple)
+            counts = [len(content["token_ids"]) for content in contents]
+            lengths.append(sum(counts) + self.count_special_tokens(pairs is not None))
+            kept = _fitting(counts, room)
+            rows.append(self._row([self._kept(*c) for c in zip(contents, kept, strict=True)]))
+        batch = self._batch(rows, padding, pad_to_multiple)
+        if offsets:
+            batch["lengths"] = np.array(lengths, "int32") if padding else lengths
+        return batch
 
     def encode_words(self, words, max_length=None, padding=None, pad_to_multiple=1):
         """Token ids of texts that are already split into words, for one label a word.
@@ -327,8 +357,9 @@ class Tokenizer:
 
         Returns `encode`'s dict with `offsets` and `word_ids`, where only tokens of the windowed
         text have characters and words and all others are (-1, -1) and -1; and for each row
-        `sample_ids`, the index of the text it comes from, and `starts`, the number of that text's
-        first token in it.
+        `sample_ids`, the index of the text it comes from, `starts`, the number of that text's
+        first token in it, `lengths`, the tokens of the text (or pair) in one piece, and `cut`,
+        those that the question lost.
         """
         texts = _strings(texts, "texts")
         second = None if pairs is None else _strings(pairs, "pairs")
@@ -340,11 +371,16 @@ class Tokenizer:
         room = self._room(max_length, pairs is not None)
         long_texts = self._split(texts if second is None else second, True)
         fronts = [None] * len(texts) if second is None else self._split(texts, True)
-        rows, sample_ids, starts = [], [], []
+        special = self.count_special_tokens(pairs is not None)
+        rows, known = [], {"sample_ids": [], "starts": [], "lengths": [], "cut": []}
         for sample, (front, content) in enumerate(zip(fronts, long_texts, strict=True)):
             before = []
             left = room
+            whole = len(content["token_ids"]) + special
+            lost = 0
             if front is not None:
+                whole += len(front["token_ids"])
+                lost = max(0, len(front["token_ids"]) - room // 2)
                 front = self._kept(front, room // 2)
                 front["offsets"] = [NOWHERE] * len(front["token_ids"])
                 front["word_ids"] = [NO_WORD] * len(front["token_ids"])
@@ -358,10 +394,10 @@ class Tokenizer:
                 )
             for start, stop in _window_ranges(len(content["token_ids"]), left, shared):
                 rows.append(self._row([*before, _cut(content, start, stop)]))
-                sample_ids.append(sample)
-                starts.append(start)
+                for column, value in zip(known.values(), (sample, start, whole, lost), strict=True):
+                    column.append(value)
         batch = self._batch(rows, padding, pad_to_multiple)
-        for name, column in (("sample_ids", sample_ids), ("starts", starts)):
+        for name, column in known.items():
             batch[name] = np.array(column, "int32") if padding else column
         return batch
 
@@ -391,7 +427,8 @@ class Tokenizer:
         single = not rows or not isinstance(rows[0], (list, tuple))
         size = self.vocabulary_size
         checked = [[_checked_id(n, size) for n in row] for row in ([rows] if single else rows)]
-        texts = self._backend.decode_batch(checked, skip_special_tokens=skip_special)
+        with _answering("The tokenizer could not decode the ids"):
+            texts = self._backend.decode_batch(checked, skip_special_tokens=skip_special)
         return texts[0] if single else texts
 
     # -- inside ------------------------------------------------------------------------------
@@ -399,6 +436,10 @@ class Tokenizer:
     def _role_id(self, role):
         token = self._tokens[role]
         return None if token is None else self._backend.token_to_id(token)
+
+    @cached_property
+    def _may_panic(self):
+        return HARD_PATTERN.search(self._backend.to_str()) is not None
 
     @cached_property
     def cuts_words(self):
@@ -428,20 +469,26 @@ class Tokenizer:
     def _pieces(self, text):
         """What the model gets of a text: a list of strings."""
         normalizer, pre_tokenizer = self._backend.normalizer, self._backend.pre_tokenizer
-        text = normalizer.normalize_str(text) if normalizer else text
-        return (
-            [piece for piece, _ in pre_tokenizer.pre_tokenize_str(text)]
-            if pre_tokenizer
-            else [text]
-        )
+        with _answering("The tokenizer could not split a text"):
+            text = normalizer.normalize_str(text) if normalizer else text
+            pieces = pre_tokenizer.pre_tokenize_str(text) if pre_tokenizer else [(text, None)]
+        return [piece for piece, _ in pieces]
 
     @cached_property
     def _template(self):
-        return self._read_template(self._run(lambda: self._backend.encode("a")), 1)
+        return self._read_template(self._run(lambda: self._framed.encode("a")), 1)
 
     @cached_property
     def _pair_template(self):
-        return self._read_template(self._run(lambda: self._backend.encode("a", "a")), 2)
+        return self._read_template(self._run(lambda: self._framed.encode("a", "a")), 2)
+
+    @cached_property
+    def _framed(self):
+        """The post-processor behind a vocabulary of its own, for no letter need be in this one."""
+        backend = tokenizers.Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+        if self._backend.post_processor is not None:
+            backend.post_processor = self._backend.post_processor
+        return backend
 
     @staticmethod
     def _read_template(encoding, sequences):
@@ -465,10 +512,9 @@ class Tokenizer:
         return template
 
     def _run(self, function):
-        try:
+        quiet = _no_panic_lines() if self._may_panic else contextlib.nullcontext()
+        with quiet, _answering("The tokenizer could not encode the text"):
             return function()
-        except Exception as error:  # The library raises bare Exception.
-            raise KzooError(f"The tokenizer could not encode the text ({error}).") from None
 
     def _split(self, texts, offsets):
         """One dict of columns a text, without special tokens."""
@@ -489,16 +535,16 @@ class Tokenizer:
 
     def _check_lengths(self, max_length, padding, pad_to_multiple, pair):
         least = self.count_special_tokens(pair) + (2 if pair else 1)
-        if max_length is not None and (not _is_count(max_length) or max_length < least):
+        if max_length is not None and (not is_whole(max_length) or max_length < least):
             raise KzooError(
                 f"max_length is {max_length!r}: None or a whole number of at least {least} "
                 "(the special tokens and a token of each text) was expected."
             )
-        if padding not in (None, "longest") and not (_is_count(padding) and padding > 0):
+        if padding not in (None, "longest") and not (is_whole(padding) and padding > 0):
             raise KzooError(
                 f'padding is {padding!r}: None, "longest" or a number of tokens was expected.'
             )
-        if not _is_count(pad_to_multiple) or pad_to_multiple < 1:
+        if not is_whole(pad_to_multiple) or pad_to_multiple < 1:
             raise KzooError(
                 f"pad_to_multiple is {pad_to_multiple!r}: a whole number from 1 was expected."
             )
@@ -536,6 +582,7 @@ class Tokenizer:
         if padding is None:
             return {name: [row[name] for row in rows] for name in names}
         lengths = [len(row["token_ids"]) for row in rows]
+        check_not_empty(lengths)
         longest = max(lengths)
         length = longest if padding == "longest" else padding
         if longest > length:
@@ -555,6 +602,19 @@ class Tokenizer:
         return batch
 
 
+def check_not_empty(lengths):
+    """Raise KzooError for a text without a token, by how many tokens each of some texts has.
+
+    A tokenizer that adds special tokens leaves at least those of any text; one that adds none may
+    leave nothing, and there is nothing to run a model on.
+    """
+    if 0 in lengths:
+        raise KzooError(
+            f"Text {list(lengths).index(0)} has no token that the model could read: give one with "
+            "characters that its tokenizer keeps."
+        )
+
+
 def check_tokenizer(value):
     """The value, or KzooError if it is neither a `Tokenizer` nor None."""
     if value is not None and not isinstance(value, Tokenizer):
@@ -563,6 +623,34 @@ def check_tokenizer(value):
             "one from a folder or a file."
         )
     return value
+
+
+@contextlib.contextmanager
+def _answering(failure, expected="a text and a tokenizer that it can work on"):
+    """What the library raises is one sentence; it raises bare Exception, and panics as no such."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise KzooError(f"{failure} ({error}): {expected} was expected.") from None
+
+
+@contextlib.contextmanager
+def _no_panic_lines():
+    """Keep what the library writes of a panic, past Python, from the standard error stream.
+
+    Other threads' lines would be lost with it: only where a pattern may take forever.
+    """
+    with QUIET:
+        kept = os.dup(2)
+        try:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _fitting(lengths, room):
@@ -597,12 +685,8 @@ def _cut(content, start, stop):
     return {name: values[start:stop] for name, values in content.items()}
 
 
-def _is_count(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def _checked_id(number, size):
-    if not _is_count(number) or not 0 <= number < size:
+    if not is_whole(number) or not 0 <= number < size:
         raise KzooError(
             f"The id {number!r} does not exist in this vocabulary: a whole number from 0 to "
             f"{size - 1} was expected."
@@ -641,13 +725,10 @@ def _strings(values, name, empty=False):
 def _parsed(text, source):
     """The backend in the text of a tokenizer.json."""
     _check_merges(text, source)
-    try:
+    _check_charsmaps(text, source)
+    expected = "a file of the tokenizers library"
+    with _answering(f"{source} is not a readable tokenizer.json", expected):
         backend = tokenizers.Tokenizer.from_str(text)
-    except Exception as error:  # The library raises bare Exception.
-        raise KzooError(
-            f"{source} is not a readable tokenizer.json ({error}): a file of the tokenizers "
-            "library was expected."
-        ) from None
     if not backend.get_vocab_size():
         raise KzooError(f"{source} has an empty vocabulary: pieces were expected.")
     return backend
@@ -705,14 +786,20 @@ def _read_bpe(path):
     merges = path.parent / "merges.txt"
     if not merges.is_file():
         raise KzooError(f"{merges} is missing: byte-level BPE needs it beside {path.name}.")
-    try:
+    failure = f"{path} and {merges.name} are not a readable BPE vocabulary"
+    with _answering(failure, "a pair of files as RoBERTa's"):
         models.BPE.from_file(str(path), str(merges))  # It checks more than read_file does.
         return models.BPE.read_file(str(path), str(merges))
-    except Exception as error:  # The library raises bare Exception.
-        raise KzooError(
-            f"{path} and {merges.name} are not a readable BPE vocabulary ({error}): files as "
-            "RoBERTa's were expected."
-        ) from None
+
+
+def _check_charsmaps(text, source):
+    """That each table of replaced characters is sound: the library would panic."""
+    for found in CHARSMAP.finditer(text):
+        fault = charsmap.fault(found[1])
+        if fault:
+            raise KzooError(
+                f"{source} is damaged: of its precompiled_charsmap, {fault}; fetch it again."
+            )
 
 
 def _check_merges(text, source):

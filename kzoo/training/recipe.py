@@ -8,12 +8,16 @@ import keras
 import numpy as np
 
 from .. import presets, tasks
-from ..answers import check_labels
-from ..data.sources import read_examples
+from ..answers import PROBLEMS, check_labels
+from ..data.examples import listed
+from ..data.labels import held_out
 from ..errors import KzooError
-from ..files import read_json, writing_folder
+from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
+from ..tasks.task import class_index
 from ..tasks.text_embedder import InBatchLoss
+from ..values import is_number, is_whole
+from .epochs import Epochs, check_resume
 from .optimizer import AdamW
 
 # Every key of a recipe with its default; without one, the key is required.
@@ -21,17 +25,20 @@ REQUIRED = object()
 KEYS = {
     "summary": "",  # One sentence for the card of what comes out.
     "model": REQUIRED,  # A preset's name or folder, or a Hugging Face folder.
-    "train": REQUIRED,  # A .tsv, .csv or .jsonl file, maybe with .gz.
+    "train": REQUIRED,  # A file as the task reads it, maybe with .gz: see kzoo/data.
     "output": REQUIRED,  # The preset folder to write.
     "task": "TextClassifier",
+    "problem": None,  # single_label, multi_label or regression; what the labels show by default.
     "labels": None,  # Names of the classes; those that the training file holds by default.
+    "class_weights": None,  # {label: weight of its examples}, or "balanced".
     "head": None,  # What the head slot holds, a TextEmbedder's pooling; the usual by default.
     "max_length": None,  # Tokens at most; by default what a task that is trained on has.
-    "text": None,  # The column of the text, or two for pairs.
-    "label": None,  # The column of the labels.
-    "validation": None,  # A file like `train`, or a share of it below 1.
+    "text": None,  # The column of the text, or two for pairs; places where there is no header.
+    "label": None,  # The column of the labels, or several.
+    "validation": None,  # A file like `train`, or a share of it below 1, drawn from each class.
     "epochs": 3,
     "batch_size": 32,
+    "accumulation": 1,  # Batches whose gradients make one step.
     "learning_rate": 5e-5,
     "warmup": 0.1,
     "decay": "linear",
@@ -41,9 +48,19 @@ KEYS = {
     "precision": "float32",
     "seed": 0,
     "keep": "last",  # Which epoch's weights are written: the last, or the best on validation.
+    "patience": None,  # Stop after so many epochs that were no better on validation.
+    "resume": None,  # Whether to go on with epochs that an interrupted run finished.
 }
-# The tasks whose examples are texts in a file; the others are trained from Python.
-TRAINED = ("TextClassifier", "TextEmbedder", "MaskedLM")
+# The tasks whose examples are in a file; the others are trained from Python.
+TRAINED = ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "QuestionAnswering")
+# The keys that not every task has a use for.
+USED_BY = {
+    "problem": ("TextClassifier",),
+    "labels": ("TextClassifier", "TokenClassifier"),
+    "class_weights": ("TextClassifier", "TokenClassifier"),
+    "text": ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier"),
+    "label": ("TextClassifier", "TextEmbedder", "TokenClassifier"),
+}
 # What a folder that is written anew may hold.
 FILES = {"spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json"}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -66,31 +83,37 @@ def train(recipe, verbose="auto"):
     """
     settings = read_recipe(recipe)
     paths = settings.pop("paths")
-    data, held = _read(settings["train"], settings), None
-    if isinstance(settings["validation"], float):
-        data, held = _split(data, settings["validation"], settings["seed"])
-    elif settings["validation"] is not None:
-        held = _read(settings["validation"], settings)
+    data, held, known = _read(settings)
     output = Path(settings["output"])
     kept = sorted(file.name for file in output.glob("*") if file.name not in FILES)
     if kept:
         raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
+    unfinished = output.resolve().with_name(output.resolve().name + ".unfinished")
+    check_resume(unfinished, _facts(settings), settings["resume"])
     # The folder comes first: a training must not end in a path that can't be written.
     with writing_folder(settings["output"]) as folder:
         with precision(settings["precision"]):
             keras.utils.set_random_seed(settings["seed"])
-            task = _task(settings, data[1])
+            task = _task(settings, known)
+            data, held = (_named(part, task, known) for part in (data, held))
+            if verbose not in (0, "0"):
+                for part in filter(None, (data, held)):
+                    print(part.describe(task.labels), flush=True)
             start = time.monotonic()
-            history = _fit(task, settings, data, held, verbose)
-        logs = {k: [float(value) for value in v] for k, v in history.history.items()}
+            epochs = _fit(task, settings, data, held, unfinished, verbose)
         record = {
             "recipe": {**settings, **paths},
-            "examples": len(data[0]),
-            "validation_examples": len(held[0]) if held else 0,
+            "task": {"name": settings["task"], **known, "labels": task.labels},
+            "data": {
+                "train": data.record(task.labels),
+                "validation": None if held is None else held.record(task.labels),
+            },
+            "examples": len(data),
+            "validation_examples": len(held) if held else 0,
             "seconds": round(time.monotonic() - start, 1),
             "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
-            "epochs": history.epoch,
-            "history": logs,
+            "epochs": task.history.epoch,
+            "history": task.history.history,
         }
         summary = settings["summary"] or (
             f"{Path(str(settings['model'])).name} trained on {Path(settings['train']).name}."
@@ -98,7 +121,8 @@ def train(recipe, verbose="auto"):
         task.save_preset(folder, card={"summary": summary, "made": "by kzoo train: training.json"})
         text = json.dumps(record, indent=2) + "\n"
         (folder / "training.json").write_text(text, encoding="utf-8")
-    return task, history
+    epochs.clear()
+    return task, task.history
 
 
 def read_recipe(recipe):
@@ -134,13 +158,13 @@ def read_recipe(recipe):
     fits = settings["precision"] in PRECISIONS
     _check(settings, "precision", fits, " or ".join(PRECISIONS))
     _check(settings, "keep", settings["keep"] in ("last", "best"), "last or best")
-    for key in ("epochs", "batch_size"):
+    for key in ("epochs", "batch_size", "accumulation"):
         value = settings[key]
-        _check(settings, key, type(value) is int and value >= 1, "a whole number of at least 1")
+        _check(settings, key, is_whole(value, 1), "a whole number of at least 1")
     for key in ("learning_rate", "weight_decay", "warmup", "clip_norm", "layer_decay"):
         value = settings[key]
-        fits = type(value) in (int, float) and 0 <= value < float("inf")
-        _check(settings, key, fits or (key == "clip_norm" and value is None), "a number above 0")
+        fits = is_number(value, 0) or (key == "clip_norm" and value is None)
+        _check(settings, key, fits, "a number above 0")
     held = settings["validation"]
     share = type(held) is float and 0 < held < 1
     _check(
@@ -149,26 +173,50 @@ def read_recipe(recipe):
         held is None or isinstance(held, str) or share,
         "a file or a share of the training examples between 0 and 1",
     )
-    if settings["keep"] == "best" and held is None:
-        raise KzooError("The recipe keeps the best epoch but has no validation: give a file.")
+    for key, wants in (("keep", settings["keep"] == "best"), ("patience", settings["patience"])):
+        if wants and held is None:
+            raise KzooError(
+                f"{key} in the recipe asks for the best epoch, and there is no validation: name a "
+                "file or a share."
+            )
+    for key, uses in USED_BY.items():
+        if settings[key] is not None and settings["task"] not in uses:
+            raise KzooError(
+                f"{key} in the recipe means nothing to a {settings['task']}, only to a "
+                f"{' or '.join(uses)}: leave it out."
+            )
     return settings
 
 
-def _read(path, settings):
-    """The texts and targets of a file, as the task takes them."""
-    task = settings["task"]
-    texts, labels = read_examples(
-        path, settings["text"], settings["label"], require_label=task == "TextClassifier"
-    )
-    if task != "TextClassifier":
-        return texts, None if task == "MaskedLM" else labels
-    for number, label in enumerate(labels, 1):
-        if not isinstance(label, (str, int)):
-            raise KzooError(
-                f"{path}, example {number}: the label is {label!r}; text or a whole number is "
-                "expected."
-            )
-    return texts, [str(label) for label in labels]
+def _read(settings):
+    """The examples to learn from, those held out or None, and what they say of the task."""
+    kind = tasks.TASKS[settings["task"]]
+
+    def examples_of(path):
+        return kind.read_file(path, settings["text"], settings["label"], kind.targets)
+
+    # The labels are those of the whole file, also where a share of it is held out.
+    data = examples_of(settings["train"])
+    known, data = kind.understand(data, settings["problem"], settings["labels"])
+    share = settings["validation"]
+    if not isinstance(share, float):
+        held = None if share is None else examples_of(share)
+        if held is not None:
+            _, held = kind.understand(held, known.get("problem"), known.get("labels"), False)
+        return data, held, known
+    held, rest = held_out(data.y, len(data), share, settings["seed"])
+    if not held or not rest:
+        raise KzooError(f"validation {share} of {len(data)} examples leaves one side empty.")
+    return data.part(rest), data.part(held), known
+
+
+def _facts(settings):
+    """What must be the same where a run goes on: the recipe, the data, the libraries."""
+    facts = {k: v for k, v in settings.items() if k not in ("resume", "summary", "output")}
+    for key in ("train", "validation"):
+        if isinstance(settings[key], str):
+            facts[f"{key} file"] = sha256(settings[key])
+    return {**facts, "keras": keras.__version__, "backend": keras.backend.backend()}
 
 
 def _is_path(value):
@@ -183,6 +231,20 @@ def _is_names(value):
     )
 
 
+def _is_column(value):
+    return isinstance(value, str) or is_whole(value, 0)
+
+
+def _are_columns(value):
+    return isinstance(value, (list, tuple)) and len(value) > 0 and all(map(_is_column, value))
+
+
+def _is_weights(value):
+    return (
+        isinstance(value, dict) and len(value) > 0 and all(is_number(v, 0) for v in value.values())
+    )
+
+
 # What the values of keys must be, where nothing else of the recipe decides it.
 TYPES = {
     "summary": (lambda v: isinstance(v, str), "text"),
@@ -191,13 +253,23 @@ TYPES = {
     "output": (_is_path, "the path of a folder"),
     "labels": (lambda v: v is None or _is_names(v), "a list of names"),
     "head": (lambda v: v is None or isinstance(v, (str, dict)), 'a kind such as "mean"'),
-    "max_length": (lambda v: v is None or type(v) is int, "a whole number of tokens"),
-    "text": (
-        lambda v: v is None or isinstance(v, str) or (_is_names(v) and len(v) == 2),
-        "the name of a column or a list of two",
+    "max_length": (lambda v: v is None or is_whole(v), "a whole number of tokens"),
+    "problem": (lambda v: v is None or v in PROBLEMS, " or ".join(PROBLEMS)),
+    "class_weights": (
+        lambda v: v is None or v == "balanced" or _is_weights(v),
+        'an object of labels with their weights, or "balanced"',
     ),
-    "label": (lambda v: v is None or isinstance(v, str), "the name of a column"),
-    "seed": (lambda v: type(v) is int and 0 <= v < 2**32, "a whole number from 0 to 2**32 - 1"),
+    "text": (
+        lambda v: v is None or _is_column(v) or (_are_columns(v) and len(v) == 2),
+        "a column or a list of two",
+    ),
+    "label": (
+        lambda v: v is None or _is_column(v) or _are_columns(v),
+        "a column or a list of some",
+    ),
+    "patience": (lambda v: v is None or is_whole(v, 1), "a number of epochs"),
+    "resume": (lambda v: v is None or type(v) is bool, "true or false"),
+    "seed": (lambda v: is_whole(v, 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
 }
 
 
@@ -206,27 +278,38 @@ def _check(settings, key, fits, expected):
         raise KzooError(f"{key} in the recipe is {settings[key]!r}; {expected} is expected.")
 
 
-def _task(settings, labels):
+def _task(settings, known):
     kind = tasks.TASKS[settings["task"]]
     source = presets.load(settings["model"])
     options = {"max_length": settings["max_length"] or getattr(source, "max_length", None)}
-    if kind is tasks.TextClassifier:
-        named = settings["labels"] or _names(source, labels)
-        return kind(source, labels=named, head=settings["head"], **options)
-    if kind is tasks.MaskedLM:
-        return kind(source, head=settings["head"], **options)
-    return kind(source, pooling=settings["head"], **options)
+    if kind is tasks.TextEmbedder:
+        return kind(source, pooling=settings["head"], **options)
+    known = dict(known)
+    if settings["labels"] is None and "labels" in known:
+        known["labels"] = _names(source, known["labels"])
+    return kind(source, head=settings["head"], **known, **options)
 
 
-def _names(source, labels):
-    """The labels of a classifier that is trained further, where its examples have no others."""
-    known = source.labels if isinstance(source, tasks.TextClassifier) else []
-    return known if set(labels) <= set(known) else sorted(set(labels))
+def _names(source, names):
+    """The labels of a model that is trained further, where its examples have no others.
+
+    As in `fit`, whole numbers stand for the labels at their places.
+    """
+    known = getattr(source, "labels", None) or []
+    return known if all(class_index(name, known) is not None for name in names) else names
 
 
-def _fit(task, settings, data, held, verbose):
+def _named(examples, task, known):
+    """The examples with the labels that the task has for theirs."""
+    if examples is None or task.labels == known.get("labels"):
+        return examples
+    return task.understand(examples, known.get("problem"), task.labels, False)[1]
+
+
+def _fit(task, settings, data, held, unfinished, verbose):
     # Pairs of texts without scores: each is to find its partner among those of the batch.
-    alone = settings["task"] == "TextEmbedder" and data[1] is None
+    alone = settings["task"] == "TextEmbedder" and data.y is None
+    steps = settings["accumulation"]
     task.compile(
         loss=InBatchLoss() if alone else None,
         optimizer=AdamW(
@@ -236,42 +319,73 @@ def _fit(task, settings, data, held, verbose):
             decay=settings["decay"],
             clip_norm=settings["clip_norm"],
             layer_decay=settings["layer_decay"],
+            gradient_accumulation_steps=steps if steps > 1 else None,
         ),
     )
-    callbacks = [keras.callbacks.TerminateOnNaN()]
-    if settings["keep"] == "best":
-        scored = settings["task"] == "TextClassifier"  # Of the others the loss says more.
-        monitor, mode = ("val_accuracy", "max") if scored else ("val_loss", "min")
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                monitor, mode=mode, patience=settings["epochs"], restore_best_weights=True
-            )
-        )
-    history = task.fit(
-        *data,
-        epochs=settings["epochs"],
-        batch_size=settings["batch_size"],
-        seed=settings["seed"],
-        validation_data=held,
-        callbacks=callbacks,
-        verbose=verbose,
+    monitor = "val_" + task.monitored()
+    keep_best, patience = settings["keep"] == "best", settings["patience"]
+    progress = Epochs(
+        unfinished, _facts(settings), settings["epochs"], monitor, keep_best, patience
     )
+    if settings["resume"]:
+        progress.restore(task)
+    else:
+        progress.clear()
+    earlier = {name: list(values) for name, values in progress.history.items()}
+    begin = progress.done
+    try:
+        history = task.fit(
+            data.x,
+            data.y,
+            epochs=settings["epochs"],
+            initial_epoch=begin,
+            batch_size=settings["batch_size"],
+            seed=settings["seed"],
+            class_weight=_class_weights(settings["class_weights"], data, task),
+            validation_data=None if held is None else tuple(held),
+            callbacks=[keras.callbacks.TerminateOnNaN(), progress],
+            verbose=verbose,
+        )
+    except KeyboardInterrupt:
+        if verbose not in (0, "0") and progress.done:
+            print(
+                f'{progress.done} finished epochs are kept in {unfinished}: say "resume": true in '
+                "the recipe to go on with them."
+            )
+        raise
     if not np.isfinite(history.history["loss"][-1]):
         raise KzooError(
             "The loss is no longer a number, and nothing was written: take a lower learning_rate."
         )
-    return history
+    history.epoch = [*range(begin), *history.epoch]
+    history.history = {
+        name: [*earlier.get(name, []), *map(float, values)]
+        for name, values in history.history.items()
+    }
+    return progress
 
 
-def _split(data, share, seed):
-    """A random share of the examples held out of the rest."""
-    texts, labels = data
-    order = np.random.default_rng(seed).permutation(len(texts))
-    cut = round(len(texts) * (1 - share))
-    if not 0 < cut < len(texts):
-        raise KzooError(f"validation {share} of {len(texts)} examples leaves one side empty.")
-
-    def part(rows):
-        return [texts[i] for i in rows], labels and [labels[i] for i in rows]
-
-    return part(order[:cut]), part(order[cut:])
+def _class_weights(asked, data, task):
+    """Keras' class_weight: {index: weight}, or None."""
+    if asked is None:
+        return None
+    if getattr(task, "problem", "single_label") != "single_label":
+        raise KzooError(
+            f"class_weights in the recipe are of classes, and the problem is {task.problem}: leave "
+            "them out."
+        )
+    if asked == "balanced":
+        counts = data.counts()
+        total = sum(counts[label] for label in task.labels)
+        asked = {
+            label: total / (len(task.labels) * counts[label])
+            for label in task.labels
+            if counts[label]
+        }
+    unknown = sorted(set(asked) - set(task.labels))
+    if unknown:
+        raise KzooError(
+            f"class_weights in the recipe has {unknown[0]!r:.40}; expected labels of "
+            f"{listed(task.labels)}."
+        )
+    return {number: float(asked.get(label, 1.0)) for number, label in enumerate(task.labels)}

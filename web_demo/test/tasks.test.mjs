@@ -11,7 +11,8 @@ import { resealed, SMALL, written, writtenLines } from "./bundles.mjs";
 import { site } from "./site.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
-const NAMES = ["classifier", "one_label", "embedder", "entities", "entities_fixed", "questions", "questions_fixed", "byte_pairs", "unigram"];
+const NAMES = ["classifier", "one_label", "embedder", "entities", "entities_fixed", "questions", "questions_fixed", "byte_pairs", "unigram",
+  "several", "values", "pairs", "unanswered", "marks"];
 const NEAR = 1e-4;
 
 const bundles = Object.fromEntries(NAMES.map((name) => [name, path.join(SMALL, name)]));
@@ -105,6 +106,40 @@ describe("the screens", () => {
     await typed(page, { "#text": answer.text });
     assert.deepEqual(await page.locator("#marked mark").allTextContents(), answer.entities.map(({ text }) => text));
     await page.close();
+  });
+
+  test("labels that reach the threshold, none, and values are told", async () => {
+    const page = await opened("several");
+    const shown = await page.evaluate(async () => {
+      const { SCREENS } = await import("/src/screens.js");
+      const said = (answer) => {
+        const { bars, said } = SCREENS.TextClassifier.shows(answer);
+        return [said, bars.map((bar) => [bar.querySelector(".name").textContent, bar.querySelector(".value").textContent, bar.className])];
+      };
+      const scores = [["x", 0.4], ["__proto__", 0.9], ["10", 0.7]];
+      return [said({ labels: ["__proto__", "10"], scores }), said({ labels: [], scores }), said({ values: [["warm", -1.25], ["new", 7]] })];
+    });
+    const bars = [["__proto__", "90.0 %"], ["10", "70.0 %"], ["x", "40.0 %"]];
+    assert.deepEqual(shown, [
+      ["__proto__, 90.0 %; 10, 70.0 %.", bars.map((bar, i) => [...bar, i < 2 ? "best" : ""])],
+      ["No label is likely enough.", bars.map((bar) => [...bar, ""])],
+      ["warm -1.250, new 7.000.", [["warm", "-1.250", ""], ["new", "7.000", ""]]],
+    ]);
+    await page.close();
+  });
+
+  test("a bundle of pairs asks for two texts, one of texts for one", async () => {
+    for (const [name, fields] of [["pairs", 2], ["several", 1], ["embedder", 1]]) {
+      const page = await opened(name);
+      assert.equal(await page.locator("#text:visible, #second:visible").count(), fields, name);
+      const refused = await page.evaluate(async ([address, text]) => {
+        const [{ Client }, { ServedFiles }] = await Promise.all([import("/src/client.js"), import("/src/files.js")]);
+        const client = await Client.open(await ServedFiles.of(address));
+        return client.answer(text).then(() => null, (error) => error.message);
+      }, [`/${name}/`, name === "pairs" ? "one" : ["one", "two"]]);
+      assert.match(String(refused), name === "pairs" ? /reads a pair of texts/ : name === "several" ? /^null$/ : /reads one text at a time/);
+      await page.close();
+    }
   });
 
   test("a text without a name says so", async () => {

@@ -17,6 +17,7 @@ import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.FolderFiles
+import kzoo.core.json.Json
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
@@ -61,6 +62,35 @@ class UseTest {
         phone.until("a label is shown") { phone.text(R.id.result) == "negative" }
         phone.find<View>(R.id.toggle).performClick()
         assertEquals(View.GONE, phone.find<View>(R.id.second).visibility)
+    }
+
+    @Test
+    fun `a bundle of pairs asks for two texts and any other as it says`() {
+        val phone = Phone()
+        phone.add(zip(small("pairs"), ""))
+        phone.until("it is in use") { phone.text(R.id.chosen) == "mine" }
+        assertEquals(View.VISIBLE, phone.find<View>(R.id.second).visibility)
+        assertEquals(View.GONE, phone.find<View>(R.id.toggle).visibility)
+        phone.type(R.id.text, "It was")
+        assertNull(phone.text(R.id.result))
+        phone.type(R.id.second, "a waste of time")
+        phone.until("a label is shown") { phone.text(R.id.result)?.startsWith("label ") == true }
+    }
+
+    @Test
+    fun `labels that reach the threshold and values are shown as such`() {
+        val phone = Phone()
+        val written = File(small("several").path + ".jsonl").readLines()[0].let { Json.parse(it) as Map<*, *> }
+        phone.add(zip(small("several"), ""))
+        phone.until("it is in use") { phone.text(R.id.chosen) == "mine" }
+        phone.type(R.id.text, written["text"].toString())
+        val labels = (written["labels"] as List<*>).joinToString().ifEmpty { "No label is likely enough." }
+        phone.until("its labels are shown") { phone.text(R.id.result) == labels }
+        assertEquals(5, phone.rows(R.id.bars).size)
+        phone.add(zip(small("values"), ""), "values.zip")
+        phone.until("the other is in use") { phone.text(R.id.chosen) == "values" }
+        phone.until("its values are shown") { phone.rows(R.id.bars).size == 2 && phone.text(R.id.result) == null }
+        assertEquals(listOf("warm", "new"), phone.rows(R.id.bars).map { it.findViewById<TextView>(R.id.label)!!.text.toString() })
     }
 
     @Test

@@ -15,8 +15,7 @@ import java.lang.management.ManagementFactory
 /**
  * Prints ids, tokens and offsets (in code points) of each line of standard input, an object a line.
  *
- * --json: each line is a JSON string, which can hold any text. --pairs: each line is a JSON list of
- * two. --plain: no special tokens. --time: each line names a file of lines, which is encoded as a
+ * --json: each line is a JSON string, which can hold any text. --pairs: each line is two texts. --plain: no special tokens. --time: each line names a file of lines, which is encoded as a
  * whole; the seconds that took are printed, by the clock and of all cores, after those of reading
  * the tokenizer.
  */
@@ -30,7 +29,7 @@ internal fun encode(arguments: List<String>): Int {
     }
     val watch = Watch()
     val tokenizer = try {
-        File(path).inputStream().use { Tokenizer.read(it) }
+        existing(path).inputStream().use { Tokenizer.read(it) }
     } catch (error: IOException) {
         throw KzooException("$path can't be read (${error.message}): name a tokenizer.json.")
     }
@@ -42,12 +41,12 @@ internal fun encode(arguments: List<String>): Int {
     }
     val line = StringBuilder()
     out.use { // Which keeps the answers before a bad line.
-        for (input in lines(System.`in`)) {
+        for ((place, input) in lines(System.`in`).withIndex()) {
             line.setLength(0)
             if ("--time" in flags) {
                 line.append(time(tokenizer, linesOf(input)))
             } else {
-                val (text, pair) = read(input, flags)
+                val (text, pair) = read(input, flags, "Line ${place + 1} of $STANDARD_INPUT")
                 write(line, tokenizer.encode(text, pair, addSpecialTokens = "--plain" !in flags), text, pair)
             }
             out.append(line).append('\n')
@@ -58,7 +57,7 @@ internal fun encode(arguments: List<String>): Int {
 }
 
 private fun linesOf(path: String): List<String> = try {
-    File(path).inputStream().use { lines(it, path).toList() }
+    existing(path).inputStream().use { lines(it, path).toList() }
 } catch (error: IOException) {
     throw KzooException("$path can't be read (${error.message}): name a file of lines.")
 }
@@ -80,16 +79,8 @@ private class Watch {
         (ManagementFactory.getOperatingSystemMXBean() as com.sun.management.OperatingSystemMXBean).processCpuTime
 }
 
-private fun read(line: String, flags: Set<String>): Pair<String, String?> {
-    if ("--pairs" in flags) {
-        val pair = Json.parse(line) as? List<*>
-        val first = pair?.getOrNull(0) as? String
-        val second = pair?.getOrNull(1) as? String
-        if (first == null || second == null || pair.size != 2) {
-            throw KzooException("With --pairs each line is a JSON list of two strings, one was ${line.take(60)}.")
-        }
-        return Pair(first, second)
-    }
+private fun read(line: String, flags: Set<String>, name: String): Pair<String, String?> {
+    if ("--pairs" in flags) return pair(line, name)
     if ("--json" !in flags) return Pair(line, null)
     val text = Json.parse(line) as? String
         ?: throw KzooException("With --json each line is a JSON string, one was ${line.take(60)}.")

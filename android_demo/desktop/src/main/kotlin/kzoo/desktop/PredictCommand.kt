@@ -18,6 +18,25 @@ fun openTask(path: File, threads: Int = 1): Task {
     return Task.of(bundle, DesktopEngine(bundle.model(), bundle.name, threads))
 }
 
+/**
+ * The file or folder of an argument.
+ *
+ * Java decodes arguments by the locale. Under one that isn't UTF-8 a name in other letters comes as
+ * another one, and nothing says so but that it is not there.
+ */
+internal fun existing(argument: String): File {
+    val file = File(argument)
+    val encoding = System.getProperty("sun.jnu.encoding") ?: "UTF-8"
+    val isUnicode = encoding.replace("-", "").equals("UTF8", ignoreCase = true)
+    if (!isUnicode && argument.any { it.code > 127 } && !file.exists()) {
+        throw KzooException(
+            "$argument is not there: Java reads names by the locale, whose $encoding lacks some of these letters; " +
+                "set LC_ALL=C.UTF-8, say, and run it again.",
+        )
+    }
+    return file
+}
+
 private fun files(path: File): BundleFiles = if (path.isFile) ZipFiles(path) else FolderFiles(path)
 
 /** `predict BUNDLE [--pairs]`: the lines of standard input, answered with one JSON object a line. */
@@ -28,12 +47,12 @@ fun predict(arguments: List<String>): Int {
     if (unknown != null || paths.size != 1) {
         throw KzooException("predict takes a bundle, and --pairs where each line is two texts; ${unknown ?: "${paths.size} paths"} came.")
     }
-    val texts = withoutBlankEnd(lines(System.`in`)).iterator()
+    val texts = lines(System.`in`).iterator()
     if (!texts.hasNext()) throw KzooException("No text came: lines on standard input are expected.")
-    openTask(File(paths[0])).use { task ->
+    openTask(existing(paths[0])).use { task ->
         System.out.bufferedWriter(Charsets.UTF_8).use { out -> // Which keeps the answers before a bad line.
-            for (line in texts) {
-                val (text, second) = if (pairs) pair(line) else line to null
+            for ((place, line) in texts.withIndex()) {
+                val (text, second) = if (pairs) pair(line, "Line ${place + 1} of $STANDARD_INPUT") else line to null
                 out.writeLine(Json.write(task.json(text, second)))
             }
         }
@@ -50,7 +69,7 @@ fun verify(arguments: List<String>): Int {
     if (arguments.size != (if (asked == null) 1 else 3) || asked == 0) {
         throw KzooException("verify takes a bundle, and --runtime with a name such as tflite-2.16.1; ${arguments.size} arguments came.")
     }
-    val path = File(arguments[0])
+    val path = existing(arguments[0])
     if (asked != null) {
         val (name, version) = (arguments[asked + 1] + "-").split('-')
         if (name !in Runtime.TITLES) throw KzooException("--runtime is ${arguments[asked + 1]}; tflite-2.16.1 or litert-1.4.2, say, is expected.")
@@ -68,40 +87,6 @@ fun verify(arguments: List<String>): Int {
         if (failed > 0) throw KzooException("$failed of ${found.size} golden examples of ${task.bundle.name} fail on ${DesktopEngine.RUNTIME}.")
     }
     return 0
-}
-
-/** An empty line is a text too, except at the end. */
-private fun withoutBlankEnd(lines: Sequence<String>): Sequence<String> = sequence {
-    val blank = ArrayList<String>()
-    for (line in lines) {
-        if (line.isBlank()) {
-            blank.add(line)
-        } else {
-            yieldAll(blank)
-            blank.clear()
-            yield(line)
-        }
-    }
-}
-
-/** Two texts from a line: a JSON array of two strings, or a tab between them. */
-private fun pair(line: String): Pair<String, String> {
-    if (line.startsWith("[")) {
-        val both = try {
-            Json.parse(line.reader()) as? List<*>
-        } catch (error: KzooException) {
-            null
-        }
-        if (both != null && both.size == 2) {
-            val (first, second) = both
-            if (first is String && second is String) return first to second
-        }
-    }
-    val tab = line.indexOf('\t')
-    if (tab < 0) {
-        throw KzooException("--pairs expects two texts with a tab between them, or a JSON array of two strings; ${line.take(60)} came.")
-    }
-    return line.substring(0, tab) to line.substring(tab + 1)
 }
 
 private fun BufferedWriter.writeLine(text: String) {

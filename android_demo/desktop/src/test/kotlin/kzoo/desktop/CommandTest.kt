@@ -60,15 +60,36 @@ class CommandTest {
         val pairs = "a\tb\n[\"c\", \"d\"]\nalone\n".toByteArray()
         for (ran in listOf(run("predict", bundle, input = bad), run("encode", tokenizer, input = bad))) {
             assertEquals(2, ran.code)
-            assertEquals("error: Standard input is not UTF-8 (line 3): convert it first.", ran.err)
+            assertEquals("error: Line 3 of standard input is not UTF-8: convert it first.", ran.err)
             assertEquals(2, ran.out.trimEnd('\n').lines().count { Json.parse(it) is Map<*, *> }, ran.out)
         }
         val pair = run("predict", bundle, "--pairs", input = pairs)
-        assertTrue("expects two texts" in pair.err && pair.code == 2, pair.err)
+        assertTrue("expected two texts" in pair.err && pair.code == 2, pair.err)
         assertEquals(2, pair.out.trimEnd('\n').lines().size)
         val quoted = run("encode", tokenizer, "--json", input = "\"a\"\n7\n".toByteArray())
         assertTrue("each line is a JSON string" in quoted.err && quoted.code == 2, quoted.err)
         assertEquals(1, quoted.out.trimEnd('\n').lines().size)
+    }
+
+    @Test
+    fun `a name that the locale can't read is a sentence with the cause`() {
+        val folder = File(createTempDir(), "w\u00E4\u4E16")
+        File(bundle).copyRecursively(folder)
+        val argument = "'${folder.path}'" // The bytes of the name reach Java by a shell: this Java may have another locale.
+        val script = File(folder.parentFile, "run.sh")
+        fun ran(locale: String, vararg rest: String): Ran {
+            val java = File(System.getProperty("java.home"), "bin/java").path
+            script.writeText("LC_ALL=$locale exec $java -cp '${System.getProperty("java.class.path")}' kzoo.desktop.Main ${rest.joinToString(" ")} $argument\n")
+            val process = ProcessBuilder("sh", script.path).redirectInput(ProcessBuilder.Redirect.from(File("/dev/null"))).start()
+            val err = process.errorStream.reader().readLines().filter { !it.startsWith("INFO: ") }.joinToString("\n")
+            return Ran(process.waitFor(), "", err)
+        }
+        val found = ran("C.UTF-8", "verify")
+        assertEquals(0, found.code, found.err)
+        val named = ran("C", "verify")
+        assertTrue(named.code == 2 && "Java reads names by the locale" in named.err && "LC_ALL" in named.err, named.err)
+        assertEquals(1, named.err.lines().size)
+        folder.parentFile.deleteRecursively()
     }
 
     @Test

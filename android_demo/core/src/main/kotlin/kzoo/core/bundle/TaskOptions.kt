@@ -48,7 +48,7 @@ class TaskOptions(
         fun read(task: String, options: Map<*, *>?, source: String): TaskOptions {
             val reads = when (task) {
                 "QuestionAnswering" -> Reads.PAIR
-                "TokenClassifier" -> Reads.TEXT
+                "TokenClassifier", "TextEmbedder" -> Reads.TEXT // Two texts in one vector were never learned.
                 else -> Reads.EITHER
             }
             if (options == null) return TaskOptions(reads)

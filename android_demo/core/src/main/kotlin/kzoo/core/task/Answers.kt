@@ -43,10 +43,11 @@ fun likeliest(scores: DoubleArray): Int {
 /**
  * The spans of a text that are something, by logits of labels for its tokens.
  *
- * A word has the label of its first token, which is the one that learned; it ends with the last of
- * its tokens. Words with the same kind of label in a row are one span, unless a label says that a
- * span begins ("B-"; "S-" and "U-" where single words have marks of their own). "O" is no kind. The
- * score of a span is the mean probability of its words' labels.
+ * A word is what the pre-tokenizer says is one, without the blanks around it. It has the label of its
+ * first token, which is the one that learned. Words with the same kind of label in a row are one span,
+ * unless a label says that a span begins ("B-"; "S-" and "U-" where single words have marks of their
+ * own), see `labelParts`. "O" is no kind. The score of a span is the mean probability of its words'
+ * labels.
  */
 fun entities(text: String, logits: FloatArray, row: Row, labels: List<String>): List<Entity> {
     class Open(val label: String, val start: Int) {
@@ -54,16 +55,15 @@ fun entities(text: String, logits: FloatArray, row: Row, labels: List<String>): 
         val scores = ArrayList<Double>()
     }
 
+    val parts = labelParts(labels)
     val spans = ArrayList<Open>()
     var openKind: String? = null
     for (word in words(text, row)) {
         val scores = probabilities(logits, word.token * labels.size, (word.token + 1) * labels.size)
         val best = likeliest(scores)
-        val label = labels[best]
-        val marked = label.length > 2 && label[1] == '-'
-        val kind = if (marked) label.substring(2) else label
+        val (begins, kind) = parts[best]
         if (kind != "O") {
-            if (kind != openKind || marked && label[0] in "BSU") spans.add(Open(kind, word.start))
+            if (kind != openKind || begins) spans.add(Open(kind, word.start))
             spans.last().end = word.end
             spans.last().scores.add(scores[best])
         }
@@ -73,31 +73,111 @@ fun entities(text: String, logits: FloatArray, row: Row, labels: List<String>): 
 }
 
 /** What entities can be called, in the order of the labels: those without the marks of a scheme. */
-fun kindsOf(labels: List<String>): List<String> =
-    labels.map { if (it.length > 2 && it[1] == '-') it.substring(2) else it }.distinct().filter { it != "O" }
+fun kindsOf(labels: List<String>): List<String> = labelParts(labels).map { it.second }.distinct().filter { it != "O" }
 
-private class Word(val token: Int, val start: Int, var end: Int)
+/** Schemes that mark where a span begins, goes on, ends, or is a single word, by their letters. */
+private val SCHEMES = listOf("BIES", "BILU", "BMES").map { scheme -> scheme.map { it.toString() }.toSet() }
 
+/**
+ * For each label whether it says that a span begins, and its kind: "B-PER" is (true, "PER").
+ *
+ * Labels have parts where they follow one of `SCHEMES` as a whole: each "X-kind" among them has a
+ * letter of it; a span that is ended can begin (E, L and M of a kind stand beside its B); and the
+ * letter of single words is one of a kind that has a B or an I as well. So "X-ray", "T-shirt",
+ * "E-mail" and "U-turn" are whole names. X is one code point, of any length.
+ */
+internal fun labelParts(labels: List<String>): List<Pair<Boolean, String>> {
+    val split = labels.map { label ->
+        val mark = if (label.isEmpty()) 0 else Character.charCount(label.codePointAt(0))
+        if (label.length > mark + 1 && label[mark] == '-') label.substring(0, mark) to label.substring(mark + 1) else null
+    }
+    val marks = split.filterNotNull().groupBy({ it.second }, { it.first }).mapValues { it.value.toSet() }
+    val used = marks.values.flatten().toSet()
+    fun goesOn(set: Set<String>) = "B" in set || "I" in set
+    val follows = SCHEMES.any { it.containsAll(used) } &&
+        marks.values.all { "B" in it || it.none { mark -> mark in "ELM" } } &&
+        used.filter { it in "SU" }.all { single -> marks.values.any { single in it && goesOn(it) } }
+    return labels.indices.map { place ->
+        val parts = split[place]
+        if (follows && parts != null) Pair(parts.first in "BSU", parts.second) else Pair(false, labels[place])
+    }
+}
+
+/** Blanks (Unicode's White_Space). */
+private val BLANK = listOf(
+    '\u0009'..'\u000D', ' '..' ', '\u0085'..'\u0085', '\u00A0'..'\u00A0', '\u1680'..'\u1680', '\u2000'..'\u200A',
+    '\u2028'..'\u2029', '\u202F'..'\u202F', '\u205F'..'\u205F', '\u3000'..'\u3000',
+)
+
+/** What is seen as little: control characters, the soft hyphen, zero-width and direction marks. */
+private val INVISIBLE = listOf(
+    '\u0000'..'\u0008', '\u000E'..'\u001F', '\u007F'..'\u0084', '\u0086'..'\u009F', '\u00AD'..'\u00AD', '\u061C'..'\u061C',
+    '\u180E'..'\u180E', '\u200B'..'\u200F', '\u202A'..'\u202E', '\u2060'..'\u206F', '\uFEFF'..'\uFEFF',
+)
+
+/** Invisible within a word, such as Persian's. */
+private const val JOINERS = "\u00AD\u200C\u200D\u2060\uFEFF"
+
+private fun isBlank(char: Char) = BLANK.any { char in it }
+
+private fun isSeen(char: Char) = !isBlank(char) && INVISIBLE.none { char in it }
+
+/** A span of a text without blanks and invisible characters at its ends; at its end if it is empty. */
+internal fun trimmed(text: String, start: Int, end: Int): Pair<Int, Int> {
+    var from = start
+    var to = end
+    while (from < to && !isSeen(text[from])) from++
+    while (from < to && !isSeen(text[to - 1])) to--
+    return from to to
+}
+
+/** `start` is -1 until a token that is seen; `isSpace` says that the first token is one space. */
+private class Word(val token: Int, var number: Int, var end: Int, val isSpace: Boolean) {
+    var start = -1
+}
+
+/**
+ * Each word's first token and its characters.
+ *
+ * A token of blanks alone, such as SentencePiece's space before a Chinese character, is the first of
+ * the word that follows it: it is the first of that word in training, too.
+ */
 private fun words(text: String, row: Row): List<Word> {
     val words = ArrayList<Word>()
     for (token in 0 until row.tokens) {
-        val start = row.starts[token]
-        val end = row.ends[token]
-        if (start < 0 || start >= end) continue
-        val last = words.lastOrNull()
-        // Tokens of one character's bytes overlap; the pieces of a word meet within it.
-        if (last != null && (start < last.end || start == last.end && within(text, start))) {
-            last.end = maxOf(last.end, end)
-        } else {
-            words.add(Word(token, start, end))
+        val first = row.starts[token]
+        val last = row.ends[token]
+        if (first < 0 || first > last) continue
+        var (start, end) = trimmed(text, first, last)
+        if (end == 0 && text.startsWith(' ')) { // Where trimming puts a byte-level space before everything.
+            start = 1
+            end = 1
+        }
+        val number = row.words[token]
+        var word = words.lastOrNull()
+        if (word == null || !joins(text, word, number, start)) {
+            word = Word(token, number, end, end > 0 && text[end - 1] == ' ' && last - first <= 1)
+            words.add(word)
+        }
+        if (start < end) {
+            word.start = if (word.start < 0) start else minOf(word.start, start)
+            word.end = maxOf(word.end, end)
+            word.number = number
         }
     }
-    return words
+    return words.filter { it.start >= 0 }
 }
 
-/** Whether the characters on both sides of a place belong to one word. */
-private fun within(text: String, place: Int) =
-    isPartOfWord(text.codePointBefore(place)) && isPartOfWord(text.codePointAt(place))
+/** Whether a token of the word `number` that is seen from `start` on goes on with `word`. */
+private fun joins(text: String, word: Word, number: Int, start: Int): Boolean {
+    val between = if (start > word.end) text.substring(word.end, start) else ""
+    if (between.any(::isBlank)) return false
+    if (start < word.end || number >= 0 && number == word.number) return true // One character's bytes overlap.
+    if (word.start < 0) return word.isSpace
+    if (between.isNotEmpty() && between.all { it in JOINERS }) return true
+    return number == word.number && start < text.length &&
+        isPartOfWord(text.codePointBefore(word.end)) && isPartOfWord(text.codePointAt(start))
+}
 
 /**
  * Letters, marks and numbers, none Chinese: of those each is a word of its own.

@@ -7,9 +7,16 @@ import kzoo.core.tokenizer.Tokenizer
  * One row of a model's inputs.
  *
  * `starts` and `ends` say where each of the `tokens` stands, in UTF-16 units of the text that it
- * came from; -1 for special tokens. Padding, where a model takes one length only, has none.
+ * came from; -1 for special tokens. Padding, where a model takes one length only, has none. `words`
+ * are the numbers of the pieces that the tokens were cut from, negative where nobody knows.
  */
-class Row(val inputs: Map<String, IntArray>, val tokens: Int, val starts: IntArray, val ends: IntArray) {
+class Row(
+    val inputs: Map<String, IntArray>,
+    val tokens: Int,
+    val starts: IntArray,
+    val ends: IntArray,
+    val words: IntArray = IntArray(starts.size) { -1 },
+) {
     val tokenIds: IntArray get() = inputs.getValue(TOKEN_IDS)
 }
 
@@ -58,7 +65,8 @@ const val SEGMENT_IDS = "segment_ids"
  * round any tokenizer.
  *
  * `maxLength` is how many tokens the model reads, `length` the one number that it takes, or null;
- * `stride` how many tokens two windows share, a quarter of the length and 128 at most by default.
+ * `stride` how many tokens two windows share; a quarter of the length and 128 at most by default,
+ * fewer where a window has no room for them.
  *
  * KzooException for a text of which no token is left: there would be nothing to run the model on.
  */
@@ -66,10 +74,9 @@ class RowMaker(
     private val tokenizer: Tokenizer,
     private val maxLength: Int,
     private val length: Int?,
-    stride: Int? = null,
+    private val stride: Int? = null,
 ) {
     private val limit = minOf(maxLength, length ?: maxLength)
-    private val stride = stride ?: minOf(MOST_SHARED, limit / 4)
     private val single by lazy { Frame.of(tokenizer, 1) }
     private val double by lazy { Frame.of(tokenizer, 2) }
 
@@ -90,7 +97,7 @@ class RowMaker(
         val frame = frame(2)
         val asked = split(question)
         val front = shortened(asked, minOf(asked.size, (limit - frame.special) / 2)).withoutPlaces()
-        val content = split(text)
+        val content = split(text).seen(text)
         val rows = ranges(content.size, limit - frame.special - front.size).map { (start, stop) ->
             padded(frame.fill(listOf(front, content.cut(start, stop))))
         }
@@ -109,14 +116,15 @@ class RowMaker(
 
     /** From where to where windows of `room` tokens reach, which share the stride. */
     private fun ranges(size: Int, room: Int): List<Pair<Int, Int>> {
-        if (stride >= room) throw KzooException("The model reads $limit tokens: too few for windows over a text that share $stride.")
+        val shared = stride ?: minOf(MOST_SHARED, limit / 4, room - 1)
+        if (shared !in 0 until room) throw KzooException("The model reads $limit tokens: too few for windows over a text that share $shared.")
         val ranges = ArrayList<Pair<Int, Int>>()
         var start = 0
         while (true) {
             val stop = minOf(start + room, size)
             ranges.add(start to stop)
             if (stop == size) return ranges
-            start += room - stride
+            start += room - shared
         }
     }
 
@@ -130,7 +138,7 @@ class RowMaker(
 
     private fun split(text: String): Content {
         val encoding = tokenizer.encode(text, addSpecialTokens = false, maxLength = Int.MAX_VALUE)
-        return Content(encoding.ids, encoding.starts, encoding.ends)
+        return Content(encoding.ids, encoding.starts, encoding.ends, encoding.words)
     }
 
     /** The part of a content that stays: its start, or its end where the tokenizer says so. */
@@ -148,7 +156,7 @@ class RowMaker(
             if (name == TOKEN_IDS) full.fill(padding, values.size, length)
             full
         }
-        return Row(inputs, row.tokens, row.starts, row.ends)
+        return Row(inputs, row.tokens, row.starts, row.ends, row.words)
     }
 
     /** The mask hides what stands at padding, so a vocabulary without a token for it does no harm. */
@@ -169,17 +177,23 @@ class RowMaker(
 }
 
 /** The tokens of a text without special ones. */
-private class Content(val ids: IntArray, val starts: IntArray, val ends: IntArray) {
+private class Content(val ids: IntArray, val starts: IntArray, val ends: IntArray, val words: IntArray) {
     val size: Int get() = ids.size
 
     fun cut(from: Int, to: Int): Content =
         if (from == 0 && to == size) this
-        else Content(ids.copyOfRange(from, to), starts.copyOfRange(from, to), ends.copyOfRange(from, to))
+        else Content(ids.copyOfRange(from, to), starts.copyOfRange(from, to), ends.copyOfRange(from, to), words.copyOfRange(from, to))
 
-    fun withoutPlaces() = Content(ids, IntArray(size) { -1 }, IntArray(size) { -1 })
+    fun withoutPlaces() = Content(ids, IntArray(size) { -1 }, IntArray(size) { -1 }, IntArray(size) { -1 })
+
+    /** With places that have no blanks at their ends: an answer begins and ends where it is seen. */
+    fun seen(text: String): Content {
+        val places = starts.indices.map { trimmed(text, starts[it], ends[it]) }
+        return Content(ids, IntArray(size) { places[it].first }, IntArray(size) { places[it].second }, words)
+    }
 
     /** As a row without special tokens. */
-    fun alone() = Row(mapOf(TOKEN_IDS to ids), size, starts, ends)
+    fun alone() = Row(mapOf(TOKEN_IDS to ids), size, starts, ends, words)
 }
 
 /** How special tokens stand round texts: ids and segments before, between and after them. */
@@ -195,6 +209,7 @@ private class Frame(private val ids: List<IntArray>, private val segments: List<
         val segmentIds = IntArray(size)
         val starts = IntArray(size) { -1 }
         val ends = IntArray(size) { -1 }
+        val words = IntArray(size) { -1 }
         var place = 0
         for (part in ids.indices) {
             ids[part].copyInto(tokenIds, place)
@@ -204,6 +219,7 @@ private class Frame(private val ids: List<IntArray>, private val segments: List<
             content.ids.copyInto(tokenIds, place)
             content.starts.copyInto(starts, place)
             content.ends.copyInto(ends, place)
+            content.words.copyInto(words, place)
             segmentIds.fill(own[part], place, place + content.size)
             place += content.size
         }
@@ -212,7 +228,7 @@ private class Frame(private val ids: List<IntArray>, private val segments: List<
             PADDING_MASK to IntArray(size) { 1 },
             SEGMENT_IDS to segmentIds,
         )
-        return Row(inputs, size, starts, ends)
+        return Row(inputs, size, starts, ends, words)
     }
 
     companion object {

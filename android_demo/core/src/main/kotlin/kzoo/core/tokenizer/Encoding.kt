@@ -5,7 +5,9 @@ package kzoo.core.tokenizer
  *
  * [starts] and [ends] count UTF-16 units of the text that the token came from, which is what
  * Android's spans count; `codePointOffsets` converts them. Special tokens and padding stand at 0, 0
- * and have -1 in [sequenceIds]; the others 0 for the text, 1 for its pair.
+ * and have -1 in [sequenceIds]; the others 0 for the text, 1 for its pair. [words] numbers the pieces
+ * that the pre-tokenizer cut each text into; -1 for special tokens, and for all tokens where it cuts
+ * no words.
  */
 class Encoding(
     val ids: IntArray,
@@ -16,32 +18,33 @@ class Encoding(
     val starts: IntArray,
     val ends: IntArray,
     val sequenceIds: IntArray,
+    val words: IntArray,
 ) {
     val size get() = ids.size
 
     internal fun slice(from: Int, to: Int) = Encoding(
         ids.copyOfRange(from, to), typeIds.copyOfRange(from, to), attentionMask.copyOfRange(from, to),
         specialTokensMask.copyOfRange(from, to), tokens.subList(from, to), starts.copyOfRange(from, to),
-        ends.copyOfRange(from, to), sequenceIds.copyOfRange(from, to),
+        ends.copyOfRange(from, to), sequenceIds.copyOfRange(from, to), words.copyOfRange(from, to),
     )
 
     internal fun withType(type: Int) = Encoding(
-        ids, IntArray(size) { type }, attentionMask, specialTokensMask, tokens, starts, ends, sequenceIds,
+        ids, IntArray(size) { type }, attentionMask, specialTokensMask, tokens, starts, ends, sequenceIds, words,
     )
 
     internal fun withOffsets(starts: IntArray, ends: IntArray) = Encoding(
-        ids, typeIds, attentionMask, specialTokensMask, tokens, starts, ends, sequenceIds,
+        ids, typeIds, attentionMask, specialTokensMask, tokens, starts, ends, sequenceIds, words,
     )
 
     internal companion object {
-        fun ofText(ids: IntArray, tokens: List<String>, starts: IntArray, ends: IntArray, sequence: Int) = Encoding(
+        fun ofText(ids: IntArray, tokens: List<String>, starts: IntArray, ends: IntArray, sequence: Int, words: IntArray) = Encoding(
             ids, IntArray(ids.size) { sequence }, IntArray(ids.size) { 1 }, IntArray(ids.size), tokens, starts, ends,
-            IntArray(ids.size) { sequence },
+            IntArray(ids.size) { sequence }, words,
         )
 
         fun ofSpecial(ids: IntArray, tokens: List<String>, type: Int, attention: Int = 1) = Encoding(
             ids, IntArray(ids.size) { type }, IntArray(ids.size) { attention }, IntArray(ids.size) { 1 }, tokens,
-            IntArray(ids.size), IntArray(ids.size), IntArray(ids.size) { -1 },
+            IntArray(ids.size), IntArray(ids.size), IntArray(ids.size) { -1 }, IntArray(ids.size) { -1 },
         )
 
         fun join(parts: List<Encoding>): Encoding {
@@ -50,7 +53,7 @@ class Encoding(
                 column(parts) { it.ids }, column(parts) { it.typeIds },
                 column(parts) { it.attentionMask }, column(parts) { it.specialTokensMask },
                 parts.flatMap { it.tokens }, column(parts) { it.starts }, column(parts) { it.ends },
-                column(parts) { it.sequenceIds },
+                column(parts) { it.sequenceIds }, column(parts) { it.words },
             )
         }
 

@@ -50,6 +50,14 @@ class Tokenizer internal constructor(
     /** Whether a text that is too long loses its start, and not its end. */
     val truncatesFromLeft: Boolean get() = truncation?.isFromLeft ?: false
 
+    /** Whether the pre-tokenizer parts words at spaces. */
+    private val cutsWords: Boolean by lazy {
+        val text = NormalizedText.of("a a")
+        val pieces = ArrayList<NormalizedText>()
+        preTokenizer?.split(normalizer?.normalize(text) ?: text, pieces)
+        pieces.count { it.size > 0 } > 1
+    }
+
     /** How many special tokens stand around one text, or around two. */
     fun specialTokenCount(isPair: Boolean): Int = postProcessor?.addedTokens(isPair) ?: 0
 
@@ -58,7 +66,7 @@ class Tokenizer internal constructor(
      * this vocabulary has a token.
      */
     internal fun frame(isPair: Boolean): Encoding {
-        val texts = List(if (isPair) 2 else 1) { Encoding.ofText(intArrayOf(0), listOf("a"), intArrayOf(0), intArrayOf(1), it) }
+        val texts = List(if (isPair) 2 else 1) { Encoding.ofText(intArrayOf(0), listOf("a"), intArrayOf(0), intArrayOf(1), it, intArrayOf(0)) }
         return Encoding.join(postProcessor?.process(texts, addsSpecial = true) ?: texts)
     }
 
@@ -81,15 +89,22 @@ class Tokenizer internal constructor(
         val pieces = ArrayList<NormalizedText>()
         addedTokens.split(
             NormalizedText.of(text),
-            { id, found -> tokens.add(id, found, found.from, found.to, found.toString()) },
+            { id, found ->
+                tokens.add(id, found, found.from, found.to, found.toString())
+                tokens.endWord()
+            },
             { between ->
                 pieces.clear()
                 if (preTokenizer == null) pieces += between else preTokenizer.split(between, pieces)
-                for (piece in pieces) if (piece.size > 0) model.tokenize(piece, tokens)
+                for (piece in pieces) if (piece.size > 0) {
+                    model.tokenize(piece, tokens)
+                    tokens.endWord()
+                }
             },
         )
         val strings = List(tokens.ids.size) { tokens.string(it) }
-        return Encoding.ofText(tokens.ids.toArray(), strings, tokens.starts.toArray(), tokens.ends.toArray(), number)
+        val words = if (cutsWords) tokens.words.toArray() else IntArray(tokens.ids.size) { -1 }
+        return Encoding.ofText(tokens.ids.toArray(), strings, tokens.starts.toArray(), tokens.ends.toArray(), number, words)
     }
 
     private fun truncate(parts: List<Encoding>, limit: Truncation, addSpecialTokens: Boolean): List<Encoding> {

@@ -101,7 +101,7 @@ class BundleTest {
             }
             return Bundle.manifest(FolderFiles(folder)).options
         }
-        val kinds = mapOf("QuestionAnswering" to Reads.PAIR, "TokenClassifier" to Reads.TEXT, "TextClassifier" to Reads.EITHER, "TextEmbedder" to Reads.EITHER)
+        val kinds = mapOf("QuestionAnswering" to Reads.PAIR, "TokenClassifier" to Reads.TEXT, "TextClassifier" to Reads.EITHER, "TextEmbedder" to Reads.TEXT)
         for ((task, reads) in kinds) with(options(task, null)) {
             assertEquals(reads, this.reads)
             assertEquals(listOf(Problem.SINGLE_LABEL, null, null, "", Similarity.COSINE), listOf(problem, stride, noAnswer, prompt, similarity))

@@ -9,6 +9,7 @@ import kzoo.core.bundle.Problem
 import kzoo.core.bundle.Similarity
 import kzoo.core.bundle.TaskOptions
 import kzoo.core.bundle.TestBundle
+import kzoo.core.json.Json
 import kzoo.core.tokenizer.Tokenizer
 import org.junit.jupiter.api.Assertions.assertArrayEquals
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -57,6 +58,38 @@ class AnswersTest {
         assertEquals(listOf("PER" to "😀"), found("😀a", "B-PER O O", 0 to 2, 0 to 2, 2 to 3))
     }
 
+    /** tests/golden/words.json, which tests/test_answers.py reads as well. */
+    private val golden = Json.parse(File(System.getProperty("root"), "../tests/golden/words.json").reader()) as Map<*, *>
+
+    @Test
+    fun `words are the pre-tokenizer's, without blanks, and their first token speaks for them`() {
+        val tokenizers = (golden["tokenizers"] as Map<*, *>).mapValues { Tokenizer.read(Json.write(it.value).byteInputStream()) }
+        val cases = (golden["cases"] as List<*>).map { it as Map<*, *> }
+        assertTrue(cases.size >= 20)
+        for (case in cases) {
+            val text = case["text"] as String
+            val read = RowMaker(tokenizers.getValue(case["tokenizer"]), 64, null).windows(text)
+            val tokens = read.whole.tokens
+            val numbers = List(maxOf(tokens, 2)) { it.toString() } // Each token has a label of its own.
+            val logits = FloatArray(tokens * numbers.size) { if (it / numbers.size == it % numbers.size) 9f else 0f }
+            val found = entities(text, logits, read.whole, numbers).map {
+                val (start, end) = codePoints(text, it.start, it.end)
+                listOf(it.label.toLong(), start.toLong(), end.toLong())
+            }
+            assertEquals(case["words"], found, "${case["tokenizer"]}: $text")
+        }
+    }
+
+    @Test
+    fun `labels have parts where they follow a scheme as a whole`() {
+        for (case in (golden["schemes"] as List<*>).map { it as Map<*, *> }) {
+            val labels = (case["labels"] as List<*>).map { it as String }
+            val parts = labelParts(labels)
+            assertEquals(case["kinds"], parts.map { it.second }, labels.toString())
+            assertEquals(case["begins"], parts.indices.filter { parts[it].first }.map { it.toLong() }, labels.toString())
+        }
+    }
+
     @Test
     fun `B, S and U begin an entity`() {
         for (mark in "BSU") {
@@ -74,7 +107,8 @@ class AnswersTest {
         for (part in listOf("b", "\u0301", "\u0903", "\u20DD", "7", "\u00BD", "\u2167", "\uA7C2", "\u0898", "\uD804\uDDCE", "\uD83E\uDFF0")) {
             assertEquals(1, words(part), part)
         }
-        for (apart in listOf("_", "\u203F", "\u200D", "\u24B6", "\uD83C\uDD70", "+", ".", " ", "\u4E00")) assertEquals(2, words(apart), apart)
+        for (apart in listOf("_", "\u203F", "\u24B6", "\uD83C\uDD70", "+", ".", "\u4E00")) assertEquals(2, words(apart), apart)
+        for (nobodys in listOf(" ", "\u3000", "\u200D", "\u200B")) assertEquals(1, words(nobodys), nobodys)
     }
 
     @Test

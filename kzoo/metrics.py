@@ -1,0 +1,99 @@
+"""How right entities and answers are, counted as the field counts them, in plain Python.
+
+Entities as CoNLL's script and seqeval count them: spans that have the same words and the same kind.
+Answers as SQuAD's script: without case, punctuation, articles and blanks, against the best of
+several gold answers (arXiv:1606.05250; arXiv:1806.03822 for questions without an answer).
+"""
+
+import re
+import string
+from collections import Counter
+
+
+def entity_scores(expected, predicted):
+    """Precision, recall and F1 of spans, over all kinds and by kind.
+
+    Args:
+        expected, predicted: for each text a collection of its spans, (start, end, kind).
+
+    Returns:
+        {"precision", "recall", "f1", "support", "kinds": {kind: the same four}}; a share of
+        nothing is 0.
+    """
+    counts = {}
+    for right, given in zip(expected, predicted, strict=True):
+        right, given = set(right), set(given)
+        for place, spans in enumerate((right & given, given, right)):
+            for span in spans:
+                counts.setdefault(span[-1], [0, 0, 0])[place] += 1
+    total = [sum(column) for column in zip(*counts.values(), strict=True)] or [0, 0, 0]
+    kinds = {kind: _shares(*counts[kind]) for kind in sorted(counts)}
+    return {**_shares(*total), "kinds": kinds}
+
+
+def _shares(correct, given, right):
+    return {
+        "precision": correct / given if given else 0.0,
+        "recall": correct / right if right else 0.0,
+        "f1": 2 * correct / (given + right) if given + right else 0.0,
+        "support": right,
+    }
+
+
+def spans_of(tags, parts):
+    """The spans (first word, word behind the last, kind) of a sentence's tags.
+
+    Args:
+        tags: numbers of labels.
+        parts: for each label whether a span begins there, and its kind; "O" is no kind.
+    """
+    spans, open_kind = [], "O"
+    for place, tag in enumerate(tags):
+        begins, kind = parts[tag]
+        if kind != "O" and (begins or kind != open_kind):
+            spans.append([place, place + 1, kind])
+        elif kind != "O":
+            spans[-1][1] = place + 1
+        open_kind = kind
+    return [tuple(span) for span in spans]
+
+
+def answer_scores(golds, answers):
+    """{"exact_match", "f1"}: means over questions, each against the best of its gold answers.
+
+    Args:
+        golds: for each question the list of its answers' texts; none, or "", where it has none.
+        answers: the text that was given to each; "" for none.
+    """
+    pairs = list(zip(golds, answers, strict=True))
+    # Of gold answers that leave nothing when normalised, SQuAD 2's script takes none.
+    golds = [[gold for gold in texts if normalised(gold)] or [""] for texts, _ in pairs]
+    exact = [
+        max(map(_exact, texts, [answer] * len(texts)))
+        for texts, (_, answer) in zip(golds, pairs, strict=True)
+    ]
+    overlap = [
+        max(map(_overlap, texts, [answer] * len(texts)))
+        for texts, (_, answer) in zip(golds, pairs, strict=True)
+    ]
+    count = max(1, len(pairs))
+    return {"exact_match": sum(exact) / count, "f1": sum(overlap) / count}
+
+
+def normalised(text):
+    """An answer as SQuAD's script compares it: lower case, no punctuation, articles or blanks."""
+    text = "".join(c for c in text.lower() if c not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def _exact(gold, answer):
+    return float(normalised(gold) == normalised(answer))
+
+
+def _overlap(gold, answer):
+    """F1 of the words of two answers; of none and none 1."""
+    gold, answer = normalised(gold).split(), normalised(answer).split()
+    if not gold or not answer:
+        return float(gold == answer)
+    shared = sum((Counter(gold) & Counter(answer)).values())
+    return 2 * shared / (len(gold) + len(answer))

@@ -1,0 +1,435 @@
+"""Files are read as they were meant, or asked about in a sentence with the answer to type."""
+
+import gzip
+import json
+
+import pytest
+
+from kzoo.data.labels import class_names, held_out
+from kzoo.data.questions import read_questions
+from kzoo.data.sources import read_examples, read_texts
+from kzoo.data.words import read_words, tag_names
+from kzoo.errors import KzooError
+
+LONG = "a sentence of several words"
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file of examples; returns its path."""
+
+    def write(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+FILES = {
+    "a.tsv": 'sentence\tlabel\nsay "it\t1\nno\t0\n',
+    "b.csv": 'label,text\n1,"say ""it"\n0,no\n',
+    "c.jsonl": '{"text": "say \\"it", "label": 1}\n\n{"text": "no", "label": 0}\n',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_examples(file, name, packed):
+    data = FILES[name].encode()
+    texts, labels = read_examples(
+        file(name + ".gz" * packed, gzip.compress(data) if packed else data)
+    )
+    assert texts == ['say "it', "no"]
+    assert [int(label) for label in labels] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("header", "text", "label"),
+    [
+        ("index,question,sentence,label", ["question", "sentence"], "label"),  # QNLI
+        ("Quality,#1 ID,#2 ID,#1 String,#2 String", ["#1 String", "#2 String"], "Quality"),  # MRPC
+        (
+            "id,qid1,qid2,question1,question2,is_duplicate",
+            ["question1", "question2"],
+            "is_duplicate",
+        ),  # QQP
+        ("text,text_pair,label", ["text", "text_pair"], "label"),
+        ("pairID,premise,hypothesis,gold_label", ["premise", "hypothesis"], "gold_label"),
+        ("genre,sentence1,sentence2,score", ["sentence1", "sentence2"], "score"),
+        (
+            "genre,sentence1_parse,sentence1,sentence2,label1,gold_label",
+            ["sentence1", "sentence2"],
+            "gold_label",
+        ),
+        ("Text,Category", "Text", "Category"),
+        ("TEXT, Intent", "TEXT", "Intent"),
+        ("labels,sentence", "sentence", "labels"),
+        ("class,text,id", "text", "class"),
+    ],
+)
+def test_columns_that_everybody_names_so(file, header, text, label):
+    names = header.split(",")
+    texts = [text] if isinstance(text, str) else text
+    rows = [[f"{i} {LONG}" if name in texts else str(i % 2) for name in names] for i in range(9)]
+    examples = read_examples(file("a.csv", "\n".join([header, *map(",".join, rows)])))
+    assert (examples.text, examples.label) == (text, label)
+    assert examples.x[8] == (f"8 {LONG}" if isinstance(text, str) else (f"8 {LONG}",) * 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "question"),
+    [
+        # Two columns of text, of which one alone would be trained on.
+        ("title,text,label\n", r"text columns title, text: say text=\['title', 'text'\] for pairs"),
+        (
+            "sentence1,sentence2,answer,label\n",
+            r"say text=\['sentence1', 'sentence2'\] for pairs, or text='sentence2' for one",
+        ),
+        ("text,answer,label\n", r"say text=\['text', 'answer'\] for pairs, or text='text'"),
+        ("review,stars\n", r"no column called label; it has review, stars: say which, such as"),
+        ("review,label\n", r"no column called sentence or text; .*such as text='review'"),
+        ("text,label,score\n", r"label columns label, score: say label='label', or which"),
+    ],
+)
+def test_doubt_is_a_question(file, content, question):
+    names = content.strip().split(",")
+    holding = ("title", "text", "answer", "review", "sentence1", "sentence2")
+    rows = [
+        ",".join(f"{i} {LONG}" if name in holding else str(i % 3) for name in names)
+        for i in range(9)
+    ]
+    with pytest.raises(KzooError, match=question) as error:
+        read_examples(file("a.csv", content + "\n".join(rows)))
+    assert len(str(error.value).replace(str(file("a.csv", "")), "")) < 200
+
+
+def test_a_file_without_a_header(file):
+    """Its first example is no header, and its columns have places."""
+    rows = [f"gj04\t{i % 2}\t\tThe sailors rode the breeze {i}." for i in range(9)]
+    path = file("cola.tsv", "\n".join(rows))
+    with pytest.raises(KzooError, match=r"line 1: got an example .* say text=3, label=1, the pl"):
+        read_examples(path)
+    examples = read_examples(path, text=3, label=1)
+    assert (len(examples), examples.x[0], examples.y[:2]) == (9, rows[0].split("\t")[3], ["0", "1"])
+    rows = [f"A man is number {i}.,A woman is number {i}.,{i / 4}\r" for i in range(9)]
+    path = file("sts.csv", "\n".join(rows))
+    with pytest.raises(KzooError, match=r"say text=\[0, 1\], label=2"):
+        read_examples(path)
+    assert read_examples(path, text=[0, 1], label=2).x[0] == (
+        "A man is number 0.",
+        "A woman is number 0.",
+    )
+    headed = file("a.tsv", "sentence\tlabel\nx\t1\n")
+    with pytest.raises(KzooError, match=r"names its columns \(sentence, label\): take those"):
+        read_examples(headed, text=0, label=1)
+
+
+def test_rows_without_a_label_or_text_are_left_out_and_counted(file):
+    path = file("a.csv", "text,label\na,1\nb,\n , 1\nd, \ne,0\n")
+    examples = read_examples(path)
+    assert examples.x == ["a", "e"] and examples.y == ["1", "0"]
+    assert examples.left_out == {"no label": [3, 5], "no text": [4]}
+    assert "left out: 2 with no label (line 3, 5)" in examples.describe(["0", "1"])
+    assert examples.record(["0", "1"])["labels"] == {"0": 1, "1": 1}
+    assert examples.where(1).endswith("a.csv, line 6")
+    assert read_texts(path) == ["a", "b", " ", "d", "e"], "predict answers every row"
+    rows = '{"text": "a", "label": null}\n{"text": "b", "label": NaN}\n{"text": "c", "label": 0}\n'
+    assert read_examples(file("a.jsonl", rows)).left_out == {"no label": [1, 2]}
+    judged = "premise\thypothesis\tgold_label\na\tb\t-\na\tb\tneutral\n"
+    assert read_examples(file("snli.tsv", judged)).left_out == {"no gold_label": [2]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bom.csv", b"\xef\xbb\xbftext,label\r\na b,1\r\nc,0\r\n"),
+        ("crlf.tsv", b"text\tlabel\r\na b\t1\r\nc\t0\r\n"),
+        ("trailing.csv", b"text,label,\na b,1,\nc,0,\n"),
+        ("trailing.csv", b"text,label\na b,1,,\nc,0,,\n"),
+        ("semicolons.csv", b"text;label\na b;1\nc;0\n"),
+        ("index.csv", b",text,label\n0,a b,1\n1,c,0\n"),
+        ("quoted.tsv", b'"text"\t"label"\n"a b"\t"1"\n"c"\t"0"\n'),
+        ("mac.tsv", b"text\tlabel\ra b\t1\rc\t0\r"),
+    ],
+)
+def test_files_as_other_programs_write_them(file, name, content):
+    texts, labels = read_examples(file(name, content))
+    assert (texts, labels) == (["a b", "c"], ["1", "0"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # pandas and R quote what needs it, or all.
+        (['"say ""it"""\t1', "no\t0"], ['say "it"', "no"]),
+        (['"one\ttwo"\t1', "no\t0"], ["one\ttwo", "no"]),
+        (['"one"\t1', '"no"\t0'], ["one", "no"]),
+        # GLUE doesn't quote: the quotes are the sentences' own.
+        (['"Stop!"\t1', "no\t0"], ['"Stop!"', "no"]),
+        (['"Stop", he said\t1', "no\t0"], ['"Stop", he said', "no"]),
+        (['he said "stop"\t1', '"No"\t0'], ['he said "stop"', '"No"']),
+    ],
+)
+def test_quotes_of_a_tsv(file, rows, expected):
+    """A column that is quoted throughout, or quotes that the field needs, are a writer's."""
+    header = '"text"\tlabel' if rows[0].startswith('"one"') else "text\tlabel"
+    texts, labels = read_examples(file("a.tsv", "\n".join([header, *rows]) + "\n"))
+    assert (texts, labels) == (expected, ["1", "0"])
+
+
+def test_named_columns(file):
+    path = file("pairs.tsv", "id\tsentence1\tsentence2\tgold\n7\ta\tb\tyes\n")
+    assert list(read_examples(path, label="gold")) == [[("a", "b")], ["yes"]]
+    assert list(read_examples(path, text="sentence2", targets="none")) == [["b"], None]
+    assert read_examples(path, text=["Sentence2", "sentence1"], label="GOLD").x == [("b", "a")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", b"sentence\tlabel\nx\t1\t2\n", "line 2: got 3 fields; expected 2"),
+        ("a.csv", b'text,label\n"a\nb",1\n"c\nd",1,2\n', "line 4: got 3 fields"),
+        ("a.tsv", b"sentence\nx\n", "called label"),
+        ("a.tsv", b"sentence\tlabel\n", "no examples"),
+        ("a.tsv", b"", "no examples"),
+        ("a.tsv", b"a\ta\n1\t1\n", "line 1: two columns are named 'a'"),
+        ("a.tsv", b"sentence\tlabel\n\xff\t1\n", "byte 15"),
+        ("a.tsv", "sentence\tlabel\n".encode("utf-16"), "not UTF-8 but UTF-16"),
+        ("a.csv", b'text,label\n"x,1\n', "line 2"),
+        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text"', "line 2 is not JSON"),
+        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text": "y"}\n', "line 2: got the keys text"),
+        ("a.jsonl", b'{"text": 3, "label": 1}\n', "line 1: text is 3"),
+        ("a.jsonl", b"[1]\n", "line 1 holds \\[1\\]; an example, a JSON object"),
+        ("a.md", b"x\n", ".tsv, .txt, .csv, .jsonl"),
+        ("a.tsv.gz", gzip.compress(b"sentence\tlabel\nx\t1\n", mtime=0)[:-9], "not a whole gzip"),
+        ("a.tsv.gz", b"sentence\tlabel\nx\t1\n", "not a whole gzip"),
+    ],
+)
+def test_bad_files(file, name, content, message):
+    path = file(name, content)
+    with pytest.raises(KzooError, match=message):
+        read_examples(path)
+    with pytest.raises(KzooError, match="doesn't exist"):
+        read_examples(path.parent / "none.tsv")
+
+
+# -- labels ---------------------------------------------------------------------------------------
+
+
+def labelled(file, labels, name="a.jsonl"):
+    rows = [json.dumps({"text": f"text {i}", "label": label}) for i, label in enumerate(labels)]
+    return read_examples(file(name, "\n".join(rows)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ([str(i % 12) for i in range(30)], [str(i) for i in range(12)]),
+        ([i % 12 for i in range(30)], [str(i) for i in range(12)]),
+        ([1.0, 0.0, 2.0], ["0", "1", "2"]),  # As pandas writes whole numbers beside empty cells.
+        ([-1, 1, 0], ["-1", "0", "1"]),
+        ([True, False], ["False", "True"]),
+        (["b", "a", "10"], ["10", "a", "b"]),
+    ],
+)
+def test_names_of_classes_in_their_order(file, labels, names):
+    problem, found, examples = class_names(labelled(file, labels))
+    assert (problem, found) == ("single_label", names)
+    assert set(examples.y) == set(names)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0.5, 1, 1.556], "line 1: label is 0.5, a decimal number: say problem='regression'"),
+        (["1", "2.5"], "line 2: label is 2.5, a decimal"),
+        (["a"] * 9, "the one label 'a' in all of its 9 examples"),
+        ([f"id {i}" for i in range(30)], "30 different labels in 30 examples of the column label"),
+        ([{"a": 1}, {"a": 2}], "line 1: the label is {'a': 1}; expected text"),
+    ],
+)
+def test_doubtful_labels_are_a_question(file, labels, message):
+    with pytest.raises(KzooError, match=message) as error:
+        class_names(labelled(file, labels))
+    assert len(str(error.value)) < 300
+
+
+def test_numbers_and_several_labels(file):
+    problem, names, examples = class_names(labelled(file, ["0.5", "2"]), "regression")
+    assert (problem, names, examples.y) == ("regression", ["label"], [0.5, 2.0])
+    problem, names, examples = class_names(labelled(file, [["b"], [], ["a", "b"]]))
+    assert (problem, names) == ("multi_label", ["a", "b"])
+    assert examples.y == [[0, 1], [0, 0], [1, 1]]
+    path = file("toxic.csv", "text,toxic,rude\na,1,0\nb,0,0\n")
+    problem, names, examples = class_names(read_examples(path, label=["toxic", "rude"]))
+    assert (problem, names, examples.y) == ("multi_label", ["toxic", "rude"], [[1, 0], [0, 0]])
+    with pytest.raises(KzooError, match="line 2: the label is 'c'; expected one of a, b"):
+        class_names(labelled(file, [["a"], ["c"]]), "multi_label", ["a", "b"])
+    with pytest.raises(KzooError, match="the one label 'a'"):
+        class_names(labelled(file, ["a", "a"]), labels=["a", "b"])
+    assert class_names(labelled(file, ["a"]), None, ["a", "b"], learning=False)[2].y == ["a"]
+    with pytest.raises(KzooError, match="line 2: got 'x'; expected a number"):
+        class_names(labelled(file, ["1.5", "x"]), "regression")
+
+
+def test_a_share_of_each_class_is_held_out():
+    targets = ["a"] * 60 + ["b"] * 38 + ["c"] * 1 + ["d"] * 1
+    for seed in range(4):
+        held, rest = held_out(targets, 100, 0.1, seed)
+        assert sorted(held + rest) == list(range(100))
+        assert sorted(targets[i] for i in held) == ["a"] * 6 + ["b"] * 4
+        held, rest = held_out([*"abcdddddddd"], 11, 0.5, seed)
+        assert {"abcdddddddd"[i] for i in rest} == set("abcd") and len(held) == 4
+    held, rest = held_out(targets, 100, 0.1, seed=3)
+    assert held_out(targets, 100, 0.1, seed=3) == (held, rest)
+    assert held_out(targets, 100, 0.1, seed=4) != (held, rest)
+    held, rest = held_out(None, 10, 0.3, seed=0)
+    assert (len(held), len(rest)) == (3, 7)
+
+
+# -- words ----------------------------------------------------------------------------------------
+
+CONLL_2003 = """-DOCSTART- -X- -X- O
+
+EU NNP I-NP I-ORG
+rejects VBZ I-VP O
+
+# NN I-NP O
+Peter NNP I-NP I-PER
+Ann NNP I-NP B-PER
+"""
+WORDS = [["EU", "rejects"], ["#", "Peter", "Ann"]]
+TAGS = [["B-ORG", "O"], ["O", "B-PER", "B-PER"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.conll", CONLL_2003),
+        ("a.txt", CONLL_2003.replace("I-ORG", "B-ORG").replace("I-PER", "B-PER")),
+        ("a.conll", "# sent 1\nEU\tB-ORG\nrejects\tO\n\t\n#\tO\nPeter\tB-PER\r\nAnn\tB-PER"),
+        ("a.tsv", "word\ttag\nEU\tB-ORG\nrejects\tO\n\n#\tO\nPeter\tB-PER\nAnn\tB-PER"),
+        (
+            "a.jsonl",
+            "".join(
+                json.dumps({"tokens": words, "ner_tags": tags}) + "\n"
+                for words, tags in zip(WORDS, TAGS, strict=True)
+            ),
+        ),
+    ],
+)
+def test_words_and_tags(file, name, content):
+    examples = read_words(file(name, content))
+    assert (examples.x, examples.y) == (WORDS, TAGS)
+    assert tag_names(examples) == ["O", "B-ORG", "B-PER"]
+
+
+SPANS = [[(2, 5, "PER")], []]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("spacy.jsonl", '{"text": "\U0001f600 ann", "entities": [[2, 5, "PER"]]}\n'
+                        '{"text": "x", "entities": []}'),
+        ("spacy.json", '[["\U0001f600 ann", {"entities": [[2, 5, "PER"]]}], ["x", {"entities": []}]]'),  # noqa: E501
+        ("doccano.jsonl", '{"id": 1, "text": "\U0001f600 ann", "label": [[2, 5, "PER"]]}\n'
+                          '{"id": 2, "text": "x", "label": []}'),
+        ("prodigy.jsonl", '{"text": "\U0001f600 ann", "spans": [{"start": 2, "end": 5, "label": "PER"}]}\n'  # noqa: E501
+                          '{"text": "x", "spans": []}'),
+        # Label Studio counts UTF-16 units.
+        ("studio.json", json.dumps([
+            {"data": {"text": "\U0001f600 ann"}, "annotations": [{"result": [
+                {"value": {"start": 3, "end": 6, "text": "ann", "labels": ["PER"]}},
+                {"value": {"choices": ["good"]}}]}]},
+            {"data": {"text": "x"}, "annotations": [{"result": []}]},
+            {"data": {"text": "nobody looked"}, "annotations": []},
+        ])),
+    ],
+)  # fmt: skip
+def test_texts_and_spans(file, name, content):
+    examples = read_words(file(name, content))
+    assert (examples.x, examples.y) == (["\U0001f600 ann", "x"], SPANS)
+    assert tag_names(examples) == ["O", "B-PER", "I-PER"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.conll", "a O\nb\n", "line 2: got 1 columns; expected 2"),
+        ("a.conllu", "1\tA\tx\tB-PER\tO\n", "say text=1, label=3, the places"),
+        ("a.conll", "a NN x\nb VB y\n", "3 columns, the first line being a, NN, x: say"),
+        ("a.jsonl", '{"tokens": ["a"], "ner_tags": [0, 1]}', "line 1: got 1 tokens and 2 ner_tags"),
+        ("a.jsonl", '{"tokens": ["a"], "ner_tags": ["O"], "tags": ["O"]}', "ner_tags, tags: say"),
+        ("a.jsonl", '{"text": "ann", "entities": [[0, 9, "X"]]}', "isn't within the text's 3"),
+        ("a.jsonl", '{"text": "ann", "entities": [[0, 2, "X"], [1, 3, "X"]]}', "overlap; keep one"),
+        ("a.jsonl", '{"text": "ann", "entities": [[0, "X"]]}', "expected \\[start, end, kind\\]"),
+        ("a.csv", "x", "no kind of file with words"),
+        ("a.json", "[]", "no examples"),
+    ],
+)
+def test_bad_files_of_words(file, name, content, message):
+    with pytest.raises(KzooError, match=message):
+        read_words(file(name, content))
+
+
+def test_tags_that_teach_nothing_are_a_question(file):
+    numbers = read_words(file("a.jsonl", '{"tokens": ["a"], "ner_tags": [1]}'))
+    with pytest.raises(KzooError, match="say labels=\\['O', 'B-PER', ...\\]"):
+        tag_names(numbers)
+    with pytest.raises(KzooError, match="the tag O alone"):
+        tag_names(read_words(file("a.conll", "a O\n")))
+
+
+# -- questions ------------------------------------------------------------------------------------
+
+CONTEXT = "john lives in paris , the cat sat"
+SQUAD = {"version": "v2.0", "data": [{"title": "t", "paragraphs": [{"context": CONTEXT, "qas": [
+    {"id": "1", "question": "who?", "answers": [
+        {"text": "john", "answer_start": 0}, {"text": "john lives", "answer_start": 0},
+        {"text": "john", "answer_start": 0}]},
+    {"id": "2", "question": "why?", "is_impossible": True,
+     "answers": [{"text": "john", "answer_start": 0}]},
+    {"id": "3", "question": "when?", "answers": [{"text": "paris", "answer_start": 3}]},
+    {"id": "4", "question": "where?", "answers": [{"text": "paris", "answer_start": 14}]},
+]}]}]}  # fmt: skip
+
+
+def test_questions(file):
+    """A question of which no answer stands where it says is left out, and said."""
+    examples = read_questions(file("dev.json", json.dumps(SQUAD)))
+    assert examples.x == [(q, CONTEXT) for q in ("who?", "why?", "where?")]
+    assert examples.y == [[(0, 4), (0, 10)], None, (14, 19)]
+    assert examples.left_out == {"answers that don't stand where they say": ["3"]}
+    assert "1 questions have no answer" in examples.describe()
+    lines = [
+        {"question": "who?", "context": CONTEXT,
+         "answers": {"text": ["john", "john lives"], "answer_start": [0, 0]}},
+        {"question": "why?", "context": CONTEXT, "answers": {"text": [], "answer_start": []}},
+        {"question": "where?", "context": CONTEXT,
+         "answers": {"text": ["paris"], "answer_start": [14]}},
+    ]  # fmt: skip
+    again = read_questions(file("dev.jsonl", "\n".join(map(json.dumps, lines))))
+    assert (again.x, again.y) == (examples.x, examples.y)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"data": [{"paragraphs": [{"context": "c"}]}]}', "expected a context and its qas"),
+        ('{"data": [{"paragraphs": [{"context": "c", "qas": [{"id": "q7", "question": "x"}]}]}]}',
+         "question q7: got the keys context, id, question; expected answers"),
+        ('[{"question": "x", "context": 3, "answers": []}]', "entry 1: expected an object with a"),
+        ('[{"question": "x", "context": "c", "answers": ["c"]}]', "expected text and answer_start"),
+        ("[]", "no questions that can be used"),
+        ('"x"', "holds 'x'; SQuAD's questions"),
+    ],
+)  # fmt: skip
+def test_bad_files_of_questions(file, content, message):
+    with pytest.raises(KzooError, match=message):
+        read_questions(file("a.json", content))
+    with pytest.raises(KzooError, match="leave it out"):
+        read_questions(file("a.json", content), text="question")
