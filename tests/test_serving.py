@@ -327,7 +327,7 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     model = task("TextClassifier")
     target = tmp_path / "served"
     target.mkdir()
-    (target / "mine").write_text("keep")
+    (target / "saved_model.pb").write_text("keep")
     model.backbone.weights[0].assign(np.full(model.backbone.weights[0].shape, np.nan))
     with pytest.raises(KzooError, match="NaN"):
         kzoo.export_savedmodel(model, target)
@@ -339,6 +339,6 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(KzooError, match="The export gives other"):
         kzoo.export_savedmodel(model, target, golden=TEXTS)
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
-    assert [path.name for path in target.iterdir()] == ["mine"]
+    assert [path.name for path in target.iterdir()] == ["saved_model.pb"]
     with pytest.raises(KzooError, match="is a file"):
-        kzoo.export_savedmodel(model, target / "mine")
+        kzoo.export_savedmodel(model, target / "saved_model.pb")

@@ -516,7 +516,10 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
 
         `run` gives the outputs of a batch in the place of `predict_on_batch`.
         """
-        check_not_empty([np.shape(row)[-1] for row in columns["token_ids"]])
+        rows = columns["token_ids"]
+        check_not_empty(
+            [len(part) for row in rows for part in (row if np.ndim(row[:1]) > 1 else [row])]
+        )
         run = run or self.predict_on_batch
         plan = BatchPlan(
             columns,
