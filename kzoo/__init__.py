@@ -7,6 +7,7 @@ import importlib
 import os
 
 from . import registry
+from .quiet import quiet_start
 
 # TensorFlow leaves oneDNN off on AMD processors, where a training step with it takes 17 in place
 # of 23 ms an example (benchmarks/fine_tune); without effect where TensorFlow is loaded already.
@@ -39,6 +40,7 @@ _HOME = {
     "pipeline": "pipelines",
     "export_litert": "litert",
     "export_recipe": "litert",
+    "evaluate": "evaluation",
     "verify_bundle": "litert",
     "predict_bundle": "litert",
     "export_savedmodel": "serving",
@@ -53,7 +55,8 @@ registry.register()
 def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"kzoo has no {name!r}; it has {', '.join(__all__)}.")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    with quiet_start():
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
 
 
 def __dir__():

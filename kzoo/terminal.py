@@ -8,6 +8,7 @@ import os
 import sys
 
 from .errors import KzooError
+from .quiet import LEVEL, is_debugging
 
 WIDTH_OF_A_PIPE = 160  # columns where no terminal says its width, so that no table is cut
 BAD_INPUT, UNEXPECTED, INTERRUPTED, BROKEN_PIPE = 2, 1, 130, 141  # exit codes
@@ -78,7 +79,7 @@ def session(as_json=False):
         except BrokenPipeError:
             raise SystemExit(BROKEN_PIPE) from None
         except Exception as error:
-            if _debugging():
+            if is_debugging():
                 raise
             code, text = explain(error)
             print(f"error: {text}", file=sys.stderr)
@@ -117,13 +118,13 @@ def _silence():
     so only moving the descriptors silences them. Python's `print` keeps working but goes to
     stderr, which leaves stdout to the result. Yields the stream of the true stdout.
     """
-    if _debugging():
+    if is_debugging():
         yield sys.stdout
         return
     import logging
     import warnings
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault(LEVEL, "3")
     _open_closed_streams()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -161,10 +162,6 @@ def _open_closed_streams():
         if getattr(sys, name) is None:  # os.open takes the lowest free number, which is its own
             stream = os.fdopen(os.open(os.devnull, os.O_RDWR), mode)  # noqa: SIM115 (stays open)
             setattr(sys, name, stream)
-
-
-def _debugging():
-    return os.environ.get("KZOO_DEBUG", "") not in ("", "0")
 
 
 def _width(stream):

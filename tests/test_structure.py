@@ -20,8 +20,8 @@ PACKAGE = ROOT / "kzoo"
 # could be one, the order is the one that the code needs.
 ORDER = [
     {"errors", "registry"},
-    {"files", "terminal", "answers", "metrics"},
-    {"spec", "parts", "lines"},
+    {"files", "quiet", "answers", "metrics"},
+    {"spec", "parts", "lines", "terminal", "pictures"},
     {"keras_hooks", "nn"},
     {"network"},
     {"graphs"},
@@ -32,6 +32,7 @@ ORDER = [
     {"presets"},
     {"compression", "conversion", "training", "pipelines"},
     {"litert", "serving"},
+    {"evaluation"},
     {"__init__"},
     {"views"},
     {"cli"},

@@ -62,7 +62,7 @@ class Predictor:
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.interpreter = Interpreter(folder / MODEL, threads=threads)
         _check_model(self.interpreter, self.manifest["labels"])
-        self._answerer = Answerer(
+        self.answerer = Answerer(
             self.tokenizer,
             task,
             self.manifest["labels"],
@@ -74,12 +74,12 @@ class Predictor:
     def __call__(self, text):
         """The answer to one text or pair; a bundle's default prompt stands before each text."""
         self._check_kind([text])
-        rows, tokens, truncated = self._answerer.read(text)
+        rows, tokens, truncated = self.answerer.read(text)
         return {
             "text": text if isinstance(text, str) else list(text),
             "tokens": tokens,
             "truncated": truncated,
-            **self._answerer.answer(text, rows, self.interpreter.run),
+            **self.answerer.answer(text, rows, self.interpreter.run),
         }
 
     def _check_kind(self, texts):
