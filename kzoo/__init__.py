@@ -4,14 +4,9 @@ Names load on first use, so that `import kzoo` is quick and imports no TensorFlo
 """
 
 import importlib
-import os
 
 from . import registry
-from .quiet import quiet_start
-
-# TensorFlow leaves oneDNN off on AMD processors, where a training step with it takes 17 in place
-# of 23 ms an example (benchmarks/fine_tune); without effect where TensorFlow is loaded already.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+from .logs import hidden_from_start
 
 __version__ = "0.1.0"
 
@@ -55,7 +50,7 @@ registry.register()
 def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"kzoo has no {name!r}; it has {', '.join(__all__)}.")
-    with quiet_start():
+    with hidden_from_start():
         return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
 
 

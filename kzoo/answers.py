@@ -128,6 +128,26 @@ def described(row, labels, options):
     return classification(row, labels)
 
 
+def similarities(first, second, kind):
+    """How near vectors (n, width) are to others (m, width), more for nearer ones: (n, m), float64.
+
+    kind: "cosine" (0 where a vector has no length), "dot", or a distance below zero, "euclidean"
+    or "manhattan": the measures of sentence-transformers.
+    """
+    first, second = np.asarray(first, "float64"), np.asarray(second, "float64")
+    if kind in ("euclidean", "manhattan"):
+        difference = first[:, None] - second[None]
+        if kind == "manhattan":
+            return -np.abs(difference).sum(-1)
+        return -np.sqrt((difference**2).sum(-1))
+    if kind == "cosine":
+        first, second = (
+            side / np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), 1e-12)
+            for side in (first, second)
+        )
+    return first @ second.T
+
+
 # -- entities -----------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from .errors import KzooError
-from .terminal import INTERRUPTED, session
+from .terminal import INTERRUPTED, complain, session
 
 app = typer.Typer(
     name="kzoo",
@@ -38,7 +38,7 @@ def main(arguments=None):
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
         said = error.format_message().rstrip(".").replace(": Value error, ", ": ")
-        print(f"error: {said}{hint}.", file=sys.stderr)
+        complain(f"{said}{hint}.")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -164,7 +164,7 @@ class DistributedFit:
         weights = self.trainable_weights
         grads = tape.gradient(loss, weights)
         if _replicas() and hasattr(self.optimizer, "inner_optimizer"):
-            grads = _all_finite_or_none(grads)
+            grads = all_finite_or_none(grads)
         self.optimizer.apply_gradients(zip(grads, weights, strict=True))
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
@@ -322,7 +322,7 @@ def _check_on_replicas(optimizer):
         )
 
 
-def _all_finite_or_none(grads):
+def all_finite_or_none(grads):
     """Gradients that no replica takes for finite where one of them isn't.
 
     Keras 3.15 asks the first replica alone whether to skip a step in float16.

@@ -143,7 +143,9 @@ class _Export:
         """Strings to the backbone's inputs."""
         import tensorflow as tf
 
+        prompt = getattr(self.model, "prompt", "")
         if choices is None:
+            text = tf.strings.join([prompt, text]) if prompt else text
             inputs = self.in_graph(text, text_pair)
         else:
             count = tf.shape(choices)[1]

@@ -5,12 +5,14 @@ import faulthandler
 import json
 import math
 import os
+import re
 import sys
 
 from .errors import KzooError
-from .quiet import LEVEL, is_debugging
+from .logs import LEVEL, is_debugging
 
 WIDTH_OF_A_PIPE = 160  # columns where no terminal says its width, so that no table is cut
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the newline
 BAD_INPUT, UNEXPECTED, INTERRUPTED, BROKEN_PIPE = 2, 1, 130, 141  # exit codes
 
 
@@ -27,9 +29,10 @@ class Screen:
         A view returns anything rich prints, or a list of such things.
         """
         if self.as_json:
-            self.out.write(json.dumps(_json_value(data), indent=2, ensure_ascii=False) + "\n")
+            text = json.dumps(_json_value(data), indent=2, ensure_ascii=False)
+            self.out.write(CONTROLS.sub(lambda c: f"\\u{ord(c[0]):04x}", text) + "\n")
         else:
-            shown = view(data)
+            shown = view(printable(data))
             console = self._console(self.out)
             with console.capture() as text:  # rich would handle a closed pipe in its own way
                 for item in shown if isinstance(shown, list) else [shown]:
@@ -40,7 +43,7 @@ class Screen:
 
     def line(self, text):
         """Print one line of plain text to stdout at once."""
-        self.out.write(text + "\n")
+        self.out.write(printable(text) + "\n")
         self.out.flush()
 
     @contextlib.contextmanager
@@ -52,8 +55,8 @@ class Screen:
         if not sys.stderr.isatty():
             yield lambda _line: None
             return
-        with self._console(sys.stderr).status(f"{text} ...") as status:
-            yield lambda line: status.update(f"{line} ...")
+        with self._console(sys.stderr).status(f"{printable(text)} ...") as status:
+            yield lambda line: status.update(f"{printable(line)} ...")
 
     @staticmethod
     def _console(stream):
@@ -82,8 +85,27 @@ def session(as_json=False):
             if is_debugging():
                 raise
             code, text = explain(error)
-            print(f"error: {text}", file=sys.stderr)
+            complain(text)
             raise SystemExit(code) from None
+
+
+def complain(text):
+    """Print one sentence about a mistake to stderr."""
+    print(f"error: {printable(text)}", file=sys.stderr)
+
+
+def printable(value):
+    """The value with the control characters of all strings in it spelt out.
+
+    A terminal obeys them, and labels and texts come from files of others.
+    """
+    if isinstance(value, str):
+        return CONTROLS.sub(lambda character: f"\\x{ord(character[0]):02x}", value)
+    if isinstance(value, dict):
+        return {printable(key): printable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(printable, value))
+    return value
 
 
 def explain(error):

@@ -6,6 +6,7 @@ A process has one backend and one distribution strategy, so each runs in its own
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import numpy as np
 IDS = np.array([[0, 0, 1], [0, 2, 1]])  # Repeated ids: what Keras' Adam gets wrong.
 
 
-def model(kind="TextClassifier", clip_norm=0.1, use_ema=False, **options):
-    """A task with fixed weights; the same on every backend."""
+def model(kind="TextClassifier", precision=None, undecayed=None, learning=None, **options):
+    """A task with fixed weights, the same on every backend; `learning` goes to its optimizer."""
     import kzoo
+    from kzoo import keras_hooks
     from kzoo.models import build
     from kzoo.network import weights_by_path
 
@@ -33,15 +35,16 @@ def model(kind="TextClassifier", clip_norm=0.1, use_ema=False, **options):
         attention_dropout=0.0,
     )
     options = options or {"head": "mean"}
-    task = getattr(kzoo, kind)(build(spec), labels=["no", "yes"], **options)
+    with keras_hooks.precision(precision):
+        task = getattr(kzoo, kind)(build(spec), labels=["no", "yes"], **options)
     for number, (path, weight) in enumerate(sorted(weights_by_path(task).items())):
         noise = np.random.default_rng(number).normal(0, 0.1, weight.shape)
         weight.assign((noise + path.endswith("gamma")).astype("float32"))
-    task.compile(
-        optimizer=kzoo.AdamW(
-            1e-2, weight_decay=0.1, clip_norm=clip_norm, use_ema=use_ema, layer_decay=0.9
-        )
-    )
+    learning = {"weight_decay": 0.1, "clip_norm": 0.1, "layer_decay": 0.9, **(learning or {})}
+    optimizer = kzoo.AdamW(1e-2, **learning)
+    if undecayed:
+        optimizer.exclude_from_weight_decay(var_names=[undecayed])
+    task.compile(optimizer=optimizer)
     return task
 
 
@@ -89,12 +92,18 @@ def plain_adam():
     )
 
 
+ACCUMULATED = {"gradient_accumulation_steps": 2, "use_ema": True, "ema_momentum": 0.5}
+OVERWRITTEN = {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2}
 # What is compared; the last batches hold 2, 3, 1 and 2 examples, for two replicas.
 RUNS = {
-    "clipped": lambda: fit(model(clip_norm=0.1), 10),
-    "uneven": lambda: fit(model(clip_norm=None, use_ema=True), 7),
+    "clipped": lambda: fit(model(), 10),
+    "uneven": lambda: fit(model(learning={"clip_norm": None, **OVERWRITTEN}), 7),
     "empty": lambda: fit(model(), 5),
     "by place": lambda: fit(model("TokenClassifier", head="token"), 6),
+    "accumulated": lambda: fit(
+        model(learning=ACCUMULATED | OVERWRITTEN, undecayed="kernel"), 10, epochs=3
+    ),
+    "float16": lambda: fit(model(precision="mixed_float16", learning=ACCUMULATED), 10),
 }
 
 
@@ -112,20 +121,11 @@ def scores_by_place():
     )
 
 
-def stock_clip():
-    """What a stock optimizer makes of clipping, with an even last batch."""
-    import keras
+def stock(optimizer, size, builds=False):
+    """Keras' own model and step in the task's place, and batches of four for it.
 
-    task = model()
-    task.compile(
-        optimizer=keras.optimizers.SGD(1.0, global_clipnorm=0.1),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    return fit(task, 8)
-
-
-def stock_loss():
-    """What Keras' own step makes of an uneven batch: the stock model in the task's place."""
+    Where it `builds` itself, Keras takes the mean of token ids over replicas.
+    """
     import keras
 
     from kzoo.data.batches import bucketed_batches
@@ -140,14 +140,93 @@ def stock_loss():
         def call(self, inputs, training=None):
             return self.inner.call(inputs)["logits"]
 
-    stock = Stock()
-    stock.compile(
-        optimizer=keras.optimizers.SGD(1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    task = Stock()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    task.compile(optimizer=optimizer, loss=loss)
+    if not builds:
+        task._maybe_symbolic_build = lambda **_: None
+    return task, bucketed_batches(*examples(size), batch_size=4)
+
+
+def stock_clip():
+    """What a stock optimizer makes of clipping, with an even last batch."""
+    import keras
+
+    task, batches = stock(keras.optimizers.SGD(1.0, global_clipnorm=0.1), 8)
+    task.fit(batches, verbose=0)
+    return np.asarray(task.inner.head.logits.kernel)
+
+
+def stock_loss():
+    """A stock model, and batches that don't split evenly."""
+    import keras
+
+    return stock(keras.optimizers.SGD(1.0), 3)
+
+
+def updates(accumulation):
+    """A weight after three updates by gradients that come in parts, overwritten by its average."""
+    import keras
+
+    import kzoo
+
+    optimizer = kzoo.AdamW(
+        0.1,
+        warmup=0,
+        decay="constant",
+        gradient_accumulation_steps=accumulation,
+        **OVERWRITTEN,
     )
-    rows, labels = examples(3)
-    stock.train_on = bucketed_batches(rows, labels, batch_size=3)
-    return stock
+    weight = keras.Variable(np.ones((2, 3), "float32"))
+    for number in range(3):
+        whole, noise = np.random.default_rng(number).normal(size=(2, 2, 3)).astype("float32")
+        for part in [whole - noise, whole + noise] if accumulation else [whole]:
+            optimizer.apply([keras.ops.convert_to_tensor(part)], [weight])
+    return np.stack([weight, optimizer._model_variables_moving_average[0]])
+
+
+def refused(optimizer):
+    """What a task says on replicas of an optimizer that can't run there."""
+    from kzoo.errors import KzooError
+
+    task = model()
+    task.compile(optimizer=optimizer)
+    try:
+        fit(task, 4, epochs=1)
+    except KzooError as error:
+        return str(error)
+
+
+def crash(call):
+    """What a call that can't end well says."""
+    try:
+        call()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:2000]
+
+
+def one_replica_overflows():
+    """Weights before and after a step where the second replica's gradient alone is infinite."""
+    import keras
+    import tensorflow as tf
+
+    from kzoo import keras_hooks
+
+    weight = keras.Variable(np.ones(2, "float32"))
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0))
+    optimizer.build([weight])
+
+    @tf.function
+    def step():
+        def run():
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            grads = [tf.where(tf.equal(number, 1), [1.0, np.inf], [1.0, 1.0])]
+            optimizer.apply(keras_hooks.all_finite_or_none(grads), [weight])
+
+        tf.distribute.get_strategy().run(run)
+
+    step()
+    return np.asarray(weight)
 
 
 def on_replicas():
@@ -169,16 +248,17 @@ def on_replicas():
         found["predicted"] = np.concatenate([o["logits"] for o in task._run(ragged, 4)[1]])
         batch = {name: np.ones((5, 3), "int32") for name in ("token_ids", "padding_mask")}
         found["stock_predicted"] = keras.Model.predict_on_batch(task, batch)["logits"]
-        found |= {f"stock_clip/{key}": value for key, value in stock_clip().items()}
-        stock = stock_loss()
-        try:
-            stock.fit(stock.train_on, verbose=0)
-        except Exception as error:
-            found["stock_error"] = np.array(f"{type(error).__name__}: {error}"[:2000])
-        # Past the crash, the loss of a replica with one example weighs as much as that of two.
-        stock._maybe_symbolic_build = lambda **_: None
-        stock.fit(stock.train_on, verbose=0)
-        found["stock_loss"] = np.asarray(stock.inner.head.logits.kernel)
+        found["stock_clip"] = stock_clip()
+        found["refused"] = refused(keras.optimizers.SGD(1.0, gradient_accumulation_steps=2))
+        found["overflown"] = one_replica_overflows()
+        branching, batches = stock(keras.optimizers.SGD(1.0, gradient_accumulation_steps=2), 4)
+        found["stock_branch"] = crash(lambda: branching.fit(batches, verbose=0))
+        building, batches = stock(keras.optimizers.SGD(1.0), 3, builds=True)
+        found["stock_error"] = crash(lambda: building.fit(batches, verbose=0))
+        # Past that crash, the loss of a replica with one example weighs as much as that of two.
+        uneven, batches = stock_loss()
+        uneven.fit(batches, verbose=0)
+        found["stock_loss"] = np.asarray(uneven.inner.head.logits.kernel)
     return found
 
 
@@ -192,10 +272,55 @@ def refusal(call, ids):
         return str(error)
 
 
+def compilations(work):
+    """The names of the functions that JAX compiles while `work()` runs, each as often as it is."""
+    import logging
+
+    import jax
+
+    names, logger, handler = [], logging.getLogger("jax"), logging.Handler()
+    handler.emit = lambda record: names.extend(
+        re.findall(r"^Compiling jit\((\w+)\)", record.getMessage())
+    )
+    logger.addHandler(handler)
+    with jax.log_compiles():
+        work()
+    logger.removeHandler(handler)
+    return names
+
+
+def shapes_on_jax():
+    """The shapes of three epochs with a smaller last batch, and what is compiled for them."""
+    from kzoo.data.batches import bucketed_batches
+    from kzoo.keras_hooks import DistributedFit
+
+    task = model(max_length=20)
+    draw = np.random.default_rng(0)
+    rows = [draw.integers(1, 50, length).tolist() for length in draw.integers(2, 21, 30)]
+    batches = bucketed_batches(
+        rows, draw.integers(0, 2, 30), batch_size=4, shuffle=True, max_length=20
+    )
+    plan = batches.plan
+    shapes = {plan.batch(r)[0]["token_ids"].shape for epoch in range(3) for r in plan.order(epoch)}
+    trained = compilations(lambda: DistributedFit.fit(task, batches, epochs=3, verbose=0))
+
+    def answer():
+        for size in (1, 3, 4, 15):
+            for some in (rows[:size], rows[-size:]):
+                ragged = {"token_ids": some, "padding_mask": [[1] * len(row) for row in some]}
+                task._run(ragged, 4)
+
+    return {
+        "shapes": np.array(sorted(shapes)),
+        "compiled": np.array([*trained, *compilations(answer)]),
+    }
+
+
 def on_jax():
     """The training and the embedding on JAX."""
-    found = {f"clipped/{key}": value for key, value in RUNS["clipped"]().items()}
-    found["scores_by_place"] = scores_by_place()
+    found = {"scores_by_place": scores_by_place()}
+    for name in ("clipped", "accumulated"):
+        found |= {f"{name}/{key}": value for key, value in RUNS[name]().items()}
     import keras
 
     found["keras_adam"] = embedding(keras.optimizers.Adam(0.1))
@@ -208,7 +333,9 @@ def on_jax():
     found["refused"] = np.array(
         [refusal(call, ids) for call in (task, task.predict_on_batch) for ids in (numpy, jax)]
     )
-    return found
+    for accumulation in (None, 2):
+        found[f"updates {accumulation}"] = updates(accumulation)
+    return {**found, **shapes_on_jax()}
 
 
 if __name__ == "__main__":

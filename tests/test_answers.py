@@ -2,7 +2,6 @@
 
 import json
 import math
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,7 @@ from kzoo.answers import (
     trimmed,
 )
 from kzoo.cli import main
-from kzoo.litert import build, export_bundle
-from kzoo.litert.interpreter import encode
-from kzoo.litert.predict import Predictor
+from kzoo.litert import export_bundle
 from kzoo.text import Tokenizer
 
 # What tokenizers of many kinds make of texts, and labels: read by the Kotlin core's tests as well.
@@ -225,13 +222,13 @@ def same(one, other):
 
 def test_a_bundle_finds_the_entities_that_keras_finds(bundles):
     model, folder = bundles["TokenClassifier"]
-    texts = ["He lives in Paris!", "", "a very very very good film, in zürich " * 3]
+    texts = ["He lives in Paris!", "", "a very very good film, in zürich. He lives in Paris! " * 3]
     found = kzoo.predict_bundle(folder, texts)
-    assert any(entry["entities"] for entry in found) and not found[1]["entities"]
+    assert found[0]["entities"] and not found[1]["entities"]
     for entry, text, expected in zip(found, texts, model.predict(texts), strict=True):
         assert entry["text"] == text and same(entry["entities"], expected)
     assert [entry["truncated"] for entry in found] == [False, False, False]  # windows, no end cut
-    assert found[2]["tokens"] > 20 and max(e["end"] for e in found[2]["entities"]) > 90
+    assert found[2]["tokens"] > 40 and max(e["end"] for e in found[2]["entities"]) > 140
     with pytest.raises(kzoo.KzooError, match="text 1 is a pair"):
         kzoo.predict_bundle(folder, ["a", ("a", "b")])
 
@@ -250,37 +247,6 @@ def test_a_bundle_answers_questions_about_long_texts_as_keras_does(bundles):
         kzoo.predict_bundle(folder, ["who lives in paris"])
     golden = json.loads((folder / "kzoo.json").read_text())["golden"]
     assert all(isinstance(entry["text"], list) for entry in golden)
-
-
-def test_predict_tokenizes_each_text_once(bundles, monkeypatch):
-    split, seen = Tokenizer._split, []
-
-    def counted(self, texts, *arguments):
-        seen.extend(texts)
-        return split(self, texts, *arguments)
-
-    long = "he lives in paris " * 20
-    for task, text in (("TokenClassifier", long), ("QuestionAnswering", ("who lives", long))):
-        predictor = Predictor(bundles[task][1])
-        predictor(text)
-        monkeypatch.setattr(Tokenizer, "_split", counted)
-        answer = predictor(text)
-        monkeypatch.undo()
-        parts = [text] if isinstance(text, str) else list(text)
-        assert sorted(seen) == sorted(parts)
-        whole = predictor.tokenizer.encode(parts[:1], parts[1:] or None)["token_ids"][0]
-        assert answer["tokens"] == len(whole) and not answer["truncated"]
-        seen.clear()
-    columns, whole = encode(predictor.tokenizer, long, max_length=10)
-    assert columns["token_ids"].shape == (1, 10)
-    assert whole == len(predictor.tokenizer.encode([long])["token_ids"][0])
-
-
-def test_windows_of_a_short_file_share_fewer_tokens_than_those_of_its_model(bundles):
-    model, _ = bundles["QuestionAnswering"]
-    assert model.task_options()["stride"] == 5
-    order = build.checked(model, "float32", 8, {})
-    assert order.options["stride"] == 2
 
 
 def test_the_command_line_shows_both(bundles, capfd):
@@ -313,27 +279,10 @@ def test_the_command_line_shows_both(bundles, capfd):
         (np.array(5), "list of different names"),
         (np.array([["a", "b"], ["c", "d"]]), "list of different names"),
         ("ab", "list of different names"),
-        *((["fine", f"a{wrong}b"], f"with U\\+{ord(wrong):04X}; a name that every client")
-          for wrong in "\0\t\n\r\x1b\x7f\x85\x9b\u2028\u2029\ud83d\udc00"),
-        (["fine", " "], "with nothing but blanks"),
     ],
-)  # fmt: skip
+)
 def test_labels_that_can_not_be_told_apart_are_refused(labels, words):
-    check_labels(["a", "b", "😀", "e\u0301", "نه\u200cخوب", "a b", "<b>"])
+    check_labels(["a", "b"])
     check_labels(np.array(["a", "b"]))
     with pytest.raises(kzoo.KzooError, match=words):
         check_labels(labels)
-
-
-def test_a_text_without_a_token_is_a_sentence_in_tasks_and_bundles(tmp_path):
-    bare = Tokenizer.from_json(
-        json.dumps(json.loads(tokenizer().to_json()) | {"post_processor": None})
-    )
-    for name, cls in (("classifier", kzoo.TextClassifier), ("entities", kzoo.TokenClassifier)):
-        model = add_noise(cls(noisy("bert"), labels=["O", "B-PER"], tokenizer=bare))
-        export_bundle(model, tmp_path / name, "float32", limits={"partitions": 1})
-        for predict in (model.predict, partial(kzoo.predict_bundle, tmp_path / name)):
-            assert len(predict(["the film"])) == 1
-            for texts in (["the film", ""], ["\1", " "]):
-                with pytest.raises(kzoo.KzooError, match=r"^Text \d has no token that the model"):
-                    predict(texts)

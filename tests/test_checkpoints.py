@@ -114,6 +114,88 @@ def test_old_names_prefixes_and_buffers_come_back_to_the_byte(prefix, tmp_path):
     assert config["pooler_type"] == "x"  # what nobody reads is still not lost
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "module.{}",
+        "_orig_mod.{}",
+        "_orig_mod.module.{}",
+        "module.bert._orig_mod.{}",
+        "bert.module.{}",
+        "bert.encoder._checkpoint_wrapped_module.{}",
+    ],
+)
+def test_what_training_tools_put_before_names_is_passed_over(wrapped, tmp_path):
+    model = noisy("bert")
+    folder = tmp_path / "there"
+    kzoo.to_huggingface(model, folder)
+
+    def wrap(arrays):
+        arrays["embeddings.token_type_ids"] = np.zeros((1, 40), "int64")
+        for name in list(arrays):
+            new = wrapped.format(name)
+            if "encoder" in wrapped:
+                new = f"bert.{name}".replace("encoder.", "encoder._checkpoint_wrapped_module.")
+            arrays[new] = arrays.pop(name)
+
+    rewrite(folder, wrap)
+    same_weights(kzoo.from_huggingface(folder), model)
+    kzoo.to_huggingface(kzoo.from_huggingface(folder), tmp_path / "back")
+    same_weights(kzoo.from_huggingface(tmp_path / "back"), model)
+    assert not [n for n in contents(tmp_path / "back") if "module" in n or "_mod" in n]
+
+
+def test_one_tensor_in_two_wrappers_is_refused(tmp_path):
+    kzoo.to_huggingface(noisy("bert"), tmp_path / "there")
+    name = "pooler.dense.bias"
+    rewrite(tmp_path / "there", lambda arrays: arrays.update({f"module.{name}": arrays[name] + 1}))
+    with pytest.raises(kzoo.KzooError, match="module.pooler.dense.bias.*one name"):
+        kzoo.from_huggingface(tmp_path / "there")
+
+
+IDLE = {
+    "name": "mine", "do_sample": False, "num_beams": 1, "max_length": 20, "vocab_file": "v.txt",
+    "xla_device": True, "top_k": 50, "summary_type": "first", "layerdrop": 0.0,
+}  # fmt: skip
+
+
+def test_keys_without_effect_are_kept_and_unknown_ones_are_said(exported, tmp_path, recwarn):
+    folder = copy(exported, tmp_path)
+    edit_config(folder, **IDLE)
+    model = kzoo.from_huggingface(folder, strict=True)
+    kzoo.to_huggingface(model, tmp_path / "back")
+    config = json.loads((tmp_path / "back" / "config.json").read_text())
+    assert {key: config[key] for key in IDLE} == IDLE
+    assert not [w for w in recwarn if "config.json" in str(w.message)]
+    edit_config(folder, rotary_base=10000, zebra="stripes")
+    with pytest.raises(kzoo.KzooError, match="rotary_base = 10000, zebra = 'stripes'.*strict"):
+        kzoo.from_huggingface(folder, strict=True)
+    with pytest.warns(UserWarning, match="rotary_base = 10000, zebra = 'stripes'") as caught:
+        again = kzoo.from_huggingface(folder)
+    assert caught[0].filename == __file__
+    same_weights(again, model)
+
+
+@pytest.mark.parametrize("task", ["TextClassifier", "MaskedLM"])
+def test_a_table_may_have_more_rows_than_there_are_tokens(task, tmp_path):
+    count = word_piece(tmp_path)
+    tokenizer = kzoo.Tokenizer.load(tmp_path / "vocab.txt")
+    options = {"labels": ["a", "b"]} if task == "TextClassifier" else {}
+    model = getattr(kzoo, task)(noisy("bert"), tokenizer=tokenizer, **options)
+    assert model.spec.vocabulary_size == 120 > count == tokenizer.vocabulary_size
+    kzoo.to_huggingface(add_noise(model), tmp_path / "there")
+    back = kzoo.from_huggingface(tmp_path / "there")
+    back.save_preset(tmp_path / "preset")
+    back.save(tmp_path / "model.keras")
+    text = [f"{tokenizer.id_to_token(6)} [MASK]"]
+    expected = model.predict(text)
+    for each in (back, kzoo.load(tmp_path / "preset"), kzoo.load(tmp_path / "model.keras")):
+        actual = each.predict(text)
+        assert str(actual) == str(expected)
+    if task == "MaskedLM":
+        assert len(back.predict(text, top=500)[0][0]) == count
+
+
 def test_shards_and_half_precision(exported, tmp_path):
     folder = copy(exported, tmp_path)
     arrays = {n: np.array(t.read()) for n, t in read_tensors(folder / "model.safetensors").items()}
@@ -247,7 +329,7 @@ BAD = {
         "BertForNextSentencePrediction.*BertForMaskedLM",
     ),
     "architectures": (lambda f: edit_config(f, architectures="Bert"), "architectures = 'Bert'"),
-    "unread key": (lambda f: edit_config(f, rotary_base=10000), "rotary_base = 10000"),
+    "code of its own": (lambda f: edit_config(f, auto_map={"AutoModel": "my.Bert"}), "auto_map"),
     "relative positions": (
         lambda f: edit_config(f, position_embedding_type="relative_key"),
         "'relative_key'",
@@ -286,7 +368,10 @@ BAD = {
         lambda f: rewrite(f, lambda a: a.update({"classifier.bias": np.zeros(2, "int32")})),
         r"classifier\.bias.*int32",
     ),
-    "tokenizer": (lambda f: word_piece(f), "17 tokens.*120 rows"),
+    "tokenizer": (
+        lambda f: word_piece(f, "".join(f" w{i}" for i in range(120))),
+        "137 tokens.*only 120 rows",
+    ),
     "model type": (lambda f: edit_config(f, model_type=["bert"]), r"model_type \['bert'\]"),
     "list of activations": (lambda f: edit_config(f, hidden_act=["gelu"]), "hidden_act"),
     "rate": (lambda f: edit_config(f, hidden_dropout_prob=5), "dropout is 5"),

@@ -43,6 +43,48 @@ def assert_one_sentence(run, *words, code=2):
     assert "Value error" not in run.stderr
 
 
+CONTROL = "\x1b]0;owned\x07\x9b31m\x90q\x7f\r"
+OBEYED = set("\x1b\x07\x9b\x90\x7f\r")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_no_text_of_others_commands_the_terminal(as_json, capsys):
+    """Labels, texts and paths are shown with their control characters spelt out."""
+    from kzoo import views
+    from kzoo.terminal import Screen
+
+    row = {"text": f"a{CONTROL}b", "tokens": 3, "truncated": False, "label": f"l{CONTROL}",
+           "score": 0.5, "scores": {f"l{CONTROL}": 0.5}}  # fmt: skip
+    screen = Screen(sys.stdout, as_json)
+    screen.result([row], views.answers)
+    shown = capsys.readouterr().out
+    assert not set(shown) & OBEYED
+    assert "\\u001b" in shown if as_json else "\\x1b]0;owned" in shown
+    if as_json:
+        assert json.loads(shown) == [row]
+    screen.line(CONTROL)
+    assert not set(capsys.readouterr().out) & OBEYED
+
+
+def test_no_error_commands_the_terminal():
+    for arguments in (["verify", f"x{CONTROL}"], [f"x{CONTROL}"]):
+        run = kzoo(*arguments)
+        assert run.returncode == 2 and "\\x1b]0;owned" in run.stderr
+        assert not set(run.stderr) & OBEYED
+
+
+def test_an_import_leaves_the_environment_alone():
+    code = (
+        "import os; before = dict(os.environ); import kzoo, kzoo.text\n"
+        "assert dict(os.environ) == before\n"
+        "import kzoo.training\n"
+        "assert os.environ['TF_ENABLE_ONEDNN_OPTS'] == '1'\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
+    run = python(code, env=environment)
+    assert run.returncode == 0, run.stderr
+
+
 # -- quick to start ------------------------------------------------------------------------------
 
 

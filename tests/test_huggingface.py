@@ -539,3 +539,53 @@ def test_sentence_transformers_gives_the_same_vectors(pooling, normalize, tmp_pa
         assert (back.pooling, back.normalize, back.max_length) == (pooling, normalize, 9)
         same = back(back.tokenize(TEXTS))["embedding"]
         np.testing.assert_allclose(same, expected, atol=TOLERANCE)
+
+
+def test_entities_are_those_of_the_pipeline_that_asks_first_tokens(tmp_path):
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        *letters,
+        *("##" + c for c in letters),
+        *"世界.,'",
+    ]
+    model = tokenizers.models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="[UNK]")
+    backend = tokenizers.Tokenizer(model)
+    backend.normalizer = tokenizers.normalizers.BertNormalizer()
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    backend.add_special_tokens(pieces[:4])
+    backend.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    task = kzoo.TokenClassifier(
+        noisy("bert", schedule=(0,)),
+        labels=["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+        tokenizer=kzoo.Tokenizer(backend),
+    )
+    draw = np.random.default_rng(0)
+    kernel = next(weight for weight in task.head.weights if weight.path.endswith("kernel"))
+    kernel.assign(draw.standard_normal(kernel.shape))
+    kzoo.to_huggingface(task, tmp_path / "hf")
+    pipe = transformers.pipeline(
+        "token-classification",
+        model=str(tmp_path / "hf"),
+        aggregation_strategy="first",
+    )
+    texts = [
+        "John ne\u0301l in Zu\u0308rich.",
+        "He, of 世界, it's here",
+        "a na\u00efve caf\u00e9 \u00c5ngstrom o'er",
+        "  two  blanks\tand\na line ",
+        "b.c.d 世a界, e",
+    ]
+    labels = set()
+    for text, found in zip(texts, task.predict(texts), strict=True):
+        expected = pipe(text)
+        for one, other in zip(found, expected, strict=True):
+            assert (one["label"], one["start"], one["end"]) == (
+                other["entity_group"], other["start"], other["end"],
+            )  # fmt: skip
+            assert one["score"] == pytest.approx(float(other["score"]), abs=1e-4)
+            labels.add(one["label"])
+    assert labels == {"PER", "LOC"}

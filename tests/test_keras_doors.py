@@ -202,11 +202,11 @@ def test_keras_quantization_of_own_layers_is_left_to_keras():
 def test_a_savedmodel_takes_the_int32_inputs_that_the_model_takes(kind, tmp_path):
     model = KINDS[kind](noisy("bert"))
     model.export(tmp_path / "model", verbose=False)
-    served = tf.saved_model.load(str(tmp_path / "model")).serve
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
     own = kind == "subclassed"  # It says nothing of its inputs: Keras takes its first call's.
     inputs = tokens(SPECS["bert"], batch=2, length=9 if own else 17)
     fed = {n: tf.constant(v, "float32" if own else "int32") for n, v in inputs.items()}
-    assert_equal(model, lambda _inputs: served(fed), inputs)
+    assert_equal(model, lambda _inputs: loaded.serve(fed), inputs)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -217,10 +217,9 @@ def test_each_task_is_exported(name, tmp_path):
     if name == "MultipleChoice":
         inputs = {key: np.stack([value, value], 1) for key, value in inputs.items()}
     model.export(tmp_path / "model", verbose=False)
-    served = tf.saved_model.load(str(tmp_path / "model")).serve
-    assert_equal(
-        model, lambda values: served({k: tf.constant(v) for k, v in values.items()}), inputs
-    )
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    fed = {key: tf.constant(value) for key, value in inputs.items()}
+    assert_equal(model, lambda _inputs: loaded.serve(fed), inputs)
 
 
 def test_tensorflow_saves_a_backbone_too(tmp_path):

@@ -312,13 +312,16 @@ def test_choices_take_smoothed_labels_and_weights_by_place():
 @pytest.mark.parametrize("name", ["TextClassifier", "TokenClassifier"])
 def test_the_default_metric_counts_sample_weights(name):
     model = still(name)
-    x, y = (TEXTS[:2], [0, 0]) if name == "TextClassifier" else (WORDS, [["O", "O"]] * 2)
+    x = ["the", "film"] if name == "TextClassifier" else [["the"], ["film"]]
+    columns = {key: np.array(rows) for key, rows in model.encode_examples(x).items()}
+    scores = model.predict_on_batch(columns)["logits"]
+    best = scores.argmax(-1) if name == "TextClassifier" else scores[:, 1].argmax(-1)
+    y = [best[0], (best[1] + 1) % 3]  # The first is right, the second isn't.
+    y = y if name == "TextClassifier" else [[int(target)] for target in y]
     model.compile()
-    each = [model.evaluate(x[i : i + 1], y[i : i + 1], verbose=0)[1] for i in range(2)]
-    for weights in ([1.0, 0.0], [0.0, 1.0], [3.0, 1.0]):
-        expected = np.average(each, weights=weights)
-        score = model.evaluate(x, y, sample_weight=np.array(weights), verbose=0)[1]
-        assert score == pytest.approx(expected, abs=1e-6)
+    for weights, share in [([1.0, 0.0], 1.0), ([0.0, 1.0], 0.0), ([3.0, 1.0], 0.75)]:
+        scores = model.evaluate(x, y, sample_weight=np.array(weights), verbose=0, return_dict=True)
+        assert scores["accuracy"] == pytest.approx(share)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
@@ -327,13 +330,15 @@ def test_loss_and_accuracy_of_words_are_the_same_in_batches_of_any_size(size):
     x = [["the", "film", "is", "good"][: 1 + i % 4] for i in range(7)]
     y = [["O", "B-PER", -100, "I-PER"][: len(row)] for row in x]
     model.compile()
-    expected, right, count = model.evaluate(x, y, batch_size=7, verbose=0)[0], 0, 0
+    options = {"verbose": 0, "return_dict": True}
+    expected, right, count = model.evaluate(x, y, batch_size=7, **options)["loss"], 0, 0
     for words, tags in zip(x, y, strict=True):
-        share = model.evaluate([words], [tags], verbose=0)[1]
+        share = model.evaluate([words], [tags], **options)["accuracy"]
         places = sum(tag != -100 for tag in tags)
         right, count = right + share * places, count + places
-    scores = model.evaluate(x, y, batch_size=size, verbose=0)[:2]
-    np.testing.assert_allclose(scores, [expected, right / count], rtol=1e-5)
+    scores = model.evaluate(x, y, batch_size=size, **options)
+    assert scores["loss"] == pytest.approx(expected, rel=1e-5)
+    assert scores["accuracy"] == pytest.approx(right / count, rel=1e-5)
 
 
 # -- heads that go on ------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ PACKAGE = ROOT / "kzoo"
 # Lowest first; a module imports from lower rows and from its own row's package. Where two rows
 # could be one, the order is the one that the code needs.
 ORDER = [
-    {"errors", "registry"},
-    {"files", "quiet", "answers", "metrics"},
+    {"errors", "registry", "values"},
+    {"files", "logs", "answers", "metrics"},
     {"spec", "parts", "lines", "terminal", "pictures"},
     {"keras_hooks", "nn"},
     {"network"},
@@ -117,6 +117,24 @@ def private_names(tree, kinds):
             name = node.id
         if name and name.startswith("_") and not name.endswith("__"):
             yield name, getattr(node, "lineno", 0)
+
+
+def test_keras_is_capped_while_private_doors_are_entered():
+    """Keras' next release may move what `keras_hooks` enters.
+
+    Where this fails because Keras is newer: run the tests that watch the hooks under it (those
+    called `test_keras_still_needs_...`), mend what they show, and raise the cap by one. Where no
+    private name is left: lift the cap.
+    """
+    import keras
+
+    path = PACKAGE / "keras_hooks.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = {name for name, _ in private_names(tree, {ast.Store})} - {"_default_save_signature"}
+    entered = {name for name, _ in private_names(tree, {ast.Load})} - own
+    cap = re.search(r'"keras>=3\.15,<3\.(\d+)"', (ROOT / "pyproject.toml").read_text("utf-8"))
+    assert bool(entered) == bool(cap), f"private: {sorted(entered)}; the cap: {cap}"
+    assert int(keras.__version__.split(".")[1]) < int(cap[1]), keras.__version__
 
 
 def test_private_names_of_others_stay_behind_the_hooks():

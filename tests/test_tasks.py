@@ -714,6 +714,28 @@ def test_a_student_learns_its_teachers_scores():
     assert history["loss"][-1] < history["loss"][0] and history["accuracy"][-1] == 1.0
 
 
+@pytest.mark.parametrize("asked", [None, True])
+def test_a_task_that_is_loaded_compiles_as_its_backend_does(asked):
+    """Unless XLA was asked for: a file of TensorFlow's would train without a compiler on JAX."""
+    model = task("TextClassifier")
+    model.compile(**({} if asked is None else {"jit_compile": asked}))
+    assert model.jit_compile is bool(asked)
+    config = model.get_compile_config()
+    assert config.get("jit_compile") is asked
+    model.compile_from_config({**config, "jit_compile": bool(asked)})  # As kzoo 0.1 wrote it.
+    assert model.get_compile_config().get("jit_compile") is asked
+
+
+def test_the_teachers_scores_weigh_the_same_at_every_temperature():
+    """Cross-entropy at 4 by hand, times 16; the gradient to the logits then stays of one size."""
+    logits, taught = np.array([[1.0, -2.0, 0.5]]), np.array([[3.0, 0.0, -1.0]])
+    soft = np.exp(taught / 4) / np.exp(taught / 4).sum()
+    expected = -16 * (soft * (logits / 4 - np.log(np.exp(logits / 4).sum()))).sum()
+    loss = DistillationLoss(temperature=4.0, label_share=0.0)
+    targets = np.concatenate([[[2.0]], taught], axis=1)
+    np.testing.assert_allclose(float(loss(targets, logits)), expected, rtol=1e-6)
+
+
 def test_the_int8_preset_is_exactly_what_was_rounded(tmp_path):
     from kzoo import presets
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
+from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
 from .origin import TOKENIZER_FILES, Origin
@@ -90,6 +91,8 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     if tokenizer is None and any((folder / name).is_file() for name in TOKENIZERS):
         tokenizer = Tokenizer.load(folder)
     tokenizer = tokenizer or None
+    baked = modules is not None and modules.lowercase and tokenizer is not None
+    tokenizer = tokenizer.lowercased() if baked else tokenizer
     # More rows than tokens are usual: tables are rounded up, or kept from a larger vocabulary.
     if tokenizer and tokenizer.vocabulary_size > spec.vocabulary_size:
         raise KzooError(
@@ -100,13 +103,15 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     _check_tied(config, task_name)
     model = _build(family, spec, task_name, head, config, modules, tokenizer)
     model.origin = Origin(model_type, architecture, config, tokenizer=tokenizer)
-    if tokenizer:
+    if tokenizer and not baked:  # They would not say that a text is lower-cased first.
         model.origin.files = {
             name: read_text(folder / name, "a tokenizer's file")
             for name in TOKENIZER_FILES
             if (folder / name).is_file()
         }
     _assign(model, family, task_name, prefix, tensors, folder)
+    if modules:
+        sentence.read_dense(model, modules)
     return model
 
 
@@ -134,7 +139,7 @@ def to_huggingface(model, folder):
         raise KzooError(f"to_huggingface takes a backbone or a task; {type(model).__name__} came.")
     family, spec = type(backbone), backbone.spec
     task_name = None if backbone is model else model.task_name
-    weights = weights_by_path(model)
+    weights = _in_main_file(weights_by_path(model))
     origin = getattr(model, "origin", None)
     if origin is not None and set(origin.names) != set(weights):
         origin = None  # The model was cut or widened since; it only descends from its source.
@@ -227,7 +232,7 @@ def _head_dropout(family, task_name, config):
     rate = config.get(key, default) if key else None
     if rate is None:
         return {}
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+    if not is_number(rate, 0) or rate >= 1:
         raise KzooError(f"config.json has {key} = {rate!r}; a number from 0 to 1 is expected.")
     return {"dropout": float(rate)}
 
@@ -260,9 +265,9 @@ def _build(family, spec, task_name, head, config, modules, tokenizer):
 
     options = {"tokenizer": tokenizer}
     if modules:
-        options |= {"pooling": modules.pooling, "normalize": modules.normalize}
-        limit = spec.max_sequence_length
-        options["max_length"] = min(modules.max_length or limit, limit)
+        options |= modules.options
+        if modules.max_length is not None:  # Else the tokenizer's own bounds it.
+            options["max_length"] = min(modules.max_length, spec.max_sequence_length)
     else:
         options["head"] = head
     if task_name in ("TextClassifier", "TokenClassifier"):
@@ -288,7 +293,7 @@ def _labels(config):
     names = config.get("id2label")
     if names is None:
         count = config.get("num_labels", config.get("_num_labels", 2))
-        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count < 2**20:
+        if not is_whole(count, 1, 2**20):
             raise KzooError(f"config.json has num_labels = {count!r:.40}; 1 or more is expected.")
         return [f"LABEL_{i}" for i in range(count)]
     try:
@@ -309,7 +314,7 @@ def _assign(model, family, task_name, prefix, tensors, folder):
     """Put every tensor where it belongs; what is missing or left over is an error with names."""
     from ..network import weights_by_path
 
-    weights = weights_by_path(model)
+    weights = _in_main_file(weights_by_path(model))
     table = Table(family, model.spec.schedule, weights, task_name, prefix)
     names = {
         path: [name for name in dict.fromkeys(table.names[path].accepted) if name in tensors]
@@ -342,6 +347,11 @@ def _assign(model, family, task_name, prefix, tensors, folder):
     model.origin.carried = {
         name: np.array(lazy.read()) for name, lazy in tensors.items() if name not in used
     }
+
+
+def _in_main_file(weights):
+    """The weights by path without those of projections, which have files of their own there."""
+    return {p: w for p, w in weights.items() if not p.startswith("head/projection_")}
 
 
 def _check_tensor(name, lazy, shape, folder):

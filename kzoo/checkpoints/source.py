@@ -8,7 +8,7 @@ from ..files import read_json, within
 from .safetensors import Lazy, read_tensors
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-HUB_FILES = ("*.json", "vocab.txt", "merges.txt", "model*.safetensors")
+HUB_FILES = ("*.json", "vocab.txt", "merges.txt", "model*.safetensors", "*_Dense/*")
 
 
 def find_folder(source, revision=None):

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 
 from ..errors import KzooError
+from ..values import is_whole
 
 IGNORED = -100  # The target of a place that is padding or has no target of its own.
-# Where each new length costs a compilation, lengths are rounded up to one of these, or to the
-# longest row.
+# Where each new shape costs a compilation, lengths are rounded up to one of these, or to the
+# longest that may come.
 LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 # Batches are cut from this many batches' worth of shuffled examples, sorted by length: enough
 # for little padding, few enough that an example meets others in every epoch.
@@ -23,6 +24,7 @@ def bucketed_batches(
     seed=0,
     padding_id=0,
     initial_epoch=0,
+    max_length=None,
 ):
     """Padded batches of examples of similar length, in the form that Keras' `fit` takes.
 
@@ -37,19 +39,26 @@ def bucketed_batches(
         seed: of the order.
         padding_id: the token id that fills rows up.
         initial_epoch: the epoch to begin with.
+        max_length: tokens that a row may be padded to; the longest row's by default.
 
     Returns:
         On TensorFlow a `tf.data.Dataset` of known cardinality, with shapes (None, None); on
-        other backends a `keras.utils.PyDataset` with lengths rounded up to those in `LENGTHS`.
+        other backends a `keras.utils.PyDataset` with lengths rounded up to those in `LENGTHS`,
+        and a smaller batch padded to the longest of all: a shape for each length, and one more.
         Its attribute `plan` is the `BatchPlan`, whose `restore` brings outputs back in order.
     """
     plan = BatchPlan(
-        token_lists, labels, sample_weight, batch_size, shuffle, seed, padding_id, initial_epoch
+        token_lists,
+        labels,
+        sample_weight,
+        batch_size,
+        shuffle,
+        seed,
+        padding_id,
+        initial_epoch,
+        max_length,
     )
-    if keras.backend.backend() == "tensorflow":
-        return _tf_dataset(plan)
-    plan.lengths = LENGTHS
-    return _PyDataset(plan)
+    return _tf_dataset(plan) if keras.backend.backend() == "tensorflow" else _PyDataset(plan)
 
 
 class BatchPlan:
@@ -69,6 +78,7 @@ class BatchPlan:
         seed=0,
         padding_id=0,
         epoch=0,
+        max_length=None,
     ):
         columns = token_lists if isinstance(token_lists, dict) else {"token_ids": token_lists}
         columns = {name: list(rows) for name, rows in columns.items()}
@@ -76,9 +86,9 @@ class BatchPlan:
         if not size:
             raise KzooError("No examples came; at least one is expected.")
         batch_size = 32 if batch_size is None else batch_size  # None is Keras' default.
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        if not is_whole(batch_size, 1):
             raise KzooError(f"batch_size is {batch_size!r}; a number of at least 1 is expected.")
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        if not is_whole(seed, 0):
             raise KzooError(f"seed is {seed!r:.40}; a whole number of at least 0 is expected.")
         if "padding_mask" not in columns:
             columns["padding_mask"] = [_ones(row) for row in columns["token_ids"]]
@@ -97,8 +107,11 @@ class BatchPlan:
                 [_weights(row) for row in sample_weight] if by_place else _weights(sample_weight)
             )
         self.shuffle, self.seed, self.padding_id = shuffle, seed, padding_id
-        self.epoch, self.told, self.lengths = epoch, False, None
+        self.epoch, self.told = epoch, False
+        self.lengths = None if keras.backend.backend() == "tensorflow" else LENGTHS
         self.row_lengths = np.array([_length(row) for row in columns["token_ids"]])
+        longest = int(self.row_lengths.max())
+        self.max_length = longest if max_length is None else max(max_length, longest)
 
     def __len__(self):
         """How many batches an epoch has."""
@@ -129,11 +142,7 @@ class BatchPlan:
 
     def batch(self, rows):
         """The examples `rows` as (inputs[, labels[, sample_weight]]), padded NumPy arrays."""
-        length = int(self.row_lengths[rows].max())
-        if self.lengths:
-            rounded = next((size for size in self.lengths if size >= length), length)
-            # Not beyond the longest row of all: a model's positions may end there.
-            length = min(rounded, int(self.row_lengths.max()))
+        length = self._padded_length(rows)
         fills = {"token_ids": self.padding_id}
         inputs = {
             name: _padded([column[i] for i in rows], length, fills.get(name, 0))
@@ -153,6 +162,27 @@ class BatchPlan:
         else:
             weight = self.sample_weight[rows]
         return (inputs, labels, weight)
+
+    def rounded(self, rows):
+        """The examples `rows`; where a new shape costs a compilation, filled up to a power of two.
+
+        The last one is repeated, for whoever drops its outputs again.
+        """
+        if not self.lengths:
+            return rows
+        size = min(1 << (len(rows) - 1).bit_length(), self.batch_size)
+        return np.pad(rows, (0, size - len(rows)), mode="edge")
+
+    def _padded_length(self, rows):
+        """Tokens that the examples `rows` are padded to."""
+        length = int(self.row_lengths[rows].max())
+        if not self.lengths:
+            return length
+        if len(rows) < self.batch_size:  # One shape for it, whatever an epoch leaves over.
+            length = int(self.row_lengths.max())
+        # Not beyond `max_length`: a model's positions may end there.
+        fitting = [size for size in self.lengths if length <= size <= self.max_length]
+        return fitting[0] if fitting else self.max_length
 
     def batches(self):
         """The padded batches of the current epoch, one after the other."""

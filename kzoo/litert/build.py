@@ -183,7 +183,7 @@ def checked(model, quantization, length, limits, recipe=None):
     if order.labels:
         check_labels(order.labels)
     if order.mediapipe:
-        mediapipe.check(order.task, order.tokenizer, length)
+        mediapipe.check(order.task, order.tokenizer, length, getattr(order.model, "prompt", ""))
         if order.options["reads"] == "pair":
             raise KzooError(
                 "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "

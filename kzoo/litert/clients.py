@@ -6,10 +6,10 @@ object a line:
     COMMAND encode TOKENIZER.json       {"ids": [...]}: with special tokens, nothing cut
     COMMAND predict BUNDLE [--pairs]    what `kzoo predict --json` has for a text
 
-With --pairs a line is a JSON array of two texts. What can't be done is one sentence on standard
-error and exit code 2; any other code is a crash. A client is found where a checkout of kzoo builds
-it; KZOO_CLIENT_JVM (or _CHROMIUM, _MEDIAPIPE, _ARM64) names another command that speaks the same,
-which an installed kzoo without a checkout runs too.
+Lines are read as `kzoo.lines` says; with --pairs each is a JSON array of two texts. What can't be
+done is one sentence on standard error and exit code 2; any other code is a crash. A client is found
+where a checkout of kzoo builds it; KZOO_CLIENT_JVM (or _CHROMIUM, _MEDIAPIPE, _ARM64) names another
+command that speaks the same, which an installed kzoo without a checkout runs too.
 """
 
 import json

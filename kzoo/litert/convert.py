@@ -7,6 +7,7 @@ from ..errors import KzooError
 from ..files import writing_file
 from ..network import Network, weights_by_path
 from ..nn import lowering
+from ..values import is_whole
 from . import quantize
 from .audit import audit, check_audit, check_quantization
 from .compat import check_compat, rewritten
@@ -109,9 +110,7 @@ def check_arguments(model, quantization, length, compat=None):
         )
     check_compat(compat, quantization)
     limit = backbone.spec.max_sequence_length
-    if length is not None and (
-        not isinstance(length, int) or isinstance(length, bool) or not 2 <= length <= limit
-    ):
+    if length is not None and not is_whole(length, 2, limit):
         raise KzooError(
             f"length is {length!r}; None (dynamic) or 2 to {limit} tokens are expected."
         )

@@ -77,7 +77,7 @@ def write(folder, name, own, labels, length, rows):
     }
 
 
-def check(task, tokenizer, length):
+def check(task, tokenizer, length, prompt=""):
     """Raise KzooError, one sentence, for a task or tokenizer that MediaPipe doesn't have."""
     if task not in READ:
         raise KzooError(f"MediaPipe has {' and '.join(READ)}; a {task} came.")
@@ -110,6 +110,11 @@ def check(task, tokenizer, length):
         raise KzooError(
             "MediaPipe cuts the end of a long text, and this tokenizer its start "
             "(truncation_side): set its truncation_side to right, or go without MediaPipe."
+        )
+    if prompt:
+        raise KzooError(
+            f"MediaPipe puts nothing before a text, and this model {prompt!r:.40}: make it with "
+            "default_prompt=None and put the prompt there in the app, or go without MediaPipe."
         )
     more = set(added) - {"[PAD]", "[MASK]", *SPECIAL}
     if more:

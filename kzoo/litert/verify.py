@@ -19,7 +19,7 @@ ROUNDED = 1e-4  # how far figures may lie apart that are one but for rounding an
 OUTPUTS = {
     "TextClassifier": {"logits": ["labels"]},
     "TokenClassifier": {"logits": ["length", "labels"]},
-    "TextEmbedder": {"embedding": ["hidden_dim"]},
+    "TextEmbedder": {"embedding": ["width"]},
     "MaskedLM": {"logits": ["length", "vocabulary_size"]},
     "QuestionAnswering": {"start_logits": ["length"], "end_logits": ["length"]},
     "MultipleChoice": {"logits": []},
@@ -164,6 +164,7 @@ def _check_shapes(folder, manifest, found):
         "labels": len(manifest["labels"] or []),
         "length": length,
         "hidden_dim": spec.hidden_dim,
+        "width": _width(manifest, spec),
         "vocabulary_size": spec.vocabulary_size,
     }
     is_backbone = manifest["task"].lower() == spec.family
@@ -182,6 +183,13 @@ def _check_shapes(folder, manifest, found):
                 f"{path} says that this is a {manifest['task']}, whose {side} are {wanted} behind "
                 f"the batch (-1: any length); the file has {came}: export anew."
             )
+
+
+def _width(manifest, spec):
+    """The width of an embedder's vectors: what its own file gives, since a projection is free."""
+    outputs = next(iter(manifest["signature"].values()))["outputs"]
+    shape = outputs.get("embedding", {}).get("shape") or [spec.hidden_dim]
+    return shape[-1] if shape[-1] > 0 else spec.hidden_dim
 
 
 def _check_report(folder, manifest, found):

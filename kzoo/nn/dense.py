@@ -44,20 +44,22 @@ class Dense(NotByKeras, layers.Layer):
     when the length is dynamic.
     """
 
-    def __init__(self, units, spec, name):
+    def __init__(self, units, spec, name, bias=True):
         super().__init__(name=name)
-        self.units, self.spec = units, spec
+        self.units, self.spec, self.has_bias = units, spec, bias
 
     def build(self, shape):
-        """Make kernel (in, units) and bias (units,)."""
+        """Make kernel (in, units) and, where it has one, bias (units,)."""
         self.kernel = self.add_weight(
             shape=(shape[-1], self.units), initializer=normal(self.spec), name="kernel"
         )
-        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+        if self.has_bias:
+            self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
     def call(self, x):
         """(..., in) to (..., units)."""
-        y = ops.add(ops.matmul(ops.reshape(x, (-1, x.shape[-1])), self.kernel), self.bias)
+        y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), self.kernel)
+        y = ops.add(y, self.bias) if self.has_bias else y
         if len(x.shape) == 2:
             return y
         return ops.reshape(y, (ops.shape(x)[0], *ops.shape(x)[1:-2], -1, self.units))

@@ -1,22 +1,25 @@
 """What a task puts on a backbone: a pooling of places, and the map to its outputs."""
 
-from numbers import Real
-
 from keras import layers, ops
 
 from ..errors import KzooError
 from ..parts import make, part
+from ..values import is_number, is_whole
 from . import dense
 from .pooler import first_place
+
+# A pooling takes the outputs of the backbone and the padding mask; `skip` leaves out as many
+# places at the start, where a prompt stands that is not to be pooled. `width` is how many vectors
+# of the backbone's width it gives.
 
 
 @part("pooling", "pooled")
 class Pooled:
-    """The backbone's own pooler."""
+    """The backbone's own pooler, which reads the first place: nothing can be left out."""
 
-    needs_pooler = True
+    needs_pooler, width = True, 1
 
-    def __call__(self, outputs, padding_mask):
+    def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
         return outputs["pooled_output"]
 
@@ -25,41 +28,114 @@ class Pooled:
 class First:
     """The first token's vector."""
 
-    needs_pooler = False
+    needs_pooler, width = False, 1
 
-    def __call__(self, outputs, padding_mask):
+    def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
-        return first_place(outputs["sequence_output"])
+        x = outputs["sequence_output"]
+        if not skip:
+            return first_place(x)
+        # A sum, because the tokens that a model is built with may be fewer than it skips.
+        return ops.sum(x[:, skip : skip + 1], axis=1)
 
 
 @part("pooling", "mean")
 class Mean:
     """The mean over the places that are not padding (Sentence-BERT, arXiv:1908.10084)."""
 
-    needs_pooler = False
+    needs_pooler, width = False, 1
 
-    def __call__(self, outputs, padding_mask):
+    def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
-        x = outputs["sequence_output"]
-        mask = _column(padding_mask, x.dtype)
-        return ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1e-9)
+        total, count = _sums(outputs, padding_mask, skip)
+        return total / count
+
+
+@part("pooling", "mean_sqrt_len")
+class MeanSqrtLen:
+    """The sum over the places that are not padding, by the root of their number.
+
+    Sentence-BERT's `mean_sqrt_len_tokens`, from the Universal Sentence Encoder, arXiv:1803.11175.
+    """
+
+    needs_pooler, width = False, 1
+
+    def __call__(self, outputs, padding_mask, skip=0):
+        """Outputs of the backbone to (batch, hidden_dim)."""
+        total, count = _sums(outputs, padding_mask, skip)
+        return total / ops.sqrt(count)
 
 
 @part("pooling", "max")
 class Max:
     """The largest value of each channel over the places that are not padding."""
 
-    needs_pooler = False
+    needs_pooler, width = False, 1
 
-    def __call__(self, outputs, padding_mask):
+    def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
-        x = outputs["sequence_output"]
-        return ops.max(x + (_column(padding_mask, x.dtype) - 1.0) * 1e4, axis=1)
+        x = _from(outputs["sequence_output"], skip)
+        return ops.max(x + (_column(_from(padding_mask, skip), x.dtype) - 1.0) * 1e4, axis=1)
+
+
+@part("pooling", "concat")
+class Concat:
+    """Several poolings, one after the other.
+
+    Args:
+        of: their slots.
+    """
+
+    def __init__(self, of):
+        if not isinstance(of, (list, tuple)) or not of:
+            raise KzooError(f"Got of = {of!r:.60} for a pooling; expected a list of poolings.")
+        self.pools = [make("pooling", slot) for slot in of]
+        self.needs_pooler = any(pool.needs_pooler for pool in self.pools)
+        self.width = sum(pool.width for pool in self.pools)
+
+    def __call__(self, outputs, padding_mask, skip=0):
+        """Outputs of the backbone to (batch, hidden_dim * width)."""
+        return ops.concatenate([pool(outputs, padding_mask, skip) for pool in self.pools], axis=-1)
+
+
+def _sums(outputs, padding_mask, skip):
+    """The sum of the places that count, (batch, hidden_dim), and their number, (batch, 1)."""
+    x = _from(outputs["sequence_output"], skip)
+    mask = _column(_from(padding_mask, skip), x.dtype)
+    return ops.sum(x * mask, axis=1), ops.maximum(ops.sum(mask, axis=1), 1e-9)
+
+
+def _from(x, skip):
+    """The places from one on; a slice only where it leaves something out."""
+    return x[:, skip:] if skip else x
 
 
 def _column(padding_mask, dtype):
     """(batch, length) to (batch, length, 1); a reshape, because slices cost a device more."""
     return ops.reshape(ops.cast(padding_mask, dtype), (ops.shape(padding_mask)[0], -1, 1))
+
+
+@part("projection", "dense")
+class Projection(dense.Dense):
+    """A dense layer on a pooled vector (sentence-transformers' Dense).
+
+    Args:
+        spec: the backbone's spec.
+        units: the width of the vectors that come out.
+        activation: its name, or None.
+        bias: whether there is one.
+    """
+
+    def __init__(self, spec, units, activation="tanh", bias=True, name="projection"):
+        if not is_whole(units, 1, 2**20):
+            raise KzooError(f"Got units = {units!r:.40} for a projection; expected 1 or more.")
+        super().__init__(units, spec, name, bias)
+        self.activation = dense.activation(activation) if activation else None
+
+    def call(self, x):
+        """(batch, in) to (batch, units)."""
+        y = super().call(x)
+        return self.activation(y) if self.activation else y
 
 
 class Head(layers.Layer):
@@ -71,8 +147,7 @@ class Head(layers.Layer):
         super().__init__(name=name)
         self.spec = spec
         rate = spec.dropout if dropout is None else dropout
-        number = isinstance(rate, Real) and not isinstance(rate, bool)
-        if not number or not 0 <= rate < 1:
+        if not is_number(rate, 0) or rate >= 1:
             raise KzooError(
                 f"dropout of the head is {rate!r:.40}; a number from 0 to below 1 is expected."
             )

@@ -58,6 +58,7 @@ class MaskedLM(PlaceTask):
             sample_weight=sample_weight,
             seed=seed,
             padding_id=self.spec.padding_id,
+            max_length=self.max_length,
             **options,
         )
 

@@ -17,6 +17,7 @@ from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
 from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
+from ..values import is_number, is_whole
 
 NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
 
@@ -311,12 +312,14 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         The outputs are logits: Keras' cross-entropies are taken with `from_logits`, whatever they
         say. The task's own metrics, which are the default and stand for "accuracy" in a list, are
         weighted by `sample_weight` and `class_weight`. The default optimizer is
-        `kzoo.AdamW(5e-5)`. Lengths differ from batch to batch, so
-        `jit_compile` is off unless asked for.
+        `kzoo.AdamW(5e-5)`. `jit_compile` follows the backend: on JAX it is on, since without it
+        each operation runs by itself, and lengths come in few sizes; on TensorFlow it is off,
+        where a graph runs anyway and XLA would compile each length anew.
         """
         from ..training import AdamW
 
-        kwargs.setdefault("jit_compile", False)
+        if not kwargs.get("run_eagerly"):
+            kwargs.setdefault("jit_compile", compiles_by_default())
         loss = self.default_loss() if loss is None else self.suited_loss(on_logits(loss))
         if metrics is None and kwargs.get("weighted_metrics") is None:
             kwargs["weighted_metrics"] = self.default_metrics()
@@ -505,18 +508,30 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
             targets,
             sample_weight=sample_weight,
             padding_id=self.spec.padding_id,
+            max_length=self.max_length,
             **options,
         )
 
-    def _run(self, columns, batch_size, verbose=0):
-        """The raw outputs of ragged columns, batch by batch from short to long, and the order."""
+    def _run(self, columns, batch_size, verbose=0, run=None):
+        """The raw outputs of ragged columns, batch by batch from short to long, and the order.
+
+        `run` gives the outputs of a batch in the place of `predict_on_batch`.
+        """
         check_not_empty([np.shape(row)[-1] for row in columns["token_ids"]])
-        plan = BatchPlan(columns, None, None, batch_size, padding_id=self.spec.padding_id)
+        run = run or self.predict_on_batch
+        plan = BatchPlan(
+            columns,
+            None,
+            None,
+            batch_size,
+            padding_id=self.spec.padding_id,
+            max_length=self.max_length,
+        )
         bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
         outputs = []
         for rows in plan.order():
-            batch = self.predict_on_batch(plan.batch(rows)[0])
-            outputs.append({name: np.asarray(value) for name, value in batch.items()})
+            batch = run(plan.batch(plan.rounded(rows))[0])
+            outputs.append({name: np.asarray(value)[: len(rows)] for name, value in batch.items()})
             if verbose:
                 bar.add(len(rows))
         return np.concatenate(plan.order()), outputs
@@ -620,6 +635,8 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         """Keras' hook: what the task was compiled with, and the weights that stand still."""
         config = super().get_compile_config()
         if config:
+            if config["jit_compile"] == compiles_by_default():
+                del config["jit_compile"]  # It follows the backend, which may be another there.
             config["frozen"] = frozen(self)
             config["optimizer_built"] = self.optimizer.built
         return config
@@ -630,6 +647,8 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         The state has a place for each weight that learns, so the same ones must.
         """
         config = dict(config)
+        if not config.get("jit_compile"):  # Files of kzoo 0.1 hold the default, which was False.
+            config.pop("jit_compile", None)
         still, built = set(config.pop("frozen", ())), config.pop("optimizer_built", True)
         # Files of kzoo 0.1 name what the head doesn't read, too: that is no wish of the user's.
         not_read = {id(weight) for weight in self.unread}
@@ -666,6 +685,11 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         from .. import presets
 
         presets.save_preset(self, folder, card=card)
+
+
+def compiles_by_default():
+    """Whether XLA pays: on JAX nothing else joins operations, on TensorFlow a graph has them."""
+    return keras.backend.backend() == "jax"
 
 
 class PlaceTask(TextTask):
@@ -883,8 +907,7 @@ def _checked_length(max_length, spec, tokenizer):
     if max_length is None:
         own = getattr(tokenizer, "max_length", None)
         return min(own or spec.max_sequence_length, spec.max_sequence_length)
-    whole = isinstance(max_length, (int, np.integer)) and not isinstance(max_length, bool)
-    if not whole or not 2 <= max_length <= spec.max_sequence_length:
+    if not is_whole(max_length, 2, spec.max_sequence_length):
         raise KzooError(
             f"max_length is {max_length!r:.40}; 2 to {spec.max_sequence_length} tokens are "
             "expected."
@@ -960,7 +983,7 @@ def _decoded(value):
 
 def _split(x, y, sample_weight, share):
     """The first examples to learn from and the last ones to hold out."""
-    if isinstance(share, bool) or not isinstance(share, Number) or not 0 < share < 1:
+    if not is_number(share) or not 0 < share < 1:
         raise KzooError(f"validation_split is {share!r:.40}; a share between 0 and 1 is expected.")
     cut = int(len(x) * (1 - share))
     if not 0 < cut < len(x):

@@ -1,35 +1,61 @@
 """One vector a text, near for texts that mean the same: Sentence-BERT, arXiv:1908.10084."""
 
+from functools import partial
+
 import keras
 import numpy as np
 from keras import layers, ops
 
+from ..answers import similarities
 from ..errors import KzooError
 from ..parts import make
 from .task import TextTask, split_pairs
 
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class Embedding(layers.Layer):
-    """Pool the places, and scale to length one if asked."""
+    """Pool the places, project what comes out, and scale to length one if asked.
 
-    def __init__(self, pooling, normalize, name="head"):
+    Args:
+        pooling: a slot.
+        normalize: whether vectors have length one.
+        projections: slots of kind "projection", in order.
+        spec: the backbone's.
+    """
+
+    def __init__(self, pooling, normalize, projections=(), spec=None, name="head"):
         super().__init__(name=name)
         self.pool = make("pooling", pooling)
         self.needs_pooler = True
         self.normalize = normalize
+        self.skip = 0  # How many places at the start, a prompt's, are not pooled.
+        self.projections = [
+            make("projection", slot, spec=spec, name=f"projection_{place}")
+            for place, slot in enumerate(projections)
+        ]
 
-    def call(self, outputs, padding_mask, training=None):
-        """Outputs of the backbone to {"embedding": (batch, hidden_dim)}."""
-        x = self.pool(outputs, padding_mask)
+    def call(self, outputs, padding_mask, training=None, skip=None):
+        """Outputs of the backbone to {"embedding": (batch, width)}."""
+        x = self.pool(outputs, padding_mask, self.skip if skip is None else skip)
+        for projection in self.projections:
+            x = projection(x)
         return {"embedding": ops.normalize(x, axis=-1, epsilon=1e-12) if self.normalize else x}
+
+
+# What a `TextEmbedder` has where neither its arguments nor the one that it goes on from say.
+DEFAULTS = {
+    "pooling": "mean", "normalize": True, "projections": (), "prompts": {}, "include_prompt": True,
+    "similarity": "cosine",
+}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable("kzoo")
 class TextEmbedder(TextTask):
     """Texts to vectors.
 
-    On the token dict it returns {"embedding": (batch, hidden_dim)}; `predict` gives an array of
+    On the token dict it returns {"embedding": (batch, width)}; `predict` gives an array of
     vectors. `fit` takes pairs of texts: with scores (-1 to 1) as targets it learns their cosines;
     without them, compiled with `loss=kzoo.InBatchLoss()`, to find each partner among those of the
     batch. A pretrained pooler that isn't read stays for the way back to its checkpoint; the
@@ -37,8 +63,16 @@ class TextEmbedder(TextTask):
 
     Args:
         backbone, max_length, tokenizer, name: as for `TextTask`.
-        pooling: "mean", "first", "max" or "pooled"; mean by default.
+        pooling: "mean", "mean_sqrt_len", "first", "max", "pooled", or several one after the other
+            as {"kind": "concat", "of": ["mean", "max"]}; mean by default.
         normalize: whether vectors have length one, as by default.
+        projections: what stands between pooling and normalization: a list of slots such as
+            {"kind": "dense", "units": 256, "activation": "tanh", "bias": True}.
+        prompts: texts by name that may stand before a text, as sentence-transformers has them.
+        default_prompt: the name of the one that stands before every text, in learning too, or
+            None.
+        include_prompt: whether a prompt's tokens are pooled.
+        similarity: what `similarities` gives, "cosine", "dot", "euclidean" or "manhattan".
     """
 
     task_name = "TextEmbedder"
@@ -46,15 +80,31 @@ class TextEmbedder(TextTask):
     reads = "text"
 
     def __init__(
-        self, backbone, pooling=None, normalize=None, max_length=None, tokenizer=None, name=None
+        self,
+        backbone,
+        pooling=None,
+        normalize=None,
+        max_length=None,
+        tokenizer=None,
+        name=None,
+        projections=None,
+        prompts=None,
+        default_prompt=None,
+        include_prompt=None,
+        similarity=None,
     ):
-        self.pooling, self.normalize = pooling, normalize
+        self.pooling, self.normalize, self.similarity = pooling, normalize, similarity
+        self.projections, self.include_prompt = projections, include_prompt
+        self.prompts, self.default_prompt = prompts, default_prompt
         super().__init__(backbone, None, pooling, max_length, tokenizer, name)
 
     def inherit(self, before):
-        """Pool and scale as the embedder did that this one goes on from."""
-        self.pooling = self.pooling or before.pooling
-        self.normalize = before.normalize if self.normalize is None else self.normalize
+        """Pool, scale and prompt as the embedder did that this one goes on from."""
+        if self.prompts is None and self.default_prompt is None:
+            self.default_prompt = before.default_prompt
+        for name in DEFAULTS:
+            if getattr(self, name) is None:
+                setattr(self, name, getattr(before, name))
         return self.pooling
 
     def fitted(self, backbone):
@@ -64,17 +114,67 @@ class TextEmbedder(TextTask):
     @property
     def unread(self):
         """The pooler's weights, unless the pooling reads them."""
-        return [] if self.pooling == "pooled" else self.backbone.pooler.weights
+        return [] if self.head.pool.needs_pooler else self.backbone.pooler.weights
 
     def usual_head(self, backbone):
         """The mean over places."""
         return "mean"
 
     def make_head(self, backbone):
-        """The pooling."""
+        """The pooling, the projections and the scaling, once what nobody said is settled."""
         self.pooling = self.head_slot
-        self.normalize = True if self.normalize is None else self.normalize
-        return Embedding(self.pooling, self.normalize)
+        for name, default in DEFAULTS.items():
+            if getattr(self, name) is None:
+                setattr(self, name, default)
+        if self.similarity not in SIMILARITIES:
+            raise KzooError(
+                f"Got similarity {self.similarity!r:.40}; expected {', '.join(SIMILARITIES)}."
+            )
+        self.projections = [dict(slot) for slot in self.projections]
+        self.prompts = _checked_prompts(self.prompts, self.default_prompt)
+        return Embedding(self.pooling, self.normalize, self.projections, backbone.spec)
+
+    # -- prompts ----------------------------------------------------------------------------------
+
+    @property
+    def prompt(self):
+        """The text that stands before every text; empty where there is no default prompt."""
+        return self.prompts.get(self.default_prompt, "")
+
+    def _prompt_text(self, prompt):
+        """The text of a prompt: a name, a text of its own, or None for the default one."""
+        if prompt is None:
+            return self.prompt
+        if not isinstance(prompt, str):
+            raise KzooError(f"Got prompt {prompt!r:.60}; expected a prompt's name, or its text.")
+        return self.prompts.get(prompt, prompt)
+
+    def _skip(self, prompt):
+        """How many places a prompt takes that are not pooled, what stands before it included."""
+        if self.include_prompt or not prompt:
+            return 0
+        ids = self.tokenizer.encode([prompt], max_length=self.max_length)["token_ids"][0]
+        skip = len(ids) - (ids[-1] in self.tokenizer.special_ids)
+        if skip >= self.max_length - 1:
+            raise KzooError(
+                f"The prompt {prompt!r:.40} takes {skip} of {self.max_length} tokens, and nothing "
+                "is left to pool: shorten it, or take a larger max_length."
+            )
+        return skip
+
+    def _check_tokenizer(self):
+        super()._check_tokenizer()
+        if self._tokenizer is not None:
+            self.head.skip = self._skip(self.prompt)
+            self.predict_function = None  # It was made for another prompt's length.
+
+    def _columns(self, texts, padding=None, prompt=None):
+        prompt = self._prompt_text(prompt)
+        if prompt:
+            texts = [f"{prompt}{t}" if isinstance(t, str) else t for t in texts]
+        return super()._columns(texts, padding)
+
+    # -- text to tokens ---------------------------------------------------------------------------
 
     def encode_examples(self, x):
         """Texts as rows; for `fit`, pairs as rows of two sequences."""
@@ -87,12 +187,47 @@ class TextEmbedder(TextTask):
             for name in columns[0]
         }
 
-    def predict(self, x, batch_size=32, verbose=0, text=None):
-        """A vector a text, (texts, hidden_dim); two a pair of texts, (pairs, 2, hidden_dim)."""
-        x = self._inputs(x, text)
-        first, second = split_pairs(x)
-        vectors = super().predict([*first, *(second or ())], batch_size, verbose)
+    def predict(self, x, batch_size=32, verbose=0, text=None, prompt=None):
+        """A vector a text, (texts, width); two a pair of texts, (pairs, 2, width).
+
+        prompt: the name of the prompt that stands before each text, or a text that does; "" for
+        none, and by default the default prompt. The rest is as for every task.
+        """
+        first, second = split_pairs(self._inputs(x, text))
+        columns = self._columns([*first, *(second or ())], prompt=prompt)
+        skip = self._skip(self._prompt_text(prompt))
+        run = None if skip == self.head.skip else partial(self._run_skipping, skip)
+        order, outputs = self._run(columns, batch_size, verbose, run)
+        vectors = np.concatenate([self.answer(batch) for batch in outputs])
+        vectors[order] = vectors.copy()
         return vectors if second is None else np.stack(np.split(vectors, 2), axis=1)
+
+    def _run_skipping(self, skip, inputs):
+        """The outputs for the token dict, with another prompt's places left out of the pooling."""
+        outputs = self.head(self.backbone(inputs), inputs["padding_mask"], skip=skip)
+        return {name: ops.convert_to_numpy(ops.cast(v, "float32")) for name, v in outputs.items()}
+
+    def similarities(self, first, second):
+        """How near texts (or their vectors) are to each of others: (first, second), more is nearer.
+
+        By the model's own measure; distances count below zero, as in sentence-transformers.
+        """
+        sides = [
+            np.asarray(side if np.ndim(side) == 2 else self.predict(side), "float32")
+            for side in (first, second)
+        ]
+        return similarities(*sides, self.similarity)
+
+    def task_options(self):
+        """The prompts, the default one's name, and the measure of nearness."""
+        return {
+            **super().task_options(),
+            "prompts": dict(self.prompts),
+            "default_prompt": self.default_prompt,
+            "similarity": self.similarity,
+        }
+
+    # -- learning ---------------------------------------------------------------------------------
 
     def encode_targets(self, y, x=None):
         """Scores, as float32."""
@@ -147,7 +282,22 @@ class TextEmbedder(TextTask):
         """The arguments."""
         config = super().get_config()
         del config["labels"], config["head"]
-        return {**config, "pooling": self.pooling, "normalize": self.normalize}
+        names = ("pooling", "normalize", "default_prompt", "include_prompt", "similarity")
+        config |= {name: getattr(self, name) for name in names}
+        config["projections"] = [dict(slot) for slot in self.projections]
+        return {**config, "prompts": dict(self.prompts)}
+
+
+def _checked_prompts(prompts, default):
+    is_dict = isinstance(prompts, dict)
+    if not is_dict or not all(isinstance(t, str) for pair in prompts.items() for t in pair):
+        raise KzooError(f"Got prompts {prompts!r:.60}; expected a dict of texts by name.")
+    if default is not None and default not in prompts:
+        raise KzooError(
+            f"Got default_prompt {default!r:.40}; expected "
+            f"{', '.join(map(repr, prompts)) or 'None, since there are no prompts'}."
+        )
+    return dict(prompts)
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -21,6 +21,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from ..errors import KzooError
 from ..files import read_json
+from ..values import is_number, is_whole
 
 CONFIG, SPECIAL, ADDED, MODEL = (
     "tokenizer_config.json",
@@ -94,8 +95,7 @@ class SideFiles:
         if side not in (None, *SIDES):
             raise self._wrong("truncation_side", side, "left or right")
         length = self.config.get("model_max_length", self.config.get("max_len"))
-        number = isinstance(length, (int, float)) and not isinstance(length, bool)
-        if length is not None and not (number and length >= 2):
+        if length is not None and not is_number(length, 2):
             raise self._wrong("model_max_length", length, "a number of tokens from 2")
         if self.config.get("split_special_tokens"):
             raise KzooError(
@@ -233,7 +233,7 @@ class SideFiles:
                 found[int(number)] = self._token(entry)
             return found
         for content, number in self.added.items():
-            if not isinstance(number, int) or isinstance(number, bool) or number < 0 or not content:
+            if not is_whole(number, 0) or not content:
                 raise KzooError(
                     f"{self.folder / ADDED} has {content!r:.40} {number!r:.40}; tokens with "
                     "their ids are expected."

@@ -19,6 +19,7 @@ from tokenizers import models, normalizers
 
 from ..errors import KzooError
 from ..files import read_text, writing_file
+from ..values import is_whole
 from . import charsmap
 from .side_files import BERT, GPT2, LONGEST, ROBERTA, SideFiles
 
@@ -149,7 +150,7 @@ class Tokenizer:
         if Tokenizer.from_json(self.to_json())._tokens == self._tokens:
             names.unlink(missing_ok=True)
         else:
-            tokens = {ROLES[role][0]: token for role, token in self._tokens.items() if token}
+            tokens = {ROLES[role][0]: token for role, token in self._named().items()}
             with writing_file(names) as path:
                 path.write_text(json.dumps(tokens, indent=1, **PLAIN), "utf-8")
         settings = folder / "tokenizer_config.json"
@@ -174,6 +175,20 @@ class Tokenizer:
 
     def __repr__(self):
         return f"Tokenizer({self.kind}, {self.vocabulary_size} tokens)"
+
+    def lowercased(self):
+        """A tokenizer that lower-cases a text before all else; itself where it does so already."""
+        before = self._backend.normalizer
+        is_sequence = isinstance(before, normalizers.Sequence)
+        steps = [before] if before is not None and not is_sequence else list(before or ())
+        if any(isinstance(step, normalizers.Lowercase) for step in steps):
+            return self
+        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+        return Tokenizer(backend, self._named(), self.max_length, self.truncation_side)
+
+    def _named(self):
+        return {role: token for role, token in self._tokens.items() if token}
 
     # -- what it knows -----------------------------------------------------------------------
 
@@ -520,16 +535,16 @@ class Tokenizer:
 
     def _check_lengths(self, max_length, padding, pad_to_multiple, pair):
         least = self.count_special_tokens(pair) + (2 if pair else 1)
-        if max_length is not None and (not _is_count(max_length) or max_length < least):
+        if max_length is not None and (not is_whole(max_length) or max_length < least):
             raise KzooError(
                 f"max_length is {max_length!r}: None or a whole number of at least {least} "
                 "(the special tokens and a token of each text) was expected."
             )
-        if padding not in (None, "longest") and not (_is_count(padding) and padding > 0):
+        if padding not in (None, "longest") and not (is_whole(padding) and padding > 0):
             raise KzooError(
                 f'padding is {padding!r}: None, "longest" or a number of tokens was expected.'
             )
-        if not _is_count(pad_to_multiple) or pad_to_multiple < 1:
+        if not is_whole(pad_to_multiple) or pad_to_multiple < 1:
             raise KzooError(
                 f"pad_to_multiple is {pad_to_multiple!r}: a whole number from 1 was expected."
             )
@@ -670,12 +685,8 @@ def _cut(content, start, stop):
     return {name: values[start:stop] for name, values in content.items()}
 
 
-def _is_count(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def _checked_id(number, size):
-    if not _is_count(number) or not 0 <= number < size:
+    if not is_whole(number) or not 0 <= number < size:
         raise KzooError(
             f"The id {number!r} does not exist in this vocabulary: a whole number from 0 to "
             f"{size - 1} was expected."

@@ -16,6 +16,7 @@ from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
 from ..tasks.task import class_index
 from ..tasks.text_embedder import InBatchLoss
+from ..values import is_number, is_whole
 from .epochs import Epochs, check_resume
 from .optimizer import AdamW
 
@@ -159,11 +160,11 @@ def read_recipe(recipe):
     _check(settings, "keep", settings["keep"] in ("last", "best"), "last or best")
     for key in ("epochs", "batch_size", "accumulation"):
         value = settings[key]
-        _check(settings, key, type(value) is int and value >= 1, "a whole number of at least 1")
+        _check(settings, key, is_whole(value, 1), "a whole number of at least 1")
     for key in ("learning_rate", "weight_decay", "warmup", "clip_norm", "layer_decay"):
         value = settings[key]
-        fits = type(value) in (int, float) and 0 <= value < float("inf")
-        _check(settings, key, fits or (key == "clip_norm" and value is None), "a number above 0")
+        fits = is_number(value, 0) or (key == "clip_norm" and value is None)
+        _check(settings, key, fits, "a number above 0")
     held = settings["validation"]
     share = type(held) is float and 0 < held < 1
     _check(
@@ -231,7 +232,7 @@ def _is_names(value):
 
 
 def _is_column(value):
-    return isinstance(value, str) or (type(value) is int and value >= 0)
+    return isinstance(value, str) or is_whole(value, 0)
 
 
 def _are_columns(value):
@@ -240,9 +241,7 @@ def _are_columns(value):
 
 def _is_weights(value):
     return (
-        isinstance(value, dict)
-        and len(value) > 0
-        and all(type(v) in (int, float) and 0 <= v < float("inf") for v in value.values())
+        isinstance(value, dict) and len(value) > 0 and all(is_number(v, 0) for v in value.values())
     )
 
 
@@ -254,7 +253,7 @@ TYPES = {
     "output": (_is_path, "the path of a folder"),
     "labels": (lambda v: v is None or _is_names(v), "a list of names"),
     "head": (lambda v: v is None or isinstance(v, (str, dict)), 'a kind such as "mean"'),
-    "max_length": (lambda v: v is None or type(v) is int, "a whole number of tokens"),
+    "max_length": (lambda v: v is None or is_whole(v), "a whole number of tokens"),
     "problem": (lambda v: v is None or v in PROBLEMS, " or ".join(PROBLEMS)),
     "class_weights": (
         lambda v: v is None or v == "balanced" or _is_weights(v),
@@ -268,9 +267,9 @@ TYPES = {
         lambda v: v is None or _is_column(v) or _are_columns(v),
         "a column or a list of some",
     ),
-    "patience": (lambda v: v is None or (type(v) is int and v >= 1), "a number of epochs"),
+    "patience": (lambda v: v is None or is_whole(v, 1), "a number of epochs"),
     "resume": (lambda v: v is None or type(v) is bool, "true or false"),
-    "seed": (lambda v: type(v) is int and 0 <= v < 2**32, "a whole number from 0 to 2**32 - 1"),
+    "seed": (lambda v: is_whole(v, 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What libraries print of their own stays off the screen; KZOO_DEBUG=1 shows all of it."""
+"""What libraries log of their own stays off the screen; KZOO_DEBUG=1 shows all of it."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ def is_debugging():
 
 
 @contextlib.contextmanager
-def quiet():
+def hidden():
     """Keep what TensorFlow, Keras and LiteRT log, and what they warn of, off stderr.
 
     Native code writes to the file descriptor, so what is written to it meanwhile is gathered; all
@@ -41,8 +41,8 @@ def quiet():
 
 
 @contextlib.contextmanager
-def quiet_start():
-    """As `quiet`, and a TensorFlow that is imported within stays as quiet later.
+def hidden_from_start():
+    """As `hidden`, and a TensorFlow that is imported within stays as quiet later.
 
     It reads the level of its log once, so the environment is as before at the end.
     """
@@ -52,7 +52,7 @@ def quiet_start():
     known = os.environ.get(LEVEL)
     os.environ.setdefault(LEVEL, "3")
     try:
-        with quiet():
+        with hidden():
             yield
     finally:
         if known is None:

@@ -1,0 +1,45 @@
+"""A part of `benchmarks/against_torch`: kzoo learns what transformers and torch learn."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kzoo.models import FAMILIES
+from kzoo.tasks import TASKS
+
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks" / "against_torch"
+sys.path.insert(0, str(FOLDER))
+import cases  # noqa: E402
+
+FULL = "AdamW, clipping, warm-up, linear decay"
+NAMES = (
+    "bert, sequence classification, accumulation, clipping, averages",
+    f"roberta, token classification, {FULL}",
+    f"distilbert, question answering, {FULL}",
+)
+
+
+def test_every_family_and_task_is_held_against_torch():
+    """A new one is a line in `cases.py`."""
+    assert set(cases.FAMILIES) == set(FAMILIES)
+    assert {task.kzoo for task in cases.TASKS.values()} == {cls.__name__ for cls in TASKS.values()}
+    common = {(case.family, case.task) for case in cases.cases() if case.where == "tensorflow"}
+    assert len(common) == len(cases.FAMILIES) * len(cases.TASKS)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_and_weights_are_those_of_torch(name, tmp_path):
+    """At each of nine batches, and where all weights end."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    import kzoo_side
+    import torch_side
+
+    case = next(case for case in cases.cases() if case.name == name)
+    expected = torch_side.train(case, tmp_path)
+    actual = kzoo_side.train(case, tmp_path)
+    setting = cases.SETTINGS[case.setting]
+    assert actual["losses"] == pytest.approx(expected, abs=setting.limit)
+    assert actual["weights"] <= setting.weight_limit, actual["worst"]
