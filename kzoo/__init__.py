@@ -6,7 +6,7 @@ Names load on first use, so that `import kzoo` is quick and imports no TensorFlo
 import importlib
 
 from . import registry
-from .logs import hidden_from_start
+from .logs import hidden
 
 __version__ = "0.1.0"
 
@@ -38,6 +38,8 @@ _HOME = {
     "evaluate": "evaluation",
     "verify_bundle": "litert",
     "predict_bundle": "litert",
+    "predict_table": "litert",
+    "search_bundle": "litert",
     "export_savedmodel": "serving",
     "count_parameters": "models",
     "describe": "models",
@@ -50,7 +52,7 @@ registry.register()
 def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"kzoo has no {name!r}; it has {', '.join(__all__)}.")
-    with hidden_from_start():
+    with hidden():
         return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
 
 

@@ -182,7 +182,9 @@ def _single_label(reader, examples):
 def _multi_label(reader, examples):
     """Any number of labels a text."""
     labels = reader.labels
-    right = [{name for name, has in zip(labels, row) if has >= 0.5} for row in examples.y]
+    right = [
+        {name for name, has in zip(labels, row, strict=True) if has >= 0.5} for row in examples.y
+    ]
     answers = reader.answers(examples.x)
     given = [set(answer["labels"]) for answer in answers]
 

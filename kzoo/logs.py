@@ -29,33 +29,22 @@ def hidden():
     """Keep what TensorFlow, Keras and LiteRT log, and what they warn of, off stderr.
 
     Native code writes to the file descriptor, so what is written to it meanwhile is gathered; all
-    lines that are no such logs follow at the end, those of other threads among them.
+    lines that are no such logs follow at the end, those of other threads among them. A TensorFlow
+    that is first imported within stays as quiet: it reads the level of its log once, so the
+    environment is as before at the end.
     """
     if is_debugging():
         yield
         return
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=NOISY)
-        with _gathered_stderr():
-            yield
-
-
-@contextlib.contextmanager
-def hidden_from_start():
-    """As `hidden`, and a TensorFlow that is imported within stays as quiet later.
-
-    It reads the level of its log once, so the environment is as before at the end.
-    """
-    if "tensorflow" in sys.modules or is_debugging():
-        yield
-        return
-    known = os.environ.get(LEVEL)
-    os.environ.setdefault(LEVEL, "3")
+    sets_level = "tensorflow" not in sys.modules and LEVEL not in os.environ
+    if sets_level:
+        os.environ[LEVEL] = "3"
     try:
-        with hidden():
+        with warnings.catch_warnings(), _gathered_stderr():
+            warnings.filterwarnings("ignore", module=NOISY)
             yield
     finally:
-        if known is None:
+        if sets_level:
             os.environ.pop(LEVEL, None)
 
 

@@ -13,11 +13,12 @@ from ..data.batches import IGNORED, BatchPlan, bucketed_batches
 from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, ExportsTokens, outputs_of, precision, set_trainable
+from ..logs import verbosity
 from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
 from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
-from ..values import is_number, is_whole
+from ..values import as_text, is_number, is_whole
 
 NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
 
@@ -468,7 +469,8 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
     def predict(self, x, batch_size=32, verbose=0, text=None):
         """Answers for raw text, in its order: an array with a row an example.
 
-        x is a text, a list of texts or of pairs, or the path of a file as in `fit`, whose columns
+        x is a text, a list of texts or of pairs (dicts such as {"question": ..., "context": ...}
+        among them), or the path of a file as in `fit`, whose columns
         `text` names. A string is taken as a path if `text` is given, or where it ends in .tsv,
         .csv or .jsonl (maybe .gz) and has no space in it or is a file; in a list it is a text.
         """
@@ -527,7 +529,7 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
             padding_id=self.spec.padding_id,
             max_length=self.max_length,
         )
-        bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
+        bar = keras.utils.Progbar(plan.size, verbose=verbosity("auto") if verbose else 0)
         outputs = []
         for rows in plan.order():
             batch = run(plan.batch(plan.rounded(rows))[0])
@@ -916,15 +918,15 @@ def _checked_length(max_length, spec, tokenizer):
 
 
 def _as_list(x):
-    if isinstance(x, str):
-        return [x]
+    if isinstance(x, (str, dict)):
+        return [as_text(x)]
     if hasattr(x, "tolist"):
         x = x.tolist()
     if not isinstance(x, (list, tuple)):
         raise KzooError(f"A list of strings or of pairs is expected; {type(x).__name__} came.")
     if not len(x):
         raise KzooError("An empty list came; at least one text is expected.")
-    return [_decoded(text) if isinstance(text, bytes) else text for text in x]
+    return [_decoded(text) if isinstance(text, bytes) else as_text(text) for text in x]
 
 
 def _is_column(value):
