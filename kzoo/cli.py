@@ -246,7 +246,7 @@ def _export_savedmodel(source, output, text, say):
     folder = output or Path("build") / f"{name}-savedmodel"
     check_has_weights(preset)
     say(f"Loading {preset}")
-    from .serving import export_savedmodel
+    from .serving import export_savedmodel, how_to_call
 
     model = presets.load(preset)
     say("Exporting, and comparing with Keras")
@@ -256,6 +256,7 @@ def _export_savedmodel(source, output, text, say):
         "source": preset,
         "model": type(model).__name__,
         "files": _files(folder),
+        "call": how_to_call(model, folder, text),
     }
 
 

@@ -156,7 +156,7 @@ def saved(data):
     """`kzoo export --to savedmodel`."""
     files = [[name, size_of(count)] for name, count in data["files"].items()]
     title = f"{data['source']}, {data['model']}, as a SavedModel: {data['folder']}"
-    return table(title, ["file", ">size"], files)
+    return [table(title, ["file", ">size"], files), data["call"]]
 
 
 def report(data):
