@@ -369,9 +369,8 @@ def _compare_spans(model, strings, answers):
     texts = [[text.decode() for text in strings[name].numpy()] for name in strings]
     given = {name: value.numpy() for name, value in answers.items()}
     limit = LIMIT_HALF if "16" in model.compute_dtype else LIMIT
-    for place, expected in enumerate(
-        model.predict(texts[0] if len(texts) == 1 else list(zip(*texts, strict=True)))
-    ):
+    inputs = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
+    for place, expected in enumerate(model.predict(inputs)):
         expected = expected if isinstance(expected, list) else [expected]
         count = len(expected)
         rows = {name: np.atleast_1d(value[place]) for name, value in given.items()}

@@ -319,9 +319,8 @@ class InGraphTokenizer:
         """
         widths = tf.constant([*map(len, self._special), *[1] * (SENTINEL_COUNT + 1)], "int64")
         marks = tf.clip_by_value(codes.values - SENTINELS, -1, SENTINEL_COUNT)
-        widths = tf.where(
-            marks < 0, tf.constant(1, "int64"), tf.gather(widths, tf.maximum(marks, 0))
-        )
+        marked = tf.gather(widths, tf.maximum(marks, 0))
+        widths = tf.where(marks < 0, tf.ones_like(marked), marked)
         ends = tf.cumsum(widths)
         before = tf.concat([[tf.constant(0, "int64")], ends], 0)
         ends -= tf.gather(before, tf.gather(codes.row_starts(), _row_ids(codes)))

@@ -142,7 +142,7 @@ class SpanGraph:
         scores = shares[0][:, :, None] * shares[1][:, None, :]
         allowed = tf.linalg.band_part(tf.ones_like(scores), 0, LONGEST_ANSWER - 1) > 0
         allowed &= real[:, :, None] & real[:, None, :]
-        flat = tf.reshape(tf.where(allowed, scores, -1.0), [tf.size(windows.samples), size * size])
+        flat = tf.reshape(tf.where(allowed, scores, -1.0), [-1, size * size])
         best = tf.argmax(flat, -1)
         score = tf.reduce_max(flat, -1)
         first, last = best // size, best % size
