@@ -89,7 +89,8 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
     with hidden(), writing_folder(folder, mark="saved_model.pb") as path:
         tf.saved_model.save(module, str(path), signatures=export.signatures())
         _check(export, tf.saved_model.load(str(path)).signatures, list(golden))
-        page = README.format(name=Path(folder).name, code=how_to_call(model, folder, text, pairs))
+        name = Path(folder).name
+        page = README.format(name=name, code=how_to_call(model, name, text, pairs))
         (path / "README.md").write_text(page, encoding="utf-8")
     return folder
 

@@ -140,7 +140,8 @@ class SpanGraph:
         hidden = tf.where(padding, tf.constant(-np.inf, "float64"), 0.0)
         shares = [tf.nn.softmax(each + hidden) for each in logits]
         scores = shares[0][:, :, None] * shares[1][:, None, :]
-        allowed = tf.linalg.band_part(tf.ones_like(scores), 0, LONGEST_ANSWER - 1) > 0
+        tokens = tf.range(size)[None] - tf.range(size)[:, None]
+        allowed = ((tokens >= 0) & (tokens < LONGEST_ANSWER))[None]
         allowed &= real[:, :, None] & real[:, None, :]
         flat = tf.reshape(tf.where(allowed, scores, -1.0), [-1, size * size])
         best = tf.argmax(flat, -1)
