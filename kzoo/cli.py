@@ -41,8 +41,8 @@ def main(arguments=None):
             raise
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
-        said = error.format_message().rstrip(".").replace(": Value error, ", ": ")
-        complain(f"{said}{hint}.")
+        message = error.format_message().rstrip(".").replace(": Value error, ", ": ")
+        complain(f"{message}{hint}.")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 

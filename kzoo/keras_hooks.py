@@ -272,7 +272,7 @@ class OneUpdate:
                 held.assign(held + grad)
 
         is_due = keras.ops.equal((self._iterations + 1) % steps, 0)
-        _either(is_due, update, wait, [*trainable_variables, *self.variables])
+        self._either(is_due, update, wait)
 
     def _update(self, grads, trainable_variables):
         """Move the variables once, and their averages after them."""
@@ -285,7 +285,27 @@ class OneUpdate:
         self._update_model_variables_moving_average(self._trainable_variables)
         if self.ema_overwrite_frequency:
             is_due = keras.ops.equal((self.iterations + 1) % self.ema_overwrite_frequency, 0)
-            _either(is_due, self._take_averages, lambda: None, self._trainable_variables)
+            self._either(is_due, self._take_averages, lambda: None)
+
+    def _either(self, condition, one, other):
+        """Run `one` or `other`, which read and assign variables, as a tensor decides.
+
+        JAX forgets what a branch assigns: there each gives back all values, which are assigned.
+        """
+        if keras.backend.backend() == "tensorflow":
+            keras.ops.cond(condition, one, other)
+            return
+        variables = [*self._trainable_variables, *self.variables]
+        mapping = [(variable, variable.value) for variable in variables]
+
+        def values(branch):
+            with keras.StatelessScope(state_mapping=mapping) as scope:
+                branch()
+            return [scope.get_current_value(variable) for variable in variables]
+
+        chosen = keras.ops.cond(condition, lambda: values(one), lambda: values(other))
+        for variable, value in zip(variables, chosen, strict=True):
+            variable.assign(value)
 
     def _take_averages(self):
         averages = self._model_variables_moving_average
@@ -295,7 +315,7 @@ class OneUpdate:
 
     def finalize_variable_values(self, var_list):
         """Keras' hook at the end of `fit`: the averages, unless no update has made any."""
-        if int(keras.ops.convert_to_numpy(self.iterations)):
+        if self.use_ema and int(keras.ops.convert_to_numpy(self.iterations)):
             super().finalize_variable_values(var_list)
 
 
@@ -361,26 +381,6 @@ def _native(variable):
     """TensorFlow's own variable, as Keras hands it to `update_step`."""
     tensorflow = keras.backend.backend() == "tensorflow"
     return variable.value if tensorflow and isinstance(variable, keras.Variable) else variable
-
-
-def _either(condition, one, other, variables):
-    """Run `one` or `other`, which assign to some of `variables`, as a tensor decides.
-
-    JAX forgets what a branch assigns: there each gives back the values, and they are assigned.
-    """
-    if keras.backend.backend() == "tensorflow":
-        keras.ops.cond(condition, one, other)
-        return
-    mapping = [(variable, variable.value) for variable in variables]
-
-    def values(branch):
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            branch()
-        return [scope.get_current_value(variable) for variable in variables]
-
-    chosen = keras.ops.cond(condition, lambda: values(one), lambda: values(other))
-    for variable, value in zip(variables, chosen, strict=True):
-        variable.assign(value)
 
 
 def _check_tensorboard(callbacks):

@@ -198,20 +198,20 @@ def save_preset(model, folder, card=None, int8_tables=False):
         **(card or {}),
         "weights": True,
     }
-    with writing_folder(folder) as beside:
-        _write_json(beside / "spec.json", spec.to_dict())
+    with writing_folder(folder) as tmp_path:
+        _write_json(tmp_path / "spec.json", spec.to_dict())
         if hasattr(model, "backbone"):
             config = model.get_config()
             del config["backbone"]
-            _write_json(beside / "task.json", {"task": model.task_name, "config": config})
+            _write_json(tmp_path / "task.json", {"task": model.task_name, "config": config})
         tokenizer = tokenizer_of(model)
         if tokenizer is not None:
-            tokenizer.save(beside)
+            tokenizer.save(tmp_path)
         if getattr(model, "origin", None) is not None:
-            model.origin.save(beside)
-        write_weights(weights, beside / WEIGHTS, int8_tables)
-        sums = {path.name: sha256(path) for path in sorted(beside.glob("*.safetensors"))}
-        _write_json(beside / CARD, {**fields, "sha256": sums})
+            model.origin.save(tmp_path)
+        write_weights(weights, tmp_path / WEIGHTS, int8_tables)
+        sums = {path.name: sha256(path) for path in sorted(tmp_path.glob("*.safetensors"))}
+        _write_json(tmp_path / CARD, {**fields, "sha256": sums})
 
 
 def tokenizer_of(model):

@@ -128,11 +128,11 @@ def flat_view(data):
 
 def converted(data):
     """`kzoo convert`."""
-    told = [["model", f"{data['model']}, {data['family']}"]]
-    told += [["tensors", f"{data['tensors']}"], ["parameters", f"{data['parameters']:,}"]]
+    rows = [["model", f"{data['model']}, {data['family']}"]]
+    rows += [["tensors", f"{data['tensors']}"], ["parameters", f"{data['parameters']:,}"]]
     files = [[name, size_of(count)] for name, count in data["files"].items()]
     return [
-        table(f"{data['source']} as {data['to']}: {data['destination']}", ["", ""], told),
+        table(f"{data['source']} as {data['to']}: {data['destination']}", ["", ""], rows),
         table("", ["file", ">size"], files),
     ]
 
@@ -161,7 +161,7 @@ def saved(data):
 
 def report(data):
     """`kzoo export`: how far the file is from its source."""
-    sizes, parity, found = data["sizes"], data["parity"], data["evaluation"]
+    sizes, parity, evaluation = data["sizes"], data["parity"], data["evaluation"]
     runtime = data["audit"]["minimum_runtime"]
     smaller = sizes["float32"] / sizes["file"]
     facts = [
@@ -170,10 +170,10 @@ def report(data):
         ["length", f"{data['length']} tokens" if data["length"] else "any"],
         ["runtime", f"LiteRT {runtime['litert']} or newer (TFLite {runtime['tflite']})"],
     ]
-    if found:
-        on = f"on {found['examples']} texts of {found['file']}"
-        for name in (name for name in ("accuracy", "f1", "exact_match") if name in found):
-            shares = f"{found[name]:.1%}, Keras {found[name + '_keras']:.1%}"
+    if evaluation:
+        on = f"on {evaluation['examples']} texts of {evaluation['file']}"
+        for name in (name for name in ("accuracy", "f1", "exact_match") if name in evaluation):
+            shares = f"{evaluation[name]:.1%}, Keras {evaluation[name + '_keras']:.1%}"
             facts.append([name.replace("_", " "), f"{shares}, {on}"])
     facts.append(["as Keras", _parity(parity)])
     if compat := data["compat"]:
@@ -242,15 +242,15 @@ def _clients(data):
         rows.append([row["client"], *counts, "-" if worst is None else f"{worst:.2g}", time])
     title = f"Clients beside Python, on {data['texts']} texts; its own row: the golden examples"
     yield table(title, columns, rows)
-    told = [[row["client"], sentence] for row in ran for sentence in _told(row)]
+    remarks = [[row["client"], sentence] for row in ran for sentence in _told(row)]
     reasons = {"missing": "Not installed", "refused": "Can't", "failed": "Crashed"}
     for row in data["clients"]:
         for key, word in reasons.items():
             if key in row:
                 style = "red" if key == "failed" else ""
-                told.append([row["client"], Text(f"{word}: {row[key]}", style)])
-    if told:
-        yield table("", ["", ""], told)
+                remarks.append([row["client"], Text(f"{word}: {row[key]}", style)])
+    if remarks:
+        yield table("", ["", ""], remarks)
 
 
 def _share(count, texts):
@@ -381,8 +381,8 @@ def _listed(value):
 
 def _entities(answer):
     """`Paris LOC 0.98, ...`, or a dash."""
-    found = [f"{e['text']} {e['label']} {e['score']:.2f}" for e in answer["entities"]]
-    return _short(", ".join(found)) or "-"
+    entities = [f"{e['text']} {e['label']} {e['score']:.2f}" for e in answer["entities"]]
+    return _short(", ".join(entities)) or "-"
 
 
 def _short(text):

@@ -313,7 +313,8 @@ def test_a_header_that_contradicts_itself_is_refused(tmp_path, size, entries, ma
 @pytest.mark.parametrize(
     ("value", "whole", "number"),
     [
-        (3, True, True), (np.int32(3), True, True), (3.0, False, True), (np.float32(3), False, True),
+        (3, True, True), (np.int32(3), True, True),
+        (3.0, False, True), (np.float32(3), False, True),
         (True, False, False), (np.bool_(True), False, False), ("3", False, False),
         (None, False, False), (float("nan"), False, False), (float("inf"), False, False),
     ],

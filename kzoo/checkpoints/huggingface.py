@@ -146,13 +146,13 @@ def to_huggingface(model, folder):
     config = _config(model, family, spec, task_name, origin)
     tensors = _outgoing(weights, family, spec, task_name, origin)
     tokenizer = getattr(model, "tokenizer" if backbone is model else "_tokenizer", None)
-    with writing_folder(folder) as beside:
-        _write_json(beside / "config.json", config)
-        write_tensors(beside / "model.safetensors", tensors, {"format": "pt"})
+    with writing_folder(folder) as tmp_path:
+        _write_json(tmp_path / "config.json", config)
+        write_tensors(tmp_path / "model.safetensors", tensors, {"format": "pt"})
         if tokenizer is not None:
-            _write_tokenizer(beside, tokenizer, model, backbone, origin)
+            _write_tokenizer(tmp_path, tokenizer, model, backbone, origin)
         if task_name == "TextEmbedder":
-            sentence.write_modules(beside, model)
+            sentence.write_modules(tmp_path, model)
 
 
 # -- from there ---------------------------------------------------------------------------------
@@ -187,11 +187,13 @@ def _family(config, tensors):
     model_type = config.get("model_type")
     if model_type is None:  # Files of 2019 don't say; their class or their tensors do.
         first = (config["architectures"] or [""])[0]
-        told = [name for name, cls in types.items() if first.startswith(cls.MODEL_TYPES[name])]
-        told += [
+        candidates = [
+            name for name, cls in types.items() if first.startswith(cls.MODEL_TYPES[name])
+        ]
+        candidates += [
             name for name, cls in types.items() if any(t.startswith(cls.PREFIX) for t in tensors)
         ]
-        model_type = told[0] if told else None
+        model_type = candidates[0] if candidates else None
     if not isinstance(model_type, str) or model_type not in types:
         raise KzooError(
             f"config.json has model_type {model_type!r}; kzoo knows {', '.join(types)}."
@@ -324,10 +326,10 @@ def _assign(model, family, task_name, prefix, tensors, folder):
     missing = [table.names[path].primary[0] for path, some in names.items() if not some]
     left = [name for name in tensors if name not in used and not table.carries(name)]
     if missing or left:
-        said = [f"lacks {_listed(missing)}"] * bool(missing)
-        said += [f"has {_listed(left)}, which {family.__name__} has no row for"] * bool(left)
+        faults = [f"lacks {_listed(missing)}"] * bool(missing)
+        faults += [f"has {_listed(left)}, which {family.__name__} has no row for"] * bool(left)
         raise KzooError(
-            f"{folder} {' and '.join(said)}: config.json and weights don't belong together."
+            f"{folder} {' and '.join(faults)}: config.json and weights don't belong together."
         )
     for path, weight in weights.items():
         for name in names[path]:

@@ -111,7 +111,7 @@ def write_tensors(path, tensors, metadata=None):
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with writing_file(path) as beside, open(beside, "wb") as file:
+    with writing_file(path) as tmp_path, open(tmp_path, "wb") as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         for name in order:

@@ -107,7 +107,7 @@ class BatchPlan:
                 [_weights(row) for row in sample_weight] if by_place else _weights(sample_weight)
             )
         self.shuffle, self.seed, self.padding_id = shuffle, seed, padding_id
-        self.epoch, self.told = epoch, False
+        self.epoch, self.epoch_is_set = epoch, False
         self.lengths = None if keras.backend.backend() == "tensorflow" else LENGTHS
         self.row_lengths = np.array([_length(row) for row in columns["token_ids"]])
         longest = int(self.row_lengths.max())
@@ -188,7 +188,7 @@ class BatchPlan:
         """The padded batches of the current epoch, one after the other."""
         order = self.order(self.epoch)
         for number, rows in enumerate(order, 1):
-            if number == len(order) and not self.told:
+            if number == len(order) and not self.epoch_is_set:
                 self.epoch += 1
             yield self.batch(rows)
 
@@ -203,10 +203,10 @@ class BatchPlan:
 class _TellEpoch(keras.callbacks.Callback):
     def __init__(self, plan):
         super().__init__()
-        self.plan_to_tell = plan
+        self.plan_to_set = plan
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.plan_to_tell.epoch, self.plan_to_tell.told = epoch, True
+        self.plan_to_set.epoch, self.plan_to_set.epoch_is_set = epoch, True
 
 
 class _PyDataset(keras.utils.PyDataset):
@@ -223,7 +223,7 @@ class _PyDataset(keras.utils.PyDataset):
         if epoch != self.plan.epoch or order is None:
             order = self.plan.order(self.plan.epoch)
             self._shown = self.plan.epoch, order
-        if index == len(order) - 1 and not self.plan.told:
+        if index == len(order) - 1 and not self.plan.epoch_is_set:
             self.plan.epoch += 1
         return self.plan.batch(order[index])
 

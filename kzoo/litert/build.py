@@ -221,9 +221,9 @@ def _export(order, files, say):
 
     def export(name, quantization, limits, compat=None):
         arguments = quantization, order.length, limits, compat, texts
-        found = export_litert(order.model, files[name], *arguments)
-        found["parity"]["source"] = source
-        return found
+        result = export_litert(order.model, files[name], *arguments)
+        result["parity"]["source"] = source
+        return result
 
     say(f"Exporting as {order.quantization}")
     exports = {"file": export("file", order.quantization, early, order.compat)}

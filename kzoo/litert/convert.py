@@ -173,8 +173,8 @@ def _convert(model, quantization, length):
 
     def lookup(table, ids):
         # Exactly a table and flat ids is what the converter turns into EMBEDDING_LOOKUP.
-        found = rows(tf.convert_to_tensor(table), tf.reshape(ids, [-1]))
-        return tf.reshape(found, [*([1] if len(ids.shape) == 2 else []), -1, table.shape[1]])
+        result = rows(tf.convert_to_tensor(table), tf.reshape(ids, [-1]))
+        return tf.reshape(result, [*([1] if len(ids.shape) == 2 else []), -1, table.shape[1]])
 
     def serve(**inputs):
         with lowering.using(lookup=lookup):

@@ -13,8 +13,9 @@ from ..errors import KzooError
 from ..metrics import answer_scores
 from ..text.tokenizer import default_stride
 from ..values import is_number, is_whole
+from .inputs import split_pairs
 from .span_metrics import SpanExact, SpanF1
-from .task import TextTask, split_pairs
+from .task import TextTask
 
 HIDDEN = -1e9  # The logit of a place that is padding.
 

@@ -9,18 +9,18 @@ from ..answers import PROBLEMS, class_scores
 from ..data.labels import class_names, unknown_label
 from ..errors import KzooError
 from ..values import is_number
-from .task import (
+from .classes import (
     BINARY_LOSSES,
     INDEX_LOSSES,
     NAMELESS,
     ROW_LOSSES,
     ClassAccuracy,
-    TextTask,
     class_index,
     class_weights,
     rows_of_classes,
-    split_pairs,
 )
+from .inputs import split_pairs
+from .task import TextTask
 
 VALUE_LOSSES = (
     keras.losses.MeanSquaredError,

@@ -10,7 +10,8 @@ from ..answers import nearest, similarities
 from ..errors import KzooError
 from ..parts import make
 from ..values import is_whole
-from .task import TextTask, split_pairs
+from .inputs import split_pairs
+from .task import TextTask
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
@@ -377,8 +378,8 @@ class PartnerAccuracy(keras.metrics.Mean):
         first, second = (ops.normalize(y_pred[:, i], axis=-1) for i in range(2))
         own = ops.sum(first * second, axis=-1, keepdims=True)
         # Not argmax, which a replica without examples has nothing for.
-        found = ops.all(ops.matmul(first, ops.transpose(second)) <= own + 1e-5, axis=-1)
-        return super().update_state(ops.cast(found, "float32"), sample_weight)
+        is_nearest = ops.all(ops.matmul(first, ops.transpose(second)) <= own + 1e-5, axis=-1)
+        return super().update_state(ops.cast(is_nearest, "float32"), sample_weight)
 
 
 def _cosine(x, y):

@@ -338,8 +338,8 @@ class InGraphTokenizer:
 
         # Here \C is any byte: a text need not be valid UTF-8.
         any_of = "|".join([own, *map(re.escape, self._special)])
-        found = tf.strings.regex_full_match(texts, rf"\C*(?:{any_of})\C*")
-        return tf.cond(tf.reduce_any(found), marked, lambda: tf.identity(texts))
+        has_special = tf.strings.regex_full_match(texts, rf"\C*(?:{any_of})\C*")
+        return tf.cond(tf.reduce_any(has_special), marked, lambda: tf.identity(texts))
 
     def _normalize(self, codes, rows):
         """Code points to symbols, the row of each, and which of the code points it comes from.
@@ -393,13 +393,13 @@ class InGraphTokenizer:
 
 def check_is_bert(parts):
     """Raise KzooError unless a parsed tokenizer.json is a WordPiece tokenizer as BERT's."""
-    found = [
+    actual = [
         (parts.get(name) or {}).get("type") for name in ("model", "normalizer", "pre_tokenizer")
     ]
-    if found != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
+    if actual != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
         raise KzooError(
-            f"A tokenizer of {', '.join(str(part) for part in found)} can't run in the graph, only "
-            "WordPiece, BertNormalizer, BertPreTokenizer: export token ids alone (text=False, "
+            f"A tokenizer of {', '.join(str(part) for part in actual)} can't run in the graph, "
+            "only WordPiece, BertNormalizer, BertPreTokenizer: export token ids alone (text=False, "
             "--no-text)."
         )
     for token in parts["added_tokens"]:

@@ -72,8 +72,8 @@ class Tokenizer:
         self._tokens = {}
         for role, (_, names) in ROLES.items():
             known = [roles[role]] if role in roles else names
-            found = [name for name in known if backend.token_to_id(name) is not None]
-            self._tokens[role] = found[0] if found else None
+            present = [name for name in known if backend.token_to_id(name) is not None]
+            self._tokens[role] = present[0] if present else None
 
     # -- making and keeping ------------------------------------------------------------------
 
@@ -794,8 +794,8 @@ def _read_bpe(path):
 
 def _check_charsmaps(text, source):
     """That each table of replaced characters is sound: the library would panic."""
-    for found in CHARSMAP.finditer(text):
-        fault = charsmap.fault(found[1])
+    for match in CHARSMAP.finditer(text):
+        fault = charsmap.fault(match[1])
         if fault:
             raise KzooError(
                 f"{source} is damaged: of its precompiled_charsmap, {fault}; fetch it again."

@@ -15,7 +15,7 @@ from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
 from ..pictures import draw_history
-from ..tasks.task import class_index
+from ..tasks.classes import class_index
 from ..tasks.text_embedder import InBatchLoss
 from ..values import is_number, is_whole
 from .epochs import Epochs, check_resume
@@ -157,9 +157,9 @@ def read_recipe(recipe):
     for key in ("train", "output", "model", "validation"):
         if isinstance(settings[key], (str, Path)):
             settings["paths"][key] = str(settings[key])
-            beside = base / settings[key]
+            path = base / settings[key]
             # A model may be a preset's name, which is no path.
-            settings[key] = str(beside if key != "model" or beside.exists() else settings[key])
+            settings[key] = str(path if key != "model" or path.exists() else settings[key])
     _check(settings, "task", settings["task"] in TRAINED, " or ".join(TRAINED))
     fits = settings["precision"] in PRECISIONS
     _check(settings, "precision", fits, " or ".join(PRECISIONS))
