@@ -148,6 +148,16 @@ def similarities(first, second, kind):
     return first @ second.T
 
 
+def nearest(scores, texts, top):
+    """The texts of the largest scores, as {"index", "score", "text"}, the nearest first.
+
+    texts: strings, or None where only their vectors are known; of equals the earlier comes first.
+    """
+    order = np.argsort(-np.asarray(scores), kind="stable")[:top]
+    named = (lambda place: {}) if texts is None else (lambda place: {"text": texts[place]})
+    return [{"index": int(i), "score": float(scores[i]), **named(i)} for i in order]
+
+
 # -- entities -----------------------------------------------------------------------------------
 
 

@@ -1,10 +1,12 @@
 """The private doors of Keras 3.15 that kzoo goes through, each with a test that watches it."""
 
 import contextlib
+from importlib.util import find_spec
 
 import keras
 
 from .errors import KzooError
+from .logs import verbosity
 
 
 @contextlib.contextmanager
@@ -109,8 +111,11 @@ class DistributedFit:
         """
         return keras.ops.shape(keras.tree.flatten(y)[0])[0]
 
-    def fit(self, x=None, *args, epochs=1, callbacks=None, initial_epoch=0, **kwargs):
-        """`keras.Model.fit`."""
+    def fit(
+        self, x=None, *args, epochs=1, verbose="auto", callbacks=None, initial_epoch=0, **kwargs
+    ):
+        """`keras.Model.fit`; where nobody watches, "auto" prints a line an epoch and no bar."""
+        _check_tensorboard(callbacks)
         plan = getattr(x, "plan", None)
         if plan is not None:
             kwargs["shuffle"] = False  # The plan has shuffled; Keras would warn that it can't.
@@ -123,8 +128,18 @@ class DistributedFit:
             if "steps_per_epoch" in kwargs and hasattr(x, "repeat"):
                 x = x.repeat()  # An epoch goes on where the last one ended, and never runs out.
         return super().fit(
-            x, *args, epochs=epochs, callbacks=callbacks, initial_epoch=initial_epoch, **kwargs
+            x,
+            *args,
+            epochs=epochs,
+            verbose=verbosity(verbose),
+            callbacks=callbacks,
+            initial_epoch=initial_epoch,
+            **kwargs,
         )
+
+    def evaluate(self, x=None, *args, verbose="auto", **kwargs):
+        """`keras.Model.evaluate`, which prints as `fit` does."""
+        return super().evaluate(x, *args, verbose=verbosity(verbose), **kwargs)
 
     def __call__(self, inputs, *args, **kwargs):
         """The model's outputs; a replica without examples runs on a blank one and drops it.
@@ -366,3 +381,14 @@ def _native(variable):
     """TensorFlow's own variable, as Keras hands it to `update_step`."""
     tensorflow = keras.backend.backend() == "tensorflow"
     return variable.value if tensorflow and isinstance(variable, keras.Variable) else variable
+
+
+def _check_tensorboard(callbacks):
+    """Raise KzooError for Keras' TensorBoard callback where what writes its files is missing."""
+    callbacks = getattr(callbacks, "callbacks", keras.tree.flatten(callbacks or []))
+    asked = any(isinstance(each, keras.callbacks.TensorBoard) for each in callbacks)
+    if asked and find_spec("tensorboard") is None:
+        raise KzooError(
+            "Got the callback TensorBoard; expected the package tensorboard to be installed: "
+            "pip install kzoo[tensorboard]."
+        )

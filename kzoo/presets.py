@@ -14,6 +14,7 @@ import numpy as np
 
 from .errors import KzooError
 from .files import read_json, sha256, within, writing_folder
+from .logs import hidden
 
 HERE = Path(__file__).parent
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -96,21 +97,22 @@ def load(name_or_folder):
     that it does are the ones that were saved, or KzooError says so.
     """
     folder = Path(str(name_or_folder))
-    if folder.suffix == ".keras" and not folder.is_dir():
-        return _load_keras(folder)
-    if is_foreign(folder):
-        from .checkpoints import from_huggingface
+    with hidden():
+        if folder.suffix == ".keras" and not folder.is_dir():
+            return _load_keras(folder)
+        if is_foreign(folder):
+            from .checkpoints import from_huggingface
 
-        return from_huggingface(folder)
-    from .checkpoints.origin import Origin
+            return from_huggingface(folder)
+        from .checkpoints.origin import Origin
 
-    folder = find(name_or_folder)
-    _check_sums(folder)
-    model = empty(folder)
-    if (folder / WEIGHTS).is_file():
-        read_weights(model, folder / WEIGHTS)
-    model.origin = Origin.load(folder, tokenizer_of(model))
-    return model
+        folder = find(name_or_folder)
+        _check_sums(folder)
+        model = empty(folder)
+        if (folder / WEIGHTS).is_file():
+            read_weights(model, folder / WEIGHTS)
+        model.origin = Origin.load(folder, tokenizer_of(model))
+        return model
 
 
 def _check_sums(folder):

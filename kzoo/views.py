@@ -10,6 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
+SHOWN_WRONG = 10  # wrong answers that a screen shows
 
 
 def table(title, columns, rows):
@@ -155,7 +156,7 @@ def saved(data):
     """`kzoo export --to savedmodel`."""
     files = [[name, size_of(count)] for name, count in data["files"].items()]
     title = f"{data['source']}, {data['model']}, as a SavedModel: {data['folder']}"
-    return table(title, ["file", ">size"], files)
+    return [table(title, ["file", ">size"], files), data["call"]]
 
 
 def report(data):
@@ -329,6 +330,53 @@ def _labels(answer):
     """`funny 0.98, warm 0.71`, or a dash."""
     named = [f"{label} {answer['scores'][label]:.2f}" for label in answer["labels"]]
     return _short(", ".join(named)) or "-"
+
+
+def answered(data):
+    """`kzoo predict --output`: what was written."""
+    facts = [["rows", f"{data['rows']:,}"], ["columns", ", ".join(data["columns"])]]
+    if data["truncated"]:
+        facts.append(["cut", f"{data['truncated']:,} texts are longer than the model reads"])
+    return table(data["output"], ["", ""], facts)
+
+
+def evaluated(data):
+    """`kzoo evaluate`: the scores, those of each class, and the first wrong answers."""
+    read, wrong = data["read"], data["wrong"]
+    scores = [[name.replace("_", " "), f"{value:.4f}"] for name, value in data["scores"].items()]
+    title = f"{data['source']}, {data['task']}, on {data['examples']:,} examples of {read['file']}"
+    shown = [table(title, ["", ">"], scores)]
+    if data["classes"]:
+        rows = [
+            [name, *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), row["support"]]
+            for name, row in data["classes"].items()
+        ]
+        shown.append(table("", ["label", ">precision", ">recall", ">F1", ">support"], rows))
+    if wrong:
+        rows = [
+            [row["line"], _listed(row["right"]), _listed(row["given"]), _example(row)]
+            for row in wrong[:SHOWN_WRONG]
+        ]
+        named = "Farthest" if "mean_absolute_error" in data["scores"] else "Wrong"
+        of = f"{named} answers, {len(rows)} of {len(wrong):,}"
+        shown.append(table(of, [f">{read.get('unit', 'line')}", "right", "given", "text"], rows))
+    if "files" in data:
+        files = [[name, size_of(count)] for name, count in data["files"].items()]
+        shown.append(table("", ["file", ">size"], files))
+    return shown
+
+
+def _example(row):
+    return _short(" | ".join(row[name] for name in ("text", "text_pair") if name in row))
+
+
+def _listed(value):
+    """An answer in a cell."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number:.4g}" for name, number in value.items())
+    if isinstance(value, list):
+        return _short(", ".join(value)) or "-"
+    return f"{value:.4g}" if isinstance(value, float) else _short(value) or "-"
 
 
 def _entities(answer):

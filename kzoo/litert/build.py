@@ -13,6 +13,7 @@ import numpy as np
 from ..answers import check_labels, class_scores
 from ..errors import KzooError
 from ..files import writing_folder
+from ..logs import hidden
 from ..network import weights_by_path
 from ..text.tokenizer import default_stride
 from . import bundle, evaluate, mediapipe
@@ -56,6 +57,7 @@ def export_bundle(
     folder = Path(folder)
     order = checked(model, quantization, length, limits, recipe)
     with (
+        hidden(),
         writing_folder(folder, mark=bundle.MANIFEST) as tmp_path,
         tempfile.TemporaryDirectory() as scratch,
     ):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import KzooError
 from ..files import writing_file
+from ..logs import hidden
 from ..network import Network, weights_by_path
 from ..nn import lowering
 from ..values import is_whole
@@ -77,7 +78,7 @@ def export_litert(
             "export a recipe with an evaluation file, or leave the limit out."
         )
     _check_weights(model)
-    with writing_file(path) as tmp_path:
+    with hidden(), writing_file(path) as tmp_path:
         model = in_float32(model)
         content, used = _convert(model, quantization, length)
         if compat is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import KzooError
-from ..values import is_number
+from ..values import as_text, is_number
 
 
 def split_pairs(texts):
@@ -27,16 +27,19 @@ def split_pairs(texts):
 
 
 def as_list(x):
-    """A list of strings or pairs from one string, a list, or an array; bytes are decoded."""
-    if isinstance(x, str):
-        return [x]
+    """A list of strings or pairs from one string, a list, or an array; bytes are decoded.
+
+    A dict such as {"question": ..., "context": ...} is the text or the pair that it holds.
+    """
+    if isinstance(x, (str, dict)):
+        return [as_text(x)]
     if hasattr(x, "tolist"):
         x = x.tolist()
     if not isinstance(x, (list, tuple)):
         raise KzooError(f"A list of strings or of pairs is expected; {type(x).__name__} came.")
     if not len(x):
         raise KzooError("An empty list came; at least one text is expected.")
-    return [decoded(text) if isinstance(text, bytes) else text for text in x]
+    return [decoded(text) if isinstance(text, bytes) else as_text(text) for text in x]
 
 
 def is_column(value):

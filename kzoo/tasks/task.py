@@ -12,6 +12,7 @@ from ..data.batches import BatchPlan, bucketed_batches
 from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, ExportsTokens, outputs_of, precision, set_trainable
+from ..logs import verbosity
 from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
@@ -467,7 +468,8 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
     def predict(self, x, batch_size=32, verbose=0, text=None):
         """Answers for raw text, in its order: an array with a row an example.
 
-        x is a text, a list of texts or of pairs, or the path of a file as in `fit`, whose columns
+        x is a text, a list of texts or of pairs (dicts such as {"question": ..., "context": ...}
+        among them), or the path of a file as in `fit`, whose columns
         `text` names. A string is taken as a path if `text` is given, or where it ends in .tsv,
         .csv or .jsonl (maybe .gz) and has no space in it or is a file; in a list it is a text.
         """
@@ -529,7 +531,7 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
             padding_id=self.spec.padding_id,
             max_length=self.max_length,
         )
-        bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
+        bar = keras.utils.Progbar(plan.size, verbose=verbosity("auto") if verbose else 0)
         outputs = []
         for rows in plan.order():
             batch = run(plan.batch(plan.rounded(rows))[0])

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from ..answers import similarities
+from ..answers import nearest, similarities
 from ..errors import KzooError
 from ..parts import make
+from ..values import is_whole
 from .inputs import split_pairs
 from .task import TextTask
 
@@ -218,6 +219,25 @@ class TextEmbedder(TextTask):
             for side in (first, second)
         ]
         return similarities(*sides, self.similarity)
+
+    def search(self, query, texts, top=5):
+        """The texts that are nearest to a query, by the model's own measure.
+
+        Args:
+            query: a text, or a list of some.
+            texts: a list of texts, or their vectors as `predict` gives them.
+            top: how many.
+
+        Returns:
+            A list of {"index", "score", "text"}, the nearest first, for a query that is a text;
+            for a list of queries a list of such lists. Vectors come back without "text".
+        """
+        if not is_whole(top, 1):
+            raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
+        queries = [query] if isinstance(query, str) else query
+        given = None if np.ndim(texts) == 2 else list(texts)
+        results = [nearest(row, given, top) for row in self.similarities(queries, texts)]
+        return results[0] if isinstance(query, str) else results
 
     def task_options(self):
         """The prompts, the default one's name, and the measure of nearness."""

@@ -14,6 +14,7 @@ from ..data.labels import held_out
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
+from ..pictures import draw_history
 from ..tasks.classes import class_index
 from ..tasks.text_embedder import InBatchLoss
 from ..values import is_number, is_whole
@@ -61,13 +62,17 @@ USED_BY = {
     "text": ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier"),
     "label": ("TextClassifier", "TextEmbedder", "TokenClassifier"),
 }
+CURVES = "curves.png"  # loss and metrics by epoch
 # What a folder that is written anew may hold.
-FILES = {"spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json"}
+FILES = {
+    "spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json",
+    CURVES,
+}  # fmt: skip
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def train(recipe, verbose="auto"):
-    """Run a recipe: fine-tune, and write the preset with a `training.json` beside it.
+    """Run a recipe: fine-tune, and write the preset with its `training.json` and `curves.png`.
 
     Args:
         recipe: the path of a JSON file, or a dict, with the keys of `KEYS`. Paths in a file are
@@ -121,6 +126,7 @@ def train(recipe, verbose="auto"):
         task.save_preset(folder, card={"summary": summary, "made": "by kzoo train: training.json"})
         text = json.dumps(record, indent=2) + "\n"
         (folder / "training.json").write_text(text, encoding="utf-8")
+        draw_history(task.history.history, folder / CURVES)
     epochs.clear()
     return task, task.history
 
