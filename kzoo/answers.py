@@ -74,8 +74,9 @@ def check_labels(labels, what="labels"):
     check_names(labels, what)
     for label in map(str, labels):
         wrong = next((c for c in label if unicodedata.category(c) in UNSEEN), None)
-        if wrong is not None or not label.strip():
-            actual = "nothing but blanks" if wrong is None else f"U+{ord(wrong):04X}"
+        is_seen = any(unicodedata.category(c)[0] not in "CZ" for c in label)
+        if wrong is not None or not is_seen:
+            actual = "nothing that is seen" if wrong is None else f"U+{ord(wrong):04X}"
             raise KzooError(
                 f"{what} has {ascii(label):.60} with {actual}; a name that every client can show "
                 "is expected, without control characters, line ends and unpaired surrogates."

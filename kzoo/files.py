@@ -190,6 +190,8 @@ def read_text(path, what):
         raise KzooError(f"{path} is missing: {what} was expected there.") from None
     except IsADirectoryError:
         raise KzooError(f"{path} is a folder: {what} was expected there.") from None
+    except NotADirectoryError:
+        raise KzooError(f"{path} lies in a file, not a folder: {what} was expected.") from None
     except UnicodeDecodeError as error:
         raise KzooError(f"{path} is not UTF-8 ({error}): {what} was expected there.") from None
 

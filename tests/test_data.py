@@ -244,8 +244,9 @@ def test_names_of_classes_in_their_order(file, labels, names):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0.5, 1, 1.556], "line 1: label is 0.5, a decimal number: say problem='regression'"),
-        (["1", "2.5"], "line 2: label is 2.5, a decimal"),
+        (["['a', 'b']", "['a']"], r"the label \"\['a', 'b'\]\" is a list written as text"),
+        ([0.5, 1, 1.556], "line 1: the label is 0.5, a decimal number: say problem='regression'"),
+        (["1", "2.5"], "line 2: the label is 2.5, a decimal"),
         (["a"] * 9, "the one label 'a' in all of its 9 examples"),
         ([f"id {i}" for i in range(30)], "30 different labels in 30 examples of the column label"),
         ([{"a": 1}, {"a": 2}], "line 1: the label is {'a': 1}; expected text"),
@@ -260,9 +261,14 @@ def test_doubtful_labels_are_a_question(file, labels, message):
 def test_numbers_and_several_labels(file):
     problem, names, examples = class_names(labelled(file, ["0.5", "2"]), "regression")
     assert (problem, names, examples.y) == ("regression", ["label"], [0.5, 2.0])
+    assert "values from 0.5 to 2" in examples.describe(names)
+    plain = read_examples(file("plain.csv", "a,b,2.5\nc,d,1\n"), text=[0, 1], label=2)
+    assert class_names(plain, "regression")[1] == ["score"]
     problem, names, examples = class_names(labelled(file, [["b"], [], ["a", "b"]]))
     assert (problem, names) == ("multi_label", ["a", "b"])
     assert examples.y == [[0, 1], [0, 0], [1, 1]]
+    assert "2 labels: a (1), b (2)" in examples.describe(names)
+    assert examples.record(names)["labels"] == {"a": 1, "b": 2}
     path = file("toxic.csv", "text,toxic,rude\na,1,0\nb,0,0\n")
     problem, names, examples = class_names(read_examples(path, label=["toxic", "rude"]))
     assert (problem, names, examples.y) == ("multi_label", ["toxic", "rude"], [[1, 0], [0, 0]])

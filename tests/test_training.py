@@ -604,7 +604,9 @@ def test_recipes_of_numbers_and_of_several_labels(recipe, tmp_path):
     rows = [f"{a},{b},{i / 2}" for i, (a, b) in enumerate(zip(GOOD, BAD, strict=True))]
     (tmp_path / "sts.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]) + "\n")
     fields = {"train": "sts.csv", "validation": None, "keep": "last", "epochs": 1}
-    with pytest.raises(KzooError, match="score is 0.5, a decimal number: say problem='regression'"):
+    with pytest.raises(
+        KzooError, match="the label is 0.5, a decimal number: say problem='regression'"
+    ):
         kzoo.train(recipe(**fields), verbose=0)
     task, _ = kzoo.train(recipe(**fields, problem="regression"), verbose=0)
     assert (task.problem, task.labels, task.reads) == ("regression", ["score"], "pair")

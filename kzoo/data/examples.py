@@ -55,12 +55,23 @@ class Examples:
         }
         return replace(self, **columns)
 
-    def counts(self):
-        """{label: how many examples have it}, over words where examples are lists of words."""
-        counted = Counter()
-        for target in self.y or ():
-            counted.update(map(str, target if isinstance(target, (list, tuple)) else [target]))
-        return counted
+    def counts(self, labels):
+        """{label: how many examples have it}, over words where examples are lists of words.
+
+        Rows of numbers have a number for each label; None where those are values to learn.
+        """
+        rows = [t if isinstance(t, (list, tuple)) else [t] for t in self.y or ()]
+        if not all(type(value) is float for row in rows for value in row):
+            counted = Counter(str(value) for row in rows for value in row)
+            return {label: counted[label] for label in labels}
+        if not all(value in (0, 1) for row in rows for value in row):
+            return None
+        return {label: int(sum(row[i] for row in rows)) for i, label in enumerate(labels)}
+
+    def values(self):
+        """The least and the largest of numbers to learn."""
+        numbers = [n for t in self.y for n in (t if isinstance(t, (list, tuple)) else [t])]
+        return min(numbers), max(numbers)
 
     def record(self, labels=None):
         """What was read, as JSON: `labels` in their order are counted."""
@@ -78,8 +89,8 @@ class Examples:
             "notes": self.notes,
         }
         if labels is not None:
-            counts = self.counts()
-            record["labels"] = {name: counts[name] for name in labels}
+            counts = self.counts(labels)
+            record |= {"values": self.values()} if counts is None else {"labels": counts}
         return record
 
     def describe(self, labels=None):
@@ -90,9 +101,12 @@ class Examples:
         if self.label is not None:
             parts.append(f"label: {_names(self.label)}")
         if labels is not None:
-            counts = self.counts()
-            shown = [f"{name} ({counts[name]:,})" for name in labels]
-            parts.append(f"{len(labels)} labels: {listed(shown)}")
+            counts = self.counts(labels)
+            if counts is None:
+                parts.append("values from {:g} to {:g}".format(*self.values()))
+            else:
+                shown = [f"{name} ({count:,})" for name, count in counts.items()]
+                parts.append(f"{len(labels)} labels: {listed(shown)}")
         for why, lines in self.left_out.items():
             places = listed([str(line) for line in lines])
             parts.append(f"left out: {len(lines):,} with {why} ({self.unit} {places})")

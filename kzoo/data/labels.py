@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import KzooError
 from .examples import listed
 
-MANY = 20  # Different labels from which on they must be fewer than half as many as the examples.
+MANY = 20  # Different labels; more of them must be fewer than half as many as the examples.
 
 
 def class_names(examples, problem=None, labels=None, learning=True):
@@ -67,7 +67,7 @@ def _problem(examples, several, labels):
         shown = next(value for value in examples.y if not _is_integral(value))
         row = examples.y.index(shown)
         raise KzooError(
-            f"{examples.where(row)}: {examples.label} is {shown}, a decimal number: say "
+            f"{examples.where(row)}: the label is {shown}, a decimal number: say "
             "problem='regression' to learn the numbers, or problem='single_label' to take each as "
             "a class."
         )
@@ -100,7 +100,13 @@ def _checked_names(examples):
     names = ordered(examples.y)
     if len(names) == 1:
         raise _one_label(examples)
-    if len(names) > MANY and 2 * len(names) > len(examples):
+    as_list = next((name for name in names if name[:1] + name[-1:] in ("[]", "{}")), None)
+    if as_list is not None:
+        raise KzooError(
+            f"{examples.where(examples.y.index(as_list))}: the label {as_list!r:.40} is a list "
+            "written as text: write the examples as .jsonl, where a label may be a list."
+        )
+    if len(names) > MANY and 2 * len(names) >= len(examples):
         raise KzooError(
             f"{examples.path} has {len(names):,} different labels in {len(examples):,} examples of "
             f"the column {examples.label}: say label= another column, or labels=[...] if they are."
@@ -144,7 +150,11 @@ def _multi_label(examples, labels):
 
 
 def _regression(examples, several, labels):
-    names = list(labels or (examples.label if several else [str(examples.label or "score")]))
+    columns = examples.label if several else [examples.label]
+    # The place of a column says nothing of what stands there.
+    names = list(labels or ("score" if str(name).isdigit() else str(name) for name in columns))
+    if len(set(names)) < len(names):
+        names = [f"score_{place}" for place in range(1, len(names) + 1)]
     rows = []
     for i, value in enumerate(examples.y):
         numbers = [_number(part) for part in (value if several else [value])]

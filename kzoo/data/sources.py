@@ -272,7 +272,7 @@ def _texts(table, names):
 
 def _is_empty(name, value):
     if isinstance(value, str):
-        return value.strip() == NO_GOLD.get(name.lower(), "") or not value.strip()
+        return value.strip() in ("", "nan", "NaN", "<NA>", NO_GOLD.get(name.lower(), ""))
     return value is None or value != value  # NaN, as pandas writes it in JSON
 
 

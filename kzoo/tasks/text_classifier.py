@@ -38,6 +38,25 @@ VALUE_FUNCTIONS = (
     keras.losses.huber,
     keras.losses.log_cosh,
 )
+# Keras' losses of probabilities or margins, which can't be told to read logits.
+SHARE_LOSSES = (
+    keras.losses.KLDivergence,
+    keras.losses.Poisson,
+    keras.losses.Hinge,
+    keras.losses.SquaredHinge,
+    keras.losses.CategoricalHinge,
+    keras.losses.Dice,
+    keras.losses.Tversky,
+)
+SHARE_FUNCTIONS = (
+    keras.losses.kl_divergence,
+    keras.losses.poisson,
+    keras.losses.hinge,
+    keras.losses.squared_hinge,
+    keras.losses.categorical_hinge,
+    keras.losses.dice,
+    keras.losses.tversky,
+)
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -222,7 +241,8 @@ class TextClassifier(TextTask):
         if None in targets:
             i = targets.index(None)
             raise KzooError(
-                f"Target {i} is {y[i]!r}; a label of {self.labels} or its index is expected."
+                f"Target {i} is {y[i]!r}; a label of {self.labels} or its index is expected, or "
+                'make the task with problem="regression" to learn numbers.'
             )
         return np.asarray(targets, "int32")
 
@@ -242,6 +262,12 @@ class TextClassifier(TextTask):
 
     def suited_loss(self, loss):
         """The loss, once the problem that it is for is settled."""
+        if type(loss) in SHARE_LOSSES or any(loss is known for known in SHARE_FUNCTIONS):
+            raise KzooError(
+                f"Got the loss {getattr(loss, '__name__', type(loss).__name__)}, which takes "
+                "probabilities or margins, and a TextClassifier gives logits: take "
+                "keras.losses.CategoricalCrossentropy()."
+            )
         asked = self._problem_of(loss)
         if asked is None:
             return loss

@@ -381,8 +381,8 @@ def _class_weights(asked, data, task):
             "them out."
         )
     if asked == "balanced":
-        counts = data.counts()
-        total = sum(counts[label] for label in task.labels)
+        counts = data.counts(task.labels)
+        total = sum(counts.values())
         asked = {
             label: total / (len(task.labels) * counts[label])
             for label in task.labels
