@@ -1,17 +1,28 @@
 """Entities and answers by the rules, with NumPy alone: no test here needs Keras."""
 
 import json
+import math
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers.normalizers import BertNormalizer
 
 from kzoo.answers import (
+    ANSWERS,
+    BLANK,
+    CHINESE,
+    INVISIBLE,
     answer,
     check_labels,
+    class_scores,
+    described,
     entities,
     label_parts,
     null_margin,
+    probabilities,
+    similarities,
     span,
     stitched,
     trimmed,
@@ -203,3 +214,122 @@ def test_labels_that_can_not_be_told_apart_are_refused(labels, words):
     check_labels(np.array(["a", "b"]))
     with pytest.raises(KzooError, match=words):
         check_labels(labels)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["a\0b", "a\nb", "\x1b[31m", "\u2028", "\u2029", "\ud83d", "\x85"]
+)
+def test_a_label_that_a_client_can_not_show_is_refused(wrong):
+    check_labels(["a\u00adb", "\ufeff", "\u200b", "\ue000"])  # odd ones, that can be shown
+    with pytest.raises(KzooError, match=r"mine has .* with U\+00|mine has .* with U\+[2D]"):
+        check_labels(["a", wrong], "mine")
+    with pytest.raises(KzooError, match="with nothing but blanks"):
+        check_labels(["a", "\u3000"])
+    with pytest.raises(KzooError, match="has 'a' 3 times"):
+        check_labels(["a", "a ", " a"])
+
+
+# -- characters -----------------------------------------------------------------------------------
+
+
+def those(ranges):
+    return {code for first, last in ranges for code in range(first, last + 1)}
+
+
+def test_blanks_are_unicodes_and_invisible_ones_are_listed():
+    separators = set(range(0x1C, 0x20))  # Python's isspace has them, Unicode's White_Space not
+    assert those(BLANK) == {c for c in range(0x110000) if chr(c).isspace()} - separators
+    controls = {c for c in range(0x110000) if unicodedata.category(chr(c)) == "Cc"}
+    marks = {0xAD, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F)}
+    assert those(INVISIBLE) == controls - those(BLANK) | marks | set(range(0x2060, 0x2070))
+
+
+@pytest.mark.parametrize("code", sorted({c for r in CHINESE for c in r}))
+def test_chinese_characters_are_berts(code):
+    backend = BertNormalizer(False, True, False, False)
+    for near in {code - 1, code, code + 1} & set(range(0xD800)) | {code}:
+        assert (near in those(CHINESE)) == (backend.normalize_str(chr(near)) != chr(near))
+
+
+# -- what numbers say -----------------------------------------------------------------------------
+
+
+def test_logits_are_read_by_their_problem():
+    logits = np.array([[1.0, 2.0, -3.0], [1000.0, 0.0, 0.0]], "float32")
+    raised = np.exp([1.0, 2.0, -3.0])
+    shares = class_scores(logits)
+    assert shares.dtype == np.float64
+    assert np.allclose(shares, [raised / raised.sum(), [1, 0, 0]], atol=1e-15)
+    assert np.array_equal(shares, class_scores(logits, "single_label"))
+    each = class_scores(logits[:1], "multi_label")
+    assert each.dtype == np.float64
+    assert np.allclose(each, [[1 / (1 + math.exp(-x)) for x in (1.0, 2.0, -3.0)]], atol=1e-15)
+    values = class_scores(logits, "regression")
+    assert values.dtype == np.float64 and np.array_equal(values, logits)
+    assert np.allclose(probabilities([[0.0], [math.log(3)]]), [[0.5], [0.75]], atol=1e-15)
+
+
+def test_a_row_is_described_by_its_problem():
+    row, labels = np.array([0.2, 0.5, 0.3]), ["a", "b", "c"]
+    scores = {"a": 0.2, "b": 0.5, "c": 0.3}
+    single = {"label": "b", "score": 0.5, "scores": scores}
+    assert described(row, labels, {}) == single
+    assert described(row, labels, {"problem": "single_label", "threshold": 0.1}) == single
+    alone = {"label": "b", "score": 0.25, "scores": {"b": 0.25}}
+    assert described(np.array([0.25]), ["b"], {}) == alone
+    several = {"problem": "multi_label"}
+    assert described(row, labels, several) == {"labels": ["b"], "scores": scores}
+    several["threshold"] = 0.3
+    assert described(row, labels, several)["labels"] == ["b", "c"]
+    equals = described(np.array([0.6, 0.7, 0.6, 0.6]), [*labels, "d"], several)["labels"]
+    assert equals == ["b", "a", "c", "d"]  # of equals the one that stands first
+    assert described(row, labels, {"problem": "regression"}) == {"values": scores}
+    for options in ({}, several, {"problem": "regression"}):
+        with pytest.raises(ValueError):
+            described(row, ["a", "b"], options)
+
+
+def test_similarities_are_those_of_sentence_transformers():
+    one, other = np.array([[3.0, 4.0], [0.0, 0.0]], "float32"), np.array([[4.0, 3.0], [0.0, -2.0]])
+    expected = {
+        "cosine": [[0.96, -0.8], [0, 0]],
+        "dot": [[24, -8], [0, 0]],
+        "euclidean": [[-math.sqrt(2), -math.sqrt(45)], [-5, -2]],
+        "manhattan": [[-2, -9], [-7, -2]],
+    }
+    for kind, values in expected.items():
+        found = similarities(one, other, kind)
+        assert found.dtype == np.float64 and np.allclose(found, values, atol=1e-12), kind
+    wide = np.arange(6.0).reshape(2, 3)
+    assert similarities(wide, wide[:1], "manhattan").tolist() == [[0], [-9]]
+    tiny = np.full((1, 4), 1e-9)
+    assert similarities(tiny, tiny, "cosine") == pytest.approx(1)
+
+
+def test_each_task_answers_with_its_own_outputs():
+    logits = {"logits": np.log([[0.25, 0.75]])}
+    found = ANSWERS["TextClassifier"]("a", [(logits, {})], ["no", "yes"], {})
+    assert found["label"] == "yes" and found["score"] == pytest.approx(0.75)
+    found = ANSWERS["TextClassifier"]("a", [(logits, {})], ["x", "y"], {"problem": "regression"})
+    assert list(found["values"]) == ["x", "y"]
+    vector = {"embedding": np.array([[1.0, -2.0]], "float32")}
+    assert ANSWERS["TextEmbedder"]("a", [(vector, {})], None, {}) == {"embedding": [1.0, -2.0]}
+    columns = {"offsets": [(0, 2), (3, 8)], "word_ids": [0, 1], "starts": 0}
+    rows = [({"logits": np.log(scores(("O", 0.9), ("B-LOC", 0.8)))[None]}, columns)]
+    (entity,) = ANSWERS["TokenClassifier"]("in Paris", rows, LABELS, {})["entities"]
+    assert entity["score"] == pytest.approx(0.8)
+    assert (entity["text"], entity["label"], entity["start"], entity["end"]) == (
+        "Paris",
+        "LOC",
+        3,
+        8,
+    )
+    outputs = {
+        "start_logits": np.log([[0.4, 0.5, 0.1]]), "end_logits": np.log([[0.4, 0.1, 0.5]])
+    }  # fmt: skip
+    rows = [(outputs, {"offsets": [(-1, -1), (0, 2), (3, 8)]})]
+    pair = ("where", "in Paris")
+    found = ANSWERS["QuestionAnswering"](pair, rows, None, {})
+    assert (found["answer"], found["score"]) == ("in Paris", pytest.approx(0.25))
+    assert ANSWERS["QuestionAnswering"](pair, rows, None, {"no_answer": -1.0})["answer"] == ""
+    assert ANSWERS["QuestionAnswering"](pair, rows, None, {"no_answer": 0.0})["answer"]

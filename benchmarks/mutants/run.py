@@ -40,9 +40,9 @@ RESULT, REASONS = HERE / "result.json", HERE / "survivors.toml"
 # Each module, and the files of tests that may notice its changes.
 MODULES = {
     "kzoo/answers.py": ["test_answers.py", "test_scores.py"],
-    "kzoo/checkpoints/origin.py": ["test_files.py"],
-    "kzoo/checkpoints/rows.py": ["test_rows.py"],
-    "kzoo/checkpoints/safetensors.py": ["test_files.py"],
+    "kzoo/checkpoints/origin.py": ["test_files.py", "test_exchange.py"],
+    "kzoo/checkpoints/rows.py": ["test_exchange.py"],
+    "kzoo/checkpoints/safetensors.py": ["test_files.py", "test_exchange.py"],
     "kzoo/data/examples.py": ["test_data.py"],
     "kzoo/data/labels.py": ["test_data.py"],
     "kzoo/data/questions.py": ["test_data.py"],
@@ -51,10 +51,10 @@ MODULES = {
     "kzoo/data/words.py": ["test_data.py"],
     "kzoo/files.py": ["test_files.py"],
     "kzoo/lines.py": ["test_lines.py", "test_files.py"],
-    "kzoo/litert/bundle.py": ["test_manifest.py", "test_files.py"],
-    "kzoo/litert/limits.py": ["test_limits.py"],
+    "kzoo/litert/bundle.py": ["test_exchange.py", "test_files.py"],
+    "kzoo/litert/limits.py": ["test_verdicts.py"],
     "kzoo/metrics.py": ["test_scores.py"],
-    "kzoo/spec.py": ["test_files.py", "test_spec.py"],
+    "kzoo/spec.py": ["test_files.py", "test_exchange.py"],
 }
 HEAVY = {"tensorflow", "keras", "jax", "torch", "transformers"}
 LONGEST = 0.5  # seconds of processor time a test may take
@@ -215,7 +215,7 @@ def run(module, path, code, tests, scratch):
 
     def test():
         sys.meta_path.insert(0, Finder(name, path, code))
-        names = [str(ROOT / "tests" / each.split("/")[-1]) for each in tests]
+        names = [f"{ROOT}/{each}" for each in tests]
         return pytest.main([*ARGUMENTS, *names])
 
     status = in_child(test, scratch, FOREVER)
