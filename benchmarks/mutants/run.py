@@ -13,6 +13,7 @@ as noticed. survivors.toml says of each survivor why it may live; one without a 
 """
 
 import argparse
+import gc
 import importlib.abc
 import importlib.util
 import json
@@ -59,9 +60,11 @@ MODULES = {
 HEAVY = {"tensorflow", "keras", "jax", "torch", "transformers"}
 LONGEST = 0.5  # seconds of processor time a test may take
 FOREVER = 4  # seconds of processor time for all tests of one change
-ARGUMENTS = ["-q", "-x", "--noconftest", "--assert=plain", "--tb=no", "-p", "no:cacheprovider",
-             "-p", "no:logging", "-p", "no:faulthandler", "-c", str(ROOT / "pyproject.toml"),
-             "-o", "addopts="]  # fmt: skip
+# What pytest does for people and for tests that leave something behind takes longer than they do.
+UNUSED = """assertion cacheprovider doctest faulthandler junitxml logging pastebin setuponly
+    setupplan stepwise threadexception unittest unraisableexception warnings"""
+ARGUMENTS = ["-q", "-x", "-s", "--noconftest", "--tb=no", "-c", str(ROOT / "pyproject.toml"),
+             "-o", "addopts=", *(f"-pno:{name}" for name in UNUSED.split())]  # fmt: skip
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -121,6 +124,7 @@ def main():
     parser.add_argument("--again", action="store_true", help="only the last run's survivors")
     arguments = parser.parse_args()
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    gc.freeze()  # else each child would copy what it only counts
     result = json.loads(RESULT.read_text()) if RESULT.is_file() else {"modules": {}}
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
@@ -238,6 +242,7 @@ def in_child(function, scratch, seconds):
             quiet = os.open(os.devnull, os.O_RDWR)
             for number in range(3):
                 os.dup2(quiet, number)
+            gc.disable()
             status = int(function())
         finally:
             os._exit(status)
