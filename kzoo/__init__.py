@@ -6,6 +6,7 @@ Names load on first use, so that `import kzoo` is quick and imports no TensorFlo
 import importlib
 
 from . import registry
+from .logs import hidden
 
 __version__ = "0.1.0"
 
@@ -34,8 +35,11 @@ _HOME = {
     "pipeline": "pipelines",
     "export_litert": "litert",
     "export_recipe": "litert",
+    "evaluate": "evaluation",
     "verify_bundle": "litert",
     "predict_bundle": "litert",
+    "predict_table": "litert",
+    "search_bundle": "litert",
     "export_savedmodel": "serving",
     "count_parameters": "models",
     "describe": "models",
@@ -48,7 +52,8 @@ registry.register()
 def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"kzoo has no {name!r}; it has {', '.join(__all__)}.")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    with hidden():
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
 
 
 def __dir__():

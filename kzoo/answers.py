@@ -75,10 +75,10 @@ def check_labels(labels, what="labels"):
     for label in map(str, labels):
         wrong = next((c for c in label if unicodedata.category(c) in UNSEEN), None)
         if wrong is not None or not label.strip():
-            came = "nothing but blanks" if wrong is None else f"U+{ord(wrong):04X}"
+            actual = "nothing but blanks" if wrong is None else f"U+{ord(wrong):04X}"
             raise KzooError(
-                f"{what} has {ascii(label):.60} with {came}; a name that every client can show is "
-                "expected, without control characters, line ends and unpaired surrogates."
+                f"{what} has {ascii(label):.60} with {actual}; a name that every client can show "
+                "is expected, without control characters, line ends and unpaired surrogates."
             )
 
 
@@ -146,6 +146,16 @@ def similarities(first, second, kind):
             for side in (first, second)
         )
     return first @ second.T
+
+
+def nearest(scores, texts, top):
+    """The texts of the largest scores, as {"index", "score", "text"}, the nearest first.
+
+    texts: strings, or None where only their vectors are known; of equals the earlier comes first.
+    """
+    order = np.argsort(-np.asarray(scores), kind="stable")[:top]
+    named = (lambda place: {}) if texts is None else (lambda place: {"text": texts[place]})
+    return [{"index": int(i), "score": float(scores[i]), **named(i)} for i in order]
 
 
 # -- entities -----------------------------------------------------------------------------------
@@ -337,10 +347,10 @@ def answer(context, windows, no_answer=None):
         return {"answer": "", "score": _null_probability(*least), "start": 0, "end": 0}
     best = {"answer": "", "score": 0.0, "start": 0, "end": 0}
     for start_logits, end_logits, offsets in windows:
-        found = span(start_logits, end_logits, offsets)
-        if found and found[2] > best["score"]:
-            start, end = offsets[found[0]][0], offsets[found[1]][1]
-            best = {"answer": context[start:end], "score": found[2], "start": start, "end": end}
+        likeliest = span(start_logits, end_logits, offsets)
+        if likeliest and likeliest[2] > best["score"]:
+            start, end = offsets[likeliest[0]][0], offsets[likeliest[1]][1]
+            best = {"answer": context[start:end], "score": likeliest[2], "start": start, "end": end}
     return best
 
 
@@ -348,8 +358,8 @@ def null_margin(context, windows):
     """By how much the logits of no answer are above those of the best span; see `answer`."""
     spans, nulls = [-np.inf], []
     for start_logits, end_logits, offsets in windows:
-        if found := span(start_logits, end_logits, _visible(context, offsets)):
-            spans.append(float(start_logits[found[0]]) + float(end_logits[found[1]]))
+        if likeliest := span(start_logits, end_logits, _visible(context, offsets)):
+            spans.append(float(start_logits[likeliest[0]]) + float(end_logits[likeliest[1]]))
         nulls.append(_null_logit((start_logits, end_logits)))
     return min(nulls, default=-np.inf) - max(spans)
 

@@ -22,6 +22,10 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that export wrote.")]
 Threads = Annotated[int, typer.Option(min=1, help="How many threads the model may use.")]
+Text = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="The column of the texts in a file; two for pairs."),
+]
 Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A name in `kzoo list` or a folder.")]
 
 
@@ -37,8 +41,8 @@ def main(arguments=None):
             raise
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
-        said = error.format_message().rstrip(".").replace(": Value error, ", ": ")
-        complain(f"{said}{hint}.")
+        message = error.format_message().rstrip(".").replace(": Value error, ", ": ")
+        complain(f"{message}{hint}.")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -242,7 +246,7 @@ def _export_savedmodel(source, output, text, say):
     folder = output or Path("build") / f"{name}-savedmodel"
     check_has_weights(preset)
     say(f"Loading {preset}")
-    from .serving import export_savedmodel
+    from .serving import export_savedmodel, how_to_call
 
     model = presets.load(preset)
     say("Exporting, and comparing with Keras")
@@ -252,6 +256,7 @@ def _export_savedmodel(source, output, text, say):
         "source": preset,
         "model": type(model).__name__,
         "files": _files(folder),
+        "call": how_to_call(model, folder, text),
     }
 
 
@@ -348,7 +353,10 @@ def predict(
     bundle: Bundle,
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="Texts; without any, the lines of standard input."),
+        typer.Argument(
+            metavar="TEXT",
+            help="Texts, or one .csv, .tsv or .jsonl file; without any, standard input's lines.",
+        ),
     ] = None,
     pair: Annotated[
         bool,
@@ -356,24 +364,97 @@ def predict(
             "--pair", "--pairs", help="Each text is two: a tab between them, or a JSON array."
         ),
     ] = False,
+    text: Text = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A table to write: the file's columns, and the answers beside them.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Threads = 1,
     as_json: Json = False,
 ):
     """Answer texts with a bundle.
 
-    Labels, vectors, entities, or answers: a question and its context are a --pair. Runs on LiteRT
-    alone: neither TensorFlow nor Keras is imported.
+    Labels, vectors, entities, or answers: a question and its context are a --pair. A file is read
+    by the same rules as a training file, and with --output becomes a table with the answers. Runs
+    on LiteRT alone: neither TensorFlow nor Keras is imported.
     """
     with session(as_json) as screen:
         from . import views
+        from .data.sources import is_file
         from .lines import as_pair
-        from .litert import predict_bundle
+        from .litert import predict_bundle, predict_table
 
+        one = texts[0] if texts and len(texts) == 1 else None
+        if output is not None or text is not None or (one is not None and is_file(one)):
+            if one is None or pair:
+                raise KzooError(
+                    "--output and --text are for one file of texts; expected kzoo predict BUNDLE "
+                    "FILE, without --pair: name two columns, --text A --text B, for pairs."
+                )
+            with screen.working(f"Answering {one}"):
+                data = predict_table(bundle, one, output, _columns(text), threads)
+            screen.result(data, views.answers if output is None else views.answered)
+            return
         inputs = [_utf8(text, "A text") for text in texts] if texts else _lines()
         if pair:
             what = "Text {}" if texts else "Line {} of standard input"
             inputs = [as_pair(text, what.format(i)) for i, text in enumerate(inputs, 1)]
         screen.result(predict_bundle(bundle, inputs, threads=threads), views.answers)
+
+
+@app.command()
+def evaluate(
+    source: Annotated[
+        str, typer.Argument(metavar="PRESET_OR_BUNDLE", help="A trained preset, or a bundle.")
+    ],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Labelled texts, in a file as for training.")
+    ],
+    text: Text = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN", help="The column of the labels; several of values or marks."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A folder for the wrong answers, the confusion matrix and all figures.",
+            show_default=False,
+        ),
+    ] = None,
+    threads: Threads = 1,
+    as_json: Json = False,
+):
+    """Measure a model on labelled texts.
+
+    Accuracy, and precision, recall and F1 of every label; F1 of entities; exact matches and F1 of
+    answers. A bundle runs on LiteRT, a preset on Keras.
+    """
+    with session(as_json) as screen:
+        from . import views
+
+        with screen.working(f"Evaluating {source}"):
+            from .evaluation import evaluate as measure
+
+            data = measure(source, file, _columns(text), _columns(label), output, threads)
+        if output is not None:
+            data = {**data, "files": {f"{output}/{n}": size for n, size in _files(output).items()}}
+        screen.result(data, views.evaluated)
+
+
+def _columns(names):
+    """One column, or a list of several, as a file's reader takes them; numbers are places."""
+    if names is None:
+        return None
+    columns = [int(name) if name.isdecimal() else name for name in names]
+    return columns[0] if len(columns) == 1 else columns
 
 
 def _lines():

@@ -43,6 +43,7 @@ def writing_folder(path, mark=None):
     kind holds: a folder with files and without it is refused before any work.
     """
     path = Path(path)
+    path = path if path.name else path.absolute()  # "." has no name of its own.
     if path.exists() and not path.is_dir():
         raise KzooError(f"{path} is a file; a folder is to be written there: name another path.")
     if os.path.ismount(path):

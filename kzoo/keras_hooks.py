@@ -1,10 +1,12 @@
 """The private doors of Keras 3.15 that kzoo goes through, each with a test that watches it."""
 
 import contextlib
+from importlib.util import find_spec
 
 import keras
 
 from .errors import KzooError
+from .logs import verbosity
 
 
 @contextlib.contextmanager
@@ -109,8 +111,11 @@ class DistributedFit:
         """
         return keras.ops.shape(keras.tree.flatten(y)[0])[0]
 
-    def fit(self, x=None, *args, epochs=1, callbacks=None, initial_epoch=0, **kwargs):
-        """`keras.Model.fit`."""
+    def fit(
+        self, x=None, *args, epochs=1, verbose="auto", callbacks=None, initial_epoch=0, **kwargs
+    ):
+        """`keras.Model.fit`; where nobody watches, "auto" prints a line an epoch and no bar."""
+        _check_tensorboard(callbacks)
         plan = getattr(x, "plan", None)
         if plan is not None:
             kwargs["shuffle"] = False  # The plan has shuffled; Keras would warn that it can't.
@@ -123,8 +128,18 @@ class DistributedFit:
             if "steps_per_epoch" in kwargs and hasattr(x, "repeat"):
                 x = x.repeat()  # An epoch goes on where the last one ended, and never runs out.
         return super().fit(
-            x, *args, epochs=epochs, callbacks=callbacks, initial_epoch=initial_epoch, **kwargs
+            x,
+            *args,
+            epochs=epochs,
+            verbose=verbosity(verbose),
+            callbacks=callbacks,
+            initial_epoch=initial_epoch,
+            **kwargs,
         )
+
+    def evaluate(self, x=None, *args, verbose="auto", **kwargs):
+        """`keras.Model.evaluate`, which prints as `fit` does."""
+        return super().evaluate(x, *args, verbose=verbosity(verbose), **kwargs)
 
     def __call__(self, inputs, *args, **kwargs):
         """The model's outputs; a replica without examples runs on a blank one and drops it.
@@ -257,7 +272,7 @@ class OneUpdate:
                 held.assign(held + grad)
 
         is_due = keras.ops.equal((self._iterations + 1) % steps, 0)
-        _either(is_due, update, wait, [*trainable_variables, *self.variables])
+        self._either(is_due, update, wait)
 
     def _update(self, grads, trainable_variables):
         """Move the variables once, and their averages after them."""
@@ -270,7 +285,27 @@ class OneUpdate:
         self._update_model_variables_moving_average(self._trainable_variables)
         if self.ema_overwrite_frequency:
             is_due = keras.ops.equal((self.iterations + 1) % self.ema_overwrite_frequency, 0)
-            _either(is_due, self._take_averages, lambda: None, self._trainable_variables)
+            self._either(is_due, self._take_averages, lambda: None)
+
+    def _either(self, condition, one, other):
+        """Run `one` or `other`, which read and assign variables, as a tensor decides.
+
+        JAX forgets what a branch assigns: there each gives back all values, which are assigned.
+        """
+        if keras.backend.backend() == "tensorflow":
+            keras.ops.cond(condition, one, other)
+            return
+        variables = [*self._trainable_variables, *self.variables]
+        mapping = [(variable, variable.value) for variable in variables]
+
+        def values(branch):
+            with keras.StatelessScope(state_mapping=mapping) as scope:
+                branch()
+            return [scope.get_current_value(variable) for variable in variables]
+
+        chosen = keras.ops.cond(condition, lambda: values(one), lambda: values(other))
+        for variable, value in zip(variables, chosen, strict=True):
+            variable.assign(value)
 
     def _take_averages(self):
         averages = self._model_variables_moving_average
@@ -280,7 +315,7 @@ class OneUpdate:
 
     def finalize_variable_values(self, var_list):
         """Keras' hook at the end of `fit`: the averages, unless no update has made any."""
-        if int(keras.ops.convert_to_numpy(self.iterations)):
+        if self.use_ema and int(keras.ops.convert_to_numpy(self.iterations)):
             super().finalize_variable_values(var_list)
 
 
@@ -348,21 +383,12 @@ def _native(variable):
     return variable.value if tensorflow and isinstance(variable, keras.Variable) else variable
 
 
-def _either(condition, one, other, variables):
-    """Run `one` or `other`, which assign to some of `variables`, as a tensor decides.
-
-    JAX forgets what a branch assigns: there each gives back the values, and they are assigned.
-    """
-    if keras.backend.backend() == "tensorflow":
-        keras.ops.cond(condition, one, other)
-        return
-    mapping = [(variable, variable.value) for variable in variables]
-
-    def values(branch):
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            branch()
-        return [scope.get_current_value(variable) for variable in variables]
-
-    chosen = keras.ops.cond(condition, lambda: values(one), lambda: values(other))
-    for variable, value in zip(variables, chosen, strict=True):
-        variable.assign(value)
+def _check_tensorboard(callbacks):
+    """Raise KzooError for Keras' TensorBoard callback where what writes its files is missing."""
+    callbacks = getattr(callbacks, "callbacks", keras.tree.flatten(callbacks or []))
+    asked = any(isinstance(each, keras.callbacks.TensorBoard) for each in callbacks)
+    if asked and find_spec("tensorboard") is None:
+        raise KzooError(
+            "Got the callback TensorBoard; expected the package tensorboard to be installed: "
+            "pip install kzoo[tensorboard]."
+        )

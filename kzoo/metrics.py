@@ -27,11 +27,12 @@ def entity_scores(expected, predicted):
             for span in spans:
                 counts.setdefault(span[-1], [0, 0, 0])[place] += 1
     total = [sum(column) for column in zip(*counts.values(), strict=True)] or [0, 0, 0]
-    kinds = {kind: _shares(*counts[kind]) for kind in sorted(counts)}
-    return {**_shares(*total), "kinds": kinds}
+    kinds = {kind: shares(*counts[kind]) for kind in sorted(counts)}
+    return {**shares(*total), "kinds": kinds}
 
 
-def _shares(correct, given, right):
+def shares(correct, given, right):
+    """Precision, recall, F1 and support of counts: given and right, given, right."""
     return {
         "precision": correct / given if given else 0.0,
         "recall": correct / right if right else 0.0,

@@ -92,10 +92,10 @@ class Network(ExportsTokens, keras.Model):
         """
         names = self.input_names
         if not isinstance(inputs, dict) or any(name not in inputs for name in names):
-            came = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+            received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
             raise KzooError(
                 f"{type(self).__name__} takes a dict of int32 arrays (batch, length) called "
-                f"{', '.join(names)}; {came} came."
+                f"{', '.join(names)}; {received} came."
             )
         checked = {}
         for name in names:

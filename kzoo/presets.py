@@ -14,6 +14,7 @@ import numpy as np
 
 from .errors import KzooError
 from .files import read_json, sha256, within, writing_folder
+from .logs import hidden
 
 HERE = Path(__file__).parent
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -96,21 +97,22 @@ def load(name_or_folder):
     that it does are the ones that were saved, or KzooError says so.
     """
     folder = Path(str(name_or_folder))
-    if folder.suffix == ".keras" and not folder.is_dir():
-        return _load_keras(folder)
-    if is_foreign(folder):
-        from .checkpoints import from_huggingface
+    with hidden():
+        if folder.suffix == ".keras" and not folder.is_dir():
+            return _load_keras(folder)
+        if is_foreign(folder):
+            from .checkpoints import from_huggingface
 
-        return from_huggingface(folder)
-    from .checkpoints.origin import Origin
+            return from_huggingface(folder)
+        from .checkpoints.origin import Origin
 
-    folder = find(name_or_folder)
-    _check_sums(folder)
-    model = empty(folder)
-    if (folder / WEIGHTS).is_file():
-        read_weights(model, folder / WEIGHTS)
-    model.origin = Origin.load(folder, tokenizer_of(model))
-    return model
+        folder = find(name_or_folder)
+        _check_sums(folder)
+        model = empty(folder)
+        if (folder / WEIGHTS).is_file():
+            read_weights(model, folder / WEIGHTS)
+        model.origin = Origin.load(folder, tokenizer_of(model))
+        return model
 
 
 def _check_sums(folder):
@@ -196,20 +198,20 @@ def save_preset(model, folder, card=None, int8_tables=False):
         **(card or {}),
         "weights": True,
     }
-    with writing_folder(folder) as beside:
-        _write_json(beside / "spec.json", spec.to_dict())
+    with writing_folder(folder) as tmp_path:
+        _write_json(tmp_path / "spec.json", spec.to_dict())
         if hasattr(model, "backbone"):
             config = model.get_config()
             del config["backbone"]
-            _write_json(beside / "task.json", {"task": model.task_name, "config": config})
+            _write_json(tmp_path / "task.json", {"task": model.task_name, "config": config})
         tokenizer = tokenizer_of(model)
         if tokenizer is not None:
-            tokenizer.save(beside)
+            tokenizer.save(tmp_path)
         if getattr(model, "origin", None) is not None:
-            model.origin.save(beside)
-        write_weights(weights, beside / WEIGHTS, int8_tables)
-        sums = {path.name: sha256(path) for path in sorted(beside.glob("*.safetensors"))}
-        _write_json(beside / CARD, {**fields, "sha256": sums})
+            model.origin.save(tmp_path)
+        write_weights(weights, tmp_path / WEIGHTS, int8_tables)
+        sums = {path.name: sha256(path) for path in sorted(tmp_path.glob("*.safetensors"))}
+        _write_json(tmp_path / CARD, {**fields, "sha256": sums})
 
 
 def tokenizer_of(model):

@@ -25,9 +25,12 @@ HOMES = {
     "InBatchLoss": "tasks.text_embedder",
     "CosineError": "tasks.text_embedder",
     "PartnerAccuracy": "tasks.text_embedder",
-    "PlaceAccuracy": "tasks.task",
-    "PlaceLoss": "tasks.task",
-    "ClassAccuracy": "tasks.task",
+    "PlaceAccuracy": "tasks.places",
+    "PlaceLoss": "tasks.places",
+    "ClassAccuracy": "tasks.classes",
+    "EntityF1": "tasks.span_metrics",
+    "SpanExact": "tasks.span_metrics",
+    "SpanF1": "tasks.span_metrics",
     "AdamW": "training.optimizer",
     "WarmupDecay": "training.schedule",
     "DistillationLoss": "compression.distill",
@@ -55,8 +58,8 @@ class WhenKerasComes:
         if name != "keras":
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
-        found = (finder.find_spec(name, path, target) for finder in others)
-        spec = next((spec for spec in found if spec is not None), None)
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None:
             run = spec.loader.exec_module
 

@@ -1,17 +1,21 @@
 """A SavedModel that answers on raw text where kzoo and Keras are not installed.
 
-TensorFlow Serving, or any process with `tensorflow` and `tensorflow_text`, loads the folder:
+TensorFlow Serving, or any process with `tensorflow` and `tensorflow_text`, loads the folder; the
+README.md in it has the lines that do (see `how_to_call`):
 
     import tensorflow as tf, tensorflow_text  # the second brings the tokenizer's operations
     answer = tf.saved_model.load(folder).signatures["serving_default"]
     answer(text=tf.constant(["A warm, funny film."]))["label"]
 """
 
+from pathlib import Path
+
 import keras
 import numpy as np
 
 from .errors import KzooError
 from .files import writing_folder
+from .logs import hidden
 
 LIMIT = 1e-5  # Largest difference from Keras, in probabilities or in parts of a vector.
 LIMIT_HALF = 2e-2  # The same where the model computes in half precision.
@@ -57,13 +61,18 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
       probability reaches the task's threshold, (batch, labels);
     * classifier of values: `labels`, `values` (batch, labels);
     * embedder: `embedding` (batch, hidden_dim);
-    * token classifier: the likeliest `labels` and their `probabilities`, (batch, length);
+    * token classifier: the entities of texts of any length, `entity` (their text), `label`,
+      `start` and `end` (code points), `score`, each (batch, entities); rows with fewer end in
+      "", "", -1, -1 and 0;
     * masked language model: `candidates` as text, `probabilities` (batch, length, 5), best first;
-    * question answering: `start_probabilities`, `end_probabilities` (batch, length);
+    * question answering: `answer`, `start`, `end` (code points of the context), `score`, each
+      (batch,); `text` is the question and `text_pair` the context, of any length;
     * multiple choice: `probabilities` (batch, choices).
 
-    `tokens` adds the model's raw outputs. Where answers are by token, `serving_default` adds the
-    `tokens` as strings.
+    `tokens` adds the model's raw outputs; it has the likeliest `labels` and their
+    `probabilities`, or `start_probabilities` and `end_probabilities`, (batch, length), in the
+    place of entities and answers. A masked language model's `serving_default` adds the `tokens`
+    as strings.
 
     Raises KzooError when the model can't be exported, or when the check fails.
     """
@@ -77,10 +86,48 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
     export = _Export(model, text, pairs)
     module = tf.Module()
     module.weights_in_use = [weight.value for weight in model.weights]
-    with writing_folder(folder, mark="saved_model.pb") as path:
+    with hidden(), writing_folder(folder, mark="saved_model.pb") as path:
         tf.saved_model.save(module, str(path), signatures=export.signatures())
         _check(export, tf.saved_model.load(str(path)).signatures, list(golden))
+        name = Path(folder).name
+        page = README.format(name=name, code=how_to_call(model, name, text, pairs))
+        (path / "README.md").write_text(page, encoding="utf-8")
     return folder
+
+
+README = """# {name}
+
+A SavedModel, written by kzoo. kzoo and Keras are not needed to run it:
+
+```python
+{code}
+```
+
+`saved_model_cli show --dir {name} --all` lists all signatures.
+"""
+
+
+def how_to_call(model, folder, text=True, pairs=False):
+    """Lines of Python that load a SavedModel of `model` from a folder and call it."""
+    load = f"tf.saved_model.load({str(folder)!r}).signatures"
+    if not text or not hasattr(model, "backbone"):
+        backbone = getattr(model, "backbone", model)
+        rows = "[[[1, 1]]]" if getattr(model, "input_axes", 2) == 3 else "[[1, 1]]"
+        given = ", ".join(f"{name}=tf.constant({rows})" for name in backbone.input_names)
+        return f'import tensorflow as tf\n\nanswer = {load}["tokens"]\nprint(answer({given}))'
+    kind = model.task_name
+    second = {"MultipleChoice": 'choices=tf.constant([["It ends.", "It flies."]])'}.get(kind)
+    if second is None and (pairs or model.reads == "pair"):
+        second = 'text_pair=tf.constant(["It was filmed in Paris."])'
+    first = "Where was it filmed?" if kind == "QuestionAnswering" else "A warm, funny film."
+    given = ", ".join(filter(None, [f'text=tf.constant(["{first}"])', second]))
+    return (
+        "import tensorflow as tf\n"
+        "import tensorflow_text  # brings the tokenizer's operations: without it, loading fails\n"
+        "\n"
+        f'answer = {load}["serving_default"]\n'
+        f"print(answer({given}))"
+    )
 
 
 class _Export:
@@ -110,6 +157,7 @@ class _Export:
             from .text.in_graph import InGraphTokenizer
 
             self.in_graph = InGraphTokenizer(model.tokenizer, model.max_length)
+        self.finds_spans = self.kind in SPANS and self.in_graph is not None
 
     def signatures(self):
         """Name to concrete function."""
@@ -126,6 +174,15 @@ class _Export:
         tokenize = _traced(self.tokenize, strings)
 
         def on_text(**given):
+            if self.finds_spans:
+                from .text.span_graph import SpanGraph
+
+                def run(inputs):
+                    return on_tokens(**{name: inputs[name] for name in self.backbone.input_names})
+
+                return SPANS[self.kind](
+                    SpanGraph(self.in_graph, self.model.tokenizer, run), self.model, given
+                )
             inputs = tokenize(**given)
             answers = on_tokens(**inputs)
             answers = {name: answers[name] for name in self.signature[1]}
@@ -257,7 +314,14 @@ PROBLEM_SIGNATURES = {
     "multi_label": (_Export._several, ("labels", "probabilities", "chosen")),
     "regression": (_Export._values, ("labels", "values")),
 }
-BY_TOKEN = ("TokenClassifier", "MaskedLM", "QuestionAnswering")
+BY_TOKEN = ("MaskedLM",)
+# Of tasks that answer with spans: what `serving_default` gives, of a `SpanGraph` and the strings.
+SPANS = {
+    "TokenClassifier": lambda graph, model, given: graph.entities(given["text"], model.labels),
+    "QuestionAnswering": lambda graph, model, given: graph.answers(
+        given["text"], given["text_pair"], model.no_answer
+    ),
+}
 
 
 def _traced(function, specs):
@@ -294,8 +358,35 @@ def _check(export, loaded, golden):
     _compare(loaded["tokens"](**inputs), expected, export.model)
     if strings:
         answers = loaded["serving_default"](**strings)
+        if export.finds_spans:
+            _compare_spans(export.model, strings, answers)
+            return
         answers.pop("tokens", None)
         _compare(answers, expected, export.model)
+
+
+def _compare_spans(model, strings, answers):
+    """Hold the spans of the export against those of `predict`."""
+    texts = [[text.decode() for text in strings[name].numpy()] for name in strings]
+    given = {name: value.numpy() for name, value in answers.items()}
+    limit = LIMIT_HALF if "16" in model.compute_dtype else LIMIT
+    inputs = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
+    for place, expected in enumerate(model.predict(inputs)):
+        expected = expected if isinstance(expected, list) else [expected]
+        count = len(expected)
+        rows = {name: np.atleast_1d(value[place]) for name, value in given.items()}
+        spans = [(int(s), int(e)) for s, e in zip(rows["start"], rows["end"], strict=True)]
+        same = spans[:count] == [(each["start"], each["end"]) for each in expected]
+        same = same and all(start < 0 for start, _ in spans[count:])
+        scores = np.array([each["score"] for each in expected])
+        # In half precision rounding decides between answers that are nearly as likely.
+        if same and np.abs(rows["score"][:count] - scores).max(initial=0) <= limit:
+            continue
+        if limit == LIMIT:
+            raise KzooError(
+                f"The export finds other spans than predict in {texts[-1][place]!r:.60}, so it is "
+                "refused: export token ids alone (text=False, --no-text)."
+            )
 
 
 def _golden_inputs(export, golden):

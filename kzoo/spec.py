@@ -5,6 +5,9 @@ import json
 
 from .errors import KzooError
 from .files import parse_json
+from .values import is_number, is_whole
+
+LARGEST = 2**31 - 1  # that a tensor's axis or an index may be
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +65,13 @@ class Spec:
             raise KzooError(f"family is {self.family!r:.40}; a name such as 'bert' is expected.")
         for name, least in self.WHOLE.items():
             value = getattr(self, name)
-            if not _is_whole(value, least):
+            if not is_whole(value, least, LARGEST):
                 raise KzooError(
                     f"{name} is {value!r:.40}; a whole number of at least {least} is expected."
                 )
         for name in self.RATES:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+            if not is_number(value, 0) or value >= 1:
                 raise KzooError(f"{name} is {value!r:.40}; a number from 0 to below 1 is expected.")
         for name in self.SLOTS:
             value = getattr(self, name)
@@ -79,7 +82,11 @@ class Spec:
                     "is expected."
                 )
         listed = isinstance(self.schedule, (list, tuple))
-        if not listed or not self.schedule or not all(_is_whole(i, 0) for i in self.schedule):
+        if (
+            not listed
+            or not self.schedule
+            or not all(is_whole(i, 0, LARGEST) for i in self.schedule)
+        ):
             raise KzooError(
                 f"schedule is {self.schedule!r:.60}; a list of block indices such as [0, 1, 2] is "
                 "expected."
@@ -139,6 +146,5 @@ def _fields(spec):
     return {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
 
 
-def _is_whole(value, least):
-    """Whether a value is a whole number that a tensor's axis or an index may be."""
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
+def _is_index(value):
+    return is_whole(value, 0, LARGEST)

@@ -9,6 +9,7 @@ import re
 import sys
 
 from .errors import KzooError
+from .logs import LEVEL, is_debugging
 
 WIDTH_OF_A_PIPE = 160  # columns where no terminal says its width, so that no table is cut
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the newline
@@ -81,7 +82,7 @@ def session(as_json=False):
         except BrokenPipeError:
             raise SystemExit(BROKEN_PIPE) from None
         except Exception as error:
-            if _debugging():
+            if is_debugging():
                 raise
             code, text = explain(error)
             complain(text)
@@ -139,13 +140,13 @@ def _silence():
     so only moving the descriptors silences them. Python's `print` keeps working but goes to
     stderr, which leaves stdout to the result. Yields the stream of the true stdout.
     """
-    if _debugging():
+    if is_debugging():
         yield sys.stdout
         return
     import logging
     import warnings
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault(LEVEL, "3")
     _open_closed_streams()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -183,10 +184,6 @@ def _open_closed_streams():
         if getattr(sys, name) is None:  # os.open takes the lowest free number, which is its own
             stream = os.fdopen(os.open(os.devnull, os.O_RDWR), mode)  # noqa: SIM115 (stays open)
             setattr(sys, name, stream)
-
-
-def _debugging():
-    return os.environ.get("KZOO_DEBUG", "") not in ("", "0")
 
 
 def _width(stream):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
+SHOWN_WRONG = 10  # wrong answers that a screen shows
 
 
 def table(title, columns, rows):
@@ -127,11 +128,11 @@ def flat_view(data):
 
 def converted(data):
     """`kzoo convert`."""
-    told = [["model", f"{data['model']}, {data['family']}"]]
-    told += [["tensors", f"{data['tensors']}"], ["parameters", f"{data['parameters']:,}"]]
+    rows = [["model", f"{data['model']}, {data['family']}"]]
+    rows += [["tensors", f"{data['tensors']}"], ["parameters", f"{data['parameters']:,}"]]
     files = [[name, size_of(count)] for name, count in data["files"].items()]
     return [
-        table(f"{data['source']} as {data['to']}: {data['destination']}", ["", ""], told),
+        table(f"{data['source']} as {data['to']}: {data['destination']}", ["", ""], rows),
         table("", ["file", ">size"], files),
     ]
 
@@ -155,12 +156,12 @@ def saved(data):
     """`kzoo export --to savedmodel`."""
     files = [[name, size_of(count)] for name, count in data["files"].items()]
     title = f"{data['source']}, {data['model']}, as a SavedModel: {data['folder']}"
-    return table(title, ["file", ">size"], files)
+    return [table(title, ["file", ">size"], files), data["call"]]
 
 
 def report(data):
     """`kzoo export`: how far the file is from its source."""
-    sizes, parity, found = data["sizes"], data["parity"], data["evaluation"]
+    sizes, parity, evaluation = data["sizes"], data["parity"], data["evaluation"]
     runtime = data["audit"]["minimum_runtime"]
     smaller = sizes["float32"] / sizes["file"]
     facts = [
@@ -169,10 +170,10 @@ def report(data):
         ["length", f"{data['length']} tokens" if data["length"] else "any"],
         ["runtime", f"LiteRT {runtime['litert']} or newer (TFLite {runtime['tflite']})"],
     ]
-    if found:
-        on = f"on {found['examples']} texts of {found['file']}"
-        for name in (name for name in ("accuracy", "f1", "exact_match") if name in found):
-            shares = f"{found[name]:.1%}, Keras {found[name + '_keras']:.1%}"
+    if evaluation:
+        on = f"on {evaluation['examples']} texts of {evaluation['file']}"
+        for name in (name for name in ("accuracy", "f1", "exact_match") if name in evaluation):
+            shares = f"{evaluation[name]:.1%}, Keras {evaluation[name + '_keras']:.1%}"
             facts.append([name.replace("_", " "), f"{shares}, {on}"])
     facts.append(["as Keras", _parity(parity)])
     if compat := data["compat"]:
@@ -241,15 +242,15 @@ def _clients(data):
         rows.append([row["client"], *counts, "-" if worst is None else f"{worst:.2g}", time])
     title = f"Clients beside Python, on {data['texts']} texts; its own row: the golden examples"
     yield table(title, columns, rows)
-    told = [[row["client"], sentence] for row in ran for sentence in _told(row)]
+    remarks = [[row["client"], sentence] for row in ran for sentence in _told(row)]
     reasons = {"missing": "Not installed", "refused": "Can't", "failed": "Crashed"}
     for row in data["clients"]:
         for key, word in reasons.items():
             if key in row:
                 style = "red" if key == "failed" else ""
-                told.append([row["client"], Text(f"{word}: {row[key]}", style)])
-    if told:
-        yield table("", ["", ""], told)
+                remarks.append([row["client"], Text(f"{word}: {row[key]}", style)])
+    if remarks:
+        yield table("", ["", ""], remarks)
 
 
 def _share(count, texts):
@@ -331,10 +332,57 @@ def _labels(answer):
     return _short(", ".join(named)) or "-"
 
 
+def answered(data):
+    """`kzoo predict --output`: what was written."""
+    facts = [["rows", f"{data['rows']:,}"], ["columns", ", ".join(data["columns"])]]
+    if data["truncated"]:
+        facts.append(["cut", f"{data['truncated']:,} texts are longer than the model reads"])
+    return table(data["output"], ["", ""], facts)
+
+
+def evaluated(data):
+    """`kzoo evaluate`: the scores, those of each class, and the first wrong answers."""
+    read, wrong = data["read"], data["wrong"]
+    scores = [[name.replace("_", " "), f"{value:.4f}"] for name, value in data["scores"].items()]
+    title = f"{data['source']}, {data['task']}, on {data['examples']:,} examples of {read['file']}"
+    shown = [table(title, ["", ">"], scores)]
+    if data["classes"]:
+        rows = [
+            [name, *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), row["support"]]
+            for name, row in data["classes"].items()
+        ]
+        shown.append(table("", ["label", ">precision", ">recall", ">F1", ">support"], rows))
+    if wrong:
+        rows = [
+            [row["line"], _listed(row["right"]), _listed(row["given"]), _example(row)]
+            for row in wrong[:SHOWN_WRONG]
+        ]
+        named = "Farthest" if "mean_absolute_error" in data["scores"] else "Wrong"
+        of = f"{named} answers, {len(rows)} of {len(wrong):,}"
+        shown.append(table(of, [f">{read.get('unit', 'line')}", "right", "given", "text"], rows))
+    if "files" in data:
+        files = [[name, size_of(count)] for name, count in data["files"].items()]
+        shown.append(table("", ["file", ">size"], files))
+    return shown
+
+
+def _example(row):
+    return _short(" | ".join(row[name] for name in ("text", "text_pair") if name in row))
+
+
+def _listed(value):
+    """An answer in a cell."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number:.4g}" for name, number in value.items())
+    if isinstance(value, list):
+        return _short(", ".join(value)) or "-"
+    return f"{value:.4g}" if isinstance(value, float) else _short(value) or "-"
+
+
 def _entities(answer):
     """`Paris LOC 0.98, ...`, or a dash."""
-    found = [f"{e['text']} {e['label']} {e['score']:.2f}" for e in answer["entities"]]
-    return _short(", ".join(found)) or "-"
+    entities = [f"{e['text']} {e['label']} {e['score']:.2f}" for e in answer["entities"]]
+    return _short(", ".join(entities)) or "-"
 
 
 def _short(text):

@@ -40,7 +40,9 @@ def model(kind="TextClassifier", precision=None, undecayed=None, learning=None, 
     for number, (path, weight) in enumerate(sorted(weights_by_path(task).items())):
         noise = np.random.default_rng(number).normal(0, 0.1, weight.shape)
         weight.assign((noise + path.endswith("gamma")).astype("float32"))
-    learning = {"weight_decay": 0.1, "clip_norm": 0.1, "layer_decay": 0.9, **(learning or {})}
+    # An epsilon that lets no step come of rounding, which is all the gradient of a key's bias.
+    common = {"weight_decay": 0.1, "clip_norm": 0.1, "layer_decay": 0.9, "epsilon": 1e-6}
+    learning = {**common, **(learning or {})}
     optimizer = kzoo.AdamW(1e-2, **learning)
     if undecayed:
         optimizer.exclude_from_weight_decay(var_names=[undecayed])

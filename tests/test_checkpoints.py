@@ -336,7 +336,7 @@ BAD = {
     ),
     "decoder": (lambda f: edit_config(f, is_decoder=True), "is_decoder = True"),
     "problem type": (
-        lambda f: edit_config(f, problem_type="multi_label_classification"),
+        lambda f: edit_config(f, problem_type="ranking"),
         "problem_type",
     ),
     "activation": (lambda f: edit_config(f, hidden_act="mish"), "hidden_act = 'mish'"),

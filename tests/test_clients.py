@@ -166,7 +166,9 @@ def test_the_command_line(made, client, tmp_path, capfd, monkeypatch):  # noqa: 
     assert "JVM" in out and "Not installed: `python3 -m venv" in out
     client("labels")
     code, out, err = run("--clients", "--texts", tmp_path / "texts.txt")
-    assert code == 2 and "in place of" in out and err.startswith("error: JVM answers 1 of ")
+    assert code == 2 and err.startswith("error: JVM answers 1 of ")
+    told = " ".join(out.split())  # Of labels that are as likely the score differs, not the label.
+    assert "in place of" in told or "scores off by 0.25" in told
     client()
     code, out, _ = run("--clients", "--texts", tmp_path / "texts.txt", "--json")
     assert code == 0 and row_of(json.loads(out)["clients"], "JVM")["texts"] > 2

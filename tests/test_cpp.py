@@ -138,7 +138,7 @@ def test_a_bundle_that_does_not_fit_itself_is_one_sentence(program, made, tmp_pa
     (folder / "labels.txt").unlink()
     bundle.write_manifest(folder, manifest)
     check_refused(run(program, folder, 5), "was written without labels.txt")
-    bundle.write_manifest(folder, {**manifest, "format": 2})
+    bundle.write_manifest(folder, {**manifest, "format": 3})
     check_refused(run(program, folder, 5), "of another format")
 
 

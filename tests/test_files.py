@@ -23,6 +23,7 @@ from kzoo.lines import as_pair
 from kzoo.litert import bundle
 from kzoo.presets import _check_sums
 from kzoo.spec import Spec
+from kzoo.values import is_number, is_whole
 
 
 def tree(folder):
@@ -386,3 +387,19 @@ def test_a_sound_file_is_read(tmp_path):
 def test_a_header_that_contradicts_itself_is_refused(tmp_path, size, entries, match):
     with pytest.raises(KzooError, match=match):
         read_tensors(header(tmp_path / "a", size, **entries))
+
+
+@pytest.mark.parametrize(
+    ("value", "whole", "number"),
+    [
+        (3, True, True), (np.int32(3), True, True),
+        (3.0, False, True), (np.float32(3), False, True),
+        (True, False, False), (np.bool_(True), False, False), ("3", False, False),
+        (None, False, False), (float("nan"), False, False), (float("inf"), False, False),
+    ],
+)  # fmt: skip
+def test_what_is_a_whole_number_and_what_is_a_number(value, whole, number):
+    assert (is_whole(value), is_number(value)) == (whole, number)
+    for kind, holds in ((is_whole, whole), (is_number, number)):
+        assert kind(value, 3, 3) == holds  # bounds may be met
+        assert not kind(value, 4) and not kind(value, most=2)

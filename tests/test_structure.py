@@ -20,8 +20,9 @@ PACKAGE = ROOT / "kzoo"
 # could be one, the order is the one that the code needs.
 ORDER = [
     {"errors", "registry"},
-    {"files", "terminal", "answers", "metrics"},
-    {"spec", "parts", "lines"},
+    {"values"},
+    {"files", "logs", "answers", "metrics"},
+    {"spec", "parts", "lines", "terminal", "pictures"},
     {"keras_hooks", "nn"},
     {"network"},
     {"graphs"},
@@ -32,6 +33,7 @@ ORDER = [
     {"presets"},
     {"compression", "conversion", "training", "pipelines"},
     {"litert", "serving"},
+    {"evaluation"},
     {"__init__"},
     {"views"},
     {"cli"},

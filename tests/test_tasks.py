@@ -197,7 +197,7 @@ def test_a_saved_task_comes_back_compiled(name, tmp_path):
     for here, loaded in zip(state, there, strict=True):
         np.testing.assert_array_equal(np.asarray(loaded), np.asarray(here))
     scores = [m.evaluate(x, y, verbose=0, return_dict=True) for m in (model, again)]
-    assert scores[0] == scores[1] and len(scores[0]) == 2
+    assert scores[0] == scores[1] and len(scores[0]) >= 2
     again.fit(x, y, verbose=0)
 
 
@@ -381,8 +381,8 @@ def test_weights_of_examples_weigh_their_places():
     words, labels = [["he", "lives"], ["my", "dog"]], [["O", "B-PER"], ["O", "O"]]
     model = task("TokenClassifier")
     model.compile(optimizer=keras.optimizers.SGD(0.0), jit_compile=False)
-    first, _ = model.evaluate(words[:1], labels[:1], verbose=0)
-    both, _ = model.evaluate(words, labels, sample_weight=[1.0, 0.0], verbose=0)
+    first, *_ = model.evaluate(words[:1], labels[:1], verbose=0)
+    both, *_ = model.evaluate(words, labels, sample_weight=[1.0, 0.0], verbose=0)
     assert both == pytest.approx(first / 2, rel=1e-5)
     model.fit(words, labels, sample_weight=[1.0, 0.5], verbose=0)
     masked = task("MaskedLM")
@@ -901,7 +901,7 @@ def test_a_metric_is_shown_by_default(name, x, y, metric, tmp_path):
     history = model.fit(x, y, batch_size=None, verbose=0).history
     assert 0 <= history[metric][0] <= 1 and np.isfinite(history["loss"][0])
     if name == "TokenClassifier":
-        (found,) = (m for m in model.default_metrics())
+        (found,) = (m for m in model.default_metrics() if m.name == "accuracy")
         found.update_state([[1, -100, 0]], np.eye(3, dtype="float32")[[[1, 1, 1]]])
         assert float(found.result()) == 0.5
     if name == "TextEmbedder":

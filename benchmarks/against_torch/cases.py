@@ -59,7 +59,8 @@ class Task:
     """One thing to learn: transformers' class, kzoo's, the targets, and how many rows an example.
 
     `loss` is the name of a loss of torch's side (`torch_side.LOSSES`) and, where kzoo's isn't the
-    task's default, of kzoo's.
+    task's default, of kzoo's. `moot` are ends of paths of kzoo's weights that move no loss, as a
+    number that is added to all logits of a softmax: their gradient is rounding alone.
     """
 
     suffix: str
@@ -68,14 +69,21 @@ class Task:
     loss: str
     rows: int = 1
     kzoo_loss: str | None = None
+    moot: tuple = ()
 
 
+SAME_FOR_ALL = ("head/logits/bias",)
+MOOT = ("attention/key/bias",)  # of every task: it adds the same to all scores of a query
 TASKS = {
     "sequence classification": Task("ForSequenceClassification", "TextClassifier", "class", "rows"),
     "token classification": Task("ForTokenClassification", "TokenClassifier", "places", "places"),
-    "question answering": Task("ForQuestionAnswering", "QuestionAnswering", "span", "span"),
+    "question answering": Task(
+        "ForQuestionAnswering", "QuestionAnswering", "span", "span", moot=SAME_FOR_ALL
+    ),
     "masked language model": Task("ForMaskedLM", "MaskedLM", "tokens", "places"),
-    "multiple choice": Task("ForMultipleChoice", "MultipleChoice", "choice", "rows", 2),
+    "multiple choice": Task(
+        "ForMultipleChoice", "MultipleChoice", "choice", "rows", 2, moot=SAME_FOR_ALL
+    ),
     "cosines": Task("Model", "TextEmbedder", "score", "cosine", 2),
     "in-batch ranking": Task("Model", "TextEmbedder", "score", "in_batch", 2, "InBatchLoss"),
 }
@@ -141,8 +149,9 @@ ON_PURPOSE = {
     "by the sum of the weights, as torch's cross-entropy does with weights of classes",
     "weight decay": "norms and biases don't decay: parameter groups on torch's side",
     "layer decay": "the rates by layer are parameter groups on torch's side",
-    "epsilon": "1e-6 where the setting has no other: the gradient of a key's bias is zero but for "
-    "rounding, which Adam would make whole steps of",
+    "epsilon": "1e-6 where the setting has no other, so that gradients near zero don't become "
+    "whole steps of Adam; weights whose gradient is rounding alone (the biases of keys, and of "
+    "logits over places or choices) aren't compared",
     "dropout": "off, since the two draw other numbers",
 }
 MAPPED = {"clip_norm": None, "warmup": 0, "decay": "constant", "weight_decay": 0.1}

@@ -17,6 +17,7 @@ import numpy as np
 from cases import (
     BATCH,
     EPOCHS,
+    MOOT,
     RATE,
     REPLICAS,
     SETTINGS,
@@ -77,6 +78,7 @@ def train(case, folder):
     distances = {
         path: float(np.abs(np.asarray(weight) - np.asarray(there[path])).max())
         for path, weight in weights.items()
+        if not path.endswith((*MOOT, *kind.moot))
     }
     worst = max(distances, key=distances.get)
     return {"losses": losses, "weights": distances[worst], "worst": worst}

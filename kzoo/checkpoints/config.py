@@ -4,6 +4,7 @@ import warnings
 
 from ..errors import KzooError
 from ..spec import Spec
+from ..values import is_number, is_whole
 
 # Keys that no output depends on, and why; they are kept and written back.
 HARMLESS = {
@@ -220,9 +221,8 @@ def _checked(key, value, default):
         if isinstance(value, str) and value in ACTIVATIONS:
             return value
         raise KzooError(f"config.json has {key} = {value!r}; kzoo knows {', '.join(ACTIVATIONS)}.")
-    kinds = (int,) if isinstance(default, int) and not isinstance(default, bool) else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < 2**31:
-        what = "whole number" if kinds == (int,) else "number"
+    fits, what = (is_whole, "whole number") if is_whole(default) else (is_number, "number")
+    if not fits(value, 0, 2**31 - 1):
         raise KzooError(f"config.json has {key} = {value!r:.40}; a {what} is expected.")
     return float(value) if isinstance(default, float) else value
 

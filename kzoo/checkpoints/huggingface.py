@@ -13,6 +13,7 @@ import numpy as np
 from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
+from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
 from .origin import TOKENIZER_FILES, Origin
@@ -145,13 +146,13 @@ def to_huggingface(model, folder):
     config = _config(model, family, spec, task_name, origin)
     tensors = _outgoing(weights, family, spec, task_name, origin)
     tokenizer = getattr(model, "tokenizer" if backbone is model else "_tokenizer", None)
-    with writing_folder(folder) as beside:
-        _write_json(beside / "config.json", config)
-        write_tensors(beside / "model.safetensors", tensors, {"format": "pt"})
+    with writing_folder(folder) as tmp_path:
+        _write_json(tmp_path / "config.json", config)
+        write_tensors(tmp_path / "model.safetensors", tensors, {"format": "pt"})
         if tokenizer is not None:
-            _write_tokenizer(beside, tokenizer, model, backbone, origin)
+            _write_tokenizer(tmp_path, tokenizer, model, backbone, origin)
         if task_name == "TextEmbedder":
-            sentence.write_modules(beside, model)
+            sentence.write_modules(tmp_path, model)
 
 
 # -- from there ---------------------------------------------------------------------------------
@@ -186,11 +187,13 @@ def _family(config, tensors):
     model_type = config.get("model_type")
     if model_type is None:  # Files of 2019 don't say; their class or their tensors do.
         first = (config["architectures"] or [""])[0]
-        told = [name for name, cls in types.items() if first.startswith(cls.MODEL_TYPES[name])]
-        told += [
+        candidates = [
+            name for name, cls in types.items() if first.startswith(cls.MODEL_TYPES[name])
+        ]
+        candidates += [
             name for name, cls in types.items() if any(t.startswith(cls.PREFIX) for t in tensors)
         ]
-        model_type = told[0] if told else None
+        model_type = candidates[0] if candidates else None
     if not isinstance(model_type, str) or model_type not in types:
         raise KzooError(
             f"config.json has model_type {model_type!r}; kzoo knows {', '.join(types)}."
@@ -231,7 +234,7 @@ def _head_dropout(family, task_name, config):
     rate = config.get(key, default) if key else None
     if rate is None:
         return {}
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+    if not is_number(rate, 0) or rate >= 1:
         raise KzooError(f"config.json has {key} = {rate!r}; a number from 0 to 1 is expected.")
     return {"dropout": float(rate)}
 
@@ -292,7 +295,7 @@ def _labels(config):
     names = config.get("id2label")
     if names is None:
         count = config.get("num_labels", config.get("_num_labels", 2))
-        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count < 2**20:
+        if not is_whole(count, 1, 2**20):
             raise KzooError(f"config.json has num_labels = {count!r:.40}; 1 or more is expected.")
         return [f"LABEL_{i}" for i in range(count)]
     try:
@@ -323,10 +326,10 @@ def _assign(model, family, task_name, prefix, tensors, folder):
     missing = [table.names[path].primary[0] for path, some in names.items() if not some]
     left = [name for name in tensors if name not in used and not table.carries(name)]
     if missing or left:
-        said = [f"lacks {_listed(missing)}"] * bool(missing)
-        said += [f"has {_listed(left)}, which {family.__name__} has no row for"] * bool(left)
+        faults = [f"lacks {_listed(missing)}"] * bool(missing)
+        faults += [f"has {_listed(left)}, which {family.__name__} has no row for"] * bool(left)
         raise KzooError(
-            f"{folder} {' and '.join(said)}: config.json and weights don't belong together."
+            f"{folder} {' and '.join(faults)}: config.json and weights don't belong together."
         )
     for path, weight in weights.items():
         for name in names[path]:

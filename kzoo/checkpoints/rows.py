@@ -113,8 +113,8 @@ class Table:
                 for path in self.names
                 if path.rpartition("/")[0] == layer
             }
-        found = {path: names for path, names in here_paths.items() if path in self.names}
-        for path, (first, *others) in found.items():
+        known = {path: names for path, names in here_paths.items() if path in self.names}
+        for path, (first, *others) in known.items():
             names = self.names[path]
             if row.tied:
                 names.tied.append(first)
@@ -122,7 +122,7 @@ class Table:
                 names.primary.append(first)
                 names.spellings += others
         # A head's rows are known to a bare backbone, which has no use for them.
-        if not found and (not here or row.optional or row.tied or here.startswith("head")):
+        if not known and (not here or row.optional or row.tied or here.startswith("head")):
             self.unused.append(there)
 
 

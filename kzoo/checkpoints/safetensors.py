@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import KzooError
 from ..files import parse_json, writing_file
+from ..values import is_whole
 
 DTYPES = {
     "BOOL": "bool",
@@ -110,7 +111,7 @@ def write_tensors(path, tensors, metadata=None):
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with writing_file(path) as beside, open(beside, "wb") as file:
+    with writing_file(path) as tmp_path, open(tmp_path, "wb") as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         for name in order:
@@ -152,7 +153,7 @@ def _entry(path, name, entry):
         raise _damaged(path, f"tensor {name} has other fields than dtype, shape and data_offsets")
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise _damaged(path, f"tensor {name} has dtype {dtype!r}, none of {', '.join(DTYPES)}")
-    if not all(type(n) is int and n >= 0 for n in numbers) or begin > end:
+    if not all(is_whole(n, 0) for n in numbers) or begin > end:
         raise _damaged(path, f"tensor {name} has shape {shape} at bytes {begin} to {end}")
     return DTYPES[dtype], tuple(shape), (begin, end)
 

@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import KzooError
 from ..files import read_json, within
 from ..text.side_files import LONGEST
+from ..values import is_number
 from .safetensors import write_tensors
 from .source import read_weights
 
@@ -84,8 +85,7 @@ def read_modules(folder):
     pooling, include_prompt = _read_pooling(folders[1])
     settings = next((each for name in SETTINGS if (each := _optional(folders[0] / name))), {})
     length = settings.get("max_seq_length")
-    number = isinstance(length, (int, float)) and not isinstance(length, bool)
-    if length is not None and not (number and length >= 2):
+    if length is not None and not is_number(length, 2):
         raise KzooError(
             f"{folders[0]} has the longest length {length!r:.40}; a number of tokens is expected."
         )

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from ..errors import KzooError
+from ..values import is_whole
 
 IGNORED = -100  # The target of a place that is padding or has no target of its own.
 # Where each new shape costs a compilation, lengths are rounded up to one of these, or to the
@@ -85,9 +86,9 @@ class BatchPlan:
         if not size:
             raise KzooError("No examples came; at least one is expected.")
         batch_size = 32 if batch_size is None else batch_size  # None is Keras' default.
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        if not is_whole(batch_size, 1):
             raise KzooError(f"batch_size is {batch_size!r}; a number of at least 1 is expected.")
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        if not is_whole(seed, 0):
             raise KzooError(f"seed is {seed!r:.40}; a whole number of at least 0 is expected.")
         if "padding_mask" not in columns:
             columns["padding_mask"] = [_ones(row) for row in columns["token_ids"]]
@@ -106,7 +107,7 @@ class BatchPlan:
                 [_weights(row) for row in sample_weight] if by_place else _weights(sample_weight)
             )
         self.shuffle, self.seed, self.padding_id = shuffle, seed, padding_id
-        self.epoch, self.told = epoch, False
+        self.epoch, self.epoch_is_set = epoch, False
         self.lengths = None if keras.backend.backend() == "tensorflow" else LENGTHS
         self.row_lengths = np.array([_length(row) for row in columns["token_ids"]])
         longest = int(self.row_lengths.max())
@@ -187,7 +188,7 @@ class BatchPlan:
         """The padded batches of the current epoch, one after the other."""
         order = self.order(self.epoch)
         for number, rows in enumerate(order, 1):
-            if number == len(order) and not self.told:
+            if number == len(order) and not self.epoch_is_set:
                 self.epoch += 1
             yield self.batch(rows)
 
@@ -202,10 +203,10 @@ class BatchPlan:
 class _TellEpoch(keras.callbacks.Callback):
     def __init__(self, plan):
         super().__init__()
-        self.plan_to_tell = plan
+        self.plan_to_set = plan
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.plan_to_tell.epoch, self.plan_to_tell.told = epoch, True
+        self.plan_to_set.epoch, self.plan_to_set.epoch_is_set = epoch, True
 
 
 class _PyDataset(keras.utils.PyDataset):
@@ -222,7 +223,7 @@ class _PyDataset(keras.utils.PyDataset):
         if epoch != self.plan.epoch or order is None:
             order = self.plan.order(self.plan.epoch)
             self._shown = self.plan.epoch, order
-        if index == len(order) - 1 and not self.plan.told:
+        if index == len(order) - 1 and not self.plan.epoch_is_set:
             self.plan.epoch += 1
         return self.plan.batch(order[index])
 

@@ -85,11 +85,11 @@ def _examples(path, rows, unit, targets):
         none = targets == "none" or row.get("is_impossible")
         answers = [] if none else _answers(where, row.get("answers") or [])
         spans = [
-            (start, start + len(said))
-            for said, start in answers
-            if said and start >= 0 and row["context"][start : start + len(said)] == said
+            (start, start + len(content))
+            for content, start in answers
+            if content and start >= 0 and row["context"][start : start + len(content)] == content
         ]
-        if any(said for said, _ in answers) and not spans:
+        if any(content for content, _ in answers) and not spans:
             left_out.setdefault("answers that don't stand where they say", []).append(name)
             continue
         spans = list(dict.fromkeys(spans))

@@ -16,6 +16,7 @@ PAIRS = (
     ("premise", "hypothesis"),
     ("question1", "question2"),
     ("question", "sentence"),
+    ("question", "context"),
     ("#1 string", "#2 string"),
 )
 LABELS = (
@@ -102,8 +103,13 @@ def read_examples(path, text=None, label=None, targets="required"):
 
 def read_texts(path, text=None):
     """The texts, or pairs of texts, of every row of a file: what `predict` answers."""
+    return read_rows(path, text)[1]
+
+
+def read_rows(path, text=None):
+    """The `Table` in a file, and the text or pair of texts of its every row."""
     table = _table(path, text, None)
-    return _texts(table, _text_columns(table, text, _by_known_name(table, LABELS).values()))
+    return table, _texts(table, _text_columns(table, text, _by_known_name(table, LABELS).values()))
 
 
 def is_file(text, endings=TABLES):

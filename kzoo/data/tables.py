@@ -3,13 +3,14 @@
 import csv
 import gzip
 import io
+import json
 import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import KzooError
-from ..files import parse_json
+from ..files import parse_json, writing_file
 from .examples import listed
 
 # A field in quotes as CSV has it, and then what ends it.
@@ -21,6 +22,9 @@ KINDS = {
     ".csv": "comma-separated",
     ".jsonl": "JSON lines",
 }
+
+
+WRITTEN = (".csv", ".tsv", ".jsonl")
 
 
 @dataclass
@@ -87,6 +91,43 @@ def read_table(path, headed=True):
     if not lines:
         raise KzooError(f"{path} holds no examples; at least one is expected.")
     return Table(path, columns, lines, KINDS[suffix], notes, headed)
+
+
+def check_table_path(path):
+    """Raise KzooError unless a table can be written to a path, where nothing lies yet."""
+    if Path(path).suffix.lower() not in WRITTEN:
+        raise KzooError(
+            f"Got {path} to write a table to; expected a path that ends in {', '.join(WRITTEN)}."
+        )
+    if Path(path).exists():
+        raise KzooError(f"{path} exists and isn't replaced: name another path, or remove it.")
+
+
+def write_table(path, columns):
+    """Write columns, {name: values}, as a .csv, .tsv or .jsonl file; it is there whole or not.
+
+    In .csv and .tsv what is no string, number or None stands as JSON; quotes are those of .csv.
+    """
+    check_table_path(path)
+    rows = zip(*columns.values(), strict=True)
+    with (
+        writing_file(path) as tmp_path,
+        open(tmp_path, "w", encoding="utf-8", newline="") as file,
+    ):
+        if Path(path).suffix.lower() == ".jsonl":
+            for row in rows:
+                row = dict(zip(columns, row, strict=True))
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            return
+        delimiter = "\t" if Path(path).suffix.lower() == ".tsv" else ","
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_field(value) for value in row] for row in rows)
+
+
+def _field(value):
+    plain = value is None or (isinstance(value, (str, int, float)) and not isinstance(value, bool))
+    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _separated(path, text, suffix, notes):

@@ -341,17 +341,17 @@ def _label_studio(path, rows, lines, unit, text):
             raise KzooError(f"{where}: expected data with {key!r}, a string.")
         done = [a for a in row.get("annotations") or [] if not a.get("was_cancelled")]
         chosen = [a for a in done if a.get("ground_truth")] or done
-        found = [_label_studio_spans(where, data[key], a.get("result") or []) for a in chosen]
-        if not found:
+        annotations = [_label_studio_spans(where, data[key], a.get("result") or []) for a in chosen]
+        if not annotations:
             left_out.setdefault("no annotation", []).append(line)
-        elif any(spans != found[0] for spans in found):
+        elif any(spans != annotations[0] for spans in annotations):
             raise KzooError(
-                f"{where}: got {len(found)} annotations that differ; keep one, or mark it as the "
-                "ground truth."
+                f"{where}: got {len(annotations)} annotations that differ; keep one, or mark it as "
+                "the ground truth."
             )
         else:
             texts.append(data[key])
-            y.append(found[0])
+            y.append(annotations[0])
             kept.append(line)
     if not kept:
         raise KzooError(f"{path}: none of its {len(rows):,} tasks has an annotation.")

@@ -2,12 +2,16 @@
 
 import importlib
 
+from ..logs import hidden
+
 _HOME = {
     "export_litert": "convert",
     "export_bundle": "build",
     "export_recipe": "export",
     "verify_bundle": "verify",
     "predict_bundle": "predict",
+    "predict_table": "predict",
+    "search_bundle": "predict",
 }
 __all__ = sorted(_HOME)
 
@@ -15,7 +19,8 @@ __all__ = sorted(_HOME)
 def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"kzoo.litert has no {name!r}; it has {', '.join(__all__)}.")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    with hidden():
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
 
 
 def __dir__():

@@ -83,27 +83,27 @@ def audit(path):
     }
 
 
-def check_quantization(found, quantization):
+def check_quantization(audited, quantization):
     """Raise KzooError unless the constants of a file have the types of its quantization."""
-    kinds = set(found["weight_bytes"]) - {"float32"}
+    kinds = set(audited["weight_bytes"]) - {"float32"}
     needed, allowed = KINDS[quantization]
     if not needed <= kinds <= allowed:
         expected = " and ".join(sorted(needed)) or "float32 alone"
         raise KzooError(
-            f"The file's weights are {' and '.join(sorted(found['weight_bytes'])) or 'none'}; for "
-            f"{quantization}, {expected} is expected."
+            f"The file's weights are {' and '.join(sorted(audited['weight_bytes'])) or 'none'}; "
+            f"for {quantization}, {expected} is expected."
         )
 
 
-def check_audit(found, partitions=1):
+def check_audit(audited, partitions=1):
     """Raise KzooError, one sentence, on what no export of kzoo may have.
 
     `partitions` None: layers of the user's own are in it, whose shapes and partitions are theirs.
     """
-    operators = found["operators"]
-    if found["custom"]:
+    operators = audited["operators"]
+    if audited["custom"]:
         raise KzooError(
-            f"The file holds custom operators ({', '.join(found['custom'])}), which a phone's "
+            f"The file holds custom operators ({', '.join(audited['custom'])}), which a phone's "
             "runtime doesn't have: only built-in operators are expected."
         )
     variables = sorted(VARIABLES & set(operators))
@@ -114,7 +114,7 @@ def check_audit(found, partitions=1):
         )
     dynamic = any(
         -1 in tensor["shape"]
-        for signature in found["signatures"].values()
+        for signature in audited["signatures"].values()
         for tensor in signature["inputs"].values()
     )
     shapes, packs = operators.get("SHAPE", 0), operators.get("PACK", 0)
@@ -123,20 +123,20 @@ def check_audit(found, partitions=1):
             f"The file does arithmetic on shapes ({shapes} SHAPE, {packs} PACK): at most "
             f"{int(dynamic)} SHAPE and no PACK are expected."
         )
-    if found["understated"]:
+    if audited["understated"]:
         raise KzooError(
-            f"{', '.join(found['understated'])} in the file promise an older runtime than their "
+            f"{', '.join(audited['understated'])} in the file promise an older runtime than their "
             "weights need, which would compute nonsense in silence: a true version is expected."
         )
-    if partitions is not None and found["partitions"] != partitions:
+    if partitions is not None and audited["partitions"] != partitions:
         raise KzooError(
-            f"XNNPACK splits the graph into {found['partitions']} partitions; {partitions} was "
+            f"XNNPACK splits the graph into {audited['partitions']} partitions; {partitions} was "
             "expected."
         )
 
 
 def _signatures(model, types):
-    found = {}
+    result = {}
     for signature in model.signatureDefs or []:
         graph = model.subgraphs[signature.subgraphIndex]
 
@@ -149,11 +149,11 @@ def _signatures(model, types):
                 for entry in sorted(maps, key=lambda entry: entry.name)
             }
 
-        found[signature.signatureKey.decode("utf-8")] = {
+        result[signature.signatureKey.decode("utf-8")] = {
             "inputs": described(signature.inputs),
             "outputs": described(signature.outputs),
         }
-    return found
+    return result
 
 
 def _shape(tensor):

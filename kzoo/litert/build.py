@@ -13,6 +13,7 @@ import numpy as np
 from ..answers import check_labels, class_scores
 from ..errors import KzooError
 from ..files import writing_folder
+from ..logs import hidden
 from ..network import weights_by_path
 from ..text.tokenizer import default_stride
 from . import bundle, evaluate, mediapipe
@@ -56,6 +57,7 @@ def export_bundle(
     folder = Path(folder)
     order = checked(model, quantization, length, limits, recipe)
     with (
+        hidden(),
         writing_folder(folder, mark=bundle.MANIFEST) as tmp_path,
         tempfile.TemporaryDirectory() as scratch,
     ):
@@ -219,9 +221,9 @@ def _export(order, files, say):
 
     def export(name, quantization, limits, compat=None):
         arguments = quantization, order.length, limits, compat, texts
-        found = export_litert(order.model, files[name], *arguments)
-        found["parity"]["source"] = source
-        return found
+        result = export_litert(order.model, files[name], *arguments)
+        result["parity"]["source"] = source
+        return result
 
     say(f"Exporting as {order.quantization}")
     exports = {"file": export("file", order.quantization, early, order.compat)}

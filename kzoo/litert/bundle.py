@@ -19,6 +19,7 @@ from pathlib import Path
 from ..answers import check_names
 from ..errors import KzooError
 from ..files import read_json, sha256, within
+from ..values import is_number, is_whole
 
 FORMAT = 2
 FORMATS = (1, 2)  # that are read
@@ -35,9 +36,9 @@ FIELDS = {
 OPTIONS = {
     "reads": lambda value: value in ("text", "pair", "either"),
     "problem": lambda value: value in ("single_label", "multi_label", "regression"),
-    "threshold": lambda value: _is_number(value) and 0 <= value <= 1,
-    "stride": lambda value: type(value) is int and value >= 0,
-    "no_answer": lambda value: value is None or _is_number(value),
+    "threshold": lambda value: is_number(value, 0, 1),
+    "stride": lambda value: is_whole(value, 0),
+    "no_answer": lambda value: value is None or is_number(value),
     "prompts": lambda value: isinstance(value, dict) and _all_strings(value.values()),
     "default_prompt": lambda value: value is None or isinstance(value, str),
     "similarity": lambda value: value in ("cosine", "dot", "euclidean", "manhattan"),
@@ -149,11 +150,6 @@ def _check_options(path, options):
             f"{path} names the prompt {prompt!r:.60}; expected one of "
             f"{', '.join(options['prompts']) or 'its prompts, and it has none'}: export anew."
         )
-
-
-def _is_number(value):
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and abs(value) < float("inf")
 
 
 def _all_strings(values):

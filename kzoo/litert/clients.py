@@ -332,10 +332,10 @@ def _equal(command, folder, texts, ids):
     """Whether a client has Python's ids, a text; None for a client that has none to show."""
     parts = [part for text in texts for part in parts_of(text)]
     try:
-        found = iter(run([*command, "encode", str(folder / bundle.TOKENIZER)], parts))
+        answers = iter(run([*command, "encode", str(folder / bundle.TOKENIZER)], parts))
     except Refused:
         return None
-    return [all([next(found).get("ids") == part for part in row]) for row in ids]
+    return [all([next(answers).get("ids") == part for part in row]) for row in ids]
 
 
 def _predict(command, folder, texts):
@@ -347,8 +347,8 @@ def _predict(command, folder, texts):
             lines = [json.dumps(texts[i], ensure_ascii=False) if pairs else texts[i]
                      for i in places]  # fmt: skip
             option = ["--pairs"] if pairs else []
-            found = run([*command, "predict", str(folder), *option], lines)
-            for place, answer in zip(places, found, strict=True):
+            rows = run([*command, "predict", str(folder), *option], lines)
+            for place, answer in zip(places, rows, strict=True):
                 answers[place] = answer
     return answers
 
@@ -377,23 +377,23 @@ def run(command, lines):
         except OSError as error:
             raise KzooError(f"{name} did not run ({error}).") from None
         errors.seek(0)
-        said = errors.read().decode("utf-8", "replace").splitlines()
+        messages = errors.read().decode("utf-8", "replace").splitlines()
     if finished.returncode:
         # A trace stands further in than what it is of.
-        said = [line for line in said if line[:1].strip()]
-        reason = said[-1].removeprefix("error: ") if said else "it said nothing."
-        if finished.returncode == 2 and said:
+        messages = [line for line in messages if line[:1].strip()]
+        reason = messages[-1].removeprefix("error: ") if messages else "it said nothing."
+        if finished.returncode == 2 and messages:
             raise Refused(reason)
         raise KzooError(f"{name} ended with code {finished.returncode}: {reason}")
     try:
-        found = [json.loads(line) for line in finished.stdout.decode("utf-8").split("\n") if line]
+        answers = [json.loads(line) for line in finished.stdout.decode("utf-8").split("\n") if line]
     except ValueError as error:
         raise KzooError(f"{name} wrote what is not JSON ({error}).") from None
-    if not all(isinstance(each, dict) for each in found):
+    if not all(isinstance(each, dict) for each in answers):
         raise KzooError(f"{name} wrote a line that is no JSON object.")
-    if len(found) != len(lines) + 1:
-        raise KzooError(f"{name} answered {len(found)} of {len(lines) + 1} lines.")
-    return found[:-1]
+    if len(answers) != len(lines) + 1:
+        raise KzooError(f"{name} answered {len(answers)} of {len(lines) + 1} lines.")
+    return answers[:-1]
 
 
 NAMED = ("label", "labels", "answer", "start", "end")  # what of an answer must be the same
@@ -402,14 +402,14 @@ NAMED = ("label", "labels", "answer", "start", "end")  # what of an answer must 
 def _same(pairs):
     """How many have the same label, spans or answer; None where there are none."""
 
-    def said(answer):
+    def comparable(answer):
         if "entities" in answer:
             return [
                 [entity[key] for key in ("label", "start", "end")] for entity in answer["entities"]
             ]
         return [answer[key] for key in NAMED if key in answer] or None
 
-    pairs = [(said(one), said(other)) for one, other in pairs]
+    pairs = [(comparable(one), comparable(other)) for one, other in pairs]
     if all(other is None for _, other in pairs):
         return None
     return sum(one == other for one, other in pairs)

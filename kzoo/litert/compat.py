@@ -110,11 +110,11 @@ class _Rewriting:
         """The scale of each row is looked up in a table of its own."""
         ids, table = operator.inputs
         name = self.graph.tensors[table].name + b"/scales"
-        found = copy.copy(operator)
-        found.inputs = np.array([ids, self._constant(name, scales[:, None])], "int32")
+        replacement = copy.copy(operator)
+        replacement.inputs = np.array([ids, self._constant(name, scales[:, None])], "int32")
         index = self._like(operator.outputs[0], b"/scales", columns=1)
-        found.outputs = np.array([index], "int32")
-        operators.append(found)
+        replacement.outputs = np.array([index], "int32")
+        operators.append(replacement)
         return index
 
     def _product(self, operator, factor):

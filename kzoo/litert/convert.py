@@ -5,8 +5,10 @@ from pathlib import Path
 
 from ..errors import KzooError
 from ..files import writing_file
+from ..logs import hidden
 from ..network import Network, weights_by_path
 from ..nn import lowering
+from ..values import is_whole
 from . import quantize
 from .audit import audit, check_audit, check_quantization
 from .compat import check_compat, rewritten
@@ -76,7 +78,7 @@ def export_litert(
             "export a recipe with an evaluation file, or leave the limit out."
         )
     _check_weights(model)
-    with writing_file(path) as tmp_path:
+    with hidden(), writing_file(path) as tmp_path:
         model = in_float32(model)
         content, used = _convert(model, quantization, length)
         if compat is not None:
@@ -109,9 +111,7 @@ def check_arguments(model, quantization, length, compat=None):
         )
     check_compat(compat, quantization)
     limit = backbone.spec.max_sequence_length
-    if length is not None and (
-        not isinstance(length, int) or isinstance(length, bool) or not 2 <= length <= limit
-    ):
+    if length is not None and not is_whole(length, 2, limit):
         raise KzooError(
             f"length is {length!r}; None (dynamic) or 2 to {limit} tokens are expected."
         )
@@ -173,8 +173,8 @@ def _convert(model, quantization, length):
 
     def lookup(table, ids):
         # Exactly a table and flat ids is what the converter turns into EMBEDDING_LOOKUP.
-        found = rows(tf.convert_to_tensor(table), tf.reshape(ids, [-1]))
-        return tf.reshape(found, [*([1] if len(ids.shape) == 2 else []), -1, table.shape[1]])
+        result = rows(tf.convert_to_tensor(table), tf.reshape(ids, [-1]))
+        return tf.reshape(result, [*([1] if len(ids.shape) == 2 else []), -1, table.shape[1]])
 
     def serve(**inputs):
         with lowering.using(lookup=lookup):

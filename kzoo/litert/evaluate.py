@@ -113,7 +113,8 @@ def _classified(examples, answerer, model, interpreters):
 # -- entities ------------------------------------------------------------------------------------
 
 
-def _spans(model, examples):
+def labelled_spans(labels, examples):
+    """The texts of examples with entities, and for each (words or None, its spans)."""
     texts, targets = [], []
     for x, y in zip(examples.x, examples.y, strict=True):
         if isinstance(x, str):
@@ -121,8 +122,8 @@ def _spans(model, examples):
             targets.append((None, {tuple(span) for span in y}))
         else:
             texts.append(" ".join(x))
-            tags = [model.labels.index(tag) if tag in model.labels else -1 for tag in y]
-            targets.append((x, set(spans_of(tags, _parts(model.labels)))))
+            tags = [labels.index(tag) if tag in labels else -1 for tag in y]
+            targets.append((x, set(spans_of(tags, _parts(labels)))))
     return texts, targets
 
 
@@ -144,12 +145,10 @@ def _entities(examples, answerer, model, interpreters):
                     {(span["start"], span["end"], span["label"]) for span in answer["entities"]}
                 )
             continue
-        columns = answerer.tokenizer.encode_words(
-            [list(words)], answerer.limit, answerer.length or "longest"
-        )
+        columns = columns_of_words(answerer, words)
         for name, run in runs.items():
             logits = run(columns)["logits"][0]
-            predicted[name].append(_spans_of_words(logits, columns, answerer.labels, len(words)))
+            predicted[name].append(spans_of_words(logits, columns, answerer.labels, len(words)))
     expected = [spans for _, spans in examples.targets]
     scores = {name: entity_scores(expected, spans) for name, spans in predicted.items()}
     file = scores["file"]
@@ -161,7 +160,14 @@ def _entities(examples, answerer, model, interpreters):
     }
 
 
-def _spans_of_words(logits, columns, labels, count):
+def columns_of_words(answerer, words):
+    """One row of a list of words, as a model takes it."""
+    return answerer.tokenizer.encode_words(
+        [list(words)], answerer.limit, answerer.length or "longest"
+    )
+
+
+def spans_of_words(logits, columns, labels, count):
     """The spans that logits of tokens give to `count` words, whose first tokens speak for them."""
     tags = [-1] * count  # A word without tokens, or behind the last that is read, has no label.
     for place, word in reversed(list(enumerate(columns["word_ids"][0]))):
@@ -173,7 +179,8 @@ def _spans_of_words(logits, columns, labels, count):
 # -- answers to questions ------------------------------------------------------------------------
 
 
-def _golds(model, examples):
+def gold_answers(examples):
+    """The (question, context) pairs of examples, and for each the texts that are right."""
     golds = []
     for (_, context), target in zip(examples.x, examples.y, strict=True):
         several = isinstance(target, list) and target and isinstance(target[0], (list, tuple))
@@ -217,6 +224,6 @@ def _by_name(shares, measure):
 # How a task's examples become texts and targets, and what is measured on them.
 MEASURED = {
     "TextClassifier": (_classes, _classified),
-    "TokenClassifier": (_spans, _entities),
-    "QuestionAnswering": (_golds, _answers),
+    "TokenClassifier": (lambda model, examples: labelled_spans(model.labels, examples), _entities),
+    "QuestionAnswering": (lambda model, examples: gold_answers(examples), _answers),
 }

@@ -1,11 +1,13 @@
 """Running a .tflite file on LiteRT alone: NumPy in, NumPy out, no TensorFlow and no Keras."""
 
+import contextlib
 import threading
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import KzooError
+from ..logs import hidden
 
 
 class Interpreter:
@@ -90,7 +92,9 @@ class Interpreter:
         if self._allocated != shape:
             for name in self.input_names:
                 self.backend.resize_tensor_input(self._inputs[name]["index"], shape)
-            self.backend.allocate_tensors()
+            # The first time LiteRT says which delegate it takes.
+            with hidden() if self._allocated is None else contextlib.nullcontext():
+                self.backend.allocate_tensors()
             self._allocated = shape
         for name, array in arrays.items():
             self.backend.set_tensor(self._inputs[name]["index"], array)

@@ -1,8 +1,7 @@
 """Limits of an export: what each means, which hold by default, and the error of one missed."""
 
-import math
-
 from ..errors import KzooError
+from ..values import is_number
 
 # name: (whether more is better, what it says, of which kind of model)
 KNOWN = {
@@ -59,8 +58,7 @@ def check_names(limits, source="limits"):
             f"{source} has the unknown limit {unknown[0]!r}; known: {', '.join(KNOWN)}."
         )
     for name, value in limits.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not abs(value) < math.inf:
+        if not is_number(value):
             raise KzooError(f"The limit {name} in {source} is {value!r}; a number is expected.")
 
 

@@ -53,8 +53,8 @@ def write(folder, name, own, labels, length, rows):
     """
     path = folder / FILE
     path.write_bytes(rewritten((folder / MODEL).read_bytes(), name, own, labels))
-    found = audit(path)
-    check_audit(found, found["partitions"])
+    audited = audit(path)
+    check_audit(audited, audited["partitions"])
     one, other = Interpreter(folder / MODEL), Interpreter(path)
     worst = 0.0
     for columns in rows:
@@ -70,7 +70,7 @@ def write(folder, name, own, labels, length, rows):
         )
     texts = {"shipped English": sentences(), "languages": languages()}
     return {
-        "bytes": found["bytes"],
+        "bytes": audited["bytes"],
         "length": length,
         "largest_difference": worst,
         "tokenizer": {kind: difference(own, lines) for kind, lines in texts.items()},

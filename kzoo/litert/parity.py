@@ -234,32 +234,32 @@ def measure(pairs, problem=None, long=(), threshold=0.5):
             place = one if problem != "regression" else np.abs(one - other)
             best = int(place.argmax())
             shown.append([float(one[best]), float(other[best])])
-    found = {
+    result = {
         "texts": len(pairs),
         "tokens": tokens,
     }
     if None not in cosines:
-        found |= {
+        result |= {
             "cosines": cosines,
             "cosine": float(np.mean(cosines)),
             "cosine_min": float(np.min(cosines)),
         }
     if problem == "regression":
         spread = max(float(np.std(rows, axis=0).max()), 1e-9)
-        found |= {
+        result |= {
             "values": shown,
             "spread": spread,
             "value_difference": float(np.mean(differences)) / spread,
             "value_difference_max": float(np.max(differences)) / spread,
         }
     elif problem is not None:
-        found |= {
+        result |= {
             "probabilities": shown,
             "probability_difference": float(np.mean(differences)),
             "probability_difference_max": float(np.max(differences)),
             "label_agreement": float(np.mean(agreed)),
         }
-    return found
+    return result
 
 
 def label_of(row, problem="single_label", threshold=0.5):

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from ..answers import ANSWERS
+from ..answers import ANSWERS, nearest, similarities
+from ..data.sources import read_rows
+from ..data.tables import check_table_path, write_table
 from ..errors import KzooError
+from ..values import as_text, is_whole
 from .bundle import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 from .interpreter import Interpreter, encode
 
@@ -19,7 +22,8 @@ def predict_bundle(folder, texts, threads=1):
     Args:
         folder: the bundle.
         texts: a string or a list of strings or of pairs of strings, whatever the bundle reads; an
-            empty string is a text too. Question answering takes pairs (question, context).
+            empty string is a text too. Question answering takes pairs (question, context), or
+            dicts {"question": ..., "context": ...}.
         threads: how many the model may use.
 
     Returns:
@@ -35,6 +39,82 @@ def predict_bundle(folder, texts, threads=1):
     texts = _checked(texts)
     predictor = Predictor(folder, threads, texts)
     return [predictor(text) for text in texts]
+
+
+def predict_table(folder, path, output=None, text=None, threads=1):
+    """Answer every row of a table with a bundle.
+
+    Args:
+        folder, threads: as for `predict_bundle`.
+        path: a .csv, .tsv or .jsonl file, read as one to train on.
+        output: a .csv, .tsv or .jsonl file to write, where nothing lies yet: the table, and what
+            was answered in columns that begin with `predicted_`, such as predicted_label.
+        text: the column of the texts, or a list of two for pairs; by default those beyond doubt.
+
+    Returns:
+        Without output what `predict_bundle` gives; else {"output", "rows", "columns" (the new
+        ones), "truncated" (how many texts were cut)}. Lists and dicts stand in .csv and .tsv as
+        JSON.
+    """
+    if output is not None:
+        check_table_path(output)
+    table, texts = read_rows(path, text)
+    answers = predict_bundle(folder, texts, threads)
+    if output is None:
+        return answers
+    added = _added(answers)
+    taken = [name for name in added if name in table.columns]
+    if taken:
+        raise KzooError(f"{path} has a column {taken[0]} already: rename it, or leave it out.")
+    write_table(output, {**table.columns, **added})
+    return {
+        "output": str(output),
+        "rows": len(answers),
+        "columns": list(added),
+        "truncated": sum(answer["truncated"] for answer in answers),
+    }
+
+
+def _added(answers):
+    """The columns of a table for answers, {name: values}."""
+    rows = [
+        {name: value for name, value in answer.items() if name not in ("text", "tokens")}
+        for answer in answers
+    ]
+    for row in rows:
+        del row["truncated"]
+        if "label" in row:
+            del row["scores"]  # The others than the label's are in `--json`.
+        row.update(row.pop("values", {}))
+    return {f"predicted_{name}": [row[name] for row in rows] for name in rows[0]}
+
+
+def search_bundle(folder, query, texts, top=5, threads=1):
+    """The texts that are nearest to a query, by the measure of an embedder's bundle.
+
+    Args:
+        folder, threads: as for `predict_bundle`.
+        query: a text, or a list of some.
+        texts: a list of texts.
+        top: how many.
+
+    Returns:
+        A list of {"index", "score", "text"}, the nearest first, for a query that is a text; for
+        a list of queries a list of such lists.
+    """
+    if not is_whole(top, 1):
+        raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
+    queries, texts = _checked(query), _checked(texts)
+    predictor = Predictor(folder, threads, [*queries, *texts])
+    if predictor.manifest["task"] != "TextEmbedder":
+        raise KzooError(
+            f"{folder} holds a {predictor.manifest['task']}; expected a TextEmbedder, whose "
+            "vectors say what is near."
+        )
+    sides = [[predictor(text)["embedding"] for text in side] for side in (queries, texts)]
+    scores = similarities(*sides, predictor.manifest["task_options"]["similarity"])
+    results = [nearest(row, texts, top) for row in scores]
+    return results[0] if isinstance(query, str) else results
 
 
 class Predictor:
@@ -62,7 +142,7 @@ class Predictor:
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.interpreter = Interpreter(folder / MODEL, threads=threads)
         _check_model(self.interpreter, self.manifest["labels"])
-        self._answerer = Answerer(
+        self.answerer = Answerer(
             self.tokenizer,
             task,
             self.manifest["labels"],
@@ -74,12 +154,12 @@ class Predictor:
     def __call__(self, text):
         """The answer to one text or pair; a bundle's default prompt stands before each text."""
         self._check_kind([text])
-        rows, tokens, truncated = self._answerer.read(text)
+        rows, tokens, truncated = self.answerer.read(text)
         return {
             "text": text if isinstance(text, str) else list(text),
             "tokens": tokens,
             "truncated": truncated,
-            **self._answerer.answer(text, rows, self.interpreter.run),
+            **self.answerer.answer(text, rows, self.interpreter.run),
         }
 
     def _check_kind(self, texts):
@@ -203,11 +283,11 @@ def _check_model(interpreter, labels):
 
 
 def _checked(texts):
-    if isinstance(texts, str):
-        return [texts]
+    if isinstance(texts, (str, dict)):
+        return [as_text(texts)]
     if not hasattr(texts, "__iter__"):
         raise KzooError(f"texts is {texts!r:.60}; a list of strings is expected.")
-    texts = list(texts)
+    texts = [as_text(text) for text in texts]
     if not texts:
         raise KzooError("No text came; at least one is expected.")
     for place, text in enumerate(texts):

@@ -275,19 +275,19 @@ def _compat(report):
 
 
 def _mediapipe(report):
-    found = report["mediapipe"]
-    if not found:
+    written = report["mediapipe"]
+    if not written:
         return ""
     words = (
-        f"mediapipe.tflite ({found['bytes'] / 1e6:.2f} MB, {found['length']} tokens) is this file "
-        "with the metadata and the vocabulary that MediaPipe's tasks want; its scores differ from "
-        f"this file's by at most {found['largest_difference']:.1g}. MediaPipe's tokenizer is its "
-        "own: it lower-cases A to Z only and strips no accents."
+        f"mediapipe.tflite ({written['bytes'] / 1e6:.2f} MB, {written['length']} tokens) is this "
+        "file with the metadata and the vocabulary that MediaPipe's tasks want; its scores differ "
+        f"from this file's by at most {written['largest_difference']:.1g}. MediaPipe's tokenizer "
+        "is its own: it lower-cases A to Z only and strips no accents."
     )
     rows = "".join(
         f"<tr><td>{kind}<small>{html.escape(_short(entry['example'] or ''))}</small></td>"
         f"<td>{entry['differ']} of {entry['texts']}</td></tr>"
-        for kind, entry in found["tokenizer"].items()
+        for kind, entry in written["tokenizer"].items()
     )
     head = "<tr><th>texts, and the first that it tokenizes otherwise</th><th>otherwise</th></tr>"
     return _section("For MediaPipe", words, f"<table>{head}{rows}</table>")
@@ -372,13 +372,13 @@ def _short(text, limit=110):
 
 
 def _inside(report):
-    found = report["audit"]
-    operators = ", ".join(f"{count} {name}" for name, count in found["operators"].items())
-    outside = ", ".join(f"{count} {name}" for name, count in found["outside"].items())
+    audited = report["audit"]
+    operators = ", ".join(f"{count} {name}" for name, count in audited["operators"].items())
+    outside = ", ".join(f"{count} {name}" for name, count in audited["outside"].items())
     made = ", ".join(f"{name} {value}" for name, value in report["made_with"].items())
     return f"""<section><h2>Inside the file</h2>
-<p>{sum(found["operators"].values())} built-in operators, no custom ones. XNNPACK runs all of them
-as {found["partitions"]} partition but for {html.escape(outside)}.</p>
+<p>{sum(audited["operators"].values())} built-in operators, no custom ones. XNNPACK runs all of them
+as {audited["partitions"]} partition but for {html.escape(outside)}.</p>
 <details><summary>All operators</summary><p>{html.escape(operators)}</p></details>
 <p class="faint">Made with {html.escape(made)}.</p></section>"""
 

@@ -52,8 +52,8 @@ def verify_bundle(folder):
     manifest = bundle.read_manifest(folder)
     checks = []
 
-    def passed(check, found):
-        checks.append({"check": check, "found": found})
+    def passed(check, result):
+        checks.append({"check": check, "found": result})
 
     passed("kzoo.json", f"format {manifest['format']}, the seal fits")
     bundle.check_files(folder, manifest)
@@ -63,23 +63,23 @@ def verify_bundle(folder):
     _check_labels(folder, manifest)
 
     limits.check_names(manifest["limits"], f"limits in {folder / bundle.MANIFEST}")
-    found = audit(folder / bundle.MODEL)
-    check_audit(found, manifest["limits"].get("partitions", 1))
+    audited = audit(folder / bundle.MODEL)
+    check_audit(audited, manifest["limits"].get("partitions", 1))
     for name, key in (("signature", "signatures"), ("minimum_runtime", "minimum_runtime")):
-        if manifest[name] != found[key]:
+        if manifest[name] != audited[key]:
             raise KzooError(
                 f"{folder / bundle.MANIFEST} says of {name} {manifest[name]}; the file has "
-                f"{found[key]}: export anew."
+                f"{audited[key]}: export anew."
             )
-    runtime = found["minimum_runtime"]
+    runtime = audited["minimum_runtime"]
     passed(
         "audit",
-        f"{sum(found['operators'].values())} built-in operators, {found['partitions']} XNNPACK "
+        f"{sum(audited['operators'].values())} built-in operators, {audited['partitions']} XNNPACK "
         f"partition, LiteRT {runtime['litert']} or newer",
     )
-    _check_quantization(folder, manifest, found)
-    _check_shapes(folder, manifest, found)
-    kinds = " and ".join(sorted(found["weight_bytes"]))
+    _check_quantization(folder, manifest, audited)
+    _check_shapes(folder, manifest, audited)
+    kinds = " and ".join(sorted(audited["weight_bytes"]))
     passed("model", f"{manifest['task']} as {manifest['quantization']}: {kinds}")
     with _as_written(folder / bundle.MANIFEST):
         worst = _run_golden(folder, manifest)
@@ -90,7 +90,7 @@ def verify_bundle(folder):
         + f" ({100 * manifest['tolerance']:.3g} % is allowed)",
     )
     with _as_written(folder / bundle.REPORT):
-        rows = _check_report(folder, manifest, found)
+        rows = _check_report(folder, manifest, audited)
     passed("report", "of this file, and its figures follow from each other")
     for row in rows:
         sign = ">=" if limits.KNOWN[row["limit"]][0] else "<="
@@ -127,14 +127,14 @@ def _check_labels(folder, manifest):
         )
 
 
-def _check_quantization(folder, manifest, found):
+def _check_quantization(folder, manifest, audited):
     """The types of the weights, and the tolerance that goes with them."""
     path, quantization = folder / bundle.MANIFEST, manifest["quantization"]
     if quantization not in KINDS:
         raise KzooError(
             f"{path} says quantization {quantization!r}; known: {', '.join(KINDS)}: export anew."
         )
-    check_quantization(found, quantization)
+    check_quantization(audited, quantization)
     usual = limits.TOLERANCE[quantization]
     if not 0 <= manifest["tolerance"] <= usual:
         raise KzooError(
@@ -143,15 +143,16 @@ def _check_quantization(folder, manifest, found):
         )
 
 
-def _check_shapes(folder, manifest, found):
+def _check_shapes(folder, manifest, audited):
     """What goes into the file and comes out of it is what task, labels and spec ask for."""
     path = folder / bundle.MANIFEST
     spec = Spec.from_dict(manifest["spec"])
     table = [spec.vocabulary_size, spec.embedding_dim or spec.hidden_dim]
-    if table not in found["tables"]:
+    if table not in audited["tables"]:
         raise KzooError(
             f"{path} has a spec of {table[0]} tokens by {table[1]}; the file looks tokens up in "
-            f"{' and '.join(f'{rows} by {width}' for rows, width in found['tables'])}: export anew."
+            f"{' and '.join(f'{rows} by {width}' for rows, width in audited['tables'])}: export "
+            "anew."
         )
     if not 2 <= manifest["max_length"] <= spec.max_sequence_length:
         raise KzooError(
@@ -177,11 +178,11 @@ def _check_shapes(folder, manifest, found):
     for side, expected in sides:
         wanted = {name: [sizes[size] for size in axes] for name, axes in expected.items()}
         here = {name: tensor["shape"] for name, tensor in signature[side].items()}
-        came = {name: shape[1:] for name, shape in here.items()}
-        if came != wanted or any(shape[0] not in (1, -1) for shape in here.values()):
+        actual = {name: shape[1:] for name, shape in here.items()}
+        if actual != wanted or any(shape[0] not in (1, -1) for shape in here.values()):
             raise KzooError(
                 f"{path} says that this is a {manifest['task']}, whose {side} are {wanted} behind "
-                f"the batch (-1: any length); the file has {came}: export anew."
+                f"the batch (-1: any length); the file has {actual}: export anew."
             )
 
 
@@ -192,23 +193,23 @@ def _width(manifest, spec):
     return shape[-1] if shape[-1] > 0 else spec.hidden_dim
 
 
-def _check_report(folder, manifest, found):
+def _check_report(folder, manifest, audited):
     """Whether the report is of this file; the limits with all that was measured for them."""
     path = folder / bundle.REPORT
     report = read_json(path, "a bundle's report")
-    said = {name: report[name] for name in ("task", "quantization", "length", "labels", "family")}
-    said |= {"bytes": report["sizes"]["file"]}
+    stated = {name: report[name] for name in ("task", "quantization", "length", "labels", "family")}
+    stated |= {"bytes": report["sizes"]["file"]}
     true = {name: manifest[name] for name in ("task", "quantization", "length", "labels")}
-    true |= {"family": manifest["spec"]["family"], "bytes": found["bytes"]}
+    true |= {"family": manifest["spec"]["family"], "bytes": audited["bytes"]}
     for name in ("bytes", "operators", "signatures", "parameters", "weight_bytes"):
-        said[f"audit {name}"], true[f"audit {name}"] = report["audit"][name], found[name]
+        stated[f"audit {name}"], true[f"audit {name}"] = report["audit"][name], audited[name]
     for name, value in true.items():
-        if said[name] != value:
-            raise KzooError(f"{path} says {name} {said[name]!r:.60}; {value!r:.60} is true.")
+        if stated[name] != value:
+            raise KzooError(f"{path} says {name} {stated[name]!r:.60}; {value!r:.60} is true.")
     _check_examples(path, report, manifest)
     parity, evaluation = report["parity"], report["evaluation"]
     _check_figures(path, parity, parity["texts"])
-    sources = [("here", {"megabytes": found["bytes"] / 1e6, "partitions": found["partitions"]})]
+    sources = [("here", {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]})]
     sources.append((compared_on(parity), parity))
     if evaluation:
         _check_figures(path, evaluation, evaluation["examples"])
@@ -226,12 +227,12 @@ def _check_report(folder, manifest, found):
         asked = {k: v for k, v in manifest["limits"].items() if k in measured and k not in left}
         rows += [{**row, "on": on} for row in limits.check(asked, measured)]
     limits.check(manifest["limits"], {row["limit"]: row["measured"] for row in rows})
-    said, true = (
+    stated, true = (
         sorted((row["limit"], row["bound"], row["measured"]) for row in some)
         for some in (report["limits"], rows)
     )
-    if said != true:
-        odd = (row for row in [*said, *true] if said.count(row) != true.count(row))
+    if stated != true:
+        odd = (row for row in [*stated, *true] if stated.count(row) != true.count(row))
         limit, bound, value = next(odd)
         raise KzooError(
             f"{path} has other rows of limits than its own figures and {bundle.MANIFEST} give, "
@@ -311,10 +312,10 @@ def _check_figures(path, figures, count):
             _expect(path, name, figures[name], max(least, figures[name]))
 
 
-def _expect(path, name, said, true):
-    if not abs(said - true) <= ROUNDED * 1e-3:
+def _expect(path, name, stated, true):
+    if not abs(stated - true) <= ROUNDED * 1e-3:
         raise KzooError(
-            f"{path} says {name} {said:.6g}; by the figures of its texts {true:.6g} is expected: "
+            f"{path} says {name} {stated:.6g}; by the figures of its texts {true:.6g} is expected: "
             "export anew."
         )
 

@@ -1,11 +1,10 @@
 """What a task puts on a backbone: a pooling of places, and the map to its outputs."""
 
-from numbers import Real
-
 from keras import layers, ops
 
 from ..errors import KzooError
 from ..parts import make, part
+from ..values import is_number, is_whole
 from . import dense
 from .pooler import first_place
 
@@ -128,7 +127,7 @@ class Projection(dense.Dense):
     """
 
     def __init__(self, spec, units, activation="tanh", bias=True, name="projection"):
-        if not isinstance(units, int) or isinstance(units, bool) or not 1 <= units < 2**20:
+        if not is_whole(units, 1, 2**20):
             raise KzooError(f"Got units = {units!r:.40} for a projection; expected 1 or more.")
         super().__init__(units, spec, name, bias)
         self.activation = dense.activation(activation) if activation else None
@@ -148,8 +147,7 @@ class Head(layers.Layer):
         super().__init__(name=name)
         self.spec = spec
         rate = spec.dropout if dropout is None else dropout
-        number = isinstance(rate, Real) and not isinstance(rate, bool)
-        if not number or not 0 <= rate < 1:
+        if not is_number(rate, 0) or rate >= 1:
             raise KzooError(
                 f"dropout of the head is {rate!r:.40}; a number from 0 to below 1 is expected."
             )

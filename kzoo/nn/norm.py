@@ -4,6 +4,7 @@ from keras import layers
 
 from ..errors import KzooError
 from ..parts import part
+from ..values import is_number
 
 
 @part("norm", "layer_norm")
@@ -11,7 +12,6 @@ class LayerNorm(layers.LayerNormalization):
     """Layer normalisation, arXiv:1607.06450."""
 
     def __init__(self, epsilon=1e-12, name=None):
-        number = isinstance(epsilon, (int, float)) and not isinstance(epsilon, bool)
-        if not number or not 0 <= epsilon < 1:
+        if not is_number(epsilon, 0) or epsilon >= 1:
             raise KzooError(f"epsilon is {epsilon!r:.40}; a number such as 1e-12 is expected.")
         super().__init__(epsilon=epsilon, name=name)

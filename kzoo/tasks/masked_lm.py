@@ -7,7 +7,7 @@ from ..answers import probabilities
 from ..data.batches import IGNORED, bucketed_batches
 from ..errors import KzooError
 from ..parts import make
-from .task import PlaceTask
+from .places import PlaceTask
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -5,15 +5,15 @@ import numpy as np
 
 from ..answers import probabilities
 from ..errors import KzooError
-from .task import (
+from .classes import (
     NAMELESS,
     ROW_LOSSES,
     ClassAccuracy,
-    TextTask,
     class_index,
     class_weights,
     rows_of_classes,
 )
+from .task import TextTask
 
 
 @keras.saving.register_keras_serializable("kzoo")

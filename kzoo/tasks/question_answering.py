@@ -12,8 +12,10 @@ from ..data.questions import read_pairs, read_questions
 from ..errors import KzooError
 from ..metrics import answer_scores
 from ..text.tokenizer import default_stride
+from ..values import is_number, is_whole
+from .inputs import split_pairs
 from .span_metrics import SpanExact, SpanF1
-from .task import TextTask, split_pairs
+from .task import TextTask
 
 HIDDEN = -1e9  # The logit of a place that is padding.
 
@@ -63,7 +65,7 @@ class QuestionAnswering(TextTask):
         name=None,
         no_answer=None,
     ):
-        if no_answer is not None and not _is_number(no_answer):
+        if no_answer is not None and not is_number(no_answer):
             raise KzooError(
                 f"no_answer is {no_answer!r:.40}; expected None, or by how much no answer must "
                 "score above the best span, such as 0.0."
@@ -279,8 +281,7 @@ def _of_squad(given, context, name):
         if len(text) == len(start) == 0:
             return None
         text, start = (text[0], start[0]) if len(text) and len(start) else (None, None)
-    whole = isinstance(start, (int, np.integer)) and not isinstance(start, bool)
-    if not isinstance(text, str) or not whole:
+    if not isinstance(text, str) or not is_whole(start):
         raise KzooError(
             f"{name} is {given!r:.60}; (start, end), None, or a dict with text and answer_start is "
             "expected."
@@ -308,11 +309,6 @@ def _held(rows, row, span):
 def _without_padding(x, outputs):
     hidden = ops.cast(ops.equal(x["padding_mask"], 0), "float32") * HIDDEN
     return {name: value + ops.cast(hidden, value.dtype) for name, value in outputs.items()}
-
-
-def _is_number(value):
-    number = isinstance(value, (int, float, np.integer, np.floating))
-    return number and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _golds(target):

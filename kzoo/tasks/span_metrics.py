@@ -89,8 +89,8 @@ class SpanExact(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch."""
-        true, found = _ends(y_true, y_pred)
-        exact = ops.all(ops.equal(true, found), axis=-1)
+        true, predicted = _ends(y_true, y_pred)
+        exact = ops.all(ops.equal(true, predicted), axis=-1)
         return super().update_state(ops.cast(exact, self.dtype), sample_weight)
 
 
@@ -103,10 +103,13 @@ class SpanF1(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch."""
-        true, found = _ends(y_true, y_pred)
-        first, last = ops.maximum(true[:, 0], found[:, 0]), ops.minimum(true[:, 1], found[:, 1])
+        true, predicted = _ends(y_true, y_pred)
+        first, last = (
+            ops.maximum(true[:, 0], predicted[:, 0]),
+            ops.minimum(true[:, 1], predicted[:, 1]),
+        )
         shared = ops.maximum(last - first + 1, 0)
-        lengths = [ops.maximum(ends[:, 1] - ends[:, 0] + 1, 0) for ends in (true, found)]
+        lengths = [ops.maximum(ends[:, 1] - ends[:, 0] + 1, 0) for ends in (true, predicted)]
         f1 = 2 * ops.cast(shared, self.dtype) / ops.cast(sum(lengths), self.dtype)
         return super().update_state(f1, sample_weight)
 

@@ -1,7 +1,6 @@
 """What all text tasks share: raw text in, token batches for Keras, raw answers out."""
 
 import warnings
-from numbers import Number
 from pathlib import Path
 
 import keras
@@ -9,16 +8,18 @@ import numpy as np
 from keras import ops
 
 from ..answers import check_labels
-from ..data.batches import IGNORED, BatchPlan, bucketed_batches
+from ..data.batches import BatchPlan, bucketed_batches
 from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, ExportsTokens, outputs_of, precision, set_trainable
+from ..logs import verbosity
 from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
 from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
-
-NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
+from ..values import is_whole
+from .classes import on_logits, weighted_by_class
+from .inputs import as_list, check_columns, from_dataset, is_column, split, split_pairs
 
 
 class TextTask(DistributedFit, ExportsTokens, keras.Model):
@@ -86,10 +87,10 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         self._tokenizer = tokenizer
         self._check_tokenizer()
         outputs = outputs_of(self, self.backbone.symbolic_inputs())
-        came = {output: len(value.shape) for output, value in outputs.items()}
-        if {**came, **self.output_axes} != came:
+        actual = {output: len(value.shape) for output, value in outputs.items()}
+        if {**actual, **self.output_axes} != actual:
             raise KzooError(
-                f"The head {self.head_slot!r} gives {_axes(came)}; a {self.task_name} needs "
+                f"The head {self.head_slot!r} gives {_axes(actual)}; a {self.task_name} needs "
                 f"{_axes(self.output_axes)}: take its usual head, or another of that kind."
             )
         if before is not None:
@@ -416,7 +417,7 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
                 f"All weights of this {type(self).__name__} stand still, so there is nothing to "
                 "train: set trainable = True on the parts that are to learn, then compile()."
             )
-        _check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
+        check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
         quiet = kwargs.get("verbose", "auto") in (0, "0")
         options = {"text": text, "label": label, "say": None if quiet else print}
         x, y, sample_weight = self._examples(x, y, sample_weight, **options)
@@ -425,7 +426,7 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         if class_weight is not None:
             weighted = {"class_weight": self.class_weights(class_weight, x)}
         if validation_split:
-            x, y, sample_weight, validation_data = _split(x, y, sample_weight, validation_split)
+            x, y, sample_weight, validation_data = split(x, y, sample_weight, validation_split)
         batches = self.batches(
             x,
             y,
@@ -456,7 +457,7 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         self._check_compiled()
         if hasattr(x, "plan"):  # Batches that `fit` made, for its validation.
             return self.evaluate_batches(x, **kwargs)
-        _check_columns(text, label, x)
+        check_columns(text, label, x)
         examples = self._examples(x, y, sample_weight, text, label, learning=False)
         return self.evaluate_batches(self.batches(*examples, batch_size=batch_size), **kwargs)
 
@@ -467,7 +468,8 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
     def predict(self, x, batch_size=32, verbose=0, text=None):
         """Answers for raw text, in its order: an array with a row an example.
 
-        x is a text, a list of texts or of pairs, or the path of a file as in `fit`, whose columns
+        x is a text, a list of texts or of pairs (dicts such as {"question": ..., "context": ...}
+        among them), or the path of a file as in `fit`, whose columns
         `text` names. A string is taken as a path if `text` is given, or where it ends in .tsv,
         .csv or .jsonl (maybe .gz) and has no space in it or is a file; in a list it is a text.
         """
@@ -516,7 +518,10 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
 
         `run` gives the outputs of a batch in the place of `predict_on_batch`.
         """
-        check_not_empty([np.shape(row)[-1] for row in columns["token_ids"]])
+        rows = columns["token_ids"]
+        check_not_empty(
+            [len(part) for row in rows for part in (row if np.ndim(row[:1]) > 1 else [row])]
+        )
         run = run or self.predict_on_batch
         plan = BatchPlan(
             columns,
@@ -526,7 +531,7 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
             padding_id=self.spec.padding_id,
             max_length=self.max_length,
         )
-        bar = keras.utils.Progbar(plan.size, verbose=1 if verbose else 0)
+        bar = keras.utils.Progbar(plan.size, verbose=verbosity("auto") if verbose else 0)
         outputs = []
         for rows in plan.order():
             batch = run(plan.batch(plan.rounded(rows))[0])
@@ -570,8 +575,8 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
             isinstance(x, str) and (text is not None or is_file(x, self.inputs_end))
         ):
             return self.read_inputs(x, text)
-        _check_columns(text, None, x)
-        return _as_list(x)
+        check_columns(text, None, x)
+        return as_list(x)
 
     def _examples(
         self, x, y=None, sample_weight=None, text=None, label=None, say=None, learning=True
@@ -583,10 +588,10 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         if isinstance(x, (str, Path)):
             x, y = self._from_file(x, y, text, label, say, learning)
         elif hasattr(x, "as_numpy_iterator"):
-            x, y, sample_weight = _from_dataset(x)
-        x = _as_list(x)
+            x, y, sample_weight = from_dataset(x)
+        x = as_list(x)
         for name, given in (("targets", y), ("sample weights", sample_weight)):
-            if given is not None and not _is_column(given):
+            if given is not None and not is_column(given):
                 raise KzooError(
                     f"{given!r:.60} came as {name}; a list or array of one for each of the "
                     f"{len(x)} inputs is expected."
@@ -691,192 +696,6 @@ def compiles_by_default():
     return keras.backend.backend() == "jax"
 
 
-class PlaceTask(TextTask):
-    """A task with a target for each place, or none where that is `IGNORED`."""
-
-    def suited_loss(self, loss):
-        """A loss of classes that leaves out the places without a target."""
-        if isinstance(loss, ROW_LOSSES):
-            return PlaceLoss(loss)
-        if type(loss) is keras.losses.SparseCategoricalCrossentropy and loss.ignore_class is None:
-            return type(loss).from_config({**loss.get_config(), "ignore_class": IGNORED})
-        return loss
-
-    def default_loss(self):
-        """Cross-entropy over the places that have a target."""
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED)
-
-    def default_metrics(self):
-        """Accuracy over the places that have a target."""
-        return [PlaceAccuracy()]
-
-    def loss_count(self, y):
-        """The places that have a target: the loss is their mean."""
-        return ops.sum(ops.cast(ops.not_equal(y, IGNORED), "int32"))
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Keras' hook: the weight of an example is that of each of its places."""
-        return super().compute_loss(x, y, y_pred, _by_place(sample_weight, y), training)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Keras' hook: the weight of an example is that of each of its places."""
-        return super().compute_metrics(x, y, y_pred, _by_place(sample_weight, y))
-
-
-@keras.saving.register_keras_serializable("kzoo")
-class PlaceLoss(keras.losses.Loss):
-    """A loss of rows of probabilities, such as one with label smoothing, on classes by place.
-
-    Args:
-        loss: such as `keras.losses.CategoricalCrossentropy(from_logits=True)`; it is given the
-            classes of (batch, length) as rows, and the mean is over places with a target.
-    """
-
-    def __init__(self, loss, reduction="sum_over_batch_size", name=None):
-        super().__init__(reduction=reduction, name=name)
-        self.loss = loss
-
-    def call(self, y_true, y_pred):
-        """One loss a place, none where there is no target."""
-        counted = ops.not_equal(y_true, IGNORED)
-        rows = ops.one_hot(ops.where(counted, y_true, 0), y_pred.shape[-1])
-        counted = ops.cast(counted, y_pred.dtype)
-        # The mean that follows is over all places.
-        share = ops.sum(counted) / ops.cast(ops.size(counted), y_pred.dtype)
-        return self.loss.call(rows, y_pred) * counted / ops.maximum(share, 1e-9)
-
-    def get_config(self):
-        """The loss."""
-        return {**super().get_config(), "loss": keras.saving.serialize_keras_object(self.loss)}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild from `get_config`."""
-        return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
-
-
-@keras.saving.register_keras_serializable("kzoo")
-class PlaceAccuracy(keras.metrics.Mean):
-    """How many places are right of those that have a target, however batches were cut."""
-
-    def __init__(self, name="accuracy", dtype=None):
-        super().__init__(name=name, dtype=dtype)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Count a batch: targets (batch, length), scores (batch, length, classes)."""
-        right = ops.equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, -1), "int32"))
-        counted = ops.cast(ops.not_equal(y_true, IGNORED), "float32")
-        weight = counted if sample_weight is None else counted * _by_place(sample_weight, y_true)
-        # Flat: of rows Keras would take the mean of each row's mean.
-        right = ops.reshape(ops.cast(right, "float32"), (-1,))
-        return super().update_state(right, ops.reshape(weight, (-1,)))
-
-
-@keras.saving.register_keras_serializable("kzoo")
-class ClassAccuracy(keras.metrics.Mean):
-    """How many examples have their class as the likeliest; targets are classes or rows of them."""
-
-    def __init__(self, name="accuracy", dtype=None):
-        super().__init__(name=name, dtype=dtype)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Count a batch: targets (batch,) or (batch, classes), scores (batch, classes)."""
-        if len(y_true.shape) == 2 and y_true.shape[-1] == y_pred.shape[-1]:
-            y_true = ops.argmax(y_true, -1)
-        y_true = ops.cast(ops.reshape(y_true, (-1,)), "int32")
-        right = ops.equal(y_true, ops.cast(ops.argmax(y_pred, -1), "int32"))
-        return super().update_state(ops.cast(right, "float32"), sample_weight)
-
-
-# Keras' losses of probabilities or logits: each as a function and as a class. Those of the second
-# kind take targets as rows.
-INDEX_LOSSES = {
-    keras.losses.sparse_categorical_crossentropy: keras.losses.SparseCategoricalCrossentropy,
-}
-ROWS = {
-    keras.losses.categorical_crossentropy: keras.losses.CategoricalCrossentropy,
-    keras.losses.categorical_focal_crossentropy: keras.losses.CategoricalFocalCrossentropy,
-}
-BINARY = {
-    keras.losses.binary_crossentropy: keras.losses.BinaryCrossentropy,
-    keras.losses.binary_focal_crossentropy: keras.losses.BinaryFocalCrossentropy,
-}
-ROW_LOSSES, BINARY_LOSSES = tuple(ROWS.values()), tuple(BINARY.values())
-
-
-def on_logits(loss):
-    """A loss as `compile` takes it; one of Keras' cross-entropies as a class that reads logits."""
-    if isinstance(loss, str):
-        loss = keras.losses.get(loss)
-    classes = {**INDEX_LOSSES, **ROWS, **BINARY}
-    for function, kind in classes.items():
-        if loss is function or loss is kind:
-            return kind(from_logits=True)
-    if type(loss) in classes.values() and not loss.from_logits:
-        return type(loss).from_config({**loss.get_config(), "from_logits": True})
-    return loss
-
-
-def rows_of_classes(targets, count):
-    """Class indices (examples,) as rows (examples, count) with a one at the class."""
-    return np.eye(count, dtype="float32")[targets]
-
-
-def class_weights(given, labels):
-    """{label or index: weight} as an array by index, 1 for those not named."""
-    if not isinstance(given, dict):
-        raise KzooError(
-            f"Got class_weight={given!r:.40}; expected a dict of labels or their indices and "
-            "weights, such as {0: 1.0, 1: 2.5}."
-        )
-    weights = np.ones(len(labels), "float32")
-    for key, weight in given.items():
-        index = class_index(key, labels)
-        if index is None:
-            known = [label for label in labels if label != NAMELESS]
-            raise KzooError(
-                f"class_weight names the class {key!r:.40}; expected "
-                f"{f'a label of {known} or ' if known else ''}an index up to {len(labels) - 1}."
-            )
-        if not isinstance(weight, Number) or not 0 <= weight < np.inf:
-            raise KzooError(
-                f"class_weight gives {key!r:.40} the weight {weight!r:.40}; expected a number from "
-                "0 on."
-            )
-        weights[index] = weight
-    return weights
-
-
-def weighted_by_class(targets, sample_weight, weights):
-    """The weights of examples, or of their places, times those of their classes."""
-    examples = np.ones(len(targets)) if sample_weight is None else sample_weight
-    if isinstance(targets, list):
-        return [
-            [0.0 if target == IGNORED else float(weights[target]) * weight for target in row]
-            for row, weight in zip(targets, examples, strict=True)
-        ]
-    of_class = targets @ weights if targets.ndim == 2 else weights[targets]
-    return np.asarray(examples, "float32") * of_class
-
-
-def split_pairs(texts):
-    """`(texts, None)` or `(firsts, seconds)` from strings or pairs of strings."""
-    texts = _as_list(texts)
-    pairs = [isinstance(text, (tuple, list)) for text in texts]
-    if not any(pairs):
-        return texts, None
-    if not all(pairs) or any(len(text) != 2 for text in texts):
-        wrong = next(
-            i
-            for i, text in enumerate(texts)
-            if not isinstance(text, (tuple, list)) or len(text) != 2
-        )
-        raise KzooError(
-            f"Text {wrong} is {texts[wrong]!r}; others are pairs, so a pair of strings is expected."
-        )
-    return [text[0] for text in texts], [text[1] for text in texts]
-
-
 def _axes(outputs):
     return " and ".join(f"{name} of {axes} axes" for name, axes in outputs.items())
 
@@ -906,8 +725,7 @@ def _checked_length(max_length, spec, tokenizer):
     if max_length is None:
         own = getattr(tokenizer, "max_length", None)
         return min(own or spec.max_sequence_length, spec.max_sequence_length)
-    whole = isinstance(max_length, (int, np.integer)) and not isinstance(max_length, bool)
-    if not whole or not 2 <= max_length <= spec.max_sequence_length:
+    if not is_whole(max_length, 2, spec.max_sequence_length):
         raise KzooError(
             f"max_length is {max_length!r:.40}; 2 to {spec.max_sequence_length} tokens are "
             "expected."
@@ -915,113 +733,8 @@ def _checked_length(max_length, spec, tokenizer):
     return int(max_length)
 
 
-def _as_list(x):
-    if isinstance(x, str):
-        return [x]
-    if hasattr(x, "tolist"):
-        x = x.tolist()
-    if not isinstance(x, (list, tuple)):
-        raise KzooError(f"A list of strings or of pairs is expected; {type(x).__name__} came.")
-    if not len(x):
-        raise KzooError("An empty list came; at least one text is expected.")
-    return [_decoded(text) if isinstance(text, bytes) else text for text in x]
-
-
-def _is_column(value):
-    """Whether a value holds others in an order; a string is one of a column's, not a column."""
-    sized = hasattr(value, "__len__") and hasattr(value, "__getitem__")
-    scalar = isinstance(value, (str, bytes, dict)) or getattr(value, "shape", None) == ()
-    return sized and not scalar
-
-
-def _check_columns(text, label, *sources):
-    """Names of columns mean something for files alone."""
-    if (text, label) != (None, None) and not any(isinstance(x, (str, Path)) for x in sources):
-        raise KzooError(
-            f"text {text!r} and label {label!r} name columns of a file, and no path of one came: "
-            "give it, or leave them out."
-        )
-
-
-def _from_dataset(dataset):
-    """Texts, targets and weights of a whole `tf.data.Dataset`, batched or not.
-
-    Its elements are text, (text, target) or (text, target, weight); text is a string, a tuple of
-    two, or an array of them.
-    """
-    if dataset.cardinality() == -1:  # tf.data.INFINITE_CARDINALITY
-        raise KzooError("The dataset never ends; its examples are read first: drop repeat().")
-    columns = [[], [], []]
-    for element in dataset.as_numpy_iterator():
-        text, *rest = element if isinstance(element, tuple) else (element,)
-        batched = np.ndim(text[0] if isinstance(text, tuple) else text) > 0
-        texts = [_decoded(part) for part in (text if isinstance(text, tuple) else (text,))]
-        if isinstance(text, tuple):
-            texts = list(zip(*texts, strict=True)) if batched else [tuple(texts)]
-        elif batched:
-            (texts,) = texts
-        rest = [list(part) if batched else [part] for part in map(_decoded, rest)]
-        for column, rows in zip(columns, [texts, *rest], strict=False):
-            column += rows
-    x, y, sample_weight = columns
-    if not x:
-        raise KzooError("The dataset is empty; at least one text is expected.")
-    return x, y or None, sample_weight or None
-
-
-def _decoded(value):
-    """Python strings where `tf.data` gives bytes, in scalars and arrays; numbers as they are."""
-    if isinstance(value, bytes):
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            raise KzooError(f"A text is not UTF-8: {value!r:.60} came; convert it first.") from None
-    if isinstance(value, np.ndarray) and value.dtype.kind == "O":
-        return [_decoded(part) for part in value]
-    return value
-
-
-def _split(x, y, sample_weight, share):
-    """The first examples to learn from and the last ones to hold out."""
-    if isinstance(share, bool) or not isinstance(share, Number) or not 0 < share < 1:
-        raise KzooError(f"validation_split is {share!r:.40}; a share between 0 and 1 is expected.")
-    cut = int(len(x) * (1 - share))
-    if not 0 < cut < len(x):
-        raise KzooError(f"validation_split {share} of {len(x)} examples leaves a side empty.")
-    columns = (x, y, sample_weight)
-    first = [None if column is None else column[:cut] for column in columns]
-    return *first, tuple(None if column is None else column[cut:] for column in columns)
-
-
-def _by_place(sample_weight, y):
-    if sample_weight is None or len(sample_weight.shape) == len(y.shape):
-        return sample_weight
-    return ops.broadcast_to(ops.expand_dims(sample_weight, -1), ops.shape(y))
-
-
-def class_index(value, labels):
-    """The index of a target in `labels`, or None where it is none of them.
-
-    A target is the name of a label. Where no label reads as a whole number itself, a target may
-    also be the label's index, as a number or (from a file) as text.
-    """
-    if isinstance(value, Number) and np.isfinite(value) and value == int(value):
-        value = str(int(value))
-    if not isinstance(value, str):
-        return None
-    if value in labels:
-        return labels.index(value)
-    if any(_whole(label) for label in labels) or not _whole(value):
-        return None
-    return int(value) if int(value) < len(labels) else None
-
-
 def _shortened(labels):
     return f"{', '.join(labels[:3])}{f' and {len(labels) - 3} more' * (len(labels) > 3)}"
-
-
-def _whole(text):
-    return text.isascii() and text.isdigit()
 
 
 def _snake_case(name):

@@ -1,7 +1,6 @@
 """Which of several labels a text, or a pair of texts, has; or which values."""
 
 from dataclasses import replace
-from numbers import Real
 
 import keras
 import numpy as np
@@ -9,18 +8,19 @@ import numpy as np
 from ..answers import PROBLEMS, class_scores
 from ..data.labels import class_names, unknown_label
 from ..errors import KzooError
-from .task import (
+from ..values import is_number
+from .classes import (
     BINARY_LOSSES,
     INDEX_LOSSES,
     NAMELESS,
     ROW_LOSSES,
     ClassAccuracy,
-    TextTask,
     class_index,
     class_weights,
     rows_of_classes,
-    split_pairs,
 )
+from .inputs import split_pairs
+from .task import TextTask
 
 VALUE_LOSSES = (
     keras.losses.MeanSquaredError,
@@ -301,8 +301,7 @@ class TextClassifier(TextTask):
 
 
 def _checked_threshold(threshold):
-    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
-    if not is_number or not 0 <= threshold <= 1:
+    if not is_number(threshold, 0, 1):
         raise KzooError(f"Got threshold={threshold!r:.40}; expected a probability, 0 to 1.")
     return float(threshold)
 

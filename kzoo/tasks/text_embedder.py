@@ -6,10 +6,12 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from ..answers import similarities
+from ..answers import nearest, similarities
 from ..errors import KzooError
 from ..parts import make
-from .task import TextTask, split_pairs
+from ..values import is_whole
+from .inputs import split_pairs
+from .task import TextTask
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
@@ -218,6 +220,25 @@ class TextEmbedder(TextTask):
         ]
         return similarities(*sides, self.similarity)
 
+    def search(self, query, texts, top=5):
+        """The texts that are nearest to a query, by the model's own measure.
+
+        Args:
+            query: a text, or a list of some.
+            texts: a list of texts, or their vectors as `predict` gives them.
+            top: how many.
+
+        Returns:
+            A list of {"index", "score", "text"}, the nearest first, for a query that is a text;
+            for a list of queries a list of such lists. Vectors come back without "text".
+        """
+        if not is_whole(top, 1):
+            raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
+        queries = [query] if isinstance(query, str) else query
+        given = None if np.ndim(texts) == 2 else list(texts)
+        results = [nearest(row, given, top) for row in self.similarities(queries, texts)]
+        return results[0] if isinstance(query, str) else results
+
     def task_options(self):
         """The prompts, the default one's name, and the measure of nearness."""
         return {
@@ -357,8 +378,8 @@ class PartnerAccuracy(keras.metrics.Mean):
         first, second = (ops.normalize(y_pred[:, i], axis=-1) for i in range(2))
         own = ops.sum(first * second, axis=-1, keepdims=True)
         # Not argmax, which a replica without examples has nothing for.
-        found = ops.all(ops.matmul(first, ops.transpose(second)) <= own + 1e-5, axis=-1)
-        return super().update_state(ops.cast(found, "float32"), sample_weight)
+        is_nearest = ops.all(ops.matmul(first, ops.transpose(second)) <= own + 1e-5, axis=-1)
+        return super().update_state(ops.cast(is_nearest, "float32"), sample_weight)
 
 
 def _cosine(x, y):

@@ -12,8 +12,9 @@ from ..data.labels import unknown_label
 from ..data.words import read_words, tag_names
 from ..errors import KzooError
 from ..text.tokenizer import default_stride
+from .classes import class_index, class_weights
+from .places import PlaceAccuracy, PlaceTask
 from .span_metrics import EntityF1
-from .task import PlaceAccuracy, PlaceTask, class_index, class_weights
 
 
 @keras.saving.register_keras_serializable("kzoo")

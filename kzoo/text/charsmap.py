@@ -38,11 +38,11 @@ def _fault(units, replacements):
         if (places | 255).max() >= units.size:
             return "its trie leads out of itself"
         positions = (places[:, None] ^ LABELS).ravel()
-        found = units[positions]
-        here = (found & 0x800000FF) == np.tile(LABELS, places.size)
-        positions, found = positions[here], found[here]
-        onward = _next(positions, found)
-        for leaf in onward[(found >> 8) & 1 == 1]:
+        entries = units[positions]
+        here = (entries & 0x800000FF) == np.tile(LABELS, places.size)
+        positions, entries = positions[here], entries[here]
+        onward = _next(positions, entries)
+        for leaf in onward[(entries >> 8) & 1 == 1]:
             if leaf >= units.size or not _begins(replacements, int(units[leaf] & 0x7FFFFFFF)):
                 return "its trie names a replacement that is not there"
         reached.update(places.tolist())

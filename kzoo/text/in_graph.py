@@ -219,14 +219,18 @@ class InGraphTokenizer:
             special = self._tokenizer.count_special_tokens(pairs is not None)
             from_left = self._tokenizer.truncation_side == "left"
             contents = _fitting(contents, self.max_length - special, from_left)
+        return self.framed(contents)
+
+    def framed(self, contents):
+        """The rows of ragged ids of one text each, or of two, with special tokens around them."""
         ids, segments = [], []
-        for place, (special, segment) in enumerate(self._tokenizer.frame(pairs is not None)):
+        for place, (special, segment) in enumerate(self._tokenizer.frame(len(contents) == 2)):
             if place % 2:
                 part = contents[place // 2]
                 ids.append(part)
                 segments.append(part.with_values(tf.fill(tf.shape(part.values), segment[0])))
             elif special:
-                rows = tf.stack([tf.shape(texts)[0], 1])
+                rows = tf.stack([tf.cast(contents[0].nrows(), "int32"), 1])
                 ids.append(_ragged(tf.tile([special], rows)))
                 segments.append(_ragged(tf.tile([segment], rows)))
         ids, segments = tf.concat(ids, 1), tf.concat(segments, 1)
@@ -240,29 +244,87 @@ class InGraphTokenizer:
         """The ids of a (batch,) string tensor without special tokens: int32 (batch, None)."""
         words, rows = self.words(texts)
         pieces = self._word_piece.tokenize(words)
-        return tf.RaggedTensor.from_value_rowids(
-            pieces.values,
-            tf.gather(rows, _row_ids(pieces)),
-            nrows=tf.size(texts, out_type=tf.int64),
-            validate=False,
+        return _ragged_of(pieces.values, tf.gather(rows, _row_ids(pieces)), texts)
+
+    def split_with_places(self, texts):
+        """`split`, and where each token stands.
+
+        Returns:
+            The ragged ids; and for all tokens in a row the first character of the text that a
+            token stands for, the one behind its last, both in code points, and the number of its
+            word, which counts on from text to text.
+        """
+        words = self._words(texts)
+        pieces, begins, ends = self._word_piece.tokenize_with_offsets(words["texts"])
+        number = _row_ids(pieces)
+        # The library counts the bytes of a word's UTF-8.
+        sizes = [tf.cast(words["codes"] >= least, "int64") for least in (0x80, 0x800, 0x10000)]
+        after = tf.cumsum(1 + tf.add_n(sizes))
+        before = tf.concat([[tf.constant(0, "int64")], after], 0)
+        start_of_word = tf.gather(before, tf.gather(words["starts"], number))
+
+        def symbol_at(offsets, side):
+            return tf.searchsorted(before, start_of_word + offsets.values, side, "int64")
+
+        # An unknown word is one token, whatever stands in its place; and tokens fill a word.
+        is_last = tf.concat([number[1:] != number[:-1], [True]], 0)[: tf.size(number)]
+        last = tf.where(is_last, tf.gather(words["stops"], number), symbol_at(ends, "left")) - 1
+        first = symbol_at(begins, "left")
+        return (
+            _ragged_of(pieces.values, tf.gather(words["rows"], number), texts),
+            tf.gather(words["first_characters"], first),
+            tf.gather(words["last_characters"], last) + 1,
+            number,
         )
 
     def words(self, texts):
         """The normalized words of all texts in a row, and for each the index of its text."""
+        words = self._words(texts)
+        return words["texts"], words["rows"]
+
+    def _words(self, texts):
+        """All about the words of all texts in a row.
+
+        Of each word `texts`, `rows` (its text's index), `starts` and `stops` (its symbols); of
+        each symbol within words `codes`, and the first and last character that it stands for.
+        """
         codes = tf.strings.unicode_decode(self._mark_special(texts), "UTF-8", errors="replace")
-        symbols, rows = self._normalize(codes.values, _row_ids(codes))
+        symbols, rows, places = self._normalize(codes.values, _row_ids(codes))
         alone, space = symbols & ALONE > 0, symbols & SPACE > 0
         # A word starts wherever the character before it does not belong to it.
         ends = alone | space
         starts = tf.concat([[True], ends[:-1] | (rows[1:] != rows[:-1])], 0)[: tf.size(rows)]
         starts |= alone
         kept = tf.where(~space)[:, 0]
-        codes = tf.gather(tf.bitwise.right_shift(symbols, 2), kept)
+        own_codes = tf.gather(tf.bitwise.right_shift(symbols, 2), kept)
         starts = tf.where(tf.gather(starts, kept))[:, 0]
-        words = tf.RaggedTensor.from_row_starts(codes, starts, validate=False)
+        words = tf.RaggedTensor.from_row_starts(own_codes, starts, validate=False)
         texts = tf.strings.unicode_encode(words, "UTF-8", errors="replace")
-        texts = tf.where(words.row_lengths() > self._longest_word, self._unknown, texts)
-        return texts, tf.gather(rows, tf.gather(kept, starts))
+        first, last = self._characters(codes)
+        places = tf.gather(places, kept)
+        return {
+            "texts": tf.where(words.row_lengths() > self._longest_word, self._unknown, texts),
+            "rows": tf.gather(rows, tf.gather(kept, starts)),
+            "starts": starts,
+            "stops": starts + words.row_lengths(),
+            "codes": own_codes,
+            "first_characters": tf.gather(first, places),
+            "last_characters": tf.gather(last, places),
+        }
+
+    def _characters(self, codes):
+        """The first and the last character of the text that each marked code point stands for.
+
+        A special token in it was longer than the character that marks it.
+        """
+        widths = tf.constant([*map(len, self._special), *[1] * (SENTINEL_COUNT + 1)], "int64")
+        marks = tf.clip_by_value(codes.values - SENTINELS, -1, SENTINEL_COUNT)
+        marked = tf.gather(widths, tf.maximum(marks, 0))
+        widths = tf.where(marks < 0, tf.ones_like(marked), marked)
+        ends = tf.cumsum(widths)
+        before = tf.concat([[tf.constant(0, "int64")], ends], 0)
+        ends -= tf.gather(before, tf.gather(codes.row_starts(), _row_ids(codes)))
+        return ends - widths, ends - 1
 
     def _mark_special(self, texts):
         """The texts with each special token written in them as one private character."""
@@ -276,11 +338,16 @@ class InGraphTokenizer:
 
         # Here \C is any byte: a text need not be valid UTF-8.
         any_of = "|".join([own, *map(re.escape, self._special)])
-        found = tf.strings.regex_full_match(texts, rf"\C*(?:{any_of})\C*")
-        return tf.cond(tf.reduce_any(found), marked, lambda: tf.identity(texts))
+        has_special = tf.strings.regex_full_match(texts, rf"\C*(?:{any_of})\C*")
+        return tf.cond(tf.reduce_any(has_special), marked, lambda: tf.identity(texts))
 
     def _normalize(self, codes, rows):
-        """Code points to symbols, and the row of each."""
+        """Code points to symbols, the row of each, and which of the code points it comes from.
+
+        Marks that change their order take the places of each other, as in the `tokenizers`
+        library.
+        """
+        places = tf.range(tf.size(codes))
         block = tf.gather(self._blocks, tf.bitwise.right_shift(codes, 8))
         entries = tf.gather(self._entries, block * BLOCK + (codes & (BLOCK - 1)))
         numbers = tf.bitwise.right_shift(entries, 8)
@@ -297,10 +364,11 @@ class InGraphTokenizer:
                 tf.reshape(tf.where(several[:, None], table, single), [-1]),
                 tf.reshape(tf.tile(rows[:, None], [1, width]), [-1]),
                 tf.reshape(tf.pad(entries[:, None], rest), [-1]),
+                tf.reshape(tf.tile(places[:, None], [1, width]), [-1]),
             )
 
-        symbols, rows, entries = tf.cond(
-            tf.reduce_any(several), expanded, lambda: (symbols, rows, entries)
+        symbols, rows, entries, places = tf.cond(
+            tf.reduce_any(several), expanded, lambda: (symbols, rows, entries, places)
         )
         if len(self._classes):
             symbols = tf.cond(
@@ -309,7 +377,7 @@ class InGraphTokenizer:
                 lambda: symbols,
             )
         kept = tf.where(symbols >= 0)[:, 0]
-        return tf.gather(symbols, kept), tf.gather(rows, kept)
+        return tf.gather(symbols, kept), tf.gather(rows, kept), tf.gather(places, kept)
 
     def _ordered(self, symbols, rows, entries):
         """The symbols with each run of combining marks in Unicode's canonical order."""
@@ -325,13 +393,13 @@ class InGraphTokenizer:
 
 def check_is_bert(parts):
     """Raise KzooError unless a parsed tokenizer.json is a WordPiece tokenizer as BERT's."""
-    found = [
+    actual = [
         (parts.get(name) or {}).get("type") for name in ("model", "normalizer", "pre_tokenizer")
     ]
-    if found != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
+    if actual != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
         raise KzooError(
-            f"A tokenizer of {', '.join(str(part) for part in found)} can't run in the graph, only "
-            "WordPiece, BertNormalizer, BertPreTokenizer: export token ids alone (text=False, "
+            f"A tokenizer of {', '.join(str(part) for part in actual)} can't run in the graph, "
+            "only WordPiece, BertNormalizer, BertPreTokenizer: export token ids alone (text=False, "
             "--no-text)."
         )
     for token in parts["added_tokens"]:
@@ -390,6 +458,12 @@ def _row_ids(ragged):
     ends = ragged.row_splits[1:-1]
     count = tf.size(ragged.values, out_type=tf.int64)
     return tf.cumsum(tf.math.unsorted_segment_sum(tf.ones_like(ends), ends, count + 1))[:-1]
+
+
+def _ragged_of(values, rows, texts):
+    """Values with the index of each one's text, as ragged rows."""
+    count = tf.size(texts, out_type=tf.int64)
+    return tf.RaggedTensor.from_value_rowids(values, rows, nrows=count, validate=False)
 
 
 def _ragged(rows):

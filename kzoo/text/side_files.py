@@ -21,6 +21,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from ..errors import KzooError
 from ..files import read_json
+from ..values import is_number, is_whole
 
 CONFIG, SPECIAL, ADDED, MODEL = (
     "tokenizer_config.json",
@@ -94,8 +95,7 @@ class SideFiles:
         if side not in (None, *SIDES):
             raise self._wrong("truncation_side", side, "left or right")
         length = self.config.get("model_max_length", self.config.get("max_len"))
-        number = isinstance(length, (int, float)) and not isinstance(length, bool)
-        if length is not None and not (number and length >= 2):
+        if length is not None and not is_number(length, 2):
             raise self._wrong("model_max_length", length, "a number of tokens from 2")
         if self.config.get("split_special_tokens"):
             raise KzooError(
@@ -222,7 +222,7 @@ class SideFiles:
 
     def _by_id(self, special):
         """Tokens with their ids: of the settings' list, else of added_tokens.json."""
-        found = {}
+        tokens = {}
         if LISTED in self.config:
             entries = self.config[LISTED]
             if not isinstance(entries, dict):
@@ -230,17 +230,17 @@ class SideFiles:
             for number, entry in entries.items():
                 if not number.isascii() or not number.isdigit() or not isinstance(entry, dict):
                     raise self._wrong(LISTED, {number: entry}, "a token by its id")
-                found[int(number)] = self._token(entry)
-            return found
+                tokens[int(number)] = self._token(entry)
+            return tokens
         for content, number in self.added.items():
-            if not isinstance(number, int) or isinstance(number, bool) or number < 0 or not content:
+            if not is_whole(number, 0) or not content:
                 raise KzooError(
                     f"{self.folder / ADDED} has {content!r:.40} {number!r:.40}; tokens with "
                     "their ids are expected."
                 )
             is_special = content in special
-            found[number] = AddedToken(content, normalized=not is_special, special=is_special)
-        return found
+            tokens[number] = AddedToken(content, normalized=not is_special, special=is_special)
+        return tokens
 
     def _named_tokens(self, backend, recipe):
         """The special tokens that the files name, in the order in which they get new ids.
@@ -417,14 +417,14 @@ def _charsmap(parts):
 
 
 def _ids(files, backend, *tokens):
-    found = [(token, backend.token_to_id(token or "")) for token in dict.fromkeys(tokens)]
-    missing = [str(token) for token, number in found if number is None]
+    numbered = [(token, backend.token_to_id(token or "")) for token in dict.fromkeys(tokens)]
+    missing = [str(token) for token, number in numbered if number is None]
     if missing:
         raise KzooError(
             f"The vocabulary of {files.folder} lacks {', '.join(missing)}, which its tokenizer "
             "puts round a text: add it, or name another token."
         )
-    return found
+    return numbered
 
 
 BERT_TOKENS = {

@@ -19,6 +19,7 @@ from tokenizers import models, normalizers
 
 from ..errors import KzooError
 from ..files import read_text, writing_file
+from ..values import is_whole
 from . import charsmap
 from .side_files import BERT, GPT2, LONGEST, ROBERTA, SideFiles
 
@@ -71,8 +72,8 @@ class Tokenizer:
         self._tokens = {}
         for role, (_, names) in ROLES.items():
             known = [roles[role]] if role in roles else names
-            found = [name for name in known if backend.token_to_id(name) is not None]
-            self._tokens[role] = found[0] if found else None
+            present = [name for name in known if backend.token_to_id(name) is not None]
+            self._tokens[role] = present[0] if present else None
 
     # -- making and keeping ------------------------------------------------------------------
 
@@ -534,16 +535,16 @@ class Tokenizer:
 
     def _check_lengths(self, max_length, padding, pad_to_multiple, pair):
         least = self.count_special_tokens(pair) + (2 if pair else 1)
-        if max_length is not None and (not _is_count(max_length) or max_length < least):
+        if max_length is not None and (not is_whole(max_length) or max_length < least):
             raise KzooError(
                 f"max_length is {max_length!r}: None or a whole number of at least {least} "
                 "(the special tokens and a token of each text) was expected."
             )
-        if padding not in (None, "longest") and not (_is_count(padding) and padding > 0):
+        if padding not in (None, "longest") and not (is_whole(padding) and padding > 0):
             raise KzooError(
                 f'padding is {padding!r}: None, "longest" or a number of tokens was expected.'
             )
-        if not _is_count(pad_to_multiple) or pad_to_multiple < 1:
+        if not is_whole(pad_to_multiple) or pad_to_multiple < 1:
             raise KzooError(
                 f"pad_to_multiple is {pad_to_multiple!r}: a whole number from 1 was expected."
             )
@@ -684,12 +685,8 @@ def _cut(content, start, stop):
     return {name: values[start:stop] for name, values in content.items()}
 
 
-def _is_count(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def _checked_id(number, size):
-    if not _is_count(number) or not 0 <= number < size:
+    if not is_whole(number) or not 0 <= number < size:
         raise KzooError(
             f"The id {number!r} does not exist in this vocabulary: a whole number from 0 to "
             f"{size - 1} was expected."
@@ -797,8 +794,8 @@ def _read_bpe(path):
 
 def _check_charsmaps(text, source):
     """That each table of replaced characters is sound: the library would panic."""
-    for found in CHARSMAP.finditer(text):
-        fault = charsmap.fault(found[1])
+    for match in CHARSMAP.finditer(text):
+        fault = charsmap.fault(match[1])
         if fault:
             raise KzooError(
                 f"{source} is damaged: of its precompiled_charsmap, {fault}; fetch it again."

@@ -172,10 +172,10 @@ def layer_rates(paths, layer_decay):
     A pooler or a norm at the end counts as the top block; whatever else stands outside the blocks
     is an embedding and lies one below the first.
     """
-    found = [_BLOCK.search(path) for path in paths]
-    blocks = sorted({int(match[2]) for match in found if match})
+    matches = [_BLOCK.search(path) for path in paths]
+    blocks = sorted({int(match[2]) for match in matches if match})
     rates = []
-    for path, match in zip(paths, found, strict=True):
+    for path, match in zip(paths, matches, strict=True):
         if match:
             below_head = len(blocks) - blocks.index(int(match[2]))
         elif _HEAD.search(path):

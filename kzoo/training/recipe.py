@@ -14,8 +14,10 @@ from ..data.labels import held_out
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
-from ..tasks.task import class_index
+from ..pictures import draw_history
+from ..tasks.classes import class_index
 from ..tasks.text_embedder import InBatchLoss
+from ..values import is_number, is_whole
 from .epochs import Epochs, check_resume
 from .optimizer import AdamW
 
@@ -60,13 +62,17 @@ USED_BY = {
     "text": ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier"),
     "label": ("TextClassifier", "TextEmbedder", "TokenClassifier"),
 }
+CURVES = "curves.png"  # loss and metrics by epoch
 # What a folder that is written anew may hold.
-FILES = {"spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json"}
+FILES = {
+    "spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json",
+    CURVES,
+}  # fmt: skip
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def train(recipe, verbose="auto"):
-    """Run a recipe: fine-tune, and write the preset with a `training.json` beside it.
+    """Run a recipe: fine-tune, and write the preset with its `training.json` and `curves.png`.
 
     Args:
         recipe: the path of a JSON file, or a dict, with the keys of `KEYS`. Paths in a file are
@@ -120,6 +126,7 @@ def train(recipe, verbose="auto"):
         task.save_preset(folder, card={"summary": summary, "made": "by kzoo train: training.json"})
         text = json.dumps(record, indent=2) + "\n"
         (folder / "training.json").write_text(text, encoding="utf-8")
+        draw_history(task.history.history, folder / CURVES)
     epochs.clear()
     return task, task.history
 
@@ -150,20 +157,20 @@ def read_recipe(recipe):
     for key in ("train", "output", "model", "validation"):
         if isinstance(settings[key], (str, Path)):
             settings["paths"][key] = str(settings[key])
-            beside = base / settings[key]
+            path = base / settings[key]
             # A model may be a preset's name, which is no path.
-            settings[key] = str(beside if key != "model" or beside.exists() else settings[key])
+            settings[key] = str(path if key != "model" or path.exists() else settings[key])
     _check(settings, "task", settings["task"] in TRAINED, " or ".join(TRAINED))
     fits = settings["precision"] in PRECISIONS
     _check(settings, "precision", fits, " or ".join(PRECISIONS))
     _check(settings, "keep", settings["keep"] in ("last", "best"), "last or best")
     for key in ("epochs", "batch_size", "accumulation"):
         value = settings[key]
-        _check(settings, key, type(value) is int and value >= 1, "a whole number of at least 1")
+        _check(settings, key, is_whole(value, 1), "a whole number of at least 1")
     for key in ("learning_rate", "weight_decay", "warmup", "clip_norm", "layer_decay"):
         value = settings[key]
-        fits = type(value) in (int, float) and 0 <= value < float("inf")
-        _check(settings, key, fits or (key == "clip_norm" and value is None), "a number above 0")
+        fits = is_number(value, 0) or (key == "clip_norm" and value is None)
+        _check(settings, key, fits, "a number above 0")
     held = settings["validation"]
     share = type(held) is float and 0 < held < 1
     _check(
@@ -231,7 +238,7 @@ def _is_names(value):
 
 
 def _is_column(value):
-    return isinstance(value, str) or (type(value) is int and value >= 0)
+    return isinstance(value, str) or is_whole(value, 0)
 
 
 def _are_columns(value):
@@ -240,9 +247,7 @@ def _are_columns(value):
 
 def _is_weights(value):
     return (
-        isinstance(value, dict)
-        and len(value) > 0
-        and all(type(v) in (int, float) and 0 <= v < float("inf") for v in value.values())
+        isinstance(value, dict) and len(value) > 0 and all(is_number(v, 0) for v in value.values())
     )
 
 
@@ -254,7 +259,7 @@ TYPES = {
     "output": (_is_path, "the path of a folder"),
     "labels": (lambda v: v is None or _is_names(v), "a list of names"),
     "head": (lambda v: v is None or isinstance(v, (str, dict)), 'a kind such as "mean"'),
-    "max_length": (lambda v: v is None or type(v) is int, "a whole number of tokens"),
+    "max_length": (lambda v: v is None or is_whole(v), "a whole number of tokens"),
     "problem": (lambda v: v is None or v in PROBLEMS, " or ".join(PROBLEMS)),
     "class_weights": (
         lambda v: v is None or v == "balanced" or _is_weights(v),
@@ -268,9 +273,9 @@ TYPES = {
         lambda v: v is None or _is_column(v) or _are_columns(v),
         "a column or a list of some",
     ),
-    "patience": (lambda v: v is None or (type(v) is int and v >= 1), "a number of epochs"),
+    "patience": (lambda v: v is None or is_whole(v, 1), "a number of epochs"),
     "resume": (lambda v: v is None or type(v) is bool, "true or false"),
-    "seed": (lambda v: type(v) is int and 0 <= v < 2**32, "a whole number from 0 to 2**32 - 1"),
+    "seed": (lambda v: is_whole(v, 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
 }
 
 

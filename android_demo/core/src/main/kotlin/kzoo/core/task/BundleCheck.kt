@@ -70,7 +70,7 @@ object BundleCheck {
     }
 
     /** Whether other labels answer here than there, where those are clear there. */
-    internal fun differs(here: FloatArray, there: FloatArray, options: TaskOptions): Boolean {
+    fun differs(here: FloatArray, there: FloatArray, options: TaskOptions): Boolean {
         val (scores, expected) = listOf(here, there).map { Classification.scores(it, options.problem) }
         return when (options.problem) {
             Problem.SINGLE_LABEL -> {

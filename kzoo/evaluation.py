@@ -1,0 +1,324 @@
+"""How right a model is on labelled texts, and where it isn't: `kzoo evaluate`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from . import presets, tasks
+from .answers import described
+from .data.tables import write_table
+from .errors import KzooError
+from .files import writing_folder
+from .litert.bundle import MANIFEST
+from .litert.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
+from .litert.parity import run_keras
+from .litert.predict import Answerer, Predictor
+from .metrics import answer_scores, entity_scores, shares
+from .pictures import draw_confusion
+
+RESULT, PICTURE, WRONG = "evaluation.json", "confusion.png", "wrong.csv"
+NONE = "none"  # In a table of kinds of entities: no entity stands there.
+
+
+def evaluate(source, path, text=None, label=None, output=None, threads=1):
+    """Measure a preset, a task or a bundle on a file of labelled texts.
+
+    Args:
+        source: a task, a preset's name or folder, a Hugging Face folder, or a bundle's folder,
+            which runs on LiteRT.
+        path: a file as the task's `fit` reads it: a table, CoNLL's columns, SQuAD's JSON.
+        text, label: the columns of the file, by default those beyond doubt.
+        output: a folder to write evaluation.json (what is returned), wrong.csv (the wrong
+            answers), and confusion.png (which label is given to which) where there are labels.
+        threads: of a bundle, how many it may use.
+
+    Returns:
+        A dict: `source`, `task`, `read` (what the file was read as), `examples` (how many),
+        `scores` ({measure: value}), `classes` ({label: precision, recall, f1, support}),
+        `confusion` (`labels` and `counts`, a row for each right label and a column for each
+        given one) or None, and `wrong`, a dict for each example that isn't right: `line`, `text`
+        (and `text_pair`), `right`, `given` and maybe `score`. For regression `wrong` has all, the
+        farthest first.
+
+        Scores are accuracy and macro_f1 for one label a text; micro_f1, macro_f1 and exact_match
+        for several; mean_absolute_error, pearson and spearman for values; precision, recall and
+        f1 of entities, see `kzoo.metrics.entity_scores`; exact_match and f1 of answers.
+
+    Raises:
+        KzooError: where the file can't be read, or the source has no task with answers.
+    """
+    reader = _reader(source, threads)
+    kind, labels = tasks.TASKS[reader.task], reader.labels
+    if reader.task not in MEASURED:
+        raise KzooError(
+            f"{source} is a {reader.task}; expected a {', '.join(MEASURED)}, whose answers are "
+            "right or wrong."
+        )
+    problem = reader.options.get("problem")
+    examples = kind.read_file(path, text, label, "required")
+    _, examples = kind.understand(examples, problem, labels, False)
+    measured = (BY_PROBLEM if problem else MEASURED)[problem or reader.task](reader, examples)
+    scores, classes, confusion, wrong = measured
+    result = {
+        "source": str(source) if isinstance(source, (str, Path)) else source.name,
+        "task": reader.task,
+        "read": examples.record(),
+        "examples": len(examples),
+        "scores": scores,
+        "classes": classes,
+        "confusion": confusion,
+        "wrong": [_row(examples, place, **rest) for place, rest in wrong],
+    }
+    if output is not None:
+        _write(result, output)
+    return result
+
+
+def _row(examples, place, **rest):
+    x = examples.x[place]
+    if isinstance(x, tuple):
+        texts = {"text": x[0], "text_pair": x[1]}
+    else:
+        texts = {"text": x if isinstance(x, str) else " ".join(x)}
+    return {"line": examples.lines[place], **texts, **rest}
+
+
+def _write(result, output):
+    with writing_folder(output, mark=RESULT) as folder:
+        text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+        (folder / RESULT).write_text(text, encoding="utf-8")
+        rows = result["wrong"]
+        names = list(rows[0]) if rows else ["line", "text", "right", "given"]
+        write_table(folder / WRONG, {name: [row[name] for row in rows] for name in names})
+        if result["confusion"]:
+            draw_confusion(*result["confusion"].values(), folder / PICTURE)
+
+
+# -- what answers ---------------------------------------------------------------------------------
+
+
+class _Bundle:
+    """A bundle: texts to answers, and rows of tokens to raw outputs, on LiteRT."""
+
+    def __init__(self, folder, threads):
+        self._predictor = Predictor(folder, threads)
+        self.answerer = self._predictor.answerer
+        self.task, self.labels = self.answerer.task, self.answerer.labels
+        self.options = self.answerer.options
+
+    def answers(self, texts):
+        return [self._predictor(text) for text in texts]
+
+    def outputs(self, rows):
+        return [self._predictor.interpreter.run(columns) for columns in rows]
+
+
+class _Model:
+    """The same for a task in Keras, in batches."""
+
+    def __init__(self, model):
+        self.model, self.task, self.labels = model, model.task_name, model.labels
+        self.options = model.task_options()
+        self.answerer = Answerer(
+            model.tokenizer, self.task, self.labels, self.options, model.max_length, None
+        )
+
+    def answers(self, texts):
+        given = self.model.predict(texts)
+        if self.task == "TextClassifier":
+            return [described(row, self.labels, self.options) for row in given]
+        if self.task == "TokenClassifier":
+            return [{"entities": spans} for spans in given]
+        return given
+
+    def outputs(self, rows):
+        return run_keras(self.model, [(None, columns) for columns in rows])
+
+
+def _reader(source, threads):
+    if isinstance(source, (str, Path)):
+        if (Path(source) / MANIFEST).is_file():
+            return _Bundle(source, threads)
+        source = presets.load(source)
+    if getattr(source, "task_name", None) is None:
+        raise KzooError(
+            f"Got a {type(source).__name__}, which answers nothing; expected a task, such as a "
+            "preset that kzoo train wrote."
+        )
+    return _Model(source)
+
+
+# -- classifiers ----------------------------------------------------------------------------------
+
+
+def _single_label(reader, examples):
+    """One label a text; of a single label whether a text has it."""
+    labels = reader.labels
+    names = labels if len(labels) > 1 else [f"not {labels[0]}", *labels]
+    right = [names.index(target) if target in names else 0 for target in examples.y]
+    answers = reader.answers(examples.x)
+    if len(labels) > 1:
+        given = [names.index(answer["label"]) for answer in answers]
+    else:
+        given = [int(answer["score"] >= 0.5) for answer in answers]
+    counts = np.zeros((len(names),) * 2, int)
+    np.add.at(counts, (right, given), 1)
+    classes, macro_f1 = _classes(
+        {
+            name: (int(counts[i, i]), int(counts[:, i].sum()), int(counts[i].sum()))
+            for i, name in enumerate(names)
+        }
+    )
+    scores = {"accuracy": float(np.mean(np.equal(right, given))), "macro_f1": macro_f1}
+    wrong = [
+        (place, {"right": names[a], "given": names[b], "score": answers[place]["score"]})
+        for place, (a, b) in enumerate(zip(right, given, strict=True))
+        if a != b
+    ]
+    return scores, classes, {"labels": list(names), "counts": counts.tolist()}, wrong
+
+
+def _multi_label(reader, examples):
+    """Any number of labels a text."""
+    labels = reader.labels
+    right = [
+        {name for name, has in zip(labels, row, strict=True) if has >= 0.5} for row in examples.y
+    ]
+    answers = reader.answers(examples.x)
+    given = [set(answer["labels"]) for answer in answers]
+
+    counts = {}
+    for name in labels:
+        has, says = ([name in row for row in rows] for rows in (right, given))
+        both = sum(a and b for a, b in zip(has, says, strict=True))
+        counts[name] = both, sum(says), sum(has)
+    classes, macro_f1 = _classes(counts)
+    scores = {
+        "micro_f1": shares(*map(sum, zip(*counts.values(), strict=True)))["f1"],
+        "macro_f1": macro_f1,
+        "exact_match": float(np.mean([a == b for a, b in zip(right, given, strict=True)])),
+    }
+    wrong = [
+        (place, {"right": [n for n in labels if n in a], "given": answers[place]["labels"]})
+        for place, (a, b) in enumerate(zip(right, given, strict=True))
+        if a != b
+    ]
+    return scores, classes, None, wrong
+
+
+def _regression(reader, examples):
+    """Values of texts."""
+    labels = reader.labels
+    right = np.reshape(np.asarray(examples.y, "float64"), (-1, len(labels)))
+    answers = [answer["values"] for answer in reader.answers(examples.x)]
+    given = np.array([[values[name] for name in labels] for values in answers])
+    scores = {"mean_absolute_error": float(np.abs(right - given).mean())}
+    for name, of in (("pearson", lambda values: values), ("spearman", _ranks)):
+        columns = [(of(a), of(b)) for a, b in zip(right.T, given.T, strict=True)]
+        scores[name] = float(np.mean([_correlation(a, b) for a, b in columns]))
+    far = np.abs(right - given).max(axis=1)
+    plain = len(labels) == 1
+    wrong = [
+        (
+            int(place),
+            {
+                name: float(rows[place][0])
+                if plain
+                else dict(zip(labels, map(float, rows[place]), strict=True))
+                for name, rows in (("right", right), ("given", given))
+            },
+        )
+        for place in np.argsort(-far, kind="stable")
+    ]
+    return scores, {}, None, wrong
+
+
+def _classes(counts):
+    """The shares of each class, and their mean F1 over those that are right or given somewhere.
+
+    counts: {class: (given and right, given, right)}.
+    """
+    classes = {name: shares(*row) for name, row in counts.items()}
+    seen = [classes[name]["f1"] for name, (_, given, right) in counts.items() if given or right]
+    return classes, sum(seen) / max(1, len(seen))
+
+
+def _correlation(one, other):
+    spread = np.std(one) * np.std(other)
+    return 0.0 if spread == 0 else np.mean((one - one.mean()) * (other - other.mean())) / spread
+
+
+def _ranks(values):
+    """The place of each value in their order; equals share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+
+# -- entities, and answers to questions -----------------------------------------------------------
+
+
+def _entities(reader, examples):
+    texts, targets = labelled_spans(reader.labels, examples)
+    right = [spans for _, spans in targets]
+    if any(words is None for words, _ in targets):
+        given = [
+            {(e["start"], e["end"], e["label"]) for e in answer["entities"]}
+            for answer in reader.answers(texts)
+        ]
+    else:
+        rows = [columns_of_words(reader.answerer, words) for words, _ in targets]
+        outputs = reader.outputs(rows)
+        given = [
+            set(spans_of_words(out["logits"][0], columns, reader.labels, len(words)))
+            for out, columns, (words, _) in zip(outputs, rows, targets, strict=True)
+        ]
+    scores = entity_scores(right, given)
+    kinds = scores.pop("kinds")
+    wrong = []
+    for place, (a, b) in enumerate(zip(right, given, strict=True)):
+        if a != b:
+            words = targets[place][0]
+            shown = [
+                [_named(span, texts[place], words) for span in sorted(spans)] for spans in (a, b)
+            ]
+            wrong.append((place, dict(zip(("right", "given"), shown, strict=True))))
+    names = [*kinds, NONE]
+    counts = np.zeros((len(names),) * 2, int)
+    for a, b in zip(right, given, strict=True):
+        kinds_at = [{span[:2]: span[2] for span in spans} for spans in (a, b)]
+        for at in kinds_at[0].keys() | kinds_at[1].keys():
+            counts[tuple(names.index(kinds.get(at, NONE)) for kinds in kinds_at)] += 1
+    del scores["support"]
+    return scores, kinds, {"labels": names, "counts": counts.tolist()}, wrong
+
+
+def _named(span, text, words):
+    start, end, kind = span
+    return f"{' '.join(words[start:end]) if words else text[start:end]} {kind}"
+
+
+def _answers(reader, examples):
+    pairs, golds = gold_answers(examples)
+    answers = reader.answers(pairs)
+    given = [answer["answer"] for answer in answers]
+    wrong = [
+        (place, {"right": gold, "given": text, "score": answers[place]["score"]})
+        for place, (gold, text) in enumerate(zip(golds, given, strict=True))
+        if not answer_scores([gold], [text])["exact_match"]
+    ]
+    return answer_scores(golds, given), {}, None, wrong
+
+
+# A function of the reader and the examples, which gives scores, classes, confusion, and the place
+# and the answers of each example that is wrong.
+MEASURED = {
+    "TextClassifier": _single_label,
+    "TokenClassifier": _entities,
+    "QuestionAnswering": _answers,
+}
+BY_PROBLEM = {
+    "single_label": _single_label,
+    "multi_label": _multi_label,
+    "regression": _regression,
+}

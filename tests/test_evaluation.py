@@ -1,0 +1,271 @@
+"""Measure and use: what is right by class, tables in and out, search, pictures, quiet calls."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from families import SPECS, add_noise
+
+import kzoo
+from kzoo import logs
+from kzoo.errors import KzooError
+from kzoo.evaluation import PICTURE, RESULT, WRONG
+from kzoo.litert import export_bundle, predict_table, search_bundle
+from kzoo.models import build
+from kzoo.pictures import draw_history
+
+WORDS = "i loved it hated a warm funny dull film the was and not john smith lives in paris who ?"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS.split()]
+    pieces += [*"bcdefghjklmnopqrstuvwxyz.,", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz")]
+    path.write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    return kzoo.Tokenizer.load(path)
+
+
+@pytest.fixture(scope="module")
+def make(tokenizer):
+    spec = SPECS["bert"].replace(vocabulary_size=tokenizer.vocabulary_size)
+
+    def of(kind, **options):
+        return add_noise(kind(add_noise(build(spec)), tokenizer=tokenizer, **options), seed=3)
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def classifier(make):
+    return make(kzoo.TextClassifier, labels=["bad", "fair", "good"])
+
+
+@pytest.fixture(scope="module")
+def bundle(classifier, tmp_path_factory):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("a bundle is exported on TensorFlow")
+    folder = tmp_path_factory.mktemp("bundle") / "classifier"
+    export_bundle(classifier, folder, "float32")
+    return folder
+
+
+TEXTS = ["i loved it, and", 'a "dull" film', "warm funny", "it was not the film", "i hated it"]
+
+
+def write_labels(classifier, path, turned):
+    """A file where the classifier is right on all texts but those whose places are in `turned`."""
+    labels = classifier.labels
+    given = [int(row.argmax()) for row in classifier.predict(TEXTS)]
+    right = [(index + (place in turned)) % 3 for place, index in enumerate(given)]
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sentence", "label"])
+        writer.writerows([text, labels[i]] for text, i in zip(TEXTS, right, strict=True))
+    return [labels[i] for i in right], [labels[i] for i in given]
+
+
+# -- evaluate --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["task", "bundle"])
+def test_evaluate_measures_each_class(classifier, source, tmp_path, request):
+    right, given = write_labels(classifier, tmp_path / "test.csv", {1, 3})
+    source = classifier if source == "task" else request.getfixturevalue("bundle")
+    result = kzoo.evaluate(source, tmp_path / "test.csv", output=tmp_path / "out")
+    assert result["scores"]["accuracy"] == pytest.approx(3 / 5)
+    for name, row in result["classes"].items():
+        both = sum(a == b == name for a, b in zip(right, given, strict=True))
+        assert row["support"] == right.count(name)
+        assert row["precision"] == pytest.approx(both / max(1, given.count(name)))
+        assert row["recall"] == pytest.approx(both / max(1, right.count(name)))
+    labels, counts = result["confusion"]["labels"], np.array(result["confusion"]["counts"])
+    for a, b in zip(right, given, strict=True):
+        counts[labels.index(a), labels.index(b)] -= 1
+    assert not counts.any()
+    assert [(row["line"], row["text"]) for row in result["wrong"]] == [(3, TEXTS[1]), (5, TEXTS[3])]
+    assert (tmp_path / "out" / PICTURE).read_bytes().startswith(PNG)
+    assert json.loads((tmp_path / "out" / RESULT).read_text(encoding="utf-8")) == result
+    with open(tmp_path / "out" / WRONG, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["text"] for row in rows] == [TEXTS[1], TEXTS[3]]
+    assert [row["given"] for row in rows] == [given[1], given[3]]
+
+
+def test_macro_f1_is_over_classes_that_occur(classifier, tmp_path):
+    right, given = write_labels(classifier, tmp_path / "test.csv", set())
+    assert len(set(given)) < 3, "the noise gives a class to no text"
+    result = kzoo.evaluate(classifier, tmp_path / "test.csv")
+    assert result["scores"] == {"accuracy": 1.0, "macro_f1": 1.0}
+
+
+def test_evaluate_of_several_labels_and_of_values(make, tmp_path):
+    several = make(kzoo.TextClassifier, labels=["a", "b"], problem="multi_label")
+    chosen = [
+        [n for n, p in zip("ab", row, strict=True) if p >= 0.5] for row in several.predict(TEXTS)
+    ]
+    rows = [{"text": text, "labels": c} for text, c in zip(TEXTS, chosen, strict=True)]
+    rows[0]["labels"] = [name for name in "ab" if name not in chosen[0]]
+    path = tmp_path / "several.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    result = kzoo.evaluate(several, path)
+    assert result["scores"]["exact_match"] == pytest.approx(4 / 5)
+    assert [row["given"] for row in result["wrong"]] == [chosen[0]]
+    values = make(kzoo.TextClassifier, labels=["stars"], problem="regression")
+    given = values.predict(TEXTS)[:, 0]
+    path = tmp_path / "values.jsonl"
+    rows = [{"text": text, "score": float(2 * v + 1)} for text, v in zip(TEXTS, given, strict=True)]
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    scores = kzoo.evaluate(values, path)["scores"]
+    assert scores["pearson"] == pytest.approx(1) and scores["spearman"] == pytest.approx(1)
+    assert scores["mean_absolute_error"] == pytest.approx(np.abs(given + 1).mean(), rel=1e-5)
+
+
+def test_evaluate_of_entities_and_answers(make, tmp_path):
+    tagger = make(kzoo.TokenClassifier, labels=["O", "B-PER", "I-PER", "B-LOC"])
+    (tmp_path / "ner.conll").write_text("john B-PER\nsmith I-PER\n\nparis B-LOC\n", "utf-8")
+    result = kzoo.evaluate(tagger, tmp_path / "ner.conll", output=tmp_path / "out")
+    assert set(result["scores"]) == {"precision", "recall", "f1"}
+    assert sum(row["support"] for row in result["classes"].values()) == 2
+    assert (tmp_path / "out" / PICTURE).is_file()
+    answerer = make(kzoo.QuestionAnswering)
+    pair = ("who lives in paris ?", "john smith lives in paris .")
+    (given,) = answerer.predict([pair])
+    answer = {"text": [given["answer"]], "answer_start": [given["start"]]}
+    row = {"question": pair[0], "context": pair[1], "answers": answer}
+    (tmp_path / "qa.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    result = kzoo.evaluate(answerer, tmp_path / "qa.jsonl")
+    assert result["scores"] == {"exact_match": 1.0, "f1": 1.0} and result["wrong"] == []
+
+
+def test_evaluate_refuses_what_answers_nothing(make, tmp_path):
+    with pytest.raises(KzooError, match="TextEmbedder; expected a TextClassifier"):
+        kzoo.evaluate(make(kzoo.TextEmbedder), tmp_path / "test.csv")
+
+
+# -- tables and search -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl"])
+def test_a_table_comes_back_with_the_answers(bundle, classifier, tmp_path, ending):
+    from kzoo.data.tables import read_table
+
+    write_labels(classifier, tmp_path / "test.csv", {1})
+    made = predict_table(bundle, tmp_path / "test.csv", tmp_path / f"out{ending}")
+    assert made["columns"] == ["predicted_label", "predicted_score"] and made["rows"] == 5
+    columns = read_table(tmp_path / f"out{ending}").columns
+    assert columns["sentence"] == TEXTS
+    expected = [classifier.labels[row.argmax()] for row in classifier.predict(TEXTS)]
+    assert columns["predicted_label"] == expected
+
+
+def test_a_table_replaces_nobodys_file(bundle, classifier, tmp_path):
+    write_labels(classifier, tmp_path / "test.csv", set())
+    before = (tmp_path / "test.csv").read_bytes()
+    for output in ("test.csv", "out.parquet"):
+        with pytest.raises(KzooError, match=r"isn't replaced|ends in \.csv"):
+            predict_table(bundle, tmp_path / "test.csv", tmp_path / output)
+    (tmp_path / "bad.csv").write_text("sentence,label\nit,a,b\n", encoding="utf-8")
+    with pytest.raises(KzooError, match="line 2"):
+        predict_table(bundle, tmp_path / "bad.csv", tmp_path / "out.csv")
+    assert (tmp_path / "test.csv").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.csv", "test.csv"]
+
+
+@pytest.mark.parametrize("measure", ["cosine", "euclidean"])
+def test_search_ranks_by_the_models_measure(make, measure):
+    embedder = make(kzoo.TextEmbedder, similarity=measure)
+    found = embedder.search("a dull film", [*TEXTS, "a dull film"], top=3)
+    assert found[0]["index"] == 5 and found[0]["text"] == "a dull film"
+    scores = embedder.similarities(["a dull film"], [*TEXTS, "a dull film"])[0]
+    assert [each["score"] for each in found] == pytest.approx(sorted(scores, reverse=True)[:3])
+    of_vectors = embedder.search(["a dull film"], embedder.predict(TEXTS), top=1)
+    assert "text" not in of_vectors[0][0]
+
+
+def test_search_needs_an_embedder(bundle):
+    with pytest.raises(KzooError, match="expected a TextEmbedder"):
+        search_bundle(bundle, "film", TEXTS)
+
+
+def test_questions_come_as_names_and_dicts(make):
+    model = make(kzoo.QuestionAnswering)
+    pair = ("who lives in paris ?", "john smith lives in paris .")
+    (expected,) = model.predict([pair])
+    answer = kzoo.pipeline("question-answering", model)
+    named = dict(zip(("question", "context"), pair, strict=True))
+    assert answer(**named) == answer(named) == expected
+    both = answer(question=[pair[0]] * 2, context=pair[1])
+    assert [each["answer"] for each in both] == [expected["answer"]] * 2
+    assert answer([named]) == model.predict(named) == [expected]
+    with pytest.raises(KzooError, match="expected both"):
+        answer(question="who ?")
+    with pytest.raises(KzooError, match="question and context"):
+        model.predict([{"question": "who ?"}])
+
+
+# -- what a training shows -------------------------------------------------------------------------
+
+
+def test_a_training_draws_its_curves(tmp_path):
+    draw_history({"loss": [1.0, 0.5], "val_loss": [1.0, 0.7]}, tmp_path / "a.png")
+    draw_history({"loss": [1.0, 0.5]}, tmp_path / "b.png")
+    one, other = ((tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
+    assert one.startswith(PNG) and other.startswith(PNG) and one != other
+
+
+def test_progress_is_a_line_an_epoch_where_nobody_watches(classifier, capsys):
+    classifier.compile()
+    classifier.fit(TEXTS, ["bad", "good", "bad", "fair", "bad"], epochs=2)
+    shown = capsys.readouterr().out
+    assert "Epoch 2/2" in shown and "loss" in shown
+    assert not set(shown) & set("\x08\r\x1b")
+
+
+def test_tensorboard_is_an_extra(classifier, monkeypatch, tmp_path):
+    from kzoo import keras_hooks
+
+    monkeypatch.setattr(keras_hooks, "find_spec", lambda name: None)
+    classifier.compile()
+    board = keras.callbacks.TensorBoard(tmp_path)
+    with pytest.raises(KzooError, match=r"pip install kzoo\[tensorboard\]"):
+        classifier.fit(TEXTS[:2], ["bad", "good"], callbacks=[board])
+
+
+NATIVE = (
+    b"I0000 00:00:1795680056.800567   31267 cudart_stub.cc:31] Could not find cuda drivers.\n"
+    b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
+)
+
+
+def test_logs_of_libraries_are_hidden_and_nothing_else(capfd, monkeypatch):
+    monkeypatch.delenv("KZOO_DEBUG", raising=False)
+    with logs.hidden(), logs.hidden():
+        os.write(2, NATIVE + b"INFO:mine:this stays\nand this\n")
+    assert capfd.readouterr().err == "INFO:mine:this stays\nand this\n"
+    monkeypatch.setenv("KZOO_DEBUG", "1")
+    with logs.hidden():
+        os.write(2, NATIVE)
+    assert capfd.readouterr().err == NATIVE.decode()
+
+
+def test_python_calls_print_nothing_of_the_libraries(bundle, classifier, tmp_path):
+    classifier.save_preset(tmp_path / "preset")
+    code = (
+        "import os; before = dict(os.environ); import kzoo\n"
+        f"task = kzoo.load({str(tmp_path / 'preset')!r}); task.predict(['it'])\n"
+        f"kzoo.predict_bundle({str(bundle)!r}, ['it'])\n"
+        f"kzoo.export_litert(task, {str(tmp_path / 'a.tflite')!r})\n"
+        "assert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
