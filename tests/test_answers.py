@@ -1,33 +1,40 @@
-"""Entities and answers: the rules by hand, and bundles that answer as Keras does."""
+"""Entities and answers by the rules, with NumPy alone: no test here needs Keras."""
 
 import json
 import math
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
-from families import add_noise, noisy
-from test_tasks import TASKS, tokenizer
+from tokenizers.normalizers import BertNormalizer
 
-import kzoo
 from kzoo.answers import (
+    ANSWERS,
+    BLANK,
+    CHINESE,
+    INVISIBLE,
+    PROBLEMS,
     answer,
     check_labels,
+    class_scores,
+    described,
     entities,
     label_parts,
+    labelling,
     null_margin,
+    probabilities,
+    similarities,
     span,
     stitched,
     trimmed,
 )
-from kzoo.cli import main
-from kzoo.litert import export_bundle
+from kzoo.errors import KzooError
 from kzoo.text import Tokenizer
 
 # What tokenizers of many kinds make of texts, and labels: read by the Kotlin core's tests as well.
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "words.json").read_text("utf-8"))
 LABELS = ["O", "B-PER", "I-PER", "B-LOC"]
-CONTEXT = "the film was dull . " * 6 + "he lives in paris . the film was bad ."
 
 
 def scores(*rows):
@@ -194,83 +201,6 @@ def test_the_best_span_runs_forward_over_real_characters():
     assert answer("", []) == {"answer": "", "score": 0.0, "start": 0, "end": 0}
 
 
-# -- bundles ------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory):
-    """{task: (its model, its bundle)}, float32."""
-    made = {}
-    for name, length in (("TokenClassifier", None), ("QuestionAnswering", 20)):
-        model = getattr(kzoo, name)(
-            noisy("bert"), tokenizer=tokenizer(), max_length=20, **TASKS[name]
-        )
-        folder = tmp_path_factory.mktemp(name) / "bundle"
-        export_bundle(add_noise(model), folder, "float32", length)
-        made[name] = model, folder
-    return made
-
-
-def same(one, other):
-    """Equal but for the last digits of scores."""
-    if isinstance(one, dict):
-        return set(one) == set(other) and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return math.isclose(one, other, abs_tol=1e-4) if isinstance(one, float) else one == other
-
-
-def test_a_bundle_finds_the_entities_that_keras_finds(bundles):
-    model, folder = bundles["TokenClassifier"]
-    texts = ["He lives in Paris!", "", "a very very good film, in zürich. He lives in Paris! " * 3]
-    found = kzoo.predict_bundle(folder, texts)
-    assert found[0]["entities"] and not found[1]["entities"]
-    for entry, text, expected in zip(found, texts, model.predict(texts), strict=True):
-        assert entry["text"] == text and same(entry["entities"], expected)
-    assert [entry["truncated"] for entry in found] == [False, False, False]  # windows, no end cut
-    assert found[2]["tokens"] > 40 and max(e["end"] for e in found[2]["entities"]) > 140
-    with pytest.raises(kzoo.KzooError, match="text 1 is a pair"):
-        kzoo.predict_bundle(folder, ["a", ("a", "b")])
-
-
-def test_a_bundle_answers_questions_about_long_texts_as_keras_does(bundles):
-    model, folder = bundles["QuestionAnswering"]
-    pairs = [("he lives in", CONTEXT), ("is it good", "a fine film"), ("who", "")]
-    pairs.append(("very " * 30, "the film is good"))
-    found = kzoo.predict_bundle(folder, pairs)
-    for entry, pair, expected in zip(found, pairs, model.predict(pairs), strict=True):
-        assert entry["text"] == list(pair) and same({k: entry[k] for k in expected}, expected)
-        assert pair[1][entry["start"] : entry["end"]] == entry["answer"]
-    assert found[0]["tokens"] > 40 and found[2]["answer"] == ""
-    assert [entry["truncated"] for entry in found] == [False, False, False, True]
-    with pytest.raises(kzoo.KzooError, match="text 0 is a string"):
-        kzoo.predict_bundle(folder, ["who lives in paris"])
-    golden = json.loads((folder / "kzoo.json").read_text())["golden"]
-    assert all(isinstance(entry["text"], list) for entry in golden)
-
-
-def test_the_command_line_shows_both(bundles, capfd):
-    def run(*arguments):
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([*map(str, arguments)])
-        return left.value.code, *capfd.readouterr()
-
-    pair = ["who lives", 'he lives\tin "paris"']
-    folder = bundles["QuestionAnswering"][1]
-    code, out, _ = run("predict", folder, "--pairs", "--json", json.dumps(pair), "who\ta dog")
-    assert code == 0
-    assert [entry["text"] for entry in json.loads(out)] == [pair, ["who", "a dog"]]
-    code, out, _ = run("predict", folder, "--pair", "who\ta dog")
-    assert code == 0 and "who | a dog" in out
-    code, out, err = run("predict", folder, "--pair", '["who"]')
-    assert (code, out) == (2, "") and "JSON array of two strings" in err
-    folder = bundles["TokenClassifier"][1]
-    code, out, _ = run("predict", folder, "he lives in paris", "")
-    first = json.loads(run("predict", folder, "--json", "he lives in paris")[1])[0]["entities"]
-    assert code == 0 and all(f"{e['text']} {e['label']}" in out for e in first)
-
-
 @pytest.mark.parametrize(
     "labels, words",
     [
@@ -284,5 +214,143 @@ def test_the_command_line_shows_both(bundles, capfd):
 def test_labels_that_can_not_be_told_apart_are_refused(labels, words):
     check_labels(["a", "b"])
     check_labels(np.array(["a", "b"]))
-    with pytest.raises(kzoo.KzooError, match=words):
+    with pytest.raises(KzooError, match=words):
         check_labels(labels)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["a\0b", "a\nb", "\x1b[31m", "\u2028", "\u2029", "\ud83d", "\x85"]
+)
+def test_a_label_that_a_client_can_not_show_is_refused(wrong):
+    check_labels(["a\u00adb", "\ufeff", "\u200b", "\ue000"])  # odd ones, that can be shown
+    with pytest.raises(KzooError, match=r"mine has .* with U\+00|mine has .* with U\+[2D]"):
+        check_labels(["a", wrong], "mine")
+    with pytest.raises(KzooError, match="with nothing but blanks"):
+        check_labels(["a", "\u3000"])
+    with pytest.raises(KzooError, match="has 'a' 3 times"):
+        check_labels(["a", "a ", " a"])
+
+
+# -- characters -----------------------------------------------------------------------------------
+
+
+def among(code, ranges):
+    return any(first <= code <= last for first, last in ranges)
+
+
+def test_blanks_are_unicodes_and_invisible_ones_are_listed():
+    separators = set(range(0x1C, 0x20))  # Python's isspace has them, Unicode's White_Space not
+    marks = {0xAD, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F)}
+    marks |= set(range(0x2060, 0x2070))
+    for code in (
+        *range(0x700),
+        *range(0x1670, 0x1820),
+        *range(0x1FF0, 0x3010),
+        0xFEFE,
+        *range(0xFEFF, 0xFF10),
+    ):
+        blank = chr(code).isspace() and code not in separators
+        assert among(code, BLANK) == blank, hex(code)
+        unseen = code in marks or unicodedata.category(chr(code)) == "Cc" and not blank
+        assert among(code, INVISIBLE) == unseen, hex(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [0x3400, 0x4DBF, 0x4E00, 0x9FFF, 0xF900, 0xFAFF, 0x20000, 0x2A6DF, 0x2A700, 0x2CEAF, 0x2F800,
+     0x2FA1F],
+)  # fmt: skip
+def test_chinese_characters_are_berts(code):
+    backend = BertNormalizer(False, True, False, False)
+    for near in (code - 1, code, code + 1):
+        is_apart = backend.normalize_str(chr(near)) != chr(near)
+        assert among(near, CHINESE) == is_apart, hex(near)
+
+
+# -- what numbers say -----------------------------------------------------------------------------
+
+
+def test_logits_are_read_by_their_problem():
+    logits = np.array([[1.0, 2.0, -3.0], [1000.0, 0.0, 0.0]], "float32")
+    raised = np.exp([1.0, 2.0, -3.0])
+    shares = class_scores(logits)
+    assert shares.dtype == np.float64
+    assert np.allclose(shares, [raised / raised.sum(), [1, 0, 0]], atol=1e-15)
+    assert np.array_equal(shares, class_scores(logits, "single_label"))
+    each = class_scores(logits[:1], "multi_label")
+    assert each.dtype == np.float64
+    assert np.allclose(each, [[1 / (1 + math.exp(-x)) for x in (1.0, 2.0, -3.0)]], atol=1e-15)
+    values = class_scores(logits, "regression")
+    assert values.dtype == np.float64 and np.array_equal(values, logits)
+    assert np.allclose(probabilities([[[0.0], [math.log(3)]]]), [[[0.5], [0.75]]], atol=1e-15)
+    assert PROBLEMS == ("single_label", "multi_label", "regression")
+    assert np.allclose(probabilities([[0.0], [math.log(3)]]), [[0.5], [0.75]], atol=1e-15)
+
+
+def test_a_row_is_described_by_its_problem():
+    row, labels = np.array([0.2, 0.5, 0.3]), ["a", "b", "c"]
+    scores = {"a": 0.2, "b": 0.5, "c": 0.3}
+    single = {"label": "b", "score": 0.5, "scores": scores}
+    assert described(row, labels, {}) == single
+    assert described(row, labels, {"problem": "single_label", "threshold": 0.1}) == single
+    alone = {"label": "b", "score": 0.25, "scores": {"b": 0.25}}
+    assert described(np.array([0.25]), ["b"], {}) == alone
+    several = {"problem": "multi_label"}
+    assert described(row, labels, several) == {"labels": ["b"], "scores": scores}
+    several["threshold"] = 0.3
+    assert described(row, labels, several)["labels"] == ["b", "c"]
+    equals = described(np.array([0.6, 0.7, 0.6, 0.6]), [*labels, "d"], several)["labels"]
+    assert equals == ["b", "a", "c", "d"]  # of equals the one that stands first
+    many = [f"label {i}" for i in range(40)]
+    assert labelling(np.full(40, 0.5), many)["labels"] == many
+    assert labelling(np.array([0.49, 0.5, 1.0]), labels)["labels"] == ["c", "b"]
+    assert described(row, labels, {"problem": "regression"}) == {"values": scores}
+    for options in ({}, several, {"problem": "regression"}):
+        with pytest.raises(ValueError):
+            described(row, ["a", "b"], options)
+
+
+def test_similarities_are_those_of_sentence_transformers():
+    one, other = np.array([[3.0, 4.0], [0.0, 0.0]], "float32"), np.array([[4.0, 3.0], [0.0, -2.0]])
+    expected = {
+        "cosine": [[0.96, -0.8], [0, 0]],
+        "dot": [[24, -8], [0, 0]],
+        "euclidean": [[-math.sqrt(2), -math.sqrt(45)], [-5, -2]],
+        "manhattan": [[-2, -9], [-7, -2]],
+    }
+    for kind, values in expected.items():
+        found = similarities(one, other, kind)
+        assert found.dtype == np.float64 and np.allclose(found, values, atol=1e-12), kind
+    wide = np.arange(6.0).reshape(2, 3)
+    assert similarities(wide, wide[:1], "manhattan").tolist() == [[0], [-9]]
+    tiny = np.full((1, 4), 1e-9)
+    assert similarities(tiny, tiny, "cosine") == pytest.approx(1)
+
+
+def test_each_task_answers_with_its_own_outputs():
+    logits = {"logits": np.log([[0.25, 0.75]])}
+    found = ANSWERS["TextClassifier"]("a", [(logits, {})], ["no", "yes"], {})
+    assert found["label"] == "yes" and found["score"] == pytest.approx(0.75)
+    found = ANSWERS["TextClassifier"]("a", [(logits, {})], ["x", "y"], {"problem": "regression"})
+    assert list(found["values"]) == ["x", "y"]
+    vector = {"embedding": np.array([[1.0, -2.0]], "float32")}
+    assert ANSWERS["TextEmbedder"]("a", [(vector, {})], None, {}) == {"embedding": [1.0, -2.0]}
+    columns = {"offsets": [(0, 2), (3, 8)], "word_ids": [0, 1], "starts": 0}
+    rows = [({"logits": np.log(scores(("O", 0.9), ("B-LOC", 0.8)))[None]}, columns)]
+    (entity,) = ANSWERS["TokenClassifier"]("in Paris", rows, LABELS, {})["entities"]
+    assert entity["score"] == pytest.approx(0.8)
+    assert (entity["text"], entity["label"], entity["start"], entity["end"]) == (
+        "Paris",
+        "LOC",
+        3,
+        8,
+    )
+    outputs = {
+        "start_logits": np.log([[0.4, 0.5, 0.1]]), "end_logits": np.log([[0.4, 0.1, 0.5]])
+    }  # fmt: skip
+    rows = [(outputs, {"offsets": [(-1, -1), (0, 2), (3, 8)]})]
+    pair = ("where", "in Paris")
+    found = ANSWERS["QuestionAnswering"](pair, rows, None, {})
+    assert (found["answer"], found["score"]) == ("in Paris", pytest.approx(0.25))
+    assert ANSWERS["QuestionAnswering"](pair, rows, None, {"no_answer": -1.0})["answer"] == ""
+    assert ANSWERS["QuestionAnswering"](pair, rows, None, {"no_answer": 0.0})["answer"]

@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from test_answers import bundles  # noqa: F401 (a fixture)
+from test_bundle_answers import bundles  # noqa: F401 (a fixture)
 from test_litert import made  # noqa: F401 (a fixture)
 
 import kzoo

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_answers import bundles  # noqa: F401 (a fixture)
+from test_bundle_answers import bundles  # noqa: F401 (a fixture)
 from test_litert import made  # noqa: F401 (a fixture)
 
 from kzoo.answers import probabilities

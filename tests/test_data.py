@@ -1,13 +1,17 @@
 """Files are read as they were meant, or asked about in a sentence with the answer to type."""
 
+import csv
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 
+from kzoo.data.examples import Examples, listed
 from kzoo.data.labels import class_names, held_out
 from kzoo.data.questions import read_questions
 from kzoo.data.sources import read_examples, read_texts
+from kzoo.data.tables import read_table
 from kzoo.data.words import read_words, tag_names
 from kzoo.errors import KzooError
 
@@ -439,3 +443,187 @@ def test_bad_files_of_questions(file, content, message):
         read_questions(file("a.json", content))
     with pytest.raises(KzooError, match="leave it out"):
         read_questions(file("a.json", content), text="question")
+
+
+# -- what is said of them -------------------------------------------------------------------------
+
+
+def test_a_file_is_described_before_it_is_learned(file):
+    content = "id;a;b;gold\n1;x y;z;yes\n2;p q;r;no\n3;u v;w;\n4;o;l;yes\n"
+    examples = read_examples(file("a.csv", content), text=["a", "b"], label="gold")
+    path = examples.path
+    assert examples.describe(["no", "yes"]) == (
+        f"{path}: 3 examples as comma-separated; text: a + b; label: gold; "
+        "2 labels: no (1), yes (2); left out: 1 with no gold (line 4); "
+        "its fields were parted at semicolons."
+    )
+    assert examples.record(["no", "yes"]) == {
+        "file": "a.csv", "kind": "comma-separated", "columns": ["id", "a", "b", "gold"],
+        "text": ["a", "b"], "label": "gold", "examples": 3,
+        "left_out": {"no gold": {"count": 1, "lines": [4]}},
+        "notes": ["its fields were parted at semicolons"], "labels": {"no": 1, "yes": 2},
+    }  # fmt: skip
+    part = examples.part([2, 0])
+    assert (part.x, part.y, part.lines) == ([("o", "l"), ("x y", "z")], ["yes", "yes"], [5, 2])
+    assert part.where(0) == f"{path}, line 5" and part.label == "gold"
+    assert replace(examples, y=None).part([1]).y is None
+    several = Examples("f", [["a"], ["b"]], [["O", "X"], ("O",)], [1, 2], text="t", unit="entry")
+    assert several.counts() == {"O": 2, "X": 1}
+    assert several.describe() == "f: 2 examples as ; text: t."
+
+
+def test_long_lists_are_cut():
+    assert listed("abcdef") == "a, b, c, d, e, f"
+    assert listed("abcdefgh") == "a, b, c, d, e, f and 2 more"
+    assert listed(["x" * 40]) == "x" * 40
+    assert listed(["x" * 41]) == "x" * 37 + "..."
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind", "columns", "lines", "notes"),
+    [
+        ("a.tsv", "a\tb\n1\t2\n\n3\t4\n", "tab-separated", {"a": ["1", "3"], "b": ["2", "4"]},
+         [2, 4], []),
+        ("a.txt", "a\n1\n", "tab-separated", {"a": ["1"]}, [2], []),
+        ("a.tsv", 'a\n"x"y\n"z"\n"\n', "tab-separated", {"a": ['"x"y', '"z"', '"']}, [2, 3, 4],
+         ["1 fields stand in quotes, which are kept: a .csv would drop them"]),
+        ("a.tsv", 'a\tb\n"x"\t1\n"y"\t\n', "tab-separated", {"a": ['"x"', '"y"'], "b": ["1", ""]},
+         [2, 3], ["2 fields stand in quotes, which are kept: a .csv would drop them"]),
+        ("a.tsv", 'a\tb\nx\t"1\t2"\ny\tz\n', "tab-separated", {"a": ["x", "y"], "b": ["1\t2", "z"]},
+         [2, 3], ["its quotes were read as a .csv's are"]),
+        ("a.csv", "a\tb;c\n1;2\n", "comma-separated", {"a\tb": ["1"], "c": ["2"]}, [2],
+         ["its fields were parted at semicolons"]),
+        ("a.csv", "a\tb\n1\t2\n", "comma-separated", {"a": ["1"], "b": ["2"]}, [2],
+         ["its fields were parted at tabs"]),
+        ("a.csv", "a,,b\n1,x,2\n", "comma-separated", {"a": ["1"], "b": ["2"]}, [2],
+         ["1 columns without a name were left out"]),
+        ("a.csv", 'a,b\n"1\n2",3\n4,5\n', "comma-separated", {"a": ["1\n2", "4"], "b": ["3", "5"]},
+         [2, 4], []),
+        ("a.jsonl", '{"a": 1}\n\n{"a": null}\n', "JSON lines", {"a": [1, None]}, [1, 3], []),
+    ],
+)  # fmt: skip
+def test_tables_and_what_was_done_to_read_them(file, name, content, kind, columns, lines, notes):
+    table = read_table(file(name, content))
+    assert (table.columns, table.lines, table.kind) == (columns, lines, kind)
+    assert (table.notes, table.headed, len(table)) == (notes, True, len(lines))
+
+
+def test_fields_may_be_long_and_other_readers_keep_their_limit(file):
+    before = csv.field_size_limit()
+    table = read_table(file("a.csv", "a,b\n" + "x" * 200_000 + ",1\n"))
+    assert len(table.columns["a"][0]) == 200_000 and csv.field_size_limit() == before
+    table = read_table(file("a.tsv", "1\t2\n3\t4\n"), headed=False)
+    assert table.columns == {"0": ["1", "3"], "1": ["2", "4"]} and not table.headed
+    with pytest.raises(KzooError, match="line 2: got 1 fields; expected 2, as in the first line"):
+        read_table(file("a.tsv", "1\t2\n3\n"), headed=False)
+    with pytest.raises(KzooError, match=r"expected 2, as in the header \(a, b\)"):
+        read_table(file("a.tsv", "a\tb\n3\n"))
+    with pytest.raises(KzooError, match="is a folder; a file of examples"):
+        read_table(
+            file("b.tsv", "").parent / "b.tsv" / ".." / ".." / "x.tsv" / ".." / ".."
+        ) if False else read_table(_folder(file))
+
+
+def _folder(file):
+    path = file("x", "").with_name("folder.tsv")
+    path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        ([["a"], ["b"]], {"problem": "single_label"}, r"line 1: the labels \['a'\]; expected one"),
+        (["a", "b"], {"problem": "multi_label"}, "line 1: the label is 'a'; expected a list of"),
+        (["b"] * 9, {}, "the one label 'b'"),
+    ],
+)  # fmt: skip
+def test_labels_of_another_problem_are_refused(file, labels, options, message):
+    with pytest.raises(KzooError, match=message):
+        class_names(labelled(file, labels), **options)
+
+
+def test_columns_of_labels_are_zeros_and_ones_or_numbers(file):
+    for one, zero in (("1", "0"), ("1.0", "0.0")):
+        path = file("a.csv", f"text,x,y\na,{one},{zero}\nb,{zero},{zero}\n")
+        problem, names, found = class_names(read_examples(path, label=["x", "y"]))
+        assert (problem, names, found.y) == ("multi_label", ["x", "y"], [[1, 0], [0, 0]])
+    path = file("a.csv", "text,x,y\na,1,0\nb,2,0\n")
+    with pytest.raises(KzooError, match="several labels a text that aren't all 0 or 1"):
+        class_names(read_examples(path, label=["x", "y"]))
+    with pytest.raises(KzooError, match="line 3: got the labels 2, 0; expected 0 or 1"):
+        class_names(read_examples(path, label=["x", "y"]), "multi_label")
+    found = class_names(read_examples(path, label=["x", "y"]), "regression")
+    assert (found[1], found[2].y) == (["x", "y"], [[1, 0], [2, 0]])
+
+
+def test_many_labels_are_asked_about_where_they_are_half_of_the_examples(file):
+    def names(different, count):
+        return class_names(labelled(file, [f"n{i % different}" for i in range(count)]))[1]
+
+    assert len(names(20, 20)) == 20 and len(names(21, 42)) == 21
+    with pytest.raises(KzooError, match="has 21 different labels in 41 examples"):
+        names(21, 41)
+
+
+# -- columns of words -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["conll", "bio", "iob", "iob2", "ner", "txt", "tsv"])
+def test_endings_of_files_with_a_word_a_line(file, ending):
+    assert read_words(file(f"a.{ending}", "ann B-PER\n")).y == [["B-PER"]]
+
+
+@pytest.mark.parametrize("words", ["tokens", "words"])
+@pytest.mark.parametrize("tags", ["tags", "ner_tags", "labels", "ner"])
+def test_keys_of_words_and_tags(file, words, tags):
+    row = json.dumps({words: ["ann", "is"], tags: ["B-PER", "O"]})
+    examples = read_words(file("a.jsonl", row))
+    assert (examples.x, examples.y) == ([["ann", "is"]], [["B-PER", "O"]])
+
+
+@pytest.mark.parametrize("header", ["word tag", "token label", "tokens ner_tags", "words ner"])
+def test_a_first_line_that_names_the_columns_is_no_word(file, header):
+    examples = read_words(file("a.conll", f"{header}\nann B-PER\n\nhi O\n"))
+    assert (examples.x, examples.lines) == ([["ann"], ["hi"]], [2, 4])
+    assert examples.notes == [f"its first line names the columns ({header.replace(' ', ', ')})"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected", "turned"),
+    [
+        ("O I-A I-A O I-A I-B", "O B-A I-A O B-A B-B", True),
+        ("I-A B-A I-A", "B-A B-A I-A", True),
+        ("B-A I-A I-B", "B-A I-A I-B", False),  # a B- that parts nothing: it is IOB2
+        ("I-A I-A O", "I-A I-A O", False),  # no B- at all: IO
+        ("S-A B-B E-B", "S-A B-B E-B", False),
+    ],
+)
+def test_iob1_becomes_iob2(file, tags, expected, turned):
+    if tags.startswith("O I-A"):  # a B- that parts two spans that touch shows the scheme
+        tags, expected = f"{tags} B-B", f"{expected} B-B"
+    lines = "".join(f"w{i} {tag}\n" for i, tag in enumerate(tags.split()))
+    examples = read_words(file("a.conll", lines))
+    assert examples.y == [expected.split()]
+    assert examples.notes == ["tags were turned from IOB1 into IOB2"] * turned
+
+
+def test_places_of_words_and_tags(file):
+    path = file("a.conll", "1\tann\tB-PER\tB-X\n2\tis\tO\tO\n")
+    examples = read_words(path, text=1, label=2)
+    assert (examples.x, examples.y) == ([["ann", "is"]], [["B-PER", "O"]])
+    assert (examples.text, examples.label, examples.columns) == (1, 2, [0, 1, 2, 3])
+    assert read_words(path, label=3).x == [["ann", "is"]]
+    assert read_words(path, text=0, label=3).x == [["1", "2"]]
+    plain = file("b.conll", "ann B-PER\nis O\n")
+    assert read_words(plain, text=0).y == read_words(plain, label=1).y == [["B-PER", "O"]]
+    three = read_words(file("c.conll", "ann NN B-PER\nis V O\n"))
+    assert (three.x, three.label) == ([["ann", "is"]], 2)
+    for wrong in (4, -1):
+        with pytest.raises(KzooError, match=f"has no column {wrong}; it has 4, from 0 on"):
+            read_words(path, text=0, label=wrong)
+    with pytest.raises(KzooError, match="'word' names a column of .*; expected its place"):
+        read_words(path, text="word", label=3)
+    for empty in ("", "ann\nis\n"):
+        with pytest.raises(KzooError, match="holds no words with tags"):
+            read_words(file("d.conll", empty))

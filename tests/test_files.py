@@ -1,6 +1,7 @@
 """Files: whole or not at all, nobody's lost; names stay in folders; each reader has a sentence."""
 
 import dataclasses
+import errno
 import gzip
 import hashlib
 import json
@@ -17,7 +18,7 @@ from kzoo.checkpoints.origin import Origin
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
 from kzoo.data.sources import read_table
 from kzoo.errors import KzooError
-from kzoo.files import parse_json, read_json, within, writing_file, writing_folder
+from kzoo.files import parse_json, read_json, sha256, within, writing_file, writing_folder
 from kzoo.lines import as_pair
 from kzoo.litert import bundle
 from kzoo.presets import _check_sums
@@ -114,6 +115,74 @@ def test_what_is_written_has_the_modes_that_the_umask_leaves(tmp_path, umask):
              ("file", "folder", "folder/a", "other")}  # fmt: skip
     assert modes["file"] == modes["folder/a"] == 0o666 & ~umask
     assert modes["folder"] == modes["other"] == 0o777 & ~umask
+
+
+def test_the_umask_holds_in_this_process_too(tmp_path):
+    (tmp_path / "plain").write_text("")
+    plain = stat.S_IMODE(os.stat(tmp_path / "plain").st_mode)
+    with writing_file(tmp_path / "new" / "deep" / "a.json") as path:
+        assert path.name.startswith(".a.json.") and path.suffix == ".json"
+        path.write_text("x")
+        path.chmod(0o600)
+    with writing_folder(tmp_path / "other" / "deep") as path:
+        assert path.parent == tmp_path / "other" and not list(path.iterdir())
+        (path / "b").write_text("x")
+        (path / "b").chmod(0o600)
+    for name in ("new/deep/a.json", "other/deep/b"):
+        assert stat.S_IMODE(os.stat(tmp_path / name).st_mode) == plain
+    with writing_file(tmp_path / "new" / "deep" / "a.json") as path:  # where there is one
+        path.write_text("y")
+    assert (tmp_path / "new" / "deep" / "a.json").read_text() == "y"
+
+
+@pytest.mark.parametrize(
+    ("number", "raised", "match"),
+    [(errno.EBUSY, KzooError, "something is mounted"), (errno.EIO, OSError, "broken")],
+)
+def test_a_folder_comes_back_when_its_successor_can_not_take_its_place(
+    tmp_path, monkeypatch, number, raised, match
+):
+    write(tmp_path / "out", {"a": "old"})
+    replace, calls = os.replace, []
+
+    def failing(one, other):
+        calls.append(one)
+        if len(calls) == 2:
+            raise OSError(number, "broken")
+        replace(one, other)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(raised, match=match) as error:
+        write(tmp_path / "out", {"a": "new"})
+    assert isinstance(error.value, raised) and len(calls) == 3
+    assert tree(tmp_path) == {"out/a": "old"} and os.listdir(tmp_path) == ["out"]
+
+
+def test_where_nothing_can_be_written_is_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(KzooError, match="file is a file; a folder"):
+        write(tmp_path / "file", {"a": "1"})
+    with pytest.raises(KzooError, match="can't be written .*name another path"):
+        write(tmp_path / "file" / "out", {"a": "1"})
+    with pytest.raises(KzooError, match="can't be written"), writing_file(tmp_path / "file" / "a"):
+        pytest.fail("the work was begun")
+    if os.path.ismount("/dev/shm"):
+        with pytest.raises(KzooError, match="something is mounted"), writing_folder("/dev/shm"):
+            pytest.fail("the work was begun")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(KzooError, match="can't be written to: name a folder that is yours"):
+            write(tmp_path / "out", {"a": "1"})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(OSError, match="full"), writing_file(tmp_path / "a"):
+            pytest.fail("the work was begun")
+    assert tree(tmp_path) == {"file": "mine"}
+
+
+def test_a_sum_is_sha256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc\r\n")
+    assert sha256(tmp_path / "a") == hashlib.sha256(b"abc\r\n").hexdigest()
 
 
 # -- names that stand in files -------------------------------------------------------------------
@@ -253,6 +322,16 @@ READERS = {
 def test_every_reader_of_json_has_a_sentence_for_it(tmp_path, reader, text):
     with pytest.raises(KzooError):
         READERS[reader](tmp_path, HARD[text])
+
+
+def test_json_may_be_64_deep_and_is_what_was_asked_for():
+    assert parse_json("[" * 64 + "]" * 64, "it", "x", list)
+    with pytest.raises(KzooError, match="it nests lists and objects more than 64 deep: x was"):
+        parse_json("[" * 65 + "]" * 65, "it", "x", list)
+    with pytest.raises(KzooError, match=r"it holds \[\]; x, a JSON object, was"):
+        parse_json("[]", "it", "x")
+    with pytest.raises(KzooError, match="it holds {}; x, a JSON list, was"):
+        parse_json("{}", "it", "x", list)
 
 
 def test_what_is_no_file_of_text_is_named(tmp_path):

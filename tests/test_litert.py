@@ -17,7 +17,7 @@ from test_tasks import TASKS, tokenizer
 
 import kzoo
 import kzoo.litert
-from kzoo.litert import audit, bundle, flatbuffer, parity, quantize
+from kzoo.litert import audit, bundle, convert, flatbuffer, parity, quantize
 from kzoo.litert.audit import check_audit
 from kzoo.litert.build import export_bundle
 from kzoo.litert.convert import in_float32
@@ -200,6 +200,27 @@ def test_the_audit_sees_a_version_that_promises_too_old_a_runtime(sound, tmp_pat
     assert found["understated"] == ["EMBEDDING_LOOKUP version 1", "FULLY_CONNECTED version 1"]
     with pytest.raises(kzoo.KzooError, match="nonsense in silence"):
         check_audit(found)
+
+
+def test_a_file_with_other_weights_than_asked_for_leaves_no_file(tmp_path, monkeypatch):
+    """A quantizer that leaves a weight out, or one in twice, is noticed by type and by size."""
+    model, path, quantized = classifier(), tmp_path / "model.tflite", quantize.convert
+    with monkeypatch.context() as patch:
+        patch.setattr(quantize, "convert", lambda it, _, *rest: quantized(it, "float32", *rest))
+        with pytest.raises(kzoo.KzooError, match="are float32; for int8, int8 is expected"):
+            kzoo.export_litert(model, path, "int8", limits={})
+    small = sum(np.prod(weight.shape) for weight in model.weights) * 4
+    used = {f"{i}/kernel": weight.shape for i, weight in enumerate(model.weights)}
+    convert._check_size(int(small), used, "float32")
+    convert._check_size(int(small) + convert.GRAPH_BYTES, used, "float32")
+    for odd in (small * 0.96, small * 1.04 + convert.GRAPH_BYTES):
+        with pytest.raises(kzoo.KzooError, match="its weights as float32 ask for"):
+            convert._check_size(int(odd), used, "float32")
+    with monkeypatch.context() as patch:
+        patch.setattr(convert, "GRAPH_BYTES", -10_000_000)
+        with pytest.raises(kzoo.KzooError, match="its weights as float32 ask for"):
+            kzoo.export_litert(model, path, limits={})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_mask_that_splits_the_graph_leaves_no_file(tmp_path, monkeypatch):

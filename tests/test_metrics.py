@@ -11,7 +11,7 @@ from test_tasks import tokenizer
 import kzoo
 from kzoo.answers import label_parts
 from kzoo.data.batches import IGNORED
-from kzoo.metrics import answer_scores, entity_scores, normalised, spans_of
+from kzoo.metrics import entity_scores, spans_of
 from kzoo.models import build
 from kzoo.tasks.span_metrics import EntityF1
 
@@ -91,30 +91,6 @@ def test_a_model_that_finds_nothing_scores_nothing():
     assert float(metric.result()) == 0
     assert entity_scores([[(2, 4, "PER")]], [[]])["f1"] == 0
     assert entity_scores([[]], [[]])["f1"] == 0
-
-
-@pytest.mark.parametrize(
-    ("golds", "answer", "exact", "f1"),
-    [
-        # What SQuAD's evaluate-v1.1.py and evaluate-v2.0.py give.
-        (["Denver Broncos"], "the Denver Broncos!", 1, 1),
-        (["Denver Broncos", "Broncos"], "broncos", 1, 1),
-        (["Carolina Panthers"], "Denver Panthers", 0, 0.5),
-        (["a b b"], "b b c", 0, 0.8),  # "a" is an article: "b b" of two words and of three.
-        (["1990"], "", 0, 0),
-        ([], "", 1, 1),
-        ([], "paris", 0, 0),
-        (["", "the"], "", 1, 1),
-        (["Saint-Denis"], "saintdenis", 1, 1),
-    ],
-)
-def test_answers_are_counted_as_squad_counts(golds, answer, exact, f1):
-    assert answer_scores([golds], [answer]) == pytest.approx({"exact_match": exact, "f1": f1})
-    assert answer_scores([golds] * 2, [answer, "nothing"])["exact_match"] == exact / 2
-
-
-def test_normalised_answers():
-    assert normalised(" The  U.S. Army,\tan  army ") == "us army army"
 
 
 # -- in fit and evaluate ---------------------------------------------------------------------------

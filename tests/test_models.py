@@ -15,6 +15,8 @@ import kzoo
 from kzoo.errors import KzooError
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
+from kzoo.nn.attention import additive_mask
+from kzoo.parts import make
 from kzoo.spec import Spec
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -125,6 +127,42 @@ def test_half_precision_stays_near(family):
     assert "bfloat16" in str(half.dtype)
     # Norms keep every value near 1; bfloat16 has 8 bits.
     assert np.abs(np.asarray(full) - np.asarray(half, "float32")).mean() < 0.05
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_padding_weighs_nothing_and_half_precision_stays_finite(dtype):
+    """Phones compute in float16, whose largest number is 65,504: -1e9 would become NaN there."""
+    mask = np.array([[1, 1, 0, 0], [0, 0, 0, 0]], "int32")
+    bias = additive_mask(mask, dtype)
+    scores = keras.ops.cast([[[[3.0, 1.0, 200.0, 5.0]]], [[[3.0, 1.0, 200.0, 5.0]]]], dtype)
+    bias, maps = (np.array(x, "float32") for x in (bias, keras.ops.softmax(scores + bias)))
+    assert np.isfinite(bias).all() and (bias[0, 0, 0, :2] == 0).all()
+    assert np.isfinite(maps).all(), "not even where there is nothing but padding"
+    assert (maps[0, 0, 0, 2:] == 0).all()
+    assert maps[0, 0, 0, :2] == pytest.approx([0.8808, 0.1192], abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize(
+    ("slot", "expected"),
+    [
+        ("first", [-9.0, 4.0]),
+        ("mean", [-6.0, 1.0]),
+        ("mean_sqrt_len", [-12 / 2**0.5, 2**0.5]),
+        ("max", [-3.0, 4.0]),  # not the 7 at padding, nor its 0
+        ({"kind": "concat", "of": ["max", "mean"]}, [-3.0, 4.0, -6.0, 1.0]),
+    ],
+)
+def test_poolings_do_not_see_padding(slot, expected, dtype):
+    places = np.array([[[-9.0, 4.0], [-3.0, -2.0], [0.0, 7.0], [7.0, 0.0]]] * 2, dtype)
+    mask = np.array([[1, 1, 0, 0]] * 2, "int32")
+    pooled = make("pooling", slot)({"sequence_output": keras.ops.convert_to_tensor(places)}, mask)
+    assert np.allclose(np.array(pooled, "float32"), [expected] * 2, atol=1e-2)
+    apart = np.array([[[-9.0, 4.0], [-3.0, -2.0]]], dtype)
+    alone = make("pooling", slot)(
+        {"sequence_output": keras.ops.convert_to_tensor(apart)}, mask[:1, :2]
+    )
+    assert np.allclose(np.array(alone, "float32"), [expected], atol=1e-2)
 
 
 def test_the_same_model_runs_on_jax():
