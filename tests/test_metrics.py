@@ -68,7 +68,6 @@ def test_entities_are_counted_in_a_stream_as_in_whole_sentences(seed):
     assert again.labels == LABELS
 
 
-@pytest.mark.parity
 @pytest.mark.parametrize("seed", range(3))
 def test_entities_are_counted_as_seqeval_counts(seed):
     seqeval = pytest.importorskip("seqeval.metrics")
