@@ -30,6 +30,7 @@ _HOME = {
     "load": "presets",
     "save_preset": "presets",
     "from_huggingface": "checkpoints",
+    "to_hub": "checkpoints",
     "to_huggingface": "checkpoints",
     "convert": "conversion",
     "pipeline": "pipelines",
