@@ -22,6 +22,7 @@ from kzoo.answers import (
     entities,
     label_parts,
     labelling,
+    nearest,
     null_margin,
     probabilities,
     similarities,
@@ -222,11 +223,12 @@ def test_labels_that_can_not_be_told_apart_are_refused(labels, words):
     "wrong", ["a\0b", "a\nb", "\x1b[31m", "\u2028", "\u2029", "\ud83d", "\x85"]
 )
 def test_a_label_that_a_client_can_not_show_is_refused(wrong):
-    check_labels(["a\u00adb", "\ufeff", "\u200b", "\ue000"])  # odd ones, that can be shown
+    check_labels(["a\u00adb", "é\ufeff", "\U0001f600"])  # odd ones, that can be shown
     with pytest.raises(KzooError, match=r"mine has .* with U\+00|mine has .* with U\+[2D]"):
         check_labels(["a", wrong], "mine")
-    with pytest.raises(KzooError, match="with nothing but blanks"):
-        check_labels(["a", "\u3000"])
+    for unseen in ("\u3000", "\ufeff", "\u200b", "\u00ad"):
+        with pytest.raises(KzooError, match="with nothing that is seen"):
+            check_labels(["a", unseen])
     with pytest.raises(KzooError, match="has 'a' 3 times"):
         check_labels(["a", "a ", " a"])
 
@@ -325,6 +327,14 @@ def test_similarities_are_those_of_sentence_transformers():
     assert similarities(wide, wide[:1], "manhattan").tolist() == [[0], [-9]]
     tiny = np.full((1, 4), 1e-9)
     assert similarities(tiny, tiny, "cosine") == pytest.approx(1)
+
+
+def test_the_nearest_come_first_and_of_equals_the_first():
+    scores = np.array([0.5, 0.25, 0.75, 0.5], "float32")
+    found = nearest(scores, None, 3)
+    assert found == [{"index": i, "score": s} for i, s in ((2, 0.75), (0, 0.5), (3, 0.5))]
+    assert nearest(scores, [*"abcd"], 1) == [{"index": 2, "score": 0.75, "text": "c"}]
+    assert [row["index"] for row in nearest(np.zeros(40), None, 40)] == list(range(40))
 
 
 def test_each_task_answers_with_its_own_outputs():

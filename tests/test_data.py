@@ -468,7 +468,15 @@ def test_a_file_is_described_before_it_is_learned(file):
     assert part.where(0) == f"{path}, line 5" and part.label == "gold"
     assert replace(examples, y=None).part([1]).y is None
     several = Examples("f", [["a"], ["b"]], [["O", "X"], ("O",)], [1, 2], text="t", unit="entry")
-    assert several.counts() == {"O": 2, "X": 1}
+    assert several.counts(["X", "O", "Y"]) == {"X": 1, "O": 2, "Y": 0}
+    rows = Examples("f", [*"abc"], [[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]], [1, 2, 3])
+    assert rows.counts(["a", "b"]) == {"a": 1, "b": 2}
+    assert rows.record(["a", "b"])["labels"] == {"a": 1, "b": 2}
+    values = Examples("f", [*"abc"], [0.5, -1.0, 2.25], [1, 2, 3], kind="x")
+    assert values.counts(["score"]) is None and values.values() == (-1.0, 2.25)
+    assert values.record(["score"])["values"] == (-1.0, 2.25)
+    assert values.describe(["score"]) == "f: 3 examples as x; values from -1 to 2.25."
+    assert replace(values, y=[[0.5, 3.0], (1.0, 2.0)]).values() == (0.5, 3.0)
     assert several.describe() == "f: 2 examples as ; text: t."
 
 
@@ -533,7 +541,7 @@ def _folder(file):
 @pytest.mark.parametrize(
     ("labels", "options", "message"),
     [
-        ([["a"], ["b"]], {"problem": "single_label"}, r"line 1: the labels \['a'\]; expected one"),
+        ([["a"], ["b"]], {"problem": "single_label"}, r"got the labels \['a'\]; expected one"),
         (["a", "b"], {"problem": "multi_label"}, "line 1: the label is 'a'; expected a list of"),
         (["b"] * 9, {}, "the one label 'b'"),
     ],
@@ -561,9 +569,9 @@ def test_many_labels_are_asked_about_where_they_are_half_of_the_examples(file):
     def names(different, count):
         return class_names(labelled(file, [f"n{i % different}" for i in range(count)]))[1]
 
-    assert len(names(20, 20)) == 20 and len(names(21, 42)) == 21
-    with pytest.raises(KzooError, match="has 21 different labels in 41 examples"):
-        names(21, 41)
+    assert len(names(20, 20)) == 20 and len(names(21, 43)) == 21
+    with pytest.raises(KzooError, match="has 21 different labels in 42 examples"):
+        names(21, 42)
 
 
 # -- columns of words -----------------------------------------------------------------------------
