@@ -9,9 +9,9 @@ import pytest
 
 from kzoo.data.examples import Examples, listed
 from kzoo.data.labels import class_names, held_out
-from kzoo.data.questions import read_questions
-from kzoo.data.sources import read_examples, read_texts
-from kzoo.data.tables import read_table
+from kzoo.data.questions import read_pairs, read_questions
+from kzoo.data.sources import is_file, read_examples, read_texts
+from kzoo.data.tables import read_table, write_table
 from kzoo.data.words import read_words, tag_names
 from kzoo.errors import KzooError
 
@@ -635,3 +635,199 @@ def test_places_of_words_and_tags(file):
     for empty in ("", "ann\nis\n"):
         with pytest.raises(KzooError, match="holds no words with tags"):
             read_words(file("d.conll", empty))
+
+
+# -- tables that are written ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 'a,é\n"x,""y""",1\n,"[""ü""]"\ntrue,2.5\n'),
+        ("a.TSV", 'a\té\n"x,""y"""\t1\n\t"[""ü""]"\ntrue\t2.5\n'),
+        ("a.jsonl", '{"a": "x,\\"y\\"", "é": 1}\n{"a": null, "é": ["ü"]}\n{"a": true, "é": 2.5}\n'),
+    ],
+)
+def test_a_table_is_written_whole_and_over_nothing(tmp_path, name, content):
+    columns = {"a": ['x,"y"', None, True], "é": [1, ["ü"], 2.5]}
+    write_table(tmp_path / name, columns)
+    assert (tmp_path / name).read_bytes() == content.encode()
+    with pytest.raises(KzooError, match="exists and isn't replaced"):
+        write_table(tmp_path / name, columns)
+    with pytest.raises(KzooError, match="a.md to write a table to; expected a path that ends in"):
+        write_table(tmp_path / "a.md", columns)
+    with pytest.raises(ValueError):
+        write_table(tmp_path / f"b{name}", {"a": [1], "b": []})
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_text_is_no_file_unless_it_can_be_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data.csv").write_text("text\n")
+    for name in ("a.csv", "dir/a.tsv.gz", "a.jsonl", "my data.csv"):
+        assert is_file(name), name
+    for text in ("a.txt", "I like a.csv", "no", "a\nb.csv"):
+        assert not is_file(text), text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("a.csv", "text,label\na,1\n", {"text": "text", "label": 1}, "by name and by place"),
+        ("a.csv", "text,label\na,1\n", {"label": "x"}, "has no column 'x'; it has text, label"),
+        ("a.csv", "text,label\na,\nb,\n", {}, "all of its 2 rows have no label"),
+        ("a.jsonl", '{"a": "x", "b": 1}', {"text": 0, "label": 1}, r"names its columns \(a, b\)"),
+    ],
+)
+def test_columns_that_are_not_there(file, name, content, options, message):
+    with pytest.raises(KzooError, match=message):
+        read_examples(file(name, content), **options)
+
+
+# -- annotations ----------------------------------------------------------------------------------
+
+
+def studio(*annotations, text="ann is", **data):
+    """A task of Label Studio whose annotations are lists of spans, with what else they say."""
+    return {"data": {"text": text, **data}, "annotations": [
+        {**more, "result": [{"value": {"start": a, "end": b, "labels": ["X"]}} for a, b in spans]}
+        for spans, more in annotations
+    ]}  # fmt: skip
+
+
+def test_annotations_that_count(file):
+    one, other = [(0, 3)], [(4, 6)]
+    tasks = [
+        studio((one, {}), (one, {})),
+        studio((one, {"was_cancelled": True}), (other, {})),
+        studio((one, {}), (other, {"ground_truth": True})),
+        studio((one, {"was_cancelled": True})),
+        studio((other + one, {})),
+    ]
+    examples = read_words(file("a.json", json.dumps(tasks)))
+    first, second = (0, 3, "X"), (4, 6, "X")
+    assert examples.y == [[first], [second], [second], [first, second]]
+    assert (examples.lines, examples.left_out) == ([1, 2, 3, 5], {"no annotation": [4]})
+    assert (examples.text, examples.label, examples.unit) == ("text", "annotations", "entry")
+    choice = {"value": {"choices": ["x"]}}
+    tasks[0]["annotations"] = [{"result": [choice, *tasks[0]["annotations"][0]["result"]]}]
+    assert read_words(file("a.json", json.dumps(tasks))).y[0] == [first]
+    named = [{"data": {"body": "ann", "n": 1}, "annotations": [{"result": []}]}]
+    assert read_words(file("a.json", json.dumps(named))).text == "body"
+    twice = [studio((one, {}), other="ann")]
+    assert read_words(file("a.json", json.dumps(twice)), text="other").x == ["ann"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ([studio(([(0, 3)], {}), ([(4, 6)], {}))], "entry 1: got 2 annotations that differ"),
+        ([studio()], "none of its 1 tasks has an annotation"),
+        ([studio(([(0, 9)], {}))], "isn't within the text's 6 characters"),
+        ([studio(([(0, 0)], {}))], "isn't within the text's"),
+        ([{"data": {"a": "x", "b": "y"}, "annotations": []}], "a, b in its data: say .* text='a'"),
+        ([{"data": {"a": 1}, "annotations": []}], "no strings in its data: say .* text='text'"),
+        ([studio(([], {})), {"data": {"text": 3}}], "entry 2: expected data with 'text', a string"),
+        ([studio(([], {})), {"data": [1]}], "entry 2: expected data with 'text'"),
+        ([{"data": {"text": "ann"}, "annotations": [{"result": [
+            {"value": {"start": 0, "end": 2, "labels": ["X"], "text": "no"}}]}]}],
+         "the span at 0 is 'an'; expected 'no'"),
+    ],
+)  # fmt: skip
+def test_annotations_that_do_not_fit(file, tasks, message):
+    with pytest.raises(KzooError, match=message):
+        read_words(file("a.json", json.dumps(tasks)))
+
+
+@pytest.mark.parametrize(
+    ("row", "spans"),
+    [
+        ({"content": "ann", "spans": [[0, 3, "X"]]}, [(0, 3, "X")]),
+        ({"sentence": "ann", "entities": None}, []),
+        ({"text": "a b", "entities": [{"start": 2, "end": 3, "type": "Y"}, [0, 1, "X"]]},
+         [(0, 1, "X"), (2, 3, "Y")]),
+        ({"text": "ab", "entities": [{"start_offset": 0, "end_offset": 1, "label": "X"},
+                                     [1, 2, "Y"]]}, [(0, 1, "X"), (1, 2, "Y")]),
+        ({"text": "ab", "entities": [{"start": 0, "end": 2, "labels": ["X"]}]}, [(0, 2, "X")]),
+    ],
+)  # fmt: skip
+def test_spans_as_many_tools_write_them(file, row, spans):
+    assert read_words(file("a.jsonl", json.dumps(row))).y == [spans]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"text": 3, "entities": []}], "line 1: expected text, a string, and entities, a list"),
+        ([{"text": "a", "entities": "x"}], "expected text, a string, and entities"),
+        ([{"text": "ab", "entities": [[0, 1.0, "X"]]}], "got the span"),
+        ([{"text": "ab", "entities": [[0, 1, 2]]}], "got the span"),
+        ([{"text": "ab", "entities": [{"start": 0, "end": 1, "label": [1]}]}], "got the span"),
+        ([{"text": "ab", "entities": [[-1, 1, "X"]]}], "isn't within"),
+        ([{"tokens": ["a"], "tags": "O"}], "line 1: tags is 'O'; expected a list of tags"),
+        ([{"tokens": [1], "tags": ["O"]}], "tokens is .*; expected a list of words"),
+        ([{"tokens": [], "tags": []}], "all of its 1 rows have no words"),
+        ([{"tokens": ["a"], "other": ["O"]}], "has the keys tokens, other; expected"),
+        ([{"tokens": ["a"], "tags": ["O"]}, {"tokens": ["a"]}],
+         "line 2: got the keys tokens; expected"),
+    ],
+)  # fmt: skip
+def test_rows_of_words_that_do_not_fit(file, rows, message):
+    with pytest.raises(KzooError, match=message):
+        read_words(file("a.jsonl", "\n".join(map(json.dumps, rows))))
+    some = [{"tokens": [], "tags": []}, {"tokens": ["a"], "tags": ["O"]}]
+    found = read_words(file("b.jsonl", "\n".join(map(json.dumps, some))))
+    assert (found.x, found.lines, found.left_out) == ([["a"]], [2], {"no words": [1]})
+
+
+# -- what is known of questions -------------------------------------------------------------------
+
+
+def test_questions_alone_and_their_numbers(file):
+    rows = [{"question": "who?", "context": "ann"},
+            {"question": "why?", "context": "b", "answers": [{"text": "no", "answer_start": 0}]}]  # fmt: skip
+    path = file("a.jsonl", "\n".join(map(json.dumps, rows)))
+    assert read_pairs(path) == [("who?", "ann"), ("why?", "b")]
+    alone = read_questions(path, targets="none")
+    assert (alone.y, alone.notes, alone.unit, alone.left_out) == (None, [], "line", {})
+    with pytest.raises(KzooError, match="line 1: got the keys question, context; expected answers"):
+        read_questions(path)
+    rows[0]["is_impossible"] = True
+    found = read_questions(file("a.json", json.dumps(rows)))
+    assert (found.x, found.y, found.lines) == ([("who?", "ann")], [None], ["1"])
+    assert found.left_out == {"answers that don't stand where they say": ["2"]}
+    assert (found.text, found.label, found.unit) == ("question + context", "answers", "entry")
+    assert found.columns == ["question", "context", "answers"]
+    qas = [
+        {"question": "a?", "answers": []},
+        {"question": "b?", "answers": [{"text": "n", "answer_start": 1}]},
+    ]
+    squad = {
+        "data": [
+            {"paragraphs": [{"context": "ann", "qas": qas[:1]}, {"context": "ann", "qas": qas[1:]}]}
+        ]
+    }
+    found = read_questions(file("b.json", json.dumps(squad)))
+    assert (found.lines, found.y, found.unit) == ([1, 2], [None, (1, 2)], "question")
+
+
+QUESTION = '{"question": "x", "context": "c", "answers": %s}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "x", "no kind of file with questions"),
+        ("a.json", '{"version": 1}', "got no list of questions"),
+        ("a.json", '{"data": [{"paragraphs": [{"context": "c", "qas": [3]}]}]}',
+         "question 1: expected an"),
+        ("a.jsonl", QUESTION % '{"text": ["c"], "answer_start": []}',
+         "expected text and answer_start"),
+        ("a.jsonl", QUESTION % '{"text": "c", "answer_start": [0]}',
+         "expected text and answer_start"),
+        ("a.jsonl", QUESTION % "3", "expected text and answer_start"),
+    ],
+)  # fmt: skip
+def test_questions_that_are_none(file, name, content, message):
+    with pytest.raises(KzooError, match=message):
+        read_questions(file(name, content))
