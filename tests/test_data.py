@@ -784,8 +784,11 @@ def test_rows_of_words_that_do_not_fit(file, rows, message):
 
 
 def test_questions_alone_and_their_numbers(file):
-    rows = [{"question": "who?", "context": "ann"},
-            {"question": "why?", "context": "b", "answers": [{"text": "no", "answer_start": 0}]}]  # fmt: skip
+    answers = [{"text": "no", "answer_start": 0}]
+    rows = [
+        {"question": "who?", "context": "ann"},
+        {"question": "why?", "context": "b", "answers": answers},
+    ]
     path = file("a.jsonl", "\n".join(map(json.dumps, rows)))
     assert read_pairs(path) == [("who?", "ann"), ("why?", "b")]
     alone = read_questions(path, targets="none")

@@ -390,6 +390,9 @@ def test_a_file_that_was_changed_is_noticed(tmp_path, content, match):
         bundle.check_files(folder, manifest, ["model.tflite"])
     bundle.check_files(folder, manifest, ["other"])
     bundle.check_files(folder, manifest, [])
+    (folder / "other").write_text("y")
+    with pytest.raises(KzooError, match="other was changed"):
+        bundle.check_files(folder, manifest, ["other"])
 
 
 OPTIONS = {
