@@ -14,6 +14,7 @@ as noticed. survivors.toml says of each survivor why it may live; one without a 
 
 import argparse
 import gc
+import hashlib
 import importlib.abc
 import importlib.util
 import json
@@ -155,19 +156,20 @@ def measured(module, scratch, last=None):
     """The score of one module and its survivors; with the `last` one, of its survivors alone."""
     path = str(ROOT / module)
     tests, left_out = baseline(module, scratch)
-    again = last and Counter(map(name_of, last["survivors"]))
-    outcomes, survivors = Counter(last["outcomes"] if last else {}), []
     source = Path(path).read_text(encoding="utf-8")
+    sha256 = hashlib.sha256(source.encode("utf-8")).hexdigest()
+    last = last if last and last["sha256"] == sha256 else None  # numbers are those of one source
+    again = last and {survivor["number"] for survivor in last["survivors"]}
+    outcomes, survivors = Counter(last["outcomes"] if last else {}), []
     imported = lines_at_import(unchanged := compile(source, path, "exec"))
     if tests and run(module, path, unchanged, list(tests), scratch) != "survived":
         raise SystemExit(f"The tests of {module} fail together though nothing is changed.")
-    for lines, function, before, after, tree in mutants(source):
-        mutant = {"line": lines[0], "in": function, "change": f"{short(before)} -> {short(after)}"}
-        if last:
-            if not again[name_of(mutant)]:
-                continue
-            again[name_of(mutant)] -= 1
-            outcomes["survived"] -= 1
+    for number, (lines, function, before, after, tree) in enumerate(mutants(source)):
+        if last and number not in again:
+            continue
+        outcomes["survived"] -= bool(last)
+        change = f"{short(before)} -> {short(after)}"
+        mutant = {"number": number, "line": lines[0], "in": function, "change": change}
         # What runs at import belongs to every test.
         chosen = [
             name
@@ -182,6 +184,7 @@ def measured(module, scratch, last=None):
             survivors.append(mutant)
     total = sum(outcomes.values())
     return {
+        "sha256": sha256,
         "mutants": total,
         "killed": total - outcomes["survived"],
         "score": round((total - outcomes["survived"]) / total, 4),
