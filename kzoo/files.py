@@ -18,8 +18,11 @@ DEEPEST = 64  # lists and objects within each other; more would end in a Recursi
 
 @contextlib.contextmanager
 def writing_file(path):
-    """Yield a path beside `path`; on success it takes the place of `path`, on failure it goes."""
-    path = Path(path)
+    """Yield a path beside `path`; on success it takes the place of `path`, on failure it goes.
+
+    A link stays: what it leads to is written.
+    """
+    path = _followed(path)
     _make_parent(path)
     with _naming(path):
         tmp_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
@@ -40,9 +43,10 @@ def writing_folder(path, mark=None):
 
     An existing folder is replaced only if each file in it and in its folders is one that is
     written anew; nobody's files are lost. `mark` is the name of a file that every result of this
-    kind holds: a folder with files and without it is refused before any work.
+    kind holds: a folder with files and without it is refused before any work. A link stays: what
+    it leads to is written.
     """
-    path = Path(path)
+    path = _followed(path)
     path = path if path.name else path.absolute()  # "." has no name of its own.
     if path.exists() and not path.is_dir():
         raise KzooError(f"{path} is a file; a folder is to be written there: name another path.")
@@ -75,6 +79,11 @@ def writing_folder(path, mark=None):
     except BaseException:
         shutil.rmtree(tmp_path, ignore_errors=True)
         raise
+
+
+def _followed(path):
+    path = Path(path)
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _files(folder):

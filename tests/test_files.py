@@ -76,6 +76,21 @@ def test_what_is_no_plain_file_is_not_lost_either(tmp_path, mine):
     assert tree(tmp_path) == before
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path, there):
+    (tmp_path / "far").mkdir()
+    if there:
+        write(tmp_path / "far" / "folder", {"config.json": "old"})
+        (tmp_path / "far" / "file").write_text("old")
+    for name in ("folder", "file"):
+        (tmp_path / name).symlink_to(tmp_path / "far" / name)
+    write(tmp_path / "folder", {"config.json": "new"})
+    with writing_file(tmp_path / "file") as path:
+        path.write_text("new")
+    assert tree(tmp_path / "far") == {"folder/config.json": "new", "file": "new"}
+    assert (tmp_path / "folder").is_symlink() and (tmp_path / "file").is_symlink()
+
+
 def test_a_folder_without_the_mark_is_refused_before_any_work(tmp_path):
     (tmp_path / "out").mkdir()
     write(tmp_path / "out", {"kzoo.json": "1"}, mark="kzoo.json")  # an empty one is no obstacle

@@ -71,6 +71,13 @@ def _problem(examples, several, labels):
             "problem='regression' to learn the numbers, or problem='single_label' to take each as "
             "a class."
         )
+    comma = next((value for value in examples.y if "," in str(value)), None)
+    if labels is None and comma is not None and _decimals(_with_points(examples.y)):
+        raise KzooError(
+            f"{examples.where(examples.y.index(comma))}: the label is {comma!r:.40}, digits and "
+            "a comma: write decimal numbers with a point, several labels as a list in .jsonl, or "
+            "say problem='single_label' to take each as a class."
+        )
     return "single_label"
 
 
@@ -81,6 +88,10 @@ def _zeros_and_ones(examples):
 
 def _decimals(values):
     return all(_number(value) is not None for value in values)
+
+
+def _with_points(values):
+    return [str(value).replace(",", ".") for value in values]
 
 
 def _name(examples, row, value):

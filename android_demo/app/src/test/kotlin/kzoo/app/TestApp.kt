@@ -1,7 +1,9 @@
 package kzoo.app
 
 import java.nio.ByteBuffer
+import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Semaphore
+import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import kzoo.core.bundle.Engine
 import kzoo.core.bundle.Tensor
@@ -20,8 +22,14 @@ open class TestApp : KzooApp() {
         }
     }
 
+    /** Waits for the worker, which would otherwise post into the test that comes next. */
     override fun onTerminate() {
-        worker.later { tasks.closeAll() }
+        val done = CountDownLatch(1)
+        worker.later {
+            tasks.closeAll()
+            done.countDown()
+        }
+        check(done.await(60, TimeUnit.SECONDS)) { "the worker is still at work 60 s after the test" }
         super.onTerminate()
     }
 }
