@@ -1,8 +1,26 @@
-"""What every test run needs before the first import of TensorFlow."""
+"""What every test run needs before the first import of TensorFlow, and what modules share."""
 
 import contextlib
+
+import pytest
 
 # torch's compiler (triton) and TensorFlow each bring an LLVM: loaded in this order they get along,
 # in the other the process dies in the parity suite. Without torch there is no triton either.
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """The model of a preset; the bundle that a recipe with every key makes of it; its report."""
+    import bundles
+
+    return bundles.of_a_recipe(tmp_path_factory.mktemp("recipe"))
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory):
+    """{task: (its model, its bundle)} for those that find spans, in float32."""
+    import bundles
+
+    return bundles.of_spans(tmp_path_factory.mktemp("spans"))

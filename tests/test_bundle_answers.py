@@ -4,28 +4,11 @@ import json
 import math
 
 import pytest
-from families import add_noise, noisy
-from test_tasks import TASKS, tokenizer
 
 import kzoo
 from kzoo.cli import main
-from kzoo.litert import export_bundle
 
 CONTEXT = "the film was dull . " * 6 + "he lives in paris . the film was bad ."
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory):
-    """{task: (its model, its bundle)}, float32."""
-    made = {}
-    for name, length in (("TokenClassifier", None), ("QuestionAnswering", 20)):
-        model = getattr(kzoo, name)(
-            noisy("bert"), tokenizer=tokenizer(), max_length=20, **TASKS[name]
-        )
-        folder = tmp_path_factory.mktemp(name) / "bundle"
-        export_bundle(add_noise(model), folder, "float32", length)
-        made[name] = model, folder
-    return made
 
 
 def same(one, other):

@@ -4,8 +4,6 @@ import json
 import sys
 
 import pytest
-from test_bundle_answers import bundles  # noqa: F401 (a fixture)
-from test_litert import made  # noqa: F401 (a fixture)
 
 import kzoo
 from kzoo.cli import main
@@ -74,7 +72,7 @@ def row_of(found, name):
     return next(row for row in found["clients"] if row["client"] == name)
 
 
-def test_a_client_that_agrees(made, client):  # noqa: F811
+def test_a_client_that_agrees(made, client):
     client()
     texts = ["the film is good", "a\nvery dull film", ""]
     found = clients.compare(made[1], texts)
@@ -102,14 +100,14 @@ def test_a_client_that_agrees(made, client):  # noqa: F811
         ("short", "failed", lambda value, row: "answered 1 of" in value),
     ],
 )
-def test_what_differs_is_seen(made, client, wrong, key, expected):  # noqa: F811
+def test_what_differs_is_seen(made, client, wrong, key, expected):
     client(wrong)
     row = row_of(clients.compare(made[1], ["the film is good"]), "JVM")
     assert expected(row[key], row)
 
 
 @pytest.mark.parametrize("task", ["TokenClassifier", "QuestionAnswering"])
-def test_entities_and_answers_are_compared(bundles, client, task):  # noqa: F811
+def test_entities_and_answers_are_compared(bundles, client, task):
     client()
     texts = ["he lives in paris", "the film"]
     if task == "QuestionAnswering":
@@ -150,7 +148,7 @@ def test_answers_agree_but_for_rounding():
     assert "in place of 'a'" in differs({**text, "text": "a "}, text)
 
 
-def test_the_command_line(made, client, tmp_path, capfd, monkeypatch):  # noqa: F811
+def test_the_command_line(made, client, tmp_path, capfd, monkeypatch):
     def run(*arguments):
         capfd.readouterr()
         with pytest.raises(SystemExit) as left:
@@ -184,7 +182,7 @@ def test_the_command_line(made, client, tmp_path, capfd, monkeypatch):  # noqa: 
         clients.read_texts(tmp_path / "texts.txt", pairs=True)
 
 
-def test_an_installed_kzoo_without_a_checkout_says_so(made, tmp_path, capfd, monkeypatch):  # noqa: F811
+def test_an_installed_kzoo_without_a_checkout_says_so(made, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(clients, "ROOT", tmp_path)
     for each in clients.CLIENTS:
         monkeypatch.delenv(each.variable, raising=False)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_bundle_answers import bundles  # noqa: F401 (a fixture)
-from test_litert import made  # noqa: F401 (a fixture)
 
 from kzoo.answers import probabilities
 from kzoo.litert import bundle
@@ -37,7 +35,7 @@ def run(program, *arguments):
     return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
 
 
-def test_golden_examples_come_out_as_in_python(program, made):  # noqa: F811
+def test_golden_examples_come_out_as_in_python(program, made):
     folder = made[1]
     manifest = json.loads((folder / "kzoo.json").read_text())
     for entry in manifest["golden"]:
@@ -59,7 +57,7 @@ def resealed(folder, **changes):
     bundle.write_manifest(folder, manifest)
 
 
-def test_the_answer_follows_the_problem(program, made, tmp_path):  # noqa: F811
+def test_the_answer_follows_the_problem(program, made, tmp_path):
     folder = shutil.copytree(made[1], tmp_path / "bundle")
     entry = bundle.read_manifest(folder)["golden"][0]
     logits = np.array(entry["outputs"]["logits"][0])
@@ -79,7 +77,7 @@ def test_the_answer_follows_the_problem(program, made, tmp_path):  # noqa: F811
         assert [row[3:] for row in rows] == ([[a] for a in answers] if answers else [[], []])
 
 
-def test_what_this_program_can_not_show_is_refused(program, made, tmp_path):  # noqa: F811
+def test_what_this_program_can_not_show_is_refused(program, made, tmp_path):
     folder = shutil.copytree(made[1], tmp_path / "bundle")
     for label in ("a\0b", "a\tb", "a\x1b[1mb", "a\rb"):
         (folder / "labels.txt").write_bytes(f"{label}\ngood\n".encode())
@@ -89,7 +87,7 @@ def test_what_this_program_can_not_show_is_refused(program, made, tmp_path):  # 
     check_refused(run(program, folder, 5), "of another format than 1 and 2")
 
 
-def test_bad_input_is_one_sentence(program, made, tmp_path):  # noqa: F811
+def test_bad_input_is_one_sentence(program, made, tmp_path):
     folder = shutil.copytree(made[1], tmp_path / "bundle")
     for arguments, words in [
         ([], "token ids are expected"),
@@ -117,7 +115,7 @@ def test_bad_input_is_one_sentence(program, made, tmp_path):  # noqa: F811
     assert run(program, folder, 5).returncode == 0
 
 
-def test_a_bundle_that_does_not_fit_itself_is_one_sentence(program, made, tmp_path):  # noqa: F811
+def test_a_bundle_that_does_not_fit_itself_is_one_sentence(program, made, tmp_path):
     folder = shutil.copytree(made[1], tmp_path / "bundle")
     manifest = bundle.read_manifest(folder)
     model = folder / "model.tflite"
@@ -142,7 +140,7 @@ def test_a_bundle_that_does_not_fit_itself_is_one_sentence(program, made, tmp_pa
     check_refused(run(program, folder, 5), "of another format")
 
 
-def test_another_task_is_one_sentence(program, bundles):  # noqa: F811
+def test_another_task_is_one_sentence(program, bundles):
     check_refused(run(program, bundles["TokenClassifier"][1], 5), "is no text classifier")
     check_refused(run(program, bundles["QuestionAnswering"][1], 5), "without labels.txt")
 

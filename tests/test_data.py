@@ -251,7 +251,10 @@ def test_names_of_classes_in_their_order(file, labels, names):
         (["['a', 'b']", "['a']"], r"the label \"\['a', 'b'\]\" is a list written as text"),
         ([0.5, 1, 1.556], "line 1: the label is 0.5, a decimal number: say problem='regression'"),
         (["1", "2.5"], "line 2: the label is 2.5, a decimal"),
-        (["1", "2,5"], "line 2: the label is '2,5', digits and a comma: write decimal numbers with"),
+        (
+            ["1", "2,5"],
+            "line 2: the label is '2,5', digits and a comma: write decimal numbers with",
+        ),
         (["a"] * 9, "the one label 'a' in all of its 9 examples"),
         ([f"id {i}" for i in range(30)], "30 different labels in 30 examples of the column label"),
         ([{"a": 1}, {"a": 2}], "line 1: the label is {'a': 1}; expected text"),

@@ -12,6 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from bundles import LABELS, TEXTS
+from bundles import noisy_task as task
 from families import SPECS, add_noise, noisy, tokens
 from test_tasks import TASKS, tokenizer
 
@@ -27,14 +29,6 @@ from kzoo.models import build
 from kzoo.presets import round_tables, to_int8
 
 NOISE = 0.1
-LABELS = ["negative", "positive"]
-TEXTS = ["the film is good", "", "a very dull film", "my dog lives in paris " * 20]
-
-
-def task(name, family="bert", **options):
-    backbone = noisy(family)
-    made = getattr(kzoo, name)(backbone, tokenizer=tokenizer(), **{**TASKS[name], **options})
-    return add_noise(made, scale=NOISE)
 
 
 def classifier(family="bert", **options):
@@ -324,36 +318,6 @@ def test_a_single_number_has_no_cosine(tmp_path):
 
 
 # -- bundles ------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A preset, a recipe with every key, and the bundle that it makes."""
-    folder = tmp_path_factory.mktemp("recipe")
-    model = classifier(max_length=24)
-    model.save_preset(folder / "tiny")
-    answers = model.predict(TEXTS).argmax(-1)
-    lines = [f"{text}\t{LABELS[answer]}" for text, answer in zip(TEXTS, answers, strict=True)]
-    (folder / "texts.tsv").write_text("sentence\tlabel\n" + "\n".join(lines) + "\n")
-    recipe = {
-        "preset": "tiny",
-        "quantization": "int8",
-        "length": None,
-        "limits": {
-            "megabytes": 0.2,
-            "accuracy": 0.5,
-            "accuracy_drop": 0.5,
-            "probability_difference": None,
-        },
-        "evaluation": "texts.tsv",
-        "share_texts": True,
-        "note": "Four texts <b>of a test</b>.",
-    }
-    (folder / "small.json").write_text(json.dumps(recipe))
-    steps = []
-    report = kzoo.export_recipe(folder / "small.json", folder / "bundle", say=steps.append)
-    assert len(steps) >= 4
-    return model, folder / "bundle", report
 
 
 def test_a_bundle_holds_what_it_says(made):

@@ -29,7 +29,11 @@ class Run:
 def measured(model, path, wrong=None):
     """What `evaluate` gives where the file is Keras, or answers as `wrong` does."""
     order = build.checked(model, "float32", None, {}, {"evaluation": path})
-    same = parity.run_columns(order.model)
+
+    def same(columns):
+        inputs = {name: columns[name] for name in parity.model_inputs(order.model)}
+        return {name: np.asarray(value) for name, value in order.model(inputs).items()}
+
     return evaluate.MEASURED[order.task][1](
         order.examples, order.answerer, order.model, {"file": Run(wrong or same)}
     )

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tokenizers
-from families import SPECS, add_noise
+from families import SPECS, add_noise, one_block
 
 import kzoo
 from kzoo.errors import KzooError
@@ -171,7 +171,7 @@ TEXTS = ["The film is good!", "", "watching films " * 30, "Ünïted 中文 [MASK
 
 def task(name, family="bert", **options):
     made = getattr(kzoo, name)(
-        build(SPECS[family]), tokenizer=word_piece(), **{**TASKS[name], **options}
+        one_block(family), tokenizer=word_piece(), **{**TASKS[name], **options}
     )
     return add_noise(made)
 

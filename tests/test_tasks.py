@@ -10,7 +10,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from families import SPECS, add_noise, noisy, tokens
+from families import SPECS, add_noise, noisy, one_block, tokens
 from tokenizers import Tokenizer as Backend
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE, WordPiece
@@ -81,13 +81,13 @@ def tokenizer():
 
 def task(name, family="bert", **options):
     keras.utils.set_random_seed(0)
-    options = {"backbone": build(SPECS[family]), "tokenizer": tokenizer(), **TASKS[name]} | options
+    options = {"backbone": one_block(family), "tokenizer": tokenizer(), **TASKS[name]} | options
     return add_noise(getattr(kzoo, name)(**options))
 
 
 def classifier(**options):
     return kzoo.TextClassifier(
-        build(SPECS["bert"]), labels=["negative", "positive"], tokenizer=tokenizer(), **options
+        one_block(), labels=["negative", "positive"], tokenizer=tokenizer(), **options
     )
 
 
@@ -109,8 +109,10 @@ def test_a_call_looks_at_its_ids_once(monkeypatch):
     assert seen == ["token_ids", "segment_ids"]
 
 
-@pytest.mark.parametrize("name", list(TASKS))
-@pytest.mark.parametrize("family", sorted(SPECS))
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [*((name, "bert") for name in TASKS), *(("TextClassifier", family) for family in SPECS)],
+)
 def test_a_saved_task_gives_the_same_outputs(name, family, tmp_path):
     made = task(name, family)
     inputs = tokens(SPECS[family])
@@ -206,7 +208,7 @@ def test_a_training_goes_on_where_it_was_saved(tmp_path):
     still = {"dropout": 0.0, "attention_dropout": 0.0}
 
     def begun(stop=None):
-        model = task("TextClassifier", backbone=build(SPECS["bert"].replace(**still)))
+        model = task("TextClassifier", backbone=one_block(**still))
         model.compile(optimizer=kzoo.AdamW(1e-3))
         stopping = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, _: setattr(model, "stop_training", epoch == stop)
@@ -272,8 +274,7 @@ def learn(model, x, y=None, **options):
     return model.fit(x, y, batch_size=4, epochs=12, verbose=0, **options)
 
 
-@pytest.mark.parametrize("source", ["list", "names", "dataset", "tsv", "jsonl", "gz"])
-def test_a_classifier_learns_from_every_source(source, tmp_path):
+def test_a_classifier_learns_from_every_source(tmp_path):
     import tensorflow as tf
 
     names = [["negative", "positive"][label] for label in LABELS]
@@ -283,22 +284,26 @@ def test_a_classifier_learns_from_every_source(source, tmp_path):
     (tmp_path / "data.jsonl").write_text("".join(lines))
     with gzip.open(tmp_path / "data.tsv.gz", "wt") as file:
         file.write("sentence\tlabel\n" + "".join(rows))
-    x, y = {
+    sources = {
         "list": (TEXTS, LABELS),
         "names": (np.array(TEXTS), names),
         "dataset": (tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)).batch(3), None),
         "tsv": (tmp_path / "data.tsv", None),
         "jsonl": (str(tmp_path / "data.jsonl"), None),
         "gz": (tmp_path / "data.tsv.gz", None),
-    }[source]
+    }
     keras.utils.set_random_seed(0)
     model = classifier(head="mean")
-    history = learn(model, x, y).history
-    assert history["loss"][-1] < 0.5 * history["loss"][0]
-    assert model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"] == 1.0
-    answers = model.predict(TEXTS)
-    assert answers.shape == (10, 2) and (answers.argmax(-1) == LABELS).all()
-    np.testing.assert_allclose(answers.sum(-1), 1, atol=1e-6)
+    model.compile(optimizer=kzoo.AdamW(3e-3))
+    untrained = model.get_weights()
+    for source, (x, y) in sources.items():
+        model.set_weights(untrained)
+        loss = model.fit(x, y, batch_size=4, epochs=20, verbose=0).history["loss"]
+        assert loss[-1] < 0.5 * loss[0], source
+        assert model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"] == 1.0, source
+        answers = model.predict(TEXTS)
+        assert answers.shape == (10, 2) and (answers.argmax(-1) == LABELS).all(), source
+        np.testing.assert_allclose(answers.sum(-1), 1, atol=1e-6)
 
 
 def dataset(*columns, batch=None):
@@ -492,7 +497,7 @@ def test_pairs_are_one_input():
 def test_an_embedder_learns_pairs():
     keras.utils.set_random_seed(0)
     pairs = [("good film", "great film"), ("bad film", "awful film"), ("my dog", "he lives")]
-    model = kzoo.TextEmbedder(build(SPECS["bert"]), tokenizer=tokenizer())
+    model = kzoo.TextEmbedder(one_block(), tokenizer=tokenizer())
     history = learn(model, pairs * 4, [0.9, -0.5, 0.1] * 4).history
     assert history["loss"][-1] < 0.3 * history["loss"][0]
     model.compile(optimizer=kzoo.AdamW(3e-3), loss=InBatchLoss())
@@ -504,7 +509,7 @@ def test_an_embedder_learns_pairs():
 
 def test_entities_come_as_spans_of_the_text():
     keras.utils.set_random_seed(0)
-    model = kzoo.TokenClassifier(build(SPECS["bert"]), labels=["O", "B-LOC"], tokenizer=tokenizer())
+    model = kzoo.TokenClassifier(one_block(), labels=["O", "B-LOC"], tokenizer=tokenizer())
     sentences = [["he", "lives", "in", "paris"], ["the", "dog", "lives", "in", "paris"]]
     learn(model, sentences * 4, [["O", "O", "O", "B-LOC"], ["O"] * 4 + ["B-LOC"]] * 4)
     (spans,) = model.predict(["He lives in Paris"])
@@ -516,7 +521,7 @@ def test_entities_come_as_spans_of_the_text():
 def test_an_entity_beyond_the_longest_row_is_found():
     keras.utils.set_random_seed(0)
     model = kzoo.TokenClassifier(
-        build(SPECS["bert"]), labels=["O", "B-LOC"], tokenizer=tokenizer(), max_length=12
+        one_block(), labels=["O", "B-LOC"], tokenizer=tokenizer(), max_length=12
     )
     sentences = [["he", "lives", "in", "paris"], ["the", "dog", "lives", "in", "the", "film"]]
     learn(model, sentences * 4, [["O", "O", "O", "B-LOC"], ["O"] * 6] * 4)
@@ -595,7 +600,7 @@ def test_an_answer_that_no_window_holds_whole_is_said():
 
 def test_a_threshold_for_no_answer_is_chosen_and_kept(tmp_path):
     keras.utils.set_random_seed(0)
-    model = kzoo.QuestionAnswering(build(SPECS["bert"]), tokenizer=tokenizer())
+    model = kzoo.QuestionAnswering(one_block(), tokenizer=tokenizer())
     pairs = [("he lives in", "he lives in paris"), ("he lives in", "the film was bad")]
     learn(model, pairs * 4, [(12, 17), None] * 4)
     assert all(entry["answer"] for entry in model.predict(pairs))
@@ -668,7 +673,7 @@ def test_a_masked_token_is_answered_as_text():
 
 def test_questions_find_their_answers_in_long_contexts():
     keras.utils.set_random_seed(0)
-    model = kzoo.QuestionAnswering(build(SPECS["bert"]), tokenizer=tokenizer(), max_length=20)
+    model = kzoo.QuestionAnswering(one_block(), tokenizer=tokenizer(), max_length=20)
     context = "the film was dull . " * 6 + "he lives in paris . the film was bad ."
     start = context.index("paris")
     learn(model, [("he lives in", context)] * 8, [(start, start + 5)] * 8)
@@ -678,7 +683,7 @@ def test_questions_find_their_answers_in_long_contexts():
 
 def test_a_masked_word_comes_back():
     keras.utils.set_random_seed(0)
-    model = kzoo.MaskedLM(build(SPECS["bert"]), tokenizer=tokenizer())
+    model = kzoo.MaskedLM(one_block(), tokenizer=tokenizer())
     model.compile(optimizer=kzoo.AdamW(3e-3))
     model.fit(["he lives in paris"] * 32, batch_size=8, epochs=20, verbose=0)
     (((best, probability), *_),) = model.predict(["he lives in [MASK]"])[0]
@@ -687,7 +692,7 @@ def test_a_masked_word_comes_back():
 
 def test_a_choice_is_learned():
     keras.utils.set_random_seed(0)
-    model = kzoo.MultipleChoice(build(SPECS["bert"]), tokenizer=tokenizer())
+    model = kzoo.MultipleChoice(one_block(), tokenizer=tokenizer())
     x = [("he lives", ["in paris", "bad film"]), ("he lives", ["awful film", "in paris"])] * 4
     learn(model, x, [0, 1] * 4)
     assert model.predict(x).argmax(-1).tolist() == [0, 1] * 4

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -53,8 +54,13 @@ def elsewhere(tmp_path_factory):
     def run(kind):
         if kind not in found:
             file = tmp_path_factory.mktemp("devices") / f"{kind}.npz"
+            # XLA needn't make its code fast here, which takes half of the time.
+            environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
             done = subprocess.run(
-                [sys.executable, SCRIPT, kind, file], capture_output=True, text=True
+                [sys.executable, SCRIPT, kind, file],
+                capture_output=True,
+                text=True,
+                env=environment,
             )
             assert done.returncode == 0, done.stderr[-3000:]
             found[kind] = dict(np.load(file))
@@ -344,7 +350,7 @@ SPEC = {
     "hidden_dim": 16,
     "num_heads": 2,
     "intermediate_dim": 32,
-    "schedule": (0, 1),
+    "schedule": (0,),
     "num_segments": 2,
     "max_sequence_length": 32,
 }

@@ -21,7 +21,14 @@ from .bench import latency
 from .convert import check_arguments, export_litert, in_float32
 from .interpreter import Interpreter
 from .limits import LABELLED, TOLERANCE, beside_usual, check, defaults
-from .parity import compared_on, problem_of, run_columns, run_keras, samples, tokenizer_of
+from .parity import (
+    compared_on,
+    problem_of,
+    run_keras,
+    run_sides,
+    samples,
+    tokenizer_of,
+)
 from .predict import Answerer
 from .report import write_report
 
@@ -413,19 +420,16 @@ def _examples(order, path, golden):
 
     Of one label a text only that label is shown; a vector is nothing to look at.
     """
-    interpreter = Interpreter(path)
-    runs = {"file": interpreter.run, "keras": run_columns(order.model)}
-    examples = []
-    for entry in golden:
-        text = entry["text"]
-        example = {"text": text, "tokens": len(entry["token_ids"])}
-        if order.task in SHOWN:
-            rows, _, _ = order.answerer.read(text)
-            for side, run in runs.items():
-                answer = order.answerer.answer(text, rows, run)
-                hidden = {"scores"} if "label" in answer else set()
-                example[side] = {k: v for k, v in answer.items() if k not in hidden}
-        examples.append(example)
+    examples = [{"text": e["text"], "tokens": len(e["token_ids"])} for e in golden]
+    if order.task not in SHOWN:
+        return examples
+    read = [order.answerer.read(example["text"])[0] for example in examples]
+    rows = [[columns for columns, _ in own] for own in read]
+    for side, given in run_sides(order.model, {"file": Interpreter(path)}, rows).items():
+        for example, own, outputs in zip(examples, read, given, strict=True):
+            answer = order.answerer.answer(example["text"], own, outputs)
+            unshown = {"scores"} if "label" in answer else set()
+            example[side] = {k: v for k, v in answer.items() if k not in unshown}
     return examples
 
 

@@ -9,7 +9,7 @@ from ..errors import KzooError
 from ..metrics import answer_scores, entity_scores, spans_of
 from .interpreter import Interpreter
 from .limits import LABELLED
-from .parity import label_of, measure, run_columns, run_keras, samples
+from .parity import label_of, measure, run_keras, run_sides, samples
 
 
 @dataclass(frozen=True)
@@ -134,21 +134,22 @@ def _parts(labels):
 
 def _entities(examples, answerer, model, interpreters):
     """F1, precision and recall of entities; of the file also by kind."""
-    runs = _runs(model, interpreters)
-    predicted = {name: [] for name in runs}
-    for text, (words, _) in zip(examples.texts, examples.targets, strict=True):
-        if words is None:
-            rows, _, _ = answerer.read(text)
-            for name, run in runs.items():
-                answer = answerer.answer(text, rows, run)
-                predicted[name].append(
-                    {(span["start"], span["end"], span["label"]) for span in answer["entities"]}
-                )
-            continue
-        columns = columns_of_words(answerer, words)
-        for name, run in runs.items():
-            logits = run(columns)["logits"][0]
-            predicted[name].append(spans_of_words(logits, columns, answerer.labels, len(words)))
+    read = [
+        [(columns_of_words(answerer, words), None)] if words is not None else answerer.read(text)[0]
+        for text, (words, _) in zip(examples.texts, examples.targets, strict=True)
+    ]
+    sides = run_sides(model, interpreters, [[row for row, _ in rows] for rows in read])
+    predicted = {name: [] for name in sides}
+    for name, given in sides.items():
+        asked = zip(examples.texts, examples.targets, read, given, strict=True)
+        for text, (words, _), rows, outputs in asked:
+            if words is not None:
+                logits, columns = outputs[0]["logits"][0], rows[0][0]
+                spans = spans_of_words(logits, columns, answerer.labels, len(words))
+            else:
+                entities = answerer.answer(text, rows, outputs)["entities"]
+                spans = {(span["start"], span["end"], span["label"]) for span in entities}
+            predicted[name].append(spans)
     expected = [spans for _, spans in examples.targets]
     scores = {name: entity_scores(expected, spans) for name, spans in predicted.items()}
     file = scores["file"]
@@ -191,24 +192,19 @@ def gold_answers(examples):
 
 def _answers(examples, answerer, model, interpreters):
     """Exact matches and F1 of words, as SQuAD's script counts them."""
-    runs = _runs(model, interpreters)
-    given = {name: [] for name in runs}
-    for text in examples.texts:
-        rows, _, _ = answerer.read(text)
-        for name, run in runs.items():
-            given[name].append(answerer.answer(text, rows, run)["answer"])
-    scores = {name: answer_scores(examples.targets, answers) for name, answers in given.items()}
+    read = [answerer.read(text)[0] for text in examples.texts]
+    sides = run_sides(model, interpreters, [[row for row, _ in rows] for rows in read])
+    scores = {}
+    for name, given in sides.items():
+        answers = [
+            answerer.answer(text, rows, outputs)["answer"]
+            for text, rows, outputs in zip(examples.texts, read, given, strict=True)
+        ]
+        scores[name] = answer_scores(examples.targets, answers)
     return {
         key: value
         for measure in ("f1", "exact_match")
         for key, value in _by_name({n: row[measure] for n, row in scores.items()}, measure).items()
-    }
-
-
-def _runs(model, interpreters):
-    return {
-        "keras": run_columns(model),
-        **{name: interpreter.run for name, interpreter in interpreters.items()},
     }
 
 

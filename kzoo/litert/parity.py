@@ -162,14 +162,24 @@ def run_keras(model, rows, batch_size=16):
     return answers
 
 
-def run_columns(model):
-    """A function from one row's columns to the model's outputs, as NumPy, like a file's `run`."""
+def run_sides(model, interpreters, rows):
+    """What Keras and files give for texts of one or several rows each.
 
-    def run(columns):
-        inputs = {name: columns[name] for name in model_inputs(model)}
-        return {name: np.asarray(value, "float32") for name, value in model(inputs).items()}
+    Args:
+        model: the model in Keras, which takes rows in batches.
+        interpreters: {name: file}.
+        rows: for each text a list of columns.
 
-    return run
+    Returns:
+        {"keras" or a file's name: for each text a list of outputs by name}.
+    """
+    names = model_inputs(model)
+    flat = [(None, {name: columns[name] for name in names}) for own in rows for columns in own]
+    by_keras = iter(run_keras(model, flat))
+    outputs = {"keras": [[next(by_keras) for _ in own] for own in rows]}
+    for name, interpreter in interpreters.items():
+        outputs[name] = [[interpreter.run(columns) for columns in own] for own in rows]
+    return outputs
 
 
 def compared_on(parity):

@@ -159,7 +159,7 @@ class Predictor:
             "text": text if isinstance(text, str) else list(text),
             "tokens": tokens,
             "truncated": truncated,
-            **self.answerer.answer(text, rows, self.interpreter.run),
+            **self.answerer.answer(text, rows, [self.interpreter.run(row) for row, _ in rows]),
         }
 
     def _check_kind(self, texts):
@@ -212,10 +212,10 @@ class Answerer:
         reader = READERS.get(self.task, _row)
         return reader(self.tokenizer, text, self.limit, self.length, self.options.get("stride"))
 
-    def answer(self, text, rows, run):
-        """The answer; `run` gives the outputs by name for a row's columns."""
-        outputs = [(run(columns), places) for columns, places in rows]
-        return ANSWERS[self.task](text, outputs, self.labels, self.options)
+    def answer(self, text, rows, outputs):
+        """The answer to a text, from what `read` made of it and the outputs for each row."""
+        pairs = [(output, places) for output, (_, places) in zip(outputs, rows, strict=True)]
+        return ANSWERS[self.task](text, pairs, self.labels, self.options)
 
 
 def _row(tokenizer, text, limit, length, stride):
