@@ -37,7 +37,7 @@ def disagreement(answer, expected, tolerance, options):
 
 
 def distance_of(answer, expected):
-    """The largest difference of a score, or of a number of a vector; infinite between two shapes."""
+    """The largest difference of a score, or of a number of a vector; infinite between shapes."""
     one, other = _numbers(answer, expected), _numbers(expected, expected)
     if not np.isfinite(np.asarray(one, "float64")).all():
         raise ValueError("a score that is no number")
