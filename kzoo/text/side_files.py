@@ -360,7 +360,7 @@ def byte_level(files, recipe, parts):
     """Byte-level BPE (GPT-2, RoBERTa), with a space before a text where the settings ask for it."""
     model = parts["model"]
     merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
-    backend = tokenizers.Tokenizer(models.BPE(model["vocab"], merges, fuse_unk=False))
+    backend = tokenizers.Tokenizer(models.BPE(model["vocab"], merges))
     before = _switch(files, "add_prefix_space", False)
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=before)
     backend.decoder = decoders.ByteLevel()
