@@ -179,8 +179,14 @@ CASES = [
     (byte_pairs, {"added_tokens": {"<ent>": 320}}),
     (byte_pair_json, {"tokenizer_config": {"add_prefix_space": True}}),
     (byte_pair_json, {"tokenizer_config": {"tokenizer_class": "RobertaTokenizer"}}),
-    (byte_pair_json, {"tokenizer_config": {"tokenizer_class": "LEDTokenizer"}}),
-    (byte_pair_json, {"tokenizer_config": {"tokenizer_class": "MvpTokenizerFast"}}),
+    (
+        byte_pair_json,
+        {"tokenizer_config": {"tokenizer_class": "LEDTokenizer", "add_prefix_space": True}},
+    ),
+    (
+        byte_pair_json,
+        {"tokenizer_config": {"tokenizer_class": "MvpTokenizerFast", "add_prefix_space": True}},
+    ),
     (byte_pair_json, {"tokenizer_config": {"additional_special_tokens": ["<ent>"]}}),
     (albert, {}),
     (albert, {"tokenizer_config": {"do_lower_case": False}}),
