@@ -83,7 +83,12 @@ def writing_folder(path, mark=None):
 
 def _followed(path):
     path = Path(path)
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    if not path.is_symlink():
+        return path
+    followed = Path(os.path.realpath(path))
+    if followed.is_symlink():
+        raise KzooError(f"{path} is a link that leads to itself: name another path.")
+    return followed
 
 
 def _files(folder):

@@ -261,7 +261,11 @@ def labelled(file, labels, name="a.jsonl"):
         ([-1, 1, 0], ["-1", "0", "1"]),
         ([True, False], ["False", "True"]),
         (["b", "a", "10"], ["10", "a", "b"]),
+        (["10", "2", "-2", "-10", "-3", "02"], ["-10", "-3", "-2", "02", "2", "10"]),
+        # `int` takes no text of more than 4,300 digits.
+        (["2" * 5000, "7", "1" + "2" * 4999], ["7", "1" + "2" * 4999, "2" * 5000]),
     ],
+    ids=lambda value: str(value)[:40],
 )
 def test_names_of_classes_in_their_order(file, labels, names):
     problem, found, examples = class_names(labelled(file, labels))

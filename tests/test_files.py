@@ -91,6 +91,19 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path, there):
     assert (tmp_path / "folder").is_symlink() and (tmp_path / "file").is_symlink()
 
 
+@pytest.mark.parametrize("writing", [writing_file, writing_folder])
+@pytest.mark.parametrize("start", ["a", "there"])
+def test_a_link_that_leads_to_itself_is_named_and_nothing_is_written(tmp_path, start, writing):
+    for name, to in (("there", "a"), ("a", "b"), ("b", "a")):
+        (tmp_path / name).symlink_to(tmp_path / to)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(KzooError) as error, writing(tmp_path / start):
+        pass
+    named = f"{tmp_path / start} is a link that leads to itself: name another path."
+    assert str(error.value) == named
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_a_folder_without_the_mark_is_refused_before_any_work(tmp_path):
     (tmp_path / "out").mkdir()
     write(tmp_path / "out", {"kzoo.json": "1"}, mark="kzoo.json")  # an empty one is no obstacle

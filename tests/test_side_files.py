@@ -7,6 +7,7 @@ import tokenizers
 from tokenizers import AddedToken, models, normalizers, pre_tokenizers
 
 from kzoo import KzooError, Tokenizer
+from kzoo.text import side_files
 
 PIECES = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] a b c d e the cat sat café É CAT Cat ##s ##e ##1 ##] [ ] 1 "
@@ -170,12 +171,22 @@ CASES = [
         },
     ),
     (as_it_is, {"tokenizer_config": {"tokenizer_class": "SomebodysOwnTokenizerFast"}}),
+    (as_it_is, {"tokenizer_config": {"tokenizer_class": "TokenizersBackend"}}),
+    (as_it_is, {"tokenizer_config": {"tokenizer_class": "ConvBertTokenizer"}}),
     (byte_pairs, {}),
     (byte_pairs, {"tokenizer_config": {"add_prefix_space": True}}),
     (byte_pairs, {"tokenizer_config": {"mask_token": STRIPPING_MASK}}),
     (byte_pairs, {"added_tokens": {"<ent>": 320}}),
     (byte_pair_json, {"tokenizer_config": {"add_prefix_space": True}}),
     (byte_pair_json, {"tokenizer_config": {"tokenizer_class": "RobertaTokenizer"}}),
+    (
+        byte_pair_json,
+        {"tokenizer_config": {"tokenizer_class": "LEDTokenizer", "add_prefix_space": True}},
+    ),
+    (
+        byte_pair_json,
+        {"tokenizer_config": {"tokenizer_class": "MvpTokenizerFast", "add_prefix_space": True}},
+    ),
     (byte_pair_json, {"tokenizer_config": {"additional_special_tokens": ["<ent>"]}}),
     (albert, {}),
     (albert, {"tokenizer_config": {"do_lower_case": False}}),
@@ -203,12 +214,69 @@ def test_side_files_mean_what_transformers_makes_of_them(make, files, tmp_path):
     pairs = theirs(TEXTS, TEXTS[::-1])["input_ids"]
     assert ours.encode(TEXTS, TEXTS[::-1])["token_ids"] == pairs
     assert theirs.mask_token_id in (None, ours.mask_id)
+    for row in expected:  # An added token is left out of a text only where it is a special one.
+        plain = theirs.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert ours.decode([row], skip_special=True) == [plain]
     # One file says it all, to every reader of the library's format.
     alone = tokenizers.Tokenizer.from_str(ours.to_json())
     assert [encoding.ids for encoding in alone.encode_batch(TEXTS)] == expected
     again = Tokenizer.load(ours.save(tmp_path / "again"))
     assert again == ours
     assert again.encode(TEXTS)["token_ids"] == expected
+
+
+@pytest.mark.parity
+def test_every_class_that_transformers_builds_anew_is_built_or_refused():
+    transformers = pytest.importorskip("transformers")
+    auto = transformers.models.auto.tokenization_auto
+    names = {name.removesuffix("Fast") for name in auto.TOKENIZER_MAPPING_NAMES.values() if name}
+    names |= {name for name in dir(transformers) if name.endswith("Tokenizer")}
+    anew = set()
+    for name in names - {"PreTrainedTokenizer", "TokenizersBackend"}:
+        made = auto.tokenizer_class_from_name(name)
+        is_fast = isinstance(made, type) and issubclass(made, transformers.TokenizersBackend)
+        if is_fast and "__init__" in vars(made):  # Without one it takes its tokenizer.json.
+            anew.add(name)
+    known = set(side_files.REFUSED.split()) | set(side_files.RECIPES)
+    assert {"MPNetTokenizer", "BertTokenizer"} <= anew <= known
+    assert not set(side_files.REFUSED.split()) & set(side_files.RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "match"),
+    [
+        (word_piece_json, "MPNetTokenizer", "MPNetTokenizer, which transformers builds anew"),
+        (word_piece_json, "FunnelTokenizerFast", "FunnelTokenizer, which transformers builds"),
+        (byte_pair_json, "HerbertTokenizer", "HerbertTokenizer, which transformers builds anew"),
+        (xlm_roberta, "CamembertTokenizer", "CamembertTokenizer, which transformers builds anew"),
+        (word_piece_json, "RobertaTokenizer", "BPE, and a tokenizer.json with a WordPiece"),
+        (byte_pair_json, "BertTokenizer", "WordPiece, and a tokenizer.json with a BPE"),
+        (word_piece_json, "XLMRobertaTokenizer", "Unigram, and a tokenizer.json with a WordPiece"),
+    ],
+    ids=case_name,
+)
+@pytest.mark.parametrize("where", ["tokenizer_config", "config"])
+def test_a_tokenizer_json_is_not_taken_for_a_class_that_makes_another(
+    make, name, match, where, tmp_path
+):
+    make(tmp_path)
+    text = (tmp_path / "tokenizer.json").read_text("utf-8")
+    kind = json.loads((tmp_path / "config.json").read_text())
+    write(tmp_path, **{where: {**kind, "tokenizer_class": name}})
+    with pytest.raises(KzooError, match=match) as caught:
+        Tokenizer.load(tmp_path)
+    assert "write PreTrainedTokenizerFast in its place" in str(caught.value)
+    write(tmp_path, **{where: {**kind, "tokenizer_class": "PreTrainedTokenizerFast"}})
+    assert Tokenizer.load(tmp_path).encode(TEXTS) == Tokenizer.from_json(text).encode(TEXTS)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta"])
+def test_a_kind_of_model_alone_refuses_no_tokenizer_json(kind, tmp_path):
+    word_piece_json(tmp_path)
+    write(tmp_path, config={"model_type": kind})
+    found = Tokenizer.load(tmp_path)
+    text = (tmp_path / "tokenizer.json").read_text("utf-8")
+    assert found.encode(TEXTS) == Tokenizer.from_json(text).encode(TEXTS)
 
 
 @pytest.mark.parity

@@ -9,6 +9,7 @@ import pytest
 
 from kzoo.errors import KzooError
 from kzoo.litert import limits, predict, report, verify
+from kzoo.litert.agreement import disagreement, distance_of
 from kzoo.litert.audit import KINDS, _later, check_audit, check_quantization
 from kzoo.litert.parity import measure
 
@@ -350,3 +351,31 @@ def test_words_from_elsewhere_are_text_on_the_page(classifies):
     for name, word in shown.items():
         on_page = html.escape(word) in page
         assert on_page == (name not in ({"kind"} if classifies else {"label"})), name
+
+
+# -- agreement ------------------------------------------------------------------------------------
+
+VECTOR = [30.0, -12.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    "other", [[30.0], [], [*VECTOR, 0.0], [[number] for number in VECTOR], [VECTOR], 30.0]
+)
+def test_a_vector_of_another_shape_agrees_at_no_tolerance(other):
+    said, expected = {"text": "a", "embedding": other}, {"text": "a", "embedding": VECTOR}
+    assert "another shape" in disagreement(said, expected, 0.1, {})
+    assert "another shape" in disagreement(said, expected, 10.0, {})
+    assert distance_of(said, expected) == math.inf
+
+
+@pytest.mark.parametrize(
+    "other", [[30.0, [-12.0], 4.0], ["30", "-12", "4"], "abc", None, [30.0, math.nan, 4.0]]
+)
+def test_what_is_no_vector_is_told_from_one_that_differs(other):
+    with pytest.raises((TypeError, ValueError)):
+        disagreement({"embedding": other}, {"embedding": VECTOR}, 10.0, {})
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_nothing_agrees_with_what_is_no_number(odd):
+    assert disagreement({"embedding": VECTOR}, {"embedding": [30.0, odd, 4.0]}, 0.1, {})

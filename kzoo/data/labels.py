@@ -51,8 +51,15 @@ def ordered(names):
     """Names of classes in order: whole numbers as numbers, else by the alphabet."""
     names = set(names)
     if all(_is_whole(name) for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
+        return sorted(names, key=_size)
     return sorted(names)
+
+
+def _size(name):
+    """What orders whole numbers in text as numbers; `int` takes no more than 4,300 digits."""
+    sign = -1 if name.startswith("-") else 1
+    digits = name.removeprefix("-").lstrip("0")
+    return sign * len(digits), [sign * int(digit) for digit in digits], name
 
 
 def _problem(examples, several, labels):

@@ -28,20 +28,21 @@ def disagreement(answer, expected, tolerance, options):
     for one, other in ((_spans(answer), _spans(expected)), _labels(answer, expected, options)):
         if one != other:
             return f"{one!r:.120} in place of {other!r:.120}"
-    distance = distance_of(answer, expected)
-    scale = _scale(expected)
-    if distance > tolerance * scale:
-        return f"scores off by {distance:.3g}, {tolerance * scale:.3g} is allowed"
+    distance, allowed = distance_of(answer, expected), tolerance * _scale(expected)
+    if distance == np.inf:
+        return "numbers of another shape, or infinitely far"
+    if not distance <= allowed:  # what is off by NaN isn't within anything
+        return f"scores off by {distance:.3g}, {allowed:.3g} is allowed"
     return None
 
 
 def distance_of(answer, expected):
-    """The largest difference of a score, or of a number of a vector; infinite between two kinds."""
+    """The largest difference of a score, or of a number of a vector; infinite between shapes."""
     one, other = _numbers(answer, expected), _numbers(expected, expected)
     if not np.isfinite(np.asarray(one, "float64")).all():
         raise ValueError("a score that is no number")
-    if len(one) != len(other):
-        return 1.0
+    if np.shape(one) != np.shape(other):
+        return np.inf
     return float(np.abs(np.subtract(one, other)).max()) if len(one) else 0.0
 
 

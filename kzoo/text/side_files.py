@@ -6,9 +6,11 @@ model, whose kind decides the class where nothing else does. What they say goes 
 itself (normalizer, pre-tokenizer, post-processor, added tokens), so that a `tokenizer.json` that
 is written from it says everything alone.
 
-The rules are those of transformers 5: a class that it knows builds its tokenizer anew from the
-vocabulary and the settings, whatever else a `tokenizer.json` holds; any other class takes the
-`tokenizer.json` as it is.
+The rules are those of transformers 5, where most classes build their tokenizers anew from the
+vocabulary and the settings, whatever else a `tokenizer.json` holds. kzoo builds those of `RECIPES`
+and refuses those of `REFUSED`, and a class that a file names beside a `tokenizer.json` with another
+kind of model. Any other class, such as PreTrainedTokenizerFast, takes the `tokenizer.json` as it
+is.
 """
 
 import base64
@@ -60,6 +62,20 @@ PYTHON_ONLY = """
     GPTNeoXJapaneseTokenizer MgpstrTokenizer MyT5Tokenizer PerceiverTokenizer PhobertTokenizer
     ProphetNetTokenizer RoCBertTokenizer TapasTokenizer VitsTokenizer Wav2Vec2CTCTokenizer
     Wav2Vec2PhonemeCTCTokenizer XLMTokenizer
+"""
+# Classes that transformers builds anew, or from a file of SentencePiece, and kzoo doesn't.
+REFUSED = """
+    BarthezTokenizer BartphoTokenizer BertGenerationTokenizer BigBirdTokenizer BlenderbotTokenizer
+    CLIPTokenizer CamembertTokenizer CodeGenTokenizer CodeLlamaTokenizer CohereTokenizer
+    CpmTokenizer DPRReaderTokenizer DebertaTokenizer DebertaV2Tokenizer EsmcTokenizer
+    FunnelTokenizer GPTNeoXTokenizer GPTSw3Tokenizer GemmaTokenizer HerbertTokenizer LasrTokenizer
+    LayoutLMv2Tokenizer LayoutLMv3Tokenizer LayoutXLMTokenizer LlamaTokenizer LukeTokenizer
+    M2M100Tokenizer MBart50Tokenizer MBartTokenizer MLukeTokenizer MPNetTokenizer MarianTokenizer
+    MarkupLMTokenizer NllbTokenizer NougatTokenizer OpenAIGPTTokenizer PLBartTokenizer
+    PegasusTokenizer Qwen2Tokenizer Qwen3_5Tokenizer ReformerTokenizer RemBertTokenizer
+    RoFormerTokenizer SeamlessM4TTokenizer Siglip2Tokenizer SiglipTokenizer Speech2TextTokenizer
+    SpeechT5Tokenizer SplinterTokenizer T5Tokenizer Tipsv2Tokenizer UdopTokenizer
+    VideoPrismTokenizer WhisperTokenizer XGLMTokenizer XLNetTokenizer
 """
 
 
@@ -115,8 +131,8 @@ class SideFiles:
     # -- what they say -------------------------------------------------------------------------
 
     @cached_property
-    def class_name(self):
-        """The tokenizer's class, without "Fast"; None where nothing tells it."""
+    def stated_class(self):
+        """The class that a file names, without "Fast", or None."""
         for source in (self.config, self.model):
             name = source.get("tokenizer_class")
             if name is not None and not isinstance(name, str):
@@ -126,8 +142,13 @@ class SideFiles:
                 )
             if name:
                 return name.removesuffix("Fast")
+        return None
+
+    @property
+    def class_name(self):
+        """The tokenizer's class, without "Fast"; None where nothing tells it."""
         kind = self.model.get("model_type")
-        return MODEL_CLASSES.get(kind) if isinstance(kind, str) else None
+        return self.stated_class or (MODEL_CLASSES.get(kind) if isinstance(kind, str) else None)
 
     @property
     def recipe(self):
@@ -178,9 +199,16 @@ class SideFiles:
 
     def applied(self, backend):
         """The backend of a tokenizer.json with what the files say; made anew where a recipe is."""
+        recipe, kind = self.recipe, type(backend.model)
+        if self.stated_class in REFUSED.split():
+            raise self._not_of_json("which transformers builds anew by rules that kzoo lacks")
+        if recipe is not None and recipe.model is not kind and self.stated_class:
+            raise self._not_of_json(
+                f"a {recipe.model.__name__}, and a tokenizer.json with a {kind.__name__}, which "
+                "don't belong together"
+            )
         listed = {} if LISTED in self.config else backend.get_added_tokens_decoder()
-        recipe = self.recipe
-        if recipe is None or type(backend.model) is not recipe.model:
+        if recipe is None or recipe.model is not kind or self.class_name in AS_IT_IS:
             self._add_tokens(backend, listed)
             return backend
         fresh = self.built(recipe, json.loads(backend.to_str()), listed)
@@ -189,6 +217,13 @@ class SideFiles:
         if backend.padding:
             fresh.enable_padding(**backend.padding)
         return fresh
+
+    def _not_of_json(self, why):
+        return KzooError(
+            f"{self.folder} has tokenizer_class {self.stated_class}, {why}: write "
+            "PreTrainedTokenizerFast in its place to take tokenizer.json as it is, give the model "
+            "another as tokenizer=, or tokenizer=False to go without."
+        )
 
     def built(self, recipe, parts, listed=None):
         """A backend by a recipe.
@@ -325,7 +360,7 @@ def byte_level(files, recipe, parts):
     """Byte-level BPE (GPT-2, RoBERTa), with a space before a text where the settings ask for it."""
     model = parts["model"]
     merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
-    backend = tokenizers.Tokenizer(models.BPE(model["vocab"], merges, fuse_unk=False))
+    backend = tokenizers.Tokenizer(models.BPE(model["vocab"], merges))
     before = _switch(files, "add_prefix_space", False)
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=before)
     backend.decoder = decoders.ByteLevel()
@@ -461,14 +496,17 @@ RECIPES = {
     "DistilBertTokenizer": BERT,
     "ElectraTokenizer": BERT,
     "GPT2Tokenizer": GPT2,
+    "LEDTokenizer": ROBERTA,
     "LayoutLMTokenizer": BERT,
     "LongformerTokenizer": ROBERTA,
     "LxmertTokenizer": BERT,
     "MobileBertTokenizer": BERT,
+    "MvpTokenizer": ROBERTA,
     "RobertaTokenizer": ROBERTA,
     "SqueezeBertTokenizer": BERT,
     "XLMRobertaTokenizer": XLM_ROBERTA,
 }
+AS_IT_IS = ("ConvBertTokenizer",)  # builds from a vocabulary only where no tokenizer.json is
 # Of the kind of model, where no file names a class.
 MODEL_CLASSES = {
     "albert": "AlbertTokenizer",
