@@ -264,7 +264,7 @@ def _number(value):
         return float(value)
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
     return number if number - number == 0 else None  # neither infinite nor NaN
 
