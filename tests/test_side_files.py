@@ -237,9 +237,9 @@ def test_every_class_that_transformers_builds_anew_is_built_or_refused():
         is_fast = isinstance(made, type) and issubclass(made, transformers.TokenizersBackend)
         if is_fast and "__init__" in vars(made):  # Without one it takes its tokenizer.json.
             anew.add(name)
-    known = set(side_files.REFUSED.split()) | set(side_files.RECIPES)
+    known = set(side_files.ANEW.split()) | set(side_files.RECIPES)
     assert {"MPNetTokenizer", "BertTokenizer"} <= anew <= known
-    assert not set(side_files.REFUSED.split()) & set(side_files.RECIPES)
+    assert not set(side_files.ANEW.split()) & set(side_files.RECIPES)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_every_class_that_transformers_builds_anew_is_built_or_refused():
         (word_piece_json, "MPNetTokenizer", "MPNetTokenizer, which transformers builds anew"),
         (word_piece_json, "FunnelTokenizerFast", "FunnelTokenizer, which transformers builds"),
         (byte_pair_json, "HerbertTokenizer", "HerbertTokenizer, which transformers builds anew"),
-        (xlm_roberta, "CamembertTokenizer", "CamembertTokenizer, which transformers builds anew"),
+        (byte_pair_json, "DebertaTokenizer", "DebertaTokenizer, which transformers builds anew"),
         (word_piece_json, "RobertaTokenizer", "BPE, and a tokenizer.json with a WordPiece"),
         (byte_pair_json, "BertTokenizer", "WordPiece, and a tokenizer.json with a BPE"),
         (word_piece_json, "XLMRobertaTokenizer", "Unigram, and a tokenizer.json with a WordPiece"),
@@ -268,6 +268,19 @@ def test_a_tokenizer_json_is_not_taken_for_a_class_that_makes_another(
     assert "write PreTrainedTokenizerFast in its place" in str(caught.value)
     write(tmp_path, **{where: {**kind, "tokenizer_class": "PreTrainedTokenizerFast"}})
     assert Tokenizer.load(tmp_path).encode(TEXTS) == Tokenizer.from_json(text).encode(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"), [(xlm_roberta, "T5Tokenizer"), (byte_pair_json, "CLIPTokenizer")]
+)
+def test_a_tokenizer_json_that_is_believed_is_said(make, name, tmp_path):
+    """Of T5 and CLIP the file holds all that the class would build."""
+    make(tmp_path)
+    write(tmp_path, tokenizer_config={"tokenizer_class": name})
+    with pytest.warns(UserWarning, match=f"{name}, which transformers builds anew: tokenizer.json"):
+        found = Tokenizer.load(tmp_path)
+    text = (tmp_path / "tokenizer.json").read_text("utf-8")
+    assert found.encode(TEXTS) == Tokenizer.from_json(text).encode(TEXTS)
 
 
 @pytest.mark.parametrize("kind", ["roberta", "xlm-roberta"])

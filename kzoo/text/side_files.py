@@ -7,15 +7,17 @@ itself (normalizer, pre-tokenizer, post-processor, added tokens), so that a `tok
 is written from it says everything alone.
 
 The rules are those of transformers 5, where most classes build their tokenizers anew from the
-vocabulary and the settings, whatever else a `tokenizer.json` holds. kzoo builds those of `RECIPES`
-and refuses those of `REFUSED`, and a class that a file names beside a `tokenizer.json` with another
-kind of model. Any other class, such as PreTrainedTokenizerFast, takes the `tokenizer.json` as it
-is.
+vocabulary and the settings, whatever else a `tokenizer.json` holds. kzoo builds those of `RECIPES`.
+Of those in `ANEW`, which it doesn't build, it refuses the ones of WordPiece, whose settings change
+a text, and those of `REFUSED`, which put other tokens round it; for the rest it takes the
+`tokenizer.json` and says so. A class beside a `tokenizer.json` of another kind of model is refused.
+Any other class, such as PreTrainedTokenizerFast, takes the `tokenizer.json` as it is.
 """
 
 import base64
 import dataclasses
 import json
+import warnings
 from functools import cached_property
 
 import tokenizers
@@ -64,7 +66,7 @@ PYTHON_ONLY = """
     Wav2Vec2PhonemeCTCTokenizer XLMTokenizer
 """
 # Classes that transformers builds anew, or from a file of SentencePiece, and kzoo doesn't.
-REFUSED = """
+ANEW = """
     BarthezTokenizer BartphoTokenizer BertGenerationTokenizer BigBirdTokenizer BlenderbotTokenizer
     CLIPTokenizer CamembertTokenizer CodeGenTokenizer CodeLlamaTokenizer CohereTokenizer
     CpmTokenizer DPRReaderTokenizer DebertaTokenizer DebertaV2Tokenizer EsmcTokenizer
@@ -77,6 +79,7 @@ REFUSED = """
     SpeechT5Tokenizer SplinterTokenizer T5Tokenizer Tipsv2Tokenizer UdopTokenizer
     VideoPrismTokenizer WhisperTokenizer XGLMTokenizer XLNetTokenizer
 """
+REFUSED = ("DebertaTokenizer", "HerbertTokenizer")
 
 
 class SideFiles:
@@ -200,8 +203,14 @@ class SideFiles:
     def applied(self, backend):
         """The backend of a tokenizer.json with what the files say; made anew where a recipe is."""
         recipe, kind = self.recipe, type(backend.model)
-        if self.stated_class in REFUSED.split():
-            raise self._not_of_json("which transformers builds anew by rules that kzoo lacks")
+        if self.stated_class in ANEW.split():
+            if kind is models.WordPiece or self.stated_class in REFUSED:
+                raise self._not_of_json("which transformers builds anew by rules that kzoo lacks")
+            warnings.warn(
+                f"{self.folder} has tokenizer_class {self.stated_class}, which transformers builds "
+                "anew: tokenizer.json is taken as it is; compare the ids of a text.",
+                stacklevel=4,
+            )
         if recipe is not None and recipe.model is not kind and self.stated_class:
             raise self._not_of_json(
                 f"a {recipe.model.__name__}, and a tokenizer.json with a {kind.__name__}, which "
