@@ -670,6 +670,70 @@ def test_iob1_becomes_iob2(file, tags, expected, turned):
     assert examples.notes == ["tags were turned from IOB1 into IOB2"] * turned
 
 
+def test_tags_in_the_first_of_two_columns_are_no_words(file):
+    path = file("a.bio", "O\tare\nB-X\tann\nI-X\t#\n\nO\tO\n")
+    examples = read_words(path)
+    assert (examples.x, examples.y) == ([["are", "ann", "#"], ["O"]], [["O", "B-X", "I-X"], ["O"]])
+    assert (examples.text, examples.label) == (1, 0)
+    assert examples.notes == ["its tags stand in the first column"]
+    assert read_words(path, text=1).y == read_words(path, label=0).y == examples.y
+    headed = read_words(file("b.bio", "ner_tag\ttoken\nO\tis\nB-X\tann\n"))
+    assert (headed.x, headed.lines) == ([["is", "ann"]], [2])
+
+
+@pytest.mark.parametrize("rows", ["O B-X\nO I-X\n", "ann PER\nis NONE\n"])
+def test_tags_of_two_columns_that_are_not_clear_are_the_last(file, rows):
+    assert read_words(file("a.conll", rows)).label == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "other", "options"),
+    [
+        ("Word\tEntity", "ann\tB-X", "is\tO", {}),
+        ("token\tner_tag", "ann\tB-X", "is\tO", {}),
+        ("Sentence #\tWord\tPOS\tTag", "7\tann\tNN\tB-X", "7\tis\tV\tO", {}),
+        ("n\tText\tPOS\tTag\tx", "7\tann\tNN\tB-X\t-", "7\tis\tV\tO\t-", {"text": 1, "label": 3}),
+        ("a\tb", "ann\tB-X", "is\tO", {"label": 1}),
+    ],
+)  # fmt: skip
+def test_a_first_line_without_a_tag_above_tags_names_the_columns(file, header, row, other, options):
+    examples = read_words(file("a.tsv", f"{header}\n{row}\n{other}\n"), **options)
+    assert (examples.x, examples.y, examples.lines) == ([["ann", "is"]], [["B-X", "O"]], [2])
+    names = header.replace("\t", ", ")
+    assert examples.notes == [f"its first line names the columns ({names})"]
+
+
+@pytest.mark.parametrize("rows", ["ann PER\nis O\n", "ann PER\nbob PER\nis B-X\n", "ann B-X\n"])
+def test_a_first_word_is_kept_where_nothing_says_it_is_a_header(file, rows):
+    assert read_words(file("a.conll", rows)).x[0][0] == "ann"
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ("ann\tB-X\n\nin\t\n", {}, "line 3: in has no tag in column 1; expected one for each"),
+        ("in\t\nann\tB-X\n", {}, "line 1: in has no tag in column 1"),
+        ("ann\tN\tB-X\nin\tP\t\n", {}, "line 2: in has no tag in column 2"),
+        ("ann\tB-X\tx\nin\t\tx\n", {"label": 1}, "line 2: in has no tag in column 1"),
+        ("ann\tN\tx\nin\tP\t\n", {}, "3 columns, the first line being ann, N, x: say"),
+    ],
+)
+def test_a_word_without_a_tag_is_said_with_its_line(file, rows, options, message):
+    with pytest.raises(KzooError, match=message):
+        read_words(file("a.conll", rows), text=0 if options else None, **options)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+@pytest.mark.parametrize("blank", [" ", "\t"])
+def test_lines_of_words_end_as_any_system_ends_them(file, end, blank):
+    rows = [f"ann{blank}B-X", f"is{blank}O", "", f"bob{blank}B-X", ""]
+    examples = read_words(file("a.conll", end.join(rows)))
+    assert (examples.x, examples.y) == ([["ann", "is"], ["bob"]], [["B-X", "O"], ["B-X"]])
+    assert examples.lines == [1, 4]
+    row = json.dumps({"tokens": ["ann"], "tags": ["B-X"]})
+    assert read_words(file("a.jsonl", end.join([row, row]))).lines == [1, 2]
+
+
 def test_places_of_words_and_tags(file):
     path = file("a.conll", "1\tann\tB-PER\tB-X\n2\tis\tO\tO\n")
     examples = read_words(path, text=1, label=2)
@@ -818,6 +882,7 @@ def test_spans_as_many_tools_write_them(file, row, spans):
         ([{"text": "ab", "entities": [[0, 1, 2]]}], "got the span"),
         ([{"text": "ab", "entities": [{"start": 0, "end": 1, "label": [1]}]}], "got the span"),
         ([{"text": "ab", "entities": [[-1, 1, "X"]]}], "isn't within"),
+        ([{"text": "a \t b", "entities": [[1, 3, "X"]]}], "line 1: the span .* holds blanks alone"),
         ([{"tokens": ["a"], "tags": "O"}], "line 1: tags is 'O'; expected a list of tags"),
         ([{"tokens": [1], "tags": ["O"]}], "tokens is .*; expected a list of words"),
         ([{"tokens": [], "tags": []}], "all of its 1 rows have no words"),

@@ -528,3 +528,84 @@ def test_keras_still_weights_the_loss_of_a_batch_by_its_examples():
     y = np.array([[0, -100], [1, -100], [0, 1]])
     whole, single = (model.evaluate(x, y, batch_size=size, verbose=0) for size in (3, 1))
     assert abs(whole - single) > 1e-3
+
+
+# -- words and spans ------------------------------------------------------------------------------
+
+IO = "john I-PER\n\nis O\n"
+STRAY = "john I-PER\nsmith I-PER\n\nmary B-PER\n\nis O\n"
+IOB1 = "john I-PER\nsmith B-PER\nis O\nit O\nann I-PER\nlee I-PER\n"
+
+
+def understood(tmp_path, content, labels=None, name="a.conll"):
+    """The labels and tags that a task makes of a file, and what it notes."""
+    (tmp_path / name).write_text(content)
+    examples = kzoo.TokenClassifier.read_file(tmp_path / name)
+    known, examples = kzoo.TokenClassifier.understand(examples, labels=labels)
+    return known["labels"], examples.y, examples.notes
+
+
+@pytest.mark.parametrize("train", [STRAY, IOB1])
+def test_a_span_begins_with_b_in_every_file_of_a_task_that_has_it(tmp_path, train):
+    labels, y, notes = understood(tmp_path, train)
+    assert labels == ["O", "B-PER", "I-PER"] and y[0][0] == "B-PER"
+    for words, tags in [
+        ("anna I-PER\n", ["B-PER"]),
+        ("he O\nann I-PER\nlee I-PER\n", ["O", "B-PER", "I-PER"]),
+        ("ann B-PER\nlee I-PER\nbo B-PER\n", ["B-PER", "I-PER", "B-PER"]),
+    ]:
+        assert understood(tmp_path, words, labels)[:2] == (labels, [tags])
+    assert notes == ["tags were turned from IOB1 into IOB2"]
+    row = '{"tokens": ["x", "ann", "lee", "bo"], "tags": [0, 2, 2, -100]}'
+    assert understood(tmp_path, row, labels, "a.jsonl")[1] == [["O", "B-PER", "I-PER", -100]]
+    row = '{"tokens": ["x", "ann"], "tags": [-100, 2]}'  # It may go on with what isn't learned.
+    assert understood(tmp_path, row, labels, "a.jsonl")[1] == [[-100, "I-PER"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "labels"),
+    [
+        (IO, None),
+        (IO, ["O", "I-PER"]),
+        (IO, ["O", "I-PER", "B-LOC"]),
+        (IO, ["O", "B-PER", "I-PER", "E-PER", "S-PER"]),
+        ("john NN\n\nis VB\n", ["NN", "VB"]),
+    ],
+)
+def test_tags_stay_where_the_labels_have_no_b_for_them(tmp_path, content, labels):
+    first = content.split()[1]
+    labels, y, notes = understood(tmp_path, content, labels)
+    assert (y[0], notes) == ([first], []) and first in labels
+
+
+@pytest.mark.parametrize(
+    ("spans", "message"),
+    [
+        ([(4, 99, "PER")], "isn't within the text's 15 characters; expected 0 <= start < end"),
+        ([(4, 0, "PER")], "isn't within"),
+        ([(0, 0, "PER")], "isn't within"),
+        ([(-4, 2, "PER")], "isn't within"),
+        ([(0.0, 4.0, "PER")], "got the span .* expected .start, end, kind., the places of char"),
+        ([(0, True, "PER")], "got the span"),
+        ([(0, 4)], "got the span"),
+        ([3], "got the span 3"),
+        ([(5, 10, "PER"), (0, 6, "PER")], "the spans .*0, 6, 'PER'.* and .* overlap; keep one"),
+        ([(4, 5, "PER")], "holds blanks alone; move it to a word, or drop it"),
+        ("PER", "got 'PER'; expected a list of spans"),
+        (None, "got None; expected a list of spans"),
+        ([(0, 4, "LOC")], "with a kind of O, PER"),
+    ],
+)
+def test_spans_that_cannot_be_learned_are_said(spans, message):
+    model = still("TokenClassifier")
+    with pytest.raises(KzooError, match=f"Example 1.*{message}"):
+        model.encode_targets([[], spans], ["he is", "john smith good"])
+
+
+def test_spans_in_any_order_of_any_integers_are_learned():
+    model = still("TokenClassifier")
+    place = np.int64
+    spans = [[place(11), place(13), "PER"], (0, 10, "PER")]  # go of good
+    (row,) = model.encode_targets([spans], ["john smith good"])
+    tags = [model.labels[index] for index in row if index != -100]
+    assert tags == ["B-PER", "I-PER", "B-PER"]

@@ -69,6 +69,12 @@ def read_text(path):
         ) from None
 
 
+def lines_of(text):
+    """The lines of a text without their ends: LF, CRLF, or CR where there is no LF."""
+    end = "\n" if "\n" in text or "\r" not in text else "\r"
+    return [line.removesuffix("\r") for line in text.split(end)]
+
+
 def read_table(path, headed=True):
     """The `Table` in a .tsv, .txt (as .tsv), .csv or .jsonl file, maybe with .gz.
 
@@ -165,9 +171,7 @@ def _separated(path, text, suffix, notes):
 
 def _tabs(text, notes):
     """Rows of a .tsv as GLUE has them: a quote is a character like any other."""
-    end = "\n" if "\n" in text or "\r" not in text else "\r"
-    numbered = [(line.removesuffix("\r"), i) for i, line in enumerate(text.split(end), 1)]
-    numbered = [(line.split("\t"), i) for line, i in numbered if line]
+    numbered = [(line.split("\t"), i) for i, line in enumerate(lines_of(text), 1) if line]
     quoted = sum(
         len(field) > 1 and field[0] == field[-1] == '"' for row, _ in numbered for field in row
     )

@@ -1,18 +1,21 @@
 """Words with tags and texts with spans, from the files that taggers and annotators write."""
 
 import re
+from numbers import Integral
 
+from ..answers import trimmed
 from ..errors import KzooError
 from ..files import parse_json
 from .examples import Examples, listed
-from .tables import read_text, suffix_of
+from .tables import lines_of, read_text, suffix_of
 
 COLUMNS = (".conll", ".txt", ".tsv", ".bio", ".iob", ".iob2", ".conllu", ".ner")
 WORDS = ("tokens", "words")
 TAGS = ("ner_tags", "tags", "labels", "ner")
 SPANS = ("entities", "spans", "label", "labels")
 # What a line above the words calls its columns.
-HEADER = ("word", "words", "token", "tokens", "tag", "tags", "label", "labels", "ner", "ner_tags")
+WORD_NAMES = ("word", "words", "token", "tokens")
+HEADER = (*WORD_NAMES, "tag", "tags", "label", "labels", "ner", "ner_tags")
 # "O", or a letter of a scheme and a kind, as CoNLL's last column has them.
 _TAG = re.compile(r"O|[BIESLUM]-\S+")
 START = "-DOCSTART-"  # of a document: a word of CoNLL's files that is none
@@ -23,10 +26,10 @@ def read_words(path, text=None, label=None, targets="required"):
     """Lists of words with a tag each, or texts with spans, from a file; .gz after any ending.
 
     Args:
-        path: a file with a word a line and its tag in the last column (.conll, .txt, .tsv, .bio,
-            .iob, ...: CoNLL 2002 and 2003, WNUT), blank lines between sentences; or .json or
-            .jsonl of objects with tokens and ner_tags (Hugging Face), or with a text and its
-            spans (spaCy, Prodigy, doccano, Label Studio).
+        path: a file with a word a line and its tag in the last column, or in the first of two
+            (.conll, .txt, .tsv, .bio, .iob, ...: CoNLL 2002 and 2003, WNUT, MIT's), blank lines
+            between sentences; or .json or .jsonl of objects with tokens and ner_tags (Hugging
+            Face), or with a text and its spans (spaCy, Prodigy, doccano, Label Studio).
         text: the column of the words, from 0 on; or the key of the words or of the text.
         label: the column of the tags, or the key of the tags or spans.
         targets: as in `read_examples`; files without tags are `predict`'s, which takes texts.
@@ -95,30 +98,42 @@ def _columns(path, text, label):
     for name in (text, label):
         if name is not None and type(name) is not int:
             raise KzooError(f"{name!r} names a column of {path}; expected its place, from 0 on.")
-    raw = read_text(path).split("\n")
+    raw = lines_of(read_text(path))
     words = (line for line in raw if line.strip() and not line.startswith(("#", START)))
-    tabs = "\t" in next(words, "").strip()
+    top = next(words, "")
+    tabs = "\t" in (top.strip() if len(top.split()) > 1 else top)  # A tag may be missing.
     rows = [(_fields(line, tabs), number) for number, line in enumerate(raw, 1)]
     plain = [fields for fields, _ in rows if fields and not fields[0].startswith(("#", START))]
     width = len(plain[0]) if plain else 0
+    even = [fields for fields in plain if len(fields) == width]
+    place = _tag_place(path, even, width, text, label) if width > 1 else 0
     notes = []
-    if plain and plain[0][0].lower() in HEADER and plain[0][-1].lower() in HEADER:
-        rows = [(fields, number) for fields, number in rows if fields is not plain[0]]
-        notes.append(f"its first line names the columns ({listed(plain.pop(0))})")
-    tagged = all(_TAG.fullmatch(fields[-1]) for fields in plain)
+    if even and _names_columns(even, place):
+        rows = [(fields, number) for fields, number in rows if fields is not even[0]]
+        header = even.pop(0)
+        notes.append(f"its first line names the columns ({listed(header)})")
+        named = [i for i, name in enumerate(header) if name.lower() in WORD_NAMES and i != place]
+        text = named[0] if text is None and len(named) == 1 else text
+    tagged = _hold_tags(even, place)
+    clear = tagged or width == 2 or label is not None
     sentences, lines, ended = [], [], True
     for fields, number in rows:
         if not fields or fields[0] == START:
             ended = True
             continue
         # "#" is a word too: a comment is what has no tag.
-        untagged = len(fields) != width or (tagged and not _TAG.fullmatch(fields[-1]))
+        untagged = len(fields) != width or (tagged and not _TAG.fullmatch(fields[place]))
         if fields[0].startswith("#") and untagged:
             continue
         if len(fields) != width:
             raise KzooError(
                 f"{path}, line {number}: got {len(fields)} columns; expected {width}, as in the "
                 "lines above."
+            )
+        if clear and not fields[place]:
+            raise KzooError(
+                f"{path}, line {number}: {listed(fields[:1])} has no tag in column {place}; "
+                "expected one for each word, such as O."
             )
         if ended:
             sentences.append([])
@@ -127,7 +142,9 @@ def _columns(path, text, label):
         sentences[-1].append(fields)
     if not sentences or width < 2:
         raise KzooError(f"{path} holds no words with tags; expected a word and its tag a line.")
-    word, tag = _places(path, sentences, width, text, label)
+    if width == 2 and place == 0 and label is None:
+        notes.append("its tags stand in the first column")
+    word, tag = _places(path, sentences, width, text, label, place)
     words = [[fields[word] for fields in sentence] for sentence in sentences]
     tags = [[fields[tag] for fields in sentence] for sentence in sentences]
     tags = _as_iob2(tags, notes)
@@ -138,34 +155,60 @@ def _columns(path, text, label):
 
 
 def _fields(line, tabs):
-    line = line.rstrip("\r")
     if not line.strip():
         return []
     if line.startswith(START):
         return [START]
     return (
-        [field.strip() for field in line.split("\t")] if tabs else _BLANKS.split(line.strip(" \t"))
+        [field.strip() for field in line.split("\t")]
+        if tabs
+        else _BLANKS.split(line.strip(" \t\r"))
     )
 
 
-def _places(path, sentences, width, word, tag):
-    """The columns of the words and of the tags."""
+def _hold_tags(rows, place):
+    """Whether a column holds tags, which may be missing in some rows."""
+    tags = {fields[place] for fields in rows} - {""}
+    return bool(tags) and all(map(_TAG.fullmatch, tags))
+
+
+def _tag_place(path, rows, width, word, tag):
+    """The column of the tags as far as it is clear: the last one, or of two the one with tags."""
     for place in (word, tag):
         if place is not None and not 0 <= place < width:
             raise KzooError(f"{path} has no column {place}; it has {width}, from 0 on.")
+    if tag is not None:
+        return tag
+    if width == 2 and word is not None:
+        return 1 - word
+    rows = rows[1:] or rows  # The first may name the columns.
+    return 0 if width == 2 and _hold_tags(rows, 0) and not _hold_tags(rows, 1) else width - 1
+
+
+def _names_columns(rows, place):
+    """Whether the first row names the columns: by its words, or as the only one without a tag."""
+    first, *others = rows
+    if first[0].lower() in HEADER and first[-1].lower() in HEADER:
+        return True
+    marked = any(fields[place] not in ("", "O") for fields in others)
+    return bool(
+        first[place] and not _TAG.fullmatch(first[place]) and marked and _hold_tags(others, place)
+    )
+
+
+def _places(path, sentences, width, word, tag, place):
+    """The columns of the words and of the tags, which `place` is where that is clear."""
     if word is not None and tag is not None:
         return word, tag
     rows = [fields for sentence in sentences for fields in sentence]
-    tagged = [
-        place for place in range(1, width) if all(_TAG.fullmatch(fields[place]) for fields in rows)
-    ]
+    tagged = [i for i in range(1, width) if _hold_tags(rows, i)]
     numbered = all(
         fields[0] == str(number)
         for sentence in sentences
         for number, fields in enumerate(sentence, 1)
     )
-    if width == 2 and not numbered:
-        return (0 if word is None else word), (1 if tag is None else tag)
+    if width == 2 and (not numbered or tagged):
+        return (1 - place if word is None else word), place
     # Behind words that are numbered stand several columns of tags, outer and inner.
     doubtful = len(tagged) > 1 and numbered
     if tag is None and (doubtful or tagged[-1:] != [width - 1]):
@@ -174,28 +217,37 @@ def _places(path, sentences, width, word, tag):
             f"{path} has {width} columns, the first line being {listed(rows[0], width)}: say "
             f"text={int(numbered)}, label={likely}, the places of words and tags from 0 on."
         )
-    return (int(numbered) if word is None else word), (width - 1 if tag is None else tag)
+    return (int(numbered) if word is None else word), place
 
 
 def _as_iob2(sentences, notes):
     """Tags with a "B-" wherever a span begins, where "B-" only parts spans that touch (IOB1)."""
-    changed, tags = [], {tag for tags in sentences for tag in tags}
+    tags = {tag for tags in sentences for tag in tags}
     if not any(tag.startswith("B-") for tag in tags) or not all(map(_TAG.fullmatch, tags)):
         return sentences
-    if any(tag[0] not in "OBI" for tag in tags):
+    for row in sentences:
+        for before, tag in zip(["O", *row], row, strict=False):
+            if tag.startswith("B-") and (before == "O" or before[2:] != tag[2:]):
+                return sentences  # A "B-" that parts nothing: the scheme is IOB2.
+    return with_starts(sentences, tags | {"B-" + tag[2:] for tag in tags}, notes)
+
+
+def with_starts(sentences, labels, notes):
+    """Tags with a "B-", if it is a label, wherever a span begins, as CoNLL's scores count them."""
+    if any(_TAG.fullmatch(label) and label[0] not in "OBI" for label in labels):
         return sentences
-    starts = 0
+    changed = []
     for row in sentences:
         changed.append([])
         for before, tag in zip(["O", *row], row, strict=False):
-            touches = before[2:] == tag[2:] and before != "O"
-            if tag.startswith("B-") and not touches:
-                return sentences  # A "B-" that parts nothing: the scheme is IOB2.
-            begins = tag.startswith("I-") and not touches
-            starts += begins
-            changed[-1].append("B-" + tag[2:] if begins else tag)
-    if starts:
-        notes.append("tags were turned from IOB1 into IOB2")
+            # Behind a number, a word that isn't learned, nobody knows what begins.
+            known = isinstance(before, str) and isinstance(tag, str) and tag.startswith("I-")
+            begins = known and (before == "O" or before[2:] != tag[2:])
+            turned = begins and "B-" + tag[2:] in labels
+            changed[-1].append("B-" + tag[2:] if turned else tag)
+    note = "tags were turned from IOB1 into IOB2"
+    if changed != [list(row) for row in sentences] and note not in notes:
+        notes.append(note)
     return changed
 
 
@@ -212,7 +264,7 @@ def _objects(path, suffix):
         rows = parse_json(text, str(path), "a list of examples", list)
         lines, unit = list(range(1, len(rows) + 1)), "entry"
     else:
-        numbered = [(line, i) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+        numbered = [(line, i) for i, line in enumerate(lines_of(text), 1) if line.strip()]
         rows = [
             parse_json(line, f"{path}, line {i}", "an example", (dict, list))
             for line, i in numbered
@@ -288,7 +340,7 @@ def _spans(path, rows, lines, unit, text, label):
         where = f"{path}, {unit} {line}"
         if not isinstance(row[key], str) or not isinstance(row[spans] or [], list):
             raise KzooError(f"{where}: expected {key}, a string, and {spans}, a list of spans.")
-        y.append(_checked(where, row[key], [_span(where, value) for value in row[spans] or []]))
+        y.append(checked_spans(where, row[key], row[spans] or []))
     return Examples(
         path=path, x=[row[key] for row in rows], y=y, lines=lines, text=key, label=spans,
         columns=list(rows[0]), kind="texts with spans", unit=unit,
@@ -302,25 +354,38 @@ def _span(where, value):
         kind = kind[0] if isinstance(kind, list) and len(kind) == 1 else kind
         value = [value.get("start", value.get("start_offset")),
                  value.get("end", value.get("end_offset")), kind]  # fmt: skip
-    fits = isinstance(value, list) and len(value) == 3 and isinstance(value[2], str)
-    if not fits or [type(place) for place in value[:2]] != [int, int]:
-        raise KzooError(f"{where}: got the span {value!r:.60}; expected [start, end, kind].")
-    return tuple(value)
+    fits = isinstance(value, (list, tuple)) and len(value) == 3 and isinstance(value[2], str)
+    whole = fits and all(isinstance(n, Integral) and type(n) is not bool for n in value[:2])
+    if not whole:
+        raise KzooError(
+            f"{where}: got the span {value!r:.60}; expected [start, end, kind], the places of "
+            "characters from 0 on and a name."
+        )
+    return int(value[0]), int(value[1]), value[2]
 
 
-def _checked(where, text, spans):
-    """Spans in their order, which lie within the text and don't overlap."""
+def checked_spans(where, text, spans):
+    """(start, end, kind) of spans in their order, which hold some of the text and don't overlap."""
+    if not isinstance(spans, (list, tuple)):
+        raise KzooError(f"{where}: got {spans!r:.60}; expected a list of spans, [] for none.")
+    spans = sorted((_span(where, span) for span in spans), key=lambda span: span[:2])
     last, shown = 0, None
-    for span in sorted(spans, key=lambda span: span[:2]):
+    for span in spans:
         start, end, _ = span
         if not 0 <= start < end <= len(text):
             raise KzooError(
-                f"{where}: the span {list(span)} isn't within the text's {len(text)} characters."
+                f"{where}: the span {list(span)} isn't within the text's {len(text)} characters; "
+                f"expected 0 <= start < end <= {len(text)}."
+            )
+        first, after = trimmed(text, start, end)
+        if first == after:
+            raise KzooError(
+                f"{where}: the span {list(span)} holds blanks alone; move it to a word, or drop it."
             )
         if start < last:
             raise KzooError(f"{where}: the spans {list(shown)} and {list(span)} overlap; keep one.")
         last, shown = end, span
-    return sorted(spans, key=lambda span: span[:2])
+    return spans
 
 
 def _label_studio(path, rows, lines, unit, text):
@@ -382,4 +447,4 @@ def _label_studio_spans(where, text, results):
                     f"{written!r:.30}, as the annotation says."
                 )
         spans.append((start, end, kind))
-    return _checked(where, text, spans)
+    return checked_spans(where, text, spans)

@@ -9,7 +9,7 @@ from ..answers import entities, label_parts, probabilities, stitched, words_of
 from ..data.batches import IGNORED
 from ..data.examples import listed
 from ..data.labels import unknown_label
-from ..data.words import read_words, tag_names
+from ..data.words import checked_spans, read_words, tag_names, with_starts
 from ..errors import KzooError
 from ..text.tokenizer import default_stride
 from .classes import class_index, class_weights
@@ -41,7 +41,7 @@ class TokenClassifier(PlaceTask):
 
     @classmethod
     def understand(cls, examples, problem=None, labels=None, learning=True):
-        """The tags as labels, "O" first."""
+        """The tags as labels, "O" first; spans begin with the "B-" that the labels have."""
         names = tag_names(examples, labels)
         if isinstance(examples.x[0], list):
             rows = []
@@ -51,7 +51,8 @@ class TokenClassifier(PlaceTask):
                     tag = tags[rows[-1].index(None)]
                     raise unknown_label(examples.where(number), tag, names)
             named = [[tag if tag == IGNORED else names[tag] for tag in row] for row in rows]
-            examples = replace(examples, y=named)
+            notes = list(examples.notes)
+            examples = replace(examples, y=with_starts(named, names, notes), notes=notes)
         return {"labels": names}, examples
 
     def default_metrics(self):
@@ -114,9 +115,10 @@ class TokenClassifier(PlaceTask):
         if "O" not in marks:
             raise KzooError(f"Spans need a label O for all else; got {listed(self.labels)}.")
         columns, targets = self._texts(x), []
-        for i, (text, spans) in enumerate(zip(x, y, strict=True)):
+        for i, (text, given) in enumerate(zip(x, y, strict=True)):
+            spans = checked_spans(f"Example {i}", text, given)
             for span in spans:
-                if len(span) != 3 or span[2] not in marks:
+                if span[2] not in marks:
                     raise KzooError(
                         f"Example {i} has the span {span!r:.60}; expected (start, end, kind) with "
                         f"a kind of {listed(marks)}."
