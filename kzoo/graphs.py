@@ -45,10 +45,9 @@ class Encoder(Network):
         self.pooler = make("pooler", spec.pooler, spec=spec, name="pooler")
 
     @property
-    def input_names(self):
-        """The names of the inputs, in order."""
-        segments = ["segment_ids"] if self.spec.num_segments > 1 else []
-        return ["token_ids", "padding_mask", *segments]
+    def signature(self):
+        """What the embedding reads."""
+        return self.token_embedding.signature
 
     def context(self, inputs):
         """What every block is told beside the vectors."""

@@ -3,12 +3,30 @@
 import dataclasses
 import json
 import math
+from typing import NamedTuple
 
 from .errors import KzooError
 from .files import parse_json
 from .values import is_number, is_whole
 
 LARGEST = 2**31 - 1  # that a tensor's axis or an index may be
+
+
+class Input(NamedTuple):
+    """What a network reads under a name.
+
+    Args:
+        axes: of each axis its size, or the name of a size that varies ("batch", "length").
+        dtype: the type of its numbers.
+        below: ids lie from 0 to below this; 0 where the numbers are no ids.
+    """
+
+    axes: tuple
+    dtype: str = "int32"
+    below: int = 0
+
+    def __str__(self):
+        return f"{self.dtype} ({', '.join(map(str, self.axes))})"
 
 
 @dataclasses.dataclass(frozen=True)
