@@ -12,6 +12,7 @@ from .keras_hooks import (
     precision,
     set_trainable,
 )
+from .logs import hidden
 from .spec import Spec
 
 # Keras gives inputs these types where it builds or exports a model of the user's that doesn't say
@@ -46,8 +47,9 @@ class Network(ExportsTokens, keras.Model):
             )
         super().__init__(name=name or self.family)
         self.spec = spec
-        self.wire()
-        outputs_of(self, self.symbolic_inputs())
+        with hidden():  # TensorFlow tells of devices with the first variable.
+            self.wire()
+            outputs_of(self, self.symbolic_inputs())
 
     def wire(self):
         """Make the layers of the spec."""

@@ -83,6 +83,30 @@ def test_columns_that_everybody_names_so(file, header, text, label):
     assert examples.x[8] == (f"8 {LONG}" if isinstance(text, str) else (f"8 {LONG}",) * 2)
 
 
+def test_one_side_of_pairs_may_repeat(file):
+    """Each of a few passages stands with several texts: it is text all the same."""
+    passage = "a passage that stands with many texts"
+    for repeated, few in ((passage, 3), ("who wrote that", 40)):
+        rows = [f"{i % few} {repeated},{i} {LONG},{i % 2}" for i in range(400)]
+        with pytest.raises(KzooError, match="has the text columns passage, text: say"):
+            read_examples(file("a.csv", "passage,text,label\n" + "\n".join(rows)))
+    rows = [f"is not so good,{i} {LONG},{i % 2}" for i in range(400)]  # Names of something.
+    assert read_examples(file("a.csv", "what,text,label\n" + "\n".join(rows))).text == "text"
+
+
+def test_a_blank_behind_the_comma_is_none_of_the_value(file):
+    found = read_examples(file("a.csv", 'text, label\n"good, film", "pos"\n dull, neg\n'))
+    assert (found.x, found.y) == (["good, film", "dull"], ["pos", "neg"])
+    plain = read_examples(file("b.csv", "text,label\n so it is,pos\n"))
+    assert plain.x == [" so it is"]
+
+
+def test_the_label_to_type_is_the_likely_one(file):
+    rows = [f"{i},{i} {LONG},{'good' if i else 'bad'}" for i in range(2)]
+    with pytest.raises(KzooError, match="such as label='sentiment'"):
+        read_examples(file("a.csv", "id,review,sentiment\n" + "\n".join(rows)), text="review")
+
+
 @pytest.mark.parametrize(
     ("content", "question"),
     [
@@ -258,12 +282,34 @@ def test_names_of_classes_in_their_order(file, labels, names):
         (["a"] * 9, "the one label 'a' in all of its 9 examples"),
         ([f"id {i}" for i in range(30)], "30 different labels in 30 examples of the column label"),
         ([{"a": 1}, {"a": 2}], "line 1: the label is {'a': 1}; expected text"),
+        (
+            [[1, 0, 1], [0, 1, 0]],
+            r"the label is \[1, 0, 1\], a row of 0 and 1 as",
+        ),
+        (
+            [[1.5, 0], [0.5, 2]],
+            r"the label is \[1.5, 0\], decimal numbers",
+        ),
+        (["a;b", "b;c", "a;c", "b"], "line 1: the label is 'a;b': write several labels as a list"),
     ],
 )
 def test_doubtful_labels_are_a_question(file, labels, message):
     with pytest.raises(KzooError, match=message) as error:
         class_names(labelled(file, labels))
     assert len(str(error.value)) < 300
+
+
+def test_a_list_in_one_column_is_a_row_of_numbers(file):
+    bits = labelled(file, [[1, 0, 1], [0, 1, 0]])
+    problem, names, examples = class_names(bits, labels=["a", "b", "c"])
+    assert (problem, names, examples.y) == ("multi_label", ["a", "b", "c"], [[1, 0, 1], [0, 1, 0]])
+    values = labelled(file, [[1.5, 0], [0.5, 2]])
+    problem, names, examples = class_names(values, "regression")
+    assert (names, examples.y) == (["label_1", "label_2"], [[1.5, 0], [0.5, 2]])
+    with pytest.raises(KzooError, match="line 2: got .*; expected 2 numbers to learn"):
+        class_names(labelled(file, [[1.5, 0], [0.5]]), "regression")
+    ids = labelled(file, [[0, 2], [1], [2, 1]])  # Ids of labels, which aren't as many in each row.
+    assert class_names(ids)[1] == ["0", "1", "2"]
 
 
 def test_numbers_and_several_labels(file):
@@ -785,6 +831,19 @@ def test_rows_of_words_that_do_not_fit(file, rows, message):
 
 
 # -- what is known of questions -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"is_impossible": "False"}, "line 1: is_impossible is 'False'; expected true or false"),
+        ({"answers": []}, "all of its 1 questions have empty answers"),
+    ],
+)
+def test_no_answer_must_be_said(file, more, message):
+    row = {"question": "who?", "context": "ann", "answers": [{"text": "ann", "answer_start": 0}]}
+    with pytest.raises(KzooError, match=message):
+        read_questions(file("a.jsonl", json.dumps(row | more)))
 
 
 def test_questions_alone_and_their_numbers(file):

@@ -256,16 +256,25 @@ def test_logs_of_libraries_are_hidden_and_nothing_else(capfd, monkeypatch):
 
 
 def test_python_calls_print_nothing_of_the_libraries(bundle, classifier, tmp_path):
-    classifier.save_preset(tmp_path / "preset")
-    code = (
-        "import os; before = dict(os.environ); import kzoo\n"
-        f"task = kzoo.load({str(tmp_path / 'preset')!r}); task.predict(['it'])\n"
+    preset, folder = (str(tmp_path / name) for name in ("preset", "checkpoint"))
+    classifier.save_preset(preset)
+    kzoo.to_huggingface(classifier, folder)
+    programs = (
+        "import os, kzoo\n"
+        f"task = kzoo.load({preset!r}); task.predict(['it'])\n"
         f"kzoo.predict_bundle({str(bundle)!r}, ['it'])\n"
         f"kzoo.export_litert(task, {str(tmp_path / 'a.tflite')!r})\n"
-        "assert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ\n"
+        "assert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ",
+        f"import kzoo; kzoo.from_huggingface({folder!r}).predict(['it'])",
+        "import kzoo; kzoo.Bert(kzoo.Spec('bert', 100, 64, 4, 64, (0,)))",
     )
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300
-    )
-    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    for program in programs:
+        run = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=300,
+        )
+        assert (run.returncode, run.stdout, run.stderr) == (0, "", ""), program

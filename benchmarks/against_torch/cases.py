@@ -73,12 +73,13 @@ class Task:
 
 
 SAME_FOR_ALL = ("head/logits/bias",)
+LAST_SHIFT = ("block_1/feedforward_norm/beta",)  # which the head turns into such a bias
 MOOT = ("attention/key/bias",)  # of every task: it adds the same to all scores of a query
 TASKS = {
     "sequence classification": Task("ForSequenceClassification", "TextClassifier", "class", "rows"),
     "token classification": Task("ForTokenClassification", "TokenClassifier", "places", "places"),
     "question answering": Task(
-        "ForQuestionAnswering", "QuestionAnswering", "span", "span", moot=SAME_FOR_ALL
+        "ForQuestionAnswering", "QuestionAnswering", "span", "span", moot=SAME_FOR_ALL + LAST_SHIFT
     ),
     "masked language model": Task("ForMaskedLM", "MaskedLM", "tokens", "places"),
     "multiple choice": Task(

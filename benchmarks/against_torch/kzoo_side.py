@@ -60,17 +60,30 @@ def train(case, folder):
         batch_size=BATCH,
         padding_id=task.spec.padding_id,
     )
-    losses = []
-    note = keras.callbacks.LambdaCallback(
-        on_train_batch_begin=lambda batch, logs: task.reset_metrics(),
-        on_train_batch_end=lambda batch, logs: losses.append(float(logs["loss"])),
-    )
+    plan = batches.plan
+    counts = [float(task.loss_count(plan.batch(rows)[1])) for rows in plan.order(0)]
+    losses, totals = [], [0.0]
+
+    def begin(batch, logs):
+        if batch == 0:
+            totals[:] = [0.0]
+
+    def note(batch, logs):
+        """The loss of a batch, from the mean over those of the epoch up to it.
+
+        On replicas `logs` holds a mean of the replicas' means; JAX has only `logs` within an epoch.
+        """
+        shown = logs if keras.backend.backend() == "jax" else task.get_metrics_result()
+        totals.append(float(shown["loss"]) * sum(counts[: batch + 1]))
+        losses.append((totals[-1] - totals[-2]) / counts[batch])
+
+    follow = keras.callbacks.LambdaCallback(on_train_batch_begin=begin, on_train_batch_end=note)
     # The mixin's `fit` takes batches of tokens; the task's own takes text and makes them.
     keras_hooks.DistributedFit.fit(
         task,
         batches,
         epochs=EPOCHS,
-        callbacks=note,
+        callbacks=follow,
         verbose=0,
         **({"class_weight": class_weights()} if setting.class_weight else {}),
     )

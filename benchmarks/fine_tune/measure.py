@@ -83,12 +83,12 @@ def make_batches(arguments):
     from kzoo.data.sources import read_examples
 
     path = arguments.data / "train.tsv"
-    texts, labels = read_examples(path if path.exists() else path.with_suffix(".tsv.gz"))
+    examples = read_examples(path if path.exists() else path.with_suffix(".tsv.gz"))
     tokenizer = kzoo.Tokenizer.load(arguments.model)
-    columns = tokenizer.encode(texts, max_length=128)
+    columns = tokenizer.encode(examples.x, max_length=128)
     columns = {k: columns[k] for k in ("token_ids", "padding_mask", "segment_ids")}
     plan = bucketed_batches(
-        columns, np.array(labels, "int32"), batch_size=arguments.batch_size, shuffle=True
+        columns, np.array(examples.y, "int32"), batch_size=arguments.batch_size, shuffle=True
     ).plan
     arrays, tokens, padded = {}, 0, 0
     for i, rows in enumerate(plan.order(0)[: arguments.batches]):

@@ -142,7 +142,7 @@ def main():
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     command, folders = environment(work), bundles(work)
-    english, _ = read_examples(EXPORT / "sentiment.tsv")
+    english = read_examples(EXPORT / "sentiment.tsv").x
     texts = {
         "labelled English": english,
         "shipped English": parity.sentences(),

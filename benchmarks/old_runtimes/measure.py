@@ -95,11 +95,11 @@ def distance(found, expected):
 def labelled(folder):
     """The token columns of the recipe's labelled texts, and their classes."""
     recipe = json.loads(RECIPE.read_text(encoding="utf-8"))
-    texts, labels = read_examples(RECIPE.parent / recipe["evaluation"])
+    examples = read_examples(RECIPE.parent / recipe["evaluation"])
     tokenizer = kzoo.Tokenizer.load(folder)
-    rows = [as_row(tokenizer.encode([text], padding="longest")) for text in texts]
+    rows = [as_row(tokenizer.encode([text], padding="longest")) for text in examples.x]
     names = json.loads((folder / bundle.MANIFEST).read_text(encoding="utf-8"))["labels"]
-    return rows, [names.index(label) if label in names else int(label) for label in labels]
+    return rows, [names.index(label) if label in names else int(label) for label in examples.y]
 
 
 def classes(outputs):

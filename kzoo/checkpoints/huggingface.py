@@ -13,6 +13,7 @@ import numpy as np
 from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
+from ..logs import hidden
 from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
@@ -46,6 +47,7 @@ TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
+@hidden()
 def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=False):
     """The model in a Hugging Face folder or hub repository.
 

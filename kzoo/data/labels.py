@@ -57,7 +57,14 @@ def ordered(names):
 
 def _problem(examples, several, labels):
     if several:
-        if isinstance(examples.label, (list, tuple)) and not _zeros_and_ones(examples):
+        columns = isinstance(examples.label, (list, tuple))
+        numbers = not columns and _decimals([v for row in examples.y for v in row])
+        if numbers and not _whole_rows(examples.y):
+            raise KzooError(
+                f"{examples.where(0)}: the label is {examples.y[0]!r:.60}, decimal numbers: say "
+                "problem='regression' to learn them."
+            )
+        if columns and not _zeros_and_ones(examples):
             raise KzooError(
                 f"{examples.path} has several labels a text that aren't all 0 or 1: say "
                 "problem='regression' to learn the numbers."
@@ -78,7 +85,37 @@ def _problem(examples, several, labels):
             "a comma: write decimal numbers with a point, several labels as a list in .jsonl, or "
             "say problem='single_label' to take each as a class."
         )
+    _check_not_joined(examples, labels)
     return "single_label"
+
+
+def _check_not_joined(examples, labels):
+    """Several labels in one cell, `film|good`: their parts come back in other company."""
+    values = set(map(str, examples.y))
+    for mark in ";|,":
+        joined = next((value for value in examples.y if mark in str(value)), None)
+        parts = {part.strip() for value in values for part in value.split(mark)}
+        if labels is None and joined is not None and len(parts) < len(values):
+            raise KzooError(
+                f"{examples.where(examples.y.index(joined))}: the label is {joined!r:.40}: write "
+                "several labels as a list in .jsonl, or say problem='single_label' to take each "
+                "such text as a class."
+            )
+
+
+def _whole_rows(rows):
+    return all(_is_integral(value) for row in rows for value in row)
+
+
+def _rows_of_bits(rows):
+    """Whether lists are no names of labels but a 0 or 1 for each of several labels."""
+    return (
+        all(isinstance(row, (list, tuple)) for row in rows)
+        and len({len(row) for row in rows}) == 1
+        and len(rows[0]) > 1
+        and {type(value) for row in rows for value in row} <= {int, float, bool}
+        and {value for row in rows for value in row} <= {0, 1}
+    )
 
 
 def _zeros_and_ones(examples):
@@ -143,6 +180,15 @@ def _multi_label(examples, labels):
                     "in each column."
                 )
         return names, replace(examples, y=rows)
+    if _rows_of_bits(examples.y):
+        width = len(examples.y[0])
+        if labels is None or len(labels) != width:
+            raise KzooError(
+                f"{examples.where(0)}: the label is {examples.y[0]!r:.60}, a row of 0 and 1 as "
+                f"in every line: say labels=[...], the names of its {width} places, or write each "
+                "text's labels by name."
+            )
+        return list(labels), replace(examples, y=[list(map(float, row)) for row in examples.y])
     held = []
     for i, values in enumerate(examples.y):
         if not isinstance(values, (list, tuple)):
@@ -161,14 +207,16 @@ def _multi_label(examples, labels):
 
 
 def _regression(examples, several, labels):
-    columns = examples.label if several else [examples.label]
+    columns = examples.label if isinstance(examples.label, (list, tuple)) else [examples.label]
+    if several and len(columns) == 1:  # A list in one column of a .jsonl.
+        columns = [f"{columns[0]}_{place}" for place, _ in enumerate(examples.y[0], 1)]
     # The place of a column says nothing of what stands there.
     names = list(labels or ("score" if str(name).isdigit() else str(name) for name in columns))
     if len(set(names)) < len(names):
         names = [f"score_{place}" for place in range(1, len(names) + 1)]
     rows = []
     for i, value in enumerate(examples.y):
-        numbers = [_number(part) for part in (value if several else [value])]
+        numbers = [_number(part) for part in (value if isinstance(value, list) else [value])]
         if None in numbers or len(numbers) != len(names):
             raise KzooError(
                 f"{examples.where(i)}: got {value!r:.40}; expected "

@@ -80,6 +80,10 @@ def _examples(path, rows, unit, targets):
         pair = (row.get("question"), row.get("context")) if isinstance(row, dict) else (None,)
         if not all(isinstance(part, str) for part in pair):
             raise KzooError(f"{where}: expected an object with a question and a context, strings.")
+        if not isinstance(row.get("is_impossible", False), (bool, int)):
+            raise KzooError(
+                f"{where}: is_impossible is {row['is_impossible']!r:.40}; expected true or false."
+            )
         if targets != "none" and "answers" not in row and not row.get("is_impossible"):
             raise KzooError(f"{where}: got the keys {listed(row)}; expected answers too.")
         none = targets == "none" or row.get("is_impossible")
@@ -99,6 +103,12 @@ def _examples(path, rows, unit, targets):
     if not x:
         raise KzooError(f"{path} holds no questions that can be used; expected at least one.")
     without = sum(span is None for span in y)
+    meant = any(row.get("is_impossible") for _, row in rows)
+    if targets == "required" and without == len(y) and not meant:
+        raise KzooError(
+            f"{path}: all of its {without:,} questions have empty answers; fill them in, or say "
+            "is_impossible where there is none."
+        )
     notes = [f"{without:,} questions have no answer"] if without and targets != "none" else []
     return Examples(
         path=path, x=x, y=None if targets == "none" else y, lines=names, text="question + context",

@@ -35,6 +35,7 @@ PARSES = ("_parse", "_binary_parse")  # SNLI's and MNLI's trees of their sentenc
 NO_GOLD = {"gold_label": "-"}  # Where the judges of SNLI and MNLI didn't agree.
 TABLES = (".tsv", ".csv", ".jsonl")
 LOOKED_AT = 1000  # rows by which a column is judged
+FEW = 20  # different values of a column that names something
 WORDS, LETTERS = 3, 8  # A column is text with that many words a row, or letters without blanks.
 
 
@@ -233,7 +234,12 @@ def _likely_label(table):
         for name, values in table.columns.items()
         if not _holds_text(table, name) and all(str(value).strip() for value in values)
     }
-    likely = min((name for name in sizes if sizes[name] > 1), key=sizes.get, default=None)
+    places = list(table.columns)
+
+    def doubt(name):
+        return sizes[name], all(map(_is_number, table.columns[name])), -places.index(name)
+
+    likely = min((name for name in sizes if sizes[name] > 1), key=doubt, default=None)
     return likely if likely is None or table.headed else int(likely)
 
 
@@ -248,11 +254,13 @@ def _holds_text(table, name):
     values = column[:: max(1, len(column) // LOOKED_AT)]
     if not all(isinstance(value, str) for value in values):
         return False
-    if len(set(values)) * 5 < len(values):
-        return False  # The same few again and again: names of something.
     words = fmean(sum(part.isalpha() or part[:1].isalpha() for part in v.split()) for v in values)
     # Chinese and its like have no blanks: letters that are neither upper nor lower case.
     letters = fmean(sum(c.isalpha() and c.upper() == c.lower() for c in v) for v in values)
+    # The same few again and again are names of something; one side of pairs repeats too, but
+    # there are many, or they are sentences.
+    if len(set(values)) * 5 < len(values) and len(set(values)) <= FEW:
+        return words >= 2 * WORDS or letters >= 2 * LETTERS
     return words >= WORDS or letters >= LETTERS
 
 
@@ -283,6 +291,6 @@ def _stripped(value):
 def _is_number(text):
     try:
         float(text)
-    except ValueError:
+    except (TypeError, ValueError):
         return False
     return True

@@ -142,7 +142,15 @@ def _separated(path, text, suffix, notes):
     limit = csv.field_size_limit(2**31 - 1)
     rows, lines, line = [], [], 1
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        # Whoever writes `text, label` writes the rows so too: a quote behind the blank is one.
+        cells = re.split(r"[\r\n]", text, maxsplit=1)[0].split(delimiter)[1:]
+        blanks = bool(cells) and all(cell.startswith(" ") for cell in cells)
+        reader = csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=delimiter,
+            strict=True,
+            skipinitialspace=blanks,
+        )
         for row in reader:
             if row:
                 rows.append(row)
