@@ -1,9 +1,10 @@
 """The shapes a whole network takes, each wired once; a family picks one by inheriting it."""
 
-from keras import layers
+from keras import layers, ops
 
 from .network import Network
 from .nn.attention import additive_mask
+from .nn.context import Context
 from .nn.dense import Dense
 from .nn.embedding import Table
 from .parts import make
@@ -38,24 +39,31 @@ class Encoder(Network):
             else None
         )
         self.block_list = [
-            make("block", spec.block, spec=spec, name=f"block_{index}") for index in spec.blocks
+            make("block", spec.block, spec=spec, name=f"block_{index}", index=index)
+            for index in spec.blocks
         ]
         self.pooler = make("pooler", spec.pooler, spec=spec, name="pooler")
 
     @property
-    def input_names(self):
-        """The names of the inputs, in order."""
-        segments = ["segment_ids"] if self.spec.num_segments > 1 else []
-        return ["token_ids", "padding_mask", *segments]
+    def signature(self):
+        """What the embedding reads."""
+        return self.token_embedding.signature
 
-    def embed(self, inputs, training=None):
+    def context(self, inputs):
+        """What every block is told beside the vectors."""
+        length = ops.shape(inputs["token_ids"])[1]
+        places = ops.arange(length, dtype="int32")
+        bias = additive_mask(inputs["padding_mask"], self.compute_dtype)
+        return Context(self.position, bias, length, places, places, inputs)
+
+    def embed(self, inputs, context, training=None):
         """Token, segment and position vectors, normalised: (batch, length, hidden_dim)."""
         x = self.token_embedding(inputs["token_ids"])
         if self.spec.num_segments > 1:
             x = x + self.segment_embedding(inputs["segment_ids"])
         elif self.spec.num_segments == 1:
             x = x + self.segment_embedding(0 * inputs["token_ids"])
-        x = self.position(x, inputs["token_ids"])
+        x = self.position(x, context=context)
         x = self.embedding_dropout(self.embedding_norm(x), training=training)
         return x if self.embedding_projection is None else self.embedding_projection(x)
 
@@ -66,14 +74,14 @@ class Encoder(Network):
         output; with `return_attention_maps`, `attention_maps` is a tuple by step of
         (batch, heads, length, length). A block run twice gives two entries.
         """
-        x = self.embed(inputs, training=training)
-        bias = additive_mask(inputs["padding_mask"], x.dtype)
+        context = self.context(inputs)
+        x = self.embed(inputs, context, training=training)
         blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
         states, maps = [x], []
         for index in self.spec.schedule:
-            x, attention_map = blocks[index](x, bias, position=self.position, training=training)
+            x, seen = blocks[index](x, context=context, training=training)
             states.append(x)
-            maps.append(attention_map)
+            maps.append(seen.maps)
         outputs = {"sequence_output": x}
         pooled = self.pooler(x)
         if pooled is not None:

@@ -60,10 +60,10 @@ def outputs_of(model, inputs):
 
 
 class ExportsTokens:
-    """Mixin, before `keras.Model`: exported on int32 inputs of any batch and length.
+    """Mixin, before `keras.Model`: exported on inputs of any batch and length.
 
     Keras 3.15 takes the shapes of the first call, and the model's own type, for those of the
-    inputs. `export_inputs()` gives the names and the number of axes.
+    inputs. `export_inputs()` gives the shapes and types by name.
     """
 
     def export(
@@ -72,8 +72,8 @@ class ExportsTokens:
         """`keras.Model.export`; kzoo.export_litert writes LiteRT files that are checked."""
         if input_signature is None:
             specs = {
-                name: keras.InputSpec(shape=(None,) * axes, dtype="int32", name=name)
-                for name, axes in self.export_inputs().items()
+                name: keras.InputSpec(shape=tuple(shape), dtype=dtype, name=name)
+                for name, (shape, dtype) in self.export_inputs().items()
             }
             input_signature = [specs]
         return super().export(
@@ -86,8 +86,8 @@ class ExportsTokens:
         import tensorflow as tf
 
         specs = {
-            name: tf.TensorSpec([None] * axes, "int32", name=name)
-            for name, axes in self.export_inputs().items()
+            name: tf.TensorSpec(shape, dtype, name=name)
+            for name, (shape, dtype) in self.export_inputs().items()
         }
         return tf.function(lambda inputs: self(inputs), input_signature=[specs])
 

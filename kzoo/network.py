@@ -56,19 +56,38 @@ class Network(ExportsTokens, keras.Model):
         raise NotImplementedError
 
     @property
-    def input_names(self):
-        """The names of the inputs, in order."""
+    def signature(self):
+        """What the model reads: the name of an input to its `Input`, in order."""
         raise NotImplementedError
 
+    @property
+    def input_names(self):
+        """The names of the inputs, in order."""
+        return list(self.signature)
+
+    @property
+    def largest(self):
+        """The largest size of each axis that has a name, where there is one."""
+        return {"length": self.spec.max_sequence_length}
+
     def symbolic_inputs(self):
-        """Two tokens, as Keras tensors: enough for every layer to learn its shapes."""
+        """One example of two places, as Keras tensors: enough for layers to learn their shapes."""
+        sizes = {"batch": 1}
         return {
-            name: keras.KerasTensor((1, 2), dtype="int32", name=name) for name in self.input_names
+            name: keras.KerasTensor(
+                [sizes.get(axis, 2) if isinstance(axis, str) else axis for axis in entry.axes],
+                dtype=entry.dtype,
+                name=name,
+            )
+            for name, entry in self.signature.items()
         }
 
     def export_inputs(self):
-        """How many axes each input has, by name."""
-        return dict.fromkeys(self.input_names, 2)
+        """Shape, with None for each size that varies, and type of each input, by name."""
+        return {
+            name: ([None if isinstance(axis, str) else axis for axis in entry.axes], entry.dtype)
+            for name, entry in self.signature.items()
+        }
 
     def __call__(self, inputs, *args, **kwargs):
         """Run the model on the dict of its inputs; what doesn't fit is an error that says so."""
@@ -87,48 +106,60 @@ class Network(ExportsTokens, keras.Model):
         """`keras.Model.predict_on_batch`."""
         return super().predict_on_batch(self.check_inputs(x))
 
-    def check_inputs(self, inputs, ranks=(2,)):
+    def check_inputs(self, inputs, several=False):
         """Return the inputs the model reads, or say in one sentence what is wrong with them.
 
-        Tasks also take rows of several sequences: `ranks` is (2, 3) then.
+        Tasks also take rows of `several` sequences, which have one more axis behind the first.
         """
-        names = self.input_names
-        if not isinstance(inputs, dict) or any(name not in inputs for name in names):
+        signature = self.signature
+        if not isinstance(inputs, dict) or any(name not in inputs for name in signature):
             received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+            expected = "; ".join(f"{name}, {entry}" for name, entry in signature.items())
             raise KzooError(
-                f"{type(self).__name__} takes a dict of int32 arrays (batch, length) called "
-                f"{', '.join(names)}; {received} came."
+                f"Got {received} for {type(self).__name__}; expected a dict of arrays: {expected}."
             )
-        checked = {}
-        for name in names:
-            value = inputs[name]
-            if isinstance(value, (list, tuple)):
-                value = _array(value, name)
-            if _is_traced(value, WHOLE_IN):
-                value = keras.ops.cast(value, "int32")
-            if len(value.shape) not in ranks or "int" not in str(value.dtype):
+        checked, sizes = {}, {}
+        for name, entry in signature.items():
+            value = checked[name] = self._checked(name, inputs[name], entry, several)
+            more = len(value.shape) - len(entry.axes)
+            axes = [entry.axes[0], *["several"] * more, *entry.axes[1:]]
+            for axis, size in zip(axes, value.shape, strict=True):
+                if size is not None and sizes.setdefault(axis, size) != size:
+                    shapes = {name: tuple(value.shape) for name, value in checked.items()}
+                    raise KzooError(f"The inputs differ in shape, in their {axis}: {shapes}.")
+            self._check_range(value, entry.below, name)
+        return checked
+
+    def _checked(self, name, value, entry, several):
+        """One input as a tensor of the kind that its `Input` says."""
+        if isinstance(value, (list, tuple)):
+            value = _array(value, name)
+        kind = "int" if "int" in entry.dtype else "float"
+        if kind == "int" and _is_traced(value, WHOLE_IN):
+            value = keras.ops.cast(value, entry.dtype)
+        shape = tuple(value.shape)
+        more = len(shape) - len(entry.axes)
+        if more not in (0, several) or kind not in str(value.dtype):
+            raise KzooError(
+                f"{name} has the shape {shape} and the type {value.dtype}; expected {entry}."
+            )
+        for axis, size in zip(entry.axes[1:], shape[1 + more :], strict=True):
+            limit = self.largest.get(axis) if isinstance(axis, str) else axis
+            if size is None or limit is None or size == limit:
+                continue
+            if not isinstance(axis, str):
+                raise KzooError(f"{name} has the shape {shape}; expected {entry}.")
+            if size > limit:
                 raise KzooError(
-                    f"{name} has the shape {tuple(value.shape)} and the type {value.dtype}; "
-                    "int32 (batch, length) is expected."
-                )
-            length, limit = value.shape[-1], self.spec.max_sequence_length
-            if length is not None and length > limit:
-                raise KzooError(
-                    f"{name} is {length} tokens long; {self.family} {self.name} takes at most "
+                    f"{name} is {size} tokens long; {self.family} {self.name} takes at most "
                     f"{limit}: truncate, for example with max_length={limit}."
                 )
-            checked[name] = value
-        shapes = {name: tuple(value.shape) for name, value in checked.items()}
-        if len({s for s in shapes.values() if None not in s}) > 1:
-            raise KzooError(f"The inputs differ in shape: {shapes}; all must be (batch, length).")
-        self._check_range(checked.get("token_ids"), self.spec.vocabulary_size, "token_ids")
-        self._check_range(checked.get("segment_ids"), self.spec.num_segments, "segment_ids")
-        return checked
+        return value
 
     @staticmethod
     def _check_range(value, limit, name):
         """An id outside its table: TensorFlow would fail late, JAX would give NaN in silence."""
-        if value is None or isinstance(value, keras.KerasTensor):
+        if not limit or isinstance(value, keras.KerasTensor):
             return
         try:
             value = np.asarray(value)

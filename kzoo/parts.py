@@ -5,6 +5,7 @@ import inspect
 from .errors import KzooError
 
 PARTS = {}  # (slot, kind) -> class
+GIVEN = ("spec", "name", "index")  # what the network gives to a part, beside its options
 
 
 def part(slot, kind):
@@ -32,6 +33,18 @@ def resolve(slot, value):
     if (slot, kind) not in PARTS:
         raise KzooError(f"No {slot} is called {kind!r}; known: {', '.join(_known(slot))}.")
     return PARTS[slot, kind], options
+
+
+def completed(slot, value):
+    """What a slot holds with every option of its part, those left out at their defaults."""
+    if isinstance(value, list):
+        return [completed(slot, held) for held in value]
+    cls, options = resolve(slot, value)
+    kind = value if isinstance(value, str) else value["kind"]
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    known = [p for p in parameters if p.default is not p.empty and p.name not in GIVEN]
+    options = {parameter.name: parameter.default for parameter in known} | options
+    return {"kind": kind} | {k: list(v) if type(v) is tuple else v for k, v in options.items()}
 
 
 def _known(slot):

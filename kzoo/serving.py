@@ -112,7 +112,7 @@ def how_to_call(model, folder, text=True, pairs=False):
     load = f"tf.saved_model.load({str(folder)!r}).signatures"
     if not text or not hasattr(model, "backbone"):
         backbone = getattr(model, "backbone", model)
-        rows = "[[[1, 1]]]" if getattr(model, "input_axes", 2) == 3 else "[[1, 1]]"
+        rows = "[[[1, 1]]]" if getattr(model, "several", False) else "[[1, 1]]"
         given = ", ".join(f"{name}=tf.constant({rows})" for name in backbone.input_names)
         return f'import tensorflow as tf\n\nanswer = {load}["tokens"]\nprint(answer({given}))'
     kind = model.task_name

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+from typing import NamedTuple
 
 from .errors import KzooError
 from .files import parse_json
@@ -10,13 +12,31 @@ from .values import is_number, is_whole
 LARGEST = 2**31 - 1  # that a tensor's axis or an index may be
 
 
+class Input(NamedTuple):
+    """What a network reads under a name.
+
+    Args:
+        axes: of each axis its size, or the name of a size that varies ("batch", "length").
+        dtype: the type of its numbers.
+        below: ids lie from 0 to below this; 0 where the numbers are no ids.
+    """
+
+    axes: tuple
+    dtype: str = "int32"
+    below: int = 0
+
+    def __str__(self):
+        return f"{self.dtype} ({', '.join(map(str, self.axes))})"
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """One transformer, as a value.
 
     Sizes are counted in units of the tensor axes they name. The last seven fields are slots: each
     holds one part, named by its kind (`"learned"`) or by a dict of the kind and its options
-    (`{"kind": "mlp", "activation": "gelu"}`). `schedule` is the depth: which block runs at each
+    (`{"kind": "mlp", "activation": "gelu"}`); `attention` and `feedforward` may hold a list, whose
+    entries the blocks take in turn. `schedule` is the depth: which block runs at each
     step, so `(0, 1, 2)` is three blocks, `(0, 0, 0)` one block run three times (ALBERT) and
     `(0, 2, 4)` a student cut from a deeper teacher.
 
@@ -50,6 +70,8 @@ class Spec:
     )
     pooler: object = "tanh"
 
+    # The slots that may hold a list, whose entries the blocks take in turn.
+    IN_TURN = ("attention", "feedforward")
     SLOTS = ("embedding", "position", "attention", "block", "feedforward", "norm", "pooler")
 
     # Whole numbers and the least that each may be; rates.
@@ -75,12 +97,16 @@ class Spec:
                 raise KzooError(f"{name} is {value!r:.40}; a number from 0 to below 1 is expected.")
         for name in self.SLOTS:
             value = getattr(self, name)
-            kind = value.get("kind") if isinstance(value, dict) else value
-            if not isinstance(kind, str):
-                raise KzooError(
-                    f"{name} is {value!r:.60}; a part's name, or a dict with the name as its kind, "
-                    "is expected."
-                )
+            several = isinstance(value, (list, tuple)) and value and name in self.IN_TURN
+            for held in value if several else [value]:
+                kind = held.get("kind") if isinstance(held, dict) else held
+                if not isinstance(kind, str):
+                    raise KzooError(
+                        f"{name} is {value!r:.60}; a part's name, or a dict with the name as its "
+                        "kind, is expected."
+                    )
+            if several:
+                object.__setattr__(self, name, list(value))
         listed = isinstance(self.schedule, (list, tuple))
         if (
             not listed
@@ -107,6 +133,17 @@ class Spec:
     def blocks(self):
         """The indices of the separate blocks, in order."""
         return tuple(sorted(set(self.schedule)))
+
+    @property
+    def turn(self):
+        """After how many blocks the slots hold the same again."""
+        held = (getattr(self, name) for name in self.IN_TURN)
+        return math.lcm(*(len(value) for value in held if isinstance(value, list)))
+
+    def slot(self, name, block):
+        """What a slot holds for a block: of a list, the blocks take the entries in turn."""
+        value = getattr(self, name)
+        return value[block % len(value)] if isinstance(value, list) else value
 
     def replace(self, **changes):
         """Return a copy with some fields changed."""

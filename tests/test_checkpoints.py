@@ -270,6 +270,10 @@ def test_an_export_removes_nothing_else(tmp_path):
         (lambda: noisy("bert", head_dim=4), "head"),
         (lambda: noisy("bert", embedding_dim=16), "16"),
         (lambda: noisy("albert", schedule=(0, 1, 0)), "schedule"),
+        (lambda: noisy("albert", embedding_dim=0), "albert can't hold this spec.*map between them"),
+        (lambda: noisy("bert", attention="causal"), "attention 'causal'.*has only 'full'"),
+        (lambda: noisy("bert", block="pre_norm"), "block 'pre_norm'.*has only 'post_norm'"),
+        (lambda: noisy("bert", feedforward=["mlp", "mlp"]), "feedforward"),
         (lambda: "bert", "str"),
     ],
 )

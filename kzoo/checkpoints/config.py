@@ -3,6 +3,7 @@
 import warnings
 
 from ..errors import KzooError
+from ..parts import completed
 from ..spec import Spec
 from ..values import is_number, is_whole
 
@@ -162,57 +163,50 @@ def config_from_spec(spec, family, kept=None):
             value = spec.max_sequence_length + _positions_before(
                 {"position": spec.position, "padding_id": spec.padding_id}
             )
+        elif field == "embedding_dim":
+            value = spec.embedding_dim or spec.hidden_dim
         elif field == "feedforward.activation":
-            here = _option(spec, "feedforward", "mlp", "activation", "gelu")
+            here = _option(spec, "feedforward", "activation", ACTIVATIONS[default])
             spelled = [kept.get(key), default, *ACTIVATIONS]
             named = (s for s in spelled if isinstance(s, str) and ACTIVATIONS.get(s) == here)
             value = next(named, None)
             if value is None:
                 raise KzooError(f"Hugging Face's {key} has no name for the activation {here!r}.")
         elif field == "norm.epsilon":
-            value = _option(spec, "norm", "layer_norm", "epsilon", 1e-12)
+            value = _option(spec, "norm", "epsilon", default)
         else:
             value = getattr(spec, field)
         config[key] = value
-    _check_fixed(spec, family)
+    _check_back(spec, family, config)
     return config
 
 
-def _check_fixed(spec, family):
-    """Whether the family there computes what the spec says, or an error that names the slot."""
-    expected = {
-        "embedding": "token",
-        "position": "learned",
-        "attention": "full",
-        "block": "post_norm",
-        **{key: value for key, value in family.FIXED.items() if key != "pooler"},
-    }
+def _check_back(spec, family, config):
+    """Whether a config that was written means the spec again, or an error that names a field."""
+    try:
+        there = spec_from_config(config, family, spec.pooler != "none")
+    except KzooError as error:
+        raise KzooError(f"Hugging Face's {spec.family} can't hold this spec: {error}") from None
+    grouped = any(field == "num_groups" for field, _ in family.CONFIG.values())
+    expected, actual = _meaning(spec, grouped), _meaning(there, grouped)
     for field, value in expected.items():
-        if _plain(getattr(spec, field)) != _plain(value):
+        if actual[field] != value:
             raise KzooError(
                 f"The spec has {field} {getattr(spec, field)!r}; Hugging Face's {spec.family} has "
-                f"only {value!r}: such a model can't be exported to it."
+                f"only {getattr(there, field)!r}: such a model can't be exported to it."
             )
-    fields = {field for field, _ in family.CONFIG.values()}
-    width = spec.num_heads * spec.head_dim
-    if spec.head_dim and width != spec.hidden_dim:
-        raise KzooError(
-            f"The spec has {spec.num_heads} heads of {spec.head_dim} in a model of width "
-            f"{spec.hidden_dim}; Hugging Face's {spec.family} needs heads that fill the width."
-        )
-    if spec.embedding_dim not in (0, spec.hidden_dim) and "embedding_dim" not in fields:
-        raise KzooError(
-            f"The spec has embeddings of width {spec.embedding_dim}; Hugging Face's {spec.family} "
-            f"has only the model's width {spec.hidden_dim}."
-        )
-    if "num_groups" in fields:
-        depth, groups = spec.num_layers, len(spec.blocks)
-        runs = [spec.blocks[i * groups // depth] for i in range(depth)]
-        if list(spec.schedule) != runs:
-            raise KzooError(
-                f"The schedule is {list(spec.schedule)}; Hugging Face's {spec.family} runs its "
-                f"groups one after the other for the same number of steps, as in {runs}."
-            )
+
+
+def _meaning(spec, grouped):
+    """The fields of a spec without the freedom to write one thing in several ways."""
+    meaning = spec.to_dict() | {slot: completed(slot, getattr(spec, slot)) for slot in spec.SLOTS}
+    # Layers are written by step, so that blocks have no names of their own there; groups do.
+    steps = [spec.blocks.index(block) for block in spec.schedule]
+    return meaning | {
+        "schedule": steps if grouped else len(steps),
+        "embedding_dim": spec.embedding_dim or spec.hidden_dim,
+        "head_dim": spec.head_dim or spec.hidden_dim // spec.num_heads,
+    }
 
 
 def _checked(key, value, default):
@@ -232,17 +226,7 @@ def _positions_before(fields):
     return fields["padding_id"] + 1 if fields.get("position") == "counted" else 0
 
 
-def _plain(value):
-    """A slot's kind alone where it has no options."""
-    return value["kind"] if isinstance(value, dict) and set(value) == {"kind"} else value
-
-
-def _option(spec, slot, kind, option, default):
-    value = getattr(spec, slot)
-    value = {"kind": value} if isinstance(value, str) else dict(value)
-    if value.pop("kind") != kind or set(value) - {option}:
-        raise KzooError(
-            f"The spec has {slot} {getattr(spec, slot)!r}; Hugging Face's {spec.family} has only "
-            f"{kind!r}."
-        )
-    return value.get(option, default)
+def _option(spec, slot, option, default):
+    """An option of the part that a slot holds, or a default where it has none of this name."""
+    value = completed(slot, getattr(spec, slot))
+    return value.get(option, default) if isinstance(value, dict) else default

@@ -180,8 +180,10 @@ def _convert(model, quantization, length):
         with lowering.using(lookup=lookup):
             return model(inputs)
 
+    sizes = {"batch": 1, "length": length}
     signature = {
-        name: tf.TensorSpec([1, length], tf.int32, name=name) for name in model_inputs(model)
+        name: tf.TensorSpec([sizes.get(axis, axis) for axis in entry.axes], entry.dtype, name=name)
+        for name, entry in model_inputs(model).items()
     }
     concrete = tf.function(serve).get_concrete_function(**signature)
     read = {id(variable) for variable in concrete.variables}

@@ -76,8 +76,9 @@ def samples(model, length=None, texts=None):
 
 
 def model_inputs(model):
-    """The names of a model's inputs."""
-    return (model if hasattr(model, "input_names") else model.backbone).input_names
+    """What a model reads: the name of an input to its `Input`, in order."""
+    signature = getattr(model, "backbone", model).signature
+    return {name: signature[name] for name in getattr(model, "input_names", signature)}
 
 
 def tokenizer_of(model):

@@ -32,19 +32,27 @@ def family_of(spec):
 
 def describe(spec):
     """Paths and shapes of all weights of a spec, as a list, without allocating one of them."""
-    # All blocks are the same but for their values: one is traced, and stands for the others.
     family_of(spec)
-    first = spec.schedule[0]
-    model = abstract_build(lambda: build(spec.replace(schedule=(first,))))
+    # Blocks of which each slot holds the same differ in their values alone: the first of a kind is
+    # traced, and stands for the others.
+    turn = spec.turn
+    first = {}
+    for block in spec.blocks:
+        first.setdefault(block % turn, block)
+    model = abstract_build(lambda: build(spec.replace(schedule=tuple(sorted(first.values())))))
     shapes = [(path, tuple(weight.shape)) for path, weight in weights_by_path(model).items()]
-    inside = [(path, shape) for path, shape in shapes if path.startswith(f"block_{first}/")]
+    inside = {block: [] for block in first.values()}
+    for path, shape in shapes:
+        block, _, rest = path.partition("/")
+        if block.startswith("block_"):
+            inside[int(block.removeprefix("block_"))].append((rest, shape))
     every = [
-        (path.replace(f"block_{first}/", f"block_{block}/", 1), shape)
+        (f"block_{block}/{path}", shape)
         for block in spec.blocks
-        for path, shape in inside
+        for path, shape in inside[first[block % turn]]
     ]
-    start = shapes.index(inside[0])
-    return [*shapes[:start], *every, *shapes[start + len(inside) :]]
+    at = [place for place, (path, _) in enumerate(shapes) if path.startswith("block_")]
+    return [*shapes[: at[0]], *every, *shapes[at[-1] + 1 :]]
 
 
 def count_parameters(spec):

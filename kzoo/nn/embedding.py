@@ -3,6 +3,7 @@
 from keras import layers, ops
 
 from ..parts import part
+from ..spec import Input
 from .dense import NotByKeras, normal
 from .lowering import lookup
 
@@ -46,6 +47,18 @@ class TokenEmbedding(Table):
         super().__init__(
             spec.vocabulary_size, spec.embedding_dim or spec.hidden_dim, spec, name=name
         )
+
+    @property
+    def signature(self):
+        """What a stack on this embedding reads, by name."""
+        places, spec = ("batch", "length"), self.spec
+        read = {
+            "token_ids": Input(places, below=spec.vocabulary_size),
+            "padding_mask": Input(places),
+        }
+        if spec.num_segments > 1:
+            read["segment_ids"] = Input(places, below=spec.num_segments)
+        return read
 
     def call(self, ids, training=None):
         """Ids (...) to vectors (..., dim)."""

@@ -15,16 +15,19 @@ class Position(layers.Layer):
         super().__init__(name=name)
         self.spec = spec
 
-    def call(self, x, token_ids):
+    def call(self, x, context):
         """Add to the embeddings x (batch, length, dim)."""
         return x
 
-    def rotate(self, query, key):
-        """Turn q and k, both (batch, heads, length, head_dim)."""
+    def rotate(self, query, key, context):
+        """Turn queries and keys, both (batch, heads, length, head_dim)."""
         return query, key
 
-    def scores(self, query, key):
-        """What is added to the scores (batch, heads, length, length), or None."""
+    def scores(self, layer, query, key, context):
+        """What is added to the scores (batch, heads, queries, keys), or None.
+
+        `layer` is the attention that asks, whose projections an encoding may use.
+        """
         return None
 
 
@@ -37,7 +40,7 @@ class NoPosition(Position):
 class Learned(Position):
     """One trained vector a place, added at the input (BERT, arXiv:1810.04805)."""
 
-    def build(self, x_shape, token_ids_shape):
+    def build(self, x_shape):
         """Make the table (max_sequence_length, dim)."""
         self.embeddings = self.add_weight(
             shape=(self.spec.max_sequence_length, x_shape[-1]),
@@ -45,10 +48,10 @@ class Learned(Position):
             name="embeddings",
         )
 
-    def call(self, x, token_ids):
+    def call(self, x, context):
         """Add the first `length` rows to x (batch, length, dim)."""
         # The length is the input's, not that of x: on a device it is known before x is computed.
-        return x + first_rows(self.embeddings, ops.shape(token_ids)[1])
+        return x + first_rows(self.embeddings, context.length)
 
 
 @part("position", "counted")
@@ -60,7 +63,7 @@ class Counted(Learned):
     nothing.
     """
 
-    def build(self, x_shape, token_ids_shape):
+    def build(self, x_shape):
         """Make the table (max_sequence_length + padding_id + 1, dim)."""
         self.embeddings = self.add_weight(
             shape=(self.spec.max_sequence_length + self.spec.padding_id + 1, x_shape[-1]),
@@ -69,8 +72,9 @@ class Counted(Learned):
             autocast=False,
         )
 
-    def call(self, x, token_ids, training=None):
+    def call(self, x, context, training=None):
         """Add each token's row to x (batch, length, dim); padding takes the row padding_id."""
+        token_ids = context.inputs["token_ids"]
         real = ops.cast(ops.not_equal(token_ids, self.spec.padding_id), "int32")
         places = ops.cumsum(real, axis=1) * real + self.spec.padding_id
         rows = ops.cast(lookup(self.embeddings, places), x.dtype)

@@ -27,7 +27,7 @@ class MaskedLM(PlaceTask):
 
     def usual_head(self, backbone):
         """The masked LM head with the activation of the feed-forward nets."""
-        feedforward = backbone.spec.feedforward
+        feedforward = backbone.spec.slot("feedforward", 0)
         options = feedforward if isinstance(feedforward, dict) else {}
         return {"kind": "masked_lm", "activation": options.get("activation", "gelu")}
 

@@ -30,7 +30,7 @@ class MultipleChoice(TextTask):
     reads = "pair"
     default_head = "pooled"
     output_axes = {"logits": 1}
-    input_axes = 3
+    several = True
 
     @property
     def num_outputs(self):

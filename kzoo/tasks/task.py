@@ -50,7 +50,7 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
     names_labels = False  # Whether the outputs are classes that the user names.
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
-    input_axes = 2  # of a batch as `export` takes it: (batch, length)
+    several = False  # Whether an example is several sequences: an axis more, behind the first.
     output_axes = {}  # How many each output has for rows of tokens, which a head must give.
     # What reads the examples of a file: `read_file(path, text, label, targets)` gives `Examples`.
     read_file = staticmethod(read_examples)
@@ -193,8 +193,11 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         return self.backbone.spec
 
     def export_inputs(self):
-        """How many axes each input has, by name."""
-        return dict.fromkeys(self.backbone.input_names, self.input_axes)
+        """Shape, with None for each size that varies, and type of each input, by name."""
+        inputs, several = self.backbone.export_inputs(), [None] * self.several
+        return {
+            k: ([*shape[:1], *several, *shape[1:]], dtype) for k, (shape, dtype) in inputs.items()
+        }
 
     def __call__(self, inputs, *args, **kwargs):
         """Run the model on the token dict; what doesn't fit is an error that says so."""
@@ -203,12 +206,12 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
                 f"A {self.task_name} is called on the dict that its tokenize() gives, and a "
                 f"{type(inputs).__name__} came: call predict() for strings."
             )
-        inputs = self.backbone.check_inputs(inputs, ranks=(2, 3))
+        inputs = self.backbone.check_inputs(inputs, several=True)
         return super().__call__(inputs, *args, **kwargs)
 
     def predict_on_batch(self, x):
         """The raw outputs, as NumPy, for the token dict."""
-        return super().predict_on_batch(self.backbone.check_inputs(x, ranks=(2, 3)))
+        return super().predict_on_batch(self.backbone.check_inputs(x, several=True))
 
     def call(self, inputs, training=None):
         """The raw outputs, in float32, for the dict of the backbone's inputs."""
