@@ -460,12 +460,15 @@ def test_a_frozen_part_thaws_after_loading(part, tmp_path):
     frozen_paths = frozen(model)
     assert frozen_paths
     model.save(tmp_path / "plain.keras")
+    model.save_preset(tmp_path / "preset")
+    kzoo.presets.save_preset(model.backbone, tmp_path / "bert")
     model.compile()
     model.fit(*LESSONS["TextClassifier"], verbose=0)
     model.save(tmp_path / "task.keras")
     model.backbone.save(tmp_path / "bert.keras")
-    assert len(frozen(kzoo.load(tmp_path / "bert.keras"))) == len(frozen_paths)
-    for name in ("plain.keras", "task.keras"):
+    for name in ("bert.keras", "bert"):
+        assert frozen(kzoo.load(tmp_path / name)) == frozen(model.backbone)
+    for name in ("plain.keras", "task.keras", "preset"):
         again = kzoo.load(tmp_path / name)
         assert frozen(again) == frozen_paths
         assert not PARTS[part](again.backbone).trainable
