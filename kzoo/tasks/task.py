@@ -317,9 +317,9 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         say, and its metrics that read probabilities are given them. The loss may stand in a list
         of one, or by the output's name. The task's own metrics, which are the default and stand
         for "accuracy" in a list, are weighted by `sample_weight` and `class_weight`. The default
-        optimizer is `kzoo.AdamW(5e-5)`. `jit_compile` follows the backend: on JAX it is on, since without it
-        each operation runs by itself, and lengths come in few sizes; on TensorFlow it is off,
-        where a graph runs anyway and XLA would compile each length anew.
+        optimizer is `kzoo.AdamW(5e-5)`. `jit_compile` follows the backend: on JAX it is on, since
+        without it each operation runs by itself, and lengths come in few sizes; on TensorFlow it
+        is off, where a graph runs anyway and XLA would compile each length anew.
         """
         loss = self._settled_loss(loss)
         weighted = kwargs.pop("weighted_metrics", None)
