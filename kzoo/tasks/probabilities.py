@@ -114,8 +114,10 @@ class ProbabilityMetric(keras.metrics.Metric):
             sample_weight = ops.reshape(counted, (-1,))
             y_true = ops.reshape(ops.maximum(y_true, 0), (-1,))
             y_pred = ops.reshape(y_pred, (-1, count))
-        if self.activation is not None:  # By `ops`: of Keras' activations a loss finds the logits.
+        if self.activation is not None:
             y_pred = getattr(ops, self.activation)(y_pred)
+        if self.activation == "softmax" and isinstance(self.metric, OF_LABELS):
+            y_pred *= 1.0  # Else Keras' binary cross-entropy finds the logits, and takes sigmoids.
         is_row = len(y_true.shape) == len(y_pred.shape)
         if isinstance(self.metric, OF_INDICES):
             y_true = ops.argmax(y_true, -1) if is_row else y_true
