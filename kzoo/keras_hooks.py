@@ -319,6 +319,17 @@ class OneUpdate:
             super().finalize_variable_values(var_list)
 
 
+def with_options(loss, **options):
+    """A copy of one of Keras' losses, or of a subclass, whose function is called with `options`.
+
+    A subclass need not take them, nor say in its config all that it holds.
+    """
+    copy = object.__new__(type(loss))
+    kwargs = {**loss._fn_kwargs, **options}
+    vars(copy).update({**vars(loss), **options, "_fn_kwargs": kwargs})
+    return copy
+
+
 def batches_taken(optimizer):
     """How many batches an optimizer has been given: with accumulation, more than its updates."""
     return int(keras.ops.convert_to_numpy(optimizer._iterations))

@@ -2,9 +2,9 @@
 
 A preset folder holds `spec.json` and `card.json`; for tasks `task.json`; maybe `tokenizer.json`
 and `weights.safetensors`, and `origin.*` where the model came from another library. The card holds
-the SHA-256 of the files of tensors, which a changed bit would not keep from loading. A weight may
-be stored as int8 with one scale a row beside it, in `<path>/scale`: its values then are exactly
-`int8 * scale`.
+the SHA-256 of the files of tensors, which a changed bit would not keep from loading, and the paths
+of the weights that stand still, if any. A weight may be stored as int8 with one scale a row beside
+it, in `<path>/scale`: its values then are exactly `int8 * scale`.
 """
 
 import json
@@ -111,6 +111,7 @@ def load(name_or_folder):
         model = empty(folder)
         if (folder / WEIGHTS).is_file():
             read_weights(model, folder / WEIGHTS)
+        _freeze(model, folder / CARD)
         model.origin = Origin.load(folder, tokenizer_of(model))
         return model
 
@@ -136,6 +137,22 @@ def _check_sums(folder):
                 f"{file} was changed after it was saved: its SHA-256 begins with {actual[:12]}, "
                 f"and {CARD} says {str(expected)[:12]}; fetch it again, or save the preset anew."
             )
+
+
+def _freeze(model, path):
+    """Let stand still what the card says did when the preset was saved."""
+    from .network import freeze, weights_by_path
+
+    still = read_json(path, "the preset's card").get("frozen") if path.is_file() else None
+    if still is None:
+        return
+    known = weights_by_path(model)
+    if not isinstance(still, list) or not all(isinstance(p, str) and p in known for p in still):
+        raise KzooError(
+            f"{path} has frozen {still!r:.60}; a list of paths of this model's weights, such as "
+            f"{next(iter(known))!r}, is expected: save the preset anew."
+        )
+    freeze(model, still)
 
 
 def _load_keras(path):
@@ -188,15 +205,16 @@ def save_preset(model, folder, card=None, int8_tables=False):
         int8_tables: store embedding tables as int8 with a scale a row (see `round_tables`), and
             the other matrices as float16; exact only if the weights lie on that grid.
     """
-    from .network import weights_by_path
+    from .network import frozen, weights_by_path
 
-    spec, weights = model.spec, weights_by_path(model)
+    spec, weights, still = model.spec, weights_by_path(model), frozen(model)
     fields = {
         "summary": f"A {spec.family} of {spec.num_layers} layers.",
         "family": spec.family,
         "parameters": int(sum(np.prod(w.shape) for w in weights.values())),
-        **(card or {}),
+        **{name: value for name, value in (card or {}).items() if name != "frozen"},
         "weights": True,
+        **({"frozen": still} if still else {}),
     }
     with writing_folder(folder) as tmp_path:
         _write_json(tmp_path / "spec.json", spec.to_dict())

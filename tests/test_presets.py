@@ -198,6 +198,8 @@ def test_a_folder_of_sentence_transformers_is_read_as_one(tmp_path):
         ("task.json", lambda v: {**v, "config": {**v["config"], "labels": 5}}),
         ("task.json", lambda v: {**v, "config": {**v["config"], "head": 5}}),
         ("task.json", lambda v: {**v, "config": {**v["config"], "max_length": "8"}}),
+        ("card.json", lambda v: {**v, "frozen": "head/kernel"}),
+        ("card.json", lambda v: {**v, "frozen": ["head/colonel"]}),
     ],
 )
 def test_a_preset_with_other_values_is_one_sentence(copy, name, change):

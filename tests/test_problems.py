@@ -210,6 +210,145 @@ def test_a_cross_entropy_reads_logits_however_it_is_written(loss):
     np.testing.assert_allclose(model.evaluate(TEXTS, y, verbose=0), expected, rtol=1e-6)
 
 
+class Sharpened(keras.losses.SparseCategoricalCrossentropy):
+    """A loss of a user's, whose config and arguments don't tell all that it holds."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def call(self, y_true, y_pred):
+        return super().call(y_true, self.factor * y_pred)
+
+
+@pytest.mark.parametrize("name", ["TextClassifier", "TokenClassifier"])
+def test_a_users_kind_of_cross_entropy_reads_logits_and_stays_itself(name):
+    """Places without a target are left out of it, too."""
+    model, given = still(name), Sharpened(1.0)
+    x, y = (TEXTS, [0, 1] * 5) if name == "TextClassifier" else (WORDS, [["O", -100], TAGS[1]])
+    model.compile()
+    expected = model.evaluate(x, y, verbose=0)[0]
+    model.compile(loss=given)
+    assert type(model.loss) is Sharpened and not given.from_logits
+    assert model.evaluate(x, y, verbose=0, return_dict=True)["loss"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("wrapped", [lambda x: [x], lambda x: (x,), lambda x: {"logits": x}])
+@pytest.mark.parametrize(
+    ("labels", "loss", "problem"),
+    [
+        (["a", "b", "c"], "sparse_categorical_crossentropy", "single_label"),
+        (["a", "b", "c"], "binary_crossentropy", "multi_label"),
+        (["a"], "mse", "regression"),
+        (["a", "b", "c"], None, "single_label"),
+    ],
+)
+def test_a_loss_in_a_list_or_by_name_means_the_same(wrapped, labels, loss, problem):
+    bare, model = (task("TextClassifier", labels=labels) for _ in range(2))
+    bare.compile(loss=loss)
+    model.compile(loss=wrapped(loss))
+    assert model.problem == problem
+    y = bare.encode_targets([0, 1] * 5 if problem != "multi_label" else ROWS)
+    logits = np.linspace(-2, 3, 10 * len(labels), dtype="float32").reshape(10, -1)
+    expected = bare.compute_loss(y=y, y_pred={"logits": logits})
+    np.testing.assert_array_equal(model.compute_loss(y=y, y_pred={"logits": logits}), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("TextClassifier", {"loss": ["mse", "mse"]}, "2 losses; a TextClassifier takes one"),
+        ("TextClassifier", {"loss": {"labels": "mse"}}, "names labels; .* no name but 'logits'"),
+        ("TextClassifier", {"loss": "cross"}, "Got loss='cross'; expected one of Keras' losses"),
+        ("TextClassifier", {"metrics": {"labels": ["auc"]}}, "Got metrics by the names labels"),
+        ("TextClassifier", {"metrics": ["f2"]}, "Got the metric 'f2'; expected one of Keras'"),
+        ("QuestionAnswering", {"loss": {"start_logits": "mse"}}, "since both outputs are one"),
+    ],
+)
+def test_what_compile_cannot_take_is_one_sentence(name, given, message):
+    with pytest.raises(KzooError, match=message) as caught:
+        task(name).compile(**given)
+    assert "\n" not in str(caught.value)
+
+
+def scores_of(model, x, y, **given):
+    model.compile(**given)
+    return model.evaluate(x, y, verbose=0, return_dict=True)
+
+
+@pytest.mark.parametrize("problem", ["single_label", "multi_label"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        lambda: keras.metrics.AUC(multi_label=True, name="own"),
+        lambda: keras.metrics.F1Score(average="macro", threshold=0.4, name="own"),
+        lambda: keras.metrics.Precision(thresholds=0.4, name="own"),
+        lambda: keras.metrics.BinaryAccuracy(name="own"),
+        lambda: "binary_accuracy",
+        lambda: keras.losses.binary_crossentropy,
+    ],
+)
+def test_a_metric_of_probabilities_is_given_them(problem, metric):
+    """Those that `predict` gives, beside a row of targets for each text."""
+    model = still("TextClassifier", problem=problem)
+    y = ROWS if problem == "multi_label" else np.array([0, 2] * 5)
+    rows = ROWS if problem == "multi_label" else np.eye(3, dtype="float32")[y]
+    alone = metric()
+    if not isinstance(alone, keras.metrics.Metric):
+        functions = (keras.metrics.binary_accuracy, keras.losses.binary_crossentropy)
+        function = functions[0] if alone == "binary_accuracy" else alone
+        alone = keras.metrics.MeanMetricWrapper(function, name=function.__name__)
+    alone.update_state(rows, model.predict(TEXTS))
+    for given in ([metric()], metric(), {"logits": metric()}):
+        found = scores_of(model, TEXTS, y, metrics=given)[alone.name]
+        assert found == pytest.approx(float(alone.result()), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["TextClassifier", "TokenClassifier", "MultipleChoice"])
+@pytest.mark.parametrize(
+    "metric", ["sparse_categorical_crossentropy", keras.metrics.CategoricalCrossentropy]
+)
+def test_a_cross_entropy_as_a_metric_is_the_loss(name, metric):
+    model, (x, y) = still(name), LESSONS[name]
+    y = [["O", -100], TAGS[1]] if name == "TokenClassifier" else y
+    metric = metric if isinstance(metric, str) else metric()
+    scores = scores_of(model, x, y, metrics=[metric])
+    loss = scores.pop("loss")
+    assert list(scores.values()) == [pytest.approx(loss, rel=1e-5)]
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        keras.metrics.BinaryAccuracy(threshold=0, name="own"),
+        keras.metrics.Precision(thresholds=0, name="own"),
+        keras.metrics.AUC(from_logits=True, name="own"),
+    ],
+)
+def test_a_metric_that_says_it_reads_logits_does(metric):
+    model = still("TextClassifier", problem="multi_label")
+    alone = type(metric).from_config(metric.get_config())
+    alone.update_state(ROWS, model.predict_on_batch(model.tokenize(TEXTS))["logits"])
+    found = scores_of(model, TEXTS, ROWS, metrics=[metric])["own"]
+    assert found == pytest.approx(float(alone.result()), rel=1e-5)
+
+
+def test_a_metric_of_one_class_where_labels_are_many_is_an_error():
+    for metric in ("sparse_categorical_crossentropy", keras.metrics.CategoricalAccuracy()):
+        with pytest.raises(KzooError, match="is for one class of several.*BinaryAccuracy"):
+            task("TextClassifier", problem="multi_label").compile(metrics=[metric])
+
+
+def test_metrics_of_a_file_are_those_it_was_compiled_with(tmp_path):
+    """The default's threshold is a logit, here one that a probability could be."""
+    model = still("TextClassifier", problem="multi_label", threshold=0.6)
+    model.compile(metrics=["AUC"], weighted_metrics=["accuracy"])
+    expected = model.evaluate(TEXTS, ROWS, verbose=0, return_dict=True)
+    model.save(tmp_path / "task.keras")
+    again = kzoo.load(tmp_path / "task.keras").evaluate(TEXTS, ROWS, verbose=0, return_dict=True)
+    assert again == pytest.approx(expected, rel=1e-6)
+
+
 def test_accuracy_by_name_is_the_tasks_own():
     """Of probabilities of several labels Keras would compare the likeliest ones."""
     model = still("TextClassifier", problem="multi_label")
@@ -460,12 +599,15 @@ def test_a_frozen_part_thaws_after_loading(part, tmp_path):
     frozen_paths = frozen(model)
     assert frozen_paths
     model.save(tmp_path / "plain.keras")
+    model.save_preset(tmp_path / "preset")
+    kzoo.presets.save_preset(model.backbone, tmp_path / "bert")
     model.compile()
     model.fit(*LESSONS["TextClassifier"], verbose=0)
     model.save(tmp_path / "task.keras")
     model.backbone.save(tmp_path / "bert.keras")
-    assert len(frozen(kzoo.load(tmp_path / "bert.keras"))) == len(frozen_paths)
-    for name in ("plain.keras", "task.keras"):
+    for name in ("bert.keras", "bert"):
+        assert frozen(kzoo.load(tmp_path / name)) == frozen(model.backbone)
+    for name in ("plain.keras", "task.keras", "preset"):
         again = kzoo.load(tmp_path / name)
         assert frozen(again) == frozen_paths
         assert not PARTS[part](again.backbone).trainable

@@ -8,6 +8,7 @@ from keras import ops
 
 from ..data.batches import IGNORED
 from ..errors import KzooError
+from ..keras_hooks import with_options
 
 NAMELESS = "\0"  # In the place of a class without a name: no target is called so.
 
@@ -33,13 +34,19 @@ ROW_LOSSES, BINARY_LOSSES = tuple(ROWS.values()), tuple(BINARY.values())
 def on_logits(loss):
     """A loss as `compile` takes it; one of Keras' cross-entropies as a class that reads logits."""
     if isinstance(loss, str):
-        loss = keras.losses.get(loss)
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:
+            raise KzooError(
+                f"Got loss={loss!r:.40}; expected one of Keras' losses or its name, such as "
+                '"sparse_categorical_crossentropy".'
+            ) from None
     classes = {**INDEX_LOSSES, **ROWS, **BINARY}
     for function, kind in classes.items():
         if loss is function or loss is kind:
             return kind(from_logits=True)
-    if type(loss) in classes.values() and not loss.from_logits:
-        return type(loss).from_config({**loss.get_config(), "from_logits": True})
+    if isinstance(loss, tuple(classes.values())) and not loss.from_logits:
+        return with_options(loss, from_logits=True)
     return loss
 
 

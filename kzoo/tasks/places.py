@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from ..data.batches import IGNORED
+from ..keras_hooks import with_options
 from .classes import ROW_LOSSES
 from .task import TextTask
 
@@ -15,8 +16,9 @@ class PlaceTask(TextTask):
         """A loss of classes that leaves out the places without a target."""
         if isinstance(loss, ROW_LOSSES):
             return PlaceLoss(loss)
-        if type(loss) is keras.losses.SparseCategoricalCrossentropy and loss.ignore_class is None:
-            return type(loss).from_config({**loss.get_config(), "ignore_class": IGNORED})
+        by_index = isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
+        if by_index and loss.ignore_class is None:
+            return with_options(loss, ignore_class=IGNORED)
         return loss
 
     def default_loss(self):

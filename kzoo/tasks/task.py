@@ -9,6 +9,7 @@ from keras import ops
 
 from ..answers import check_labels
 from ..data.batches import BatchPlan, bucketed_batches
+from ..data.examples import listed
 from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, ExportsTokens, outputs_of, precision, set_trainable
@@ -20,6 +21,7 @@ from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
 from ..values import is_whole
 from .classes import on_logits, weighted_by_class
 from .inputs import as_list, check_columns, from_dataset, is_column, split, split_pairs
+from .probabilities import on_probabilities
 
 
 class TextTask(DistributedFit, ExportsTokens, keras.Model):
@@ -51,6 +53,8 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
     several = False  # Whether an example is several sequences: an axis more, behind the first.
+    scored_output = "logits"  # The output that loss and metrics look at.
+    activation = "softmax"  # What makes probabilities of it, for metrics; None of what has none.
     output_axes = {}  # How many each output has for rows of tokens, which a head must give.
     # What reads the examples of a file: `read_file(path, text, label, targets)` gives `Examples`.
     read_file = staticmethod(read_examples)
@@ -313,38 +317,67 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         """`keras.Model.compile` with the task's loss and metrics as defaults.
 
         The outputs are logits: Keras' cross-entropies are taken with `from_logits`, whatever they
-        say. The task's own metrics, which are the default and stand for "accuracy" in a list, are
-        weighted by `sample_weight` and `class_weight`. The default optimizer is
-        `kzoo.AdamW(5e-5)`. `jit_compile` follows the backend: on JAX it is on, since without it
-        each operation runs by itself, and lengths come in few sizes; on TensorFlow it is off,
-        where a graph runs anyway and XLA would compile each length anew.
+        say, and its metrics that read probabilities are given them. The loss may stand in a list
+        of one, or by the output's name. The task's own metrics, which are the default and stand
+        for "accuracy" in a list, are weighted by `sample_weight` and `class_weight`. The default
+        optimizer is `kzoo.AdamW(5e-5)`. `jit_compile` follows the backend: on JAX it is on, since
+        without it each operation runs by itself, and lengths come in few sizes; on TensorFlow it
+        is off, where a graph runs anyway and XLA would compile each length anew.
         """
+        loss = self._settled_loss(loss)
+        weighted = kwargs.pop("weighted_metrics", None)
+        own = metrics is None and weighted is None
+        weighted = self.default_metrics() if own else self._suited_metrics(weighted)
+        metrics = self._suited_metrics(metrics)
+        self._compile(optimizer, loss, metrics=metrics, weighted_metrics=weighted, **kwargs)
+
+    def _compile(self, optimizer, loss, **kwargs):
+        """`keras.Model.compile` with losses and metrics that read this task's outputs."""
         from ..training import AdamW
 
         if not kwargs.get("run_eagerly"):
             kwargs.setdefault("jit_compile", compiles_by_default())
-        loss = self.default_loss() if loss is None else self.suited_loss(on_logits(loss))
-        if metrics is None and kwargs.get("weighted_metrics") is None:
-            kwargs["weighted_metrics"] = self.default_metrics()
-        super().compile(
-            optimizer=AdamW(5e-5) if optimizer is None else optimizer,
-            loss=loss,
-            metrics=self._named_metrics(metrics),
-            **{**kwargs, "weighted_metrics": self._named_metrics(kwargs.get("weighted_metrics"))},
-        )
+        super().compile(AdamW(5e-5) if optimizer is None else optimizer, loss=loss, **kwargs)
+
+    def _settled_loss(self, loss):
+        """The loss of the scored output: bare, in a list of one, or by the output's name."""
+        if isinstance(loss, (list, tuple)) and len(loss) == 1:
+            loss = loss[0]
+        loss = self._by_name(loss, "loss")
+        if isinstance(loss, (list, tuple)):
+            raise KzooError(
+                f"Got loss={loss!r:.60}, {len(loss)} losses; a {self.task_name} takes one: give "
+                "it alone."
+            )
+        return self.default_loss() if loss is None else self.suited_loss(on_logits(loss))
+
+    def _by_name(self, given, argument):
+        """What a dict has for the scored output, which must be all; else what was given."""
+        if not isinstance(given, dict):
+            return given
+        if list(given) != [self.scored_output]:
+            name = self.scored_output
+            expected = f"no name but {name!r}" if name else "no names, since both outputs are one"
+            raise KzooError(
+                f"Got {argument} by the names {listed(given)}; a {self.task_name} takes "
+                f"{expected}: give it without a dict."
+            )
+        return given[self.scored_output]
 
     def suited_loss(self, loss):
         """What `compile` makes of a loss that it was given, for this task's targets."""
         return loss
 
-    def _named_metrics(self, metrics):
+    def _suited_metrics(self, metrics):
         """The metrics, with the task's own for "accuracy": Keras' would guess from shapes."""
-        if not isinstance(metrics, (list, tuple)):
-            return metrics
+        if metrics is None:
+            return None
         own = [metric for metric in self.default_metrics() if metric.name == "accuracy"]
         return [
-            own[0] if own and isinstance(m, str) and m in ("accuracy", "acc") else m
-            for m in metrics
+            own[0]
+            if own and isinstance(m, str) and m in ("accuracy", "acc")
+            else on_probabilities(m, self.activation)
+            for m in keras.tree.flatten(self._by_name(metrics, "metrics"))
         ]
 
     def default_loss(self):
@@ -361,7 +394,7 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
 
     def scored(self, outputs):
         """The output that loss and metrics look at."""
-        return outputs["logits"]
+        return outputs[self.scored_output]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Keras' hook: the loss of the scored output."""
@@ -663,7 +696,9 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         if not set(weights_by_path(self.backbone)) <= {p.partition("/")[2] for p in still}:
             still -= unread
         freeze(self, still)
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        config = keras.saving.deserialize_keras_object(config)
+        config["loss"] = self._settled_loss(config.get("loss"))
+        self._compile(**config)
         if built:
             self.optimizer.build(self.trainable_variables)
 

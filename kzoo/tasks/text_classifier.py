@@ -116,6 +116,12 @@ class TextClassifier(TextTask):
         self.threshold = 0.5 if self.threshold is None else self.threshold
 
     @property
+    def activation(self):
+        """What makes probabilities of logits; None where they are values."""
+        one_of = self.problem == "single_label" and len(self.labels) > 1
+        return None if self.problem == "regression" else "softmax" if one_of else "sigmoid"
+
+    @property
     def problem(self):
         """What the labels are to a text: single_label, multi_label or regression."""
         return self._problem or "single_label"

@@ -78,6 +78,8 @@ class TextEmbedder(TextTask):
     """
 
     task_name = "TextEmbedder"
+
+    scored_output, activation = "embedding", None
     targets = "optional"
     reads = "text"
 
@@ -290,10 +292,6 @@ class TextEmbedder(TextTask):
     def default_metrics(self):
         """How far the cosines lie from the scores."""
         return [CosineError()]
-
-    def scored(self, outputs):
-        """The vectors (batch, 2, hidden_dim)."""
-        return outputs["embedding"]
 
     def answer(self, outputs):
         """The vectors."""
