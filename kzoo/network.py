@@ -139,7 +139,7 @@ class Network(ExportsTokens, keras.Model):
             value = keras.ops.cast(value, entry.dtype)
         shape = tuple(value.shape)
         more = len(shape) - len(entry.axes)
-        if more not in (0, several) or kind not in str(value.dtype):
+        if not 0 <= more <= several or kind not in str(value.dtype):
             raise KzooError(
                 f"{name} has the shape {shape} and the type {value.dtype}; expected {entry}."
             )

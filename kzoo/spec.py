@@ -181,7 +181,3 @@ class Spec:
 
 def _fields(spec):
     return {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
-
-
-def _is_index(value):
-    return is_whole(value, 0, LARGEST)
