@@ -127,7 +127,8 @@ class Network(ExportsTokens, keras.Model):
                 if size is not None and sizes.setdefault(axis, size) != size:
                     shapes = {name: tuple(value.shape) for name, value in checked.items()}
                     raise KzooError(f"The inputs differ in shape, in their {axis}: {shapes}.")
-            self._check_range(value, entry.below, name)
+            if entry.below:
+                self._check_range(value, entry.below, name)
         return checked
 
     def _checked(self, name, value, entry, several):
@@ -159,7 +160,7 @@ class Network(ExportsTokens, keras.Model):
     @staticmethod
     def _check_range(value, limit, name):
         """An id outside its table: TensorFlow would fail late, JAX would give NaN in silence."""
-        if not limit or isinstance(value, keras.KerasTensor):
+        if isinstance(value, keras.KerasTensor):
             return
         try:
             value = np.asarray(value)

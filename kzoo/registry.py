@@ -29,6 +29,7 @@ HOMES = {
     "PlaceLoss": "tasks.places",
     "ClassAccuracy": "tasks.classes",
     "EntityF1": "tasks.span_metrics",
+    "ProbabilityMetric": "tasks.probabilities",
     "SpanExact": "tasks.span_metrics",
     "SpanF1": "tasks.span_metrics",
     "AdamW": "training.optimizer",

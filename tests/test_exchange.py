@@ -304,7 +304,7 @@ def test_sizes_are_whole_numbers(name):
      for wrong in (1, 1.0, -0.1, True, "0", None, math.nan)]
     + [({name: wrong}, f"{name} is .*; a part's name")
        for name in ("embedding", "position", "attention", "block", "feedforward", "norm", "pooler")
-       for wrong in (5, None, {}, {"kind": 5}, ["x"])]
+       for wrong in (5, None, {}, {"kind": 5}, ["x", 5], [])]
     + [({"schedule": wrong}, "schedule is .*; a list of block indices")
        for wrong in ([], 3, "01", [-1], [1.0], [True], [2**31])]
     + [({"family": 3}, "family is 3; a name"),

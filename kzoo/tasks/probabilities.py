@@ -68,7 +68,9 @@ def on_probabilities(metric, activation):
     for function, kind in FUNCTIONS.items():
         if found is function:
             found, name = kind(), name or function.__name__
-    if activation is None or not isinstance(found, OF_INDICES + OF_ROWS + OF_LABELS):
+    # A metric that counts a batch in a way of its own is taken as it is.
+    own = not getattr(type(found), "update_state", on_probabilities).__module__.startswith("keras")
+    if activation is None or own or not isinstance(found, OF_INDICES + OF_ROWS + OF_LABELS):
         return metric
     if activation == "sigmoid" and isinstance(found, OF_INDICES + OF_ROWS):
         raise KzooError(
