@@ -70,9 +70,12 @@ def processor():
 
 
 def sources_sha256(sources):
-    """The SHA-256 over the tracked files below `sources`: their names and contents."""
-    total = hashlib.sha256()
-    for name in sorted(_git("ls-files", "-z", "--", *sources).split("\0")[:-1]):
+    """The SHA-256 over the tracked files below `sources`: their names and contents.
+
+    A result that lies among them is none of them.
+    """
+    total, made = hashlib.sha256(), set(result_paths())
+    for name in sorted({*_git("ls-files", "-z", "--", *sources).split("\0")[:-1]} - made):
         content = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b""
         total.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
     return total.hexdigest()
@@ -83,12 +86,17 @@ def same_making(one, other):
     return all(one["provenance"][key] == other["provenance"][key] for key in ("versions", "sha256"))
 
 
+def result_paths():
+    """The path of every result in the tree, relative to it."""
+    paths = [*ROOT.glob("benchmarks/*/*.json"), *ROOT.glob("android_demo/tools/bundles.json")]
+    kept = (path for path in sorted(paths) if not path.name.endswith(OTHER))
+    return [path.relative_to(ROOT).as_posix() for path in kept]
+
+
 def results():
     """Every result in the tree, as (path relative to it, its content)."""
-    paths = [*ROOT.glob("benchmarks/*/*.json"), ROOT / "android_demo" / "tools" / "bundles.json"]
-    for path in sorted(paths):
-        if not path.name.endswith(OTHER):
-            yield path.relative_to(ROOT).as_posix(), json.loads(path.read_text(encoding="utf-8"))
+    for path in result_paths():
+        yield path, json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
 def table():

@@ -207,18 +207,20 @@ def test_the_table_of_results_says_which_are_older_than_their_sources():
 
 def test_a_result_is_older_once_a_file_that_it_measures_changes(tmp_path):
     provenance = runpy.run_path(str(ROOT / "benchmarks" / "provenance.py"))
-    for name, content in (("kept.py", "1"), ("kzoo/nn/changed.py", "2")):
+    files = {"kept.py": "1", "kzoo/nn/changed.py": "2", "benchmarks/a/result.json": "{}"}
+    for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
     sha256 = provenance["sources_sha256"]
     sha256.__globals__["ROOT"] = tmp_path
-    before = sha256(["kzoo/nn"])
-    (tmp_path / "kept.py").write_text("3")
-    assert sha256(["kzoo/nn"]) == before
+    before = sha256(["kzoo/nn", "benchmarks/a"])
+    for kept in ("kept.py", "benchmarks/a/result.json"):
+        (tmp_path / kept).write_text("3")
+    assert sha256(["kzoo/nn", "benchmarks/a"]) == before
     (tmp_path / "kzoo/nn/changed.py").write_text("3")
-    assert sha256(["kzoo/nn"]) != before
+    assert sha256(["kzoo/nn", "benchmarks/a"]) != before
 
 
 @pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", "Makefile", ".ci/run"])
