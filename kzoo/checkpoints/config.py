@@ -184,16 +184,18 @@ def config_from_spec(spec, family, kept=None):
 def _check_back(spec, family, config):
     """Whether a config that was written means the spec again, or an error that names a field."""
     try:
-        there = spec_from_config(config, family, spec.pooler != "none")
+        has_pooler = completed("pooler", spec.pooler)["kind"] != "none"
+        there = spec_from_config(config, family, has_pooler)
     except KzooError as error:
         raise KzooError(f"Hugging Face's {spec.family} can't hold this spec: {error}") from None
     grouped = any(field == "num_groups" for field, _ in family.CONFIG.values())
     expected, actual = _meaning(spec, grouped), _meaning(there, grouped)
     for field, value in expected.items():
         if actual[field] != value:
+            only = getattr(there, field) or actual[field]
             raise KzooError(
                 f"The spec has {field} {getattr(spec, field)!r}; Hugging Face's {spec.family} has "
-                f"only {getattr(there, field)!r}: such a model can't be exported to it."
+                f"only {only!r}: such a model can't be exported to it."
             )
 
 

@@ -80,7 +80,7 @@ def _examples(path, rows, unit, targets):
         pair = (row.get("question"), row.get("context")) if isinstance(row, dict) else (None,)
         if not all(isinstance(part, str) for part in pair):
             raise KzooError(f"{where}: expected an object with a question and a context, strings.")
-        if not isinstance(row.get("is_impossible", False), (bool, int)):
+        if row.get("is_impossible") not in (None, False, True):
             raise KzooError(
                 f"{where}: is_impossible is {row['is_impossible']!r:.40}; expected true or false."
             )

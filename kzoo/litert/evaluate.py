@@ -141,8 +141,9 @@ def _entities(examples, answerer, model, interpreters):
     sides = run_sides(model, interpreters, [[row for row, _ in rows] for rows in read])
     predicted = {name: [] for name in sides}
     for name, given in sides.items():
-        asked = zip(examples.texts, examples.targets, read, given, strict=True)
-        for text, (words, _), rows, outputs in asked:
+        for text, (words, _), rows, outputs in zip(
+            examples.texts, examples.targets, read, given, strict=True
+        ):
             if words is not None:
                 logits, columns = outputs[0]["logits"][0], rows[0][0]
                 spans = spans_of_words(logits, columns, answerer.labels, len(words))
