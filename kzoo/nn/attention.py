@@ -116,15 +116,15 @@ class Local(Attention):
         return unless(ops.logical_and(gap >= 0, gap < self.window))
 
 
-def unless(keep):
+def unless(keep, dtype="float32"):
     """0 where `keep` is true, and -1e4 where it isn't.
 
     -1e4 and not -1e9: under the float16 arithmetic of phones the latter becomes NaN.
     """
-    return (ops.cast(keep, "float32") - 1.0) * 1e4
+    return (ops.cast(keep, dtype) - 1.0) * 1e4
 
 
 def additive_mask(padding_mask, dtype):
-    """1 for a token and 0 for padding (batch, length) as what is added to scores, as `unless`."""
+    """1 for a token and 0 for padding (batch, length) as what is added to scores."""
     keep = ops.reshape(ops.cast(padding_mask, dtype), (ops.shape(padding_mask)[0], 1, 1, -1))
-    return (keep - 1.0) * 1e4
+    return unless(keep, dtype)

@@ -29,30 +29,30 @@ class PostNorm(layers.Layer):
 
     def call(self, x, context, training=None):
         """(batch, length, hidden_dim) to the same shape, and what attention saw."""
-        seen = []
+        y = self.before(x, self.attention_norm)
+        y, seen = self.attention(y, context=context, training=training)
+        x = self.after(x + self.dropout(y, training=training), self.attention_norm)
+        y = self.feedforward(self.before(x, self.feedforward_norm))
+        x = self.after(x + self.dropout(y, training=training), self.feedforward_norm)
+        return x, seen
 
-        def attend(x):
-            y, saw = self.attention(x, context=context, training=training)
-            seen.append(saw)
-            return self.dropout(y, training=training)
+    def before(self, x, norm):
+        """What goes into a branch."""
+        return x
 
-        x = self.branch(x, attend, self.attention_norm)
-        x = self.branch(
-            x,
-            lambda x: self.dropout(self.feedforward(x), training=training),
-            self.feedforward_norm,
-        )
-        return x, seen[0]
-
-    def branch(self, x, function, norm):
-        """One residual branch, and where its norm stands."""
-        return norm(x + function(x))
+    def after(self, x, norm):
+        """What comes of a branch that was added."""
+        return norm(x)
 
 
 @part("block", "pre_norm")
 class PreNorm(PostNorm):
     """`x + branch(norm(x))`, twice (GPT-2, ViT; arXiv:2002.04745)."""
 
-    def branch(self, x, function, norm):
-        """One residual branch, and where its norm stands."""
-        return x + function(norm(x))
+    def before(self, x, norm):
+        """What goes into a branch."""
+        return norm(x)
+
+    def after(self, x, norm):
+        """What comes of a branch that was added."""
+        return x

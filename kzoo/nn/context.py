@@ -14,8 +14,7 @@ class Context:
         position: the position encoding, which may rotate queries and keys or bias the scores.
         bias: what is added to the scores for padding, (batch, 1, 1, keys), or None.
         length: how many places the input has: a number, or a scalar tensor.
-        queries, keys: the places (length,) of what asks and of what is asked, int32; or None,
-            where no part of the spec reads them.
+        queries, keys: the places (length,) of what asks and of what is asked, int32.
         inputs: the network's inputs by name, for parts that read another of them.
     """
 
