@@ -6,7 +6,6 @@ Names load on first use, so that `import kzoo` is quick and imports no TensorFlo
 import importlib
 
 from . import registry
-from .logs import hidden
 
 __version__ = "0.1.0"
 
@@ -53,6 +52,8 @@ registry.register()
 def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"kzoo has no {name!r}; it has {', '.join(__all__)}.")
+    from .logs import hidden
+
     with hidden():
         return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
 
