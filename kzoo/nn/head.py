@@ -142,6 +142,7 @@ class Head(layers.Layer):
     """Base of heads: dropout of its own rate, or the spec's."""
 
     needs_pooler = False
+    tied = None  # of one that scores tokens, whether against the token embeddings themselves
 
     def __init__(self, spec, units, dropout=None, name="head"):
         super().__init__(name=name)
@@ -223,7 +224,7 @@ class SpanHead(Head):
 class MaskedLMHead(layers.Layer):
     """Transform, then scores against the token embeddings themselves (tied), plus a bias."""
 
-    needs_pooler = False
+    needs_pooler, tied = False, True
 
     def __init__(self, spec, units, activation="gelu", name="head"):
         super().__init__(name=name)
