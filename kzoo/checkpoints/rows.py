@@ -226,7 +226,7 @@ class Table:
             for there, here in _filled(row, spec):
                 here = [here_prefix + path for path in here]
                 self._file(row, there_prefix + there, here, spec, tied)
-        for name, tower in getattr(family, "TOWERS", {}).items():
+        for name, tower in family.TOWERS.items():
             prefixes = there_prefix + tower.PREFIX, f"{here_prefix}{name}/"
             self._file_network(tower, spec.towers[name], *prefixes, tied)
 
