@@ -268,12 +268,15 @@ def test_an_export_removes_nothing_else(tmp_path):
         (lambda: kzoo.TextEmbedder(noisy("bert"), pooling="pooled"), "pooled"),
         (lambda: noisy("bert", position="none"), "position"),
         (lambda: noisy("bert", head_dim=4), "head_dim 4; Hugging Face's bert has only 8"),
-        (lambda: noisy("bert", embedding_dim=16), "'dim': 16.* has only"),
+        (lambda: noisy("bert", embedding_dim=16), r"embedding\.dim 16; .* has only 32"),
         (lambda: noisy("albert", schedule=(0, 1, 0)), "schedule"),
         (lambda: noisy("albert", embedding_dim=0), "albert can't hold this spec.*map between them"),
         (lambda: noisy("bert", attention="causal"), "attention 'causal'.*has only 'full'"),
         (lambda: noisy("bert", block="pre_norm"), "block 'pre_norm'.*has only 'post_norm'"),
-        (lambda: noisy("bert", feedforward=["mlp", "mlp"]), "feedforward"),
+        (
+            lambda: noisy("bert", feedforward=["mlp", {"kind": "mlp", "activation": "relu"}]),
+            "feedforward .*'relu'.* has only 'mlp'",
+        ),
         (lambda: "bert", "str"),
     ],
 )

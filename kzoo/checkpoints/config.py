@@ -139,9 +139,9 @@ def fields_from_config(config, family, pooler="none"):
         usual = {**_slots(), "embedding": "token", "pooler": pooler}
         fields = {"family": family.family, **usual, **copy.deepcopy(family.FIXED)}
     derived = {}
-    for key, entry in family.CONFIG.items():
+    for key, paths, *entry in _entries(family):
         value = _read(config, key, *entry)
-        for path in _paths(entry):
+        for path in _paths(paths):
             if path in DERIVED:
                 derived[path] = value
             else:
@@ -149,8 +149,6 @@ def fields_from_config(config, family, pooler="none"):
     for name, (put, _) in DERIVED.items():
         if name in derived:
             put(fields, derived[name])
-    if "embedding" in fields:
-        fields["embedding"] = completed("embedding", fields["embedding"])
     return fields
 
 
@@ -222,7 +220,7 @@ def _keys(family):
     return keys
 
 
-def _read(config, key, path, default, meaning=None):
+def _read(config, key, default, meaning=None):
     """The value here of a key, or an error that names the key."""
     if callable(default):
         default = default(config)
@@ -260,9 +258,15 @@ def _same(one, other):
     return type(one) is type(other) and one == other
 
 
-def _paths(entry):
+def _entries(family):
+    """The keys of a family with what `CONFIG` says; those that follow from others come last."""
+    entries = [(key, *entry) for key, entry in family.CONFIG.items()]
+    return sorted(entries, key=lambda entry: callable(entry[2]))
+
+
+def _paths(path):
     """The paths of a key's value."""
-    return entry[0] if isinstance(entry[0], list) else [entry[0]]
+    return path if isinstance(path, list) else [path]
 
 
 def _with(held, names, value, key):
@@ -291,7 +295,7 @@ def config_from_fields(fields, family, kept=None):
     """The config.json keys that the fields of a spec decide; nothing says yet that these do."""
     kept, config, whole = kept or {}, {}, _whole(fields)
     for name, tower in family.TOWERS.items():
-        of_tower = _of_tower(kept, tower)
+        of_tower = _of_tower(kept, tower) if tower.KEY else {**kept, **config}
         written = config_from_fields(fields["towers"][name], tower, of_tower)
         if tower.KEY:
             config[tower.KEY] = {**of_tower, **written}
@@ -302,10 +306,8 @@ def config_from_fields(fields, family, kept=None):
                     f"The towers have {key} {config[key]!r} and {value!r}; Hugging Face's "
                     f"{family.family} has one for both: such a model can't be exported to it."
                 )
-    entries = [(key, *entry) for key, entry in family.CONFIG.items()]
-    # Those whose default follows from others come last.
-    for key, path, default, *meaning in sorted(entries, key=lambda entry: callable(entry[2])):
-        here = _value(whole, _paths([path])[0])
+    for key, path, default, *meaning in _entries(family):
+        here = _value(whole, _paths(path)[0])
         usual = default({**kept, **config}) if callable(default) else default
         value = usual if here is None else _written(here, path, key, usual, meaning, kept)
         if callable(default) and kept and kept.get(key) is None and _same(value, usual):
@@ -393,7 +395,7 @@ def _meaning(fields, family):
     if family.TOWERS:
         towers = {name: _meaning(fields["towers"][name], t) for name, t in family.TOWERS.items()}
         return {**meaning, "towers": towers}
-    paths = {path for entry in family.CONFIG.values() for path in _paths(entry)}
+    paths = {path for _, held, *_ in _entries(family) for path in _paths(held)}
     # Layers are written by step, so that blocks have no names of their own there; groups do.
     schedule = fields["schedule"]
     blocks = sorted(set(schedule))
@@ -425,9 +427,7 @@ def _difference(expected, actual, name=""):
 
 
 def _brief(held):
-    """What a slot holds, by its kind; other values as they are."""
-    if isinstance(held, list):
-        return [_brief(each) for each in held]
+    """What a slot holds, by its kind; other values, lists of parts too, as they are."""
     return held["kind"] if isinstance(held, dict) and "kind" in held else held
 
 
