@@ -47,7 +47,7 @@ HARMLESS = {
     "what else a call gives": """
         output_attentions output_hidden_states output_past output_scores return_dict_in_generate
     """,
-    "writing text, which these models don't": """
+    "how text is written, which a call says": """
         bad_words_ids begin_suppress_tokens decoder_start_token_id diversity_penalty do_sample
         early_stopping encoder_no_repeat_ngram_size exponential_decay_length_penalty
         forced_bos_token_id forced_eos_token_id length_penalty max_length max_new_tokens min_length
