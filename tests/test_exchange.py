@@ -252,9 +252,9 @@ def test_a_name_that_a_weight_has_itself_is_no_duplicate():
         Untied.TASK_ROWS = rows.replace("=embedding", "=backbone/embedding")
         table = Table(Untied, sized(), [*paths, own], "CausalLM", "")
         assert table.tensors["lm_head.weight"].paths == (own,)
-        assert (table.names[words].tied, table.untied) == ([], ["lm_head.weight"])
+        assert table.names[words].tied == []
         table = Table(Untied, sized(), paths, "CausalLM", "")
-        assert table.names[words].tied == ["lm_head.weight"] and not table.untied
+        assert table.names[words].tied == ["lm_head.weight"]
         assert table.tensors["lm_head.weight"].paths == (words,)
 
 
@@ -350,20 +350,28 @@ def test_towers_have_their_own_rows_below_their_prefix():
 
 
 def test_only_kernels_are_turned():
-    rows = "a:io  b\n c:1,1  d/class_token\n e.{f|n|o}  {f|n|o}\n g  scale\n h:heads  i/places"
+    rows = """
+        a:io           b
+        c:1,1          d/class_token
+        e.{f|n|o}      {f|n|o}
+        g              scale
+        h:heads        i/places
+        j:by_head      k/{q,v}
+    """
 
     class Leaves:
         ROWS, TASK_ROWS, TOWERS = rows, "", {}
 
     paths = ["b/kernel", "b/bias", "d/class_token", "scale", "i/places"]
-    paths += ["f/kernel", "f/bias", "n/gamma", "n/beta", "o/embeddings"]
+    paths += ["f/kernel", "f/bias", "n/gamma", "n/beta", "o/embeddings", "k/q/bias", "k/v/bias"]
     table = Table(Leaves, sized(), paths, None, "")
     layouts = {tensor.paths[0]: tensor.layout for tensor in table.tensors.values()}
     assert layouts == {
-        **dict.fromkeys(paths, Layout()),
+        **dict.fromkeys(paths[:-1], Layout()),
         "f/kernel": Layout(turned=True),
         "d/class_token": Layout(ones=2),
         "i/places": Layout(heads=True, head_dim=4),
+        "k/q/bias": Layout(by_head=True, head_dim=4),
     }
 
 

@@ -181,9 +181,7 @@ def _family(config, tensors):
         candidates = [
             name for name, cls in types.items() if first.startswith(cls.MODEL_TYPES[name])
         ]
-        candidates += [
-            name for name, cls in types.items() if cls.PREFIX and _prefix(cls, tensors)
-        ]
+        candidates += [name for name, cls in types.items() if cls.PREFIX and _prefix(cls, tensors)]
         model_type = candidates[0] if candidates else None
     if not isinstance(model_type, str) or model_type not in types:
         raise KzooError(

@@ -179,8 +179,8 @@ def _rows(line):
 class Table:
     """The rows of one model: its schedule filled in, its prefixes before them.
 
-    `names` has the `Names` of each path, `tensors` a `Tensor` for each name there that the model
-    has variables for, and `untied` the names of tied duplicates that are a weight's own here.
+    `names` has the `Names` of each path, and `tensors` a `Tensor` for each name there that the
+    model has variables for.
 
     Args:
         family: a model class with `ROWS` (the backbone), `TASK_ROWS` and `PREFIX`.
@@ -196,7 +196,7 @@ class Table:
     def __init__(self, family, spec, paths, task, prefix):
         inside = "backbone/" if any(path.startswith("backbone/") for path in paths) else ""
         self.names = {path: Names() for path in paths}
-        self.tensors, self.unused, self.untied = {}, [], []
+        self.tensors, self.unused = {}, []
         self._layers = {}
         for path in paths:
             layer, _, leaf = path.rpartition("/")
@@ -209,7 +209,9 @@ class Table:
                 here = [path.removeprefix("" if inside else "backbone/") for path in row.here]
                 self._file(row, row.there, here, spec, tied)
         for name, tensor in tied:
-            self._file_tied(name, tensor)
+            if self.tensors.setdefault(name, tensor) == tensor:  # Else it is a weight's own.
+                for path in tensor.paths:
+                    self.names[path].tied.append(name)
         unnamed = sorted(path for path, names in self.names.items() if not names.primary)
         if unnamed:
             raise KzooError(
@@ -256,15 +258,6 @@ class Table:
         # A head's rows are known to a bare backbone, which has no use for them.
         if not any(found) and (not here or row.optional or row.tied or here[0].startswith("head")):
             self.unused.append(there)
-
-    def _file_tied(self, name, tensor):
-        known = self.tensors.setdefault(name, tensor)
-        if known != tensor:
-            self.untied.append(name)
-            return
-        (path,) = tensor.paths
-        if name not in self.names[path].tied:
-            self.names[path].tied.append(name)
 
     def _variables(self, path):
         """The paths of a layer's variables by their leaves; of a variable, itself by ""."""
