@@ -102,9 +102,15 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
 
     # -- the network ----------------------------------------------------------------------------
 
+    @classmethod
+    def head_slots(cls, family, spec):
+        """The heads of this task that a family has elsewhere, as slots, the usual one first."""
+        slots = family.HEADS.get(cls.task_name, cls.default_head)
+        return slots if isinstance(slots, list) else [slots]
+
     def usual_head(self, backbone):
         """The head that this task has on this family by default; mean on one without a pooler."""
-        head = backbone.HEADS.get(self.task_name, self.default_head)
+        head = self.head_slots(type(backbone), backbone.spec)[0]
         return "mean" if head == "pooled" and backbone.spec.pooler == "none" else head
 
     def make_head(self, backbone):
