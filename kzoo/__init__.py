@@ -16,6 +16,7 @@ _HOME = {
     "Roberta": "models",
     "DistilBert": "models",
     "Albert": "models",
+    "Gpt2": "models",
     "TextClassifier": "tasks",
     "TokenClassifier": "tasks",
     "QuestionAnswering": "tasks",

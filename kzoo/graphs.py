@@ -122,8 +122,9 @@ class Stack(Network):
         """Run the schedule.
 
         With `return_hidden_states`, `hidden_states` is a tuple of the embeddings and every step's
-        output; with `return_attention_maps`, `attention_maps` is a tuple by step of
-        (batch, heads, queries, keys). A block run twice gives two entries.
+        output, the last as `sequence_output` has it; with `return_attention_maps`,
+        `attention_maps` is a tuple by step of (batch, heads, queries, keys). A block run twice
+        gives two entries.
         """
         context = self.context(inputs)
         x = self.embed(inputs, context, training=training)
@@ -136,7 +137,8 @@ class Stack(Network):
             states.append(x)
             maps.append(seen.maps)
             past |= {key: seen.key, value: seen.value}
-        x = x if self.final_norm is None else self.final_norm(x)
+        if self.final_norm is not None:
+            x = states[-1] = self.final_norm(x)
         outputs = {"sequence_output": x}
         pooled = self.pooler(x)
         if pooled is not None:

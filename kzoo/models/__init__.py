@@ -9,9 +9,10 @@ from ..spec import Spec
 from .albert import Albert
 from .bert import Bert
 from .distilbert import DistilBert
+from .gpt2 import Gpt2
 from .roberta import Roberta
 
-FAMILIES = {cls.family: cls for cls in (Bert, Roberta, DistilBert, Albert)}
+FAMILIES = {cls.family: cls for cls in (Bert, Roberta, DistilBert, Albert, Gpt2)}
 
 
 def build(spec, name=None):

@@ -23,7 +23,6 @@ class Gpt2(Stack):
         "ForQuestionAnswering": "QuestionAnswering",
     }
     FIXED = {
-        "embedding.num_segments": 0,
         "attention": "causal",
         "block": "pre_norm",
         "norms": ["final"],
