@@ -22,6 +22,7 @@ class Writer:
         "attention": ["causal", {"kind": "local", "window": 256}],
         "block": "pre_norm",
         "norms": ["final"],
+        "position": {"kind": "learned"},
     }
     CONFIG = {
         "vocab_size": ("embedding.vocabulary_size", 50257),
@@ -42,10 +43,14 @@ class Writer:
             },
         ),
         "post_norm": ("block", False, {True: "post_norm", False: "pre_norm"}),
-        "half": (
+        # Per cent, once for each layer.
+        "shares": (
             "attention_dropout",
-            5,
-            (lambda v: v / 100 if v < 100 else None, lambda v: round(v * 100)),
+            lambda config: [5] * config["n_layer"],
+            (
+                lambda value, config: value[0] / 100 if len(value) == config["n_layer"] else None,
+                lambda here, config: [round(here * 100)] * config["n_layer"],
+            ),
         ),
         "eps": ("norm.epsilon", 1e-5),
         "pad_token_id": ("embedding.padding_id", lambda config: 0),
@@ -72,7 +77,7 @@ def test_a_spec_is_the_same_after_its_config(family):
 
 
 def test_paths_lead_into_slots_and_the_entries_of_lists():
-    found = spec(window_size=7, scale=0.5, pad_token_id=3, eps=1e-6, half=20)
+    found = spec(window_size=7, scale=0.5, pad_token_id=3, eps=1e-6, shares=[20, 20])
     assert found.attention == [
         {"kind": "causal", "scale": 0.5},
         {"kind": "local", "window": 7, "scale": 0.5},
@@ -86,7 +91,8 @@ def test_paths_lead_into_slots_and_the_entries_of_lists():
     config = config_from_spec(found, Writer)
     assert config == {
         "vocab_size": 50, "n_inner": 64, "n_embd": 16, "n_layer": 2, "n_head": 2,
-        "n_positions": 1024, "window_size": 7, "scale": 0.5, "activation": "plain", "half": 20,
+        "n_positions": 1024, "window_size": 7, "scale": 0.5, "activation": "plain",
+        "shares": [20, 20],
         "post_norm": False, "eps": 1e-6, "pad_token_id": 3, "relative": True, "scaled": True,
     }  # fmt: skip
     assert read(config, Writer) == found
@@ -104,6 +110,22 @@ def test_a_default_that_follows_from_other_keys_stands_for_null_and_for_nothing(
         assert wider["n_inner"] == inner and read(wider, Writer).intermediate_dim == inner
     with pytest.raises(kzoo.KzooError, match="n_embd = None; a whole number is expected"):
         spec(n_embd=None)
+
+
+def test_an_option_of_a_list_is_that_of_each_entry_and_families_keep_their_own():
+    class Listed(Writer):
+        FIXED = {**Writer.FIXED, "feedforward": ["mlp", "mlp"], "max_sequence_length": 30}
+        CONFIG = {**Writer.CONFIG, "activation": ("feedforward.activation", "gelu")}
+        del CONFIG["n_positions"]
+
+    found = read({**SMALL, "activation": "relu"}, Listed)
+    assert found.feedforward == [{"kind": "mlp", "activation": "relu"}] * 2
+    assert config_from_spec(found, Listed)["activation"] == "relu"
+    assert Listed.FIXED["feedforward"] == ["mlp", "mlp"]
+    with pytest.raises(kzoo.KzooError, match="max_sequence_length 40; .* has only 30"):
+        config_from_spec(found.replace(max_sequence_length=40), Listed)
+    assert spec().position is not Writer.FIXED["position"]
+    assert spec().feedforward is not Writer.CONFIG["activation"][2]["plain"]
 
 
 def test_a_value_is_spelled_as_it_was_where_that_means_the_same():
@@ -126,8 +148,10 @@ def test_a_value_is_spelled_as_it_was_where_that_means_the_same():
         ({"activation": "mish"}, "activation = 'mish'; kzoo knows plain, old, relu"),
         ({"activation": ["plain"]}, r"activation = \['plain'\]; kzoo knows"),
         ({"post_norm": 1}, "post_norm = 1; kzoo knows True, False"),
-        ({"half": 100}, "half = 100; kzoo doesn't compute that"),
-        ({"n_layer": 0}, "has 0 layers"),
+        ({"shares": [5]}, r"shares = \[5\]; kzoo doesn't compute that"),
+        ({"shares": 5}, "shares = 5; kzoo doesn't compute that"),
+        ({"shares": [], "n_layer": 0}, r"shares = \[\]; kzoo doesn't compute that"),
+        ({"n_layer": 0, "shares": None}, "shares = "),
         ({"n_layer": True}, "n_layer = True; a whole number"),
         ({"zebra": 1}, "zebra = 1"),
     ],
@@ -225,3 +249,17 @@ def test_towers_may_share_one_object():
     whole["decoder"]["num_heads"] = 4
     with pytest.raises(kzoo.KzooError, match="The towers have n_head 2 and 4"):
         config_from_fields({"family": "both", "towers": whole}, Both)
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "message"),
+    [
+        ("bert", {"num_hidden_layers": 0}, "has 0 layers"),
+        ("albert", {"num_hidden_layers": 2, "num_hidden_groups": 3}, "has 2 layers in 3 groups"),
+        ("albert", {"num_hidden_layers": 2, "num_hidden_groups": 0}, "has 2 layers in 0 groups"),
+        ("albert", {"hidden_size": 64, "embedding_size": 64}, "as wide as the model .64. with a"),
+    ],
+)
+def test_sizes_that_do_not_fit_each_other_are_named(family, config, message):
+    with pytest.raises(kzoo.KzooError, match=message):
+        read(config, FAMILIES[family])

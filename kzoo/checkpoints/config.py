@@ -6,9 +6,10 @@ A family's `CONFIG` says what each key means, `key: (path, default)`:
   `"attention.1.window"`; a list of paths, that it stands in several places. `DERIVED` has the
   names of what follows from several fields.
 * The default is the value of a key that is absent, and says of which type it is: a text is an
-  activation. A function of the config gives the value of an absent key and of null.
-* A third element says what other values mean: a dict from there to here, or a pair of functions,
-  from there to here and back, that give None for what has no meaning there.
+  activation. A function of the config gives the value of an absent key and of null; such keys are
+  read and written behind all others, in their order.
+* A third element says what other values mean: a dict from there to here, or a pair of functions of
+  a value and the config, from there to here and back, that give None where there is no meaning.
 
 `REQUIRED` has keys that decide nothing here, `key: (values, default)`: those that kzoo computes,
 of which the first is written, and what an absent key means. `HARMLESS` lists keys without effect.
@@ -223,7 +224,7 @@ def _keys(family):
 def _read(config, key, default, meaning=None):
     """The value here of a key, or an error that names the key."""
     if callable(default):
-        default = default(config)
+        default = _followed(default, config)
         value = default if config.get(key) is None else config[key]
     else:
         value = config.get(key, default)
@@ -234,10 +235,18 @@ def _read(config, key, default, meaning=None):
         here = next((h for there, h in meaning.items() if _same(there, value)), None)
         expected = f"kzoo knows {', '.join(map(str, meaning))}"
     else:
-        here, expected = meaning[0](value), "kzoo doesn't compute that"
+        here, expected = _followed(meaning[0], value, config), "kzoo doesn't compute that"
     if here is None:
         raise KzooError(f"config.json has {key} = {value!r:.60}; {expected}.")
     return copy.deepcopy(here)
+
+
+def _followed(function, *values):
+    """What a family's function makes of a config; None where the config is not as it expects."""
+    try:
+        return function(*values)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return None
 
 
 def _checked(key, value, default):
@@ -307,9 +316,9 @@ def config_from_fields(fields, family, kept=None):
                     f"{family.family} has one for both: such a model can't be exported to it."
                 )
     for key, path, default, *meaning in _entries(family):
-        here = _value(whole, _paths(path)[0])
-        usual = default({**kept, **config}) if callable(default) else default
-        value = usual if here is None else _written(here, path, key, usual, meaning, kept)
+        here, there = _value(whole, _paths(path)[0]), {**kept, **config}
+        usual = default(there) if callable(default) else default
+        value = usual if here is None else _written(here, path, key, usual, meaning, there)
         if callable(default) and kept and kept.get(key) is None and _same(value, usual):
             continue  # As it was: absent or null, which means the same there.
         config[key] = value
@@ -331,17 +340,17 @@ def _value(whole, path):
     return held
 
 
-def _written(here, path, key, default, meaning, kept):
+def _written(here, path, key, default, meaning, config):
     """The value there of what stands here, spelled as it was, or else as usual there."""
     meaning = meaning[0] if meaning else ACTIVATIONS if isinstance(default, str) else None
     if meaning is None:
         return here
     if isinstance(meaning, dict):
-        spelled = [kept.get(key), default, *meaning]
+        spelled = [config.get(key), default, *meaning]
         there = [s for s in spelled if any(_same(s, known) for known in meaning)]
         value = next((s for s in there if _slot(path, meaning[s]) == here), None)
     else:
-        value = meaning[1](here)
+        value = meaning[1](here, config)
     if value is None:
         raise KzooError(f"Hugging Face's {key} has no name for {here!r}.")
     return value
@@ -407,8 +416,7 @@ def _meaning(fields, family):
             alike = all(held == by_step[0] for held in by_step)
             meaning[slot] = by_step[0] if alike else by_step
     # What has no key there and no effect on outputs is nobody's loss.
-    keyed = paths | {"max_sequence_length"} if "position_rows" in paths else paths
-    idle = {*Spec.RATES, "max_sequence_length"} - keyed - set(family.FIXED)
+    idle = {*Spec.RATES, "max_sequence_length"} - set(family.FIXED)
     return {name: value for name, value in meaning.items() if name not in idle}
 
 
