@@ -66,6 +66,38 @@ DECODERS = {
         },
         "Model LMHeadModel ForSequenceClassification ForTokenClassification ForQuestionAnswering",
     ),
+    "gpt": (
+        "OpenAIGPT",
+        {
+            "vocab_size": 50,
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "n_positions": 24,
+            "pad_token_id": 3,
+        },
+        "Model LMHeadModel ForSequenceClassification",
+    ),
+    "gpt_neo": (
+        "GPTNeo",
+        {
+            "vocab_size": 50,
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 3,
+            "max_position_embeddings": 24,
+            "pad_token_id": 3,
+            "classifier_dropout": 0.2,
+        },
+        "Model ForCausalLM ForSequenceClassification ForTokenClassification ForQuestionAnswering",
+    ),
+    "bloom": (
+        "Bloom",
+        {"vocab_size": 50, "hidden_size": 36, "n_layer": 2, "n_head": 6, "pad_token_id": 3},
+        "Model ForCausalLM ForSequenceClassification ForTokenClassification ForQuestionAnswering",
+    ),
 }
 TASKS = {
     "Model": None,
