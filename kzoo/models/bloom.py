@@ -44,15 +44,16 @@ class Bloom(Stack):
         ln_f                                            final_norm
     """
     TASK_ROWS = Gpt2.TASK_ROWS
-    # The published files have two sizes under older names.
+    # Published files have some sizes under older names; where both stand, these hold there.
+    WIDTH = ["hidden_dim", "quarter_of_inner"]
     CONFIG = {
         "vocab_size": ("embedding.vocabulary_size", 250880),
-        "hidden_size": (
-            ["hidden_dim", "quarter_of_inner"],
-            lambda config: config.get("n_embed", 64),
-        ),
+        "hidden_size": (WIDTH, lambda config: config.get("n_embed", 64)),
+        "n_embed": (WIDTH, lambda config: config.get("hidden_size", 64)),
         "n_layer": ("num_layers", lambda config: config.get("num_hidden_layers", 2)),
+        "num_hidden_layers": ("num_layers", lambda config: config.get("n_layer", 2)),
         "n_head": ("num_heads", lambda config: config.get("num_attention_heads", 8)),
+        "num_attention_heads": ("num_heads", lambda config: config.get("n_head", 8)),
         "seq_length": ("max_sequence_length", lambda config: 2048),
         "layer_norm_epsilon": ("norm.epsilon", 1e-5),
         "hidden_dropout": ("dropout", 0.0),
@@ -62,8 +63,7 @@ class Bloom(Stack):
     }
     REQUIRED = {"apply_residual_connection_post_layernorm": ((False,), False)}
     HARMLESS = """
-        attention_softmax_in_fp32 bias_dropout_fusion masked_softmax_fusion n_embed n_inner
-        num_attention_heads num_hidden_layers offset_alibi pretraining_tp skip_bias_add
-        skip_bias_add_qkv slow_but_exact
+        attention_softmax_in_fp32 bias_dropout_fusion masked_softmax_fusion n_inner offset_alibi
+        pretraining_tp skip_bias_add skip_bias_add_qkv slow_but_exact
     """
     HEAD_DROPOUT = {"TokenClassifier": ("classifier_dropout", None)}
