@@ -27,6 +27,8 @@ TOKENS = (
 SECONDS = 5.0
 LONGEST = 10**7  # characters of a prompt, and of what a template builds on its way
 REASONING = ("reasoning_content", "thinking", "reasoning")
+# What Python raises where a template treats a value as what it isn't.
+FAILURES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 TAG = "KZOO_CONTINUES_HERE "  # behind a message that is to be continued; blanks may go
 WIDE = re.compile(r"\d{8}|\*")  # in a "%" format: more blanks than a prompt has, or any number
 
@@ -137,16 +139,15 @@ class ChatTemplate:
             raise KzooError(
                 f"Got a chat template that {error}; expected one that comes to an end."
             ) from None
-        except (RecursionError, MemoryError, OverflowError):
+        except (RecursionError, MemoryError):
             raise KzooError(
                 "Got a chat template that needs too much memory; expected one that comes to an end."
             ) from None
-        except TemplateError as error:
-            raise KzooError(f"Got a chat template that can't be used: {error}") from None
-        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        except (TemplateError, *FAILURES) as error:
+            reason = " ".join(str(error).split())
             raise KzooError(
-                f"Got a chat template that failed on these messages ({type(error).__name__}: "
-                f"{error}); expected messages of another form."
+                f"Got messages that the chat template can't show ({reason}); expected a sound "
+                "template, and messages as its model takes them."
             ) from None
         return text if last is None else _cut(text, last)
 

@@ -37,7 +37,9 @@ class TextStream:
             self.is_stopped = True
             return piece
         self._fresh.append(token_id)
-        if BYTE.fullmatch(self.tokenizer.id_to_token(token_id)):
+        # A special token has no text, and so doesn't end a run of bytes.
+        is_silent = token_id in self.tokenizer.special_ids
+        if is_silent or BYTE.fullmatch(self.tokenizer.id_to_token(token_id)):
             return ""
         return self._released(self._settled())
 
