@@ -147,7 +147,8 @@ def _check_shapes(folder, manifest, audited):
     """What goes into the file and comes out of it is what task, labels and spec ask for."""
     path = folder / bundle.MANIFEST
     spec = Spec.from_dict(manifest["spec"])
-    table = [spec.vocabulary_size, spec.embedding_dim or spec.hidden_dim]
+    embedding = {"num_segments": 0, "dim": 0, **spec.embedding}
+    table = [embedding["vocabulary_size"], embedding["dim"] or spec.hidden_dim]
     if table not in audited["tables"]:
         raise KzooError(
             f"{path} has a spec of {table[0]} tokens by {table[1]}; the file looks tokens up in "
@@ -160,13 +161,13 @@ def _check_shapes(folder, manifest, audited):
             "its spec is expected: export anew."
         )
     length = -1 if manifest["length"] is None else manifest["length"]
-    names = ["token_ids", "padding_mask", *["segment_ids"] * (spec.num_segments > 1)]
+    names = ["token_ids", "padding_mask", *["segment_ids"] * (embedding["num_segments"] > 1)]
     sizes = {
         "labels": len(manifest["labels"] or []),
         "length": length,
         "hidden_dim": spec.hidden_dim,
         "width": _width(manifest, spec),
-        "vocabulary_size": spec.vocabulary_size,
+        "vocabulary_size": table[0],
     }
     is_backbone = manifest["task"].lower() == spec.family
     known = BACKBONE if is_backbone else OUTPUTS.get(manifest["task"])
