@@ -70,8 +70,8 @@ class CachedModel:
         taken = places[places != NOWHERE]
         if taken.size and taken.max() >= most:
             raise KzooError(
-                f"Got a token at place {taken.max()}; expected places from 0 to {most - 1}, for the "
-                "network has no more."
+                f"Got a token at place {taken.max()}; expected places from 0 to {most - 1}, which "
+                "are all that the network has."
             )
 
 
