@@ -146,6 +146,7 @@ def test_tokens_are_those_of_transformers(gpt2, name):
         ("TopKLogitsWarper", "top_k", 10**4),
         ("TopPLogitsWarper", "top_p", 0.9),
         ("TopPLogitsWarper", "top_p", 0.01),
+        ("TopPLogitsWarper", "top_p", 1e-9),
         ("MinPLogitsWarper", "min_p", 0.1),
         ("MinPLogitsWarper", "min_p", 1.0),
     ],
@@ -318,6 +319,8 @@ def test_text_from_a_stop_string_on_is_not_given_out():
     pieces = [text.push(token) for token in ids]
     assert "".join(pieces) == whole.removesuffix("end"), "what may begin a stop string is held"
     assert text.close() == "end"
+    text = TextStream(tokenizer, ["e", "h"])
+    assert text.push(257) == "", "both are in this token, and h comes first"
     text = TextStream(tokenizer, ["<|end|>"])
     assert "".join(map(text.push, [*ids, 258, *ids])) == whole, "a special token may be one"
 
@@ -337,6 +340,8 @@ def test_stop_strings_end_rows_beams_and_streams():
     assert (actual.text, actual.reason) == (free.text[:cut], "stop")
     assert actual.token_ids == free.token_ids[: cut + 2], "it ends with the stop string's token"
     assert stop in other.text or rest == other
+    ((held,),) = generate(step, [[5]], Generation(20, stop_strings=free.text[-1] + "?!"), tokenizer)
+    assert held == free, "what only begins a stop string is given out at the end"
     pieces = list(stream(step, prompts[0], tokenizer, options))
     assert "".join(pieces) == actual.text
     assert len(pieces) > 2
@@ -351,6 +356,7 @@ def test_stop_strings_end_rows_beams_and_streams():
     assert any(answer.reason == "stop" for answer in stopped)
     for answer in stopped:
         assert stop not in answer.text
+        assert stop not in tokenizer.decode(answer.token_ids[:-1]), "a beam ends there"
         assert (stop in tokenizer.decode(answer.token_ids)) == (answer.reason == "stop")
 
 
@@ -390,7 +396,9 @@ TEMPLATES = {
         "{% else %}U: {{ m.content }}\n{% endif %}{% endfor %}"
         "{{ dict(a=1)['a'] }}{% set d = dict.fromkeys(['x'], 2) %}{{ d.x }}"
     ),
-    "cut": "{% for m in messages %}{{ m.role }}:{{ m.content | trim }};{% endfor %}",
+    "cut": (
+        "{% for m in messages %}{{ 'name' in m }}{{ m.role }}:{{ m.content | trim }};{% endfor %}"
+    ),
 }
 CHAT = [
     {"role": "user", "content": ' Grüße <|im_end|> & "quotes" ', "name": None},
@@ -446,12 +454,12 @@ def test_prompts_are_those_of_transformers(tmp_path, name, settings):
         ("{% macro m(n) %}{% if n %}{{ m(n-1) ~ m(n-1) }}{% endif %}{% endmacro %}{{ m(60) }}",
          "runs"),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "memory"),
-        ("{% for a in range(99999) %}{{ 'x' * 999 }}{% endfor %}", "writes"),
+        ("{% for a in range(99999) %}{{ 'x' * 999 }}{% endfor %}", "writes|runs"),
         ("{{ 'x' * 10**10 }}", "builds"),
         ("{{ 9 ** 99999999 }}", "builds"),
         ("{{ '%999999999999d' % 1 }}", "builds"),
         ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = n.x ~ n.x %}"
-         "{% endfor %}", "writes"),
+         "{% endfor %}", "writes|runs"),
         ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = n.x + n.x %}"
          "{% endfor %}", "builds|runs"),
         ("{{ messages.__class__.__mro__ }}", "unsafe"),

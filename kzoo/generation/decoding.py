@@ -107,11 +107,10 @@ class _Rows:
             tokens = self.choose(_checked_logits(logits, self.options))
             self.history.add(tokens)
             yield [self.take(row, int(token)) for row, token in enumerate(tokens)]
-            running = np.array([reason is None for reason in self.reasons])
-            if not running.any():
+            if None not in self.reasons:
                 return
-            places = np.where(running, self.history.places, NOWHERE)
-            logits, state = step(_column(tokens), _column(places), state)
+            # Rows that have ended go on unheard.
+            logits, state = step(_column(tokens), _column(self.history.places), state)
 
     def choose(self, logits):
         """The next token of each row, (rows,)."""

@@ -23,7 +23,8 @@ class TextStream:
         self.tokenizer = tokenizer
         self.stop_strings = tuple(stop_strings)
         self.is_stopped = False
-        self._context = []  # tokens whose text was taken; what follows is decoded behind them
+        # The last tokens whose text was taken: a text's first token may be decoded otherwise.
+        self._context = []
         self._fresh = []  # tokens whose text isn't settled yet
         self._taken = 0  # characters of the fresh tokens that were taken
         self._held = ""  # taken, but may begin a stop string
@@ -63,10 +64,7 @@ class TextStream:
             piece, self._taken = text[self._taken : -1], max(self._taken, len(text) - 1)
             return piece
         piece = text[self._taken :]
-        # A decoder may treat the first token that has text as the start of a sentence, so that
-        # the context always has one.
-        alone = self.tokenizer.decode(self._fresh)
-        self._context = self._fresh if alone else [*self._context, *self._fresh]
+        self._context = self._fresh
         self._fresh, self._taken = [], 0
         return piece
 
