@@ -373,9 +373,9 @@ def _checked_logits(logits, options):
             "Got logits that are no number; expected numbers: the weights are damaged, or too "
             "large for this precision."
         )
-    if options.num_beams > size or options.num_beams * max(2, 1 + len(options.end_token_ids)) > (
-        options.num_beams * size
-    ):
+    # Of each beam so many are candidates, which are to be other tokens.
+    needed = max(options.num_beams, 2, 1 + len(options.end_token_ids))
+    if options.num_beams > 1 and needed > size:
         raise KzooError(
             f"Got num_beams = {options.num_beams} with {len(options.end_token_ids)} end tokens; "
             f"expected fewer than the {size} tokens of the vocabulary."

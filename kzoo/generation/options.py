@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from ..errors import KzooError
 from ..values import is_number, is_whole
 
+LEAST = 1e-4  # of what scores are divided by: float32 has no number for the result of less
+STEEPEST = 10  # power of a length, likewise
 LONGEST_STOP = 1000  # characters; a longer stop string is a mistake, and would hold a stream back
 
 
@@ -19,7 +21,7 @@ class Generation:
     Args:
         max_new_tokens: tokens to write at most.
         min_new_tokens: tokens before which no end token may come.
-        temperature: what logits are divided by, above 0; above 1 more varied, below it less.
+        temperature: what logits are divided by; above 1 more varied, below it less.
         top_k: only the so many likeliest tokens may be drawn.
         top_p: only the likeliest tokens whose probabilities sum up to this, in (0, 1]
             (Holtzman et al. 2020, arXiv:1904.09751).
@@ -83,15 +85,24 @@ class Generation:
             ),
             "num_beams": (lambda v: is_whole(v, 1), whole.format(1)),
             "num_return_sequences": (lambda v: is_whole(v, 1), whole.format(1)),
-            "length_penalty": (is_number, "a number"),
-            "repetition_penalty": (_is_positive, "a number above 0, 1 for none"),
+            "length_penalty": (
+                lambda v: is_number(v, -STEEPEST, STEEPEST),
+                f"a number from -{STEEPEST} to {STEEPEST}",
+            ),
+            "repetition_penalty": (
+                lambda v: is_number(v, LEAST, 1 / LEAST),
+                f"a number from {LEAST:g} to {1 / LEAST:g}, 1 for none",
+            ),
             "no_repeat_ngram_size": (lambda v: is_whole(v, 0), f"{whole.format(0)}, 0 for none"),
         }
         drawn = {
-            "temperature": (_is_positive, "a number above 0, or None for the likeliest token"),
+            "temperature": (
+                lambda v: is_number(v, LEAST),
+                f"a number from {LEAST:g} on, or None for the likeliest token",
+            ),
             "top_k": (lambda v: is_whole(v, 1), f"{whole.format(1)}, or None for all tokens"),
             "top_p": (
-                lambda v: _is_positive(v) and v <= 1,
+                lambda v: is_number(v, 0, 1) and v > 0,
                 "a number above 0 and up to 1, or None for all tokens",
             ),
             "min_p": (lambda v: is_number(v, 0, 1), "a number from 0 to 1, or None for all tokens"),
@@ -130,10 +141,6 @@ class Generation:
                 f"Got num_return_sequences = {count} where the likeliest token is taken, which "
                 "gives one sequence; expected num_beams, or a temperature to draw with."
             )
-
-
-def _is_positive(value):
-    return is_number(value, 0) and value > 0
 
 
 def _entries(name, values):
