@@ -2,8 +2,8 @@
 
 A cache holds keys and values (rows, key_value_heads, slots, head_dim) of every step of the
 network's schedule, and the place of what each slot holds. All rows write the same slots; what is
-padding has the place `NOWHERE`, where no query looks. Slots are a power of two and double when they
-are full, so that few shapes are compiled, and a token costs the same whatever stands before it.
+padding has the place `NOWHERE`, where no query looks. A cache that is full grows by many slots at
+once, so that few shapes are compiled and a token costs nearly the same whatever stands before it.
 """
 
 import keras
@@ -92,8 +92,7 @@ class State:
         token_ids, places = self.caches.padded(token_ids, places)
         needed = self.used + token_ids.shape[1]
         if needed > self.caches.slots:
-            slots = 1 << (needed - 1).bit_length()
-            self.caches = self.caches.grown(slots, self.used)
+            self.caches = self.caches.grown(self.caches.fitting(needed), self.used)
         logits = self.caches.step(run, token_ids, places, self.used, length - 1)
         self.used += length
         return logits
@@ -130,6 +129,11 @@ class HostCaches:
             return _outputs(model, inputs, -1)
 
         return run
+
+    @staticmethod
+    def fitting(needed):
+        """How many slots to have: one graph reads any number, so few more than are needed."""
+        return -(-needed // FEWEST) * FEWEST
 
     @staticmethod
     def padded(token_ids, places):
@@ -202,6 +206,11 @@ class DeviceCaches:
 
         compiled = jax.jit(step, donate_argnums=1)
         return lambda *inputs: compiled([variable.value for variable in variables], *inputs)
+
+    @staticmethod
+    def fitting(needed):
+        """How many slots to have: powers of two, each of which is compiled once."""
+        return 1 << (needed - 1).bit_length()
 
     @staticmethod
     def padded(token_ids, places):
