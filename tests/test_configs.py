@@ -218,7 +218,7 @@ class Image(Writer):
 
 class Pair:
     family = "pair"
-    TOWERS = {"text": Text, "image": Image}
+    TOWERS, FIXED = {"text": Text, "image": Image}, {}
     CONFIG = {"width": (["towers.text.pooler.units", "towers.image.pooler.units"], 512)}
     REQUIRED, HARMLESS, HEAD_DROPOUT, KEY = {"both": ([1], 1)}, "note", {}, None
 

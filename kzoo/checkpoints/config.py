@@ -12,10 +12,11 @@ A family's `CONFIG` says what each key means, `key: (path, default)`:
   a value and the config, from there to here and back, that give None where there is no meaning.
 
 `FIXED` has the fields that no key is about; a function of the fields so far gives the value at a
-path that follows from them. `REQUIRED` has keys that decide nothing here, `key: (values, default)`: those that kzoo computes,
-of which the first is written, and what an absent key means. `HARMLESS` lists keys without effect.
-A family with `TOWERS` has a table of its own, with paths such as `towers.text.hidden_dim`, and
-each tower one for what stands below its `KEY` there, or beside the others where that is None.
+path that follows from them. `REQUIRED` has keys that decide nothing here, `key: (values, default)`:
+those that kzoo computes, of which the first is written, and what an absent key means. `HARMLESS`
+lists keys without effect. A family with `TOWERS` has a table of its own, with paths such as
+`towers.text.hidden_dim`, and each tower one for what stands below its `KEY` there, or beside the
+others where that is None.
 """
 
 import copy
