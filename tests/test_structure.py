@@ -28,6 +28,7 @@ ORDER = [
     {"graphs"},
     {"models"},
     {"text", "data"},
+    {"generation"},
     {"tasks"},
     {"checkpoints"},
     {"presets"},
