@@ -7,13 +7,13 @@ import numpy as np
 
 from . import presets, tasks
 from .answers import described
+from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
+from .bundle.manifest import MANIFEST
+from .bundle.parity import run_keras
+from .bundle.predict import Answerer, Predictor
 from .data.tables import write_table
 from .errors import KzooError
 from .files import writing_folder
-from .litert.bundle import MANIFEST
-from .litert.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
-from .litert.parity import run_keras
-from .litert.predict import Answerer, Predictor
 from .metrics import answer_scores, entity_scores, shares
 from .pictures import draw_confusion
 

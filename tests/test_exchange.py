@@ -8,12 +8,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from kzoo.bundle import manifest as bundle
 from kzoo.checkpoints import safetensors
 from kzoo.checkpoints.origin import JSON, Origin
 from kzoo.checkpoints.rows import Row, Table, parse, turn, turned_shape
 from kzoo.checkpoints.safetensors import Lazy, read_tensors, write_tensors
 from kzoo.errors import KzooError
-from kzoo.litert import bundle
 from kzoo.spec import Spec
 
 # -- tensors --------------------------------------------------------------------------------------

@@ -18,13 +18,15 @@ from families import SPECS, add_noise, noisy, tokens
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-import kzoo.litert
-from kzoo.litert import audit, bundle, convert, flatbuffer, parity, quantize
+import kzoo.bundle
+from kzoo.bundle import manifest as bundle
+from kzoo.bundle import parity
+from kzoo.bundle.build import export_bundle
+from kzoo.bundle.predict import Predictor
+from kzoo.litert import audit, convert, flatbuffer, quantize
 from kzoo.litert.audit import check_audit
-from kzoo.litert.build import export_bundle
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
-from kzoo.litert.predict import Predictor
 from kzoo.models import build
 from kzoo.presets import round_tables, to_int8
 
@@ -596,7 +598,7 @@ def test_every_bundle_of_a_task_or_backbone_verifies(name, tmp_path):
         model.tokenizer = tokenizer()
     else:
         model = task(name)
-    kzoo.litert.export_bundle(model, tmp_path / "bundle", "float32", length)
+    kzoo.bundle.export_bundle(model, tmp_path / "bundle", "float32", length)
     assert kzoo.verify_bundle(tmp_path / "bundle")["task"] == (name or "Roberta")
 
 

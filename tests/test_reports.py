@@ -9,7 +9,7 @@ from families import add_noise, noisy
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-from kzoo.litert import build, evaluate, parity, report
+from kzoo.bundle import build, evaluate, parity, report
 
 WORDS = [["he", "lives", "in", "paris"], ["the", "film"], ["john", "smith", "lives"]]
 

@@ -19,9 +19,9 @@ from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
 from tokenizers.processors import TemplateProcessing
 
 import kzoo
+from kzoo.bundle.parity import is_classifier
 from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 from kzoo.errors import KzooError
-from kzoo.litert.parity import is_classifier
 from kzoo.models import build
 from kzoo.network import Network, weights_by_path
 from kzoo.registry import HOMES

@@ -8,7 +8,7 @@ const FIELDS = ["format", "kzoo", "task", "spec", "labels", "max_length", "signa
   "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal"];
 const SINCE = { task_options: 2 }; // Fields that came with a format.
 const MANIFEST_MOST = 2 ** 26; // Bytes, as in android_demo.
-const LEAST_GOLDEN = 6; // As kzoo/litert/verify.py has it.
+const LEAST_GOLDEN = 6; // As kzoo/bundle/verify.py has it.
 const NEEDED = ["model.tflite", "tokenizer.json"];
 
 /** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` the bytes of their files. */

@@ -13,14 +13,15 @@ import numpy as np
 from ..answers import check_labels, class_scores
 from ..errors import KzooError
 from ..files import writing_folder
+from ..litert.convert import check_arguments, in_float32
+from ..litert.interpreter import Interpreter
 from ..logs import hidden
 from ..network import weights_by_path
 from ..text.tokenizer import default_stride
-from . import bundle, evaluate, mediapipe
+from . import evaluate, mediapipe
 from .bench import latency
-from .convert import check_arguments, export_litert, in_float32
-from .interpreter import Interpreter
 from .limits import LABELLED, TOLERANCE, beside_usual, check, defaults
+from .manifest import FORMAT, LABELS, MANIFEST, MODEL, write_manifest
 from .parity import (
     compared_on,
     problem_of,
@@ -31,6 +32,7 @@ from .parity import (
 )
 from .predict import Answerer
 from .report import write_report
+from .single_file import export_litert
 
 GOLDEN = 12
 JOINED = (2, 4, 8, 16, 32, 64)  # how many labelled texts are joined, to compare long ones too
@@ -54,7 +56,7 @@ def export_bundle(
             {"megabytes": 23.6}; None as a bound leaves one of these out.
         recipe: what else an export recipe may say, as a dict: `compat`, `mediapipe`,
             `evaluation`, `text`, `label`, `note`, `share_texts`, and `preset`, what the report
-            calls the model; see `litert.export.KEYS`.
+            calls the model; see `export.KEYS`.
         say: called with a line of text before each step.
 
     Returns:
@@ -65,7 +67,7 @@ def export_bundle(
     order = checked(model, quantization, length, limits, recipe)
     with (
         hidden(),
-        writing_folder(folder, mark=bundle.MANIFEST) as tmp_path,
+        writing_folder(folder, mark=MANIFEST) as tmp_path,
         tempfile.TemporaryDirectory() as scratch,
     ):
         files = _files(order, tmp_path, Path(scratch))
@@ -91,7 +93,7 @@ def export_bundle(
             "made_with": _made_with(),
         }
         write_report(report, tmp_path)
-        bundle.write_manifest(tmp_path, _manifest(order, exports["file"], rows, golden))
+        write_manifest(tmp_path, _manifest(order, exports["file"], rows, golden))
     return {"folder": str(folder), **report}
 
 
@@ -213,7 +215,7 @@ def checked(model, quantization, length, limits, recipe=None):
 
 def _files(order, folder, scratch):
     """The paths of the file, of the same as float32, and of that for the newest runtime."""
-    files = {"float32": scratch / "float32.tflite", "file": folder / bundle.MODEL}
+    files = {"float32": scratch / "float32.tflite", "file": folder / MODEL}
     if order.compat is not None:
         files["usual"] = scratch / "usual.tflite"
     return files
@@ -280,7 +282,7 @@ def _evaluated(order, files, say):
 def _limit_rows(order, export, measured):
     """Every limit with what was measured for it and on what; KzooError on the first one missed."""
     compared = compared_on(export["parity"])
-    own = {"megabytes": bundle.MODEL, "partitions": bundle.MODEL}
+    own = {"megabytes": MODEL, "partitions": MODEL}
     rows = [{**row, "on": own.get(row["limit"], compared)} for row in export["limits"]]
     # What labelled texts show is held on them too.
     asked = {name: order.limits[name] for name in order.limits if name in (measured or {})}
@@ -292,7 +294,7 @@ def _write_text_side(order, folder):
     order.tokenizer.save(folder)
     if order.labels:
         text = "\n".join(order.labels) + "\n"
-        (folder / bundle.LABELS).write_text(text, encoding="utf-8")
+        (folder / LABELS).write_text(text, encoding="utf-8")
 
 
 def _for_mediapipe(order, folder, texts, say):
@@ -345,7 +347,7 @@ def _about(order, exports):
 def _manifest(order, export, rows, golden):
     audit = export["audit"]
     return {
-        "format": bundle.FORMAT,
+        "format": FORMAT,
         "kzoo": version("kzoo"),
         "task": order.task,
         "spec": order.model.spec.to_dict(),

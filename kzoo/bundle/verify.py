@@ -8,9 +8,20 @@ import numpy as np
 from ..answers import class_scores, described
 from ..errors import KzooError
 from ..files import read_json
+from ..litert.audit import KINDS, audit, check_audit, check_quantization
 from ..spec import Spec
-from . import bundle, limits
-from .audit import KINDS, audit, check_audit, check_quantization
+from . import limits
+from .manifest import (
+    LABELS,
+    MANIFEST,
+    MODEL,
+    PAGE,
+    REPORT,
+    TOKENIZER,
+    check_files,
+    is_of_finder,
+    read_manifest,
+)
 from .parity import compared_on
 
 LEAST_GOLDEN = 6  # golden examples; an export writes a dozen, or that half where texts are few
@@ -49,26 +60,26 @@ def verify_bundle(folder):
         KzooError: one sentence on the first check that fails.
     """
     folder = Path(folder)
-    manifest = bundle.read_manifest(folder)
+    manifest = read_manifest(folder)
     checks = []
 
     def passed(check, result):
         checks.append({"check": check, "found": result})
 
     passed("kzoo.json", f"format {manifest['format']}, the seal fits")
-    bundle.check_files(folder, manifest)
+    check_files(folder, manifest)
     _check_no_others(folder, manifest)
     total = sum(entry["bytes"] for entry in manifest["files"].values())
     passed("files", f"{len(manifest['files'])} as written, {total / 1e6:.1f} MB")
     _check_labels(folder, manifest)
 
-    limits.check_names(manifest["limits"], f"limits in {folder / bundle.MANIFEST}")
-    audited = audit(folder / bundle.MODEL)
+    limits.check_names(manifest["limits"], f"limits in {folder / MANIFEST}")
+    audited = audit(folder / MODEL)
     check_audit(audited, manifest["limits"].get("partitions", 1))
     for name, key in (("signature", "signatures"), ("minimum_runtime", "minimum_runtime")):
         if manifest[name] != audited[key]:
             raise KzooError(
-                f"{folder / bundle.MANIFEST} says of {name} {manifest[name]}; the file has "
+                f"{folder / MANIFEST} says of {name} {manifest[name]}; the file has "
                 f"{audited[key]}: export anew."
             )
     runtime = audited["minimum_runtime"]
@@ -81,7 +92,7 @@ def verify_bundle(folder):
     _check_shapes(folder, manifest, audited)
     kinds = " and ".join(sorted(audited["weight_bytes"]))
     passed("model", f"{manifest['task']} as {manifest['quantization']}: {kinds}")
-    with _as_written(folder / bundle.MANIFEST):
+    with _as_written(folder / MANIFEST):
         worst = _run_golden(folder, manifest)
     passed(
         "golden examples",
@@ -89,7 +100,7 @@ def verify_bundle(folder):
         + ("equal to the digit" if worst == 0 else f"off by at most {100 * worst:.2g} %")
         + f" ({100 * manifest['tolerance']:.3g} % is allowed)",
     )
-    with _as_written(folder / bundle.REPORT):
+    with _as_written(folder / REPORT):
         rows = _check_report(folder, manifest, audited)
     passed("report", "of this file, and its figures follow from each other")
     for row in rows:
@@ -106,19 +117,19 @@ def verify_bundle(folder):
 
 
 def _check_no_others(folder, manifest):
-    known = {bundle.MANIFEST, *manifest["files"]}
-    names = {path.name for path in folder.iterdir() if not bundle.is_of_finder(path.name)}
+    known = {MANIFEST, *manifest["files"]}
+    names = {path.name for path in folder.iterdir() if not is_of_finder(path.name)}
     others = sorted(names - known)
     if others:
         raise KzooError(f"{folder / others[0]} is not one of the bundle's files: take it away.")
-    needed = {bundle.MODEL, bundle.TOKENIZER, bundle.REPORT, bundle.PAGE}
+    needed = {MODEL, TOKENIZER, REPORT, PAGE}
     missing = sorted(needed - set(manifest["files"]))
     if missing:
         raise KzooError(f"{folder} was written without {missing[0]}: export anew.")
 
 
 def _check_labels(folder, manifest):
-    path = folder / bundle.LABELS
+    path = folder / LABELS
     text = path.read_bytes().decode("utf-8") if path.is_file() else ""
     lines = text.removesuffix("\n").split("\n") if text else []
     if lines != (manifest["labels"] or []):
@@ -129,7 +140,7 @@ def _check_labels(folder, manifest):
 
 def _check_quantization(folder, manifest, audited):
     """The types of the weights, and the tolerance that goes with them."""
-    path, quantization = folder / bundle.MANIFEST, manifest["quantization"]
+    path, quantization = folder / MANIFEST, manifest["quantization"]
     if quantization not in KINDS:
         raise KzooError(
             f"{path} says quantization {quantization!r}; known: {', '.join(KINDS)}: export anew."
@@ -145,7 +156,7 @@ def _check_quantization(folder, manifest, audited):
 
 def _check_shapes(folder, manifest, audited):
     """What goes into the file and comes out of it is what task, labels and spec ask for."""
-    path = folder / bundle.MANIFEST
+    path = folder / MANIFEST
     spec = Spec.from_dict(manifest["spec"])
     table = [spec.vocabulary_size, spec.embedding_dim or spec.hidden_dim]
     if table not in audited["tables"]:
@@ -195,7 +206,7 @@ def _width(manifest, spec):
 
 def _check_report(folder, manifest, audited):
     """Whether the report is of this file; the limits with all that was measured for them."""
-    path = folder / bundle.REPORT
+    path = folder / REPORT
     report = read_json(path, "a bundle's report")
     stated = {name: report[name] for name in ("task", "quantization", "length", "labels", "family")}
     stated |= {"bytes": report["sizes"]["file"]}
@@ -235,7 +246,7 @@ def _check_report(folder, manifest, audited):
         odd = (row for row in [*stated, *true] if stated.count(row) != true.count(row))
         limit, bound, value = next(odd)
         raise KzooError(
-            f"{path} has other rows of limits than its own figures and {bundle.MANIFEST} give, "
+            f"{path} has other rows of limits than its own figures and {MANIFEST} give, "
             f"such as that of {limit}, {value:.6g} against {bound:.6g}: export anew."
         )
     return rows
@@ -248,7 +259,7 @@ def _check_examples(path, report, manifest):
     if shown != [(entry["text"], len(entry["token_ids"])) for entry in golden]:
         raise KzooError(
             f"{path} shows {len(examples)} examples; they are not the {len(golden)} golden ones "
-            f"of {bundle.MANIFEST}: export anew."
+            f"of {MANIFEST}: export anew."
         )
     if manifest["task"] != "TextClassifier":
         return
@@ -335,15 +346,15 @@ def _as_written(path):
 
 def _run_golden(folder, manifest):
     """The largest distance of a golden output, as a share of the largest number in it."""
+    from ..litert.interpreter import Interpreter
     from ..text.tokenizer import Tokenizer
-    from .interpreter import Interpreter
 
-    tokenizer = Tokenizer.load(folder / bundle.TOKENIZER)
-    interpreter = Interpreter(folder / bundle.MODEL)
+    tokenizer = Tokenizer.load(folder / TOKENIZER)
+    interpreter = Interpreter(folder / MODEL)
     worst = 0.0
     if len(manifest["golden"]) < LEAST_GOLDEN:
         raise KzooError(
-            f"{folder / bundle.MANIFEST} holds {len(manifest['golden'])} golden examples; at least "
+            f"{folder / MANIFEST} holds {len(manifest['golden'])} golden examples; at least "
             f"{LEAST_GOLDEN} are expected: export anew."
         )
     for place, entry in enumerate(manifest["golden"]):

@@ -13,7 +13,7 @@ KEYS = {
     "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
     "mediapipe": "true to write a file for MediaPipe's tasks too",
     "limits": "what the file must keep beside the limits that suit the quantization, of which null "
-    "leaves one out; see kzoo/litert/limits.py",
+    "leaves one out; see kzoo/bundle/limits.py",
     "evaluation": "a labelled file of the task's: .tsv, .csv or .jsonl, CoNLL's, or SQuAD's JSON",
     "text": "the column of its text, or a list of two for pairs; by default what the file shows",
     "label": "the column of its labels; by default what the file shows",

@@ -9,9 +9,9 @@ from ..answers import ANSWERS, nearest, similarities
 from ..data.sources import read_rows
 from ..data.tables import check_table_path, write_table
 from ..errors import KzooError
+from ..litert.interpreter import Interpreter, encode
 from ..values import as_text, is_whole
-from .bundle import LABELS, MODEL, TOKENIZER, check_files, read_manifest
-from .interpreter import Interpreter, encode
+from .manifest import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 
 COLUMNS = ("token_ids", "padding_mask", "segment_ids")  # what a text becomes
 

@@ -29,8 +29,8 @@ import numpy as np
 from ..answers import class_scores, described
 from ..errors import KzooError
 from ..lines import as_pair, read_lines
-from . import bundle
 from .agreement import disagreement, distance_of
+from .manifest import TOKENIZER
 from .predict import Predictor
 
 ROOT = Path(__file__).parents[2]
@@ -332,7 +332,7 @@ def _equal(command, folder, texts, ids):
     """Whether a client has Python's ids, a text; None for a client that has none to show."""
     parts = [part for text in texts for part in parts_of(text)]
     try:
-        answers = iter(run([*command, "encode", str(folder / bundle.TOKENIZER)], parts))
+        answers = iter(run([*command, "encode", str(folder / TOKENIZER)], parts))
     except Refused:
         return None
     return [all([next(answers).get("ids") == part for part in row]) for row in ids]

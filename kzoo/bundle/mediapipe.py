@@ -15,11 +15,11 @@ from tokenizers import Regex, models, normalizers, pre_tokenizers
 
 from ..answers import probabilities
 from ..errors import KzooError
-from .audit import audit, check_audit
-from .bundle import MODEL
-from .flatbuffer import operator_code, operator_names, read_model, schema, write_model
-from .interpreter import Interpreter
-from .metadata import packed
+from ..litert.audit import audit, check_audit
+from ..litert.flatbuffer import operator_code, operator_names, read_model, schema, write_model
+from ..litert.interpreter import Interpreter
+from ..litert.metadata import packed
+from .manifest import MODEL
 from .parity import languages, sentences
 
 FILE = "mediapipe.tflite"

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..answers import label_parts, probabilities
 from ..errors import KzooError
+from ..litert.interpreter import Interpreter
 from ..metrics import answer_scores, entity_scores, spans_of
-from .interpreter import Interpreter
 from .limits import LABELLED
 from .parity import label_of, measure, run_keras, run_sides, samples
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from ..answers import class_scores
 from ..errors import KzooError
-from .interpreter import encode
+from ..litert.convert import model_inputs
+from ..litert.interpreter import encode
 
 NARROW = 8  # Outputs of fewer numbers a place are compared over the whole text.
 CHOICES = 4  # How many continuations a text gets where a model chooses among them.
@@ -73,12 +74,6 @@ def samples(model, length=None, texts=None):
             }
         rows.append((text, {name: columns[name] for name in names}))
     return rows
-
-
-def model_inputs(model):
-    """What a model reads: the name of an input to its `Input`, in order."""
-    signature = getattr(model, "backbone", model).signature
-    return {name: signature[name] for name in getattr(model, "input_names", signature)}
 
 
 def tokenizer_of(model):
