@@ -238,13 +238,10 @@ def export(
 
 def _export_savedmodel(source, output, text, say):
     from . import presets
-    from .bundle.export import check_has_weights, find_recipe, preset_of, read_recipe
+    from .bundle.recipes import asked
 
-    path = find_recipe(source)
-    preset = preset_of(path, read_recipe(path)) if path else source
-    name = path.stem if path else Path(source).name
-    folder = output or Path("build") / f"{name}-savedmodel"
-    check_has_weights(preset)
+    order = asked(source)
+    preset, folder = order.preset, output or Path("build") / f"{order.name}-savedmodel"
     say(f"Loading {preset}")
     from .serving import export_savedmodel, how_to_call
 

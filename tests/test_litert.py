@@ -21,7 +21,7 @@ import kzoo
 import kzoo.bundle
 from kzoo.bundle import manifest as bundle
 from kzoo.bundle import parity
-from kzoo.bundle.build import export_bundle
+from kzoo.bundle.export import export_bundle
 from kzoo.bundle.predict import Predictor
 from kzoo.litert import audit, convert, flatbuffer, quantize
 from kzoo.litert.audit import check_audit
@@ -685,7 +685,9 @@ def test_predict_takes_pairs_and_refuses_nonsense(made):
      ({"preset": "tiny", "limits": {"accuracy": 0.9}}, "needs labelled texts"),
      ({"preset": "tiny", "evaluation": "texts.tsv",
        "limits": {"accuracy": 1.01, "probability_difference": None}},
-      "misses the limit accuracy")],
+      "misses the limit accuracy"),
+     ({"preset": "tiny", "evaluation": "texts.tsv", "limits": {"f1": 0.1}},
+      "Nothing here measures the limit f1; expected one of accuracy")],
 )  # fmt: skip
 def test_a_bad_recipe_makes_nothing(made, recipe, words, tmp_path):
     for name in ("tiny", "texts.tsv"):

@@ -11,7 +11,7 @@ from families import SPECS, noisy
 
 import kzoo
 from kzoo import presets
-from kzoo.bundle.export import check_has_weights
+from kzoo.bundle.recipes import check_has_weights
 from kzoo.files import sha256
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path

@@ -130,7 +130,7 @@ def one_scale():
 
     quantize.convert = with_one_scale
     try:
-        content, _ = convert._convert(model, "int8", None)
+        content, _ = convert._convert(convert.exportable(model), "int8", None)
     finally:
         quantize.convert = usual
     return model, content

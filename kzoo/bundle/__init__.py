@@ -6,7 +6,7 @@ from ..logs import hidden
 
 _HOME = {
     "export_litert": "single_file",
-    "export_bundle": "build",
+    "export_bundle": "export",
     "export_recipe": "export",
     "verify_bundle": "verify",
     "predict_bundle": "predict",

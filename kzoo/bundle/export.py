@@ -1,71 +1,16 @@
-"""From a recipe, or a preset, to a bundle."""
+"""An export, from top to bottom: recipe, model in float32, files, measurements, folder."""
 
+import tempfile
 from pathlib import Path
 
-from ..errors import KzooError
-from ..files import read_json
-from . import limits
-
-KEYS = {
-    "preset": "the name of a preset that ships, or the folder of one",
-    "quantization": "float32, float16, int8 or int8_int4_table",
-    "length": "null for a dynamic length, or the one length that the file takes",
-    "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
-    "mediapipe": "true to write a file for MediaPipe's tasks too",
-    "limits": "what the file must keep beside the limits that suit the quantization, of which null "
-    "leaves one out; see kzoo/bundle/limits.py",
-    "evaluation": "a labelled file of the task's: .tsv, .csv or .jsonl, CoNLL's, or SQuAD's JSON",
-    "text": "the column of its text, or a list of two for pairs; by default what the file shows",
-    "label": "the column of its labels; by default what the file shows",
-    "note": "a sentence about the evaluation, for the report",
-    "share_texts": "true to let texts of the evaluation file travel in the bundle, as golden "
-    "examples and in the report; their numbers alone do otherwise",
-}
-
-
-def find_recipe(path_or_name):
-    """The path of a recipe: a .json file, or the name of one that ships with kzoo."""
-    from .. import presets
-
-    path = Path(str(path_or_name))
-    if path.suffix == ".json":
-        return path
-    inside = presets.shipped("export") / f"{path_or_name}.json"
-    return inside if path.name == str(path_or_name) and inside.is_file() else None
-
-
-def read_recipe(path):
-    """The recipe in a JSON file, with every key; KzooError names one that is unknown or wrong."""
-    path = Path(path)
-    recipe = read_json(path, "an export recipe")
-    unknown = sorted(set(recipe) - set(KEYS))
-    if unknown:
-        raise KzooError(f"{path} has the unknown key {unknown[0]!r}; known: {', '.join(KEYS)}.")
-    if not isinstance(recipe.get("preset"), str):
-        raise KzooError(f"{path} names no preset: {KEYS['preset']} is expected.")
-    recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
-    limits.beside_usual(recipe["limits"], {}, f"limits in {path}")
-    for key in ("mediapipe", "share_texts"):
-        if recipe[key] not in (None, True, False):
-            raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; true or false is expected.")
-    for key, most in (("text", 2), ("label", 1)):
-        columns = recipe[key] if isinstance(recipe[key], list) else [recipe[key]]
-        fits = all(name is None or type(name) in (str, int) for name in columns)
-        if not fits or len(columns) > most:
-            raise KzooError(
-                f"{path} has {key} {recipe[key]!r:.60}; expected a column by its name, or by its "
-                f"place in a file without a header{', or two' if most > 1 else ''}."
-            )
-    for key in ("preset", "evaluation", "note"):
-        if recipe[key] is not None and (not isinstance(recipe[key], str) or "\0" in recipe[key]):
-            raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; a string is expected.")
-    return recipe
-
-
-def preset_of(path, recipe):
-    """The preset that a recipe names: a folder beside it, or what `presets.load` takes."""
-    folder = Path(path).parent / recipe["preset"]
-    return str(folder) if folder.is_dir() else recipe["preset"]
+from ..files import writing_folder
+from ..logs import hidden
+from .folder import write_folder
+from .manifest import MANIFEST
+from .measuring import measure_files
+from .orders import REST, ordered
+from .recipes import asked
+from .writing import write_files
 
 
 def export_recipe(path_or_name, output=None, say=None, changes=None):
@@ -87,53 +32,55 @@ def export_recipe(path_or_name, output=None, say=None, changes=None):
             file is left then.
     """
     from .. import presets
-    from .build import REST, export_bundle, quiet
 
-    path = find_recipe(path_or_name)
-    recipe = read_recipe(path) if path else {**dict.fromkeys(KEYS), "quantization": "int8"}
-    changes = dict(changes or {})
-    unknown = sorted(set(changes) - set(KEYS))
-    if unknown:
-        raise KzooError(f"changes has the key {unknown[0]!r}; known: {', '.join(KEYS)}.")
-    if changes.get("quantization", recipe["quantization"]) != recipe["quantization"]:
-        recipe["limits"] = None
-    recipe.update(changes)
-    name = path.stem if path else Path(str(path_or_name)).name
-    preset = preset_of(path, recipe) if path else str(path_or_name)
-    check_has_weights(preset)
-    evaluation = recipe["evaluation"]
-    if evaluation is not None and path:
-        evaluation = path.parent / evaluation
-    (say or quiet)(f"Loading {preset}")
-    model = presets.load(preset)
-    if recipe["mediapipe"] and recipe["length"] is None and "length" not in changes:
-        from .mediapipe import LENGTH
-
-        recipe["length"] = min(LENGTH, getattr(model, "max_length", LENGTH))
+    say = say or quiet
+    order = asked(path_or_name, changes)
+    say(f"Loading {order.preset}")
+    model = presets.load(order.preset)
+    recipe = order.recipe
     return export_bundle(
         model,
-        output or Path("build") / name,
+        output or Path("build") / order.name,
         recipe["quantization"],
-        recipe["length"],
+        order.length(model),
         recipe["limits"],
-        {
-            **{key: recipe[key] for key in REST},
-            "preset": recipe["preset"] or name,
-            "evaluation": evaluation,
-        },
+        {key: recipe[key] for key in REST},
         say,
     )
 
 
-def check_has_weights(preset):
-    """Raise KzooError for a preset without weights: its export would answer at random."""
-    from .. import presets
+def export_bundle(
+    model, folder, quantization="int8", length=None, limits=None, recipe=None, say=None
+):
+    """Write a task as a bundle: the file, its tokenizer, its manifest and its report.
 
-    if presets.is_foreign(preset):
-        return  # Hugging Face's folders always hold weights, or the reader says that they don't.
-    folder = presets.find(preset)
-    if not (folder / presets.WEIGHTS).is_file():
-        raise KzooError(
-            f"The preset {preset} holds no weights, so an export would answer at random: train it "
-            "and save it as a preset, or convert a checkpoint."
-        )
+    Args:
+        model: a task with a tokenizer.
+        folder: where to; it is there whole or not at all.
+        quantization: see `export_litert`; `length` too.
+        limits: what the file must keep beside the limits that suit the quantization, such as
+            {"megabytes": 23.6}; None as a bound leaves one of these out.
+        recipe: what else an export recipe may say, as a dict: `compat`, `mediapipe`,
+            `evaluation`, `text`, `label`, `note`, `share_texts`, and `preset`, what the report
+            calls the model; see `recipes.KEYS`.
+        say: called with a line of text before each step.
+
+    Returns:
+        The report, as in `report.json`, with `folder` beside it.
+    """
+    say = say or quiet
+    folder = Path(folder)
+    order = ordered(model, quantization, length, limits, recipe)
+    with (
+        hidden(),
+        writing_folder(folder, mark=MANIFEST) as tmp_path,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        files = write_files(order, tmp_path, Path(scratch), say)
+        measured = measure_files(files, say)
+        report = write_folder(measured, tmp_path, folder.name, say)
+    return {"folder": str(folder), **report}
+
+
+def quiet(_text):
+    """Say nothing."""

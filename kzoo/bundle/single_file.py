@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..errors import KzooError
 from ..files import writing_file
-from ..litert.convert import check_arguments, check_weights, in_float32, write_file
+from ..litert.convert import check_arguments, exportable, write_file
 from ..litert.interpreter import Interpreter
 from ..litert.user_model import UserModel, as_exportable
 from ..logs import hidden
@@ -65,12 +65,12 @@ def export_litert(
             f"The limit {labelled[0]} needs labelled texts, which only a bundle is measured on: "
             "export a recipe with an evaluation file, or leave the limit out."
         )
-    check_weights(model)
+    source = exportable(model)
     with hidden(), writing_file(path) as tmp_path:
-        model = in_float32(model)
         partitions = limits.get("partitions", None if own else 1)
-        audited = write_file(model, tmp_path, quantization, length, compat, partitions)
-        parity = compare(model, Interpreter(tmp_path), samples(model, length, texts))
+        audited = write_file(source, tmp_path, quantization, length, compat, partitions)
+        rows = samples(source.model, length, texts)
+        parity = compare(source.model, Interpreter(tmp_path), rows)
         measured = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
         rows = check(limits, {**parity, **measured})
     return {"audit": audited, "parity": parity, "limits": rows}

@@ -220,8 +220,8 @@ def _check_report(folder, manifest, audited):
     _check_examples(path, report, manifest)
     parity, evaluation = report["parity"], report["evaluation"]
     _check_figures(path, parity, parity["texts"])
-    sources = [("here", {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]})]
-    sources.append((compared_on(parity), parity))
+    own = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
+    sources = [limits.on("here", own), limits.on(compared_on(parity), parity)]
     if evaluation:
         _check_figures(path, evaluation, evaluation["examples"])
         for name in {"accuracy", "f1", "exact_match"} & set(evaluation):
@@ -230,14 +230,10 @@ def _check_report(folder, manifest, audited):
         if confusion := evaluation.get("confusion"):
             right = sum(row[place] for place, row in enumerate(confusion))
             _expect(path, "accuracy", evaluation["accuracy"], right / evaluation["examples"])
-        sources.append((evaluation["file"], evaluation))
-    rows = []
-    for on, measured in sources:
         # Where texts have labels, agreement is measured on them alone.
-        left = {"label_agreement"} if evaluation and measured is parity else set()
-        asked = {k: v for k, v in manifest["limits"].items() if k in measured and k not in left}
-        rows += [{**row, "on": on} for row in limits.check(asked, measured)]
-    limits.check(manifest["limits"], {row["limit"]: row["measured"] for row in rows})
+        sources[-1].pop("label_agreement", None)
+        sources.append(limits.on(evaluation["file"], evaluation))
+    rows = limits.held(manifest["limits"], sources)
     stated, true = (
         sorted((row["limit"], row["bound"], row["measured"]) for row in some)
         for some in (report["limits"], rows)

@@ -1,6 +1,9 @@
 """A Keras model as one .tflite file: traced, frozen, quantized, audited."""
 
 import tempfile
+from dataclasses import dataclass
+
+import numpy as np
 
 from ..errors import KzooError
 from ..network import Network, weights_by_path
@@ -16,11 +19,35 @@ SLACK = 0.03  # How far the size may lie from what the weights ask for, and in b
 GRAPH_BYTES = 400_000
 
 
-def write_file(model, path, quantization, length=None, compat=None, partitions=1):
-    """Write a model in float32 as a .tflite file; what `audit.audit` says of it.
+@dataclass(frozen=True)
+class Exportable:
+    """A model that computes in float32, and every weight of it by its path."""
+
+    model: object
+    weights: dict
+
+
+def exportable(model):
+    """A model as `write_file` takes it, in float32, with its weights collected.
+
+    Raises:
+        KzooError: if a weight is NaN or infinite, or a user's own model can't be float32.
+    """
+    model = in_float32(model)
+    weights = model.weights_by_path() if isinstance(model, UserModel) else weights_by_path(model)
+    for path, weight in weights.items():
+        if not np.isfinite(np.asarray(weight)).all():
+            raise KzooError(
+                f"The weight {path} holds NaN or infinite values: train or load the model anew."
+            )
+    return Exportable(model, weights)
+
+
+def write_file(source, path, quantization, length=None, compat=None, partitions=1):
+    """Write a model as a .tflite file; what `audit.audit` says of it.
 
     Args:
-        model: see `in_float32`.
+        source: an `Exportable`.
         path: where to.
         quantization, length, compat: as `check_arguments` has found them right.
         partitions: how many XNNPACK may make of it, or None for any number.
@@ -28,7 +55,7 @@ def write_file(model, path, quantization, length=None, compat=None, partitions=1
     Raises:
         KzooError: if the file isn't what was asked for.
     """
-    content, used = _convert(model, quantization, length)
+    content, used = _convert(source, quantization, length)
     path.write_bytes(content if compat is None else rewritten(content, compat))
     audited = audit(path)
     check_audit(audited, partitions)
@@ -65,24 +92,6 @@ def check_arguments(model, quantization, length, compat=None):
         )
 
 
-def _weights(model):
-    """Every weight of a model by its path."""
-    if isinstance(model, UserModel):
-        return model.weights_by_path()
-    return weights_by_path(model)
-
-
-def check_weights(model):
-    """Raise KzooError for a weight that is NaN or infinite."""
-    import numpy as np
-
-    for path, weight in _weights(model).items():
-        if not np.isfinite(np.asarray(weight)).all():
-            raise KzooError(
-                f"The weight {path} holds NaN or infinite values: train or load the model anew."
-            )
-
-
 def in_float32(model):
     """The model itself, or a float32 copy of one that computes in half precision."""
     import keras
@@ -108,11 +117,11 @@ def model_inputs(model):
     return {name: signature[name] for name in getattr(model, "input_names", signature)}
 
 
-def _convert(model, quantization, length):
+def _convert(source, quantization, length):
     """The bytes of the file, and {path: shape} of the weights that its graph reads."""
     import tensorflow as tf
 
-    weights = _weights(model)
+    model, weights = source.model, source.weights
     module = tf.Module()
     # The raw variables, without Keras' tracking round them: these the converter freezes.
     module.held = [weight.value for weight in weights.values()]

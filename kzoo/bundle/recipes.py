@@ -1,0 +1,134 @@
+"""What a recipe for an export may say, and what it asks for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import KzooError
+from ..files import read_json
+from . import limits
+from .mediapipe import LENGTH
+
+KEYS = {
+    "preset": "the name of a preset that ships, or the folder of one",
+    "quantization": "float32, float16, int8 or int8_int4_table",
+    "length": "null for a dynamic length, or the one length that the file takes",
+    "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
+    "mediapipe": "true to write a file for MediaPipe's tasks too",
+    "limits": "what the file must keep beside the limits that suit the quantization, of which null "
+    "leaves one out; see kzoo/bundle/limits.py",
+    "evaluation": "a labelled file of the task's: .tsv, .csv or .jsonl, CoNLL's, or SQuAD's JSON",
+    "text": "the column of its text, or a list of two for pairs; by default what the file shows",
+    "label": "the column of its labels; by default what the file shows",
+    "note": "a sentence about the evaluation, for the report",
+    "share_texts": "true to let texts of the evaluation file travel in the bundle, as golden "
+    "examples and in the report; their numbers alone do otherwise",
+}
+
+
+def find_recipe(path_or_name):
+    """The path of a recipe: a .json file, or the name of one that ships with kzoo."""
+    from .. import presets
+
+    path = Path(str(path_or_name))
+    if path.suffix == ".json":
+        return path
+    inside = presets.shipped("export") / f"{path_or_name}.json"
+    return inside if path.name == str(path_or_name) and inside.is_file() else None
+
+
+def read_recipe(path):
+    """The recipe in a JSON file, with every key; KzooError names one that is unknown or wrong."""
+    path = Path(path)
+    recipe = read_json(path, "an export recipe")
+    unknown = sorted(set(recipe) - set(KEYS))
+    if unknown:
+        raise KzooError(f"{path} has the unknown key {unknown[0]!r}; known: {', '.join(KEYS)}.")
+    if not isinstance(recipe.get("preset"), str):
+        raise KzooError(f"{path} names no preset: {KEYS['preset']} is expected.")
+    recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
+    limits.beside_usual(recipe["limits"], {}, f"limits in {path}")
+    for key in ("mediapipe", "share_texts"):
+        if recipe[key] not in (None, True, False):
+            raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; true or false is expected.")
+    for key, most in (("text", 2), ("label", 1)):
+        columns = recipe[key] if isinstance(recipe[key], list) else [recipe[key]]
+        fits = all(name is None or type(name) in (str, int) for name in columns)
+        if not fits or len(columns) > most:
+            raise KzooError(
+                f"{path} has {key} {recipe[key]!r:.60}; expected a column by its name, or by its "
+                f"place in a file without a header{', or two' if most > 1 else ''}."
+            )
+    for key in ("preset", "evaluation", "note"):
+        if recipe[key] is not None and (not isinstance(recipe[key], str) or "\0" in recipe[key]):
+            raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; a string is expected.")
+    return recipe
+
+
+def preset_of(path, recipe):
+    """The preset that a recipe names: a folder beside it, or what `presets.load` takes."""
+    folder = Path(path).parent / recipe["preset"]
+    return str(folder) if folder.is_dir() else recipe["preset"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An export that a recipe or the name of a preset asks for.
+
+    Args:
+        name: what its folder is called by default.
+        preset: what `presets.load` takes.
+        recipe: a value for each of `KEYS`, with paths as seen from here.
+        length_is_open: whether nobody named a length, so that MediaPipe's file may have its own.
+    """
+
+    name: str
+    preset: str
+    recipe: dict
+    length_is_open: bool
+
+    def length(self, model):
+        """How many tokens the file of a model takes; None for any number."""
+        if self.recipe["mediapipe"] and self.length_is_open:
+            return min(LENGTH, getattr(model, "max_length", LENGTH))
+        return self.recipe["length"]
+
+
+def asked(path_or_name, changes=None):
+    """What a recipe asks for, by its path or name; or the name or folder of a preset.
+
+    Args:
+        path_or_name: see `export.export_recipe`; `changes` too.
+
+    Raises:
+        KzooError: for a recipe that can't be followed, or a preset without weights.
+    """
+    path = find_recipe(path_or_name)
+    recipe = read_recipe(path) if path else {**dict.fromkeys(KEYS), "quantization": "int8"}
+    changes = dict(changes or {})
+    unknown = sorted(set(changes) - set(KEYS))
+    if unknown:
+        raise KzooError(f"changes has the key {unknown[0]!r}; known: {', '.join(KEYS)}.")
+    if changes.get("quantization", recipe["quantization"]) != recipe["quantization"]:
+        recipe["limits"] = None
+    recipe.update(changes)
+    name = path.stem if path else Path(str(path_or_name)).name
+    preset = preset_of(path, recipe) if path else str(path_or_name)
+    check_has_weights(preset)
+    if recipe["evaluation"] is not None and path:
+        recipe["evaluation"] = path.parent / recipe["evaluation"]
+    recipe["preset"] = recipe["preset"] or name
+    return Asked(name, preset, recipe, recipe["length"] is None and "length" not in changes)
+
+
+def check_has_weights(preset):
+    """Raise KzooError for a preset without weights: its export would answer at random."""
+    from .. import presets
+
+    if presets.is_foreign(preset):
+        return  # Hugging Face's folders always hold weights, or the reader says that they don't.
+    folder = presets.find(preset)
+    if not (folder / presets.WEIGHTS).is_file():
+        raise KzooError(
+            f"The preset {preset} holds no weights, so an export would answer at random: train it "
+            "and save it as a preset, or convert a checkpoint."
+        )
