@@ -49,6 +49,14 @@ class Encoder(Network):
         """What the embedding reads."""
         return self.token_embedding.signature
 
+    @property
+    def output_axes(self):
+        """The axes of each output, by the names of their sizes."""
+        axes = {"sequence_output": ("batch", "length", "hidden_dim")}
+        if self.spec.pooler != "none":
+            axes["pooled_output"] = ("batch", "hidden_dim")
+        return axes
+
     def context(self, inputs):
         """What every block is told beside the vectors."""
         length = ops.shape(inputs["token_ids"])[1]

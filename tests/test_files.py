@@ -268,7 +268,8 @@ def _manifest(folder, name):
     fields = dict.fromkeys(bundle.FIELDS, 0) | {
         "format": bundle.FORMAT, "kzoo": "0", "task": "TextEmbedder", "spec": {}, "labels": None,
         "signature": {}, "quantization": "int8", "length": None, "limits": {}, "golden": [],
-        "minimum_runtime": {}, "task_options": {}, "files": {name: {"bytes": 1, "sha256": "0"}},
+        "minimum_runtime": {}, "task_options": {}, "reads": "text", "rule": "embedding",
+        "signatures": {}, "files": {name: {"bytes": 1, "sha256": "0"}},
     }  # fmt: skip
     text = json.dumps({**fields, "seal": bundle.UNSEALED})
     seal = hashlib.sha256(text.encode()).hexdigest()

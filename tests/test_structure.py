@@ -266,7 +266,7 @@ def test_one_name_for_one_thing():
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.Assign)
         for target in node.targets
-        if isinstance(target, ast.Name) and target.id in {"TASKS", "ANSWERS"}
+        if isinstance(target, ast.Name) and target.id in {"TASKS", "RULES"}
     ]
     assert sorted(names) == sorted(set(names))
     assert sorted(tables) == sorted(set(tables))

@@ -6,7 +6,8 @@ from importlib.metadata import version
 
 import numpy as np
 
-from ..answers import class_scores
+from ..answers import PROBLEMS, RULES, class_scores
+from ..litert.convert import SIGNATURE, model_inputs
 from ..litert.interpreter import Interpreter
 from . import mediapipe
 from .limits import TOLERANCE
@@ -14,7 +15,7 @@ from .manifest import FORMAT, LABELS, write_manifest
 from .parity import run_sides
 from .report import write_report
 
-SHOWN = ("TextClassifier", "TokenClassifier", "QuestionAnswering")  # answers to look at
+UNSEEN = ("embedding",)  # rules whose answers are nothing to look at
 
 
 def write_folder(measured, folder, name, say):
@@ -92,7 +93,10 @@ def _manifest(measured):
         "task": order.task,
         "spec": order.model.spec.to_dict(),
         "labels": order.labels,
-        "task_options": order.options,
+        "reads": order.options["reads"],
+        "rule": order.rule,
+        "task_options": {k: v for k, v in order.options.items() if k != "reads"},
+        "signatures": _signatures(order.model),
         "max_length": order.read_length,
         "signature": audit["signatures"],
         "quantization": order.quantization,
@@ -105,6 +109,16 @@ def _manifest(measured):
             for entry in measured.golden
         ],
     }
+
+
+def _signatures(model):
+    """Each function of the file: what it reads and gives, by the names of the sizes."""
+    inputs = {
+        name: {"axes": list(entry.axes), "dtype": entry.dtype, "below": entry.below}
+        for name, entry in model_inputs(model).items()
+    }
+    outputs = {name: list(axes) for name, axes in model.output_axes.items()}
+    return {SIGNATURE: {"inputs": inputs, "outputs": outputs}}
 
 
 def _made_with():
@@ -137,7 +151,7 @@ def _examples(measured):
     """
     order = measured.files.order
     examples = [{"text": e["text"], "tokens": len(e["token_ids"])} for e in measured.golden]
-    if order.task not in SHOWN:
+    if order.rule in UNSEEN or order.rule is None or RULES[order.rule].find is None:
         return examples
     read = [order.answerer.read(example["text"])[0] for example in examples]
     rows = [[columns for columns, _ in own] for own in read]
@@ -155,8 +169,8 @@ def _golden_difference(measured):
 
     They may be other texts than those on which parity is measured.
     """
-    problem = getattr(measured.files.order.model, "problem", None)
-    if problem is None:
+    problem = measured.files.order.rule
+    if problem not in PROBLEMS:
         return None
     return max(
         float(

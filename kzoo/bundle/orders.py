@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..answers import check_labels
+from ..answers import PROBLEMS, check_labels
 from ..errors import KzooError
 from ..litert.convert import Exportable, check_arguments, exportable
 from ..text.tokenizer import default_stride
@@ -49,7 +49,12 @@ class Order:
     @property
     def task(self):
         """What a bundle calls its task; a backbone has its class's name."""
-        return getattr(self.model, "task_name", type(self.model).__name__)
+        return getattr(self.model, "task_name", None) or type(self.model).__name__
+
+    @property
+    def rule(self):
+        """By which of `answers.RULES` it answers; None for a backbone."""
+        return getattr(self.model, "rule", None)
 
     @property
     def labels(self):
@@ -62,6 +67,8 @@ class Order:
         if not hasattr(self.model, "task_options"):
             return {"reads": "either"}
         options = self.model.task_options()
+        if self.rule in PROBLEMS:  # Where clients of formats 1 and 2 look for it.
+            options.setdefault("problem", self.rule)
         if "stride" in options:  # A file of fixed length may be shorter than what the model reads.
             options["stride"] = min(options["stride"], default_stride(self.read_length))
         return options
@@ -70,7 +77,7 @@ class Order:
     def answerer(self):
         """How the task reads and answers."""
         return Answerer(
-            self.tokenizer, self.task, self.labels, self.options, self.max_length, self.length
+            self.tokenizer, self.rule, self.labels, self.options, self.max_length, self.length
         )
 
     @property
@@ -115,16 +122,11 @@ def ordered(model, quantization, length, limits, recipe=None):
     if order.labels:
         check_labels(order.labels)
     if order.mediapipe:
-        mediapipe.check(order.task, order.tokenizer, length, getattr(order.model, "prompt", ""))
+        mediapipe.check(order.rule, order.tokenizer, length, getattr(order.model, "prompt", ""))
         if order.options["reads"] == "pair":
             raise KzooError(
                 "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "
                 "without mediapipe."
-            )
-        if problem_of(model) not in (None, "single_label"):
-            raise KzooError(
-                f"MediaPipe's classifier gives a text one label, and the problem is "
-                f"{problem_of(model)}: export without mediapipe."
             )
     columns = recipe["text"], recipe["label"]
     examples = evaluate.labelled_texts(order.model, order.evaluation, asked, *columns)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..answers import class_scores
+from ..answers import RULES, class_scores
 from ..errors import KzooError
 from ..litert.convert import model_inputs
 from ..litert.interpreter import encode
@@ -34,13 +34,14 @@ def sample_texts(model):
     In pairs for a task that reads pairs; each with some to choose from for multiple choice.
     """
     texts = sentences()
-    if getattr(model, "task_name", None) == "MultipleChoice":
+    reads = getattr(model, "reads", None)
+    if reads == "choices":
         return [
             (text, texts[(place + turn) % len(texts)])
             for place, text in enumerate(texts)
             for turn in range(1, CHOICES + 1)
         ]
-    if getattr(model, "reads", None) == "pair":
+    if reads == "pair":
         return list(zip(texts, [*texts[1:], texts[0]], strict=True))
     return texts
 
@@ -91,7 +92,7 @@ def compare(model, interpreter, rows, expected=None):
         (columns, outputs, interpreter.run(columns))
         for (_, columns), outputs in zip(rows, expected, strict=True)
     ]
-    if getattr(model, "task_name", None) == "MultipleChoice":
+    if getattr(model, "rule", None) == "choice":
         pairs = _by_question(pairs)
     return measure(pairs, problem_of(model), by_token(model), threshold_of(model))
 
@@ -189,19 +190,10 @@ def compared_on(parity):
     )
 
 
-def is_classifier(model):
-    """Whether a model gives each text one label."""
-    name = getattr(model, "task_name", None)
-    return name == "TextClassifier" and model.problem == "single_label"
-
-
 def problem_of(model):
-    """What a model's logits are, as `answers.PROBLEMS` has it; None where they are no answer.
-
-    Multiple choice has one distribution too, over the choices.
-    """
-    problems = {"MultipleChoice": "single_label"}
-    return getattr(model, "problem", problems.get(getattr(model, "task_name", None)))
+    """What a model's logits are, as `answers.PROBLEMS` has it; None where they are no answer."""
+    rule = getattr(model, "rule", None)
+    return RULES[rule].problem if rule else None
 
 
 def threshold_of(model):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import class_scores, described
+from ..answers import PROBLEMS, RULES, class_scores, described
 from ..errors import KzooError
 from ..files import read_json
 from ..litert.audit import KINDS, audit, check_audit, check_quantization
@@ -26,16 +26,10 @@ from .parity import compared_on
 
 LEAST_GOLDEN = 6  # golden examples; an export writes a dozen, or that half where texts are few
 ROUNDED = 1e-4  # how far figures may lie apart that are one but for rounding and padding
-# What a task returns for one text, as shapes behind the batch: sizes by the name of what they are.
-OUTPUTS = {
-    "TextClassifier": {"logits": ["labels"]},
-    "TokenClassifier": {"logits": ["length", "labels"]},
-    "TextEmbedder": {"embedding": ["width"]},
-    "MaskedLM": {"logits": ["length", "vocabulary_size"]},
-    "QuestionAnswering": {"start_logits": ["length"], "end_logits": ["length"]},
-    "MultipleChoice": {"logits": []},
-}
-BACKBONE = {"sequence_output": ["length", "hidden_dim"], "pooled_output": ["hidden_dim"]}
+# What a backbone gives; a manifest before format 3 declares nothing.
+BACKBONE = {
+    "sequence_output": ("batch", "length", "hidden_dim"), "pooled_output": ("batch", "hidden_dim")
+}  # fmt: skip
 
 
 def verify_bundle(folder):
@@ -109,7 +103,7 @@ def verify_bundle(folder):
     return {
         "folder": str(folder),
         "task": manifest["task"],
-        "reads": manifest["task_options"]["reads"],
+        "reads": manifest["reads"],
         "quantization": manifest["quantization"],
         "minimum_runtime": runtime,
         "checks": checks,
@@ -171,37 +165,94 @@ def _check_shapes(folder, manifest, audited):
             "its spec is expected: export anew."
         )
     length = -1 if manifest["length"] is None else manifest["length"]
-    names = ["token_ids", "padding_mask", *["segment_ids"] * (spec.num_segments > 1)]
     sizes = {
         "labels": len(manifest["labels"] or []),
         "length": length,
         "hidden_dim": spec.hidden_dim,
-        "width": _width(manifest, spec),
-        "vocabulary_size": spec.vocabulary_size,
+        "vocabulary": spec.vocabulary_size,
     }
-    is_backbone = manifest["task"].lower() == spec.family
-    known = BACKBONE if is_backbone else OUTPUTS.get(manifest["task"])
-    signature = next(iter(manifest["signature"].values()))
-    sides = [("inputs", {name: ["length"] for name in names})]
-    if known is not None:  # A class of the user's own may return anything.
-        optional = {"pooled_output"} - set(signature["outputs"])
-        sides.append(("outputs", {k: v for k, v in known.items() if k not in optional}))
-    for side, expected in sides:
-        wanted = {name: [sizes[size] for size in axes] for name, axes in expected.items()}
-        here = {name: tensor["shape"] for name, tensor in signature[side].items()}
-        actual = {name: shape[1:] for name, shape in here.items()}
-        if actual != wanted or any(shape[0] not in (1, -1) for shape in here.values()):
+    with _as_written(path):
+        declared = manifest["signatures"] or _undeclared(manifest, spec)
+        if set(declared) != set(audited["signatures"]):
+            raise KzooError(
+                f"{path} declares the functions {sorted(declared)}; the file has "
+                f"{sorted(audited['signatures'])}: export anew."
+            )
+        for name, sides in declared.items():
+            _check_ids(path, manifest, spec, sides["inputs"])
+            _check_rule(path, manifest, sides["outputs"])
+            _check_sides(path, manifest, sides, audited["signatures"][name], sizes)
+
+
+def _undeclared(manifest, spec):
+    """What a manifest before format 3 would have declared: by its rule, and the inputs of texts."""
+    ids = {"token_ids": spec.vocabulary_size, "padding_mask": 0}
+    if spec.num_segments > 1:
+        ids["segment_ids"] = spec.num_segments
+    inputs = {
+        name: {"axes": ("batch", "length"), "dtype": "int32", "below": below}
+        for name, below in ids.items()
+    }
+    (function, file), *_ = manifest["signature"].items()
+    outputs = {}  # A class of the user's own may return anything.
+    if manifest["rule"]:
+        outputs = RULES[manifest["rule"]].outputs
+    elif manifest["task"].lower() == spec.family:
+        outputs = {
+            k: v for k, v in BACKBONE.items() if k in file["outputs"] or k == "sequence_output"
+        }
+    return {function: {"inputs": inputs, "outputs": outputs}}
+
+
+def _check_ids(path, manifest, spec, inputs):
+    """Ids go up to the ends of the spec's tables."""
+    below = {name: entry["below"] for name, entry in inputs.items() if entry["below"]}
+    expected = {"token_ids": spec.vocabulary_size, "segment_ids": spec.num_segments}
+    expected = {name: size for name, size in expected.items() if size > 1}
+    if "token_ids" in inputs and below != expected:
+        raise KzooError(
+            f"{path} says that this is a {manifest['task']}, whose inputs are ids below {below}; "
+            f"its spec has {expected}: export anew."
+        )
+
+
+def _check_rule(path, manifest, outputs):
+    """The rule finds the outputs that it reads."""
+    needed = RULES[manifest["rule"]].outputs if manifest["rule"] else {}
+    missing = {name: list(axes) for name, axes in needed.items()}
+    if any(list(outputs.get(name, ())) != axes for name, axes in missing.items()):
+        raise KzooError(
+            f"{path} says that this answers by {manifest['rule']}, which reads {missing}; the "
+            f"outputs are {outputs}: export anew."
+        )
+
+
+def _check_sides(path, manifest, declared, file, sizes):
+    """The file's inputs and outputs have the names, types and sizes that are declared."""
+    inputs = {name: entry["axes"] for name, entry in declared["inputs"].items()}
+    for side, expected in (("inputs", inputs), ("outputs", declared["outputs"])):
+        if side == "outputs" and not expected:
+            continue  # Nothing is said of them.
+        actual = {name: tensor["shape"] for name, tensor in file[side].items()}
+        for name, shape in actual.items():  # A size that nothing else tells is the file's own.
+            for axis, size in zip(expected.get(name, ()), shape, strict=False):
+                if isinstance(axis, str) and axis != "batch":
+                    sizes.setdefault(axis, size)
+        wanted = {
+            name: [sizes.get(axis, axis) for axis in axes[1:]] for name, axes in expected.items()
+        }
+        given = {name: shape[1:] for name, shape in actual.items()}
+        if given != wanted or any(shape[0] not in (1, -1) for shape in actual.values()):
             raise KzooError(
                 f"{path} says that this is a {manifest['task']}, whose {side} are {wanted} behind "
-                f"the batch (-1: any length); the file has {actual}: export anew."
+                f"the batch (-1: any length); the file has {given}: export anew."
             )
-
-
-def _width(manifest, spec):
-    """The width of an embedder's vectors: what its own file gives, since a projection is free."""
-    outputs = next(iter(manifest["signature"].values()))["outputs"]
-    shape = outputs.get("embedding", {}).get("shape") or [spec.hidden_dim]
-    return shape[-1] if shape[-1] > 0 else spec.hidden_dim
+    for name, entry in declared["inputs"].items():
+        if entry["dtype"] != file["inputs"][name]["type"]:
+            raise KzooError(
+                f"{path} says that {name} is {entry['dtype']}; the file has "
+                f"{file['inputs'][name]['type']}: export anew."
+            )
 
 
 def _check_report(folder, manifest, audited):
@@ -257,7 +308,7 @@ def _check_examples(path, report, manifest):
             f"{path} shows {len(examples)} examples; they are not the {len(golden)} golden ones "
             f"of {MANIFEST}: export anew."
         )
-    if manifest["task"] != "TextClassifier":
+    if manifest["rule"] not in PROBLEMS:
         return
     options, labels, parity = manifest["task_options"], manifest["labels"], report["parity"]
     is_values = options["problem"] == "regression"
@@ -387,7 +438,7 @@ def _run_golden(folder, manifest):
                     f"{100 * off:.3g} % off; {100 * manifest['tolerance']:.3g} % is allowed: this "
                     "runtime computes otherwise, or the file was not made by this export."
                 )
-        if manifest["task"] == "TextClassifier":
+        if manifest["rule"] in PROBLEMS:
             _check_label(place, entry, outputs, manifest["task_options"])
     return worst
 

@@ -24,6 +24,7 @@ class MaskedLM(PlaceTask):
 
     task_name = "MaskedLM"
     targets = "none"
+    rule = "candidates"
 
     def usual_head(self, backbone):
         """The masked LM head with the activation of the feed-forward nets."""
