@@ -56,14 +56,32 @@ class Network(ExportsTokens, keras.Model):
         raise NotImplementedError
 
     @property
-    def signature(self):
-        """What the model reads: the name of an input to its `Input`, in order."""
+    def signatures(self):
+        """What the model may be called on: for each use the name of an input to its `Input`.
+
+        The first, "serve", is the usual one: whole inputs.
+        """
         raise NotImplementedError
 
     @property
+    def signature(self):
+        """What the model usually reads: the name of an input to its `Input`, in order."""
+        return self.signatures["serve"]
+
+    @property
     def input_names(self):
-        """The names of the inputs, in order."""
+        """The names of the usual inputs, in order."""
         return list(self.signature)
+
+    @property
+    def vocabulary_size(self):
+        """How many tokens the embedding has."""
+        return self.embedding.vocabulary_size
+
+    @property
+    def padding_id(self):
+        """The token that fills rows up."""
+        return self.embedding.padding_id
 
     @property
     def largest(self):
@@ -112,6 +130,9 @@ class Network(ExportsTokens, keras.Model):
         Tasks also take rows of `several` sequences, which have one more axis behind the first.
         """
         signature = self.signature
+        if isinstance(inputs, dict):
+            fitting = (each for each in self.signatures.values() if each.keys() <= inputs.keys())
+            signature = max(fitting, key=len, default=signature)
         if not isinstance(inputs, dict) or any(name not in inputs for name in signature):
             received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
             expected = "; ".join(f"{name}, {entry}" for name, entry in signature.items())

@@ -47,6 +47,11 @@ def completed(slot, value):
     return {"kind": kind} | {k: list(v) if type(v) is tuple else v for k, v in options.items()}
 
 
+def option(spec, slot, name):
+    """An option of the part that a slot of a spec holds, or its default."""
+    return completed(slot, getattr(spec, slot))[name]
+
+
 def _known(slot):
     return sorted(kind for filed, kind in PARTS if filed == slot)
 

@@ -238,7 +238,7 @@ class _Export:
     def _names(self):
         import tensorflow as tf
 
-        names = [""] * self.backbone.spec.vocabulary_size  # There may be rows without a token.
+        names = [""] * self.backbone.vocabulary_size  # There may be rows without a token.
         for token, number in self.model.tokenizer.vocabulary.items():
             names[number] = token
         return tf.constant(names)
@@ -286,7 +286,7 @@ class _Export:
 
         best = tf.math.top_k(_probabilities(outputs["logits"]), CANDIDATES)
         # As text, with the space that a token brings.
-        tokenizer, rows = self.model.tokenizer, self.backbone.spec.vocabulary_size
+        tokenizer, rows = self.model.tokenizer, self.backbone.vocabulary_size
         ids = range(tokenizer.vocabulary_size)
         texts = tokenizer.decode([[number] for number in ids], skip_special=False)
         texts += [""] * (rows - len(texts))
@@ -411,9 +411,9 @@ def _some_ids(backbone, choices):
     """Token ids of three lengths, where no tokenizer says better ones."""
     shape = (3, min(16, backbone.spec.max_sequence_length))
     draw = np.random.default_rng(0)
-    ids = draw.integers(0, backbone.spec.vocabulary_size, shape)
+    ids = draw.integers(0, backbone.vocabulary_size, shape)
     mask = np.arange(shape[1]) < np.array([[shape[1]], [shape[1] - 3], [2]])
-    ids = np.where(mask, ids, backbone.spec.padding_id)
+    ids = np.where(mask, ids, backbone.padding_id)
     inputs = {"token_ids": ids, "padding_mask": mask, "segment_ids": 0 * ids}
     inputs = {name: inputs[name].astype("int32") for name in backbone.input_names}
     return {name: value[:, None] for name, value in inputs.items()} if choices else inputs

@@ -33,10 +33,11 @@ class Input(NamedTuple):
 class Spec:
     """One transformer, as a value.
 
-    Sizes are counted in units of the tensor axes they name. The last seven fields are slots: each
-    holds one part, named by its kind (`"learned"`) or by a dict of the kind and its options
-    (`{"kind": "mlp", "activation": "gelu"}`); `attention` and `feedforward` may hold a list, whose
-    entries the blocks take in turn. `schedule` is the depth: which block runs at each
+    Sizes are counted in units of the tensor axes they name. The slots each hold one part, named
+    by its kind (`"learned"`) or by a dict of the kind and its options (`{"kind": "token",
+    "vocabulary_size": 30522}`); `attention` and `feedforward` may hold a list, whose entries the
+    blocks take in turn. `norms` says where norms stand beside those of the blocks: behind the
+    `embedding`, behind the `final` block. `schedule` is the depth: which block runs at each
     step, so `(0, 1, 2)` is three blocks, `(0, 0, 0)` one block run three times (ALBERT) and
     `(0, 2, 4)` a student cut from a deeper teacher.
 
@@ -45,20 +46,17 @@ class Spec:
     """
 
     family: str
-    vocabulary_size: int
+    embedding: object
     hidden_dim: int
     num_heads: int
     intermediate_dim: int
     schedule: tuple
     max_sequence_length: int = 512
-    num_segments: int = 0
-    embedding_dim: int = 0  # 0: hidden_dim
     head_dim: int = 0  # 0: hidden_dim / num_heads
-    padding_id: int = 0
+    num_key_value_heads: int = 0  # 0: num_heads; fewer are shared by as many queries each
     dropout: float = 0.1
     attention_dropout: float = 0.1
     initializer_range: float = 0.02
-    embedding: object = "token"
     position: object = "learned"
     attention: object = "full"
     block: object = "post_norm"
@@ -68,6 +66,7 @@ class Spec:
     norm: object = dataclasses.field(
         default_factory=lambda: {"kind": "layer_norm", "epsilon": 1e-12}
     )
+    norms: tuple = ("embedding",)
     pooler: object = "tanh"
 
     # The slots that may hold a list, whose entries the blocks take in turn.
@@ -76,11 +75,16 @@ class Spec:
 
     # Whole numbers and the least that each may be; rates.
     WHOLE = {
-        "vocabulary_size": 1, "hidden_dim": 1, "num_heads": 1, "intermediate_dim": 1,
-        "max_sequence_length": 1, "num_segments": 0, "embedding_dim": 0, "head_dim": 0,
-        "padding_id": 0,
+        "hidden_dim": 1, "num_heads": 1, "intermediate_dim": 1, "max_sequence_length": 1,
+        "head_dim": 0, "num_key_value_heads": 0,
     }  # fmt: skip
     RATES = ("dropout", "attention_dropout", "initializer_range")
+    NORMS = ("embedding", "final")
+    # Fields of kzoo 0.1 that are options of the embedding now, by their names there.
+    MOVED = {
+        "vocabulary_size": "vocabulary_size", "num_segments": "num_segments",
+        "padding_id": "padding_id", "embedding_dim": "dim",
+    }  # fmt: skip
 
     def __post_init__(self):
         if not isinstance(self.family, str):
@@ -107,6 +111,10 @@ class Spec:
                     )
             if several:
                 object.__setattr__(self, name, list(value))
+        norms = self.norms
+        if not isinstance(norms, (list, tuple)) or not all(n in self.NORMS for n in norms):
+            raise KzooError(f"norms is {norms!r:.60}; a list of {self.NORMS} is expected.")
+        object.__setattr__(self, "norms", tuple(n for n in self.NORMS if n in norms))
         listed = isinstance(self.schedule, (list, tuple))
         if (
             not listed
@@ -122,6 +130,11 @@ class Spec:
             raise KzooError(
                 f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}: "
                 "change one, or give head_dim."
+            )
+        if self.num_heads % (self.num_key_value_heads or self.num_heads):
+            raise KzooError(
+                f"num_heads {self.num_heads} is not a multiple of num_key_value_heads "
+                f"{self.num_key_value_heads}: change one."
             )
 
     @property
@@ -151,7 +164,8 @@ class Spec:
 
     def to_dict(self):
         """The fields as JSON types."""
-        return {**dataclasses.asdict(self), "schedule": list(self.schedule)}
+        lists = {"schedule": list(self.schedule), "norms": list(self.norms)}
+        return {**dataclasses.asdict(self), **lists}
 
     def to_json(self):
         """The spec as the text of a `spec.json`."""
@@ -162,6 +176,7 @@ class Spec:
         """Build from JSON types; a field too many or too few is an error that names it."""
         if not isinstance(fields, dict):
             raise KzooError(f"A spec is a JSON object; {type(fields).__name__} came.")
+        fields = cls._moved(fields)
         known = {field.name: field for field in dataclasses.fields(cls)}
         unknown = sorted(set(fields) - set(known))
         required = {n for n, f in known.items() if f.default is f.default_factory}
@@ -172,6 +187,17 @@ class Spec:
                 f"known are {', '.join(known)}."
             )
         return cls(**fields)
+
+    @classmethod
+    def _moved(cls, fields):
+        """The same fields, what kzoo 0.1 had beside the embedding in it."""
+        moved = {new: fields[old] for old, new in cls.MOVED.items() if old in fields}
+        if not moved:
+            return fields
+        held = fields.get("embedding", "token")
+        held = held if isinstance(held, dict) else {"kind": held}
+        others = {name: value for name, value in fields.items() if name not in cls.MOVED}
+        return {**others, "embedding": {**held, **moved}}
 
     @classmethod
     def from_json(cls, text):

@@ -66,9 +66,11 @@ def flat(folder):
     model = abstract_build(lambda: presets.empty(folder))
     slots = []
     for slot in spec.SLOTS:
-        cls, options = parts.resolve(slot, fields[slot])
-        kind = fields[slot] if isinstance(fields[slot], str) else fields[slot]["kind"]
-        slots.append({"slot": slot, "kind": kind, "options": options, **_where(cls)})
+        held = fields[slot]
+        for each in held if isinstance(held, list) else [held]:  # Taken in turn by the blocks.
+            cls, options = parts.resolve(slot, each)
+            kind = each if isinstance(each, str) else each["kind"]
+            slots.append({"slot": slot, "kind": kind, "options": options, **_where(cls)})
     if hasattr(model, "head"):
         head = model.head_slot if isinstance(model.head_slot, dict) else {"kind": model.head_slot}
         options = {name: value for name, value in head.items() if name != "kind"}
@@ -101,10 +103,11 @@ def flat_view(data):
     steps = len(data["spec"]["schedule"])
     sharing = "; ".join(f"steps {_span(e['steps'])} share {e['block']}" for e in shared)
     spec = {**data["spec"], "schedule": _span(data["spec"]["schedule"])}
-    if not spec["embedding_dim"]:
-        spec["embedding_dim"] = f"{spec['hidden_dim']} (hidden_dim)"
     if not spec["head_dim"]:
         spec["head_dim"] = f"{spec['hidden_dim'] // spec['num_heads']} (hidden_dim / num_heads)"
+    if not spec["num_key_value_heads"]:
+        spec["num_key_value_heads"] = f"{spec['num_heads']} (num_heads)"
+    spec["norms"] = ", ".join(spec["norms"]) or "none"
     head = [["family", f"{data['model']['class']}  {_place(data['model'])}"]]
     if data["task"]:
         head.append(["task", f"{data['task']['class']}  {_place(data['task'])}"])

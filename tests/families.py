@@ -4,33 +4,39 @@ import numpy as np
 
 from kzoo.models import build
 from kzoo.network import weights_by_path
+from kzoo.parts import option
 from kzoo.spec import Spec
 
 SMALL = {
-    "vocabulary_size": 120,
     "hidden_dim": 32,
     "num_heads": 4,
     "intermediate_dim": 48,
     "max_sequence_length": 40,
 }
+
+
+def words(**options):
+    """An embedding slot of 120 tokens."""
+    usual = {"vocabulary_size": 120, "num_segments": 0, "padding_id": 0}
+    return {"kind": "token", **usual, **options}
+
+
 SPECS = {
-    "bert": Spec("bert", **SMALL, schedule=(0, 1), num_segments=2),
+    "bert": Spec("bert", words(num_segments=2), **SMALL, schedule=(0, 1)),
     "roberta": Spec(
         "roberta",
+        words(num_segments=1, padding_id=1),
         **SMALL,
         schedule=(0, 1),
-        num_segments=1,
-        padding_id=1,
         position="counted",
         norm={"kind": "layer_norm", "epsilon": 1e-5},
     ),
-    "distilbert": Spec("distilbert", **SMALL, schedule=(0, 1), pooler="none"),
+    "distilbert": Spec("distilbert", words(), **SMALL, schedule=(0, 1), pooler="none"),
     "albert": Spec(
         "albert",
+        words(num_segments=2, dim=16),
         **SMALL,
         schedule=(0, 0, 0),
-        num_segments=2,
-        embedding_dim=16,
         dropout=0.0,
         attention_dropout=0.0,
         feedforward={"kind": "mlp", "activation": "gelu_tanh"},
@@ -57,13 +63,18 @@ def one_block(family="bert", **changes):
     return build(SPECS[family].replace(schedule=(0,), **changes))
 
 
+def padding_of(spec):
+    """The padding token of a spec."""
+    return option(spec, "embedding", "padding_id")
+
+
 def tokens(spec, batch=3, length=9, seed=0):
     """Random ids with ragged padding, as the model's input dict."""
     draw = np.random.default_rng(seed)
     lengths = np.linspace(length, 2, batch).astype(int)
     mask = (np.arange(length)[None] < lengths[:, None]).astype("int32")
-    ids = draw.integers(5, spec.vocabulary_size, (batch, length)).astype("int32")
-    inputs = {"token_ids": np.where(mask == 1, ids, spec.padding_id), "padding_mask": mask}
-    if spec.num_segments > 1:
+    ids = draw.integers(5, spec.embedding["vocabulary_size"], (batch, length)).astype("int32")
+    inputs = {"token_ids": np.where(mask == 1, ids, padding_of(spec)), "padding_mask": mask}
+    if option(spec, "embedding", "num_segments") > 1:
         inputs["segment_ids"] = mask * (np.arange(length)[None] >= 4).astype("int32")
     return {name: value.astype("int32") for name, value in inputs.items()}

@@ -24,12 +24,11 @@ def model(kind="TextClassifier", precision=None, undecayed=None, learning=None, 
 
     spec = kzoo.Spec(
         family="bert",
-        vocabulary_size=50,
+        embedding={"kind": "token", "vocabulary_size": 50, "num_segments": 1},
         hidden_dim=16,
         num_heads=2,
         intermediate_dim=32,
         schedule=(0,),
-        num_segments=1,
         pooler="none",
         dropout=0.0,
         attention_dropout=0.0,

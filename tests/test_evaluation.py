@@ -266,7 +266,8 @@ def test_python_calls_print_nothing_of_the_libraries(bundle, classifier, tmp_pat
         f"kzoo.export_litert(task, {str(tmp_path / 'a.tflite')!r})\n"
         "assert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ",
         f"import kzoo; kzoo.from_huggingface({folder!r}).predict(['it'])",
-        "import kzoo; kzoo.Bert(kzoo.Spec('bert', 100, 64, 4, 64, (0,)))",
+        "import kzoo; words = {'kind': 'token', 'vocabulary_size': 100}\n"
+        "kzoo.Bert(kzoo.Spec('bert', words, 64, 4, 64, (0,)))",
     )
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     for program in programs:

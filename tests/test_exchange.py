@@ -262,11 +262,10 @@ def test_an_origin_that_was_changed_is_refused(tmp_path, field, value):
 
 # -- specs ----------------------------------------------------------------------------------------
 
-SPEC = {"family": "bert", "vocabulary_size": 9, "hidden_dim": 8, "num_heads": 2,
-        "intermediate_dim": 16, "schedule": [0, 2, 0]}  # fmt: skip
-WHOLE = {"vocabulary_size": 1, "hidden_dim": 1, "num_heads": 1, "intermediate_dim": 1,
-         "max_sequence_length": 1, "num_segments": 0, "embedding_dim": 0, "head_dim": 0,
-         "padding_id": 0}  # fmt: skip
+SPEC = {"family": "bert", "embedding": {"kind": "token", "vocabulary_size": 9}, "hidden_dim": 8,
+        "num_heads": 2, "intermediate_dim": 16, "schedule": [0, 2, 0]}  # fmt: skip
+WHOLE = {"hidden_dim": 1, "num_heads": 1, "intermediate_dim": 1, "max_sequence_length": 1,
+         "head_dim": 0, "num_key_value_heads": 0}  # fmt: skip
 
 
 def test_a_spec_is_a_value_that_goes_through_json():
@@ -277,9 +276,9 @@ def test_a_spec_is_a_value_that_goes_through_json():
     other = spec.replace(schedule=(0,), dropout=0.5)
     assert (other.num_layers, other.dropout, spec.dropout) == (1, 0.5, 0.1)
     assert spec.to_dict() == {
-        **SPEC, "max_sequence_length": 512, "num_segments": 0, "embedding_dim": 0, "head_dim": 0,
-        "padding_id": 0, "dropout": 0.1, "attention_dropout": 0.1, "initializer_range": 0.02,
-        "embedding": "token", "position": "learned", "attention": "full", "block": "post_norm",
+        **SPEC, "max_sequence_length": 512, "head_dim": 0, "num_key_value_heads": 0,
+        "dropout": 0.1, "attention_dropout": 0.1, "initializer_range": 0.02,
+        "position": "learned", "attention": "full", "block": "post_norm", "norms": ["embedding"],
         "feedforward": {"kind": "mlp", "activation": "gelu"},
         "norm": {"kind": "layer_norm", "epsilon": 1e-12}, "pooler": "tanh",
     }  # fmt: skip
@@ -289,7 +288,7 @@ def test_a_spec_is_a_value_that_goes_through_json():
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_sizes_are_whole_numbers(name):
-    base = {**SPEC, "head_dim": 4}
+    base = {**SPEC, "head_dim": 4, **({"num_heads": 2**31 - 1} if "heads" in name else {})}
     for good in (WHOLE[name], 2**31 - 1):
         assert getattr(Spec.from_dict({**base, name: good}), name) == good
     for wrong in (WHOLE[name] - 1, 2**31, 8.0, "8", None, True):
@@ -309,6 +308,9 @@ def test_sizes_are_whole_numbers(name):
        for wrong in ([], 3, "01", [-1], [1.0], [True], [2**31])]
     + [({"family": 3}, "family is 3; a name"),
        ({"hidden_dim": 9}, "hidden_dim 9 is not a multiple"),
+       ({"num_heads": 4, "num_key_value_heads": 3}, "num_heads 4 is not a multiple of num_key"),
+       ({"norms": "embedding"}, "norms is 'embedding'; a list of"),
+       ({"norms": ["first"]}, r"norms is \['first'\]; a list of"),
        ({"layers": 3}, r"unknown fields \['layers'\] and lacks \[\]")],
 )  # fmt: skip
 def test_what_is_no_spec_is_refused(changes, match):
@@ -316,6 +318,16 @@ def test_what_is_no_spec_is_refused(changes, match):
         Spec.from_dict({**SPEC, **changes})
     with pytest.raises(KzooError, match=match):
         Spec.from_json(json.dumps({**SPEC, **changes}))
+
+
+def test_what_kzoo_0_1_wrote_is_read():
+    """There the vocabulary, the segments and the padding stood beside the embedding."""
+    old = {name: value for name, value in SPEC.items() if name != "embedding"}
+    old |= {"vocabulary_size": 9, "num_segments": 2, "padding_id": 1, "embedding_dim": 4}
+    expected = {"vocabulary_size": 9, "num_segments": 2, "padding_id": 1, "dim": 4}
+    for kind in ({}, {"embedding": "token"}):
+        assert Spec.from_dict({**old, **kind}).embedding == {"kind": "token", **expected}
+    assert Spec.from_dict(SPEC).replace(num_segments=3).embedding["num_segments"] == 3
 
 
 def test_a_spec_without_a_size_is_refused():

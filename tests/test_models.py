@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from families import SPECS, noisy, tokens
+from families import SPECS, noisy, padding_of, tokens
 
 import kzoo
 from kzoo.errors import KzooError
@@ -39,7 +39,7 @@ def test_padding_changes_nothing(family):
         name: np.pad(
             value,
             ((0, 0), (0, 5)),
-            constant_values=SPECS[family].padding_id if name == "token_ids" else 0,
+            constant_values=padding_of(SPECS[family]) if name == "token_ids" else 0,
         )
         for name, value in inputs.items()
     }
@@ -102,9 +102,11 @@ def test_counting_allocates_nothing_and_is_right(family):
         pass
     code = (
         "import resource, kzoo\n"
-        "kzoo.count_parameters(kzoo.Spec('bert', 100, 64, 4, 64, (0,)))\n"
+        "words = {'kind': 'token', 'vocabulary_size': 100}\n"
+        "kzoo.count_parameters(kzoo.Spec('bert', words, 64, 4, 64, (0,)))\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "n = kzoo.count_parameters(kzoo.Spec('bert', 3_000_000, 1024, 16, 4096, (0,)))\n"
+        "words['vocabulary_size'] = 3_000_000\n"
+        "n = kzoo.count_parameters(kzoo.Spec('bert', words, 1024, 16, 4096, (0,)))\n"
         "import keras\n"
         "with keras.StatelessScope(): pass\n"
         "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"

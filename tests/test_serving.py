@@ -272,7 +272,7 @@ def test_every_task(tmp_path, name, family, options):
     second = other if name == "QuestionAnswering" else None
     rows = model.tokenizer.encode(TEXTS, second, model.max_length, "longest")
     words = model.tokenizer.vocabulary
-    names = np.array([b""] * model.spec.vocabulary_size, object)
+    names = np.array([b""] * model.backbone.vocabulary_size, object)
     names[list(words.values())] = [word.encode() for word in words]
     if name == "MaskedLM":
         np.testing.assert_array_equal(answers["tokens"], names[rows["token_ids"]])

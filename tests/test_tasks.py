@@ -635,11 +635,11 @@ def test_the_row_of_padding_learns_nothing_where_it_is_looked_up(family):
         tables.append(model.backbone.position.embeddings)
     before = [np.array(table) for table in tables]
     model.compile(optimizer=keras.optimizers.SGD(0.5))
-    padding = model.tokenizer.id_to_token(model.spec.padding_id)
+    padding = model.tokenizer.id_to_token(model.backbone.padding_id)
     model.fit([f"he {padding} lives in paris", "a dog"], [0, 1], epochs=2, verbose=0)
     for table, old in zip(tables, before, strict=True):
         moved = np.abs(np.array(table) - old).max(-1) > 0
-        assert not moved[model.spec.padding_id] and moved.sum() > 2
+        assert not moved[model.backbone.padding_id] and moved.sum() > 2
 
 
 def test_special_tokens_are_never_hidden():

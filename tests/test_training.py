@@ -346,12 +346,11 @@ def test_keras_still_allocates_after_a_stateless_build():
 
 SPEC = {
     "family": "bert",
-    "vocabulary_size": 80,
+    "embedding": {"kind": "token", "vocabulary_size": 80, "num_segments": 2},
     "hidden_dim": 16,
     "num_heads": 2,
     "intermediate_dim": 32,
     "schedule": (0,),
-    "num_segments": 2,
     "max_sequence_length": 32,
 }
 

@@ -58,7 +58,7 @@ def train(case, folder):
         targets,
         sample_weight=sample_weight if setting.sample_weight else None,
         batch_size=BATCH,
-        padding_id=task.spec.padding_id,
+        padding_id=task.backbone.padding_id,
     )
     plan = batches.plan
     counts = [float(task.loss_count(plan.batch(rows)[1])) for rows in plan.order(0)]

@@ -70,12 +70,11 @@ def make_kzoo(folder):
 
     spec = kzoo.Spec(
         "bert",
-        SHAPE["vocabulary"],
+        {"kind": "token", "vocabulary_size": SHAPE["vocabulary"], "num_segments": 2},
         SHAPE["width"],
         SHAPE["heads"],
         SHAPE["inner"],
         tuple(range(SHAPE["layers"])),
-        num_segments=2,
     )
     model = build(spec)
     for name, quantization in (("kzoo", "int8"), ("kzoo float32", "float32")):

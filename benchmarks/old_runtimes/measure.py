@@ -43,14 +43,18 @@ RUNTIMES = {
 }
 SOURCES = ["kzoo/litert/compat.py", "kzoo/litert/convert.py", "kzoo/litert/quantize.py", "kzoo/nn"]
 SMALL = {
-    "vocabulary_size": 500, "hidden_dim": 64, "num_heads": 4, "intermediate_dim": 128,
+    "hidden_dim": 64, "num_heads": 4, "intermediate_dim": 128,
     "max_sequence_length": 64,
 }  # fmt: skip
 FAMILIES = {
-    "bert": {"schedule": (0, 1), "num_segments": 2},
-    "roberta": {"schedule": (0, 1), "num_segments": 1, "padding_id": 1, "position": "counted"},
-    "distilbert": {"schedule": (0, 1), "pooler": "none"},
-    "albert": {"schedule": (0, 0), "num_segments": 2, "embedding_dim": 32},
+    "bert": {"embedding": {"num_segments": 2}, "schedule": (0, 1)},
+    "roberta": {
+        "embedding": {"num_segments": 1, "padding_id": 1},
+        "schedule": (0, 1),
+        "position": "counted",
+    },
+    "distilbert": {"embedding": {}, "schedule": (0, 1), "pooler": "none"},
+    "albert": {"embedding": {"num_segments": 2, "dim": 32}, "schedule": (0, 0)},
 }
 TASKS = {
     "TextClassifier": {"labels": ["no", "yes"]},
@@ -59,6 +63,15 @@ TASKS = {
     "MaskedLM": {},
     "TextEmbedder": {},
 }
+
+
+def spec_of(family):
+    """The small spec of a family."""
+    import kzoo
+
+    fields = FAMILIES[family]
+    embedding = {"kind": "token", "vocabulary_size": 500, **fields["embedding"]}
+    return kzoo.Spec(family, **{**SMALL, **fields, "embedding": embedding})
 
 
 def environment(work, name):
@@ -146,9 +159,7 @@ def small_models(work):
     ]
     wanted += [("roberta", task, "int8") for task in TASKS if task != "TextClassifier"]
     for family, task, quantization in wanted:
-        model = getattr(kzoo, task)(
-            build(kzoo.Spec(family, **SMALL, **FAMILIES[family])), **TASKS[task]
-        )
+        model = getattr(kzoo, task)(build(spec_of(family)), **TASKS[task])
         for i, weight in enumerate(weights_by_path(model).values()):
             noise = np.random.default_rng(i).standard_normal(weight.shape)
             weight.assign(np.asarray(weight) + 0.05 * noise.astype("float32"))

@@ -51,8 +51,9 @@ def samples(model, length=None, texts=None):
 
     Without a tokenizer the ids are drawn at random, in the lengths of the shipped texts.
     """
-    names, spec = model_inputs(model), getattr(model, "backbone", model).spec
-    limit = min(getattr(model, "max_length", spec.max_sequence_length), length or 10**9)
+    names, backbone = model_inputs(model), getattr(model, "backbone", model)
+    longest = getattr(model, "max_length", backbone.spec.max_sequence_length)
+    limit, padding_id = min(longest, length or 10**9), backbone.padding_id
     tokenizer = tokenizer_of(model)
     texts = sample_texts(model) if texts is None else texts
     draw = np.random.default_rng(0)
@@ -66,10 +67,10 @@ def samples(model, length=None, texts=None):
             count = min(limit, max(2, len(words) * 4 // 3))
             shape = (1, length or count)
             real = (np.arange(shape[1]) < count)[None].astype("int32")
-            others = draw.integers(1, spec.vocabulary_size, shape)
-            ids = (spec.padding_id + others) % spec.vocabulary_size  # any but the padding's
+            others = draw.integers(1, backbone.vocabulary_size, shape)
+            ids = (padding_id + others) % backbone.vocabulary_size  # any but the padding's
             columns = {
-                "token_ids": np.where(real, ids, spec.padding_id).astype("int32"),
+                "token_ids": np.where(real, ids, padding_id).astype("int32"),
                 "padding_mask": real,
                 "segment_ids": np.zeros(shape, "int32"),
             }
@@ -100,7 +101,7 @@ def compare(model, interpreter, rows, expected=None):
 def by_token(model):
     """The names of the outputs that have a place for each token: those that grow with the text."""
     fixed = getattr(model, "length", None)
-    padding_id = getattr(model, "backbone", model).spec.padding_id
+    padding_id = getattr(model, "backbone", model).padding_id
 
     def shapes(length):
         columns = {name: np.ones((1, length), "int32") for name in model_inputs(model)}
@@ -131,7 +132,7 @@ def _by_question(pairs):
 
 def run_keras(model, rows, batch_size=16):
     """The model's outputs for each row of `samples`, as NumPy, in batches of similar length."""
-    padding_id = getattr(model, "backbone", model).spec.padding_id
+    padding_id = getattr(model, "backbone", model).padding_id
     lengths = [columns["token_ids"].shape[1] for _, columns in rows]
     order = sorted(range(len(rows)), key=lengths.__getitem__)
     answers, long = [None] * len(rows), by_token(model)

@@ -152,7 +152,8 @@ def _check_shapes(folder, manifest, audited):
     """What goes into the file and comes out of it is what task, labels and spec ask for."""
     path = folder / MANIFEST
     spec = Spec.from_dict(manifest["spec"])
-    table = [spec.vocabulary_size, spec.embedding_dim or spec.hidden_dim]
+    embedding = {"num_segments": 0, "dim": 0, **spec.embedding}
+    table = [embedding["vocabulary_size"], embedding["dim"] or spec.hidden_dim]
     if table not in audited["tables"]:
         raise KzooError(
             f"{path} has a spec of {table[0]} tokens by {table[1]}; the file looks tokens up in "
@@ -169,26 +170,26 @@ def _check_shapes(folder, manifest, audited):
         "labels": len(manifest["labels"] or []),
         "length": length,
         "hidden_dim": spec.hidden_dim,
-        "vocabulary": spec.vocabulary_size,
+        "vocabulary": table[0],
     }
     with _as_written(path):
-        declared = manifest["signatures"] or _undeclared(manifest, spec)
+        declared = manifest["signatures"] or _undeclared(manifest, spec, embedding)
         if set(declared) != set(audited["signatures"]):
             raise KzooError(
                 f"{path} declares the functions {sorted(declared)}; the file has "
                 f"{sorted(audited['signatures'])}: export anew."
             )
         for name, sides in declared.items():
-            _check_ids(path, manifest, spec, sides["inputs"])
+            _check_ids(path, manifest, embedding, sides["inputs"])
             _check_rule(path, manifest, sides["outputs"])
             _check_sides(path, manifest, sides, audited["signatures"][name], sizes)
 
 
-def _undeclared(manifest, spec):
+def _undeclared(manifest, spec, embedding):
     """What a manifest before format 3 would have declared: by its rule, and the inputs of texts."""
-    ids = {"token_ids": spec.vocabulary_size, "padding_mask": 0}
-    if spec.num_segments > 1:
-        ids["segment_ids"] = spec.num_segments
+    ids = {"token_ids": embedding["vocabulary_size"], "padding_mask": 0}
+    if embedding["num_segments"] > 1:
+        ids["segment_ids"] = embedding["num_segments"]
     inputs = {
         name: {"axes": ("batch", "length"), "dtype": "int32", "below": below}
         for name, below in ids.items()
@@ -204,10 +205,12 @@ def _undeclared(manifest, spec):
     return {function: {"inputs": inputs, "outputs": outputs}}
 
 
-def _check_ids(path, manifest, spec, inputs):
+def _check_ids(path, manifest, embedding, inputs):
     """Ids go up to the ends of the spec's tables."""
     below = {name: entry["below"] for name, entry in inputs.items() if entry["below"]}
-    expected = {"token_ids": spec.vocabulary_size, "segment_ids": spec.num_segments}
+    expected = {
+        "token_ids": embedding["vocabulary_size"], "segment_ids": embedding["num_segments"]
+    }  # fmt: skip
     expected = {name: size for name, size in expected.items() if size > 1}
     if "token_ids" in inputs and below != expected:
         raise KzooError(

@@ -3,7 +3,7 @@
 import warnings
 
 from ..errors import KzooError
-from ..parts import completed
+from ..parts import completed, option
 from ..spec import Spec
 from ..values import is_number, is_whole
 
@@ -121,11 +121,8 @@ def spec_from_config(config, family, pooler, strict=False):
             f"config.json has embeddings as wide as the model ({fields['hidden_dim']}) with a map "
             "between them; kzoo has that map only where the widths differ."
         )
-    return Spec(
-        family=family.family,
-        max_sequence_length=rows - _positions_before(fields),
-        **fields,
-    )
+    longest = rows - _positions_before(fields)
+    return Spec.from_dict({"family": family.family, "max_sequence_length": longest, **fields})
 
 
 def _check_known(config, family, strict):
@@ -161,10 +158,15 @@ def config_from_spec(spec, family, kept=None):
             value = len(spec.blocks)
         elif field == "position_rows":
             value = spec.max_sequence_length + _positions_before(
-                {"position": spec.position, "padding_id": spec.padding_id}
+                {
+                    "position": spec.position,
+                    "padding_id": option(spec, "embedding", "padding_id"),
+                }
             )
         elif field == "embedding_dim":
-            value = spec.embedding_dim or spec.hidden_dim
+            value = option(spec, "embedding", "dim") or spec.hidden_dim
+        elif field in Spec.MOVED:
+            value = option(spec, "embedding", Spec.MOVED[field])
         elif field == "feedforward.activation":
             here = _option(spec, "feedforward", "activation", ACTIVATIONS[default])
             spelled = [kept.get(key), default, *ACTIVATIONS]
@@ -206,7 +208,7 @@ def _meaning(spec, grouped):
     steps = [spec.blocks.index(block) for block in spec.schedule]
     return meaning | {
         "schedule": steps if grouped else len(steps),
-        "embedding_dim": spec.embedding_dim or spec.hidden_dim,
+        "embedding": meaning["embedding"] | {"dim": meaning["embedding"]["dim"] or spec.hidden_dim},
         "head_dim": spec.head_dim or spec.hidden_dim // spec.num_heads,
     }
 

@@ -14,6 +14,7 @@ from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
 from ..logs import hidden
+from ..parts import option
 from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
@@ -96,10 +97,11 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     baked = modules is not None and modules.lowercase and tokenizer is not None
     tokenizer = tokenizer.lowercased() if baked else tokenizer
     # More rows than tokens are usual: tables are rounded up, or kept from a larger vocabulary.
-    if tokenizer and tokenizer.vocabulary_size > spec.vocabulary_size:
+    rows = option(spec, "embedding", "vocabulary_size")
+    if tokenizer and tokenizer.vocabulary_size > rows:
         raise KzooError(
             f"The tokenizer of {folder} has {tokenizer.vocabulary_size} tokens and the embedding "
-            f"only {spec.vocabulary_size} rows: give the tokenizer that belongs to the weights, or "
+            f"only {rows} rows: give the tokenizer that belongs to the weights, or "
             "tokenizer=False to go without."
         )
     _check_tied(config, task_name)

@@ -2,12 +2,12 @@
 
 import keras
 
-from ..graphs import Encoder
+from ..graphs import Stack
 from .bert import Bert
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class Albert(Encoder):
+class Albert(Stack):
     """ALBERT; its schedule names the same block at every step."""
 
     family = "albert"

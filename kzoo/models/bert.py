@@ -2,11 +2,11 @@
 
 import keras
 
-from ..graphs import Encoder
+from ..graphs import Stack
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class Bert(Encoder):
+class Bert(Stack):
     """BERT in every published size; also the body of MiniLM and other Sentence-BERT models."""
 
     family = "bert"

@@ -2,11 +2,11 @@
 
 import keras
 
-from ..graphs import Encoder
+from ..graphs import Stack
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class DistilBert(Encoder):
+class DistilBert(Stack):
     """DistilBERT."""
 
     family = "distilbert"

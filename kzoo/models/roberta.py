@@ -2,12 +2,12 @@
 
 import keras
 
-from ..graphs import Encoder
+from ..graphs import Stack
 from .bert import Bert
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class Roberta(Encoder):
+class Roberta(Stack):
     """RoBERTa, XLM-RoBERTa and DistilRoBERTa; places are counted over tokens, not padding."""
 
     family = "roberta"

@@ -16,7 +16,7 @@ PROJECTIONS = ("query", "key", "value", "output")
 class Seen(NamedTuple):
     """What attention saw: its maps (batch, heads, queries, keys), and the keys and values it made.
 
-    These two are (batch, heads, length, head_dim), as a cache keeps them.
+    These two are (batch, key_value_heads, length, head_dim), as a cache keeps them.
     """
 
     maps: object
@@ -32,7 +32,12 @@ class Attention(layers.Layer):
         spec: the spec of the stack.
         bias: the projections that have one, of "query", "key", "value", "output".
         scale: what queries are multiplied by; by default 1 / sqrt(head_dim).
+
+    With fewer heads for keys and values than for queries, as many queries share each
+    (arXiv:2305.13245; one for all: arXiv:1911.02150).
     """
+
+    looks_ahead = True  # Whether a place sees those behind it.
 
     def __init__(self, spec, name, bias=PROJECTIONS, scale=None):
         super().__init__(name=name)
@@ -45,15 +50,17 @@ class Attention(layers.Layer):
         self.num_heads = spec.num_heads
         self.head_dim = spec.head_dim or spec.hidden_dim // spec.num_heads
         self.scale = 1.0 / math.sqrt(self.head_dim) if scale is None else scale
-        inner = self.num_heads * self.head_dim
+        self.key_value_heads = spec.num_key_value_heads or spec.num_heads
+        heads = (self.num_heads, self.key_value_heads, self.key_value_heads)
         self.query, self.key, self.value = (
-            Dense(inner, spec, name, name in bias) for name in PROJECTIONS[:3]
+            Dense(count * self.head_dim, spec, name, name in bias)
+            for name, count in zip(PROJECTIONS, heads, strict=False)
         )
         self.output_dense = Dense(spec.hidden_dim, spec, "output", "output" in bias)
         self.dropout = layers.Dropout(spec.attention_dropout)
 
     def call(self, x, context, training=None):
-        """Attend within x.
+        """Attend within x, and to what was seen before it.
 
         Args:
             x: (batch, length, hidden_dim).
@@ -63,28 +70,56 @@ class Attention(layers.Layer):
             The new vectors (batch, length, hidden_dim), and what was `Seen`.
         """
         q, k, v = (self.split(dense(x)) for dense in (self.query, self.key, self.value))
-        maps = ops.softmax(self.scores(q, k, context), axis=-1)
-        y = ops.matmul(self.dropout(maps, training=training), v)
+        relative = context.position.scores(self, q, k, context)
+        q, k = context.position.rotate(q, k, context)
+        past = () if context.past is None else [ops.cast(t, k.dtype) for t in context.past]
+        keys, values = ([*past[:1], k], [*past[1:], v])
+        # Past and present are scored and mixed apart: to join them would copy the whole cache.
+        scores = [self.by_heads(self.product(self.by_groups(q * self.scale), k)) for k in keys]
+        scores = scores[0] if len(scores) == 1 else ops.concatenate(scores, axis=-1)
+        for term in (context.bias, relative, self.reach(context)):
+            scores = scores if term is None else scores + ops.cast(term, scores.dtype)
+        maps = ops.softmax(scores, axis=-1)
+        kept = self.by_groups(self.dropout(maps, training=training))
+        y = self.by_heads(self.mixed(kept, values))
         y = ops.transpose(y, (0, 2, 1, 3))
         y = ops.reshape(y, (ops.shape(x)[0], -1, self.num_heads * self.head_dim))
         return self.output_dense(y), Seen(maps, k, v)
 
     def split(self, x):
         """(batch, length, heads * head_dim) to (batch, heads, length, head_dim)."""
-        x = ops.reshape(x, (ops.shape(x)[0], -1, self.num_heads, self.head_dim))
+        x = ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1] // self.head_dim, self.head_dim))
         return ops.transpose(x, (0, 2, 1, 3))
 
-    def scores(self, q, k, context):
-        """Scaled products of queries and keys, and what position, padding and kind add to them."""
-        relative = context.position.scores(self, q, k, context)
-        q, k = context.position.rotate(q, k, context)
-        scores = ops.matmul(q * self.scale, ops.transpose(k, (0, 1, 3, 2)))
-        for term in (context.bias, relative, self.reach(context)):
-            scores = scores if term is None else scores + ops.cast(term, scores.dtype)
-        return scores
+    def by_groups(self, x):
+        """(batch, heads, queries, n) with the queries of all heads that share keys in one axis."""
+        if self.key_value_heads in (1, self.num_heads):  # One for all is broadcast.
+            return x
+        return ops.reshape(x, (ops.shape(x)[0], self.key_value_heads, -1, ops.shape(x)[-1]))
+
+    def by_heads(self, x):
+        """What `by_groups` made, by heads again."""
+        if self.key_value_heads in (1, self.num_heads):
+            return x
+        return ops.reshape(x, (ops.shape(x)[0], self.num_heads, -1, ops.shape(x)[-1]))
+
+    @staticmethod
+    def product(q, k):
+        """Products of queries (..., queries, dim) and keys (..., keys, dim)."""
+        return ops.matmul(q, ops.transpose(k, (0, 1, 3, 2)))
+
+    @staticmethod
+    def mixed(maps, values):
+        """The values weighted by maps (..., keys) that lie side by side for all of them."""
+        if len(values) == 1:
+            return ops.matmul(maps, values[0])
+        past = ops.shape(values[0])[2]
+        parts = zip((maps[..., :past], maps[..., past:]), values, strict=True)
+        one, other = (ops.matmul(part, value) for part, value in parts)
+        return one + other
 
     def reach(self, context):
-        """What is added where a place may not look, (queries, keys); None where it may look."""
+        """What is added where a place may not look, (..., queries, keys); None where it may."""
         return None
 
 
@@ -92,9 +127,11 @@ class Attention(layers.Layer):
 class Causal(Attention):
     """A place looks at itself and at those before it (GPT, arXiv:1706.03762)."""
 
+    looks_ahead = False
+
     def reach(self, context):
         """0 up to the query's own place."""
-        return unless(context.keys[None, :] <= context.queries[:, None])
+        return unless(context.keys <= context.queries)
 
 
 @part("attention", "local")
@@ -104,6 +141,8 @@ class Local(Attention):
     arXiv:1904.10509, section 4.2: its banded layers.
     """
 
+    looks_ahead = False
+
     def __init__(self, spec, name, window=256, bias=PROJECTIONS, scale=None):
         super().__init__(spec, name, bias, scale)
         if not is_whole(window, 1):
@@ -112,7 +151,7 @@ class Local(Attention):
 
     def reach(self, context):
         """0 for the last `window` places."""
-        gap = context.queries[:, None] - context.keys[None, :]
+        gap = context.queries - context.keys
         return unless(ops.logical_and(gap >= 0, gap < self.window))
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+NOWHERE = 2**20  # the place of padding and of a slot that holds nothing: no query looks so far
+
 
 @dataclasses.dataclass(frozen=True)
 class Context:
@@ -13,8 +15,12 @@ class Context:
     Args:
         position: the position encoding, which may rotate queries and keys or bias the scores.
         bias: what is added to the scores for padding, (batch, 1, 1, keys), or None.
-        length: how many places the input has: a number, or a scalar tensor.
-        queries, keys: the places (length,) of what asks and of what is asked, int32.
+        length: how many places the input has, a number or a scalar tensor; None where `queries`
+            don't count from 0.
+        queries: the places of what asks, int32 (batch or 1, 1, queries, 1).
+        keys: the places of what is asked, int32 (batch or 1, 1, 1, keys).
+        past: the keys and values of earlier places, which are asked before the input's own, both
+            (batch, heads, places, head_dim); None without a cache.
         inputs: the network's inputs by name, for parts that read another of them.
     """
 
@@ -23,4 +29,9 @@ class Context:
     length: object = None
     queries: object = None
     keys: object = None
+    past: object = None
     inputs: dict = dataclasses.field(default_factory=dict)
+
+    def with_past(self, past):
+        """The same surroundings with the keys and values that one step saw before."""
+        return dataclasses.replace(self, past=past)

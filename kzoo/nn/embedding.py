@@ -1,9 +1,11 @@
-"""Tables of vectors: tokens and segments."""
+"""What a network reads, as vectors: tables of tokens and segments."""
 
 from keras import layers, ops
 
+from ..errors import KzooError
 from ..parts import part
-from ..spec import Input
+from ..spec import LARGEST, Input
+from ..values import is_whole
 from .dense import NotByKeras, normal
 from .lowering import lookup
 
@@ -36,31 +38,74 @@ class Table(NotByKeras, layers.Layer):
         return ops.cast(lookup(self.embeddings, ids), self.compute_dtype)
 
 
-@part("embedding", "token")
-class TokenEmbedding(Table):
-    """One trained vector a vocabulary entry; as wide as the model, or `embedding_dim` if given.
+class Embedding(NotByKeras, layers.Layer):
+    """Base of what makes vectors of a network's inputs, and so says what it reads.
 
-    The padding token's vector learns nothing where it is looked up, as with torch's `padding_idx`.
+    Called on the dict of the inputs it gives (batch, length, dim).
     """
 
-    def __init__(self, spec, name):
-        super().__init__(
-            spec.vocabulary_size, spec.embedding_dim or spec.hidden_dim, spec, name=name
-        )
+    # The name of its layer, and so of its weights.
+    layer_name = None
+
+
+@part("embedding", "token")
+class TokenEmbedding(Table, Embedding):
+    """One trained vector a vocabulary entry; as wide as the model, or `dim` if given.
+
+    The padding token's vector learns nothing where it is looked up, as with torch's `padding_idx`.
+
+    Args:
+        spec: the spec of the stack.
+        vocabulary_size: how many tokens there are.
+        num_segments: how many kinds of texts an input may hold; those of a text are told apart by
+            vectors of their own. None have none.
+        padding_id: the token that fills rows up.
+        dim: how wide the vectors are; 0 for as wide as the model.
+    """
+
+    layer_name = "token_embedding"
+    WHOLE = {"vocabulary_size": 1, "num_segments": 0, "padding_id": 0, "dim": 0}
+
+    def __init__(self, spec, name, vocabulary_size=None, num_segments=0, padding_id=0, dim=0):
+        values = vocabulary_size, num_segments, padding_id, dim
+        for (option, least), value in zip(self.WHOLE.items(), values, strict=True):
+            if not is_whole(value, least, LARGEST):
+                raise KzooError(
+                    f"{option} is {value!r:.40}; a whole number of at least {least} is expected."
+                )
+        super().__init__(vocabulary_size, dim or spec.hidden_dim, spec, name)
+        self.vocabulary_size, self.num_segments = vocabulary_size, num_segments
+        self.padding_id = padding_id
 
     @property
     def signature(self):
         """What a stack on this embedding reads, by name."""
-        places, spec = ("batch", "length"), self.spec
+        places = ("batch", "length")
         read = {
-            "token_ids": Input(places, below=spec.vocabulary_size),
+            "token_ids": Input(places, below=self.vocabulary_size),
             "padding_mask": Input(places),
         }
-        if spec.num_segments > 1:
-            read["segment_ids"] = Input(places, below=spec.num_segments)
+        if self.num_segments > 1:
+            read["segment_ids"] = Input(places, below=self.num_segments)
         return read
 
-    def call(self, ids, training=None):
-        """Ids (...) to vectors (..., dim)."""
+    @property
+    def step_signature(self):
+        """What it reads of further tokens; None where it needs more than these."""
+        return None if self.num_segments > 1 else {"token_ids": self.signature["token_ids"]}
+
+    def segment_table(self):
+        """The table of the segments' vectors, or None."""
+        if not self.num_segments:
+            return None
+        return Table(self.num_segments, self.dim, self.spec, "segment_embedding")
+
+    def segments(self, inputs):
+        """The segment of each token, (batch, length)."""
+        return inputs["segment_ids"] if self.num_segments > 1 else 0 * inputs["token_ids"]
+
+    def call(self, inputs, training=None):
+        """The inputs to vectors (batch, length, dim)."""
+        ids = inputs["token_ids"]
         vectors = super().call(ids)
-        return padding_kept(vectors, ids, self.spec.padding_id) if training else vectors
+        return padding_kept(vectors, ids, self.padding_id) if training else vectors

@@ -3,7 +3,7 @@
 from keras import layers, ops
 
 from ..errors import KzooError
-from ..parts import make, part
+from ..parts import make, option, part
 from ..values import is_number, is_whole
 from . import dense
 from .pooler import first_place
@@ -227,22 +227,22 @@ class MaskedLMHead(layers.Layer):
 
     def __init__(self, spec, units, activation="gelu", name="head"):
         super().__init__(name=name)
-        if units != spec.vocabulary_size:
-            raise KzooError(f"A masked LM head scores {spec.vocabulary_size} tokens, not {units}.")
-        self.spec = spec
-        self.transform = dense.Dense(spec.embedding_dim or spec.hidden_dim, spec, "transform")
+        vocabulary_size = option(spec, "embedding", "vocabulary_size")
+        if units != vocabulary_size:
+            raise KzooError(f"A masked LM head scores {vocabulary_size} tokens, not {units}.")
+        self.units = units
+        width = option(spec, "embedding", "dim") or spec.hidden_dim
+        self.transform = dense.Dense(width, spec, "transform")
         self.activation = dense.activation(activation)
         self.norm = make("norm", spec.norm, name="norm")
 
     def build(self, outputs_shape, padding_mask_shape, table_shape):
         """Make the bias (vocabulary_size,)."""
-        self.bias = self.add_weight(
-            shape=(self.spec.vocabulary_size,), initializer="zeros", name="bias"
-        )
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
     def call(self, outputs, padding_mask, table=None, training=None):
         """Outputs of the backbone and its token table to (batch, length, vocabulary_size)."""
         x = self.norm(self.activation(self.transform(outputs["sequence_output"])))
         flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.transpose(table))
         flat = flat + self.bias
-        return {"logits": ops.reshape(flat, (ops.shape(x)[0], -1, self.spec.vocabulary_size))}
+        return {"logits": ops.reshape(flat, (ops.shape(x)[0], -1, self.units))}

@@ -2,7 +2,7 @@
 
 from keras import layers, ops
 
-from ..parts import part
+from ..parts import option, part
 from .dense import normal
 from .embedding import padding_kept
 from .lowering import first_rows, lookup
@@ -49,7 +49,10 @@ class Learned(Position):
         )
 
     def call(self, x, context):
-        """Add the first `length` rows to x (batch, length, dim)."""
+        """Add the rows of its places, the first ones by default, to x (batch, length, dim)."""
+        if context.length is None:
+            places = ops.minimum(context.inputs["places"], self.spec.max_sequence_length - 1)
+            return x + ops.cast(lookup(self.embeddings, places), x.dtype)
         # The length is the input's, not that of x: on a device it is known before x is computed.
         return x + first_rows(self.embeddings, context.length)
 
@@ -63,10 +66,14 @@ class Counted(Learned):
     nothing.
     """
 
+    def __init__(self, spec, name):
+        super().__init__(spec, name)
+        self.padding_id = option(spec, "embedding", "padding_id")
+
     def build(self, x_shape):
         """Make the table (max_sequence_length + padding_id + 1, dim)."""
         self.embeddings = self.add_weight(
-            shape=(self.spec.max_sequence_length + self.spec.padding_id + 1, x_shape[-1]),
+            shape=(self.spec.max_sequence_length + self.padding_id + 1, x_shape[-1]),
             initializer=normal(self.spec),
             name="embeddings",
             autocast=False,
@@ -75,7 +82,11 @@ class Counted(Learned):
     def call(self, x, context, training=None):
         """Add each token's row to x (batch, length, dim); padding takes the row padding_id."""
         token_ids = context.inputs["token_ids"]
-        real = ops.cast(ops.not_equal(token_ids, self.spec.padding_id), "int32")
-        places = ops.cumsum(real, axis=1) * real + self.spec.padding_id
-        rows = ops.cast(lookup(self.embeddings, places), x.dtype)
-        return x + (padding_kept(rows, token_ids, self.spec.padding_id) if training else rows)
+        real = ops.cast(ops.not_equal(token_ids, self.padding_id), "int32")
+        if context.length is None:
+            last = self.spec.max_sequence_length - 1
+            places = ops.minimum(context.inputs["places"], last) + 1
+        else:
+            places = ops.cumsum(real, axis=1)
+        rows = ops.cast(lookup(self.embeddings, places * real + self.padding_id), x.dtype)
+        return x + (padding_kept(rows, token_ids, self.padding_id) if training else rows)

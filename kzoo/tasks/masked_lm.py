@@ -35,16 +35,16 @@ class MaskedLM(PlaceTask):
     @property
     def num_outputs(self):
         """The vocabulary."""
-        return self.spec.vocabulary_size
+        return self.backbone.vocabulary_size
 
     def make_head(self, backbone):
         """The head layer, as wide as the vocabulary."""
-        units = backbone.spec.vocabulary_size
+        units = backbone.vocabulary_size
         return make("head", self.head_slot, spec=backbone.spec, units=units, name="head")
 
     def run_head(self, outputs, inputs, training):
         """Logits against the backbone's own token table."""
-        table = keras.ops.cast(self.backbone.token_embedding.embeddings, self.compute_dtype)
+        table = keras.ops.cast(self.backbone.embedding.embeddings, self.compute_dtype)
         return self.head(outputs, inputs["padding_mask"], table=table, training=training)
 
     def batches(self, x, y=None, sample_weight=None, seed=0, **options):
@@ -58,7 +58,7 @@ class MaskedLM(PlaceTask):
             targets,
             sample_weight=sample_weight,
             seed=seed,
-            padding_id=self.spec.padding_id,
+            padding_id=self.backbone.padding_id,
             max_length=self.max_length,
             **options,
         )

@@ -115,7 +115,7 @@ class QuestionAnswering(TextTask):
             columns,
             targets,
             sample_weight=sample_weight,
-            padding_id=self.spec.padding_id,
+            padding_id=self.backbone.padding_id,
             max_length=self.max_length,
             **options,
         )

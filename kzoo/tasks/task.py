@@ -269,10 +269,10 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
 
     def _check_tokenizer(self):
         tokenizer = check_tokenizer(self._tokenizer)
-        if tokenizer is not None and tokenizer.vocabulary_size > self.spec.vocabulary_size:
+        if tokenizer is not None and tokenizer.vocabulary_size > self.backbone.vocabulary_size:
             raise KzooError(
                 f"The tokenizer has {tokenizer.vocabulary_size} tokens and the embedding "
-                f"{self.spec.vocabulary_size} rows: they don't belong together."
+                f"{self.backbone.vocabulary_size} rows: they don't belong together."
             )
 
     def tokenize(self, texts):
@@ -556,7 +556,7 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
             self.encode_examples(x),
             targets,
             sample_weight=sample_weight,
-            padding_id=self.spec.padding_id,
+            padding_id=self.backbone.padding_id,
             max_length=self.max_length,
             **options,
         )
@@ -576,7 +576,7 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
             None,
             None,
             batch_size,
-            padding_id=self.spec.padding_id,
+            padding_id=self.backbone.padding_id,
             max_length=self.max_length,
         )
         bar = keras.utils.Progbar(plan.size, verbose=verbosity("auto") if verbose else 0)
