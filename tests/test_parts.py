@@ -7,6 +7,8 @@ from families import add_noise, noisy, one_block, tokens
 import kzoo
 from kzoo.models import build, describe
 from kzoo.network import weights_by_path
+from kzoo.nn.context import NOWHERE
+from kzoo.nn.position import slopes
 
 LENGTH = 9
 
@@ -93,3 +95,89 @@ def test_a_pre_norm_block_adds_to_what_it_was_given():
 def test_bad_options_are_named(changes, message):
     with pytest.raises(kzoo.KzooError, match=message):
         one_block(**changes)
+
+
+# -- writing, a few tokens at a time ----------------------------------------------------------------
+
+WRITERS = {
+    "causal": {},
+    "local": {"attention": ["causal", {"kind": "local", "window": 3}], "schedule": (0, 1, 2)},
+    "shared block": {"schedule": (0, 0)},
+    "two heads for keys": {"num_key_value_heads": 2},
+    "one head for keys": {"num_key_value_heads": 1, "block": "parallel"},
+    "counted": {"position": "counted"},
+    "alibi": {"position": "alibi", "num_heads": 3, "hidden_dim": 33},
+    "rotary": {"position": "rotary", "norm": "rms_norm", "feedforward": "gated"},
+    "rotary by halves": {"position": {"kind": "rotary", "interleaved": False}},
+}
+
+
+def writer(**changes):
+    usual = {"attention": "causal", "block": "pre_norm", "norms": ["final"]}
+    return noisy("distilbert", **{**usual, **changes})
+
+
+def cache(model, rows, slots):
+    """An empty cache of a model."""
+    sizes = {"batch": rows, "past_length": slots}
+    empty = {
+        name: np.zeros([sizes.get(axis, axis) for axis in entry.axes], entry.dtype)
+        for name, entry in model.signatures["step"].items()
+        if name.startswith("past")
+    }
+    return {**empty, "past_places": np.full((rows, slots), NOWHERE, "int32")}
+
+
+def stepped(model, held, ids, places, slots):
+    """What a step gives, its keys, values and places written into slots of the cache."""
+    outputs = model({"token_ids": ids, "places": places, **held})
+    written = {name: np.asarray(value) for name, value in outputs.items() if name in held}
+    for name, value in {**written, "past_places": places}.items():
+        held[name] = held[name].copy()
+        np.moveaxis(held[name], 2 if value.ndim == 4 else 1, 0)[slots] = np.moveaxis(
+            value, 2 if value.ndim == 4 else 1, 0
+        )
+    return np.asarray(outputs["sequence_output"])
+
+
+@pytest.mark.parametrize("case", WRITERS)
+def test_steps_with_a_cache_give_what_the_whole_gives(case):
+    model = writer(**WRITERS[case])
+    ids = tokens(model.spec, batch=1, length=LENGTH)["token_ids"]
+    whole = np.asarray(model({"token_ids": ids, "padding_mask": ids * 0 + 1})["sequence_output"])
+    held, parts, start = cache(model, 1, LENGTH + 2), [], 0
+    for count in (3, 1, 2, 3):
+        at = slice(start, start + count)
+        places = np.arange(start, start + count, dtype="int32")[None]
+        parts.append(stepped(model, held, ids[:, at], places, at))
+        start += count
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=2e-5)
+
+
+def test_rows_of_a_batch_write_at_places_of_their_own():
+    """One row is two tokens behind: what fills it up at the left has no place and is not seen."""
+    model = writer(position="rotary")
+    ids = tokens(model.spec, batch=1, length=6)["token_ids"]
+    alone = np.asarray(model({"token_ids": ids, "padding_mask": ids * 0 + 1})["sequence_output"])
+    rows = np.stack([np.r_[7, 7, ids[0]], np.r_[ids[0], 9, 8]]).astype("int32")
+    places = np.array([[NOWHERE, NOWHERE, 0, 1, 2, 3, 4, 5], np.arange(8)], "int32")
+    held = cache(model, 2, 8)
+    parts = [stepped(model, held, rows[:, at], places[:, at], at) for at in (slice(5), slice(5, 8))]
+    both = np.concatenate(parts, axis=1)
+    np.testing.assert_allclose(both[0, 2:], alone[0], atol=2e-5)
+    np.testing.assert_allclose(both[1, :6], alone[0], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"attention": "full"}, {"attention": ["causal", "full"], "schedule": (0, 1)}]
+)
+def test_a_network_that_looks_ahead_takes_no_steps(changes):
+    assert list(writer(**changes).signatures) == ["serve"]
+    assert list(writer().signatures) == ["serve", "step"]
+
+
+def test_slopes_of_alibi_are_those_of_the_paper():
+    """arXiv:2108.12409: from 1/2 by halves for 8 heads; 12 heads add every other one of 16."""
+    np.testing.assert_allclose(slopes(8), 0.5 ** np.arange(1, 9))
+    between = 2.0 ** (-0.5 * np.arange(1, 9, 2))
+    np.testing.assert_allclose(slopes(12), np.r_[0.5 ** np.arange(1, 9), between])

@@ -16,15 +16,10 @@ class PostNorm(layers.Layer):
 
     def __init__(self, spec, name, index=0):
         super().__init__(name=name)
-
-        def slot(part):
-            return make(part, spec.slot(part, index), spec=spec, name=part)
-
-        def norm(branch):
-            return make("norm", spec.norm, name=f"{branch}_norm")
-
-        self.attention, self.attention_norm = slot("attention"), norm("attention")
-        self.feedforward, self.feedforward_norm = slot("feedforward"), norm("feedforward")
+        self.attention = _slot("attention", spec, index)
+        self.attention_norm = make("norm", spec.norm, name="attention_norm")
+        self.feedforward = _slot("feedforward", spec, index)
+        self.feedforward_norm = make("norm", spec.norm, name="feedforward_norm")
         self.dropout = layers.Dropout(spec.dropout)
 
     def call(self, x, context, training=None):
@@ -56,3 +51,27 @@ class PreNorm(PostNorm):
     def after(self, x, norm):
         """What comes of a branch that was added."""
         return x
+
+
+@part("block", "parallel")
+class Parallel(layers.Layer):
+    """`x + attention(y) + feedforward(y)` of one `y = norm(x)` (GPT-J, PaLM; arXiv:2204.02311)."""
+
+    def __init__(self, spec, name, index=0):
+        super().__init__(name=name)
+        self.norm = make("norm", spec.norm, name="norm")
+        self.attention = _slot("attention", spec, index)
+        self.feedforward = _slot("feedforward", spec, index)
+        self.dropout = layers.Dropout(spec.dropout)
+
+    def call(self, x, context, training=None):
+        """(batch, length, hidden_dim) to the same shape, and what attention saw."""
+        y = self.norm(x)
+        attended, seen = self.attention(y, context=context, training=training)
+        branches = attended, self.feedforward(y)
+        return x + sum(self.dropout(branch, training=training) for branch in branches), seen
+
+
+def _slot(part, spec, index):
+    """What a slot holds for a block."""
+    return make(part, spec.slot(part, index), spec=spec, name=part)

@@ -39,6 +39,22 @@ class First:
         return ops.sum(x[:, skip : skip + 1], axis=1)
 
 
+@part("pooling", "last")
+class Last:
+    """The last place that is not padding, whichever side that is on (GPT-2)."""
+
+    needs_pooler, width = False, 1
+
+    def __call__(self, outputs, padding_mask, skip=0):
+        """Outputs of the backbone to (batch, hidden_dim)."""
+        x = outputs["sequence_output"]
+        mask = ops.cast(padding_mask, "float32")
+        # Arithmetic alone, which every accelerator has: 1 at the largest place, 0 elsewhere.
+        places = mask * ops.cast(ops.arange(1, ops.shape(padding_mask)[1] + 1), "float32")
+        gap = ops.max(places, axis=1, keepdims=True) - places
+        return ops.sum(x * _column(ops.relu(1.0 - gap), x.dtype), axis=1)
+
+
 @part("pooling", "mean")
 class Mean:
     """The mean over the places that are not padding (Sentence-BERT, arXiv:1908.10084)."""
@@ -143,7 +159,7 @@ class Head(layers.Layer):
 
     needs_pooler = False
 
-    def __init__(self, spec, units, dropout=None, name="head"):
+    def __init__(self, spec, units, dropout=None, bias=True, name="head"):
         super().__init__(name=name)
         self.spec = spec
         rate = spec.dropout if dropout is None else dropout
@@ -152,7 +168,7 @@ class Head(layers.Layer):
                 f"dropout of the head is {rate!r:.40}; a number from 0 to below 1 is expected."
             )
         self.dropout = layers.Dropout(rate)
-        self.logits = dense.Dense(units, spec, "logits")
+        self.logits = dense.Dense(units, spec, "logits", bias)
 
 
 class SequenceHead(Head):
@@ -160,8 +176,8 @@ class SequenceHead(Head):
 
     pooling = None
 
-    def __init__(self, spec, units, activation=None, dropout=None, name="head"):
-        super().__init__(spec, units, dropout, name)
+    def __init__(self, spec, units, activation=None, dropout=None, bias=True, name="head"):
+        super().__init__(spec, units, dropout, bias, name)
         self.pool = make("pooling", self.pooling)
         self.needs_pooler = self.pool.needs_pooler
         self.hidden = dense.Dense(spec.hidden_dim, spec, "hidden") if activation else None
@@ -187,6 +203,13 @@ class FirstHead(SequenceHead):
     """Logits from the first token (RoBERTa and DistilBERT, with a hidden layer)."""
 
     pooling = "first"
+
+
+@part("head", "last")
+class LastHead(SequenceHead):
+    """Logits from the last token (GPT-2, with neither bias nor dropout)."""
+
+    pooling = "last"
 
 
 @part("head", "mean")
@@ -219,30 +242,81 @@ class SpanHead(Head):
         }
 
 
-@part("head", "masked_lm")
-class MaskedLMHead(layers.Layer):
-    """Transform, then scores against the token embeddings themselves (tied), plus a bias."""
+class TiedHead(layers.Layer):
+    """Scores of every token against the token embeddings themselves.
+
+    Args:
+        spec: the backbone's spec.
+        units: how many tokens the table has.
+    """
 
     needs_pooler = False
 
-    def __init__(self, spec, units, activation="gelu", name="head"):
+    def __init__(self, spec, units, name="head"):
         super().__init__(name=name)
         vocabulary_size = option(spec, "embedding", "vocabulary_size")
         if units != vocabulary_size:
-            raise KzooError(f"A masked LM head scores {vocabulary_size} tokens, not {units}.")
+            raise KzooError(f"A head on {vocabulary_size} tokens scores as many; units is {units}.")
         self.units = units
-        width = option(spec, "embedding", "dim") or spec.hidden_dim
-        self.transform = dense.Dense(width, spec, "transform")
+        self.width = option(spec, "embedding", "dim") or spec.hidden_dim
+
+    def products(self, x, table):
+        """(batch, length, width) and the table (units, width) to (batch, length, units)."""
+        flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.transpose(table))
+        flat = flat if self.bias is None else flat + self.bias
+        return ops.reshape(flat, (ops.shape(x)[0], -1, self.units))
+
+
+@part("head", "tied_lm")
+class TiedLMHead(TiedHead):
+    """The next token's scores (GPT).
+
+    Args:
+        spec, units: as for `TiedHead`.
+        bias: whether each token has one.
+        scale: what the scores are multiplied by.
+    """
+
+    def __init__(self, spec, units, bias=False, scale=1.0, name="head"):
+        super().__init__(spec, units, name)
+        if self.width != spec.hidden_dim:
+            raise KzooError(
+                f"A tied_lm head needs tokens as wide as the model, {spec.hidden_dim}; they are "
+                f"{self.width}: leave out the embedding's dim."
+            )
+        if not is_number(scale):
+            raise KzooError(f"Got scale = {scale!r:.40} for the head; expected a number.")
+        self.has_bias, self.scale = bias, scale
+
+    def build(self, outputs_shape, padding_mask_shape, table_shape):
+        """Make the bias (units,), where there is one."""
+        self.bias = (
+            self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+            if self.has_bias
+            else None
+        )
+
+    def call(self, outputs, padding_mask, table=None, training=None):
+        """Outputs of the backbone and its token table to {"logits": (batch, length, units)}."""
+        logits = self.products(outputs["sequence_output"], table)
+        return {"logits": logits if self.scale == 1 else logits * self.scale}
+
+
+@part("head", "masked_lm")
+class MaskedLMHead(TiedHead):
+    """Transform, then scores against the token embeddings themselves, plus a bias."""
+
+    def __init__(self, spec, units, activation="gelu", name="head"):
+        super().__init__(spec, units, name)
+        self.transform = dense.Dense(self.width, spec, "transform")
         self.activation = dense.activation(activation)
         self.norm = make("norm", spec.norm, name="norm")
 
     def build(self, outputs_shape, padding_mask_shape, table_shape):
-        """Make the bias (vocabulary_size,)."""
+        """Make the bias (units,)."""
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
     def call(self, outputs, padding_mask, table=None, training=None):
-        """Outputs of the backbone and its token table to (batch, length, vocabulary_size)."""
+        """Outputs of the backbone and its token table to {"logits": (batch, length, units)}."""
         x = self.norm(self.activation(self.transform(outputs["sequence_output"])))
-        flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.transpose(table))
-        flat = flat + self.bias
-        return {"logits": ops.reshape(flat, (ops.shape(x)[0], -1, self.units))}
+        return {"logits": self.products(x, table)}

@@ -1,8 +1,13 @@
 """Where a token is, as at most three functions: add at the input, rotate q and k, bias scores."""
 
+import math
+
+import numpy as np
 from keras import layers, ops
 
+from ..errors import KzooError
 from ..parts import option, part
+from ..values import is_number
 from .dense import normal
 from .embedding import padding_kept
 from .lowering import first_rows, lookup
@@ -90,3 +95,67 @@ class Counted(Learned):
             places = ops.cumsum(real, axis=1)
         rows = ops.cast(lookup(self.embeddings, places * real + self.padding_id), x.dtype)
         return x + (padding_kept(rows, token_ids, self.padding_id) if training else rows)
+
+
+@part("position", "alibi")
+class Alibi(Position):
+    """Scores fall with distance, for each head at a slope of its own (arXiv:2108.12409)."""
+
+    def __init__(self, spec, name):
+        super().__init__(spec, name)
+        self.slopes = slopes(spec.num_heads)
+
+    def scores(self, layer, query, key, context):
+        """(batch or 1, heads, queries, keys)."""
+        # What lies nowhere is out of reach: without the bound its bias would outweigh that.
+        gap = ops.cast(ops.maximum(context.queries - context.keys, 0), "float32")
+        return gap * -self.slopes.reshape(1, -1, 1, 1)
+
+
+def slopes(heads):
+    """2 ** (-8 / n) to the powers 1 to n; between those of n, the n heads that 2n would have."""
+    whole = 2 ** math.floor(math.log2(heads))
+    first = 2.0 ** (-8.0 / whole * np.arange(1, whole + 1))
+    between = 2.0 ** (-4.0 / whole * np.arange(1, 2 * (heads - whole), 2))
+    return np.concatenate([first, between]).astype("float32")
+
+
+@part("position", "rotary")
+class Rotary(Position):
+    """Pairs of features of queries and keys turned by an angle that grows with the place.
+
+    arXiv:2104.09864.
+
+    Args:
+        spec: the spec of the stack.
+        base: the longest wave is this many places, by 2 pi.
+        interleaved: whether a pair is two neighbours (RoFormer, GPT-J, PaLM), or else a feature of
+            the first half and one of the second (GPT-NeoX, LLaMA).
+    """
+
+    def __init__(self, spec, name, base=10000.0, interleaved=True):
+        super().__init__(spec, name)
+        if not is_number(base, 1):
+            raise KzooError(f"Got base = {base!r:.40} for rotary; expected a number such as 1e4.")
+        self.dim = spec.head_dim or spec.hidden_dim // spec.num_heads
+        if self.dim % 2:
+            raise KzooError(f"Got heads of {self.dim} for rotary; expected an even number.")
+        self.axis = -1 if interleaved else -2
+        waves = base ** (-np.arange(0, self.dim, 2, dtype="float64") / self.dim)
+        self.waves = (np.repeat(waves, 2) if interleaved else np.tile(waves, 2)).astype("float32")
+
+    def rotate(self, query, key, context):
+        """Turn queries and keys, both (batch, heads, length, head_dim)."""
+        angles = ops.cast(context.queries, "float32") * self.waves
+        cos, sin = (ops.cast(turn(angles), query.dtype) for turn in (ops.cos, ops.sin))
+        return tuple(x * cos + self.across(x) * sin for x in (query, key))
+
+    def across(self, x):
+        """Each pair (a, b) as (-b, a)."""
+        pair = (self.dim // 2, 2) if self.axis == -1 else (2, self.dim // 2)
+        one, other = ops.split(
+            ops.reshape(x, (ops.shape(x)[0], x.shape[1], -1, *pair)), 2, self.axis
+        )
+        return ops.reshape(
+            ops.concatenate([-other, one], self.axis), (ops.shape(x)[0], x.shape[1], -1, self.dim)
+        )
