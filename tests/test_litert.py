@@ -101,7 +101,7 @@ def test_quantized_files(quantization, kind, tolerance, runtime, tmp_path):
     model = task("TextEmbedder", normalize=False)
     found = kzoo.export_litert(model, tmp_path / "model.tflite", quantization, limits={})["audit"]
     assert found["partitions"] == 1 and not found["understated"]
-    table = model.vocabulary_size * model.spec.hidden_dim
+    table = model.backbone.vocabulary_size * model.spec.hidden_dim
     assert found["weight_bytes"][kind] >= table * {"int4": 0.5, "int8": 1, "float16": 2}[kind]
     assert found["minimum_runtime"]["tflite"] == runtime
     interpreter = Interpreter(tmp_path / "model.tflite")
