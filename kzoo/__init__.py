@@ -20,6 +20,7 @@ _HOME = {
     "TokenClassifier": "tasks",
     "QuestionAnswering": "tasks",
     "MaskedLM": "tasks",
+    "CausalLM": "tasks",
     "MultipleChoice": "tasks",
     "TextEmbedder": "tasks",
     "InBatchLoss": "tasks.text_embedder",

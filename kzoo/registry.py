@@ -18,6 +18,8 @@ HOMES = {
     "QuestionAnswering": "tasks.question_answering",
     "SpanLoss": "tasks.question_answering",
     "MaskedLM": "tasks.masked_lm",
+    "CausalLM": "tasks.causal_lm",
+    "Perplexity": "tasks.causal_lm",
     "MultipleChoice": "tasks.multiple_choice",
     "TextEmbedder": "tasks.text_embedder",
     "Embedding": "tasks.text_embedder",

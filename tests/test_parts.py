@@ -97,7 +97,7 @@ def test_bad_options_are_named(changes, message):
         one_block(**changes)
 
 
-# -- writing, a few tokens at a time ----------------------------------------------------------------
+# -- writing, a few tokens at a time ------------------------------------------------------------
 
 WRITERS = {
     "causal": {},

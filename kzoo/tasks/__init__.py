@@ -1,5 +1,6 @@
 """Tasks: Keras models that take raw text. A new task is a file here and a line in `TASKS`."""
 
+from .causal_lm import CausalLM
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
@@ -14,6 +15,7 @@ TASKS = {
         TokenClassifier,
         QuestionAnswering,
         MaskedLM,
+        CausalLM,
         MultipleChoice,
         TextEmbedder,
     )

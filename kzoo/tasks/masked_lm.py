@@ -6,12 +6,11 @@ import numpy as np
 from ..answers import probabilities
 from ..data.batches import IGNORED, bucketed_batches
 from ..errors import KzooError
-from ..parts import make
-from .places import PlaceTask
+from .places import TiedTask
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class MaskedLM(PlaceTask):
+class MaskedLM(TiedTask):
     """Score the vocabulary at every place.
 
     On the token dict it returns {"logits": (batch, length, vocabulary_size)}; the scores are
@@ -31,21 +30,6 @@ class MaskedLM(PlaceTask):
         feedforward = backbone.spec.slot("feedforward", 0)
         options = feedforward if isinstance(feedforward, dict) else {}
         return {"kind": "masked_lm", "activation": options.get("activation", "gelu")}
-
-    @property
-    def num_outputs(self):
-        """The vocabulary."""
-        return self.backbone.vocabulary_size
-
-    def make_head(self, backbone):
-        """The head layer, as wide as the vocabulary."""
-        units = backbone.vocabulary_size
-        return make("head", self.head_slot, spec=backbone.spec, units=units, name="head")
-
-    def run_head(self, outputs, inputs, training):
-        """Logits against the backbone's own token table."""
-        table = keras.ops.cast(self.backbone.embedding.embeddings, self.compute_dtype)
-        return self.head(outputs, inputs["padding_mask"], table=table, training=training)
 
     def batches(self, x, y=None, sample_weight=None, seed=0, **options):
         """Hide tokens, then batch: the targets are the hidden tokens."""

@@ -5,6 +5,7 @@ from keras import ops
 
 from ..data.batches import IGNORED
 from ..keras_hooks import with_options
+from ..parts import make
 from .classes import ROW_LOSSES
 from .task import TextTask
 
@@ -35,11 +36,32 @@ class PlaceTask(TextTask):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Keras' hook: the weight of an example is that of each of its places."""
-        return super().compute_loss(x, y, y_pred, _by_place(sample_weight, y), training)
+        return super().compute_loss(x, y, y_pred, by_place(sample_weight, y), training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Keras' hook: the weight of an example is that of each of its places."""
-        return super().compute_metrics(x, y, y_pred, _by_place(sample_weight, y))
+        return super().compute_metrics(x, y, y_pred, by_place(sample_weight, y))
+
+
+class TiedTask(PlaceTask):
+    """A task that scores the vocabulary at every place, against the token embeddings themselves."""
+
+    output_axes = {"logits": 3}
+
+    @property
+    def num_outputs(self):
+        """The vocabulary."""
+        return self.backbone.vocabulary_size
+
+    def make_head(self, backbone):
+        """The head layer, as wide as the vocabulary."""
+        units = backbone.vocabulary_size
+        return make("head", self.head_slot, spec=backbone.spec, units=units, name="head")
+
+    def run_head(self, outputs, inputs, training):
+        """Logits against the backbone's own token table."""
+        table = ops.cast(self.backbone.embedding.embeddings, self.compute_dtype)
+        return self.head(outputs, inputs.get("padding_mask"), table=table, training=training)
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -85,13 +107,14 @@ class PlaceAccuracy(keras.metrics.Mean):
         """Count a batch: targets (batch, length), scores (batch, length, classes)."""
         right = ops.equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, -1), "int32"))
         counted = ops.cast(ops.not_equal(y_true, IGNORED), "float32")
-        weight = counted if sample_weight is None else counted * _by_place(sample_weight, y_true)
+        weight = counted if sample_weight is None else counted * by_place(sample_weight, y_true)
         # Flat: of rows Keras would take the mean of each row's mean.
         right = ops.reshape(ops.cast(right, "float32"), (-1,))
         return super().update_state(right, ops.reshape(weight, (-1,)))
 
 
-def _by_place(sample_weight, y):
+def by_place(sample_weight, y):
+    """The weights of examples as those of their places."""
     if sample_weight is None or len(sample_weight.shape) == len(y.shape):
         return sample_weight
     return ops.broadcast_to(ops.expand_dims(sample_weight, -1), ops.shape(y))

@@ -41,6 +41,7 @@ ROLES = {
     "start": ("cls_token", ("[CLS]", "<s>")),
     "separator": ("sep_token", ("[SEP]", "</s>")),
     "mask": ("mask_token", ("[MASK]", "<mask>")),
+    "end": ("eos_token", ("<|endoftext|>", "</s>")),
 }
 PLAIN = {"ensure_ascii": False}
 PAD_VALUES = {"segment_ids": 0, "padding_mask": 0, "word_ids": NO_WORD, "offsets": NOWHERE}
@@ -228,6 +229,11 @@ class Tokenizer:
         return self._role_id("separator")
 
     @property
+    def end_id(self):
+        """The id of the token that ends what is written (<|endoftext|>, </s>), or None."""
+        return self._role_id("end")
+
+    @property
     def mask_id(self):
         """The id of the mask token, or None."""
         return self._role_id("mask")
@@ -313,6 +319,10 @@ class Tokenizer:
         if offsets:
             batch["lengths"] = np.array(lengths, "int32") if padding else lengths
         return batch
+
+    def bare_ids(self, texts):
+        """Token ids of texts, lists of any lengths, without the special tokens around a text."""
+        return [content["token_ids"] for content in self._split(_strings(texts, "texts"), False)]
 
     def encode_words(self, words, max_length=None, padding=None, pad_to_multiple=1):
         """Token ids of texts that are already split into words, for one label a word.

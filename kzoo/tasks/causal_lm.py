@@ -1,0 +1,298 @@
+"""What comes next: language models that are trained on text, measured on it, and write it."""
+
+from functools import cached_property
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..data.batches import IGNORED, bucketed_batches
+from ..data.documents import read_documents, windows
+from ..errors import KzooError
+from ..text.tokenizer import check_not_empty
+from ..values import is_whole
+from .inputs import split_pairs
+from .places import PlaceAccuracy, TiedTask, by_place
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class CausalLM(TiedTask):
+    """Score the token behind every place, and write on from a prompt (arXiv:2005.14165).
+
+    On the token dict it returns {"logits": (batch, length, vocabulary_size)}; on a step of
+    writing, see `kzoo.graphs.Stack`, the keys and values of its places too.
+
+    `fit` takes texts, which are joined by the end token and cut into windows of `max_length`
+    tokens (`packing`), or pairs of a prompt and what is to be written after it: then the prompt is
+    read and not learned. Files are tables, or plain text with `text="line"` or `text="file"`.
+
+    Args:
+        backbone, head, max_length, tokenizer, name: as for `TextTask`.
+        packing: whether texts are joined, so that no place is left empty; else each is cut alone.
+    """
+
+    task_name = "CausalLM"
+    default_head = "tied_lm"
+    targets = "optional"
+    reads = "either"
+    read_file = staticmethod(read_documents)
+
+    def __init__(
+        self,
+        backbone,
+        labels=None,
+        head=None,
+        max_length=None,
+        tokenizer=None,
+        name=None,
+        packing=True,
+    ):
+        if packing not in (True, False):
+            raise KzooError(f"Got packing={packing!r:.40}; expected True or False.")
+        super().__init__(backbone, labels, head, max_length, tokenizer, name)
+        if "step" not in self.backbone.signatures:
+            raise KzooError(
+                f"Got a {self.spec.family} whose places see those behind them; expected causal "
+                "attention: what a CausalLM is to predict would be in its input."
+            )
+        self.packing = packing
+
+    def run_head(self, outputs, inputs, training):
+        """Logits, and what was seen at the places of a step."""
+        past = {name: outputs[name] for name in outputs if name in self.backbone.past_names}
+        return {**super().run_head(outputs, inputs, training), **past}
+
+    def get_config(self):
+        """The arguments."""
+        return {**super().get_config(), "packing": self.packing}
+
+    # -- learning -------------------------------------------------------------------------------
+
+    @property
+    def end_ids(self):
+        """The token that ends a text, as a list; an empty one where the tokenizer names none."""
+        return [] if self.tokenizer.end_id is None else [self.tokenizer.end_id]
+
+    def start_ids(self):
+        """What stands before a text: its special tokens, or the end of another."""
+        (before, _), *_ = self.tokenizer.frame()
+        return list(before) or self.end_ids
+
+    def default_metrics(self):
+        """Perplexity, and the share of tokens that were the likeliest."""
+        return [Perplexity(), PlaceAccuracy()]
+
+    def encode_examples(self, x):
+        """Texts as ragged columns, cut to `max_length`."""
+        rows = [[*self.start_ids(), *ids] for ids in self.tokenizer.bare_ids(x)]
+        return {"token_ids": [row[: self.max_length] for row in rows]}
+
+    def batches(self, x, y=None, sample_weight=None, stride=None, **options):
+        """Windows of tokens, then batches: the targets are the tokens one place on."""
+        prompts, answers = split_pairs(x)
+        answers = y if answers is None else answers
+        if answers is None:
+            rows, weights = self._texts(prompts, sample_weight, stride)
+        else:
+            rows, weights = self._pairs(prompts, answers), sample_weight
+        if not rows:
+            raise KzooError("The texts hold fewer than two tokens: there is nothing to predict.")
+        tokens, targets = map(list, zip(*rows, strict=True))
+        return bucketed_batches(
+            {"token_ids": tokens},
+            targets,
+            sample_weight=weights,
+            padding_id=self.backbone.padding_id,
+            max_length=self.max_length,
+            **options,
+        )
+
+    def _texts(self, texts, weights, stride):
+        """Windows of texts, and the weight of each."""
+        before, after = self.start_ids(), self.end_ids
+        texts = [[*before, *ids, *after] for ids in self.tokenizer.bare_ids(texts)]
+        if not self.packing:
+            cut = [windows(ids, self.max_length, stride) if len(ids) > 1 else [] for ids in texts]
+            if weights is not None:
+                weights = [w for w, rows in zip(weights, cut, strict=True) for _ in rows]
+            return [row for rows in cut for row in rows], weights
+        if weights is not None:
+            raise KzooError(
+                "Got sample_weight for texts that are joined, of which none is an example of its "
+                "own: leave it out, or make the task with packing=False."
+            )
+        doubled = len(before) if before == after else 0  # One end between two texts is enough.
+        joined = [token for ids in texts for token in ids[doubled:]]
+        return windows([*before[:doubled], *joined], self.max_length, stride), None
+
+    def _pairs(self, prompts, answers):
+        """Prompts and answers as (tokens, targets), of which those of the prompt are none."""
+        if not all(isinstance(answer, str) for answer in answers):
+            wrong = next(answer for answer in answers if not isinstance(answer, str))
+            raise KzooError(f"Got the answer {wrong!r:.40} to a prompt; expected a text.")
+        rows = []
+        asked, written = self.prompt_ids(prompts), self.tokenizer.bare_ids(answers)
+        for number, (prompt, answer) in enumerate(zip(asked, written, strict=True)):
+            ids, known = [*prompt, *answer, *self.end_ids], len(prompt)
+            if known > self.max_length or known == len(ids):
+                raise KzooError(
+                    f"Example {number} has a prompt of {known} tokens and {len(ids) - known} to "
+                    f"learn behind it; expected one at least within {self.max_length}."
+                )
+            ids = ids[: self.max_length + 1]
+            rows.append((ids[:-1], [IGNORED] * (known - 1) + ids[known:]))
+        return rows
+
+    def evaluate(self, x, y=None, batch_size=32, sample_weight=None, stride=None, **kwargs):
+        """Loss, perplexity and accuracy on raw text; x and y as in `fit`.
+
+        Args:
+            stride: tokens by which each window of `max_length` lies behind the one before; what
+                they share is context. Less than `max_length` gives every token more of it, and
+                takes as many times longer. Default: windows that share nothing.
+            kwargs: text, label and what `keras.Model.evaluate` takes.
+        """
+        if stride is None or hasattr(x, "plan"):
+            return super().evaluate(x, y, batch_size, sample_weight, **kwargs)
+        if not is_whole(stride, 1, self.max_length):
+            raise KzooError(
+                f"Got stride={stride!r:.40}; expected 1 to {self.max_length}, the tokens of a "
+                "window."
+            )
+        self._check_compiled()
+        named = {name: kwargs.pop(name) for name in ("text", "label") if name in kwargs}
+        examples = self._examples(x, y, sample_weight, **named, learning=False)
+        batches = self.batches(*examples, stride=stride, batch_size=batch_size)
+        return self.evaluate_batches(batches, **kwargs)
+
+    # -- writing --------------------------------------------------------------------------------
+
+    @cached_property
+    def step(self):
+        """The model as the step function of `kzoo.generation`, compiled once."""
+        from ..generation.runner import CachedModel
+
+        return CachedModel(self)
+
+    def generate(self, prompts, return_prompt=False, **options):
+        """Write on from prompts.
+
+        Args:
+            prompts: a text, a list of texts, or a list of lists of token ids of any lengths.
+            return_prompt: whether what comes back begins with the prompt.
+            options: those of `kzoo.generation.Generation`: max_new_tokens, temperature, top_k,
+                top_p, min_p, seed, num_beams, num_return_sequences, length_penalty,
+                repetition_penalty, no_repeat_ngram_size, min_new_tokens, stop_strings,
+                end_token_ids; the tokenizer's end token ends a text by default.
+
+        Returns:
+            For a text a text, for texts a list of them, for token ids lists of the new ids; with
+            num_return_sequences above 1 a list of so many in the place of each.
+
+        Raises:
+            KzooError: for an option out of its range, an empty prompt, or one that leaves no place
+                to write in.
+        """
+        from ..generation import generate
+
+        alone = isinstance(prompts, str)
+        given = [prompts] if alone else list(prompts)
+        texts = bool(given) and all(isinstance(prompt, str) for prompt in given)
+        ids = self.prompt_ids(given) if texts else given
+        options = self.generation(**options)
+        tokenizer = self.tokenizer if texts or options.stop_strings else None
+        longest = self.spec.max_sequence_length
+        answers = generate(self.step, ids, options, tokenizer, longest)
+        before = given if return_prompt else ["" if texts else []] * len(given)
+        results = [
+            [start + (each.text if texts else list(each.token_ids)) for each in rows]
+            for start, rows in zip(before, answers, strict=True)
+        ]
+        if options.num_return_sequences == 1:
+            results = [row[0] for row in results]
+        return results[0] if alone else results
+
+    def stream(self, prompt, **options):
+        """Write on from one text; an iterator of pieces of text, which split no character."""
+        from ..generation import stream
+
+        if not isinstance(prompt, str):
+            raise KzooError(f"Got {prompt!r:.40} to write on from; expected one text.")
+        (ids,) = self.prompt_ids([prompt])
+        longest = self.spec.max_sequence_length
+        return stream(self.step, ids, self.tokenizer, self.generation(**options), longest)
+
+    def generation(self, **options):
+        """The options as one value, with the tokenizer's end token by default."""
+        from ..generation import Generation
+
+        unknown = sorted(set(options) - set(Generation.__dataclass_fields__))
+        if unknown:
+            raise KzooError(
+                f"Got the option {unknown[0]!r}; expected some of "
+                f"{', '.join(Generation.__dataclass_fields__)}."
+            )
+        if self._tokenizer is not None:
+            options.setdefault("end_token_ids", self.end_ids)
+        return Generation(**options)
+
+    def prompt_ids(self, prompts):
+        """Prompts as token ids, with what stands before a text where the tokenizer says so.
+
+        Special tokens that stand in a prompt are read as such.
+        """
+        (before, _), *_ = self.tokenizer.frame()
+        rows = [[*before, *ids] for ids in self.tokenizer.bare_ids(prompts)]
+        check_not_empty([len(row) for row in rows])
+        return rows
+
+    def predict(self, x, batch_size=32, verbose=0, text=None, **options):
+        """What is written after each text; `options` as for `generate`."""
+        prompts = self._inputs(x, text)
+        written = []
+        for start in range(0, len(prompts), batch_size):
+            written += self.generate(prompts[start : start + batch_size], **options)
+        return written
+
+    def log_probabilities(self, prompts, continuations):
+        """How likely each continuation is behind its prompt: the log-probability of each token.
+
+        Args:
+            prompts, continuations: lists of texts, as many of both.
+
+        Returns:
+            A list of arrays, a number for each token of the continuation.
+        """
+        asked, written = self.prompt_ids(prompts), self.tokenizer.bare_ids(continuations)
+        rows = [[*prompt, *more] for prompt, more in zip(asked, written, strict=True)]
+        order, outputs = self._run({"token_ids": [row[:-1] for row in rows]}, 8)
+        scores = [None] * len(rows)
+        logits = (row for out in outputs for row in out["logits"])
+        for i, given in zip(order.tolist(), logits, strict=True):
+            count = len(written[i])
+            given = given[len(rows[i]) - 1 - count : len(rows[i]) - 1].astype("float64")
+            given = given - given.max(-1, keepdims=True)
+            given -= np.log(np.exp(given).sum(-1, keepdims=True))
+            scores[i] = given[np.arange(count), rows[i][len(rows[i]) - count :]]
+        return scores
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class Perplexity(keras.metrics.Mean):
+    """e to the mean cross-entropy of the places that have a target, however batches were cut."""
+
+    def __init__(self, name="perplexity", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Count a batch: targets (batch, length), logits (batch, length, classes)."""
+        counted = ops.not_equal(y_true, IGNORED)
+        classes = ops.where(counted, y_true, 0)
+        losses = ops.sparse_categorical_crossentropy(classes, y_pred, from_logits=True)
+        weight = ops.cast(counted, "float32")
+        weight = weight if sample_weight is None else weight * by_place(sample_weight, y_true)
+        return super().update_state(ops.reshape(losses, (-1,)), ops.reshape(weight, (-1,)))
+
+    def result(self):
+        """The perplexity so far."""
+        return ops.exp(super().result())
