@@ -52,8 +52,9 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1):
     kind, labels = tasks.TASKS[reader.task], reader.labels
     if reader.rule not in MEASURED:
         raise KzooError(
-            f"{source} is a {reader.task}, which answers by {reader.rule}; expected one that "
-            f"answers by {', '.join(MEASURED)}, where answers are right or wrong."
+            f"{source} is a {reader.task}; expected a TextClassifier, TokenClassifier or "
+            f"QuestionAnswering, whose answers are right or wrong: a task by one of the rules "
+            f"{', '.join(MEASURED)}."
         )
     examples = kind.read_file(path, text, label, "required")
     _, examples = kind.understand(examples, reader.options.get("problem"), labels, False)
