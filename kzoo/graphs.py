@@ -112,6 +112,14 @@ class Stack(Network):
             for name, value in zip(self._caches("memory"), seen, strict=True)
         }
 
+    @property
+    def output_axes(self):
+        """The axes of each output, by the names of their sizes."""
+        axes = {"sequence_output": ("batch", "length", "hidden_dim")}
+        if self.spec.pooler != "none":
+            axes["pooled_output"] = ("batch", "hidden_dim")
+        return axes
+
     def context(self, inputs):
         """What every block is told beside the vectors."""
         if "places" in inputs:
