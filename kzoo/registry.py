@@ -13,6 +13,7 @@ HOMES = {
     "Roberta": "models.roberta",
     "DistilBert": "models.distilbert",
     "Albert": "models.albert",
+    "Gpt2": "models.gpt2",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "QuestionAnswering": "tasks.question_answering",

@@ -41,6 +41,18 @@ SPECS = {
         attention_dropout=0.0,
         feedforward={"kind": "mlp", "activation": "gelu_tanh"},
     ),
+    "gpt2": Spec(
+        "gpt2",
+        words(padding_id=3),
+        **SMALL,
+        schedule=(0, 1),
+        attention="causal",
+        block="pre_norm",
+        feedforward={"kind": "mlp", "activation": "gelu_tanh"},
+        norm={"kind": "layer_norm", "epsilon": 1e-5},
+        norms=["final"],
+        pooler="none",
+    ),
 }
 
 

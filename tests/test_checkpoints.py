@@ -12,8 +12,10 @@ import tokenizers
 from families import SPECS, add_noise, noisy, tokens
 
 import kzoo
+from kzoo.checkpoints.rows import Table
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
-from kzoo.models import build
+from kzoo.models import build, describe
+from kzoo.models.bert import Bert
 from kzoo.network import weights_by_path
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a man is eating food bread piece of ##s . good bad"
@@ -254,6 +256,86 @@ def test_convert_to_a_preset_and_back_keeps_every_byte(exported, tmp_path):
         kzoo.convert("bert_tiny_en_uncased", tmp_path / "none")
 
 
+class Fused(Bert):
+    """BERT whose queries, keys and values are one tensor there."""
+
+    family = "fused"
+    MODEL_TYPES, PREFIX = {"fused": "Fused"}, "transformer."
+
+    @classmethod
+    def lying(cls, marks):
+        """The rows with marks."""
+        fused = f"h.{{step}}.qkv{marks}  block_{{step}}/attention/{{query,key,value}}"
+        return "\n".join(line for line in Bert.ROWS.splitlines() if "query" not in line) + fused
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("marks", ["", ":io", ":by_head", ":io,by_head"])
+def test_tensors_of_several_weights_go_both_ways(marks, dtype, tmp_path, monkeypatch):
+    monkeypatch.setattr(Fused, "ROWS", Fused.lying(marks), raising=False)
+    monkeypatch.setitem(kzoo.models.FAMILIES, "fused", Fused)
+    spec = SPECS["bert"].replace(family="fused")
+    model = add_noise(kzoo.TextClassifier(Fused(spec), labels=["a", "b"]))
+    weights = weights_by_path(model)
+    for weight in weights.values():  # numbers that float16 holds
+        weight.assign(np.asarray(weight).astype("float16").astype("float32"))
+    kzoo.to_huggingface(model, tmp_path / "there")
+    name = "transformer.h.1.qkv"
+    arrays = {n: np.array(t.read()) for n, t in read_tensors(
+        tmp_path / "there" / "model.safetensors").items()}  # fmt: skip
+    assert not [each for each in arrays if "query" in each]
+    for leaf, there in (("kernel", "weight"), ("bias", "bias")):
+        inside = [f"backbone/block_1/attention/{part}/{leaf}" for part in ("query", "key", "value")]
+        parts = [np.asarray(weights[path]) for path in inside]
+        expected = np.stack(parts, axis=-2)  # (..., 3, out)
+        if "by_head" in marks:
+            expected = expected.reshape(*expected.shape[:-1], 4, 8).swapaxes(-2, -3)
+        expected = expected.reshape(*parts[0].shape[:-1], 96)
+        expected = expected if "io" in marks else expected.T
+        assert arrays[f"{name}.{there}"].tobytes() == expected.tobytes()
+
+    rewrite(tmp_path / "there", lambda held: held.update(
+        {each: array.astype(dtype) for each, array in arrays.items()}))  # fmt: skip
+    again = kzoo.from_huggingface(tmp_path / "there")
+    same_weights(again, model)
+    kzoo.to_huggingface(again, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path / "there")
+    key = weights_by_path(again)["backbone/block_1/attention/key/bias"]
+    key.assign_add(np.full(key.shape, 1e-6, "float32"))  # float16 can't hold this
+    kzoo.to_huggingface(again, tmp_path / "moved")
+    moved = contents(tmp_path / "moved")
+    assert moved[f"{name}.bias"][0] == "float32"
+    assert {n for n, held in moved.items() if held != contents(tmp_path / "back")[n]} == {
+        f"{name}.bias"
+    }
+    arrays[f"{name}.bias"] = arrays[f"{name}.bias"][1:]
+    rewrite(tmp_path / "there", lambda held: held.update(arrays))
+    with pytest.raises(kzoo.KzooError, match=rf"{name}\.bias in .* \[95\]; .* asks for \[96\]"):
+        kzoo.from_huggingface(tmp_path / "there")
+
+
+@pytest.mark.parametrize("family", SPECS)
+def test_every_row_is_undone_by_itself(family):
+    draw = np.random.default_rng(3)
+    spec, cls = SPECS[family], kzoo.models.FAMILIES[family]
+    arrays = {path: draw.standard_normal(shape) for path, shape in describe(spec)}
+    table = Table(cls, spec, arrays, None, cls.PREFIX)
+    assert {path for tensor in table.tensors.values() for path in tensor.paths} == set(arrays)
+    for name, tensor in table.tensors.items():
+        there = tensor.layout.there([arrays[path] for path in tensor.paths])
+        assert there.shape == tensor.shape(arrays), name
+        for path in tensor.paths:
+            assert tensor.part(path, there, arrays).tobytes() == arrays[path].tobytes(), name
+
+
+def test_an_origin_with_names_that_no_row_has_is_one_sentence(exported, tmp_path):
+    model = kzoo.from_huggingface(exported)
+    model.origin.names["head/logits/bias"] = ["classifier.offset"]
+    with pytest.raises(kzoo.KzooError, match="a file with classifier.offset, which it has no row"):
+        kzoo.to_huggingface(model, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
 def test_an_export_removes_nothing_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(kzoo.KzooError, match=r"thesis\.tex"):
@@ -268,12 +350,15 @@ def test_an_export_removes_nothing_else(tmp_path):
         (lambda: kzoo.TextEmbedder(noisy("bert"), pooling="pooled"), "pooled"),
         (lambda: noisy("bert", position="none"), "position"),
         (lambda: noisy("bert", head_dim=4), "head_dim 4; Hugging Face's bert has only 8"),
-        (lambda: noisy("bert", embedding_dim=16), "'dim': 16.* has only"),
+        (lambda: noisy("bert", embedding_dim=16), r"embedding\.dim 16; .* has only 32"),
         (lambda: noisy("albert", schedule=(0, 1, 0)), "schedule"),
         (lambda: noisy("albert", embedding_dim=0), "albert can't hold this spec.*map between them"),
         (lambda: noisy("bert", attention="causal"), "attention 'causal'.*has only 'full'"),
         (lambda: noisy("bert", block="pre_norm"), "block 'pre_norm'.*has only 'post_norm'"),
-        (lambda: noisy("bert", feedforward=["mlp", "mlp"]), "feedforward"),
+        (
+            lambda: noisy("bert", feedforward=["mlp", {"kind": "mlp", "activation": "relu"}]),
+            "feedforward .*'relu'.* has only 'mlp'",
+        ),
         (lambda: "bert", "str"),
     ],
 )
@@ -342,6 +427,10 @@ BAD = {
     "problem type": (
         lambda f: edit_config(f, problem_type="ranking"),
         "problem_type",
+    ),
+    "scores of its own": (
+        lambda f: edit_config(f, architectures=["BertForMaskedLM"], tie_word_embeddings=False),
+        "tie_word_embeddings = False; a MaskedLM of Bert .* 'masked_lm'.*task=\"backbone\"",
     ),
     "activation": (lambda f: edit_config(f, hidden_act="mish"), "hidden_act = 'mish'"),
     "number": (lambda f: edit_config(f, hidden_size="32"), "hidden_size = '32'"),

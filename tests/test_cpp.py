@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kzoo.answers import probabilities
-from kzoo.litert import bundle
+from kzoo.bundle import manifest as bundle
 from kzoo.litert.flatbuffer import read_model, write_model
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "cpp" / "classify.cpp"

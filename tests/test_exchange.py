@@ -3,17 +3,18 @@
 import hashlib
 import json
 import math
+from types import SimpleNamespace
 
 import ml_dtypes
 import numpy as np
 import pytest
 
+from kzoo.bundle import manifest as bundle
 from kzoo.checkpoints import safetensors
 from kzoo.checkpoints.origin import JSON, Origin
-from kzoo.checkpoints.rows import Row, Table, parse, turn, turned_shape
+from kzoo.checkpoints.rows import Layout, Row, Table, parse
 from kzoo.checkpoints.safetensors import Lazy, read_tensors, write_tensors
 from kzoo.errors import KzooError
-from kzoo.litert import bundle
 from kzoo.spec import Spec
 
 # -- tensors --------------------------------------------------------------------------------------
@@ -128,21 +129,43 @@ def test_rows_are_parted_into_what_stands_where():
     rows = parse(
         """
         a.{query|key}.x   b/{q|k}
+
         c   =d/e
         f   -
-        g   h?   MaskedLM TextClassifier
+        g   h?   MaskedLM feedforward=gated TextClassifier
+        i:io,by_head   b/{q,k}
+        j.{x|y}:1,1    {l|m}/kernel
         """
     )
     assert rows == [
-        Row("a.query.x", "b/q"), Row("a.key.x", "b/k"), Row("c", "d/e", tied=True), Row("f", ""),
-        Row("g", "h", optional=True, tasks=("MaskedLM", "TextClassifier")),
+        Row("a.query.x", ("b/q",)), Row("a.key.x", ("b/k",)), Row("c", ("d/e",), tied=True),
+        Row("f", ()),
+        Row("g", ("h",), optional=True, tasks=("MaskedLM", "TextClassifier"),
+            holds=(("feedforward", "gated"),)),
+        Row("i", ("b/q", "b/k"), ("io", "by_head")),
+        Row("j.x", ("l/kernel",), ("1", "1")), Row("j.y", ("m/kernel",), ("1", "1")),
     ]  # fmt: skip
-    for wrong in ("a.{x|y} b", "a b/{x|y}", "a.{x|y} b/{x|y|z}"):
-        with pytest.raises(KzooError, match="choices that don't pair"):
+    for wrong, match in [
+        ("a.{x|y} b", "choices that don't pair"),
+        ("a b/{x|y}", "choices that don't pair"),
+        ("a.{x|y} b/{x|y|z}", "choices that don't pair"),
+        ("a:oi b", "'a:oi b' has unknown marks"),
+        ("alone", "the row 'alone'; expected a name there and a path"),
+    ]:
+        with pytest.raises(KzooError, match=match):
             parse(wrong)
 
 
+def sized(schedule=(0, 2), **changes):
+    """A spec of two heads as wide as four."""
+    return Spec.from_dict(
+        {"family": "bert", "vocabulary_size": 9, "hidden_dim": 8, "num_heads": 2,
+         "intermediate_dim": 16, "schedule": schedule, **changes}
+    )  # fmt: skip
+
+
 class Family:
+    TOWERS = {}
     ROWS = """
         embed.words           embedding
         layer.{step}.dense    block_{step}/dense
@@ -166,7 +189,7 @@ PATHS = [
 
 
 def test_a_table_names_each_variable_by_the_steps_of_the_schedule():
-    table = Table(Family, (0, 2, 2), PATHS, None, "bert.")
+    table = Table(Family, sized((0, 2, 2)), PATHS, None, "bert.")
     names = {path: entry.primary for path, entry in table.names.items()}
     assert names == {
         "embedding/embeddings": ["bert.embed.words.weight"],
@@ -194,14 +217,14 @@ def test_a_table_names_each_variable_by_the_steps_of_the_schedule():
 
 def test_a_task_has_its_own_rows_and_a_backbone_inside():
     paths = [f"backbone/{path}" for path in PATHS]
-    table = Table(Family, (0, 2), [*paths, "head/bias", "head/common/kernel"], "MaskedLM", "")
+    table = Table(Family, sized(), [*paths, "head/bias", "head/common/kernel"], "MaskedLM", "")
     words = table.names["backbone/embedding/embeddings"]
     assert words.primary == ["embed.words.weight"]
     assert table.names["head/bias"].primary == ["lm.bias"]
     assert table.names["head/common/kernel"].primary == ["common.weight"]
     assert not table.carries("classifier.weight") and table.carries("positions")
     with pytest.raises(KzooError, match="No row of Family says what head/logits/kernel, head/x is"):
-        Table(Family, (0, 2), [*paths, "head/x", "head/logits/kernel"], "MaskedLM", "")
+        Table(Family, sized(), [*paths, "head/x", "head/logits/kernel"], "MaskedLM", "")
 
 
 def test_a_tied_name_is_another_of_the_same_numbers():
@@ -209,20 +232,210 @@ def test_a_tied_name_is_another_of_the_same_numbers():
         TASK_ROWS = "lm.decoder.weight   =backbone/embedding/embeddings   MaskedLM"
 
     paths = [f"backbone/{path}" for path in PATHS]
-    table = Table(Tied, (0, 2), [*paths], "MaskedLM", "")
+    table = Table(Tied, sized(), [*paths], "MaskedLM", "")
     words = table.names["backbone/embedding/embeddings"]
     assert (words.tied, words.primary) == (["lm.decoder.weight"], ["embed.words.weight"])
     assert "lm.decoder.weight" in words.accepted
-    assert Table(Tied, (0, 2), PATHS, None, "").names["embedding/embeddings"].tied == words.tied
+    assert Table(Tied, sized(), PATHS, None, "").names["embedding/embeddings"].tied == words.tied
+
+
+def test_a_name_that_a_weight_has_itself_is_no_duplicate():
+    class Untied(Family):
+        TASK_ROWS = """
+            lm_head          =embedding     CausalLM
+            lm_head          head/logits?   CausalLM
+        """
+
+    paths = [f"backbone/{path}" for path in PATHS]
+    words, own = "backbone/embedding/embeddings", "head/logits/kernel"
+    for rows in (Untied.TASK_ROWS, "\n".join(reversed(Untied.TASK_ROWS.strip().splitlines()))):
+        Untied.TASK_ROWS = rows.replace("=embedding", "=backbone/embedding")
+        table = Table(Untied, sized(), [*paths, own], "CausalLM", "")
+        assert table.tensors["lm_head.weight"].paths == (own,)
+        assert table.names[words].tied == []
+        table = Table(Untied, sized(), paths, "CausalLM", "")
+        assert table.names[words].tied == ["lm_head.weight"]
+        assert table.tensors["lm_head.weight"].paths == (words,)
+
+
+class Fused(Family):
+    ROWS = """
+        h.{step}.c_attn:io    block_{step}/attention/{query,key,value}
+        h.{step}.wi           block_{step}/up          feedforward=mlp
+        h.{step}.{wi_0|wi_1}  block_{step}/{gate|up}   feedforward=gated
+    """
+    TASK_ROWS = ""
+
+
+QKV = [f"block_{block}/attention/{name}/{leaf}" for block in (0, 2)
+       for name in ("query", "key", "value") for leaf in ("kernel", "bias")]  # fmt: skip
+
+
+def test_layers_that_lie_side_by_side_are_one_tensor():
+    table = Table(Fused, sized(), QKV, None, "transformer.")
+    name = "transformer.h.1.c_attn"
+    assert {each: tensor.paths for each, tensor in table.tensors.items() if name in each} == {
+        f"{name}.{leaf}": tuple(f"block_2/attention/{part}/{here}" for part in
+                                ("query", "key", "value"))
+        for leaf, here in (("weight", "kernel"), ("bias", "bias"))
+    }  # fmt: skip
+    for path in QKV[6:]:
+        leaf = "weight" if path.endswith("kernel") else "bias"
+        assert table.names[path].primary == [f"{name}.{leaf}"]
+    weights = {path: np.zeros((3, 4) if "kernel" in path else 4) for path in QKV}
+    assert table.tensors[f"{name}.weight"].shape(weights) == (3, 12)
+    assert table.tensors[f"{name}.bias"].shape(weights) == (12,)
+    fused = np.arange(36).reshape(3, 12)
+    part = table.tensors[f"{name}.weight"].part(QKV[8], fused, weights)
+    assert part.tolist() == fused[:, 4:8].tolist()
+    with pytest.raises(KzooError, match="side by side in h.0.c_attn, some lack variables"):
+        Table(Fused, sized(), [path for path in QKV if path != QKV[3]], None, "")
+    with pytest.raises(KzooError, match="side by side in h.0.c_attn, some lack variables"):
+        Table(Fused, sized(), [path for path in QKV if QKV[2][:-7] not in path], None, "")
+
+
+def test_a_row_may_ask_for_the_kind_that_a_slot_holds():
+    paths = [f"block_{block}/{layer}/kernel" for block in (0, 1) for layer in ("gate", "up")]
+    table = Table(Fused, sized((0, 1), feedforward="gated"), paths, None, "")
+    assert set(table.tensors) == {f"h.{i}.wi_{j}.weight" for i in (0, 1) for j in (0, 1)}
+    table = Table(
+        Fused,
+        sized((0, 1), feedforward=[{"kind": "gated"}, "mlp"]),
+        [*paths[:2], paths[3]],
+        None,
+        "",
+    )
+    assert set(table.tensors) == {"h.0.wi_0.weight", "h.0.wi_1.weight", "h.1.wi.weight"}
+    assert not table.carries("h.1.wi_0.weight")
+
+
+def test_two_weights_of_one_name_are_refused():
+    class Twice(Family):
+        TASK_ROWS = "embed.words.weight   head/bias"
+
+    with pytest.raises(KzooError, match="Rows name both embedding/embeddings and head/bias"):
+        Table(Twice, sized(), [*PATHS, "head/bias"], "MaskedLM", "")
+
+
+def test_towers_have_their_own_rows_below_their_prefix():
+    class Text(Family):
+        PREFIX, TOWERS = "text_model.", {}
+
+    class Image(Fused):
+        PREFIX, TOWERS = "vision_model.", {}
+
+    class Both:
+        TOWERS = {"text": Text, "image": Image}
+        ROWS = """
+            logit_scale         logit_scale
+            visual_projection   image/projection
+        """
+        TASK_ROWS = ""
+
+    paths = ["logit_scale", "image/projection/kernel", *(f"text/{path}" for path in PATHS),
+             *(f"image/{path}" for path in QKV)]  # fmt: skip
+    spec = SimpleNamespace(towers={"text": sized((0, 2, 2)), "image": sized()})
+    for inside in ("", "backbone/"):
+        table = Table(Both, spec, [inside + path for path in paths], None, "clip.")
+        assert table.tensors["clip.logit_scale"].paths == (f"{inside}logit_scale",)
+        assert table.tensors["clip.visual_projection.weight"].layout.turned
+        gamma = table.names[f"{inside}text/block_2/norm/gamma"].primary
+        assert gamma == [f"clip.text_model.layer.{step}.norm.weight" for step in (1, 2)]
+        fused = table.tensors["clip.vision_model.h.1.c_attn.weight"]
+        assert fused.paths[0] == f"{inside}image/block_2/attention/query/kernel"
+        assert table.carries("clip.text_model.positions")
+
+
+# -- how tensors lie there ------------------------------------------------------------------------
 
 
 def test_only_kernels_are_turned():
-    array = np.arange(6).reshape(2, 3)
-    assert turn("a/kernel", array).tolist() == array.T.tolist()
-    assert turned_shape("a/kernel", [2, 3]) == (3, 2)
-    for leaf in ("bias", "gamma", "beta", "embeddings"):
-        assert turn(f"a/{leaf}", array) is array
-        assert turned_shape(f"a/{leaf}", [2, 3]) == (2, 3)
+    rows = """
+        a:io           b
+        c:1,1          d/class_token
+        e.{f|n|o}      {f|n|o}
+        g              scale
+        h:heads        i/places
+        j:by_head      k/{q,v}
+    """
+
+    class Leaves:
+        ROWS, TASK_ROWS, TOWERS = rows, "", {}
+
+    paths = ["b/kernel", "b/bias", "d/class_token", "scale", "i/places"]
+    paths += ["f/kernel", "f/bias", "n/gamma", "n/beta", "o/embeddings", "k/q/bias", "k/v/bias"]
+    table = Table(Leaves, sized(), paths, None, "")
+    layouts = {tensor.paths[0]: tensor.layout for tensor in table.tensors.values()}
+    assert layouts == {
+        **dict.fromkeys(paths[:-1], Layout()),
+        "f/kernel": Layout(turned=True),
+        "d/class_token": Layout(ones=2),
+        "i/places": Layout(heads=True, head_dim=4),
+        "k/q/bias": Layout(by_head=True, head_dim=4),
+    }
+
+
+def random_case(draw):
+    """A layout, and arrays that may lie so."""
+    head_dim, count = int(draw.integers(1, 4)), int(draw.integers(1, 4))
+    rank = int(draw.choice([1, 2, 2, 3, 4]))
+    heads, by_head, turned = (bool(x) for x in draw.integers(0, 2, 3))
+    layout = Layout(turned and rank > 1, by_head, heads and (rank < 3 or not turned),
+                    int(draw.integers(0, 3)), head_dim)  # fmt: skip
+    groups = int(draw.integers(1, 4))
+    lead = [int(x) for x in draw.integers(1, 5, rank - 1)]
+    if layout.heads and layout.turned:  # What comes last there are the inputs.
+        lead[-1] *= head_dim
+    # Of keys that several queries share there are fewer.
+    widths = [head_dim * groups * int(draw.integers(1, 3)) for _ in range(count)]
+    widths[draw.integers(count)] = head_dim * groups
+    dtype = draw.choice(["float32", "float16", "int8"])
+    return layout, [draw.integers(-99, 99, (*lead, width)).astype(dtype) for width in widths]
+
+
+def test_what_is_written_is_read_again_to_the_byte_whatever_the_layout():
+    draw = np.random.default_rng(7)
+    for _ in range(400):
+        layout, arrays = random_case(draw)
+        shapes = [array.shape for array in arrays]
+        there = layout.there(arrays)
+        assert there.shape == layout.shape(shapes), layout
+        assert there.size == sum(array.size for array in arrays)
+        for array, again in zip(arrays, layout.here(there, shapes), strict=True):
+            assert (again.dtype, again.shape) == (array.dtype, array.shape), layout
+            assert again.tobytes() == array.tobytes(), layout
+        other = np.arange(there.size).reshape(there.shape)
+        assert layout.there(layout.here(other, shapes)).tobytes() == other.tobytes(), layout
+
+
+def test_layouts_are_those_of_the_libraries():
+    q, k, v = (np.arange(24).reshape(3, 8) + 100 * i for i in range(3))
+    conv1d = Layout().there([q, k, v])  # GPT-2: (in, query | key | value)
+    assert conv1d.tolist() == np.concatenate([q, k, v], axis=1).tolist()
+    linear = Layout(turned=True).there([q, k, v])
+    assert linear.tolist() == np.concatenate([q.T, k.T, v.T]).tolist()
+    # BLOOM: (heads, 3, dim, in).
+    bloom = Layout(turned=True, by_head=True, head_dim=4).there([q, k, v]).reshape(2, 3, 4, 3)
+    for head in range(2):
+        for place, part in enumerate((q, k, v)):
+            assert bloom[head, place].tolist() == part.T[4 * head : 4 * head + 4].tolist()
+    biases = Layout(by_head=True, head_dim=4).there([q[0], k[0], v[0]]).reshape(2, 3, 4)
+    assert biases[1, 2].tolist() == v[0, 4:].tolist()
+    # One key and value for two queries each: Falcon, (groups, queries + 2, dim, in).
+    shared = Layout(turned=True, by_head=True, head_dim=2).there([q, k[:, :4], v[:, :4]])
+    assert shared.reshape(2, 4, 2, 3)[1, 2].tolist() == k[:, 2:4].T.tolist()
+    # XLNet: (in, heads, dim), also of the kernel that leads back from them.
+    apart = Layout(heads=True, head_dim=4).there([q])
+    assert apart.shape == (3, 2, 4) and apart[:, 1].tolist() == q[:, 4:].tolist()
+    back = Layout(turned=True, heads=True, head_dim=4).there([q.T])
+    assert back.tolist() == apart.tolist()
+    # Convolutions: (out, in, height, width) of (height, width, in, out).
+    kernel = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    turned = Layout(turned=True).there([kernel])
+    assert turned.shape == (5, 4, 2, 3) and turned[3, 2, 1, 0] == kernel[1, 0, 2, 3]
+    assert Layout(turned=True).there([kernel[0]])[3, 2, 1] == kernel[0, 1, 2, 3]
+    assert Layout(ones=2).there([q]).shape == (1, 1, 3, 8)
+    assert Layout().there([np.float32(3)[()]]).shape == Layout().shape([()]) == ()
 
 
 def test_an_origin_is_kept_with_its_tensors(tmp_path):
@@ -475,7 +688,8 @@ def test_a_bundle_without_options_is_read_as_its_task_was(tmp_path, task, labels
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"format": None}, "names no format"), ({"format": 3}, "is of format 3; this kzoo reads 1"),
+        ({"format": None}, "names no format"),
+        ({"format": 4}, "is of format 4; this kzoo reads 1 to 3"),
         ({"format": True}, "is of format True"), ({"format": "2"}, "is of format '2'"),
         ({"more": 1}, "its seal"), ({"kzoo": 1}, "has kzoo 1, as no"), ({"spec": []}, "has spec"),
         ({"labels": "ab"}, "has labels 'ab'"), ({"labels": None}, "has labels None"),

@@ -51,6 +51,22 @@ FAMILIES = {
     ),
     "albert": ("Albert", {**SIZES, "embedding_size": 16}),
 }
+# Those that write, with what follows the name of their classes.
+DECODERS = {
+    "gpt2": (
+        "GPT2",
+        {
+            "vocab_size": 50,
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "n_positions": 24,
+            "pad_token_id": 3,
+            "classifier_dropout": 0.2,
+        },
+        "Model LMHeadModel ForSequenceClassification ForTokenClassification ForQuestionAnswering",
+    ),
+}
 TASKS = {
     "Model": None,
     "ForSequenceClassification": "TextClassifier",
@@ -59,13 +75,15 @@ TASKS = {
     "ForMaskedLM": "MaskedLM",
     "ForMultipleChoice": "MultipleChoice",
 }
-EVERY = [(family, suffix) for family in FAMILIES for suffix in TASKS]
+WRITE = {"LMHeadModel": "CausalLM", "ForCausalLM": "CausalLM"}
+WRITING = [(family, suffix) for family in DECODERS for suffix in DECODERS[family][2].split()]
+EVERY = [(family, suffix) for family in FAMILIES for suffix in TASKS] + WRITING
 
 
 def reference(family, suffix, **changes):
     """A tiny model of transformers with noise on every trainable number."""
     torch.manual_seed(len(family) + len(suffix))
-    stem, sizes = FAMILIES[family]
+    stem, sizes, *_ = {**FAMILIES, **DECODERS}[family]
     labels = {}
     if "Sequence" in suffix or "Token" in suffix:
         labels = {
@@ -97,12 +115,13 @@ def folders(tmp_path_factory):
     return folder
 
 
-def batch(model, suffix):
-    """Ragged token ids for kzoo and for transformers."""
+def batch(model, suffix, side="right"):
+    """Token ids for kzoo and for transformers, with ragged padding on a side."""
     draw = np.random.default_rng(3)
     padding = model.config.pad_token_id
     ids = draw.integers(5, 50, (len(LENGTHS), max(LENGTHS)))
     mask = np.arange(max(LENGTHS)) < np.array(LENGTHS)[:, None]
+    mask = mask if side == "right" else mask[:, ::-1]
     ids = np.where(mask, ids, padding)
     segments = np.where(mask, draw.integers(0, 2, ids.shape), 0)
     columns = {"token_ids": ids, "padding_mask": mask, "segment_ids": segments}
@@ -115,9 +134,9 @@ def batch(model, suffix):
     return columns, {k: torch.from_numpy(v).long() for k, v in there.items()}
 
 
-def assert_same(model, theirs, suffix):
+def assert_same(model, theirs, suffix, side="right"):
     """Every output of both models agrees wherever there is a token."""
-    columns, there = batch(theirs, suffix)
+    columns, there = batch(theirs, suffix, side)
     with torch.no_grad():
         expected = theirs(**there, output_hidden_states=True, output_attentions=True)
     mask = columns["padding_mask"].astype(bool)
@@ -178,12 +197,14 @@ def reload(theirs, folder):
 def test_both_ways(family, suffix, folders, tmp_path):
     folder, theirs = folders(family, suffix)
     model = kzoo.from_huggingface(folder)
-    expected = TASKS[suffix] or type(model).__name__
+    expected = {**TASKS, **WRITE}[suffix] or type(model).__name__
     assert type(model).__name__ == expected
     assert getattr(model, "backbone", model).family == family
     if expected in ("TextClassifier", "TokenClassifier"):
         assert model.labels == list(LABELS)
     assert_same(model, theirs, suffix)
+    if family in DECODERS:
+        assert_same(model, theirs, suffix, side="left")
 
     kzoo.to_huggingface(model, tmp_path / "back")
     assert contents(tmp_path / "back") == contents(folder)

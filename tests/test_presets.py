@@ -11,8 +11,8 @@ from families import SPECS, noisy
 
 import kzoo
 from kzoo import presets
+from kzoo.bundle.recipes import check_has_weights
 from kzoo.files import sha256
-from kzoo.litert.export import check_has_weights
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
 from kzoo.spec import Spec
@@ -26,7 +26,8 @@ SIZES = """
     bert_minilm_l12_en_uncased roberta_base_en roberta_large_en roberta_distil_en
     roberta_base_multi roberta_large_multi distilbert_base_en_uncased distilbert_base_en_cased
     distilbert_base_multi_cased albert_base_en_v2 albert_large_en_v2 albert_xlarge_en_v2
-    albert_xxlarge_en_v2
+    albert_xxlarge_en_v2 gpt2_small_en gpt2_medium_en gpt2_large_en gpt2_xl_en gpt2_distil_en
+    gpt2_dialo_small_en gpt2_dialo_medium_en gpt2_dialo_large_en
 """
 
 

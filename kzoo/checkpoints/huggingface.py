@@ -14,26 +14,15 @@ from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
 from ..logs import hidden
-from ..parts import option
+from ..parts import completed, option, resolve
 from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
 from .origin import TOKENIZER_FILES, Origin
-from .rows import Table, parse, turn, turned_shape
+from .rows import Table, parse
 from .safetensors import Lazy, numpy_dtype, write_tensors
 from .source import find_folder, read_weights
 
-# What follows the family in a class name there, and the task here. Of two for one task, the first
-# is what an export of a model without an origin is called.
-ARCHITECTURES = {
-    "Model": None,
-    "ForSequenceClassification": "TextClassifier",
-    "ForTokenClassification": "TokenClassifier",
-    "ForQuestionAnswering": "QuestionAnswering",
-    "ForMaskedLM": "MaskedLM",
-    "ForMultipleChoice": "MultipleChoice",
-    "ForPreTraining": "MaskedLM",
-}
 # What transformers calls a classifier's problem. Without a name its pipeline answers as for one
 # label a text; with one label alone that is a sigmoid, as here.
 PROBLEM_TYPES = {
@@ -85,12 +74,11 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     else:
         architecture, task_name = _architecture(config, family, model_type)
         task_name = "TextEmbedder" if modules else task_name
-    prefix = family.PREFIX if any(name.startswith(family.PREFIX) for name in tensors) else ""
-    head = _usual_head(family, task_name)
-    wants_pooler = head["kind"] == "pooled" if head else _has_pooler(family, prefix, tensors)
-    spec = spec_from_config(config, family, wants_pooler, strict)
-    if head:
-        head = _usual_head(family, task_name, spec) | _head_dropout(family, task_name, config)
+    prefix = _prefix(family, tensors)
+    spec = spec_from_config(config, family, strict=strict)
+    head = _head(family, task_name, spec, config)
+    if head["kind"] == "pooled" if head else _has_pooler(family, prefix, tensors):
+        spec = spec.replace(pooler=family.FIXED.get("pooler", "tanh"))
     if tokenizer is None and any((folder / name).is_file() for name in TOKENIZERS):
         tokenizer = Tokenizer.load(folder)
     tokenizer = tokenizer or None
@@ -104,7 +92,6 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
             f"only {rows} rows: give the tokenizer that belongs to the weights, or "
             "tokenizer=False to go without."
         )
-    _check_tied(config, task_name)
     model = _build(family, spec, task_name, head, config, modules, tokenizer)
     model.origin = Origin(model_type, architecture, config, tokenizer=tokenizer)
     if tokenizer and not baked:  # They would not say that a text is lower-cased first.
@@ -194,9 +181,7 @@ def _family(config, tensors):
         candidates = [
             name for name, cls in types.items() if first.startswith(cls.MODEL_TYPES[name])
         ]
-        candidates += [
-            name for name, cls in types.items() if any(t.startswith(cls.PREFIX) for t in tensors)
-        ]
+        candidates += [name for name, cls in types.items() if cls.PREFIX and _prefix(cls, tensors)]
         model_type = candidates[0] if candidates else None
     if not isinstance(model_type, str) or model_type not in types:
         raise KzooError(
@@ -208,7 +193,7 @@ def _family(config, tensors):
 def _architecture(config, family, model_type):
     """The class there, and the task here (None for a backbone)."""
     stem = family.MODEL_TYPES[model_type]
-    known = {stem + suffix: task for suffix, task in ARCHITECTURES.items()}
+    known = {stem + suffix: task for suffix, task in family.CLASSES.items()}
     name = (config["architectures"] or [f"{stem}Model"])[0]
     if name not in known:
         raise KzooError(
@@ -218,18 +203,35 @@ def _architecture(config, family, model_type):
     return name, known[name]
 
 
-def _usual_head(family, task_name, spec=None):
-    """The head slot that the class there for a task has, as a dict; None without a head."""
+def _heads(family, task_name, spec):
+    """The heads that classes there have for a task, as dicts, the usual one first."""
     if task_name in HEADLESS:
-        return None
-    if task_name == "MaskedLM":
-        slot = getattr(spec, "feedforward", None)
-        own = slot.get("activation", "gelu") if isinstance(slot, dict) else "gelu"
-        return {"kind": "masked_lm", "activation": getattr(family, "LM_ACTIVATION", own)}
+        return []
     from ..tasks import TASKS
 
-    slot = family.HEADS.get(task_name, TASKS[task_name].default_head)
-    return {"kind": slot} if isinstance(slot, str) else dict(slot)
+    slots = TASKS[task_name].head_slots(family, spec)
+    return [{"kind": slot} if isinstance(slot, str) else dict(slot) for slot in slots]
+
+
+def _head(family, task_name, spec, config):
+    """The head slot that a config asks for; None without a head."""
+    heads = _heads(family, task_name, spec)
+    if not heads:
+        return None
+    tied = config.get("tie_word_embeddings") is not False
+    fitting = [head for head in heads if _is_tied(head) in (None, tied)]
+    if not fitting:
+        raise KzooError(
+            f"config.json has tie_word_embeddings = {config.get('tie_word_embeddings')}; a "
+            f"{task_name} of {family.__name__} in kzoo has the head {heads[0]!r} alone: read the "
+            'backbone with task="backbone".'
+        )
+    return fitting[0] | _head_dropout(family, task_name, config)
+
+
+def _is_tied(head):
+    """Whether a head scores tokens against their embeddings; None for one that scores others."""
+    return getattr(resolve("head", head)[0], "tied", None)
 
 
 def _head_dropout(family, task_name, config):
@@ -243,6 +245,11 @@ def _head_dropout(family, task_name, config):
     return {"dropout": float(rate)}
 
 
+def _prefix(family, names):
+    """What stands before the backbone's names in a file: the family's prefix, or nothing."""
+    return family.PREFIX if any(name.startswith(family.PREFIX) for name in names) else ""
+
+
 def _has_pooler(family, prefix, tensors):
     name = _pooler_name(family)
     return name is not None and f"{prefix}{name}.weight" in tensors
@@ -250,15 +257,7 @@ def _has_pooler(family, prefix, tensors):
 
 def _pooler_name(family):
     """What the family's pooler is called there, without prefix; None where it has none."""
-    return next((row.there for row in parse(family.ROWS) if row.here == "pooler"), None)
-
-
-def _check_tied(config, task_name):
-    if task_name == "MaskedLM" and config.get("tie_word_embeddings") is False:
-        raise KzooError(
-            "config.json has tie_word_embeddings = False; a MaskedLM of kzoo scores against its "
-            'token embeddings: read the backbone alone with task="backbone".'
-        )
+    return next((row.there for row in parse(family.ROWS) if row.here == ("pooler",)), None)
 
 
 def _build(family, spec, task_name, head, config, modules, tokenizer):
@@ -321,13 +320,13 @@ def _assign(model, family, task_name, prefix, tensors, folder):
     from ..network import weights_by_path
 
     weights = _in_main_file(weights_by_path(model))
-    table = Table(family, model.spec.schedule, weights, task_name, prefix)
+    table = Table(family, model.spec, weights, task_name, prefix)
     names = {
         path: [name for name in dict.fromkeys(table.names[path].accepted) if name in tensors]
         for path in weights
     }
-    used = {name for some in names.values() for name in some}
-    missing = [table.names[path].primary[0] for path, some in names.items() if not some]
+    used = dict.fromkeys(name for some in names.values() for name in some)
+    missing = dict.fromkeys(table.names[p].primary[0] for p, some in names.items() if not some)
     left = [name for name in tensors if name not in used and not table.carries(name)]
     if missing or left:
         faults = [f"lacks {_listed(missing)}"] * bool(missing)
@@ -335,19 +334,23 @@ def _assign(model, family, task_name, prefix, tensors, folder):
         raise KzooError(
             f"{folder} {' and '.join(faults)}: config.json and weights don't belong together."
         )
+    for name in used:
+        _check_tensor(name, tensors[name], table.tensors[name].shape(weights), folder)
     for path, weight in weights.items():
-        for name in names[path]:
-            _check_tensor(name, tensors[name], turned_shape(path, weight.shape), folder)
-    for path, weight in weights.items():
-        first, *others = names[path]
-        array = _sound(tensors[first].read(), f"Tensor {first} in {folder}")
-        for other in others:
-            if tensors[other].read().tobytes() != array.tobytes():
+        parts = (
+            (name, table.tensors[name].part(path, tensors[name].read(), weights))
+            for name in names[path]
+        )
+        first, array = next(parts)
+        _sound(array, f"Tensor {first} in {folder}")
+        for other, duplicate in parts:
+            if duplicate.tobytes() != array.tobytes():
                 raise KzooError(
                     f"Tensors {first} and {other} in {folder} differ; kzoo has one weight for "
                     "both, as in models that were trained with tied weights."
                 )
-        weight.assign(np.ascontiguousarray(turn(path, array), dtype=str(weight.dtype)))
+        # As an array of the same rank: ascontiguousarray would make an axis of a lone number.
+        weight.assign(np.array(array, dtype=numpy_dtype(str(weight.dtype)), order="C"))
     model.origin.names = names
     model.origin.dtypes = {n: tensors[n].dtype for n in used if tensors[n].dtype != "float32"}
     model.origin.carried = {
@@ -388,11 +391,11 @@ def _sound(array, what):
 def _config(model, family, spec, task_name, origin):
     """The object of config.json."""
     model_type = origin.model_type if origin else next(iter(family.MODEL_TYPES))
-    suffixes = {task: suffix for suffix, task in reversed(ARCHITECTURES.items())}
+    suffixes = {task: suffix for suffix, task in reversed(family.CLASSES.items())}
     name = None if task_name == "TextEmbedder" else task_name
     if name not in suffixes:
         raise KzooError(
-            f"Hugging Face has no class for a {task_name}; "
+            f"Hugging Face has no {family.__name__} class for a {task_name}; "
             f"{', '.join(filter(None, suffixes))}, TextEmbedder or a backbone is expected."
         )
     if model_type not in family.MODEL_TYPES:
@@ -403,7 +406,7 @@ def _config(model, family, spec, task_name, origin):
     kept = dict(origin.config) if origin else {"dtype": "float32", "tie_word_embeddings": True}
     usual = family.MODEL_TYPES[model_type] + suffixes[name]
     architecture = origin.architecture if origin else usual
-    config = {**kept, "model_type": model_type, **config_from_spec(spec, family, kept)}
+    config = {**kept, "model_type": model_type, **config_from_spec(spec, family, origin and kept)}
     config["architectures"] = [architecture] if architecture else []
     if name:
         config |= _head_config(model, family, task_name)
@@ -421,40 +424,51 @@ def _config(model, family, spec, task_name, origin):
 
 def _head_config(model, family, task_name):
     """What config.json says about the head, or an error when there is no such head there."""
-    usual = _usual_head(family, task_name, model.spec)
-    slot = model.head_slot
-    slot = {"kind": slot} if isinstance(slot, str) else dict(slot)
-    if task_name == "MaskedLM":
-        slot.setdefault("activation", "gelu")
-    rate = slot.pop("dropout", None)
-    if slot != usual:
+    heads = _heads(family, task_name, model.spec)
+    held, rate = _without_dropout(model.head_slot)
+    if held not in [_without_dropout(head)[0] for head in heads]:
         raise KzooError(
             f"This {task_name} has the head {model.head_slot!r}; Hugging Face's {family.__name__} "
-            f"has only {usual!r}: build it with that head to export it."
+            f"has only {' or '.join(map(repr, heads))}: build it with that head to export it."
         )
+    tied = _is_tied(held)
+    config = {} if tied is None else {"tie_word_embeddings": tied}
     key, default = family.HEAD_DROPOUT.get(task_name, (None, None))
     if key is None:
-        return {}
+        return config
     own = None if default is None else model.spec.dropout
-    return {key: own if rate is None else rate}
+    return config | {key: own if rate is None else rate}
+
+
+def _without_dropout(slot):
+    """A head slot with all its options but the dropout, and the dropout."""
+    held = completed("head", slot)
+    rate = held.pop("dropout", None)
+    return held, rate
 
 
 def _outgoing(weights, family, spec, task_name, origin):
     """All tensors of the file to write, by name, not yet in memory."""
     headless = task_name in HEADLESS
+    prefix = "" if headless else family.PREFIX
     if origin:
-        tensors = {
-            name: _turned(path, weights[path], origin.dtypes.get(name))
-            for path, names in origin.names.items()
-            for name in names
-        }
-        return tensors | {name: Lazy.of(array) for name, array in origin.carried.items()}
-    table = Table(family, spec.schedule, weights, task_name, "" if headless else family.PREFIX)
+        prefix = _prefix(family, [name for names in origin.names.values() for name in names])
+    table = Table(family, spec, weights, task_name, prefix)
+    written = origin.names if origin else {p: table.names[p].primary for p in weights}
+    # By tensor and not by weight: several weights may lie side by side in one tensor there.
+    names = list(dict.fromkeys(name for path in weights for name in written[path]))
+    unknown = [name for name in names if name not in table.tensors]
+    if unknown:
+        raise KzooError(
+            f"This {family.__name__} says that it came from a file with {_listed(unknown)}, which "
+            "it has no row for: convert the checkpoint anew."
+        )
+    dtypes = origin.dtypes if origin else {}
     tensors = {
-        name: _turned(path, weight)
-        for path, weight in weights.items()
-        for name in table.names[path].primary
+        name: _joined(name, table.tensors[name], weights, dtypes.get(name)) for name in names
     }
+    if origin:
+        return tensors | {name: Lazy.of(array) for name, array in origin.carried.items()}
     pooler = _pooler_name(family)
     if headless and pooler and spec.pooler == "none":
         # The class there always has one; without these zeros it would be drawn at random.
@@ -464,14 +478,15 @@ def _outgoing(weights, family, spec, task_name, origin):
     return tensors
 
 
-def _turned(path, weight, dtype=None):
-    """A weight as it is written: in the dtype it came in, if that loses nothing."""
+def _joined(name, tensor, weights, dtype=None):
+    """The weights of a tensor as it is written: in the dtype it came in, if that loses nothing."""
     from keras import ops
 
     def read():
-        return np.ascontiguousarray(turn(path, _sound(ops.convert_to_numpy(weight), path)))
+        arrays = [ops.convert_to_numpy(weights[path]) for path in tensor.paths]
+        return tensor.layout.there([_sound(array, name) for array in arrays])
 
-    shape, own = turned_shape(path, weight.shape), str(weight.dtype)
+    shape, own = tensor.shape(weights), str(weights[tensor.paths[0]].dtype)
     if dtype in (None, own):
         return Lazy(own, shape, read)
     with np.errstate(over="ignore"):

@@ -8,39 +8,136 @@ A family writes down what its tensors are called elsewhere and here, one row a l
   it lies (a kernel is transposed) follows from its name here. A row may also name single tensors:
   `lm_head.bias   head/bias`.
 * `{query|key|value}` stands for three rows, paired by place with the choices on the other side.
+* `{query,key,value}` on the right stands for three layers whose tensors lie side by side in one
+  there, along their outputs.
 * `{step}` counts the steps of the schedule there and names the block of that step here, so a
   student that runs blocks 0, 2 and 4 has the layers 0, 1 and 2 elsewhere. `{group}` counts
   separate blocks (ALBERT).
-* `=path` is a tied duplicate: another name of the same numbers.
+* Marks behind a colon after the name there say how its tensors lie, several with commas between:
+  `io` as here and not transposed (Conv1D of GPT-2), `by_head` side by side head for head (BLOOM:
+  heads, 3, dim), `heads` with an axis for the heads (XLNet), and each `1` an axis of one in front.
+* `=path` is a tied duplicate: another name of the same numbers, unless a weight has that name.
 * `-` is known and unused, and `path?` is unused where the model has no such layer. Tensors of
   such rows are carried along and written back.
-* Words after the path limit a row to these tasks.
+* Words after the path limit a row: to these tasks, and `feedforward=gated` to blocks (or models)
+  whose slot holds that kind.
+
+A family with `TOWERS`, classes by name, has each tower's rows too: below the tower's `PREFIX` there
+and below its name here.
 """
 
 import dataclasses
 import re
 
+import numpy as np
+
 from ..errors import KzooError
 
-# A variable's name here, its names there (the first is written), and whether it lies transposed.
+# A variable's name here, and its names there; the first is written.
 LEAVES = {
-    "kernel": (("weight",), True),
-    "bias": (("bias",), False),
-    "gamma": (("weight", "gamma"), False),
-    "beta": (("bias", "beta"), False),
-    "embeddings": (("weight",), False),
+    "kernel": ("weight",),
+    "bias": ("bias",),
+    "gamma": ("weight", "gamma"),
+    "beta": ("bias", "beta"),
+    "embeddings": ("weight",),
 }
+MARKS = {"io", "by_head", "heads", "1"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row: a template there, a template here (empty: carried) and what the marks say."""
+    """One row: a template there, templates here (none: carried) and what the marks say.
+
+    Several templates here stand side by side in one tensor there.
+    """
 
     there: str
-    here: str
+    here: tuple
+    marks: tuple = ()
     tied: bool = False
     optional: bool = False
     tasks: tuple = ()
+    holds: tuple = ()  # pairs of a slot and a kind
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How variables lie in one tensor there: `there` and `here` undo each other, byte for byte.
+
+    Args:
+        turned: whether outputs come before inputs there, as in torch's Linear and convolutions.
+        by_head: whether variables that share a tensor alternate head by head.
+        heads: whether the last axis there is parted into heads and their width.
+        ones: how many axes of one stand in front.
+        head_dim: the width of a head, where heads are parted.
+    """
+
+    turned: bool = False
+    by_head: bool = False
+    heads: bool = False
+    ones: int = 0
+    head_dim: int = 1
+
+    def shape(self, shapes):
+        """The shape there of variables that have these shapes here."""
+        shape = tuple(shapes[0])
+        if len(shapes) > 1:
+            shape = (*shape[:-1], sum(each[-1] for each in shapes))
+        if self.turned:
+            shape = tuple(shape[axis] for axis in _order(len(shape)))
+        if self.heads:
+            shape = (*shape[:-1], shape[-1] // self.head_dim, self.head_dim)
+        return (1,) * self.ones + shape
+
+    def there(self, arrays):
+        """One array of variables, each as it lies here."""
+        array = self._joined(arrays) if len(arrays) > 1 else arrays[0]
+        if self.turned:
+            array = array.transpose(_order(array.ndim))
+        return array.reshape(self.shape([each.shape for each in arrays]))
+
+    def here(self, array, shapes):
+        """The variables in an array from there, in the shapes that they have here."""
+        array = array.reshape(array.shape[self.ones :])
+        if self.heads:
+            array = array.reshape(*array.shape[:-2], array.shape[-2] * array.shape[-1])
+        if self.turned:
+            array = array.transpose(np.argsort(_order(array.ndim)))
+        return self._parted(array, shapes) if len(shapes) > 1 else [array]
+
+    def _joined(self, arrays):
+        groups = self._groups([array.shape for array in arrays])
+        parted = [a.reshape(*a.shape[:-1], groups, a.shape[-1] // groups) for a in arrays]
+        joined = np.concatenate(parted, axis=-1)
+        return joined.reshape(*joined.shape[:-2], groups * joined.shape[-1])
+
+    def _parted(self, array, shapes):
+        groups = self._groups(shapes)
+        array = array.reshape(*array.shape[:-1], groups, array.shape[-1] // groups)
+        ends = np.cumsum([shape[-1] // groups for shape in shapes])
+        parts = np.split(array, ends[:-1], axis=-1)
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def _groups(self, shapes):
+        """After how many pieces the variables stand whole; of shared keys, heads that share one."""
+        return min(shape[-1] for shape in shapes) // self.head_dim if self.by_head else 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A tensor there: the paths of the variables in it, in order, and how they lie in it."""
+
+    paths: tuple
+    layout: Layout
+
+    def shape(self, weights):
+        """Its shape, from the model's weights by path."""
+        return self.layout.shape([weights[path].shape for path in self.paths])
+
+    def part(self, path, array, weights):
+        """The variable of a path, from the tensor's array."""
+        parts = self.layout.here(array, [tuple(weights[path].shape) for path in self.paths])
+        return parts[self.paths.index(path)]
 
 
 @dataclasses.dataclass
@@ -59,38 +156,62 @@ class Names:
 
 def parse(text):
     """The rows of a table; a line that is none is an error that shows it."""
-    rows = []
-    for line in text.strip().splitlines():
-        there, here, *tasks = line.split()
-        tied, optional = here.startswith("="), here.endswith("?")
-        here = "" if here == "-" else here.removeprefix("=").removesuffix("?")
-        for there_choice, here_choice in _choices(there, here):
-            rows.append(Row(there_choice, here_choice, tied, optional, tuple(tasks)))
-    return rows
+    return [row for line in text.splitlines() if line.strip() for row in _rows(line)]
+
+
+def _rows(line):
+    there, *rest = line.split()
+    if not rest:
+        raise KzooError(f"Got the row {there!r}; expected a name there and a path here.")
+    here, *words = rest
+    there, _, marks = there.partition(":")
+    marks = tuple(marks.split(",")) if marks else ()
+    if not MARKS.issuperset(marks):
+        raise KzooError(f"The row {line.strip()!r} has unknown marks; known: {sorted(MARKS)}.")
+    tied, optional = here.startswith("="), here.endswith("?")
+    here = "" if here == "-" else here.removeprefix("=").removesuffix("?")
+    tasks = tuple(word for word in words if "=" not in word)
+    holds = tuple(tuple(word.split("=")) for word in words if "=" in word)
+    for name, path in _choices(there, here):
+        yield Row(name, _side_by_side(path), marks, tied, optional, tasks, holds)
 
 
 class Table:
     """The rows of one model: its schedule filled in, its prefixes before them.
 
+    `names` has the `Names` of each path, and `tensors` a `Tensor` for each name there that the
+    model has variables for.
+
     Args:
         family: a model class with `ROWS` (the backbone), `TASK_ROWS` and `PREFIX`.
-        schedule: the blocks by step, as in the spec.
+        spec: the backbone's spec.
         paths: the paths of the model's weights, `weights_by_path(model)`.
         task: the task's class name, or None for a backbone.
         prefix: what stands before the backbone's names there, such as "bert." or "".
+
+    Raises:
+        KzooError: when the rows leave a weight without a name, or contradict each other.
     """
 
-    def __init__(self, family, schedule, paths, task, prefix):
+    def __init__(self, family, spec, paths, task, prefix):
         inside = "backbone/" if any(path.startswith("backbone/") for path in paths) else ""
         self.names = {path: Names() for path in paths}
-        self.unused = []
-        for row in parse(family.ROWS):
-            for there, here in _filled(row, schedule):
-                self._file(row, prefix + there, inside + here if here else "")
+        self.tensors, self.unused = {}, []
+        self._layers = {}
+        for path in paths:
+            layer, _, leaf = path.rpartition("/")
+            self._layers.setdefault(layer, {})[leaf] = path
+        tied = []
+        self._file_network(family, spec, prefix, inside, tied)
         has_head = any(path.startswith("head/") for path in paths)
         for row in parse(family.TASK_ROWS):
-            if not row.tasks or not has_head or task in row.tasks:
-                self._file(row, row.there, row.here.removeprefix("" if inside else "backbone/"))
+            if (not row.tasks or not has_head or task in row.tasks) and _applies(row, spec):
+                here = [path.removeprefix("" if inside else "backbone/") for path in row.here]
+                self._file(row, row.there, here, spec, tied)
+        for name, tensor in tied:
+            if self.tensors.setdefault(name, tensor) == tensor:  # Else it is a weight's own.
+                for path in tensor.paths:
+                    self.names[path].tied.append(name)
         unnamed = sorted(path for path, names in self.names.items() if not names.primary)
         if unnamed:
             raise KzooError(
@@ -102,38 +223,64 @@ class Table:
         """Whether a tensor there is known and unused."""
         return any(name == known or name.startswith(f"{known}.") for known in self.unused)
 
-    def _file(self, row, there, here):
-        layer, _, leaf = here.rpartition("/")
-        if leaf in LEAVES:  # the row names one tensor
-            here_paths = {here: [there]}
-        else:
-            layer = here
-            here_paths = {
-                path: [f"{there}.{name}" for name in LEAVES[path.rpartition("/")[2]][0]]
-                for path in self.names
-                if path.rpartition("/")[0] == layer
-            }
-        known = {path: names for path, names in here_paths.items() if path in self.names}
-        for path, (first, *others) in known.items():
-            names = self.names[path]
+    def _file_network(self, family, spec, there_prefix, here_prefix, tied):
+        for row in parse(family.ROWS):
+            for there, here in _filled(row, spec):
+                here = [here_prefix + path for path in here]
+                self._file(row, there_prefix + there, here, spec, tied)
+        for name, tower in family.TOWERS.items():
+            prefixes = there_prefix + tower.PREFIX, f"{here_prefix}{name}/"
+            self._file_network(tower, spec.towers[name], *prefixes, tied)
+
+    def _file(self, row, there, here, spec, tied):
+        found = [self._variables(path) for path in here]
+        if any(each.keys() != found[0].keys() for each in found):
+            raise KzooError(
+                f"Of {', '.join(here)}, which lie side by side in {there}, some lack variables "
+                "that others have: such a model can't be exchanged."
+            )
+        for leaf in found[0] if found else ():
+            paths = tuple(each[leaf] for each in found)
+            tensor = Tensor(paths, _layout(row.marks, paths[0], spec))
+            first, *others = [f"{there}.{name}" for name in LEAVES[leaf]] if leaf else [there]
             if row.tied:
-                names.tied.append(first)
-            else:
-                names.primary.append(first)
-                names.spellings += others
+                tied.append((first, tensor))
+                continue
+            for name in (first, *others):
+                if self.tensors.setdefault(name, tensor) != tensor:
+                    raise KzooError(
+                        f"Rows name both {', '.join(self.tensors[name].paths)} and "
+                        f"{', '.join(paths)} {name}: one name for each is expected."
+                    )
+            for path in paths:
+                self.names[path].primary.append(first)
+                self.names[path].spellings += others
         # A head's rows are known to a bare backbone, which has no use for them.
-        if not known and (not here or row.optional or row.tied or here.startswith("head")):
+        if not any(found) and (not here or row.optional or row.tied or here[0].startswith("head")):
             self.unused.append(there)
 
+    def _variables(self, path):
+        """The paths of a layer's variables by their leaves; of a variable, itself by ""."""
+        if path in self.names:
+            return {"": path}
+        return {leaf: p for leaf, p in self._layers.get(path, {}).items() if leaf in LEAVES}
 
-def turn(path, array):
-    """An array as it lies on the other side; the way there and the way back are the same."""
-    return array.T if LEAVES[path.rpartition("/")[2]][1] else array
+
+def _layout(marks, path, spec):
+    """The layout that marks give to the tensor of a path."""
+    parted = "heads" in marks or "by_head" in marks
+    return Layout(
+        turned=path.rpartition("/")[2] == "kernel" and "io" not in marks,
+        by_head="by_head" in marks,
+        heads="heads" in marks,
+        ones=marks.count("1"),
+        head_dim=(spec.head_dim or spec.hidden_dim // spec.num_heads) if parted else 1,
+    )
 
 
-def turned_shape(path, shape):
-    """The shape that `turn` gives."""
-    return tuple(reversed(shape)) if LEAVES[path.rpartition("/")[2]][1] else tuple(shape)
+def _order(rank):
+    """The axes there of a kernel here: outputs first, then inputs, then what a window spans."""
+    return (rank - 1, rank - 2, *range(rank - 2))
 
 
 def _choices(there, here):
@@ -149,12 +296,31 @@ def _choices(there, here):
     ]
 
 
-def _filled(row, schedule):
+def _side_by_side(here):
+    """The paths that a template here stands for, in the order in which they lie there."""
+    listed = re.search(r"\{([^{},]+(?:,[^{},]+)+)\}", here)
+    if not here or not listed:
+        return (here,) if here else ()
+    return tuple(here.replace(listed[0], name) for name in listed[1].split(","))
+
+
+def _filled(row, spec):
+    """A row's names there and paths here, for each step or group that it applies to."""
     if "{step}" in row.there:
-        for step, block in enumerate(schedule):
-            yield row.there.replace("{step}", str(step)), row.here.replace("{step}", str(block))
+        mark, blocks = "{step}", spec.schedule
     elif "{group}" in row.there:
-        for group, block in enumerate(dict.fromkeys(schedule)):
-            yield row.there.replace("{group}", str(group)), row.here.replace("{group}", str(block))
+        mark, blocks = "{group}", dict.fromkeys(spec.schedule)
     else:
-        yield row.there, row.here
+        if _applies(row, spec):
+            yield row.there, row.here
+        return
+    for place, block in enumerate(blocks):
+        if _applies(row, spec, block):
+            here = [path.replace(mark, str(block)) for path in row.here]
+            yield row.there.replace(mark, str(place)), here
+
+
+def _applies(row, spec, block=0):
+    """Whether the slots hold what the row asks for."""
+    held = [(spec.slot(slot, block), kind) for slot, kind in row.holds]
+    return all((h["kind"] if isinstance(h, dict) else h) == kind for h, kind in held)

@@ -16,6 +16,7 @@ class Albert(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"albert": "Albert"}
     PREFIX = "albert."
+    CLASSES = Bert.CLASSES
     FIXED = {}
     BLOCK = "encoder.albert_layer_groups.{group}.albert_layers.0"
     ROWS = f"""
@@ -45,8 +46,8 @@ class Albert(Stack):
     """
     CONFIG = {
         **Bert.CONFIG,
-        "vocab_size": ("vocabulary_size", 30000),
-        "embedding_size": ("embedding_dim", 128),
+        "vocab_size": ("embedding.vocabulary_size", 30000),
+        "embedding_size": ("embedding_width", 128),
         "hidden_size": ("hidden_dim", 4096),
         "num_hidden_groups": ("num_groups", 1),
         "num_attention_heads": ("num_heads", 64),

@@ -12,10 +12,21 @@ class Bert(Stack):
     family = "bert"
     HEADS = {"TextClassifier": "pooled", "MultipleChoice": "pooled"}
 
-    # Hugging Face: names and prefix of the family, what no config says, rows, config keys with
-    # the value of a key that is absent, and where a head has a dropout of its own.
+    # Hugging Face: names and prefix of the family; classes there by what follows the name, and the
+    # task of each here (of two for one task, the first is what an export is called); what no
+    # config says; rows (`checkpoints/rows.py`) and config keys (`checkpoints/config.py`); where a
+    # head has a dropout of its own.
     MODEL_TYPES = {"bert": "Bert"}
     PREFIX = "bert."
+    CLASSES = {
+        "Model": None,
+        "ForSequenceClassification": "TextClassifier",
+        "ForTokenClassification": "TokenClassifier",
+        "ForQuestionAnswering": "QuestionAnswering",
+        "ForMaskedLM": "MaskedLM",
+        "ForMultipleChoice": "MultipleChoice",
+        "ForPreTraining": "MaskedLM",
+    }
     FIXED = {}
     BLOCK = "encoder.layer.{step}"
     ROWS = f"""
@@ -45,7 +56,7 @@ class Bert(Stack):
         cls.seq_relationship                 -                 MaskedLM
     """
     CONFIG = {
-        "vocab_size": ("vocabulary_size", 30522),
+        "vocab_size": ("embedding.vocabulary_size", 30522),
         "hidden_size": ("hidden_dim", 768),
         "num_hidden_layers": ("num_layers", 12),
         "num_attention_heads": ("num_heads", 12),
@@ -54,10 +65,10 @@ class Bert(Stack):
         "hidden_dropout_prob": ("dropout", 0.1),
         "attention_probs_dropout_prob": ("attention_dropout", 0.1),
         "max_position_embeddings": ("position_rows", 512),
-        "type_vocab_size": ("num_segments", 2),
+        "type_vocab_size": ("embedding.num_segments", 2),
         "initializer_range": ("initializer_range", 0.02),
         "layer_norm_eps": ("norm.epsilon", 1e-12),
-        "pad_token_id": ("padding_id", 0),
+        "pad_token_id": ("embedding.padding_id", 0),
     }
     HEAD_DROPOUT = {
         "TextClassifier": ("classifier_dropout", None),

@@ -3,6 +3,7 @@
 import keras
 
 from ..graphs import Stack
+from .bert import Bert
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -18,7 +19,8 @@ class DistilBert(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"distilbert": "DistilBert"}
     PREFIX = "distilbert."
-    FIXED = {"num_segments": 0, "pooler": "none", "norm": {"kind": "layer_norm", "epsilon": 1e-12}}
+    CLASSES = Bert.CLASSES
+    FIXED = {"pooler": "none", "norm": {"kind": "layer_norm", "epsilon": 1e-12}}
     BLOCK = "transformer.layer.{step}"
     ROWS = f"""
         embeddings.word_embeddings                  token_embedding
@@ -41,7 +43,7 @@ class DistilBert(Stack):
         vocab_projector.weight  =backbone/token_embedding/embeddings  MaskedLM
     """
     CONFIG = {
-        "vocab_size": ("vocabulary_size", 30522),
+        "vocab_size": ("embedding.vocabulary_size", 30522),
         "dim": ("hidden_dim", 768),
         "n_layers": ("num_layers", 6),
         "n_heads": ("num_heads", 12),
@@ -51,7 +53,7 @@ class DistilBert(Stack):
         "attention_dropout": ("attention_dropout", 0.1),
         "max_position_embeddings": ("position_rows", 512),
         "initializer_range": ("initializer_range", 0.02),
-        "pad_token_id": ("padding_id", 0),
+        "pad_token_id": ("embedding.padding_id", 0),
     }
     HEAD_DROPOUT = {
         "TextClassifier": ("seq_classif_dropout", 0.2),

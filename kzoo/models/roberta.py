@@ -19,6 +19,7 @@ class Roberta(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"roberta": "Roberta", "xlm-roberta": "XLMRoberta"}
     PREFIX = "roberta."
+    CLASSES = Bert.CLASSES
     FIXED = {"position": "counted"}
     LM_ACTIVATION = "gelu"  # whatever the feed-forward nets have
     ROWS = Bert.ROWS
@@ -35,8 +36,8 @@ class Roberta(Stack):
     """
     CONFIG = {
         **Bert.CONFIG,
-        "vocab_size": ("vocabulary_size", 50265),
-        "pad_token_id": ("padding_id", 1),
+        "vocab_size": ("embedding.vocabulary_size", 50265),
+        "pad_token_id": ("embedding.padding_id", 1),
     }
     HEAD_DROPOUT = {
         "TextClassifier": ("classifier_dropout", None),

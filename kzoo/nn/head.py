@@ -158,6 +158,7 @@ class Head(layers.Layer):
     """Base of heads: dropout of its own rate, or the spec's."""
 
     needs_pooler = False
+    tied = None  # of one that scores tokens, whether against the token embeddings themselves
 
     def __init__(self, spec, units, dropout=None, bias=True, name="head"):
         super().__init__(name=name)
@@ -250,7 +251,7 @@ class TiedHead(layers.Layer):
         units: how many tokens the table has.
     """
 
-    needs_pooler = False
+    needs_pooler, tied = False, True
 
     def __init__(self, spec, units, name="head"):
         super().__init__(name=name)

@@ -34,7 +34,7 @@ class CausalLM(TiedTask):
     task_name = "CausalLM"
     default_head = "tied_lm"
     targets = "optional"
-    reads = "either"
+    reads, rule = "prompt", "continuation"
     read_file = staticmethod(read_documents)
 
     def __init__(

@@ -23,12 +23,15 @@ class MaskedLM(TiedTask):
 
     task_name = "MaskedLM"
     targets = "none"
+    rule = "candidates"
 
-    def usual_head(self, backbone):
-        """The masked LM head with the activation of the feed-forward nets."""
-        feedforward = backbone.spec.slot("feedforward", 0)
+    @classmethod
+    def head_slots(cls, family, spec):
+        """The masked LM head: the activation is the family's own, or the feed-forward nets'."""
+        feedforward = spec.slot("feedforward", 0)
         options = feedforward if isinstance(feedforward, dict) else {}
-        return {"kind": "masked_lm", "activation": options.get("activation", "gelu")}
+        usual = family.LM_ACTIVATION or options.get("activation", "gelu")
+        return [{"kind": "masked_lm", "activation": usual}]
 
     def batches(self, x, y=None, sample_weight=None, seed=0, **options):
         """Hide tokens, then batch: the targets are the hidden tokens."""

@@ -1,0 +1,281 @@
+"""What config.json means: keys that lead to places in a spec, both ways, without a checkpoint."""
+
+import keras  # noqa: F401
+import pytest
+from families import SPECS
+
+import kzoo
+from kzoo import nn  # noqa: F401  (files the parts)
+from kzoo.checkpoints.config import config_from_fields, config_from_spec, fields_from_config
+from kzoo.checkpoints.config import spec_from_config as read
+from kzoo.models import FAMILIES
+from kzoo.parts import completed
+from kzoo.spec import Spec
+
+
+class Writer:
+    """A decoder, with each kind of key that one has."""
+
+    family = "writer"
+    TOWERS, KEY, HEAD_DROPOUT = {}, None, {}
+    FIXED = {
+        "attention": ["causal", {"kind": "local", "window": 256}],
+        "block": "pre_norm",
+        "norms": ["final"],
+        "position": {"kind": "learned"},
+    }
+    CONFIG = {
+        "vocab_size": ("embedding.vocabulary_size", 50257),
+        "n_inner": ("intermediate_dim", lambda config: 4 * config.get("n_embd", 768)),
+        "n_embd": ("hidden_dim", 768),
+        "n_layer": ("num_layers", 12),
+        "n_head": ("num_heads", 12),
+        "n_positions": ("position_rows", 1024),
+        "window_size": ("attention.1.window", 256),
+        "scale": (["attention.0.scale", "attention.1.scale"], 1.0),
+        "activation": (
+            "feedforward",
+            "plain",
+            {
+                "plain": {"kind": "mlp", "activation": "gelu_tanh"},
+                "old": {"kind": "mlp", "activation": "gelu_tanh"},
+                "relu": {"kind": "mlp", "activation": "relu"},
+            },
+        ),
+        "post_norm": ("block", False, {True: "post_norm", False: "pre_norm"}),
+        # Per cent, once for each layer.
+        "shares": (
+            "attention_dropout",
+            lambda config: [5] * config["n_layer"],
+            (
+                lambda value, config: value[0] / 100 if len(value) == config["n_layer"] else None,
+                lambda here, config: [round(here * 100)] * config["n_layer"],
+            ),
+        ),
+        "eps": ("norm.epsilon", 1e-5),
+        "pad_token_id": ("embedding.padding_id", lambda config: 0),
+    }
+    REQUIRED = {"relative": ([True, "yes"], False), "scaled": ([True], True)}
+    HARMLESS = "n_ctx summary"
+
+
+SMALL = {"vocab_size": 50, "n_embd": 16, "n_layer": 2, "n_head": 2, "relative": True}
+
+
+def spec(**config):
+    return read({**SMALL, **config}, Writer)
+
+
+@pytest.mark.parametrize("family", SPECS)
+def test_a_spec_is_the_same_after_its_config(family):
+    config = config_from_spec(SPECS[family], FAMILIES[family])
+    again = read(config, FAMILIES[family]).replace(pooler=SPECS[family].pooler)
+    assert config_from_spec(again, FAMILIES[family]) == config
+    expected, actual = ({**s.to_dict(), "embedding": completed("embedding", s.embedding)}
+                        for s in (SPECS[family], again))  # fmt: skip
+    assert actual == expected
+
+
+def test_paths_lead_into_slots_and_the_entries_of_lists():
+    found = spec(window_size=7, scale=0.5, pad_token_id=3, eps=1e-6, shares=[20, 20])
+    assert found.attention == [
+        {"kind": "causal", "scale": 0.5},
+        {"kind": "local", "window": 7, "scale": 0.5},
+    ]
+    assert found.norm == {"kind": "layer_norm", "epsilon": 1e-6}
+    assert (found.embedding["vocabulary_size"], found.embedding["padding_id"]) == (50, 3)
+    assert (found.hidden_dim, found.intermediate_dim, found.schedule) == (16, 64, (0, 1))
+    assert (found.max_sequence_length, found.norms, found.pooler) == (1024, ("final",), "none")
+    assert found.attention_dropout == 0.2
+    assert Writer.FIXED["attention"] == ["causal", {"kind": "local", "window": 256}]
+    config = config_from_spec(found, Writer)
+    assert config == {
+        "vocab_size": 50, "n_inner": 64, "n_embd": 16, "n_layer": 2, "n_head": 2,
+        "n_positions": 1024, "window_size": 7, "scale": 0.5, "activation": "plain",
+        "shares": [20, 20],
+        "post_norm": False, "eps": 1e-6, "pad_token_id": 3, "relative": True, "scaled": True,
+    }  # fmt: skip
+    assert read(config, Writer) == found
+
+
+def test_a_default_that_follows_from_other_keys_stands_for_null_and_for_nothing():
+    for config, inner in [({}, 64), ({"n_inner": None}, 64), ({"n_inner": 30}, 30)]:
+        kept = {**SMALL, **config}
+        found = read(kept, Writer)
+        assert found.intermediate_dim == inner
+        written = {**kept, **config_from_spec(found, Writer, kept)}
+        assert written.get("n_inner", "absent") == config.get("n_inner", "absent")
+        assert "pad_token_id" not in written
+        wider = {**kept, **config_from_spec(found.replace(hidden_dim=32), Writer, kept)}
+        assert wider["n_inner"] == inner and read(wider, Writer).intermediate_dim == inner
+    with pytest.raises(kzoo.KzooError, match="n_embd = None; a whole number is expected"):
+        spec(n_embd=None)
+
+
+def test_an_option_of_a_list_is_that_of_each_entry_and_families_keep_their_own():
+    class Listed(Writer):
+        FIXED = {**Writer.FIXED, "feedforward": ["mlp", "mlp"], "max_sequence_length": 30}
+        CONFIG = {**Writer.CONFIG, "activation": ("feedforward.activation", "gelu")}
+        del CONFIG["n_positions"]
+
+    found = read({**SMALL, "activation": "relu"}, Listed)
+    assert found.feedforward == [{"kind": "mlp", "activation": "relu"}] * 2
+    assert config_from_spec(found, Listed)["activation"] == "relu"
+    assert Listed.FIXED["feedforward"] == ["mlp", "mlp"]
+    with pytest.raises(kzoo.KzooError, match="max_sequence_length 40; .* has only 30"):
+        config_from_spec(found.replace(max_sequence_length=40), Listed)
+    assert spec().position is not Writer.FIXED["position"]
+    assert spec().feedforward is not Writer.CONFIG["activation"][2]["plain"]
+
+
+def test_what_no_key_says_may_follow_from_other_fields():
+    class Follows(Writer):
+        FIXED = {
+            **Writer.FIXED,
+            "intermediate_dim": lambda fields: 4 * fields["hidden_dim"],
+            "attention.scale": lambda fields: 1 / fields["num_heads"],
+        }
+        CONFIG = {k: v for k, v in Writer.CONFIG.items() if k not in ("n_inner", "scale")}
+
+    found = read(SMALL, Follows)
+    assert found.intermediate_dim == 64 and [a["scale"] for a in found.attention] == [0.5, 0.5]
+    assert not {"n_inner", "scale"} & set(config_from_spec(found, Follows))
+    with pytest.raises(kzoo.KzooError, match="intermediate_dim 65; .* has only 64"):
+        config_from_spec(found.replace(intermediate_dim=65), Follows)
+
+
+def test_a_value_is_spelled_as_it_was_where_that_means_the_same():
+    for spelled in ("plain", "old", "relu"):
+        kept = {**SMALL, "activation": spelled, "relative": "yes"}
+        found = read(kept, Writer)
+        written = config_from_spec(found, Writer, kept)
+        assert (written["activation"], written["relative"]) == (spelled, "yes")
+    same = config_from_spec(spec(), Writer, {**SMALL, "activation": "relu"})
+    assert same["activation"] == "plain"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"relative": ...}, "has no relative; kzoo computes only True or 'yes'"),
+        ({"relative": False}, "relative = False; kzoo computes only True or 'yes'"),
+        ({"scaled": False}, "scaled = False; kzoo computes only True"),
+        ({"is_decoder": True}, "is_decoder = True; kzoo computes only False"),
+        ({"activation": "mish"}, "activation = 'mish'; kzoo knows plain, old, relu"),
+        ({"activation": ["plain"]}, r"activation = \['plain'\]; kzoo knows"),
+        ({"post_norm": 1}, "post_norm = 1; kzoo knows True, False"),
+        ({"shares": [5]}, r"shares = \[5\]; kzoo doesn't compute that"),
+        ({"shares": 5}, "shares = 5; kzoo doesn't compute that"),
+        ({"shares": [], "n_layer": 0}, r"shares = \[\]; kzoo doesn't compute that"),
+        ({"n_layer": 0, "shares": None}, "shares = "),
+        ({"n_layer": True}, "n_layer = True; a whole number"),
+        ({"zebra": 1}, "zebra = 1"),
+    ],
+)
+def test_what_a_config_may_not_say(config, message):
+    config = {k: v for k, v in {**SMALL, **config}.items() if v is not ...}
+    with pytest.raises(kzoo.KzooError, match=message):
+        read(config, Writer, strict=True)
+    assert read({**SMALL, "n_ctx": 5, "summary": None}, Writer, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head_dim": 4}, "head_dim 4; Hugging Face's writer has only 8"),
+        ({"position": "none"}, "position 'none'; .* has only 'learned'"),
+        ({"norms": []}, r"norms \[\]; .* has only \['final'\]"),
+        ({"num_key_value_heads": 1}, "num_key_value_heads 1; .* has only 2"),
+        ({"attention": "causal"}, "attention"),
+        # The blocks 0, 2 and 4 are all of one kind; the three layers there alternate.
+        ({"schedule": (0, 2, 4)}, "attention 'causal'; .* has only"),
+        ({"feedforward": {"kind": "mlp", "activation": "tanh"}}, "activation has no name for"),
+        ({"attention": [{"kind": "causal", "scale": 0.5}, {"kind": "local", "window": 9}]},
+         "attention"),
+        ({"pooler": "tanh"}, None),
+        ({"dropout": 0.7, "initializer_range": 0.7}, None),  # No key, and no effect on outputs.
+        ({"schedule": (1, 3)}, "attention"),
+        ({"schedule": (4, 7)}, None),
+    ],
+)  # fmt: skip
+def test_a_field_without_a_key_is_named(changes, message):
+    changed = spec().replace(**changes)
+    if message is None:
+        assert config_from_spec(changed, Writer)
+        return
+    with pytest.raises(kzoo.KzooError, match=message):
+        config_from_spec(changed, Writer)
+
+
+class Text(Writer):
+    family, KEY = "text", "text_config"
+
+
+class Image(Writer):
+    family, KEY = "image", "vision_config"
+    CONFIG = {key: entry for key, entry in Writer.CONFIG.items() if key != "pad_token_id"}
+
+
+class Pair:
+    family = "pair"
+    TOWERS, FIXED = {"text": Text, "image": Image}, {}
+    CONFIG = {"width": (["towers.text.pooler.units", "towers.image.pooler.units"], 512)}
+    REQUIRED, HARMLESS, HEAD_DROPOUT, KEY = {"both": ([1], 1)}, "note", {}, None
+
+
+def test_towers_read_below_their_keys_and_write_there():
+    config = {"text_config": {**SMALL, "n_layer": 3}, "vision_config": {**SMALL, "note": 1}}
+    fields = fields_from_config({**config, "width": 9}, Pair)
+    text, image = fields["towers"]["text"], fields["towers"]["image"]
+    assert fields["family"] == "pair" and text["family"] == "text" and image["family"] == "image"
+    assert (len(text["schedule"]), len(image["schedule"])) == (3, 2)
+    assert text["pooler"] == image["pooler"] == {"kind": "none", "units": 9}
+    for tower in (text, image):
+        tower["pooler"] = "none"  # No part here has units: what is written is the default.
+    whole = {**fields, "towers": {n: Spec.from_dict(t).to_dict() for n, t in
+                                  fields["towers"].items()}}  # fmt: skip
+    written = config_from_fields(whole, Pair, config)
+    assert (written["text_config"]["n_layer"], written["vision_config"]["note"]) == (3, 1)
+    assert written["both"] == 1 and written["width"] == 512
+    assert fields_from_config(written, Pair)["towers"]["text"]["schedule"] == text["schedule"]
+    with pytest.raises(kzoo.KzooError, match=r"vision_config\.zebra = 1"):
+        read({**config, "vision_config": {"zebra": 1}}, Pair, strict=True)
+    with pytest.raises(kzoo.KzooError, match=r"text_config = \[1\]; a JSON object is expected"):
+        fields_from_config({**config, "text_config": [1]}, Pair)
+
+
+def test_towers_may_share_one_object():
+    class Encoder(Writer):
+        family = "encoder"
+
+    class Decoder(Writer):
+        family = "decoder"
+        CONFIG = {**Writer.CONFIG, "n_decoder": ("num_layers", lambda config: config["n_layer"])}
+        del CONFIG["n_layer"]
+
+    class Both(Pair):
+        TOWERS, CONFIG = {"encoder": Encoder, "decoder": Decoder}, {}
+
+    fields = fields_from_config({**SMALL, "n_decoder": 5}, Both)
+    steps = {name: len(tower["schedule"]) for name, tower in fields["towers"].items()}
+    assert steps == {"encoder": 2, "decoder": 5}
+    whole = {n: Spec.from_dict(tower).to_dict() for n, tower in fields["towers"].items()}
+    written = config_from_fields({"family": "both", "towers": whole}, Both)
+    assert (written["n_layer"], written["n_decoder"]) == (2, 5)
+    whole["decoder"]["num_heads"] = 4
+    with pytest.raises(kzoo.KzooError, match="The towers have n_head 2 and 4"):
+        config_from_fields({"family": "both", "towers": whole}, Both)
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "message"),
+    [
+        ("bert", {"num_hidden_layers": 0}, "has 0 layers"),
+        ("albert", {"num_hidden_layers": 2, "num_hidden_groups": 3}, "has 2 layers in 3 groups"),
+        ("albert", {"num_hidden_layers": 2, "num_hidden_groups": 0}, "has 2 layers in 0 groups"),
+        ("albert", {"hidden_size": 64, "embedding_size": 64}, "as wide as the model .64. with a"),
+    ],
+)
+def test_sizes_that_do_not_fit_each_other_are_named(family, config, message):
+    with pytest.raises(kzoo.KzooError, match=message):
+        read(config, FAMILIES[family])
