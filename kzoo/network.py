@@ -37,6 +37,7 @@ class Network(ExportsTokens, keras.Model):
     """
 
     family = None
+    output_axes = {}  # The axes of each output, by the names of their sizes; of some unsaid.
     # What most families have nothing to say of: see `checkpoints/config.py` and `rows.py`.
     TOWERS, KEY, REQUIRED, HARMLESS, LM_ACTIVATION = {}, None, {}, "", None
 
