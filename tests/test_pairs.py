@@ -10,9 +10,10 @@ from families import add_noise, noisy
 from test_tasks import TASKS, tokenizer
 
 import kzoo
+from kzoo.bundle import export_bundle, parity
+from kzoo.bundle import manifest as bundle
 from kzoo.cli import main
 from kzoo.lines import as_pair
-from kzoo.litert import bundle, export_bundle, parity
 
 LABELS = ["other", "paraphrase"]
 PAIRS = [("the film is good", "a good film"), ("he lives in paris", "the film is dull")] * 4
