@@ -251,6 +251,24 @@ def test_both_ways(family, suffix, folders, tmp_path):
         assert theirs.config.id2label == dict(enumerate(LABELS))
 
 
+@pytest.mark.parametrize("family", DECODERS)
+def test_it_writes_the_tokens_that_the_reference_writes(family, folders):
+    """Prompts of several lengths at once; there each alone, since GPT counts padding as places."""
+    suffix = next(suffix for suffix in DECODERS[family][2].split() if suffix in WRITE)
+    folder, theirs = folders(family, suffix)
+    theirs.generation_config.eos_token_id = None
+    model = kzoo.from_huggingface(folder)
+    prompts = [[7, 8, 9, 10, 11], [30], [22, 5, 40]]
+    for ways in ({}, {"num_beams": 3}):
+        actual = model.generate(prompts, max_new_tokens=12, **ways)
+        for prompt, tokens in zip(prompts, actual, strict=True):
+            expected = theirs.generate(
+                torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)),
+                max_new_tokens=12, do_sample=False, pad_token_id=3, **ways,
+            )  # fmt: skip
+            assert tokens == expected[0, len(prompt) :].tolist(), (ways, prompt)
+
+
 # -- what a file may hold besides ---------------------------------------------------------------
 
 
