@@ -231,8 +231,10 @@ class Composite(Network):
 def _below(name, signature):
     """The inputs of a tower as inputs of the whole: their names and lengths begin with its name."""
     return {
-        f"{name}_{key}": entry._replace(
-            axes=tuple(f"{name}_{axis}" if axis == "length" else axis for axis in entry.axes)
+        f"{name}_{key}": Input(
+            tuple(f"{name}_{axis}" if axis == "length" else axis for axis in entry.axes),
+            entry.dtype,
+            entry.below,
         )
         for key, entry in signature.items()
     }

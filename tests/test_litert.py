@@ -223,11 +223,11 @@ def test_a_file_with_other_weights_than_asked_for_leaves_no_file(tmp_path, monke
 
 
 def test_a_mask_that_splits_the_graph_leaves_no_file(tmp_path, monkeypatch):
-    def select(self, q, k, context):
+    def select(q, k):
         scores = keras.ops.matmul(q, keras.ops.transpose(k, (0, 1, 3, 2)))
-        return keras.ops.where(context.bias < -1, -1e4, scores)
+        return keras.ops.where(scores < -1, -1e4, scores)
 
-    monkeypatch.setattr("kzoo.nn.attention.Attention.scores", select)
+    monkeypatch.setattr("kzoo.nn.attention.Attention.product", staticmethod(select))
     with pytest.raises(kzoo.KzooError, match="partitions; 1 was expected"):
         kzoo.export_litert(classifier(), tmp_path / "model.tflite")
     assert not list(tmp_path.iterdir())
