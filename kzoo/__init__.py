@@ -17,6 +17,8 @@ _HOME = {
     "DistilBert": "models",
     "Albert": "models",
     "Gpt2": "models",
+    "Palm": "models",
+    "Lamda": "models",
     "TextClassifier": "tasks",
     "TokenClassifier": "tasks",
     "QuestionAnswering": "tasks",

@@ -39,6 +39,7 @@ class Network(ExportsTokens, keras.Model):
     family = None
     # What most families have nothing to say of: see `checkpoints/config.py` and `rows.py`.
     TOWERS, KEY, REQUIRED, HARMLESS, LM_ACTIVATION = {}, None, {}, "", None
+    MODEL_TYPES = {}  # One whose shape has no class there has none.
 
     def __init__(self, spec, name=None):
         spec = spec if isinstance(spec, Spec) else Spec.from_dict(spec)

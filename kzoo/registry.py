@@ -14,6 +14,8 @@ HOMES = {
     "DistilBert": "models.distilbert",
     "Albert": "models.albert",
     "Gpt2": "models.gpt2",
+    "Palm": "models.palm",
+    "Lamda": "models.lamda",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "QuestionAnswering": "tasks.question_answering",

@@ -66,6 +66,18 @@ DECODERS = {
         },
         "Model LMHeadModel ForSequenceClassification ForTokenClassification ForQuestionAnswering",
     ),
+    "palm": (
+        "Cohere",
+        {
+            **SIZES,
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "logit_scale": 0.3,
+            "layer_norm_eps": 1e-5,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 700.0},
+        },
+        "Model ForCausalLM",
+    ),
 }
 TASKS = {
     "Model": None,

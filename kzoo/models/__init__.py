@@ -10,9 +10,11 @@ from .albert import Albert
 from .bert import Bert
 from .distilbert import DistilBert
 from .gpt2 import Gpt2
+from .lamda import Lamda
+from .palm import Palm
 from .roberta import Roberta
 
-FAMILIES = {cls.family: cls for cls in (Bert, Roberta, DistilBert, Albert, Gpt2)}
+FAMILIES = {cls.family: cls for cls in (Bert, Roberta, DistilBert, Albert, Gpt2, Palm, Lamda)}
 
 
 def build(spec, name=None):
