@@ -38,8 +38,7 @@ class Network(ExportsTokens, keras.Model):
 
     family = None
     # What most families have nothing to say of: see `checkpoints/config.py` and `rows.py`.
-    TOWERS, KEY, REQUIRED, HARMLESS, LM_ACTIVATION = {}, None, {}, "", None
-    MODEL_TYPES = {}  # One whose shape has no class there has none.
+    TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
 
     def __init__(self, spec, name=None):
         spec = spec if isinstance(spec, Spec) else Spec.from_dict(spec)

@@ -7,7 +7,8 @@ from ..graphs import Stack
 
 @keras.saving.register_keras_serializable("kzoo")
 class Lamda(Stack):
-    """LaMDA's shape in every published size; transformers has no class that computes it."""
+    """LaMDA's shape in every published size."""
 
     family = "lamda"
     HEADS = {"TextClassifier": {"kind": "last", "bias": False, "dropout": 0.0}}
+    MODEL_TYPES = {}  # Hugging Face has none.

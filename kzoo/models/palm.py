@@ -3,14 +3,16 @@
 import keras
 
 from ..graphs import Stack
+from ..values import is_number
 
-THETA = 500000.0  # of a file that says nothing
+THETA = 500000.0  # of a file that doesn't say
 
 
 def theta(config):
-    """The base of the rotary encoding, which transformers 5 keeps below `rope_parameters`."""
-    held = config.get("rope_parameters") or {}
-    return held.get("rope_theta", config.get("rope_theta", THETA))
+    """What an absent `rope_theta` is: what transformers 5 keeps below `rope_parameters`."""
+    held = config.get("rope_parameters")
+    held = held.get("rope_theta") if isinstance(held, dict) else None
+    return float(held) if is_number(held) else THETA
 
 
 def plain_theta(parameters, config):
@@ -89,11 +91,10 @@ class Palm(Stack):
         "rope_theta": ("position.base", theta),
         "rope_parameters": (
             "position.base",
-            lambda config: rope_parameters(float(theta(config))),
+            lambda config: rope_parameters(config.get("rope_theta", THETA)),
             (plain_theta, rope_parameters),
         ),
         "initializer_range": ("initializer_range", 0.02),
         "pad_token_id": ("embedding.padding_id", lambda config: 0),
     }
     REQUIRED = {"use_qk_norm": ((False,), False), "rope_scaling": ((None,), None)}
-    HEAD_DROPOUT = {}

@@ -201,9 +201,7 @@ class Bucketed(Position):
 
     def scores(self, layer, query, key, context):
         """(batch or 1, heads, queries, keys)."""
-        first, last = (
-            bound.astype("float32") for bound in self.bounds[layer.looks_ahead]
-        )
+        first, last = (bound.astype("float32") for bound in self.bounds[layer.looks_ahead])
         gap = ops.clip(context.queries - context.keys, -self.longest, self.longest)
         gap = ops.cast(gap if layer.looks_ahead else ops.maximum(gap, 0), "float32")
         gap = ops.transpose(gap, (0, 2, 3, 1))
