@@ -230,6 +230,25 @@ def test_both_ways(family, suffix, folders, tmp_path):
         assert theirs.config.id2label == dict(enumerate(LABELS))
 
 
+@pytest.mark.parametrize(
+    "changes", [{"num_key_value_heads": 2, "attention_bias": True}, {"num_key_value_heads": 4}]
+)
+def test_cohere_with_more_heads_and_biases(changes, tmp_path):
+    """And with the rotary base where transformers 4 keeps it."""
+    theirs = reference("palm", "ForCausalLM", **changes)
+    theirs.save_pretrained(tmp_path / "here")
+    config = json.loads((tmp_path / "here" / "config.json").read_text())
+    config["rope_theta"] = config.pop("rope_parameters")["rope_theta"]
+    (tmp_path / "here" / "config.json").write_text(json.dumps(config))
+    model = kzoo.from_huggingface(tmp_path / "here")
+    assert_same(model, theirs, "ForCausalLM")
+    kzoo.to_huggingface(model, tmp_path / "there")
+    assert "rope_parameters" not in json.loads((tmp_path / "there" / "config.json").read_text())
+    del model.origin
+    kzoo.to_huggingface(model, tmp_path / "anew")
+    assert_same(model, reload(theirs, tmp_path / "anew"), "ForCausalLM")
+
+
 # -- what a file may hold besides ---------------------------------------------------------------
 
 
