@@ -6,6 +6,8 @@ by these rules; a client in another language is held against this module.
 
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -397,25 +399,28 @@ def span(start_logits, end_logits, offsets, longest=LONGEST_ANSWER):
     return int(first), int(last), float(score[first, last])
 
 
-# -- by task, for `kzoo predict` ----------------------------------------------------------------
+# -- by rule -------------------------------------------------------------------------------------
 
 
-def _classifier(text, rows, labels, options):
-    row = class_scores(rows[0][0]["logits"], options.get("problem", "single_label"))[0]
-    return described(row, labels, options)
+def _of_labels(problem):
+    def find(text, rows, labels, options):
+        row = class_scores(rows[0][0]["logits"], problem)[0]
+        return described(row, labels, {**options, "problem": problem})
+
+    return find
 
 
-def _embedder(text, rows, labels, options):
+def _embedding(text, rows, labels, options):
     return {"embedding": [float(value) for value in rows[0][0]["embedding"][0]]}
 
 
-def _token_classifier(text, rows, labels, options):
+def _entities(text, rows, labels, options):
     windows = [(probabilities(outputs["logits"])[0], columns) for outputs, columns in rows]
     scores, offsets, word_ids = stitched(windows)
     return {"entities": entities(text, scores, offsets, labels, word_ids)}
 
 
-def _question_answering(text, rows, labels, options):
+def _span(text, rows, labels, options):
     windows = [
         (outputs["start_logits"][0], outputs["end_logits"][0], columns["offsets"])
         for outputs, columns in rows
@@ -423,12 +428,32 @@ def _question_answering(text, rows, labels, options):
     return answer(text[1], windows, options.get("no_answer"))
 
 
-# What a task answers for a text, or pair: of the text, its rows (outputs, and the columns of the
-# tokens that are not padding), the labels and the manifest's task_options. A bundle of another task
-# can be verified all the same.
-ANSWERS = {
-    "TextClassifier": _classifier,
-    "TextEmbedder": _embedder,
-    "TokenClassifier": _token_classifier,
-    "QuestionAnswering": _question_answering,
+@dataclass(frozen=True)
+class Rule:
+    """How outputs become an answer.
+
+    Args:
+        outputs: what it reads, {name: axes}, each axis by the name of its size.
+        find: the answer, a dict, of a text or pair, its rows (outputs, and the columns of the
+            tokens that are not padding), the labels and the manifest's `task_options`; None for a
+            rule that `kzoo predict` doesn't answer by: a bundle can be verified all the same.
+        problem: what `logits` are to a row of tokens, or to choices: one of `PROBLEMS`, or None.
+    """
+
+    outputs: dict
+    find: Callable | None = None
+    problem: str | None = None
+
+
+# A task declares its rule by name, a bundle carries the name, and every client dispatches on it.
+RULES = {
+    **{name: Rule({"logits": ("batch", "labels")}, _of_labels(name), name) for name in PROBLEMS},
+    "embedding": Rule({"embedding": ("batch", "width")}, _embedding),
+    "entities": Rule({"logits": ("batch", "length", "labels")}, _entities),
+    "span": Rule({"start_logits": ("batch", "length"), "end_logits": ("batch", "length")}, _span),
+    "choice": Rule({"logits": ("batch",)}, problem="single_label"),
+    "candidates": Rule({"logits": ("batch", "length", "vocabulary")}),
+    "continuation": Rule({"logits": ("batch", "length", "vocabulary")}),
 }
+# What a user may give a task, and of which kind each row of tokens then is; either: whichever.
+READS = {"text": "text", "pair": "pair", "either": "either", "choices": "pair", "prompt": "text"}

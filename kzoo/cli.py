@@ -223,7 +223,7 @@ def export(
             return
         if not text:
             raise KzooError("--no-text is for --to savedmodel: a bundle takes token ids anyway.")
-        from .litert import export_recipe
+        from .bundle import export_recipe
 
         asked = {"quantization": quantization, "compat": compat}
         changes = {key: value for key, value in asked.items() if value is not None}
@@ -238,13 +238,10 @@ def export(
 
 def _export_savedmodel(source, output, text, say):
     from . import presets
-    from .litert.export import check_has_weights, find_recipe, preset_of, read_recipe
+    from .bundle.recipes import asked
 
-    path = find_recipe(source)
-    preset = preset_of(path, read_recipe(path)) if path else source
-    name = path.stem if path else Path(source).name
-    folder = output or Path("build") / f"{name}-savedmodel"
-    check_has_weights(preset)
+    order = asked(source)
+    preset, folder = order.preset, output or Path("build") / f"{order.name}-savedmodel"
     say(f"Loading {preset}")
     from .serving import export_savedmodel, how_to_call
 
@@ -289,18 +286,18 @@ def verify(
     """
     with session(as_json) as screen:
         from . import views
-        from .litert import verify_bundle
+        from .bundle import verify_bundle
 
         if texts is not None and not clients:
             raise KzooError("--texts is for the clients: add --clients.")
         if clients:
-            from .litert.clients import check_there
+            from .bundle.clients import check_there
 
             check_there()
         with screen.working(f"Verifying {bundle}") as say:
             data = verify_bundle(bundle)
             if clients:
-                from .litert.clients import check_agreement, compare, read_texts
+                from .bundle.clients import check_agreement, compare, read_texts
 
                 lines = None if texts is None else read_texts(texts, data["reads"] == "pair")
                 data["clients"] = compare(bundle, lines, say)
@@ -333,7 +330,7 @@ def bench(
     """
     with session(as_json) as screen:
         from . import views
-        from .litert.bench import bench_bundle
+        from .bundle.bench import bench_bundle
 
         asked = None
         if lengths is not None:
@@ -384,9 +381,9 @@ def predict(
     """
     with session(as_json) as screen:
         from . import views
+        from .bundle import predict_bundle, predict_table
         from .data.sources import is_file
         from .lines import as_pair
-        from .litert import predict_bundle, predict_table
 
         one = texts[0] if texts and len(texts) == 1 else None
         if output is not None or text is not None or (one is not None and is_file(one)):

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from . import presets, tasks
-from .answers import described
+from .answers import PROBLEMS, described
+from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
+from .bundle.manifest import MANIFEST
+from .bundle.parity import run_keras
+from .bundle.predict import Answerer, Predictor
 from .data.tables import write_table
 from .errors import KzooError
 from .files import writing_folder
-from .litert.bundle import MANIFEST
-from .litert.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
-from .litert.parity import run_keras
-from .litert.predict import Answerer, Predictor
 from .metrics import answer_scores, entity_scores, shares
 from .pictures import draw_confusion
 
@@ -50,16 +50,15 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1):
     """
     reader = _reader(source, threads)
     kind, labels = tasks.TASKS[reader.task], reader.labels
-    if reader.task not in MEASURED:
+    if reader.rule not in MEASURED:
         raise KzooError(
-            f"{source} is a {reader.task}; expected a {', '.join(MEASURED)}, whose answers are "
-            "right or wrong."
+            f"{source} is a {reader.task}; expected a TextClassifier, TokenClassifier or "
+            f"QuestionAnswering, whose answers are right or wrong: a task by one of the rules "
+            f"{', '.join(MEASURED)}."
         )
-    problem = reader.options.get("problem")
     examples = kind.read_file(path, text, label, "required")
-    _, examples = kind.understand(examples, problem, labels, False)
-    measured = (BY_PROBLEM if problem else MEASURED)[problem or reader.task](reader, examples)
-    scores, classes, confusion, wrong = measured
+    _, examples = kind.understand(examples, reader.options.get("problem"), labels, False)
+    scores, classes, confusion, wrong = MEASURED[reader.rule](reader, examples)
     result = {
         "source": str(source) if isinstance(source, (str, Path)) else source.name,
         "task": reader.task,
@@ -104,7 +103,8 @@ class _Bundle:
     def __init__(self, folder, threads):
         self._predictor = Predictor(folder, threads)
         self.answerer = self._predictor.answerer
-        self.task, self.labels = self.answerer.task, self.answerer.labels
+        self.task, self.rule = self._predictor.manifest["task"], self.answerer.rule
+        self.labels = self.answerer.labels
         self.options = self.answerer.options
 
     def answers(self, texts):
@@ -118,17 +118,19 @@ class _Model:
     """The same for a task in Keras, in batches."""
 
     def __init__(self, model):
-        self.model, self.task, self.labels = model, model.task_name, model.labels
-        self.options = model.task_options()
+        self.model, self.task, self.rule = model, model.task_name, model.rule
+        self.labels = model.labels
+        # A classifier of the user's own may leave its problem to its rule.
+        self.options = {"problem": model.rule, **model.task_options()}
         self.answerer = Answerer(
-            model.tokenizer, self.task, self.labels, self.options, model.max_length, None
+            model.tokenizer, self.rule, self.labels, self.options, model.max_length, None
         )
 
     def answers(self, texts):
         given = self.model.predict(texts)
-        if self.task == "TextClassifier":
+        if self.rule in PROBLEMS:
             return [described(row, self.labels, self.options) for row in given]
-        if self.task == "TokenClassifier":
+        if self.rule == "entities":
             return [{"entities": spans} for spans in given]
         return given
 
@@ -310,15 +312,12 @@ def _answers(reader, examples):
     return answer_scores(golds, given), {}, None, wrong
 
 
-# A function of the reader and the examples, which gives scores, classes, confusion, and the place
-# and the answers of each example that is wrong.
+# By rule, a function of the reader and the examples, which gives scores, classes, confusion, and
+# the place and the answers of each example that is wrong.
 MEASURED = {
-    "TextClassifier": _single_label,
-    "TokenClassifier": _entities,
-    "QuestionAnswering": _answers,
-}
-BY_PROBLEM = {
     "single_label": _single_label,
     "multi_label": _multi_label,
     "regression": _regression,
+    "entities": _entities,
+    "span": _answers,
 }

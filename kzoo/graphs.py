@@ -2,12 +2,16 @@
 
 from keras import layers, ops
 
+from .errors import KzooError
 from .network import Network
 from .nn.attention import additive_mask
 from .nn.context import Context
 from .nn.dense import Dense
+from .nn.position import Unplaced
 from .parts import make, resolve
 from .spec import Input
+
+UNPLACED = Unplaced()  # A memory's places are its own business.
 
 
 class Stack(Network):
@@ -67,27 +71,54 @@ class Stack(Network):
 
     @property
     def signatures(self):
-        """What the embedding reads; and a step of writing, where one can be taken."""
+        """What the embedding reads, and a memory; and a step of writing, where one can be taken."""
         serve, step = self.embedding.signature, self.embedding.step_signature
+        memory, known = {}, {}
+        if self.spec.cross_attention is not None:
+            mask = {"memory_mask": Input(("batch", "memory_length"))}
+            axes = ("batch", "memory_length", self.spec.hidden_dim)
+            memory = {"memory": Input(axes, "float32"), **mask}
+            known = {**mask, **self._caches("memory")}
         if step is None or any(block.attention.looks_ahead for block in self.block_list):
-            return {"serve": serve}
+            return {"serve": {**serve, **memory}}
+        places, past_places = Input(("batch", "length")), Input(("batch", "past_length"))
+        step = {**step, "places": places, "past_places": past_places, **self._caches("past")}
+        return {"serve": {**serve, **memory}, "step": {**step, **known}}
+
+    def _caches(self, of):
+        """The keys and values of every step, of what was read (past) or of the memory."""
         attention = self.block_list[0].attention
-        axes = ("batch", attention.key_value_heads, "past_length", attention.head_dim)
-        return {
-            "serve": serve,
-            "step": {
-                **step,
-                "places": Input(("batch", "length")),
-                "past_places": Input(("batch", "past_length")),
-                **dict.fromkeys(self.past_names, Input(axes, "float32")),
-            },
-        }
+        axes = ("batch", attention.key_value_heads, f"{of}_length", attention.head_dim)
+        steps = range(self.spec.num_layers)
+        names = [f"{of}_{what}_{step}" for step in steps for what in ("key", "value")]
+        return dict.fromkeys(names, Input(axes, "float32"))
 
     @property
     def past_names(self):
-        """The names of the keys and values of every step, in order."""
-        steps = range(self.spec.num_layers)
-        return [f"past_{what}_{step}" for step in steps for what in ("key", "value")]
+        """The names of the keys and values of what was read, of every step in order."""
+        return list(self._caches("past"))
+
+    def remember(self, memory):
+        """What a memory (batch, memory_length, dim) is to every step: keys and values by name."""
+        context = Context(UNPLACED, memory=memory)
+        blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
+        seen = [
+            each
+            for index in self.spec.schedule
+            for each in blocks[index].cross_attention.keys_and_values(None, context)
+        ]
+        return {
+            name: ops.cast(value, "float32")
+            for name, value in zip(self._caches("memory"), seen, strict=True)
+        }
+
+    @property
+    def output_axes(self):
+        """The axes of each output, by the names of their sizes."""
+        axes = {"sequence_output": ("batch", "length", "hidden_dim")}
+        if self.spec.pooler != "none":
+            axes["pooled_output"] = ("batch", "hidden_dim")
+        return axes
 
     def context(self, inputs):
         """What every block is told beside the vectors."""
@@ -105,8 +136,18 @@ class Stack(Network):
             length,
             queries=ops.reshape(queries, (batch, 1, -1, 1)),
             keys=ops.reshape(keys, (batch, 1, 1, -1)),
+            cross=self.cross_context(inputs),
             inputs=inputs,
         )
+
+    def cross_context(self, inputs):
+        """What attention to a memory is told, where there is one."""
+        if "memory_mask" not in inputs:
+            return None
+        bias = additive_mask(inputs["memory_mask"], self.compute_dtype)
+        memory = inputs.get("memory")
+        memory = None if memory is None else ops.cast(memory, self.compute_dtype)
+        return Context(UNPLACED, bias, memory=memory)
 
     def embed(self, inputs, context, training=None):
         """Token, segment and position vectors, normalised: (batch, length, hidden_dim)."""
@@ -129,14 +170,13 @@ class Stack(Network):
         context = self.context(inputs)
         x = self.embed(inputs, context, training=training)
         blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
-        names = iter(self.past_names)
         states, maps, past = [x], [], {}
-        for index, key, value in zip(self.spec.schedule, names, names, strict=True):
-            here = context.with_past((inputs[key], inputs[value])) if key in inputs else context
+        for step, index in enumerate(self.spec.schedule):
+            here = context.at(*(_pair(inputs, of, step) for of in ("past", "memory")))
             x, seen = blocks[index](x, context=here, training=training)
             states.append(x)
             maps.append(seen.maps)
-            past |= {key: seen.key, value: seen.value}
+            past |= {f"past_key_{step}": seen.key, f"past_value_{step}": seen.value}
         if self.final_norm is not None:
             x = states[-1] = self.final_norm(x)
         outputs = {"sequence_output": x}
@@ -149,4 +189,124 @@ class Stack(Network):
             outputs["hidden_states"] = tuple(states)
         if return_attention_maps:
             outputs["attention_maps"] = tuple(maps)
+        return outputs
+
+
+def _pair(inputs, of, step):
+    """The key and value of a step among the inputs, or None."""
+    names = [f"{of}_{what}_{step}" for what in ("key", "value")]
+    return tuple(inputs[name] for name in names) if names[0] in inputs else None
+
+
+class Composite(Network):
+    """Several networks as one: the class of each by its name, in `TOWERS`."""
+
+    TOWERS = {}
+
+    def wire(self):
+        """Make the towers."""
+        if set(self.spec.towers) != set(self.TOWERS):
+            raise KzooError(
+                f"Got the towers {sorted(self.spec.towers)} for {type(self).__name__}; expected "
+                f"{sorted(self.TOWERS)}."
+            )
+        for name, cls in self.TOWERS.items():
+            setattr(self, name, cls(self.spec.towers[name], name=name))
+
+    @property
+    def towers(self):
+        """The networks by name."""
+        return {name: getattr(self, name) for name in self.TOWERS}
+
+    @property
+    def largest(self):
+        """The largest size of each axis that has a name, where there is one."""
+        return {
+            f"{name}_{axis}": size
+            for name, tower in self.towers.items()
+            for axis, size in tower.largest.items()
+        }
+
+
+def _below(name, signature):
+    """The inputs of a tower as inputs of the whole: their names and lengths begin with its name."""
+    return {
+        f"{name}_{key}": Input(
+            tuple(f"{name}_{axis}" if axis == "length" else axis for axis in entry.axes),
+            entry.dtype,
+            entry.below,
+        )
+        for key, entry in signature.items()
+    }
+
+
+def _of(name, inputs):
+    """The inputs of a tower among those of the whole."""
+    return {
+        key.removeprefix(f"{name}_"): value
+        for key, value in inputs.items()
+        if key.startswith(f"{name}_")
+    }
+
+
+class EncoderDecoder(Composite):
+    """A stack that reads, and one that looks at its output and writes (arXiv:1706.03762).
+
+    Inputs: those of both towers, with `encoder_` and `decoder_` before their names; those of the
+    encoder alone ("encode"); or a step of the decoder, with what "encode" gave and
+    `memory_mask`, the encoder's padding mask.
+
+    Outputs: `sequence_output` of the decoder and `memory`, that of the encoder; of "encode"
+    `memory` and its keys and values, `memory_key_N` and `memory_value_N`.
+    """
+
+    @property
+    def signatures(self):
+        """Both; the encoder alone; a step of the decoder."""
+        encoder = _below("encoder", self.encoder.signature)
+        decoder = self.decoder.signatures
+        own = {k: v for k, v in decoder["serve"].items() if not k.startswith("memory")}
+        step = decoder["step"]
+        kept = {name: step.pop(name) for name in list(step) if name.startswith(("past", "memory"))}
+        return {
+            "serve": encoder | _below("decoder", own),
+            "encode": encoder,
+            "step": _below("decoder", step) | kept,
+        }
+
+    def call(self, inputs, training=None):
+        """Encode, then decode; or one of the two."""
+        read, outputs, memory = _of("encoder", inputs), {}, {}
+        if read:
+            outputs["memory"] = self.encoder.run(read, training=training)["sequence_output"]
+            memory = {"memory": outputs["memory"], "memory_mask": read["padding_mask"]}
+        own = _of("decoder", inputs)
+        if not own:
+            return outputs | self.decoder.remember(outputs["memory"])
+        kept = {k: v for k, v in inputs.items() if k.startswith(("past", "memory"))}
+        return outputs | self.decoder.run({**own, **memory, **kept}, training=training)
+
+
+class TwoTower(Composite):
+    """Networks side by side, whose pooled outputs lie in one space (CLIP, arXiv:2103.00020).
+
+    Inputs: those of all towers, or of one, with the tower's name before theirs.
+    Outputs: `<tower>_embedding` (batch, dim) of each tower that was given something, of length 1.
+    """
+
+    @property
+    def signatures(self):
+        """All together, and each tower alone."""
+        towers = {name: _below(name, t.signature) for name, t in self.towers.items()}
+        return {"serve": {k: v for each in towers.values() for k, v in each.items()}, **towers}
+
+    def call(self, inputs, training=None):
+        """Run the towers that have inputs."""
+        outputs = {}
+        for name, tower in self.towers.items():
+            own = _of(name, inputs)
+            if own:
+                pooled = tower.run(own, training=training)["pooled_output"]
+                square = ops.sum(ops.square(pooled), axis=-1, keepdims=True)
+                outputs[f"{name}_embedding"] = pooled * ops.rsqrt(ops.maximum(square, 1e-24))
         return outputs

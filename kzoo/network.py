@@ -13,7 +13,7 @@ from .keras_hooks import (
     set_trainable,
 )
 from .logs import hidden
-from .spec import Spec
+from .spec import Spec, Value
 
 # Keras gives inputs these types where it builds or exports a model of the user's that doesn't say
 # its own; each holds every id. With values at hand, ids that are no whole numbers are a mistake.
@@ -37,11 +37,12 @@ class Network(ExportsTokens, keras.Model):
     """
 
     family = None
+    output_axes = {}  # The axes of each output, by the names of their sizes; of some unsaid.
     # What most families have nothing to say of: see `checkpoints/config.py` and `rows.py`.
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
 
     def __init__(self, spec, name=None):
-        spec = spec if isinstance(spec, Spec) else Spec.from_dict(spec)
+        spec = spec if isinstance(spec, Value) else Spec.from_dict(spec)
         if spec.family != self.family:
             raise KzooError(
                 f"{type(self).__name__} takes specs of the family {self.family!r}; this one is of "

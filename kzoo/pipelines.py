@@ -2,19 +2,21 @@
 
 from pathlib import Path
 
+from .answers import PROBLEMS
 from .errors import KzooError
 
 SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
 
-# What users call a task: the class that does it, and the preset that ships for it.
+# What users call a task: the class that does it, the rules by which such a task answers, and the
+# preset that ships for it.
 PIPELINES = {
-    "sentiment-analysis": ("TextClassifier", SENTIMENT),
-    "text-classification": ("TextClassifier", SENTIMENT),
-    "feature-extraction": ("TextEmbedder", None),
-    "token-classification": ("TokenClassifier", None),
-    "ner": ("TokenClassifier", None),
-    "question-answering": ("QuestionAnswering", None),
-    "fill-mask": ("MaskedLM", None),
+    "sentiment-analysis": ("TextClassifier", PROBLEMS, SENTIMENT),
+    "text-classification": ("TextClassifier", PROBLEMS, SENTIMENT),
+    "feature-extraction": ("TextEmbedder", ("embedding",), None),
+    "token-classification": ("TokenClassifier", ("entities",), None),
+    "ner": ("TokenClassifier", ("entities",), None),
+    "question-answering": ("QuestionAnswering", ("span",), None),
+    "fill-mask": ("MaskedLM", ("candidates",), None),
 }
 
 
@@ -37,7 +39,7 @@ def pipeline(task, model=None):
     """
     if task not in PIPELINES:
         raise KzooError(f"No pipeline is called {task!r}; known: {', '.join(PIPELINES)}.")
-    name, default = PIPELINES[task]
+    name, rules, default = PIPELINES[task]
     if model is None and default is None:
         raise KzooError(f"No model ships for {task!r}: give model=, a preset or a folder.")
     model = default if model is None else model
@@ -45,7 +47,7 @@ def pipeline(task, model=None):
         from . import presets
 
         model = presets.load(model)
-    if getattr(model, "task_name", None) != name:
+    if getattr(model, "rule", None) not in rules:
         raise KzooError(f"{task!r} needs a {name}; a {type(model).__name__} came.")
     return Pipeline(model)
 
@@ -70,9 +72,9 @@ class Pipeline:
     def _answers(self, inputs, batch_size, top_k):
         answers = self.model.predict(inputs, batch_size=batch_size)
         labels = self.model.labels
-        if self.model.task_name == "TextEmbedder":
+        if self.model.rule == "embedding":
             return answers.tolist()
-        if self.model.task_name != "TextClassifier":
+        if self.model.rule not in PROBLEMS:
             return answers
         ranked = [
             [{"label": labels[i], "score": float(row[i])} for i in row.argsort()[::-1]]

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from .answers import READS
 from .errors import KzooError
 from .files import writing_folder
 from .logs import hidden
@@ -115,11 +116,12 @@ def how_to_call(model, folder, text=True, pairs=False):
         rows = "[[[1, 1]]]" if getattr(model, "several", False) else "[[1, 1]]"
         given = ", ".join(f"{name}=tf.constant({rows})" for name in backbone.input_names)
         return f'import tensorflow as tf\n\nanswer = {load}["tokens"]\nprint(answer({given}))'
-    kind = model.task_name
-    second = {"MultipleChoice": 'choices=tf.constant([["It ends.", "It flies."]])'}.get(kind)
-    if second is None and (pairs or model.reads == "pair"):
+    second = None
+    if model.reads == "choices":
+        second = 'choices=tf.constant([["It ends.", "It flies."]])'
+    elif pairs or model.reads == "pair":
         second = 'text_pair=tf.constant(["It was filmed in Paris."])'
-    first = "Where was it filmed?" if kind == "QuestionAnswering" else "A warm, funny film."
+    first = "Where was it filmed?" if model.rule == "span" else "A warm, funny film."
     given = ", ".join(filter(None, [f'text=tf.constant(["{first}"])', second]))
     return (
         "import tensorflow as tf\n"
@@ -136,28 +138,28 @@ class _Export:
     def __init__(self, model, text, pairs):
         self.model = model
         self.is_task = hasattr(model, "backbone")
-        self.kind = getattr(model, "task_name", None)
-        if self.is_task and self.kind not in SIGNATURES:
+        self.rule = getattr(model, "rule", None)
+        if self.is_task and self.rule not in SIGNATURES:
             raise KzooError(
-                f"{self.kind} has no SavedModel signature; known: {', '.join(SIGNATURES)}."
+                f"Got a {type(model).__name__} that answers by {self.rule or 'no rule'}; expected "
+                f"one that answers by {', '.join(SIGNATURES)}."
             )
-        problem = getattr(model, "problem", None)
-        self.signature = PROBLEM_SIGNATURES.get(problem, SIGNATURES.get(self.kind))
+        self.signature = SIGNATURES.get(self.rule)
         self.backbone = model.backbone if self.is_task else model
         reads = getattr(model, "reads", "text")
         if pairs and reads == "text":
             raise KzooError(
-                f"Got pairs=True; expected False: this {self.kind or 'backbone'} reads one text at "
-                "a time."
+                f"Got pairs=True; expected False: this {type(model).__name__} reads one text at a "
+                "time."
             )
-        self.pairs = pairs or reads == "pair"
-        self.second = "choices" if self.kind == "MultipleChoice" else "text_pair"
+        self.pairs = pairs or READS[reads or "either"] == "pair"
+        self.second = "choices" if reads == "choices" else "text_pair"
         self.in_graph = None
         if self.is_task and text:
             from .text.in_graph import InGraphTokenizer
 
             self.in_graph = InGraphTokenizer(model.tokenizer, model.max_length)
-        self.finds_spans = self.kind in SPANS and self.in_graph is not None
+        self.finds_spans = self.rule in SPANS and self.in_graph is not None
 
     def signatures(self):
         """Name to concrete function."""
@@ -180,13 +182,13 @@ class _Export:
                 def run(inputs):
                     return on_tokens(**{name: inputs[name] for name in self.backbone.input_names})
 
-                return SPANS[self.kind](
+                return SPANS[self.rule](
                     SpanGraph(self.in_graph, self.model.tokenizer, run), self.model, given
                 )
             inputs = tokenize(**given)
             answers = on_tokens(**inputs)
             answers = {name: answers[name] for name in self.signature[1]}
-            if self.kind in BY_TOKEN:
+            if self.rule in BY_TOKEN:
                 answers["tokens"] = tf.gather(self._names(), inputs["token_ids"])
             return answers
 
@@ -241,7 +243,7 @@ class _Export:
             names[number] = token
         return tf.constant(names)
 
-    # One function a task, filed in SIGNATURES.
+    # One function a rule, filed in SIGNATURES.
 
     def _class(self, outputs, inputs):
         import tensorflow as tf
@@ -300,25 +302,22 @@ class _Export:
         return (_probabilities(outputs["logits"]),)
 
 
-# Task to the function that answers for it, and the names of what it returns.
+# Rule to the function that answers by it, and the names of what it returns.
 SIGNATURES = {
-    "TextClassifier": (_Export._class, ("label", "labels", "probabilities")),
-    "TextEmbedder": (_Export._embedding, ("embedding",)),
-    "TokenClassifier": (_Export._token_classes, ("labels", "probabilities")),
-    "MaskedLM": (_Export._candidates, ("candidates", "probabilities")),
-    "QuestionAnswering": (_Export._span, ("start_probabilities", "end_probabilities")),
-    "MultipleChoice": (_Export._choice, ("probabilities",)),
-}
-# The same for a classifier whose problem isn't one label a text.
-PROBLEM_SIGNATURES = {
+    "single_label": (_Export._class, ("label", "labels", "probabilities")),
     "multi_label": (_Export._several, ("labels", "probabilities", "chosen")),
     "regression": (_Export._values, ("labels", "values")),
+    "embedding": (_Export._embedding, ("embedding",)),
+    "entities": (_Export._token_classes, ("labels", "probabilities")),
+    "candidates": (_Export._candidates, ("candidates", "probabilities")),
+    "span": (_Export._span, ("start_probabilities", "end_probabilities")),
+    "choice": (_Export._choice, ("probabilities",)),
 }
-BY_TOKEN = ("MaskedLM",)
-# Of tasks that answer with spans: what `serving_default` gives, of a `SpanGraph` and the strings.
+BY_TOKEN = ("candidates",)
+# Of rules that answer with spans: what `serving_default` gives, of a `SpanGraph` and the strings.
 SPANS = {
-    "TokenClassifier": lambda graph, model, given: graph.entities(given["text"], model.labels),
-    "QuestionAnswering": lambda graph, model, given: graph.answers(
+    "entities": lambda graph, model, given: graph.entities(given["text"], model.labels),
+    "span": lambda graph, model, given: graph.answers(
         given["text"], given["text_pair"], model.no_answer
     ),
 }

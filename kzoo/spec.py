@@ -29,9 +29,41 @@ class Input(NamedTuple):
         return f"{self.dtype} ({', '.join(map(str, self.axes))})"
 
 
+class Value:
+    """What all specs have: JSON both ways, and copies with changes."""
+
+    def replace(self, **changes):
+        """Return a copy with some fields changed."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return type(self).from_dict({**fields, **changes})
+
+    def to_json(self):
+        """The spec as the text of a `spec.json`."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text):
+        """Read the text of a `spec.json`."""
+        return cls.from_dict(parse_json(text, "The text", "a spec"))
+
+    @classmethod
+    def of_fields(cls, fields):
+        """Build from fields of all of which one is known; those too many or too few are named."""
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - set(known))
+        required = {n for n, f in known.items() if f.default is f.default_factory}
+        missing = sorted(required - set(fields))
+        if unknown or missing:
+            raise KzooError(
+                f"The spec has unknown fields {unknown} and lacks {missing}; "
+                f"known are {', '.join(known)}."
+            )
+        return cls(**fields)
+
+
 @dataclasses.dataclass(frozen=True)
-class Spec:
-    """One transformer, as a value.
+class Spec(Value):
+    """One transformer, as a value: a stack of blocks. Several networks as one are `Towers`.
 
     Sizes are counted in units of the tensor axes they name. The slots each hold one part, named
     by its kind (`"learned"`) or by a dict of the kind and its options (`{"kind": "token",
@@ -67,11 +99,14 @@ class Spec:
         default_factory=lambda: {"kind": "layer_norm", "epsilon": 1e-12}
     )
     norms: tuple = ("embedding",)
+    cross_attention: object = None  # that to another stack's output; None: there is no other
     pooler: object = "tanh"
 
     # The slots that may hold a list, whose entries the blocks take in turn.
     IN_TURN = ("attention", "feedforward")
     SLOTS = ("embedding", "position", "attention", "block", "feedforward", "norm", "pooler")
+    # The slots that may be empty, and what their parts are filed under.
+    MAYBE = {"cross_attention": "attention"}
 
     # Whole numbers and the least that each may be; rates.
     WHOLE = {
@@ -99,8 +134,10 @@ class Spec:
             value = getattr(self, name)
             if not is_number(value, 0) or value >= 1:
                 raise KzooError(f"{name} is {value!r:.40}; a number from 0 to below 1 is expected.")
-        for name in self.SLOTS:
+        for name in (*self.SLOTS, *self.MAYBE):
             value = getattr(self, name)
+            if value is None and name in self.MAYBE:
+                continue
             several = isinstance(value, (list, tuple)) and value and name in self.IN_TURN
             for held in value if several else [value]:
                 kind = held.get("kind") if isinstance(held, dict) else held
@@ -138,6 +175,11 @@ class Spec:
             )
 
     @property
+    def summary(self):
+        """What it is, as a sentence."""
+        return f"A {self.family} of {self.num_layers} layers."
+
+    @property
     def num_layers(self):
         """How many steps the schedule has."""
         return len(self.schedule)
@@ -158,35 +200,23 @@ class Spec:
         value = getattr(self, name)
         return value[block % len(value)] if isinstance(value, list) else value
 
-    def replace(self, **changes):
-        """Return a copy with some fields changed."""
-        return type(self).from_dict({**_fields(self), **changes})
-
     def to_dict(self):
         """The fields as JSON types."""
         lists = {"schedule": list(self.schedule), "norms": list(self.norms)}
-        return {**dataclasses.asdict(self), **lists}
-
-    def to_json(self):
-        """The spec as the text of a `spec.json`."""
-        return json.dumps(self.to_dict(), indent=2) + "\n"
+        fields = {**dataclasses.asdict(self), **lists}
+        return {k: v for k, v in fields.items() if v is not None or k not in self.MAYBE}
 
     @classmethod
     def from_dict(cls, fields):
-        """Build from JSON types; a field too many or too few is an error that names it."""
+        """Build from JSON types; a field too many or too few is an error that names it.
+
+        Fields with `towers` among them are those of `Towers`.
+        """
         if not isinstance(fields, dict):
             raise KzooError(f"A spec is a JSON object; {type(fields).__name__} came.")
-        fields = cls._moved(fields)
-        known = {field.name: field for field in dataclasses.fields(cls)}
-        unknown = sorted(set(fields) - set(known))
-        required = {n for n, f in known.items() if f.default is f.default_factory}
-        missing = sorted(required - set(fields))
-        if unknown or missing:
-            raise KzooError(
-                f"The spec has unknown fields {unknown} and lacks {missing}; "
-                f"known are {', '.join(known)}."
-            )
-        return cls(**fields)
+        if "towers" in fields:
+            return Towers.from_dict(fields)
+        return cls.of_fields(cls._moved(fields))
 
     @classmethod
     def _moved(cls, fields):
@@ -199,11 +229,47 @@ class Spec:
         others = {name: value for name, value in fields.items() if name not in cls.MOVED}
         return {**others, "embedding": {**held, **moved}}
 
+
+@dataclasses.dataclass(frozen=True)
+class Towers(Value):
+    """Several networks as one, such as an encoder and a decoder: a spec for each by its name.
+
+    Args:
+        family: the family, whose class says which towers there are.
+        towers: specs, or their fields, by name.
+        options: what the family itself asks, by name.
+
+    Raises:
+        KzooError: for what is no such thing.
+    """
+
+    family: str
+    towers: dict
+    options: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, kind in (("family", str), ("towers", dict), ("options", dict)):
+            if not isinstance(getattr(self, name), kind):
+                raise KzooError(
+                    f"{name} is {getattr(self, name)!r:.40}; a {kind.__name__} is expected."
+                )
+        made = {
+            name: tower if isinstance(tower, Value) else Spec.from_dict(tower)
+            for name, tower in self.towers.items()
+        }
+        object.__setattr__(self, "towers", made)
+
+    @property
+    def summary(self):
+        """What it is, as a sentence."""
+        return f"A {self.family} of {' and '.join(self.towers)}."
+
+    def to_dict(self):
+        """The fields as JSON types."""
+        towers = {name: tower.to_dict() for name, tower in self.towers.items()}
+        return {"family": self.family, "towers": towers, "options": dict(self.options)}
+
     @classmethod
-    def from_json(cls, text):
-        """Read the text of a `spec.json`."""
-        return cls.from_dict(parse_json(text, "The text", "a spec"))
-
-
-def _fields(spec):
-    return {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    def from_dict(cls, fields):
+        """Build from JSON types."""
+        return cls.of_fields(fields)

@@ -6,7 +6,7 @@ from families import add_noise, noisy
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-from kzoo.litert import export_bundle
+from kzoo.bundle import export_bundle
 
 LABELS = ["negative", "positive"]
 TEXTS = ["the film is good", "", "a very dull film", "my dog lives in paris " * 20]

@@ -10,11 +10,11 @@ import pytest
 from tokenizers.normalizers import BertNormalizer
 
 from kzoo.answers import (
-    ANSWERS,
     BLANK,
     CHINESE,
     INVISIBLE,
     PROBLEMS,
+    RULES,
     answer,
     check_labels,
     class_scores,
@@ -339,15 +339,15 @@ def test_the_nearest_come_first_and_of_equals_the_first():
 
 def test_each_task_answers_with_its_own_outputs():
     logits = {"logits": np.log([[0.25, 0.75]])}
-    found = ANSWERS["TextClassifier"]("a", [(logits, {})], ["no", "yes"], {})
+    found = RULES["single_label"].find("a", [(logits, {})], ["no", "yes"], {})
     assert found["label"] == "yes" and found["score"] == pytest.approx(0.75)
-    found = ANSWERS["TextClassifier"]("a", [(logits, {})], ["x", "y"], {"problem": "regression"})
+    found = RULES["regression"].find("a", [(logits, {})], ["x", "y"], {})
     assert list(found["values"]) == ["x", "y"]
     vector = {"embedding": np.array([[1.0, -2.0]], "float32")}
-    assert ANSWERS["TextEmbedder"]("a", [(vector, {})], None, {}) == {"embedding": [1.0, -2.0]}
+    assert RULES["embedding"].find("a", [(vector, {})], None, {}) == {"embedding": [1.0, -2.0]}
     columns = {"offsets": [(0, 2), (3, 8)], "word_ids": [0, 1], "starts": 0}
     rows = [({"logits": np.log(scores(("O", 0.9), ("B-LOC", 0.8)))[None]}, columns)]
-    (entity,) = ANSWERS["TokenClassifier"]("in Paris", rows, LABELS, {})["entities"]
+    (entity,) = RULES["entities"].find("in Paris", rows, LABELS, {})["entities"]
     assert entity["score"] == pytest.approx(0.8)
     assert (entity["text"], entity["label"], entity["start"], entity["end"]) == (
         "Paris",
@@ -360,7 +360,7 @@ def test_each_task_answers_with_its_own_outputs():
     }  # fmt: skip
     rows = [(outputs, {"offsets": [(-1, -1), (0, 2), (3, 8)]})]
     pair = ("where", "in Paris")
-    found = ANSWERS["QuestionAnswering"](pair, rows, None, {})
+    found = RULES["span"].find(pair, rows, None, {})
     assert (found["answer"], found["score"]) == ("in Paris", pytest.approx(0.25))
-    assert ANSWERS["QuestionAnswering"](pair, rows, None, {"no_answer": -1.0})["answer"] == ""
-    assert ANSWERS["QuestionAnswering"](pair, rows, None, {"no_answer": 0.0})["answer"]
+    assert RULES["span"].find(pair, rows, None, {"no_answer": -1.0})["answer"] == ""
+    assert RULES["span"].find(pair, rows, None, {"no_answer": 0.0})["answer"]

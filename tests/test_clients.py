@@ -6,9 +6,9 @@ import sys
 import pytest
 
 import kzoo
+from kzoo.bundle import clients
+from kzoo.bundle.agreement import disagreement
 from kzoo.cli import main
-from kzoo.litert import clients
-from kzoo.litert.agreement import disagreement
 
 # A client in Python, which may be told to answer wrong: it has no code of clients.py.
 PROGRAM = """

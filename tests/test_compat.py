@@ -11,7 +11,8 @@ from tokenizers.models import BPE
 
 import kzoo
 from kzoo.answers import probabilities
-from kzoo.litert import compat, flatbuffer, mediapipe, metadata
+from kzoo.bundle import mediapipe
+from kzoo.litert import compat, flatbuffer, metadata
 from kzoo.litert.interpreter import Interpreter
 
 TEXTS = ["the film is good", "", "a very dull film", "my dog lives in paris " * 20]

@@ -128,6 +128,22 @@ def test_an_option_of_a_list_is_that_of_each_entry_and_families_keep_their_own()
     assert spec().feedforward is not Writer.CONFIG["activation"][2]["plain"]
 
 
+def test_what_no_key_says_may_follow_from_other_fields():
+    class Follows(Writer):
+        FIXED = {
+            **Writer.FIXED,
+            "intermediate_dim": lambda fields: 4 * fields["hidden_dim"],
+            "attention.scale": lambda fields: 1 / fields["num_heads"],
+        }
+        CONFIG = {k: v for k, v in Writer.CONFIG.items() if k not in ("n_inner", "scale")}
+
+    found = read(SMALL, Follows)
+    assert found.intermediate_dim == 64 and [a["scale"] for a in found.attention] == [0.5, 0.5]
+    assert not {"n_inner", "scale"} & set(config_from_spec(found, Follows))
+    with pytest.raises(kzoo.KzooError, match="intermediate_dim 65; .* has only 64"):
+        config_from_spec(found.replace(intermediate_dim=65), Follows)
+
+
 def test_a_value_is_spelled_as_it_was_where_that_means_the_same():
     for spelled in ("plain", "old", "relu"):
         kept = {**SMALL, "activation": spelled, "relative": "yes"}
@@ -202,7 +218,7 @@ class Image(Writer):
 
 class Pair:
     family = "pair"
-    TOWERS = {"text": Text, "image": Image}
+    TOWERS, FIXED = {"text": Text, "image": Image}, {}
     CONFIG = {"width": (["towers.text.pooler.units", "towers.image.pooler.units"], 512)}
     REQUIRED, HARMLESS, HEAD_DROPOUT, KEY = {"both": ([1], 1)}, "note", {}, None
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kzoo.answers import probabilities
-from kzoo.litert import bundle
+from kzoo.bundle import manifest as bundle
 from kzoo.litert.flatbuffer import read_model, write_model
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "cpp" / "classify.cpp"
@@ -52,8 +52,9 @@ def test_golden_examples_come_out_as_in_python(program, made):
 def resealed(folder, **changes):
     """The bundle of an exporter that wrote these fields, in one of the formats."""
     manifest = {**bundle.read_manifest(folder), **changes}
-    if manifest["format"] == 1:
-        del manifest["task_options"]
+    for field, since in bundle.SINCE.items():
+        if manifest["format"] < since:
+            del manifest[field]
     bundle.write_manifest(folder, manifest)
 
 
@@ -69,8 +70,11 @@ def test_the_answer_follows_the_problem(program, made, tmp_path):
         (2, {"reads": "either", "problem": "multi_label", "threshold": 0.25}, several, likely),
         (2, {"reads": "either", "problem": "multi_label", "threshold": 1.0}, several, ["no"] * 2),
         (2, {"reads": "either", "problem": "regression"}, logits, None),
+        (3, {"problem": "single_label"}, single, None),
+        (3, {"problem": "multi_label", "threshold": 0.25}, several, likely),
     ]:
-        resealed(folder, format=number, task_options=options)
+        shutil.copy(made[1] / "kzoo.json", folder)
+        resealed(folder, format=number, rule=options.get("problem"), task_options=options)
         rows = run(program, folder, *entry["token_ids"]).stdout.splitlines()
         rows = [row.split("\t") for row in rows]
         assert [float(row[1]) for row in rows] == pytest.approx(expected, abs=1e-4)
@@ -83,8 +87,8 @@ def test_what_this_program_can_not_show_is_refused(program, made, tmp_path):
         (folder / "labels.txt").write_bytes(f"{label}\ngood\n".encode())
         resealed(folder)
         check_refused(run(program, folder, 5), "a label with a control character")
-    resealed(folder, format=3)
-    check_refused(run(program, folder, 5), "of another format than 1 and 2")
+    resealed(folder, format=4)
+    check_refused(run(program, folder, 5), "of another format than 1 to 3")
 
 
 def test_bad_input_is_one_sentence(program, made, tmp_path):
@@ -136,7 +140,7 @@ def test_a_bundle_that_does_not_fit_itself_is_one_sentence(program, made, tmp_pa
     (folder / "labels.txt").unlink()
     bundle.write_manifest(folder, manifest)
     check_refused(run(program, folder, 5), "was written without labels.txt")
-    bundle.write_manifest(folder, {**manifest, "format": 3})
+    bundle.write_manifest(folder, {**manifest, "format": 4})
     check_refused(run(program, folder, 5), "of another format")
 
 

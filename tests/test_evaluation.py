@@ -13,9 +13,9 @@ from families import SPECS, add_noise
 
 import kzoo
 from kzoo import logs
+from kzoo.bundle import export_bundle, predict_table, search_bundle
 from kzoo.errors import KzooError
 from kzoo.evaluation import PICTURE, RESULT, WRONG
-from kzoo.litert import export_bundle, predict_table, search_bundle
 from kzoo.models import build
 from kzoo.pictures import draw_history
 

@@ -13,6 +13,7 @@ import sys
 import numpy as np
 import pytest
 
+from kzoo.bundle import manifest as bundle
 from kzoo.checkpoints import sentence, source
 from kzoo.checkpoints.origin import Origin
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
@@ -20,7 +21,6 @@ from kzoo.data.sources import read_table
 from kzoo.errors import KzooError
 from kzoo.files import parse_json, read_json, sha256, within, writing_file, writing_folder
 from kzoo.lines import as_pair
-from kzoo.litert import bundle
 from kzoo.presets import _check_sums
 from kzoo.spec import Spec
 from kzoo.values import is_number, is_whole
@@ -268,7 +268,8 @@ def _manifest(folder, name):
     fields = dict.fromkeys(bundle.FIELDS, 0) | {
         "format": bundle.FORMAT, "kzoo": "0", "task": "TextEmbedder", "spec": {}, "labels": None,
         "signature": {}, "quantization": "int8", "length": None, "limits": {}, "golden": [],
-        "minimum_runtime": {}, "task_options": {}, "files": {name: {"bytes": 1, "sha256": "0"}},
+        "minimum_runtime": {}, "task_options": {}, "reads": "text", "rule": "embedding",
+        "signatures": {}, "files": {name: {"bytes": 1, "sha256": "0"}},
     }  # fmt: skip
     text = json.dumps({**fields, "seal": bundle.UNSEALED})
     seal = hashlib.sha256(text.encode()).hexdigest()

@@ -18,15 +18,19 @@ from families import SPECS, add_noise, noisy, padding_of, tokens
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-import kzoo.litert
-from kzoo.litert import audit, bundle, convert, flatbuffer, parity, quantize
+import kzoo.bundle
+from kzoo.answers import probabilities
+from kzoo.bundle import manifest as bundle
+from kzoo.bundle import parity
+from kzoo.bundle.export import export_bundle
+from kzoo.bundle.predict import Predictor
+from kzoo.litert import audit, convert, flatbuffer, quantize
 from kzoo.litert.audit import check_audit
-from kzoo.litert.build import export_bundle
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
-from kzoo.litert.predict import Predictor
 from kzoo.models import build
 from kzoo.presets import round_tables, to_int8
+from kzoo.tasks.task import TextTask
 
 NOISE = 0.1
 
@@ -98,7 +102,7 @@ def test_quantized_files(quantization, kind, tolerance, runtime, tmp_path):
     model = task("TextEmbedder", normalize=False)
     found = kzoo.export_litert(model, tmp_path / "model.tflite", quantization, limits={})["audit"]
     assert found["partitions"] == 1 and not found["understated"]
-    table = model.vocabulary_size * model.spec.hidden_dim
+    table = model.backbone.vocabulary_size * model.spec.hidden_dim
     assert found["weight_bytes"][kind] >= table * {"int4": 0.5, "int8": 1, "float16": 2}[kind]
     assert found["minimum_runtime"]["tflite"] == runtime
     interpreter = Interpreter(tmp_path / "model.tflite")
@@ -219,11 +223,11 @@ def test_a_file_with_other_weights_than_asked_for_leaves_no_file(tmp_path, monke
 
 
 def test_a_mask_that_splits_the_graph_leaves_no_file(tmp_path, monkeypatch):
-    def select(self, q, k, context):
+    def select(q, k):
         scores = keras.ops.matmul(q, keras.ops.transpose(k, (0, 1, 3, 2)))
-        return keras.ops.where(context.bias < -1, -1e4, scores)
+        return keras.ops.where(scores < -1, -1e4, scores)
 
-    monkeypatch.setattr("kzoo.nn.attention.Attention.scores", select)
+    monkeypatch.setattr("kzoo.nn.attention.Attention.product", staticmethod(select))
     with pytest.raises(kzoo.KzooError, match="partitions; 1 was expected"):
         kzoo.export_litert(classifier(), tmp_path / "model.tflite")
     assert not list(tmp_path.iterdir())
@@ -446,10 +450,17 @@ def replaced(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
+def older(manifest):
+    """A manifest of format 3 as format 2 had it."""
+    assert manifest["format"] == 3
+    declared = {name: manifest.pop(name) for name in ("reads", "rule", "signatures")}
+    options = {"reads": declared["reads"], **manifest["task_options"]}
+    return {**manifest, "format": 2, "task_options": options}
+
+
 def test_a_bundle_of_format_1_is_read_as_its_task_was(copy):
     answers = kzoo.predict_bundle(copy, TEXTS)
-    manifest = json.loads((copy / "kzoo.json").read_text())
-    assert manifest["format"] == 2
+    manifest = older(json.loads((copy / "kzoo.json").read_text()))
     del manifest["task_options"]
     bundle.write_manifest(copy, {**manifest, "format": 1})
     assert "task_options" not in (copy / "kzoo.json").read_text()
@@ -486,8 +497,10 @@ def test_verify_looks_past_a_fitting_seal(copy, tmp_path):
         (lambda f: (f / "notes.txt").write_text("x"), "notes.txt is not one of"),
         (lambda f: (f / "kzoo.json").unlink(), "kzoo.json is missing"),
         (lambda f: (f / "kzoo.json").write_text("{"), "kzoo.json is not JSON"),
-        (lambda f: edited(f, format=3), "of format 3; this kzoo reads 1 and 2"),
-        (lambda f: edited(f, task_options={"reads": "both"}), "task option reads 'both'"),
+        (lambda f: edited(f, format=4), "of format 4; this kzoo reads 1 to 3"),
+        (lambda f: edited(f, reads="both"), "task option reads 'both'"),
+        (lambda f: edited(f, rule="dice"), "answers by the rule 'dice'; expected one of"),
+        (lambda f: edited(f, rule="regression"), "has the problem 'single_label'; expected the"),
         (lambda f: edited(f, task_options={"tone": 1}), "task option 'tone'"),
         (lambda f: replaced(f / "kzoo.json", '"max_length": 24', '"max_length": 25'), "its seal"),
         (lambda f: replaced(f / "kzoo.json", "{", "{ "), "its seal"),
@@ -534,8 +547,22 @@ def a_better_parity(report):
         (lambda f: edited(f, limits={"speed": 1}), "unknown limit 'speed'"),
         (lambda f: edited(f, quantization="float32"), "int8; for float32, float32 alone"),
         (lambda f: edited(f, quantization="int2"), "quantization 'int2'"),
-        (lambda f: edited(f, task="TextEmbedder"), "TextEmbedder, whose outputs"),
-        (lambda f: edited(f, task="TokenClassifier"), "TokenClassifier, whose outputs"),
+        (lambda f: edited(f, task="TextEmbedder"), "says task"),
+        (lambda f: edited(f, rule="embedding"), "answers by embedding, which reads"),
+        (lambda f: edited(f, rule="entities"), "answers by entities, which reads"),
+        (lambda f: redeclared(f, "outputs", logits=["batch", "length"]), "by single_label, which"),
+        (lambda f: redeclared(f, "outputs", more=["batch"]), "whose outputs are"),
+        (
+            lambda f: redeclared(f, "inputs", more={"axes": [], "dtype": "int32", "below": 0}),
+            "whose inputs are",
+        ),
+        (lambda f: redeclared(f, "inputs", segment_ids={**IDS, "below": 9}), "ids below"),
+        (
+            lambda f: redeclared(f, "inputs", padding_mask={**IDS, "dtype": "float32"}),
+            "padding_mask is float32; the file has int32",
+        ),
+        (lambda f: edited(f, signatures={"encode": {}}), "declares the functions"),
+        (lambda f: edited(f, signatures={"serve": 3}), "not as an export writes it .TypeError"),
         (lambda f: edited(f, spec={"family": "t5"}), "lacks .*hidden_dim"),
         (lambda f: edited(f, spec={**spec_of(f), "vocabulary_size": 9}), "9 tokens by 32"),
         (lambda f: edited(f, spec={**spec_of(f), "num_segments": 0}), "whose inputs are"),
@@ -555,6 +582,16 @@ def test_verify_refuses_what_was_rewritten_and_sealed_anew(copy, change, words):
     with pytest.raises(kzoo.KzooError, match=words) as error:
         kzoo.verify_bundle(copy)
     assert "\n" not in str(error.value)
+
+
+IDS = {"axes": ["batch", "length"], "dtype": "int32", "below": 0}
+
+
+def redeclared(folder, side, **entries):
+    """Other inputs or outputs declared, sealed anew."""
+    signatures = json.loads((folder / "kzoo.json").read_text())["signatures"]
+    signatures["serve"][side] |= entries
+    edited(folder, signatures=signatures)
 
 
 def golden_of(folder):
@@ -597,8 +634,44 @@ def test_every_bundle_of_a_task_or_backbone_verifies(name, tmp_path):
         model.tokenizer = tokenizer()
     else:
         model = task(name)
-    kzoo.litert.export_bundle(model, tmp_path / "bundle", "float32", length)
+    kzoo.bundle.export_bundle(model, tmp_path / "bundle", "float32", length)
     assert kzoo.verify_bundle(tmp_path / "bundle")["task"] == (name or "Roberta")
+
+
+class Urgency(TextTask):
+    """A task of the user's own: what it declares is all that anyone knows of it."""
+
+    task_name, rule, reads, default_head = "Urgency", "single_label", "text", "mean"
+    names_labels = True
+
+    def answer(self, outputs):
+        return probabilities(outputs["logits"])
+
+
+def test_a_new_task_is_read_by_what_it_declares(tmp_path):
+    """From its export to its answers, on every way, nobody asks for its name."""
+    model = add_noise(Urgency(noisy("bert"), tokenizer=tokenizer(), labels=["later", "now"]))
+    expected = model.predict(TEXTS)
+    labels = [model.labels[place] for place in expected.argmax(-1)]
+    export_bundle(model, tmp_path / "bundle", "float32")
+    manifest = json.loads((tmp_path / "bundle" / "kzoo.json").read_text())
+    assert (manifest["rule"], manifest["reads"]) == ("single_label", "text")
+    assert manifest["signatures"]["serve"] == {
+        "inputs": {
+            "token_ids": {**IDS, "below": model.backbone.vocabulary_size},
+            "padding_mask": IDS,
+            "segment_ids": {**IDS, "below": 2},
+        },
+        "outputs": {"logits": ["batch", "labels"]},
+    }
+    verified = kzoo.verify_bundle(tmp_path / "bundle")
+    assert (verified["task"], verified["reads"]) == ("Urgency", "text")
+    answers = kzoo.predict_bundle(tmp_path / "bundle", TEXTS)
+    assert [answer["label"] for answer in answers] == labels
+    assert [a["label"] for a in kzoo.pipeline("text-classification", model)(TEXTS)] == labels
+    with pytest.raises(kzoo.KzooError, match="reads one text at a time"):
+        kzoo.predict_bundle(tmp_path / "bundle", [("a", "b")])
+    kzoo.export_savedmodel(model, tmp_path / "saved", text=False)
 
 
 @pytest.mark.parametrize(
@@ -684,7 +757,9 @@ def test_predict_takes_pairs_and_refuses_nonsense(made):
      ({"preset": "tiny", "limits": {"accuracy": 0.9}}, "needs labelled texts"),
      ({"preset": "tiny", "evaluation": "texts.tsv",
        "limits": {"accuracy": 1.01, "probability_difference": None}},
-      "misses the limit accuracy")],
+      "misses the limit accuracy"),
+     ({"preset": "tiny", "evaluation": "texts.tsv", "limits": {"f1": 0.1}},
+      "Nothing here measures the limit f1; expected one of accuracy")],
 )  # fmt: skip
 def test_a_bad_recipe_makes_nothing(made, recipe, words, tmp_path):
     for name in ("tiny", "texts.tsv"):

@@ -11,8 +11,8 @@ from families import SPECS, noisy
 
 import kzoo
 from kzoo import presets
+from kzoo.bundle.recipes import check_has_weights
 from kzoo.files import sha256
-from kzoo.litert.export import check_has_weights
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
 from kzoo.spec import Spec

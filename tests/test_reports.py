@@ -9,7 +9,8 @@ from families import add_noise, noisy
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-from kzoo.litert import build, evaluate, parity, report
+from kzoo.bundle import evaluate, measuring, parity, report
+from kzoo.bundle.orders import ordered
 
 WORDS = [["he", "lives", "in", "paris"], ["the", "film"], ["john", "smith", "lives"]]
 
@@ -28,13 +29,13 @@ class Run:
 
 def measured(model, path, wrong=None):
     """What `evaluate` gives where the file is Keras, or answers as `wrong` does."""
-    order = build.checked(model, "float32", None, {}, {"evaluation": path})
+    order = ordered(model, "float32", None, {}, {"evaluation": path})
 
     def same(columns):
         inputs = {name: columns[name] for name in parity.model_inputs(order.model)}
         return {name: np.asarray(value) for name, value in order.model(inputs).items()}
 
-    return evaluate.MEASURED[order.task][1](
+    return evaluate.MEASURED[order.rule][1](
         order.examples, order.answerer, order.model, {"file": Run(wrong or same)}
     )
 
@@ -99,20 +100,20 @@ def test_an_evaluation_file_may_name_its_columns(tmp_path):
     path = tmp_path / "reviews.csv"
     path.write_text(f"what,stars\nthe film,{model.labels[0]}\n", encoding="utf-8")
     recipe = {"evaluation": path, "text": "what", "label": "stars"}
-    assert build.checked(model, "float32", None, {}, recipe).examples.texts == ["the film"]
+    assert ordered(model, "float32", None, {}, recipe).examples.texts == ["the film"]
     with pytest.raises(kzoo.KzooError, match="name columns of an evaluation file"):
-        build.checked(model, "float32", None, {}, {"text": "what"})
+        ordered(model, "float32", None, {}, {"text": "what"})
 
 
 def test_own_limits_stand_beside_the_usual_ones():
     model = task("TextClassifier")
     usual = {"partitions": 1, "probability_difference": 0.03}
-    assert build.checked(model, "int8", None, None).limits == usual
-    assert build.checked(model, "int8", None, {"megabytes": 9}).limits == {**usual, "megabytes": 9}
+    assert ordered(model, "int8", None, None).limits == usual
+    assert ordered(model, "int8", None, {"megabytes": 9}).limits == {**usual, "megabytes": 9}
     own = {"probability_difference": None, "partitions": 2}
-    assert build.checked(model, "int8", None, own).limits == {"partitions": 2}
+    assert ordered(model, "int8", None, own).limits == {"partitions": 2}
     with pytest.raises(kzoo.KzooError, match="unknown limit 'speed'"):
-        build.checked(model, "int8", None, {"speed": None})
+        ordered(model, "int8", None, {"speed": None})
 
 
 def test_parity_is_measured_on_the_evaluations_texts_and_they_stay_at_home(tmp_path):
@@ -123,18 +124,18 @@ def test_parity_is_measured_on_the_evaluations_texts_and_they_stay_at_home(tmp_p
     path.write_text("sentence\tlabel\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
     def order(**recipe):
-        return build.checked(model, "float32", None, {}, {"evaluation": path, **recipe})
+        return ordered(model, "float32", None, {}, {"evaluation": path, **recipe})
 
-    chosen, source = build._parity_texts(order())
+    chosen, source = measuring._parity_texts(order())
     assert source == "textos.tsv" and len(chosen) == 64
-    assert sum(text in texts for text in chosen) == 64 - len(build.JOINED)
+    assert sum(text in texts for text in chosen) == 64 - len(measuring.JOINED)
     assert max(chosen, key=len) == " ".join(texts[:64])  # a long one, in the same language
-    golden = {text for text, _ in build._golden_rows(order())}
+    golden = {text for text, _ in measuring._golden_rows(order())}
     assert golden <= set(parity.sentences())
-    golden = {text for text, _ in build._golden_rows(order(share_texts=True))}
-    assert len(golden & set(texts)) == build.GOLDEN // 2
+    golden = {text for text, _ in measuring._golden_rows(order(share_texts=True))}
+    assert len(golden & set(texts)) == measuring.GOLDEN // 2
     path.write_text("sentence\tlabel\n" + "\n".join(lines[:3]) + "\n", encoding="utf-8")
-    assert build._parity_texts(order()) == (None, None)  # too few to say anything
+    assert measuring._parity_texts(order()) == (None, None)  # too few to say anything
 
 
 # -- the page ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import kzoo
-import kzoo.litert
+import kzoo.bundle
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "kzoo"
@@ -28,11 +28,13 @@ ORDER = [
     {"graphs"},
     {"models"},
     {"text", "data"},
+    {"generation"},
     {"tasks"},
     {"checkpoints"},
     {"presets"},
     {"compression", "conversion", "training", "pipelines"},
     {"litert", "serving"},
+    {"bundle"},
     {"evaluation"},
     {"__init__"},
     {"views"},
@@ -163,7 +165,7 @@ def test_the_model_core_knows_no_backend(name):
             assert imported.split(".")[0] not in {"tensorflow", "jax", "torch"}, path
 
 
-@pytest.mark.parametrize("package", [kzoo, kzoo.litert], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [kzoo, kzoo.bundle], ids=lambda package: package.__name__)
 def test_names_that_load_on_first_use_are_there(package):
     for name in package.__all__:
         assert callable(getattr(package, name)), name
@@ -265,7 +267,7 @@ def test_one_name_for_one_thing():
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.Assign)
         for target in node.targets
-        if isinstance(target, ast.Name) and target.id in {"TASKS", "ANSWERS"}
+        if isinstance(target, ast.Name) and target.id in {"TASKS", "RULES"}
     ]
     assert sorted(names) == sorted(set(names))
     assert sorted(tables) == sorted(set(tables))

@@ -21,7 +21,6 @@ from tokenizers.processors import TemplateProcessing
 import kzoo
 from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 from kzoo.errors import KzooError
-from kzoo.litert.parity import is_classifier
 from kzoo.models import build
 from kzoo.network import Network, weights_by_path
 from kzoo.registry import HOMES
@@ -923,8 +922,10 @@ def test_a_subclass_of_a_task_is_that_task(tmp_path):
     assert type(kzoo.load(tmp_path / "preset")) is kzoo.TextClassifier
     assert kzoo.pipeline("sentiment-analysis", model)("very good")[0]["label"] in ("no", "yes")
     kzoo.to_huggingface(model, tmp_path / "folder")
-    assert is_classifier(model)
-    assert {name: cls.task_name for name, cls in ALL_TASKS.items()} == {n: n for n in TASKS}
+    assert model.rule == "single_label"
+    assert {name: cls.task_name for name, cls in ALL_TASKS.items()} == {
+        n: n for n in [*TASKS, "CausalLM"]
+    }
 
 
 def test_a_keras_file_is_loaded_by_its_path(tmp_path):

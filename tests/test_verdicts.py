@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 
+from kzoo.bundle import limits, predict, report, verify
+from kzoo.bundle.agreement import disagreement, distance_of
+from kzoo.bundle.parity import measure
 from kzoo.errors import KzooError
-from kzoo.litert import limits, predict, report, verify
-from kzoo.litert.agreement import disagreement, distance_of
 from kzoo.litert.audit import KINDS, _later, check_audit, check_quantization
-from kzoo.litert.parity import measure
 
 # -- limits ---------------------------------------------------------------------------------------
 

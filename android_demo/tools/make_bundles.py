@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 import kzoo
-from kzoo.litert import export_bundle
+from kzoo.bundle import export_bundle
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from provenance import provenance  # noqa: E402

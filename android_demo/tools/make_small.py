@@ -21,7 +21,7 @@ from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
 import kzoo
 from kzoo import presets
-from kzoo.litert import export_bundle
+from kzoo.bundle import export_bundle
 from kzoo.network import weights_by_path
 from kzoo.text.tokenizer import Tokenizer
 

@@ -1,4 +1,4 @@
-"""The ARM64 client of `kzoo verify --clients`; the protocol is in kzoo/litert/clients.py.
+"""The ARM64 client of `kzoo verify --clients`; the protocol is in kzoo/bundle/clients.py.
 
     python benchmarks/arm64/client.py predict BUNDLE [--pairs] < lines
     python benchmarks/arm64/client.py encode TOKENIZER.json < lines
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from emulator import CORES, Emulated
 
+from kzoo.bundle.manifest import MODEL
+from kzoo.bundle.predict import Predictor
 from kzoo.errors import KzooError
 from kzoo.lines import as_pair, read_lines
-from kzoo.litert.bundle import MODEL
-from kzoo.litert.predict import Predictor
 from kzoo.text import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2] / "build" / "arm64"

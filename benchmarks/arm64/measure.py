@@ -20,7 +20,7 @@ import numpy as np
 from emulator import CORES, Emulated
 
 from kzoo.answers import probabilities
-from kzoo.litert import bundle
+from kzoo.bundle import manifest as bundle
 from kzoo.litert.interpreter import encode
 from kzoo.text import Tokenizer
 

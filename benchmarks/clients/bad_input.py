@@ -19,9 +19,10 @@ import tempfile
 from pathlib import Path
 
 import kzoo
-from kzoo.litert import bundle, clients
+from kzoo.bundle import clients
+from kzoo.bundle import manifest as bundle
+from kzoo.bundle.mediapipe import FILE as MEDIAPIPE
 from kzoo.litert.flatbuffer import read_model, write_model
-from kzoo.litert.mediapipe import FILE as MEDIAPIPE
 
 TEXT = "It came on time and works well."
 LOGGED = re.compile(r"(INFO|WARNING|ERROR): |[IWE]\d{4} ")

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import kzoo
-from kzoo.litert import clients
+from kzoo.bundle import clients
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from provenance import provenance  # noqa: E402

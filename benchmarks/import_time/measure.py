@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from provenance import provenance  # noqa: E402
 
 SENTENCE = "A warm, funny film that I would happily watch again."
-SOURCES = ["kzoo/__init__.py", "kzoo/cli.py", "kzoo/litert/predict.py"]
+SOURCES = ["kzoo/__init__.py", "kzoo/cli.py", "kzoo/bundle/predict.py"]
 PACKAGES = ("kzoo", "keras", "tensorflow", "ai-edge-litert", "typer")
 LIMITS = {"import kzoo": 0.5, "kzoo --help": 0.5, "kzoo predict": 1.5}  # seconds
 

@@ -1,4 +1,4 @@
-"""MediaPipe as a client of a bundle; the protocol is in kzoo/litert/clients.py.
+"""MediaPipe as a client of a bundle; the protocol is in kzoo/bundle/clients.py.
 
     python client.py predict BUNDLE < texts
     python client.py encode BUNDLE/tokenizer.json < texts
@@ -24,9 +24,9 @@ from mediapipe.tasks.python import text
 from mediapipe.tasks.python.core.base_options import BaseOptions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from kzoo.bundle.manifest import check_files, read_manifest  # noqa: E402
 from kzoo.errors import KzooError  # noqa: E402
 from kzoo.lines import read_lines  # noqa: E402
-from kzoo.litert.bundle import check_files, read_manifest  # noqa: E402
 
 FILE = "mediapipe.tflite"
 TASKS = ("TextClassifier", "TextEmbedder")

@@ -5,7 +5,7 @@
 Makes an environment with mediapipe in WORK/mediapipe and two bundles with a file for it, once: the
 sentiment recipe, and an embedder on the same encoder. SHARED_DATA holds nltk_udhr and
 tatoeba_laser. Every line goes through MediaPipe's own tokenizer, through Hugging
-Face's, and through what kzoo takes for MediaPipe's at an export (kzoo/litert/mediapipe.py), which
+Face's, and through what kzoo takes for MediaPipe's at an export (kzoo/bundle/mediapipe.py), which
 must not differ.
 """
 
@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 import kzoo
+from kzoo.bundle import clients, export_bundle, mediapipe, parity
 from kzoo.data.sources import read_examples
-from kzoo.litert import clients, export_bundle, mediapipe, parity
 from kzoo.litert.interpreter import Interpreter
 
 HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ from texts import languages, tatoeba  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from provenance import provenance  # noqa: E402
 
-SOURCES = ["kzoo/litert/mediapipe.py", "kzoo/litert/metadata.py"]
+SOURCES = ["kzoo/bundle/mediapipe.py", "kzoo/litert/metadata.py"]
 
 EXPORT = HERE.parent.parent / "export"
 PACKAGE = "mediapipe==1.2.2"

@@ -53,8 +53,8 @@ MODULES = {
     "kzoo/data/words.py": ["test_data.py"],
     "kzoo/files.py": ["test_files.py"],
     "kzoo/lines.py": ["test_lines.py", "test_files.py"],
-    "kzoo/litert/bundle.py": ["test_exchange.py", "test_files.py"],
-    "kzoo/litert/limits.py": ["test_verdicts.py"],
+    "kzoo/bundle/manifest.py": ["test_exchange.py", "test_files.py"],
+    "kzoo/bundle/limits.py": ["test_verdicts.py"],
     "kzoo/metrics.py": ["test_scores.py"],
     "kzoo/spec.py": ["test_files.py", "test_exchange.py"],
 }

@@ -24,8 +24,10 @@ import numpy as np
 import kzoo
 from kzoo import presets
 from kzoo.answers import probabilities
+from kzoo.bundle import manifest as bundle
+from kzoo.bundle import parity
 from kzoo.data.sources import read_examples
-from kzoo.litert import bundle, convert, parity, quantize
+from kzoo.litert import convert, quantize
 from kzoo.litert.interpreter import Interpreter
 from kzoo.models import build
 from kzoo.network import weights_by_path
@@ -141,7 +143,7 @@ def one_scale():
 
     quantize.convert = with_one_scale
     try:
-        content, _ = convert._convert(model, "int8", None)
+        content, _ = convert._convert(convert.exportable(model), "int8", None)
     finally:
         quantize.convert = usual
     return model, content

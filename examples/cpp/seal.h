@@ -109,8 +109,8 @@ inline std::string broken_seal(const std::string& bundle, std::initializer_list<
   const auto is_of_format = [&](const char* number) {
     return text.find("\n \"format\": " + std::string(number) + ',') != std::string::npos;
   };
-  if (!is_of_format("1") && !is_of_format("2"))
-    return manifest + " is of another format than 1 and 2, which this program reads: export anew";
+  if (!is_of_format("1") && !is_of_format("2") && !is_of_format("3"))
+    return manifest + " is of another format than 1 to 3, which this program reads: export anew";
   for (const char* name : names) {
     const size_t files = text.rfind("\n \"files\": {"), entry = text.find('"' + std::string(name) + "\": {", files);
     const size_t sum = text.find("\"sha256\": \"", entry);

@@ -11,10 +11,12 @@ A family's `CONFIG` says what each key means, `key: (path, default)`:
 * A third element says what other values mean: a dict from there to here, or a pair of functions of
   a value and the config, from there to here and back, that give None where there is no meaning.
 
-`REQUIRED` has keys that decide nothing here, `key: (values, default)`: those that kzoo computes,
-of which the first is written, and what an absent key means. `HARMLESS` lists keys without effect.
-A family with `TOWERS` has a table of its own, with paths such as `towers.text.hidden_dim`, and
-each tower one for what stands below its `KEY` there, or beside the others where that is None.
+`FIXED` has the fields that no key is about; a function of the fields so far gives the value at a
+path that follows from them. `REQUIRED` has keys that decide nothing here, `key: (values, default)`:
+those that kzoo computes, of which the first is written, and what an absent key means. `HARMLESS`
+lists keys without effect. A family with `TOWERS` has a table of its own, with paths such as
+`towers.text.hidden_dim`, and each tower one for what stands below its `KEY` there, or beside the
+others where that is None.
 """
 
 import copy
@@ -138,7 +140,8 @@ def fields_from_config(config, family, pooler="none"):
         fields = {"family": family.family, "towers": towers}
     else:
         usual = {**_slots(), "embedding": "token", "pooler": pooler}
-        fields = {"family": family.family, **usual, **copy.deepcopy(family.FIXED)}
+        fixed = {name: held for name, held in family.FIXED.items() if not callable(held)}
+        fields = {"family": family.family, **usual, **copy.deepcopy(fixed)}
     derived = {}
     for key, paths, *entry in _entries(family):
         value = _read(config, key, *entry)
@@ -150,6 +153,9 @@ def fields_from_config(config, family, pooler="none"):
     for name, (put, _) in DERIVED.items():
         if name in derived:
             put(fields, derived[name])
+    for path, follow in family.FIXED.items():
+        if callable(follow):
+            fields = _with(fields, path.split("."), follow(fields), path)
     return fields
 
 

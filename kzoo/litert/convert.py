@@ -1,97 +1,67 @@
 """A Keras model as one .tflite file: traced, frozen, quantized, audited."""
 
 import tempfile
-from pathlib import Path
+from dataclasses import dataclass
+
+import numpy as np
 
 from ..errors import KzooError
-from ..files import writing_file
-from ..logs import hidden
 from ..network import Network, weights_by_path
 from ..nn import lowering
 from ..values import is_whole
 from . import quantize
 from .audit import audit, check_audit, check_quantization
 from .compat import check_compat, rewritten
-from .limits import LABELLED, check, check_names, defaults
-from .parity import model_inputs
-from .user_model import UserModel, as_exportable
+from .user_model import UserModel
 
 SIGNATURE = "serve"
 SLACK = 0.03  # How far the size may lie from what the weights ask for, and in bytes for the graph:
 GRAPH_BYTES = 400_000
 
 
-def export_litert(
-    model, path, quantization="float32", length=None, limits=None, compat=None, texts=None
-):
-    """Write a model as a .tflite file that a phone runs at batch 1, and check the file.
+@dataclass(frozen=True)
+class Exportable:
+    """A model that computes in float32, and every weight of it by its path."""
 
-    The file has one signature, `serve`. Its inputs are the backbone's (int32 `token_ids`,
-    `padding_mask` and, where the family has segments, `segment_ids`, each (1, length)), its
-    outputs what the model called on tokens returns, such as `logits` (1, labels).
+    model: object
+    weights: dict
 
-    Args:
-        model: a task, a backbone, or a functional, sequential or subclassed `keras.Model` of your
-            own that holds one backbone and is called on the dict of its inputs. The outputs of
-            the last are called as it returns them, or as its layers; a single one `output`.
-        path: the file to write; it is there whole or not at all.
-        quantization: "float32"; "float16" (weights in half precision); "int8" (weights int8 with
-            a scale a channel or row, activations quantized as they come); "int8_int4_table" (the
-            same, but the token table int4 with a scale for every 32 numbers).
-        length: None for a dynamic length (the caller resizes the inputs, padding is not needed),
-            or the one length that the file takes. A functional model of one length takes that.
-        limits: what the file must keep, such as {"cosine": 0.997, "megabytes": 23.6}; see
-            `limits.KNOWN`. By default what suits the quantization.
-        compat: an older runtime that is to load the file, "tflite-2.16" or "tflite-2.14"; see
-            `compat.RUNTIMES`.
-        texts: strings, or pairs for a task that reads those, on which the file is compared with
-            Keras; shipped English sentences by default.
 
-    Returns:
-        A dict: `audit` (bytes, operators, partitions, minimum_runtime and more, see
-        `audit.audit`), `parity` (how far its answers lie from Keras' on the texts, 1 to 230
-        words where none were given, see `parity.measure`) and `limits` (bound and measured value
-        of each).
+def exportable(model):
+    """A model as `write_file` takes it, in float32, with its weights collected.
 
     Raises:
-        KzooError: if the model can't be exported, or the file fails the audit or misses a limit;
-            no file is left then.
+        KzooError: if a weight is NaN or infinite, or a user's own model can't be float32.
     """
-    from .interpreter import Interpreter
-    from .parity import compare, problem_of, samples
+    model = in_float32(model)
+    weights = model.weights_by_path() if isinstance(model, UserModel) else weights_by_path(model)
+    for path, weight in weights.items():
+        if not np.isfinite(np.asarray(weight)).all():
+            raise KzooError(
+                f"The weight {path} holds NaN or infinite values: train or load the model anew."
+            )
+    return Exportable(model, weights)
 
-    model = as_exportable(model)
-    length = getattr(model, "length", None) if length is None else length
-    check_arguments(model, quantization, length, compat)
-    path = Path(path)
-    if path.suffix != ".tflite" or path.is_dir():
-        raise KzooError(f"{path} is not the path of a .tflite file: give one.")
-    own = isinstance(model, UserModel)
-    if limits is None:
-        limits = defaults(quantization, problem_of(model))
-        if own:  # How XNNPACK takes layers that aren't kzoo's is shown, and no fault.
-            del limits["partitions"]
-    check_names(limits)
-    if labelled := sorted(LABELLED & set(limits)):
-        raise KzooError(
-            f"The limit {labelled[0]} needs labelled texts, which only a bundle is measured on: "
-            "export a recipe with an evaluation file, or leave the limit out."
-        )
-    _check_weights(model)
-    with hidden(), writing_file(path) as tmp_path:
-        model = in_float32(model)
-        content, used = _convert(model, quantization, length)
-        if compat is not None:
-            content = rewritten(content, compat)
-        tmp_path.write_bytes(content)
-        audited = audit(tmp_path)
-        check_audit(audited, limits.get("partitions", None if own else 1))
-        check_quantization(audited, quantization)
-        _check_size(audited["bytes"], used, quantization)
-        parity = compare(model, Interpreter(tmp_path), samples(model, length, texts))
-        measured = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
-        rows = check(limits, {**parity, **measured})
-    return {"audit": audited, "parity": parity, "limits": rows}
+
+def write_file(source, path, quantization, length=None, compat=None, partitions=1):
+    """Write a model as a .tflite file; what `audit.audit` says of it.
+
+    Args:
+        source: an `Exportable`.
+        path: where to.
+        quantization, length, compat: as `check_arguments` has found them right.
+        partitions: how many XNNPACK may make of it, or None for any number.
+
+    Raises:
+        KzooError: if the file isn't what was asked for.
+    """
+    content, used = _convert(source, quantization, length)
+    path.write_bytes(content if compat is None else rewritten(content, compat))
+    audited = audit(path)
+    check_audit(audited, partitions)
+    check_quantization(audited, quantization)
+    _check_size(audited["bytes"], used, quantization)
+    return audited
 
 
 def check_arguments(model, quantization, length, compat=None):
@@ -122,23 +92,6 @@ def check_arguments(model, quantization, length, compat=None):
         )
 
 
-def _weights(model):
-    """Every weight of a model by its path."""
-    if isinstance(model, UserModel):
-        return model.weights_by_path()
-    return weights_by_path(model)
-
-
-def _check_weights(model):
-    import numpy as np
-
-    for path, weight in _weights(model).items():
-        if not np.isfinite(np.asarray(weight)).all():
-            raise KzooError(
-                f"The weight {path} holds NaN or infinite values: train or load the model anew."
-            )
-
-
 def in_float32(model):
     """The model itself, or a float32 copy of one that computes in half precision."""
     import keras
@@ -158,11 +111,17 @@ def in_float32(model):
     return copy
 
 
-def _convert(model, quantization, length):
+def model_inputs(model):
+    """What a model reads: the name of an input to its `Input`, in order."""
+    signature = getattr(model, "backbone", model).signature
+    return {name: signature[name] for name in getattr(model, "input_names", signature)}
+
+
+def _convert(source, quantization, length):
     """The bytes of the file, and {path: shape} of the weights that its graph reads."""
     import tensorflow as tf
 
-    weights = _weights(model)
+    model, weights = source.model, source.weights
     module = tf.Module()
     # The raw variables, without Keras' tracking round them: these the converter freezes.
     module.held = [weight.value for weight in weights.values()]

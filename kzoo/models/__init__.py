@@ -5,7 +5,7 @@ import math
 from ..errors import KzooError
 from ..keras_hooks import abstract_build
 from ..network import weights_by_path
-from ..spec import Spec
+from ..spec import Towers, Value
 from .albert import Albert
 from .bert import Bert
 from .distilbert import DistilBert
@@ -24,7 +24,7 @@ def build(spec, name=None):
 
 def family_of(spec):
     """The class of a spec's family."""
-    if not isinstance(spec, Spec):
+    if not isinstance(spec, Value):
         raise KzooError(
             f"{spec!r:.60} is no Spec: one is expected, such as kzoo.presets.read_spec(name) gives."
         )
@@ -35,15 +35,47 @@ def family_of(spec):
 
 def describe(spec):
     """Paths and shapes of all weights of a spec, as a list, without allocating one of them."""
-    family_of(spec)
-    # Blocks of which each slot holds the same differ in their values alone: the first of a kind is
-    # traced, and stands for the others.
+    return _described(family_of(spec), spec)
+
+
+def _described(family, spec):
+    whole = _described_towers if isinstance(spec, Towers) else _described_stack
+    return whole(family, spec)
+
+
+def _described_towers(family, spec):
+    """Tower by tower, and what the family has beside them."""
+    first = {name: _shallow(tower) for name, tower in spec.towers.items()}
+    shapes = _shapes(family, spec.replace(towers=first))
+    towers = {
+        name: [(f"{name}/{path}", shape) for path, shape in _described(family.TOWERS[name], tower)]
+        for name, tower in spec.towers.items()
+    }
+    return [
+        entry
+        for path, shape in shapes
+        for entry in (
+            towers.pop(path.partition("/")[0], [])
+            if path.partition("/")[0] in spec.towers
+            else [(path, shape)]
+        )
+    ]
+
+
+def _shallow(spec):
+    """The spec with one block, or one in each tower."""
+    if isinstance(spec, Towers):
+        return spec.replace(towers={name: _shallow(t) for name, t in spec.towers.items()})
+    return spec.replace(schedule=spec.schedule[:1])
+
+
+def _described_stack(family, spec):
+    """Block by block; of those whose slots hold the same, one is made and stands for the others."""
     turn = spec.turn
     first = {}
     for block in spec.blocks:
         first.setdefault(block % turn, block)
-    model = abstract_build(lambda: build(spec.replace(schedule=tuple(sorted(first.values())))))
-    shapes = [(path, tuple(weight.shape)) for path, weight in weights_by_path(model).items()]
+    shapes = _shapes(family, spec.replace(schedule=tuple(sorted(first.values()))))
     inside = {block: [] for block in first.values()}
     for path, shape in shapes:
         block, _, rest = path.partition("/")
@@ -56,6 +88,11 @@ def describe(spec):
     ]
     at = [place for place, (path, _) in enumerate(shapes) if path.startswith("block_")]
     return [*shapes[: at[0]], *every, *shapes[at[-1] + 1 :]]
+
+
+def _shapes(family, spec):
+    model = abstract_build(lambda: family(spec))
+    return [(path, tuple(weight.shape)) for path, weight in weights_by_path(model).items()]
 
 
 def count_parameters(spec):

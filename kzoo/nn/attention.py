@@ -60,7 +60,7 @@ class Attention(layers.Layer):
         self.dropout = layers.Dropout(spec.attention_dropout)
 
     def call(self, x, context, training=None):
-        """Attend within x, and to what was seen before it.
+        """Attend within x and to what was seen before it, or to a memory.
 
         Args:
             x: (batch, length, hidden_dim).
@@ -69,7 +69,8 @@ class Attention(layers.Layer):
         Returns:
             The new vectors (batch, length, hidden_dim), and what was `Seen`.
         """
-        q, k, v = (self.split(dense(x)) for dense in (self.query, self.key, self.value))
+        q = self.split(self.query(x))
+        k, v = self.keys_and_values(x, context)
         relative = context.position.scores(self, q, k, context)
         q, k = context.position.rotate(q, k, context)
         past = () if context.past is None else [ops.cast(t, k.dtype) for t in context.past]
@@ -85,6 +86,13 @@ class Attention(layers.Layer):
         y = ops.transpose(y, (0, 2, 1, 3))
         y = ops.reshape(y, (ops.shape(x)[0], -1, self.num_heads * self.head_dim))
         return self.output_dense(y), Seen(maps, k, v)
+
+    def keys_and_values(self, x, context):
+        """Those of the memory, or of x where there is none."""
+        if context.known is not None:
+            return tuple(ops.cast(each, x.dtype) for each in context.known)
+        source = x if context.memory is None else context.memory
+        return self.split(self.key(source)), self.split(self.value(source))
 
     def split(self, x):
         """(batch, length, heads * head_dim) to (batch, heads, length, head_dim)."""

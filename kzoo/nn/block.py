@@ -2,12 +2,16 @@
 
 from keras import layers
 
+from ..errors import KzooError
 from ..parts import make, part
 
 
 @part("block", "post_norm")
 class PostNorm(layers.Layer):
-    """`norm(x + branch(x))`, twice (BERT, arXiv:1810.04805).
+    """`norm(x + branch(x))`, a branch after the other (BERT, arXiv:1810.04805).
+
+    The branches are attention, attention to a memory where the spec says so, and the feed-forward
+    net.
 
     Args:
         spec: the spec of the stack.
@@ -18,15 +22,25 @@ class PostNorm(layers.Layer):
         super().__init__(name=name)
         self.attention = _slot("attention", spec, index)
         self.attention_norm = make("norm", spec.norm, name="attention_norm")
+        self.cross_attention = self.cross_attention_norm = None
+        if spec.cross_attention is not None:
+            self.cross_attention = make(
+                "attention", spec.cross_attention, spec=spec, name="cross_attention"
+            )
+            self.cross_attention_norm = make("norm", spec.norm, name="cross_attention_norm")
         self.feedforward = _slot("feedforward", spec, index)
         self.feedforward_norm = make("norm", spec.norm, name="feedforward_norm")
         self.dropout = layers.Dropout(spec.dropout)
 
     def call(self, x, context, training=None):
-        """(batch, length, hidden_dim) to the same shape, and what attention saw."""
+        """(batch, length, hidden_dim) to the same shape, and what attention to itself saw."""
         y = self.before(x, self.attention_norm)
         y, seen = self.attention(y, context=context, training=training)
         x = self.after(x + self.dropout(y, training=training), self.attention_norm)
+        if self.cross_attention is not None:
+            y = self.before(x, self.cross_attention_norm)
+            y, _ = self.cross_attention(y, context=context.cross, training=training)
+            x = self.after(x + self.dropout(y, training=training), self.cross_attention_norm)
         y = self.feedforward(self.before(x, self.feedforward_norm))
         x = self.after(x + self.dropout(y, training=training), self.feedforward_norm)
         return x, seen
@@ -59,6 +73,8 @@ class Parallel(layers.Layer):
 
     def __init__(self, spec, name, index=0):
         super().__init__(name=name)
+        if spec.cross_attention is not None:
+            raise KzooError("A parallel block has no attention to a memory: take another block.")
         self.norm = make("norm", spec.norm, name="norm")
         self.attention = _slot("attention", spec, index)
         self.feedforward = _slot("feedforward", spec, index)

@@ -21,6 +21,9 @@ class Context:
         keys: the places of what is asked, int32 (batch or 1, 1, 1, keys).
         past: the keys and values of earlier places, which are asked before the input's own, both
             (batch, heads, places, head_dim); None without a cache.
+        memory: vectors (batch, keys, dim) that are asked in place of the input's own.
+        known: the keys and values of a memory, made once, in place of that.
+        cross: the surroundings of attention to another stack's output, or None.
         inputs: the network's inputs by name, for parts that read another of them.
     """
 
@@ -30,8 +33,12 @@ class Context:
     queries: object = None
     keys: object = None
     past: object = None
+    memory: object = None
+    known: object = None
+    cross: object = None
     inputs: dict = dataclasses.field(default_factory=dict)
 
-    def with_past(self, past):
-        """The same surroundings with the keys and values that one step saw before."""
-        return dataclasses.replace(self, past=past)
+    def at(self, past=None, known=None):
+        """The same surroundings with what one step saw before, and knows of the memory."""
+        cross = self.cross if known is None else dataclasses.replace(self.cross, known=known)
+        return dataclasses.replace(self, past=past, cross=cross)

@@ -14,16 +14,8 @@ from .embedding import padding_kept
 from .lowering import first_rows, lookup
 
 
-class Position(layers.Layer):
-    """A position encoding; each of its functions leaves its input as it is unless overridden."""
-
-    def __init__(self, spec, name):
-        super().__init__(name=name)
-        self.spec = spec
-
-    def call(self, x, context):
-        """Add to the embeddings x (batch, length, dim)."""
-        return x
+class Unplaced:
+    """A position encoding that does nothing; no layer, since there is nothing to build."""
 
     def rotate(self, query, key, context):
         """Turn queries and keys, both (batch, heads, length, head_dim)."""
@@ -35,6 +27,18 @@ class Position(layers.Layer):
         `layer` is the attention that asks, whose projections an encoding may use.
         """
         return None
+
+
+class Position(Unplaced, layers.Layer):
+    """A position encoding; each of its functions leaves its input as it is unless overridden."""
+
+    def __init__(self, spec, name):
+        super().__init__(name=name)
+        self.spec = spec
+
+    def call(self, x, context):
+        """Add to the embeddings x (batch, length, dim)."""
+        return x
 
 
 @part("position", "none")

@@ -34,7 +34,7 @@ class CausalLM(TiedTask):
     task_name = "CausalLM"
     default_head = "tied_lm"
     targets = "optional"
-    reads = "either"
+    reads, rule = "prompt", "continuation"
     read_file = staticmethod(read_documents)
 
     def __init__(
@@ -197,9 +197,14 @@ class CausalLM(TiedTask):
 
         alone = isinstance(prompts, str)
         given = [prompts] if alone else list(prompts)
-        texts = bool(given) and all(isinstance(prompt, str) for prompt in given)
+        kinds = {isinstance(prompt, str) for prompt in given}
+        if len(kinds) > 1:
+            raise KzooError(
+                "Got texts and token ids among the prompts; expected the same kind throughout."
+            )
+        texts = kinds == {True}
         ids = self.prompt_ids(given) if texts else given
-        options = self.generation(**options)
+        options = self.generation(ids, **options)
         tokenizer = self.tokenizer if texts or options.stop_strings else None
         longest = self.spec.max_sequence_length
         answers = generate(self.step, ids, options, tokenizer, longest)
@@ -220,10 +225,10 @@ class CausalLM(TiedTask):
             raise KzooError(f"Got {prompt!r:.40} to write on from; expected one text.")
         (ids,) = self.prompt_ids([prompt])
         longest = self.spec.max_sequence_length
-        return stream(self.step, ids, self.tokenizer, self.generation(**options), longest)
+        return stream(self.step, ids, self.tokenizer, self.generation([ids], **options), longest)
 
-    def generation(self, **options):
-        """The options as one value, with the tokenizer's end token by default."""
+    def generation(self, prompts, **options):
+        """The options as one value: by default as far as there are places, to the end token."""
         from ..generation import Generation
 
         unknown = sorted(set(options) - set(Generation.__dataclass_fields__))
@@ -234,6 +239,8 @@ class CausalLM(TiedTask):
             )
         if self._tokenizer is not None:
             options.setdefault("end_token_ids", self.end_ids)
+        left = self.spec.max_sequence_length - max(map(len, prompts), default=0)
+        options.setdefault("max_new_tokens", max(1, min(Generation.max_new_tokens, left)))
         return Generation(**options)
 
     def prompt_ids(self, prompts):

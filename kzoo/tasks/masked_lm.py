@@ -23,6 +23,7 @@ class MaskedLM(TiedTask):
 
     task_name = "MaskedLM"
     targets = "none"
+    rule = "candidates"
 
     @classmethod
     def head_slots(cls, family, spec):

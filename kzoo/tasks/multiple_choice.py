@@ -27,9 +27,9 @@ class MultipleChoice(TextTask):
 
     task_name = "MultipleChoice"
 
-    reads = "pair"
+    reads = "choices"
     default_head = "pooled"
-    output_axes = {"logits": 1}
+    rule = "choice"
     several = True
 
     @property

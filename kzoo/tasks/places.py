@@ -46,8 +46,6 @@ class PlaceTask(TextTask):
 class TiedTask(PlaceTask):
     """A task that scores the vocabulary at every place, against the token embeddings themselves."""
 
-    output_axes = {"logits": 3}
-
     @property
     def num_outputs(self):
         """The vocabulary."""

@@ -51,7 +51,7 @@ class QuestionAnswering(TextTask):
 
     reads = "pair"
     default_head = "span"
-    output_axes = {"start_logits": 2, "end_logits": 2}
+    rule = "span"
     scored_output = None  # Both, in one array.
     read_file = staticmethod(read_questions)
     read_inputs, inputs_end = staticmethod(read_pairs), (".json", ".jsonl")

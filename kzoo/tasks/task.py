@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..answers import check_labels
+from ..answers import READS, RULES, check_labels
 from ..data.batches import BatchPlan, bucketed_batches
 from ..data.examples import listed
 from ..data.sources import TABLES, is_file, read_examples, read_texts
@@ -55,12 +55,14 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
     several = False  # Whether an example is several sequences: an axis more, behind the first.
     scored_output = "logits"  # The output that loss and metrics look at.
     activation = "softmax"  # What makes probabilities of it, for metrics; None of what has none.
-    output_axes = {}  # How many each output has for rows of tokens, which a head must give.
+    rule = None  # By which of `answers.RULES` outputs become an answer.
     # What reads the examples of a file: `read_file(path, text, label, targets)` gives `Examples`.
     read_file = staticmethod(read_examples)
     # What reads the inputs of a file for `predict`, and the endings of such files.
     read_inputs, inputs_end = staticmethod(read_texts), TABLES
-    reads = "either"  # What an input is: "text", "pair", or "either"; None until `fit` tells.
+    # What a user gives: "text", "pair", "either" or another of `answers.READS`; None until `fit`
+    # tells.
+    reads = "either"
 
     def __init__(
         self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
@@ -92,10 +94,11 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         self._check_tokenizer()
         outputs = outputs_of(self, self.backbone.symbolic_inputs())
         actual = {output: len(value.shape) for output, value in outputs.items()}
-        if {**actual, **self.output_axes} != actual:
+        expected = {output: len(axes) for output, axes in self.output_axes.items()}
+        if {**actual, **expected} != actual:
             raise KzooError(
                 f"The head {self.head_slot!r} gives {_axes(actual)}; a {self.task_name} needs "
-                f"{_axes(self.output_axes)}: take its usual head, or another of that kind."
+                f"{_axes(expected)}: take its usual head, or another of that kind."
             )
         if before is not None:
             self._take_head(before)
@@ -107,6 +110,14 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
         """The heads of this task that a family has elsewhere, as slots, the usual one first."""
         slots = family.HEADS.get(cls.task_name, cls.default_head)
         return slots if isinstance(slots, list) else [slots]
+
+    @property
+    def output_axes(self):
+        """The axes of each output for rows of tokens, by the names of their sizes.
+
+        Those that the task's rule reads; a task that gives others as well adds them.
+        """
+        return dict(RULES[self.rule].outputs) if self.rule else {}
 
     def usual_head(self, backbone):
         """The head that this task has on this family by default; mean on one without a pooler."""
@@ -283,10 +294,11 @@ class TextTask(DistributedFit, ExportsTokens, keras.Model):
 
     def check_reads(self, received):
         """Raise KzooError where texts came ("text") for a task that reads pairs, or the reverse."""
-        if self.reads not in (None, "either", received):
+        expected = READS[self.reads or "either"]
+        if expected not in ("either", received):
             kinds = {"text": "single texts", "pair": 'pairs of texts, ("first", "second")'}
             raise KzooError(
-                f"Got {kinds[received]}; this {self.task_name} reads {kinds[self.reads]}: give it "
+                f"Got {kinds[received]}; this {self.task_name} reads {kinds[expected]}: give it "
                 'those, or set its attribute reads to "either".'
             )
 

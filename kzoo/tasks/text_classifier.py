@@ -92,7 +92,6 @@ class TextClassifier(TextTask):
 
     default_head = "mean"
     names_labels = True
-    output_axes = {"logits": 2}
 
     def __init__(
         self,
@@ -125,6 +124,11 @@ class TextClassifier(TextTask):
     def problem(self):
         """What the labels are to a text: single_label, multi_label or regression."""
         return self._problem or "single_label"
+
+    @property
+    def rule(self):
+        """By which rule logits become an answer: the problem has one of its name."""
+        return self.problem
 
     def continues(self, before):
         """Whether a classifier has the same labels, to which the same is asked."""

@@ -80,6 +80,7 @@ class TextEmbedder(TextTask):
     task_name = "TextEmbedder"
 
     scored_output, activation = "embedding", None
+    rule = "embedding"
     targets = "optional"
     reads = "text"
 

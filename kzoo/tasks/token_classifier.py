@@ -36,7 +36,7 @@ class TokenClassifier(PlaceTask):
     reads = "text"
     default_head = "token"
     names_labels = True
-    output_axes = {"logits": 3}
+    rule = "entities"
     read_file = staticmethod(read_words)
 
     @classmethod

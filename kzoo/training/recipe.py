@@ -314,7 +314,7 @@ def _named(examples, task, known):
 
 def _fit(task, settings, data, held, unfinished, verbose):
     # Pairs of texts without scores: each is to find its partner among those of the batch.
-    alone = settings["task"] == "TextEmbedder" and data.y is None
+    alone = task.targets == "optional" and data.y is None
     steps = settings["accumulation"]
     task.compile(
         loss=InBatchLoss() if alone else None,

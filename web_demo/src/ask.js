@@ -21,16 +21,16 @@ export function rest() {
 
 /** Shows the screen of a bundle's task, and answers with it from now on. */
 export async function use(opened) {
-  const { task, golden } = opened.manifest;
+  const { golden } = opened.manifest;
   client = opened;
-  screen = SCREENS[task];
+  const { reads, kind } = opened.reader;
+  screen = SCREENS[kind];
   vectors = new Map();
-  const { reads } = opened.reader;
   pairs = reads === "pair" || (reads === "either" && golden.some(({ text }) => typeof text !== "string"));
   $("title").textContent = screen.title;
   $(screen.below ? "bars" : "legend")[screen.below ? "after" : "before"]($("marked"));
   $("second-part").hidden = !pairs;
-  $("list-part").hidden = task !== "TextEmbedder";
+  $("list-part").hidden = kind !== "embedding";
   const [first, second] = screen.asks;
   $("text-label").textContent = pairs && !second ? "The first text" : first;
   $("second-label").textContent = second ?? "The second text";

@@ -2,13 +2,13 @@
 
 import { KzooError } from "./errors.js";
 
-const FORMAT = 2; // The newest; those before it are read too.
+const FORMAT = 3; // The newest; those before it are read too.
 const UNSEALED = "0".repeat(64);
 const FIELDS = ["format", "kzoo", "task", "spec", "labels", "max_length", "signature", "quantization",
   "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal"];
-const SINCE = { task_options: 2 }; // Fields that came with a format.
+const SINCE = { task_options: 2, reads: 3, rule: 3, signatures: 3 }; // Fields that came with a format.
 const MANIFEST_MOST = 2 ** 26; // Bytes, as in android_demo.
-const LEAST_GOLDEN = 6; // As kzoo/litert/verify.py has it.
+const LEAST_GOLDEN = 6; // As kzoo/bundle/verify.py has it.
 const NEEDED = ["model.tflite", "tokenizer.json"];
 
 /** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` the bytes of their files. */
@@ -83,7 +83,7 @@ async function checkedFile(files, name, { bytes: size, sha256: sum }) {
   return bytes;
 }
 
-function checkLabels({ labels, signature, task }, bytes) {
+function checkLabels({ labels, signature }, bytes) {
   if (labels === null) return;
   const twice = labels.find((label, place) => labels.indexOf(label) < place);
   if (twice !== undefined) throw new KzooError(`kzoo.json has the label ${twice.slice(0, 40)} twice, and answers name a label alone: export anew.`);
@@ -93,7 +93,7 @@ function checkLabels({ labels, signature, task }, bytes) {
     throw new KzooError(`labels.txt holds ${JSON.stringify(lines)}; kzoo.json says ${JSON.stringify(labels)}: export anew.`);
   }
   const logits = Object.values(signature)[0]?.outputs?.logits?.shape?.at(-1);
-  if (task === "TextClassifier" && logits !== labels.length) {
+  if (logits !== labels.length) {
     throw new KzooError(`The model gives ${logits} numbers, and there are ${labels.length} labels: one label for each was expected; export anew.`);
   }
 }

@@ -28,9 +28,14 @@ export class Tokenizer {
 
 /** How a bundle's task reads texts and answers. */
 export class Reader {
-  constructor(tokenizer, { task, labels, max_length: longest, length, task_options: options = null }) {
-    const described = options && JSON.stringify(options);
-    this.inner = asked(() => core.reader(tokenizer.inner, String(task ?? "backbone"), labels, longest, length ?? 0, described));
+  constructor(tokenizer, { labels, max_length: longest, length, task, task_options, reads, rule }) {
+    const declared = JSON.stringify({ task: task ?? "backbone", task_options, reads, rule }); // Without what a format lacks.
+    this.inner = asked(() => core.reader(tokenizer.inner, labels, longest, length ?? 0, declared));
+  }
+
+  /** What outputs become: "labels", "embedding", "entities" or "span". */
+  get kind() {
+    return this.inner.kind;
   }
 
   /** What an input is: "text", "pair" or "either". */

@@ -1,4 +1,4 @@
-// What each task shows of an answer: {marked, legend, bars, said}, pieces of the page and a sentence; of
+// What each kind of answer shows: {marked, legend, bars, said}, pieces of the page and a sentence; of
 // the answer, and of the reader that gave it.
 
 import { bar, element, percent } from "./view.js";
@@ -38,7 +38,7 @@ function labelled({ scores, labels }) {
 }
 
 export const SCREENS = {
-  TextClassifier: {
+  labels: {
     title: "Classify a text",
     asks: ["A text"],
     shows(answer) {
@@ -52,7 +52,7 @@ export const SCREENS = {
       return { bars: labelled(answer), said: said ? `${said}.` : "No label is likely enough." };
     },
   },
-  TextEmbedder: {
+  embedding: {
     title: "Find the nearest text",
     asks: ["A text"],
     shows({ nearest }, reader) {
@@ -64,7 +64,7 @@ export const SCREENS = {
       };
     },
   },
-  TokenClassifier: {
+  entities: {
     title: "Find names in a text",
     asks: ["A text"],
     shows({ text, entities }, { kinds }) {
@@ -83,7 +83,7 @@ export const SCREENS = {
       };
     },
   },
-  QuestionAnswering: {
+  span: {
     title: "Find the answer in a text",
     asks: ["A question", "The text that answers it"],
     below: true, // The marked text, which may be long, stands below the answer.

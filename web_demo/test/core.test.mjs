@@ -99,3 +99,21 @@ describe("hard texts and files", () => {
     for (const error of [new Error("a"), new RangeError("b")]) assert.equal(core.sentence(error), null);
   });
 });
+
+describe("a bundle is read by what it declares", () => {
+  const reader = (declared, labels = ["later", "now"]) => core.reader(opened(described(wordPiece(["a"]))), labels, 8, 0, JSON.stringify(declared));
+
+  test("format 3 by its rule, whatever its task is called", () => {
+    const declared = { task: "Urgency", rule: "single_label", reads: "text", task_options: { problem: "single_label" } };
+    assert.deepEqual([reader(declared).kind, reader(declared).reads], ["labels", "text"]);
+    assert.equal(reader({ ...declared, rule: "entities", task_options: {} }).kind, "entities");
+    assert.throws(() => reader({ ...declared, rule: "boxes" }), (thrown) => /holds a Urgency; this page/.test(core.sentence(thrown)));
+  });
+
+  test("formats 1 and 2 by their tasks", () => {
+    assert.deepEqual([reader({ task: "TokenClassifier" }).kind, reader({ task: "TokenClassifier" }).reads], ["entities", "text"]);
+    const pairs = reader({ task: "QuestionAnswering", task_options: { reads: "pair" } }, null);
+    assert.deepEqual([pairs.kind, pairs.reads], ["span", "pair"]);
+    assert.equal(reader({ task: "TextClassifier", task_options: { reads: "either", problem: "regression" } }).kind, "labels");
+  });
+});

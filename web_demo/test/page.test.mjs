@@ -240,8 +240,8 @@ describe("a bad bundle is one sentence, and no label is shown", () => {
   bad("an empty folder", (target) => (fs.mkdirSync(target), target), /holds no kzoo\.json/);
   bad("an empty manifest", (target) => changed(BUNDLE, target, (folder) => fs.writeFileSync(at(folder, "kzoo.json"), "")), /kzoo\.json is empty/);
   bad("a foreign manifest", (target) => changed(BUNDLE, target, (folder) => fs.writeFileSync(at(folder, "kzoo.json"), "{}")), /names no format/);
-  bad("a later format", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.format = 2)), /format 2; this page reads format 1/);
-  bad("another task", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.task = "CausalLM")), /holds a CausalLM/);
+  bad("a later format", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.format = 4)), /format 4; this page reads formats 1 to 3/);
+  bad("another task", (target) => resealed(BUNDLE, target, (_, kzoo) => Object.assign(kzoo, { task: "CausalLM", rule: "text" })), /holds a CausalLM/);
   bad("another tokenizer", (target) => resealed(BUNDLE, target, (folder) => {
     const file = at(folder, "tokenizer.json");
     const tokenizer = JSON.parse(fs.readFileSync(file, "utf8"));

@@ -3,6 +3,7 @@ package kzoo.app
 import android.widget.EditText
 import android.widget.LinearLayout
 import android.widget.TextView
+import kzoo.core.bundle.Answers
 import kzoo.core.bundle.Problem
 import kzoo.core.bundle.Reads
 import kzoo.core.task.Classification
@@ -10,7 +11,7 @@ import kzoo.core.task.TextClassifier
 
 /** Labels a text, or two, as it is typed. */
 class ClassifyScreen(activity: MainActivity) :
-    Screen(activity, "classify", R.layout.classify, "TextClassifier", R.string.made_classify) {
+    Screen(activity, "classify", R.layout.classify, Answers.LABELS, R.string.made_classify) {
     private val text: EditText = find(R.id.text)
     private val second: EditText = find(R.id.second)
     private val toggle: TextView = find(R.id.toggle)
@@ -28,8 +29,8 @@ class ClassifyScreen(activity: MainActivity) :
 
     private val asksForTwo: Boolean get() = when (reads) {
         Reads.PAIR -> true
-        Reads.TEXT -> false
         Reads.EITHER -> pair
+        else -> false
     }
 
     private val reads: Reads get() = source?.reads ?: Reads.EITHER

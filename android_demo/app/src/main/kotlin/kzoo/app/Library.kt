@@ -8,6 +8,7 @@ import java.io.File
 import java.io.FileNotFoundException
 import java.io.IOException
 import kzoo.core.KzooException
+import kzoo.core.bundle.Answers
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.BundleFiles
 import kzoo.core.bundle.BundleStore
@@ -20,7 +21,7 @@ import kzoo.core.task.Task
 class Source(
     val id: String,
     val title: String,
-    val task: String,
+    val answers: Answers?,
     val reads: Reads,
     val folder: File?,
     private val files: () -> BundleFiles,
@@ -53,7 +54,7 @@ class Library(private val context: Context, private val engines: Engines) {
 
     private fun source(id: String, title: String, folder: File?, files: () -> BundleFiles): Source? = try {
         val manifest = files().use { Bundle.manifest(it) }
-        Source(id, title, manifest.task, manifest.options.reads, folder, files)
+        Source(id, title, manifest.options.answers, manifest.options.reads, folder, files)
     } catch (error: KzooException) {
         null
     }

@@ -126,7 +126,7 @@ class MainActivity : Activity() {
                 for (tab in tabs) {
                     val fitting = fitting(tab.screen)
                     val chosen = kept[tab.screen.key]
-                    val first = if (tab.screen.task == null) tabs.firstNotNullOfOrNull { it.screen.source } else null
+                    val first = if (tab.screen.answers == null) tabs.firstNotNullOfOrNull { it.screen.source } else null
                     tab.screen.use(fitting.firstOrNull { it.id == chosen } ?: first ?: fitting.firstOrNull())
                 }
                 listed = true
@@ -136,7 +136,7 @@ class MainActivity : Activity() {
         )
     }
 
-    private fun fitting(screen: Screen) = sources.filter { screen.task == null || it.task == screen.task }
+    private fun fitting(screen: Screen) = sources.filter { screen.answers == null || it.answers == screen.answers }
 
     private fun showChosen() {
         val chosen = findViewById<TextView>(R.id.chosen)
@@ -198,7 +198,7 @@ class MainActivity : Activity() {
     }
 
     private fun added(source: Source) {
-        val place = tabs.indexOfFirst { it.screen.task == source.task }
+        val place = tabs.indexOfFirst { it.screen.answers == source.answers }
         preferences.edit().putString(tabs[place].screen.key, source.id).apply()
         listAgain()
         select(place)

@@ -14,20 +14,21 @@ import android.widget.TextView
 import android.widget.Toast
 import java.text.NumberFormat
 import kzoo.core.KzooException
+import kzoo.core.bundle.Answers
 import kzoo.core.task.Reading
 import kzoo.core.task.Task
 
 /**
  * One of the app's pages: a view, and the bundle that answers in it.
  *
- * `task` is what a bundle must have been made for, or null where any will do; `made` is a string
- * that says so.
+ * `answers` is what a bundle must answer with, or null where any will do; `made` is a string that
+ * says so.
  */
 abstract class Screen(
     protected val activity: MainActivity,
     val key: String,
     layout: Int,
-    val task: String?,
+    val answers: Answers?,
     private val made: Int,
 ) {
     val view: View = activity.layoutInflater.inflate(layout, null)

@@ -175,10 +175,10 @@ class EndToEndTest {
         model.writeBytes(replaced(model.readBytes(), "padding_mask", "pixel_values"))
         RealBundle.reseal(bundle)
         assertSentence("reads pixel_values", "token_ids") { openTask(bundle) }
-        RealBundle.reseal(bundle) { it["task"] = "ImageClassifier" }
+        RealBundle.reseal(bundle) { it["task"] = "ImageClassifier"; it["rule"] = "boxes" }
         assertSentence("holds a ImageClassifier") { openTask(bundle) }
         model.writeBytes(ByteArray(1000))
-        RealBundle.reseal(bundle) { it["task"] = "TextClassifier" }
+        RealBundle.reseal(bundle) { it["task"] = "TextClassifier"; it["rule"] = "single_label" }
         assertSentence("is no model") { openTask(bundle) }
     }
 

@@ -2,6 +2,7 @@ package kzoo.web
 
 import kzoo.core.KzooException
 import kzoo.core.json.Json
+import kzoo.core.bundle.Answers
 import kzoo.core.bundle.TaskOptions
 import kzoo.core.task.Answer
 import kzoo.core.task.BundleCheck
@@ -24,17 +25,22 @@ import org.teavm.jso.JSProperty
  * runs the model on each, and what comes out becomes the answer.
  */
 class Reader internal constructor(
-    private val task: String,
+    task: String,
     private val labels: List<String>?,
     private val options: TaskOptions,
     private val rows: RowMaker,
 ) {
+    private val answers = options.answers
+        ?: throw KzooException("The bundle holds a $task; this page answers with labels, vectors, entities and spans: take the page that reads it.")
+
     init {
-        if (task !in TASKS) {
-            throw KzooException("The bundle holds a $task; this page answers for ${TASKS.dropLast(1).joinToString()} and ${TASKS.last()}.")
-        }
-        if (labels == null && task in LABELLED) throw KzooException("The bundle has no labels, and its task needs some: export anew.")
+        if (labels == null && answers in LABELLED) throw KzooException("The bundle has no labels, and its task needs some: export anew.")
     }
+
+    /** What outputs become: "labels", "embedding", "entities" or "span". */
+    @get:JSExport
+    @get:JSProperty
+    val kind: String get() = answers.name.lowercase()
 
     /** What an input is: "text", "pair" or "either". */
     @get:JSExport
@@ -50,11 +56,11 @@ class Reader internal constructor(
     @JSExport
     fun read(text: String, pair: String?): Asked {
         options.check("The bundle", pair != null)
-        return Asked(this, text, pair, when (task) {
-            "QuestionAnswering" -> rows.windows(text, pair!!)
-            "TokenClassifier" -> rows.windows(text)
-            "TextEmbedder" -> rows.row(options.prompt + text, pair)
-            else -> rows.row(text, pair)
+        return Asked(this, text, pair, when (answers) {
+            Answers.SPAN -> rows.windows(text, pair!!)
+            Answers.ENTITIES -> rows.windows(text)
+            Answers.EMBEDDING -> rows.row(options.prompt + text, pair)
+            Answers.LABELS -> rows.row(text, pair)
         })
     }
 
@@ -70,7 +76,7 @@ class Reader internal constructor(
     /** Whether other labels answer here than there, where those are clear there. */
     @JSExport
     fun differs(@JSByRef here: FloatArray, @JSByRef there: FloatArray): Boolean =
-        task == "TextClassifier" && BundleCheck.differs(here, there, options)
+        answers == Answers.LABELS && BundleCheck.differs(here, there, options)
 
     /** The one row that a golden example was written with. */
     @JSExport
@@ -78,15 +84,15 @@ class Reader internal constructor(
 
     internal fun answer(asked: Asked): Map<String, Any?> {
         val (text, pair) = asked.text to asked.pair
-        return when (task) {
-            "TextClassifier" ->
+        return when (answers) {
+            Answers.LABELS ->
                 Classification.of(asked.output(0, "logits", labels!!.size), labels, options, asked.rows).json(text, pair)
-            "TextEmbedder" -> Embedding(asked.output(0, "embedding", null), Reading(asked.rows)).json(text, pair)
-            "TokenClassifier" -> {
+            Answers.EMBEDDING -> Embedding(asked.output(0, "embedding", null), Reading(asked.rows)).json(text, pair)
+            Answers.ENTITIES -> {
                 val logits = asked.rows.rows.mapIndexed { place, row -> asked.output(place, "logits", row.tokenIds.size * labels!!.size) }
                 Entities.of(text, logits, labels!!, asked.rows as Windows).json(text)
             }
-            else -> {
+            Answers.SPAN -> {
                 val found = asked.rows.rows.mapIndexed { place, row ->
                     val length = row.tokenIds.size
                     Found(asked.output(place, "start_logits", length), asked.output(place, "end_logits", length), row)
@@ -97,8 +103,7 @@ class Reader internal constructor(
     }
 
     private companion object {
-        val LABELLED = listOf("TextClassifier", "TokenClassifier")
-        val TASKS = listOf("TextClassifier", "TextEmbedder", "TokenClassifier", "QuestionAnswering")
+        val LABELLED = listOf(Answers.LABELS, Answers.ENTITIES)
     }
 }
 

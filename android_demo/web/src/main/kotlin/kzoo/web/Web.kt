@@ -23,13 +23,14 @@ import org.teavm.jso.JSProperty
 fun tokenizer(@JSByRef bytes: ByteArray) = WebTokenizer(Tokenizer.read(ByteArrayInputStream(bytes)))
 
 /**
- * What a bundle of a task answers; `labels` may be null, `length` is 0 where the model takes any.
- * `options` is the JSON of the manifest's `task_options`; null for a bundle of format 1.
+ * How a bundle answers; `labels` may be null, `length` is 0 where the model takes any. `declared` is the
+ * JSON of what the manifest has of `task`, `task_options`, `reads` and `rule`.
  */
 @JSExport
-fun reader(tokenizer: WebTokenizer, task: String, labels: Array<String>?, maxLength: Int, length: Int, options: String?): Reader {
-    val read = TaskOptions.read(task, options?.let { Json.parse(it) as? Map<*, *> ?: emptyMap<String, Any?>() }, "kzoo.json")
-    return Reader(task, labels?.asList(), read, RowMaker(tokenizer.inner, maxLength, length.takeIf { it > 0 }, read.stride))
+fun reader(tokenizer: WebTokenizer, labels: Array<String>?, maxLength: Int, length: Int, declared: String): Reader {
+    val fields = Json.parse(declared) as? Map<*, *> ?: emptyMap<String, Any?>()
+    val read = TaskOptions.read(fields, "kzoo.json")
+    return Reader(fields["task"].toString(), labels?.asList(), read, RowMaker(tokenizer.inner, maxLength, length.takeIf { it > 0 }, read.stride))
 }
 
 /** The sentence of an error that the core threw for a user; null of any other. */

@@ -14,7 +14,9 @@ const val LABELS = "labels.txt"
 const val REPORT = "report.json"
 
 /** The newest format; those before it are read too. */
-private const val FORMAT = 2L
+private const val FORMAT = 3L
+/** Fields by the format that they came with. */
+private val SINCE = mapOf("task_options" to 2, "reads" to 3, "rule" to 3, "signatures" to 3)
 private val UNSEALED = "0".repeat(64)
 
 /** How a file was written: its size and its SHA-256. */
@@ -54,7 +56,7 @@ class Manifest private constructor(private val source: String, private val field
     /** Shapes by name, (batch, length, ...); -1 where any number may stand. */
     val inputs: Map<String, IntArray>
     val outputs: Map<String, IntArray>
-    val options: TaskOptions = TaskOptions.read(task, fields["task_options"]?.let { table("task_options", it) }, source)
+    val options: TaskOptions = TaskOptions.read(fields, source)
     val golden: List<Golden> = list("golden", fields["golden"]).map(::golden)
 
     init {
@@ -140,8 +142,10 @@ class Manifest private constructor(private val source: String, private val field
                         "take the program that reads it.",
                 )
             }
-            if ((format >= 2) != ("task_options" in fields)) {
-                throw KzooException("$source is of format $format, which ${if (format >= 2) "has" else "has no"} task_options: export anew.")
+            for ((field, since) in SINCE) {
+                if ((format >= since) != (field in fields)) {
+                    throw KzooException("$source is of format $format, which ${if (format >= since) "has" else "has no"} $field: export anew.")
+                }
             }
             val seal = fields["seal"].toString()
             if (sha256(resealed(text, seal).toByteArray(Charsets.UTF_8)) != seal) {

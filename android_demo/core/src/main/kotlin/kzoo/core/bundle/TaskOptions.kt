@@ -3,8 +3,13 @@ package kzoo.core.bundle
 import java.util.Locale
 import kzoo.core.KzooException
 
-/** What an input of a task is: one text, a pair of texts, or whichever comes. */
-enum class Reads { TEXT, PAIR, EITHER }
+/** What a user gives a task: a text, a pair of texts, whichever comes, a text with choices, or what is to be gone on with. */
+enum class Reads { TEXT, PAIR, EITHER, CHOICES, PROMPT }
+
+/** What outputs become, by the rule that a bundle names: labels or values, a vector, entities, or a span of a context. */
+enum class Answers(vararg val rules: String) {
+    LABELS("single_label", "multi_label", "regression"), EMBEDDING("embedding"), ENTITIES("entities"), SPAN("span")
+}
 
 /** What a classifier's logits stand for: one label of many, any number of labels, or values. */
 enum class Problem { SINGLE_LABEL, MULTI_LABEL, REGRESSION }
@@ -13,14 +18,16 @@ enum class Problem { SINGLE_LABEL, MULTI_LABEL, REGRESSION }
 enum class Similarity { COSINE, DOT, EUCLIDEAN, MANHATTAN }
 
 /**
- * How a task reads and answers: `task_options` of a manifest of format 2. One of format 1 has none,
- * and gets what its tasks did.
+ * How a task reads and answers: `reads`, `rule` and `task_options` of a manifest of format 3. One of
+ * format 2 has no rule, one of format 1 no options either; they get what their tasks did.
  *
+ * `answers` is null where no rule is known that the outputs follow;
  * `threshold` is the least probability of an answer's labels; `stride` how many tokens neighbouring
  * windows share, or null for a quarter of the length; `noAnswer` how far no answer must score above
  * the best span, or null where a span always answers; `prompt` what stands before each text.
  */
 class TaskOptions(
+    val answers: Answers? = null,
     val reads: Reads = Reads.EITHER,
     val problem: Problem = Problem.SINGLE_LABEL,
     val threshold: Double = 0.5,
@@ -44,14 +51,23 @@ class TaskOptions(
             "reads", "problem", "threshold", "stride", "no_answer", "prompts", "default_prompt", "similarity",
         )
 
-        /** The options that an object of a manifest has; null for one of format 1. `source` names it in an error. */
-        fun read(task: String, options: Map<*, *>?, source: String): TaskOptions {
-            val reads = when (task) {
-                "QuestionAnswering" -> Reads.PAIR
-                "TokenClassifier", "TextEmbedder" -> Reads.TEXT // Two texts in one vector were never learned.
-                else -> Reads.EITHER
-            }
-            if (options == null) return TaskOptions(reads)
+        /** What the tasks of formats 1 and 2 answer, and what those of format 1 read. */
+        private val OLD = mapOf(
+            "TextClassifier" to (Answers.LABELS to Reads.EITHER),
+            "TextEmbedder" to (Answers.EMBEDDING to Reads.TEXT), // Two texts in one vector were never learned.
+            "TokenClassifier" to (Answers.ENTITIES to Reads.TEXT),
+            "QuestionAnswering" to (Answers.SPAN to Reads.PAIR),
+        )
+
+        /** What the fields of a manifest say of its task. `source` names it in an error. */
+        fun read(fields: Map<*, *>, source: String): TaskOptions {
+            val rule = fields["rule"] as? String
+            val (old, reads) = OLD[fields["task"]] ?: (null to Reads.EITHER)
+            val answers = if ("rule" in fields) Answers.values().find { rule in it.rules } else old
+            val given = fields["task_options"] ?: return TaskOptions(answers, reads)
+            val options = (given as? Map<*, *> ?: throw KzooException(
+                "$source has task_options of a kind that nobody reads (${given.toString().take(40)}): export anew.",
+            )) + listOfNotNull(("reads" to fields["reads"]).takeIf { "reads" in fields })
             fun wrong(key: String): Nothing = throw KzooException(
                 "$source has task_options of a kind that nobody reads ($key is ${options[key].toString().take(40)}): export anew, " +
                     "or take the program that reads it.",
@@ -65,6 +81,7 @@ class TaskOptions(
             val stride = number("stride", 0.0..1e9)
             if (stride != null && stride != Math.rint(stride)) wrong("stride")
             return TaskOptions(
+                answers,
                 options["reads"]?.let { named(Reads.values(), it) ?: wrong("reads") } ?: reads,
                 options["problem"]?.let { named(Problem.values(), it) ?: wrong("problem") } ?: Problem.SINGLE_LABEL,
                 number("threshold", 0.0..1.0) ?: 0.5,

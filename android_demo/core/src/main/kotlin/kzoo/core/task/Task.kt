@@ -3,6 +3,7 @@ package kzoo.core.task
 import java.io.Closeable
 import java.util.concurrent.CancellationException
 import kzoo.core.KzooException
+import kzoo.core.bundle.Answers
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.Engine
 import kzoo.core.bundle.Tensor
@@ -100,14 +101,14 @@ sealed class Task(val bundle: Bundle, private val engine: Engine) : Closeable {
 
     companion object {
         /** The task that a bundle was made for. */
-        fun of(bundle: Bundle, engine: Engine): Task = when (bundle.manifest.task) {
-            "TextClassifier" -> TextClassifier(bundle, engine)
-            "TextEmbedder" -> TextEmbedder(bundle, engine)
-            "TokenClassifier" -> TokenClassifier(bundle, engine)
-            "QuestionAnswering" -> QuestionAnswerer(bundle, engine)
-            else -> throw KzooException(
-                "${bundle.name} holds a ${bundle.manifest.task}; this program answers for TextClassifier, " +
-                    "TextEmbedder, TokenClassifier and QuestionAnswering.",
+        fun of(bundle: Bundle, engine: Engine): Task = when (bundle.manifest.options.answers) {
+            Answers.LABELS -> TextClassifier(bundle, engine)
+            Answers.EMBEDDING -> TextEmbedder(bundle, engine)
+            Answers.ENTITIES -> TokenClassifier(bundle, engine)
+            Answers.SPAN -> QuestionAnswerer(bundle, engine)
+            null -> throw KzooException(
+                "${bundle.name} holds a ${bundle.manifest.task}; this program answers with labels, vectors, entities " +
+                    "and spans: take the program that reads it.",
             )
         }
     }

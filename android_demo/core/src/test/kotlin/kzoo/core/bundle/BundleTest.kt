@@ -48,9 +48,9 @@ class BundleTest {
         assertSentence("is no UTF-8") { open(folder) }
         File(folder, MANIFEST).writeText("[".repeat(100_000))
         assertSentence("is no JSON") { open(folder) }
-        for (format in listOf(3, 0, 1.0, "2")) {
+        for (format in listOf(4, 0, 1.0, "2")) {
             TestBundle.write(folder) { it["format"] = format }
-            assertSentence("of format $format", "reads formats 1 to 2") { open(folder) }
+            assertSentence("of format $format", "reads formats 1 to 3") { open(folder) }
         }
         TestBundle.write(folder) { it.remove("task_options") }
         assertSentence("of format 2, which has task_options") { open(folder) }
@@ -119,6 +119,27 @@ class BundleTest {
             assertEquals(listOf(32, -1.5), listOf(stride, noAnswer))
         }
         assertEquals("", options("TextEmbedder", mapOf("prompts" to mapOf("query" to "q: "), "default_prompt" to null)).prompt)
+    }
+
+    @Test
+    fun `format 3 says by which rule it answers, whatever its task is called`() {
+        fun options(rule: String?, reads: String): TaskOptions {
+            TestBundle.write(folder) {
+                it.putAll(mapOf("format" to 3, "task" to "Urgency", "rule" to rule, "reads" to reads, "signatures" to emptyMap<String, Any>()))
+            }
+            return Bundle.manifest(FolderFiles(folder)).options
+        }
+        assertEquals(Answers.LABELS to Reads.TEXT, options("single_label", "text").let { it.answers to it.reads })
+        assertEquals(Answers.SPAN to Reads.PAIR, options("span", "pair").let { it.answers to it.reads })
+        assertEquals(null to Reads.PROMPT, options("text", "prompt").let { it.answers to it.reads })
+        assertEquals(null, options(null, "either").answers)
+        assertSentence("task_options of a kind that nobody reads", "reads is both") { options("span", "both") }
+        for (field in listOf("rule", "reads", "signatures")) {
+            TestBundle.write(folder) {
+                it.putAll(mapOf("format" to 3, "rule" to "span", "reads" to "pair", "signatures" to emptyMap<String, Any>()) - field)
+            }
+            assertSentence("of format 3, which has $field") { open(folder) }
+        }
     }
 
     @Test

@@ -1,10 +1,12 @@
-"""From a recipe, or a preset, to a bundle."""
+"""What a recipe for an export may say, and what it asks for."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import KzooError
 from ..files import read_json
 from . import limits
+from .mediapipe import LENGTH
 
 KEYS = {
     "preset": "the name of a preset that ships, or the folder of one",
@@ -13,7 +15,7 @@ KEYS = {
     "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
     "mediapipe": "true to write a file for MediaPipe's tasks too",
     "limits": "what the file must keep beside the limits that suit the quantization, of which null "
-    "leaves one out; see kzoo/litert/limits.py",
+    "leaves one out; see kzoo/bundle/limits.py",
     "evaluation": "a labelled file of the task's: .tsv, .csv or .jsonl, CoNLL's, or SQuAD's JSON",
     "text": "the column of its text, or a list of two for pairs; by default what the file shows",
     "label": "the column of its labels; by default what the file shows",
@@ -68,27 +70,38 @@ def preset_of(path, recipe):
     return str(folder) if folder.is_dir() else recipe["preset"]
 
 
-def export_recipe(path_or_name, output=None, say=None, changes=None):
-    """Make the bundle that a recipe asks for.
+@dataclass(frozen=True)
+class Asked:
+    """An export that a recipe or the name of a preset asks for.
 
     Args:
-        path_or_name: a recipe's path or the name of one that ships; or a preset's name or
-            folder, which is exported as int8 with the limits that suit it.
-        output: the folder to write; `build/<name>` by default.
-        say: called with a line of text before each step.
-        changes: recipe keys to replace, such as {"quantization": "float32"}; another
-            quantization comes with its own limits unless they are among the changes.
+        name: what its folder is called by default.
+        preset: what `presets.load` takes.
+        recipe: a value for each of `KEYS`, with paths as seen from here.
+        length_is_open: whether nobody named a length, so that MediaPipe's file may have its own.
+    """
 
-    Returns:
-        The report, as in `report.json`, with `folder` beside it.
+    name: str
+    preset: str
+    recipe: dict
+    length_is_open: bool
+
+    def length(self, model):
+        """How many tokens the file of a model takes; None for any number."""
+        if self.recipe["mediapipe"] and self.length_is_open:
+            return min(LENGTH, getattr(model, "max_length", LENGTH))
+        return self.recipe["length"]
+
+
+def asked(path_or_name, changes=None):
+    """What a recipe asks for, by its path or name; or the name or folder of a preset.
+
+    Args:
+        path_or_name: see `export.export_recipe`; `changes` too.
 
     Raises:
-        KzooError: if the recipe or the preset can't be used or the export misses a limit; no
-            file is left then.
+        KzooError: for a recipe that can't be followed, or a preset without weights.
     """
-    from .. import presets
-    from .build import REST, export_bundle, quiet
-
     path = find_recipe(path_or_name)
     recipe = read_recipe(path) if path else {**dict.fromkeys(KEYS), "quantization": "int8"}
     changes = dict(changes or {})
@@ -101,28 +114,10 @@ def export_recipe(path_or_name, output=None, say=None, changes=None):
     name = path.stem if path else Path(str(path_or_name)).name
     preset = preset_of(path, recipe) if path else str(path_or_name)
     check_has_weights(preset)
-    evaluation = recipe["evaluation"]
-    if evaluation is not None and path:
-        evaluation = path.parent / evaluation
-    (say or quiet)(f"Loading {preset}")
-    model = presets.load(preset)
-    if recipe["mediapipe"] and recipe["length"] is None and "length" not in changes:
-        from .mediapipe import LENGTH
-
-        recipe["length"] = min(LENGTH, getattr(model, "max_length", LENGTH))
-    return export_bundle(
-        model,
-        output or Path("build") / name,
-        recipe["quantization"],
-        recipe["length"],
-        recipe["limits"],
-        {
-            **{key: recipe[key] for key in REST},
-            "preset": recipe["preset"] or name,
-            "evaluation": evaluation,
-        },
-        say,
-    )
+    if recipe["evaluation"] is not None and path:
+        recipe["evaluation"] = path.parent / recipe["evaluation"]
+    recipe["preset"] = recipe["preset"] or name
+    return Asked(name, preset, recipe, recipe["length"] is None and "length" not in changes)
 
 
 def check_has_weights(preset):

@@ -9,20 +9,30 @@ kzoo.json        the manifest: format, spec, task and its options, signature, qu
                  minimum runtime, size and SHA-256 of every other file, golden examples, and last
                  the seal, the SHA-256 of kzoo.json itself with 64 zeros in place of the seal
 
-The options of a task, `task_options`, came with format 2; format 1 is read as `DEFAULTS` has it.
+Format 3 declares what formats 1 and 2 leave to the name of the task:
+
+reads        what a user gives: "text", "pair", "either", "choices" or "prompt"
+rule         by which of `answers.RULES` outputs become an answer; null where none does
+signatures   {function: {"inputs": {name: {"axes", "dtype", "below"}}, "outputs": {name: axes}}};
+             an axis is a size, or the name of one: "batch", "length", "labels", "vocabulary",
+             "hidden_dim" (of the spec), or another of any size; ids lie from 0 to under `below`,
+             which is 0 where the numbers are no ids
+
+and `signature` has the tensors of the file as they lie there. Format 2 has no more than the options
+of a task, `task_options`, with `reads` among them; format 1 not even these, see `DEFAULTS`.
 """
 
 import hashlib
 import json
 from pathlib import Path
 
-from ..answers import check_names
+from ..answers import PROBLEMS, READS, RULES, check_names
 from ..errors import KzooError
 from ..files import read_json, sha256, within
 from ..values import is_number, is_whole
 
-FORMAT = 2
-FORMATS = (1, 2)  # that are read
+FORMAT = 3
+FORMATS = (1, 2, 3)  # that are read
 MANIFEST, MODEL, TOKENIZER, LABELS = "kzoo.json", "model.tflite", "tokenizer.json", "labels.txt"
 REPORT, PAGE = "report.json", "report.html"
 UNSEALED = "0" * 64
@@ -30,12 +40,15 @@ FIELDS = {
     "format": int, "kzoo": str, "task": str, "spec": dict, "labels": (list, type(None)),
     "max_length": int, "signature": dict, "quantization": str, "length": (int, type(None)),
     "limits": dict, "minimum_runtime": dict, "files": dict, "golden": list,
-    "tolerance": (int, float), "task_options": dict, "seal": str,
+    "tolerance": (int, float), "task_options": dict, "reads": str, "rule": (str, type(None)),
+    "signatures": dict, "seal": str,
 }  # fmt: skip
+# Fields by the format that they came with.
+SINCE = {"task_options": 2, "reads": 3, "rule": 3, "signatures": 3}
 # What an option may be; a bundle has those of its task, see `TextTask.task_options`.
 OPTIONS = {
-    "reads": lambda value: value in ("text", "pair", "either"),
-    "problem": lambda value: value in ("single_label", "multi_label", "regression"),
+    "reads": lambda value: value in READS,
+    "problem": lambda value: value in PROBLEMS,
     "threshold": lambda value: is_number(value, 0, 1),
     "stride": lambda value: is_whole(value, 0),
     "no_answer": lambda value: value is None or is_number(value),
@@ -53,8 +66,12 @@ DEFAULTS = {
         "reads": "text", "prompts": {}, "default_prompt": None, "similarity": "cosine",
     },
 }  # fmt: skip
+# The rule by which a task answered that a manifest only names; a classifier's is its problem.
+OLD_RULES = {
+    "TokenClassifier": "entities", "QuestionAnswering": "span", "TextEmbedder": "embedding",
+    "MultipleChoice": "choice", "MaskedLM": "candidates",
+}  # fmt: skip
 ENTRY = {"bytes", "sha256"}  # what is written of a file
-LABELLED = ("TextClassifier", "TokenClassifier")
 
 
 def is_of_finder(path):
@@ -85,7 +102,10 @@ def write_manifest(folder, manifest):
 
 
 def read_manifest(folder):
-    """The manifest of a bundle, after its seal and format were checked, with all `task_options`.
+    """The manifest of a bundle, after its seal and format were checked.
+
+    It has all `task_options`, with `reads` among them, and `reads` and `rule` whatever its format;
+    `signatures` is None where it declares none.
 
     Raises:
         KzooError: if the folder is no bundle, of another format, or its manifest was changed.
@@ -100,23 +120,25 @@ def read_manifest(folder):
         raise KzooError(f"{path} names no format: a bundle that `kzoo export` wrote is expected.")
     if received not in FORMATS or isinstance(received, bool):
         raise KzooError(
-            f"{path} is of format {received!r}; this kzoo reads {' and '.join(map(str, FORMATS))}: "
+            f"{path} is of format {received!r}; this kzoo reads {FORMATS[0]} to {FORMATS[-1]}: "
             "export anew, or take the kzoo that wrote it."
         )
     seal = str(manifest.get("seal"))
     text = path.read_bytes().decode("utf-8")
     unsealed = _resealed(text, seal, UNSEALED)
-    fields = set(FIELDS) - ({"task_options"} if received == 1 else set())
+    fields = {name for name in FIELDS if SINCE.get(name, 1) <= received}
     if hashlib.sha256(unsealed.encode("utf-8")).hexdigest() != seal or set(manifest) != fields:
         raise KzooError(f"{path} was changed after the export: its seal doesn't fit; export anew.")
-    manifest.setdefault("task_options", {})
-    wrong = [name for name, kind in FIELDS.items() if not isinstance(manifest[name], kind)]
+    wrong = [
+        name for name in FIELDS if name in fields and not isinstance(manifest[name], FIELDS[name])
+    ]
     for name, entry in manifest["files"].items() if not wrong else ():
         within(folder, name, path)
         if not isinstance(entry, dict) or set(entry) != ENTRY:
             wrong = ["files"]
+    manifest = manifest if wrong else _with_declarations(path, manifest)
     labels = manifest["labels"]
-    if not wrong and manifest["task"] in LABELLED and not labels:
+    if not wrong and _names_labels(manifest["rule"]) and not labels:
         wrong = ["labels"]
     if not wrong and labels and not all(isinstance(label, str) for label in labels):
         wrong = ["labels"]
@@ -127,9 +149,35 @@ def read_manifest(folder):
         )
     if labels:
         check_names(labels, f"labels in {path}")
-    options = {"reads": "either", **DEFAULTS.get(manifest["task"], {}), **manifest["task_options"]}
+    return manifest
+
+
+def _with_declarations(path, manifest):
+    """A manifest of any format with all that format 3 declares, checked."""
+    if manifest["format"] < SINCE["rule"]:
+        given = manifest.get("task_options", {})
+        options = {"reads": "either", **DEFAULTS.get(manifest["task"], {}), **given}
+        rule = OLD_RULES.get(manifest["task"], options.get("problem"))
+        manifest = {**manifest, "reads": options["reads"], "rule": rule, "signatures": None}
+    else:
+        options = {**manifest["task_options"], "reads": manifest["reads"]}
+        if manifest["rule"] not in (None, *RULES):
+            raise KzooError(
+                f"{path} answers by the rule {manifest['rule']!r:.60}; expected one of "
+                f"{', '.join(RULES)}: take the kzoo that wrote it."
+            )
     _check_options(path, options)
+    if manifest["rule"] in PROBLEMS and options.get("problem") != manifest["rule"]:
+        raise KzooError(
+            f"{path} answers by {manifest['rule']} and has the problem "
+            f"{options.get('problem')!r:.60}; expected the same: export anew."
+        )
     return {**manifest, "task_options": options}
+
+
+def _names_labels(rule):
+    """Whether outputs have a number for each label."""
+    return rule is not None and any("labels" in axes for axes in RULES[rule].outputs.values())
 
 
 def _check_options(path, options):

@@ -15,15 +15,16 @@ from tokenizers import Regex, models, normalizers, pre_tokenizers
 
 from ..answers import probabilities
 from ..errors import KzooError
-from .audit import audit, check_audit
-from .bundle import MODEL
-from .flatbuffer import operator_code, operator_names, read_model, schema, write_model
-from .interpreter import Interpreter
-from .metadata import packed
+from ..litert.audit import audit, check_audit
+from ..litert.flatbuffer import operator_code, operator_names, read_model, schema, write_model
+from ..litert.interpreter import Interpreter
+from ..litert.metadata import packed
+from .manifest import MODEL
 from .parity import languages, sentences
 
 FILE = "mediapipe.tflite"
-READ = ("TextClassifier", "TextEmbedder")  # tasks that MediaPipe has
+# The rules by which MediaPipe's tasks answer, and what they are called there.
+OFFERED = {"single_label": "a text classifier of one label a text", "embedding": "a text embedder"}
 INPUTS = {"token_ids": "ids", "padding_mask": "mask", "segment_ids": "segment_ids"}
 LENGTH = 128  # tokens of the file, where nobody asks for another number
 NEAR = 1e-4
@@ -77,10 +78,13 @@ def write(folder, name, own, labels, length, rows):
     }
 
 
-def check(task, tokenizer, length, prompt=""):
+def check(rule, tokenizer, length, prompt=""):
     """Raise KzooError, one sentence, for a task or tokenizer that MediaPipe doesn't have."""
-    if task not in READ:
-        raise KzooError(f"MediaPipe has {' and '.join(READ)}; a {task} came.")
+    if rule not in OFFERED:
+        raise KzooError(
+            f"Got a model that answers by {rule}; expected one for a task that MediaPipe has: "
+            f"{' or '.join(OFFERED.values())}."
+        )
     data = json.loads(tokenizer.to_json())
     model, normalizer = data["model"], data["normalizer"] or {}
     added = [token["content"] for token in data["added_tokens"]]

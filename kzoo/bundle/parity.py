@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from ..answers import class_scores
+from ..answers import RULES, class_scores
 from ..errors import KzooError
-from .interpreter import encode
+from ..litert.convert import model_inputs
+from ..litert.interpreter import encode
 
 NARROW = 8  # Outputs of fewer numbers a place are compared over the whole text.
 CHOICES = 4  # How many continuations a text gets where a model chooses among them.
@@ -33,13 +34,14 @@ def sample_texts(model):
     In pairs for a task that reads pairs; each with some to choose from for multiple choice.
     """
     texts = sentences()
-    if getattr(model, "task_name", None) == "MultipleChoice":
+    reads = getattr(model, "reads", None)
+    if reads == "choices":
         return [
             (text, texts[(place + turn) % len(texts)])
             for place, text in enumerate(texts)
             for turn in range(1, CHOICES + 1)
         ]
-    if getattr(model, "reads", None) == "pair":
+    if reads == "pair":
         return list(zip(texts, [*texts[1:], texts[0]], strict=True))
     return texts
 
@@ -76,25 +78,22 @@ def samples(model, length=None, texts=None):
     return rows
 
 
-def model_inputs(model):
-    """What a model reads: the name of an input to its `Input`, in order."""
-    signature = getattr(model, "backbone", model).signature
-    return {name: signature[name] for name in getattr(model, "input_names", signature)}
-
-
 def tokenizer_of(model):
     """The tokenizer that a task or backbone carries, or None."""
     return getattr(model, "_tokenizer", None) or vars(model).get("tokenizer")
 
 
-def compare(model, interpreter, rows):
-    """Run Keras and the file on the same columns; see `measure` for what comes back."""
-    outputs = run_keras(model, rows)
+def compare(model, interpreter, rows, expected=None):
+    """How far the file lies from Keras on the same columns; see `measure` for what comes back.
+
+    expected: what `run_keras` gives for the rows, where it has run.
+    """
+    expected = run_keras(model, rows) if expected is None else expected
     pairs = [
-        (columns, expected, interpreter.run(columns))
-        for (_, columns), expected in zip(rows, outputs, strict=True)
+        (columns, outputs, interpreter.run(columns))
+        for (_, columns), outputs in zip(rows, expected, strict=True)
     ]
-    if getattr(model, "task_name", None) == "MultipleChoice":
+    if getattr(model, "rule", None) == "choice":
         pairs = _by_question(pairs)
     return measure(pairs, problem_of(model), by_token(model), threshold_of(model))
 
@@ -192,19 +191,10 @@ def compared_on(parity):
     )
 
 
-def is_classifier(model):
-    """Whether a model gives each text one label."""
-    name = getattr(model, "task_name", None)
-    return name == "TextClassifier" and model.problem == "single_label"
-
-
 def problem_of(model):
-    """What a model's logits are, as `answers.PROBLEMS` has it; None where they are no answer.
-
-    Multiple choice has one distribution too, over the choices.
-    """
-    problems = {"MultipleChoice": "single_label"}
-    return getattr(model, "problem", problems.get(getattr(model, "task_name", None)))
+    """What a model's logits are, as `answers.PROBLEMS` has it; None where they are no answer."""
+    rule = getattr(model, "rule", None)
+    return RULES[rule].problem if rule else None
 
 
 def threshold_of(model):

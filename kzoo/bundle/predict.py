@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from ..answers import ANSWERS, nearest, similarities
+from ..answers import READS, RULES, nearest, similarities
 from ..data.sources import read_rows
 from ..data.tables import check_table_path, write_table
 from ..errors import KzooError
+from ..litert.interpreter import Interpreter, encode
 from ..values import as_text, is_whole
-from .bundle import LABELS, MODEL, TOKENIZER, check_files, read_manifest
-from .interpreter import Interpreter, encode
+from .manifest import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 
 COLUMNS = ("token_ids", "padding_mask", "segment_ids")  # what a text becomes
 
@@ -106,7 +106,7 @@ def search_bundle(folder, query, texts, top=5, threads=1):
         raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
     queries, texts = _checked(query), _checked(texts)
     predictor = Predictor(folder, threads, [*queries, *texts])
-    if predictor.manifest["task"] != "TextEmbedder":
+    if predictor.manifest["rule"] != "embedding":
         raise KzooError(
             f"{folder} holds a {predictor.manifest['task']}; expected a TextEmbedder, whose "
             "vectors say what is near."
@@ -130,10 +130,12 @@ class Predictor:
 
         folder = Path(folder)
         self.manifest = read_manifest(folder)
-        task = self.manifest["task"]
-        if task not in ANSWERS:
+        rule = self.manifest["rule"]
+        if rule is None or RULES[rule].find is None:
+            known = ", ".join(name for name in RULES if RULES[name].find)
             raise KzooError(
-                f"{folder} holds a {task or 'backbone'}; predict answers for {', '.join(ANSWERS)}."
+                f"{folder} holds a {self.manifest['task']}, which answers by {rule or 'no rule'}; "
+                f"predict answers by {known}."
             )
         self._folder = folder
         self._check_kind(texts)
@@ -144,7 +146,7 @@ class Predictor:
         _check_model(self.interpreter, self.manifest["labels"])
         self.answerer = Answerer(
             self.tokenizer,
-            task,
+            rule,
             self.manifest["labels"],
             self.manifest["task_options"],
             self.manifest["max_length"],
@@ -164,7 +166,7 @@ class Predictor:
 
     def _check_kind(self, texts):
         """Raise KzooError where strings came for a bundle that reads pairs, or the reverse."""
-        reads = self.manifest["task_options"]["reads"]
+        reads = READS[self.manifest["reads"]]
         pairs = [not isinstance(text, str) for text in texts]
         if reads == "pair" and not all(pairs):
             raise KzooError(
@@ -185,7 +187,7 @@ class Answerer:
 
     Args:
         tokenizer: the task's `Tokenizer`.
-        task: a name in `ANSWERS`.
+        rule: a name in `answers.RULES`.
         labels: the names of the logits, or None.
         options: the manifest's `task_options`.
         max_length: tokens at most.
@@ -193,7 +195,7 @@ class Answerer:
     """
 
     tokenizer: object
-    task: str
+    rule: str
     labels: list | None
     options: dict
     max_length: int
@@ -209,13 +211,13 @@ class Answerer:
         if isinstance(text, str):
             prompts = self.options.get("prompts", {})
             text = prompts.get(self.options.get("default_prompt"), "") + text
-        reader = READERS.get(self.task, _row)
+        reader = READERS.get(self.rule, _row)
         return reader(self.tokenizer, text, self.limit, self.length, self.options.get("stride"))
 
     def answer(self, text, rows, outputs):
         """The answer to a text, from what `read` made of it and the outputs for each row."""
         pairs = [(output, places) for output, (_, places) in zip(outputs, rows, strict=True)]
-        return ANSWERS[self.task](text, pairs, self.labels, self.options)
+        return RULES[self.rule].find(text, pairs, self.labels, self.options)
 
 
 def _row(tokenizer, text, limit, length, stride):
@@ -254,7 +256,8 @@ def _rows(columns, length):
     return rows
 
 
-READERS = {"TokenClassifier": _windows, "QuestionAnswering": _pair_windows}
+# The rules whose texts are read whole, in overlapping rows.
+READERS = {"entities": _windows, "span": _pair_windows}
 
 
 def _check_runtime(folder, manifest):

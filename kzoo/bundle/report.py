@@ -10,8 +10,8 @@ import json
 import re
 from pathlib import Path
 
-from .bundle import PAGE, REPORT
 from .limits import KNOWN, TOLERANCE
+from .manifest import PAGE, REPORT
 
 DRAWN, LISTED = 20, 12  # labels of a picture of confusions at most, and rows of its table
 MEASURED = {"accuracy": "right of", "f1": "F1 on", "exact_match": "word by word right of"}

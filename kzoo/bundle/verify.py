@@ -5,26 +5,31 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import class_scores, described
+from ..answers import PROBLEMS, RULES, class_scores, described
 from ..errors import KzooError
 from ..files import read_json
+from ..litert.audit import KINDS, audit, check_audit, check_quantization
 from ..spec import Spec
-from . import bundle, limits
-from .audit import KINDS, audit, check_audit, check_quantization
+from . import limits
+from .manifest import (
+    LABELS,
+    MANIFEST,
+    MODEL,
+    PAGE,
+    REPORT,
+    TOKENIZER,
+    check_files,
+    is_of_finder,
+    read_manifest,
+)
 from .parity import compared_on
 
 LEAST_GOLDEN = 6  # golden examples; an export writes a dozen, or that half where texts are few
 ROUNDED = 1e-4  # how far figures may lie apart that are one but for rounding and padding
-# What a task returns for one text, as shapes behind the batch: sizes by the name of what they are.
-OUTPUTS = {
-    "TextClassifier": {"logits": ["labels"]},
-    "TokenClassifier": {"logits": ["length", "labels"]},
-    "TextEmbedder": {"embedding": ["width"]},
-    "MaskedLM": {"logits": ["length", "vocabulary_size"]},
-    "QuestionAnswering": {"start_logits": ["length"], "end_logits": ["length"]},
-    "MultipleChoice": {"logits": []},
-}
-BACKBONE = {"sequence_output": ["length", "hidden_dim"], "pooled_output": ["hidden_dim"]}
+# What a backbone gives; a manifest before format 3 declares nothing.
+BACKBONE = {
+    "sequence_output": ("batch", "length", "hidden_dim"), "pooled_output": ("batch", "hidden_dim")
+}  # fmt: skip
 
 
 def verify_bundle(folder):
@@ -49,26 +54,26 @@ def verify_bundle(folder):
         KzooError: one sentence on the first check that fails.
     """
     folder = Path(folder)
-    manifest = bundle.read_manifest(folder)
+    manifest = read_manifest(folder)
     checks = []
 
     def passed(check, result):
         checks.append({"check": check, "found": result})
 
     passed("kzoo.json", f"format {manifest['format']}, the seal fits")
-    bundle.check_files(folder, manifest)
+    check_files(folder, manifest)
     _check_no_others(folder, manifest)
     total = sum(entry["bytes"] for entry in manifest["files"].values())
     passed("files", f"{len(manifest['files'])} as written, {total / 1e6:.1f} MB")
     _check_labels(folder, manifest)
 
-    limits.check_names(manifest["limits"], f"limits in {folder / bundle.MANIFEST}")
-    audited = audit(folder / bundle.MODEL)
+    limits.check_names(manifest["limits"], f"limits in {folder / MANIFEST}")
+    audited = audit(folder / MODEL)
     check_audit(audited, manifest["limits"].get("partitions", 1))
     for name, key in (("signature", "signatures"), ("minimum_runtime", "minimum_runtime")):
         if manifest[name] != audited[key]:
             raise KzooError(
-                f"{folder / bundle.MANIFEST} says of {name} {manifest[name]}; the file has "
+                f"{folder / MANIFEST} says of {name} {manifest[name]}; the file has "
                 f"{audited[key]}: export anew."
             )
     runtime = audited["minimum_runtime"]
@@ -81,7 +86,7 @@ def verify_bundle(folder):
     _check_shapes(folder, manifest, audited)
     kinds = " and ".join(sorted(audited["weight_bytes"]))
     passed("model", f"{manifest['task']} as {manifest['quantization']}: {kinds}")
-    with _as_written(folder / bundle.MANIFEST):
+    with _as_written(folder / MANIFEST):
         worst = _run_golden(folder, manifest)
     passed(
         "golden examples",
@@ -89,7 +94,7 @@ def verify_bundle(folder):
         + ("equal to the digit" if worst == 0 else f"off by at most {100 * worst:.2g} %")
         + f" ({100 * manifest['tolerance']:.3g} % is allowed)",
     )
-    with _as_written(folder / bundle.REPORT):
+    with _as_written(folder / REPORT):
         rows = _check_report(folder, manifest, audited)
     passed("report", "of this file, and its figures follow from each other")
     for row in rows:
@@ -98,7 +103,7 @@ def verify_bundle(folder):
     return {
         "folder": str(folder),
         "task": manifest["task"],
-        "reads": manifest["task_options"]["reads"],
+        "reads": manifest["reads"],
         "quantization": manifest["quantization"],
         "minimum_runtime": runtime,
         "checks": checks,
@@ -106,19 +111,19 @@ def verify_bundle(folder):
 
 
 def _check_no_others(folder, manifest):
-    known = {bundle.MANIFEST, *manifest["files"]}
-    names = {path.name for path in folder.iterdir() if not bundle.is_of_finder(path.name)}
+    known = {MANIFEST, *manifest["files"]}
+    names = {path.name for path in folder.iterdir() if not is_of_finder(path.name)}
     others = sorted(names - known)
     if others:
         raise KzooError(f"{folder / others[0]} is not one of the bundle's files: take it away.")
-    needed = {bundle.MODEL, bundle.TOKENIZER, bundle.REPORT, bundle.PAGE}
+    needed = {MODEL, TOKENIZER, REPORT, PAGE}
     missing = sorted(needed - set(manifest["files"]))
     if missing:
         raise KzooError(f"{folder} was written without {missing[0]}: export anew.")
 
 
 def _check_labels(folder, manifest):
-    path = folder / bundle.LABELS
+    path = folder / LABELS
     text = path.read_bytes().decode("utf-8") if path.is_file() else ""
     lines = text.removesuffix("\n").split("\n") if text else []
     if lines != (manifest["labels"] or []):
@@ -129,7 +134,7 @@ def _check_labels(folder, manifest):
 
 def _check_quantization(folder, manifest, audited):
     """The types of the weights, and the tolerance that goes with them."""
-    path, quantization = folder / bundle.MANIFEST, manifest["quantization"]
+    path, quantization = folder / MANIFEST, manifest["quantization"]
     if quantization not in KINDS:
         raise KzooError(
             f"{path} says quantization {quantization!r}; known: {', '.join(KINDS)}: export anew."
@@ -145,7 +150,7 @@ def _check_quantization(folder, manifest, audited):
 
 def _check_shapes(folder, manifest, audited):
     """What goes into the file and comes out of it is what task, labels and spec ask for."""
-    path = folder / bundle.MANIFEST
+    path = folder / MANIFEST
     spec = Spec.from_dict(manifest["spec"])
     embedding = {"num_segments": 0, "dim": 0, **spec.embedding}
     table = [embedding["vocabulary_size"], embedding["dim"] or spec.hidden_dim]
@@ -161,42 +166,101 @@ def _check_shapes(folder, manifest, audited):
             "its spec is expected: export anew."
         )
     length = -1 if manifest["length"] is None else manifest["length"]
-    names = ["token_ids", "padding_mask", *["segment_ids"] * (embedding["num_segments"] > 1)]
     sizes = {
         "labels": len(manifest["labels"] or []),
         "length": length,
         "hidden_dim": spec.hidden_dim,
-        "width": _width(manifest, spec),
-        "vocabulary_size": table[0],
+        "vocabulary": table[0],
     }
-    is_backbone = manifest["task"].lower() == spec.family
-    known = BACKBONE if is_backbone else OUTPUTS.get(manifest["task"])
-    signature = next(iter(manifest["signature"].values()))
-    sides = [("inputs", {name: ["length"] for name in names})]
-    if known is not None:  # A class of the user's own may return anything.
-        optional = {"pooled_output"} - set(signature["outputs"])
-        sides.append(("outputs", {k: v for k, v in known.items() if k not in optional}))
-    for side, expected in sides:
-        wanted = {name: [sizes[size] for size in axes] for name, axes in expected.items()}
-        here = {name: tensor["shape"] for name, tensor in signature[side].items()}
-        actual = {name: shape[1:] for name, shape in here.items()}
-        if actual != wanted or any(shape[0] not in (1, -1) for shape in here.values()):
+    with _as_written(path):
+        declared = manifest["signatures"] or _undeclared(manifest, spec, embedding)
+        if set(declared) != set(audited["signatures"]):
+            raise KzooError(
+                f"{path} declares the functions {sorted(declared)}; the file has "
+                f"{sorted(audited['signatures'])}: export anew."
+            )
+        for name, sides in declared.items():
+            _check_ids(path, manifest, embedding, sides["inputs"])
+            _check_rule(path, manifest, sides["outputs"])
+            _check_sides(path, manifest, sides, audited["signatures"][name], sizes)
+
+
+def _undeclared(manifest, spec, embedding):
+    """What a manifest before format 3 would have declared: by its rule, and the inputs of texts."""
+    ids = {"token_ids": embedding["vocabulary_size"], "padding_mask": 0}
+    if embedding["num_segments"] > 1:
+        ids["segment_ids"] = embedding["num_segments"]
+    inputs = {
+        name: {"axes": ("batch", "length"), "dtype": "int32", "below": below}
+        for name, below in ids.items()
+    }
+    (function, file), *_ = manifest["signature"].items()
+    outputs = {}  # A class of the user's own may return anything.
+    if manifest["rule"]:
+        outputs = RULES[manifest["rule"]].outputs
+    elif manifest["task"].lower() == spec.family:
+        outputs = {
+            k: v for k, v in BACKBONE.items() if k in file["outputs"] or k == "sequence_output"
+        }
+    return {function: {"inputs": inputs, "outputs": outputs}}
+
+
+def _check_ids(path, manifest, embedding, inputs):
+    """Ids go up to the ends of the spec's tables."""
+    below = {name: entry["below"] for name, entry in inputs.items() if entry["below"]}
+    expected = {
+        "token_ids": embedding["vocabulary_size"], "segment_ids": embedding["num_segments"]
+    }  # fmt: skip
+    expected = {name: size for name, size in expected.items() if size > 1}
+    if "token_ids" in inputs and below != expected:
+        raise KzooError(
+            f"{path} says that this is a {manifest['task']}, whose inputs are ids below {below}; "
+            f"its spec has {expected}: export anew."
+        )
+
+
+def _check_rule(path, manifest, outputs):
+    """The rule finds the outputs that it reads."""
+    needed = RULES[manifest["rule"]].outputs if manifest["rule"] else {}
+    missing = {name: list(axes) for name, axes in needed.items()}
+    if any(list(outputs.get(name, ())) != axes for name, axes in missing.items()):
+        raise KzooError(
+            f"{path} says that this answers by {manifest['rule']}, which reads {missing}; the "
+            f"outputs are {outputs}: export anew."
+        )
+
+
+def _check_sides(path, manifest, declared, file, sizes):
+    """The file's inputs and outputs have the names, types and sizes that are declared."""
+    inputs = {name: entry["axes"] for name, entry in declared["inputs"].items()}
+    for side, expected in (("inputs", inputs), ("outputs", declared["outputs"])):
+        if side == "outputs" and not expected:
+            continue  # Nothing is said of them.
+        actual = {name: tensor["shape"] for name, tensor in file[side].items()}
+        for name, shape in actual.items():  # A size that nothing else tells is the file's own.
+            for axis, size in zip(expected.get(name, ()), shape, strict=False):
+                if isinstance(axis, str) and axis != "batch":
+                    sizes.setdefault(axis, size)
+        wanted = {
+            name: [sizes.get(axis, axis) for axis in axes[1:]] for name, axes in expected.items()
+        }
+        given = {name: shape[1:] for name, shape in actual.items()}
+        if given != wanted or any(shape[0] not in (1, -1) for shape in actual.values()):
             raise KzooError(
                 f"{path} says that this is a {manifest['task']}, whose {side} are {wanted} behind "
-                f"the batch (-1: any length); the file has {actual}: export anew."
+                f"the batch (-1: any length); the file has {given}: export anew."
             )
-
-
-def _width(manifest, spec):
-    """The width of an embedder's vectors: what its own file gives, since a projection is free."""
-    outputs = next(iter(manifest["signature"].values()))["outputs"]
-    shape = outputs.get("embedding", {}).get("shape") or [spec.hidden_dim]
-    return shape[-1] if shape[-1] > 0 else spec.hidden_dim
+    for name, entry in declared["inputs"].items():
+        if entry["dtype"] != file["inputs"][name]["type"]:
+            raise KzooError(
+                f"{path} says that {name} is {entry['dtype']}; the file has "
+                f"{file['inputs'][name]['type']}: export anew."
+            )
 
 
 def _check_report(folder, manifest, audited):
     """Whether the report is of this file; the limits with all that was measured for them."""
-    path = folder / bundle.REPORT
+    path = folder / REPORT
     report = read_json(path, "a bundle's report")
     stated = {name: report[name] for name in ("task", "quantization", "length", "labels", "family")}
     stated |= {"bytes": report["sizes"]["file"]}
@@ -210,8 +274,8 @@ def _check_report(folder, manifest, audited):
     _check_examples(path, report, manifest)
     parity, evaluation = report["parity"], report["evaluation"]
     _check_figures(path, parity, parity["texts"])
-    sources = [("here", {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]})]
-    sources.append((compared_on(parity), parity))
+    own = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
+    sources = [limits.on("here", own), limits.on(compared_on(parity), parity)]
     if evaluation:
         _check_figures(path, evaluation, evaluation["examples"])
         for name in {"accuracy", "f1", "exact_match"} & set(evaluation):
@@ -220,14 +284,10 @@ def _check_report(folder, manifest, audited):
         if confusion := evaluation.get("confusion"):
             right = sum(row[place] for place, row in enumerate(confusion))
             _expect(path, "accuracy", evaluation["accuracy"], right / evaluation["examples"])
-        sources.append((evaluation["file"], evaluation))
-    rows = []
-    for on, measured in sources:
         # Where texts have labels, agreement is measured on them alone.
-        left = {"label_agreement"} if evaluation and measured is parity else set()
-        asked = {k: v for k, v in manifest["limits"].items() if k in measured and k not in left}
-        rows += [{**row, "on": on} for row in limits.check(asked, measured)]
-    limits.check(manifest["limits"], {row["limit"]: row["measured"] for row in rows})
+        sources[-1].pop("label_agreement", None)
+        sources.append(limits.on(evaluation["file"], evaluation))
+    rows = limits.held(manifest["limits"], sources)
     stated, true = (
         sorted((row["limit"], row["bound"], row["measured"]) for row in some)
         for some in (report["limits"], rows)
@@ -236,7 +296,7 @@ def _check_report(folder, manifest, audited):
         odd = (row for row in [*stated, *true] if stated.count(row) != true.count(row))
         limit, bound, value = next(odd)
         raise KzooError(
-            f"{path} has other rows of limits than its own figures and {bundle.MANIFEST} give, "
+            f"{path} has other rows of limits than its own figures and {MANIFEST} give, "
             f"such as that of {limit}, {value:.6g} against {bound:.6g}: export anew."
         )
     return rows
@@ -249,9 +309,9 @@ def _check_examples(path, report, manifest):
     if shown != [(entry["text"], len(entry["token_ids"])) for entry in golden]:
         raise KzooError(
             f"{path} shows {len(examples)} examples; they are not the {len(golden)} golden ones "
-            f"of {bundle.MANIFEST}: export anew."
+            f"of {MANIFEST}: export anew."
         )
-    if manifest["task"] != "TextClassifier":
+    if manifest["rule"] not in PROBLEMS:
         return
     options, labels, parity = manifest["task_options"], manifest["labels"], report["parity"]
     is_values = options["problem"] == "regression"
@@ -336,15 +396,15 @@ def _as_written(path):
 
 def _run_golden(folder, manifest):
     """The largest distance of a golden output, as a share of the largest number in it."""
+    from ..litert.interpreter import Interpreter
     from ..text.tokenizer import Tokenizer
-    from .interpreter import Interpreter
 
-    tokenizer = Tokenizer.load(folder / bundle.TOKENIZER)
-    interpreter = Interpreter(folder / bundle.MODEL)
+    tokenizer = Tokenizer.load(folder / TOKENIZER)
+    interpreter = Interpreter(folder / MODEL)
     worst = 0.0
     if len(manifest["golden"]) < LEAST_GOLDEN:
         raise KzooError(
-            f"{folder / bundle.MANIFEST} holds {len(manifest['golden'])} golden examples; at least "
+            f"{folder / MANIFEST} holds {len(manifest['golden'])} golden examples; at least "
             f"{LEAST_GOLDEN} are expected: export anew."
         )
     for place, entry in enumerate(manifest["golden"]):
@@ -381,7 +441,7 @@ def _run_golden(folder, manifest):
                     f"{100 * off:.3g} % off; {100 * manifest['tolerance']:.3g} % is allowed: this "
                     "runtime computes otherwise, or the file was not made by this export."
                 )
-        if manifest["task"] == "TextClassifier":
+        if manifest["rule"] in PROBLEMS:
             _check_label(place, entry, outputs, manifest["task_options"])
     return worst
 

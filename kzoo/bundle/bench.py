@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import KzooError
-from .bundle import MODEL, check_files, read_manifest
-from .interpreter import Interpreter
+from ..litert.interpreter import Interpreter
+from .manifest import MODEL, check_files, read_manifest
 
 LENGTHS = (16, 32, 64, 128, 256)  # tokens
 WARM_UP = 2  # rounds that allocate and fill the caches

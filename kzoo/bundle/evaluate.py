@@ -6,8 +6,8 @@ import numpy as np
 
 from ..answers import label_parts, probabilities
 from ..errors import KzooError
+from ..litert.interpreter import Interpreter
 from ..metrics import answer_scores, entity_scores, spans_of
-from .interpreter import Interpreter
 from .limits import LABELLED
 from .parity import label_of, measure, run_keras, run_sides, samples
 
@@ -20,12 +20,12 @@ class Labelled:
         texts: strings or pairs.
         targets: what is right for each: the index of a class; (words or None, spans), the spans
             as (start, end, kind) of words, or of characters without words; a list of answers.
-        task: whose they are, a key of `MEASURED`.
+        rule: by which the texts are answered, a key of `MEASURED`.
     """
 
     texts: list
     targets: list
-    task: str
+    rule: str
 
 
 def labelled_texts(model, evaluation, asked, text=None, label=None):
@@ -44,15 +44,15 @@ def labelled_texts(model, evaluation, asked, text=None, label=None):
         if (text, label) != (None, None):
             raise KzooError("text and label name columns of an evaluation file: name one.")
         return None
-    task, problem = getattr(model, "task_name", None), getattr(model, "problem", "single_label")
-    if task not in MEASURED or problem != "single_label":
+    rule = getattr(model, "rule", None)
+    if rule not in MEASURED:
         raise KzooError(
-            f"Got an evaluation file for a {type(model).__name__}; expected one for a task that is "
-            f"measured on texts: {', '.join(MEASURED)}, with one label a text."
+            f"Got an evaluation file for a {type(model).__name__} that answers by {rule}; expected "
+            f"one for a task that is measured on texts, by {', '.join(MEASURED)}: one label a text."
         )
     examples = model.read_file(evaluation, text, label, "required")
     _, examples = model.understand(examples, getattr(model, "problem", None), model.labels, False)
-    return Labelled(*MEASURED[task][0](model, examples), task)
+    return Labelled(*MEASURED[rule][0](model, examples), rule)
 
 
 def evaluate(examples, answerer, model, files):
@@ -70,7 +70,7 @@ def evaluate(examples, answerer, model, files):
     interpreters = {name: Interpreter(path) for name, path in files.items()}
     return {
         "examples": len(examples.texts),
-        **MEASURED[examples.task][1](examples, answerer, model, interpreters),
+        **MEASURED[examples.rule][1](examples, answerer, model, interpreters),
     }
 
 
@@ -218,9 +218,9 @@ def _by_name(shares, measure):
     }
 
 
-# How a task's examples become texts and targets, and what is measured on them.
+# By rule, how examples become texts and targets, and what is measured on them.
 MEASURED = {
-    "TextClassifier": (_classes, _classified),
-    "TokenClassifier": (lambda model, examples: labelled_spans(model.labels, examples), _entities),
-    "QuestionAnswering": (lambda model, examples: gold_answers(examples), _answers),
+    "single_label": (_classes, _classified),
+    "entities": (lambda model, examples: labelled_spans(model.labels, examples), _entities),
+    "span": (lambda model, examples: gold_answers(examples), _answers),
 }

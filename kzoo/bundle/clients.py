@@ -26,11 +26,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import class_scores, described
+from ..answers import PROBLEMS, READS, class_scores, described
 from ..errors import KzooError
 from ..lines import as_pair, read_lines
-from . import bundle
 from .agreement import disagreement, distance_of
+from .manifest import TOKENIZER
 from .predict import Predictor
 
 ROOT = Path(__file__).parents[2]
@@ -228,7 +228,7 @@ def _shipped(manifest):
     from .parity import languages
 
     lines = languages()
-    if manifest["task_options"]["reads"] != "pair":
+    if READS[manifest["reads"]] != "pair":
         return lines
     return list(zip(lines, [*lines[1:], lines[0]], strict=True))
 
@@ -245,10 +245,10 @@ def _python(predictor):
         for name, written in entry["outputs"].items():
             scale = max(float(np.abs(written).max()), 1e-6)
             worst = max(worst, float(np.abs(outputs[name] - np.asarray(written)).max()) / scale)
-        if manifest["task"] == "TextClassifier":
+        if manifest["rule"] in PROBLEMS:
             options = manifest["task_options"]
             both = (
-                class_scores(side["logits"], options["problem"])[0]
+                class_scores(side["logits"], manifest["rule"])[0]
                 for side in (outputs, entry["outputs"])
             )
             one, other = (described(row, manifest["labels"], options) for row in both)
@@ -257,7 +257,7 @@ def _python(predictor):
         "client": "Python",
         "texts": len(manifest["golden"]),
         "ids_equal": equal,
-        "labels_equal": labels if manifest["task"] == "TextClassifier" else None,
+        "labels_equal": labels if manifest["rule"] in PROBLEMS else None,
         "texts_compared": 0,
         "answers_equal": 0,
         "differing": [],
@@ -332,7 +332,7 @@ def _equal(command, folder, texts, ids):
     """Whether a client has Python's ids, a text; None for a client that has none to show."""
     parts = [part for text in texts for part in parts_of(text)]
     try:
-        answers = iter(run([*command, "encode", str(folder / bundle.TOKENIZER)], parts))
+        answers = iter(run([*command, "encode", str(folder / TOKENIZER)], parts))
     except Refused:
         return None
     return [all([next(answers).get("ids") == part for part in row]) for row in ids]

@@ -90,7 +90,9 @@ def check(limits, measured):
         more_is_better, meaning = KNOWN[name]
         value = measured.get(name)
         if value is None:
-            needed = "labelled texts" if name in LABELLED else "another kind of model"
+            needed = (
+                "labelled texts of such a task" if name in LABELLED else "another kind of model"
+            )
             raise KzooError(f"Nothing here measures the limit {name}: it needs {needed}.")
         missed = not (value >= bound if more_is_better else value <= bound)  # NaN misses too
         if missed:
@@ -99,6 +101,37 @@ def check(limits, measured):
                 f"{'at least' if more_is_better else 'at most'} {_number(bound)} was expected."
             )
         rows.append({"limit": name, "meaning": meaning, "bound": bound, "measured": value})
+    return rows
+
+
+def on(where, measured):
+    """What was measured that has a limit, with what it was measured on: {name: (value, where)}."""
+    return {name: (measured[name], where) for name in KNOWN if name in measured}
+
+
+def held(limits, sources):
+    """The rows of `check` over several measurements, each with what it was measured on as "on".
+
+    Args:
+        limits: {name: bound}.
+        sources: dicts as `on` gives them; each is held to every limit that it has a value for.
+
+    Raises:
+        KzooError: on the first limit that is missed, or that nothing measures.
+    """
+    rows = []
+    for source in sources:
+        bounds = {name: bound for name, bound in limits.items() if name in source}
+        values = {name: value for name, (value, _) in source.items()}
+        rows += [{**row, "on": source[row["limit"]][1]} for row in check(bounds, values)]
+    unmeasured = next(
+        (name for name in limits if not any(name in source for source in sources)), None
+    )
+    if unmeasured:
+        raise KzooError(
+            f"Nothing here measures the limit {unmeasured}; expected one of "
+            f"{', '.join(sorted(set().union(*sources)))}: leave it out."
+        )
     return rows
 
 

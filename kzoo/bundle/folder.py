@@ -1,0 +1,183 @@
+"""A bundle's folder, written from what was measured: files, report and manifest."""
+
+import math
+import platform
+from importlib.metadata import version
+
+import numpy as np
+
+from ..answers import PROBLEMS, RULES, class_scores
+from ..litert.convert import SIGNATURE, model_inputs
+from ..litert.interpreter import Interpreter
+from . import mediapipe
+from .limits import TOLERANCE
+from .manifest import FORMAT, LABELS, write_manifest
+from .parity import run_sides
+from .report import write_report
+
+UNSEEN = ("embedding",)  # rules whose answers are nothing to look at
+
+
+def write_folder(measured, folder, name, say):
+    """Write beside the file what a bundle needs; the report, as in `report.json`.
+
+    Args:
+        measured: a `Measured`.
+        folder: where the file lies.
+        name: what the folder will be called.
+        say: called with a line of text before each step.
+    """
+    _write_text_side(measured.files.order, folder)
+    report = {
+        **_about(measured),
+        "compat": _compat(measured),
+        "mediapipe": _for_mediapipe(measured, folder, name, say),
+        "limits": measured.limits,
+        "parity": measured.parity,
+        "evaluation": measured.evaluation,
+        "latency": measured.latency,
+        "audit": measured.files.audits["file"],
+        "examples": _examples(measured),
+        "golden_difference": _golden_difference(measured),
+        "made_with": _made_with(),
+    }
+    write_report(report, folder)
+    write_manifest(folder, _manifest(measured))
+    return report
+
+
+def _write_text_side(order, folder):
+    """The tokenizer and the labels."""
+    order.tokenizer.save(folder)
+    if order.labels:
+        text = "\n".join(order.labels) + "\n"
+        (folder / LABELS).write_text(text, encoding="utf-8")
+
+
+def _for_mediapipe(measured, folder, name, say):
+    """Write the file for MediaPipe; what the report says of it, or None."""
+    order = measured.files.order
+    if not order.mediapipe:
+        return None
+    say("Writing the file for MediaPipe")
+    columns = [columns for _, columns in measured.golden_rows]
+    name = str(order.source or name)
+    return mediapipe.write(folder, name, order.tokenizer, order.labels, order.length, columns)
+
+
+def _about(measured):
+    """What the report says of the model and the file."""
+    order, audits = measured.files.order, measured.files.audits
+    return {
+        "source": order.source,
+        "task": order.task,
+        "family": order.model.spec.family,
+        "quantization": order.quantization,
+        "length": order.length,
+        "max_length": order.read_length,
+        "labels": order.labels,
+        "sizes": {
+            "parameters": sum(math.prod(w.shape) for w in order.exportable.weights.values()),
+            "float32": audits["float32"]["bytes"],
+            "file": audits["file"]["bytes"],
+            "weight_bytes": audits["file"]["weight_bytes"],
+        },
+    }
+
+
+def _manifest(measured):
+    order, audit = measured.files.order, measured.files.audits["file"]
+    return {
+        "format": FORMAT,
+        "kzoo": version("kzoo"),
+        "task": order.task,
+        "spec": order.model.spec.to_dict(),
+        "labels": order.labels,
+        "reads": order.options["reads"],
+        "rule": order.rule,
+        "task_options": {k: v for k, v in order.options.items() if k != "reads"},
+        "signatures": _signatures(order.model),
+        "max_length": order.read_length,
+        "signature": audit["signatures"],
+        "quantization": order.quantization,
+        "length": order.length,
+        "limits": {row["limit"]: row["bound"] for row in measured.limits},
+        "minimum_runtime": audit["minimum_runtime"],
+        "tolerance": TOLERANCE[order.quantization],
+        "golden": [
+            {name: entry[name] for name in ("text", "token_ids", "outputs")}
+            for entry in measured.golden
+        ],
+    }
+
+
+def _signatures(model):
+    """Each function of the file: what it reads and gives, by the names of the sizes."""
+    inputs = {
+        name: {"axes": list(entry.axes), "dtype": entry.dtype, "below": entry.below}
+        for name, entry in model_inputs(model).items()
+    }
+    outputs = {name: list(axes) for name, axes in model.output_axes.items()}
+    return {SIGNATURE: {"inputs": inputs, "outputs": outputs}}
+
+
+def _made_with():
+    names = ("kzoo", "keras", "tensorflow", "ai-edge-litert", "tokenizers")
+    return {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }
+
+
+def _compat(measured):
+    """What the file of the same quantization for the newest runtime is, to see the cost."""
+    if measured.usual is None:
+        return None
+    newest = measured.files.audits["usual"]
+    return {
+        "asked": measured.files.order.compat,
+        "usual_bytes": newest["bytes"],
+        "usual_runtime": newest["minimum_runtime"],
+        "usual_cosine": measured.usual.get("cosine"),
+        "usual_accuracy": (measured.evaluation or {}).get("accuracy_usual"),
+    }
+
+
+def _examples(measured):
+    """The golden examples as the report shows them: the text, and the answers of file and Keras.
+
+    Of one label a text only that label is shown; a vector is nothing to look at.
+    """
+    order = measured.files.order
+    examples = [{"text": e["text"], "tokens": len(e["token_ids"])} for e in measured.golden]
+    if order.rule in UNSEEN or order.rule is None or RULES[order.rule].find is None:
+        return examples
+    read = [order.answerer.read(example["text"])[0] for example in examples]
+    rows = [[columns for columns, _ in own] for own in read]
+    file = Interpreter(measured.files.paths["file"])
+    for side, given in run_sides(order.model, {"file": file}, rows).items():
+        for example, own, outputs in zip(examples, read, given, strict=True):
+            answer = order.answerer.answer(example["text"], own, outputs)
+            unshown = {"scores"} if "label" in answer else set()
+            example[side] = {k: v for k, v in answer.items() if k not in unshown}
+    return examples
+
+
+def _golden_difference(measured):
+    """The largest difference of a score between file and Keras in the golden examples, or None.
+
+    They may be other texts than those on which parity is measured.
+    """
+    problem = measured.files.order.rule
+    if problem not in PROBLEMS:
+        return None
+    return max(
+        float(
+            np.abs(
+                class_scores(entry["outputs"]["logits"], problem)
+                - class_scores(entry["keras"]["logits"], problem)
+            ).max()
+        )
+        for entry in measured.golden
+    )

@@ -1,0 +1,133 @@
+"""A model, in float32, and what is to become of it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..answers import PROBLEMS, check_labels
+from ..errors import KzooError
+from ..litert.convert import Exportable, check_arguments, exportable
+from ..text.tokenizer import default_stride
+from . import evaluate, mediapipe
+from .limits import beside_usual, defaults
+from .parity import problem_of, tokenizer_of
+from .predict import Answerer
+
+# The keys of a recipe, beside quantization, length and limits, that `export_bundle` takes.
+REST = ("preset", "compat", "mediapipe", "evaluation", "text", "label", "note", "share_texts")
+
+
+@dataclass(frozen=True)
+class Order:
+    """A model and what is to become of it, after every check that needs no file.
+
+    Args:
+        exportable: the model in float32, with its weights.
+        quantization, length, compat, mediapipe, note, share_texts: as in a recipe.
+        source: what the report calls the model.
+        limits: {name: bound}, those that suit the quantization and those that were asked for.
+        evaluation: the path of the labelled texts, or None.
+        examples: what it holds, an `evaluate.Labelled`, or None.
+    """
+
+    exportable: Exportable
+    quantization: str
+    length: int | None
+    compat: str | None
+    mediapipe: bool
+    note: str | None
+    share_texts: bool
+    source: str | None
+    limits: dict
+    evaluation: Path | None
+    examples: evaluate.Labelled | None
+
+    @property
+    def model(self):
+        """The model in float32."""
+        return self.exportable.model
+
+    @property
+    def task(self):
+        """What a bundle calls its task; a backbone has its class's name."""
+        return getattr(self.model, "task_name", None) or type(self.model).__name__
+
+    @property
+    def rule(self):
+        """By which of `answers.RULES` it answers; None for a backbone."""
+        return getattr(self.model, "rule", None)
+
+    @property
+    def labels(self):
+        """The names of the logits, or None."""
+        return getattr(self.model, "labels", None)
+
+    @property
+    def options(self):
+        """What the manifest says of the task, see `TextTask.task_options`."""
+        if not hasattr(self.model, "task_options"):
+            return {"reads": "either"}
+        options = self.model.task_options()
+        if self.rule in PROBLEMS:  # Where clients of formats 1 and 2 look for it.
+            options.setdefault("problem", self.rule)
+        if "stride" in options:  # A file of fixed length may be shorter than what the model reads.
+            options["stride"] = min(options["stride"], default_stride(self.read_length))
+        return options
+
+    @property
+    def answerer(self):
+        """How the task reads and answers."""
+        return Answerer(
+            self.tokenizer, self.rule, self.labels, self.options, self.max_length, self.length
+        )
+
+    @property
+    def tokenizer(self):
+        """The model's tokenizer, or None."""
+        return tokenizer_of(self.model)
+
+    @property
+    def max_length(self):
+        """How many tokens the model reads."""
+        return getattr(self.model, "max_length", self.model.spec.max_sequence_length)
+
+    @property
+    def read_length(self):
+        """How many tokens the file reads."""
+        return min(self.max_length, self.length or self.max_length)
+
+
+def ordered(model, quantization, length, limits, recipe=None):
+    """The `Order` for what `export_bundle` was asked for; KzooError where it can't be done."""
+    recipe = {**dict.fromkeys(REST), **(recipe or {})}
+    unknown = sorted(set(recipe) - set(REST))
+    if unknown:
+        raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
+    check_arguments(model, quantization, length, recipe["compat"])
+    asked = beside_usual(limits, defaults(quantization, problem_of(model)))
+    order = Order(
+        exportable=exportable(model),
+        quantization=quantization,
+        length=length,
+        compat=recipe["compat"],
+        mediapipe=bool(recipe["mediapipe"]),
+        note=recipe["note"],
+        share_texts=bool(recipe["share_texts"]),
+        source=recipe["preset"],
+        limits=asked,
+        evaluation=None if recipe["evaluation"] is None else Path(recipe["evaluation"]),
+        examples=None,
+    )
+    if order.tokenizer is None:
+        raise KzooError("A bundle holds a tokenizer, and this model has none: give it one first.")
+    if order.labels:
+        check_labels(order.labels)
+    if order.mediapipe:
+        mediapipe.check(order.rule, order.tokenizer, length, getattr(order.model, "prompt", ""))
+        if order.options["reads"] == "pair":
+            raise KzooError(
+                "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "
+                "without mediapipe."
+            )
+    columns = recipe["text"], recipe["label"]
+    examples = evaluate.labelled_texts(order.model, order.evaluation, asked, *columns)
+    return replace(order, examples=examples)

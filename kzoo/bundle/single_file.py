@@ -1,0 +1,76 @@
+"""A model as one .tflite file that was measured, without a bundle round it."""
+
+from pathlib import Path
+
+from ..errors import KzooError
+from ..files import writing_file
+from ..litert.convert import check_arguments, exportable, write_file
+from ..litert.interpreter import Interpreter
+from ..litert.user_model import UserModel, as_exportable
+from ..logs import hidden
+from .limits import LABELLED, check, check_names, defaults
+from .parity import compare, problem_of, samples
+
+
+def export_litert(
+    model, path, quantization="float32", length=None, limits=None, compat=None, texts=None
+):
+    """Write a model as a .tflite file that a phone runs at batch 1, and check the file.
+
+    The file has one signature, `serve`. Its inputs are the backbone's (int32 `token_ids`,
+    `padding_mask` and, where the family has segments, `segment_ids`, each (1, length)), its
+    outputs what the model called on tokens returns, such as `logits` (1, labels).
+
+    Args:
+        model: a task, a backbone, or a functional, sequential or subclassed `keras.Model` of your
+            own that holds one backbone and is called on the dict of its inputs. The outputs of
+            the last are called as it returns them, or as its layers; a single one `output`.
+        path: the file to write; it is there whole or not at all.
+        quantization: "float32"; "float16" (weights in half precision); "int8" (weights int8 with
+            a scale a channel or row, activations quantized as they come); "int8_int4_table" (the
+            same, but the token table int4 with a scale for every 32 numbers).
+        length: None for a dynamic length (the caller resizes the inputs, padding is not needed),
+            or the one length that the file takes. A functional model of one length takes that.
+        limits: what the file must keep, such as {"cosine": 0.997, "megabytes": 23.6}; see
+            `limits.KNOWN`. By default what suits the quantization.
+        compat: an older runtime that is to load the file, "tflite-2.16" or "tflite-2.14"; see
+            `compat.RUNTIMES`.
+        texts: strings, or pairs for a task that reads those, on which the file is compared with
+            Keras; shipped English sentences by default.
+
+    Returns:
+        A dict: `audit` (bytes, operators, partitions, minimum_runtime and more, see
+        `audit.audit`), `parity` (how far its answers lie from Keras' on the texts, 1 to 230
+        words where none were given, see `parity.measure`) and `limits` (bound and measured value
+        of each).
+
+    Raises:
+        KzooError: if the model can't be exported, or the file fails the audit or misses a limit;
+            no file is left then.
+    """
+    model = as_exportable(model)
+    length = getattr(model, "length", None) if length is None else length
+    check_arguments(model, quantization, length, compat)
+    path = Path(path)
+    if path.suffix != ".tflite" or path.is_dir():
+        raise KzooError(f"{path} is not the path of a .tflite file: give one.")
+    own = isinstance(model, UserModel)
+    if limits is None:
+        limits = defaults(quantization, problem_of(model))
+        if own:  # How XNNPACK takes layers that aren't kzoo's is shown, and no fault.
+            del limits["partitions"]
+    check_names(limits)
+    if labelled := sorted(LABELLED & set(limits)):
+        raise KzooError(
+            f"The limit {labelled[0]} needs labelled texts, which only a bundle is measured on: "
+            "export a recipe with an evaluation file, or leave the limit out."
+        )
+    source = exportable(model)
+    with hidden(), writing_file(path) as tmp_path:
+        partitions = limits.get("partitions", None if own else 1)
+        audited = write_file(source, tmp_path, quantization, length, compat, partitions)
+        rows = samples(source.model, length, texts)
+        parity = compare(source.model, Interpreter(tmp_path), rows)
+        measured = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
+        rows = check(limits, {**parity, **measured})
+    return {"audit": audited, "parity": parity, "limits": rows}

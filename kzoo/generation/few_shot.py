@@ -1,0 +1,128 @@
+"""Classification by a network that writes: examples in the prompt, the likeliest label's tokens.
+
+GPT-3's protocol (Brown et al. 2020, arXiv:2005.14165, section 2.4) with the calibration of Zhao et
+al. 2021 (arXiv:2102.09690).
+"""
+
+import numpy as np
+
+from ..errors import KzooError
+from .processors import softmax
+
+
+class FewShot:
+    """A classifier made of examples and a template.
+
+    Args:
+        examples: [(text, label), ...] that stand before the text that is asked about; none is
+            zero-shot.
+        labels: what stands in the prompt for each label: a list, or a dict from label to text.
+        template: one example, with `{text}` and at its end `{label}`.
+        separator: what stands between two examples.
+        is_length_normalised: a label's score is the mean over its tokens, not their sum.
+        neutral_texts: texts without content such as "N/A", by whose mean answer all others are
+            corrected; none is no calibration.
+
+    Raises:
+        KzooError: for a template without its two fields, and examples of other labels.
+    """
+
+    def __init__(
+        self,
+        examples,
+        labels,
+        template="{text}\n{label}",
+        separator="\n\n",
+        is_length_normalised=False,
+        neutral_texts=(),
+    ):
+        self.labels = list(labels)
+        self.verbalised = list(labels.values()) if isinstance(labels, dict) else self.labels
+        if len(self.labels) < 2 or not all(isinstance(t, str) and t for t in self.verbalised):
+            raise KzooError(f"Got the labels {labels!r:.60}; expected two or more texts.")
+        if len(set(self.verbalised)) < len(self.verbalised):
+            raise KzooError(
+                f"Got the labels {self.verbalised!r:.60}; expected a text of its own for each."
+            )
+        _check_template(template)
+        self.before, self.between = template[: -len("{label}")].split("{text}")
+        self.separator = separator
+        self.is_length_normalised = is_length_normalised
+        texts = dict(zip(self.labels, self.verbalised, strict=True))
+        shots = []
+        for text, label in examples:
+            if label not in texts:
+                raise KzooError(
+                    f"Got an example of the label {label!r:.40}; expected one of "
+                    f"{', '.join(map(str, self.labels))}."
+                )
+            shots.append(self._shown(text) + texts[label] + separator)
+        self.shots = "".join(shots)
+        self.neutral_texts = list(neutral_texts)
+
+    def prompt(self, text):
+        """What stands before the label of a text, without a blank at its end.
+
+        A blank belongs to the label's first token, see `continuations`.
+        """
+        return (self.shots + self._shown(text)).rstrip(" ")
+
+    @property
+    def continuations(self):
+        """What each label adds to a prompt."""
+        shown = self._shown("")
+        blanks = shown[len(shown.rstrip(" ")) :]
+        return [blanks + text for text in self.verbalised]
+
+    def probabilities(self, texts, score):
+        """The probability of each label, (texts, labels).
+
+        Args:
+            texts: what is asked about.
+            score: `score(prompts, continuations)` gives for each pair the log-probabilities of the
+                continuation's tokens behind the prompt, a list of arrays.
+
+        Raises:
+            KzooError: for a continuation without a token.
+        """
+        texts = list(texts)
+        asked = [*texts, *self.neutral_texts]
+        values = softmax(self._scores(asked, score))
+        if not self.neutral_texts:
+            return values
+        # W = diag(p_neutral)^-1 and b = 0 of the paper, and a sum of 1 again.
+        neutral = values[len(texts) :].mean(0)
+        calibrated = values[: len(texts)] / np.maximum(neutral, np.finfo("float64").tiny)
+        return calibrated / calibrated.sum(-1, keepdims=True)
+
+    def predict(self, texts, score):
+        """The likeliest label of each text; see `probabilities`."""
+        return [self.labels[index] for index in self.probabilities(texts, score).argmax(-1)]
+
+    def _scores(self, texts, score):
+        """The sum, or the mean, of each label's token scores, (texts, labels) float64."""
+        count = len(self.labels)
+        prompts = [self.prompt(text) for text in texts for _ in range(count)]
+        tokens = score(prompts, self.continuations * len(texts))
+        scores = []
+        for number, values in enumerate(tokens):
+            if not len(values):
+                raise KzooError(
+                    f"Got no token for the label {self.verbalised[number % count]!r:.40}; expected "
+                    "one at least."
+                )
+            reduce = np.mean if self.is_length_normalised else np.sum
+            scores.append(reduce(np.asarray(values, "float64")))
+        return np.reshape(scores, (len(texts), count))
+
+    def _shown(self, text):
+        return self.before + text + self.between
+
+
+def _check_template(template):
+    is_whole = isinstance(template, str) and template.endswith("{label}")
+    if not is_whole or any(template.count(field) != 1 for field in ("{text}", "{label}")):
+        raise KzooError(
+            f"Got the template {template!r:.60}; expected {{text}} once, and {{label}} "
+            "once at its end."
+        )

@@ -1,0 +1,149 @@
+"""How text is written: one frozen value, checked as a whole when it is made."""
+
+from dataclasses import dataclass
+
+from ..errors import KzooError
+from ..values import is_number, is_whole
+
+LEAST = 1e-4  # of what scores are divided by: float32 has no number for the result of less
+STEEPEST = 10  # power of a length, likewise
+LONGEST_STOP = 1000  # characters; a longer stop string is a mistake, and would hold a stream back
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How the next tokens are chosen, and when there are enough of them.
+
+    The names and the order in which the settings act are transformers'. Without any of
+    `temperature`, `top_k`, `top_p` and `min_p` the likeliest token is taken (greedy), or with
+    `num_beams` the likeliest whole; with one of them tokens are drawn.
+
+    Args:
+        max_new_tokens: tokens to write at most.
+        min_new_tokens: tokens before which no end token may come.
+        temperature: what logits are divided by; above 1 more varied, below it less.
+        top_k: only the so many likeliest tokens may be drawn.
+        top_p: only the likeliest tokens whose probabilities sum up to this, in (0, 1]
+            (Holtzman et al. 2020, arXiv:1904.09751).
+        min_p: only tokens at least this times as likely as the likeliest, in [0, 1]
+            (arXiv:2407.01082).
+        seed: a whole number makes draws repeatable.
+        num_beams: sequences that are followed at a time; 1 is no beam search.
+        num_return_sequences: answers a prompt: the best beams, or so many draws.
+        length_penalty: a beam's score is its log-probability divided by its new tokens to this
+            power; above 0 prefers long ones.
+        repetition_penalty: scores of tokens that stand before are divided by it where they are
+            positive and multiplied where not (Keskar et al. 2019, arXiv:1909.05858); 1 is none.
+        no_repeat_ngram_size: no so many tokens in a row come twice, the prompt's included; 0 is
+            none.
+        stop_strings: texts that end what is written, and are no part of it. Only the new text is
+            searched.
+        end_token_ids: tokens that end what is written, one id or several.
+
+    Raises:
+        KzooError: for a setting out of its range, and for two that exclude each other.
+    """
+
+    max_new_tokens: int = 64
+    min_new_tokens: int = 0
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    num_beams: int = 1
+    num_return_sequences: int = 1
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    stop_strings: tuple = ()
+    end_token_ids: tuple = ()
+
+    def __post_init__(self):
+        stops, ends = self.stop_strings, self.end_token_ids
+        stops = (stops,) if isinstance(stops, str) else stops
+        ends = (ends,) if is_whole(ends) else ends
+        object.__setattr__(self, "stop_strings", _entries("stop_strings", stops))
+        object.__setattr__(self, "end_token_ids", _entries("end_token_ids", ends))
+        self._check_ranges()
+        self._check_lists()
+        self._check_together()
+
+    @property
+    def is_sampled(self):
+        """Whether tokens are drawn."""
+        settings = (self.temperature, self.top_k, self.top_p, self.min_p)
+        return any(value is not None for value in settings)
+
+    def _check_ranges(self):
+        whole = "a whole number from {}"
+        rules = {
+            "max_new_tokens": (lambda v: is_whole(v, 1), whole.format(1)),
+            "min_new_tokens": (
+                lambda v: is_whole(v, 0, self.max_new_tokens),
+                f"{whole.format(0)} to max_new_tokens, {self.max_new_tokens!r:.20}",
+            ),
+            "num_beams": (lambda v: is_whole(v, 1), whole.format(1)),
+            "num_return_sequences": (lambda v: is_whole(v, 1), whole.format(1)),
+            "length_penalty": (
+                lambda v: is_number(v, -STEEPEST, STEEPEST),
+                f"a number from -{STEEPEST} to {STEEPEST}",
+            ),
+            "repetition_penalty": (
+                lambda v: is_number(v, LEAST, 1 / LEAST),
+                f"a number from {LEAST:g} to {1 / LEAST:g}, 1 for none",
+            ),
+            "no_repeat_ngram_size": (lambda v: is_whole(v, 0), f"{whole.format(0)}, 0 for none"),
+        }
+        drawn = {
+            "temperature": (
+                lambda v: is_number(v, LEAST),
+                f"a number from {LEAST:g} on, or None for the likeliest token",
+            ),
+            "top_k": (lambda v: is_whole(v, 1), f"{whole.format(1)}, or None for all tokens"),
+            "top_p": (
+                lambda v: is_number(v, 0, 1) and v > 0,
+                "a number above 0 and up to 1, or None for all tokens",
+            ),
+            "min_p": (lambda v: is_number(v, 0, 1), "a number from 0 to 1, or None for all tokens"),
+            "seed": (lambda v: is_whole(v, 0), f"{whole.format(0)}, or None for another each time"),
+        }
+        for name, (is_valid, expected) in {**rules, **drawn}.items():
+            value = getattr(self, name)
+            if not is_valid(value) and not (value is None and name in drawn):
+                raise KzooError(f"Got {name} = {value!r:.40}; expected {expected}.")
+
+    def _check_lists(self):
+        for text in self.stop_strings:
+            if not isinstance(text, str) or not 0 < len(text) <= LONGEST_STOP:
+                raise KzooError(
+                    f"Got the stop string {text!r:.40}; expected a text of 1 to {LONGEST_STOP} "
+                    "characters."
+                )
+        for number in self.end_token_ids:
+            if not is_whole(number, 0):
+                raise KzooError(f"Got the end token {number!r:.40}; expected the id of a token.")
+
+    def _check_together(self):
+        beams, count = self.num_beams, self.num_return_sequences
+        if beams > 1 and self.is_sampled:
+            raise KzooError(
+                f"Got num_beams = {beams} with a setting that draws tokens; expected one way to "
+                "choose them: leave out temperature, top_k, top_p and min_p, or num_beams."
+            )
+        if beams > 1 and count > beams:
+            raise KzooError(
+                f"Got num_return_sequences = {count} with num_beams = {beams}; expected as many "
+                "beams or more."
+            )
+        if beams == 1 and count > 1 and not self.is_sampled:
+            raise KzooError(
+                f"Got num_return_sequences = {count} where the likeliest token is taken, which "
+                "gives one sequence; expected num_beams, or a temperature to draw with."
+            )
+
+
+def _entries(name, values):
+    if not isinstance(values, (list, tuple, set, frozenset)):
+        raise KzooError(f"Got {name} = {values!r:.40}; expected a list.")
+    return tuple(values)
