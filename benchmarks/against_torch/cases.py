@@ -67,9 +67,20 @@ FAMILIES = {
         },
         1,
     ),
+    "palm": (
+        "Cohere",
+        {
+            **{key: value for key, value in SIZES.items() if "dropout" not in key},
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "logit_scale": 0.3,
+        },
+        1,
+    ),
 }
 # Those that write: what follows the name of the class with that head.
-WRITERS = {"gpt2": "LMHeadModel"}
+WRITERS = {"gpt2": "LMHeadModel", "palm": "ForCausalLM"}
+ONLY_WRITERS = ("palm",)  # that have no other class there
 
 
 @dataclass(frozen=True)
@@ -156,7 +167,8 @@ READ = tuple(task for task in TASKS if task not in WRITTEN[3:])
 READERS = tuple(family for family in FAMILIES if family not in WRITERS)
 RUNS = (
     (TENSORFLOW, READERS, READ, (COMMON,)),
-    (TENSORFLOW, WRITERS, WRITTEN, (COMMON,)),
+    (TENSORFLOW, [family for family in WRITERS if family not in ONLY_WRITERS], WRITTEN, (COMMON,)),
+    (TENSORFLOW, ONLY_WRITERS, WRITTEN[3:], (COMMON,)),
     (TENSORFLOW, ("bert",), ("sequence classification",), SETTINGS),
     (TENSORFLOW, ("bert",), BY_PLACE[1:], ("sample weights", "accumulation")),
     (TENSORFLOW, ("albert",), ("masked language model",), ("layer decay", "accumulation")),
