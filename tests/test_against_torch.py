@@ -18,6 +18,7 @@ NAMES = (
     f"roberta, token classification, {FULL}",
     f"distilbert, question answering, {FULL}",
     f"gpt2, causal language model, {FULL}",
+    f"palm, causal language model, {FULL}",
 )
 
 

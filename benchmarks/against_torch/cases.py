@@ -110,6 +110,16 @@ FAMILIES = {
         },
         1,
     ),
+    "palm": (
+        "Cohere",
+        {
+            **{key: value for key, value in SIZES.items() if "dropout" not in key},
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "logit_scale": 0.3,
+        },
+        1,
+    ),
 }
 BY_PLACE = ("sequence classification", "token classification", "question answering")
 # Those that write: what follows the name of the class with that head, and the other tasks.
@@ -118,6 +128,7 @@ WRITERS = {
     "gpt2": ("LMHeadModel", BY_PLACE),
     "gpt_neo": ("ForCausalLM", BY_PLACE),
     "bloom": ("ForCausalLM", BY_PLACE),
+    "palm": ("ForCausalLM", ()),
 }
 
 
