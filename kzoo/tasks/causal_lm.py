@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..answers import RULES
 from ..data.batches import IGNORED, bucketed_batches
 from ..data.documents import read_documents, windows
 from ..errors import KzooError
@@ -61,6 +62,39 @@ class CausalLM(TiedTask):
         """Logits, and what was seen at the places of a step."""
         past = {name: outputs[name] for name in outputs if name in self.backbone.past_names}
         return {**super().run_head(outputs, inputs, training), **past}
+
+    # -- on a device ----------------------------------------------------------------------------
+
+    # All of a prompt but its last token is read by the one, and each further token by the other.
+    functions = {"prefill": ("step", {}), "decode": ("step", {"length": 1})}
+
+    def run_function(self, name, inputs):
+        """The keys and values of the new places; of one token also its `logits`.
+
+        A prompt has no logits there: of a long one they would be gigabytes.
+        """
+        outputs = self.backbone.run(inputs, training=False)
+        past = {each: outputs[each] for each in self.backbone.past_names}
+        if name == "prefill":
+            return past
+        logits = super().run_head(outputs, inputs, False)["logits"]
+        return {"logits": ops.reshape(logits, (1, logits.shape[-1])), **past}
+
+    def function_axes(self, name):
+        """The axes of each output of a function."""
+        _, sizes = self.functions[name]
+        new = {"past_length": sizes.get("length", "length")}
+        step = self.backbone.signatures["step"]
+        past = {
+            each: tuple(new.get(axis, axis) for axis in step[each].axes)
+            for each in self.backbone.past_names
+        }
+        return past if name == "prefill" else {**RULES[self.rule].outputs, **past}
+
+    @property
+    def output_axes(self):
+        """The axes of each output on whole inputs."""
+        return {"logits": ("batch", "length", "vocabulary")}
 
     def get_config(self):
         """The arguments."""

@@ -14,7 +14,7 @@ from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, ExportsTokens, outputs_of, precision, set_trainable
 from ..logs import verbosity
-from ..network import Network, freeze, frozen, weights_by_path
+from ..network import Network, Served, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
 from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
@@ -24,7 +24,7 @@ from .inputs import as_list, check_columns, from_dataset, is_column, split, spli
 from .probabilities import on_probabilities
 
 
-class TextTask(DistributedFit, ExportsTokens, keras.Model):
+class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
     """A backbone, a tokenizer and a head that learn and answer on strings.
 
     Called on the backbone's token dict it returns a dict of raw outputs (logits); `fit`,
