@@ -13,6 +13,7 @@ from families import noisy
 
 import kzoo
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
+from kzoo.models import build
 from kzoo.network import weights_by_path
 
 torch = pytest.importorskip("torch")
@@ -65,6 +66,38 @@ DECODERS = {
             "classifier_dropout": 0.2,
         },
         "Model LMHeadModel ForSequenceClassification ForTokenClassification ForQuestionAnswering",
+    ),
+    "gpt": (
+        "OpenAIGPT",
+        {
+            "vocab_size": 50,
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "n_positions": 24,
+            "pad_token_id": 3,
+        },
+        "Model LMHeadModel ForSequenceClassification",
+    ),
+    "gpt_neo": (
+        "GPTNeo",
+        {
+            "vocab_size": 50,
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 3,
+            "max_position_embeddings": 24,
+            "pad_token_id": 3,
+            "classifier_dropout": 0.2,
+        },
+        "Model ForCausalLM ForSequenceClassification ForTokenClassification ForQuestionAnswering",
+    ),
+    "bloom": (
+        "Bloom",
+        {"vocab_size": 50, "hidden_size": 36, "n_layer": 2, "n_head": 6, "pad_token_id": 3},
+        "Model ForCausalLM ForSequenceClassification ForTokenClassification ForQuestionAnswering",
     ),
 }
 TASKS = {
@@ -218,6 +251,25 @@ def test_both_ways(family, suffix, folders, tmp_path):
         assert theirs.config.id2label == dict(enumerate(LABELS))
 
 
+@pytest.mark.parametrize("family", DECODERS)
+def test_it_writes_the_tokens_that_the_reference_writes(family, folders):
+    """Prompts of several lengths at once; there each alone, since GPT counts padding as places."""
+    suffix = next(suffix for suffix in DECODERS[family][2].split() if suffix in WRITE)
+    folder, theirs = folders(family, suffix)
+    theirs.generation_config.eos_token_id = None
+    model = kzoo.from_huggingface(folder)
+    prompts = [[7, 8, 9, 10, 11], [30], [22, 5, 40]]
+    # No token twice: what noise writes soon repeats one, whatever it sees.
+    for ways in ({"no_repeat_ngram_size": 1}, {"no_repeat_ngram_size": 1, "num_beams": 3}):
+        actual = model.generate(prompts, max_new_tokens=12, **ways)
+        for prompt, tokens in zip(prompts, actual, strict=True):
+            expected = theirs.generate(
+                torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)),
+                max_new_tokens=12, do_sample=False, pad_token_id=3, **ways,
+            )  # fmt: skip
+            assert tokens == expected[0, len(prompt) :].tolist(), (ways, prompt)
+
+
 # -- what a file may hold besides ---------------------------------------------------------------
 
 
@@ -369,6 +421,9 @@ def test_torch_files_are_not_trusted(content, folders, tmp_path, capsys):
         ("distilbert", "ForMaskedLM", {"activation": "relu"}),
         ("albert", "ForMaskedLM", {"hidden_act": "gelu"}),
         ("albert", "Model", {"num_hidden_layers": 2, "num_hidden_groups": 2}),
+        ("gpt", "Model", {"afn": "silu"}),
+        ("gpt_neo", "Model", {"attention_types": [[["local"], 2]], "window_size": 4}),
+        ("gpt_neo", "Model", {"attention_types": [[["local"], 1], [["global"], 1]]}),
     ],
 )
 def test_configs_mean_what_they_say(family, suffix, changes, tmp_path):
@@ -400,6 +455,47 @@ def test_xlm_roberta_is_a_roberta(tmp_path):
     assert type(model.backbone) is kzoo.Roberta
     kzoo.to_huggingface(model, tmp_path / "back")
     assert_same(model, reload(theirs, tmp_path / "back"), "ForMaskedLM")
+
+
+def test_a_bloom_as_it_was_published(tmp_path):
+    """Some sizes under older names, and the tensors of the backbone without its name before."""
+    theirs = reference("bloom", "ForCausalLM")
+    theirs.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["n_embed"], config["num_attention_heads"] = config.pop("hidden_size"), config["n_head"]
+    del config["n_head"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    tensors = read_tensors(tmp_path / "model.safetensors")
+    arrays = {name.removeprefix("transformer."): lazy.read() for name, lazy in tensors.items()}
+    write_tensors(tmp_path / "model.safetensors", arrays, {"format": "pt"})
+    model = kzoo.from_huggingface(tmp_path)
+    assert_same(model, theirs, "ForCausalLM")
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path)
+    assert_same(model, reload(theirs, tmp_path / "back"), "ForCausalLM")
+
+
+def test_gpt3_is_gpt2_with_bands(folders, tmp_path):
+    """No class there has its layers in turn: GPT-2's blocks, each with the mask of its kind."""
+    folder, theirs = folders("gpt2", "Model")
+    gpt2 = kzoo.from_huggingface(folder)
+    kinds = ["causal", {"kind": "local", "window": 3}]
+    model = build(gpt2.spec.replace(family="gpt3", attention=kinds))
+    for path, weight in weights_by_path(gpt2).items():
+        weights_by_path(model)[path].assign(weight)
+    columns, there = batch(theirs, "Model")
+    length = max(LENGTHS)
+    gap = torch.arange(length)[:, None] - torch.arange(length)
+    with torch.no_grad():
+        x = theirs.wte(there["input_ids"]) + theirs.wpe(torch.arange(length))
+        for block, window in zip(theirs.h, (length, 3), strict=True):
+            seen = (gap >= 0) & (gap < window) & there["attention_mask"][:, None, None].bool()
+            x = block(x, attention_mask=torch.where(seen, 0.0, -1e9))
+        expected = theirs.ln_f(x)
+    mask = columns["padding_mask"].astype(bool)
+    assert distance(model(columns)["sequence_output"], expected, mask) < TOLERANCE
+    with pytest.raises(kzoo.KzooError, match="no class that computes what Gpt3 does"):
+        kzoo.to_huggingface(model, tmp_path / "there")
 
 
 def test_dropouts_of_heads_survive(tmp_path):

@@ -51,7 +51,25 @@ FAMILIES = {
         {**SIZES, "embedding_size": 16, "num_hidden_layers": 3, "classifier_dropout_prob": 0.0},
         2,
     ),
+    "gpt2": (
+        "GPT2",
+        {
+            "vocab_size": VOCABULARY,
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "n_positions": 24,
+            "pad_token_id": 0,
+            "embd_pdrop": 0.0,
+            "resid_pdrop": 0.0,
+            "attn_pdrop": 0.0,
+            "classifier_dropout": 0.0,
+        },
+        1,
+    ),
 }
+# Those that write: what follows the name of the class with that head.
+WRITERS = {"gpt2": "LMHeadModel"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +91,8 @@ class Task:
 
 
 SAME_FOR_ALL = ("head/logits/bias",)
-LAST_SHIFT = ("block_1/feedforward_norm/beta",)  # which the head turns into such a bias
+# What the head turns into such a bias.
+LAST_SHIFT = ("block_1/feedforward_norm/beta", "final_norm/beta")
 MOOT = ("attention/key/bias",)  # of every task: it adds the same to all scores of a query
 TASKS = {
     "sequence classification": Task("ForSequenceClassification", "TextClassifier", "class", "rows"),
@@ -82,6 +101,7 @@ TASKS = {
         "ForQuestionAnswering", "QuestionAnswering", "span", "span", moot=SAME_FOR_ALL + LAST_SHIFT
     ),
     "masked language model": Task("ForMaskedLM", "MaskedLM", "tokens", "places"),
+    "causal language model": Task("", "CausalLM", "tokens", "places"),
     "multiple choice": Task(
         "ForMultipleChoice", "MultipleChoice", "choice", "rows", 2, moot=SAME_FOR_ALL
     ),
@@ -131,8 +151,12 @@ SETTINGS = {
 TENSORFLOW, JAX, REPLICAS = "tensorflow", "jax", "replicas"
 COMMON = "AdamW, clipping, warm-up, linear decay"
 BY_PLACE = ("sequence classification", "token classification", "question answering")
+WRITTEN = (*BY_PLACE, "causal language model")
+READ = tuple(task for task in TASKS if task not in WRITTEN[3:])
+READERS = tuple(family for family in FAMILIES if family not in WRITERS)
 RUNS = (
-    (TENSORFLOW, FAMILIES, TASKS, (COMMON,)),
+    (TENSORFLOW, READERS, READ, (COMMON,)),
+    (TENSORFLOW, WRITERS, WRITTEN, (COMMON,)),
     (TENSORFLOW, ("bert",), ("sequence classification",), SETTINGS),
     (TENSORFLOW, ("bert",), BY_PLACE[1:], ("sample weights", "accumulation")),
     (TENSORFLOW, ("albert",), ("masked language model",), ("layer decay", "accumulation")),
@@ -188,6 +212,11 @@ def cases():
 def options(setting):
     """The arguments of kzoo.AdamW for a setting, which torch's side reads too."""
     return {**MAPPED, "layer_decay": 1.0, "epsilon": 1e-6, **setting.optimizer}
+
+
+def suffix(case):
+    """What follows the family's name in the name of transformers' class."""
+    return TASKS[case.task].suffix or WRITERS[case.family]
 
 
 def examples(case):
