@@ -21,6 +21,8 @@ _HOME = {
     "GptNeo": "models",
     "Gpt3": "models",
     "Bloom": "models",
+    "Palm": "models",
+    "Lamda": "models",
     "TextClassifier": "tasks",
     "TokenClassifier": "tasks",
     "QuestionAnswering": "tasks",

@@ -18,6 +18,8 @@ HOMES = {
     "GptNeo": "models.gpt_neo",
     "Gpt3": "models.gpt3",
     "Bloom": "models.bloom",
+    "Palm": "models.palm",
+    "Lamda": "models.lamda",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "QuestionAnswering": "tasks.question_answering",

@@ -91,6 +91,37 @@ SPECS = {
             "position": "alibi",
         },
     ),
+    "palm": Spec(
+        "palm",
+        words(logit_scale=0.25),
+        **SMALL,
+        schedule=(0, 1),
+        head_dim=16,  # As in the 540B model, heads are wider together than the model.
+        num_key_value_heads=1,
+        dropout=0.0,
+        attention_dropout=0.0,
+        position={"kind": "rotary", "base": 10000.0, "interleaved": True},
+        attention={"kind": "causal", "bias": []},
+        block="parallel",
+        feedforward={"kind": "gated", "activation": "silu", "bias": False},
+        norm={"kind": "layer_norm", "epsilon": 1e-5, "bias": False},
+        norms=["final"],
+        pooler="none",
+    ),
+    "lamda": Spec(
+        "lamda",
+        words(),
+        **SMALL,
+        schedule=(0, 1),
+        head_dim=12,
+        position={"kind": "bucketed", "buckets": 8, "longest": 8},
+        attention={"kind": "causal", "bias": [], "scale": 1.0},
+        block="pre_norm",
+        feedforward={"kind": "gated", "activation": "gelu_tanh", "bias": False},
+        norm={"kind": "rms_norm", "epsilon": 1e-6},
+        norms=["final"],
+        pooler="none",
+    ),
 }
 
 

@@ -66,7 +66,7 @@ def spec(**config):
     return read({**SMALL, **config}, Writer)
 
 
-@pytest.mark.parametrize("family", SPECS)
+@pytest.mark.parametrize("family", [name for name in SPECS if FAMILIES[name].MODEL_TYPES])
 def test_a_spec_is_the_same_after_its_config(family):
     config = config_from_spec(SPECS[family], FAMILIES[family])
     again = read(config, FAMILIES[family]).replace(pooler=SPECS[family].pooler)
@@ -355,3 +355,46 @@ def test_gelu_of_gpt_is_the_tanh_form_and_its_nets_are_four_times_as_wide():
     ]:
         with pytest.raises(kzoo.KzooError, match=message):
             config_from_spec(found.replace(**changes), FAMILIES["gpt"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "base"),
+    [
+        ({}, 500000.0),  # What transformers 5 takes where nothing is said.
+        ({"rope_theta": 700}, 700.0),
+        ({"rope_theta": 700.0, "rope_scaling": None}, 700.0),
+        ({"rope_parameters": {"rope_theta": 700.0, "rope_type": "default"}}, 700.0),
+        ({"rope_parameters": {"rope_type": "default"}, "rope_theta": 700.0}, 700.0),
+        ({"rope_parameters": {"rope_theta": 700.0}, "rope_theta": 9.0}, 700.0),
+    ],
+)
+def test_a_rotary_base_is_read_and_written_as_either_version_of_transformers_has_it(keys, base):
+    found = read(keys, FAMILIES["palm"], strict=True)
+    assert found.position["base"] == base
+    for kept in (None, keys):
+        written = {**(kept or {}), **config_from_spec(found, FAMILIES["palm"], kept)}
+        assert read(written, FAMILIES["palm"]) == found
+    again = config_from_spec(found, FAMILIES["palm"])
+    assert again["rope_theta"] == again["rope_parameters"]["rope_theta"] == base
+    turned = found.replace(position={**found.position, "base": 30.0})
+    written = {**keys, **config_from_spec(turned, FAMILIES["palm"], keys)}
+    assert read(written, FAMILIES["palm"]) == turned
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "rope_parameters = .*yarn"),
+        ({"rope_parameters": {"rope_theta": 7.0, "factor": 2.0}}, "rope_parameters = .*factor"),
+        ({"rope_parameters": {"rope_theta": "far"}}, "rope_parameters = "),
+        ({"rope_parameters": 3}, "rope_"),
+        ({"rope_theta": "far"}, "rope_theta = 'far'; a number is expected"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling = "),
+        ({"use_qk_norm": True}, "use_qk_norm = True; kzoo computes only False"),
+        ({"logit_scale": None}, "logit_scale = None; a number is expected"),
+        ({"num_attention_heads": 0}, "num_heads|head_dim|num_key_value_heads"),
+    ],
+)
+def test_what_palm_may_not_say(config, message):
+    with pytest.raises(kzoo.KzooError, match=message):
+        read(config, FAMILIES["palm"])

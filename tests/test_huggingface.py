@@ -99,6 +99,18 @@ DECODERS = {
         {"vocab_size": 50, "hidden_size": 36, "n_layer": 2, "n_head": 6, "pad_token_id": 3},
         "Model ForCausalLM ForSequenceClassification ForTokenClassification ForQuestionAnswering",
     ),
+    "palm": (
+        "Cohere",
+        {
+            **SIZES,
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "logit_scale": 0.3,
+            "layer_norm_eps": 1e-5,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 700.0},
+        },
+        "Model ForCausalLM",
+    ),
 }
 TASKS = {
     "Model": None,
@@ -268,6 +280,25 @@ def test_it_writes_the_tokens_that_the_reference_writes(family, folders):
                 max_new_tokens=12, do_sample=False, pad_token_id=3, **ways,
             )  # fmt: skip
             assert tokens == expected[0, len(prompt) :].tolist(), (ways, prompt)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"num_key_value_heads": 2, "attention_bias": True}, {"num_key_value_heads": 4}]
+)
+def test_cohere_with_more_heads_and_biases(changes, tmp_path):
+    """And with the rotary base where transformers 4 keeps it."""
+    theirs = reference("palm", "ForCausalLM", **changes)
+    theirs.save_pretrained(tmp_path / "here")
+    config = json.loads((tmp_path / "here" / "config.json").read_text())
+    config["rope_theta"] = config.pop("rope_parameters")["rope_theta"]
+    (tmp_path / "here" / "config.json").write_text(json.dumps(config))
+    model = kzoo.from_huggingface(tmp_path / "here")
+    assert_same(model, theirs, "ForCausalLM")
+    kzoo.to_huggingface(model, tmp_path / "there")
+    assert "rope_parameters" not in json.loads((tmp_path / "there" / "config.json").read_text())
+    del model.origin
+    kzoo.to_huggingface(model, tmp_path / "anew")
+    assert_same(model, reload(theirs, tmp_path / "anew"), "ForCausalLM")
 
 
 # -- what a file may hold besides ---------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from families import add_noise, noisy, one_block, tokens
+from families import SPECS, add_noise, noisy, one_block, tokens, words
 from writing import cache, in_steps, stepped
 
 import kzoo
@@ -91,6 +91,9 @@ def test_a_pre_norm_block_adds_to_what_it_was_given():
         ({"attention": []}, r"attention is \[\]"),
         ({"attention": ["full", 3]}, "attention is"),
         ({"norm": ["layer_norm", "layer_norm"]}, "norm is"),
+        ({"position": {"kind": "bucketed", "buckets": 7}}, "buckets = 7; expected an even"),
+        ({"position": {"kind": "bucketed", "longest": 16}}, "longest = 16; .* above 16"),
+        ({"embedding": words(logit_scale=0)}, "logit_scale = 0; expected a number above 0"),
     ],
 )
 def test_bad_options_are_named(changes, message):
@@ -110,6 +113,7 @@ WRITERS = {
     "alibi": {"position": "alibi", "num_heads": 3, "hidden_dim": 33},
     "rotary": {"position": "rotary", "norm": "rms_norm", "feedforward": "gated"},
     "rotary by halves": {"position": {"kind": "rotary", "interleaved": False}},
+    "bucketed": {"position": {"kind": "bucketed", "buckets": 8, "longest": 6}},
 }
 
 
@@ -153,3 +157,16 @@ def test_slopes_of_alibi_are_those_of_the_paper():
     np.testing.assert_allclose(slopes(8), 0.5 ** np.arange(1, 9))
     between = 2.0 ** (-0.5 * np.arange(1, 9, 2))
     np.testing.assert_allclose(slopes(12), np.r_[0.5 ** np.arange(1, 9), between])
+
+
+@pytest.mark.parametrize(("family", "task"), [("palm", kzoo.CausalLM), ("bert", kzoo.MaskedLM)])
+def test_scores_of_tokens_are_scaled_as_their_table_says(family, task):
+    """Wherever the head came from: a backbone that is read alone keeps what its scores need."""
+    inputs, logits = tokens(SPECS[family]), []
+    for scale in (1.0, 0.25):
+        slot = {**SPECS[family].embedding, "logit_scale": scale}
+        model = task(noisy(family, embedding=slot))
+        model.head.set_weights([weight * 0 + 0.5 for weight in model.head.get_weights()])
+        logits.append(np.asarray(model(inputs)["logits"]))
+    assert np.abs(logits[0]).max() > 0.1
+    np.testing.assert_allclose(logits[1], logits[0] * 0.25, atol=1e-6)

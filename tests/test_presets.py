@@ -38,9 +38,36 @@ TABLES = """
     gpt3_175b_en
 """
 
+# Of shapes that were published without weights: layers, heads, width, and the billions that the
+# paper speaks of, which for LaMDA are those beside the embedding.
+SHAPES = {
+    "palm_8b_multi": (32, 16, 4096, 8.63),
+    "palm_62b_multi": (64, 32, 8192, 62.50),
+    "palm_540b_multi": (118, 48, 18432, 540.35),
+    "lamda_2b_en": (10, 40, 2560, 2),
+    "lamda_8b_en": (16, 64, 4096, 8),
+    "lamda_137b_en": (64, 128, 8192, 137),
+}
+
 
 def test_every_published_size_is_there():
-    assert {*SIZES.split(), *TABLES.split()} <= set(PUBLISHED)
+    assert {*SIZES.split(), *TABLES.split(), *SHAPES} <= set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_without_weights_count_what_their_papers_say(name):
+    """PaLM: heads of 256 and one for keys, nets of 4 widths; LaMDA: of 128, and 8 widths."""
+    layers, heads, width, billions = SHAPES[name]
+    count = presets.card(name)["parameters"]
+    if name.startswith("palm"):
+        block = 3 * width * 4 * width + 2 * width * (heads + 1) * 256
+        norms, rest = (layers + 1) * width, 256_000 * width
+        assert abs((count - norms) / 1e9 - billions) < 0.005
+    else:
+        block = 3 * width * 8 * width + 4 * width * heads * 128
+        norms, rest = (2 * layers + 1) * width, 32_000 * width + 32 * heads
+        assert int((count - rest) / 1e9) == billions
+    assert count == layers * block + norms + rest
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

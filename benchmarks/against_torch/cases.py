@@ -67,9 +67,69 @@ FAMILIES = {
         },
         1,
     ),
+    "gpt": (
+        "OpenAIGPT",
+        {
+            "vocab_size": VOCABULARY,
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "n_positions": 24,
+            "pad_token_id": 0,
+            "embd_pdrop": 0.0,
+            "resid_pdrop": 0.0,
+            "attn_pdrop": 0.0,
+        },
+        1,
+    ),
+    "gpt_neo": (
+        "GPTNeo",
+        {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "max_position_embeddings": 24,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 4,
+            "pad_token_id": 0,
+            "classifier_dropout": 0.0,
+        },
+        1,
+    ),
+    "bloom": (
+        "Bloom",
+        {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 36,
+            "n_layer": 2,
+            "n_head": 6,
+            "pad_token_id": 0,
+            "hidden_dropout": 0.0,
+            "attention_dropout": 0.0,
+        },
+        1,
+    ),
+    "palm": (
+        "Cohere",
+        {
+            **{key: value for key, value in SIZES.items() if "dropout" not in key},
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "logit_scale": 0.3,
+        },
+        1,
+    ),
 }
-# Those that write: what follows the name of the class with that head.
-WRITERS = {"gpt2": "LMHeadModel"}
+BY_PLACE = ("sequence classification", "token classification", "question answering")
+# Those that write: what follows the name of the class with that head, and the other tasks.
+WRITERS = {
+    "gpt": ("LMHeadModel", BY_PLACE[:1]),
+    "gpt2": ("LMHeadModel", BY_PLACE),
+    "gpt_neo": ("ForCausalLM", BY_PLACE),
+    "bloom": ("ForCausalLM", BY_PLACE),
+    "palm": ("ForCausalLM", ()),
+}
 
 
 @dataclass(frozen=True)
@@ -150,13 +210,12 @@ SETTINGS = {
 # Where kzoo runs: TensorFlow, JAX, or two replicas of TensorFlow on one processor.
 TENSORFLOW, JAX, REPLICAS = "tensorflow", "jax", "replicas"
 COMMON = "AdamW, clipping, warm-up, linear decay"
-BY_PLACE = ("sequence classification", "token classification", "question answering")
-WRITTEN = (*BY_PLACE, "causal language model")
-READ = tuple(task for task in TASKS if task not in WRITTEN[3:])
+WRITING = "causal language model"
+READ = tuple(task for task in TASKS if task != WRITING)
 READERS = tuple(family for family in FAMILIES if family not in WRITERS)
 RUNS = (
     (TENSORFLOW, READERS, READ, (COMMON,)),
-    (TENSORFLOW, WRITERS, WRITTEN, (COMMON,)),
+    *((TENSORFLOW, (name,), (WRITING, *tasks), (COMMON,)) for name, (_, tasks) in WRITERS.items()),
     (TENSORFLOW, ("bert",), ("sequence classification",), SETTINGS),
     (TENSORFLOW, ("bert",), BY_PLACE[1:], ("sample weights", "accumulation")),
     (TENSORFLOW, ("albert",), ("masked language model",), ("layer decay", "accumulation")),
@@ -216,7 +275,7 @@ def options(setting):
 
 def suffix(case):
     """What follows the family's name in the name of transformers' class."""
-    return TASKS[case.task].suffix or WRITERS[case.family]
+    return TASKS[case.task].suffix or WRITERS[case.family][0]
 
 
 def examples(case):

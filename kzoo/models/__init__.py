@@ -14,9 +14,11 @@ from .gpt import Gpt
 from .gpt2 import Gpt2
 from .gpt3 import Gpt3
 from .gpt_neo import GptNeo
+from .lamda import Lamda
+from .palm import Palm
 from .roberta import Roberta
 
-CLASSES = (Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom)
+CLASSES = (Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda)
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
 
