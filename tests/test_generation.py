@@ -458,8 +458,24 @@ def test_prompts_are_those_of_transformers(tmp_path, name, settings):
         ("{{ 'x' * 10**10 }}", "builds"),
         ("{{ 9 ** 99999999 }}", "builds"),
         ("{{ '%999999999999d' % 1 }}", "builds"),
+        ("{{ 'x' | center(10**9) }}", "builds"),
+        ("{{ 'x' | indent(width=10**9, first=true) }}", "builds"),
+        ("{{ ('%999999999s' | format('x')) }}", "builds"),
+        ("{{ messages | tojson(indent=10**9) }}", "builds"),
+        ("{{ ('x' * 99999) | replace('', 'y' * 99999) }}", "builds"),
+        ("{{ ('x' * 99999) | list | join('y' * 99999) }}", "builds|runs"),
+        ("{{ ['x'] | map('center', 10**9) | join }}", "builds"),
+        ("{{ ['x'] | batch(10**9, 'y') | list }}", "builds"),
+        ("{{ 10 | round(10**9, 'ceil') }}", "builds"),
+        ("{{ 'x'.ljust(10**9) }}", "builds"),
+        ("{{ '{:>999999999}'.format(1) }}", "builds"),
+        ("{{ '{:>{}}'.format(1, 10**9) }}", "builds"),
+        ("{{ ('x' * 99999).join('y' * 99999) }}", "builds|runs"),
+        ("{{ (1).to_bytes(10**9, 'big') }}", "builds"),
+        ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = [n.x, n.x] %}"
+         "{% endfor %}{{ n.x }}", "builds"),
         ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = n.x ~ n.x %}"
-         "{% endfor %}", "writes|runs"),
+         "{% endfor %}", "builds|runs"),
         ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = n.x + n.x %}"
          "{% endfor %}", "builds|runs"),
         ("{{ messages.__class__.__mro__ }}", "unsafe"),
@@ -475,7 +491,7 @@ def test_prompts_are_those_of_transformers(tmp_path, name, settings):
     ],
 )  # fmt: skip
 def test_a_template_that_loops_or_reaches_out_is_one_sentence(monkeypatch, source, reason):
-    monkeypatch.setattr("kzoo.generation.chat.SECONDS", 0.3)
+    monkeypatch.setattr("kzoo.text.chat.SECONDS", 0.3)
     with pytest.raises(KzooError) as error:
         ChatTemplate({"default": source}).render([{"role": "user", "content": "Hi"}])
     assert re.search(reason, str(error.value))

@@ -13,6 +13,7 @@ TOKENIZER_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "chat_template.jinja",
     "vocab.txt",
 )
 JSON, TENSORS = "origin.json", "origin.safetensors"

@@ -9,7 +9,7 @@ from keras import ops
 from ..data.batches import IGNORED, bucketed_batches
 from ..data.documents import read_documents, windows
 from ..errors import KzooError
-from ..text.tokenizer import check_not_empty
+from ..generation.writer import Writer, chat_ids, prompt_ids
 from ..values import is_whole
 from .inputs import split_pairs
 from .places import PlaceAccuracy, TiedTask, by_place
@@ -174,6 +174,11 @@ class CausalLM(TiedTask):
 
         return CachedModel(self)
 
+    @property
+    def writer(self):
+        """What writes with this model's step and its tokenizer, see `kzoo.generation.Writer`."""
+        return Writer(self.step, self._tokenizer, self.spec.max_sequence_length)
+
     def generate(self, prompts, return_prompt=False, **options):
         """Write on from prompts.
 
@@ -193,8 +198,6 @@ class CausalLM(TiedTask):
             KzooError: for an option out of its range, an empty prompt, or one that leaves no place
                 to write in.
         """
-        from ..generation import generate
-
         alone = isinstance(prompts, str)
         given = [prompts] if alone else list(prompts)
         kinds = {isinstance(prompt, str) for prompt in given}
@@ -203,55 +206,48 @@ class CausalLM(TiedTask):
                 "Got texts and token ids among the prompts; expected the same kind throughout."
             )
         texts = kinds == {True}
-        ids = self.prompt_ids(given) if texts else given
-        options = self.generation(ids, **options)
-        tokenizer = self.tokenizer if texts or options.stop_strings else None
-        longest = self.spec.max_sequence_length
-        answers = generate(self.step, ids, options, tokenizer, longest)
+        answers = self.writer.generate(self.prompt_ids(given) if texts else given, **options)
         before = given if return_prompt else ["" if texts else []] * len(given)
         results = [
-            [start + (each.text if texts else list(each.token_ids)) for each in rows]
+            _one_or_all([start + (each.text if texts else list(each.token_ids)) for each in rows])
             for start, rows in zip(before, answers, strict=True)
         ]
-        if options.num_return_sequences == 1:
-            results = [row[0] for row in results]
         return results[0] if alone else results
 
     def stream(self, prompt, **options):
         """Write on from one text; an iterator of pieces of text, which split no character."""
-        from ..generation import stream
-
         if not isinstance(prompt, str):
             raise KzooError(f"Got {prompt!r:.40} to write on from; expected one text.")
         (ids,) = self.prompt_ids([prompt])
-        longest = self.spec.max_sequence_length
-        return stream(self.step, ids, self.tokenizer, self.generation([ids], **options), longest)
+        return self.writer.stream(ids, **options)
 
-    def generation(self, prompts, **options):
-        """The options as one value: by default as far as there are places, to the end token."""
-        from ..generation import Generation
+    def chat(self, messages, tools=None, documents=None, **options):
+        """Answer in a conversation, as the chat template of the tokenizer puts it.
 
-        unknown = sorted(set(options) - set(Generation.__dataclass_fields__))
-        if unknown:
-            raise KzooError(
-                f"Got the option {unknown[0]!r}; expected some of "
-                f"{', '.join(Generation.__dataclass_fields__)}."
-            )
-        if self._tokenizer is not None:
-            options.setdefault("end_token_ids", self.end_ids)
-        left = self.spec.max_sequence_length - max(map(len, prompts), default=0)
-        options.setdefault("max_new_tokens", max(1, min(Generation.max_new_tokens, left)))
-        return Generation(**options)
+        Args:
+            messages: [{"role": "user", "content": "Hello"}, ...].
+            tools, documents: see `kzoo.generation.ChatTemplate.render`.
+            options: as for `generate`.
+
+        Returns:
+            The text of the answer; with num_return_sequences above 1 a list of so many.
+
+        Raises:
+            KzooError: without a chat template, for messages that it doesn't take, and as
+                `generate`.
+        """
+        ids = chat_ids(self.tokenizer, messages, tools, documents)
+        (answers,) = self.writer.generate([ids], **options)
+        return _one_or_all([answer.text for answer in answers])
+
+    def stream_chat(self, messages, tools=None, documents=None, **options):
+        """Answer as `chat` does; an iterator of pieces of text, which split no character."""
+        ids = chat_ids(self.tokenizer, messages, tools, documents)
+        return self.writer.stream(ids, **options)
 
     def prompt_ids(self, prompts):
-        """Prompts as token ids, with what stands before a text where the tokenizer says so.
-
-        Special tokens that stand in a prompt are read as such.
-        """
-        (before, _), *_ = self.tokenizer.frame()
-        rows = [[*before, *ids] for ids in self.tokenizer.bare_ids(prompts)]
-        check_not_empty([len(row) for row in rows])
-        return rows
+        """Prompts as token ids, see `kzoo.generation.writer.prompt_ids`."""
+        return prompt_ids(self.tokenizer, prompts)
 
     def predict(self, x, batch_size=32, verbose=0, text=None, **options):
         """What is written after each text; `options` as for `generate`."""
@@ -282,6 +278,11 @@ class CausalLM(TiedTask):
             given -= np.log(np.exp(given).sum(-1, keepdims=True))
             scores[i] = given[np.arange(count), rows[i][len(rows[i]) - count :]]
         return scores
+
+
+def _one_or_all(answers):
+    """The answer to a prompt where there is one, else the list of them."""
+    return answers[0] if len(answers) == 1 else answers
 
 
 @keras.saving.register_keras_serializable("kzoo")
