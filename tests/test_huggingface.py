@@ -13,6 +13,8 @@ from families import noisy
 
 import kzoo
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
+from kzoo.generation import ChatTemplate
+from kzoo.models import build
 from kzoo.network import weights_by_path
 
 torch = pytest.importorskip("torch")
@@ -216,6 +218,59 @@ def test_both_ways(family, suffix, folders, tmp_path):
     assert_same(model, theirs, suffix)
     if expected in ("TextClassifier", "TokenClassifier"):
         assert theirs.config.id2label == dict(enumerate(LABELS))
+
+
+# -- what is written -----------------------------------------------------------------------------
+
+WAYS = {
+    "greedy": {"min_new_tokens": 4, "repetition_penalty": 1.4},
+    "beams": {"num_beams": 3, "min_new_tokens": 4, "repetition_penalty": 1.4},
+}
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_what_is_written_is_what_transformers_writes(family, folders):
+    suffix = next(suffix for suffix in DECODERS[family][2].split() if suffix in WRITE)
+    folder, theirs = folders(family, suffix)
+    model = kzoo.from_huggingface(folder)
+    prompts, ends = [[5, 9, 12, 33, 7], [41], [20, 31, 44]], [6, 18, 27, 39]
+    longest = max(map(len, prompts))
+    # What is hidden there is penalised all the same: so it is what stands in the row anyway.
+    ids = [prompt[:1] * (longest - len(prompt)) + prompt for prompt in prompts]
+    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    for options in WAYS.values():
+        with torch.no_grad():
+            rows = theirs.generate(
+                torch.tensor(ids), attention_mask=torch.tensor(mask), max_new_tokens=12,
+                eos_token_id=ends, pad_token_id=ends[0], do_sample=False, **options,
+            )[:, longest:].tolist()  # fmt: skip
+        cuts = [next((i for i, token in enumerate(row, 1) if token in ends), 12) for row in rows]
+        expected = [row[:cut] for row, cut in zip(rows, cuts, strict=True)]
+        actual = model.generate(prompts, max_new_tokens=12, end_token_ids=ends, **options)
+        assert actual == expected
+
+
+def test_transformers_ends_where_the_tokenizer_says(tmp_path):
+    from test_causal_lm import END, SPEC, byte_tokenizer
+
+    task = kzoo.CausalLM(build(SPEC), tokenizer=byte_tokenizer())
+    template = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
+    task.tokenizer.chat_template = ChatTemplate({"default": template}, {"eos_token": END})
+    task.save_preset(tmp_path / "preset")
+    for name, source in (("there", task), ("again", kzoo.load(tmp_path / "preset"))):
+        kzoo.to_huggingface(source, tmp_path / name)
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / name)
+        assert theirs.generation_config.eos_token_id == theirs.config.eos_token_id == 0
+        assert theirs.generation_config.bos_token_id == 0
+        tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / name)
+        assert tokenizer.eos_token == END
+        chat = [{"role": "user", "content": "hi"}]
+        assert tokenizer.apply_chat_template(chat, tokenize=False) == f"hi{END}"
+        back = kzoo.from_huggingface(tmp_path / name)
+        assert back.tokenizer.chat_template.templates == {"default": template}
+    kzoo.to_huggingface(back, tmp_path / "back")
+    for path in (tmp_path / "again").glob("*.j*"):
+        assert (tmp_path / "back" / path.name).read_text() == path.read_text(), path.name
 
 
 # -- what a file may hold besides ---------------------------------------------------------------

@@ -14,6 +14,7 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
+    "generation_config.json",
     "vocab.txt",
 )
 JSON, TENSORS = "origin.json", "origin.safetensors"

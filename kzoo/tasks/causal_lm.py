@@ -14,6 +14,9 @@ from ..values import is_whole
 from .inputs import split_pairs
 from .places import PlaceAccuracy, TiedTask, by_place
 
+LOGITS = 2**27  # float32 numbers of a batch whose texts are scored: half a gigabyte
+NEUTRAL = ("N/A", "[MASK]")  # texts without content, as in arXiv:2102.09690
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class CausalLM(TiedTask):
@@ -268,16 +271,65 @@ class CausalLM(TiedTask):
         """
         asked, written = self.prompt_ids(prompts), self.tokenizer.bare_ids(continuations)
         rows = [[*prompt, *more] for prompt, more in zip(asked, written, strict=True)]
-        order, outputs = self._run({"token_ids": [row[:-1] for row in rows]}, 8)
+        columns = {
+            "token_ids": [row[:-1] for row in rows],
+            "following": [row[1:] for row in rows],
+        }
+        longest, places = max(map(len, rows)) - 1, self.spec.max_sequence_length
+        if longest > places:
+            raise KzooError(
+                f"Got a prompt and a continuation of {longest + 1} tokens together; expected "
+                f"{places + 1} at most, for the network has {places} places: shorten the prompt."
+            )
+        # One number is kept of all those that a place has: of the rest there would be gigabytes.
+        count = min(32, max(1, LOGITS // (longest * self.backbone.vocabulary_size)))
+        order, outputs = self._run(columns, count, run=self._log_probabilities)
         scores = [None] * len(rows)
-        logits = (row for out in outputs for row in out["logits"])
-        for i, given in zip(order.tolist(), logits, strict=True):
-            count = len(written[i])
-            given = given[len(rows[i]) - 1 - count : len(rows[i]) - 1].astype("float64")
-            given = given - given.max(-1, keepdims=True)
-            given -= np.log(np.exp(given).sum(-1, keepdims=True))
-            scores[i] = given[np.arange(count), rows[i][len(rows[i]) - count :]]
+        given = (row for out in outputs for row in out["scores"])
+        for i, row in zip(order.tolist(), given, strict=True):
+            end = len(rows[i]) - 1
+            scores[i] = row[end - len(written[i]) : end]
         return scores
+
+    def _log_probabilities(self, batch):
+        """Those of `following`, the token behind each place, (batch, length) float64."""
+        following = batch.pop("following")
+        logits = self.predict_on_batch(batch)["logits"]
+        most = logits.max(-1, keepdims=True)
+        total = np.log(np.exp(logits - most).sum(-1, dtype="float64"))
+        chosen = np.take_along_axis(logits, following[..., None], -1) - most
+        return {"scores": chosen[..., 0].astype("float64") - total}
+
+    def few_shot(
+        self,
+        examples,
+        labels=None,
+        template="{text}\n{label}",
+        separator="\n\n",
+        calibrate=False,
+        is_length_normalised=False,
+    ):
+        """A classifier made of examples in the prompt (arXiv:2005.14165, section 2.4).
+
+        Args:
+            examples: [(text, label), ...] that stand before each text; none is zero-shot.
+            labels: what stands in the prompt for each label: a list, or a dict from label to text;
+                by default those of the examples, in their order.
+            template: one example, with `{text}` and at its end `{label}`.
+            separator: what stands between two examples.
+            calibrate: whether answers are corrected by what the labels get for texts without
+                content (arXiv:2102.09690); or a list of such texts.
+            is_length_normalised: whether a label's score is the mean over its tokens, not the sum.
+
+        Returns:
+            A `kzoo.generation.FewShot`: its `predict(texts)` gives for each text
+            {"label", "score", "scores"}.
+        """
+        from ..generation import FewShot
+
+        neutral = NEUTRAL if calibrate is True else calibrate or ()
+        score = self.log_probabilities
+        return FewShot(score, examples, labels, template, separator, is_length_normalised, neutral)
 
 
 def _one_or_all(answers):
