@@ -535,13 +535,22 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            help="Of a CausalLM, by how many tokens its windows move on; the fewer, the more "
+            "context each token has.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Threads = 1,
     as_json: Json = False,
 ):
     """Measure a model on labelled texts.
 
     Accuracy, and precision, recall and F1 of every label; F1 of entities; exact matches and F1 of
-    answers. A bundle runs on LiteRT, a preset on Keras.
+    answers; perplexity of a CausalLM, which plain text will do for: --text line or --text file.
+    A bundle runs on LiteRT, a preset on Keras.
     """
     with session(as_json) as screen:
         from . import views
@@ -549,7 +558,8 @@ def evaluate(
         with screen.working(f"Evaluating {source}"):
             from .evaluation import evaluate as measure
 
-            data = measure(source, file, _columns(text), _columns(label), output, threads)
+            columns = _columns(text), _columns(label)
+            data = measure(source, file, *columns, output, threads, stride)
         if output is not None:
             data = {**data, "files": {f"{output}/{n}": size for n, size in _files(output).items()}}
         screen.result(data, views.evaluated)

@@ -21,6 +21,23 @@ def words(**options):
     return {"kind": "token", **usual, **options}
 
 
+# GPT-2 and what came of it.
+WRITER = {
+    "schedule": (0, 1),
+    "attention": "causal",
+    "block": "pre_norm",
+    "feedforward": {"kind": "mlp", "activation": "gelu_tanh"},
+    "norm": {"kind": "layer_norm", "epsilon": 1e-5},
+    "norms": ["final"],
+    "pooler": "none",
+}
+
+
+def of_gpt_neo(kind, **options):
+    """An attention slot of GPT-Neo."""
+    return {"kind": kind, "bias": ["output"], "scale": 1.0, **options}
+
+
 SPECS = {
     "bert": Spec("bert", words(num_segments=2), **SMALL, schedule=(0, 1)),
     "roberta": Spec(
@@ -41,17 +58,38 @@ SPECS = {
         attention_dropout=0.0,
         feedforward={"kind": "mlp", "activation": "gelu_tanh"},
     ),
-    "gpt2": Spec(
-        "gpt2",
-        words(padding_id=3),
+    "gpt2": Spec("gpt2", words(padding_id=3), **SMALL, **WRITER),
+    "gpt": Spec(
+        "gpt",
+        words(),
+        **{**SMALL, **WRITER, "block": "post_norm", "norms": [], "intermediate_dim": 128},
+    ),
+    "gpt_neo": Spec(
+        "gpt_neo",
+        words(),
+        **{
+            **SMALL,
+            **WRITER,
+            "hidden_dim": 16,  # Scores that aren't scaled grow with the width.
+            "attention": [of_gpt_neo("causal"), of_gpt_neo("local", window=3)],
+        },
+    ),
+    "gpt3": Spec(
+        "gpt3",
+        words(),
         **SMALL,
-        schedule=(0, 1),
-        attention="causal",
-        block="pre_norm",
-        feedforward={"kind": "mlp", "activation": "gelu_tanh"},
-        norm={"kind": "layer_norm", "epsilon": 1e-5},
-        norms=["final"],
-        pooler="none",
+        **{**WRITER, "attention": ["causal", {"kind": "local", "window": 3}]},
+    ),
+    "bloom": Spec(
+        "bloom",
+        words(padding_id=3),
+        **{
+            **SMALL,
+            **WRITER,
+            "intermediate_dim": 128,
+            "norms": ["embedding", "final"],
+            "position": "alibi",
+        },
     ),
 }
 

@@ -68,6 +68,38 @@ DECODERS = {
         },
         "Model LMHeadModel ForSequenceClassification ForTokenClassification ForQuestionAnswering",
     ),
+    "gpt": (
+        "OpenAIGPT",
+        {
+            "vocab_size": 50,
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "n_positions": 24,
+            "pad_token_id": 3,
+        },
+        "Model LMHeadModel ForSequenceClassification",
+    ),
+    "gpt_neo": (
+        "GPTNeo",
+        {
+            "vocab_size": 50,
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 3,
+            "max_position_embeddings": 24,
+            "pad_token_id": 3,
+            "classifier_dropout": 0.2,
+        },
+        "Model ForCausalLM ForSequenceClassification ForTokenClassification ForQuestionAnswering",
+    ),
+    "bloom": (
+        "Bloom",
+        {"vocab_size": 50, "hidden_size": 36, "n_layer": 2, "n_head": 6, "pad_token_id": 3},
+        "Model ForCausalLM ForSequenceClassification ForTokenClassification ForQuestionAnswering",
+    ),
 }
 TASKS = {
     "Model": None,
@@ -222,32 +254,24 @@ def test_both_ways(family, suffix, folders, tmp_path):
 
 # -- what is written -----------------------------------------------------------------------------
 
-WAYS = {
-    "greedy": {"min_new_tokens": 4, "repetition_penalty": 1.4},
-    "beams": {"num_beams": 3, "min_new_tokens": 4, "repetition_penalty": 1.4},
-}
-
 
 @pytest.mark.parametrize("family", DECODERS)
-def test_what_is_written_is_what_transformers_writes(family, folders):
+def test_it_writes_the_tokens_that_the_reference_writes(family, folders):
+    """Prompts of several lengths at once; there each alone, since GPT counts padding as places."""
     suffix = next(suffix for suffix in DECODERS[family][2].split() if suffix in WRITE)
     folder, theirs = folders(family, suffix)
     model = kzoo.from_huggingface(folder)
-    prompts, ends = [[5, 9, 12, 33, 7], [41], [20, 31, 44]], [6, 18, 27, 39]
-    longest = max(map(len, prompts))
-    # What is hidden there is penalised all the same: so it is what stands in the row anyway.
-    ids = [prompt[:1] * (longest - len(prompt)) + prompt for prompt in prompts]
-    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    for options in WAYS.values():
-        with torch.no_grad():
-            rows = theirs.generate(
-                torch.tensor(ids), attention_mask=torch.tensor(mask), max_new_tokens=12,
-                eos_token_id=ends, pad_token_id=ends[0], do_sample=False, **options,
-            )[:, longest:].tolist()  # fmt: skip
-        cuts = [next((i for i, token in enumerate(row, 1) if token in ends), 12) for row in rows]
-        expected = [row[:cut] for row, cut in zip(rows, cuts, strict=True)]
-        actual = model.generate(prompts, max_new_tokens=12, end_token_ids=ends, **options)
-        assert actual == expected
+    prompts, ends = [[7, 8, 9, 10, 11], [30], [22, 5, 40]], [6, 18, 27, 39]
+    # No token twice: what noise writes soon repeats one, whatever it sees.
+    greedy = {"no_repeat_ngram_size": 1, "min_new_tokens": 4}
+    for ways in (greedy, {**greedy, "num_beams": 3, "repetition_penalty": 1.4}):
+        actual = model.generate(prompts, max_new_tokens=12, end_token_ids=ends, **ways)
+        for prompt, tokens in zip(prompts, actual, strict=True):
+            expected = theirs.generate(
+                torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)),
+                max_new_tokens=12, do_sample=False, eos_token_id=ends, pad_token_id=3, **ways,
+            )  # fmt: skip
+            assert tokens == expected[0, len(prompt) :].tolist(), (ways, prompt)
 
 
 def test_transformers_ends_where_the_tokenizer_says(tmp_path):
@@ -424,6 +448,9 @@ def test_torch_files_are_not_trusted(content, folders, tmp_path, capsys):
         ("distilbert", "ForMaskedLM", {"activation": "relu"}),
         ("albert", "ForMaskedLM", {"hidden_act": "gelu"}),
         ("albert", "Model", {"num_hidden_layers": 2, "num_hidden_groups": 2}),
+        ("gpt", "Model", {"afn": "silu"}),
+        ("gpt_neo", "Model", {"attention_types": [[["local"], 2]], "window_size": 4}),
+        ("gpt_neo", "Model", {"attention_types": [[["local"], 1], [["global"], 1]]}),
     ],
 )
 def test_configs_mean_what_they_say(family, suffix, changes, tmp_path):
@@ -455,6 +482,47 @@ def test_xlm_roberta_is_a_roberta(tmp_path):
     assert type(model.backbone) is kzoo.Roberta
     kzoo.to_huggingface(model, tmp_path / "back")
     assert_same(model, reload(theirs, tmp_path / "back"), "ForMaskedLM")
+
+
+def test_a_bloom_as_it_was_published(tmp_path):
+    """Some sizes under older names, and the tensors of the backbone without its name before."""
+    theirs = reference("bloom", "ForCausalLM")
+    theirs.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["n_embed"], config["num_attention_heads"] = config.pop("hidden_size"), config["n_head"]
+    del config["n_head"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    tensors = read_tensors(tmp_path / "model.safetensors")
+    arrays = {name.removeprefix("transformer."): lazy.read() for name, lazy in tensors.items()}
+    write_tensors(tmp_path / "model.safetensors", arrays, {"format": "pt"})
+    model = kzoo.from_huggingface(tmp_path)
+    assert_same(model, theirs, "ForCausalLM")
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path)
+    assert_same(model, reload(theirs, tmp_path / "back"), "ForCausalLM")
+
+
+def test_gpt3_is_gpt2_with_bands(folders, tmp_path):
+    """No class there has its layers in turn: GPT-2's blocks, each with the mask of its kind."""
+    folder, theirs = folders("gpt2", "Model")
+    gpt2 = kzoo.from_huggingface(folder)
+    kinds = ["causal", {"kind": "local", "window": 3}]
+    model = build(gpt2.spec.replace(family="gpt3", attention=kinds))
+    for path, weight in weights_by_path(gpt2).items():
+        weights_by_path(model)[path].assign(weight)
+    columns, there = batch(theirs, "Model")
+    length = max(LENGTHS)
+    gap = torch.arange(length)[:, None] - torch.arange(length)
+    with torch.no_grad():
+        x = theirs.wte(there["input_ids"]) + theirs.wpe(torch.arange(length))
+        for block, window in zip(theirs.h, (length, 3), strict=True):
+            seen = (gap >= 0) & (gap < window) & there["attention_mask"][:, None, None].bool()
+            x = block(x, attention_mask=torch.where(seen, 0.0, -1e9))
+        expected = theirs.ln_f(x)
+    mask = columns["padding_mask"].astype(bool)
+    assert distance(model(columns)["sequence_output"], expected, mask) < TOLERANCE
+    with pytest.raises(kzoo.KzooError, match="no class that computes what Gpt3 does"):
+        kzoo.to_huggingface(model, tmp_path / "there")
 
 
 def test_dropouts_of_heads_survive(tmp_path):

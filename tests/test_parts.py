@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from families import add_noise, noisy, one_block, tokens
+from writing import cache, in_steps, stepped
 
 import kzoo
 from kzoo.models import build, describe
@@ -117,41 +118,12 @@ def writer(**changes):
     return noisy("distilbert", **{**usual, **changes})
 
 
-def cache(model, rows, slots):
-    """An empty cache of a model."""
-    sizes = {"batch": rows, "past_length": slots}
-    empty = {
-        name: np.zeros([sizes.get(axis, axis) for axis in entry.axes], entry.dtype)
-        for name, entry in model.signatures["step"].items()
-        if name.startswith("past")
-    }
-    return {**empty, "past_places": np.full((rows, slots), NOWHERE, "int32")}
-
-
-def stepped(model, held, ids, places, slots):
-    """What a step gives, its keys, values and places written into slots of the cache."""
-    outputs = model({"token_ids": ids, "places": places, **held})
-    written = {name: np.asarray(value) for name, value in outputs.items() if name in held}
-    for name, value in {**written, "past_places": places}.items():
-        held[name] = held[name].copy()
-        np.moveaxis(held[name], 2 if value.ndim == 4 else 1, 0)[slots] = np.moveaxis(
-            value, 2 if value.ndim == 4 else 1, 0
-        )
-    return np.asarray(outputs["sequence_output"])
-
-
 @pytest.mark.parametrize("case", WRITERS)
 def test_steps_with_a_cache_give_what_the_whole_gives(case):
     model = writer(**WRITERS[case])
     ids = tokens(model.spec, batch=1, length=LENGTH)["token_ids"]
     whole = np.asarray(model({"token_ids": ids, "padding_mask": ids * 0 + 1})["sequence_output"])
-    held, parts, start = cache(model, 1, LENGTH + 2), [], 0
-    for count in (3, 1, 2, 3):
-        at = slice(start, start + count)
-        places = np.arange(start, start + count, dtype="int32")[None]
-        parts.append(stepped(model, held, ids[:, at], places, at))
-        start += count
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=2e-5)
+    np.testing.assert_allclose(in_steps(model, ids, (3, 1, 2, 3)), whole, atol=2e-5)
 
 
 def test_rows_of_a_batch_write_at_places_of_their_own():

@@ -210,3 +210,91 @@ def test_few_examples_label_texts_by_the_likeliest_continuation(writer, calibrat
         assert answer["label"] == ["good", "bad"][int(np.argmax(probabilities))]
     with pytest.raises(kzoo.KzooError, match="expected 65 at most.*shorten the prompt"):
         shots.predict(["x" * 60])
+
+
+# -- learning and measuring -----------------------------------------------------------------------
+
+POEM = "the cat sat on the mat\nthe dog sat on the log\n" * 4
+
+
+@pytest.mark.parametrize("unit", ["line", "file"])
+def test_a_recipe_trains_a_writer_on_plain_text(folder, tmp_path, unit):
+    (tmp_path / "poem.txt").write_text(POEM, encoding="utf-8")
+    recipe = {
+        "model": str(folder), "train": "poem.txt", "text": unit, "task": "CausalLM",
+        "output": "out", "validation": 0.25, "epochs": 2, "batch_size": 4,
+        "learning_rate": 0.003, "keep": "best",
+    }  # fmt: skip
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    task, history = kzoo.train(tmp_path / "recipe.json", verbose=0)
+    assert {"loss", "perplexity", "val_perplexity"} <= set(history.history)
+    assert history.history["perplexity"][1] < history.history["perplexity"][0]
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert (record["examples"], record["validation_examples"]) == {"line": (6, 2), "file": (1, 1)}[
+        unit
+    ]
+    assert (tmp_path / "out" / "curves.png").stat().st_size > 1000
+    again = kzoo.load(tmp_path / "out")
+    assert again.chat(CHAT, max_new_tokens=3) == task.chat(CHAT, max_new_tokens=3)
+    if unit == "file":
+        kzoo.train(tmp_path / "recipe.json", verbose=0)  # over what it wrote
+
+
+def test_a_recipe_learns_answers_to_prompts(folder, tmp_path):
+    rows = [{"ask": f"say {word}", "told": f" {word}!"} for word in ("one", "two", "six", "ten")]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    recipe = {
+        "model": str(folder), "train": str(tmp_path / "pairs.jsonl"), "task": "CausalLM",
+        "text": "ask", "label": "told", "output": str(tmp_path / "out"), "validation": 0.25,
+        "epochs": 1,
+    }  # fmt: skip
+    task, history = kzoo.train(recipe, verbose=0)
+    assert "val_perplexity" in history.history
+    measured = kzoo.evaluate(task, tmp_path / "pairs.jsonl", text="ask", label="told")
+    pairs = [(row["ask"], row["told"]) for row in rows]
+    assert measured["scores"] == pytest.approx(task.measure(pairs))
+    assert measured["scores"]["perplexity"] == pytest.approx(
+        task.evaluate(pairs, return_dict=True, verbose=0)["perplexity"], rel=1e-4
+    )
+
+
+def test_evaluate_measures_a_writer_with_a_stride(run, folder, writer, tmp_path):
+    path = tmp_path / "poem.txt"
+    path.write_text(POEM, encoding="utf-8")
+    code, out, err = run(
+        "evaluate",
+        folder,
+        path,
+        "--text",
+        "file",
+        "--stride",
+        4,
+        "--json",
+        "--output",
+        tmp_path / "out",
+    )
+    assert (code, err) == (0, "")
+    data = json.loads(out)
+    assert data["scores"] == pytest.approx(writer.measure([POEM], stride=4))
+    assert data["scores"]["perplexity"] < writer.measure([POEM])["perplexity"]
+    for flags, message in (
+        ([], 'say text="line"'),
+        (["--text", "file", "--stride", 17], "stride=17; expected 1 to 16"),
+    ):
+        code, out, err = run("evaluate", folder, path, *flags)
+        assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+    for command in (["predict", folder, "a"], ["bench", folder]):
+        code, out, err = run(*command)
+        assert (code, out) == (2, "") and err.count("\n") == 1
+
+
+def test_it_learns_from_a_dataset(writer):
+    import tensorflow as tf
+
+    task = kzoo.CausalLM(build(SPEC), tokenizer=byte_tokenizer())
+    task.compile()
+    texts = tf.data.Dataset.from_tensor_slices(["the cat", "a dog"])
+    pairs = tf.data.Dataset.from_tensor_slices((["the cat", "a dog"], [" sat", " ran"]))
+    for dataset in (texts, texts.batch(2), pairs):
+        history = task.fit(dataset, epochs=1, verbose=0)
+        assert history.history["perplexity"][0] > 1

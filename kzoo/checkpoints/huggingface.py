@@ -394,6 +394,11 @@ def _sound(array, what):
 
 def _config(model, family, spec, task_name, origin):
     """The object of config.json."""
+    if not family.MODEL_TYPES:
+        raise KzooError(
+            f"Hugging Face has no class that computes what {family.__name__} does: keep the model "
+            "as a preset (kzoo.save_preset) or a .keras file."
+        )
     model_type = origin.model_type if origin else next(iter(family.MODEL_TYPES))
     suffixes = {task: suffix for suffix, task in reversed(family.CLASSES.items())}
     name = None if task_name == "TextEmbedder" else task_name

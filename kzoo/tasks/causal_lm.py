@@ -1,5 +1,6 @@
 """What comes next: language models that are trained on text, measured on it, and write it."""
 
+import dataclasses
 from functools import cached_property
 
 import keras
@@ -70,6 +71,23 @@ class CausalLM(TiedTask):
         return {**super().get_config(), "packing": self.packing}
 
     # -- learning -------------------------------------------------------------------------------
+
+    @classmethod
+    def understand(cls, examples, problem=None, labels=None, learning=True):
+        """See `TextTask`: what is to be written after a prompt is part of the example."""
+        if examples.y is None:
+            return {}, examples
+        pairs = list(zip(examples.x, map(str, examples.y), strict=True))
+        return {}, dataclasses.replace(examples, x=pairs, y=None)
+
+    @classmethod
+    def hold_out(cls, examples, share, seed):
+        """See `TextTask`; of a single text its end is held out."""
+        if len(examples) > 1 or not isinstance(examples.x[0], str):
+            return super().hold_out(examples, share, seed)
+        (text,) = examples.x
+        cut = round(len(text) * (1 - share))
+        return tuple(dataclasses.replace(examples, x=[part]) for part in (text[:cut], text[cut:]))
 
     @property
     def end_ids(self):
@@ -157,16 +175,44 @@ class CausalLM(TiedTask):
         """
         if stride is None or hasattr(x, "plan"):
             return super().evaluate(x, y, batch_size, sample_weight, **kwargs)
-        if not is_whole(stride, 1, self.max_length):
-            raise KzooError(
-                f"Got stride={stride!r:.40}; expected 1 to {self.max_length}, the tokens of a "
-                "window."
-            )
+        self._check_stride(stride)
         self._check_compiled()
         named = {name: kwargs.pop(name) for name in ("text", "label") if name in kwargs}
         examples = self._examples(x, y, sample_weight, **named, learning=False)
         batches = self.batches(*examples, stride=stride, batch_size=batch_size)
         return self.evaluate_batches(batches, **kwargs)
+
+    def measure(self, x, stride=None):
+        """How well texts, or pairs, are foretold, however the task is compiled.
+
+        Args:
+            x: as in `fit`, without files.
+            stride: as for `evaluate`.
+
+        Returns:
+            {"perplexity", "loss" (nats a token), "accuracy" (share of tokens that were likeliest)}.
+        """
+        self._check_stride(stride)
+        metrics = self.default_metrics()
+        for inputs, targets in self.batches(
+            x, stride=stride, batch_size=self._rows_at_once(self.max_length)
+        ):
+            logits = self.predict_on_batch(inputs)["logits"]
+            for metric in metrics:
+                metric.update_state(targets, logits)
+        scores = {metric.name: float(metric.result()) for metric in metrics}
+        return {**scores, "loss": float(np.log(scores["perplexity"]))}
+
+    def _check_stride(self, stride):
+        if stride is not None and not is_whole(stride, 1, self.max_length):
+            raise KzooError(
+                f"Got stride={stride!r:.40}; expected 1 to {self.max_length}, the tokens of a "
+                "window."
+            )
+
+    def _rows_at_once(self, length):
+        """How many rows of a length to run at once, for their logits to fit the memory."""
+        return min(32, max(1, LOGITS // (length * self.backbone.vocabulary_size)))
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -282,7 +328,7 @@ class CausalLM(TiedTask):
                 f"{places + 1} at most, for the network has {places} places: shorten the prompt."
             )
         # One number is kept of all those that a place has: of the rest there would be gigabytes.
-        count = min(32, max(1, LOGITS // (longest * self.backbone.vocabulary_size)))
+        count = self._rows_at_once(longest)
         order, outputs = self._run(columns, count, run=self._log_probabilities)
         scores = [None] * len(rows)
         given = (row for out in outputs for row in out["scores"])
