@@ -73,14 +73,6 @@ class CausalLM(TiedTask):
     # -- learning -------------------------------------------------------------------------------
 
     @classmethod
-    def understand(cls, examples, problem=None, labels=None, learning=True):
-        """See `TextTask`: what is to be written after a prompt is part of the example."""
-        if examples.y is None:
-            return {}, examples
-        pairs = list(zip(examples.x, map(str, examples.y), strict=True))
-        return {}, dataclasses.replace(examples, x=pairs, y=None)
-
-    @classmethod
     def hold_out(cls, examples, share, seed):
         """See `TextTask`; of a single text its end is held out."""
         if len(examples) > 1 or not isinstance(examples.x[0], str):

@@ -69,7 +69,8 @@ CURVES = "curves.png"  # loss and metrics by epoch
 # What a folder that is written anew may hold.
 FILES = {
     "spec.json", "task.json", "card.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "chat_template.jinja", presets.WEIGHTS, "training.json", CURVES,
+    "special_tokens_map.json", "chat_template.jinja", "additional_chat_templates", presets.WEIGHTS,
+    "training.json", CURVES,
 }  # fmt: skip
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
