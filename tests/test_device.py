@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -106,21 +108,18 @@ def test_the_audit_looks_at_every_function(made, monkeypatch):
     """LiteRT tells of a file's first graph alone."""
     from kzoo.litert import audit as module
 
-    seen = []
+    first = []
     delegated = module._delegated
-    monkeypatch.setattr(
-        module, "_delegated", lambda backend: seen.append(len(backend.get_input_details()))
-        or delegated(backend),
-    )  # fmt: skip
-    graphs = []
-    original = module.Function if hasattr(module, "Function") else None
-    assert original is None
-    audit(made[1] / "model.tflite")
-    from kzoo.litert.flatbuffer import read_model
 
-    model = read_model((made[1] / "model.tflite").read_bytes())
-    graphs = [len(graph.operators) for graph in model.subgraphs]
-    assert len(seen) == len(graphs) == 2
+    def watched(backend):
+        outputs = len(backend.get_output_details())
+        first.append(outputs)
+        groups, left = delegated(backend)
+        return groups + (outputs == 4), left  # those of prefill, as if it were split
+
+    monkeypatch.setattr(module, "_delegated", watched)
+    assert audit(made[1] / "model.tflite")["partitions"] == 2
+    assert sorted(first) == [4, 5]
 
 
 @pytest.mark.parametrize(
@@ -237,3 +236,17 @@ def test_what_a_file_streams_is_what_it_generates(made):
     (ids,) = task.prompt_ids(["the cat"])
     pieces = list(stream(step, ids, task.tokenizer, options, PLACES))
     assert "".join(pieces) == task.generate("the cat", max_new_tokens=12, end_token_ids=())
+
+
+def test_the_command_writes_with_a_bundle_and_loads_no_keras(made):
+    task, folder, _ = made
+    code = (
+        "import sys; from kzoo.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: assert not {'keras', 'tensorflow'} & set(sys.modules), 'heavy'"
+    )
+    run = [sys.executable, "-c", code, "generate", str(folder), "the cat", "--max-new-tokens", "9"]
+    result = subprocess.run(run, capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+    expected = task.generate("the cat", max_new_tokens=9)
+    assert result.stdout.decode("utf-8").removesuffix("\n") == expected.removesuffix("\n")
