@@ -319,6 +319,16 @@ def benched(data):
         if data["against"]:
             cells += [f"{row['against_milliseconds']:.2f} ms", f"{row['speed']:.2f}x"]
         rows.append(cells)
+    if "token" in data:
+        row = data["token"]
+        cells = [
+            "each one more",
+            f"{row['milliseconds']:.2f} ms",
+            f"{row['per_second']:.1f} a second",
+        ]
+        if data["against"]:
+            cells += [f"{row['against_milliseconds']:.2f} ms", f"{row['speed']:.2f}x"]
+        rows.append(cells)
     title = f"{data['bundle']} on {data['threads']} thread(s), median of {data['rounds']}"
     return table(f"{title}, against {data['against']}" if data["against"] else title, columns, rows)
 
@@ -350,6 +360,9 @@ def answers(data):
             for answer in data
         ]
         return table("", [*(f">{name}" for name in names), "text"], rows)
+    if "continuation" in data[0]:
+        rows = [[_shown(answer), _short(answer["continuation"])] for answer in data]
+        return table("", ["prompt", "continuation"], rows)
     rows = [[answer["label"], f"{answer['score']:.3f}", _shown(answer)] for answer in data]
     return table("", ["label", ">score", "text"], rows)
 

@@ -13,6 +13,7 @@ from families import noisy
 
 import kzoo
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
+from kzoo.generation import ChatTemplate
 from kzoo.models import build
 from kzoo.network import weights_by_path
 
@@ -263,21 +264,24 @@ def test_both_ways(family, suffix, folders, tmp_path):
         assert theirs.config.id2label == dict(enumerate(LABELS))
 
 
+# -- what is written -----------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("family", DECODERS)
 def test_it_writes_the_tokens_that_the_reference_writes(family, folders):
     """Prompts of several lengths at once; there each alone, since GPT counts padding as places."""
     suffix = next(suffix for suffix in DECODERS[family][2].split() if suffix in WRITE)
     folder, theirs = folders(family, suffix)
-    theirs.generation_config.eos_token_id = None
     model = kzoo.from_huggingface(folder)
-    prompts = [[7, 8, 9, 10, 11], [30], [22, 5, 40]]
+    prompts, ends = [[7, 8, 9, 10, 11], [30], [22, 5, 40]], [6, 18, 27, 39]
     # No token twice: what noise writes soon repeats one, whatever it sees.
-    for ways in ({"no_repeat_ngram_size": 1}, {"no_repeat_ngram_size": 1, "num_beams": 3}):
-        actual = model.generate(prompts, max_new_tokens=12, **ways)
+    greedy = {"no_repeat_ngram_size": 1, "min_new_tokens": 4}
+    for ways in (greedy, {**greedy, "num_beams": 3, "repetition_penalty": 1.4}):
+        actual = model.generate(prompts, max_new_tokens=12, end_token_ids=ends, **ways)
         for prompt, tokens in zip(prompts, actual, strict=True):
             expected = theirs.generate(
                 torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)),
-                max_new_tokens=12, do_sample=False, pad_token_id=3, **ways,
+                max_new_tokens=12, do_sample=False, eos_token_id=ends, pad_token_id=3, **ways,
             )  # fmt: skip
             assert tokens == expected[0, len(prompt) :].tolist(), (ways, prompt)
 
@@ -299,6 +303,29 @@ def test_cohere_with_more_heads_and_biases(changes, tmp_path):
     del model.origin
     kzoo.to_huggingface(model, tmp_path / "anew")
     assert_same(model, reload(theirs, tmp_path / "anew"), "ForCausalLM")
+
+
+def test_transformers_ends_where_the_tokenizer_says(tmp_path):
+    from test_causal_lm import END, SPEC, byte_tokenizer
+
+    task = kzoo.CausalLM(build(SPEC), tokenizer=byte_tokenizer())
+    template = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
+    task.tokenizer.chat_template = ChatTemplate({"default": template}, {"eos_token": END})
+    task.save_preset(tmp_path / "preset")
+    for name, source in (("there", task), ("again", kzoo.load(tmp_path / "preset"))):
+        kzoo.to_huggingface(source, tmp_path / name)
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / name)
+        assert theirs.generation_config.eos_token_id == theirs.config.eos_token_id == 0
+        assert theirs.generation_config.bos_token_id == 0
+        tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / name)
+        assert tokenizer.eos_token == END
+        chat = [{"role": "user", "content": "hi"}]
+        assert tokenizer.apply_chat_template(chat, tokenize=False) == f"hi{END}"
+        back = kzoo.from_huggingface(tmp_path / name)
+        assert back.tokenizer.chat_template.templates == {"default": template}
+    kzoo.to_huggingface(back, tmp_path / "back")
+    for path in (tmp_path / "again").glob("*.j*"):
+        assert (tmp_path / "back" / path.name).read_text() == path.read_text(), path.name
 
 
 # -- what a file may hold besides ---------------------------------------------------------------
