@@ -18,7 +18,7 @@ average as nanoGPT's do, and in windows a quarter
 apart. It writes `result.json` and `curve.png` beside this script.
 
 `preset` is a network like it with 256 places. The training part's last twentieth is held out and
-says which step is kept; the validation part is looked at once, by the weights as they are stored.
+says which step is kept; the validation part is looked at at the end, by the weights as stored.
 It writes the preset, and `preset.json` beside this script. `more` goes on with a preset that is
 there, whose rate rises and falls once more (arXiv:1608.03983), and writes the same: what ships had
 both runs.
@@ -350,7 +350,7 @@ def ship(args, task, runs):
         "are stored; all figures and samples are of the rounded weights."
     )
     measured = {
-        "data": "the last 10 % of Tiny Shakespeare, looked at once",
+        "data": "the last 10 % of Tiny Shakespeare, by which nothing was chosen",
         "nats_a_character": validation["loss"],
         "nats_a_character_with_stride": validation["loss_with_stride"],
         "stride": validation["stride"],
