@@ -453,7 +453,7 @@ RULES = {
     "span": Rule({"start_logits": ("batch", "length"), "end_logits": ("batch", "length")}, _span),
     "choice": Rule({"logits": ("batch",)}, problem="single_label"),
     "candidates": Rule({"logits": ("batch", "length", "vocabulary")}),
-    "continuation": Rule({"logits": ("batch", "length", "vocabulary")}),
+    "continuation": Rule({"logits": ("batch", "vocabulary")}),
 }
 # What a user may give a task, and of which kind each row of tokens then is; either: whichever.
 READS = {"text": "text", "pair": "pair", "either": "either", "choices": "pair", "prompt": "text"}

@@ -20,7 +20,25 @@ from .spec import Spec, Value
 WHOLE_IN = ("float32", "float64")
 
 
-class Network(ExportsTokens, keras.Model):
+class Served:
+    """What a file that is made of a model may be called on.
+
+    `functions` has for each function of the file the signature of the network that it reads, and
+    the sizes of axes that are the same in every file.
+    """
+
+    functions = {"serve": ("serve", {})}
+
+    def run_function(self, name, inputs):
+        """The outputs of a function, by name."""
+        return self(inputs)
+
+    def function_axes(self, name):
+        """The axes of each output of a function, by the names of their sizes."""
+        return self.output_axes
+
+
+class Network(Served, ExportsTokens, keras.Model):
     """A transformer whose configuration is its spec and whose weights exist from the start.
 
     Subclasses wire the parts (see `graphs.py`) and set `family`. Layers hold no `get_config`:
@@ -39,7 +57,7 @@ class Network(ExportsTokens, keras.Model):
     family = None
     output_axes = {}  # The axes of each output, by the names of their sizes; of some unsaid.
     # What most families have nothing to say of: see `checkpoints/config.py` and `rows.py`.
-    TOWERS, KEY, REQUIRED, HARMLESS, LM_ACTIVATION = {}, None, {}, "", None
+    TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
 
     def __init__(self, spec, name=None):
         spec = spec if isinstance(spec, Value) else Spec.from_dict(spec)

@@ -8,6 +8,8 @@ import numpy as np
 
 from ..errors import KzooError
 from ..litert.interpreter import Interpreter
+from . import continuation
+from .file_step import FileStep
 from .manifest import MODEL, check_files, read_manifest
 
 LENGTHS = (16, 32, 64, 128, 256)  # tokens
@@ -85,7 +87,9 @@ def bench_bundle(folder, against=None, lengths=None, threads=1, rounds=20):
     Returns:
         A dict with `bundle`, `against`, `threads`, `rounds` and `lengths`, a list of {"tokens",
         "milliseconds", "share"} (of the time at the longest) and, with `against`,
-        "against_milliseconds" and "speed" (how many times faster than `against`): medians.
+        "against_milliseconds" and "speed" (how many times faster than `against`): medians. Of a
+        bundle that writes these are the times from a prompt of so many tokens to the first one
+        behind it, and `token` is such an entry for each one more, with "per_second".
 
     Raises:
         KzooError: if a bundle was changed or does not take a length.
@@ -93,48 +97,68 @@ def bench_bundle(folder, against=None, lengths=None, threads=1, rounds=20):
     if rounds < 1 or threads < 1:
         raise KzooError(f"rounds is {rounds} and threads {threads}; both must be at least 1.")
     names = [Path(folder)] + ([] if against is None else [Path(against)])
-    files = [_open(name, threads) for name in names]
-    lengths = _lengths(lengths, names, files)
-    times = measure({i: opened for i, (opened, _) in enumerate(files)}, lengths, rounds, threads)
-    rows = []
-    longest = statistics.median(times[0][lengths[-1]])
-    for length in lengths:
-        middle = statistics.median(times[0][length])
-        row = {"tokens": length, "milliseconds": middle, "share": middle / longest}
-        if against is not None:
-            row["against_milliseconds"] = statistics.median(times[1][length])
-            pairs = zip(times[1][length], times[0][length], strict=True)
-            row["speed"] = statistics.median(other / this for other, this in pairs)
-        rows.append(row)
+    manifests = [read_manifest(name) for name in names]
+    for name, manifest in zip(names, manifests, strict=True):
+        check_files(name, manifest, {MODEL})
+    kinds = [manifest["rule"] == continuation.RULE for manifest in manifests]
+    if len(set(kinds)) > 1:
+        raise KzooError(f"Got {folder} and {against}, of which one writes; expected two of a kind.")
+    bench = _bench_writers if kinds[0] else _bench_readers
+    longest = min(manifest["max_length"] for manifest in manifests)
     return {
         "bundle": str(folder),
         "against": None if against is None else str(against),
         "threads": threads,
         "rounds": rounds,
-        "lengths": rows,
+        **bench(names, longest, lengths, threads, rounds),
     }
 
 
-def _open(folder, threads):
-    """The interpreter of a bundle, and how many tokens it takes at most."""
-    manifest = read_manifest(folder)
-    check_files(folder, manifest, {MODEL})
-    return Interpreter(folder / MODEL, threads=threads), manifest["max_length"]
+def _bench_readers(names, longest, lengths, threads, rounds):
+    files = [Interpreter(name / MODEL, threads=threads) for name in names]
+    if lengths is None:
+        lengths = {file.length for file in files} - {None} or usual_lengths(longest)
+    for name, file in zip(names, files, strict=True):
+        for length in lengths:
+            if file.length not in (None, length):
+                raise KzooError(f"{name} takes exactly {file.length} tokens, not {length}.")
+    lengths = _checked_lengths(names, lengths, longest)
+    return {"lengths": _rows(measure(dict(enumerate(files)), lengths, rounds, threads), lengths)}
 
 
-def _lengths(asked, names, files):
-    """The lengths to measure, short to long; KzooError names a file that does not take one."""
-    fixed = {interpreter.length for interpreter, _ in files} - {None}
-    limit = min(most for _, most in files)
-    if asked is None:
-        asked = fixed or usual_lengths(limit)
-    for name, (interpreter, most) in zip(names, files, strict=True):
-        for length in asked:
-            if interpreter.length not in (None, length):
-                raise KzooError(f"{name} takes exactly {interpreter.length} tokens, not {length}.")
-            if not 1 <= length <= most:
-                raise KzooError(f"{name} takes 1 to {most} tokens; {length} was asked for.")
-    return sorted(set(asked))
+def _bench_writers(names, longest, lengths, threads, rounds):
+    files = {place: FileStep(name / MODEL, threads=threads) for place, name in enumerate(names)}
+    lengths = continuation.usual_lengths(longest) if lengths is None else lengths
+    lengths = _checked_lengths(names, lengths, longest - 1)
+    prompts, tokens = continuation.measure(files, lengths, rounds, threads)
+    (row,) = _rows({place: {1: times} for place, times in tokens.items()}, [1])
+    per_second = 1000 / row["milliseconds"]
+    return {"lengths": _rows(prompts, lengths), "token": {**row, "per_second": per_second}}
+
+
+def _checked_lengths(names, lengths, most):
+    """The lengths, short to long; KzooError for one that a bundle doesn't take."""
+    for length in lengths:
+        if not 1 <= length <= most:
+            raise KzooError(
+                f"{' or '.join(map(str, names))} takes 1 to {most} tokens; {length} was asked for."
+            )
+    return sorted(set(lengths))
+
+
+def _rows(times, lengths):
+    """Medians by length: of the first bundle, and beside it of the second, if there is one."""
+    rows = []
+    longest = statistics.median(times[0][lengths[-1]])
+    for length in lengths:
+        middle = statistics.median(times[0][length])
+        row = {"tokens": length, "milliseconds": middle, "share": middle / longest}
+        if 1 in times:
+            row["against_milliseconds"] = statistics.median(times[1][length])
+            pairs = zip(times[1][length], times[0][length], strict=True)
+            row["speed"] = statistics.median(other / this for other, this in pairs)
+        rows.append(row)
+    return rows
 
 
 def _columns(interpreter, length):

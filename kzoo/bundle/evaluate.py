@@ -8,6 +8,8 @@ from ..answers import label_parts, probabilities
 from ..errors import KzooError
 from ..litert.interpreter import Interpreter
 from ..metrics import answer_scores, entity_scores, spans_of
+from .continuation import MOST, perplexities, rows_of
+from .file_step import FileStep
 from .limits import LABELLED
 from .parity import label_of, measure, run_keras, run_sides, samples
 
@@ -50,8 +52,11 @@ def labelled_texts(model, evaluation, asked, text=None, label=None):
             f"Got an evaluation file for a {type(model).__name__} that answers by {rule}; expected "
             f"one for a task that is measured on texts, by {', '.join(MEASURED)}: one label a text."
         )
-    examples = model.read_file(evaluation, text, label, "required")
-    _, examples = model.understand(examples, getattr(model, "problem", None), model.labels, False)
+    targets = "none" if model.targets == "optional" else "required"
+    examples = model.read_file(evaluation, text, label, targets)
+    if examples.y is not None:
+        problem = getattr(model, "problem", None)
+        _, examples = model.understand(examples, problem, model.labels, False)
     return Labelled(*MEASURED[rule][0](model, examples), rule)
 
 
@@ -67,11 +72,14 @@ def evaluate(examples, answerer, model, files):
     Returns:
         `examples` (how many), and what the task's measure gives.
     """
-    interpreters = {name: Interpreter(path) for name, path in files.items()}
     return {
         "examples": len(examples.texts),
-        **MEASURED[examples.rule][1](examples, answerer, model, interpreters),
+        **MEASURED[examples.rule][1](examples, answerer, model, files),
     }
+
+
+def _opened(files):
+    return {name: Interpreter(path) for name, path in files.items()}
 
 
 # -- classifiers ---------------------------------------------------------------------------------
@@ -82,14 +90,14 @@ def _classes(model, examples):
     return examples.x, model.class_indices(examples.y)
 
 
-def _classified(examples, answerer, model, interpreters):
+def _classified(examples, answerer, model, files):
     """Accuracies; the distance of the file to Keras; and what is taken for what.
 
     `confusion` has a row a label and a column a label: how many texts of the one got the other.
     """
     rows = samples(model, answerer.length, examples.texts)
     outputs = {"keras": run_keras(model, rows)}
-    for name, interpreter in interpreters.items():
+    for name, interpreter in _opened(files).items():
         outputs[name] = [interpreter.run(columns) for _, columns in rows]
     answers = {
         name: [label_of(probabilities(entry["logits"])[0]) for entry in given]
@@ -132,13 +140,13 @@ def _parts(labels):
     return [*label_parts(labels), (False, "O")]
 
 
-def _entities(examples, answerer, model, interpreters):
+def _entities(examples, answerer, model, files):
     """F1, precision and recall of entities; of the file also by kind."""
     read = [
         [(columns_of_words(answerer, words), None)] if words is not None else answerer.read(text)[0]
         for text, (words, _) in zip(examples.texts, examples.targets, strict=True)
     ]
-    sides = run_sides(model, interpreters, [[row for row, _ in rows] for rows in read])
+    sides = run_sides(model, _opened(files), [[row for row, _ in rows] for rows in read])
     predicted = {name: [] for name in sides}
     for name, given in sides.items():
         for text, (words, _), rows, outputs in zip(
@@ -191,10 +199,10 @@ def gold_answers(examples):
     return examples.x, golds
 
 
-def _answers(examples, answerer, model, interpreters):
+def _answers(examples, answerer, model, files):
     """Exact matches and F1 of words, as SQuAD's script counts them."""
     read = [answerer.read(text)[0] for text in examples.texts]
-    sides = run_sides(model, interpreters, [[row for row, _ in rows] for rows in read])
+    sides = run_sides(model, _opened(files), [[row for row, _ in rows] for rows in read])
     scores = {}
     for name, given in sides.items():
         answers = [
@@ -218,9 +226,32 @@ def _by_name(shares, measure):
     }
 
 
+# -- what is written -----------------------------------------------------------------------------
+
+
+def _plain(model, examples):
+    """Texts, of which each token is what is right behind those before it."""
+    if examples.y is not None or not all(isinstance(text, str) for text in examples.x):
+        raise KzooError(
+            f"Got pairs in {examples.path}; expected texts, for perplexity is measured on all of "
+            "a text: name its column."
+        )
+    return examples.x, [None] * len(examples.x)
+
+
+def _perplexity(examples, answerer, model, files):
+    """Perplexity of the file, of the float32 file and of Keras, on the first tokens of the texts.
+
+    The steps of files of one's own length take as long as an app's, so that `MOST` are enough.
+    """
+    rows = rows_of(model, examples.texts, answerer.max_length, MOST)
+    return perplexities(model, {name: FileStep(path) for name, path in files.items()}, rows)
+
+
 # By rule, how examples become texts and targets, and what is measured on them.
 MEASURED = {
     "single_label": (_classes, _classified),
     "entities": (lambda model, examples: labelled_spans(model.labels, examples), _entities),
     "span": (lambda model, examples: gold_answers(examples), _answers),
+    "continuation": (_plain, _perplexity),
 }

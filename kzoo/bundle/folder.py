@@ -7,9 +7,9 @@ from importlib.metadata import version
 import numpy as np
 
 from ..answers import PROBLEMS, RULES, class_scores
-from ..litert.convert import SIGNATURE, model_inputs
+from ..litert.convert import model_inputs
 from ..litert.interpreter import Interpreter
-from . import mediapipe
+from . import continuation, mediapipe
 from .limits import TOLERANCE
 from .manifest import FORMAT, LABELS, write_manifest
 from .parity import run_sides
@@ -113,12 +113,19 @@ def _manifest(measured):
 
 def _signatures(model):
     """Each function of the file: what it reads and gives, by the names of the sizes."""
-    inputs = {
-        name: {"axes": list(entry.axes), "dtype": entry.dtype, "below": entry.below}
-        for name, entry in model_inputs(model).items()
-    }
-    outputs = {name: list(axes) for name, axes in model.output_axes.items()}
-    return {SIGNATURE: {"inputs": inputs, "outputs": outputs}}
+    declared = {}
+    for function, (_, sizes) in model.functions.items():
+        inputs = {
+            name: {
+                "axes": [sizes.get(axis, axis) for axis in entry.axes],
+                "dtype": entry.dtype,
+                "below": entry.below,
+            }
+            for name, entry in model_inputs(model, function).items()
+        }
+        outputs = {name: list(axes) for name, axes in model.function_axes(function).items()}
+        declared[function] = {"inputs": inputs, "outputs": outputs}
+    return declared
 
 
 def _made_with():
@@ -151,6 +158,12 @@ def _examples(measured):
     """
     order = measured.files.order
     examples = [{"text": e["text"], "tokens": len(e["token_ids"])} for e in measured.golden]
+    if order.rule == continuation.RULE:
+        for example, entry in zip(examples, measured.golden, strict=True):
+            for side, outputs in (("file", "outputs"), ("keras", "keras")):
+                text = order.tokenizer.decode(entry[outputs]["token_ids"])
+                example[side] = {"continuation": text}
+        return examples
     if order.rule in UNSEEN or order.rule is None or RULES[order.rule].find is None:
         return examples
     read = [order.answerer.read(example["text"])[0] for example in examples]

@@ -20,6 +20,12 @@ KNOWN = {
         "share of the standard deviation of Keras' values",
     ),
     "value_difference_max": (False, "the same, of the worst text"),
+    "tokens_equal": (
+        True,
+        "share of tokens behind the same prompts, written greedily, that file and Keras have alike",
+    ),
+    "perplexity_ratio": (False, "perplexity of the file's steps, as a multiple of Keras'"),
+    "perplexity": (False, "perplexity of the file's steps on the evaluation file"),
     "label_agreement": (True, "share of texts to which the file gives Keras' label"),
     "accuracy": (True, "share of labelled texts that the file gets right"),
     "accuracy_drop": (False, "accuracy of Keras minus accuracy of the file"),
@@ -32,16 +38,35 @@ KNOWN = {
     "exact_match_drop": (False, "exact matches of Keras minus those of the file"),
 }
 # Those that labelled texts alone show.
-LABELLED = {"accuracy", "accuracy_drop", "f1", "f1_drop", "exact_match", "exact_match_drop"}
+LABELLED = {"accuracy", "accuracy_drop", "f1", "f1_drop", "exact_match", "exact_match_drop"} | {
+    "perplexity"
+}
 # Each about twice what all-MiniLM-L6 and classifiers on it lose on the shipped sentences.
 DEFAULTS = {
     "float32": {
         "cosine": 0.99999, "probability_difference": 0.0002, "value_difference": 0.002,
+        "tokens_equal": 1.0, "perplexity_ratio": 1.001,
     },
-    "float16": {"cosine": 0.9999, "probability_difference": 0.002, "value_difference": 0.02},
-    "int8": {"cosine": 0.997, "probability_difference": 0.03, "value_difference": 0.2},
+    "float16": {
+        "cosine": 0.9999, "probability_difference": 0.002, "value_difference": 0.02,
+        "perplexity_ratio": 1.01,
+    },
+    "int8": {
+        "cosine": 0.997, "probability_difference": 0.03, "value_difference": 0.2,
+        "perplexity_ratio": 1.1,
+    },
     "int8_int4_table": {"cosine": 0.995, "probability_difference": 0.05, "value_difference": 0.3},
 }  # fmt: skip
+# Which of them hold by what a file is measured by, see `parity.measure_of`; of others that of
+# probabilities. A whole text written alike is asked of float32 alone: one token that is another
+# changes all behind it.
+USUAL = {
+    None: ("cosine",),
+    "regression": ("value_difference",),
+    "continuation": ("tokens_equal", "perplexity_ratio"),
+}
+# Limits on what labelled texts tell better, where there are some: of shipped ones not held.
+BETTER_ON_LABELLED = ("label_agreement", "perplexity_ratio")
 # How far golden outputs may lie from those written, as a share of the largest number of each:
 # XNNPACK's kernels differ from one CPU to the next, and int8 activations round otherwise then.
 # Measured for int8: 0.9 % between x86 and ARM64, 4.8 % on the kernels that stand in for XNNPACK.
@@ -62,11 +87,11 @@ def check_names(limits, source="limits"):
             raise KzooError(f"The limit {name} in {source} is {value!r}; a number is expected.")
 
 
-def defaults(quantization, problem):
-    """The limits that hold when a recipe names none: by what the logits say, if they do."""
-    others = {None: "cosine", "regression": "value_difference"}
-    kept = others.get(problem, "probability_difference")
-    return {"partitions": 1, kept: DEFAULTS[quantization][kept]}
+def defaults(quantization, measure):
+    """The limits that hold when a recipe names none, by what a file is measured by."""
+    usual = DEFAULTS[quantization]
+    kept = USUAL.get(measure, ("probability_difference",))
+    return {"partitions": 1, **{name: usual[name] for name in kept if name in usual}}
 
 
 def beside_usual(asked, usual, source="limits"):

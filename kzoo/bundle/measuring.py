@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..litert.convert import CACHE
 from ..litert.interpreter import Interpreter
-from . import evaluate
+from . import continuation, evaluate
 from .bench import latency
-from .limits import held, on
+from .limits import BETTER_ON_LABELLED, held, on
 from .manifest import MODEL
 from .parity import compare, compared_on, run_keras, samples
 from .writing import Files
@@ -16,6 +17,7 @@ GOLDEN = 12
 JOINED = (2, 4, 8, 16, 32, 64)  # how many labelled texts are joined, to compare long ones too
 PARITY = (16, 64)  # labelled texts from which on they are compared on, and how many at most
 ROUNDS = 9  # measurements of latency at each length
+WRITER_ROUNDS = 3  # of a file that writes, each of which takes long
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Measured:
         usual: the same for the file for the newest runtime, or None.
         evaluation: what the report says of the labelled texts, or None.
         limits: every limit with what was measured for it and on what.
-        latency: see `bench.latency`.
-        golden_rows: (text, columns) of the golden examples.
+        latency: see `bench.latency` and `continuation.latency`.
+        golden_rows: (text, columns) of the golden examples; none of a file that writes.
         golden: the golden examples: text, ids, and the outputs of the file and of Keras.
     """
 
@@ -47,14 +49,40 @@ class Measured:
 def measure_files(files, say):
     """Measure files; the `Measured`, or KzooError on the first limit that is missed."""
     order = files.order
-    parity, usual = _parity(files)
+    writes = order.rule == continuation.RULE
+    say(f"Comparing with Keras, {'text that both write' if writes else 'answer by answer'}")
+    parity, usual = (_written if writes else _parity)(files)
     evaluation = _evaluated(files, say)
     rows = _limit_rows(files, parity, evaluation)
     say("Measuring latency")
-    speed = latency(files.paths, order.max_length, ROUNDS)
-    texts = _golden_rows(order)
-    golden = _golden(order, files.paths["file"], texts)
+    if writes:
+        speed = continuation.latency(files.paths, order.cache, WRITER_ROUNDS)
+        shared = order.examples.texts if order.examples and order.share_texts else None
+        texts = []
+        golden = continuation.golden(order.model, files.paths["file"], order.cache, GOLDEN, shared)
+    else:
+        speed = latency(files.paths, order.max_length, ROUNDS)
+        texts = _golden_rows(order)
+        golden = _golden(order, files.paths["file"], texts)
     return Measured(files, parity, usual, evaluation, rows, speed, texts, golden)
+
+
+def distance(model, path, sizes, texts=None):
+    """How far a file lies from Keras on texts, the shipped ones by default, see `Measured`."""
+    if getattr(model, "rule", None) == continuation.RULE:
+        return continuation.parity(model, path, sizes[CACHE], texts)
+    return compare(model, Interpreter(path), samples(model, sizes["length"], texts))
+
+
+def _written(files):
+    """`_parity` of files that write."""
+    order = files.order
+    distances = {
+        name: continuation.parity(order.model, files.paths[name], order.cache)
+        for name in ("file", "usual")
+        if name in files.paths
+    }
+    return {**distances["file"], "source": None}, distances.get("usual")
 
 
 def _parity(files):
@@ -110,7 +138,8 @@ def _limit_rows(files, parity, evaluation):
     sources = [{**on(compared_on(parity), parity), **on(MODEL, own)}]
     if evaluation:
         # Labels of neutral sentences are a toss-up: labelled texts measure agreement better.
-        sources[0].pop("label_agreement", None)
+        for name in BETTER_ON_LABELLED:
+            sources[0].pop(name, None)
         sources.append(on(evaluation["file"], evaluation))
     return held(files.order.limits, sources)
 

@@ -5,15 +5,17 @@ from pathlib import Path
 
 from ..answers import PROBLEMS, check_labels
 from ..errors import KzooError
-from ..litert.convert import Exportable, check_arguments, exportable
+from ..litert.convert import CACHE, Exportable, check_arguments, exportable, sizes_of
 from ..text.tokenizer import default_stride
 from . import evaluate, mediapipe
 from .limits import beside_usual, defaults
-from .parity import problem_of, tokenizer_of
+from .parity import measure_of, tokenizer_of
 from .predict import Answerer
 
 # The keys of a recipe, beside quantization, length and limits, that `export_bundle` takes.
-REST = ("preset", "compat", "mediapipe", "evaluation", "text", "label", "note", "share_texts")
+REST = (
+    "preset", "cache", "compat", "mediapipe", "evaluation", "text", "label", "note", "share_texts",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Order:
     Args:
         exportable: the model in float32, with its weights.
         quantization, length, compat, mediapipe, note, share_texts: as in a recipe.
+        sizes: {axis: size} of the file's axes, None for any.
         source: what the report calls the model.
         limits: {name: bound}, those that suit the quantization and those that were asked for.
         evaluation: the path of the labelled texts, or None.
@@ -32,6 +35,7 @@ class Order:
     exportable: Exportable
     quantization: str
     length: int | None
+    sizes: dict
     compat: str | None
     mediapipe: bool
     note: str | None
@@ -86,13 +90,22 @@ class Order:
         return tokenizer_of(self.model)
 
     @property
+    def cache(self):
+        """How many tokens a file that writes keeps; None of another."""
+        return self.sizes.get(CACHE)
+
+    @property
     def max_length(self):
-        """How many tokens the model reads."""
+        """How many tokens the model reads; of one that writes those that it keeps."""
+        if self.cache is not None:
+            return self.cache
         return getattr(self.model, "max_length", self.model.spec.max_sequence_length)
 
     @property
     def read_length(self):
         """How many tokens the file reads."""
+        if self.cache is not None:  # Longer prompts than the file's length are read in parts.
+            return self.cache
         return min(self.max_length, self.length or self.max_length)
 
 
@@ -103,11 +116,12 @@ def ordered(model, quantization, length, limits, recipe=None):
     if unknown:
         raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
     check_arguments(model, quantization, length, recipe["compat"])
-    asked = beside_usual(limits, defaults(quantization, problem_of(model)))
+    asked = beside_usual(limits, defaults(quantization, measure_of(model)))
     order = Order(
         exportable=exportable(model),
         quantization=quantization,
         length=length,
+        sizes=sizes_of(model, length, recipe["cache"]),
         compat=recipe["compat"],
         mediapipe=bool(recipe["mediapipe"]),
         note=recipe["note"],

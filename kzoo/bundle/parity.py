@@ -6,6 +6,7 @@ from ..answers import RULES, class_scores
 from ..errors import KzooError
 from ..litert.convert import model_inputs
 from ..litert.interpreter import encode
+from .limits import USUAL
 
 NARROW = 8  # Outputs of fewer numbers a place are compared over the whole text.
 CHOICES = 4  # How many continuations a text gets where a model chooses among them.
@@ -195,6 +196,12 @@ def problem_of(model):
     """What a model's logits are, as `answers.PROBLEMS` has it; None where they are no answer."""
     rule = getattr(model, "rule", None)
     return RULES[rule].problem if rule else None
+
+
+def measure_of(model):
+    """By what a file is held to Keras where nobody asks for other limits, see `limits.USUAL`."""
+    rule = getattr(model, "rule", None)
+    return rule if rule in USUAL else problem_of(model)
 
 
 def threshold_of(model):

@@ -9,8 +9,10 @@ from ..answers import READS, RULES, nearest, similarities
 from ..data.sources import read_rows
 from ..data.tables import check_table_path, write_table
 from ..errors import KzooError
+from ..generation.writer import Writer, prompt_ids
 from ..litert.interpreter import Interpreter, encode
 from ..values import as_text, is_whole
+from .file_step import FileStep
 from .manifest import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 
 COLUMNS = ("token_ids", "padding_mask", "segment_ids")  # what a text becomes
@@ -30,14 +32,15 @@ def predict_bundle(folder, texts, threads=1):
         A dict a text: `text`, `tokens` (how many were read), `truncated` (whether the text was
         too long and its end cut off), and the answer, see `kzoo.answers`: for a classifier
         `label`, `score` and `scores`; for an embedder `embedding`; for a token classifier
-        `entities`; for question answering `answer`, `score`, `start` and `end`. Characters are
-        counted in code points.
+        `entities`; for question answering `answer`, `score`, `start` and `end`; of a model that
+        writes `continuation`, the likeliest tokens as a text, `NEW` of them at most. Characters
+        are counted in code points.
 
     Raises:
         KzooError: if the bundle was changed or the texts are none.
     """
     texts = _checked(texts)
-    predictor = Predictor(folder, threads, texts)
+    predictor = open_bundle(folder, threads, texts)
     return [predictor(text) for text in texts]
 
 
@@ -130,23 +133,28 @@ class Predictor:
 
         folder = Path(folder)
         self.manifest = read_manifest(folder)
-        rule = self.manifest["rule"]
-        if rule is None or RULES[rule].find is None:
-            known = ", ".join(name for name in RULES if RULES[name].find)
-            raise KzooError(
-                f"{folder} holds a {self.manifest['task']}, which answers by {rule or 'no rule'}; "
-                f"predict answers by {known}."
-            )
+        self._check_rule(folder, self.manifest["rule"])
         self._folder = folder
         self._check_kind(texts)
         check_files(folder, self.manifest, {MODEL, TOKENIZER, LABELS})
         _check_runtime(folder, self.manifest)
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
-        self.interpreter = Interpreter(folder / MODEL, threads=threads)
+        self._open(folder / MODEL, threads)
+
+    def _check_rule(self, folder, rule):
+        if rule is None or RULES[rule].find is None:
+            known = ", ".join([*(name for name in RULES if RULES[name].find), *OPENERS])
+            raise KzooError(
+                f"{folder} holds a {self.manifest['task']}, which answers by {rule or 'no rule'}; "
+                f"predict answers by {known}."
+            )
+
+    def _open(self, path, threads):
+        self.interpreter = Interpreter(path, threads=threads)
         _check_model(self.interpreter, self.manifest["labels"])
         self.answerer = Answerer(
             self.tokenizer,
-            rule,
+            self.manifest["rule"],
             self.manifest["labels"],
             self.manifest["task_options"],
             self.manifest["max_length"],
@@ -179,6 +187,39 @@ class Predictor:
                 f"{self._folder} reads one text at a time, and text {pairs.index(True)} is a pair: "
                 "give its texts one by one; on the command line leave --pair out."
             )
+
+
+class Continuer(Predictor):
+    """A bundle that writes, open; called with a text it gives that text's dict.
+
+    `writer` is a `kzoo.generation.Writer`, for other settings and for text as it comes.
+    """
+
+    def _check_rule(self, folder, rule):
+        if rule != "continuation":
+            raise KzooError(
+                f"{folder} holds a {self.manifest['task']}, which answers by {rule or 'no rule'}; "
+                "expected a CausalLM, which writes."
+            )
+
+    def _open(self, path, threads):
+        step = FileStep(path, threads=threads)
+        self.writer = Writer(step, self.tokenizer, step.cache)
+
+    def __call__(self, text):
+        """What the model writes behind a text."""
+        self._check_kind([text])
+        (ids,) = prompt_ids(self.tokenizer, [text])
+        ((answer,),) = self.writer.generate([ids])
+        return {"text": text, "tokens": len(ids), "truncated": False, "continuation": answer.text}
+
+
+OPENERS = {"continuation": Continuer}  # what opens a bundle by its rule, where not `Predictor`
+
+
+def open_bundle(folder, threads=1, texts=()):
+    """What answers by a bundle's rule; arguments as for `Predictor`."""
+    return OPENERS.get(read_manifest(folder)["rule"], Predictor)(folder, threads, texts)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,16 @@ KEYS = {
     "preset": "the name of a preset that ships, or the folder of one",
     "quantization": "float32, float16, int8 or int8_int4_table",
     "length": "null for a dynamic length, or the one length that the file takes",
+    "cache": "of a model that writes, how many tokens its texts have at most, prompts included; "
+    "null for as many as the model has places, 1,024 at most",
     "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
     "mediapipe": "true to write a file for MediaPipe's tasks too",
     "limits": "what the file must keep beside the limits that suit the quantization, of which null "
     "leaves one out; see kzoo/bundle/limits.py",
-    "evaluation": "a labelled file of the task's: .tsv, .csv or .jsonl, CoNLL's, or SQuAD's JSON",
-    "text": "the column of its text, or a list of two for pairs; by default what the file shows",
+    "evaluation": "a labelled file of the task's: .tsv, .csv or .jsonl, CoNLL's, or SQuAD's JSON; "
+    "of a model that writes, texts",
+    "text": "the column of its text, or a list of two for pairs; by default what the file shows; "
+    "of plain text line or file, which of them a document is",
     "label": "the column of its labels; by default what the file shows",
     "note": "a sentence about the evaluation, for the report",
     "share_texts": "true to let texts of the evaluation file travel in the bundle, as golden "

@@ -74,8 +74,18 @@ def _summary(report):
     elif "value_difference" in parity:
         share = 100 * parity["value_difference"]
         tiles.append((f"{share:.2g} %", "of the values' spread between file and Keras"))
+    elif "tokens_equal" in parity:
+        share = 100 * parity["tokens_equal"]
+        tiles.append((f"{share:.1f} %", "of the tokens that it writes as Keras does"))
     else:
         tiles.append((f"{parity['cosine']:.4f}", "mean cosine to Keras"))
+    if "token" in latency:
+        tiles.append(
+            (
+                f"{1000 / latency['token']['file']:.1f}",
+                "tokens a second, one thread, on the machine of the export",
+            )
+        )
     at = min(range(len(latency["lengths"])), key=lambda i: abs(latency["lengths"][i] - 32))
     tiles.append(
         (
@@ -133,6 +143,16 @@ def _parity_words(report):
             f"{', labelled ones too' if report['evaluation'] else ''}; on the diagonal both give "
             "the likeliest label the same probability."
         )
+    if "tokens_equal" in parity:
+        return (
+            f"File and Keras wrote {max(map(len, parity['continuations'][0]))} tokens behind each "
+            f"of {parity['texts']} English prompts that ship, of {min(parity['tokens'])} to "
+            f"{max(parity['tokens'])} tokens, each time the likeliest: "
+            f"{100 * parity['tokens_equal']:.1f} % are the same. One token that is another changes "
+            "what comes behind it. On shipped sentences the file's perplexity is "
+            f"{parity['perplexity']:.4g}, {parity['perplexity_ratio']:.4f} times Keras' "
+            f"({parity['perplexity_tokens']} tokens). A dot is a prompt."
+        )
     if "value_difference" in parity:
         return words + (
             f"A value differs by {100 * parity['value_difference']:.2g} % of the spread of Keras' "
@@ -151,6 +171,8 @@ def _evaluation(report):
     if not evaluation:
         return ""
     note = f" {html.escape(evaluation['note'])}" if evaluation["note"] else ""
+    if "perplexity" in evaluation:
+        return _section("Perplexity", _perplexity_words(evaluation, note))
     words = f"{evaluation['examples']} labelled texts of {html.escape(evaluation['file'])}.{note} "
     if "accuracy" not in evaluation:
         return _section("Right answers", words + _privacy(evaluation), _scores(evaluation))
@@ -166,6 +188,16 @@ def _evaluation(report):
         words + _privacy(evaluation),
         accuracy_plot(evaluation),
         *_confusions(report["labels"], evaluation.get("confusion")),
+    )
+
+
+def _perplexity_words(evaluation, note):
+    return (
+        f"The first {evaluation['perplexity_tokens']} tokens of {html.escape(evaluation['file'])}."
+        f"{note} The file reads them token by token, as an app does, with a perplexity of "
+        f"{evaluation['perplexity']:.4g}; the float32 file has "
+        f"{evaluation['perplexity_float32']:.4g} and Keras "
+        f"{evaluation['perplexity_keras']:.4g}. {_privacy(evaluation)}"
     )
 
 
@@ -241,7 +273,14 @@ def _latency_words(report):
         "Processor time for one text on one thread, float32 and this file in turn, median of "
         f"{latency['rounds']}. A phone's numbers differ; the ratio and the slope tell more."
     )
-    if report["length"] is None:
+    if "token" in latency:
+        words = (
+            "Processor time from a prompt to the first token behind it on one thread, float32 and "
+            f"this file in turn, median of {latency['rounds']}. Each one more takes "
+            f"{latency['token']['file']:.1f} ms here and {latency['token']['float32']:.1f} ms in "
+            "float32. A phone's numbers differ; the ratio tells more."
+        )
+    elif report["length"] is None:
         words += " One file serves all lengths, so a short text costs little."
     return words
 
@@ -341,6 +380,8 @@ def _answer(answer):
             (entity["text"], f"{entity['label']} {100 * entity['score']:.1f} %")
             for entity in answer["entities"]
         ] or [("none", "")]
+    elif "continuation" in answer:
+        parts = [(_short(answer["continuation"]), "")]
     elif "answer" in answer:
         parts = [(_short(answer["answer"]) or "no answer", f"{100 * answer['score']:.1f} %")]
     elif "values" in answer:
@@ -438,6 +479,12 @@ def parity_plot(report):
         axis.set_xlabel("value in Keras")
         axis.set_ylabel("in the file")
         axis.locator_params(nbins=5)
+    elif "continuations" in parity:
+        alike = [_alike(*pair) for pair in parity["continuations"]]
+        axis.scatter(parity["tokens"], alike, s=26, color=MAIN, alpha=0.55, linewidth=0)
+        axis.set_xlabel("tokens in the prompt")
+        axis.set_ylabel("tokens alike, up to the first that isn't")
+        axis.set_ylim(0, 1.06 * max(len(one) for one, _ in parity["continuations"]))
     else:
         axis.scatter(parity["tokens"], parity["cosines"], s=26, color=MAIN, linewidth=0)
         axis.axhline(parity["cosine"], color=PALE, zorder=0)
@@ -449,6 +496,12 @@ def parity_plot(report):
         axis.set_ylim(bottom=min(min(parity["cosines"]), 1 - 1e-4) - 2e-5)
         axis.yaxis.set_major_formatter("{x:.5f}")
     return _svg(figure, "Scatter: outputs of the file against those of Keras")
+
+
+def _alike(one, other):
+    """How many tokens two rows begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def accuracy_plot(evaluation):

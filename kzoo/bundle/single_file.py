@@ -4,22 +4,30 @@ from pathlib import Path
 
 from ..errors import KzooError
 from ..files import writing_file
-from ..litert.convert import check_arguments, exportable, write_file
-from ..litert.interpreter import Interpreter
+from ..litert.convert import check_arguments, exportable, sizes_of, write_file
 from ..litert.user_model import UserModel, as_exportable
 from ..logs import hidden
 from .limits import LABELLED, check, check_names, defaults
-from .parity import compare, problem_of, samples
+from .measuring import distance
+from .parity import measure_of
 
 
 def export_litert(
-    model, path, quantization="float32", length=None, limits=None, compat=None, texts=None
+    model,
+    path,
+    quantization="float32",
+    length=None,
+    limits=None,
+    compat=None,
+    texts=None,
+    cache=None,
 ):
     """Write a model as a .tflite file that a phone runs at batch 1, and check the file.
 
     The file has one signature, `serve`. Its inputs are the backbone's (int32 `token_ids`,
     `padding_mask` and, where the family has segments, `segment_ids`, each (1, length)), its
-    outputs what the model called on tokens returns, such as `logits` (1, labels).
+    outputs what the model called on tokens returns, such as `logits` (1, labels). That of a
+    `CausalLM` has two, `prefill` and `decode`, see `file_step.FileStep`.
 
     Args:
         model: a task, a backbone, or a functional, sequential or subclassed `keras.Model` of your
@@ -35,6 +43,8 @@ def export_litert(
             `limits.KNOWN`. By default what suits the quantization.
         compat: an older runtime that is to load the file, "tflite-2.16" or "tflite-2.14"; see
             `compat.RUNTIMES`.
+        cache: of a model that writes, how many tokens its texts have at most, prompts included;
+            as many as the model has places, at most 1,024, by default.
         texts: strings, or pairs for a task that reads those, on which the file is compared with
             Keras; shipped English sentences by default.
 
@@ -56,7 +66,7 @@ def export_litert(
         raise KzooError(f"{path} is not the path of a .tflite file: give one.")
     own = isinstance(model, UserModel)
     if limits is None:
-        limits = defaults(quantization, problem_of(model))
+        limits = defaults(quantization, measure_of(model))
         if own:  # How XNNPACK takes layers that aren't kzoo's is shown, and no fault.
             del limits["partitions"]
     check_names(limits)
@@ -65,12 +75,11 @@ def export_litert(
             f"The limit {labelled[0]} needs labelled texts, which only a bundle is measured on: "
             "export a recipe with an evaluation file, or leave the limit out."
         )
-    source = exportable(model)
+    source, sizes = exportable(model), sizes_of(model, length, cache)
     with hidden(), writing_file(path) as tmp_path:
         partitions = limits.get("partitions", None if own else 1)
-        audited = write_file(source, tmp_path, quantization, length, compat, partitions)
-        rows = samples(source.model, length, texts)
-        parity = compare(source.model, Interpreter(tmp_path), rows)
+        audited = write_file(source, tmp_path, quantization, sizes, compat, partitions)
+        parity = distance(source.model, tmp_path, sizes, texts)
         measured = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
         rows = check(limits, {**parity, **measured})
     return {"audit": audited, "parity": parity, "limits": rows}

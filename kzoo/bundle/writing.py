@@ -30,7 +30,7 @@ def write_files(order, folder, scratch, say):
     paths = {"file": folder / MODEL, "float32": scratch / "float32.tflite"}
 
     def write(name, quantization, compat=None, partitions=1):
-        arguments = quantization, order.length, compat, partitions
+        arguments = quantization, order.sizes, compat, partitions
         return write_file(order.exportable, paths[name], *arguments)
 
     say(f"Exporting as {order.quantization}")

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from ..errors import KzooError
-from .flatbuffer import operator_code, operator_names, read_model, type_names
+from .flatbuffer import operator_code, operator_names, read_model, type_names, write_model
 
 VARIABLES = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
 BITS = {"float32": 32, "float16": 16, "int8": 8, "uint8": 8, "int4": 4, "int2": 2}
@@ -24,6 +24,7 @@ LOOKUP_BY_ROW = (4, "2.18.0")
 FIRST_LITERT = "1.0.1"
 BLOCKWISE_LITERT = "1.4.0"
 BLOCKWISE_TFLITE = "2.20.0"
+LENGTH = 8  # tokens on which a function is run
 
 
 def audit(path):
@@ -32,9 +33,10 @@ def audit(path):
     Returns a dict of JSON types: `bytes`; `operators` (name to count) and `custom` (names of
     custom and Flex operators); `signatures`; `parameters` and `weight_bytes` (by type) of the
     constants; `tables` (shapes of the constants in which rows are looked up); `partitions`
-    (groups of operators that XNNPACK runs as one) and `outside` (operators that it leaves to the
-    interpreter); `minimum_runtime` (`tflite` and `litert` versions) and `understated` (operators
-    whose version promises an older runtime than their weights need).
+    (groups of operators that XNNPACK runs as one, of the function with the most) and `outside`
+    (operators that it leaves to the interpreter); `minimum_runtime` (`tflite` and `litert`
+    versions) and `understated` (operators whose version promises an older runtime than their
+    weights need).
 
     Raises:
         KzooError: if the file is no whole .tflite file or does not run.
@@ -67,7 +69,7 @@ def audit(path):
         parameters += count
         weight_bytes[kind] += math.ceil(count * BITS[kind] / 8)
     minimum, understated = _runtime(model, names, types)
-    partitions, outside = _partitions(path)
+    partitions, outside = _partitions(path, model)
     return {
         "bytes": len(content),
         "operators": dict(sorted(operators.items())),
@@ -198,14 +200,47 @@ def _later(one, other):
     return max(one, other, key=lambda text: [int(part) for part in text.split(".")])
 
 
-def _partitions(path):
-    """How many groups XNNPACK makes of the graph, and what is left outside, by running it."""
-    from .hooks import operators_after_delegation
-    from .interpreter import Interpreter
+def _partitions(path, model):
+    """How many groups XNNPACK makes of a function, and what is left outside, by running it.
 
-    interpreter = Interpreter(path)
-    interpreter.warm_up()
-    operators = operators_after_delegation(interpreter.backend)
+    Of several functions the one with the most groups, and the most of each operator.
+    """
+    from .function import Function
+    from .interpreter import opened
+
+    most, outside = 0, collections.Counter()
+    for entry in model.signatureDefs:
+        source = path if entry.subgraphIndex == 0 else _with_graph_first(model, entry)
+        backend = opened(source)
+        function = Function(backend, entry.signatureKey.decode("utf-8"))
+        function.fit(LENGTH)
+        function.run()
+        groups, left = _delegated(backend)
+        most, outside = max(most, groups), outside | left
+    return most, dict(sorted(outside.items()))
+
+
+def _with_graph_first(model, signature):
+    """The bytes of a file that begins with a signature's graph, of which LiteRT tells most."""
+    order = list(range(len(model.subgraphs)))
+    order[0], order[signature.subgraphIndex] = order[signature.subgraphIndex], 0
+    graphs, entries = model.subgraphs, model.signatureDefs
+    before = [entry.subgraphIndex for entry in entries]
+    model.subgraphs = [graphs[i] for i in order]
+    for entry in entries:
+        entry.subgraphIndex = order.index(entry.subgraphIndex)
+    content = write_model(model)
+    model.subgraphs = graphs
+    for entry, index in zip(entries, before, strict=True):
+        entry.subgraphIndex = index
+    return content
+
+
+def _delegated(backend):
+    """How many groups XNNPACK made of a file's first graph, and what it left."""
+    from .hooks import operators_after_delegation
+
+    operators = operators_after_delegation(backend)
     groups = [entry for entry in operators if entry["op_name"] == "DELEGATE"]
     # An operator that still runs feeds a group, an output or another operator that still runs.
     makers = {
@@ -216,7 +251,7 @@ def _partitions(path):
     }
     made = {int(tensor) for group in groups for tensor in group["outputs"]}
     wanted = [int(tensor) for group in groups for tensor in group["inputs"]]
-    wanted += [entry["index"] for entry in interpreter.backend.get_output_details()]
+    wanted += [entry["index"] for entry in backend.get_output_details()]
     outside, seen = collections.Counter(), set()
     while wanted:
         tensor = wanted.pop()
@@ -226,4 +261,4 @@ def _partitions(path):
         seen.add(maker["index"])
         outside[maker["op_name"]] += 1
         wanted += [int(source) for source in maker["inputs"] if source >= 0]
-    return len(groups), dict(sorted(outside.items()))
+    return len(groups), outside

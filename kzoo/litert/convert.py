@@ -14,9 +14,10 @@ from .audit import audit, check_audit, check_quantization
 from .compat import check_compat, rewritten
 from .user_model import UserModel
 
-SIGNATURE = "serve"
 SLACK = 0.03  # How far the size may lie from what the weights ask for, and in bytes for the graph:
-GRAPH_BYTES = 400_000
+GRAPH_BYTES = 400_000  # of each function
+CACHE = "past_length"  # the axis of what was read before
+LARGEST_CACHE = 1024  # slots of a cache where nobody asks for another
 
 
 @dataclass(frozen=True)
@@ -43,24 +44,26 @@ def exportable(model):
     return Exportable(model, weights)
 
 
-def write_file(source, path, quantization, length=None, compat=None, partitions=1):
+def write_file(source, path, quantization, sizes=None, compat=None, partitions=1):
     """Write a model as a .tflite file; what `audit.audit` says of it.
 
     Args:
         source: an `Exportable`.
         path: where to.
-        quantization, length, compat: as `check_arguments` has found them right.
+        quantization, compat: as `check_arguments` has found them right.
+        sizes: {axis: size} of the axes that are to have one, such as {"length": 128}; every
+            other is open.
         partitions: how many XNNPACK may make of it, or None for any number.
 
     Raises:
         KzooError: if the file isn't what was asked for.
     """
-    content, used = _convert(source, quantization, length)
+    content, used = _convert(source, quantization, dict(sizes or {}))
     path.write_bytes(content if compat is None else rewritten(content, compat))
     audited = audit(path)
     check_audit(audited, partitions)
     check_quantization(audited, quantization)
-    _check_size(audited["bytes"], used, quantization)
+    _check_size(audited["bytes"], used, quantization, len(audited["signatures"]))
     return audited
 
 
@@ -80,6 +83,12 @@ def check_arguments(model, quantization, length, compat=None):
             "expected."
         )
     check_compat(compat, quantization)
+    if quantization == "int8_int4_table" and len(model.functions) > 1:
+        raise KzooError(
+            f"Got {quantization} for a model whose file has the functions "
+            f"{', '.join(model.functions)}; expected int8, for the int4 table is one of a single "
+            "function."
+        )
     limit = backbone.spec.max_sequence_length
     if length is not None and not is_whole(length, 2, limit):
         raise KzooError(
@@ -111,20 +120,63 @@ def in_float32(model):
     return copy
 
 
-def model_inputs(model):
-    """What a model reads: the name of an input to its `Input`, in order."""
-    signature = getattr(model, "backbone", model).signature
-    return {name: signature[name] for name in getattr(model, "input_names", signature)}
+def sizes_of(model, length=None, cache=None):
+    """{axis: size} of a model's file: the length, or None for any; the cache where it has one.
+
+    Args:
+        model: what `exportable` takes.
+        length: tokens, or None.
+        cache: slots; by default one for each place of the model, 1,024 at most.
+
+    Raises:
+        KzooError: for a cache of a size that the model has no places for, or that has no cache.
+    """
+    inputs = [entry for name in model.functions for entry in model_inputs(model, name).values()]
+    if not any(CACHE in entry.axes for entry in inputs):
+        if cache is not None:
+            raise KzooError(
+                f"Got cache={cache!r:.40} for a model that doesn't write; expected none: leave it "
+                "out."
+            )
+        return {"length": length}
+    places = getattr(model, "backbone", model).spec.max_sequence_length
+    if cache is not None and not is_whole(cache, 2, places):
+        raise KzooError(f"Got cache={cache!r:.40}; expected 2 to {places} tokens.")
+    return {"length": length, CACHE: min(places, LARGEST_CACHE) if cache is None else int(cache)}
 
 
-def _convert(source, quantization, length):
-    """The bytes of the file, and {path: shape} of the weights that its graph reads."""
+def model_inputs(model, function=None):
+    """What a model reads in a function (the first by default): an input's name to its `Input`."""
+    signature, _ = model.functions[function or next(iter(model.functions))]
+    inputs = getattr(model, "backbone", model).signatures[signature]
+    names = getattr(model, "input_names", inputs) if signature == "serve" else inputs
+    return {name: inputs[name] for name in names}
+
+
+def _convert(source, quantization, sizes):
+    """The bytes of the file, and {path: shape} of the weights that its graphs read."""
     import tensorflow as tf
 
     model, weights = source.model, source.weights
     module = tf.Module()
     # The raw variables, without Keras' tracking round them: these the converter freezes.
     module.held = [weight.value for weight in weights.values()]
+    concrete = {name: _traced(model, name, sizes) for name in model.functions}
+    read = {id(variable) for function in concrete.values() for variable in function.variables}
+    used = {
+        path: tuple(weight.shape) for path, weight in weights.items() if id(weight.value) in read
+    }
+    module.functions = concrete
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures=concrete)
+        keys = list(concrete)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=keys)
+        return quantize.convert(converter, quantization, weights, used), used
+
+
+def _traced(model, name, sizes):
+    """A function of a model as a graph for batch 1 and the sizes of the axes that have one."""
+    import tensorflow as tf
 
     @tf.function(experimental_implements="embedding_matmul")
     def rows(table, ids):
@@ -135,31 +187,26 @@ def _convert(source, quantization, length):
         result = rows(tf.convert_to_tensor(table), tf.reshape(ids, [-1]))
         return tf.reshape(result, [*([1] if len(ids.shape) == 2 else []), -1, table.shape[1]])
 
-    def serve(**inputs):
+    def run(**inputs):
         with lowering.using(lookup=lookup):
-            return model(inputs)
+            return model.run_function(name, inputs)
 
-    sizes = {"batch": 1, "length": length}
+    sizes = {"batch": 1, **sizes, **model.functions[name][1]}
     signature = {
-        name: tf.TensorSpec([sizes.get(axis, axis) for axis in entry.axes], entry.dtype, name=name)
-        for name, entry in model_inputs(model).items()
+        key: tf.TensorSpec(
+            [sizes.get(axis) if isinstance(axis, str) else axis for axis in entry.axes],
+            entry.dtype,
+            name=key,
+        )
+        for key, entry in model_inputs(model, name).items()
     }
-    concrete = tf.function(serve).get_concrete_function(**signature)
-    read = {id(variable) for variable in concrete.variables}
-    used = {
-        path: tuple(weight.shape) for path, weight in weights.items() if id(weight.value) in read
-    }
-    module.serve = concrete
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures={SIGNATURE: concrete})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
-        return quantize.convert(converter, quantization, weights, used), used
+    return tf.function(run).get_concrete_function(**signature)
 
 
-def _check_size(size, used, quantization):
+def _check_size(size, used, quantization, graphs=1):
     """A file much smaller lacks weights, one much larger holds them unquantized or twice."""
     expected = sum(quantize.expected_bytes(path, s, quantization) for path, s in used.items())
-    low, high = expected * (1 - SLACK), expected * (1 + SLACK) + GRAPH_BYTES
+    low, high = expected * (1 - SLACK), expected * (1 + SLACK) + graphs * GRAPH_BYTES
     if not low <= size <= high:
         raise KzooError(
             f"The file has {size / 1e6:.2f} MB; its weights as {quantization} ask for "

@@ -10,6 +10,27 @@ from ..errors import KzooError
 from ..logs import hidden
 
 
+def opened(path, threads=1, xnnpack=True):
+    """LiteRT's own interpreter of a file, by its path or bytes; the rest as of `Interpreter`."""
+    from ai_edge_litert.interpreter import Interpreter as Backend
+    from ai_edge_litert.interpreter import OpResolverType
+
+    kind = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    if isinstance(path, bytes):
+        source, path = {"model_content": path}, "the file"
+    elif Path(path).is_file():
+        source = {"model_path": str(path)}
+    else:
+        raise KzooError(f"{path} is missing: a .tflite file was expected there.")
+    try:
+        return Backend(**source, num_threads=threads, experimental_op_resolver_type=kind)
+    except (ValueError, RuntimeError) as error:
+        raise KzooError(
+            f"{path} can't be loaded ({first_line(error)}): a .tflite file that this version of "
+            "LiteRT reads was expected."
+        ) from None
+
+
 class Interpreter:
     """One signature of a .tflite file, batch 1, at any length up to its own.
 
@@ -25,25 +46,14 @@ class Interpreter:
     """
 
     def __init__(self, path, threads=1, xnnpack=True):
-        from ai_edge_litert.interpreter import Interpreter as Backend
-        from ai_edge_litert.interpreter import OpResolverType
-
-        kind = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         self.path = Path(path)
-        if not self.path.is_file():
-            raise KzooError(f"{self.path} is missing: a .tflite file was expected there.")
-        try:
-            self.backend = Backend(
-                model_path=str(self.path), num_threads=threads, experimental_op_resolver_type=kind
-            )
-        except (ValueError, RuntimeError) as error:
-            raise KzooError(
-                f"{self.path} can't be loaded ({_first_line(error)}): a .tflite file that this "
-                "version of LiteRT reads was expected."
-            ) from None
+        self.backend = opened(path, threads, xnnpack)
         signatures = self.backend.get_signature_list()
         if len(signatures) != 1:
-            raise KzooError(f"{self.path} has {len(signatures)} signatures; one was expected.")
+            raise KzooError(
+                f"{self.path} has the functions {', '.join(sorted(signatures))}; expected one, for "
+                "this runs a file of one."
+            )
         self.signature, names = next(iter(signatures.items()))
         runner = self.backend.get_signature_runner(self.signature)
         self._inputs = runner.get_input_details()
@@ -84,7 +94,7 @@ class Interpreter:
             except (RuntimeError, ValueError) as error:
                 self._allocated = None
                 raise KzooError(
-                    f"{self.path} refuses these {shape[1]} tokens ({_first_line(error)}): ids of "
+                    f"{self.path} refuses these {shape[1]} tokens ({first_line(error)}): ids of "
                     "its own vocabulary, and no more tokens than it has places, were expected."
                 ) from None
 
@@ -128,5 +138,6 @@ def encode(tokenizer, first, second=None, max_length=None, length=None):
     return columns, int(columns.pop("lengths")[0])
 
 
-def _first_line(error):
+def first_line(error):
+    """What an error of LiteRT's says first."""
     return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "no reason"

@@ -6,7 +6,7 @@ import keras
 
 from ..errors import KzooError
 from ..keras_hooks import layers_with_weights
-from ..network import Network
+from ..network import Network, Served
 from ..tasks.task import TextTask
 
 OUTPUT = "output"  # what the one output of a model is called that gives it no name
@@ -20,7 +20,7 @@ def as_exportable(model):
     return UserModel(model)
 
 
-class UserModel:
+class UserModel(Served):
     """A Keras model that holds one kzoo backbone and is called on the dict of its inputs.
 
     Called on that dict it returns a dict of outputs: those that the model returns, by the names

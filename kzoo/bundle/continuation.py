@@ -1,0 +1,272 @@
+"""What a file that writes is measured by: the tokens that it writes, and how likely text is to it.
+
+Keras writes greedily from the same prompts, by the same code, and what both write is laid side by
+side. Perplexity is that of the file's own steps, a token at a time, as an app runs it.
+"""
+
+import statistics
+import time
+
+import numpy as np
+
+from ..data.batches import IGNORED
+from ..data.documents import windows
+from ..errors import KzooError
+from ..generation import Generation, generate
+from .file_step import FileStep
+from .parity import sentences
+
+RULE = "continuation"  # by which a file that writes answers
+PROMPTS, NEW = 20, 16  # prompts on which file and Keras write, and tokens that they write
+READ = 512  # tokens on which perplexity is measured where no evaluation file is
+MOST = 2048  # and of an evaluation file at most
+SHOWN = 8  # logits of the first step that a golden example holds
+LENGTHS = (16, 64, 128)  # tokens of the prompts that are timed
+STEPS = 8  # tokens that are timed behind a prompt
+
+
+def prompts_of(model, cache, count, texts=None):
+    """Beginnings of texts, the shipped ones by default: (text, ids), from short to long."""
+    words = [text.split() for text in (sentences() if texts is None else texts) if text.strip()]
+    starts = [" ".join(each[: max(1, len(each) // 2)]) for each in words]
+    starts = sorted({*starts, *(each[0] for each in words)})
+    rows = list(zip(starts, model.prompt_ids(starts), strict=True))
+    rows = sorted((row for row in rows if len(row[1]) <= cache - NEW), key=lambda row: len(row[1]))
+    if not rows:
+        raise KzooError(
+            f"Got a cache of {cache} tokens; expected more, for the shortest prompt and {NEW} "
+            "tokens behind it don't fit."
+        )
+    places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+    return [rows[place] for place in places]
+
+
+def written(step, prompts, cache):
+    """The ids that a step function writes greedily behind each prompt, whatever ends a text."""
+    counts = [min(NEW, cache - len(ids) + 1) for ids in prompts]
+    return [
+        generate(step, [ids], Generation(max_new_tokens=count), None, cache)[0][0].token_ids
+        for ids, count in zip(prompts, counts, strict=True)
+    ]
+
+
+def parity(model, path, cache, texts=None):
+    """How far a file lies from Keras on texts, the shipped ones by default, as the report has it.
+
+    Returns:
+        A dict: `texts` (how many prompts), `tokens` (of each), `continuations` (for each the ids
+        that Keras wrote and those of the file), `tokens_equal` (the share of places with the same
+        token), and what `perplexities` gives for the shipped sentences.
+    """
+    prompts = [ids for _, ids in prompts_of(model, cache, PROMPTS, texts)]
+    file = FileStep(path)
+    sides = [written(step, prompts, cache) for step in (model.step, file)]
+    pairs = [list(pair) for pair in zip(*sides, strict=True)]
+    rows = rows_of(model, sentences()[1::2] if texts is None else texts, cache, READ)
+    return {
+        "texts": len(prompts),
+        "tokens": [len(ids) for ids in prompts],
+        "continuations": pairs,
+        "tokens_equal": equal_share(pairs),
+        **perplexities(model, {"file": file}, rows),
+    }
+
+
+def equal_share(pairs):
+    """The share of places at which two rows of tokens have the same, over all pairs of rows."""
+    equal = sum(one == other for pair in pairs for one, other in zip(*pair, strict=False))
+    return equal / sum(max(map(len, pair)) for pair in pairs)
+
+
+def rows_of(model, texts, cache, most):
+    """(tokens, targets) of texts, each cut into windows that fit the cache, up to `most` tokens."""
+    rows, count = [], 0
+    for ids in model.tokenizer.bare_ids(texts):
+        ids = [*model.start_ids(), *ids, *model.end_ids]
+        for tokens, targets in windows(ids, cache) if len(ids) > 1 else ():
+            if count + len(tokens) > most and rows:
+                return rows
+            rows.append((tokens, targets))
+            count += len(tokens)
+    if not rows:
+        raise KzooError("The texts hold fewer than two tokens: there is nothing to predict.")
+    return rows
+
+
+def perplexities(model, steps, rows):
+    """Perplexity on rows of (tokens, targets): e to the mean loss of a token.
+
+    Args:
+        model: the task in Keras.
+        steps: {name: step function}, "file" among them.
+        rows: see `rows_of`.
+
+    Returns:
+        A dict: `perplexity` of the file, `perplexity_keras`, `perplexity_NAME` of the others,
+        `perplexity_ratio` of the file's to Keras', and `perplexity_tokens`, on how many.
+    """
+    sides = {"keras": _by_keras(model)} | {n: _by_steps(step) for n, step in steps.items()}
+    found = {name: float(np.exp(_mean_loss(side, rows))) for name, side in sides.items()}
+    others = {f"perplexity_{name}": value for name, value in found.items() if name != "file"}
+    return {
+        "perplexity": found["file"],
+        **others,
+        "perplexity_ratio": found["file"] / found["keras"],
+        "perplexity_tokens": sum(t != IGNORED for _, targets in rows for t in targets),
+    }
+
+
+def _mean_loss(logits_of, rows):
+    losses = []
+    for tokens, targets in rows:
+        logits = np.asarray(logits_of(tokens), "float64")
+        logits -= logits.max(-1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
+        losses += [-logits[i, target] for i, target in enumerate(targets) if target != IGNORED]
+    return np.mean(losses)
+
+
+def _by_keras(model):
+    def logits_of(tokens):
+        ids = np.array([tokens], "int32")
+        return model({"token_ids": ids, "padding_mask": np.ones_like(ids)})["logits"][0]
+
+    return logits_of
+
+
+def _by_steps(step):
+    def logits_of(tokens):
+        state, rows = None, []
+        for place, token in enumerate(tokens):
+            logits, state = step(*_one(token, place), state)
+            rows.append(logits[0])
+        return np.stack(rows)
+
+    return logits_of
+
+
+def _one(token, place):
+    return np.array([[token]], "int32"), np.array([[place]], "int32")
+
+
+# -- golden examples ------------------------------------------------------------------------------
+
+
+def golden(model, path, cache, count, texts=None):
+    """Golden examples: a prompt, its ids, and what file and Keras write behind it.
+
+    Their outputs are `token_ids`, the new ones, and `logits`, the first few behind the prompt.
+    """
+    rows = prompts_of(model, cache, count, texts)
+    prompts, file = [ids for _, ids in rows], FileStep(path)
+    sides = {}
+    for name, step in (("outputs", file), ("keras", model.step)):
+        first = [_first_logits(step, ids) for ids in prompts]
+        new = written(step, prompts, cache)
+        sides[name] = [
+            {"token_ids": ids, "logits": logits} for ids, logits in zip(new, first, strict=True)
+        ]
+    return [
+        {"text": text, "token_ids": ids, "outputs": file_side, "keras": keras_side}
+        for (text, ids), file_side, keras_side in zip(rows, *sides.values(), strict=True)
+    ]
+
+
+def _first_logits(step, ids):
+    logits, _ = _read(step, ids)
+    return [float(f"{value:.7g}") for value in logits[0][:SHOWN]]
+
+
+def _read(step, ids):
+    places = np.arange(len(ids), dtype="int32")[None]
+    return step(np.array([ids], "int32"), places, None)
+
+
+def run_golden(step, entries, tolerance):
+    """The largest distance of a golden example's logits, as a share of the largest of its step.
+
+    The written tokens are read again, each of which is to be the likeliest within the tolerance.
+
+    Raises:
+        KzooError: for an example that the file answers otherwise.
+    """
+    worst = 0.0
+    for number, entry in enumerate(entries):
+        new, first = entry["outputs"]["token_ids"], entry["outputs"]["logits"]
+        logits, state = _read(step, entry["token_ids"])
+        scale = max(float(np.abs(logits).max()), 1e-6)
+        off = float(np.abs(logits[0][: len(first)] - np.asarray(first, "float64")).max()) / scale
+        worst = max(worst, 0.0 if off < 1e-6 else off)
+        if not off <= tolerance:
+            raise KzooError(
+                f"Golden example {number} ({entry['text']!r:.40}) has logits that lie "
+                f"{100 * off:.3g} % off; {100 * tolerance:.3g} % is allowed: this runtime computes "
+                "otherwise, or the file was not made by this export."
+            )
+        for place, token in enumerate(new, len(entry["token_ids"])):
+            best, scale = float(logits.max()), max(float(np.abs(logits).max()), 1e-6)
+            if not best - float(logits[0, token]) <= tolerance * scale:
+                raise KzooError(
+                    f"Golden example {number} ({entry['text']!r:.40}) is written otherwise from "
+                    f"token {place - len(entry['token_ids'])} on: this runtime computes otherwise, "
+                    "or the file was not made by this export."
+                )
+            if token != new[-1] or place + 1 < len(entry["token_ids"]) + len(new):
+                logits, state = step(*_one(token, place), state)
+    return worst
+
+
+# -- speed ----------------------------------------------------------------------------------------
+
+
+def measure(steps, lengths, rounds, threads=1):
+    """Milliseconds that files take to the first token behind a prompt, and for each one more.
+
+    Every round runs all files in turn, see `bench.measure`.
+
+    Args:
+        steps: {name: `FileStep`}.
+        lengths: tokens of prompts.
+        rounds: measurements of each.
+        threads: how many the files use.
+
+    Returns:
+        ({name: {length: [milliseconds, ...]}}, {name: [milliseconds, ...]}), a number a round.
+    """
+    clock = time.process_time if threads == 1 else time.perf_counter
+    prompts = {name: {length: [] for length in lengths} for name in steps}
+    tokens = {name: [] for name in steps}
+    for turn in range(1 + rounds):
+        for name, step in steps.items():
+            for length in lengths:
+                ids = [1] * length
+                _read(step, ids)  # another length ran before: allocate outside the time
+                start = clock()
+                _, state = _read(step, ids)
+                if turn:
+                    prompts[name][length].append(1000 * (clock() - start))
+            count = min(STEPS, step.cache - length)
+            start = clock()
+            for place in range(length, length + count):
+                _, state = step(*_one(1, place), state)
+            if turn:
+                tokens[name].append(1000 * (clock() - start) / count)
+    return prompts, tokens
+
+
+def usual_lengths(cache):
+    """The prompts that are timed where nobody names others."""
+    return [length for length in LENGTHS if length + STEPS <= cache] or [max(1, cache - STEPS)]
+
+
+def latency(files, cache, rounds):
+    """Medians of `measure` for a report: {"lengths", "rounds", name: [...], "token": {name}}."""
+    steps = {name: FileStep(path) for name, path in files.items()}
+    lengths = usual_lengths(cache)
+    prompts, tokens = measure(steps, lengths, rounds)
+    medians = {
+        name: [round(statistics.median(prompts[name][length]), 3) for length in lengths]
+        for name in files
+    }
+    token = {name: round(statistics.median(tokens[name]), 3) for name in files}
+    return {"lengths": lengths, **medians, "rounds": rounds, "token": token}
