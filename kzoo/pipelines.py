@@ -7,6 +7,7 @@ from .errors import KzooError
 from .generation.writer import chat_ids, is_chat
 
 SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
+SHAKESPEARE = "gpt2_tiny_en.shakespeare"
 
 # What users call a task: the class that does it, the rules by which such a task answers, and the
 # preset that ships for it.
@@ -18,7 +19,7 @@ PIPELINES = {
     "ner": ("TokenClassifier", ("entities",), None),
     "question-answering": ("QuestionAnswering", ("span",), None),
     "fill-mask": ("MaskedLM", ("candidates",), None),
-    "text-generation": ("CausalLM", ("continuation",), None),
+    "text-generation": ("CausalLM", ("continuation",), SHAKESPEARE),
 }
 
 

@@ -203,6 +203,9 @@ def report(data):
         for name in (name for name in ("accuracy", "f1", "exact_match") if name in evaluation):
             shares = f"{evaluation[name]:.1%}, Keras {evaluation[name + '_keras']:.1%}"
             facts.append([name.replace("_", " "), f"{shares}, {on}"])
+        if "perplexity" in evaluation:
+            figures = f"{evaluation['perplexity']:.4g}, Keras {evaluation['perplexity_keras']:.4g}"
+            facts.append(["perplexity", f"{figures}, {on}"])
     facts.append(["as Keras", _parity(parity)])
     if compat := data["compat"]:
         usual = f"the usual file {size_of(compat['usual_bytes'])},"
@@ -228,6 +231,9 @@ def report(data):
             latency["lengths"], latency["float32"], latency["file"], strict=True
         )
     ]
+    if token := latency.get("token"):  # What a step of writing takes, whatever stands before it.
+        speeds.append(["one more", *(f"{token[name]:.2f} ms" for name in ("float32", "file"))])
+        speeds[-1].append(f"{token['float32'] / token['file']:.2f}x")
     title = f"{data['source']}, {data['task']}, as {data['quantization']}: {data['folder']}"
     return [
         table(title, ["", ""], facts),
@@ -238,6 +244,9 @@ def report(data):
 
 def _parity(parity):
     """How near a file is to Keras: the mean, on which a limit is, before the worst text."""
+    if "tokens_equal" in parity:
+        ratio = parity["perplexity_ratio"]
+        return f"{parity['tokens_equal']:.1%} of greedy tokens, {ratio:.4f} times its perplexity"
     for name, unit in (("probability_difference", "probabilities"), ("value_difference", "values")):
         if name in parity:
             near = f"{unit} off by {parity[name]:.2g} (mean), {parity[f'{name}_max']:.2g} (worst)"

@@ -26,8 +26,9 @@ STEPS = 8  # tokens that are timed behind a prompt
 
 
 def prompts_of(model, cache, count, texts=None):
-    """Beginnings of texts, the shipped ones by default: (text, ids), from short to long."""
-    words = [text.split() for text in (sentences() if texts is None else texts) if text.strip()]
+    """Beginnings of lines of texts, the shipped ones by default: (text, ids), short to long."""
+    lines = [line for text in texts or sentences() for line in text.splitlines()]
+    words = [line.split() for line in lines if line.strip()]
     starts = [" ".join(each[: max(1, len(each) // 2)]) for each in words]
     starts = sorted({*starts, *(each[0] for each in words)})
     rows = list(zip(starts, model.prompt_ids(starts), strict=True))
@@ -158,6 +159,8 @@ def golden(model, path, cache, count, texts=None):
     Their outputs are `token_ids`, the new ones, and `logits`, the first few behind the prompt.
     """
     rows = prompts_of(model, cache, count, texts)
+    if len(rows) < count:  # Few that may travel: shipped ones beside them.
+        rows += prompts_of(model, cache, count - len(rows))
     prompts, file = [ids for _, ids in rows], FileStep(path)
     sides = {}
     for name, step in (("outputs", file), ("keras", model.step)):
