@@ -17,12 +17,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import tokenizers
-from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import kzoo
 from kzoo import presets
 from kzoo.bundle import export_bundle
+from kzoo.models import build
 from kzoo.network import weights_by_path
+from kzoo.spec import Spec
 from kzoo.text.tokenizer import Tokenizer
 
 TEXTS = [
@@ -68,6 +70,14 @@ QUESTIONS = [
     ("When was the tower finished?", TOWER, "March 1889"),
     ("How many people visit it?", TOWER, "About seven million"),
 ]
+# Texts to write on from, and those that are learned, with characters of two to four bytes.
+TOLD = [
+    "A café in naïve 日本語 has 😀 and 👍🏽 on its door.",
+    "Angela Merkel met Tim Cook in New York.",
+    "Who met Tim Cook? Nobody knows.",
+    "   indented,\n  with a second line",
+]
+PROMPTS = ["A", "A caf", "Angela Merkel", "Who met Tim", "Who", "A café in naïve 日", "   ind", "Zz"]
 
 
 def noisy(model, seed, part="", scale=0.3):
@@ -114,6 +124,76 @@ def trained(model, trainer, pre_tokenizer, normalizer=None):
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
     )
     return Tokenizer(tokenizer)
+
+
+def bytes_alone():
+    """A token a byte, and one that ends a text, as the smallest GPT-2 has them."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    names = ["<|endoftext|>", *alphabet]
+    tokenizer = tokenizers.Tokenizer(models.BPE({name: i for i, name in enumerate(names)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(names[:1])
+    return Tokenizer(tokenizer)
+
+
+def byte_fallback():
+    """Pieces between visible spaces and bytes for the rest, with a token before a text: Llama's."""
+    pieces = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *map(chr, range(33, 127))]
+    tokenizer = tokenizers.Tokenizer(
+        models.BPE(
+            {piece: i for i, piece in enumerate(pieces)},
+            [],
+            unk_token="<unk>",
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A",
+        pair="<s> $A <s> $B",
+        special_tokens=[("<s>", SPECIAL.index("<s>"))],
+    )
+    tokenizer.add_special_tokens(SPECIAL)
+    return Tokenizer(tokenizer)
+
+
+def writer(seed, tokenizer, **options):
+    """A decoder that writes the told texts, each to its end."""
+    keras.utils.set_random_seed(seed)
+    spec = Spec(
+        "gpt2",
+        {"kind": "token", "vocabulary_size": tokenizer.vocabulary_size},
+        hidden_dim=32,
+        num_heads=4,
+        intermediate_dim=64,
+        max_sequence_length=96,
+        dropout=0.0,
+        schedule=(0, 1),
+        block="pre_norm",
+        feedforward={"kind": "mlp", "activation": "gelu_tanh"},
+        norms=["final"],
+        pooler="none",
+        **{"attention": "causal", **options},
+    )
+    model = kzoo.CausalLM(build(spec), tokenizer=tokenizer, packing=False)
+    for _ in range(8):
+        model.compile(optimizer=kzoo.AdamW(3e-3))
+        model.fit(TOLD, epochs=150, batch_size=len(TOLD), verbose=0)
+        if model.generate([text[:8] for text in TOLD]) == [text[8:] for text in TOLD]:
+            return model
+    raise SystemExit("error: CausalLM did not learn its texts by heart")
 
 
 def byte_pairs():
@@ -190,6 +270,18 @@ def small_tasks():
         ),
         "pairs": (random(kzoo.TextClassifier, 11, labels=names[:2], reads="pair"), PAIRS, None),
         "unanswered": (random(kzoo.QuestionAnswering, 12, no_answer=0.5), asked, None),
+        "writer": (writer(14, bytes_alone()), PROMPTS, None),
+        "writer_fixed": (
+            writer(
+                15,
+                byte_fallback(),
+                attention=["causal", {"kind": "local", "window": 9}],
+                position="rotary",
+                num_key_value_heads=2,
+            ),
+            PROMPTS,
+            8,
+        ),
         "marks": (random(kzoo.TokenClassifier, 13, labels=MARKS), TEXTS + [TEXTS[4] * 2], 40),
     }
 
