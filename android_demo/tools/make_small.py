@@ -70,14 +70,10 @@ QUESTIONS = [
     ("When was the tower finished?", TOWER, "March 1889"),
     ("How many people visit it?", TOWER, "About seven million"),
 ]
-# Texts to write on from, and those that are learned, with characters of two to four bytes.
-TOLD = [
-    "A café in naïve 日本語 has 😀 and 👍🏽 on its door.",
-    "Angela Merkel met Tim Cook in New York.",
-    "Who met Tim Cook? Nobody knows.",
-    "   indented,\n  with a second line",
-]
-PROMPTS = ["A", "A caf", "Angela Merkel", "Who met Tim", "Who", "A café in naïve 日", "   ind", "Zz"]
+# What a decoder writes, with characters of two to four bytes, and texts to write on from.
+TOLD = "A café in naïve 日本語 has 😀 and 👍🏽 on its door."
+PROMPTS = ["A", "A caf", "Angela Merkel", "Who met Tim", "A café in naïve 日", "   two", "Zz"]
+PLACES = 96
 
 
 def noisy(model, seed, part="", scale=0.3):
@@ -170,30 +166,33 @@ def byte_fallback():
 
 
 def writer(seed, tokenizer, **options):
-    """A decoder that writes the told texts, each to its end."""
+    """A small decoder."""
     keras.utils.set_random_seed(seed)
     spec = Spec(
         "gpt2",
         {"kind": "token", "vocabulary_size": tokenizer.vocabulary_size},
-        hidden_dim=32,
+        **{"hidden_dim": 32, "intermediate_dim": 64, "attention": "causal", **options},
         num_heads=4,
-        intermediate_dim=64,
-        max_sequence_length=96,
+        max_sequence_length=PLACES,
         dropout=0.0,
         schedule=(0, 1),
         block="pre_norm",
         feedforward={"kind": "mlp", "activation": "gelu_tanh"},
         norms=["final"],
         pooler="none",
-        **{"attention": "causal", **options},
     )
-    model = kzoo.CausalLM(build(spec), tokenizer=tokenizer, packing=False)
-    for _ in range(8):
-        model.compile(optimizer=kzoo.AdamW(3e-3))
-        model.fit(TOLD, epochs=150, batch_size=len(TOLD), verbose=0)
-        if model.generate([text[:8] for text in TOLD]) == [text[8:] for text in TOLD]:
-            return model
-    raise SystemExit("error: CausalLM did not learn its texts by heart")
+    return kzoo.CausalLM(build(spec), tokenizer=tokenizer, packing=False)
+
+
+def telling(model, text):
+    """The model with places that name the next token: from any place on it writes a text's rest."""
+    ids = [*model.tokenizer.bare_ids([text])[0], *model.end_ids]
+    weights = weights_by_path(model.backbone)
+    (places,) = (weight for path, weight in weights.items() if weight.shape[0] == PLACES)
+    table = np.array(places)
+    table[: len(ids) - 1] = 8 * np.asarray(model.backbone.embedding.embeddings)[ids[1:]]
+    places.assign(table)
+    return model
 
 
 def byte_pairs():
@@ -270,14 +269,21 @@ def small_tasks():
         ),
         "pairs": (random(kzoo.TextClassifier, 11, labels=names[:2], reads="pair"), PAIRS, None),
         "unanswered": (random(kzoo.QuestionAnswering, 12, no_answer=0.5), asked, None),
-        "writer": (writer(14, bytes_alone()), PROMPTS, None),
+        "writer": (
+            telling(writer(14, bytes_alone()), TOLD),
+            PROMPTS,
+            None,
+        ),
         "writer_fixed": (
-            writer(
+            noisy(
+                writer(
+                    15,
+                    byte_fallback(),
+                    attention=["causal", {"kind": "local", "window": 9}],
+                    position="rotary",
+                    num_key_value_heads=2,
+                ),
                 15,
-                byte_fallback(),
-                attention=["causal", {"kind": "local", "window": 9}],
-                position="rotary",
-                num_key_value_heads=2,
             ),
             PROMPTS,
             8,
