@@ -404,6 +404,121 @@ def predict(
 
 
 @app.command()
+def generate(
+    source: Annotated[
+        str, typer.Argument(metavar="PRESET_OR_BUNDLE", help="A model that writes, a CausalLM.")
+    ],
+    prompt: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PROMPT", help="A text to write on from; - or none for standard input."
+        ),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Tokens to write at most.", show_default="64")
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Draw tokens: above 1 more varied, below it less.", show_default=False),
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Draw from the so many likeliest tokens.", show_default=False)
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Draw from the likeliest with this probability.", show_default=False),
+    ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option(help="Draw from those this near to the likeliest.", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Draw the same each time.", show_default=False)
+    ] = None,
+    beams: Annotated[
+        int | None,
+        typer.Option(help="Search the likeliest text with so many.", show_default=False),
+    ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Stop before this text; may be repeated."),
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None,
+        typer.Option(help="Above 1, what was there is less likely.", show_default=False),
+    ] = None,
+    no_repeat_ngram: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="No N tokens in a row twice.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+):
+    """Write on from a text.
+
+    The text appears as it is written, the likeliest one unless an option says how to draw; Ctrl-C
+    ends it. With --json, one object: prompt, text, tokens (how many were written), reason (end,
+    stop or length) and tokens_per_second behind the prompt.
+    """
+    options = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "seed": seed,
+        "num_beams": beams,
+        "stop_strings": None if stop is None else tuple(stop),
+        "repetition_penalty": repetition_penalty,
+        "no_repeat_ngram_size": no_repeat_ngram,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    with session(as_json) as screen:
+        from .generation import Clock, Generation
+        from .generation.writer import prompt_ids
+
+        Generation(**options)  # What doesn't go together is said before anything is loaded.
+        prompt = _whole_input() if prompt in (None, "-") else _utf8(prompt, "The prompt")
+        with screen.working(f"Loading {source}"):
+            writer = _writer(source)
+        (ids,) = prompt_ids(writer.tokenizer, [prompt])
+        if not as_json and options.get("num_beams", 1) == 1:
+            screen.pieces(writer.stream(ids, **options))
+            return
+        writer.step = clock = Clock(writer.step)
+        ((answer,),) = writer.generate([ids], **options)
+        if not as_json:
+            screen.pieces([answer.text])
+            return
+        screen.result(
+            {
+                "prompt": prompt,
+                "text": answer.text,
+                "tokens": len(answer.token_ids),
+                "reason": answer.reason,
+                "tokens_per_second": clock.tokens_per_second,
+            }
+        )
+
+
+def _writer(source):
+    """What writes with a preset or a bundle: a `kzoo.generation.Writer` with a tokenizer."""
+    from .bundle.manifest import MANIFEST
+
+    if (Path(source) / MANIFEST).is_file():
+        from .bundle.predict import Continuer
+
+        return Continuer(source).writer
+    from . import presets
+
+    model = presets.load(source)
+    if getattr(model, "rule", None) != "continuation":
+        raise KzooError(
+            f"Got {source}, a {type(model).__name__}; expected a CausalLM, which writes."
+        )
+    return model.writer
+
+
+@app.command()
 def evaluate(
     source: Annotated[
         str, typer.Argument(metavar="PRESET_OR_BUNDLE", help="A trained preset, or a bundle.")
@@ -426,13 +541,22 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            help="Of a CausalLM, by how many tokens its windows move on; the fewer, the more "
+            "context each token has.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Threads = 1,
     as_json: Json = False,
 ):
     """Measure a model on labelled texts.
 
     Accuracy, and precision, recall and F1 of every label; F1 of entities; exact matches and F1 of
-    answers. A bundle runs on LiteRT, a preset on Keras.
+    answers; perplexity of a CausalLM, which plain text will do for: --text line or --text file.
+    A bundle runs on LiteRT, a preset on Keras.
     """
     with session(as_json) as screen:
         from . import views
@@ -440,7 +564,8 @@ def evaluate(
         with screen.working(f"Evaluating {source}"):
             from .evaluation import evaluate as measure
 
-            data = measure(source, file, _columns(text), _columns(label), output, threads)
+            columns = _columns(text), _columns(label)
+            data = measure(source, file, *columns, output, threads, stride)
         if output is not None:
             data = {**data, "files": {f"{output}/{n}": size for n, size in _files(output).items()}}
         screen.result(data, views.evaluated)
@@ -464,6 +589,15 @@ def _lines():
     if not lines:
         raise KzooError("No text came: give texts after the bundle, or lines on standard input.")
     return lines
+
+
+def _whole_input():
+    """The lines of standard input as one text."""
+    from .lines import read_lines
+
+    if sys.stdin.isatty():
+        print("A text to write on from; Ctrl-D ends it.", file=sys.stderr)
+    return "\n".join(read_lines(sys.stdin.buffer.read(), "standard input"))
 
 
 def _utf8(text, what):

@@ -21,7 +21,7 @@ RESULT, PICTURE, WRONG = "evaluation.json", "confusion.png", "wrong.csv"
 NONE = "none"  # In a table of kinds of entities: no entity stands there.
 
 
-def evaluate(source, path, text=None, label=None, output=None, threads=1):
+def evaluate(source, path, text=None, label=None, output=None, threads=1, stride=None):
     """Measure a preset, a task or a bundle on a file of labelled texts.
 
     Args:
@@ -32,6 +32,7 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1):
         output: a folder to write evaluation.json (what is returned), wrong.csv (the wrong
             answers), and confusion.png (which label is given to which) where there are labels.
         threads: of a bundle, how many it may use.
+        stride: of a CausalLM, see its `evaluate`.
 
     Returns:
         A dict: `source`, `task`, `read` (what the file was read as), `examples` (how many),
@@ -43,17 +44,24 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1):
 
         Scores are accuracy and macro_f1 for one label a text; micro_f1, macro_f1 and exact_match
         for several; mean_absolute_error, pearson and spearman for values; precision, recall and
-        f1 of entities, see `kzoo.metrics.entity_scores`; exact_match and f1 of answers.
+        f1 of entities, see `kzoo.metrics.entity_scores`; exact_match and f1 of answers; perplexity,
+        loss and accuracy of a CausalLM, which has no wrong answers.
 
     Raises:
         KzooError: where the file can't be read, or the source has no task with answers.
     """
     reader = _reader(source, threads)
+    if stride is not None and reader.rule != "continuation":
+        raise KzooError(
+            f"Got stride {stride!r:.40} for a {reader.task}; expected it for a CausalLM alone: "
+            "leave it out."
+        )
+    reader.stride = stride
     kind, labels = tasks.TASKS[reader.task], reader.labels
     if reader.rule not in MEASURED:
         raise KzooError(
-            f"{source} is a {reader.task}; expected a TextClassifier, TokenClassifier or "
-            f"QuestionAnswering, whose answers are right or wrong: a task by one of the rules "
+            f"{source} is a {reader.task}; expected a TextClassifier, TokenClassifier, "
+            f"QuestionAnswering or CausalLM, whose answers are right or wrong: one of the rules "
             f"{', '.join(MEASURED)}."
         )
     examples = kind.read_file(path, text, label, "required")
@@ -312,6 +320,17 @@ def _answers(reader, examples):
     return answer_scores(golds, given), {}, None, wrong
 
 
+# -- texts that are foretold ----------------------------------------------------------------------
+
+
+def _continuation(reader, examples):
+    if not isinstance(reader, _Model):
+        raise KzooError(
+            "Got a bundle that writes; expected its preset, whose perplexity Keras measures."
+        )
+    return reader.model.measure(examples.x, reader.stride), {}, None, []
+
+
 # By rule, a function of the reader and the examples, which gives scores, classes, confusion, and
 # the place and the answers of each example that is wrong.
 MEASURED = {
@@ -320,4 +339,5 @@ MEASURED = {
     "regression": _regression,
     "entities": _entities,
     "span": _answers,
+    "continuation": _continuation,
 }

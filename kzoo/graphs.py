@@ -127,7 +127,7 @@ class Stack(Network):
             keys = ops.concatenate([inputs["past_places"], keys], axis=1)
             batch, bias, length = ops.shape(queries)[0], None, None
         else:
-            length = ops.shape(inputs["token_ids"])[1]
+            length = ops.shape(inputs["padding_mask"])[1]  # As heads do: one SHAPE for all.
             queries = keys = ops.arange(length, dtype="int32")
             batch, bias = 1, additive_mask(inputs["padding_mask"], self.compute_dtype)
         return Context(
@@ -231,8 +231,10 @@ class Composite(Network):
 def _below(name, signature):
     """The inputs of a tower as inputs of the whole: their names and lengths begin with its name."""
     return {
-        f"{name}_{key}": entry._replace(
-            axes=tuple(f"{name}_{axis}" if axis == "length" else axis for axis in entry.axes)
+        f"{name}_{key}": Input(
+            tuple(f"{name}_{axis}" if axis == "length" else axis for axis in entry.axes),
+            entry.dtype,
+            entry.below,
         )
         for key, entry in signature.items()
     }

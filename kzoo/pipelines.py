@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .answers import PROBLEMS
 from .errors import KzooError
+from .generation.writer import chat_ids, is_chat
 
 SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
 
@@ -17,6 +18,7 @@ PIPELINES = {
     "ner": ("TokenClassifier", ("entities",), None),
     "question-answering": ("QuestionAnswering", ("span",), None),
     "fill-mask": ("MaskedLM", ("candidates",), None),
+    "text-generation": ("CausalLM", ("continuation",), None),
 }
 
 
@@ -25,7 +27,7 @@ def pipeline(task, model=None):
 
     Args:
         task: "sentiment-analysis", "text-classification", "feature-extraction", "ner" (also
-            "token-classification"), "question-answering" or "fill-mask".
+            "token-classification"), "question-answering", "fill-mask" or "text-generation".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
 
@@ -35,7 +37,8 @@ def pipeline(task, model=None):
         `qa(question=..., context=...)` too; one dict has one answer. It gives for classification
         a list of {"label", "score"}, with `top_k=None` a list of all labels an input, where a
         score is a probability or for regression the value; for embeddings a list of lists of
-        numbers; for the others what the task's `predict` gives.
+        numbers; for "text-generation" see `TextGeneration`; for the others what the task's
+        `predict` gives.
     """
     if task not in PIPELINES:
         raise KzooError(f"No pipeline is called {task!r}; known: {', '.join(PIPELINES)}.")
@@ -49,7 +52,7 @@ def pipeline(task, model=None):
         model = presets.load(model)
     if getattr(model, "rule", None) not in rules:
         raise KzooError(f"{task!r} needs a {name}; a {type(model).__name__} came.")
-    return Pipeline(model)
+    return TextGeneration(model) if model.rule == "continuation" else Pipeline(model)
 
 
 class Pipeline:
@@ -81,6 +84,61 @@ class Pipeline:
             for row in answers
         ]
         return [row[0] for row in ranked] if top_k == 1 else [row[:top_k] for row in ranked]
+
+
+class TextGeneration:
+    """A `CausalLM` behind one call; `model` is the Keras model."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, inputs, batch_size=32, return_full_text=True, **options):
+        """Write on from a text or a conversation, or from a list of either.
+
+        Args:
+            inputs: a string, or a conversation, [{"role": "user", "content": "Hello"}, ...], which
+                the tokenizer's chat template makes a prompt of; or a list of either.
+            batch_size: prompts that are written on at the same time.
+            return_full_text: whether what comes back begins with the prompt: a text with its
+                continuation, a conversation with one message more, an assistant's.
+            options: those of `CausalLM.generate`.
+
+        Returns:
+            [{"generated_text": ...}], one dict for each of `num_return_sequences`; for a list a
+            list of such lists.
+        """
+        alone = isinstance(inputs, str) or is_chat(inputs)
+        prompts = [inputs] if alone else inputs
+        if not isinstance(prompts, (list, tuple)) or not all(
+            isinstance(prompt, str) or is_chat(prompt) for prompt in prompts
+        ):
+            raise KzooError(
+                f"Got {inputs!r:.60} to write on from; expected a text, a conversation such as "
+                '[{"role": "user", "content": "Hello"}], or a list of either.'
+            )
+        results = []
+        for start in range(0, len(prompts), batch_size):
+            some = prompts[start : start + batch_size]
+            answers = self.model.writer.generate([self._ids(prompt) for prompt in some], **options)
+            results += [
+                [{"generated_text": _joined(prompt, a.text, return_full_text)} for a in rows]
+                for prompt, rows in zip(some, answers, strict=True)
+            ]
+        return results[0] if alone else results
+
+    def _ids(self, prompt):
+        if isinstance(prompt, str):
+            return self.model.prompt_ids([prompt])[0]
+        return chat_ids(self.model.tokenizer, prompt)
+
+
+def _joined(prompt, text, is_full):
+    """What was written, behind its prompt where that is asked for."""
+    if not is_full:
+        return text
+    if isinstance(prompt, str):
+        return prompt + text
+    return [*prompt, {"role": "assistant", "content": text}]
 
 
 def _questions(inputs, question, context):

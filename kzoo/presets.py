@@ -209,7 +209,7 @@ def save_preset(model, folder, card=None, int8_tables=False):
 
     spec, weights, still = model.spec, weights_by_path(model), frozen(model)
     fields = {
-        "summary": f"A {spec.family} of {spec.num_layers} layers.",
+        "summary": spec.summary,
         "family": spec.family,
         "parameters": int(sum(np.prod(w.shape) for w in weights.values())),
         **{name: value for name, value in (card or {}).items() if name != "frozen"},

@@ -175,6 +175,11 @@ class Spec(Value):
             )
 
     @property
+    def summary(self):
+        """What it is, as a sentence."""
+        return f"A {self.family} of {self.num_layers} layers."
+
+    @property
     def num_layers(self):
         """How many steps the schedule has."""
         return len(self.schedule)
@@ -253,6 +258,11 @@ class Towers(Value):
             for name, tower in self.towers.items()
         }
         object.__setattr__(self, "towers", made)
+
+    @property
+    def summary(self):
+        """What it is, as a sentence."""
+        return f"A {self.family} of {' and '.join(self.towers)}."
 
     def to_dict(self):
         """The fields as JSON types."""

@@ -46,6 +46,18 @@ class Screen:
         self.out.write(printable(text) + "\n")
         self.out.flush()
 
+    def pieces(self, pieces):
+        """Print a text whose pieces come one by one; what came stays where one doesn't come."""
+        is_begun = False
+        try:
+            for piece in pieces:
+                self.out.write(printable(piece))
+                self.out.flush()
+                is_begun = True
+        finally:
+            if is_begun:
+                self.line("")
+
     @contextlib.contextmanager
     def working(self, text):
         """Say on a terminal's stderr what is being done; the line goes when it is done.

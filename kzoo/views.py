@@ -54,32 +54,21 @@ def listing(data):
 
 
 def flat(folder):
-    """The flat view of a preset folder as data, without allocating its weights."""
-    from . import parts, presets
+    """The flat view of a preset folder as data, without allocating its weights.
+
+    Several networks as one have `towers`, in the place of `spec` and `blocks`.
+    """
+    from . import presets
     from .files import read_json
     from .keras_hooks import abstract_build
     from .models import family_of
     from .network import weights_by_path
 
     spec = presets.read_spec(folder)
-    fields = spec.to_dict()
     model = abstract_build(lambda: presets.empty(folder))
-    slots = []
-    for slot in spec.SLOTS:
-        held = fields[slot]
-        for each in held if isinstance(held, list) else [held]:  # Taken in turn by the blocks.
-            cls, options = parts.resolve(slot, each)
-            kind = each if isinstance(each, str) else each["kind"]
-            slots.append({"slot": slot, "kind": kind, "options": options, **_where(cls)})
+    shape = _shown_spec(spec)
     if hasattr(model, "head"):
-        head = model.head_slot if isinstance(model.head_slot, dict) else {"kind": model.head_slot}
-        options = {name: value for name, value in head.items() if name != "kind"}
-        slots.append(
-            {"slot": "head", "kind": head["kind"], "options": options, **_where(type(model.head))}
-        )
-    steps = {}
-    for step, block in enumerate(spec.schedule):
-        steps.setdefault(block, []).append(step)
+        shape.setdefault("slots", []).append(_held("head", model.head_slot, type(model.head)))
     tensors = [
         {"path": path, "shape": list(weight.shape), "numbers": math.prod(weight.shape)}
         for path, weight in weights_by_path(model).items()
@@ -90,24 +79,40 @@ def flat(folder):
         "model": {"family": spec.family, **_where(family_of(spec))},
         "task": {"labels": model.labels, **_where(type(model))} if hasattr(model, "head") else None,
         "parameters": sum(tensor["numbers"] for tensor in tensors),
-        "spec": {k: v for k, v in fields.items() if k not in spec.SLOTS and k != "family"},
-        "slots": slots,
-        "blocks": [{"block": f"block_{b}", "steps": at} for b, at in sorted(steps.items())],
+        **shape,
         "tensors": tensors,
     }
 
 
+def _shown_spec(spec):
+    """What a spec says: its sizes, what its slots hold and the steps of its blocks, by tower."""
+    from . import parts
+    from .spec import Towers
+
+    if isinstance(spec, Towers):
+        towers = {name: _shown_spec(tower) for name, tower in spec.towers.items()}
+        return {"towers": towers, "options": spec.options}
+    fields, slots, steps = spec.to_dict(), [], {}
+    for slot in (*spec.SLOTS, *(name for name in spec.MAYBE if name in fields)):
+        held = fields.pop(slot)
+        for each in held if isinstance(held, list) else [held]:  # Taken in turn by the blocks.
+            cls, _ = parts.resolve(spec.MAYBE.get(slot, slot), each)
+            slots.append(_held(slot, each, cls))
+    for step, block in enumerate(spec.schedule):
+        steps.setdefault(block, []).append(step)
+    del fields["family"]
+    blocks = [{"block": f"block_{b}", "steps": at} for b, at in sorted(steps.items())]
+    return {"spec": fields, "slots": slots, "blocks": blocks}
+
+
+def _held(slot, held, cls):
+    """What a slot holds: the part's kind and options, and where it stands."""
+    options = {"kind": held} if isinstance(held, str) else dict(held)
+    return {"slot": slot, "kind": options.pop("kind"), "options": options, **_where(cls)}
+
+
 def flat_view(data):
     """`kzoo show`."""
-    shared = [entry for entry in data["blocks"] if len(entry["steps"]) > 1]
-    steps = len(data["spec"]["schedule"])
-    sharing = "; ".join(f"steps {_span(e['steps'])} share {e['block']}" for e in shared)
-    spec = {**data["spec"], "schedule": _span(data["spec"]["schedule"])}
-    if not spec["head_dim"]:
-        spec["head_dim"] = f"{spec['hidden_dim'] // spec['num_heads']} (hidden_dim / num_heads)"
-    if not spec["num_key_value_heads"]:
-        spec["num_key_value_heads"] = f"{spec['num_heads']} (num_heads)"
-    spec["norms"] = ", ".join(spec["norms"]) or "none"
     head = [["family", f"{data['model']['class']}  {_place(data['model'])}"]]
     if data["task"]:
         head.append(["task", f"{data['task']['class']}  {_place(data['task'])}"])
@@ -115,18 +120,38 @@ def flat_view(data):
     head += [
         ["parameters", f"{data['parameters']:,}"],
         ["weights", "in the preset" if data.get("weights") else "none: starts at random"],
-        ["steps", f"{steps}; {sharing or 'no step shares weights with another'}"],
-    ]
-    slots = [
-        [s["slot"], s["kind"], _options(s["options"]), s["class"], _place(s)] for s in data["slots"]
     ]
     tensors = [[t["path"], _shape(t["shape"]), f"{t['numbers']:,}"] for t in data["tensors"]]
     return [
         table(f"{data['name']}: {data['summary']}", ["", ""], head),
-        table("Sizes", ["field", "value"], list(spec.items())),
-        table("Slots", ["slot", "kind", "options", "class", "file"], slots),
+        *_spec_view(data, ""),
         table("Tensors", ["path", "shape", ">numbers"], tensors),
     ]
+
+
+def _spec_view(data, of):
+    """The tables of a spec, tower by tower."""
+    shown = []
+    for name, tower in data.get("towers", {}).items():
+        shown += _spec_view(tower, f"{of} of the {name}")
+    if "spec" in data:
+        spec = {**data["spec"], "schedule": _span(data["spec"]["schedule"])}
+        if not spec["head_dim"]:
+            spec["head_dim"] = f"{spec['hidden_dim'] // spec['num_heads']} (hidden_dim / num_heads)"
+        if not spec["num_key_value_heads"]:
+            spec["num_key_value_heads"] = f"{spec['num_heads']} (num_heads)"
+        spec["norms"] = ", ".join(spec["norms"]) or "none"
+        shared = [entry for entry in data["blocks"] if len(entry["steps"]) > 1]
+        sharing = "; ".join(f"steps {_span(e['steps'])} share {e['block']}" for e in shared)
+        steps = len(data["spec"]["schedule"])
+        spec["steps"] = f"{steps}; {sharing or 'no step shares weights with another'}"
+        shown.append(table(f"Sizes{of}", ["field", "value"], list(spec.items())))
+    slots = [
+        [s["slot"], s["kind"], _options(s["options"]), s["class"], _place(s)]
+        for s in data.get("slots", ())
+    ]
+    columns = ["slot", "kind", "options", "class", "file"]
+    return [*shown, table(f"Slots{of}", columns, slots)] if slots else shown
 
 
 def converted(data):

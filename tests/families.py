@@ -21,6 +21,23 @@ def words(**options):
     return {"kind": "token", **usual, **options}
 
 
+# GPT-2 and what came of it.
+WRITER = {
+    "schedule": (0, 1),
+    "attention": "causal",
+    "block": "pre_norm",
+    "feedforward": {"kind": "mlp", "activation": "gelu_tanh"},
+    "norm": {"kind": "layer_norm", "epsilon": 1e-5},
+    "norms": ["final"],
+    "pooler": "none",
+}
+
+
+def of_gpt_neo(kind, **options):
+    """An attention slot of GPT-Neo."""
+    return {"kind": kind, "bias": ["output"], "scale": 1.0, **options}
+
+
 SPECS = {
     "bert": Spec("bert", words(num_segments=2), **SMALL, schedule=(0, 1)),
     "roberta": Spec(
@@ -41,15 +58,67 @@ SPECS = {
         attention_dropout=0.0,
         feedforward={"kind": "mlp", "activation": "gelu_tanh"},
     ),
-    "gpt2": Spec(
-        "gpt2",
+    "gpt2": Spec("gpt2", words(padding_id=3), **SMALL, **WRITER),
+    "gpt": Spec(
+        "gpt",
+        words(),
+        **{**SMALL, **WRITER, "block": "post_norm", "norms": [], "intermediate_dim": 128},
+    ),
+    "gpt_neo": Spec(
+        "gpt_neo",
+        words(),
+        **{
+            **SMALL,
+            **WRITER,
+            "hidden_dim": 16,  # Scores that aren't scaled grow with the width.
+            "attention": [of_gpt_neo("causal"), of_gpt_neo("local", window=3)],
+        },
+    ),
+    "gpt3": Spec(
+        "gpt3",
+        words(),
+        **SMALL,
+        **{**WRITER, "attention": ["causal", {"kind": "local", "window": 3}]},
+    ),
+    "bloom": Spec(
+        "bloom",
         words(padding_id=3),
+        **{
+            **SMALL,
+            **WRITER,
+            "intermediate_dim": 128,
+            "norms": ["embedding", "final"],
+            "position": "alibi",
+        },
+    ),
+    "palm": Spec(
+        "palm",
+        words(logit_scale=0.25),
         **SMALL,
         schedule=(0, 1),
-        attention="causal",
+        head_dim=16,  # As in the 540B model, heads are wider together than the model.
+        num_key_value_heads=1,
+        dropout=0.0,
+        attention_dropout=0.0,
+        position={"kind": "rotary", "base": 10000.0, "interleaved": True},
+        attention={"kind": "causal", "bias": []},
+        block="parallel",
+        feedforward={"kind": "gated", "activation": "silu", "bias": False},
+        norm={"kind": "layer_norm", "epsilon": 1e-5, "bias": False},
+        norms=["final"],
+        pooler="none",
+    ),
+    "lamda": Spec(
+        "lamda",
+        words(),
+        **SMALL,
+        schedule=(0, 1),
+        head_dim=12,
+        position={"kind": "bucketed", "buckets": 8, "longest": 8},
+        attention={"kind": "causal", "bias": [], "scale": 1.0},
         block="pre_norm",
-        feedforward={"kind": "mlp", "activation": "gelu_tanh"},
-        norm={"kind": "layer_norm", "epsilon": 1e-5},
+        feedforward={"kind": "gated", "activation": "gelu_tanh", "bias": False},
+        norm={"kind": "rms_norm", "epsilon": 1e-6},
         norms=["final"],
         pooler="none",
     ),

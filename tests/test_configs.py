@@ -66,7 +66,7 @@ def spec(**config):
     return read({**SMALL, **config}, Writer)
 
 
-@pytest.mark.parametrize("family", SPECS)
+@pytest.mark.parametrize("family", [name for name in SPECS if FAMILIES[name].MODEL_TYPES])
 def test_a_spec_is_the_same_after_its_config(family):
     config = config_from_spec(SPECS[family], FAMILIES[family])
     again = read(config, FAMILIES[family]).replace(pooler=SPECS[family].pooler)
@@ -274,8 +274,127 @@ def test_towers_may_share_one_object():
         ("albert", {"num_hidden_layers": 2, "num_hidden_groups": 3}, "has 2 layers in 3 groups"),
         ("albert", {"num_hidden_layers": 2, "num_hidden_groups": 0}, "has 2 layers in 0 groups"),
         ("albert", {"hidden_size": 64, "embedding_size": 64}, "as wide as the model .64. with a"),
+        ("gpt_neo", {"num_layers": 12}, "has 12 layers and says of 24 what attention they have"),
+        ("gpt_neo", {"attention_types": [["local"]]}, r"attention_types = \[\['local'\]\]"),
+        ("gpt_neo", {"attention_layers": ["far"]}, r"attention_layers = \['far'\]"),
+        ("gpt_neo", {"window_size": 0}, "window_size = 0; kzoo doesn't compute that"),
     ],
 )
 def test_sizes_that_do_not_fit_each_other_are_named(family, config, message):
     with pytest.raises(kzoo.KzooError, match=message):
         read(config, FAMILIES[family])
+
+
+# -- decoders' own keys ------------------------------------------------------------------------
+
+
+def neo(kinds, window=256):
+    """What an attention slot holds for the names of its kinds, one or several in turn."""
+    common = {"bias": ["output"], "scale": 1.0}
+    held = {
+        "global": {"kind": "causal", **common},
+        "local": {"kind": "local", "window": window, **common},
+    }
+    slots = [held[kind] for kind in kinds.split()]
+    return slots if len(slots) > 1 else slots[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"num_layers": 24}, neo("global local")),
+        ({"attention_types": [[["global"], 4]]}, neo("global")),
+        ({"attention_types": [[["local"], 4]], "window_size": 9}, neo("local", 9)),
+        ({"attention_types": [[["global", "local"], 2]]}, neo("global local")),
+        ({"attention_types": [[["global"], 2], [["local"], 2]]}, neo("global global local local")),
+        ({"attention_types": [[["global"], 3], [["local"], 1]], "num_layers": 4,
+          "attention_layers": ["local", "global"] * 2}, neo("local global")),
+    ],
+)  # fmt: skip
+def test_each_layer_of_gpt_neo_has_the_attention_that_its_config_says(config, expected):
+    config = {"num_layers": 4, **config}
+    found = read(config, FAMILIES["gpt_neo"])
+    assert found.attention == expected
+    written = {**config, **config_from_spec(found, FAMILIES["gpt_neo"], config)}
+    assert read(written, FAMILIES["gpt_neo"]) == found
+    if "attention_types" in config and "attention_layers" not in config:
+        assert written == {**written, **config}  # As they stood, in whatever way they list them.
+    fresh = config_from_spec(found, FAMILIES["gpt_neo"])
+    assert read(fresh, FAMILIES["gpt_neo"]) == found
+    assert len(fresh["attention_layers"]) == found.num_layers
+
+
+def test_a_cut_gpt_neo_says_what_its_layers_are():
+    cut = SPECS["gpt_neo"].replace(schedule=(0, 2, 3))
+    config = config_from_spec(cut, FAMILIES["gpt_neo"])
+    assert config["attention_layers"] == ["global", "global", "local"]
+    assert config["window_size"] == 3
+    other = [{**slot, "window": window} for slot in neo("local local") for window in (3, 4)]
+    with pytest.raises(kzoo.KzooError, match="attention.*such a model can't be exported to it"):
+        config_from_spec(cut.replace(attention=other[:2]), FAMILIES["gpt_neo"])
+
+
+def test_bloom_reads_older_names_and_keeps_them():
+    config = {"n_embed": 48, "num_attention_heads": 6, "n_layer": 3, "n_inner": None}
+    found = read(config, FAMILIES["bloom"], strict=True)
+    assert (found.hidden_dim, found.intermediate_dim, found.num_heads) == (48, 192, 6)
+    written = config_from_spec(found, FAMILIES["bloom"], config)
+    assert "hidden_size" not in written and "n_head" not in written
+    changed = config_from_spec(found.replace(num_heads=4), FAMILIES["bloom"], config)
+    assert read({**config, **changed}, FAMILIES["bloom"]).num_heads == 4
+
+
+def test_gelu_of_gpt_is_the_tanh_form_and_its_nets_are_four_times_as_wide():
+    found = read({"n_embd": 24}, FAMILIES["gpt"])
+    assert found.feedforward == {"kind": "mlp", "activation": "gelu_tanh"}
+    assert found.intermediate_dim == 96
+    assert config_from_spec(found, FAMILIES["gpt"])["afn"] == "gelu"
+    for changes, message in [
+        ({"feedforward": "mlp"}, "afn has no name for 'gelu'"),
+        ({"intermediate_dim": 97}, "intermediate_dim 97; Hugging Face's gpt has only 96"),
+    ]:
+        with pytest.raises(kzoo.KzooError, match=message):
+            config_from_spec(found.replace(**changes), FAMILIES["gpt"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "base"),
+    [
+        ({}, 500000.0),  # What transformers 5 takes where nothing is said.
+        ({"rope_theta": 700}, 700.0),
+        ({"rope_theta": 700.0, "rope_scaling": None}, 700.0),
+        ({"rope_parameters": {"rope_theta": 700.0, "rope_type": "default"}}, 700.0),
+        ({"rope_parameters": {"rope_type": "default"}, "rope_theta": 700.0}, 700.0),
+        ({"rope_parameters": {"rope_theta": 700.0}, "rope_theta": 9.0}, 700.0),
+    ],
+)
+def test_a_rotary_base_is_read_and_written_as_either_version_of_transformers_has_it(keys, base):
+    found = read(keys, FAMILIES["palm"], strict=True)
+    assert found.position["base"] == base
+    for kept in (None, keys):
+        written = {**(kept or {}), **config_from_spec(found, FAMILIES["palm"], kept)}
+        assert read(written, FAMILIES["palm"]) == found
+    again = config_from_spec(found, FAMILIES["palm"])
+    assert again["rope_theta"] == again["rope_parameters"]["rope_theta"] == base
+    turned = found.replace(position={**found.position, "base": 30.0})
+    written = {**keys, **config_from_spec(turned, FAMILIES["palm"], keys)}
+    assert read(written, FAMILIES["palm"]) == turned
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "rope_parameters = .*yarn"),
+        ({"rope_parameters": {"rope_theta": 7.0, "factor": 2.0}}, "rope_parameters = .*factor"),
+        ({"rope_parameters": {"rope_theta": "far"}}, "rope_parameters = "),
+        ({"rope_parameters": 3}, "rope_"),
+        ({"rope_theta": "far"}, "rope_theta = 'far'; a number is expected"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling = "),
+        ({"use_qk_norm": True}, "use_qk_norm = True; kzoo computes only False"),
+        ({"logit_scale": None}, "logit_scale = None; a number is expected"),
+        ({"num_attention_heads": 0}, "num_heads|head_dim|num_key_value_heads"),
+    ],
+)
+def test_what_palm_may_not_say(config, message):
+    with pytest.raises(kzoo.KzooError, match=message):
+        read(config, FAMILIES["palm"])

@@ -458,8 +458,24 @@ def test_prompts_are_those_of_transformers(tmp_path, name, settings):
         ("{{ 'x' * 10**10 }}", "builds"),
         ("{{ 9 ** 99999999 }}", "builds"),
         ("{{ '%999999999999d' % 1 }}", "builds"),
+        ("{{ 'x' | center(10**9) }}", "builds"),
+        ("{{ 'x' | indent(width=10**9, first=true) }}", "builds"),
+        ("{{ ('%999999999s' | format('x')) }}", "builds"),
+        ("{{ messages | tojson(indent=10**9) }}", "builds"),
+        ("{{ ('x' * 99999) | replace('', 'y' * 99999) }}", "builds"),
+        ("{{ ('x' * 99999) | list | join('y' * 99999) }}", "builds|runs"),
+        ("{{ ['x'] | map('center', 10**9) | join }}", "builds"),
+        ("{{ ['x'] | batch(10**9, 'y') | list }}", "builds"),
+        ("{{ 10 | round(10**9, 'ceil') }}", "builds"),
+        ("{{ 'x'.ljust(10**9) }}", "builds"),
+        ("{{ '{:>999999999}'.format(1) }}", "builds"),
+        ("{{ '{:>{}}'.format(1, 10**9) }}", "builds"),
+        ("{{ ('x' * 99999).join('y' * 99999) }}", "builds|runs"),
+        ("{{ (1).to_bytes(10**9, 'big') }}", "builds"),
+        ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = [n.x, n.x] %}"
+         "{% endfor %}{{ n.x }}", "builds"),
         ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = n.x ~ n.x %}"
-         "{% endfor %}", "writes|runs"),
+         "{% endfor %}", "builds|runs"),
         ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = n.x + n.x %}"
          "{% endfor %}", "builds|runs"),
         ("{{ messages.__class__.__mro__ }}", "unsafe"),
@@ -475,7 +491,7 @@ def test_prompts_are_those_of_transformers(tmp_path, name, settings):
     ],
 )  # fmt: skip
 def test_a_template_that_loops_or_reaches_out_is_one_sentence(monkeypatch, source, reason):
-    monkeypatch.setattr("kzoo.generation.chat.SECONDS", 0.3)
+    monkeypatch.setattr("kzoo.text.chat.SECONDS", 0.3)
     with pytest.raises(KzooError) as error:
         ChatTemplate({"default": source}).render([{"role": "user", "content": "Hi"}])
     assert re.search(reason, str(error.value))
@@ -530,6 +546,7 @@ def scores_of(table):
 
 def test_few_shot_prompts_hold_the_examples_and_labels_keep_their_blank():
     shots = FewShot(
+        None,
         [("Lovely {text}", 1), ("Awful", 0)],
         {0: "negative", 1: "positive"},
         "Review: {text}\nSentiment: {label}",
@@ -543,16 +560,16 @@ def test_few_shot_prompts_hold_the_examples_and_labels_keep_their_blank():
 
 def test_calibration_takes_away_what_a_text_without_content_gets():
     table = {("bad", "no"): -1.0, ("bad", "yes"): -0.9, ("N/A", "no"): -2.0, ("N/A", "yes"): -0.5}
-    shots = FewShot([], ["no", "yes"], "{text}\n{label}")
     # In the template the text stands right before the line that the label begins.
-    score = scores_of(table)
-    assert shots.predict(["bad"], score) == ["yes"]
-    neutral = FewShot([], ["no", "yes"], "{text}\n{label}", neutral_texts=["N/A"])
-    assert neutral.predict(["bad"], score) == ["no"]
+    arguments = scores_of(table), [], ["no", "yes"], "{text}\n{label}"
+    (answer,) = FewShot(*arguments).predict(["bad"])
+    assert answer["label"] == "yes"
+    neutral = FewShot(*arguments, neutral_texts=["N/A"])
+    assert neutral.predict("bad")[0]["label"] == "no"
     p, q = np.exp([-1.0, -0.9]), np.exp([-2.0, -0.5])
     expected = (p / p.sum()) / (q / q.sum())
     np.testing.assert_allclose(
-        neutral.probabilities(["bad"], score)[0], expected / expected.sum(), rtol=1e-6
+        neutral.probabilities(["bad"])[0], expected / expected.sum(), rtol=1e-6
     )
 
 
@@ -561,8 +578,9 @@ def test_a_length_normalised_score_is_the_mean_of_its_tokens():
         return [np.array([-1.0] * 3 if text == "long one" else [-2.0]) for text in continuations]
 
     labels = ["long one", "short"]
-    assert FewShot([], labels).predict(["x"], score) == ["short"]
-    assert FewShot([], labels, is_length_normalised=True).predict(["x"], score) == ["long one"]
+    assert FewShot(score, [], labels).predict(["x"])[0]["label"] == "short"
+    mean = FewShot(score, [], labels, is_length_normalised=True)
+    assert mean.predict(["x"])[0]["label"] == "long one"
 
 
 @pytest.mark.parametrize(
@@ -572,6 +590,9 @@ def test_a_length_normalised_score_is_the_mean_of_its_tokens():
         ([], ["a", "a"]),
         ([], ["a", ""]),
         ([("text", "c")], ["a", "b"]),
+        ([("text", "a", "b")], ["a", "b"]),
+        (["text"], ["a", "b"]),
+        ([("text", "a")],),
         ([], ["a", "b"], "{text}"),
         ([], ["a", "b"], "{label} {text}"),
         ([], ["a", "b"], "{text} {text} {label}"),
@@ -579,7 +600,7 @@ def test_a_length_normalised_score_is_the_mean_of_its_tokens():
 )
 def test_a_few_shot_classifier_that_makes_no_sense_is_one_sentence(arguments):
     with pytest.raises(KzooError, match="expected"):
-        FewShot(*arguments)
+        FewShot(None, *arguments)
 
 
 # -- bad input -----------------------------------------------------------------------------------

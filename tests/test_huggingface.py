@@ -13,6 +13,8 @@ from families import noisy
 
 import kzoo
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
+from kzoo.generation import ChatTemplate
+from kzoo.models import build
 from kzoo.network import weights_by_path
 
 torch = pytest.importorskip("torch")
@@ -65,6 +67,50 @@ DECODERS = {
             "classifier_dropout": 0.2,
         },
         "Model LMHeadModel ForSequenceClassification ForTokenClassification ForQuestionAnswering",
+    ),
+    "gpt": (
+        "OpenAIGPT",
+        {
+            "vocab_size": 50,
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "n_positions": 24,
+            "pad_token_id": 3,
+        },
+        "Model LMHeadModel ForSequenceClassification",
+    ),
+    "gpt_neo": (
+        "GPTNeo",
+        {
+            "vocab_size": 50,
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 3,
+            "max_position_embeddings": 24,
+            "pad_token_id": 3,
+            "classifier_dropout": 0.2,
+        },
+        "Model ForCausalLM ForSequenceClassification ForTokenClassification ForQuestionAnswering",
+    ),
+    "bloom": (
+        "Bloom",
+        {"vocab_size": 50, "hidden_size": 36, "n_layer": 2, "n_head": 6, "pad_token_id": 3},
+        "Model ForCausalLM ForSequenceClassification ForTokenClassification ForQuestionAnswering",
+    ),
+    "palm": (
+        "Cohere",
+        {
+            **SIZES,
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "logit_scale": 0.3,
+            "layer_norm_eps": 1e-5,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 700.0},
+        },
+        "Model ForCausalLM",
     ),
 }
 TASKS = {
@@ -218,6 +264,70 @@ def test_both_ways(family, suffix, folders, tmp_path):
         assert theirs.config.id2label == dict(enumerate(LABELS))
 
 
+# -- what is written -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_it_writes_the_tokens_that_the_reference_writes(family, folders):
+    """Prompts of several lengths at once; there each alone, since GPT counts padding as places."""
+    suffix = next(suffix for suffix in DECODERS[family][2].split() if suffix in WRITE)
+    folder, theirs = folders(family, suffix)
+    model = kzoo.from_huggingface(folder)
+    prompts, ends = [[7, 8, 9, 10, 11], [30], [22, 5, 40]], [6, 18, 27, 39]
+    # No token twice: what noise writes soon repeats one, whatever it sees.
+    greedy = {"no_repeat_ngram_size": 1, "min_new_tokens": 4}
+    for ways in (greedy, {**greedy, "num_beams": 3, "repetition_penalty": 1.4}):
+        actual = model.generate(prompts, max_new_tokens=12, end_token_ids=ends, **ways)
+        for prompt, tokens in zip(prompts, actual, strict=True):
+            expected = theirs.generate(
+                torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)),
+                max_new_tokens=12, do_sample=False, eos_token_id=ends, pad_token_id=3, **ways,
+            )  # fmt: skip
+            assert tokens == expected[0, len(prompt) :].tolist(), (ways, prompt)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"num_key_value_heads": 2, "attention_bias": True}, {"num_key_value_heads": 4}]
+)
+def test_cohere_with_more_heads_and_biases(changes, tmp_path):
+    """And with the rotary base where transformers 4 keeps it."""
+    theirs = reference("palm", "ForCausalLM", **changes)
+    theirs.save_pretrained(tmp_path / "here")
+    config = json.loads((tmp_path / "here" / "config.json").read_text())
+    config["rope_theta"] = config.pop("rope_parameters")["rope_theta"]
+    (tmp_path / "here" / "config.json").write_text(json.dumps(config))
+    model = kzoo.from_huggingface(tmp_path / "here")
+    assert_same(model, theirs, "ForCausalLM")
+    kzoo.to_huggingface(model, tmp_path / "there")
+    assert "rope_parameters" not in json.loads((tmp_path / "there" / "config.json").read_text())
+    del model.origin
+    kzoo.to_huggingface(model, tmp_path / "anew")
+    assert_same(model, reload(theirs, tmp_path / "anew"), "ForCausalLM")
+
+
+def test_transformers_ends_where_the_tokenizer_says(tmp_path):
+    from test_causal_lm import END, SPEC, byte_tokenizer
+
+    task = kzoo.CausalLM(build(SPEC), tokenizer=byte_tokenizer())
+    template = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
+    task.tokenizer.chat_template = ChatTemplate({"default": template}, {"eos_token": END})
+    task.save_preset(tmp_path / "preset")
+    for name, source in (("there", task), ("again", kzoo.load(tmp_path / "preset"))):
+        kzoo.to_huggingface(source, tmp_path / name)
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / name)
+        assert theirs.generation_config.eos_token_id == theirs.config.eos_token_id == 0
+        assert theirs.generation_config.bos_token_id == 0
+        tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / name)
+        assert tokenizer.eos_token == END
+        chat = [{"role": "user", "content": "hi"}]
+        assert tokenizer.apply_chat_template(chat, tokenize=False) == f"hi{END}"
+        back = kzoo.from_huggingface(tmp_path / name)
+        assert back.tokenizer.chat_template.templates == {"default": template}
+    kzoo.to_huggingface(back, tmp_path / "back")
+    for path in (tmp_path / "again").glob("*.j*"):
+        assert (tmp_path / "back" / path.name).read_text() == path.read_text(), path.name
+
+
 # -- what a file may hold besides ---------------------------------------------------------------
 
 
@@ -369,6 +479,9 @@ def test_torch_files_are_not_trusted(content, folders, tmp_path, capsys):
         ("distilbert", "ForMaskedLM", {"activation": "relu"}),
         ("albert", "ForMaskedLM", {"hidden_act": "gelu"}),
         ("albert", "Model", {"num_hidden_layers": 2, "num_hidden_groups": 2}),
+        ("gpt", "Model", {"afn": "silu"}),
+        ("gpt_neo", "Model", {"attention_types": [[["local"], 2]], "window_size": 4}),
+        ("gpt_neo", "Model", {"attention_types": [[["local"], 1], [["global"], 1]]}),
     ],
 )
 def test_configs_mean_what_they_say(family, suffix, changes, tmp_path):
@@ -400,6 +513,47 @@ def test_xlm_roberta_is_a_roberta(tmp_path):
     assert type(model.backbone) is kzoo.Roberta
     kzoo.to_huggingface(model, tmp_path / "back")
     assert_same(model, reload(theirs, tmp_path / "back"), "ForMaskedLM")
+
+
+def test_a_bloom_as_it_was_published(tmp_path):
+    """Some sizes under older names, and the tensors of the backbone without its name before."""
+    theirs = reference("bloom", "ForCausalLM")
+    theirs.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["n_embed"], config["num_attention_heads"] = config.pop("hidden_size"), config["n_head"]
+    del config["n_head"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    tensors = read_tensors(tmp_path / "model.safetensors")
+    arrays = {name.removeprefix("transformer."): lazy.read() for name, lazy in tensors.items()}
+    write_tensors(tmp_path / "model.safetensors", arrays, {"format": "pt"})
+    model = kzoo.from_huggingface(tmp_path)
+    assert_same(model, theirs, "ForCausalLM")
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path)
+    assert_same(model, reload(theirs, tmp_path / "back"), "ForCausalLM")
+
+
+def test_gpt3_is_gpt2_with_bands(folders, tmp_path):
+    """No class there has its layers in turn: GPT-2's blocks, each with the mask of its kind."""
+    folder, theirs = folders("gpt2", "Model")
+    gpt2 = kzoo.from_huggingface(folder)
+    kinds = ["causal", {"kind": "local", "window": 3}]
+    model = build(gpt2.spec.replace(family="gpt3", attention=kinds))
+    for path, weight in weights_by_path(gpt2).items():
+        weights_by_path(model)[path].assign(weight)
+    columns, there = batch(theirs, "Model")
+    length = max(LENGTHS)
+    gap = torch.arange(length)[:, None] - torch.arange(length)
+    with torch.no_grad():
+        x = theirs.wte(there["input_ids"]) + theirs.wpe(torch.arange(length))
+        for block, window in zip(theirs.h, (length, 3), strict=True):
+            seen = (gap >= 0) & (gap < window) & there["attention_mask"][:, None, None].bool()
+            x = block(x, attention_mask=torch.where(seen, 0.0, -1e9))
+        expected = theirs.ln_f(x)
+    mask = columns["padding_mask"].astype(bool)
+    assert distance(model(columns)["sequence_output"], expected, mask) < TOLERANCE
+    with pytest.raises(kzoo.KzooError, match="no class that computes what Gpt3 does"):
+        kzoo.to_huggingface(model, tmp_path / "there")
 
 
 def test_dropouts_of_heads_survive(tmp_path):

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from families import SPECS, noisy, padding_of, tokens
+from writing import in_steps
 
 import kzoo
 from kzoo.errors import KzooError
@@ -21,6 +22,7 @@ from kzoo.spec import Spec
 
 GOLDEN = Path(__file__).parent / "golden"
 FAMILIES = sorted(SPECS)
+WRITERS = [family for family in FAMILIES if SPECS[family].attention != "full"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -47,6 +49,13 @@ def test_padding_changes_nothing(family):
     np.testing.assert_allclose(
         np.asarray(model(wide)["sequence_output"])[:, :6], narrow_output, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("family", WRITERS)
+def test_written_in_steps_it_is_what_the_whole_is(family):
+    model, ids = noisy(family), tokens(SPECS[family], batch=1)["token_ids"]
+    whole = model({"token_ids": ids, "padding_mask": ids * 0 + 1})["sequence_output"]
+    np.testing.assert_allclose(in_steps(model, ids, (4, 1, 1, 3)), np.asarray(whole), atol=2e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

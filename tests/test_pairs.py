@@ -43,7 +43,7 @@ def test_fit_on_pairs_settles_what_the_task_and_its_preset_read(learned):
     model, folder, _ = learned
     assert model.reads == "pair" and kzoo.load(folder / "preset").reads == "pair"
     manifest = json.loads((folder / "bundle" / "kzoo.json").read_text())
-    assert manifest["task_options"]["reads"] == "pair"
+    assert manifest["reads"] == "pair"
     with pytest.raises(kzoo.KzooError, match=r'reads pairs of texts, \("first", "second"\)'):
         model.predict(["the film is good"])
     with pytest.raises(kzoo.KzooError, match="MediaPipe's tasks read one text at a time"):
@@ -101,8 +101,7 @@ def test_an_embedder_never_joins_two_texts(learned, tmp_path):
     assert model.task_options()["reads"] == "text"
     shutil.copytree(learned[1] / "bundle", tmp_path / "bundle")
     manifest = json.loads((tmp_path / "bundle" / "kzoo.json").read_text())
-    options = {**manifest["task_options"], "reads": "text"}
-    bundle.write_manifest(tmp_path / "bundle", {**manifest, "task_options": options})
+    bundle.write_manifest(tmp_path / "bundle", {**manifest, "reads": "text"})
     with pytest.raises(kzoo.KzooError, match="reads one text at a time, and text 0 is a pair"):
         kzoo.predict_bundle(tmp_path / "bundle", PAIRS)
 
@@ -115,7 +114,7 @@ def test_the_savedmodel_of_a_pair_task_has_two_inputs(name, inputs, tmp_path):
     tf = pytest.importorskip("tensorflow")
     pytest.importorskip("tensorflow_text")
     model = getattr(kzoo, name)(noisy("bert"), tokenizer=tokenizer(), **TASKS[name])
-    model.reads = "pair"
+    model.reads = model.reads or "pair"  # As `fit` on pairs would settle it.
     kzoo.export_savedmodel(model, tmp_path / "saved")
     signature = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
     assert set(signature.structured_input_signature[1]) == inputs

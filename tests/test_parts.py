@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from families import add_noise, noisy, one_block, tokens
+from families import SPECS, add_noise, noisy, one_block, tokens, words
+from writing import cache, in_steps, stepped
 
 import kzoo
 from kzoo.models import build, describe
@@ -90,6 +91,9 @@ def test_a_pre_norm_block_adds_to_what_it_was_given():
         ({"attention": []}, r"attention is \[\]"),
         ({"attention": ["full", 3]}, "attention is"),
         ({"norm": ["layer_norm", "layer_norm"]}, "norm is"),
+        ({"position": {"kind": "bucketed", "buckets": 7}}, "buckets = 7; expected an even"),
+        ({"position": {"kind": "bucketed", "longest": 16}}, "longest = 16; .* above 16"),
+        ({"embedding": words(logit_scale=0)}, "logit_scale = 0; expected a number above 0"),
     ],
 )
 def test_bad_options_are_named(changes, message):
@@ -109,6 +113,7 @@ WRITERS = {
     "alibi": {"position": "alibi", "num_heads": 3, "hidden_dim": 33},
     "rotary": {"position": "rotary", "norm": "rms_norm", "feedforward": "gated"},
     "rotary by halves": {"position": {"kind": "rotary", "interleaved": False}},
+    "bucketed": {"position": {"kind": "bucketed", "buckets": 8, "longest": 6}},
 }
 
 
@@ -117,41 +122,12 @@ def writer(**changes):
     return noisy("distilbert", **{**usual, **changes})
 
 
-def cache(model, rows, slots):
-    """An empty cache of a model."""
-    sizes = {"batch": rows, "past_length": slots}
-    empty = {
-        name: np.zeros([sizes.get(axis, axis) for axis in entry.axes], entry.dtype)
-        for name, entry in model.signatures["step"].items()
-        if name.startswith("past")
-    }
-    return {**empty, "past_places": np.full((rows, slots), NOWHERE, "int32")}
-
-
-def stepped(model, held, ids, places, slots):
-    """What a step gives, its keys, values and places written into slots of the cache."""
-    outputs = model({"token_ids": ids, "places": places, **held})
-    written = {name: np.asarray(value) for name, value in outputs.items() if name in held}
-    for name, value in {**written, "past_places": places}.items():
-        held[name] = held[name].copy()
-        np.moveaxis(held[name], 2 if value.ndim == 4 else 1, 0)[slots] = np.moveaxis(
-            value, 2 if value.ndim == 4 else 1, 0
-        )
-    return np.asarray(outputs["sequence_output"])
-
-
 @pytest.mark.parametrize("case", WRITERS)
 def test_steps_with_a_cache_give_what_the_whole_gives(case):
     model = writer(**WRITERS[case])
     ids = tokens(model.spec, batch=1, length=LENGTH)["token_ids"]
     whole = np.asarray(model({"token_ids": ids, "padding_mask": ids * 0 + 1})["sequence_output"])
-    held, parts, start = cache(model, 1, LENGTH + 2), [], 0
-    for count in (3, 1, 2, 3):
-        at = slice(start, start + count)
-        places = np.arange(start, start + count, dtype="int32")[None]
-        parts.append(stepped(model, held, ids[:, at], places, at))
-        start += count
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=2e-5)
+    np.testing.assert_allclose(in_steps(model, ids, (3, 1, 2, 3)), whole, atol=2e-5)
 
 
 def test_rows_of_a_batch_write_at_places_of_their_own():
@@ -181,3 +157,16 @@ def test_slopes_of_alibi_are_those_of_the_paper():
     np.testing.assert_allclose(slopes(8), 0.5 ** np.arange(1, 9))
     between = 2.0 ** (-0.5 * np.arange(1, 9, 2))
     np.testing.assert_allclose(slopes(12), np.r_[0.5 ** np.arange(1, 9), between])
+
+
+@pytest.mark.parametrize(("family", "task"), [("palm", kzoo.CausalLM), ("bert", kzoo.MaskedLM)])
+def test_scores_of_tokens_are_scaled_as_their_table_says(family, task):
+    """Wherever the head came from: a backbone that is read alone keeps what its scores need."""
+    inputs, logits = tokens(SPECS[family]), []
+    for scale in (1.0, 0.25):
+        slot = {**SPECS[family].embedding, "logit_scale": scale}
+        model = task(noisy(family, embedding=slot))
+        model.head.set_weights([weight * 0 + 0.5 for weight in model.head.get_weights()])
+        logits.append(np.asarray(model(inputs)["logits"]))
+    assert np.abs(logits[0]).max() > 0.1
+    np.testing.assert_allclose(logits[1], logits[0] * 0.25, atol=1e-6)

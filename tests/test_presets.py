@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -27,12 +28,46 @@ SIZES = """
     roberta_base_multi roberta_large_multi distilbert_base_en_uncased distilbert_base_en_cased
     distilbert_base_multi_cased albert_base_en_v2 albert_large_en_v2 albert_xlarge_en_v2
     albert_xxlarge_en_v2 gpt2_small_en gpt2_medium_en gpt2_large_en gpt2_xl_en gpt2_distil_en
-    gpt2_dialo_small_en gpt2_dialo_medium_en gpt2_dialo_large_en
+    gpt2_dialo_small_en gpt2_dialo_medium_en gpt2_dialo_large_en gpt_base_en_uncased
+    gpt_neo_125m_en gpt_neo_1b3_en gpt_neo_2b7_en bloom_560m_multi bloom_1b1_multi bloom_1b7_multi
+    bloom_3b_multi bloom_7b1_multi bloom_176b_multi
 """
+# Of these no weights were released: the paper's table says how large they are.
+TABLES = """
+    gpt3_125m_en gpt3_350m_en gpt3_760m_en gpt3_1b3_en gpt3_2b7_en gpt3_6b7_en gpt3_13b_en
+    gpt3_175b_en
+"""
+
+# Of shapes that were published without weights: layers, heads, width, and the billions that the
+# paper speaks of, which for LaMDA are those beside the embedding.
+SHAPES = {
+    "palm_8b_multi": (32, 16, 4096, 8.63),
+    "palm_62b_multi": (64, 32, 8192, 62.50),
+    "palm_540b_multi": (118, 48, 18432, 540.35),
+    "lamda_2b_en": (10, 40, 2560, 2),
+    "lamda_8b_en": (16, 64, 4096, 8),
+    "lamda_137b_en": (64, 128, 8192, 137),
+}
 
 
 def test_every_published_size_is_there():
-    assert set(SIZES.split()) <= set(PUBLISHED)
+    assert {*SIZES.split(), *TABLES.split(), *SHAPES} <= set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_without_weights_count_what_their_papers_say(name):
+    """PaLM: heads of 256 and one for keys, nets of 4 widths; LaMDA: of 128, and 8 widths."""
+    layers, heads, width, billions = SHAPES[name]
+    count = presets.card(name)["parameters"]
+    if name.startswith("palm"):
+        block = 3 * width * 4 * width + 2 * width * (heads + 1) * 256
+        norms, rest = (layers + 1) * width, 256_000 * width
+        assert abs((count - norms) / 1e9 - billions) < 0.005
+    else:
+        block = 3 * width * 8 * width + 4 * width * heads * 128
+        norms, rest = (2 * layers + 1) * width, 32_000 * width + 32 * heads
+        assert int((count - rest) / 1e9) == billions
+    assert count == layers * block + norms + rest
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -54,6 +89,16 @@ def test_cards_hold_the_reference_counts():
     assert {n: c["parameters"] for n, c in cards.items()} == {
         n: counts[c["source"]] for n, c in cards.items()
     }
+
+
+def test_sizes_of_tables_are_near_the_names_that_papers_give_them():
+    units = {"m": 1e6, "b": 1e9}
+    for name in TABLES.split():
+        *_, size, _language = name.split("_")
+        whole, unit, part = re.fullmatch(r"(\d+)([mb])(\d?)", size).groups()
+        assert presets.card(name)["parameters"] == pytest.approx(
+            float(f"{whole}.{part or 0}") * units[unit], rel=0.03
+        )
 
 
 def test_counting_describes_what_is_built():

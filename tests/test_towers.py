@@ -1,12 +1,15 @@
 """Networks of several towers: an encoder and a decoder, two encoders side by side."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
 from families import SPECS, add_noise, tokens
+from rich.console import Console
 
 import kzoo
-from kzoo import models
+from kzoo import models, presets, views
 from kzoo.graphs import EncoderDecoder, Stack, TwoTower
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
@@ -154,3 +157,23 @@ def test_what_is_no_such_spec_is_named(changes, message):
 def test_a_parallel_block_has_no_attention_to_a_memory():
     with pytest.raises(kzoo.KzooError, match="parallel block has no attention to a memory"):
         build(WRITER.replace(block="parallel"))
+
+
+def test_a_preset_of_towers_is_shown_tower_by_tower(tmp_path):
+    pair = made("pair")
+    presets.save_preset(pair, tmp_path / "pair")
+    data = views.flat(tmp_path / "pair")
+    assert list(data["towers"]) == ["encoder", "decoder"] and "spec" not in data
+    decoder = data["towers"]["decoder"]
+    assert ("cross_attention", "full") in [(s["slot"], s["kind"]) for s in decoder["slots"]]
+    assert decoder["blocks"] == [
+        {"block": "block_0", "steps": [0, 2]}, {"block": "block_1", "steps": [1]}
+    ]  # fmt: skip
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(*views.flat_view(data))
+    shown = console.export_text()
+    for expected in ("Sizes of the encoder", "Slots of the decoder", "steps 0, 2 share block_0"):
+        assert expected in shown
+    again = presets.load(tmp_path / "pair")
+    inputs = inputs_of(pair)
+    np.testing.assert_array_equal(again(inputs)["sequence_output"], pair(inputs)["sequence_output"])

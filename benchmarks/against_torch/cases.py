@@ -51,6 +51,84 @@ FAMILIES = {
         {**SIZES, "embedding_size": 16, "num_hidden_layers": 3, "classifier_dropout_prob": 0.0},
         2,
     ),
+    "gpt2": (
+        "GPT2",
+        {
+            "vocab_size": VOCABULARY,
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "n_positions": 24,
+            "pad_token_id": 0,
+            "embd_pdrop": 0.0,
+            "resid_pdrop": 0.0,
+            "attn_pdrop": 0.0,
+            "classifier_dropout": 0.0,
+        },
+        1,
+    ),
+    "gpt": (
+        "OpenAIGPT",
+        {
+            "vocab_size": VOCABULARY,
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "n_positions": 24,
+            "pad_token_id": 0,
+            "embd_pdrop": 0.0,
+            "resid_pdrop": 0.0,
+            "attn_pdrop": 0.0,
+        },
+        1,
+    ),
+    "gpt_neo": (
+        "GPTNeo",
+        {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "max_position_embeddings": 24,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 4,
+            "pad_token_id": 0,
+            "classifier_dropout": 0.0,
+        },
+        1,
+    ),
+    "bloom": (
+        "Bloom",
+        {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 36,
+            "n_layer": 2,
+            "n_head": 6,
+            "pad_token_id": 0,
+            "hidden_dropout": 0.0,
+            "attention_dropout": 0.0,
+        },
+        1,
+    ),
+    "palm": (
+        "Cohere",
+        {
+            **{key: value for key, value in SIZES.items() if "dropout" not in key},
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "logit_scale": 0.3,
+        },
+        1,
+    ),
+}
+BY_PLACE = ("sequence classification", "token classification", "question answering")
+# Those that write: what follows the name of the class with that head, and the other tasks.
+WRITERS = {
+    "gpt": ("LMHeadModel", BY_PLACE[:1]),
+    "gpt2": ("LMHeadModel", BY_PLACE),
+    "gpt_neo": ("ForCausalLM", BY_PLACE),
+    "bloom": ("ForCausalLM", BY_PLACE),
+    "palm": ("ForCausalLM", ()),
 }
 
 
@@ -73,7 +151,8 @@ class Task:
 
 
 SAME_FOR_ALL = ("head/logits/bias",)
-LAST_SHIFT = ("block_1/feedforward_norm/beta",)  # which the head turns into such a bias
+# What the head turns into such a bias.
+LAST_SHIFT = ("block_1/feedforward_norm/beta", "final_norm/beta")
 MOOT = ("attention/key/bias",)  # of every task: it adds the same to all scores of a query
 TASKS = {
     "sequence classification": Task("ForSequenceClassification", "TextClassifier", "class", "rows"),
@@ -82,6 +161,7 @@ TASKS = {
         "ForQuestionAnswering", "QuestionAnswering", "span", "span", moot=SAME_FOR_ALL + LAST_SHIFT
     ),
     "masked language model": Task("ForMaskedLM", "MaskedLM", "tokens", "places"),
+    "causal language model": Task("", "CausalLM", "tokens", "places"),
     "multiple choice": Task(
         "ForMultipleChoice", "MultipleChoice", "choice", "rows", 2, moot=SAME_FOR_ALL
     ),
@@ -130,9 +210,12 @@ SETTINGS = {
 # Where kzoo runs: TensorFlow, JAX, or two replicas of TensorFlow on one processor.
 TENSORFLOW, JAX, REPLICAS = "tensorflow", "jax", "replicas"
 COMMON = "AdamW, clipping, warm-up, linear decay"
-BY_PLACE = ("sequence classification", "token classification", "question answering")
+WRITING = "causal language model"
+READ = tuple(task for task in TASKS if task != WRITING)
+READERS = tuple(family for family in FAMILIES if family not in WRITERS)
 RUNS = (
-    (TENSORFLOW, FAMILIES, TASKS, (COMMON,)),
+    (TENSORFLOW, READERS, READ, (COMMON,)),
+    *((TENSORFLOW, (name,), (WRITING, *tasks), (COMMON,)) for name, (_, tasks) in WRITERS.items()),
     (TENSORFLOW, ("bert",), ("sequence classification",), SETTINGS),
     (TENSORFLOW, ("bert",), BY_PLACE[1:], ("sample weights", "accumulation")),
     (TENSORFLOW, ("albert",), ("masked language model",), ("layer decay", "accumulation")),
@@ -188,6 +271,11 @@ def cases():
 def options(setting):
     """The arguments of kzoo.AdamW for a setting, which torch's side reads too."""
     return {**MAPPED, "layer_decay": 1.0, "epsilon": 1e-6, **setting.optimizer}
+
+
+def suffix(case):
+    """What follows the family's name in the name of transformers' class."""
+    return TASKS[case.task].suffix or WRITERS[case.family][0]
 
 
 def examples(case):

@@ -19,6 +19,7 @@ from cases import (
     class_weights,
     examples,
     options,
+    suffix,
 )
 from torch.nn import functional
 
@@ -78,12 +79,12 @@ def noisy(case):
     torch.manual_seed(len(case.name))
     stem, sizes, _ = FAMILIES[case.family]
     labels = {}
-    if "Sequence" in TASKS[case.task].suffix or "Token" in TASKS[case.task].suffix:
+    if "Sequence" in suffix(case) or "Token" in suffix(case):
         labels = {"id2label": dict(enumerate(LABELS))}
         labels["label2id"] = {name: number for number, name in labels["id2label"].items()}
     config = getattr(transformers, f"{stem}Config")(**sizes, **labels)
     config._attn_implementation = "eager"
-    model = getattr(transformers, stem + TASKS[case.task].suffix)(config)
+    model = getattr(transformers, stem + suffix(case))(config)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)

@@ -14,18 +14,9 @@ from ..errors import KzooError
 from ..generation.decoding import NOWHERE
 from ..litert.function import Function
 from ..litert.interpreter import opened
-from ..text.tokenizer import check_not_empty
 
 CHUNK = 128  # tokens of a prompt that are read at once
 DECODE, PREFILL = "decode", "prefill"
-
-
-def prompt_ids(tokenizer, prompts):
-    """Texts as token ids, with what stands before a text where the tokenizer says so."""
-    (before, _), *_ = tokenizer.frame()
-    rows = [[*before, *ids] for ids in tokenizer.bare_ids(prompts)]
-    check_not_empty([len(row) for row in rows])
-    return rows
 
 
 class FileStep:

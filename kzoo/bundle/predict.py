@@ -9,10 +9,10 @@ from ..answers import READS, RULES, nearest, similarities
 from ..data.sources import read_rows
 from ..data.tables import check_table_path, write_table
 from ..errors import KzooError
-from ..generation import Generation, generate, stream
+from ..generation.writer import Writer, prompt_ids
 from ..litert.interpreter import Interpreter, encode
 from ..values import as_text, is_whole
-from .file_step import FileStep, prompt_ids
+from .file_step import FileStep
 from .manifest import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 
 COLUMNS = ("token_ids", "padding_mask", "segment_ids")  # what a text becomes
@@ -192,7 +192,7 @@ class Predictor:
 class Continuer(Predictor):
     """A bundle that writes, open; called with a text it gives that text's dict.
 
-    `step`, `tokenizer` and `cache` are what `kzoo.generation` needs to write by other settings.
+    `writer` is a `kzoo.generation.Writer`, for other settings and for text as it comes.
     """
 
     def _check_rule(self, folder, rule):
@@ -203,34 +203,15 @@ class Continuer(Predictor):
             )
 
     def _open(self, path, threads):
-        self.step = FileStep(path, threads=threads)
-        self.cache = self.step.cache
+        step = FileStep(path, threads=threads)
+        self.writer = Writer(step, self.tokenizer, step.cache)
 
     def __call__(self, text):
         """What the model writes behind a text."""
         self._check_kind([text])
         (ids,) = prompt_ids(self.tokenizer, [text])
-        ((answer,),) = generate(self.step, [ids], self.options(ids), self.tokenizer, self.cache)
-        return {
-            "text": text,
-            "tokens": len(ids),
-            "truncated": False,
-            "continuation": answer.text,
-        }
-
-    def stream(self, text, **options):
-        """Write on from a text; an iterator of pieces, see `generation.stream`."""
-        self._check_kind([text])
-        (ids,) = prompt_ids(self.tokenizer, [text])
-        return stream(self.step, ids, self.tokenizer, self.options(ids, **options), self.cache)
-
-    def options(self, ids, **options):
-        """A `Generation`: by default as far as there are places, to the end token."""
-        if self.tokenizer.end_id is not None:
-            options.setdefault("end_token_ids", (self.tokenizer.end_id,))
-        left = max(1, self.cache - len(ids) + 1)
-        options.setdefault("max_new_tokens", min(Generation.max_new_tokens, left))
-        return Generation(**options)
+        ((answer,),) = self.writer.generate([ids])
+        return {"text": text, "tokens": len(ids), "truncated": False, "continuation": answer.text}
 
 
 OPENERS = {"continuation": Continuer}  # what opens a bundle by its rule, where not `Predictor`

@@ -8,10 +8,11 @@ import numpy as np
 from ..answers import PROBLEMS, RULES, class_scores, described
 from ..errors import KzooError
 from ..files import read_json
+from ..generation.writer import prompt_ids
 from ..litert.audit import KINDS, audit, check_audit, check_quantization
 from ..spec import Spec
 from . import continuation, limits
-from .file_step import FileStep, prompt_ids
+from .file_step import FileStep
 from .limits import BETTER_ON_LABELLED
 from .manifest import (
     LABELS,

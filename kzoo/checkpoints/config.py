@@ -464,6 +464,26 @@ def _put_groups(fields, groups):
     fields["schedule"] = [step * groups // depth for step in range(depth)]
 
 
+def _put_attention(fields, layers):
+    depth = len(fields["schedule"])
+    if len(layers) != depth:
+        raise KzooError(
+            f"config.json has {depth} layers and says of {len(layers)} what attention they have; "
+            "one for each is expected."
+        )
+    turn = next(n for n in range(1, depth + 1) if layers[n:] == layers[:-n])
+    fields["attention"] = layers[:turn] if turn > 1 else layers[0]
+
+
+def _attention_by_layer(whole):
+    held = whole["attention"] if isinstance(whole["attention"], list) else [whole["attention"]]
+    return [held[block % len(held)] for block in whole["schedule"]]
+
+
+def _put_inner(fields, width):
+    fields["intermediate_dim"] = 4 * width
+
+
 def _put_rows(fields, rows):
     fields["max_sequence_length"] = rows - _rows_before(fields)
 
@@ -489,6 +509,8 @@ def _rows_before(fields):
 DERIVED = {
     "num_layers": (_put_depth, lambda whole: len(whole["schedule"])),
     "num_groups": (_put_groups, lambda whole: len(set(whole["schedule"]))),
+    "attention_by_layer": (_put_attention, _attention_by_layer),
+    "quarter_of_inner": (_put_inner, lambda whole: whole["intermediate_dim"] // 4),
     "position_rows": (
         _put_rows,
         lambda whole: whole["max_sequence_length"] + _rows_before(whole),

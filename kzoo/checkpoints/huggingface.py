@@ -142,6 +142,10 @@ def to_huggingface(model, folder):
         write_tensors(tmp_path / "model.safetensors", tensors, {"format": "pt"})
         if tokenizer is not None:
             _write_tokenizer(tmp_path, tokenizer, model, backbone, origin)
+        if ids := _writing_ids(model, origin):
+            ids = {**ids, "pad_token_id": tokenizer.padding_id}
+            known = {key: number for key, number in ids.items() if number is not None}
+            _write_json(tmp_path / "generation_config.json", known)
         if task_name == "TextEmbedder":
             sentence.write_modules(tmp_path, model)
 
@@ -390,6 +394,11 @@ def _sound(array, what):
 
 def _config(model, family, spec, task_name, origin):
     """The object of config.json."""
+    if not family.MODEL_TYPES:
+        raise KzooError(
+            f"Hugging Face has no class that computes what {family.__name__} does: keep the model "
+            "as a preset (kzoo.save_preset) or a .keras file."
+        )
     model_type = origin.model_type if origin else next(iter(family.MODEL_TYPES))
     suffixes = {task: suffix for suffix, task in reversed(family.CLASSES.items())}
     name = None if task_name == "TextEmbedder" else task_name
@@ -408,6 +417,7 @@ def _config(model, family, spec, task_name, origin):
     architecture = origin.architecture if origin else usual
     config = {**kept, "model_type": model_type, **config_from_spec(spec, family, origin and kept)}
     config["architectures"] = [architecture] if architecture else []
+    config |= _writing_ids(model, origin)
     if name:
         config |= _head_config(model, family, task_name)
     labels = getattr(model, "labels", None)
@@ -420,6 +430,18 @@ def _config(model, family, spec, task_name, origin):
         elif model.problem != (_problem(kept) or "single_label"):
             config["problem_type"] = PROBLEM_TYPES[model.problem]
     return config
+
+
+def _writing_ids(model, origin):
+    """The tokens between which a model writes, by the keys that config.json has for them.
+
+    Empty for a model that doesn't write, and where its source said which they are.
+    """
+    tokenizer = getattr(model, "_tokenizer", None)
+    writes = getattr(model, "rule", None) == "continuation"
+    if not writes or tokenizer is None or (origin and origin.tokenizer is tokenizer):
+        return {}
+    return {"bos_token_id": tokenizer.begin_id, "eos_token_id": tokenizer.end_id}
 
 
 def _head_config(model, family, task_name):
@@ -509,8 +531,15 @@ def _write_tokenizer(folder, tokenizer, model, backbone, origin):
         "cls_token": tokenizer.start_id,
         "sep_token": tokenizer.separator_id,
         "mask_token": tokenizer.mask_id,
+        # Those that a vocabulary has by chance are none.
+        **{
+            role: number if number in tokenizer.special_ids else None
+            for role, number in (("bos_token", tokenizer.begin_id), ("eos_token", tokenizer.end_id))
+        },
     }
     special = {role: tokenizer.id_to_token(i) for role, i in roles.items() if i is not None}
+    if tokenizer.chat_template is not None:
+        special |= tokenizer.chat_template.tokens
     segments = ["token_type_ids"] if "segment_ids" in backbone.input_names else []
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",  # takes tokenizer.json as it is

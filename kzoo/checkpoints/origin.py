@@ -13,6 +13,8 @@ TOKENIZER_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "chat_template.jinja",
+    "generation_config.json",
     "vocab.txt",
 )
 JSON, TENSORS = "origin.json", "origin.safetensors"

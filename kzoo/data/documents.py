@@ -33,7 +33,10 @@ def read_documents(path, text=None, label=None, targets="optional"):
             document is could be meant in two ways.
     """
     if suffix_of(str(path)) not in PLAIN:
-        return read_examples(path, text, label, "optional" if label is not None else "none")
+        if label is not None:  # A text like the other, not a name: its blanks are part of it.
+            text = read_examples(path, label=label).text if text is None else text
+            text = [text, label]
+        return read_examples(path, text, targets="none")
     if text not in UNITS or label is not None:
         raise KzooError(
             f'{path} is plain text: say text="line" if each line is a document of its own, or '

@@ -4,10 +4,21 @@ A network stands behind a function `step`, see `decoding`; what is here needs Nu
 makes such a function of a Keras model, and is imported only by who has one.
 """
 
-from .chat import ChatTemplate
+from ..text.chat import ChatTemplate
 from .decoding import Written, generate, stream
 from .few_shot import FewShot
 from .options import Generation
 from .streaming import TextStream
+from .writer import Clock, Writer
 
-__all__ = ["ChatTemplate", "FewShot", "Generation", "TextStream", "Written", "generate", "stream"]
+__all__ = [
+    "ChatTemplate",
+    "Clock",
+    "FewShot",
+    "Generation",
+    "TextStream",
+    "Writer",
+    "Written",
+    "generate",
+    "stream",
+]

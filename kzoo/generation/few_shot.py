@@ -6,6 +6,7 @@ al. 2021 (arXiv:2102.09690).
 
 import numpy as np
 
+from ..answers import classification
 from ..errors import KzooError
 from .processors import softmax
 
@@ -14,9 +15,12 @@ class FewShot:
     """A classifier made of examples and a template.
 
     Args:
+        score: `score(prompts, continuations)` gives for each pair the log-probabilities of the
+            continuation's tokens behind the prompt, a list of arrays.
         examples: [(text, label), ...] that stand before the text that is asked about; none is
             zero-shot.
-        labels: what stands in the prompt for each label: a list, or a dict from label to text.
+        labels: what stands in the prompt for each label: a list, or a dict from label to text; by
+            default those of the examples, in their order.
         template: one example, with `{text}` and at its end `{label}`.
         separator: what stands between two examples.
         is_length_normalised: a label's score is the mean over its tokens, not their sum.
@@ -29,13 +33,17 @@ class FewShot:
 
     def __init__(
         self,
+        score,
         examples,
-        labels,
+        labels=None,
         template="{text}\n{label}",
         separator="\n\n",
         is_length_normalised=False,
         neutral_texts=(),
     ):
+        examples = [_checked_example(example) for example in examples]
+        if labels is None:
+            labels = list(dict.fromkeys(label for _, label in examples))
         self.labels = list(labels)
         self.verbalised = list(labels.values()) if isinstance(labels, dict) else self.labels
         if len(self.labels) < 2 or not all(isinstance(t, str) and t for t in self.verbalised):
@@ -47,6 +55,7 @@ class FewShot:
         _check_template(template)
         self.before, self.between = template[: -len("{label}")].split("{text}")
         self.separator = separator
+        self.score = score
         self.is_length_normalised = is_length_normalised
         texts = dict(zip(self.labels, self.verbalised, strict=True))
         shots = []
@@ -74,20 +83,16 @@ class FewShot:
         blanks = shown[len(shown.rstrip(" ")) :]
         return [blanks + text for text in self.verbalised]
 
-    def probabilities(self, texts, score):
+    def probabilities(self, texts):
         """The probability of each label, (texts, labels).
 
-        Args:
-            texts: what is asked about.
-            score: `score(prompts, continuations)` gives for each pair the log-probabilities of the
-                continuation's tokens behind the prompt, a list of arrays.
-
         Raises:
-            KzooError: for a continuation without a token.
+            KzooError: for a label without a token, and for no text.
         """
-        texts = list(texts)
-        asked = [*texts, *self.neutral_texts]
-        values = softmax(self._scores(asked, score))
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        if not texts:
+            raise KzooError("Got no text to label; expected one at least.")
+        values = softmax(self._scores([*texts, *self.neutral_texts]))
         if not self.neutral_texts:
             return values
         # W = diag(p_neutral)^-1 and b = 0 of the paper, and a sum of 1 again.
@@ -95,15 +100,15 @@ class FewShot:
         calibrated = values[: len(texts)] / np.maximum(neutral, np.finfo("float64").tiny)
         return calibrated / calibrated.sum(-1, keepdims=True)
 
-    def predict(self, texts, score):
-        """The likeliest label of each text; see `probabilities`."""
-        return [self.labels[index] for index in self.probabilities(texts, score).argmax(-1)]
+    def predict(self, texts):
+        """For each text {"label", "score", "scores"}: the likeliest label, and all of them."""
+        return [classification(row, self.labels) for row in self.probabilities(texts)]
 
-    def _scores(self, texts, score):
+    def _scores(self, texts):
         """The sum, or the mean, of each label's token scores, (texts, labels) float64."""
         count = len(self.labels)
         prompts = [self.prompt(text) for text in texts for _ in range(count)]
-        tokens = score(prompts, self.continuations * len(texts))
+        tokens = self.score(prompts, self.continuations * len(texts))
         scores = []
         for number, values in enumerate(tokens):
             if not len(values):
@@ -117,6 +122,13 @@ class FewShot:
 
     def _shown(self, text):
         return self.before + text + self.between
+
+
+def _checked_example(example):
+    is_pair = isinstance(example, (list, tuple)) and len(example) == 2
+    if not is_pair or not isinstance(example[0], str):
+        raise KzooError(f"Got the example {example!r:.60}; expected (text, label).")
+    return example
 
 
 def _check_template(template):

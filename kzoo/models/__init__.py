@@ -8,11 +8,18 @@ from ..network import weights_by_path
 from ..spec import Towers, Value
 from .albert import Albert
 from .bert import Bert
+from .bloom import Bloom
 from .distilbert import DistilBert
+from .gpt import Gpt
 from .gpt2 import Gpt2
+from .gpt3 import Gpt3
+from .gpt_neo import GptNeo
+from .lamda import Lamda
+from .palm import Palm
 from .roberta import Roberta
 
-FAMILIES = {cls.family: cls for cls in (Bert, Roberta, DistilBert, Albert, Gpt2)}
+CLASSES = (Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda)
+FAMILIES = {cls.family: cls for cls in CLASSES}
 
 
 def build(spec, name=None):

@@ -5,7 +5,7 @@ from keras import layers, ops
 from ..errors import KzooError
 from ..parts import part
 from ..spec import LARGEST, Input
-from ..values import is_whole
+from ..values import is_number, is_whole
 from .dense import NotByKeras, normal
 from .lowering import lookup
 
@@ -61,18 +61,31 @@ class TokenEmbedding(Table, Embedding):
             vectors of their own. None have none.
         padding_id: the token that fills rows up.
         dim: how wide the vectors are; 0 for as wide as the model.
+        logit_scale: what scores against the vectors are multiplied by, where a head is tied to
+            them (PaLM, arXiv:2204.02311, section 5: 1 / sqrt(dim)).
     """
 
     layer_name = "token_embedding"
     WHOLE = {"vocabulary_size": 1, "num_segments": 0, "padding_id": 0, "dim": 0}
 
-    def __init__(self, spec, name, vocabulary_size=None, num_segments=0, padding_id=0, dim=0):
+    def __init__(
+        self,
+        spec,
+        name,
+        vocabulary_size=None,
+        num_segments=0,
+        padding_id=0,
+        dim=0,
+        logit_scale=1.0,
+    ):
         values = vocabulary_size, num_segments, padding_id, dim
         for (option, least), value in zip(self.WHOLE.items(), values, strict=True):
             if not is_whole(value, least, LARGEST):
                 raise KzooError(
                     f"{option} is {value!r:.40}; a whole number of at least {least} is expected."
                 )
+        if not (is_number(logit_scale, 0) and logit_scale):
+            raise KzooError(f"Got logit_scale = {logit_scale!r:.40}; expected a number above 0.")
         super().__init__(vocabulary_size, dim or spec.hidden_dim, spec, name)
         self.vocabulary_size, self.num_segments = vocabulary_size, num_segments
         self.padding_id = padding_id

@@ -260,11 +260,13 @@ class TiedHead(layers.Layer):
             raise KzooError(f"A head on {vocabulary_size} tokens scores as many; units is {units}.")
         self.units = units
         self.width = option(spec, "embedding", "dim") or spec.hidden_dim
+        self.scale = option(spec, "embedding", "logit_scale")
 
     def products(self, x, table):
         """(batch, length, width) and the table (units, width) to (batch, length, units)."""
         flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.transpose(table))
         flat = flat if self.bias is None else flat + self.bias
+        flat = flat if self.scale == 1 else flat * self.scale
         return ops.reshape(flat, (ops.shape(x)[0], -1, self.units))
 
 
@@ -275,19 +277,16 @@ class TiedLMHead(TiedHead):
     Args:
         spec, units: as for `TiedHead`.
         bias: whether each token has one.
-        scale: what the scores are multiplied by.
     """
 
-    def __init__(self, spec, units, bias=False, scale=1.0, name="head"):
+    def __init__(self, spec, units, bias=False, name="head"):
         super().__init__(spec, units, name)
         if self.width != spec.hidden_dim:
             raise KzooError(
                 f"A tied_lm head needs tokens as wide as the model, {spec.hidden_dim}; they are "
                 f"{self.width}: leave out the embedding's dim."
             )
-        if not is_number(scale):
-            raise KzooError(f"Got scale = {scale!r:.40} for the head; expected a number.")
-        self.has_bias, self.scale = bias, scale
+        self.has_bias = bias
 
     def build(self, outputs_shape, padding_mask_shape, table_shape):
         """Make the bias (units,), where there is one."""
@@ -299,8 +298,7 @@ class TiedLMHead(TiedHead):
 
     def call(self, outputs, padding_mask, table=None, training=None):
         """Outputs of the backbone and its token table to {"logits": (batch, length, units)}."""
-        logits = self.products(outputs["sequence_output"], table)
-        return {"logits": logits if self.scale == 1 else logits * self.scale}
+        return {"logits": self.products(outputs["sequence_output"], table)}
 
 
 @part("head", "masked_lm")

@@ -7,7 +7,8 @@ from keras import layers, ops
 
 from ..errors import KzooError
 from ..parts import option, part
-from ..values import is_number
+from ..values import is_number, is_whole
+from .context import NOWHERE
 from .dense import normal
 from .embedding import padding_kept
 from .lowering import first_rows, lookup
@@ -163,3 +164,74 @@ class Rotary(Position):
         return ops.reshape(
             ops.concatenate([-other, one], self.axis), (ops.shape(x)[0], x.shape[1], -1, self.dim)
         )
+
+
+@part("position", "bucketed")
+class Bucketed(Position):
+    """Each head adds a trained number for each bucket of distances (T5, arXiv:1910.10683).
+
+    The nearest distances have a bucket each; further ones share buckets that widen with the
+    logarithm, up to a longest distance. Where attention looks ahead, half of the buckets are for
+    what lies behind the query and half for what lies before it. All blocks share one table.
+
+    Args:
+        spec: the spec of the stack.
+        buckets: how many there are.
+        longest: the distance from which all are alike.
+    """
+
+    def __init__(self, spec, name, buckets=32, longest=128):
+        super().__init__(spec, name)
+        if not is_whole(buckets, 4) or buckets % 2:
+            raise KzooError(f"Got buckets = {buckets!r:.40}; expected an even number from 4.")
+        if not is_whole(longest, buckets // 2 + 1, NOWHERE):
+            raise KzooError(
+                f"Got longest = {longest!r:.40}; expected a distance above {buckets // 2}, the "
+                "distances that have a bucket each."
+            )
+        self.buckets, self.longest = buckets, longest
+        behind, (first, last) = buckets_from(buckets, longest), buckets_from(buckets // 2, longest)
+        # By whether a query sees what lies before it, where gaps are negative; 0 lies behind it.
+        both = np.append(first, -last), np.append(last, -np.maximum(first, 1))
+        self.bounds = {False: behind, True: both}
+
+    def build(self, x_shape):
+        """Make the table (buckets, heads)."""
+        self.embeddings = self.add_weight(
+            shape=(self.buckets, self.spec.num_heads),
+            initializer=normal(self.spec),
+            name="embeddings",
+        )
+
+    def scores(self, layer, query, key, context):
+        """(batch or 1, heads, queries, keys)."""
+        first, last = (bound.astype("float32") for bound in self.bounds[layer.looks_ahead])
+        gap = ops.clip(context.queries - context.keys, -self.longest, self.longest)
+        gap = ops.cast(gap if layer.looks_ahead else ops.maximum(gap, 0), "float32")
+        gap = ops.transpose(gap, (0, 2, 3, 1))
+        # 1 at the bucket of each gap and 0 elsewhere: a product with the table picks its row, in
+        # arithmetic that every accelerator has, where a look-up needs shapes that it hasn't.
+        chosen = ops.clip(gap - first + 1.0, 0.0, 1.0) * ops.clip(last + 1.0 - gap, 0.0, 1.0)
+        # Of rank 4, so that its shape is that of the product: no arithmetic on shapes.
+        table = ops.reshape(self.embeddings, (1, 1, self.buckets, -1))
+        bias = ops.matmul(ops.cast(chosen, table.dtype), table)
+        return ops.transpose(bias, (0, 3, 1, 2))
+
+
+def buckets_from(count, longest):
+    """The first and the last distance of each of `count` buckets; the first lies above the last
+    where a bucket has none.
+
+    Computed in float32 as T5 does, so that an edge lies where a trained table has it.
+    """
+    near = count // 2
+    distances = np.arange(longest + 1)
+    scale = np.float32(math.log(longest / near))
+    with np.errstate(divide="ignore"):
+        far = np.log(distances.astype("float32") / np.float32(near)) / scale
+    far = near + np.where(distances < near, 0, far * np.float32(count - near)).astype("int64")
+    bucket = np.where(distances < near, distances, np.minimum(far, count - 1))
+    return (
+        np.searchsorted(bucket, np.arange(count), "left"),
+        np.searchsorted(bucket, np.arange(count), "right") - 1,
+    )

@@ -1,5 +1,6 @@
 """What comes next: language models that are trained on text, measured on it, and write it."""
 
+import dataclasses
 from functools import cached_property
 
 import keras
@@ -10,10 +11,13 @@ from ..answers import RULES
 from ..data.batches import IGNORED, bucketed_batches
 from ..data.documents import read_documents, windows
 from ..errors import KzooError
-from ..text.tokenizer import check_not_empty
+from ..generation.writer import Writer, chat_ids, prompt_ids
 from ..values import is_whole
 from .inputs import split_pairs
 from .places import PlaceAccuracy, TiedTask, by_place
+
+LOGITS = 2**27  # float32 numbers of a batch whose texts are scored: half a gigabyte
+NEUTRAL = ("N/A", "[MASK]")  # texts without content, as in arXiv:2102.09690
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -102,6 +106,15 @@ class CausalLM(TiedTask):
 
     # -- learning -------------------------------------------------------------------------------
 
+    @classmethod
+    def hold_out(cls, examples, share, seed):
+        """See `TextTask`; of a single text its end is held out."""
+        if len(examples) > 1 or not isinstance(examples.x[0], str):
+            return super().hold_out(examples, share, seed)
+        (text,) = examples.x
+        cut = round(len(text) * (1 - share))
+        return tuple(dataclasses.replace(examples, x=[part]) for part in (text[:cut], text[cut:]))
+
     @property
     def end_ids(self):
         """The token that ends a text, as a list; an empty one where the tokenizer names none."""
@@ -188,16 +201,44 @@ class CausalLM(TiedTask):
         """
         if stride is None or hasattr(x, "plan"):
             return super().evaluate(x, y, batch_size, sample_weight, **kwargs)
-        if not is_whole(stride, 1, self.max_length):
-            raise KzooError(
-                f"Got stride={stride!r:.40}; expected 1 to {self.max_length}, the tokens of a "
-                "window."
-            )
+        self._check_stride(stride)
         self._check_compiled()
         named = {name: kwargs.pop(name) for name in ("text", "label") if name in kwargs}
         examples = self._examples(x, y, sample_weight, **named, learning=False)
         batches = self.batches(*examples, stride=stride, batch_size=batch_size)
         return self.evaluate_batches(batches, **kwargs)
+
+    def measure(self, x, stride=None):
+        """How well texts, or pairs, are foretold, however the task is compiled.
+
+        Args:
+            x: as in `fit`, without files.
+            stride: as for `evaluate`.
+
+        Returns:
+            {"perplexity", "loss" (nats a token), "accuracy" (share of tokens that were likeliest)}.
+        """
+        self._check_stride(stride)
+        metrics = self.default_metrics()
+        for inputs, targets in self.batches(
+            x, stride=stride, batch_size=self._rows_at_once(self.max_length)
+        ):
+            logits = self.predict_on_batch(inputs)["logits"]
+            for metric in metrics:
+                metric.update_state(targets, logits)
+        scores = {metric.name: float(metric.result()) for metric in metrics}
+        return {**scores, "loss": float(np.log(scores["perplexity"]))}
+
+    def _check_stride(self, stride):
+        if stride is not None and not is_whole(stride, 1, self.max_length):
+            raise KzooError(
+                f"Got stride={stride!r:.40}; expected 1 to {self.max_length}, the tokens of a "
+                "window."
+            )
+
+    def _rows_at_once(self, length):
+        """How many rows of a length to run at once, for their logits to fit the memory."""
+        return min(32, max(1, LOGITS // (length * self.backbone.vocabulary_size)))
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -207,6 +248,11 @@ class CausalLM(TiedTask):
         from ..generation.runner import CachedModel
 
         return CachedModel(self)
+
+    @property
+    def writer(self):
+        """What writes with this model's step and its tokenizer, see `kzoo.generation.Writer`."""
+        return Writer(self.step, self._tokenizer, self.spec.max_sequence_length)
 
     def generate(self, prompts, return_prompt=False, **options):
         """Write on from prompts.
@@ -227,8 +273,6 @@ class CausalLM(TiedTask):
             KzooError: for an option out of its range, an empty prompt, or one that leaves no place
                 to write in.
         """
-        from ..generation import generate
-
         alone = isinstance(prompts, str)
         given = [prompts] if alone else list(prompts)
         kinds = {isinstance(prompt, str) for prompt in given}
@@ -237,55 +281,48 @@ class CausalLM(TiedTask):
                 "Got texts and token ids among the prompts; expected the same kind throughout."
             )
         texts = kinds == {True}
-        ids = self.prompt_ids(given) if texts else given
-        options = self.generation(ids, **options)
-        tokenizer = self.tokenizer if texts or options.stop_strings else None
-        longest = self.spec.max_sequence_length
-        answers = generate(self.step, ids, options, tokenizer, longest)
+        answers = self.writer.generate(self.prompt_ids(given) if texts else given, **options)
         before = given if return_prompt else ["" if texts else []] * len(given)
         results = [
-            [start + (each.text if texts else list(each.token_ids)) for each in rows]
+            _one_or_all([start + (each.text if texts else list(each.token_ids)) for each in rows])
             for start, rows in zip(before, answers, strict=True)
         ]
-        if options.num_return_sequences == 1:
-            results = [row[0] for row in results]
         return results[0] if alone else results
 
     def stream(self, prompt, **options):
         """Write on from one text; an iterator of pieces of text, which split no character."""
-        from ..generation import stream
-
         if not isinstance(prompt, str):
             raise KzooError(f"Got {prompt!r:.40} to write on from; expected one text.")
         (ids,) = self.prompt_ids([prompt])
-        longest = self.spec.max_sequence_length
-        return stream(self.step, ids, self.tokenizer, self.generation([ids], **options), longest)
+        return self.writer.stream(ids, **options)
 
-    def generation(self, prompts, **options):
-        """The options as one value: by default as far as there are places, to the end token."""
-        from ..generation import Generation
+    def chat(self, messages, tools=None, documents=None, **options):
+        """Answer in a conversation, as the chat template of the tokenizer puts it.
 
-        unknown = sorted(set(options) - set(Generation.__dataclass_fields__))
-        if unknown:
-            raise KzooError(
-                f"Got the option {unknown[0]!r}; expected some of "
-                f"{', '.join(Generation.__dataclass_fields__)}."
-            )
-        if self._tokenizer is not None:
-            options.setdefault("end_token_ids", self.end_ids)
-        left = self.spec.max_sequence_length - max(map(len, prompts), default=0)
-        options.setdefault("max_new_tokens", max(1, min(Generation.max_new_tokens, left)))
-        return Generation(**options)
+        Args:
+            messages: [{"role": "user", "content": "Hello"}, ...].
+            tools, documents: see `kzoo.generation.ChatTemplate.render`.
+            options: as for `generate`.
+
+        Returns:
+            The text of the answer; with num_return_sequences above 1 a list of so many.
+
+        Raises:
+            KzooError: without a chat template, for messages that it doesn't take, and as
+                `generate`.
+        """
+        ids = chat_ids(self.tokenizer, messages, tools, documents)
+        (answers,) = self.writer.generate([ids], **options)
+        return _one_or_all([answer.text for answer in answers])
+
+    def stream_chat(self, messages, tools=None, documents=None, **options):
+        """Answer as `chat` does; an iterator of pieces of text, which split no character."""
+        ids = chat_ids(self.tokenizer, messages, tools, documents)
+        return self.writer.stream(ids, **options)
 
     def prompt_ids(self, prompts):
-        """Prompts as token ids, with what stands before a text where the tokenizer says so.
-
-        Special tokens that stand in a prompt are read as such.
-        """
-        (before, _), *_ = self.tokenizer.frame()
-        rows = [[*before, *ids] for ids in self.tokenizer.bare_ids(prompts)]
-        check_not_empty([len(row) for row in rows])
-        return rows
+        """Prompts as token ids, see `kzoo.generation.writer.prompt_ids`."""
+        return prompt_ids(self.tokenizer, prompts)
 
     def predict(self, x, batch_size=32, verbose=0, text=None, **options):
         """What is written after each text; `options` as for `generate`."""
@@ -306,16 +343,70 @@ class CausalLM(TiedTask):
         """
         asked, written = self.prompt_ids(prompts), self.tokenizer.bare_ids(continuations)
         rows = [[*prompt, *more] for prompt, more in zip(asked, written, strict=True)]
-        order, outputs = self._run({"token_ids": [row[:-1] for row in rows]}, 8)
+        columns = {
+            "token_ids": [row[:-1] for row in rows],
+            "following": [row[1:] for row in rows],
+        }
+        longest, places = max(map(len, rows)) - 1, self.spec.max_sequence_length
+        if longest > places:
+            raise KzooError(
+                f"Got a prompt and a continuation of {longest + 1} tokens together; expected "
+                f"{places + 1} at most, for the network has {places} places: shorten the prompt."
+            )
+        # One number is kept of all those that a place has: of the rest there would be gigabytes.
+        count = self._rows_at_once(longest)
+        order, outputs = self._run(columns, count, run=self._log_probabilities)
         scores = [None] * len(rows)
-        logits = (row for out in outputs for row in out["logits"])
-        for i, given in zip(order.tolist(), logits, strict=True):
-            count = len(written[i])
-            given = given[len(rows[i]) - 1 - count : len(rows[i]) - 1].astype("float64")
-            given = given - given.max(-1, keepdims=True)
-            given -= np.log(np.exp(given).sum(-1, keepdims=True))
-            scores[i] = given[np.arange(count), rows[i][len(rows[i]) - count :]]
+        given = (row for out in outputs for row in out["scores"])
+        for i, row in zip(order.tolist(), given, strict=True):
+            end = len(rows[i]) - 1
+            scores[i] = row[end - len(written[i]) : end]
         return scores
+
+    def _log_probabilities(self, batch):
+        """Those of `following`, the token behind each place, (batch, length) float64."""
+        following = batch.pop("following")
+        logits = self.predict_on_batch(batch)["logits"]
+        most = logits.max(-1, keepdims=True)
+        total = np.log(np.exp(logits - most).sum(-1, dtype="float64"))
+        chosen = np.take_along_axis(logits, following[..., None], -1) - most
+        return {"scores": chosen[..., 0].astype("float64") - total}
+
+    def few_shot(
+        self,
+        examples,
+        labels=None,
+        template="{text}\n{label}",
+        separator="\n\n",
+        calibrate=False,
+        is_length_normalised=False,
+    ):
+        """A classifier made of examples in the prompt (arXiv:2005.14165, section 2.4).
+
+        Args:
+            examples: [(text, label), ...] that stand before each text; none is zero-shot.
+            labels: what stands in the prompt for each label: a list, or a dict from label to text;
+                by default those of the examples, in their order.
+            template: one example, with `{text}` and at its end `{label}`.
+            separator: what stands between two examples.
+            calibrate: whether answers are corrected by what the labels get for texts without
+                content (arXiv:2102.09690); or a list of such texts.
+            is_length_normalised: whether a label's score is the mean over its tokens, not the sum.
+
+        Returns:
+            A `kzoo.generation.FewShot`: its `predict(texts)` gives for each text
+            {"label", "score", "scores"}.
+        """
+        from ..generation import FewShot
+
+        neutral = NEUTRAL if calibrate is True else calibrate or ()
+        score = self.log_probabilities
+        return FewShot(score, examples, labels, template, separator, is_length_normalised, neutral)
+
+
+def _one_or_all(answers):
+    """The answer to a prompt where there is one, else the list of them."""
+    return answers[0] if len(answers) == 1 else answers
 
 
 @keras.saving.register_keras_serializable("kzoo")

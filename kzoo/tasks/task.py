@@ -10,6 +10,7 @@ from keras import ops
 from ..answers import READS, RULES, check_labels
 from ..data.batches import BatchPlan, bucketed_batches
 from ..data.examples import listed
+from ..data.labels import held_out
 from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, ExportsTokens, outputs_of, precision, set_trainable
@@ -331,6 +332,20 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
         """
         return {}, examples
 
+    @classmethod
+    def hold_out(cls, examples, share, seed):
+        """Examples to learn from, and a share of them to measure on, which `seed` draws.
+
+        Raises:
+            KzooError: where one side would be empty.
+        """
+        held, rest = held_out(examples.y, len(examples), share, seed)
+        if not held or not rest:
+            raise KzooError(
+                f"validation {share} of {len(examples)} examples leaves one side empty."
+            )
+        return examples.part(rest), examples.part(held)
+
     def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
         """`keras.Model.compile` with the task's loss and metrics as defaults.
 
@@ -401,6 +416,10 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
     def default_loss(self):
         """The loss that `compile` takes by default."""
         raise NotImplementedError
+
+    def loss_without_targets(self):
+        """The loss that a recipe takes where examples have no targets; None for the default."""
+        return None
 
     def default_metrics(self):
         """The metrics that `compile` takes by default."""

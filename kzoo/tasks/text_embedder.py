@@ -284,6 +284,10 @@ class TextEmbedder(TextTask):
         """Cosines against scores, arXiv:1908.10084 section 3.1."""
         return CosineLoss()
 
+    def loss_without_targets(self):
+        """Each text is to find its partner among those of the batch."""
+        return InBatchLoss()
+
     def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
         """As for every task; beside `InBatchLoss` the share of partners that are found."""
         if metrics is None and isinstance(loss, InBatchLoss):

@@ -21,6 +21,7 @@ from ..errors import KzooError
 from ..files import read_text, writing_file
 from ..values import is_whole
 from . import charsmap
+from .chat import ChatTemplate
 from .side_files import BERT, GPT2, LONGEST, ROBERTA, SideFiles
 
 NOWHERE = (-1, -1)  # The offsets of a token that stands for no characters: special or padding.
@@ -42,6 +43,7 @@ ROLES = {
     "separator": ("sep_token", ("[SEP]", "</s>")),
     "mask": ("mask_token", ("[MASK]", "<mask>")),
     "end": ("eos_token", ("<|endoftext|>", "</s>")),
+    "begin": ("bos_token", ("<|endoftext|>", "<s>")),
 }
 PLAIN = {"ensure_ascii": False}
 PAD_VALUES = {"segment_ids": 0, "padding_mask": 0, "word_ids": NO_WORD, "offsets": NOWHERE}
@@ -56,14 +58,18 @@ class Tokenizer:
     unusual: {"padding": token, "unknown":, "start":, "separator":, "mask":}. `max_length` is how
     many tokens a model of this tokenizer takes at most, or None where nobody knows: the default
     of a task. `truncation_side` is the side from which `encode` shortens a text, "left" or
-    "right"; by default the one that the backend has.
+    "right"; by default the one that the backend has. `chat_template` is the `ChatTemplate` of a
+    model that was trained to chat, or None.
     """
 
-    def __init__(self, backend, roles=None, max_length=None, truncation_side=None):
+    def __init__(
+        self, backend, roles=None, max_length=None, truncation_side=None, chat_template=None
+    ):
         roles = dict(roles or {})
         cut = backend.truncation
         self.truncation_side = truncation_side or (cut["direction"] if cut else "right")
         self.max_length = max_length
+        self.chat_template = chat_template
         stored = backend.padding
         if stored and backend.token_to_id(stored["pad_token"]) is not None:
             roles.setdefault("padding", stored["pad_token"])
@@ -113,7 +119,13 @@ class Tokenizer:
             backend = files.applied(_parsed(text, path))
         else:
             backend = _of_vocabulary(path, files)
-        return cls(backend, files.roles(ROLES), files.max_length, files.truncation_side)
+        return cls(
+            backend,
+            files.roles(ROLES),
+            files.max_length,
+            files.truncation_side,
+            ChatTemplate.load(path.parent),
+        )
 
     @classmethod
     def from_json(cls, text, roles=None, source="the tokenizer's text"):
@@ -142,16 +154,20 @@ class Tokenizer:
 
         A `special_tokens_map.json` is added only when a special token has a name of its own
         that a reader could not guess from `tokenizer.json`, a `tokenizer_config.json` only for
-        `max_length`, or in the place of one whose settings were another tokenizer's.
+        `max_length` and what a chat template reads, or in the place of one whose settings were
+        another tokenizer's. A chat template is written beside it, see `ChatTemplate.save`.
         """
         folder = Path(folder)
         with writing_file(folder / "tokenizer.json") as path:
             path.write_text(self.to_json(), encoding="utf-8")
         names = folder / "special_tokens_map.json"
-        if Tokenizer.from_json(self.to_json())._tokens == self._tokens:
+        guessed = Tokenizer.from_json(self.to_json())._tokens
+        unusual = {r: t for r, t in self._named().items() if t != guessed[r]}
+        if not unusual:
             names.unlink(missing_ok=True)
         else:
-            tokens = {ROLES[role][0]: token for role, token in self._named().items()}
+            # Those alone: a reader makes special tokens of all that are named.
+            tokens = {ROLES[role][0]: token for role, token in unusual.items()}
             with writing_file(names) as path:
                 path.write_text(json.dumps(tokens, indent=1, **PLAIN), "utf-8")
         settings = folder / "tokenizer_config.json"
@@ -161,6 +177,9 @@ class Tokenizer:
                 config["model_max_length"] = self.max_length
             with writing_file(settings) as path:
                 path.write_text(json.dumps(config, indent=1), "utf-8")
+        ChatTemplate.remove(folder)
+        if self.chat_template is not None:
+            self.chat_template.save(folder)
         return folder
 
     def __eq__(self, other):
@@ -169,6 +188,7 @@ class Tokenizer:
         return (
             self._tokens == other._tokens
             and self.max_length == other.max_length
+            and self.chat_template == other.chat_template
             and self.to_json() == other.to_json()
         )
 
@@ -186,7 +206,9 @@ class Tokenizer:
             return self
         backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
-        return Tokenizer(backend, self._named(), self.max_length, self.truncation_side)
+        return Tokenizer(
+            backend, self._named(), self.max_length, self.truncation_side, self.chat_template
+        )
 
     def _named(self):
         return {role: token for role, token in self._tokens.items() if token}
@@ -232,6 +254,11 @@ class Tokenizer:
     def end_id(self):
         """The id of the token that ends what is written (<|endoftext|>, </s>), or None."""
         return self._role_id("end")
+
+    @property
+    def begin_id(self):
+        """The id of the token that stands before what is written (<|endoftext|>, <s>), or None."""
+        return self._role_id("begin")
 
     @property
     def mask_id(self):

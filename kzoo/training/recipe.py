@@ -10,13 +10,11 @@ import numpy as np
 from .. import presets, tasks
 from ..answers import PROBLEMS, check_labels
 from ..data.examples import listed
-from ..data.labels import held_out
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
 from ..pictures import draw_history
 from ..tasks.classes import class_index
-from ..tasks.text_embedder import InBatchLoss
 from ..values import is_number, is_whole
 from .epochs import Epochs, check_resume
 from .optimizer import AdamW
@@ -34,7 +32,9 @@ KEYS = {
     "class_weights": None,  # {label: weight of its examples}, or "balanced".
     "head": None,  # What the head slot holds, a TextEmbedder's pooling; the usual by default.
     "max_length": None,  # Tokens at most; by default what a task that is trained on has.
-    "text": None,  # The column of the text, or two for pairs; places where there is no header.
+    # The column of the text, or two for pairs; places where there is no header. Of plain text,
+    # which a CausalLM reads, line or file: what is a text of its own.
+    "text": None,
     "label": None,  # The column of the labels, or several.
     "validation": None,  # A file like `train`, or a share of it below 1, drawn from each class.
     "epochs": 3,
@@ -53,20 +53,24 @@ KEYS = {
     "resume": None,  # Whether to go on with epochs that an interrupted run finished.
 }
 # The tasks whose examples are in a file; the others are trained from Python.
-TRAINED = ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "QuestionAnswering")
+TRAINED = (
+    "TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "QuestionAnswering",
+    "CausalLM",
+)  # fmt: skip
 # The keys that not every task has a use for.
 USED_BY = {
     "problem": ("TextClassifier",),
     "labels": ("TextClassifier", "TokenClassifier"),
     "class_weights": ("TextClassifier", "TokenClassifier"),
-    "text": ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier"),
-    "label": ("TextClassifier", "TextEmbedder", "TokenClassifier"),
+    "text": ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "CausalLM"),
+    "label": ("TextClassifier", "TextEmbedder", "TokenClassifier", "CausalLM"),
 }
 CURVES = "curves.png"  # loss and metrics by epoch
 # What a folder that is written anew may hold.
 FILES = {
-    "spec.json", "task.json", "card.json", "tokenizer.json", presets.WEIGHTS, "training.json",
-    CURVES,
+    "spec.json", "task.json", "card.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "chat_template.jinja", "additional_chat_templates", presets.WEIGHTS,
+    "training.json", CURVES,
 }  # fmt: skip
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -210,10 +214,7 @@ def _read(settings):
         if held is not None:
             _, held = kind.understand(held, known.get("problem"), known.get("labels"), False)
         return data, held, known
-    held, rest = held_out(data.y, len(data), share, settings["seed"])
-    if not held or not rest:
-        raise KzooError(f"validation {share} of {len(data)} examples leaves one side empty.")
-    return data.part(rest), data.part(held), known
+    return *kind.hold_out(data, share, settings["seed"]), known
 
 
 def _facts(settings):
@@ -313,11 +314,9 @@ def _named(examples, task, known):
 
 
 def _fit(task, settings, data, held, unfinished, verbose):
-    # Pairs of texts without scores: each is to find its partner among those of the batch.
-    alone = task.targets == "optional" and data.y is None
     steps = settings["accumulation"]
     task.compile(
-        loss=InBatchLoss() if alone else None,
+        loss=task.loss_without_targets() if data.y is None else None,
         optimizer=AdamW(
             settings["learning_rate"],
             weight_decay=settings["weight_decay"],

@@ -5,15 +5,18 @@ jinja2's sandbox with what transformers gives it, on plain values, for a limited
 builds has a limited length.
 """
 
+import functools
+import inspect
 import json
 import re
 import sys
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from ..errors import KzooError
-from ..files import read_json, read_text
+from ..files import read_json, read_text, writing_file
 
 CONFIG, SPECIAL, SINGLE, MORE = (
     "tokenizer_config.json",
@@ -30,7 +33,11 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 # What Python raises where a template treats a value as what it isn't.
 FAILURES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 TAG = "KZOO_CONTINUES_HERE "  # behind a message that is to be continued; blanks may go
-WIDE = re.compile(r"\d{8}|\*")  # in a "%" format: more blanks than a prompt has, or any number
+# In formats: a number of blanks or digits, and one that another value says, for `%` and `format`.
+NUMBER = re.compile(r"\d{3,}")
+SAID = re.compile(r"%[^a-zA-Z%]*\*|\{[^}]*\{")
+DIGITS = 300  # behind or before a point: float has no more
+NAME = re.compile(r"[\w.-]+")  # of a template, which is the name of its file
 
 
 class ChatTemplate:
@@ -73,6 +80,44 @@ class ChatTemplate:
             names = read_json(folder / SPECIAL, "the special tokens")
         named = {key: _content({**names, **config}.get(key)) for key in TOKENS}
         return cls(templates, {key: token for key, token in named.items() if token})
+
+    def __eq__(self, other):
+        if not isinstance(other, ChatTemplate):
+            return NotImplemented
+        return (self.templates, self.tokens) == (other.templates, other.tokens)
+
+    __hash__ = object.__hash__
+
+    def save(self, folder):
+        """Write the templates beside a tokenizer's files, from where `load` reads them.
+
+        The names of tokens go into its `tokenizer_config.json`.
+
+        Raises:
+            KzooError: for a template whose name can't be that of a file.
+        """
+        folder = Path(folder)
+        for name, source in self.templates.items():
+            if not NAME.fullmatch(name) or name.startswith("."):
+                raise KzooError(
+                    f"Got {name!r:.40} as the name of a chat template; expected letters, digits, "
+                    "dots and dashes."
+                )
+            path = folder / (SINGLE if name == "default" else f"{MORE}/{name}.jinja")
+            path.parent.mkdir(exist_ok=True)
+            with writing_file(path) as tmp_path:
+                tmp_path.write_text(source, encoding="utf-8", newline="")
+        if self.tokens:
+            path = folder / CONFIG
+            config = read_json(path, "the settings of a tokenizer") if path.is_file() else {}
+            with writing_file(path) as tmp_path:
+                tmp_path.write_text(json.dumps({**config, **self.tokens}, indent=1), "utf-8")
+
+    @staticmethod
+    def remove(folder):
+        """Remove the templates that another tokenizer has left in a folder."""
+        for path in [Path(folder) / SINGLE, *(Path(folder) / MORE).glob("*.jinja")]:
+            path.unlink(missing_ok=True)
 
     def render(
         self,
@@ -132,9 +177,8 @@ class ChatTemplate:
             "add_generation_prompt": add_generation_prompt,
         }
         try:
-            template = self._template(name)
             with _Limit(SECONDS):
-                text = _joined(template.generate(values))
+                text = _joined(self._template(name).generate(values))
         except _TooLong as error:
             raise KzooError(
                 f"Got a chat template that {error}; expected one that comes to an end."
@@ -194,21 +238,158 @@ def _joined(pieces):
 
 def _concat(values):
     """The operator `~`, which could double a text until memory ends."""
+    _check(_size(values))
     return _joined(map(str, values))
 
 
-def _check_size(operator, left, right):
-    """That an operator of a template makes no value that fills the memory."""
-    sizes = [len(each) for each in (left, right) if isinstance(each, (str, list, tuple))]
-    whole = [each for each in (left, right) if isinstance(each, int)]
-    size = {
-        "+": sum(sizes),
-        "*": sum(sizes) * sum(whole) if sizes else sum(each.bit_length() for each in whole),
-        "**": whole[0].bit_length() * whole[1] if len(whole) == 2 else 0,
-        "%": LONGEST + 1 if isinstance(left, str) and WIDE.search(left) else 0,
-    }[operator]
+def _size(*values):
+    """Characters and entries of values and of all that is in them, counted once for each place."""
+    known = {}  # A list that holds another twice, and so on, has more places than can be visited.
+
+    def size(value):
+        if isinstance(value, (str, bytes)):
+            return len(value)
+        if type(value) is int:
+            return value.bit_length() // 3
+        if not isinstance(value, (list, tuple, dict)):
+            return 1
+        if id(value) not in known:
+            inside = [*value, *value.values()] if isinstance(value, dict) else value
+            known[id(value)] = len(value) + sum(map(size, inside))
+        return known[id(value)]
+
+    return sum(map(size, values))
+
+
+def _check(size):
+    """That a value of so many characters or entries may be made."""
     if size > LONGEST:
         raise _TooLong(f"builds a value of more than {LONGEST} characters")
+
+
+def _check_operator(operator, left, right):
+    """That an operator of a template makes no value that fills the memory."""
+    sizes = [_size(each) for each in (left, right) if isinstance(each, (str, list, tuple))]
+    whole = [each for each in (left, right) if isinstance(each, int)]
+    _check(
+        {
+            "+": sum(sizes),
+            "*": sum(sizes) * sum(whole) if sizes else sum(each.bit_length() for each in whole),
+            "**": whole[0].bit_length() * whole[1] if len(whole) == 2 else 0,
+            "%": _of_format(left, right) if isinstance(left, str) else 0,
+        }[operator]
+    )
+
+
+def _of_format(text, *values):
+    """The most characters that a format makes of values."""
+    text = _text(text)
+    if SAID.search(text):
+        return LONGEST + 1
+    widths = sum(int(number[:9]) for number in NUMBER.findall(text))
+    return len(text) + widths + (text.count("%") + text.count("{")) * _size(*values)
+
+
+def _of_join(items, separator):
+    return _size(items) + len(items) * _width(separator)
+
+
+def _of_replace(text, old, new, *_):
+    text, old, new = map(_text, (text, old, new))
+    return len(text) + (1 + len(text) // max(1, len(old))) * len(new)
+
+
+def _of_filling(value, count, *filling):
+    return _width(count) * (1 + _size(*filling))
+
+
+def _of_lines(text, width=4, *_):
+    text = _text(text)
+    return len(text) + (1 + text.count("\n")) * _width(width)
+
+
+def _of_width(value, width, *_):
+    return _width(width)
+
+
+def _of_json(value, ensure_ascii=False, indent=None, separators=None, *_):
+    return _size(value) * (1 + _width(indent) + _size(separators))
+
+
+def _width(value):
+    """The characters that a template asks for by a number, or by a text of them."""
+    return len(value) if isinstance(value, str) else value if isinstance(value, int) else 0
+
+
+def _text(value):
+    _check(_size(value))
+    return str(value)
+
+
+# What may make more than it is given, filters and methods by name: the most characters or entries
+# that come of the value and the arguments.
+FILTERS = {
+    "batch": _of_filling,
+    "center": _of_width,
+    "format": _of_format,
+    "indent": _of_lines,
+    "join": lambda value, separator="", *_: _of_join(value, separator),
+    "pprint": _size,
+    "replace": _of_replace,
+    "round": lambda value, digits=0, *_: (LONGEST + 1) * (_width(digits) > DIGITS),
+    "slice": _of_filling,
+    "string": _size,
+    "tojson": _of_json,
+    "wordwrap": lambda text, *rest: len(_text(text)) * (1 + _size(*rest[2:])),
+    "xmlattr": _size,
+}
+METHODS = {
+    "center": _of_width,
+    "expandtabs": lambda text, width=8: len(text) + text.count("\t") * _width(width),
+    "format": _of_format,
+    "format_map": _of_format,
+    "fromkeys": lambda _, keys, *value: len(keys) * (1 + _size(*value)),
+    "join": lambda separator, items: _of_join(items, separator),
+    "ljust": _of_width,
+    "replace": _of_replace,
+    "rjust": _of_width,
+    "to_bytes": _of_width,
+    "translate": lambda text, table: len(text) * (1 + _size(table)),
+    "zfill": _of_width,
+}
+
+
+def _check_made(bound, *values):
+    """That a filter or a method makes no value that fills the memory."""
+    try:
+        size = bound(*values)
+    except FAILURES:
+        return  # Other values than it takes: it says so itself.
+    _check(size)
+
+
+def _settled(values):
+    """The values, what is an iterator among them as a list, whose size is known."""
+    return [list(value) if isinstance(value, Iterator) else value for value in values]
+
+
+def _guarded(bound, function):
+    """A filter that checks first how much it will make."""
+    signature = inspect.signature(function)
+    inner = int(hasattr(function, "jinja_pass_arg"))  # jinja2 hands some its own state first.
+
+    @functools.wraps(function)
+    def guarded(*args, **options):
+        args = _settled(args)
+        try:
+            given = signature.bind(*args, **options)
+        except TypeError:
+            return function(*args, **options)  # which says so itself
+        given.apply_defaults()
+        _check_made(bound, *given.args[inner:], *given.kwargs.values())
+        return function(*args, **options)
+
+    return guarded
 
 
 def _compiled(source):
@@ -230,8 +411,17 @@ def _compiled(source):
         intercepted_binops = frozenset(["*", "**", "+", "%"])
 
         def call_binop(self, context, operator, left, right):
-            _check_size(operator, left, right)
+            _check_operator(operator, left, right)
             return super().call_binop(context, operator, left, right)
+
+        def call(self, context, function, *args, **options):
+            args = _settled(args)
+            method = getattr(function, "__wrapped__", function)  # jinja2 has its own `format`.
+            owner = getattr(method, "__self__", None)
+            bound = METHODS.get(getattr(method, "__name__", None))
+            if bound and isinstance(owner, (str, bytes, int, PlainDict)):
+                _check_made(bound, owner, *args, *options.values())
+            return super().call(context, function, *args, **options)
 
     class GenerationTag(Extension):
         """`{% generation %}` marks what an assistant wrote, for training: here it is only text."""
@@ -283,9 +473,14 @@ def _compiled(source):
         )
 
     environment = Environment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[GenerationTag, loopcontrols],
+        finalize=lambda value: value if isinstance(value, str) else _text(value),
     )
     environment.filters["tojson"] = tojson
+    for name, bound in FILTERS.items():
+        environment.filters[name] = _guarded(bound, environment.filters[name])
     environment.filters["concat"] = _concat
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)

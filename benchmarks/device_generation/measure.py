@@ -1,0 +1,297 @@
+"""Tokens a second of GPT-2-small's shape in a LiteRT file, on one thread, beside two peers.
+
+    python benchmarks/device_generation/measure.py [--rounds 5] [--files FOLDER] [--arms ...]
+
+All arms have the same weights, drawn and not trained, since time does not depend on them:
+
+    kzoo int8       the file of a CausalLM, decode and prefill, with a cache of 256 tokens
+    kzoo float32    the same without quantization
+    torch           transformers' GPT2LMHeadModel in float32, with its own cache
+    onnxruntime     the same through torch.onnx, past and present as inputs and outputs, then
+                    quantize_dynamic (int8); run by --onnx-python, which needs onnx, onnxruntime,
+                    torch and transformers
+
+Each arm is a process of its own that stays alive and takes its turn, so that a busy moment of the
+machine falls on all; ratios are medians of the ratios within a round. A turn is one text of `--new`
+tokens, each the likeliest, behind a prompt of 16. Beside the clock the processor's time is given,
+which other processes lengthen less. Files are kept in FOLDER and made only once.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+ARMS = ("kzoo int8", "kzoo float32", "torch", "onnxruntime")
+PROMPT, CACHE, VOCABULARY = 16, 256, 50257
+TARGET = 2.0  # kzoo int8 against torch
+SOURCES = [
+    "benchmarks/device_generation", "kzoo/bundle/file_step.py", "kzoo/generation",
+    "kzoo/graphs.py", "kzoo/litert", "kzoo/nn", "kzoo/tasks/causal_lm.py",
+]  # fmt: skip
+PACKAGES = ("kzoo", "keras", "tensorflow", "ai-edge-litert", "torch", "transformers")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--new", type=int, default=64)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    parser.add_argument("--files", type=Path, default=Path("build/device_generation"))
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "result.json")
+    parser.add_argument("--onnx-python", default=sys.executable)
+    parser.add_argument("--worker", choices=ARMS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        work(arguments)
+        return
+    result = compare(arguments)
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps({k: v for k, v in result.items() if k != "provenance"}, indent=2))
+
+
+def compare(arguments):
+    """Let the arms take turns; returns what is written down."""
+    from provenance import provenance
+
+    workers = {arm: start(arm, arguments) for arm in arguments.arms}
+    turns = {arm: [] for arm in workers}
+    for _ in range(arguments.rounds):
+        for arm, worker in workers.items():
+            worker.stdin.write("turn\n")
+            worker.stdin.flush()
+            turns[arm].append(json.loads(worker.stdout.readline()))
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+    exact = [arm for arm in ("kzoo float32", "torch") if arm in turns]
+    written = {str(turn["tokens"]) for arm in exact for turn in turns[arm]}
+    if len(written) > 1:
+        raise SystemExit("error: the float32 arms write different tokens.")
+
+    def ratio(arm, other, key):
+        pairs = zip(turns[arm], turns[other], strict=True)
+        return round(statistics.median(b[key] / a[key] for a, b in pairs), 3)
+
+    def middle(arm, key):
+        return statistics.median(turn[key] for turn in turns[arm])
+
+    return {
+        "what": "greedy text of GPT-2-small's shape, batch 1, one thread; kzoo on LiteRT",
+        "provenance": provenance(SOURCES, PACKAGES),
+        "rounds": arguments.rounds,
+        "prompt_tokens": PROMPT,
+        "new_tokens": arguments.new,
+        "cache": CACHE,
+        "float32_arms_write_the_same": len(exact) > 1,
+        "tokens_per_second": {
+            arm: round(arguments.new / middle(arm, "seconds"), 2) for arm in turns
+        },
+        "processor_ms_a_token": {
+            arm: round(1000 * middle(arm, "processor") / arguments.new, 2) for arm in turns
+        },
+        "ratios": {
+            f"{arm} / {other}": {
+                "clock": ratio(arm, other, "seconds"),
+                "processor": ratio(arm, other, "processor"),
+            }
+            for arm in turns
+            if arm.startswith("kzoo")
+            for other in turns
+            if not other.startswith("kzoo")
+        },
+        "targets": {"kzoo int8 / torch": TARGET},
+        "megabytes": {
+            path.name: round(path.stat().st_size / 1e6, 1)
+            for path in sorted(arguments.files.glob("*.*"))
+        },
+    }
+
+
+def start(arm, arguments):
+    """A worker that has loaded its model and had one turn."""
+    python = arguments.onnx_python if arm == "onnxruntime" else sys.executable
+    command = [python, __file__, "--worker", arm, "--files", str(arguments.files)]
+    worker = subprocess.Popen(
+        [*command, "--new", str(arguments.new)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **ONE_THREAD},
+    )
+    if worker.stdout.readline() != "ready\n":
+        raise SystemExit(f"error: the arm {arm!r} ended early; VERBOSE=1 shows why.")
+    return worker
+
+
+def work(arguments):
+    """Take a turn at each line of standard input."""
+    import numpy as np
+
+    arguments.files.mkdir(parents=True, exist_ok=True)
+    kind, _, quantization = arguments.worker.partition(" ")
+    makers = {"kzoo": kzoo_side, "torch": torch_side, "onnxruntime": onnx_side}
+    write = makers[kind](arguments.files, quantization)
+    prompt = np.random.default_rng(0).integers(0, VOCABULARY, PROMPT).tolist()
+
+    def turn():
+        clock, processor = time.perf_counter(), time.process_time()
+        tokens = [int(token) for token in write(prompt, arguments.new)]
+        seconds = time.perf_counter() - clock
+        return {
+            "tokens": tokens, "seconds": seconds, "processor": time.process_time() - processor,
+        }  # fmt: skip
+
+    turn()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(turn()), flush=True)
+
+
+def reference(files):
+    """GPT-2 in its smallest size; wide weights, so that the likeliest token stands out."""
+    import torch
+    import transformers
+
+    folder = files / "hf"
+    if not folder.is_dir():
+        torch.manual_seed(0)
+        config = transformers.GPT2Config(initializer_range=0.05)
+        transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+def kzoo_side(files, quantization):
+    """A function that writes so many tokens behind a prompt."""
+    from kzoo.bundle.file_step import FileStep
+    from kzoo.generation import Generation, generate
+
+    path = files / f"{quantization}_{CACHE}.tflite"
+    if not path.is_file():
+        import kzoo
+        from kzoo.litert.convert import exportable, sizes_of, write_file
+
+        task = kzoo.CausalLM(kzoo.from_huggingface(reference(files)))
+        write_file(exportable(task), path, quantization, sizes_of(task, cache=CACHE))
+    step = FileStep(path)
+
+    def write(prompt, count):
+        options = Generation(max_new_tokens=count)
+        return generate(step, [prompt], options, None, CACHE)[0][0].token_ids
+
+    return write
+
+
+def torch_side(files, _):
+    """The same of transformers."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(1)
+    model = transformers.GPT2LMHeadModel.from_pretrained(reference(files)).eval()
+    model.generation_config.eos_token_id = None
+
+    def write(prompt, count):
+        ids = torch.tensor([prompt])
+        with torch.inference_mode():
+            whole = model.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, do_sample=False,
+                pad_token_id=0,
+            )  # fmt: skip
+        return whole[0, len(prompt) :].tolist()
+
+    return write
+
+
+def onnx_side(files, _):
+    """The same of ONNX Runtime, in int8."""
+    import numpy as np
+    import onnxruntime
+
+    path = files / "onnx_int8.onnx"
+    if not path.is_file():
+        make_onnx(reference(files), path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [entry.name for entry in session.get_inputs()][1:]
+    outputs = [entry.name for entry in session.get_outputs()]
+    shape = session.get_inputs()[1].shape
+
+    def write(prompt, count):
+        empty = np.zeros((1, shape[1], 0, shape[3]), "float32")
+        ids, past, tokens = np.array([prompt], "int64"), dict.fromkeys(names, empty), []
+        for _ in range(count):
+            logits, *present = session.run(outputs, {"ids": ids, **past})
+            tokens.append(int(logits[0, -1].argmax()))
+            ids = np.array([tokens[-1:]], "int64")
+            past = dict(zip(names, present, strict=True))
+        return tokens
+
+    return write
+
+
+def make_onnx(folder, path):
+    """GPT-2 with its past as inputs and the whole present as outputs, quantized."""
+    import torch
+    import transformers
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = transformers.GPT2LMHeadModel.from_pretrained(folder, attn_implementation="eager").eval()
+    layers, heads = model.config.n_layer, model.config.n_head
+    width = model.config.n_embd // heads
+
+    class Step(torch.nn.Module):
+        """The blocks' own weights in a plain step, which the exporter can trace."""
+
+        def __init__(self):
+            super().__init__()
+            self.model = model.transformer
+
+        def forward(self, ids, *past):
+            start, length = past[0].shape[2], ids.shape[1]
+            places = torch.arange(length) + start
+            x = self.model.wte(ids) + self.model.wpe(places)
+            reach = torch.arange(start + length)[None] <= places[:, None]
+            bias = (reach.float() - 1.0) * 1e4
+            present = []
+            for block, key, value in zip(self.model.h, past[::2], past[1::2], strict=True):
+                q, k, v = (
+                    each.reshape(1, length, heads, width).transpose(1, 2)
+                    for each in block.attn.c_attn(block.ln_1(x)).split(heads * width, dim=-1)
+                )
+                k, v = torch.cat([key, k], 2), torch.cat([value, v], 2)
+                present += [k, v]
+                maps = (q @ k.transpose(-1, -2) / width**0.5 + bias).softmax(-1)
+                y = (maps @ v).transpose(1, 2).reshape(1, length, heads * width)
+                x = x + block.attn.c_proj(y)
+                x = x + block.mlp(block.ln_2(x))
+            logits = self.model.ln_f(x[:, -1:]) @ self.model.wte.weight.T
+            return (logits, *present)
+
+    names = [f"{what}_{i}" for i in range(layers) for what in ("key", "value")]
+    past = tuple(torch.zeros(1, heads, 4, width) for _ in names)
+    plain = path.with_name("onnx_float32.onnx")
+    torch.onnx.export(
+        Step().eval(),
+        (torch.ones(1, 3, dtype=torch.long), *past),
+        str(plain),
+        input_names=["ids", *names],
+        output_names=["logits", *(f"present_{name}" for name in names)],
+        dynamo=False,
+        opset_version=17,
+        dynamic_axes={"ids": {1: "length"}, **{name: {2: "past"} for name in names}},
+    )
+    quantize_dynamic(str(plain), str(path), weight_type=QuantType.QInt8)
+
+
+if __name__ == "__main__":
+    main()

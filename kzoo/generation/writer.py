@@ -1,0 +1,138 @@
+"""Text in, text out over a step function: how a model in Keras and a bundle write alike."""
+
+import statistics
+import time
+
+from ..errors import KzooError
+from ..text.tokenizer import check_not_empty
+from .decoding import generate, stream
+from .options import Generation
+
+
+class Writer:
+    """What writes on from prompts.
+
+    Args:
+        step: the network, see `decoding`.
+        tokenizer: a `Tokenizer`, or None where token ids alone are written.
+        max_length: places that the network has.
+    """
+
+    def __init__(self, step, tokenizer, max_length):
+        self.step = step
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+
+    def generate(self, prompts, **options):
+        """Write on from lists of token ids.
+
+        Args:
+            prompts: lists of token ids, see `prompt_ids` and `chat_ids`.
+            options: those of `Generation`, see `options`.
+
+        Returns:
+            For each prompt a list of `num_return_sequences` answers, each a `Written`; without a
+            text where there is no tokenizer.
+
+        Raises:
+            KzooError: for an option out of its range, an empty prompt, or one that leaves no place
+                to write in.
+        """
+        options = self.options(prompts, **options)
+        return generate(self.step, prompts, options, self.tokenizer, self.max_length)
+
+    def stream(self, prompt, **options):
+        """Write on from one list of token ids; an iterator of pieces of text."""
+        options = self.options([prompt], **options)
+        return stream(self.step, prompt, self.tokenizer, options, self.max_length)
+
+    def options(self, prompts, **options):
+        """The options as one value: by default as far as there are places, to the end token."""
+        check_names(options)
+        end = None if self.tokenizer is None else self.tokenizer.end_id
+        if end is not None:
+            options.setdefault("end_token_ids", (end,))
+        longest = max((len(prompt) for prompt in prompts if hasattr(prompt, "__len__")), default=0)
+        # The last new token is never read, and so needs no place.
+        left = max(1, self.max_length - longest + 1)
+        options.setdefault("max_new_tokens", min(Generation.max_new_tokens, left))
+        return Generation(**options)
+
+
+class Clock:
+    """A step function that notes when each of its steps ended."""
+
+    def __init__(self, step):
+        self.step = step
+        self.ends = []
+
+    def __call__(self, *arguments):
+        """Run the step."""
+        result = self.step(*arguments)
+        self.ends.append(time.perf_counter())
+        return result
+
+    @property
+    def tokens_per_second(self):
+        """Tokens of one sequence a second, by the median step behind the prompt, or None."""
+        steps = [after - before for before, after in zip(self.ends, self.ends[1:], strict=False)]
+        return 1 / statistics.median(steps) if steps else None
+
+
+def prompt_ids(tokenizer, prompts):
+    """Texts as token ids, with what stands before a text where the tokenizer says so.
+
+    Special tokens that stand in a prompt are read as such.
+
+    Raises:
+        KzooError: for a text without a token, and without a tokenizer.
+    """
+    if tokenizer is None:
+        raise KzooError(
+            "Got a text for a model without a tokenizer; expected one with it: give the model's, "
+            "or token ids."
+        )
+    (before, _), *_ = tokenizer.frame()
+    rows = [[*before, *ids] for ids in tokenizer.bare_ids(prompts)]
+    check_not_empty([len(row) for row in rows])
+    return rows
+
+
+def chat_ids(tokenizer, messages, tools=None, documents=None):
+    """A conversation as token ids, up to where its answer begins.
+
+    Args:
+        tokenizer: a `Tokenizer` with a chat template, which writes out all special tokens.
+        messages: [{"role": "user", "content": "Hello"}, ...].
+        tools, documents: see `ChatTemplate.render`.
+
+    Raises:
+        KzooError: without a template, and for messages that it doesn't take.
+    """
+    if tokenizer.chat_template is None:
+        raise KzooError(
+            "Got messages for a tokenizer without a chat template; expected a model that was "
+            "trained to chat: give a text, or set tokenizer.chat_template to a ChatTemplate."
+        )
+    text = tokenizer.chat_template.render(messages, tools=tools, documents=documents)
+    (ids,) = tokenizer.bare_ids([text])
+    return ids
+
+
+def is_chat(inputs):
+    """Whether something is a conversation: a list of messages, which are dicts with a role."""
+    return (
+        isinstance(inputs, (list, tuple))
+        and len(inputs) > 0
+        and all(isinstance(message, dict) and "role" in message for message in inputs)
+    )
+
+
+def check_names(options):
+    """Raise KzooError for options that `Generation` doesn't have."""
+    unknown = sorted(set(options) - set(Generation.__dataclass_fields__))
+    if unknown:
+        raise KzooError(
+            f"Got the option {unknown[0]!r}; expected some of "
+            f"{', '.join(Generation.__dataclass_fields__)}."
+        )

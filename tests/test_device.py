@@ -1,0 +1,252 @@
+"""A bundle that writes: its two functions, the cache between them, and what it says of itself."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from families import SPECS, add_noise
+from test_causal_lm import byte_tokenizer
+
+import kzoo
+from kzoo.bundle import export_bundle, predict_bundle, verify_bundle
+from kzoo.bundle.bench import bench_bundle
+from kzoo.bundle.file_step import FileStep
+from kzoo.generation import Generation, generate, stream
+from kzoo.generation.decoding import NOWHERE
+from kzoo.litert.audit import audit
+from kzoo.models import build
+
+PLACES = 96
+SPEC = SPECS["gpt2"].replace(
+    embedding={"kind": "token", "vocabulary_size": 260}, max_sequence_length=PLACES
+)
+LOCAL = SPEC.replace(attention=["causal", {"kind": "local", "window": 5}])
+
+
+def writer(spec=SPEC):
+    return kzoo.CausalLM(add_noise(build(spec)), tokenizer=byte_tokenizer())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A task in Keras, and its bundle in float32 with a report."""
+    folder = tmp_path_factory.mktemp("writer") / "bundle"
+    task = writer()
+    report = export_bundle(task, folder, "float32")
+    return task, folder, report
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    return shutil.copytree(made[1], tmp_path / "copy")
+
+
+def prompts(*lengths):
+    draw = np.random.default_rng(0)
+    return [draw.integers(1, 257, length).tolist() for length in lengths]
+
+
+def answers(step, asked, **options):
+    written = generate(step, asked, Generation(max_new_tokens=9, **options), None, PLACES)
+    return [[list(answer.token_ids) for answer in rows] for rows in written]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"num_beams": 3, "num_return_sequences": 2}, {"temperature": 1.0, "seed": 7}],
+    ids=["greedy", "beams", "drawn"],
+)
+def test_a_file_writes_what_keras_writes(made, options):
+    """Ragged rows, whose caches take turns in the file, and beams that are reordered."""
+    task, folder, _ = made
+    asked = prompts(1, 2, 17, 60)
+    step = FileStep(folder / "model.tflite")
+    assert answers(step, asked, **options) == answers(task.step, asked, **options)
+
+
+@pytest.mark.parametrize("length", [None, 8])
+def test_a_long_prompt_is_read_in_parts(length, tmp_path, monkeypatch):
+    monkeypatch.setattr("kzoo.bundle.file_step.CHUNK", 7)
+    task, path = writer(LOCAL), tmp_path / "model.tflite"
+    measured = kzoo.export_litert(task, path, "float32", length, cache=64)
+    assert measured["parity"]["tokens_equal"] == 1
+    step = FileStep(path)
+    assert (step.cache, step.length) == (64, length)
+    asked = prompts(30)
+    assert answers(step, asked) == answers(task.step, asked)
+    # A state goes on: more tokens at once behind those that were read.
+    places = np.arange(40, dtype="int32")[None]
+    (ids,) = prompts(40)
+    ids = np.array([ids], "int32")
+    whole, _ = step(ids, places, None)
+    _, state = step(ids[:, :11], places[:, :11], None)
+    parts, _ = step(ids[:, 11:], places[:, 11:], state)
+    np.testing.assert_allclose(parts, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("quantization", ["float16", "int8"])
+def test_each_function_is_one_partition_and_they_share_the_weights(quantization, tmp_path):
+    task, path = writer(LOCAL), tmp_path / "model.tflite"
+    kzoo.export_litert(task, path, quantization, cache=32, limits={"perplexity_ratio": 1.2})
+    audited = audit(path)
+    assert audited["partitions"] == 1
+    assert set(audited["signatures"]) == {"prefill", "decode"}
+    prefill, decode = (audited["signatures"][name] for name in ("prefill", "decode"))
+    assert "logits" not in prefill["outputs"]  # of a long prompt they would be gigabytes
+    assert decode["outputs"]["logits"]["shape"] == [1, 260]
+    assert decode["inputs"]["past_key_1"]["shape"] == [1, 4, 32, 8]
+    assert prefill["inputs"]["token_ids"]["shape"] == [1, -1]
+    parameters = sum(int(np.prod(w.shape)) for w in task.backbone.weights)
+    bytes_each = {"float16": 2, "int8": 1}[quantization]
+    assert sum(audited["weight_bytes"].values()) < 1.5 * bytes_each * parameters + 20_000
+
+
+def test_the_audit_looks_at_every_function(made, monkeypatch):
+    """LiteRT tells of a file's first graph alone."""
+    from kzoo.litert import audit as module
+
+    first = []
+    delegated = module._delegated
+
+    def watched(backend):
+        outputs = len(backend.get_output_details())
+        first.append(outputs)
+        groups, left = delegated(backend)
+        return groups + (outputs == 4), left  # those of prefill, as if it were split
+
+    monkeypatch.setattr(module, "_delegated", watched)
+    assert audit(made[1] / "model.tflite")["partitions"] == 2
+    assert sorted(first) == [4, 5]
+
+
+@pytest.mark.parametrize(
+    "token_ids, places, state, words",
+    [
+        ([[1, 2]], [[1, 2]], None, "the places .1, 2.; expected one at least, from 0 on"),
+        ([[1]], [[NOWHERE]], None, "expected one at least, from 0 on"),
+        ([[300]], [[0]], None, "Got the token 300; expected ids from 0 to 259"),
+        ([[1] * 97], [list(range(97))], None, "place 96; expected places from 0 to 95"),
+        ([[1], [1]], [[1], [1]], 1, "Got 2 rows with a cache of 1"),
+    ],
+)
+def test_what_the_file_has_no_place_for_is_one_sentence(made, token_ids, places, state, words):
+    step = FileStep(made[1] / "model.tflite")
+    if state:
+        _, state = step(np.array([[5]], "int32"), np.array([[0]], "int32"), None)
+    with pytest.raises(kzoo.KzooError, match=words):
+        step(np.array(token_ids, "int32"), np.array(places, "int32"), state)
+
+
+@pytest.mark.parametrize("cache", [1, 97, "8"])
+def test_a_cache_has_the_size_of_a_text_that_the_model_can_read(cache, tmp_path):
+    with pytest.raises(kzoo.KzooError, match="cache=.*expected 2 to 96 tokens"):
+        export_bundle(writer(), tmp_path / "bundle", "int8", recipe={"cache": cache})
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_models_have_no_cache(tmp_path):
+    with pytest.raises(kzoo.KzooError, match="for a model that doesn't write"):
+        kzoo.export_litert(build(SPEC), tmp_path / "model.tflite", cache=32)
+    with pytest.raises(kzoo.KzooError, match="expected int8, for the int4 table"):
+        kzoo.export_litert(writer(), tmp_path / "model.tflite", "int8_int4_table")
+
+
+# -- the bundle -----------------------------------------------------------------------------------
+
+
+def test_a_bundle_says_what_its_functions_read_and_what_it_wrote(made):
+    task, folder, report = made
+    manifest = json.loads((folder / "kzoo.json").read_text())
+    assert (manifest["rule"], manifest["reads"]) == ("continuation", "prompt")
+    assert (manifest["max_length"], manifest["length"]) == (PLACES, None)
+    decode, prefill = (manifest["signatures"][name] for name in ("decode", "prefill"))
+    assert decode["inputs"]["token_ids"] == {"axes": ["batch", 1], "dtype": "int32", "below": 260}
+    assert decode["inputs"]["past_key_0"]["axes"] == ["batch", 4, "past_length", 8]
+    assert decode["outputs"]["logits"] == ["batch", "vocabulary"]
+    assert decode["outputs"]["past_value_1"] == ["batch", 4, 1, 8]
+    assert prefill["outputs"]["past_value_1"] == ["batch", 4, "length", 8]
+    for entry, shown in zip(manifest["golden"], report["examples"], strict=True):
+        written = task.generate([entry["token_ids"]], max_new_tokens=16, end_token_ids=())
+        assert entry["outputs"]["token_ids"] == written[0]
+        assert shown["keras"] == {"continuation": task.tokenizer.decode(written[0])}
+    assert report["parity"]["tokens_equal"] == 1
+    held = {row["limit"] for row in report["limits"]}
+    assert held == {"partitions", "tokens_equal", "perplexity_ratio"}
+    assert "tokens a second" in (folder / "report.html").read_text()
+
+
+def test_a_bundle_that_writes_is_verified_predicted_and_timed(made):
+    task, folder, _ = made
+    checks = {row["check"]: row["found"] for row in verify_bundle(folder)["checks"]}
+    assert "equal to the digit" in checks["golden examples"]
+    texts = ["the cat sat", "a dog"]
+    given = predict_bundle(folder, texts)
+    assert [row["continuation"] for row in given] == task.generate(texts)
+    with pytest.raises(kzoo.KzooError, match="Got 100 tokens.*for the network has 96 places"):
+        predict_bundle(folder, "x" * 100)
+    timed = bench_bundle(folder, folder, rounds=1)
+    assert timed["token"]["per_second"] > 0 and timed["token"]["speed"] > 0
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda entry: entry["outputs"]["token_ids"].reverse(), "is written otherwise from token"),
+        (lambda entry: entry["outputs"]["logits"].reverse(), "has logits that lie"),
+        (lambda entry: entry["token_ids"].append(3), "is tokenized otherwise from token"),
+    ],
+)
+def test_verify_writes_the_golden_examples_again(copy, change, words):
+    from kzoo.bundle.manifest import read_manifest, write_manifest
+
+    manifest = read_manifest(copy)
+    change(manifest["golden"][5])
+    fields = json.loads((copy / "kzoo.json").read_text())
+    write_manifest(copy, {name: manifest[name] for name in fields})
+    with pytest.raises(kzoo.KzooError, match=words):
+        verify_bundle(copy)
+
+
+def test_an_evaluation_is_the_perplexity_of_the_files_own_steps(tmp_path):
+    text = "the cat sat on the mat and a dog ran to the cat. " * 9
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    task = writer()
+    recipe = {"evaluation": str(tmp_path / "text.txt"), "text": "file", "cache": 48}
+    limits = {"perplexity": 1e6, "perplexity_ratio": 1.2}
+    report = export_bundle(task, tmp_path / "bundle", "int8", None, limits, recipe)
+    evaluation = report["evaluation"]
+    task = kzoo.CausalLM(task.backbone, tokenizer=byte_tokenizer(), max_length=48)
+    task.compile()
+    expected = task.evaluate([text], return_dict=True, verbose=0)["perplexity"]
+    assert evaluation["perplexity_keras"] == pytest.approx(expected, rel=1e-3)
+    assert evaluation["perplexity_float32"] == pytest.approx(expected, rel=1e-3)
+    assert evaluation["perplexity_ratio"] == pytest.approx(1, abs=0.2)
+    on = {row["limit"]: row["on"] for row in report["limits"]}
+    assert on["perplexity_ratio"] == on["perplexity"] == "text.txt"
+    verify_bundle(tmp_path / "bundle")
+
+
+def test_what_a_file_streams_is_what_it_generates(made):
+    task, folder, _ = made
+    step = FileStep(folder / "model.tflite")
+    options = Generation(max_new_tokens=12)
+    (ids,) = task.prompt_ids(["the cat"])
+    pieces = list(stream(step, ids, task.tokenizer, options, PLACES))
+    assert "".join(pieces) == task.generate("the cat", max_new_tokens=12, end_token_ids=())
+
+
+def test_the_command_writes_with_a_bundle_and_loads_no_keras(made):
+    task, folder, _ = made
+    code = (
+        "import sys; from kzoo.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: assert not {'keras', 'tensorflow'} & set(sys.modules), 'heavy'"
+    )
+    run = [sys.executable, "-c", code, "generate", str(folder), "the cat", "--max-new-tokens", "9"]
+    result = subprocess.run(run, capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+    expected = task.generate("the cat", max_new_tokens=9)
+    assert result.stdout.decode("utf-8").removesuffix("\n") == expected.removesuffix("\n")
