@@ -28,10 +28,10 @@ import numpy as np
 
 from ..answers import PROBLEMS, READS, class_scores, described
 from ..errors import KzooError
+from ..generation.writer import prompt_ids
 from ..lines import as_pair, read_lines
 from . import continuation
 from .agreement import disagreement, distance_of
-from .file_step import prompt_ids
 from .manifest import TOKENIZER
 from .predict import open_bundle
 
@@ -285,7 +285,7 @@ def _written_again(predictor):
     golden, tolerance = (predictor.manifest[name] for name in ("golden", "tolerance"))
     ids = prompt_ids(predictor.tokenizer, [entry["text"] for entry in golden])
     equal = sum(one == entry["token_ids"] for one, entry in zip(ids, golden, strict=True))
-    return equal, None, continuation.run_golden(predictor.step, golden, tolerance)
+    return equal, None, continuation.run_golden(predictor.writer.step, golden, tolerance)
 
 
 AGAIN = {continuation.RULE: _written_again}  # by the rule, where it isn't `_run_again`
