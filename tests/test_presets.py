@@ -254,3 +254,29 @@ def test_a_preset_with_other_values_is_one_sentence(copy, name, change):
     with pytest.raises(kzoo.KzooError) as caught:
         presets.load(copy)
     assert "\n" not in str(caught.value)
+
+
+# -- the one that writes -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shakespeare():
+    return presets.load("gpt2_tiny_en.shakespeare")
+
+
+def test_shakespeare_writes_the_sample_of_its_card(shakespeare):
+    sample = presets.card("gpt2_tiny_en.shakespeare")["sample"]
+    assert shakespeare.generate(sample["prompt"], **sample["options"]) == sample["text"]
+
+
+def test_shakespeare_knows_a_sonnet_from_its_letters_in_another_order(shakespeare):
+    """A line that it didn't learn from: a sonnet's, where it read plays."""
+    shakespeare.compile()
+    line = "Shall I compare thee to a summer's day? Thou art more lovely and more temperate."
+    mixed = "".join(np.random.default_rng(0).permutation(list(line)))
+    perplexity = {
+        text: shakespeare.evaluate([text], return_dict=True, verbose=0)["perplexity"]
+        for text in (line, mixed)
+    }
+    assert perplexity[line] < 9
+    assert perplexity[mixed] > 30

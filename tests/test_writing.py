@@ -81,12 +81,13 @@ def test_generate_writes_what_the_model_writes(run, folder, writer):
             ["--temperature", 1.5, "--top-k", 9, "--top-p", 0.9, "--min-p", 0.01, "--seed", 3],
             {"temperature": 1.5, "top_k": 9, "top_p": 0.9, "min_p": 0.01, "seed": 3},
         ),
-        (["--stop", "9", "--stop", "X"], {"stop_strings": ("9", "X")}),
+        (["--stop", "no", "--stop", "\ufffd"], {"stop_strings": ("no", "\ufffd")}),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
 def test_a_flag_is_an_option_of_generate(run, folder, writer, flags, options):
     expected = writer.generate("a", max_new_tokens=12, **options)
+    assert expected != writer.generate("a", max_new_tokens=12)
     code, out, _ = run("generate", folder, "a", "--max-new-tokens", 12, *flags, "--json")
     assert (code, json.loads(out)["text"]) == (0, expected)
 
