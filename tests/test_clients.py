@@ -4,9 +4,10 @@ import json
 import sys
 
 import pytest
+from test_device import writer
 
 import kzoo
-from kzoo.bundle import clients
+from kzoo.bundle import clients, export_bundle
 from kzoo.bundle.agreement import disagreement
 from kzoo.cli import main
 
@@ -44,6 +45,8 @@ else:
         for each in found:
             for entity in each.get("entities", [each]):
                 entity["score"] = (entity["score"] + 0.5) % 1
+    if WRONG == "texts":
+        found[0]["continuation"] += "!"
     if WRONG == "fields":
         del found[0]["scores"]
     if WRONG == "nan":
@@ -124,6 +127,22 @@ def test_entities_and_answers_are_compared(bundles, client, task):
         ) as error:
             clients.check_agreement(compared)
         assert words in str(error.value)
+
+
+def test_what_is_written_is_compared(client, tmp_path):
+    folder = tmp_path / "writer"
+    export_bundle(writer(), folder, "float32")
+    client()
+    compared = clients.compare(folder)
+    python, row = (row_of(compared, name) for name in ("Python", "JVM"))
+    assert python["ids_equal"] == python["texts"] == compared["golden"]
+    assert python["worst_difference"] == 0
+    assert row["answers_equal"] == row["ids_equal"] == row["labels_equal"] == compared["golden"]
+    client("texts")
+    compared = clients.compare(folder)
+    assert row_of(compared, "JVM")["answers_equal"] == compared["golden"] - 1
+    with pytest.raises(kzoo.KzooError, match="JVM answers 1 of .* continuation"):
+        clients.check_agreement(compared)
 
 
 def test_answers_agree_but_for_rounding():

@@ -17,12 +17,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import tokenizers
-from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import kzoo
 from kzoo import presets
 from kzoo.bundle import export_bundle
+from kzoo.models import build
 from kzoo.network import weights_by_path
+from kzoo.spec import Spec
 from kzoo.text.tokenizer import Tokenizer
 
 TEXTS = [
@@ -68,6 +70,10 @@ QUESTIONS = [
     ("When was the tower finished?", TOWER, "March 1889"),
     ("How many people visit it?", TOWER, "About seven million"),
 ]
+# What a decoder writes, with characters of two to four bytes, and texts to write on from.
+TOLD = "A café in naïve 日本語 has 😀 and 👍🏽 on its door."
+PROMPTS = ["A", "A caf", "Angela Merkel", "Who met Tim", "A café in naïve 日", "   two", "Zz"]
+PLACES = 96
 
 
 def noisy(model, seed, part="", scale=0.3):
@@ -114,6 +120,79 @@ def trained(model, trainer, pre_tokenizer, normalizer=None):
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
     )
     return Tokenizer(tokenizer)
+
+
+def bytes_alone():
+    """A token a byte, and one that ends a text, as the smallest GPT-2 has them."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    names = ["<|endoftext|>", *alphabet]
+    tokenizer = tokenizers.Tokenizer(models.BPE({name: i for i, name in enumerate(names)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(names[:1])
+    return Tokenizer(tokenizer)
+
+
+def byte_fallback():
+    """Pieces between visible spaces and bytes for the rest, with a token before a text: Llama's."""
+    pieces = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *map(chr, range(33, 127))]
+    tokenizer = tokenizers.Tokenizer(
+        models.BPE(
+            {piece: i for i, piece in enumerate(pieces)},
+            [],
+            unk_token="<unk>",
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A",
+        pair="<s> $A <s> $B",
+        special_tokens=[("<s>", SPECIAL.index("<s>"))],
+    )
+    tokenizer.add_special_tokens(SPECIAL)
+    return Tokenizer(tokenizer)
+
+
+def writer(seed, tokenizer, **options):
+    """A small decoder."""
+    keras.utils.set_random_seed(seed)
+    spec = Spec(
+        "gpt2",
+        {"kind": "token", "vocabulary_size": tokenizer.vocabulary_size},
+        **{"hidden_dim": 32, "intermediate_dim": 64, "attention": "causal", **options},
+        num_heads=4,
+        max_sequence_length=PLACES,
+        dropout=0.0,
+        schedule=(0, 1),
+        block="pre_norm",
+        feedforward={"kind": "mlp", "activation": "gelu_tanh"},
+        norms=["final"],
+        pooler="none",
+    )
+    return kzoo.CausalLM(build(spec), tokenizer=tokenizer, packing=False)
+
+
+def telling(model, text):
+    """The model with places that name the next token: from any place on it writes a text's rest."""
+    ids = [*model.tokenizer.bare_ids([text])[0], *model.end_ids]
+    weights = weights_by_path(model.backbone)
+    (places,) = (weight for path, weight in weights.items() if weight.shape[0] == PLACES)
+    table = np.array(places)
+    table[: len(ids) - 1] = 8 * np.asarray(model.backbone.embedding.embeddings)[ids[1:]]
+    places.assign(table)
+    return model
 
 
 def byte_pairs():
@@ -190,6 +269,25 @@ def small_tasks():
         ),
         "pairs": (random(kzoo.TextClassifier, 11, labels=names[:2], reads="pair"), PAIRS, None),
         "unanswered": (random(kzoo.QuestionAnswering, 12, no_answer=0.5), asked, None),
+        "writer": (
+            telling(writer(14, bytes_alone()), TOLD),
+            PROMPTS,
+            None,
+        ),
+        "writer_fixed": (
+            noisy(
+                writer(
+                    15,
+                    byte_fallback(),
+                    attention=["causal", {"kind": "local", "window": 9}],
+                    position="rotary",
+                    num_key_value_heads=2,
+                ),
+                15,
+            ),
+            PROMPTS,
+            8,
+        ),
         "marks": (random(kzoo.TokenClassifier, 13, labels=MARKS), TEXTS + [TEXTS[4] * 2], 40),
     }
 

@@ -28,10 +28,12 @@ import numpy as np
 
 from ..answers import PROBLEMS, READS, class_scores, described
 from ..errors import KzooError
+from ..generation.writer import prompt_ids
 from ..lines import as_pair, read_lines
+from . import continuation
 from .agreement import disagreement, distance_of
 from .manifest import TOKENIZER
-from .predict import Predictor
+from .predict import open_bundle
 
 ROOT = Path(__file__).parents[2]
 NOISE = 0.05  # of a client's whole time, below which what the texts took can't be told
@@ -131,7 +133,7 @@ def compare(folder, texts=None, say=None, names=None):
     Args:
         folder: the bundle.
         texts: strings, or pairs for a bundle that reads those; the shipped lines of many
-            languages by default.
+            languages by default; for a bundle that writes, none beside its golden examples.
         say: called with a line of text before each client.
         names: of the clients to run; all by default.
 
@@ -143,7 +145,8 @@ def compare(folder, texts=None, say=None, names=None):
 
         texts               how many it answered
         ids_equal           how many have Python's ids; None where a client has none to show
-        labels_equal        how many have Python's label, entities or answer; None for embeddings
+        labels_equal        how many have Python's label, entities, answer or continuation; None
+                            for embeddings
         texts_compared      how many of them can be held against Python's: all, or those with the
                             same ids for a client that has a tokenizer of its own
         answers_equal       how many of those have Python's ids and answer: labels, spans, and
@@ -164,7 +167,7 @@ def compare(folder, texts=None, say=None, names=None):
     """
     check_there()
     folder = Path(folder)
-    predictor = Predictor(folder)
+    predictor = open_bundle(folder)
     manifest = predictor.manifest
     golden = [as_text(entry["text"]) for entry in manifest["golden"]]
     asked = golden + [as_text(text) for text in (_shipped(manifest) if texts is None else texts)]
@@ -227,6 +230,8 @@ def read_texts(path, pairs):
 def _shipped(manifest):
     from .parity import languages
 
+    if manifest["rule"] == continuation.RULE:  # Whole lines leave little room to write in.
+        return []
     lines = languages()
     if READS[manifest["reads"]] != "pair":
         return lines
@@ -235,6 +240,25 @@ def _shipped(manifest):
 
 def _python(predictor):
     """Python's row: the golden examples as they were written at the export."""
+    manifest = predictor.manifest
+    equal, labels, worst = AGAIN.get(manifest["rule"], _run_again)(predictor)
+    return {
+        "client": "Python",
+        "texts": len(manifest["golden"]),
+        "ids_equal": equal,
+        "labels_equal": labels,
+        "texts_compared": 0,
+        "answers_equal": 0,
+        "differing": [],
+        "worst_difference": worst,
+        "latency_ratio": 1.0,
+        "other_ids": None,
+        "note": None,
+    }
+
+
+def _run_again(predictor):
+    """How many golden examples have the ids and labels of the export; the largest difference."""
     manifest = predictor.manifest
     equal, labels, worst = 0, 0, 0.0
     for entry in manifest["golden"]:
@@ -253,19 +277,18 @@ def _python(predictor):
             )
             one, other = (described(row, manifest["labels"], options) for row in both)
             labels += all(one.get(name) == other.get(name) for name in ("label", "labels"))
-    return {
-        "client": "Python",
-        "texts": len(manifest["golden"]),
-        "ids_equal": equal,
-        "labels_equal": labels if manifest["rule"] in PROBLEMS else None,
-        "texts_compared": 0,
-        "answers_equal": 0,
-        "differing": [],
-        "worst_difference": worst,
-        "latency_ratio": 1.0,
-        "other_ids": None,
-        "note": None,
-    }
+    return equal, labels if manifest["rule"] in PROBLEMS else None, worst
+
+
+def _written_again(predictor):
+    """The same of a bundle that writes, which has no labels."""
+    golden, tolerance = (predictor.manifest[name] for name in ("golden", "tolerance"))
+    ids = prompt_ids(predictor.tokenizer, [entry["text"] for entry in golden])
+    equal = sum(one == entry["token_ids"] for one, entry in zip(ids, golden, strict=True))
+    return equal, None, continuation.run_golden(predictor.writer.step, golden, tolerance)
+
+
+AGAIN = {continuation.RULE: _written_again}  # by the rule, where it isn't `_run_again`
 
 
 def check_agreement(data):
@@ -396,7 +419,14 @@ def run(command, lines):
     return answers[:-1]
 
 
-NAMED = ("label", "labels", "answer", "start", "end")  # what of an answer must be the same
+NAMED = (
+    "label",
+    "labels",
+    "answer",
+    "start",
+    "end",
+    "continuation",
+)  # what of an answer must be the same
 
 
 def _same(pairs):

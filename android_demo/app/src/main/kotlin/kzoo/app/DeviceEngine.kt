@@ -1,9 +1,12 @@
 package kzoo.app
 
+import java.nio.Buffer
 import java.nio.ByteBuffer
+import java.nio.ByteOrder
 import java.nio.FloatBuffer
 import kzoo.core.KzooException
 import kzoo.core.bundle.Engine
+import kzoo.core.bundle.ModelFunction
 import kzoo.core.bundle.Runtime
 import kzoo.core.bundle.Tensor
 import org.tensorflow.lite.DataType
@@ -20,21 +23,21 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
     } catch (error: IllegalStateException) {
         throw KzooException("$name/model.tflite can't be run by $runtime: take a newer runtime, or export anew.")
     }
-    private val signature: String
-    override val inputs: Set<String>
-    private val outputs: Array<String>
+    override val functions: Map<String, ModelFunction> = interpreter.signatureKeys.associateWith(::Copied)
+    private val signature: String by lazy {
+        functions.keys.singleOrNull()
+            ?: throw KzooException("$name/model.tflite has ${functions.size} signatures; one was expected.")
+    }
+    override val inputs: Set<String> by lazy { interpreter.getSignatureInputs(signature).toSet() }
+    private val outputs: Array<String> by lazy { interpreter.getSignatureOutputs(signature) }
     private var length = -1
 
     /** Where each input stands among the tensors: `resizeInput` counts, and does not know names. */
-    private val places: List<Int>
+    private val places: List<Int> by lazy { inputs.map(::place) }
 
     init {
         try {
-            signature = interpreter.signatureKeys.singleOrNull()
-                ?: throw KzooException("$name/model.tflite has ${interpreter.signatureKeys.size} signatures; one was expected.")
-            inputs = interpreter.getSignatureInputs(signature).toSet()
-            outputs = interpreter.getSignatureOutputs(signature)
-            places = inputs.map(::place)
+            if (functions.size == 1) places
         } catch (error: KzooException) {
             interpreter.close()
             throw error
@@ -82,6 +85,52 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
             "The model of $name refuses these $asked tokens: ids of its own vocabulary, and no more tokens than it has " +
                 "places, were expected.",
         )
+    }
+
+    /** A function whose inputs and outputs are copied at each run: the Java interface has no other way. */
+    private inner class Copied(private val signature: String) : ModelFunction {
+        override val inputs = interpreter.getSignatureInputs(signature)
+            .associateWith { interpreter.getInputTensorFromSignature(it, signature).shapeSignature() }
+        override val outputs = interpreter.getSignatureOutputs(signature)
+            .associateWith { interpreter.getOutputTensorFromSignature(it, signature).shapeSignature() }
+        private var length = -1
+        private var given = emptyMap<String, ByteBuffer>()
+        private var room = emptyMap<String, ByteBuffer>()
+
+        override fun fit(length: Int) {
+            if (this.length == length || this.length > 0 && inputs.values.all { -1 !in it }) return
+            given = inputs.mapValues { memory(it.value, length) }
+            room = outputs.mapValues { memory(it.value, length) }
+            this.length = length
+        }
+
+        private fun memory(shape: IntArray, length: Int): ByteBuffer {
+            val count = shape.fold(4) { product, size -> product * (if (size == -1) length else size) }
+            return ByteBuffer.allocateDirect(count).order(ByteOrder.nativeOrder())
+        }
+
+        override fun input(name: String): ByteBuffer = given.getValue(name)
+
+        override fun run() {
+            // Of an array the interpreter sees the size, and gives the input the same; of a buffer it doesn't.
+            val values = given.mapValues { (name, memory) ->
+                if (-1 in inputs.getValue(name)) arrayOf(IntArray(length).also { memory.asIntBuffer().get(it) }) else memory
+            }
+            try {
+                interpreter.runSignature(values, room as Map<String, Any>, signature)
+            } catch (error: IllegalArgumentException) {
+                throw refused()
+            } catch (error: IllegalStateException) {
+                throw refused()
+            } finally {
+                for (memory in given.values + room.values) (memory as Buffer).rewind()
+            }
+        }
+
+        private fun refused() =
+            KzooException("The model of $name refuses these tokens: ids of its own vocabulary were expected.")
+
+        override fun output(name: String): ByteBuffer = room.getValue(name)
     }
 
     override fun close() = interpreter.close()

@@ -198,7 +198,8 @@ class MainActivity : Activity() {
     }
 
     private fun added(source: Source) {
-        val place = tabs.indexOfFirst { it.screen.answers == source.answers }
+        val own = tabs.indexOfFirst { it.screen.answers == source.answers }
+        val place = if (own >= 0) own else tabs.indexOfFirst { it.screen.answers == null }
         preferences.edit().putString(tabs[place].screen.key, source.id).apply()
         listAgain()
         select(place)

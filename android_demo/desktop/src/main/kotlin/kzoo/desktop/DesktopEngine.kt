@@ -1,8 +1,10 @@
 package kzoo.desktop
 
 import java.nio.ByteBuffer
+import java.nio.ByteOrder
 import kzoo.core.KzooException
 import kzoo.core.bundle.Engine
+import kzoo.core.bundle.ModelFunction
 import kzoo.core.bundle.Runtime
 import kzoo.core.bundle.Tensor
 import org.bytedeco.javacpp.BytePointer
@@ -27,9 +29,12 @@ import org.bytedeco.tensorflowlite.global.tensorflowlite.kTfLiteInt32
  */
 class DesktopEngine(model: ByteBuffer, private val name: String, threads: Int = 1) : Engine {
     override val runtime = RUNTIME
-    override val inputs: Set<String>
-    private val outputs: Set<String>
-    private val signature: String
+    override val functions: Map<String, ModelFunction>
+    override val inputs: Set<String> by lazy { interpreter.signature_inputs(signature).use(::names) }
+    private val outputs: Set<String> by lazy { interpreter.signature_outputs(signature).use(::names) }
+    private val signature: String by lazy {
+        functions.keys.singleOrNull() ?: throw KzooException("$name/model.tflite has ${functions.size} signatures; one was expected.")
+    }
     private val data = BytePointer(model.duplicate().apply { rewind() }) // Read for as long as the model lives.
     private val graph: FlatBufferModel
     private val resolver = BuiltinOpResolverWithXNNPACK(true)
@@ -44,11 +49,8 @@ class DesktopEngine(model: ByteBuffer, private val name: String, threads: Int = 
             throw KzooException("$name/model.tflite has operators that $RUNTIME doesn't know: take a newer runtime.")
         }
         val keys = interpreter.signature_keys()
-        if (keys.size() != 1L) throw KzooException("$name/model.tflite has ${keys.size()} signatures; one was expected.")
-        signature = keys.get(0).string
-        inputs = interpreter.signature_inputs(signature).use(::names)
-        outputs = interpreter.signature_outputs(signature).use(::names)
-        for (input in inputs) {
+        functions = (0 until keys.size()).map { keys.get(it).string }.associateWith(::InPlace)
+        for (input in if (functions.size == 1) inputs else emptySet()) {
             if (input(input).type() != kTfLiteInt32) throw KzooException("$name/model.tflite reads $input that is no int32: export anew.")
         }
     }
@@ -78,6 +80,49 @@ class DesktopEngine(model: ByteBuffer, private val name: String, threads: Int = 
             val values = FloatArray((tensor.bytes() / 4).toInt())
             FloatPointer(tensor.data().data()).get(values)
             Tensor(shape, values)
+        }
+    }
+
+    /** A function with the memory that TensorFlow Lite computes in. */
+    private inner class InPlace(signature: String) : ModelFunction {
+        private val runner = interpreter.GetSignatureRunner(signature)
+        override val inputs = interpreter.signature_inputs(signature).use(::names).associateWith { shape(runner.input_tensor(it)) }
+        override val outputs = interpreter.signature_outputs(signature).use(::names).associateWith { shape(runner.output_tensor(it)) }
+        private var length = -1
+
+        override fun fit(length: Int) {
+            if (this.length == length || this.length > 0 && inputs.values.all { -1 !in it }) return
+            this.length = -1
+            for ((input, shape) in inputs) {
+                if (-1 !in shape) continue
+                need(runner.ResizeInputTensor(input, IntArray(shape.size) { if (shape[it] == -1) length else shape[it] }))
+            }
+            need(runner.AllocateTensors())
+            this.length = length
+            for (input in inputs.keys) {
+                val memory = input(input).asIntBuffer()
+                while (memory.hasRemaining()) memory.put(0)
+            }
+        }
+
+        override fun input(name: String) = memory(runner.input_tensor(name))
+
+        override fun run() = need(runner.Invoke())
+
+        override fun output(name: String) = memory(runner.output_tensor(name))
+
+        private fun need(status: Int) {
+            if (status != 0) throw KzooException("The model of $name refuses these tokens: ids of its own vocabulary were expected.")
+        }
+
+        private fun memory(tensor: TfLiteTensor): ByteBuffer =
+            BytePointer(tensor.data().data()).capacity(tensor.bytes()).asByteBuffer().order(ByteOrder.nativeOrder())
+
+        /** With -1 where any number may stand. */
+        private fun shape(tensor: TfLiteTensor): IntArray {
+            val open = tensor.dims_signature()
+            val dims = if (open == null || open.isNull || open.size() == 0) tensor.dims() else open
+            return IntArray(dims.size()) { dims.data(it) }
         }
     }
 

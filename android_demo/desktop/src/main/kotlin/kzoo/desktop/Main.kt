@@ -10,6 +10,7 @@ private class Command(val usage: String, val run: (List<String>) -> Int)
 
 private val commands = mapOf(
     "encode" to Command("TOKENIZER.json [--json] [--pairs] [--plain] [--time] < lines.txt", ::encode),
+    "generate" to Command("BUNDLE [PROMPT] [--max-new-tokens N] [< prompt.txt]", ::generate),
     "predict" to Command("BUNDLE [--pairs] < lines.txt", ::predict),
     "verify" to Command("BUNDLE [--runtime tflite-2.16.1]", ::verify),
 )

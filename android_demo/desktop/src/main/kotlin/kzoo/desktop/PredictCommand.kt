@@ -26,16 +26,19 @@ fun openTask(path: File, threads: Int = 1): Task {
  */
 internal fun existing(argument: String): File {
     val file = File(argument)
-    val encoding = System.getProperty("sun.jnu.encoding") ?: "UTF-8"
-    val isUnicode = encoding.replace("-", "").equals("UTF8", ignoreCase = true)
-    if (!isUnicode && argument.any { it.code > 127 } && !file.exists()) {
+    if (!readsUnicode() && argument.any { it.code > 127 } && !file.exists()) {
         throw KzooException(
-            "$argument is not there: Java reads names by the locale, whose $encoding lacks some of these letters; " +
+            "$argument is not there: Java reads names by the locale, whose ${encoding()} lacks some of these letters; " +
                 "set LC_ALL=C.UTF-8, say, and run it again.",
         )
     }
     return file
 }
+
+/** Whether arguments came as they were typed, whatever letters they have. */
+internal fun readsUnicode() = encoding().replace("-", "").equals("UTF8", ignoreCase = true)
+
+private fun encoding() = System.getProperty("sun.jnu.encoding") ?: "UTF-8"
 
 private fun files(path: File): BundleFiles = if (path.isFile) ZipFiles(path) else FolderFiles(path)
 

@@ -6,6 +6,7 @@ import kzoo.core.bundle.TOKENIZER
 import kzoo.core.json.Json
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Assumptions.assumeTrue
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.io.TempDir
 
@@ -122,6 +123,22 @@ class CommandTest {
         val failed = run("verify", other.path)
         assertEquals(2, failed.code)
         assertTrue("FAILED" in failed.out && "12 of 12 golden examples" in failed.err, failed.err)
+    }
+
+    @Test
+    fun `generate writes on from a text`() {
+        val small = File(System.getProperty("small"), "writer").path
+        assumeTrue(File(small).isDirectory, "$small is not there: python android_demo/tools/make_small.py makes it")
+        val ran = run("generate", small, "A", "--max-new-tokens", "6")
+        assertEquals(listOf(" caf\u00e9\n", "", 0), listOf(ran.out, ran.err, ran.code))
+        val told = run("generate", small, input = "A caf\u00e9 in\n".toByteArray())
+        assertEquals(" na\u00efve \u65e5\u672c\u8a9e has \uD83D\uDE00 and \uD83D\uDC4D\uD83C\uDFFD on its door.\n", told.out)
+        failing("Got 1 tokens to write on from and 97 new ones; expected 97 together", "generate", small, "A", "--max-new-tokens", "97")
+        failing("Got --max-new-tokens 0; expected a whole number of at least 1", "generate", small, "A", "--max-new-tokens", "0")
+        failing("Got --dance; expected --max-new-tokens", "generate", small, "--dance")
+        failing("No text came", "generate", small)
+        failing("no token that the model could read", "generate", small, "")
+        failing("which holds a TextClassifier; expected a model that writes", "generate", bundle, "A")
     }
 
     @Test

@@ -30,7 +30,7 @@ class Reader internal constructor(
     private val options: TaskOptions,
     private val rows: RowMaker,
 ) {
-    private val answers = options.answers
+    private val answers = options.answers.takeIf { it != Answers.CONTINUATION }
         ?: throw KzooException("The bundle holds a $task; this page answers with labels, vectors, entities and spans: take the page that reads it.")
 
     init {
@@ -60,7 +60,7 @@ class Reader internal constructor(
             Answers.SPAN -> rows.windows(text, pair!!)
             Answers.ENTITIES -> rows.windows(text)
             Answers.EMBEDDING -> rows.row(options.prompt + text, pair)
-            Answers.LABELS -> rows.row(text, pair)
+            Answers.LABELS, Answers.CONTINUATION -> rows.row(text, pair)
         })
     }
 
@@ -99,6 +99,7 @@ class Reader internal constructor(
                 }
                 Answer.of(pair!!, found, options.noAnswer, asked.rows).json(text, pair)
             }
+            Answers.CONTINUATION -> throw IllegalStateException()
         }
     }
 

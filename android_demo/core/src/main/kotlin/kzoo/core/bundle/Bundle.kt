@@ -27,6 +27,13 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
         reading(TOKENIZER) { files.open(TOKENIZER).buffered().use(Tokenizer::read) }
     }
 
+    /** The token that ends what is written, or null where none does. */
+    val endId: Int? by lazy {
+        val named = SPECIAL_TOKENS.takeIf { it in manifest.files }?.let { (Json.parse(text(it).reader()) as? Map<*, *>)?.get("eos_token") }
+        val tokens = if (named is String) listOf(named) else END_TOKENS
+        tokens.firstNotNullOfOrNull(tokenizer::id)
+    }
+
     /** What was measured at the export, for a page to show; nothing is computed from it. */
     val report: Map<*, *> by lazy {
         val text = text(REPORT)
@@ -103,6 +110,7 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
     private fun <T> reading(file: String, read: () -> T): T = reading(files, file, read)
 
     companion object {
+        private val END_TOKENS = listOf("<|endoftext|>", "</s>")
         private val NEEDED = listOf(MODEL, TOKENIZER, REPORT)
         /** What `kzoo export --compat` can write for. */
         private val OLDER_RUNTIMES = listOf("2.16", "2.14")

@@ -1,16 +1,23 @@
 package kzoo.core.bundle
 
 import java.io.Closeable
+import java.nio.ByteBuffer
 
 /** Numbers in row-major order, and the shape that they have. */
 class Tensor(val shape: IntArray, val values: FloatArray)
 
 /**
- * A runtime that has loaded a model of one signature. It need not be safe for several threads:
- * the tasks take turns on it.
+ * A runtime that has loaded a model. It need not be safe for several threads: the tasks take turns on
+ * it.
+ *
+ * `inputs` and `run` are for a model of one function, of which they say KzooException where it has
+ * others.
  */
 interface Engine : Closeable {
     val runtime: Runtime
+
+    /** What the model can do, by the names that its file has for it. */
+    val functions: Map<String, ModelFunction>
 
     /** The names of what it reads; int32, (1, length) each. */
     val inputs: Set<String>
@@ -21,4 +28,34 @@ interface Engine : Closeable {
      * KzooException if the model can't run on them.
      */
     fun run(inputs: Map<String, IntArray>): Map<String, Tensor>
+}
+
+/**
+ * One of a model's functions, run where its inputs and outputs lie, so that a cache is not copied.
+ *
+ * Memory is direct, in the byte order of the machine, row-major; numbers are int32 or float32.
+ */
+interface ModelFunction {
+    /** The shape of each input by its name; -1 where any number may stand. */
+    val inputs: Map<String, IntArray>
+
+    /** The same of each output. */
+    val outputs: Map<String, IntArray>
+
+    /**
+     * Gives every open axis this size. If it had another, all inputs are zeros now, and memory that
+     * was given out before is not to be used.
+     *
+     * KzooException if the model can't have it.
+     */
+    fun fit(length: Int = 1)
+
+    /** An input's memory, to be written; it stays as it was from run to run. */
+    fun input(name: String): ByteBuffer
+
+    /** Runs on the inputs as they are; KzooException if the model can't. */
+    fun run()
+
+    /** An output's memory, until the next run. */
+    fun output(name: String): ByteBuffer
 }

@@ -13,6 +13,9 @@ const val TOKENIZER = "tokenizer.json"
 const val LABELS = "labels.txt"
 const val REPORT = "report.json"
 
+/** What special tokens are called, where `tokenizer.json` doesn't show it. */
+const val SPECIAL_TOKENS = "special_tokens_map.json"
+
 /** The newest format; those before it are read too. */
 private const val FORMAT = 3L
 /** Fields by the format that they came with. */
@@ -29,6 +32,9 @@ class Golden(
     val tokenIds: IntArray,
     val outputs: Map<String, DoubleArray>,
 )
+
+/** What a function reads and gives: shapes by name, (batch, length, ...); -1 where any number may stand. */
+class FunctionShapes(val inputs: Map<String, IntArray>, val outputs: Map<String, IntArray>)
 
 /** What `kzoo.json` says, after its format and its seal were checked. */
 class Manifest private constructor(private val source: String, private val fields: Map<*, *>) {
@@ -53,18 +59,16 @@ class Manifest private constructor(private val source: String, private val field
         if (bytes !in 0.0..Int.MAX_VALUE.toDouble()) throw wrong("files", bytes)
         FileEntry(bytes.toLong(), values["sha256"].toString())
     }
-    /** Shapes by name, (batch, length, ...); -1 where any number may stand. */
-    val inputs: Map<String, IntArray>
-    val outputs: Map<String, IntArray>
+    /** What the model can do, by name. */
+    val functions: Map<String, FunctionShapes> = table("signature", fields["signature"]).mapValues { (_, value) ->
+        val sides = table("signature", value)
+        FunctionShapes(shapes(sides["inputs"]), shapes(sides["outputs"]))
+    }
     val options: TaskOptions = TaskOptions.read(fields, source)
     val golden: List<Golden> = list("golden", fields["golden"]).map(::golden)
 
     init {
-        val signatures = table("signature", fields["signature"])
-        if (signatures.size != 1) throw wrong("signature", "${signatures.size} entries")
-        val only = table("signature", signatures.values.first())
-        inputs = shapes(only["inputs"])
-        outputs = shapes(only["outputs"])
+        if (functions.isEmpty()) throw wrong("signature", "no entry")
         if (labels != null && labels.isEmpty()) throw wrong("labels", "no label")
         labels?.groupBy { it }?.values?.find { it.size > 1 }?.let { same ->
             throw KzooException("$source has the label ${same[0].take(40)} ${same.size} times, and answers name a label alone: export anew.")

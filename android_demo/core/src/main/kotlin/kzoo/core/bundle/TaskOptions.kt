@@ -6,9 +6,10 @@ import kzoo.core.KzooException
 /** What a user gives a task: a text, a pair of texts, whichever comes, a text with choices, or what is to be gone on with. */
 enum class Reads { TEXT, PAIR, EITHER, CHOICES, PROMPT }
 
-/** What outputs become, by the rule that a bundle names: labels or values, a vector, entities, or a span of a context. */
+/** What outputs become, by the rule that a bundle names: labels or values, a vector, entities, a span of a context, or text. */
 enum class Answers(vararg val rules: String) {
-    LABELS("single_label", "multi_label", "regression"), EMBEDDING("embedding"), ENTITIES("entities"), SPAN("span")
+    LABELS("single_label", "multi_label", "regression"), EMBEDDING("embedding"), ENTITIES("entities"), SPAN("span"),
+    CONTINUATION("continuation")
 }
 
 /** What a classifier's logits stand for: one label of many, any number of labels, or values. */
@@ -41,7 +42,7 @@ class TaskOptions(
         if (reads == Reads.PAIR && !isPair) {
             throw KzooException("$name reads a pair of texts, such as a question and its context; got one text: give two.")
         }
-        if (reads == Reads.TEXT && isPair) {
+        if ((reads == Reads.TEXT || reads == Reads.PROMPT) && isPair) {
             throw KzooException("$name reads one text at a time; got a pair: give one text.")
         }
     }

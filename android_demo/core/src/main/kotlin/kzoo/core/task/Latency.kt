@@ -13,22 +13,13 @@ class Latency(val tokens: Int, val milliseconds: Double) {
                 ?: LENGTHS.filter { it <= manifest.maxLength }.toIntArray().takeIf { it.isNotEmpty() }
                 ?: intArrayOf(manifest.maxLength)
             return lengths.map { length ->
-                val row = row(length)
                 val times = DoubleArray(ROUNDS + 1) {
                     val start = System.nanoTime()
-                    task.run(row, cancelled)
+                    task.runOn(length, cancelled)
                     (System.nanoTime() - start) / 1e6
                 }
                 Latency(length, times.drop(1).sorted()[ROUNDS / 2])
             }
-        }
-
-        private fun row(length: Int): Row {
-            val ones = IntArray(length) { 1 }
-            return Row(
-                mapOf(TOKEN_IDS to ones, PADDING_MASK to ones, SEGMENT_IDS to IntArray(length)),
-                length, IntArray(length) { -1 }, IntArray(length) { -1 },
-            )
         }
     }
 }

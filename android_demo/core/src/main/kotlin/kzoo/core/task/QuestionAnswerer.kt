@@ -38,7 +38,7 @@ class Found(val span: Span?, val nothing: Span) {
 }
 
 /** Finds the part of a text of any length that answers a question. */
-class QuestionAnswerer(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
+class QuestionAnswerer(bundle: Bundle, engine: Engine) : RowTask(bundle, engine) {
     /** `progress` is told how many of the windows over the text were read. */
     fun answer(
         question: String,

@@ -92,6 +92,13 @@ class RowMaker(
         return Rows(listOf(padded(row)), row.tokens, whole > limit)
     }
 
+    /** A text to write on from: what stands before any text, and all of its tokens. */
+    fun prompt(text: String): IntArray {
+        val ids = single.front + split(text).ids
+        if (ids.isEmpty()) throw noToken()
+        return ids
+    }
+
     /** A question before each window over a text; a question over half of the room is cut. */
     fun windows(question: String, text: String): Rows {
         val frame = frame(2)
@@ -147,7 +154,7 @@ class RowMaker(
 
     private fun padded(row: Row): Row {
         if (row.tokens == 0) {
-            throw KzooException("The text has no token that the model could read: give one with characters that its tokenizer keeps.")
+            throw noToken()
         }
         if (length == null || length == row.tokens) return row
         val padding = this.padding
@@ -158,6 +165,9 @@ class RowMaker(
         }
         return Row(inputs, row.tokens, row.starts, row.ends, row.words)
     }
+
+    private fun noToken() =
+        KzooException("The text has no token that the model could read: give one with characters that its tokenizer keeps.")
 
     /** The mask hides what stands at padding, so a vocabulary without a token for it does no harm. */
     private val padding: Int by lazy { PADDING.firstNotNullOfOrNull(tokenizer::id) ?: 0 }
@@ -200,7 +210,10 @@ private class Content(val ids: IntArray, val starts: IntArray, val ends: IntArra
 private class Frame(private val ids: List<IntArray>, private val segments: List<IntArray>, private val own: IntArray) {
     val special: Int = ids.sumOf { it.size }
 
-    /** How many stand before the first text. */
+    /** What stands before the first text. */
+    val front: IntArray get() = ids[0]
+
+    /** How many that are. */
     val before: Int = ids[0].size
 
     fun fill(contents: List<Content>): Row {

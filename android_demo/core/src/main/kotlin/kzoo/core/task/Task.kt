@@ -30,12 +30,53 @@ class Reading(val tokens: Int, val truncated: Boolean, val empty: Boolean) {
  * `cancelled` is asked before every run of the model; CancellationException where it says so.
  * KzooException, one sentence, where the model does not fit its bundle or can't answer.
  */
-sealed class Task(val bundle: Bundle, private val engine: Engine) : Closeable {
+sealed class Task(val bundle: Bundle, protected val engine: Engine) : Closeable {
     protected val options = bundle.manifest.options
     protected val rows = with(bundle.manifest) { RowMaker(bundle.tokenizer, maxLength, length, options.stride) }
     private val turn = Any()
     private var closed = false
 
+    /** What runs the model, alone; CancellationException where the task is closed. */
+    protected fun <T> inTurn(run: () -> T): T = synchronized(turn) {
+        if (closed) throw CancellationException()
+        run()
+    }
+
+    /** What answers this task, as an object for JSON; places are counted in code points. */
+    abstract fun json(text: String, pair: String?): Map<String, Any?>
+
+    /** Runs the model on so many tokens, whichever they are. */
+    internal abstract fun runOn(tokens: Int, cancelled: () -> Boolean)
+
+    /** KzooException unless one text, or a pair, is what this task reads. */
+    protected fun check(pair: String?) = options.check(bundle.name, pair != null)
+
+    override fun close() = synchronized(turn) {
+        if (!closed) {
+            closed = true
+            engine.close()
+            bundle.close()
+        }
+    }
+
+    companion object {
+        /** The task that a bundle was made for. */
+        fun of(bundle: Bundle, engine: Engine): Task = when (bundle.manifest.options.answers) {
+            Answers.LABELS -> TextClassifier(bundle, engine)
+            Answers.EMBEDDING -> TextEmbedder(bundle, engine)
+            Answers.ENTITIES -> TokenClassifier(bundle, engine)
+            Answers.SPAN -> QuestionAnswerer(bundle, engine)
+            Answers.CONTINUATION -> TextWriter(bundle, engine)
+            null -> throw KzooException(
+                "${bundle.name} holds a ${bundle.manifest.task}; this program answers with labels, vectors, entities, " +
+                    "spans and text: take the program that reads it.",
+            )
+        }
+    }
+}
+
+/** A task whose model has one function, of rows of tokens. */
+sealed class RowTask(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
     init {
         val known = setOf(TOKEN_IDS, PADDING_MASK, SEGMENT_IDS)
         val foreign = (engine.inputs - known).sorted()
@@ -45,7 +86,7 @@ sealed class Task(val bundle: Bundle, private val engine: Engine) : Closeable {
                     "${known.joinToString()}: take a bundle for texts.",
             )
         }
-        if (engine.inputs != bundle.manifest.inputs.keys || TOKEN_IDS !in engine.inputs) {
+        if (engine.inputs != bundle.manifest.functions.values.singleOrNull()?.inputs?.keys || TOKEN_IDS !in engine.inputs) {
             throw KzooException(
                 "The model of ${bundle.name} reads ${engine.inputs.sorted().joinToString()}, which is not what its " +
                     "manifest says: export anew.",
@@ -54,8 +95,8 @@ sealed class Task(val bundle: Bundle, private val engine: Engine) : Closeable {
     }
 
     /** A row's outputs by name, each checked to hold numbers. */
-    fun run(row: Row, cancelled: () -> Boolean = { false }): Map<String, Tensor> = synchronized(turn) {
-        if (closed || cancelled()) throw CancellationException()
+    fun run(row: Row, cancelled: () -> Boolean = { false }): Map<String, Tensor> = inTurn {
+        if (cancelled()) throw CancellationException()
         val outputs = engine.run(row.inputs.filterKeys { it in engine.inputs })
         for ((name, tensor) in outputs) {
             if (tensor.values.any { it.isNaN() || it.isInfinite() }) {
@@ -68,11 +109,11 @@ sealed class Task(val bundle: Bundle, private val engine: Engine) : Closeable {
     /** The rows of a golden example's text, as they were when it was written. */
     fun row(text: String, pair: String?): Row = rows.row(text, pair).rows[0]
 
-    /** What answers this task, as an object for JSON; places are counted in code points. */
-    abstract fun json(text: String, pair: String?): Map<String, Any?>
-
-    /** KzooException unless one text, or a pair, is what this task reads. */
-    protected fun check(pair: String?) = options.check(bundle.name, pair != null)
+    override fun runOn(tokens: Int, cancelled: () -> Boolean) {
+        val ones = IntArray(tokens) { 1 }
+        val nowhere = IntArray(tokens) { -1 }
+        run(Row(mapOf(TOKEN_IDS to ones, PADDING_MASK to ones, SEGMENT_IDS to IntArray(tokens)), tokens, nowhere, nowhere), cancelled)
+    }
 
     protected fun output(outputs: Map<String, Tensor>, name: String, vararg shape: Int): FloatArray {
         val tensor = outputs[name] ?: throw KzooException(
@@ -90,26 +131,4 @@ sealed class Task(val bundle: Bundle, private val engine: Engine) : Closeable {
 
     protected fun needLabels(): List<String> = bundle.manifest.labels
         ?: throw KzooException("${bundle.name} has no labels, and its task needs some: export anew.")
-
-    override fun close() = synchronized(turn) {
-        if (!closed) {
-            closed = true
-            engine.close()
-            bundle.close()
-        }
-    }
-
-    companion object {
-        /** The task that a bundle was made for. */
-        fun of(bundle: Bundle, engine: Engine): Task = when (bundle.manifest.options.answers) {
-            Answers.LABELS -> TextClassifier(bundle, engine)
-            Answers.EMBEDDING -> TextEmbedder(bundle, engine)
-            Answers.ENTITIES -> TokenClassifier(bundle, engine)
-            Answers.SPAN -> QuestionAnswerer(bundle, engine)
-            null -> throw KzooException(
-                "${bundle.name} holds a ${bundle.manifest.task}; this program answers with labels, vectors, entities " +
-                    "and spans: take the program that reads it.",
-            )
-        }
-    }
 }

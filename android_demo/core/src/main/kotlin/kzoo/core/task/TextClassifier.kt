@@ -55,7 +55,7 @@ class Classification(
 }
 
 /** Labels a text, or a pair of texts. */
-class TextClassifier(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
+class TextClassifier(bundle: Bundle, engine: Engine) : RowTask(bundle, engine) {
     private val labels = needLabels()
 
     fun classify(text: String, pair: String? = null, cancelled: () -> Boolean = { false }): Classification {

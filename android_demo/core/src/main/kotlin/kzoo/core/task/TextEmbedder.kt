@@ -13,7 +13,7 @@ class Embedding(val vector: FloatArray, val reading: Reading) {
 }
 
 /** Makes vectors of texts, near each other for texts that mean the same. */
-class TextEmbedder(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
+class TextEmbedder(bundle: Bundle, engine: Engine) : RowTask(bundle, engine) {
     /** How near its vectors are, as the model has learnt it. */
     val similarity: Similarity get() = options.similarity
 

@@ -28,7 +28,7 @@ class Entities(val found: List<Entity>, val reading: Reading) {
 }
 
 /** Finds the words of a text that are something: persons, places, parts of speech. */
-class TokenClassifier(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
+class TokenClassifier(bundle: Bundle, engine: Engine) : RowTask(bundle, engine) {
     private val labels = needLabels()
 
     /** What entities can be called, in the order of the labels. */

@@ -76,6 +76,9 @@ class Tokenizer internal constructor(
     /** The token with an id, or null. */
     fun token(id: Int): String? = addedTokens.string(id) ?: model.vocabulary.piece(id)
 
+    /** Whether a token shows in no text. */
+    fun isSpecial(id: Int): Boolean = token(id)?.let(addedTokens::isSpecial) ?: false
+
     /** The text that ids stand for; ids that don't exist are left out. */
     fun decode(ids: IntArray, skipSpecialTokens: Boolean = true): String {
         val tokens = ids.map { token(it) }.filterNotNull().filter { !skipSpecialTokens || !addedTokens.isSpecial(it) }

@@ -22,8 +22,8 @@ class BundleTest {
             val manifest = bundle.manifest
             assertEquals("TextClassifier", manifest.task)
             assertEquals(listOf("bad", "good"), manifest.labels)
-            assertEquals(setOf("token_ids", "padding_mask"), manifest.inputs.keys)
-            assertArrayEquals(intArrayOf(1, 2), manifest.outputs["logits"])
+            assertEquals(setOf("token_ids", "padding_mask"), manifest.functions.getValue("serve").inputs.keys)
+            assertArrayEquals(intArrayOf(1, 2), manifest.functions.getValue("serve").outputs["logits"])
             assertEquals(null, manifest.length)
             assertEquals("film", manifest.golden[1].pair)
             assertArrayEquals(doubleArrayOf(0.5, -1.0), manifest.golden[0].outputs["logits"])
