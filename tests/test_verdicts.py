@@ -20,7 +20,8 @@ MORE_IS_BETTER = {
     "probability_difference": False, "probability_difference_max": False,
     "value_difference": False, "value_difference_max": False, "label_agreement": True,
     "accuracy": True, "accuracy_drop": False, "f1": True, "f1_drop": False, "exact_match": True,
-    "exact_match_drop": False,
+    "exact_match_drop": False, "perplexity": False,
+    "perplexity_ratio": False, "tokens_equal": True,
 }  # fmt: skip
 
 
