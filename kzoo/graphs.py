@@ -25,7 +25,7 @@ class Stack(Network):
     tokens and the keys and values of those before them, so that nothing is computed twice:
 
     * `token_ids` and `places`, int32 (batch, length): the tokens and where each stands in its own
-      sequence, from 0; `kzoo.nn.context.NOWHERE` for padding,
+      sequence, from 0; `kzoo.values.NOWHERE` for padding,
     * `past_places`, int32 (batch, past_length): where the tokens stand that the cache holds;
       `NOWHERE` for a slot that holds none,
     * `past_key_N` and `past_value_N`, float32 (batch, key_value_heads, past_length, head_dim), of

@@ -5,6 +5,9 @@ from numbers import Integral, Real
 
 from .errors import KzooError
 
+# The place of padding and of a slot of a cache that holds nothing: no query looks so far.
+NOWHERE = 2**20
+
 
 def is_whole(value, least=-math.inf, most=math.inf):
     """Whether a value is a whole number within bounds, which may be met; true and false are none.

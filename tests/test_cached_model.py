@@ -12,7 +12,7 @@ from keras import ops
 
 from kzoo.errors import KzooError
 from kzoo.generation import Generation, generate, runner
-from kzoo.generation.decoding import NOWHERE
+from kzoo.values import NOWHERE
 
 CAUSAL = {"attention": "causal", "pooler": "none"}
 SHAPES = {

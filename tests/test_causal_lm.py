@@ -58,8 +58,8 @@ def batches_of(task, *arguments, **options):
 def test_windows_ask_for_every_token_but_the_first_once(count, length, stride):
     ids = list(range(100, 100 + count))
     rows = windows(ids, length, stride)
-    asked = [target for _, targets in rows for target in targets if target != IGNORED]
-    assert asked == ids[1:]
+    actual = [target for _, targets in rows for target in targets if target != IGNORED]
+    assert actual == ids[1:]
     for read, targets in rows:
         assert len(read) == len(targets) <= length
         for token, target in zip(read, targets, strict=True):

@@ -15,9 +15,9 @@ from kzoo.bundle import export_bundle, predict_bundle, verify_bundle
 from kzoo.bundle.bench import bench_bundle
 from kzoo.bundle.file_step import FileStep
 from kzoo.generation import Generation, generate, stream
-from kzoo.generation.decoding import NOWHERE
 from kzoo.litert.audit import audit
 from kzoo.models import build
+from kzoo.values import NOWHERE
 
 PLACES = 96
 SPEC = SPECS["gpt2"].replace(
@@ -49,8 +49,8 @@ def prompts(*lengths):
     return [draw.integers(1, 257, length).tolist() for length in lengths]
 
 
-def answers(step, asked, **options):
-    written = generate(step, asked, Generation(max_new_tokens=9, **options), None, PLACES)
+def answers(step, given, **options):
+    written = generate(step, given, Generation(max_new_tokens=9, **options), None, PLACES)
     return [[list(answer.token_ids) for answer in rows] for rows in written]
 
 
@@ -62,9 +62,9 @@ def answers(step, asked, **options):
 def test_a_file_writes_what_keras_writes(made, options):
     """Ragged rows, whose caches take turns in the file, and beams that are reordered."""
     task, folder, _ = made
-    asked = prompts(1, 2, 17, 60)
+    given = prompts(1, 2, 17, 60)
     step = FileStep(folder / "model.tflite")
-    assert answers(step, asked, **options) == answers(task.step, asked, **options)
+    assert answers(step, given, **options) == answers(task.step, given, **options)
 
 
 @pytest.mark.parametrize("length", [None, 8])
@@ -75,8 +75,8 @@ def test_a_long_prompt_is_read_in_parts(length, tmp_path, monkeypatch):
     assert measured["parity"]["tokens_equal"] == 1
     step = FileStep(path)
     assert (step.cache, step.length) == (64, length)
-    asked = prompts(30)
-    assert answers(step, asked) == answers(task.step, asked)
+    given = prompts(30)
+    assert answers(step, given) == answers(task.step, given)
     # A state goes on: more tokens at once behind those that were read.
     places = np.arange(40, dtype="int32")[None]
     (ids,) = prompts(40)

@@ -19,7 +19,7 @@ from kzoo.generation import (
     processors,
     stream,
 )
-from kzoo.generation.decoding import NOWHERE
+from kzoo.values import NOWHERE
 
 SIZE = 23
 PROMPTS = [[3, 5, 7], [2], [11, 4, 9, 1, 6, 8], [5, 5]]

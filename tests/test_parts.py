@@ -8,8 +8,8 @@ from writing import cache, in_steps, stepped
 import kzoo
 from kzoo.models import build, describe
 from kzoo.network import weights_by_path
-from kzoo.nn.context import NOWHERE
 from kzoo.nn.position import slopes
+from kzoo.values import NOWHERE
 
 LENGTH = 9
 

@@ -13,7 +13,7 @@ from kzoo import models, presets, views
 from kzoo.graphs import EncoderDecoder, Stack, TwoTower
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
-from kzoo.nn.context import NOWHERE
+from kzoo.values import NOWHERE
 
 
 @keras.saving.register_keras_serializable("tests")

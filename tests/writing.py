@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kzoo.nn.context import NOWHERE
+from kzoo.values import NOWHERE
 
 
 def cache(model, rows, slots):

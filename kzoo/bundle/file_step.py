@@ -11,9 +11,9 @@ import weakref
 import numpy as np
 
 from ..errors import KzooError
-from ..generation.decoding import NOWHERE
 from ..litert.function import Function
 from ..litert.interpreter import opened
+from ..values import NOWHERE
 
 CHUNK = 128  # tokens of a prompt that are read at once
 DECODE, PREFILL = "decode", "prefill"

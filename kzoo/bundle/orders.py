@@ -116,7 +116,7 @@ def ordered(model, quantization, length, limits, recipe=None):
     if unknown:
         raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
     check_arguments(model, quantization, length, recipe["compat"])
-    asked = beside_usual(limits, defaults(quantization, measure_of(model)))
+    bounds = beside_usual(limits, defaults(quantization, measure_of(model)))
     order = Order(
         exportable=exportable(model),
         quantization=quantization,
@@ -127,7 +127,7 @@ def ordered(model, quantization, length, limits, recipe=None):
         note=recipe["note"],
         share_texts=bool(recipe["share_texts"]),
         source=recipe["preset"],
-        limits=asked,
+        limits=bounds,
         evaluation=None if recipe["evaluation"] is None else Path(recipe["evaluation"]),
         examples=None,
     )
@@ -143,5 +143,5 @@ def ordered(model, quantization, length, limits, recipe=None):
                 "without mediapipe."
             )
     columns = recipe["text"], recipe["label"]
-    examples = evaluate.labelled_texts(order.model, order.evaluation, asked, *columns)
+    examples = evaluate.labelled_texts(order.model, order.evaluation, bounds, *columns)
     return replace(order, examples=examples)

@@ -1,6 +1,5 @@
 """Plain texts to learn to write from, and the windows of tokens that they are cut into."""
 
-import os
 from pathlib import Path
 
 from ..errors import KzooError
@@ -56,11 +55,6 @@ def read_documents(path, text=None, label=None, targets="optional"):
         kind="plain text, a document a line" if text == "line" else "plain text, one document",
         left_out={why: numbers for why, numbers in left_out.items() if numbers},
     )
-
-
-def is_documents(text):
-    """Whether a string stands for a plain text file, see `sources.is_file`."""
-    return suffix_of(text) in PLAIN and os.path.isfile(text)
 
 
 def windows(ids, length, stride=None):

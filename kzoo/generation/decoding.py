@@ -18,12 +18,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import KzooError
-from ..values import is_whole
+from ..values import NOWHERE, is_whole
 from .options import Generation
 from .processors import log_softmax, processed, softmax
 from .streaming import TextStream, is_ended_by
 
-NOWHERE = 2**20
 UNLIKELY = np.float32(-1e9)  # what beam search adds to what isn't to be chosen
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from ..errors import KzooError
-from .decoding import NOWHERE
+from ..values import NOWHERE
 
 FEWEST = 128  # slots of a cache
 CHUNK = 128  # tokens of a prompt that are read at once

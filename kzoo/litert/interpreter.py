@@ -68,11 +68,6 @@ class Interpreter:
         """How many numbers each row of an output has; None without such an output."""
         return int(self._outputs[output]["shape"][-1]) if output in self._outputs else None
 
-    def warm_up(self):
-        """Run once on empty input, so that everything is allocated."""
-        length = self.length or 8
-        self.run({name: np.zeros((1, length), "int32") for name in self.input_names})
-
     def run(self, columns):
         """Outputs by name for a dict of int32 arrays (1, length)."""
         arrays = {name: np.asarray(columns[name], "int32") for name in self.input_names}

@@ -2,8 +2,6 @@
 
 import dataclasses
 
-NOWHERE = 2**20  # the place of padding and of a slot that holds nothing: no query looks so far
-
 
 @dataclasses.dataclass(frozen=True)
 class Context:

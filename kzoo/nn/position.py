@@ -7,8 +7,7 @@ from keras import layers, ops
 
 from ..errors import KzooError
 from ..parts import option, part
-from ..values import is_number, is_whole
-from .context import NOWHERE
+from ..values import NOWHERE, is_number, is_whole
 from .dense import normal
 from .embedding import padding_kept
 from .lowering import first_rows, lookup
