@@ -156,11 +156,11 @@ def _one(token, place):
 def golden(model, path, cache, count, texts=None):
     """Golden examples: a prompt, its ids, and what file and Keras write behind it.
 
+    Half of the prompts are of `texts`, where some may travel; the others are the shipped ones.
     Their outputs are `token_ids`, the new ones, and `logits`, the first few behind the prompt.
     """
-    rows = prompts_of(model, cache, count, texts)
-    if len(rows) < count:  # Few that may travel: shipped ones beside them.
-        rows += prompts_of(model, cache, count - len(rows))
+    rows = prompts_of(model, cache, count // 2, texts) if texts else []
+    rows += prompts_of(model, cache, count - len(rows))
     prompts, file = [ids for _, ids in rows], FileStep(path)
     sides = {}
     for name, step in (("outputs", file), ("keras", model.step)):
