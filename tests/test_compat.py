@@ -157,13 +157,13 @@ def test_mediapipes_tokenizer_differs_where_it_is_known_to():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: ("MaskedLM", t, 16), "a MaskedLM came"),
-        (lambda t: ("TextClassifier", t, None), "--length 128"),
-        (lambda t: ("TextClassifier", replaced(t, '"lowercase": true', '"lowercase": false'), 16),
+        (lambda t: ("candidates", t, 16), "answers by candidates"),
+        (lambda t: ("single_label", t, None), "--length 128"),
+        (lambda t: ("single_label", replaced(t, '"lowercase": true', '"lowercase": false'), 16),
          "cased"),
-        (lambda t: ("TextClassifier", kzoo.Tokenizer(Backend(BPE({"a": 0}, []))), 16), "has BPE"),
-        (lambda t: ("TextClassifier", left(t), 16), "truncation_side"),
-        (lambda t: ("TextClassifier", replaced(t, '"content": "[MASK]"', '"content": "film"'), 16),
+        (lambda t: ("single_label", kzoo.Tokenizer(Backend(BPE({"a": 0}, []))), 16), "has BPE"),
+        (lambda t: ("single_label", left(t), 16), "truncation_side"),
+        (lambda t: ("single_label", replaced(t, '"content": "[MASK]"', '"content": "film"'), 16),
          "added tokens.*'film'"),
     ],
 )  # fmt: skip

@@ -35,7 +35,7 @@ def measured(model, path, wrong=None):
         inputs = {name: columns[name] for name in parity.model_inputs(order.model)}
         return {name: np.asarray(value) for name, value in order.model(inputs).items()}
 
-    return evaluate.MEASURED[order.rule][1](
+    return evaluate.MEASURED[order.rule].measure(
         order.examples, order.answerer, order.model, {"file": Run(wrong or same)}
     )
 

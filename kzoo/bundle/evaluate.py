@@ -1,6 +1,8 @@
 """A bundle's files on labelled texts: how often they are right, and how near to Keras."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,7 +59,7 @@ def labelled_texts(model, evaluation, asked, text=None, label=None):
     if examples.y is not None:
         problem = getattr(model, "problem", None)
         _, examples = model.understand(examples, problem, model.labels, False)
-    return Labelled(*MEASURED[rule][0](model, examples), rule)
+    return Labelled(*MEASURED[rule].targets(model, examples), rule)
 
 
 def evaluate(examples, answerer, model, files):
@@ -72,14 +74,12 @@ def evaluate(examples, answerer, model, files):
     Returns:
         `examples` (how many), and what the task's measure gives.
     """
+    kind = MEASURED[examples.rule]
+    opened = {name: kind.open(path) for name, path in files.items()}
     return {
         "examples": len(examples.texts),
-        **MEASURED[examples.rule][1](examples, answerer, model, files),
+        **kind.measure(examples, answerer, model, opened),
     }
-
-
-def _opened(files):
-    return {name: Interpreter(path) for name, path in files.items()}
 
 
 # -- classifiers ---------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def _classified(examples, answerer, model, files):
     """
     rows = samples(model, answerer.length, examples.texts)
     outputs = {"keras": run_keras(model, rows)}
-    for name, interpreter in _opened(files).items():
+    for name, interpreter in files.items():
         outputs[name] = [interpreter.run(columns) for _, columns in rows]
     answers = {
         name: [label_of(probabilities(entry["logits"])[0]) for entry in given]
@@ -146,7 +146,7 @@ def _entities(examples, answerer, model, files):
         [(columns_of_words(answerer, words), None)] if words is not None else answerer.read(text)[0]
         for text, (words, _) in zip(examples.texts, examples.targets, strict=True)
     ]
-    sides = run_sides(model, _opened(files), [[row for row, _ in rows] for rows in read])
+    sides = run_sides(model, files, [[row for row, _ in rows] for rows in read])
     predicted = {name: [] for name in sides}
     for name, given in sides.items():
         for text, (words, _), rows, outputs in zip(
@@ -202,7 +202,7 @@ def gold_answers(examples):
 def _answers(examples, answerer, model, files):
     """Exact matches and F1 of words, as SQuAD's script counts them."""
     read = [answerer.read(text)[0] for text in examples.texts]
-    sides = run_sides(model, _opened(files), [[row for row, _ in rows] for rows in read])
+    sides = run_sides(model, files, [[row for row, _ in rows] for rows in read])
     scores = {}
     for name, given in sides.items():
         answers = [
@@ -245,13 +245,26 @@ def _perplexity(examples, answerer, model, files):
     The steps of files of one's own length take as long as an app's, so that `MOST` are enough.
     """
     rows = rows_of(model, examples.texts, answerer.max_length, MOST)
-    return perplexities(model, {name: FileStep(path) for name, path in files.items()}, rows)
+    return perplexities(model, files, rows)
 
 
-# By rule, how examples become texts and targets, and what is measured on them.
+class Kind(NamedTuple):
+    """How a rule's answers are measured on examples.
+
+    Args:
+        targets: (model, examples) -> (texts, targets), as `Labelled` has them.
+        measure: (`Labelled`, answerer, model, {name: opened file}) -> what the report says.
+        open: path -> what runs a file of the kind.
+    """
+
+    targets: Callable
+    measure: Callable
+    open: Callable = Interpreter
+
+
 MEASURED = {
-    "single_label": (_classes, _classified),
-    "entities": (lambda model, examples: labelled_spans(model.labels, examples), _entities),
-    "span": (lambda model, examples: gold_answers(examples), _answers),
-    "continuation": (_plain, _perplexity),
+    "single_label": Kind(_classes, _classified),
+    "entities": Kind(lambda model, examples: labelled_spans(model.labels, examples), _entities),
+    "span": Kind(lambda model, examples: gold_answers(examples), _answers),
+    "continuation": Kind(_plain, _perplexity, FileStep),
 }
