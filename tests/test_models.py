@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from families import SPECS, noisy, padding_of, tokens
+from families import SPECS, noisy, padding_of, shared, tokens
 from writing import in_steps
 
 import kzoo
@@ -28,7 +28,7 @@ WRITERS = [family for family in FAMILIES if SPECS[family].attention != "full"]
 @pytest.mark.parametrize("family", FAMILIES)
 def test_outputs_are_those_of_the_golden_file(family):
     golden = json.loads((GOLDEN / f"{family}.json").read_text())
-    outputs = noisy(family)(tokens(SPECS[family]))
+    outputs = shared(family)(tokens(SPECS[family]))
     assert set(outputs) == set(golden)
     for name, expected in golden.items():
         np.testing.assert_allclose(np.asarray(outputs[name]), expected, atol=2e-5)
@@ -36,7 +36,7 @@ def test_outputs_are_those_of_the_golden_file(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_padding_changes_nothing(family):
-    model, inputs = noisy(family), tokens(SPECS[family], batch=1, length=6)
+    model, inputs = shared(family), tokens(SPECS[family], batch=1, length=6)
     wide = {
         name: np.pad(
             value,
@@ -53,7 +53,7 @@ def test_padding_changes_nothing(family):
 
 @pytest.mark.parametrize("family", WRITERS)
 def test_written_in_steps_it_is_what_the_whole_is(family):
-    model, ids = noisy(family), tokens(SPECS[family], batch=1)["token_ids"]
+    model, ids = shared(family), tokens(SPECS[family], batch=1)["token_ids"]
     whole = model({"token_ids": ids, "padding_mask": ids * 0 + 1})["sequence_output"]
     np.testing.assert_allclose(in_steps(model, ids, (4, 1, 1, 3)), np.asarray(whole), atol=2e-5)
 
@@ -61,7 +61,7 @@ def test_written_in_steps_it_is_what_the_whole_is(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hidden_states_and_maps_come_by_step(family):
     spec = SPECS[family]
-    outputs = noisy(family)(tokens(spec), return_hidden_states=True, return_attention_maps=True)
+    outputs = shared(family)(tokens(spec), return_hidden_states=True, return_attention_maps=True)
     assert len(outputs["hidden_states"]) == spec.num_layers + 1
     assert len(outputs["attention_maps"]) == spec.num_layers
     last, final = outputs["hidden_states"][-1], outputs["sequence_output"]
@@ -76,7 +76,7 @@ def test_hidden_states_and_maps_come_by_step(family):
 def test_every_weight_gets_a_gradient(family):
     import tensorflow as tf
 
-    model = noisy(family)
+    model = shared(family)
     with tf.GradientTape() as tape:
         outputs = model(tokens(SPECS[family]))
         loss = sum(tf.reduce_sum(value * value * value) for value in outputs.values())
@@ -93,7 +93,7 @@ def test_every_weight_gets_a_gradient(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_saved_file_gives_the_same_outputs(family, tmp_path):
-    model, inputs = noisy(family), tokens(SPECS[family])
+    model, inputs = shared(family), tokens(SPECS[family])
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert again.spec == model.spec
@@ -127,7 +127,7 @@ def test_counting_allocates_nothing_and_is_right(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_half_precision_stays_near(family):
-    full = noisy(family)(tokens(SPECS[family]))["sequence_output"]
+    full = shared(family)(tokens(SPECS[family]))["sequence_output"]
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = noisy(family)
