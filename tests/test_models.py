@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import keras
@@ -17,6 +18,7 @@ from kzoo.errors import KzooError
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
 from kzoo.nn.attention import additive_mask
+from kzoo.nn.dense import Dense
 from kzoo.parts import make
 from kzoo.spec import Spec
 
@@ -123,6 +125,22 @@ def test_counting_allocates_nothing_and_is_right(family):
     )
     if family == FAMILIES[0]:
         subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_model_is_traced_once_to_be_built(monkeypatch):
+    """Keras traces a layer once more where one within it has no `build`."""
+    call, calls = Dense.call, Counter()
+
+    def counted(self, x):
+        calls[id(self)] += 1
+        return call(self, x)
+
+    monkeypatch.setattr(Dense, "call", counted)
+    backbone = build(SPECS["bert"])
+    assert len(calls) == 13 and set(calls.values()) == {1}
+    calls.clear()
+    kzoo.TextClassifier(backbone, labels=["a", "b"])
+    assert len(calls) == 14 and set(calls.values()) == {1}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
