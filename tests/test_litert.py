@@ -236,7 +236,7 @@ def test_a_mask_that_splits_the_graph_leaves_no_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("limits", "words"),
-    [({"megabytes": 0.05}, "limit megabytes"), ({"accuracy": 0.1}, "accuracy needs labelled"),
+    [({"megabytes": 0.02}, "limit megabytes"), ({"accuracy": 0.1}, "accuracy needs labelled"),
      ({"probability_difference": 0}, "Keras'\\): "),
      ({"accuracy_max": 1}, "unknown limit 'accuracy_max'"), ({"cosine": "high"}, "a number")],
 )  # fmt: skip
