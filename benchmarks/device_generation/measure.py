@@ -147,10 +147,11 @@ def kzoo_side(files, quantization):
     path = files / f"{quantization}_{CACHE}.tflite"
     if not path.is_file():
         import kzoo
-        from kzoo.litert.convert import exportable, sizes_of, write_file
+        from kzoo.litert.convert import exportable, sizes_of, traced, write_file
 
         task = kzoo.CausalLM(kzoo.from_huggingface(reference(files)))
-        write_file(exportable(task), path, quantization, sizes_of(task, cache=CACHE))
+        with traced(exportable(task), sizes_of(task, cache=CACHE)) as graphs:
+            write_file(graphs, path, quantization)
     step = FileStep(path)
 
     def write(prompt, count):
