@@ -75,8 +75,8 @@ async function write() {
   }
 }
 
-function figures({ tokenIds, firstMilliseconds, tokensPerSecond }) {
-  const count = `${tokenIds.length} ${tokenIds.length === 1 ? "token" : "tokens"}`;
+function figures({ tokens, firstMilliseconds, tokensPerSecond }) {
+  const count = `${tokens} ${tokens === 1 ? "token" : "tokens"}`;
   const speed = tokensPerSecond ? ` · ${tokensPerSecond < 100 ? tokensPerSecond.toPrecision(3) : tokensPerSecond.toFixed(0)} tokens a second` : "";
   return `${count} · the first after ${milliseconds(firstMilliseconds)}${speed} here`;
 }

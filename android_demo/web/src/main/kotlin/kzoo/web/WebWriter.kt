@@ -54,6 +54,10 @@ class WebWriting internal constructor(private val prompt: String, private val wr
 
     @get:JSExport
     @get:JSProperty
+    val tokens: Int get() = writing.tokens
+
+    @get:JSExport
+    @get:JSProperty
     val tokenIds: IntArray get() = writing.tokenIds
 
     @get:JSExport

@@ -26,7 +26,8 @@ class Writing internal constructor(
     /** How many tokens the prompt has. */
     val promptTokens: Int get() = prompt.size
 
-    /** The new tokens. */
+    /** How many new ones there are, and which. */
+    val tokens: Int get() = ids.size
     val tokenIds: IntArray get() = ids.toIntArray()
 
     /** The text that they are, in whole characters. */
