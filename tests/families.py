@@ -1,5 +1,7 @@
 """Tiny specs of every family, and noise on every weight: default initialisation hides bugs."""
 
+from functools import cache
+
 import numpy as np
 
 from kzoo.models import build
@@ -125,6 +127,9 @@ SPECS = {
 }
 
 
+WRITERS = [family for family in sorted(SPECS) if SPECS[family].attention != "full"]
+
+
 def add_noise(model, seed=0, scale=0.2):
     """Add normal noise to every weight, the same for the same path and seed; return the model."""
     for i, (_, weight) in enumerate(sorted(weights_by_path(model).items())):
@@ -137,6 +142,12 @@ def add_noise(model, seed=0, scale=0.2):
 def noisy(family, **changes):
     """A tiny backbone of a family with noise on every weight."""
     return add_noise(build(SPECS[family].replace(**changes)))
+
+
+@cache
+def shared(family):
+    """`noisy(family)`, made once for all tests that only call it."""
+    return noisy(family)
 
 
 def one_block(family="bert", **changes):
