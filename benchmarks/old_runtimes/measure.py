@@ -4,9 +4,9 @@
 
 Makes an environment with each runtime (`tflite-runtime` 2.14.0, and TensorFlow 2.16.2's
 interpreter) in WORK, once. The sentiment recipe is exported as it is and with `compat`; every file
-runs on both runtimes over the labelled texts. So do small models of every
-family and of every task with random weights, whose operators differ. `one scale a tensor` is what
-the converter itself has for older runtimes, for comparison: kzoo doesn't use it.
+runs on both runtimes over the labelled texts. So do small models with random weights of every
+family and task whose operators differ, and both functions of those that write. `one scale a tensor`
+is what the converter itself has for older runtimes, for comparison: kzoo doesn't use it.
 """
 
 import argparse
@@ -28,9 +28,11 @@ from kzoo.bundle import manifest as bundle
 from kzoo.bundle import parity
 from kzoo.data.sources import read_examples
 from kzoo.litert import convert, quantize
-from kzoo.litert.interpreter import Interpreter
+from kzoo.litert.function import Function
+from kzoo.litert.interpreter import Interpreter, opened
 from kzoo.models import build
 from kzoo.network import weights_by_path
+from kzoo.values import NOWHERE
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from provenance import provenance  # noqa: E402
@@ -56,6 +58,13 @@ FAMILIES = {
     "distilbert": {"embedding": {}, "schedule": (0, 1), "pooler": "none"},
     "albert": {"embedding": {"num_segments": 2, "dim": 32}, "schedule": (0, 0)},
 }
+# Families that write, by a preset whose slots a small model takes.
+WRITERS = {
+    "gpt": "gpt_base_en_uncased", "gpt2": "gpt2_small_en", "gpt_neo": "gpt_neo_125m_en",
+    "gpt3": "gpt3_125m_en", "bloom": "bloom_560m_multi", "palm": "palm_8b_multi",
+    "lamda": "lamda_2b_en",
+}  # fmt: skip
+CACHE, READ = 32, 5  # slots of a small writer, and how many of them hold something
 TASKS = {
     "TextClassifier": {"labels": ["no", "yes"]},
     "TokenClassifier": {"labels": ["O", "B-PER", "I-PER"]},
@@ -131,8 +140,8 @@ def sentiment(work):
     return folders
 
 
-def one_scale():
-    """What the converter's own form for older runtimes leaves of the model's answers."""
+def one_scale(path):
+    """Write the converter's own form for older runtimes; the model that it is of."""
     model = presets.load(json.loads(RECIPE.read_text(encoding="utf-8"))["preset"])
     usual = quantize.convert
 
@@ -143,10 +152,69 @@ def one_scale():
 
     quantize.convert = with_one_scale
     try:
-        content, _ = convert._convert(convert.exportable(model), "int8", None)
+        with convert.traced(convert.exportable(model)) as graphs:
+            convert.write_file(graphs, path, "int8", partitions=None)
     finally:
         quantize.convert = usual
-    return model, content
+    return model
+
+
+def noisy(model):
+    """The model with noise on every weight."""
+    for i, weight in enumerate(weights_by_path(model).values()):
+        noise = np.random.default_rng(i).standard_normal(weight.shape)
+        weight.assign(np.asarray(weight) + 0.05 * noise.astype("float32"))
+    return model
+
+
+def small_writers(work):
+    """The same of the functions of small models that write."""
+    jobs, expected = {}, {}
+    for family, preset in WRITERS.items():
+        spec = presets.read_spec(preset)
+        embedding = {**spec.embedding, "vocabulary_size": 500}
+        spec = spec.replace(
+            **SMALL, schedule=(0, 1), head_dim=16, embedding=embedding, dropout=0.0,
+            attention_dropout=0.0,
+        )  # fmt: skip
+        model = noisy(kzoo.CausalLM(build(spec)))
+        for quantization in ("int8", "float16"):
+            path = work / "small" / f"{family}_{quantization}.tflite"
+            with convert.traced(
+                convert.exportable(model), convert.sizes_of(model, cache=CACHE)
+            ) as g:
+                convert.write_file(g, path, quantization, "tflite-2.14")
+            for name, length in (("prefill", 6), ("decode", 1)):
+                inputs = step_inputs(Function(opened(path), name), length)
+                job = f"{family} {name} {quantization}"
+                jobs[job] = {"model": str(path), "function": name, "rows": [as_row(inputs)]}
+                expected[job] = [on_litert(path, name, length, inputs)]
+    return jobs, expected
+
+
+def step_inputs(function, length):
+    """Inputs of a step behind `READ` tokens, drawn at random."""
+    draw, inputs = np.random.default_rng(0), {}
+    for name, shape in function.inputs.items():
+        shape = [length if size == -1 else size for size in shape]
+        if name == "token_ids":
+            inputs[name] = draw.integers(1, 500, shape)
+        elif name == "places":
+            inputs[name] = READ + np.arange(length)[None]
+        elif name == "past_places":
+            inputs[name] = np.where(np.arange(CACHE) < READ, np.arange(CACHE), NOWHERE)[None]
+        else:
+            inputs[name] = draw.standard_normal(shape).astype("float32")
+    return inputs
+
+
+def on_litert(path, name, length, inputs):
+    """What LiteRT here makes of a step."""
+    function = Function(opened(path), name)
+    function.fit(length)
+    for each, value in inputs.items():
+        function.input(each)[:] = value
+    return {each: np.array(value) for each, value in function.run().items()}
 
 
 def small_models(work):
@@ -159,10 +227,7 @@ def small_models(work):
     ]
     wanted += [("roberta", task, "int8") for task in TASKS if task != "TextClassifier"]
     for family, task, quantization in wanted:
-        model = getattr(kzoo, task)(build(spec_of(family)), **TASKS[task])
-        for i, weight in enumerate(weights_by_path(model).values()):
-            noise = np.random.default_rng(i).standard_normal(weight.shape)
-            weight.assign(np.asarray(weight) + 0.05 * noise.astype("float32"))
+        model = noisy(getattr(kzoo, task)(build(spec_of(family)), **TASKS[task]))
         name = f"{family} {task} {quantization}"
         path = folder / f"{name.replace(' ', '_')}.tflite"
         kzoo.export_litert(model, path, quantization, limits={}, compat="tflite-2.14")
@@ -206,14 +271,15 @@ def main():
             )
         interpreter = Interpreter(folder / bundle.MODEL)
         here[name] = [interpreter.run({key: [ids] for key, ids in row.items()}) for row in rows]
-    model, content = one_scale()
-    (work / "one_scale.tflite").write_bytes(content)
+    model = one_scale(work / "one_scale.tflite")
     plain = parity.compare(model, Interpreter(work / "one_scale.tflite"), parity.samples(model))
     result["files"]["one scale a tensor"] = {
-        "bytes": len(content),
+        "bytes": (work / "one_scale.tflite").stat().st_size,
         **{name: plain[name] for name in ("cosine", "label_agreement")},
     }
     small, expected = small_models(work)
+    for one, more in zip((small, expected), small_writers(work), strict=True):
+        one.update(more)
     for name, python in pythons.items():
         jobs = [{"model": str(folders[f] / bundle.MODEL), "rows": rows} for f in folders]
         runtime, found = run_on(python, jobs)

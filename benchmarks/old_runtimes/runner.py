@@ -2,8 +2,9 @@
 
     python runner.py < jobs.json
 
-Jobs are [{"model": path, "rows": [{input: [ids]}]}]. Prints the runtime's name and version and for
-each job its outputs, {name: nested lists} a row, or the runtime's reason for refusing the file.
+Jobs are [{"model": path, "function": its name where there are several, "rows": [{input: numbers of
+batch 1, without that axis}]}]. Prints the runtime's name and version and for each job its outputs,
+{name: nested lists} a row, or the runtime's reason for refusing the file.
 """
 
 import json
@@ -24,13 +25,14 @@ except ImportError:
 
 def run(job):
     try:
-        runner = Interpreter(model_path=job["model"]).get_signature_runner()
+        runner = Interpreter(model_path=job["model"]).get_signature_runner(job.get("function"))
     except (ValueError, RuntimeError) as error:
         return {"refused": str(error).splitlines()[0]}
     names = runner.get_input_details()
     outputs = []
     for row in job["rows"]:
-        found = runner(**{name: np.array([row[name]], "int32") for name in names})
+        given = {name: np.array([row[name]], each["dtype"]) for name, each in names.items()}
+        found = runner(**given)
         outputs.append({name: value.tolist() for name, value in found.items()})
     return {"outputs": outputs}
 

@@ -19,9 +19,10 @@ RUNTIMES = {"tflite-2.14": "2.14.0", "tflite-2.16": "2.16.0"}
 # The newest version of each operator in the files that were run on them.
 TRIED = dict.fromkeys(
     (
-        "ADD", "BATCH_MATMUL", "CAST", "CUMSUM", "DIV", "EMBEDDING_LOOKUP", "GELU", "MAXIMUM",
-        "MEAN", "MINIMUM", "MUL", "NEG", "NOT_EQUAL", "RANGE", "RESHAPE", "RSQRT", "SHAPE",
-        "SOFTMAX", "SQUARE", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM", "TANH",
+        "ADD", "BATCH_MATMUL", "CAST", "CONCATENATION", "COS", "CUMSUM", "DIV", "EMBEDDING_LOOKUP",
+        "GELU", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOGICAL_AND", "LOGISTIC", "MAXIMUM", "MEAN",
+        "MINIMUM", "MUL", "NEG", "NOT_EQUAL", "RANGE", "RELU", "RESHAPE", "RSQRT", "SHAPE", "SIN",
+        "SOFTMAX", "SPLIT", "SQUARE", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM", "TANH",
         "TRANSPOSE",
     ), 1,
 ) | {"DEQUANTIZE": 3, "FULLY_CONNECTED": 9}  # fmt: skip
