@@ -1,6 +1,7 @@
 """The file for LiteRT-LM's engine: its functions, what they write, and what the engine is told."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from families import SPECS, add_noise
 from test_causal_lm import byte_tokenizer
 
 import kzoo
-from kzoo.bundle import litertlm, verify_bundle
-from kzoo.cli import main
+from kzoo.bundle import litertlm
+from kzoo.bundle.orders import ordered
 from kzoo.generation import Generation, generate
 from kzoo.litert import engine_model
 from kzoo.litert.audit import audit
@@ -18,12 +19,7 @@ from kzoo.litert.engine_model import EngineModel, EngineStep
 from kzoo.models import build
 
 BYTES = {"vocabulary_size": 257}
-# Two tokens before a text.
-TWICE = """"post_processor": {"type": "TemplateProcessing",
- "single": [{"SpecialToken": {"id": "E", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
- "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
- "special_tokens": {"E": {"id": "E", "ids": [0, 0], "tokens": ["E", "E"]}}}"""
-TEXT = "the cat sat on the mat and a dog ran to the cat."
+TEXT = "the cat sat on the mat and a dog"
 
 
 def writer(family="gpt2", tokenizer=None, **changes):
@@ -34,19 +30,40 @@ def writer(family="gpt2", tokenizer=None, **changes):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A task in Keras, and its bundle with the file, made by the command; its report."""
+    """A task in Keras, the folder of its file, and what was measured on that."""
     folder = tmp_path_factory.mktemp("litertlm")
     task = writer(attention=["causal", {"kind": "local", "window": 5}])
-    task.save_preset(folder / "preset")
+    order = ordered(task, "float32", None, None, {"litertlm": True})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_model, "SHORT", 4)
         patch.setattr(engine_model, "LONG", 16)
-        arguments = [str(folder / "preset"), "--quantization", "float32", "--to", "litertlm"]
-        with pytest.raises(SystemExit) as ended:
-            main(["export", *arguments, "--output", str(folder / "bundle")])
-    assert not ended.value.code
-    report = json.loads((folder / "bundle" / "report.json").read_text(encoding="utf-8"))
-    return task, folder / "bundle", report
+        return task, folder, litertlm.write(folder, order, golden(task))
+
+
+def framed(tokenizer, count):
+    """The tokenizer with so many end tokens before a text."""
+    data = json.loads(tokenizer.to_json())
+    end, text = {"SpecialToken": {"id": "E", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
+    data["post_processor"] = {
+        "type": "TemplateProcessing", "single": [end, text], "pair": [end, text, text],
+        "special_tokens": {"E": {"id": "E", "ids": [0] * count, "tokens": ["E"] * count}},
+    }  # fmt: skip
+    return kzoo.Tokenizer.from_json(json.dumps(data))
+
+
+def golden(task):
+    """Golden examples of a task, as its own file writes them."""
+    prompts = task.prompt_ids([TEXT[:3], TEXT[:24]])
+    new = task.generate(prompts, max_new_tokens=16, end_token_ids=())
+    first = [task.step(np.array([ids]), np.arange(len(ids))[None], None)[0][0] for ids in prompts]
+    outputs = [
+        {"token_ids": ids, "logits": logits[:8].tolist()}
+        for ids, logits in zip(new, first, strict=True)
+    ]
+    return [
+        {"text": "", "token_ids": ids, "outputs": each}
+        for ids, each in zip(prompts, outputs, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +76,19 @@ def unpacked(made, tmp_path_factory):
     return folder
 
 
-def test_a_bundle_holds_the_file_and_what_was_measured_on_it(made):
+def test_the_file_writes_as_the_bundles_own(made):
     _, folder, report = made
-    assert report["litertlm"] == {
+    assert report == {
         "bytes": (folder / litertlm.FILE).stat().st_size,
         "prefill": [4, 16],
         "cache": 40,
         "difference": pytest.approx(0, abs=1e-5),
         "tokens_equal": 1.0,
     }
-    assert litertlm.FILE in json.loads((folder / "kzoo.json").read_text())["files"]
-    verify_bundle(folder)
-    assert "For LiteRT-LM" in (folder / "report.html").read_text()
 
 
 def test_the_file_has_the_engines_functions_and_each_weight_once(made, unpacked):
-    task, folder, _ = made
+    task, *_ = made
     (path,) = unpacked.glob("*.tflite")
     audited = audit(path)
     assert set(audited["signatures"]) == {"prefill_4", "prefill_16", "decode"}
@@ -90,84 +104,61 @@ def test_the_file_has_the_engines_functions_and_each_weight_once(made, unpacked)
     assert decode["outputs"].keys() - caches.keys() == {"logits"}
     assert decode["outputs"]["logits"]["shape"] == [1, 1, 257]
     assert not audited["custom"] and "SHAPE" not in audited["operators"]
-    own = audit(folder / "model.tflite")["weight_bytes"]["float32"]
-    assert audited["weight_bytes"]["float32"] < 1.1 * own
+    parameters = sum(int(np.prod(weight.shape)) for weight in task.backbone.weights)
+    assert sum(audited["weight_bytes"].values()) < 4.4 * parameters
 
 
-def test_the_engine_is_told_where_a_text_ends_and_how_long_it_gets(unpacked):
+def test_the_engine_is_told_where_a_text_begins_and_ends_and_how_long_it_gets(made, unpacked):
     known = (unpacked / "LlmMetadataProto.pbtext").read_text()
     assert "ids: 0" in known and "max_num_tokens: 40" in known
     assert "start_token" not in known
-    framed = (
-        byte_tokenizer()
-        .to_json()
-        .replace(
-            '"post_processor": null',
-            '"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": '
-            '"<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": '
-            '[{"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {"<|endoftext|>": {"id": '
-            '"<|endoftext|>", "ids": [0], "tokens": ["<|endoftext|>"]}}}',
-        )
-    )
-    message = litertlm.metadata(kzoo.Tokenizer.from_json(framed), 8)
+    message = litertlm.metadata(framed(made[0].tokenizer, 1), 8)
     assert list(message.start_token.token_ids.ids) == [0]
 
 
-@pytest.mark.parametrize("family", ["gpt_neo", "bloom", "palm"])
-def test_the_functions_write_what_keras_writes(family, tmp_path):
+def test_the_functions_write_what_keras_writes(tmp_path):
     """Prompts that fill a function up or don't, in front of the cache's end and behind it."""
-    task, path = writer(family, max_sequence_length=24), tmp_path / "model.tflite"
+    task, path = writer("bloom", schedule=(0,), max_sequence_length=22), tmp_path / "model.tflite"
     source = exportable(task)
-    model = EngineModel(source.model, (4, 16))
+    model = EngineModel(source.model, (8,))
     write_file(Exportable(model, source.weights), path, "float32", sizes_of(task), partitions=None)
     step, draw = EngineStep(path), np.random.default_rng(0)
-    for length in (1, 2, 5, 6, 17, 18, 20):
+    for length in (1, 2, 9, 10, 20):
         prompt = draw.integers(1, 257, length).tolist()
-        options = Generation(max_new_tokens=min(6, 25 - length))
-        sides = [generate(each, [prompt], options, None, 24) for each in (step, task.step)]
+        options = Generation(max_new_tokens=min(6, 23 - length))
+        sides = [generate(each, [prompt], options, None, 22) for each in (step, task.step)]
         actual, expected = ([list(row.token_ids) for (row,) in side] for side in sides)
         assert actual == expected, length
 
 
 def test_a_file_that_writes_otherwise_is_refused(made, monkeypatch, tmp_path):
-    task, folder, _ = made
-    golden = json.loads((folder / "kzoo.json").read_text())["golden"]
+    task, *_ = made
     monkeypatch.setattr(engine_model, "NOWHERE", 0)
-    order = litertlm_order(task)
+    order = ordered(task, "float32", None, None, {"litertlm": True, "cache": 39})
     with pytest.raises(kzoo.KzooError, match="model.litertlm writes otherwise than model.tflite"):
-        litertlm.write(tmp_path, order, golden)
+        litertlm.write(tmp_path, order, golden(task))
     assert not list(tmp_path.iterdir())
-
-
-def litertlm_order(task):
-    from kzoo.bundle.orders import ordered
-
-    return ordered(task, "float32", None, None, {"litertlm": True})
-
-
-def framed_twice(model):
-    text = model.tokenizer.to_json().replace('"post_processor": null', TWICE)
-    return kzoo.CausalLM(model.backbone, tokenizer=kzoo.Tokenizer.from_json(text))
 
 
 @pytest.mark.parametrize(
-    ("model", "words"),
+    ("change", "words"),
     [
-        (lambda: writer(tokenizer=byte_tokenizer(end=None)), "without an end token"),
-        (lambda: framed_twice(writer()), "puts 2 tokens before a text"),
-        (lambda: kzoo.TextEmbedder(writer().backbone, tokenizer=byte_tokenizer()), "a CausalLM"),
+        (lambda own: (kzoo.CausalLM, byte_tokenizer(end=None)), "without an end token"),
+        (lambda own: (kzoo.CausalLM, framed(own, 2)), "puts 2 tokens before a text"),
+        (lambda own: (kzoo.TextEmbedder, own), "a TextEmbedder.*expected.*a CausalLM"),
     ],
 )
-def test_what_the_engine_can_not_do_is_refused(model, words, tmp_path):
+def test_what_the_engine_can_not_do_is_refused(made, change, words):
+    task, *_ = made
+    cls, tokenizer = change(task.tokenizer)
     with pytest.raises(kzoo.KzooError, match=words):
-        kzoo.export_bundle(model(), tmp_path / "bundle", recipe={"litertlm": True})
-    assert not list(tmp_path.iterdir())
+        ordered(cls(task.backbone, tokenizer=tokenizer), "int8", None, None, {"litertlm": True})
 
 
-def test_without_the_builder_one_sentence_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "litert_lm_builder", None)
+def test_without_the_builder_one_sentence_says_what_to_install(made, monkeypatch):
+    monkeypatch.setitem(sys.modules, "litert_lm_builder", None)
     with pytest.raises(kzoo.KzooError, match='pip install "kzoo.litertlm."'):
-        litertlm.check(writer())
+        litertlm.check(made[0])
 
 
 @pytest.mark.parity
