@@ -9,7 +9,7 @@ from families import add_noise, noisy
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-from kzoo.bundle import evaluate, measuring, parity, report
+from kzoo.bundle import answering, evaluate, manifest, parity, report
 from kzoo.bundle.orders import ordered
 
 WORDS = [["he", "lives", "in", "paris"], ["the", "film"], ["john", "smith", "lives"]]
@@ -35,7 +35,7 @@ def measured(model, path, wrong=None):
         inputs = {name: columns[name] for name in parity.model_inputs(order.model)}
         return {name: np.asarray(value) for name, value in order.model(inputs).items()}
 
-    return evaluate.MEASURED[order.rule].measure(
+    return evaluate.MEASURED[order.rule].measured(
         order.examples, order.answerer, order.model, {"file": Run(wrong or same)}
     )
 
@@ -126,16 +126,16 @@ def test_parity_is_measured_on_the_evaluations_texts_and_they_stay_at_home(tmp_p
     def order(**recipe):
         return ordered(model, "float32", None, {}, {"evaluation": path, **recipe})
 
-    chosen, source = measuring._parity_texts(order())
+    chosen, source = answering.parity_texts(order())
     assert source == "textos.tsv" and len(chosen) == 64
-    assert sum(text in texts for text in chosen) == 64 - len(measuring.JOINED)
+    assert sum(text in texts for text in chosen) == 64 - len(answering.JOINED)
     assert max(chosen, key=len) == " ".join(texts[:64])  # a long one, in the same language
-    golden = {text for text, _ in measuring._golden_rows(order())}
+    golden = {text for text, _ in answering.golden_rows(order())}
     assert golden <= set(parity.sentences())
-    golden = {text for text, _ in measuring._golden_rows(order(share_texts=True))}
-    assert len(golden & set(texts)) == measuring.GOLDEN // 2
+    golden = {text for text, _ in answering.golden_rows(order(share_texts=True))}
+    assert len(golden & set(texts)) == manifest.GOLDEN // 2
     path.write_text("sentence\tlabel\n" + "\n".join(lines[:3]) + "\n", encoding="utf-8")
-    assert measuring._parity_texts(order()) == (None, None)  # too few to say anything
+    assert answering.parity_texts(order()) == (None, None)  # too few to say anything
 
 
 # -- the page ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from kzoo.bundle import limits, predict, report, verify
+from kzoo.bundle import answering, limits, predict, report
 from kzoo.bundle.agreement import disagreement, distance_of
 from kzoo.bundle.parity import measure
 from kzoo.errors import KzooError
@@ -252,15 +252,15 @@ def test_a_golden_example_keeps_its_labels(problem, written, here, is_other):
     entry = {"text": "a text", "outputs": outputs(written)}
     options = {"problem": problem, "threshold": 0.4}
     if not is_other:
-        verify._check_label(3, entry, outputs(here), options)
+        answering.check_label(3, entry, outputs(here), options)
         return
     with pytest.raises(KzooError, match="Golden example 3 .'a text'. gets another label"):
-        verify._check_label(3, entry, outputs(here), options)
+        answering.check_label(3, entry, outputs(here), options)
 
 
 def test_a_label_alone_has_no_other():
     entry = {"text": "a", "outputs": {"logits": [[3.0]]}}
-    verify._check_label(0, entry, {"logits": [[-3.0]]}, {"problem": "single_label"})
+    answering.check_label(0, entry, {"logits": [[-3.0]]}, {"problem": "single_label"})
 
 
 # -- the page -------------------------------------------------------------------------------------

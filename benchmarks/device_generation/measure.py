@@ -19,14 +19,11 @@ which other processes lengthen less. Files are kept in FOLDER and made only once
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from turns import middle, ratio, serve, take, timed  # noqa: E402
 
 ARMS = ("kzoo int8", "kzoo float32", "torch", "onnxruntime")
 PROMPT, CACHE, VOCABULARY = 16, 256, 50257
@@ -36,7 +33,6 @@ SOURCES = [
     "kzoo/graphs.py", "kzoo/litert", "kzoo/nn", "kzoo/tasks/causal_lm.py",
 ]  # fmt: skip
 PACKAGES = ("kzoo", "keras", "tensorflow", "ai-edge-litert", "torch", "transformers")
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def main():
@@ -61,46 +57,39 @@ def compare(arguments):
     """Let the arms take turns; returns what is written down."""
     from provenance import provenance
 
-    workers = {arm: start(arm, arguments) for arm in arguments.arms}
-    turns = {arm: [] for arm in workers}
-    for _ in range(arguments.rounds):
-        for arm, worker in workers.items():
-            worker.stdin.write("turn\n")
-            worker.stdin.flush()
-            turns[arm].append(json.loads(worker.stdout.readline()))
-    for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
+    shared = ["--files", arguments.files, "--new", arguments.new]
+    turns, loads = take(
+        {
+            arm: [interpreter(arm, arguments), __file__, *shared, "--worker", arm]
+            for arm in arguments.arms
+        },
+        arguments.rounds,
+        dict.fromkeys(arguments.arms, {"OMP_NUM_THREADS": "1"}),
+    )
     exact = [arm for arm in ("kzoo float32", "torch") if arm in turns]
     written = {str(turn["tokens"]) for arm in exact for turn in turns[arm]}
     if len(written) > 1:
         raise SystemExit("error: the float32 arms write different tokens.")
 
-    def ratio(arm, other, key):
-        pairs = zip(turns[arm], turns[other], strict=True)
-        return round(statistics.median(b[key] / a[key] for a, b in pairs), 3)
-
-    def middle(arm, key):
-        return statistics.median(turn[key] for turn in turns[arm])
-
     return {
         "what": "greedy text of GPT-2-small's shape, batch 1, one thread; kzoo on LiteRT",
         "provenance": provenance(SOURCES, PACKAGES),
         "rounds": arguments.rounds,
+        "load_1min_by_round": loads,
         "prompt_tokens": PROMPT,
         "new_tokens": arguments.new,
         "cache": CACHE,
         "float32_arms_write_the_same": len(exact) > 1,
         "tokens_per_second": {
-            arm: round(arguments.new / middle(arm, "seconds"), 2) for arm in turns
+            arm: round(arguments.new / middle(turns, arm, "seconds"), 2) for arm in turns
         },
         "processor_ms_a_token": {
-            arm: round(1000 * middle(arm, "processor") / arguments.new, 2) for arm in turns
+            arm: round(1000 * middle(turns, arm, "processor") / arguments.new, 2) for arm in turns
         },
         "ratios": {
             f"{arm} / {other}": {
-                "clock": ratio(arm, other, "seconds"),
-                "processor": ratio(arm, other, "processor"),
+                "clock": ratio(turns, arm, other, "seconds"),
+                "processor": ratio(turns, arm, other, "processor"),
             }
             for arm in turns
             if arm.startswith("kzoo")
@@ -115,25 +104,13 @@ def compare(arguments):
     }
 
 
-def start(arm, arguments):
-    """A worker that has loaded its model and had one turn."""
-    python = arguments.onnx_python if arm == "onnxruntime" else sys.executable
-    command = [python, __file__, "--worker", arm, "--files", str(arguments.files)]
-    worker = subprocess.Popen(
-        [*command, "--new", str(arguments.new)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, **ONE_THREAD},
-    )
-    if worker.stdout.readline() != "ready\n":
-        raise SystemExit(f"error: the arm {arm!r} ended early; VERBOSE=1 shows why.")
-    return worker
+def interpreter(arm, arguments):
+    """The Python that an arm runs in."""
+    return arguments.onnx_python if arm == "onnxruntime" else sys.executable
 
 
 def work(arguments):
-    """Take a turn at each line of standard input."""
+    """Serve an arm: a turn is a text."""
     import numpy as np
 
     arguments.files.mkdir(parents=True, exist_ok=True)
@@ -143,17 +120,10 @@ def work(arguments):
     prompt = np.random.default_rng(0).integers(0, VOCABULARY, PROMPT).tolist()
 
     def turn():
-        clock, processor = time.perf_counter(), time.process_time()
-        tokens = [int(token) for token in write(prompt, arguments.new)]
-        seconds = time.perf_counter() - clock
-        return {
-            "tokens": tokens, "seconds": seconds, "processor": time.process_time() - processor,
-        }  # fmt: skip
+        tokens, seconds, processor = timed(lambda: write(prompt, arguments.new))
+        return {"tokens": list(map(int, tokens)), "seconds": seconds, "processor": processor}
 
-    turn()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(turn()), flush=True)
+    serve(turn)
 
 
 def reference(files):

@@ -14,16 +14,14 @@ compile anew for every length. All arms have oneDNN.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from provenance import provenance  # noqa: E402
+from turns import middle, ratio, serve, take, timed  # noqa: E402
 
 ARMS = (
     "kzoo float32",
@@ -104,36 +102,25 @@ def make_batches(arguments):
 
 def compare(arguments, facts):
     """Let the arms take turns; returns what is written down."""
-    workers = {arm: start(arm, arguments) for arm in arguments.arms}
-    seconds = {arm: [] for arm in workers}
-    processor, losses = {arm: [] for arm in workers}, {}
+    command = [sys.executable, __file__, "--model", arguments.model]
+    command += ["--batch-file", arguments.batch_file]
+    turns, loads = take(
+        {arm: [*command, "--worker", arm] for arm in arguments.arms},
+        arguments.rounds,
+        {arm: {"TF_ENABLE_ONEDNN_OPTS": "1"} for arm in arguments.arms},
+    )
     examples = arguments.batches * arguments.batch_size
-    loads = []
-    for _ in range(arguments.rounds):
-        loads.append(os.getloadavg()[0])
-        for arm, worker in workers.items():
-            worker.stdin.write("block\n")
-            worker.stdin.flush()
-            answer = json.loads(worker.stdout.readline())
-            seconds[arm].append(answer["seconds"])
-            processor[arm].append(answer["processor"])
-            losses[arm] = answer["loss"]
-    for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
     ratios = {
-        f"{arm} / {other}": round(
-            statistics.median(b / a for a, b in zip(seconds[arm], seconds[other], strict=True)), 2
-        )
-        for arm in workers
-        for other in workers
+        f"{arm} / {other}": round(ratio(turns, arm, other, "seconds"), 2)
+        for arm in turns
+        for other in turns
         if arm.startswith("kzoo") and not other.startswith("kzoo")
     }
     packages = ("kzoo", "keras", "tensorflow", "torch", "transformers", "keras-hub")
     return {
         "what": "examples a second of fine-tuning all-MiniLM-L6-v2 (6 x 384) on SST-2 batches",
         "provenance": provenance(SOURCES, packages),
-        "load_1min_by_round": [round(load, 2) for load in loads],
+        "load_1min_by_round": loads,
         "batches": {
             "batches_a_block": arguments.batches,
             "batch_size": arguments.batch_size,
@@ -142,41 +129,21 @@ def compare(arguments, facts):
         "rounds": arguments.rounds,
         "examples_per_second": {
             arm: {
-                "median": round(examples / statistics.median(values), 1),
-                "min": round(examples / max(values), 1),
-                "max": round(examples / min(values), 1),
+                name: round(examples / of(turn["seconds"] for turn in of_arm), 1)
+                for name, of in (("median", statistics.median), ("min", max), ("max", min))
             }
-            for arm, values in seconds.items()
+            for arm, of_arm in turns.items()
         },
         "processor_ms_an_example": {
-            arm: round(1000 * statistics.median(values) / examples, 2)
-            for arm, values in processor.items()
+            arm: round(1000 * middle(turns, arm, "processor") / examples, 2) for arm in turns
         },
         "ratios": ratios,
-        "loss_at_the_end": {arm: round(value, 4) for arm, value in losses.items()},
+        "loss_at_the_end": {arm: round(of_arm[-1]["loss"], 4) for arm, of_arm in turns.items()},
     }
 
 
-def start(arm, arguments):
-    """A worker that has loaded its model and trained one block."""
-    command = [sys.executable, __file__, "--worker", arm, "--model", str(arguments.model)]
-    command += ["--batch-file", str(arguments.batch_file)]
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
-    worker = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, **quiet},
-    )
-    if worker.stdout.readline() != "ready\n":
-        raise SystemExit(f"error: the arm {arm!r} ended early; VERBOSE=1 shows why.")
-    return worker
-
-
 def work(arguments):
-    """Train a block at each line of standard input."""
+    """Serve an arm: a turn trains a block."""
     import numpy as np
 
     library, precision = arguments.worker.split()
@@ -186,14 +153,12 @@ def work(arguments):
         batches = [{name: file[f"{i}/{name}"] for name in names} for i in range(count)]
     makers = {"kzoo": kzoo_block, "torch": torch_block, "keras_hub": keras_hub_block}
     block = makers[library](arguments.model, precision, batches)
-    block()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        start, processor = time.perf_counter(), time.process_time()
-        loss = block()
-        times = {"seconds": time.perf_counter() - start}
-        times["processor"] = time.process_time() - processor
-        print(json.dumps({**times, "loss": loss}), flush=True)
+
+    def turn():
+        loss, seconds, processor = timed(block)
+        return {"seconds": seconds, "processor": processor, "loss": loss}
+
+    serve(turn)
 
 
 def kzoo_block(model, precision, batches):

@@ -11,16 +11,14 @@ processor's time is given, which other processes lengthen less. All arms must wr
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from provenance import provenance  # noqa: E402
+from turns import middle, ratio, serve, take, timed  # noqa: E402
 
 ARMS = ("kzoo tensorflow", "kzoo jax", "torch")
 PREFIXES = (16, 128, 256, 384, 512)
@@ -31,7 +29,6 @@ SOURCES = [
 ]  # fmt: skip
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
 
@@ -68,49 +65,38 @@ def make_model(folder):
 
 def compare(arguments):
     """Let the arms take turns; returns what is written down."""
-    workers = {arm: start(arm, arguments) for arm in arguments.arms}
-    turns = {arm: [] for arm in workers}
-    for _ in range(arguments.rounds):
-        for arm, worker in workers.items():
-            worker.stdin.write("turn\n")
-            worker.stdin.flush()
-            turns[arm].append(json.loads(worker.stdout.readline()))
-    for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
-    written = {arm: [turn.pop("tokens") for turn in of_arm] for arm, of_arm in turns.items()}
-    same = len({str(tokens) for of_arm in written.values() for tokens in of_arm}) == 1
-    if not same:
+    command = [sys.executable, __file__, "--model", arguments.model, "--new", arguments.new]
+    turns, loads = take(
+        {arm: [*command, "--worker", arm] for arm in arguments.arms},
+        arguments.rounds,
+        {
+            arm: ONE_THREAD | ({"KERAS_BACKEND": arm.split()[1]} if arm != "torch" else {})
+            for arm in arguments.arms
+        },
+    )
+    if len({str(turn.pop("tokens")) for of_arm in turns.values() for turn in of_arm}) > 1:
         raise SystemExit("error: the arms write different tokens.")
-
-    def middle(arm, key):
-        return statistics.median(turn[key] for turn in turns[arm])
-
-    costs = {arm: {p: middle(arm, f"processor {p}") for p in PREFIXES} for arm in turns}
+    costs = {arm: {p: middle(turns, arm, f"processor {p}") for p in PREFIXES} for arm in turns}
     return {
         "what": "greedy text of GPT-2-small's shape with a cache, float32, batch 1, one thread",
         "provenance": provenance(
             SOURCES, ("kzoo", "keras", "tensorflow", "jax", "torch", "transformers")
         ),
         "rounds": arguments.rounds,
+        "load_1min_by_round": loads,
         "prompt_tokens": PREFIXES[0],
         "new_tokens": arguments.new,
-        "same_tokens": same,
+        "same_tokens": True,
         "tokens_per_second": {
-            arm: round(arguments.new / middle(arm, "seconds"), 2) for arm in turns
+            arm: round(arguments.new / middle(turns, arm, "seconds"), 2) for arm in turns
         },
         "processor_ms_a_token": {
-            arm: round(1000 * middle(arm, "processor") / arguments.new, 2) for arm in turns
+            arm: round(1000 * middle(turns, arm, "processor") / arguments.new, 2) for arm in turns
         },
         "ratios": {
             f"{arm} / torch": {
-                measure: round(
-                    statistics.median(
-                        b[key] / a[key] for a, b in zip(turns[arm], turns["torch"], strict=True)
-                    ),
-                    3,
-                )
-                for measure, key in (("clock", "seconds"), ("processor", "processor"))
+                "clock": ratio(turns, arm, "torch", "seconds"),
+                "processor": ratio(turns, arm, "torch", "processor"),
             }
             for arm in turns
             if arm != "torch" and "torch" in turns
@@ -130,27 +116,8 @@ def slope(costs):
     return statistics.linear_regression(list(costs), list(costs.values())).slope
 
 
-def start(arm, arguments):
-    """A worker that has loaded its model and had one turn."""
-    command = [sys.executable, __file__, "--worker", arm, "--model", str(arguments.model)]
-    environment = {**os.environ, **ONE_THREAD}
-    if arm.startswith("kzoo"):
-        environment["KERAS_BACKEND"] = arm.split()[1]
-    worker = subprocess.Popen(
-        [*command, "--new", str(arguments.new)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL,
-        text=True,
-        env=environment,
-    )
-    if worker.stdout.readline() != "ready\n":
-        raise SystemExit(f"error: the arm {arm!r} ended early; VERBOSE=1 shows why.")
-    return worker
-
-
 def work(arguments):
-    """Take a turn at each line of standard input."""
+    """Serve an arm."""
     import numpy as np
 
     maker = torch_side if arguments.worker == "torch" else kzoo_side
@@ -166,17 +133,7 @@ def work(arguments):
             costs[f"processor {prefix}"] = statistics.median(timed(step)[2] for _ in range(STEPS))
         return {"tokens": tokens, "seconds": seconds, "processor": processor, **costs}
 
-    turn()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(turn()), flush=True)
-
-
-def timed(function):
-    """What a function gives, with the seconds of the clock and of the processor."""
-    clock, processor = time.perf_counter(), time.process_time()
-    result = function()
-    return result, time.perf_counter() - clock, time.process_time() - processor
+    serve(turn)
 
 
 def kzoo_side(folder):

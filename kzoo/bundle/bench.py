@@ -1,81 +1,18 @@
 """How long a bundle takes by length, alone or in turn with another one."""
 
 import statistics
-import time
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import KzooError
-from ..litert.interpreter import Interpreter
-from . import continuation
-from .file_step import FileStep
+from .kinds import kind_of
 from .manifest import MODEL, check_files, read_manifest
-
-LENGTHS = (16, 32, 64, 128, 256)  # tokens
-WARM_UP = 2  # rounds that allocate and fill the caches
-
-
-def measure(interpreters, lengths, rounds, threads=1):
-    """Milliseconds that some files take for a text, at batch 1.
-
-    Every round runs every length of every file in turn, so that a busy moment of the machine falls
-    on all of them. On one thread it is processor time, which other programs leave alone; on more
-    it is time by the clock, since processor time adds the threads up.
-
-    Args:
-        interpreters: {name: `Interpreter`}.
-        lengths: numbers of tokens.
-        rounds: measurements a length.
-        threads: how many the interpreters use.
-
-    Returns:
-        {name: {length: [milliseconds, ...]}}, a number a round.
-    """
-    clock = time.process_time if threads == 1 else time.perf_counter
-    times = {name: {length: [] for length in lengths} for name in interpreters}
-    for turn in range(WARM_UP + rounds):
-        for length in lengths:
-            for name, interpreter in interpreters.items():
-                columns = _columns(interpreter, length)
-                interpreter.run(columns)  # another length ran before: allocate outside the time
-                if turn < WARM_UP:
-                    continue
-                start = clock()
-                interpreter.run(columns)
-                times[name][length].append(1000 * (clock() - start))
-    return times
-
-
-def latency(files, longest, rounds):
-    """Medians of `measure` for a report: {"lengths", "rounds", name: [milliseconds, ...]}.
-
-    Args:
-        files: {name: path}; one called "file" says whether the length is fixed.
-        longest: tokens that the model reads at most.
-        rounds: measurements a length.
-    """
-    interpreters = {name: Interpreter(path) for name, path in files.items()}
-    fixed = interpreters["file"].length
-    lengths = [fixed] if fixed else usual_lengths(longest)
-    times = measure(interpreters, lengths, rounds)
-    medians = {
-        name: [round(statistics.median(times[name][length]), 3) for length in lengths]
-        for name in files
-    }
-    return {"lengths": lengths, **medians, "rounds": rounds}
-
-
-def usual_lengths(longest):
-    """The lengths that are measured where nobody names others."""
-    return [length for length in LENGTHS if length <= longest] or [longest]
 
 
 def bench_bundle(folder, against=None, lengths=None, threads=1, rounds=20):
     """Measure the latency of a bundle at batch 1.
 
-    See `measure` for what is timed. Compare numbers of one run only: even a ratio is another one
-    on another kind of processor.
+    See `answering.measure` and `continuation.measure` for what is timed. Compare numbers of one
+    run only: even a ratio is another one on another kind of processor.
 
     Args:
         folder: the bundle.
@@ -100,50 +37,41 @@ def bench_bundle(folder, against=None, lengths=None, threads=1, rounds=20):
     manifests = [read_manifest(name) for name in names]
     for name, manifest in zip(names, manifests, strict=True):
         check_files(name, manifest, {MODEL})
-    kinds = [manifest["rule"] == continuation.RULE for manifest in manifests]
-    if len(set(kinds)) > 1:
+    kinds = [kind_of(manifest["rule"]) for manifest in manifests]
+    if kinds[0] is not kinds[-1]:
         raise KzooError(f"Got {folder} and {against}, of which one writes; expected two of a kind.")
-    bench = _bench_writers if kinds[0] else _bench_readers
     longest = min(manifest["max_length"] for manifest in manifests)
-    return {
+    files = {place: kinds[0].Opened(name / MODEL, threads) for place, name in enumerate(names)}
+    lengths = _lengths(kinds[0], dict(zip(names, files.values(), strict=True)), longest, lengths)
+    times, token = kinds[0].measure(files, lengths, rounds, threads)
+    result = {
         "bundle": str(folder),
         "against": None if against is None else str(against),
         "threads": threads,
         "rounds": rounds,
-        **bench(names, longest, lengths, threads, rounds),
+        "lengths": _rows(times, lengths),
     }
+    if token:
+        (row,) = _rows({place: {1: times} for place, times in token.items()}, [1])
+        result["token"] = {**row, "per_second": 1000 / row["milliseconds"]}
+    return result
 
 
-def _bench_readers(names, longest, lengths, threads, rounds):
-    files = [Interpreter(name / MODEL, threads=threads) for name in names]
-    if lengths is None:
-        lengths = {file.length for file in files} - {None} or usual_lengths(longest)
-    for name, file in zip(names, files, strict=True):
-        for length in lengths:
-            if file.length not in (None, length):
-                raise KzooError(f"{name} takes exactly {file.length} tokens, not {length}.")
-    lengths = _checked_lengths(names, lengths, longest)
-    return {"lengths": _rows(measure(dict(enumerate(files)), lengths, rounds, threads), lengths)}
-
-
-def _bench_writers(names, longest, lengths, threads, rounds):
-    files = {place: FileStep(name / MODEL, threads=threads) for place, name in enumerate(names)}
-    lengths = continuation.usual_lengths(longest) if lengths is None else lengths
-    lengths = _checked_lengths(names, lengths, longest - 1)
-    prompts, tokens = continuation.measure(files, lengths, rounds, threads)
-    (row,) = _rows({place: {1: times} for place, times in tokens.items()}, [1])
-    per_second = 1000 / row["milliseconds"]
-    return {"lengths": _rows(prompts, lengths), "token": {**row, "per_second": per_second}}
-
-
-def _checked_lengths(names, lengths, most):
+def _lengths(kind, files, longest, asked):
     """The lengths, short to long; KzooError for one that a bundle doesn't take."""
-    for length in lengths:
-        if not 1 <= length <= most:
-            raise KzooError(
-                f"{' or '.join(map(str, names))} takes 1 to {most} tokens; {length} was asked for."
-            )
-    return sorted(set(lengths))
+    ranges = {name: kind.takes(file, longest) for name, file in files.items()}
+    for name, taken in ranges.items():
+        for length in asked or ():
+            if length not in taken:
+                some = f"{taken[0]} to {taken[-1]}" if len(taken) > 1 else f"exactly {taken[0]}"
+                raise KzooError(f"{name} takes {some} tokens; {length} was asked for.")
+    if asked:
+        return sorted(set(asked))
+    shortest = min(ranges.values(), key=len)
+    for name, taken in ranges.items():
+        if shortest[-1] not in taken:
+            raise KzooError(f"{name} takes exactly {taken[0]} tokens, not {shortest[-1]}.")
+    return kind.usual_lengths(shortest)
 
 
 def _rows(times, lengths):
@@ -159,10 +87,3 @@ def _rows(times, lengths):
             row["speed"] = statistics.median(other / this for other, this in pairs)
         rows.append(row)
     return rows
-
-
-def _columns(interpreter, length):
-    return {
-        name: np.full((1, length), int(name != "segment_ids"), "int32")
-        for name in interpreter.input_names
-    }

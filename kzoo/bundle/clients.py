@@ -24,14 +24,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ..answers import PROBLEMS, READS, class_scores, described
+from ..answers import READS
 from ..errors import KzooError
-from ..generation.writer import prompt_ids
 from ..lines import as_pair, read_lines
-from . import continuation
 from .agreement import disagreement, distance_of
+from .kinds import kind_of
 from .manifest import TOKENIZER
 from .predict import open_bundle
 
@@ -230,22 +227,23 @@ def read_texts(path, pairs):
 def _shipped(manifest):
     from .parity import languages
 
-    if manifest["rule"] == continuation.RULE:  # Whole lines leave little room to write in.
-        return []
-    lines = languages()
+    lines = kind_of(manifest["rule"]).client_texts(languages())
     if READS[manifest["reads"]] != "pair":
         return lines
-    return list(zip(lines, [*lines[1:], lines[0]], strict=True))
+    return list(zip(lines, [*lines[1:], *lines[:1]], strict=True))
 
 
 def _python(predictor):
     """Python's row: the golden examples as they were written at the export."""
     manifest = predictor.manifest
-    equal, labels, worst = AGAIN.get(manifest["rule"], _run_again)(predictor)
+    kind = kind_of(manifest["rule"])
+    ids = kind.golden_ids(predictor.tokenizer, manifest)
+    both = zip(ids, manifest["golden"], strict=True)
+    labels, worst = kind.run_again(predictor)
     return {
         "client": "Python",
         "texts": len(manifest["golden"]),
-        "ids_equal": equal,
+        "ids_equal": sum(own == entry["token_ids"] for own, entry in both),
         "labels_equal": labels,
         "texts_compared": 0,
         "answers_equal": 0,
@@ -255,40 +253,6 @@ def _python(predictor):
         "other_ids": None,
         "note": None,
     }
-
-
-def _run_again(predictor):
-    """How many golden examples have the ids and labels of the export; the largest difference."""
-    manifest = predictor.manifest
-    equal, labels, worst = 0, 0, 0.0
-    for entry in manifest["golden"]:
-        outputs, columns, _ = predictor.interpreter.run_text(
-            predictor.tokenizer, *parts_of(entry["text"]), max_length=manifest["max_length"]
-        )
-        equal += columns["token_ids"][0].tolist() == entry["token_ids"]
-        for name, written in entry["outputs"].items():
-            scale = max(float(np.abs(written).max()), 1e-6)
-            worst = max(worst, float(np.abs(outputs[name] - np.asarray(written)).max()) / scale)
-        if manifest["rule"] in PROBLEMS:
-            options = manifest["task_options"]
-            both = (
-                class_scores(side["logits"], manifest["rule"])[0]
-                for side in (outputs, entry["outputs"])
-            )
-            one, other = (described(row, manifest["labels"], options) for row in both)
-            labels += all(one.get(name) == other.get(name) for name in ("label", "labels"))
-    return equal, labels if manifest["rule"] in PROBLEMS else None, worst
-
-
-def _written_again(predictor):
-    """The same of a bundle that writes, which has no labels."""
-    golden, tolerance = (predictor.manifest[name] for name in ("golden", "tolerance"))
-    ids = prompt_ids(predictor.tokenizer, [entry["text"] for entry in golden])
-    equal = sum(one == entry["token_ids"] for one, entry in zip(ids, golden, strict=True))
-    return equal, None, continuation.run_golden(predictor.writer.step, golden, tolerance)
-
-
-AGAIN = {continuation.RULE: _written_again}  # by the rule, where it isn't `_run_again`
 
 
 def check_agreement(data):

@@ -13,16 +13,21 @@ from ..data.batches import IGNORED
 from ..data.documents import windows
 from ..errors import KzooError
 from ..generation import Generation, generate
+from ..generation.writer import prompt_ids
+from ..litert.convert import CACHE
 from .file_step import FileStep
+from .manifest import GOLDEN
 from .parity import sentences
 
-RULE = "continuation"  # by which a file that writes answers
+SAYS = "text that both write"
+Opened = FileStep  # what runs a file
 PROMPTS, NEW = 20, 16  # prompts on which file and Keras write, and tokens that they write
 READ = 512  # tokens on which perplexity is measured where no evaluation file is
 MOST = 2048  # and of an evaluation file at most
 SHOWN = 8  # logits of the first step that a golden example holds
 LENGTHS = (16, 64, 128)  # tokens of the prompts that are timed
 STEPS = 8  # tokens that are timed behind a prompt
+ROUNDS = 3  # measurements of latency, each of which takes long
 
 
 def prompts_of(model, cache, count, texts=None):
@@ -51,16 +56,22 @@ def written(step, prompts, cache):
     ]
 
 
-def parity(model, path, cache, texts=None):
+def distance(model, path, sizes, texts=None):
     """How far a file lies from Keras on texts, the shipped ones by default, as the report has it.
+
+    Args:
+        model: the task in Keras.
+        path: the file.
+        sizes: {axis: size} of its axes, the cache's among them.
+        texts: strings, of whose lines the beginnings are prompts.
 
     Returns:
         A dict: `texts` (how many prompts), `tokens` (of each), `continuations` (for each the ids
         that Keras wrote and those of the file), `tokens_equal` (the share of places with the same
         token), and what `perplexities` gives for the shipped sentences.
     """
+    cache, file = sizes[CACHE], FileStep(path)
     prompts = [ids for _, ids in prompts_of(model, cache, PROMPTS, texts)]
-    file = FileStep(path)
     sides = [written(step, prompts, cache) for step in (model.step, file)]
     pairs = [list(pair) for pair in zip(*sides, strict=True)]
     rows = rows_of(model, sentences()[1::2] if texts is None else texts, cache, READ)
@@ -70,6 +81,14 @@ def parity(model, path, cache, texts=None):
         "continuations": pairs,
         "tokens_equal": equal_share(pairs),
         **perplexities(model, {"file": file}, rows),
+    }
+
+
+def distances(order, paths):
+    """The distance of each file, on the shipped sentences."""
+    return {
+        name: {**distance(order.model, path, order.sizes), "source": None}
+        for name, path in paths.items()
     }
 
 
@@ -153,14 +172,17 @@ def _one(token, place):
 # -- golden examples ------------------------------------------------------------------------------
 
 
-def golden(model, path, cache, count, texts=None):
+def golden(order, path):
     """Golden examples: a prompt, its ids, and what file and Keras write behind it.
 
-    Half of the prompts are of `texts`, where some may travel; the others are the shipped ones.
-    Their outputs are `token_ids`, the new ones, and `logits`, the first few behind the prompt.
+    Half of the prompts are of the evaluation's texts, where those may travel; the others are the
+    shipped ones. Their outputs are `token_ids`, the new ones, and `logits`, the first few behind
+    the prompt.
     """
-    rows = prompts_of(model, cache, count // 2, texts) if texts else []
-    rows += prompts_of(model, cache, count - len(rows))
+    model, cache, rows = order.model, order.cache, []
+    if order.examples and order.share_texts:
+        rows = prompts_of(model, cache, GOLDEN // 2, order.examples.texts)
+    rows += prompts_of(model, cache, GOLDEN - len(rows))
     prompts, file = [ids for _, ids in rows], FileStep(path)
     sides = {}
     for name, step in (("outputs", file), ("keras", model.step)):
@@ -173,6 +195,38 @@ def golden(model, path, cache, count, texts=None):
         {"text": text, "token_ids": ids, "outputs": file_side, "keras": keras_side}
         for (text, ids), file_side, keras_side in zip(rows, *sides.values(), strict=True)
     ]
+
+
+def shown(order, path, golden):
+    """What both write behind the golden examples, {"file", "keras"} for each."""
+    return [
+        {
+            side: {"continuation": order.tokenizer.decode(entry[outputs]["token_ids"])}
+            for side, outputs in (("file", "outputs"), ("keras", "keras"))
+        }
+        for entry in golden
+    ]
+
+
+def golden_ids(tokenizer, manifest):
+    """The ids of the golden examples as the tokenizer gives them now."""
+    return prompt_ids(tokenizer, [entry["text"] for entry in manifest["golden"]])
+
+
+def check_golden(path, tokenizer, manifest):
+    """See `run_golden`; the prompts are read by the ids of the export, which were checked."""
+    return run_golden(FileStep(path), manifest["golden"], manifest["tolerance"])
+
+
+def run_again(predictor):
+    """None, for what is written has no labels, and what `run_golden` gives."""
+    manifest = predictor.manifest
+    return None, run_golden(predictor.writer.step, manifest["golden"], manifest["tolerance"])
+
+
+def client_texts(texts):
+    """None of the shipped texts: whole lines leave little room to write in."""
+    return []
 
 
 def _first_logits(step, ids):
@@ -225,7 +279,7 @@ def run_golden(step, entries, tolerance):
 def measure(steps, lengths, rounds, threads=1):
     """Milliseconds that files take to the first token behind a prompt, and for each one more.
 
-    Every round runs all files in turn, see `bench.measure`.
+    Every round runs all files in turn, see `answering.measure`.
 
     Args:
         steps: {name: `FileStep`}.
@@ -257,19 +311,25 @@ def measure(steps, lengths, rounds, threads=1):
     return prompts, tokens
 
 
-def usual_lengths(cache):
-    """The prompts that are timed where nobody names others."""
-    return [length for length in LENGTHS if length + STEPS <= cache] or [max(1, cache - STEPS)]
+def takes(file, longest):
+    """How many tokens of a prompt a file takes, as a range: one at least is to be written."""
+    return range(1, longest)
 
 
-def latency(files, cache, rounds):
+def usual_lengths(taken):
+    """The prompts of a range that are timed where nobody names others."""
+    longest = taken[-1] + 1
+    return [length for length in LENGTHS if length + STEPS <= longest] or [max(1, longest - STEPS)]
+
+
+def latency(order, paths):
     """Medians of `measure` for a report: {"lengths", "rounds", name: [...], "token": {name}}."""
-    steps = {name: FileStep(path) for name, path in files.items()}
-    lengths = usual_lengths(cache)
-    prompts, tokens = measure(steps, lengths, rounds)
+    steps = {name: FileStep(path) for name, path in paths.items()}
+    lengths = usual_lengths(takes(steps["file"], order.cache))
+    prompts, tokens = measure(steps, lengths, ROUNDS)
     medians = {
         name: [round(statistics.median(prompts[name][length]), 3) for length in lengths]
-        for name in files
+        for name in steps
     }
-    token = {name: round(statistics.median(tokens[name]), 3) for name in files}
-    return {"lengths": lengths, **medians, "rounds": rounds, "token": token}
+    token = {name: round(statistics.median(tokens[name]), 3) for name in steps}
+    return {"lengths": lengths, **medians, "rounds": ROUNDS, "token": token}

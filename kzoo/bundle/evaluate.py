@@ -8,10 +8,9 @@ import numpy as np
 
 from ..answers import label_parts, probabilities
 from ..errors import KzooError
-from ..litert.interpreter import Interpreter
 from ..metrics import answer_scores, entity_scores, spans_of
 from .continuation import MOST, perplexities, rows_of
-from .file_step import FileStep
+from .kinds import kind_of
 from .limits import LABELLED
 from .parity import label_of, measure, run_keras, run_sides, samples
 
@@ -74,11 +73,11 @@ def evaluate(examples, answerer, model, files):
     Returns:
         `examples` (how many), and what the task's measure gives.
     """
-    kind = MEASURED[examples.rule]
-    opened = {name: kind.open(path) for name, path in files.items()}
+    measure, kind = MEASURED[examples.rule], kind_of(examples.rule)
+    opened = {name: kind.Opened(path) for name, path in files.items()}
     return {
         "examples": len(examples.texts),
-        **kind.measure(examples, answerer, model, opened),
+        **measure.measured(examples, answerer, model, opened),
     }
 
 
@@ -248,23 +247,21 @@ def _perplexity(examples, answerer, model, files):
     return perplexities(model, files, rows)
 
 
-class Kind(NamedTuple):
+class Measure(NamedTuple):
     """How a rule's answers are measured on examples.
 
     Args:
         targets: (model, examples) -> (texts, targets), as `Labelled` has them.
-        measure: (`Labelled`, answerer, model, {name: opened file}) -> what the report says.
-        open: path -> what runs a file of the kind.
+        measured: (`Labelled`, answerer, model, {name: opened file}) -> what the report says.
     """
 
     targets: Callable
-    measure: Callable
-    open: Callable = Interpreter
+    measured: Callable
 
 
 MEASURED = {
-    "single_label": Kind(_classes, _classified),
-    "entities": Kind(lambda model, examples: labelled_spans(model.labels, examples), _entities),
-    "span": Kind(lambda model, examples: gold_answers(examples), _answers),
-    "continuation": Kind(_plain, _perplexity, FileStep),
+    "single_label": Measure(_classes, _classified),
+    "entities": Measure(lambda model, examples: labelled_spans(model.labels, examples), _entities),
+    "span": Measure(lambda model, examples: gold_answers(examples), _answers),
+    "continuation": Measure(_plain, _perplexity),
 }

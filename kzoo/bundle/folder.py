@@ -6,16 +6,13 @@ from importlib.metadata import version
 
 import numpy as np
 
-from ..answers import PROBLEMS, RULES, class_scores
+from ..answers import PROBLEMS, class_scores
 from ..litert.convert import model_inputs
-from ..litert.interpreter import Interpreter
-from . import continuation, litertlm, mediapipe
+from . import answering, litertlm, mediapipe
+from .kinds import kind_of
 from .limits import TOLERANCE
 from .manifest import FORMAT, LABELS, write_manifest
-from .parity import run_sides
 from .report import write_report
-
-UNSEEN = ("embedding",)  # rules whose answers are nothing to look at
 
 
 def write_folder(measured, folder, name, say):
@@ -61,7 +58,7 @@ def _for_mediapipe(measured, folder, name, say):
     if not order.mediapipe:
         return None
     say("Writing the file for MediaPipe")
-    columns = [columns for _, columns in measured.golden_rows]
+    columns = [columns for _, columns in answering.golden_rows(order)]
     name = str(order.source or name)
     return mediapipe.write(folder, name, order.tokenizer, order.labels, order.length, columns)
 
@@ -162,29 +159,13 @@ def _compat(measured):
 
 
 def _examples(measured):
-    """The golden examples as the report shows them: the text, and the answers of file and Keras.
-
-    Of one label a text only that label is shown; a vector is nothing to look at.
-    """
-    order = measured.files.order
-    examples = [{"text": e["text"], "tokens": len(e["token_ids"])} for e in measured.golden]
-    if order.rule == continuation.RULE:
-        for example, entry in zip(examples, measured.golden, strict=True):
-            for side, outputs in (("file", "outputs"), ("keras", "keras")):
-                text = order.tokenizer.decode(entry[outputs]["token_ids"])
-                example[side] = {"continuation": text}
-        return examples
-    if order.rule in UNSEEN or order.rule is None or RULES[order.rule].find is None:
-        return examples
-    read = [order.answerer.read(example["text"])[0] for example in examples]
-    rows = [[columns for columns, _ in own] for own in read]
-    file = Interpreter(measured.files.paths["file"])
-    for side, given in run_sides(order.model, {"file": file}, rows).items():
-        for example, own, outputs in zip(examples, read, given, strict=True):
-            answer = order.answerer.answer(example["text"], own, outputs)
-            unshown = {"scores"} if "label" in answer else set()
-            example[side] = {k: v for k, v in answer.items() if k not in unshown}
-    return examples
+    """The golden examples as the report shows them: the text, and the answers of file and Keras."""
+    files, golden = measured.files, measured.golden
+    answers = kind_of(files.order.rule).shown(files.order, files.paths["file"], golden)
+    return [
+        {"text": entry["text"], "tokens": len(entry["token_ids"]), **answer}
+        for entry, answer in zip(golden, answers, strict=True)
+    ]
 
 
 def _golden_difference(measured):

@@ -12,7 +12,9 @@ from pathlib import Path
 from ..errors import KzooError
 from ..litert.convert import Exportable, write_file
 from ..litert.engine_model import EngineModel, EngineStep, prefill_lengths
-from .continuation import RULE, equal_share, run_golden, written
+from . import continuation
+from .continuation import equal_share, run_golden, written
+from .kinds import kind_of
 from .limits import TOLERANCE
 from .manifest import MODEL
 
@@ -30,7 +32,7 @@ def check(model):
         model: a task with a tokenizer.
     """
     _builder()
-    if getattr(model, "rule", None) != RULE:
+    if kind_of(getattr(model, "rule", None)) is not continuation:
         raise KzooError(
             f"Got a {type(model).__name__} for LiteRT-LM; expected a model that writes, a CausalLM."
         )
@@ -86,7 +88,7 @@ def write(folder, order, golden):
         prompts = [entry["token_ids"] for entry in golden]
         expected = [entry["outputs"]["token_ids"] for entry in golden]
         actual = written(step, prompts, order.cache)
-        _pack(folder / FILE, path, order)
+        pack(folder / FILE, path, order.tokenizer, order.cache)
     return {
         "bytes": (folder / FILE).stat().st_size,
         "prefill": lengths,
@@ -114,24 +116,32 @@ def metadata(tokenizer, cache):
     return message
 
 
-def _pack(target, path, order):
-    """Write the container over the model at a path, which has room for other files beside it."""
+def pack(target, path, tokenizer, cache):
+    """Write the container that the engine reads.
+
+    Args:
+        target: the path of the `.litertlm` file.
+        path: that of the .tflite file of an `EngineModel`.
+        tokenizer: the model's.
+        cache: tokens that the model's cache holds.
+    """
     builder = _builder()
-    described = json.loads(order.tokenizer.to_json()) | dict.fromkeys(LEFT_OUT)
-    tokenizer, known = path.with_name("tokenizer.json"), path.with_name("metadata.binarypb")
-    tokenizer.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
-    known.write_bytes(metadata(order.tokenizer, order.cache).SerializeToString())
+    described = json.loads(tokenizer.to_json()) | dict.fromkeys(LEFT_OUT)
     file = builder.LitertLmFileBuilder()
     file.add_system_metadata(
         builder.Metadata(key="Authors", value="kzoo", dtype=builder.DType.STRING)
     )
-    file.add_llm_metadata(str(known))
-    file.add_hf_tokenizer(str(tokenizer))
-    # Without masks as inputs the engine runs on the processor alone.
-    kind = builder.TfLiteModelType.PREFILL_DECODE
-    file.add_tflite_model(str(path), kind, backend_constraint="cpu")
-    with target.open("wb") as stream:
-        file.build(stream, validate_metadata=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        known, pieces = Path(scratch) / "metadata.pb", Path(scratch) / "tokenizer.json"
+        known.write_bytes(metadata(tokenizer, cache).SerializeToString())
+        pieces.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+        file.add_llm_metadata(str(known))
+        file.add_hf_tokenizer(str(pieces))
+        # Without masks as inputs the engine runs on the processor alone.
+        kind = builder.TfLiteModelType.PREFILL_DECODE
+        file.add_tflite_model(str(path), kind, backend_constraint="cpu")
+        with target.open("wb") as stream:
+            file.build(stream, validate_metadata=True)
 
 
 def _builder():

@@ -32,6 +32,7 @@ from ..files import read_json, sha256, within
 from ..values import is_number, is_whole
 
 FORMAT = 3
+GOLDEN = 12  # golden examples that an export writes
 FORMATS = (1, 2, 3)  # that are read
 MANIFEST, MODEL, TOKENIZER, LABELS = "kzoo.json", "model.tflite", "tokenizer.json", "labels.txt"
 REPORT, PAGE = "report.json", "report.html"

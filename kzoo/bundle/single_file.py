@@ -7,8 +7,8 @@ from ..files import writing_file
 from ..litert.convert import check_arguments, exportable, sizes_of, write_file
 from ..litert.user_model import UserModel, as_exportable
 from ..logs import hidden
+from .kinds import kind_of
 from .limits import LABELLED, check, check_names, defaults
-from .measuring import distance
 from .parity import measure_of
 
 
@@ -79,7 +79,8 @@ def export_litert(
     with hidden(), writing_file(path) as tmp_path:
         partitions = limits.get("partitions", None if own else 1)
         audited = write_file(source, tmp_path, quantization, sizes, compat, partitions)
-        parity = distance(source.model, tmp_path, sizes, texts)
+        kind = kind_of(getattr(source.model, "rule", None))
+        parity = kind.distance(source.model, tmp_path, sizes, texts)
         measured = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
         rows = check(limits, {**parity, **measured})
     return {"audit": audited, "parity": parity, "limits": rows}

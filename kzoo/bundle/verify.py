@@ -8,11 +8,10 @@ import numpy as np
 from ..answers import PROBLEMS, RULES, class_scores, described
 from ..errors import KzooError
 from ..files import read_json
-from ..generation.writer import prompt_ids
 from ..litert.audit import KINDS, audit, check_audit, check_quantization
 from ..spec import Spec
 from . import continuation, limits
-from .file_step import FileStep
+from .kinds import kind_of
 from .limits import BETTER_ON_LABELLED
 from .manifest import (
     LABELS,
@@ -411,7 +410,6 @@ def _as_written(path):
 
 def _run_golden(folder, manifest):
     """The largest distance of a golden output, as a share of the largest number in it."""
-    from ..litert.interpreter import Interpreter
     from ..text.tokenizer import Tokenizer
 
     if len(manifest["golden"]) < LEAST_GOLDEN:
@@ -419,43 +417,11 @@ def _run_golden(folder, manifest):
             f"{folder / MANIFEST} holds {len(manifest['golden'])} golden examples; at least "
             f"{LEAST_GOLDEN} are expected: export anew."
         )
-    tokenizer = Tokenizer.load(folder / TOKENIZER)
-    if manifest["rule"] == continuation.RULE:
-        for place, entry in enumerate(manifest["golden"]):
-            (ids,) = prompt_ids(tokenizer, [entry["text"]])
-            _check_tokens(place, entry, ids)
-        return continuation.run_golden(
-            FileStep(folder / MODEL), manifest["golden"], manifest["tolerance"]
-        )
-    interpreter = Interpreter(folder / MODEL)
-    worst = 0.0
-    for place, entry in enumerate(manifest["golden"]):
-        text = entry["text"]
-        first, second = (text, None) if isinstance(text, str) else text
-        outputs, columns, _ = interpreter.run_text(tokenizer, first, second, manifest["max_length"])
-        _check_tokens(place, entry, columns["token_ids"][0].tolist())
-        if {k: np.shape(v) for k, v in entry["outputs"].items()} != {
-            k: np.shape(v) for k, v in outputs.items()
-        }:
-            raise KzooError(
-                f"Golden example {place} ({text!r:.40}) has other outputs than the file: export "
-                "anew."
-            )
-        for name, written in entry["outputs"].items():
-            here, there = np.asarray(outputs[name], "float64"), np.asarray(written, "float64")
-            scale = max(float(np.abs(there).max()), 1e-6)
-            off = float(np.abs(here - there).max()) / scale
-            # Written with seven digits: what is nearer than that is equal.
-            worst = max(worst, 0.0 if off < 1e-6 else off)
-            if not off <= manifest["tolerance"]:
-                raise KzooError(
-                    f"Golden example {place} ({text!r:.40}) gives {name} that lies "
-                    f"{100 * off:.3g} % off; {100 * manifest['tolerance']:.3g} % is allowed: this "
-                    "runtime computes otherwise, or the file was not made by this export."
-                )
-        if manifest["rule"] in PROBLEMS:
-            _check_label(place, entry, outputs, manifest["task_options"])
-    return worst
+    tokenizer, kind = Tokenizer.load(folder / TOKENIZER), kind_of(manifest["rule"])
+    ids = kind.golden_ids(tokenizer, manifest)
+    for place, (entry, own) in enumerate(zip(manifest["golden"], ids, strict=True)):
+        _check_tokens(place, entry, own)
+    return kind.check_golden(folder / MODEL, tokenizer, manifest)
 
 
 def _check_tokens(place, entry, ids):
@@ -469,26 +435,3 @@ def _check_tokens(place, entry, ids):
         f"Golden example {place} ({entry['text']!r:.40}) is tokenized otherwise from token {at} "
         "on: take the tokenizers version that the report names, or export anew."
     )
-
-
-def _check_label(place, entry, outputs, options):
-    """The labels must stay, unless two probabilities, or one and its threshold, are near."""
-    problem, near = options["problem"], 0.05
-    if problem == "regression":
-        return
-    here, there = (
-        class_scores(np.asarray(side["logits"]), problem)[0] for side in (outputs, entry["outputs"])
-    )
-    if problem == "multi_label":
-        clear = np.abs(there - options["threshold"]) > near
-        changed = ((here >= options["threshold"]) != (there >= options["threshold"])) & clear
-        is_other = bool(changed.any())
-    else:
-        ranked = np.sort(there)
-        clear = len(there) == 1 or ranked[-1] - ranked[-2] > near
-        is_other = clear and here.argmax() != there.argmax()
-    if is_other:
-        raise KzooError(
-            f"Golden example {place} ({entry['text']!r:.40}) gets another label than at the "
-            "export: this runtime computes otherwise."
-        )

@@ -1,0 +1,293 @@
+"""What a file that answers in one run is measured by: its answers beside those of Keras."""
+
+import statistics
+import time
+
+import numpy as np
+
+from ..answers import PROBLEMS, RULES, class_scores, described
+from ..errors import KzooError
+from ..litert.interpreter import Interpreter, encode
+from .manifest import GOLDEN
+from .parity import compare, run_keras, run_sides, samples
+
+SAYS = "answer by answer"
+Opened = Interpreter  # what runs a file
+JOINED = (2, 4, 8, 16, 32, 64)  # how many labelled texts are joined, to compare long ones too
+PARITY = (16, 64)  # labelled texts from which on they are compared on, and how many at most
+LENGTHS = (16, 32, 64, 128, 256)  # tokens
+ROUNDS = 9  # measurements of latency at each length
+WARM_UP = 2  # rounds that allocate and fill the caches
+UNSEEN = ("embedding", None)  # rules whose answers are nothing to look at
+
+
+def distance(model, path, sizes, texts=None):
+    """How far a file lies from Keras on texts, the shipped ones by default, see `parity.measure`.
+
+    Args:
+        model: the model in Keras.
+        path: the file.
+        sizes: {axis: size} of its axes.
+        texts: strings or pairs.
+    """
+    return compare(model, Interpreter(path), samples(model, sizes["length"], texts))
+
+
+def distances(order, paths):
+    """The distance of each file on one choice of texts, with the `source` that they are from."""
+    texts, source = parity_texts(order)
+    rows = samples(order.model, order.length, texts)
+    expected = run_keras(order.model, rows)
+    return {
+        name: {**compare(order.model, Interpreter(path), rows, expected), "source": source}
+        for name, path in paths.items()
+    }
+
+
+def parity_texts(order):
+    """The texts to compare file and Keras on, and the file that they are from.
+
+    Those of the evaluation, which are of the model's language and subject, if there are enough,
+    with some joined to long ones; else (None, None) for the shipped English ones.
+    """
+    texts = [] if order.examples is None else list(order.examples.texts)
+    least, most = PARITY
+    if len(texts) < least:
+        return None, None
+    chosen = _spread(texts, most - len(JOINED), key=lambda text: len("".join(text)))
+    return chosen + [_joined(texts[:count]) for count in JOINED], order.evaluation.name
+
+
+def _joined(texts):
+    """Texts as one, or pairs as one whose second text is long."""
+    if isinstance(texts[0], str):
+        return " ".join(texts)
+    return texts[0][0], " ".join(second for _, second in texts)
+
+
+# -- golden examples ------------------------------------------------------------------------------
+
+
+def golden(order, path):
+    """The golden examples: text, ids, and the outputs of the file and of Keras."""
+    interpreter, texts = Interpreter(path), golden_rows(order)
+    return [
+        {
+            "text": text,
+            "token_ids": columns["token_ids"][0].tolist(),
+            "outputs": {k: _rounded(v) for k, v in interpreter.run(columns).items()},
+            "keras": {k: _rounded(v) for k, v in expected.items()},
+        }
+        for (text, columns), expected in zip(texts, run_keras(order.model, texts), strict=True)
+    ]
+
+
+def golden_rows(order):
+    """(text, columns) of the golden examples: shipped sentences, half where others may travel."""
+    model, length = order.model, order.length
+    if order.examples is None or not order.share_texts:
+        return _spread(samples(model, length), GOLDEN, _tokens)
+    half = GOLDEN // 2
+    rows = _spread(samples(model, length, order.examples.texts), half, _tokens)
+    return rows + _spread(samples(model, length), GOLDEN - half, _tokens)
+
+
+def _tokens(row):
+    return int(row[1]["padding_mask"].sum())
+
+
+def _spread(rows, count, key):
+    """`count` of the rows, from the shortest to the longest in even steps."""
+    rows = sorted(rows, key=key)
+    if len(rows) <= count:
+        return rows
+    return [rows[round(i * (len(rows) - 1) / (count - 1))] for i in range(count)]
+
+
+def _rounded(values):
+    """An array as lists of numbers of seven digits, which float32 needs at most."""
+    flat = [float(f"{value:.7g}") for value in np.asarray(values, "float64").ravel()]
+    return np.array(flat, "float64").reshape(np.shape(values)).tolist()
+
+
+def shown(order, path, golden):
+    """The answers of file and Keras to the golden examples, {"file", "keras"} for each.
+
+    Of one label a text only that label is shown; of a vector nothing.
+    """
+    if order.rule in UNSEEN or RULES[order.rule].find is None:
+        return [{} for _ in golden]
+    read = [order.answerer.read(entry["text"])[0] for entry in golden]
+    rows = [[columns for columns, _ in own] for own in read]
+    sides = run_sides(order.model, {"file": Interpreter(path)}, rows)
+    answers = [{} for _ in golden]
+    for side in ("file", "keras"):
+        for entry, shown_of, own, outputs in zip(golden, answers, read, sides[side], strict=True):
+            answer = order.answerer.answer(entry["text"], own, outputs)
+            unshown = {"scores"} if "label" in answer else set()
+            shown_of[side] = {k: v for k, v in answer.items() if k not in unshown}
+    return answers
+
+
+def golden_ids(tokenizer, manifest):
+    """The ids of the golden examples as the tokenizer gives them now."""
+    return [columns["token_ids"][0].tolist() for columns in _golden_columns(tokenizer, manifest)]
+
+
+def _golden_columns(tokenizer, manifest):
+    for entry in manifest["golden"]:
+        first, second = (entry["text"], None) if isinstance(entry["text"], str) else entry["text"]
+        yield encode(tokenizer, first, second, manifest["max_length"], manifest["length"])[0]
+
+
+def _rerun(interpreter, tokenizer, manifest):
+    """Each golden example with the outputs of now, and by their names how far they lie off.
+
+    That is a share of the largest number of an output; written with seven digits, what is nearer
+    than those is equal.
+    """
+    columns = _golden_columns(tokenizer, manifest)
+    for place, (entry, own) in enumerate(zip(manifest["golden"], columns, strict=True)):
+        outputs, off = interpreter.run(own), {}
+        written = {name: np.asarray(value, "float64") for name, value in entry["outputs"].items()}
+        if {k: np.shape(v) for k, v in written.items()} != {
+            k: np.shape(v) for k, v in outputs.items()
+        }:
+            raise KzooError(
+                f"Golden example {place} ({entry['text']!r:.40}) has other outputs than the file: "
+                "export anew."
+            )
+        for name, there in written.items():
+            scale = max(float(np.abs(there).max()), 1e-6)
+            share = float(np.abs(np.asarray(outputs[name], "float64") - there).max()) / scale
+            off[name] = 0.0 if share < 1e-6 else share
+        yield entry, outputs, off
+
+
+def check_golden(path, tokenizer, manifest):
+    """The largest distance of a golden output, as a share of the largest number in it.
+
+    Raises:
+        KzooError: for an example that the file answers otherwise.
+    """
+    worst = 0.0
+    results = _rerun(Interpreter(path), tokenizer, manifest)
+    for place, (entry, outputs, off) in enumerate(results):
+        for name, share in off.items():
+            worst = max(worst, share)
+            if not share <= manifest["tolerance"]:
+                raise KzooError(
+                    f"Golden example {place} ({entry['text']!r:.40}) gives {name} that lies "
+                    f"{100 * share:.3g} % off; {100 * manifest['tolerance']:.3g} % is allowed: "
+                    "this runtime computes otherwise, or the file was not made by this export."
+                )
+        if manifest["rule"] in PROBLEMS:
+            check_label(place, entry, outputs, manifest["task_options"])
+    return worst
+
+
+def check_label(place, entry, outputs, options):
+    """The labels must stay, unless two probabilities, or one and its threshold, are near."""
+    problem, near = options["problem"], 0.05
+    if problem == "regression":
+        return
+    here, there = (
+        class_scores(np.asarray(side["logits"]), problem)[0] for side in (outputs, entry["outputs"])
+    )
+    if problem == "multi_label":
+        clear = np.abs(there - options["threshold"]) > near
+        changed = ((here >= options["threshold"]) != (there >= options["threshold"])) & clear
+        is_other = bool(changed.any())
+    else:
+        ranked = np.sort(there)
+        clear = len(there) == 1 or ranked[-1] - ranked[-2] > near
+        is_other = clear and here.argmax() != there.argmax()
+    if is_other:
+        raise KzooError(
+            f"Golden example {place} ({entry['text']!r:.40}) gets another label than at the "
+            "export: this runtime computes otherwise."
+        )
+
+
+def run_again(predictor):
+    """How many golden examples have the labels of the export, or None; the largest difference."""
+    manifest, labels, worst = predictor.manifest, 0, 0.0
+    for entry, outputs, off in _rerun(predictor.interpreter, predictor.tokenizer, manifest):
+        worst = max(worst, *off.values())
+        if manifest["rule"] in PROBLEMS:
+            both = (
+                class_scores(np.asarray(side["logits"]), manifest["rule"])[0]
+                for side in (outputs, entry["outputs"])
+            )
+            options = manifest["task_options"]
+            one, other = (described(row, manifest["labels"], options) for row in both)
+            labels += all(one.get(name) == other.get(name) for name in ("label", "labels"))
+    return labels if manifest["rule"] in PROBLEMS else None, worst
+
+
+def client_texts(texts):
+    """All of them."""
+    return texts
+
+
+# -- speed ----------------------------------------------------------------------------------------
+
+
+def measure(files, lengths, rounds, threads=1):
+    """Milliseconds that some files take for a text, at batch 1.
+
+    Every round runs every length of every file in turn, so that a busy moment of the machine falls
+    on all of them. On one thread it is processor time, which other programs leave alone; on more
+    it is time by the clock, since processor time adds the threads up.
+
+    Args:
+        files: {name: `Interpreter`}.
+        lengths: numbers of tokens.
+        rounds: measurements a length.
+        threads: how many the files use.
+
+    Returns:
+        {name: {length: [milliseconds, ...]}}, a number a round; and None: there is no more.
+    """
+    clock = time.process_time if threads == 1 else time.perf_counter
+    times = {name: {length: [] for length in lengths} for name in files}
+    for turn in range(WARM_UP + rounds):
+        for length in lengths:
+            for name, interpreter in files.items():
+                columns = _columns(interpreter, length)
+                interpreter.run(columns)  # another length ran before: allocate outside the time
+                if turn < WARM_UP:
+                    continue
+                start = clock()
+                interpreter.run(columns)
+                times[name][length].append(1000 * (clock() - start))
+    return times, None
+
+
+def latency(order, paths):
+    """Medians of `measure` for a report: {"lengths", "rounds", name: [milliseconds, ...]}."""
+    files = {name: Interpreter(path) for name, path in paths.items()}
+    lengths = usual_lengths(takes(files["file"], order.max_length))
+    times, _ = measure(files, lengths, ROUNDS)
+    medians = {
+        name: [round(statistics.median(times[name][length]), 3) for length in lengths]
+        for name in files
+    }
+    return {"lengths": lengths, **medians, "rounds": ROUNDS}
+
+
+def takes(file, longest):
+    """How many tokens a file takes, as a range."""
+    return range(file.length or 1, (file.length or longest) + 1)
+
+
+def usual_lengths(taken):
+    """The lengths of a range that are measured where nobody names others."""
+    return [length for length in LENGTHS if length in taken] or [taken[-1]]
+
+
+def _columns(interpreter, length):
+    return {
+        name: np.full((1, length), int(name != "segment_ids"), "int32")
+        for name in interpreter.input_names
+    }

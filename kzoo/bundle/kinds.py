@@ -1,0 +1,29 @@
+"""What kind of file a rule of answers makes: the module that measures such files.
+
+Every kind offers the same functions: `answering` for files that answer in one run of `serve`, which
+most are, and others where a rule asks for it.
+
+    SAYS                                 how it is compared, for a person who waits
+    distance(model, path, sizes, texts)  how far a file lies from Keras on texts
+    distances(order, paths)              the same for some files of an order, {name: distance}
+    latency(order, paths)                what the report says of their speed
+    golden(order, path)                  the golden examples
+    shown(order, path, golden)           the answers of file and Keras to them, that a report shows
+    golden_ids(tokenizer, manifest)      their ids by today's tokenizer
+    check_golden(path, tokenizer, manifest)  run them again: the largest difference, or KzooError
+    run_again(predictor)                 the same, and how many labels are equal; or None
+    client_texts(texts)                  those of the shipped texts that clients answer too
+    Opened(path, threads)                what runs a file
+    takes(file, longest)                 how many tokens it takes, as a range
+    usual_lengths(taken)                 those that are timed where nobody names others
+    measure(files, lengths, rounds, threads)  milliseconds by file and length, and by token or None
+"""
+
+from . import answering, continuation
+
+KINDS = {"continuation": continuation}
+
+
+def kind_of(rule):
+    """The module for a rule of `answers.RULES`, or None for a backbone's."""
+    return KINDS.get(rule, answering)
