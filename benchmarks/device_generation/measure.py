@@ -44,6 +44,11 @@ SOURCES = [
     "kzoo/bundle/litertlm.py", "kzoo/generation", "kzoo/graphs.py", "kzoo/litert", "kzoo/nn",
     "kzoo/tasks/causal_lm.py",
 ]  # fmt: skip
+PEERS = {  # what else an arm needs
+    "onnxruntime": ("onnx", "onnxruntime"),
+    "kzoo litert_lm": ("litert-lm-api",),
+    "litert-torch": ("litert-torch", "litert-lm-api"),
+}
 PACKAGES = ("kzoo", "keras", "tensorflow", "ai-edge-litert", "torch", "transformers")
 
 
@@ -90,6 +95,7 @@ def compare(arguments):
     return {
         "what": "greedy text of GPT-2-small's shape, batch 1, one thread; kzoo on LiteRT",
         "provenance": provenance(SOURCES, PACKAGES),
+        "peers": versions(arguments.peers_python, arguments.arms),
         "rounds": arguments.rounds,
         "load_1min_by_round": loads,
         "prompt_tokens": PROMPT,
@@ -132,6 +138,15 @@ def command(arm, arguments):
         subprocess.run([str(part) for part in [*script, "--make", arm]], check=True)
     text = " ".join(f"t{token}" for token in prompt())
     return [arguments.peers_python, ENGINE, path, text, arguments.new]
+
+
+def versions(python, arms):
+    """The versions of what arms need that run in another Python."""
+    packages = sorted({package for arm in arms for package in PEERS.get(arm, ())})
+    code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    command = [python, "-c", code, *packages]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(zip(packages, run.stdout.split(), strict=True))
 
 
 def prompt():

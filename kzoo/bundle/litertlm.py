@@ -3,6 +3,10 @@
 The file holds the model once more, in other functions (see `litert.engine_model`), the tokenizer
 and what the engine is to know of both. Its container is written by Google's litert-lm-builder.
 benchmarks/litertlm/ holds the real engine against the bundle's own file.
+
+The engine writes the likeliest token unless its caller asks for another, and shows special tokens
+that kzoo leaves out. It fills in no chat template of kzoo's: an app puts its conversation into the
+prompt.
 """
 
 import json
