@@ -76,6 +76,9 @@ class Network(Served, ExportsTokens, keras.Model):
         """Make the layers of the spec."""
         raise NotImplementedError
 
+    def build(self, _shape=None):
+        """Make nothing: layers make their weights when they are called first, see `Composed`."""
+
     @property
     def signatures(self):
         """What the model may be called on: for each use the name of an input to its `Input`.

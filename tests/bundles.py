@@ -2,7 +2,7 @@
 
 import json
 
-from families import add_noise, noisy
+from families import add_noise, one_block
 from test_tasks import TASKS, tokenizer
 
 import kzoo
@@ -12,10 +12,10 @@ LABELS = ["negative", "positive"]
 TEXTS = ["the film is good", "", "a very dull film", "my dog lives in paris " * 20]
 
 
-def noisy_task(name, family="bert", **options):
-    """A task with noise on every weight, of a size that keeps its logits small."""
-    made = getattr(kzoo, name)(noisy(family), tokenizer=tokenizer(), **{**TASKS[name], **options})
-    return add_noise(made, scale=0.1)
+def noisy_task(name, family="bert", backbone=None, **options):
+    """A task with noise on every weight, of a size that keeps its logits small; of one block."""
+    options = {"backbone": backbone or one_block(family), **TASKS[name], **options}
+    return add_noise(getattr(kzoo, name)(tokenizer=tokenizer(), **options), scale=0.1)
 
 
 def of_a_recipe(folder):
@@ -51,7 +51,7 @@ def of_spans(folder):
     made = {}
     for name, length in (("TokenClassifier", None), ("QuestionAnswering", 20)):
         model = add_noise(
-            getattr(kzoo, name)(noisy("bert"), tokenizer=tokenizer(), max_length=20, **TASKS[name])
+            getattr(kzoo, name)(one_block(), tokenizer=tokenizer(), max_length=20, **TASKS[name])
         )
         export_bundle(model, folder / name, "float32", length)
         made[name] = model, folder / name

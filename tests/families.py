@@ -1,5 +1,7 @@
 """Tiny specs of every family, and noise on every weight: default initialisation hides bugs."""
 
+from functools import cache
+
 import numpy as np
 
 from kzoo.models import build
@@ -137,6 +139,12 @@ def add_noise(model, seed=0, scale=0.2):
 def noisy(family, **changes):
     """A tiny backbone of a family with noise on every weight."""
     return add_noise(build(SPECS[family].replace(**changes)))
+
+
+@cache
+def shared(family):
+    """`noisy(family)`, made once for all tests that only call it."""
+    return noisy(family)
 
 
 def one_block(family="bert", **changes):

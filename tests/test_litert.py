@@ -65,7 +65,7 @@ def worst(one, other):
      ("palm", "TextClassifier"), ("lamda", "TextClassifier")],
 )  # fmt: skip
 def test_a_dynamic_file_is_keras_at_every_length(family, name, tmp_path):
-    model = task(name, family)
+    model = task(name, backbone=noisy(family))
     found = kzoo.export_litert(model, tmp_path / "model.tflite")["audit"]
     assert found["partitions"] == 1 and not found["custom"] and not found["understated"]
     assert found["operators"].get("SHAPE", 0) <= 1 and "EMBEDDING_LOOKUP" in found["operators"]
@@ -236,7 +236,7 @@ def test_a_mask_that_splits_the_graph_leaves_no_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("limits", "words"),
-    [({"megabytes": 0.05}, "limit megabytes"), ({"accuracy": 0.1}, "accuracy needs labelled"),
+    [({"megabytes": 0.02}, "limit megabytes"), ({"accuracy": 0.1}, "accuracy needs labelled"),
      ({"probability_difference": 0}, "Keras'\\): "),
      ({"accuracy_max": 1}, "unknown limit 'accuracy_max'"), ({"cosine": "high"}, "a number")],
 )  # fmt: skip
@@ -305,7 +305,7 @@ def test_choices_are_compared_by_their_probabilities(tmp_path):
     assert {row["limit"] for row in found["limits"]} == {"partitions", "probability_difference"}
     assert found["parity"]["texts"] == len(parity.sentences())
     assert found["parity"]["cosine"] > 0.99999 and found["parity"]["label_agreement"] == 1
-    rows = parity.samples(model)
+    rows = parity.samples(model)[: 8 * parity.CHOICES]
 
     class Wrong:
         def run(self, columns):

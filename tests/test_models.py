@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from families import SPECS, noisy, padding_of, tokens
+from families import SPECS, noisy, padding_of, shared, tokens
 from writing import in_steps
 
 import kzoo
@@ -17,6 +18,7 @@ from kzoo.errors import KzooError
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
 from kzoo.nn.attention import additive_mask
+from kzoo.nn.dense import Dense
 from kzoo.parts import make
 from kzoo.spec import Spec
 
@@ -28,7 +30,7 @@ WRITERS = [family for family in FAMILIES if SPECS[family].attention != "full"]
 @pytest.mark.parametrize("family", FAMILIES)
 def test_outputs_are_those_of_the_golden_file(family):
     golden = json.loads((GOLDEN / f"{family}.json").read_text())
-    outputs = noisy(family)(tokens(SPECS[family]))
+    outputs = shared(family)(tokens(SPECS[family]))
     assert set(outputs) == set(golden)
     for name, expected in golden.items():
         np.testing.assert_allclose(np.asarray(outputs[name]), expected, atol=2e-5)
@@ -36,7 +38,7 @@ def test_outputs_are_those_of_the_golden_file(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_padding_changes_nothing(family):
-    model, inputs = noisy(family), tokens(SPECS[family], batch=1, length=6)
+    model, inputs = shared(family), tokens(SPECS[family], batch=1, length=6)
     wide = {
         name: np.pad(
             value,
@@ -53,7 +55,7 @@ def test_padding_changes_nothing(family):
 
 @pytest.mark.parametrize("family", WRITERS)
 def test_written_in_steps_it_is_what_the_whole_is(family):
-    model, ids = noisy(family), tokens(SPECS[family], batch=1)["token_ids"]
+    model, ids = shared(family), tokens(SPECS[family], batch=1)["token_ids"]
     whole = model({"token_ids": ids, "padding_mask": ids * 0 + 1})["sequence_output"]
     np.testing.assert_allclose(in_steps(model, ids, (4, 1, 1, 3)), np.asarray(whole), atol=2e-5)
 
@@ -61,7 +63,7 @@ def test_written_in_steps_it_is_what_the_whole_is(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hidden_states_and_maps_come_by_step(family):
     spec = SPECS[family]
-    outputs = noisy(family)(tokens(spec), return_hidden_states=True, return_attention_maps=True)
+    outputs = shared(family)(tokens(spec), return_hidden_states=True, return_attention_maps=True)
     assert len(outputs["hidden_states"]) == spec.num_layers + 1
     assert len(outputs["attention_maps"]) == spec.num_layers
     last, final = outputs["hidden_states"][-1], outputs["sequence_output"]
@@ -76,7 +78,7 @@ def test_hidden_states_and_maps_come_by_step(family):
 def test_every_weight_gets_a_gradient(family):
     import tensorflow as tf
 
-    model = noisy(family)
+    model = shared(family)
     with tf.GradientTape() as tape:
         outputs = model(tokens(SPECS[family]))
         loss = sum(tf.reduce_sum(value * value * value) for value in outputs.values())
@@ -93,7 +95,7 @@ def test_every_weight_gets_a_gradient(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_saved_file_gives_the_same_outputs(family, tmp_path):
-    model, inputs = noisy(family), tokens(SPECS[family])
+    model, inputs = shared(family), tokens(SPECS[family])
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert again.spec == model.spec
@@ -125,9 +127,25 @@ def test_counting_allocates_nothing_and_is_right(family):
         subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_model_is_traced_once_to_be_built(monkeypatch):
+    """Keras traces a layer once more where one within it has no `build`."""
+    call, calls = Dense.call, Counter()
+
+    def counted(self, x):
+        calls[id(self)] += 1
+        return call(self, x)
+
+    monkeypatch.setattr(Dense, "call", counted)
+    backbone = build(SPECS["bert"])
+    assert len(calls) == 13 and set(calls.values()) == {1}
+    calls.clear()
+    kzoo.TextClassifier(backbone, labels=["a", "b"])
+    assert len(calls) == 14 and set(calls.values()) == {1}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_half_precision_stays_near(family):
-    full = noisy(family)(tokens(SPECS[family]))["sequence_output"]
+    full = shared(family)(tokens(SPECS[family]))["sequence_output"]
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = noisy(family)

@@ -8,6 +8,7 @@ from keras import layers, ops
 from ..errors import KzooError
 from ..parts import part
 from ..values import is_number, is_whole
+from .composed import Composed
 from .dense import Dense
 
 PROJECTIONS = ("query", "key", "value", "output")
@@ -25,7 +26,7 @@ class Seen(NamedTuple):
 
 
 @part("attention", "full")
-class Attention(layers.Layer):
+class Attention(Composed):
     """Every place looks at every place (arXiv:1706.03762).
 
     Args:

@@ -4,10 +4,11 @@ from keras import layers
 
 from ..errors import KzooError
 from ..parts import make, part
+from .composed import Composed
 
 
 @part("block", "post_norm")
-class PostNorm(layers.Layer):
+class PostNorm(Composed):
     """`norm(x + branch(x))`, a branch after the other (BERT, arXiv:1810.04805).
 
     The branches are attention, attention to a memory where the spec says so, and the feed-forward
@@ -68,7 +69,7 @@ class PreNorm(PostNorm):
 
 
 @part("block", "parallel")
-class Parallel(layers.Layer):
+class Parallel(Composed):
     """`x + attention(y) + feedforward(y)` of one `y = norm(x)` (GPT-J, PaLM; arXiv:2204.02311)."""
 
     def __init__(self, spec, name, index=0):

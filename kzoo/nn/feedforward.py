@@ -1,13 +1,12 @@
 """What a block does to each place on its own."""
 
-from keras import layers
-
 from ..parts import part
 from . import dense
+from .composed import Composed
 
 
 @part("feedforward", "mlp")
-class MLP(layers.Layer):
+class MLP(Composed):
     """`down(activation(up(x)))` (arXiv:1706.03762).
 
     Args:

@@ -6,6 +6,7 @@ from ..errors import KzooError
 from ..parts import make, option, part
 from ..values import is_number, is_whole
 from . import dense
+from .composed import Composed
 from .pooler import first_place
 
 # A pooling takes the outputs of the backbone and the padding mask; `skip` leaves out as many
@@ -154,7 +155,7 @@ class Projection(dense.Dense):
         return self.activation(y) if self.activation else y
 
 
-class Head(layers.Layer):
+class Head(Composed):
     """Base of heads: dropout of its own rate, or the spec's."""
 
     needs_pooler = False

@@ -106,6 +106,9 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
 
     # -- the network ----------------------------------------------------------------------------
 
+    def build(self, _shape=None):
+        """Make nothing, see `nn.composed.Composed`."""
+
     @classmethod
     def head_slots(cls, family, spec):
         """The heads of this task that a family has elsewhere, as slots, the usual one first."""

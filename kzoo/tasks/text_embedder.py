@@ -4,10 +4,11 @@ from functools import partial
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from ..answers import nearest, similarities
 from ..errors import KzooError
+from ..nn.composed import Composed
 from ..parts import make
 from ..values import is_whole
 from .inputs import split_pairs
@@ -17,7 +18,7 @@ SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class Embedding(layers.Layer):
+class Embedding(Composed):
     """Pool the places, project what comes out, and scale to length one if asked.
 
     Args:
