@@ -127,6 +127,9 @@ SPECS = {
 }
 
 
+WRITERS = [family for family in sorted(SPECS) if SPECS[family].attention != "full"]
+
+
 def add_noise(model, seed=0, scale=0.2):
     """Add normal noise to every weight, the same for the same path and seed; return the model."""
     for i, (_, weight) in enumerate(sorted(weights_by_path(model).items())):

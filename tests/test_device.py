@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from families import SPECS, add_noise
+from families import SPECS, WRITERS, add_noise
 from test_causal_lm import byte_tokenizer
 
 import kzoo
@@ -65,6 +65,22 @@ def test_a_file_writes_what_keras_writes(made, options):
     given = prompts(1, 2, 17, 60)
     step = FileStep(folder / "model.tflite")
     assert answers(step, given, **options) == answers(task.step, given, **options)
+
+
+@pytest.mark.parametrize("family", [family for family in WRITERS if family != "gpt2"])
+def test_the_file_of_every_family_gives_keras_logits(family, tmp_path):
+    words = {**SPECS[family].embedding, "vocabulary_size": 260}
+    task = writer(SPECS[family].replace(embedding=words))
+    measured = kzoo.export_litert(task, tmp_path / "model.tflite", cache=32)
+    assert measured["audit"]["partitions"] == 1 and not measured["audit"]["custom"]
+    step, ids = FileStep(tmp_path / "model.tflite"), np.array(prompts(20), "int32")
+    logits, state = step(ids[:, :15], np.arange(15, dtype="int32")[None])
+    found = [logits]
+    for place in range(15, 20):
+        logits, state = step(ids[:, place : place + 1], np.array([[place]], "int32"), state)
+        found.append(logits)
+    expected = task({"token_ids": ids, "padding_mask": np.ones_like(ids)})["logits"][0, 14:]
+    np.testing.assert_allclose(np.concatenate(found), np.asarray(expected), atol=1e-4)
 
 
 @pytest.mark.parametrize("length", [None, 8])

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from families import SPECS, noisy, padding_of, shared, tokens
+from families import SPECS, WRITERS, noisy, padding_of, shared, tokens
 from writing import in_steps
 
 import kzoo
@@ -24,7 +24,6 @@ from kzoo.spec import Spec
 
 GOLDEN = Path(__file__).parent / "golden"
 FAMILIES = sorted(SPECS)
-WRITERS = [family for family in FAMILIES if SPECS[family].attention != "full"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
