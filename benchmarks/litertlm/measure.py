@@ -132,11 +132,10 @@ def speeds(folder, file, arguments):
         ENGINE: [arguments.engine_python, HERE / "engine.py", file, TIMED, LONG],
         OWN: [sys.executable, __file__, "--engine-python", "", "--worker", folder],
     }
-    turns, loads = take(commands, arguments.rounds)
+    turns, _ = take(commands, arguments.rounds)
     if len({turn["text"] for rows in turns.values() for turn in rows}) > 1:
         raise SystemExit("error: engine and own file write different texts.")
     return {
-        "load_1min_by_round": loads,
         "tokens_per_second": {arm: round(LONG / middle(turns, arm, "seconds"), 1) for arm in turns},
         "engine_over_own_file": {
             "clock": ratio(turns, ENGINE, OWN, "seconds"),
