@@ -3,7 +3,7 @@
 # make android   the Kotlin core and its desktop command, with all their tests, in android_demo
 # make app       these and the Android app, every screen of it run by Robolectric (needs aapt2)
 # make apk       the app as an APK that holds build/sentiment-2.16 (BUNDLE=... for another)
-# make web-demo  the bundle in the browser, on http://localhost:8000 (PORT=... for another)
+# make web-demo  build/sentiment in the browser, on http://localhost:8000 (BUNDLE=..., PORT=... for others)
 # make clean     remove .venv and build
 #
 # make demo TEXT="Your own sentence."     or change export/sentences.txt
@@ -53,14 +53,16 @@ apk:
 	@mvn -q -B -ntp -f android_demo -Papp package -DskipTests -Dbundle="$(abspath $(BUNDLE))"
 	@android_demo/tools/build_apk.sh "$(BUNDLE)"
 
-web-demo: build/sentiment/kzoo.json
+web-demo:
+	@[ "$(BUNDLE)" != build/sentiment ] || $(MAKE) -s build/sentiment/kzoo.json
+	@[ -f "$(BUNDLE)/kzoo.json" ] || { echo "error: $(BUNDLE) is no bundle: name the folder of one"; exit 2; }
 	@$(call need,npm,install Node.js 20)
 	@$(call need,mvn,install Maven and Java 17)
 	@$(VENV)/bin/python -c 'import socket; socket.create_server(("localhost", $(PORT))).close()' 2>/dev/null || \
 	{ echo "error: port $(PORT) is taken or none: name another, as in make web-demo PORT=8001"; exit 2; }
 	@npm ci --silent --no-audit --no-fund --prefix web_demo
 	@mvn -q -B -ntp -f android_demo -Pweb -pl web -am process-classes
-	@node web_demo/assemble.mjs build/sentiment build/web
+	@node web_demo/assemble.mjs "$(BUNDLE)" build/web
 	@echo "http://localhost:$(PORT)/ (Ctrl-C ends)"
 	@$(VENV)/bin/python -m http.server --directory build/web --bind localhost $(PORT)
 

@@ -12,7 +12,7 @@ from tokenizers.models import BPE
 import kzoo
 from kzoo.answers import probabilities
 from kzoo.bundle import mediapipe
-from kzoo.litert import compat, flatbuffer, metadata
+from kzoo.litert import compat, convert, flatbuffer, metadata
 from kzoo.litert.interpreter import Interpreter
 
 TEXTS = ["the film is good", "", "a very dull film", "my dog lives in paris " * 20]
@@ -90,11 +90,14 @@ def preset(tmp_path_factory):
     return folder
 
 
-def test_a_bundle_for_mediapipe_and_an_older_runtime(preset, tmp_path):
+def test_a_bundle_for_mediapipe_and_an_older_runtime(preset, tmp_path, monkeypatch):
+    graphs, function = [], convert._function
+    monkeypatch.setattr(convert, "_function", lambda *a: graphs.append(a[1]) or function(*a))
     changes = {"mediapipe": True, "compat": "tflite-2.14", "quantization": "int8", "limits": {}}
     report = kzoo.export_recipe(preset, tmp_path / "bundle", changes=changes)
     path = tmp_path / "bundle" / mediapipe.FILE
     kzoo.verify_bundle(tmp_path / "bundle")
+    assert graphs == ["serve"], "three files of one trace"
     assert report["length"] == report["mediapipe"]["length"] == 24
     assert report["compat"]["usual_runtime"]["tflite"] == "2.18.0"
     page = (tmp_path / "bundle" / "report.html").read_text()

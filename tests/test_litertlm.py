@@ -13,7 +13,7 @@ from kzoo.bundle import litertlm
 from kzoo.bundle.orders import ordered
 from kzoo.litert import engine_model
 from kzoo.litert.audit import audit
-from kzoo.litert.convert import Exportable, exportable, sizes_of, write_file
+from kzoo.litert.convert import Exportable, exportable, sizes_of, traced, write_file
 from kzoo.litert.engine_model import EngineModel, EngineStep
 from kzoo.models import build
 
@@ -119,8 +119,9 @@ def test_the_functions_score_what_keras_scores(tmp_path):
     """Prompts that fill a function up or don't, to the end of the cache, and a token behind."""
     task, path = writer("bloom", max_sequence_length=22), tmp_path / "model.tflite"
     source = exportable(task)
-    model = EngineModel(source.model, (8,))
-    write_file(Exportable(model, source.weights), path, "float32", sizes_of(task), partitions=None)
+    model = Exportable(EngineModel(source.model, (8,)), source.weights)
+    with traced(model, sizes_of(task)) as graphs:
+        write_file(graphs, path, "float32", partitions=None)
     step, draw = EngineStep(path), np.random.default_rng(0)
     for length in (20, 1, 2, 9, 10):  # the long one first: what it leaves is never looked at
         ids, places = draw.integers(1, 257, (1, length + 1)), np.arange(length + 1)[None]

@@ -196,10 +196,11 @@ def kzoo_side(files, quantization):
     if not path.is_file():
         folder = reference(files)
         import kzoo
-        from kzoo.litert.convert import exportable, sizes_of, write_file
+        from kzoo.litert.convert import exportable, sizes_of, traced, write_file
 
         task = kzoo.CausalLM(kzoo.from_huggingface(folder))
-        write_file(exportable(task), path, quantization, sizes_of(task, cache=CACHE))
+        with traced(exportable(task), sizes_of(task, cache=CACHE)) as graphs:
+            write_file(graphs, path, quantization)
     step = FileStep(path)
 
     def write(prompt, count):
@@ -317,15 +318,15 @@ def make_kzoo(files, path):
     folder = reference(files)  # before TensorFlow: torch may crash where it is loaded behind it
     import kzoo
     from kzoo.bundle import litertlm
-    from kzoo.litert.convert import Exportable, exportable, sizes_of, write_file
+    from kzoo.litert.convert import Exportable, exportable, sizes_of, traced, write_file
     from kzoo.litert.engine_model import EngineModel, prefill_lengths
 
     source = exportable(kzoo.CausalLM(kzoo.from_huggingface(folder)))
     sizes = sizes_of(source.model, cache=CACHE)
     model = Exportable(EngineModel(source.model, prefill_lengths(sizes)), source.weights)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, traced(model, sizes) as graphs:
         file = Path(scratch) / "model.tflite"
-        write_file(model, file, "int8", sizes, partitions=None)
+        write_file(graphs, file, "int8", partitions=None)
         litertlm.pack(path, file, kzoo.Tokenizer.from_json(words().to_str()), CACHE)
 
 

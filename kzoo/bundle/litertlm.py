@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import KzooError
-from ..litert.convert import Exportable, write_file
+from ..litert.convert import Exportable, traced, write_file
 from ..litert.engine_model import EngineModel, EngineStep, prefill_lengths
 from . import continuation
 from .continuation import equal_share, run_golden, written
@@ -75,12 +75,11 @@ def write(folder, order, golden):
         KzooError: if it writes otherwise than the bundle's own file.
     """
     lengths = prefill_lengths(order.sizes)
-    model = EngineModel(order.model, lengths)
-    with tempfile.TemporaryDirectory() as scratch:
+    source = Exportable(EngineModel(order.model, lengths), order.exportable.weights)
+    with tempfile.TemporaryDirectory() as scratch, traced(source, order.sizes) as graphs:
         path = Path(scratch) / MODEL
         # The caches are written outside XNNPACK: not one partition, and not a fault.
-        source = Exportable(model, order.exportable.weights)
-        write_file(source, path, order.quantization, order.sizes, partitions=None)
+        write_file(graphs, path, order.quantization, partitions=None)
         step = EngineStep(path)
         try:
             difference = run_golden(step, golden, TOLERANCE[order.quantization])

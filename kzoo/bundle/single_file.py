@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..errors import KzooError
 from ..files import writing_file
-from ..litert.convert import check_arguments, exportable, sizes_of, write_file
+from ..litert.convert import check_arguments, exportable, sizes_of, traced, write_file
 from ..litert.user_model import UserModel, as_exportable
 from ..logs import hidden
 from .kinds import kind_of
@@ -78,7 +78,8 @@ def export_litert(
     source, sizes = exportable(model), sizes_of(model, length, cache)
     with hidden(), writing_file(path) as tmp_path:
         partitions = limits.get("partitions", None if own else 1)
-        audited = write_file(source, tmp_path, quantization, sizes, compat, partitions)
+        with traced(source, sizes) as graphs:
+            audited = write_file(graphs, tmp_path, quantization, compat, partitions)
         kind = kind_of(getattr(source.model, "rule", None))
         parity = kind.distance(source.model, tmp_path, sizes, texts)
         measured = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}

@@ -1,5 +1,6 @@
 """A Keras model as one .tflite file: traced, frozen, quantized, audited."""
 
+import contextlib
 import tempfile
 from dataclasses import dataclass
 
@@ -44,26 +45,72 @@ def exportable(model):
     return Exportable(model, weights)
 
 
-def write_file(source, path, quantization, sizes=None, compat=None, partitions=1):
-    """Write a model as a .tflite file; what `audit.audit` says of it.
+@dataclass(frozen=True)
+class Traced:
+    """The functions of a model as graphs, from which files of several quantizations are made.
+
+    Args:
+        folder: a SavedModel, which is there while `traced` is open.
+        functions: the names of its functions.
+        weights: every weight of the model by its path.
+        used: {path: shape} of the weights that the graphs read.
+    """
+
+    folder: str
+    functions: list
+    weights: dict
+    used: dict
+
+
+@contextlib.contextmanager
+def traced(source, sizes=None):
+    """The `Traced` of an `Exportable`, for as long as it is open.
 
     Args:
         source: an `Exportable`.
-        path: where to.
-        quantization, compat: as `check_arguments` has found them right.
         sizes: {axis: size} of the axes that are to have one, such as {"length": 128}; every
             other is open.
+    """
+    import tensorflow as tf
+
+    model, weights = source.model, source.weights
+    module = tf.Module()
+    # The raw variables, without Keras' tracking round them: these the converter freezes.
+    module.held = [weight.value for weight in weights.values()]
+    concrete = {name: _function(model, name, dict(sizes or {})) for name in model.functions}
+    read = {id(variable) for function in concrete.values() for variable in function.variables}
+    used = {
+        path: tuple(weight.shape) for path, weight in weights.items() if id(weight.value) in read
+    }
+    module.functions = concrete
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures=concrete)
+        yield Traced(folder, list(concrete), weights, used)
+
+
+def write_file(graphs, path, quantization, compat=None, partitions=1):
+    """Write a model as a .tflite file; what `audit.audit` says of it.
+
+    Args:
+        graphs: a `Traced`.
+        path: where to.
+        quantization, compat: as `check_arguments` has found them right.
         partitions: how many XNNPACK may make of it, or None for any number.
 
     Raises:
         KzooError: if the file isn't what was asked for.
     """
-    content, used = _convert(source, quantization, dict(sizes or {}))
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        graphs.folder, signature_keys=graphs.functions
+    )
+    content = quantize.convert(converter, quantization, graphs.weights, graphs.used)
     path.write_bytes(content if compat is None else rewritten(content, compat))
     audited = audit(path)
     check_audit(audited, partitions)
     check_quantization(audited, quantization)
-    _check_size(audited["bytes"], used, quantization, len(audited["signatures"]))
+    _check_size(audited["bytes"], graphs.used, quantization, len(audited["signatures"]))
     return audited
 
 
@@ -153,28 +200,7 @@ def model_inputs(model, function=None):
     return {name: inputs[name] for name in names}
 
 
-def _convert(source, quantization, sizes):
-    """The bytes of the file, and {path: shape} of the weights that its graphs read."""
-    import tensorflow as tf
-
-    model, weights = source.model, source.weights
-    module = tf.Module()
-    # The raw variables, without Keras' tracking round them: these the converter freezes.
-    module.held = [weight.value for weight in weights.values()]
-    concrete = {name: _traced(model, name, sizes) for name in model.functions}
-    read = {id(variable) for function in concrete.values() for variable in function.variables}
-    used = {
-        path: tuple(weight.shape) for path, weight in weights.items() if id(weight.value) in read
-    }
-    module.functions = concrete
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=concrete)
-        keys = list(concrete)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=keys)
-        return quantize.convert(converter, quantization, weights, used), used
-
-
-def _traced(model, name, sizes):
+def _function(model, name, sizes):
     """A function of a model as a graph for batch 1 and the sizes of the axes that have one."""
     import tensorflow as tf
 

@@ -1,9 +1,13 @@
 // The page: opens a bundle, answers while the user types, and checks the bundle on this browser.
 
-import { rest, use } from "./ask.js";
+import * as ask from "./ask.js";
 import { Client } from "./client.js";
 import { ChosenFiles, ServedFiles } from "./files.js";
 import { $, bar, breath, element, megabytes, milliseconds, problem, row, sentence } from "./view.js";
+import * as write from "./write.js";
+
+/** The part of the page that uses a bundle, by the kind of its rule. */
+const PARTS = { labels: ask, embedding: ask, entities: ask, span: ask, continuation: write };
 
 const LENGTHS = [16, 32, 64, 128];
 const ROUNDS = 7;
@@ -16,7 +20,7 @@ async function open(files) {
   const here = () => turn === opening;
   client?.close();
   client = null;
-  rest();
+  for (const { rest } of Object.values(PARTS)) rest();
   for (const part of ["golden-part", "latency-part", "bundle-part", "problem"]) $(part).hidden = true;
   for (const list of ["files", "golden", "latency"]) $(list).replaceChildren();
   document.body.removeAttribute("data-state");
@@ -32,7 +36,7 @@ async function open(files) {
     client = opened;
     show(source);
     $("working").textContent = "";
-    await use(opened);
+    await PARTS[opened.kind].use(opened);
     await runGolden(opened);
     await measure(opened);
     if (here()) document.body.dataset.state = "done";
@@ -90,7 +94,7 @@ async function runGolden(asking) {
   const distance = worst < 1e-6 ? "equal to the digit" : `off by at most ${(100 * worst).toPrecision(2)} %`;
   $("golden-summary").replaceChildren(
     element("span", { class: passed === golden.length ? "pass" : "fail" }, `${passed} of ${golden.length} pass`),
-    ` on this browser: same tokens, same labels, outputs ${distance}.`);
+    ` on this browser: same tokens, ${PARTS[asking.kind].SAME}, outputs ${distance}.`);
   if (passed < golden.length) $("golden-summary").lastChild.remove();
   $("again").disabled = false;
 }
@@ -103,9 +107,8 @@ async function measure(asking) {
   for (const count of lengths) {
     const times = [];
     for (let i = 0; i <= ROUNDS; i++) {
-      const [ones, zeros] = [new Int32Array(count).fill(1), new Int32Array(count)];
       const start = performance.now();
-      await asking.model.run((name) => (name === "segment_ids" ? zeros : ones));
+      await asking.measure(count);
       if (i) times.push(performance.now() - start); // The first run of a length allocates.
       await breath();
       if (asking !== client) return;

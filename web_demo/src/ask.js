@@ -1,11 +1,13 @@
 // The part of the page where a user types: the newest text is answered, and told to a screen reader.
 
 import { SCREENS } from "./screens.js";
-import { $, breath, element, milliseconds, problem, sentence } from "./view.js";
+import { $, breath, examples, milliseconds, problem, sentence } from "./view.js";
 
 const PAUSE = 700; // Milliseconds without a key, after which a screen reader is told the answer.
-const EXAMPLES = 5, SHORT = 200; // Characters of an example.
 const FIELDS = ["text", "second", "list"];
+
+/** What is the same of a golden example that passes. */
+export const SAME = "same labels";
 
 let client = null; // The bundle that answers.
 let screen = null;
@@ -23,7 +25,7 @@ export function rest() {
 export async function use(opened) {
   const { golden } = opened.manifest;
   client = opened;
-  const { reads, kind } = opened.reader;
+  const { reads, kind } = opened;
   screen = SCREENS[kind];
   vectors = new Map();
   pairs = reads === "pair" || (reads === "either" && golden.some(({ text }) => typeof text !== "string"));
@@ -35,16 +37,11 @@ export async function use(opened) {
   $("text-label").textContent = pairs && !second ? "The first text" : first;
   $("second-label").textContent = second ?? "The second text";
   const texts = golden.map(({ text }) => [text].flat());
-  const chosen = texts.filter(([text]) => text.trim() && text.length < SHORT).slice(0, EXAMPLES);
-  $("examples").replaceChildren(...chosen.map((example) => {
-    const button = element("button", { type: "button" }, element("span", {}, example[0]));
-    button.addEventListener("click", () => {
-      fill(example);
-      answer();
-      $("text").focus();
-    });
-    return button;
-  }));
+  const chosen = examples($("examples"), texts, (example) => {
+    fill(example);
+    answer();
+    $("text").focus();
+  });
   $("list").value = texts.filter((parts) => parts.length === 1 && parts[0].trim()).map(([text]) => line(text)).join("\n");
   if (!$("text").value || (pairs && !$("second").value)) fill(chosen[0] ?? [""]);
   $("ask").hidden = false;

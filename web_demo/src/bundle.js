@@ -10,8 +10,10 @@ const SINCE = { task_options: 2, reads: 3, rule: 3, signatures: 3 }; // Fields t
 const MANIFEST_MOST = 2 ** 26; // Bytes, as in android_demo.
 const LEAST_GOLDEN = 6; // As kzoo/bundle/verify.py has it.
 const NEEDED = ["model.tflite", "tokenizer.json"];
+const GOLDEN = { continuation: ["logits", "token_ids"] }; // By rule: what is written down beside a text, where not what the file gives.
 
-/** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` the bytes of their files. */
+/** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` the bytes of their files,
+ * `special` the text of special_tokens_map.json or null. */
 export class Bundle {
   /**
    * @param files anything with `name`, `size(name)` and `read(name)`
@@ -35,6 +37,8 @@ export class Bundle {
     }
     bundle.model = contents["model.tflite"];
     bundle.tokenizer = contents["tokenizer.json"];
+    const special = contents["special_tokens_map.json"];
+    bundle.special = special ? decoded(special, "special_tokens_map.json") : null;
     checkLabels(bundle.manifest, contents["labels.txt"]);
     checkGolden(bundle.manifest);
     return bundle;
@@ -98,12 +102,12 @@ function checkLabels({ labels, signature }, bytes) {
   }
 }
 
-function checkGolden({ golden, signature }) {
+function checkGolden({ golden, signature, rule }) {
   const count = Array.isArray(golden) ? golden.length : 0;
   if (count < LEAST_GOLDEN) {
     throw new KzooError(`kzoo.json holds ${count} golden examples; at least ${LEAST_GOLDEN} are expected: export anew.`);
   }
-  const outputs = Object.keys(Object.values(signature)[0]?.outputs ?? {}).sort();
+  const outputs = GOLDEN[rule] ?? Object.keys(Object.values(signature)[0]?.outputs ?? {}).sort();
   golden.forEach((example, place) => {
     const { text, token_ids: ids, outputs: written } = example ?? {};
     const texts = [text].flat();
@@ -112,7 +116,7 @@ function checkGolden({ golden, signature }) {
     }
     const names = Object.keys(written ?? {}).sort();
     if (String(names) !== String(outputs) || !Object.values(written ?? {}).every(Array.isArray)) {
-      throw new KzooError(`Golden example ${place} in kzoo.json has ${names.length ? `the outputs ${names.join(", ")}` : "no outputs"}; the file has ${outputs.join(", ")}: export anew.`);
+      throw new KzooError(`Golden example ${place} in kzoo.json has ${names.length ? `the outputs ${names.join(", ")}` : "no outputs"}; expected ${outputs.join(", ")}: export anew.`);
     }
   });
 }

@@ -1,78 +1,17 @@
 // An open bundle: texts in, answers out.
 
+import { Answerer } from "./answerer.js";
 import { Bundle } from "./bundle.js";
-import { Model } from "./model.js";
-import { Reader, Tokenizer } from "./reader.js";
+import { kindOf } from "./reader.js";
+import { Writer } from "./writer.js";
 
-const STOPPED = Symbol("stopped");
+/** What answers by the kind of the bundle's rule. */
+const CLIENTS = { labels: Answerer, embedding: Answerer, entities: Answerer, span: Answerer, continuation: Writer };
 
-export class Client {
-  /** Opens and checks a bundle; `passed` as for `Bundle.open`. */
-  static async open(files, passed) {
-    const client = new Client();
+export const Client = {
+  /** Opens and checks a bundle; `passed` as for `Bundle.open`. All that answers has `answer`, `check`, `measure` and `close`. */
+  async open(files, passed) {
     const bundle = await Bundle.open(files, passed);
-    client.bundle = bundle;
-    client.manifest = bundle.manifest;
-    client.reader = new Reader(new Tokenizer(bundle.tokenizer), bundle.manifest);
-    client.model = await Model.load(bundle.model, bundle.manifest);
-    bundle.model = null; // The runtime has its own copy.
-    return client;
-  }
-
-  /**
-   * @param text a string, or a pair of strings
-   * @param goesOn asked before every window over a text but the first, with how many were read and
-   *     how many there are: whether anybody still waits for the answer
-   * @returns what `Reader.answer` gives, and `milliseconds` of the model alone; null where nobody waits
-   */
-  async answer(text, goesOn = () => true) {
-    let milliseconds = 0;
-    const run = async (input, row, rows) => {
-      if (row && !(await goesOn(row, rows))) throw STOPPED;
-      const start = performance.now();
-      const outputs = await this.model.run(input);
-      milliseconds += performance.now() - start;
-      return outputs;
-    };
-    try {
-      return { ...(await this.reader.answer(text, run)), milliseconds };
-    } catch (error) {
-      if (error === STOPPED) return null;
-      throw error;
-    }
-  }
-
-  /**
-   * Runs a golden example again.
-   *
-   * @returns {passed, why, off}: `why` is a sentence where it failed, `off` the largest distance of
-   *     an output as a share of the largest number in it
-   */
-  async check(example) {
-    const { ids, outputs } = await this.reader.row(example.text, (input) => this.model.run(input));
-    if (JSON.stringify(ids) !== JSON.stringify(example.token_ids)) {
-      return { passed: false, why: "It is tokenized otherwise than at the export.", off: null };
-    }
-    let off = 0;
-    for (const [name, written] of Object.entries(example.outputs)) {
-      const there = written.flat(Infinity);
-      if (there.length !== outputs[name].length) {
-        return { passed: false, why: `Its ${name} has ${outputs[name].length} numbers; ${there.length} were written.`, off: null };
-      }
-      const scale = there.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
-      there.forEach((value, i) => (off = Math.max(off, Math.abs(value - outputs[name][i]) / scale)));
-    }
-    if (!(off <= this.manifest.tolerance)) {
-      return { passed: false, why: `Its output lies ${(100 * off).toPrecision(3)} % off.`, off };
-    }
-    if (this.reader.kind === "labels" && this.reader.differs(outputs.logits, example.outputs.logits.flat())) {
-      return { passed: false, why: "It gets another label than at the export.", off };
-    }
-    return { passed: true, why: "", off };
-  }
-
-  /** Frees the model's memory. */
-  close() {
-    this.model.delete();
-  }
-}
+    return CLIENTS[kindOf(bundle.manifest)].load(bundle);
+  },
+};

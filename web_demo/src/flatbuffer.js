@@ -6,7 +6,7 @@ const TENSORS = 0, INPUTS = 1, OUTPUTS = 2; // of a subgraph,
 const SHAPE = 0, SIGNATURE = 7; // of a tensor; -1 in the second where any number may stand.
 
 /**
- * A copy of a model of dynamic length whose inputs and outputs have this one length. An Error where
+ * A copy of a model whose functions have this one length where theirs is dynamic, in inputs and outputs. An Error where
  * the file is damaged; a RangeError means that there is no memory for the copy.
  */
 export function fixed(bytes, length) {
@@ -33,14 +33,15 @@ export function fixed(bytes, length) {
   };
   if (view.byteLength < 8 || unsigned(4) !== TFL3) throw new Error("it is no TensorFlow Lite file");
 
-  const graph = follow(items(field(follow(0), SUBGRAPHS))[0]);
-  const tensors = items(field(graph, TENSORS));
-  for (const place of [INPUTS, OUTPUTS].flatMap((list) => items(field(graph, list)))) {
-    const tensor = follow(tensors[signed(place)]);
-    const shape = items(field(tensor, SHAPE));
-    items(field(tensor, SIGNATURE)).forEach((size, i) => {
-      if (signed(size) < 0) view.setInt32(inside(shape[i], 4), i ? length : 1, true); // One text at a time.
-    });
+  for (const graph of items(field(follow(0), SUBGRAPHS)).map(follow)) {
+    const tensors = items(field(graph, TENSORS));
+    for (const place of [INPUTS, OUTPUTS].flatMap((list) => items(field(graph, list)))) {
+      const tensor = follow(tensors[signed(place)]);
+      const shape = items(field(tensor, SHAPE));
+      items(field(tensor, SIGNATURE)).forEach((size, i) => {
+        if (signed(size) < 0) view.setInt32(inside(shape[i], 4), i ? length : 1, true); // One text at a time.
+      });
+    }
   }
   return new Uint8Array(view.buffer);
 }

@@ -1,16 +1,14 @@
-// A .tflite file on LiteRT.js, on the processor (WebAssembly, XNNPACK).
+// A .tflite file that reads rows of tokens.
 
-import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
+import { Tensor } from "@litertjs/core";
 import { KzooError } from "./errors.js";
 import { fixed } from "./flatbuffer.js";
+import { compiled, memoryOr, reason } from "./runtime.js";
 
-const WASM = new URL("../litert/wasm/", import.meta.url);
-const NO_MEMORY = "There is not enough memory for this model: close other pages, or take a smaller bundle.";
 const COLUMNS = ["token_ids", "padding_mask", "segment_ids"]; // What a row of a text has.
 // LiteRT.js makes room for outputs before it knows a row's length. Where they are as long as the row,
 // the file is loaded once for each of these lengths that is asked for, and rows are padded.
 const STEPS = [32, 128];
-let runtime = null;
 
 export class Model {
   #bytes;
@@ -23,13 +21,6 @@ export class Model {
    * @param manifest kzoo.json
    */
   static async load(bytes, manifest) {
-    runtime ??= loadLiteRt(WASM.href);
-    try {
-      await runtime;
-    } catch (error) {
-      runtime = null;
-      throw new KzooError(`LiteRT's WebAssembly doesn't start in this browser (${reason(error)}): a recent Chrome, Edge, Firefox or Safari was expected.`);
-    }
     const model = new Model();
     const [signature] = Object.values(manifest.signature);
     model.#growing = Object.keys(signature.outputs).filter((name) => signature.outputs[name].shape[1] < 0);
@@ -56,16 +47,7 @@ export class Model {
   }
 
   async #compiled(bytes, length) {
-    if (!this.#loaded.has(length)) {
-      try {
-        const found = await loadAndCompile(length ? fixed(bytes, length) : bytes, { accelerator: "wasm" });
-        this.#loaded.set(length, found);
-      } catch (error) {
-        // Where WebAssembly gets no memory, LiteRT.js writes past its end.
-        if (error instanceof RangeError) throw new KzooError(NO_MEMORY);
-        throw new KzooError(`model.tflite can't be loaded (${reason(error)}): a file that LiteRT.js reads was expected.`);
-      }
-    }
+    if (!this.#loaded.has(length)) this.#loaded.set(length, await compiled(() => (length ? fixed(bytes, length) : bytes)));
     return this.#loaded.get(length);
   }
 
@@ -77,13 +59,13 @@ export class Model {
     const tensors = [];
     const { length: tokens } = input(COLUMNS[0]);
     const length = this.#lengths.find((each) => each >= tokens) ?? this.#lengths.at(-1);
-    const compiled = await this.#compiled(this.#bytes, length);
+    const model = await this.#compiled(this.#bytes, length);
     try {
       for (const name of this.inputs) tensors.push(new Tensor(padded(input(name), length), [1, Math.max(tokens, length)]));
       // CompiledModel.run refuses any length for a file of dynamic length; the runtime beneath it
       // takes each input's own.
       const buffers = tensors.map((tensor) => tensor.liteRtTensorBuffer);
-      const found = await compiled.liteRtCompiledModel.run(0, buffers);
+      const found = await model.liteRtCompiledModel.run(0, buffers);
       for (const buffer of found) tensors.push(new Tensor(buffer));
       return Object.fromEntries(tensors.slice(this.inputs.length).map((tensor, i) => {
         const [name, values] = [this.outputs[i], tensor.toTypedArray()];
@@ -91,8 +73,7 @@ export class Model {
         return [name, this.#growing.includes(name) ? values.subarray(0, values.length * tokens / length) : values];
       }));
     } catch (error) {
-      if (error instanceof RangeError) throw new KzooError(NO_MEMORY);
-      throw new KzooError(`The model can't read these ${tokens} tokens (${reason(error)}): ids of its vocabulary, and no more than it has places, were expected.`);
+      throw memoryOr(error, `The model can't read these ${tokens} tokens (${reason(error)}): ids of its vocabulary, and no more than it has places, were expected.`);
     } finally {
       for (const tensor of tensors) tensor.delete();
     }
@@ -112,9 +93,4 @@ function padded(values, length) {
   const found = new Int32Array(length);
   found.set(values);
   return found;
-}
-
-function reason(error) {
-  const [line] = String(error?.message ?? error ?? "").trim().split("\n");
-  return line.replace(/\.$/, "") || "no reason given";
 }

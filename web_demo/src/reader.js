@@ -5,7 +5,7 @@ import * as core from "@kzoo/core";
 import { KzooError } from "./errors.js";
 
 /** What the core gives; where it throws a sentence for the user, a KzooError with that. */
-function asked(what) {
+export function asked(what) {
   try {
     return what();
   } catch (error) {
@@ -26,16 +26,18 @@ export class Tokenizer {
   }
 }
 
+/** What a manifest has of its task, without what its format lacks. */
+const declared = ({ task, task_options, reads, rule }) => JSON.stringify({ task: task ?? "backbone", task_options, reads, rule });
+
+/** What outputs become by a manifest: "labels", "embedding", "entities", "span" or "continuation". */
+export const kindOf = (manifest) => asked(() => core.kind(declared(manifest)));
+
 /** How a bundle's task reads texts and answers. */
 export class Reader {
-  constructor(tokenizer, { labels, max_length: longest, length, task, task_options, reads, rule }) {
-    const declared = JSON.stringify({ task: task ?? "backbone", task_options, reads, rule }); // Without what a format lacks.
-    this.inner = asked(() => core.reader(tokenizer.inner, labels, longest, length ?? 0, declared));
-  }
-
-  /** What outputs become: "labels", "embedding", "entities" or "span". */
-  get kind() {
-    return this.inner.kind;
+  constructor(tokenizer, manifest) {
+    const { labels, max_length: longest, length } = manifest;
+    this.kind = kindOf(manifest);
+    this.inner = asked(() => core.reader(tokenizer.inner, labels, longest, length ?? 0, declared(manifest)));
   }
 
   /** What an input is: "text", "pair" or "either". */
@@ -89,4 +91,5 @@ export class Reader {
   }
 }
 
-const parts = (text) => (typeof text === "string" ? [text, null] : text);
+/** A text or a pair as two, of which the second may be null. */
+export const parts = (text) => (typeof text === "string" ? [text, null] : text);

@@ -36,6 +36,19 @@ export function row(passed, text, side, why = "") {
   return line;
 }
 
+const EXAMPLES = 5, SHORT = 200; // How many, and characters of one.
+
+/** Shows golden texts, [text] or [text, text], that can be chosen; gives those that are shown. */
+export function examples(into, texts, choose) {
+  const chosen = texts.filter(([text]) => text.trim() && text.length < SHORT).slice(0, EXAMPLES);
+  into.replaceChildren(...chosen.map((example) => {
+    const button = element("button", { type: "button" }, element("span", {}, example[0]));
+    button.addEventListener("click", () => choose(example));
+    return button;
+  }));
+  return chosen;
+}
+
 export const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 export function megabytes(bytes) {

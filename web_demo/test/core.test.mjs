@@ -101,19 +101,170 @@ describe("hard texts and files", () => {
 });
 
 describe("a bundle is read by what it declares", () => {
+  const kind = (declared) => core.kind(JSON.stringify(declared));
   const reader = (declared, labels = ["later", "now"]) => core.reader(opened(described(wordPiece(["a"]))), labels, 8, 0, JSON.stringify(declared));
 
   test("format 3 by its rule, whatever its task is called", () => {
     const declared = { task: "Urgency", rule: "single_label", reads: "text", task_options: { problem: "single_label" } };
-    assert.deepEqual([reader(declared).kind, reader(declared).reads], ["labels", "text"]);
-    assert.equal(reader({ ...declared, rule: "entities", task_options: {} }).kind, "entities");
-    assert.throws(() => reader({ ...declared, rule: "boxes" }), (thrown) => /holds a Urgency; this page/.test(core.sentence(thrown)));
+    assert.deepEqual([kind(declared), reader(declared).reads], ["labels", "text"]);
+    assert.equal(kind({ ...declared, rule: "entities", task_options: {} }), "entities");
+    assert.equal(kind({ ...declared, rule: "continuation", reads: "prompt", task_options: {} }), "continuation");
+    assert.throws(() => kind({ ...declared, rule: "boxes" }), (thrown) => /holds a Urgency; this page/.test(core.sentence(thrown)));
   });
 
   test("formats 1 and 2 by their tasks", () => {
-    assert.deepEqual([reader({ task: "TokenClassifier" }).kind, reader({ task: "TokenClassifier" }).reads], ["entities", "text"]);
-    const pairs = reader({ task: "QuestionAnswering", task_options: { reads: "pair" } }, null);
-    assert.deepEqual([pairs.kind, pairs.reads], ["span", "pair"]);
-    assert.equal(reader({ task: "TextClassifier", task_options: { reads: "either", problem: "regression" } }).kind, "labels");
+    assert.deepEqual([kind({ task: "TokenClassifier" }), reader({ task: "TokenClassifier" }).reads], ["entities", "text"]);
+    const pairs = { task: "QuestionAnswering", task_options: { reads: "pair" } };
+    assert.deepEqual([kind(pairs), reader(pairs, null).reads], ["span", "pair"]);
+    assert.equal(kind({ task: "TextClassifier", task_options: { reads: "either", problem: "regression" } }), "labels");
+  });
+});
+
+/** A model of which every number is known: its next token is the sum of all ids that it read, and its keys must come back. */
+class Sums {
+  static VOCABULARY = 50;
+  static CACHE = 16;
+  static HEADS = 2;
+  static SIZE = 3;
+
+  constructor(name, length, stated = length) {
+    const { CACHE, HEADS, SIZE, VOCABULARY } = Sums;
+    const keys = (places) => [1, HEADS, places, SIZE];
+    const shapes = (tokens) => ({
+      inputs: { token_ids: [1, tokens], places: [1, tokens], past_places: [1, CACHE], past_key_0: keys(CACHE) },
+      outputs: { ...(name === "decode" && { logits: [1, VOCABULARY] }), past_key_0: keys(tokens) },
+    });
+    this.name = name;
+    this.stated = shapes(stated);
+    this.shapes = JSON.stringify(shapes(length));
+    // As in WebAssembly, all lies in one memory, and nothing at its beginning.
+    let place = 64;
+    this.memory = new ArrayBuffer(8192);
+    this.at = Object.fromEntries(Object.entries(shapes(length)).flatMap(([side, tensors]) => Object.entries(tensors).map(([tensor, shape]) => {
+      const size = shape.reduce((a, b) => a * b);
+      const Numbers = tensor.startsWith("past_key") || tensor === "logits" ? Float32Array : Int32Array;
+      const numbers = new Numbers(this.memory, place, size);
+      place += 4 * size;
+      return [`${side} ${tensor}`, numbers];
+    })));
+  }
+
+  bytes(numbers) {
+    return new Int8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+  }
+
+  input(tensor) {
+    return this.bytes(this.at[`inputs ${tensor}`]);
+  }
+
+  output(tensor) {
+    return this.bytes(this.at[`outputs ${tensor}`]);
+  }
+
+  /** What the key of a token is, which its id can be read from. */
+  static key(id, place, head, i) {
+    return 1000 * id + 10 * place + head + i / 8;
+  }
+
+  run() {
+    const { CACHE, HEADS, SIZE } = Sums;
+    const { "inputs token_ids": ids, "inputs places": places, "inputs past_places": past, "inputs past_key_0": known, "outputs past_key_0": made } = this.at;
+    let sum = 0;
+    past.forEach((place, slot) => {
+      if (place >= CACHE) return;
+      const id = Math.floor(known[slot * SIZE] / 1000);
+      for (let head = 0; head < HEADS; head++) {
+        for (let i = 0; i < SIZE; i++) assert.equal(known[(head * CACHE + slot) * SIZE + i], Sums.key(id, place, head, i));
+      }
+      sum += id;
+    });
+    ids.forEach((id, n) => {
+      for (let head = 0; head < HEADS; head++) {
+        for (let i = 0; i < SIZE; i++) made[(head * ids.length + n) * SIZE + i] = Sums.key(id, places[n], head, i);
+      }
+    });
+    const logits = this.at["outputs logits"];
+    logits?.fill(0);
+    if (logits) logits[(sum + ids[0]) % logits.length] = 1;
+  }
+}
+
+describe("a writer over functions that JavaScript runs", () => {
+  const words = Array.from({ length: Sums.VOCABULARY - 1 }, (_, i) => `w${i + 1}`);
+  const tokenizer = opened(described(wordPiece(words), { pre_tokenizer: { type: "WhitespaceSplit" }, decoder: { type: "WordPiece", prefix: "##", cleanup: false } }));
+  const signature = (functions) => Object.fromEntries(functions.map(({ name, stated }) => [name, Object.fromEntries(
+    Object.entries(stated).map(([side, tensors]) => [side, Object.fromEntries(Object.entries(tensors).map(([tensor, shape]) => [tensor, { shape }]))]))]));
+  const manifest = (functions, golden = []) => JSON.stringify({
+    task: "CausalLM", rule: "continuation", reads: "prompt", task_options: {}, labels: null, max_length: Sums.CACHE, length: null,
+    quantization: "float32", kzoo: "0", tolerance: 0.01, limits: {}, minimum_runtime: {}, files: {}, signature: signature(functions), golden,
+  });
+  const functions = () => [new Sums("decode", 1), new Sums("prefill", 4, -1)];
+  const writer = (golden, special = null, all = functions()) => core.writer(tokenizer, all, manifest(all, golden), special);
+  const text = (ids) => ids.map((id) => `w${id}`).join(" ");
+
+  /** What the sums are behind a prompt. */
+  function sums(prompt, count) {
+    const all = [...prompt];
+    while (all.length < prompt.length + count) all.push(all.reduce((a, b) => a + b) % Sums.VOCABULARY);
+    return all.slice(prompt.length);
+  }
+
+  function toEnd(writing) {
+    const pieces = [];
+    while (!writing.ended) pieces.push(writing.next());
+    return pieces.join("");
+  }
+
+  test("prompts of any number of parts are read, and as much is written as there is room for", () => {
+    const one = writer();
+    for (const length of [1, 2, 5, 6, 9, 16, 1]) {
+      const prompt = Array.from({ length }, (_, i) => 3 * i + 1);
+      const expected = sums(prompt, Sums.CACHE + 1 - length);
+      const writing = one.begin(text(prompt), null, true);
+      const written = toEnd(writing);
+      assert.deepEqual(Array.from(writing.tokenIds), expected);
+      assert.ok(expected.every((id) => id > 0), "[UNK] would have other text");
+      assert.equal(written.trim(), text(expected));
+      assert.deepEqual(JSON.parse(writing.json()), { text: text(prompt), tokens: length, truncated: false, continuation: written });
+      assert.ok(!writing.whole && writing.firstMilliseconds >= 0);
+    }
+  });
+
+  test("the token that special_tokens_map.json names ends the text", () => {
+    const writing = writer([], JSON.stringify({ eos_token: "w16" })).begin("w1 w3", null, true);
+    toEnd(writing);
+    assert.deepEqual([Array.from(writing.tokenIds), writing.whole], [[4, 8, 16], true]);
+  });
+
+  test("a golden example passes with what it has, and fails with another token", () => {
+    const example = (ids) => ({ text: "w1 w3 w7", token_ids: [1, 3, 7], outputs: { token_ids: ids, logits: [0, 0, 0] } });
+    const all = writer([example(sums([1, 3, 7], 5)), example([11, 22, 45, 1]), { ...example([11]), token_ids: [1, 3] }]);
+    const reasons = [0, 1, 2].map((place) => {
+      const again = all.again(place);
+      while (!again.ended) again.next();
+      return again.reason;
+    });
+    assert.deepEqual(reasons, [null, "written otherwise from token 2 on", "tokenized otherwise from token 2 on"]);
+  });
+
+  test("what can't be written on from, and a model that doesn't fit, is one sentence", () => {
+    const long = text(Array.from({ length: Sums.CACHE + 1 }, () => 1));
+    const [decode, prefill] = functions();
+    for (const [what, words] of [
+      [() => writer().begin(long, null, true), /Got 17 tokens to write on from and 1 new ones; expected 17 together at most/],
+      [() => writer().begin("", null, true), /no token that the model could read/],
+      [() => writer().begin("w1", "w2", true), /reads one text at a time; got a pair/],
+      [() => writer([], null, [decode]), /has the functions decode; expected decode and prefill/],
+      [() => core.writer(tokenizer, [decode, new Sums("prefill", 4)], manifest([decode, new Sums("prefill", 4, 8)]), null), /has not the function prefill/],
+      [() => (decode.at["outputs logits"].fill(NaN), decode.run = () => {}, writer([], null, [decode, prefill]).begin("w1", null, true).next()), /gives logits that is no number/],
+    ]) {
+      assert.throws(what, (error) => words.test(core.sentence(error) ?? error.stack), String(words));
+    }
+  });
+
+  test("what a function throws comes through", () => {
+    const [decode, prefill] = functions();
+    decode.run = () => { throw new RangeError("no memory"); };
+    assert.throws(() => writer([], null, [decode, prefill]).begin("w1", null, true).next(), RangeError);
   });
 });

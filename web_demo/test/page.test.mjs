@@ -259,8 +259,8 @@ describe("a bad bundle is one sentence, and no label is shown", () => {
   bad("too few golden examples", (target) => resealed(BUNDLE, target, (_, kzoo) => kzoo.golden.splice(5)), /holds 5 golden examples; at least 6 are expected/);
   bad("no golden examples", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.golden = [])), /holds 0 golden examples; at least 6 are expected/);
   bad("a golden example of another output", (target) => resealed(BUNDLE, target, (_, kzoo) => (kzoo.golden[3].outputs = { numbers: [[1, 2]] })),
-    /^Golden example 3 in kzoo\.json has the outputs numbers; the file has logits/);
-  bad("a golden example without outputs", (target) => resealed(BUNDLE, target, (_, kzoo) => delete kzoo.golden[0].outputs), /has no outputs; the file has logits/);
+    /^Golden example 3 in kzoo\.json has the outputs numbers; expected logits/);
+  bad("a golden example without outputs", (target) => resealed(BUNDLE, target, (_, kzoo) => delete kzoo.golden[0].outputs), /has no outputs; expected logits/);
   bad("a golden example without token ids", (target) => resealed(BUNDLE, target, (_, kzoo) => delete kzoo.golden[1].token_ids), /^Golden example 1 .* lacks its text or its token ids/);
   bad("other inputs", (target) => resealed(BUNDLE, target, (_, kzoo) => {
     kzoo.signature.serve.inputs = { pixels: kzoo.signature.serve.inputs.token_ids };

@@ -12,7 +12,7 @@ import { site } from "./site.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const NAMES = ["classifier", "one_label", "embedder", "entities", "entities_fixed", "questions", "questions_fixed", "byte_pairs", "unigram",
-  "several", "values", "pairs", "unanswered", "marks"];
+  "several", "values", "pairs", "unanswered", "marks", "writer", "writer_fixed"];
 const NEAR = 1e-4;
 
 const bundles = Object.fromEntries(NAMES.map((name) => [name, path.join(SMALL, name)]));
@@ -113,7 +113,7 @@ describe("the screens", () => {
     const shown = await page.evaluate(async () => {
       const { SCREENS } = await import("/src/screens.js");
       const said = (answer) => {
-        const { bars, said } = SCREENS.TextClassifier.shows(answer);
+        const { bars, said } = SCREENS.labels.shows(answer);
         return [said, bars.map((bar) => [bar.querySelector(".name").textContent, bar.querySelector(".value").textContent, bar.className])];
       };
       const scores = [["x", 0.4], ["__proto__", 0.9], ["10", 0.7]];
@@ -146,7 +146,7 @@ describe("the screens", () => {
     const page = await opened("entities");
     const nothing = await page.evaluate(async () => {
       const { SCREENS } = await import("/src/screens.js");
-      return SCREENS.TokenClassifier.shows({ text: "It rains.", entities: [] }, { kinds: ["PER"] });
+      return SCREENS.entities.shows({ text: "It rains.", entities: [] }, { kinds: ["PER"] });
     });
     assert.deepEqual(nothing.bars, []);
     assert.equal(nothing.said, "Nothing was found in this text.");
@@ -275,7 +275,7 @@ describe("the command line", () => {
 
   test("texts that a task doesn't take are one sentence", () => {
     for (const [name, options, input, words] of [
-      ["questions", [], "only one\n", /a question and a text are expected/],
+      ["questions", [], "only one\n", /reads a pair of texts, such as a question and its context/],
       ["entities", ["--pairs"], '["a", "b"]\n', /one text at a time/],
     ]) {
       const { status, stdout, stderr } = run(["predict", path.join(SMALL, name), ...options], input);

@@ -138,6 +138,7 @@ class BundleScreen(activity: MainActivity) :
             .setNegativeButton(R.string.cancel, null)
             .setPositiveButton(R.string.remove) { _, _ ->
                 app.checks.remove(source.id)
+                app.drafts.remove(source.id)
                 app.worker.submit(
                     source,
                     {

@@ -16,6 +16,9 @@ open class KzooApp : Application() {
     /** Vectors of texts, by bundle: a list is embedded once. */
     val vectors = Vectors()
 
+    /** What was written here last, by bundle. */
+    val drafts = HashMap<String?, Draft>()
+
     /** What was measured here, by bundle. */
     val checks = HashMap<String, Checks>()
 

@@ -15,7 +15,7 @@ import android.widget.ImageView
 import android.widget.TextView
 import android.widget.Toast
 
-/** The only activity: five screens, the tabs below them, and the choice of the bundle above. */
+/** The only activity: six screens, the tabs below them, and the choice of the bundle above. */
 class MainActivity : Activity() {
     private class Tab(val screen: Screen, val title: Int, val icon: Int, val button: View)
 
@@ -41,6 +41,7 @@ class MainActivity : Activity() {
             tab(SearchScreen(this), R.string.search, R.drawable.ic_search),
             tab(EntitiesScreen(this), R.string.entities, R.drawable.ic_entities),
             tab(AnswerScreen(this), R.string.answer, R.drawable.ic_answer),
+            tab(WriteScreen(this), R.string.write, R.drawable.ic_write),
             tab(BundleScreen(this), R.string.bundle, R.drawable.ic_bundle),
         )
         val content = findViewById<ViewGroup>(R.id.content)

@@ -63,7 +63,7 @@ abstract class Screen(
         refresh()
     }
 
-    fun hide() {
+    open fun hide() {
         shown = false
         app.worker.cancel(this)
         view.removeCallbacks(pending)
@@ -131,12 +131,17 @@ abstract class Screen(
 
     /** Asks for an answer after every change of a field, which keeps no more than `most` characters. */
     protected fun follow(field: EditText, most: Int = SHORT) {
-        field.filters = arrayOf(Limit(most))
+        limit(field, most)
         field.addTextChangedListener(object : TextWatcher {
             override fun beforeTextChanged(text: CharSequence?, start: Int, count: Int, after: Int) = Unit
             override fun onTextChanged(text: CharSequence?, start: Int, before: Int, count: Int) = Unit
             override fun afterTextChanged(text: Editable?) = refresh()
         })
+    }
+
+    /** Lets a field keep no more than `most` characters. */
+    protected fun limit(field: EditText, most: Int = SHORT) {
+        field.filters = arrayOf(Limit(most))
     }
 
     /** What a screen reader reads out where it changes; typing on is not a reason to say it again. */

@@ -54,6 +54,12 @@ class Phone(dark: Boolean = false) {
         settle()
     }
 
+    /** Presses the button of the screen that writes, and waits until it has written. */
+    fun write() {
+        find<View>(R.id.go).performClick()
+        until("it has written") { text(R.id.go) == "Write" }
+    }
+
     /** Opens a file with the app, as a user does. */
     fun add(bytes: ByteArray, name: String = "mine.zip") {
         val uri = Uri.parse("content://files/$name")
@@ -118,6 +124,7 @@ class Phone(dark: Boolean = false) {
         const val SEARCH = 1
         const val ENTITIES = 2
         const val ANSWER = 3
-        const val BUNDLE = 4
+        const val WRITE = 4
+        const val BUNDLE = 5
     }
 }

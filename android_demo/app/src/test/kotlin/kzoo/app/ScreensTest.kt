@@ -69,6 +69,19 @@ class ScreensTest(private val mode: String) {
     }
 
     @Test
+    fun write() {
+        val trained = go(Phone.WRITE, "write", "writer")
+        phone.type(R.id.prompt, if (trained) "ROMEO:" else "A café in")
+        phone.write()
+        if (!trained) {
+            assertEquals("A café in naïve 日本語 has \uD83D\uDE00 and \uD83D\uDC4D\uD83C\uDFFD on its door.", phone.text(R.id.written))
+            assertEquals("The model ended the text.", phone.text(R.id.state))
+        }
+        assertTrue(Regex("[0-9]+ tokens · the first after [0-9.]+.ms · [0-9.,]+ a second here").matches(phone.text(R.id.note)!!))
+        phone.picture("write-$mode")
+    }
+
+    @Test
     fun bundle() {
         phone.go(Phone.BUNDLE)
         phone.until("everything is measured") { phone.rows(R.id.latency).isNotEmpty() }

@@ -6,6 +6,7 @@ import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import kzoo.core.bundle.Engine
+import kzoo.core.bundle.ModelFunction
 import kzoo.core.bundle.Tensor
 import kzoo.desktop.DesktopEngine
 
@@ -48,9 +49,22 @@ class SlowApp : TestApp() {
     }
 
     private inner class Slow(private val engine: Engine) : Engine by engine {
+        override val functions = engine.functions.mapValues { (_, function) ->
+            object : ModelFunction by function {
+                override fun run() {
+                    count()
+                    function.run()
+                }
+            }
+        }
+
         override fun run(inputs: Map<String, IntArray>): Map<String, Tensor> {
-            if (runs.incrementAndGet() == waitIn.get()) goOn.acquire()
+            count()
             return engine.run(inputs)
+        }
+
+        private fun count() {
+            if (runs.incrementAndGet() == waitIn.get()) goOn.acquire()
         }
     }
 }

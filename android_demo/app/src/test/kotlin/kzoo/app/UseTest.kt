@@ -127,7 +127,7 @@ class UseTest {
         assertEquals(10_000, phone.find<EditText>(R.id.text).length())
         assertEquals("Only the first 10,000 characters are kept.", ShadowToast.getTextOfLatestToast())
         assertNull(phone.text(R.id.problem))
-        for (field in listOf(R.id.second, R.id.query, R.id.list, R.id.sentence, R.id.question, R.id.passage)) {
+        for (field in listOf(R.id.second, R.id.query, R.id.list, R.id.sentence, R.id.question, R.id.passage, R.id.prompt)) {
             phone.activity.findViewById<EditText>(field).setText("good ".repeat(1_000_000))
         }
         val state = android.os.Bundle()
@@ -290,6 +290,62 @@ class UseTest {
     }
 
     @Test
+    @Config(application = SlowApp::class)
+    fun `writing stops where it is asked to, and turning the screen keeps what was written`() {
+        val phone = Phone()
+        val app = phone.app as SlowApp
+        phone.add(zip(small("writer_fixed"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Write" && phone.text(R.id.chosen) == "mine" }
+        phone.type(R.id.prompt, "Who met Tim")
+        phone.write()
+        val whole = phone.text(R.id.written)!!
+        assertEquals("There is no room for more.", phone.text(R.id.state))
+        assertTrue(phone.find<View>(R.id.state).contentDescription.endsWith(whole.removePrefix("Who met Tim")))
+
+        fun begun(stop: () -> Unit) {
+            val run = app.runs.get() + 40
+            app.waitIn.set(run)
+            phone.find<View>(R.id.go).performClick()
+            phone.until("it writes") { app.runs.get() == run }
+            assertEquals(listOf("Stop", "Writing …"), listOf(phone.text(R.id.go), phone.text(R.id.state)))
+            stop()
+            app.goOn.release()
+            phone.settle()
+            assertEquals(listOf("Write", "Stopped."), listOf(phone.text(R.id.go), phone.text(R.id.state)))
+        }
+        begun { phone.find<View>(R.id.go).performClick() }
+        val part = phone.text(R.id.written)!!
+        assertTrue("$part begins $whole", whole.startsWith(part) && part.length in "Who met Tim".length + 1 until whole.length)
+        val figures = phone.text(R.id.note)
+        RuntimeEnvironment.setQualifiers("+land")
+        phone.controller.recreate()
+        phone.until("it is back") { phone.text(R.id.written) == part }
+        assertEquals(listOf("Who met Tim", "Stopped.", figures), listOf(phone.text(R.id.prompt), phone.text(R.id.state), phone.text(R.id.note)))
+        phone.write()
+        assertEquals(whole, phone.text(R.id.written))
+        begun {
+            phone.go(Phone.CLASSIFY)
+            phone.go(Phone.WRITE)
+        }
+    }
+
+    @Test
+    fun `a prompt that can't be written on from is a sentence`() {
+        val phone = Phone()
+        phone.add(zip(small("writer"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Write" && phone.text(R.id.chosen) == "mine" }
+        for ((prompt, words) in listOf("a".repeat(200) to "mine has a cache of 96: shorten", "" to "no token that the model could read")) {
+            phone.type(R.id.prompt, prompt)
+            phone.write()
+            assertTrue(phone.text(R.id.problem)!!, words in phone.text(R.id.problem)!!)
+            assertEquals(listOf(null, null), listOf(phone.text(R.id.written), phone.text(R.id.state)))
+        }
+        phone.type(R.id.prompt, "A")
+        phone.write()
+        assertEquals(listOf(null, "The model ended the text."), listOf(phone.text(R.id.problem), phone.text(R.id.state)))
+    }
+
+    @Test
     fun `a zip that is no bundle is a sentence and leaves nothing`() {
         val phone = Phone()
         val changed = zip(sentiment, "", mapOf("labels.txt" to "positive\nnegative\n".toByteArray()))
@@ -346,7 +402,7 @@ class UseTest {
     fun `a screen reader has words for all that can be pressed, and fingers room`() {
         val phone = Phone()
         val density = phone.activity.resources.displayMetrics.density
-        for (tab in 0..4) {
+        for (tab in 0..Phone.BUNDLE) {
             phone.go(tab)
             phone.picture("tab")
             for (view in phone.views().filter { it.isClickable && it.isShown }) {
@@ -360,6 +416,7 @@ class UseTest {
             Phone.SEARCH to listOf(R.id.heading, R.id.problem),
             Phone.ENTITIES to listOf(R.id.heading, R.id.problem),
             Phone.ANSWER to listOf(R.id.result, R.id.problem),
+            Phone.WRITE to listOf(R.id.state, R.id.problem),
             Phone.BUNDLE to listOf(R.id.golden_state, R.id.problem),
         )
         for ((tab, views) in spoken) {

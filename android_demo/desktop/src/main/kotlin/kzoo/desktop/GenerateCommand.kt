@@ -22,7 +22,7 @@ internal fun generate(arguments: List<String>): Int {
             "Got $path, which holds a ${task.bundle.manifest.task}; expected a model that writes, such as a CausalLM.",
         )
         val out = PrintStream(FileOutputStream(FileDescriptor.out), false, "UTF-8")
-        writer.write(prompt, options) { piece ->
+        writer.write(prompt, options) { _, piece ->
             out.print(piece)
             out.flush()
         }

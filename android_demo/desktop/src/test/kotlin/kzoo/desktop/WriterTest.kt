@@ -45,7 +45,7 @@ class WriterTest {
     fun `text ends where the model ends it, or after the tokens that were asked for`() {
         open("writer").use { writer ->
             val pieces = ArrayList<String>()
-            val written = writer.write("A café in") { pieces.add(it) }
+            val written = writer.write("A café in") { _, piece -> pieces.add(piece) }
             assertEquals(" naïve 日本語 has 😀 and 👍🏽 on its door.", written.text)
             assertEquals(written.text, pieces.joinToString(""))
             assertTrue("😀" in pieces && "本" in pieces, pieces.toString())

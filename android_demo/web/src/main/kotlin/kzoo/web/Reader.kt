@@ -25,22 +25,15 @@ import org.teavm.jso.JSProperty
  * runs the model on each, and what comes out becomes the answer.
  */
 class Reader internal constructor(
-    task: String,
     private val labels: List<String>?,
     private val options: TaskOptions,
     private val rows: RowMaker,
 ) {
-    private val answers = options.answers.takeIf { it != Answers.CONTINUATION }
-        ?: throw KzooException("The bundle holds a $task; this page answers with labels, vectors, entities and spans: take the page that reads it.")
+    private val answers = options.answers!! // Web.kt's `kind` has refused others.
 
     init {
         if (labels == null && answers in LABELLED) throw KzooException("The bundle has no labels, and its task needs some: export anew.")
     }
-
-    /** What outputs become: "labels", "embedding", "entities" or "span". */
-    @get:JSExport
-    @get:JSProperty
-    val kind: String get() = answers.name.lowercase()
 
     /** What an input is: "text", "pair" or "either". */
     @get:JSExport
@@ -60,7 +53,7 @@ class Reader internal constructor(
             Answers.SPAN -> rows.windows(text, pair!!)
             Answers.ENTITIES -> rows.windows(text)
             Answers.EMBEDDING -> rows.row(options.prompt + text, pair)
-            Answers.LABELS, Answers.CONTINUATION -> rows.row(text, pair)
+            else -> rows.row(text, pair)
         })
     }
 
@@ -99,7 +92,7 @@ class Reader internal constructor(
                 }
                 Answer.of(pair!!, found, options.noAnswer, asked.rows).json(text, pair)
             }
-            Answers.CONTINUATION -> throw IllegalStateException()
+            Answers.CONTINUATION -> throw IllegalStateException("WebWriter writes.")
         }
     }
 

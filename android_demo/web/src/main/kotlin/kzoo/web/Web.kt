@@ -4,6 +4,7 @@ package kzoo.web
 
 import java.io.ByteArrayInputStream
 import kzoo.core.KzooException
+import kzoo.core.bundle.Manifest
 import kzoo.core.bundle.TaskOptions
 import kzoo.core.json.Json
 import kzoo.core.task.RowMaker
@@ -30,8 +31,25 @@ fun tokenizer(@JSByRef bytes: ByteArray) = WebTokenizer(Tokenizer.read(ByteArray
 fun reader(tokenizer: WebTokenizer, labels: Array<String>?, maxLength: Int, length: Int, declared: String): Reader {
     val fields = Json.parse(declared) as? Map<*, *> ?: emptyMap<String, Any?>()
     val read = TaskOptions.read(fields, "kzoo.json")
-    return Reader(fields["task"].toString(), labels?.asList(), read, RowMaker(tokenizer.inner, maxLength, length.takeIf { it > 0 }, read.stride))
+    return Reader(labels?.asList(), read, RowMaker(tokenizer.inner, maxLength, length.takeIf { it > 0 }, read.stride))
 }
+
+/** By which of the core's rules a bundle answers: "labels", "embedding", "entities", "span" or "continuation". */
+@JSExport
+fun kind(declared: String): String {
+    val fields = Json.parse(declared) as? Map<*, *> ?: emptyMap<String, Any?>()
+    return TaskOptions.read(fields, "kzoo.json").answers?.name?.lowercase() ?: throw KzooException(
+        "The bundle holds a ${fields["task"]}; this page answers with labels, vectors, entities, spans and text: take the page that reads it.",
+    )
+}
+
+/**
+ * What writes, with the functions of a model; `manifest` is a checked kzoo.json, `special` the text of
+ * special_tokens_map.json or null.
+ */
+@JSExport
+fun writer(tokenizer: WebTokenizer, functions: Array<WebFunction>, manifest: String, special: String?): WebWriter =
+    WebWriter(tokenizer, functions, Manifest.of(Json.parse(manifest) as Map<*, *>, "kzoo.json"), special)
 
 /** The sentence of an error that the core threw for a user; null of any other. */
 @JSExport

@@ -10,6 +10,7 @@ import java.security.MessageDigest
 import kzoo.core.KzooException
 import kzoo.core.json.Json
 import kzoo.core.tokenizer.Tokenizer
+import kzoo.core.tokenizer.endOfText
 
 /**
  * What `kzoo export` wrote, after every file was found as it was written.
@@ -29,9 +30,7 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
 
     /** The token that ends what is written, or null where none does. */
     val endId: Int? by lazy {
-        val named = SPECIAL_TOKENS.takeIf { it in manifest.files }?.let { (Json.parse(text(it).reader()) as? Map<*, *>)?.get("eos_token") }
-        val tokens = if (named is String) listOf(named) else END_TOKENS
-        tokens.firstNotNullOfOrNull(tokenizer::id)
+        endOfText(tokenizer, SPECIAL_TOKENS.takeIf { it in manifest.files }?.let { Json.parse(text(it).reader()) as? Map<*, *> })
     }
 
     /** What was measured at the export, for a page to show; nothing is computed from it. */
@@ -110,7 +109,6 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
     private fun <T> reading(file: String, read: () -> T): T = reading(files, file, read)
 
     companion object {
-        private val END_TOKENS = listOf("<|endoftext|>", "</s>")
         private val NEEDED = listOf(MODEL, TOKENIZER, REPORT)
         /** What `kzoo export --compat` can write for. */
         private val OLDER_RUNTIMES = listOf("2.16", "2.14")

@@ -127,6 +127,9 @@ class Manifest private constructor(private val source: String, private val field
         (value as? Map<*, *> ?: throw wrong(field, value)).mapKeys { it.key.toString() }
 
     companion object {
+        /** What a `kzoo.json` says whose format and seal somebody else has checked. */
+        fun of(fields: Map<*, *>, source: String) = Manifest(source, fields)
+
         /** Reads and checks the bytes of a `kzoo.json`; `source` names it in an error. */
         fun read(bytes: ByteArray, source: String): Manifest {
             val text = utf8(bytes, source)

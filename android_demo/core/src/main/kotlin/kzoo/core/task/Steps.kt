@@ -5,7 +5,6 @@ import java.nio.FloatBuffer
 import java.nio.IntBuffer
 import java.util.concurrent.CancellationException
 import kzoo.core.KzooException
-import kzoo.core.bundle.Engine
 import kzoo.core.bundle.FunctionShapes
 import kzoo.core.bundle.ModelFunction
 
@@ -16,7 +15,7 @@ import kzoo.core.bundle.ModelFunction
  * The cache stays where `decode` reads it, and what is new is written there: a token at place n of its
  * text lies in slot n. `prefill` reads all tokens of a prompt but the last.
  */
-internal class Steps(engine: Engine, stated: Map<String, FunctionShapes>, private val name: String) {
+internal class Steps(functions: Map<String, ModelFunction>, stated: Map<String, FunctionShapes>, private val name: String) {
     private val decode: ModelFunction
     private val prefill: ModelFunction
     private val past: List<Past>
@@ -35,7 +34,7 @@ internal class Steps(engine: Engine, stated: Map<String, FunctionShapes>, privat
 
     init {
         for ((function, shapes) in stated) {
-            val actual = engine.functions[function]
+            val actual = functions[function]
             if (actual == null || differ(shapes.inputs, actual.inputs) || differ(shapes.outputs, actual.outputs)) {
                 throw KzooException("The model of $name has not the function $function that its manifest says: export anew.")
             }
@@ -46,8 +45,8 @@ internal class Steps(engine: Engine, stated: Map<String, FunctionShapes>, privat
                     "those of a model that writes: export anew.",
             )
         }
-        decode = engine.functions.getValue(DECODE)
-        prefill = engine.functions.getValue(PREFILL)
+        decode = functions.getValue(DECODE)
+        prefill = functions.getValue(PREFILL)
         past = (decode.outputs.keys - LOGITS).map { Past(it, checked(decode.inputs[it], 4)) }
         cache = checked(decode.inputs[PAST_PLACES], 2)[1]
         vocabulary = checked(decode.outputs[LOGITS], 2)[1]
@@ -59,12 +58,16 @@ internal class Steps(engine: Engine, stated: Map<String, FunctionShapes>, privat
         val heads = shape[1]
         val size = shape[3]
 
-        /** Copies so many places of each head, of which `from` and `to` have room for others. */
+        /**
+         * Copies so many places of each head, of which `from` and `to` have room for others.
+         *
+         * Between slices: TeaVM 0.15 copies from where `to` stands, wherever `from` does.
+         */
         fun copy(from: FloatBuffer, places: Int, to: FloatBuffer, slots: Int, slot: Int, count: Int) {
             for (head in 0 until heads) {
                 from.at(head * places * size, count * size)
                 to.at((head * slots + slot) * size, count * size)
-                to.put(from)
+                to.slice().put(from.slice())
             }
         }
 
@@ -76,8 +79,12 @@ internal class Steps(engine: Engine, stated: Map<String, FunctionShapes>, privat
         }
     }
 
+    /** Where a length is open, an engine may have settled on one. */
     private fun differ(stated: Map<String, IntArray>, actual: Map<String, IntArray>) =
-        stated.keys != actual.keys || stated.any { (name, shape) -> !shape.contentEquals(actual[name]) }
+        stated.keys != actual.keys || stated.any { (name, shape) -> !fits(shape, actual.getValue(name)) }
+
+    private fun fits(stated: IntArray, actual: IntArray) =
+        stated.size == actual.size && stated.indices.all { stated[it] == -1 || stated[it] == actual[it] }
 
     private fun checked(shape: IntArray?, rank: Int): IntArray =
         shape?.takeIf { it.size == rank } ?: throw KzooException("The model of $name is none that writes: export anew.")

@@ -1,0 +1,104 @@
+package kzoo.web
+
+import kzoo.core.bundle.FunctionShapes
+import kzoo.core.bundle.Manifest
+import kzoo.core.json.Json
+import kzoo.core.task.Ending
+import kzoo.core.task.ReadAgain
+import kzoo.core.task.RowMaker
+import kzoo.core.task.Writer
+import kzoo.core.task.Writing
+import kzoo.core.tokenizer.endOfText
+import org.teavm.jso.JSExport
+import org.teavm.jso.JSProperty
+
+/** What writes in a browser: the core's writer over functions that JavaScript runs. */
+class WebWriter internal constructor(tokenizer: WebTokenizer, functions: Array<WebFunction>, private val manifest: Manifest, special: String?) {
+    private val writer = Writer(
+        functions.associate { it.name to InJavaScript(it, shapes(it)) },
+        manifest.functions,
+        "The bundle",
+        tokenizer.inner,
+        RowMaker(tokenizer.inner, manifest.maxLength, null),
+        endOfText(tokenizer.inner, special?.let { Json.parse(it) as? Map<*, *> }),
+    )
+
+    private fun shapes(function: WebFunction): FunctionShapes {
+        val sides = Json.parse(function.shapes) as Map<*, *>
+        fun side(name: String) = (sides[name] as Map<*, *>).entries.associate { (tensor, shape) ->
+            tensor.toString() to (shape as List<*>).map { (it as Number).toInt() }.toIntArray()
+        }
+        return FunctionShapes(side("inputs"), side("outputs"))
+    }
+
+    /** Begins to write behind a text, which no pair is; as much as a bundle usually does or, if so asked, as there is room for. */
+    @JSExport
+    fun begin(text: String, pair: String?, toTheEnd: Boolean): WebWriting {
+        manifest.options.check("The bundle", pair != null)
+        return WebWriting(text, writer.begin(text, usual = if (toTheEnd) Int.MAX_VALUE else Writer.USUAL))
+    }
+
+    /** Begins to go through the golden example at a place of the manifest. */
+    @JSExport
+    fun again(place: Int) = WebReadAgain(writer.again(manifest.golden[place], manifest.tolerance))
+
+    /** Reads a prompt of so many tokens, whichever they are. */
+    @JSExport
+    fun runOn(tokens: Int) = writer.runOn(tokens)
+}
+
+/** A text on its way: `next` gives the piece that is certain after one token more. */
+class WebWriting internal constructor(private val prompt: String, private val writing: Writing) {
+    @JSExport
+    fun next(): String = writing.next()
+
+    @get:JSExport
+    @get:JSProperty
+    val tokens: Int get() = writing.tokens
+
+    @get:JSExport
+    @get:JSProperty
+    val tokenIds: IntArray get() = writing.tokenIds
+
+    @get:JSExport
+    @get:JSProperty
+    val isEnded: Boolean get() = writing.ending != null
+
+    /** Whether the model ended the text, and not a lack of room. */
+    @get:JSExport
+    @get:JSProperty
+    val isWhole: Boolean get() = writing.ending == Ending.END
+
+    /** Milliseconds to the first token, 0 before there is one. */
+    @get:JSExport
+    @get:JSProperty
+    val firstMilliseconds: Double get() = writing.firstMilliseconds ?: 0.0
+
+    /** Tokens a second after the first one, 0 before there is a second. */
+    @get:JSExport
+    @get:JSProperty
+    val tokensPerSecond: Double get() = writing.tokensPerSecond ?: 0.0
+
+    /** What was written, as `kzoo predict --json` has it. */
+    @JSExport
+    fun json(): String = Json.write(writing.json(prompt))
+}
+
+/** A golden example on its way. */
+class WebReadAgain internal constructor(private val reading: ReadAgain) {
+    @JSExport
+    fun next() = reading.next()
+
+    @get:JSExport
+    @get:JSProperty
+    val isEnded: Boolean get() = reading.result != null
+
+    /** What is wrong with it, null where nothing is. */
+    @get:JSExport
+    @get:JSProperty
+    val reason: String? get() = reading.result?.reason
+
+    @get:JSExport
+    @get:JSProperty
+    val difference: Double get() = reading.result?.difference ?: 0.0
+}
