@@ -172,9 +172,10 @@ def export(
         typer.Argument(metavar="RECIPE_OR_PRESET", help="A recipe, or a preset."),
     ],
     to: Annotated[
-        Literal["litert", "mediapipe", "savedmodel"],
+        Literal["litert", "mediapipe", "litertlm", "savedmodel"],
         typer.Option(
-            help="A bundle for devices, one with a file for MediaPipe's tasks, or a SavedModel."
+            help="A bundle for devices, one with a file for MediaPipe's tasks or for LiteRT-LM's "
+            "engine too, or a SavedModel."
         ),
     ] = "litert",
     quantization: Annotated[
@@ -227,8 +228,8 @@ def export(
 
         asked = {"quantization": quantization, "compat": compat}
         changes = {key: value for key, value in asked.items() if value is not None}
-        if to == "mediapipe":
-            changes["mediapipe"] = True
+        if to != "litert":
+            changes[to] = True
         if length is not None:
             changes["length"] = _length(length)
         with screen.working(f"Exporting {source}") as say:

@@ -220,6 +220,9 @@ def report(data):
             for kind, entry in client["tokenizer"].items()
         )
         facts.append(["MediaPipe", f"{size_of(client['bytes'])}; tokenizes otherwise: {differ}"])
+    if engine := data["litertlm"]:
+        equal = f"{engine['tokens_equal']:.1%} of the tokens as model.tflite"
+        facts.append(["LiteRT-LM", f"{size_of(engine['bytes'])}; writes {equal}"])
     limits = [
         [row["limit"], f"{row['measured']:.5g}", f"{row['bound']:g}", row["on"]]
         for row in data["limits"]

@@ -430,6 +430,13 @@ def test_export_of_token_ids_alone(here, folder):
     assert (code, out) == (2, "") and "--to savedmodel" in err
 
 
+def test_export_to_an_engine_that_runs_other_models(here, folder):
+    before = sorted(folder.rglob("*"))
+    code, out, err = here("export", "tiny", "--to", "litertlm")
+    assert (code, out) == (2, "") and "expected a model that writes" in err
+    assert sorted(folder.rglob("*")) == before
+
+
 @pytest.mark.parametrize("seen", [True, False], ids=["told beforehand", "found out at the end"])
 def test_where_something_is_mounted_is_left_alone(here, folder, seen, monkeypatch):
     (folder / "mounted").mkdir(exist_ok=True)

@@ -35,7 +35,7 @@ def made(tmp_path_factory):
     """A task in Keras, and its bundle in float32 with a report."""
     folder = tmp_path_factory.mktemp("writer") / "bundle"
     task = writer()
-    report = export_bundle(task, folder, "float32")
+    report = export_bundle(task, folder, "float32", recipe={"litertlm": True})
     return task, folder, report
 
 
@@ -191,7 +191,10 @@ def test_a_bundle_says_what_its_functions_read_and_what_it_wrote(made):
     assert report["parity"]["tokens_equal"] == 1
     held = {row["limit"] for row in report["limits"]}
     assert held == {"partitions", "tokens_equal", "perplexity_ratio"}
-    assert "tokens a second" in (folder / "report.html").read_text()
+    assert report["litertlm"]["tokens_equal"] == 1
+    assert "model.litertlm" in manifest["files"]
+    page = (folder / "report.html").read_text()
+    assert "tokens a second" in page and "For LiteRT-LM" in page
 
 
 def test_a_bundle_that_writes_is_verified_predicted_and_timed(made):

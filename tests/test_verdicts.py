@@ -320,6 +320,8 @@ def whole_report(classifies):
                    "usual_cosine": 1.0, "usual_accuracy": 1.0 if classifies else None},
         "mediapipe": {"bytes": 1e6, "length": 9, "largest_difference": 0.1, "tokenizer": {
             "plain": {"example": "x", "differ": 1, "texts": 2}}},
+        "litertlm": {"bytes": 1e6, "prefill": [9], "cache": 9, "difference": 0.0,
+                     "tokens_equal": 1.0},
         "limits": [{"limit": "cosine", "meaning": "m", "bound": 0.5, "measured": 0.9, "on": "o"}],
         "examples": [
             {"text": "x", "tokens": 1, "file": {"label": "a", "score": 1.0},

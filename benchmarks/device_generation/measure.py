@@ -1,4 +1,4 @@
-"""Tokens a second of GPT-2-small's shape in a LiteRT file, on one thread, beside two peers.
+"""Tokens a second of GPT-2-small's shape in a LiteRT file, on one thread, beside its peers.
 
     python benchmarks/device_generation/measure.py [--rounds 5] [--files FOLDER] [--arms ...]
 
@@ -8,8 +8,14 @@ All arms have the same weights, drawn and not trained, since time does not depen
     kzoo float32    the same without quantization
     torch           transformers' GPT2LMHeadModel in float32, with its own cache
     onnxruntime     the same through torch.onnx, past and present as inputs and outputs, then
-                    quantize_dynamic (int8); run by --onnx-python, which needs onnx, onnxruntime,
-                    torch and transformers
+                    quantize_dynamic (int8)
+    kzoo litert_lm  the int8 file that kzoo makes for LiteRT-LM, on the engine of that
+    litert-torch    the same engine on what litert-torch's export_hf makes (int8)
+
+The last three are run by --peers-python, which needs onnx, onnxruntime, litert-torch,
+litert-lm-api, torch and transformers. litert-torch finds the number of heads and their width in a
+configuration under names that GPT-2's doesn't have: its copy of the model says them too. The engine
+takes text alone: token n is the word "tn", in both of its files.
 
 Each arm is a process of its own that stays alive and takes its turn, so that a busy moment of the
 machine falls on all; ratios are medians of the ratios within a round. A turn is one text of `--new`
@@ -19,19 +25,30 @@ which other processes lengthen less. Files are kept in FOLDER and made only once
 
 import argparse
 import json
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from turns import middle, ratio, serve, take, timed  # noqa: E402
 
-ARMS = ("kzoo int8", "kzoo float32", "torch", "onnxruntime")
+ENGINE = Path(__file__).parent.parent / "litertlm" / "engine.py"
+ARMS = ("kzoo int8", "kzoo float32", "torch", "onnxruntime", "kzoo litert_lm", "litert-torch")
 PROMPT, CACHE, VOCABULARY = 16, 256, 50257
+END = "<|endoftext|>"
 TARGET = 2.0  # kzoo int8 against torch
 SOURCES = [
-    "benchmarks/device_generation", "kzoo/bundle/file_step.py", "kzoo/generation",
-    "kzoo/graphs.py", "kzoo/litert", "kzoo/nn", "kzoo/tasks/causal_lm.py",
+    "benchmarks/device_generation", "benchmarks/litertlm/engine.py", "kzoo/bundle/file_step.py",
+    "kzoo/bundle/litertlm.py", "kzoo/generation", "kzoo/graphs.py", "kzoo/litert", "kzoo/nn",
+    "kzoo/tasks/causal_lm.py",
 ]  # fmt: skip
+PEERS = {  # what else an arm needs
+    "onnxruntime": ("onnx", "onnxruntime"),
+    "kzoo litert_lm": ("litert-lm-api",),
+    "litert-torch": ("litert-torch", "litert-lm-api"),
+}
 PACKAGES = ("kzoo", "keras", "tensorflow", "ai-edge-litert", "torch", "transformers")
 
 
@@ -42,11 +59,15 @@ def main():
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--files", type=Path, default=Path("build/device_generation"))
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "result.json")
-    parser.add_argument("--onnx-python", default=sys.executable)
+    parser.add_argument("--peers-python", default=sys.executable)
     parser.add_argument("--worker", choices=ARMS, help=argparse.SUPPRESS)
+    parser.add_argument("--make", choices=PACKED, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         work(arguments)
+        return
+    if arguments.make:
+        MAKERS[arguments.make](arguments.files, arguments.files / PACKED[arguments.make])
         return
     result = compare(arguments)
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")
@@ -57,12 +78,9 @@ def compare(arguments):
     """Let the arms take turns; returns what is written down."""
     from provenance import provenance
 
-    shared = ["--files", arguments.files, "--new", arguments.new]
+    arguments.files.mkdir(parents=True, exist_ok=True)
     turns, loads = take(
-        {
-            arm: [interpreter(arm, arguments), __file__, *shared, "--worker", arm]
-            for arm in arguments.arms
-        },
+        {arm: command(arm, arguments) for arm in arguments.arms},
         arguments.rounds,
         dict.fromkeys(arguments.arms, {"OMP_NUM_THREADS": "1"}),
     )
@@ -70,10 +88,14 @@ def compare(arguments):
     written = {str(turn["tokens"]) for arm in exact for turn in turns[arm]}
     if len(written) > 1:
         raise SystemExit("error: the float32 arms write different tokens.")
+    short = [arm for arm in PACKED for t in turns.get(arm, ()) if count(t) != arguments.new]
+    if short:
+        raise SystemExit(f"error: {short[0]} writes another number of tokens.")
 
     return {
         "what": "greedy text of GPT-2-small's shape, batch 1, one thread; kzoo on LiteRT",
         "provenance": provenance(SOURCES, PACKAGES),
+        "peers": versions(arguments.peers_python, arguments.arms),
         "rounds": arguments.rounds,
         "load_1min_by_round": loads,
         "prompt_tokens": PROMPT,
@@ -104,23 +126,49 @@ def compare(arguments):
     }
 
 
-def interpreter(arm, arguments):
-    """The Python that an arm runs in."""
-    return arguments.onnx_python if arm == "onnxruntime" else sys.executable
+def command(arm, arguments):
+    """What serves an arm; a file for the engine is made first."""
+    own = arm.startswith("kzoo") or arm == "torch"
+    python = sys.executable if own else arguments.peers_python
+    script = [python, __file__, "--files", arguments.files]
+    if arm not in PACKED:
+        return [*script, "--new", arguments.new, "--worker", arm]
+    path = arguments.files / PACKED[arm]
+    if not path.is_file():
+        subprocess.run([str(part) for part in [*script, "--make", arm]], check=True)
+    text = " ".join(f"t{token}" for token in prompt())
+    return [arguments.peers_python, ENGINE, path, text, arguments.new]
+
+
+def versions(python, arms):
+    """The versions of what arms need that run in another Python."""
+    packages = sorted({package for arm in arms for package in PEERS.get(arm, ())})
+    code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    command = [python, "-c", code, *packages]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(zip(packages, run.stdout.split(), strict=True))
+
+
+def prompt():
+    """The ids that every arm goes on from."""
+    import numpy as np
+
+    return np.random.default_rng(0).integers(0, VOCABULARY, PROMPT).tolist()
+
+
+def count(turn):
+    """How many words the engine wrote."""
+    return len(turn["text"].split())
 
 
 def work(arguments):
     """Serve an arm: a turn is a text."""
-    import numpy as np
-
-    arguments.files.mkdir(parents=True, exist_ok=True)
     kind, _, quantization = arguments.worker.partition(" ")
     makers = {"kzoo": kzoo_side, "torch": torch_side, "onnxruntime": onnx_side}
-    write = makers[kind](arguments.files, quantization)
-    prompt = np.random.default_rng(0).integers(0, VOCABULARY, PROMPT).tolist()
+    write, ids = makers[kind](arguments.files, quantization), prompt()
 
     def turn():
-        tokens, seconds, processor = timed(lambda: write(prompt, arguments.new))
+        tokens, seconds, processor = timed(lambda: write(ids, arguments.new))
         return {"tokens": list(map(int, tokens)), "seconds": seconds, "processor": processor}
 
     serve(turn)
@@ -128,11 +176,11 @@ def work(arguments):
 
 def reference(files):
     """GPT-2 in its smallest size; wide weights, so that the likeliest token stands out."""
-    import torch
-    import transformers
-
     folder = files / "hf"
     if not folder.is_dir():
+        import torch
+        import transformers
+
         torch.manual_seed(0)
         config = transformers.GPT2Config(initializer_range=0.05)
         transformers.GPT2LMHeadModel(config).save_pretrained(folder)
@@ -146,10 +194,11 @@ def kzoo_side(files, quantization):
 
     path = files / f"{quantization}_{CACHE}.tflite"
     if not path.is_file():
+        folder = reference(files)
         import kzoo
         from kzoo.litert.convert import exportable, sizes_of, traced, write_file
 
-        task = kzoo.CausalLM(kzoo.from_huggingface(reference(files)))
+        task = kzoo.CausalLM(kzoo.from_huggingface(folder))
         with traced(exportable(task), sizes_of(task, cache=CACHE)) as graphs:
             write_file(graphs, path, quantization)
     step = FileStep(path)
@@ -262,6 +311,61 @@ def make_onnx(folder, path):
         dynamic_axes={"ids": {1: "length"}, **{name: {2: "past"} for name in names}},
     )
     quantize_dynamic(str(plain), str(path), weight_type=QuantType.QInt8)
+
+
+def make_kzoo(files, path):
+    """The file that kzoo makes for LiteRT-LM."""
+    folder = reference(files)  # before TensorFlow: torch may crash where it is loaded behind it
+    import kzoo
+    from kzoo.bundle import litertlm
+    from kzoo.litert.convert import Exportable, exportable, sizes_of, traced, write_file
+    from kzoo.litert.engine_model import EngineModel, prefill_lengths
+
+    source = exportable(kzoo.CausalLM(kzoo.from_huggingface(folder)))
+    sizes = sizes_of(source.model, cache=CACHE)
+    model = Exportable(EngineModel(source.model, prefill_lengths(sizes)), source.weights)
+    with tempfile.TemporaryDirectory() as scratch, traced(model, sizes) as graphs:
+        file = Path(scratch) / "model.tflite"
+        write_file(graphs, file, "int8", partitions=None)
+        litertlm.pack(path, file, kzoo.Tokenizer.from_json(words().to_str()), CACHE)
+
+
+def make_litert_torch(files, path):
+    """The file that litert-torch makes for LiteRT-LM, with the settings of kzoo's."""
+    import transformers
+    from litert_torch.generative.export_hf import export
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        shutil.copytree(reference(files), folder)
+        config = json.loads((folder / "config.json").read_text())
+        config |= {"num_key_value_heads": config["n_head"], "head_dim": 64}
+        (folder / "config.json").write_text(json.dumps(config))
+        backend = words()
+        tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=END)
+        tokenizer.save_pretrained(folder)
+        export.export(
+            str(folder), scratch, prefill_lengths=[16, 128], cache_length=CACHE,
+            quantization_recipe="dynamic_wi8_afp32", bundle_litert_lm=True,
+            externalize_embedder=False,
+        )  # fmt: skip
+        shutil.move(Path(scratch) / "model.litertlm", path)
+
+
+def words():
+    """A tokenizer to which token n is the word "tn"; the last one ends a text."""
+    import tokenizers
+
+    vocabulary = {f"t{token}": token for token in range(VOCABULARY - 1)} | {END: VOCABULARY - 1}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="t0"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    backend.add_special_tokens([END])
+    return backend
+
+
+# What runs on the engine: its file, and what makes that.
+PACKED = {"kzoo litert_lm": "kzoo.litertlm", "litert-torch": "litert_torch.litertlm"}
+MAKERS = {"kzoo litert_lm": make_kzoo, "litert-torch": make_litert_torch}
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ def export_bundle(
         limits: what the file must keep beside the limits that suit the quantization, such as
             {"megabytes": 23.6}; None as a bound leaves one of these out.
         recipe: what else an export recipe may say, as a dict: `compat`, `mediapipe`,
-            `evaluation`, `text`, `label`, `note`, `share_texts`, and `preset`, what the report
-            calls the model; see `recipes.KEYS`.
+            `litertlm`, `evaluation`, `text`, `label`, `note`, `share_texts`, and `preset`, what
+            the report calls the model; see `recipes.KEYS`.
         say: called with a line of text before each step.
 
     Returns:

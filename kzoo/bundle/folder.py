@@ -8,7 +8,7 @@ import numpy as np
 
 from ..answers import PROBLEMS, class_scores
 from ..litert.convert import model_inputs
-from . import answering, mediapipe
+from . import answering, litertlm, mediapipe
 from .kinds import kind_of
 from .limits import TOLERANCE
 from .manifest import FORMAT, LABELS, write_manifest
@@ -29,6 +29,7 @@ def write_folder(measured, folder, name, say):
         **_about(measured),
         "compat": _compat(measured),
         "mediapipe": _for_mediapipe(measured, folder, name, say),
+        "litertlm": _for_litertlm(measured, folder, say),
         "limits": measured.limits,
         "parity": measured.parity,
         "evaluation": measured.evaluation,
@@ -60,6 +61,15 @@ def _for_mediapipe(measured, folder, name, say):
     columns = [columns for _, columns in answering.golden_rows(order)]
     name = str(order.source or name)
     return mediapipe.write(folder, name, order.tokenizer, order.labels, order.length, columns)
+
+
+def _for_litertlm(measured, folder, say):
+    """Write the file for LiteRT-LM; what the report says of it, or None."""
+    order = measured.files.order
+    if not order.litertlm:
+        return None
+    say("Writing the file for LiteRT-LM")
+    return litertlm.write(folder, order, measured.golden)
 
 
 def _about(measured):

@@ -7,14 +7,15 @@ from ..answers import PROBLEMS, check_labels
 from ..errors import KzooError
 from ..litert.convert import CACHE, Exportable, check_arguments, exportable, sizes_of
 from ..text.tokenizer import default_stride
-from . import evaluate, mediapipe
+from . import evaluate, litertlm, mediapipe
 from .limits import beside_usual, defaults
 from .parity import measure_of, tokenizer_of
 from .predict import Answerer
 
 # The keys of a recipe, beside quantization, length and limits, that `export_bundle` takes.
 REST = (
-    "preset", "cache", "compat", "mediapipe", "evaluation", "text", "label", "note", "share_texts",
+    "preset", "cache", "compat", "mediapipe", "litertlm", "evaluation", "text", "label", "note",
+    "share_texts",
 )  # fmt: skip
 
 
@@ -24,7 +25,7 @@ class Order:
 
     Args:
         exportable: the model in float32, with its weights.
-        quantization, length, compat, mediapipe, note, share_texts: as in a recipe.
+        quantization, length, compat, mediapipe, litertlm, note, share_texts: as in a recipe.
         sizes: {axis: size} of the file's axes, None for any.
         source: what the report calls the model.
         limits: {name: bound}, those that suit the quantization and those that were asked for.
@@ -38,6 +39,7 @@ class Order:
     sizes: dict
     compat: str | None
     mediapipe: bool
+    litertlm: bool
     note: str | None
     share_texts: bool
     source: str | None
@@ -124,6 +126,7 @@ def ordered(model, quantization, length, limits, recipe=None):
         sizes=sizes_of(model, length, recipe["cache"]),
         compat=recipe["compat"],
         mediapipe=bool(recipe["mediapipe"]),
+        litertlm=bool(recipe["litertlm"]),
         note=recipe["note"],
         share_texts=bool(recipe["share_texts"]),
         source=recipe["preset"],
@@ -142,6 +145,8 @@ def ordered(model, quantization, length, limits, recipe=None):
                 "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "
                 "without mediapipe."
             )
+    if order.litertlm:
+        litertlm.check(order.model)
     columns = recipe["text"], recipe["label"]
     examples = evaluate.labelled_texts(order.model, order.evaluation, bounds, *columns)
     return replace(order, examples=examples)

@@ -16,6 +16,7 @@ KEYS = {
     "null for as many as the model has places, 1,024 at most",
     "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
     "mediapipe": "true to write a file for MediaPipe's tasks too",
+    "litertlm": "true to write a file for LiteRT-LM's engine too",
     "limits": "what the file must keep beside the limits that suit the quantization, of which null "
     "leaves one out; see kzoo/bundle/limits.py",
     "evaluation": "a labelled file of the task's: .tsv, .csv or .jsonl, CoNLL's, or SQuAD's JSON; "
@@ -51,7 +52,7 @@ def read_recipe(path):
         raise KzooError(f"{path} names no preset: {KEYS['preset']} is expected.")
     recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
     limits.beside_usual(recipe["limits"], {}, f"limits in {path}")
-    for key in ("mediapipe", "share_texts"):
+    for key in ("mediapipe", "litertlm", "share_texts"):
         if recipe[key] not in (None, True, False):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; true or false is expected.")
     for key, most in (("text", 2), ("label", 1)):

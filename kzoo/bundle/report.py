@@ -42,6 +42,7 @@ def page(report):
         _section("Speed", _latency_words(report), latency_plot(report["latency"])),
         _compat(report),
         _mediapipe(report),
+        _litertlm(report),
         _limits(report),
         _examples(report),
         _inside(report),
@@ -330,6 +331,21 @@ def _mediapipe(report):
     )
     head = "<tr><th>texts, and the first that it tokenizes otherwise</th><th>otherwise</th></tr>"
     return _section("For MediaPipe", words, f"<table>{head}{rows}</table>")
+
+
+def _litertlm(report):
+    written = report["litertlm"]
+    if not written:
+        return ""
+    parts = " or ".join(map(str, written["prefill"]))
+    words = (
+        f"model.litertlm ({written['bytes'] / 1e6:.2f} MB) is this model in the functions that "
+        f"LiteRT-LM's engine calls, with the tokenizer: prompts are read {parts} tokens at once, "
+        f"and a text has at most {written['cache']}. Run in plain steps, without that engine, it "
+        f"writes {100 * written['tokens_equal']:.4g} % of the golden examples' tokens as this file "
+        f"does; its logits differ by at most {100 * written['difference']:.1g} %."
+    )
+    return _section("For LiteRT-LM", words)
 
 
 def _limits(report):
