@@ -1,13 +1,15 @@
 """The command `kzoo`: each command calls one function of the library and shows what it returns."""
 
+import contextlib
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from .errors import KzooError
+from .errors import EmptyTextError, KzooError
 from .terminal import INTERRUPTED, complain, session
 
 app = typer.Typer(
@@ -26,6 +28,12 @@ Text = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN", help="The column of the texts in a file; two for pairs."),
 ]
+# What options are called that have other names than the settings of `Generation`.
+OPTIONS = {
+    "num_beams": "--beams",
+    "stop_strings": "--stop",
+    "no_repeat_ngram_size": "--no-repeat-ngram",
+}
 Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A name in `kzoo list` or a folder.")]
 
 
@@ -105,16 +113,25 @@ def convert(
         Literal["huggingface", "preset"] | None,
         typer.Option(help="What to write; by default the other kind than SRC."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model that DST holds.")
+    ] = False,
     as_json: Json = False,
 ):
     """Convert between Hugging Face and presets.
 
     SRC is a preset's name or folder, a Hugging Face folder (config.json, safetensors), or the id
-    of a repository on the hub.
+    of a repository on the hub. DST is a folder that is new or empty, unless --overwrite says that
+    what it holds may go; files that no conversion writes are never lost.
     """
     with session(as_json) as screen:
         from . import views
 
+        if not overwrite and destination.is_dir() and any(destination.iterdir()):
+            raise KzooError(
+                f"Got {destination} to write to, which holds {_first(destination)}; expected a "
+                "folder that is new or empty: name another, or add --overwrite to replace it."
+            )
         with screen.working(f"Converting {source}"):
             from .conversion import convert as convert_folder
             from .network import weights_by_path
@@ -382,7 +399,7 @@ def predict(
     """
     with session(as_json) as screen:
         from . import views
-        from .bundle import predict_bundle, predict_table
+        from .bundle.predict import predict_named, predict_table
         from .data.sources import is_file
         from .lines import as_pair
 
@@ -398,10 +415,11 @@ def predict(
             screen.result(data, views.answers if output is None else views.answered)
             return
         inputs = [_utf8(text, "A text") for text in texts] if texts else _lines()
+        what = "Text {}" if texts else "Line {} of standard input"
+        names = [what.format(number) for number in range(1, len(inputs) + 1)]
         if pair:
-            what = "Text {}" if texts else "Line {} of standard input"
-            inputs = [as_pair(text, what.format(i)) for i, text in enumerate(inputs, 1)]
-        screen.result(predict_bundle(bundle, inputs, threads=threads), views.answers)
+            inputs = list(map(as_pair, inputs, names))
+        screen.result(predict_named(bundle, inputs, names, threads), views.answers)
 
 
 @app.command()
@@ -477,16 +495,24 @@ def generate(
         from .generation import Clock, Generation
         from .generation.writer import prompt_ids
 
-        Generation(**options)  # What doesn't go together is said before anything is loaded.
+        with _by_options():
+            Generation(**options)  # What doesn't go together is said before anything is loaded.
         prompt = _whole_input() if prompt in (None, "-") else _utf8(prompt, "The prompt")
         with screen.working(f"Loading {source}"):
             writer = _writer(source)
-        (ids,) = prompt_ids(writer.tokenizer, [prompt])
+        try:
+            (ids,) = prompt_ids(writer.tokenizer, [prompt])
+        except EmptyTextError as error:
+            is_empty = "The prompt is empty: give a text to write on from."
+            raise KzooError(error.named("The prompt") if prompt else is_empty) from None
         if not as_json and options.get("num_beams", 1) == 1:
-            screen.pieces(writer.stream(ids, **options))
+            with _by_options():
+                pieces = writer.stream(ids, **options)
+            screen.pieces(pieces)
             return
         writer.step = clock = Clock(writer.step)
-        ((answer,),) = writer.generate([ids], **options)
+        with _by_options():
+            ((answer,),) = writer.generate([ids], **options)
         if not as_json:
             screen.pieces([answer.text])
             return
@@ -501,6 +527,21 @@ def generate(
         )
 
 
+@contextlib.contextmanager
+def _by_options():
+    """Let an error about settings of `Generation` name the options of the command instead."""
+    from .generation import Generation
+
+    try:
+        yield
+    except KzooError as error:
+        text = str(error)
+        for name in Generation.__dataclass_fields__:
+            option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
+            text = re.sub(rf"(?<!-)\b{name}\b( =)?", option, text)
+        raise KzooError(text) from None
+
+
 def _writer(source):
     """What writes with a preset or a bundle: a `kzoo.generation.Writer` with a tokenizer."""
     from .bundle.manifest import MANIFEST
@@ -511,12 +552,19 @@ def _writer(source):
         return Continuer(source).writer
     from . import presets
 
+    # Neither a model without weights nor one that doesn't write is built, which may take minutes.
+    presets.check_has_weights(source, "it would write at random")
+    kind = presets.class_of(source)
+    if kind is not None:
+        _check_writes(source, kind)
     model = presets.load(source)
-    if getattr(model, "rule", None) != "continuation":
-        raise KzooError(
-            f"Got {source}, a {type(model).__name__}; expected a CausalLM, which writes."
-        )
+    _check_writes(source, type(model))
     return model.writer
+
+
+def _check_writes(source, kind):
+    if getattr(kind, "rule", None) != "continuation":
+        raise KzooError(f"Got {source}, a {kind.__name__}; expected a CausalLM, which writes.")
 
 
 @app.command()
@@ -607,6 +655,11 @@ def _utf8(text, what):
     except UnicodeEncodeError:
         raise KzooError(f"{what} is not UTF-8: {text!r:.60} came.") from None
     return text
+
+
+def _first(folder):
+    """The name of something in a folder, as a sign of what it is."""
+    return min(path.name for path in folder.iterdir())
 
 
 def _files(folder):

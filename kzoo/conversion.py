@@ -27,11 +27,8 @@ def convert(source, destination, to=None):
     to = to or ("huggingface" if is_preset else "preset")
     if to not in KINDS:
         raise KzooError(f"to is {to!r}; {' or '.join(map(repr, KINDS))} is expected.")
-    if is_preset and not (presets.find(source) / presets.WEIGHTS).is_file():
-        raise KzooError(
-            f"The preset {source} holds no weights, so there is nothing to convert: train it "
-            "first, or convert a checkpoint that has them."
-        )
+    if is_preset:
+        presets.check_has_weights(source, "there is nothing to convert")
     model = presets.load(source) if is_preset else from_huggingface(source)
     if to == "huggingface":
         to_huggingface(model, destination)

@@ -7,15 +7,20 @@ import numpy as np
 
 from . import presets, tasks
 from .answers import PROBLEMS, described
+from .bundle.continuation import foretold
 from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
-from .bundle.manifest import MANIFEST
+from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
-from .bundle.predict import Answerer, Predictor
+from .bundle.predict import Answerer, Continuer, Predictor
+from .data.documents import answer_rows, text_rows
 from .data.tables import write_table
 from .errors import KzooError
 from .files import writing_folder
+from .generation.writer import prompt_ids
 from .metrics import answer_scores, entity_scores, shares
 from .pictures import draw_confusion
+from .tasks.inputs import split_pairs
+from .values import is_whole
 
 RESULT, PICTURE, WRONG = "evaluation.json", "confusion.png", "wrong.csv"
 NONE = "none"  # In a table of kinds of entities: no entity stands there.
@@ -32,7 +37,8 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
         output: a folder to write evaluation.json (what is returned), wrong.csv (the wrong
             answers), and confusion.png (which label is given to which) where there are labels.
         threads: of a bundle, how many it may use.
-        stride: of a CausalLM, see its `evaluate`.
+        stride: of a CausalLM, see its `evaluate`; the windows of a bundle are as long as those of
+            its task, or as its cache where that is shorter.
 
     Returns:
         A dict: `source`, `task`, `read` (what the file was read as), `examples` (how many),
@@ -122,6 +128,41 @@ class _Bundle:
         return [self._predictor.interpreter.run(columns) for columns in rows]
 
 
+class _WritingBundle:
+    """A bundle that writes: how likely texts are to it, by the steps of its file on LiteRT."""
+
+    def __init__(self, folder, threads):
+        continuer = Continuer(folder, threads)
+        self._step, self._tokenizer = continuer.writer.step, continuer.tokenizer
+        manifest = continuer.manifest
+        self.task, self.rule, self.labels = manifest["task"], manifest["rule"], None
+        self.options = manifest["task_options"]
+        self._length = min(manifest["max_length"], self._step.cache)
+
+    def measure(self, texts, stride):
+        """As a CausalLM's; windows are no longer than the cache of the file."""
+        if stride is not None and not is_whole(stride, 1, self._length):
+            raise KzooError(
+                f"Got stride={stride!r:.40}; expected 1 to {self._length}, the tokens of a window."
+            )
+        prompts, answers = split_pairs(texts)
+        tokenizer, read = self._tokenizer, self._tokenizer.bare_ids
+        end = [] if tokenizer.end_id is None else [tokenizer.end_id]
+        if answers is not None:
+            prompts = prompt_ids(tokenizer, prompts)
+            return foretold(self._step, answer_rows(prompts, read(answers), end, self._length))
+        (before, _), *_ = tokenizer.frame()
+        before, packing = list(before) or end, self.options.get("packing", True)
+        rows = text_rows(read(prompts), before, end, self._length, stride, packing)
+        if not rows:
+            raise KzooError("The texts hold fewer than two tokens: there is nothing to predict.")
+        return foretold(self._step, rows)
+
+
+# What reads a bundle of a rule, where that isn't `_Bundle`.
+BUNDLES = {"continuation": _WritingBundle}
+
+
 class _Model:
     """The same for a task in Keras, in batches."""
 
@@ -145,11 +186,15 @@ class _Model:
     def outputs(self, rows):
         return run_keras(self.model, [(None, columns) for columns in rows])
 
+    def measure(self, texts, stride):
+        return self.model.measure(texts, stride)
+
 
 def _reader(source, threads):
     if isinstance(source, (str, Path)):
         if (Path(source) / MANIFEST).is_file():
-            return _Bundle(source, threads)
+            return BUNDLES.get(read_manifest(source)["rule"], _Bundle)(source, threads)
+        presets.check_has_weights(source, "its answers would be random")
         source = presets.load(source)
     if getattr(source, "task_name", None) is None:
         raise KzooError(
@@ -324,11 +369,7 @@ def _answers(reader, examples):
 
 
 def _continuation(reader, examples):
-    if not isinstance(reader, _Model):
-        raise KzooError(
-            "Got a bundle that writes; expected its preset, whose perplexity Keras measures."
-        )
-    return reader.model.measure(examples.x, reader.stride), {}, None, []
+    return reader.measure(examples.x, reader.stride), {}, None, []
 
 
 # By rule, a function of the reader and the examples, which gives scores, classes, confusion, and

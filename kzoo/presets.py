@@ -8,6 +8,7 @@ it, in `<path>/scale`: its values then are exactly `int8 * scale`.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from .logs import hidden
 
 HERE = Path(__file__).parent
 CARD, WEIGHTS = "card.json", "weights.safetensors"
+MANIFEST = "kzoo.json"  # what a bundle holds, which is no preset
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # a repository of the hub, where a card names one
 
 
 def shipped(kind):
@@ -40,6 +43,13 @@ def find(name_or_folder):
     inside = shipped("presets") / text
     if text and folder.name == text and (inside / "spec.json").is_file():
         return inside
+    if not text:
+        raise KzooError("Got an empty name; expected the name or the folder of a preset.")
+    if (folder / MANIFEST).is_file():
+        raise KzooError(
+            f"Got {text}, a bundle; expected a preset or a Hugging Face folder: bundles are what "
+            "kzoo.predict_bundle, kzoo predict and kzoo generate take."
+        )
     if folder.exists():
         raise KzooError(
             f"{text} holds no spec.json: a preset's folder or name is expected; a Hugging Face "
@@ -64,15 +74,15 @@ def is_foreign(folder):
 
 def warn_if_random(name, model):
     """Warn of a preset without weights that a task is to stand on."""
-    if Path(str(name)).suffix == ".keras" or is_foreign(name) or (find(name) / WEIGHTS).is_file():
+    if has_weights(name):
         return
     import warnings
 
     tokenizer = "" if tokenizer_of(model) else " and no tokenizer"
-    source = card(name).get("source", "a folder")
+    source = _hub_id(find(name))
+    hint = f": kzoo.from_huggingface({source!r}) reads published ones." if source else "."
     warnings.warn(
-        f"The preset {name} holds no weights{tokenizer}, so the task starts at random: "
-        f"kzoo.from_huggingface({source!r}) reads published ones.",
+        f"The preset {name} holds no weights{tokenizer}, so the task starts at random{hint}",
         stacklevel=4,
     )
 
@@ -87,6 +97,79 @@ def read_spec(name_or_folder):
     from .spec import Spec
 
     return Spec.from_dict(read_json(find(name_or_folder) / "spec.json", "the preset's spec"))
+
+
+def read_task(name_or_folder):
+    """What a preset says that its task is, (name, config), without building it.
+
+    None of a backbone, and of files that other libraries or `save()` wrote.
+    """
+    from . import tasks
+
+    if not _is_preset(name_or_folder):
+        return None
+    path = find(name_or_folder) / "task.json"
+    if not path.is_file():
+        return None
+    task = read_json(path, "the preset's task")
+    kind, config = task.get("task"), task.get("config")
+    if not isinstance(kind, str) or kind not in tasks.TASKS:
+        raise KzooError(f"{path} names the task {kind!r}; known: {', '.join(tasks.TASKS)}.")
+    if not isinstance(config, dict):
+        raise KzooError(f"{path} has the config {config!r:.40}; the task's arguments are expected.")
+    return kind, config
+
+
+def class_of(name_or_folder):
+    """The class of what `load` gives, without building it.
+
+    None where only reading tells: of files that other libraries or `save()` wrote.
+    """
+    from . import tasks
+    from .models import family_of
+
+    if not _is_preset(name_or_folder):
+        return None
+    task = read_task(name_or_folder)
+    return family_of(read_spec(name_or_folder)) if task is None else tasks.TASKS[task[0]]
+
+
+def check_has_weights(name_or_folder, why):
+    """Raise KzooError for a preset without weights; `why` says what it means for the caller.
+
+    Hugging Face's folders always hold weights, or their reader says that they don't; so does a
+    `.keras` file.
+    """
+    if not has_weights(name_or_folder):
+        raise KzooError(
+            f"The preset {name_or_folder} holds no weights, so {why}: train it first"
+            f"{_published(find(name_or_folder))}."
+        )
+
+
+def has_weights(name_or_folder):
+    """Whether a preset, or a file or folder of another kind, holds weights."""
+    return not _is_preset(name_or_folder) or (find(name_or_folder) / WEIGHTS).is_file()
+
+
+def _is_preset(name_or_folder):
+    """Whether something is read as a preset; not what other libraries or `save()` wrote."""
+    path = Path(str(name_or_folder))
+    return (path.suffix != ".keras" or path.is_dir()) and not is_foreign(path)
+
+
+def _published(folder):
+    """How to get weights, those that the card names where it does, as the end of a sentence."""
+    source = _hub_id(folder)
+    if source is None:
+        return ", or convert a checkpoint that has them"
+    return f", or get published ones by `kzoo convert {source} FOLDER`"
+
+
+def _hub_id(folder):
+    """The repository of the hub that a preset's card names as its source, or None."""
+    source = str(card(folder).get("source")) if (folder / CARD).is_file() else ""
+    return source if HUB_ID.fullmatch(source) else None
 
 
 def load(name_or_folder):
@@ -245,16 +328,11 @@ def empty(folder):
 
     backbone = build(read_spec(folder))
     tokenizer = Tokenizer.load(folder) if (folder / "tokenizer.json").is_file() else None
-    if not (folder / "task.json").is_file():
+    task, path = read_task(folder), folder / "task.json"
+    if task is None:
         backbone.tokenizer = tokenizer
         return backbone
-    path = folder / "task.json"
-    task = read_json(path, "the preset's task")
-    kind, config = task.get("task"), task.get("config")
-    if not isinstance(kind, str) or kind not in tasks.TASKS:
-        raise KzooError(f"{path} names the task {kind!r}; known: {', '.join(tasks.TASKS)}.")
-    if not isinstance(config, dict):
-        raise KzooError(f"{path} has the config {config!r:.40}; the task's arguments are expected.")
+    kind, config = task
     try:
         return tasks.TASKS[kind](backbone, tokenizer=tokenizer, **config)
     except KzooError:

@@ -167,8 +167,8 @@ def _silence():
     options = {"mode": "w", "encoding": "utf-8", "errors": "backslashreplace"}
     with (
         open(os.devnull, "wb") as nowhere,
-        open(true_out, **options) as out,
-        open(true_err, buffering=1, **options) as err,
+        _stream(true_out, **options) as out,
+        _stream(true_err, buffering=1, **options) as err,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
@@ -188,6 +188,22 @@ def _silence():
             os.dup2(true_err, 2)
             logging.lastResort = handler
             sys.stdout, sys.stderr = python_streams
+
+
+@contextlib.contextmanager
+def _stream(descriptor, **options):
+    """A stream that goes quietly where a command fails.
+
+    What it still holds then may be what the device didn't take, which was said already.
+    """
+    stream = open(descriptor, **options)  # noqa: SIM115 (closed below, in two ways)
+    try:
+        yield stream
+    except BaseException:
+        with contextlib.suppress(OSError):
+            stream.close()
+        raise
+    stream.close()
 
 
 def _open_closed_streams():

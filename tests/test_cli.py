@@ -204,11 +204,14 @@ def test_debugging_shows_the_traceback():
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 def test_a_full_disk_behind_stdout_is_said():
-    with open("/dev/full", "w") as full:
-        run = kzoo("list", "--json", capture_output=False, stdout=full, stderr=subprocess.PIPE)
-    assert run.returncode == 2
-    assert run.stderr.startswith("error: no space is left")
-    assert run.stderr.count("\n") == 1
+    """Of much, which is written as it comes, and of little, which waits for the end."""
+    little = "from kzoo.terminal import session\nwith session() as screen: screen.line('a')"
+    for command, argument in ((kzoo, ["list", "--json"]), (python, [little])):
+        with open("/dev/full", "w") as full:
+            run = command(*argument, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+        assert run.returncode == 2
+        assert run.stderr.startswith("error: no space is left")
+        assert run.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -305,6 +308,13 @@ def test_convert_both_ways(here, folder):
     data = json.loads(out)
     assert data["to"] == "huggingface"
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(data["files"])
+    weights = folder / "hf" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    code, out, err = here("convert", "tiny", "hf")
+    assert (code, out) == (2, "") and "--overwrite" in err and err.count("\n") == 1
+    assert weights.stat().st_mtime_ns == before
+    assert here("convert", "tiny", "hf", "--overwrite")[0] == 0
+    assert weights.stat().st_mtime_ns != before
     code, out, _ = here("convert", "hf", "back")
     assert code == 0
     assert "weights.safetensors" in out

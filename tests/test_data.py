@@ -117,6 +117,7 @@ def test_the_label_to_type_is_the_likely_one(file):
             r"say text=\['sentence1', 'sentence2'\] for pairs, or text='sentence2' for one",
         ),
         ("text,answer,label\n", r"say text=\['text', 'answer'\] for pairs, or text='text'"),
+        ("First Citizen:,Second Citizen:\n", "has 'First Citizen:, Second Citizen:': name one"),
         ("review,stars\n", r"no column called label; it has review, stars: say which, such as"),
         ("review,label\n", r"no column called sentence or text; .*such as text='review'"),
         ("text,label,score\n", r"label columns label, score: say label='label', or which"),

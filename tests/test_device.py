@@ -1,5 +1,6 @@
 """A bundle that writes: its two functions, the cache between them, and what it says of itself."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import kzoo
 from kzoo.bundle import export_bundle, predict_bundle, verify_bundle
 from kzoo.bundle.bench import bench_bundle
 from kzoo.bundle.file_step import FileStep
+from kzoo.cli import main
 from kzoo.generation import Generation, generate, stream
 from kzoo.litert.audit import audit
 from kzoo.models import build
@@ -255,6 +257,44 @@ def test_what_a_file_streams_is_what_it_generates(made):
     (ids,) = task.prompt_ids(["the cat"])
     pieces = list(stream(step, ids, task.tokenizer, options, PLACES))
     assert "".join(pieces) == task.generate("the cat", max_new_tokens=12, end_token_ids=())
+
+
+def test_a_bundle_is_evaluated_as_its_preset_is(made, tmp_path):
+    """Joined texts in windows, with a stride, and answers behind prompts, by the file's steps."""
+    task, folder, _ = made
+    path, pairs = tmp_path / "poem.txt", tmp_path / "pairs.jsonl"
+    path.write_text("the cat sat on the mat\nand a dog ran\n" * 4, encoding="utf-8")
+    rows = [{"ask": f"say {word}", "told": f" {word}!"} for word in ("one", "two", "six")]
+    pairs.write_text("\n".join(map(json.dumps, rows)))
+    for file, options in (
+        (path, {"text": "line"}),
+        (path, {"text": "file", "stride": 60}),
+        (pairs, {"text": "ask", "label": "told"}),
+    ):
+        expected = kzoo.evaluate(task, file, **options)
+        actual = kzoo.evaluate(folder, file, **options)
+        assert actual["scores"] == pytest.approx(expected["scores"], rel=1e-3)
+        assert {**actual, "source": 0, "scores": 0} == {**expected, "source": 0, "scores": 0}
+    with pytest.raises(kzoo.KzooError, match="stride=97; expected 1 to 96"):
+        kzoo.evaluate(folder, path, text="file", stride=97)
+
+
+def test_predict_names_the_line_of_a_text_without_a_token(made, tmp_path, capfd, monkeypatch):
+    """By its place from 1 on, as an editor counts; a table's by its own lines."""
+    folder, table = made[1], tmp_path / "a.csv"
+    table.write_text('text\n"a\nb c d"\n""\n')
+    for arguments, name in (
+        (["a", ""], "Text 2"),
+        ([], "Line 2 of standard input"),
+        ([table, "--text", "text"], f"The text in line 4 of {table}"),
+    ):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n\nb\n"), "utf-8"))
+        with pytest.raises(SystemExit) as left:
+            main(["predict", str(folder), *map(str, arguments)])
+        assert left.value.code == 2
+        assert capfd.readouterr().err.startswith(f"error: {name} has no token")
+    with pytest.raises(kzoo.KzooError, match="^Text 1 has no token"):
+        predict_bundle(folder, ["a", ""])
 
 
 def test_the_command_writes_with_a_bundle_and_loads_no_keras(made):

@@ -12,7 +12,6 @@ from families import SPECS, noisy
 
 import kzoo
 from kzoo import presets
-from kzoo.bundle.recipes import check_has_weights
 from kzoo.files import sha256
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
@@ -227,7 +226,7 @@ def test_a_spec_of_other_types_is_one_sentence(field, value):
 def test_a_folder_of_sentence_transformers_is_read_as_one(tmp_path):
     """Whose config.json may lie in a folder of its own."""
     (tmp_path / "modules.json").write_text("[]")
-    check_has_weights(tmp_path)
+    presets.check_has_weights(tmp_path, "")
     with pytest.raises(kzoo.KzooError, match="Transformer, Pooling"):
         kzoo.load(tmp_path)
 

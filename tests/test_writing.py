@@ -109,16 +109,20 @@ def test_pieces_come_one_by_one_and_stay_where_the_next_does_not(capfd):
 @pytest.mark.parametrize(
     ("arguments", "given", "message"),
     [
-        (["PRESET"], "\n\n", "has no token"),
+        (["PRESET"], "\n\n", "The prompt is empty"),
         (["nothing"], b"a\xff", "not UTF-8"),
         (["PRESET", "a" * 65], "", "65 tokens in prompt 0"),
-        (["nothing", "a", "--temperature", "0"], "", "temperature = 0"),
+        (["nothing", "a", "--temperature", "0"], "", "Got --temperature 0.0; expected"),
+        (["nothing", "a", "--temperature", "inf"], "", "expected a finite number"),
         (["nothing", "a", "--stop", ""], "", "stop string ''"),
         (["nothing", "a", "--beams", "2", "--top-k", "3"], "", "one way to choose"),
-        (["PRESET", "a", "--beams", "300"], "", "num_beams = 300"),
+        (["PRESET", "a", "--beams", "300"], "", "Got --beams 300"),
         (["nothing", "a", "--top-k", "few"], "", "--top-k"),
         (["nothing", "a"], "", "No preset or folder is called 'nothing'"),
-        (["bert_tiny_en_uncased", "a"], "", "expected a CausalLM"),
+        (["", "a"], "", "Got an empty name"),
+        (["gpt2_small_en", "a"], "", "`kzoo convert openai-community/gpt2 FOLDER`"),
+        (["gpt3_125m_en", "a"], "", "or convert a checkpoint that has them"),
+        (["bert_minilm_l3_en_uncased.sst2", "a"], "", "a TextClassifier; expected a CausalLM"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
 )
@@ -214,6 +218,27 @@ def test_few_examples_label_texts_by_the_likeliest_continuation(writer, calibrat
         shots.predict(["x" * 60])
 
 
+@pytest.mark.parametrize("name", ["no weights", "no writer"])
+def test_what_can_not_write_is_refused_before_it_is_built(run, folder, tmp_path, name):
+    """It isn't even read: another spec than that of the weights would be found out."""
+    shutil.copytree(folder, tmp_path / "preset")
+    if name == "no weights":
+        (tmp_path / "preset" / "weights.safetensors").unlink()
+    else:
+        (tmp_path / "preset" / "task.json").unlink()
+    (tmp_path / "preset" / "tokenizer.json").write_text("{}")
+    code, out, err = run("generate", tmp_path / "preset", "a")
+    assert (code, out) == (2, "")
+    expected = {"no weights": "holds no weights", "no writer": "a Gpt2; expected a CausalLM"}
+    assert expected[name] in err
+
+
+def test_a_bundle_is_no_pipeline(tmp_path):
+    (tmp_path / "kzoo.json").write_text("{}")
+    with pytest.raises(kzoo.KzooError, match="a bundle; expected a preset .* kzoo generate"):
+        kzoo.pipeline("text-generation", tmp_path)
+
+
 # -- learning and measuring -----------------------------------------------------------------------
 
 POEM = "the cat sat on the mat\nthe dog sat on the log\n" * 4
@@ -223,7 +248,7 @@ POEM = "the cat sat on the mat\nthe dog sat on the log\n" * 4
 def test_a_recipe_trains_a_writer_on_plain_text(folder, tmp_path, unit):
     (tmp_path / "poem.txt").write_text(POEM, encoding="utf-8")
     recipe = {
-        "model": str(folder), "train": "poem.txt", "text": unit, "task": "CausalLM",
+        "model": str(folder), "train": "poem.txt", "text": unit,
         "output": "out", "validation": 0.25, "epochs": 2, "batch_size": 4,
         "learning_rate": 0.003, "keep": "best",
     }  # fmt: skip

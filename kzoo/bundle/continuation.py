@@ -136,14 +136,32 @@ def perplexities(model, steps, rows):
     }
 
 
+def foretold(step, rows):
+    """How well the tokens of rows of (tokens, targets) are foretold by a step function.
+
+    Returns:
+        {"perplexity", "accuracy" (share of tokens that were likeliest), "loss" (nats a token)}.
+    """
+    losses, hits = _losses(_by_steps(step), rows)
+    loss = float(np.mean(losses))
+    return {"perplexity": float(np.exp(loss)), "accuracy": float(np.mean(hits)), "loss": loss}
+
+
 def _mean_loss(logits_of, rows):
-    losses = []
+    return np.mean(_losses(logits_of, rows)[0])
+
+
+def _losses(logits_of, rows):
+    """For each target its loss, and whether it was the likeliest token."""
+    losses, hits = [], []
     for tokens, targets in rows:
+        places = [place for place, target in enumerate(targets) if target != IGNORED]
         logits = np.asarray(logits_of(tokens), "float64")
         logits -= logits.max(-1, keepdims=True)
         logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
-        losses += [-logits[i, target] for i, target in enumerate(targets) if target != IGNORED]
-    return np.mean(losses)
+        losses += [-logits[place, targets[place]] for place in places]
+        hits += [logits[place].argmax() == targets[place] for place in places]
+    return losses, hits
 
 
 def _by_keras(model):

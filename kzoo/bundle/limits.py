@@ -22,7 +22,8 @@ KNOWN = {
     "value_difference_max": (False, "the same, of the worst text"),
     "tokens_equal": (
         True,
-        "share of tokens behind the same prompts, written greedily, that file and Keras have alike",
+        "share of tokens that file and Keras have alike at their places, of the first 16 that each "
+        "writes greedily by itself behind the same prompts",
     ),
     "perplexity_ratio": (False, "perplexity of the file's steps, as a multiple of Keras'"),
     "perplexity": (False, "perplexity of the file's steps on the evaluation file"),

@@ -29,12 +29,13 @@ from pathlib import Path
 from ..answers import PROBLEMS, READS, RULES, check_names
 from ..errors import KzooError
 from ..files import read_json, sha256, within
+from ..presets import MANIFEST
 from ..values import is_number, is_whole
 
 FORMAT = 3
 GOLDEN = 12  # golden examples that an export writes
 FORMATS = (1, 2, 3)  # that are read
-MANIFEST, MODEL, TOKENIZER, LABELS = "kzoo.json", "model.tflite", "tokenizer.json", "labels.txt"
+MODEL, TOKENIZER, LABELS = "model.tflite", "tokenizer.json", "labels.txt"
 REPORT, PAGE = "report.json", "report.html"
 UNSEALED = "0" * 64
 FIELDS = {

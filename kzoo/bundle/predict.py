@@ -8,7 +8,7 @@ from pathlib import Path
 from ..answers import READS, RULES, nearest, similarities
 from ..data.sources import read_rows
 from ..data.tables import check_table_path, write_table
-from ..errors import KzooError
+from ..errors import EmptyTextError, KzooError
 from ..generation.writer import Writer, prompt_ids
 from ..litert.interpreter import Interpreter, encode
 from ..values import as_text, is_whole
@@ -40,8 +40,18 @@ def predict_bundle(folder, texts, threads=1):
         KzooError: if the bundle was changed or the texts are none.
     """
     texts = _checked(texts)
-    predictor = open_bundle(folder, threads, texts)
-    return [predictor(text) for text in texts]
+    return predict_named(folder, texts, [f"Text {place}" for place in range(len(texts))], threads)
+
+
+def predict_named(folder, texts, names, threads=1):
+    """As `predict_bundle` of a list; `names` are what an error calls its texts."""
+    predictor, answers = open_bundle(folder, threads, texts), []
+    for text, name in zip(texts, names, strict=True):
+        try:
+            answers.append(predictor(text))
+        except EmptyTextError as error:
+            raise KzooError(error.named(name)) from None
+    return answers
 
 
 def predict_table(folder, path, output=None, text=None, threads=1):
@@ -62,7 +72,8 @@ def predict_table(folder, path, output=None, text=None, threads=1):
     if output is not None:
         check_table_path(output)
     table, texts = read_rows(path, text)
-    answers = predict_bundle(folder, texts, threads)
+    names = [f"The text in line {line} of {path}" for line in table.lines]
+    answers = predict_named(folder, texts, names, threads)
     if output is None:
         return answers
     added = _added(answers)

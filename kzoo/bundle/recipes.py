@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import presets
 from ..errors import KzooError
 from ..files import read_json
 from . import limits
@@ -32,8 +33,6 @@ KEYS = {
 
 def find_recipe(path_or_name):
     """The path of a recipe: a .json file, or the name of one that ships with kzoo."""
-    from .. import presets
-
     path = Path(str(path_or_name))
     if path.suffix == ".json":
         return path
@@ -118,22 +117,8 @@ def asked(path_or_name, changes=None):
     recipe.update(changes)
     name = path.stem if path else Path(str(path_or_name)).name
     preset = preset_of(path, recipe) if path else str(path_or_name)
-    check_has_weights(preset)
+    presets.check_has_weights(preset, "an export would answer at random")
     if recipe["evaluation"] is not None and path:
         recipe["evaluation"] = path.parent / recipe["evaluation"]
     recipe["preset"] = recipe["preset"] or name
     return Asked(name, preset, recipe, recipe["length"] is None and "length" not in changes)
-
-
-def check_has_weights(preset):
-    """Raise KzooError for a preset without weights: its export would answer at random."""
-    from .. import presets
-
-    if presets.is_foreign(preset):
-        return  # Hugging Face's folders always hold weights, or the reader says that they don't.
-    folder = presets.find(preset)
-    if not (folder / presets.WEIGHTS).is_file():
-        raise KzooError(
-            f"The preset {preset} holds no weights, so an export would answer at random: train it "
-            "and save it as a preset, or convert a checkpoint."
-        )

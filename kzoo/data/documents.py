@@ -57,6 +57,49 @@ def read_documents(path, text=None, label=None, targets="optional"):
     )
 
 
+def text_rows(texts, before, after, length, stride=None, packing=True):
+    """Texts as windows, see `windows`.
+
+    Args:
+        texts: lists of token ids, without special tokens.
+        before, after: the ids that stand before and behind each text.
+        length, stride: see `windows`.
+        packing: whether the texts are joined to one; else each is cut alone.
+
+    Returns:
+        A list of (tokens, targets); an empty one where there is nothing to predict.
+    """
+    framed = [[*before, *ids, *after] for ids in texts]
+    if packing:
+        doubled = len(before) if before == after else 0  # One end between two texts is enough.
+        framed = [[*before[:doubled], *(token for ids in framed for token in ids[doubled:])]]
+    return [row for ids in framed if len(ids) > 1 for row in windows(ids, length, stride)]
+
+
+def answer_rows(prompts, answers, after, length):
+    """Answers behind prompts as (tokens, targets), of which those of the prompt are none.
+
+    Args:
+        prompts, answers: lists of token ids, as many of both.
+        after: the ids that stand behind each answer.
+        length: tokens that a row has at most; the end of an answer is cut off.
+
+    Raises:
+        KzooError: for a prompt that leaves no place for a token of its answer.
+    """
+    rows = []
+    for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True), 1):
+        ids, known = [*prompt, *answer, *after], len(prompt)
+        if known > length or known == len(ids):
+            raise KzooError(
+                f"Example {number} has a prompt of {known} tokens and {len(ids) - known} behind "
+                f"it; expected one at least within {length}."
+            )
+        ids = ids[: length + 1]
+        rows.append((ids[:-1], [IGNORED] * (known - 1) + ids[known:]))
+    return rows
+
+
 def windows(ids, length, stride=None):
     """A row of tokens as windows of what is read and what is to follow.
 

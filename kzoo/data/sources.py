@@ -178,9 +178,15 @@ def _label_column(table, label, targets, text):
         )
     if known or targets == "optional":
         return known[0] if known else None
+    if suffix_of(table.path) == ".txt" and len(table.columns) == 1:
+        raise KzooError(
+            f"{table.path} has no tabs and so no column of labels; expected a table, for plain "
+            'text is read by a CausalLM, with "text": "line" or "file".'
+        )
+    likely = _likely_label(table)
+    which = "name one that has labels" if likely is None else f"say which, such as label={likely!r}"
     raise _no_header(table) or KzooError(
-        f"{table.path} has no column called label; it has {listed(table.columns)}: say which, "
-        f"such as label={_likely_label(table) or 'stars'!r}."
+        f"{table.path} has no column called label; it has {_quoted(table)}: {which}."
     )
 
 
@@ -203,9 +209,15 @@ def _text_columns(table, text, labels):
             f"pairs, or text={(singles or pair)[-1]!r} for one."
         )
     raise _no_header(table) or KzooError(
-        f"{table.path} has no column called sentence or text; it has {listed(table.columns)}: say "
+        f"{table.path} has no column called sentence or text; it has {_quoted(table)}: say "
         f"which, such as text={(holding or ['review'])[0]!r}."
     )
+
+
+def _quoted(table):
+    """The names of the columns for a sentence that goes on with a colon."""
+    names = listed(table.columns)
+    return repr(names) if names.endswith(":") else names
 
 
 def _no_header(table):

@@ -76,7 +76,7 @@ class Generation:
         return any(value is not None for value in settings)
 
     def _check_ranges(self):
-        whole = "a whole number from {}"
+        whole, every = "a whole number from {}", "leave it out for all tokens"
         rules = {
             "max_new_tokens": (lambda v: is_whole(v, 1), whole.format(1)),
             "min_new_tokens": (
@@ -98,15 +98,18 @@ class Generation:
         drawn = {
             "temperature": (
                 lambda v: is_number(v, LEAST),
-                f"a number from {LEAST:g} on, or None for the likeliest token",
+                f"a finite number from {LEAST:g} on: leave it out for the likeliest token",
             ),
-            "top_k": (lambda v: is_whole(v, 1), f"{whole.format(1)}, or None for all tokens"),
+            "top_k": (lambda v: is_whole(v, 1), f"{whole.format(1)}: {every}"),
             "top_p": (
                 lambda v: is_number(v, 0, 1) and v > 0,
-                "a number above 0 and up to 1, or None for all tokens",
+                f"a number above 0 and up to 1: {every}",
             ),
-            "min_p": (lambda v: is_number(v, 0, 1), "a number from 0 to 1, or None for all tokens"),
-            "seed": (lambda v: is_whole(v, 0), f"{whole.format(0)}, or None for another each time"),
+            "min_p": (lambda v: is_number(v, 0, 1), f"a number from 0 to 1: {every}"),
+            "seed": (
+                lambda v: is_whole(v, 0),
+                f"{whole.format(0)}: leave it out for another each time",
+            ),
         }
         for name, (is_valid, expected) in {**rules, **drawn}.items():
             value = getattr(self, name)

@@ -17,7 +17,7 @@ import numpy as np
 import tokenizers
 from tokenizers import models, normalizers
 
-from ..errors import KzooError
+from ..errors import EmptyTextError, KzooError
 from ..files import read_text, writing_file
 from ..values import is_whole
 from . import charsmap
@@ -640,16 +640,13 @@ class Tokenizer:
 
 
 def check_not_empty(lengths):
-    """Raise KzooError for a text without a token, by how many tokens each of some texts has.
+    """Raise EmptyTextError for a text without a token, by how many tokens each of some texts has.
 
     A tokenizer that adds special tokens leaves at least those of any text; one that adds none may
     leave nothing, and there is nothing to run a model on.
     """
     if 0 in lengths:
-        raise KzooError(
-            f"Text {list(lengths).index(0)} has no token that the model could read: give one with "
-            "characters that its tokenizer keeps."
-        )
+        raise EmptyTextError(list(lengths).index(0))
 
 
 def check_tokenizer(value):

@@ -26,7 +26,9 @@ KEYS = {
     "model": REQUIRED,  # A preset's name or folder, or a Hugging Face folder.
     "train": REQUIRED,  # A file as the task reads it, maybe with .gz: see kzoo/data.
     "output": REQUIRED,  # The preset folder to write.
-    "task": "TextClassifier",
+    # One of `TRAINED`; by default the task that the preset is, or a TextClassifier where it is none
+    # or comes from another library. On a preset that is a MaskedLM it must be said.
+    "task": None,
     "problem": None,  # single_label, multi_label or regression; what the labels show by default.
     "labels": None,  # Names of the classes; those that the training file holds by default.
     "class_weights": None,  # {label: weight of its examples}, or "balanced".
@@ -164,6 +166,8 @@ def read_recipe(recipe):
             path = base / settings[key]
             # A model may be a preset's name, which is no path.
             settings[key] = str(path if key != "model" or path.exists() else settings[key])
+    if settings["task"] is None:
+        settings["task"] = _own_task(settings["model"])
     _check(settings, "task", settings["task"] in TRAINED, " or ".join(TRAINED))
     fits = settings["precision"] in PRECISIONS
     _check(settings, "precision", fits, " or ".join(PRECISIONS))
@@ -196,6 +200,21 @@ def read_recipe(recipe):
                 f"{' or '.join(uses)}: leave it out."
             )
     return settings
+
+
+def _own_task(model):
+    """The task that a preset is; of a backbone and of other files the first of `TRAINED`.
+
+    A task that learns without targets is what published backbones come with: whether it is to
+    learn more, or another is to stand on it, the recipe says.
+    """
+    task, _ = presets.read_task(model) or (TRAINED[0], None)
+    if task not in TRAINED or tasks.TASKS[task].targets == "none":
+        raise KzooError(
+            f"Got {model}, a {task}, and no task in the recipe; expected it to say "
+            f"{' or '.join(TRAINED)}."
+        )
+    return task
 
 
 def _read(settings):
