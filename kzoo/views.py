@@ -8,6 +8,8 @@ import inspect
 import math
 from pathlib import Path
 
+from .bundle.limits import greedy_tokens
+
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
 SHOWN_WRONG = 10  # wrong answers that a screen shows
@@ -249,7 +251,8 @@ def _parity(parity):
     """How near a file is to Keras: the mean, on which a limit is, before the worst text."""
     if "tokens_equal" in parity:
         ratio = parity["perplexity_ratio"]
-        return f"{parity['tokens_equal']:.1%} of greedy tokens, {ratio:.4f} times its perplexity"
+        equal = f"{parity['tokens_equal']:.1%} of {greedy_tokens(parity)}"
+        return f"{equal}, {ratio:.4f} times its perplexity"
     for name, unit in (("probability_difference", "probabilities"), ("value_difference", "values")):
         if name in parity:
             near = f"{unit} off by {parity[name]:.2g} (mean), {parity[f'{name}_max']:.2g} (worst)"

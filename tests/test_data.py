@@ -108,6 +108,19 @@ def test_the_label_to_type_is_the_likely_one(file):
 
 
 @pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("poem.txt", r'no tabs .* read by a CausalLM, with "text": "line" or "file"\.$'),
+        ("poem.csv", "it has 'First Citizen:': name one that has labels"),
+    ],
+)
+def test_plain_text_is_no_table(file, name, message):
+    with pytest.raises(KzooError, match=message) as error:
+        read_examples(file(name, "First Citizen:\nSpeak.\n\nAll:\nSpeak.\n"))
+    assert "::" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("content", "question"),
     [
         # Two columns of text, of which one alone would be trained on.
@@ -117,7 +130,7 @@ def test_the_label_to_type_is_the_likely_one(file):
             r"say text=\['sentence1', 'sentence2'\] for pairs, or text='sentence2' for one",
         ),
         ("text,answer,label\n", r"say text=\['text', 'answer'\] for pairs, or text='text'"),
-        ("First Citizen:,Second Citizen:\n", "has 'First Citizen:, Second Citizen:': name one"),
+        ("review,stars:\n", r"it has 'review, stars:': say which, such as label='stars:'"),
         ("review,stars\n", r"no column called label; it has review, stars: say which, such as"),
         ("review,label\n", r"no column called sentence or text; .*such as text='review'"),
         ("text,label,score\n", r"label columns label, score: say label='label', or which"),

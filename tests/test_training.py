@@ -21,7 +21,7 @@ from kzoo.errors import KzooError
 from kzoo.models import build
 from kzoo.network import weights_by_path
 from kzoo.training.optimizer import layer_rates
-from kzoo.training.recipe import KEYS
+from kzoo.training.recipe import KEYS, read_recipe
 from kzoo.training.schedule import WarmupDecay
 
 SCRIPT = Path(on_devices.__file__)
@@ -716,6 +716,29 @@ def test_recipes_of_words_and_of_questions(recipe, tmp_path):
     task, history = kzoo.train(recipe(**fields, task="QuestionAnswering"), verbose=0)
     assert {"val_exact_match", "val_f1"} <= set(history.history)
     assert (tmp_path / "answers" / "weights.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("TextClassifier", "TextClassifier"),
+        ("TokenClassifier", "TokenClassifier"),
+        (None, "TextClassifier"),
+        ("MaskedLM", "a MaskedLM, and no task in the recipe"),
+        ("MultipleChoice", "a MultipleChoice, and no task in the recipe"),
+    ],
+)
+def test_a_recipe_without_a_task_goes_on_with_the_presets(recipe, tmp_path, name, expected):
+    """A backbone's is the classifier; of a task that is a start for any it must be said."""
+    path = tmp_path / "start" / "task.json"
+    task = {**json.loads(path.read_text()), "task": name}
+    path.unlink() if name is None else path.write_text(json.dumps(task))
+    if name == expected or name is None:
+        assert read_recipe(recipe())["task"] == expected
+    else:
+        with pytest.raises(KzooError, match=expected):
+            read_recipe(recipe())
+    assert read_recipe(recipe(task="TextEmbedder"))["task"] == "TextEmbedder"
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,12 @@ def check_names(limits, source="limits"):
             raise KzooError(f"The limit {name} in {source} is {value!r}; a number is expected.")
 
 
+def greedy_tokens(parity):
+    """Which tokens a report's `tokens_equal` is a share of, as words."""
+    most = max(len(ids) for pair in parity["continuations"] for ids in pair)
+    return f"the first {most} tokens behind each of {parity['texts']} prompts"
+
+
 def defaults(quantization, measure):
     """The limits that hold when a recipe names none, by what a file is measured by."""
     usual = DEFAULTS[quantization]

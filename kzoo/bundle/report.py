@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-from .limits import KNOWN, TOLERANCE
+from .limits import KNOWN, TOLERANCE, greedy_tokens
 from .manifest import PAGE, REPORT
 
 DRAWN, LISTED = 20, 12  # labels of a picture of confusions at most, and rows of its table
@@ -77,7 +77,7 @@ def _summary(report):
         tiles.append((f"{share:.2g} %", "of the values' spread between file and Keras"))
     elif "tokens_equal" in parity:
         share = 100 * parity["tokens_equal"]
-        tiles.append((f"{share:.1f} %", "of the tokens that it writes as Keras does"))
+        tiles.append((f"{share:.1f} %", f"of {greedy_tokens(parity)}, as Keras writes them"))
     else:
         tiles.append((f"{parity['cosine']:.4f}", "mean cosine to Keras"))
     if "token" in latency:
@@ -146,11 +146,11 @@ def _parity_words(report):
         )
     if "tokens_equal" in parity:
         return (
-            f"File and Keras wrote {max(map(len, parity['continuations'][0]))} tokens behind each "
-            f"of {parity['texts']} English prompts that ship, of {min(parity['tokens'])} to "
-            f"{max(parity['tokens'])} tokens, each time the likeliest: "
-            f"{100 * parity['tokens_equal']:.1f} % are the same. One token that is another changes "
-            "what comes behind it. On shipped sentences the file's perplexity is "
+            f"File and Keras each wrote on freely, always the likeliest token, behind the same "
+            f"{parity['texts']} English prompts that ship, of {min(parity['tokens'])} to "
+            f"{max(parity['tokens'])} tokens: of {greedy_tokens(parity)} "
+            f"{100 * parity['tokens_equal']:.1f} % are the same at their places. One token that is "
+            "another changes what comes behind it. On shipped sentences the file's perplexity is "
             f"{parity['perplexity']:.4g}, {parity['perplexity_ratio']:.4f} times Keras' "
             f"({parity['perplexity_tokens']} tokens). A dot is a prompt."
         )

@@ -183,7 +183,7 @@ def _label_column(table, label, targets, text):
             f"{table.path} has no tabs and so no column of labels; expected a table, for plain "
             'text is read by a CausalLM, with "text": "line" or "file".'
         )
-    likely = _likely_label(table)
+    likely = _likely_label(table) if len(table.columns) > 1 else None
     which = "name one that has labels" if likely is None else f"say which, such as label={likely!r}"
     raise _no_header(table) or KzooError(
         f"{table.path} has no column called label; it has {_quoted(table)}: {which}."
