@@ -9,7 +9,7 @@ from keras import ops
 
 from ..answers import RULES
 from ..data.batches import IGNORED, bucketed_batches
-from ..data.documents import read_documents, windows
+from ..data.documents import answer_rows, read_documents, text_rows
 from ..errors import KzooError
 from ..generation.decoding import is_listed
 from ..generation.processors import log_softmax
@@ -158,39 +158,27 @@ class CausalLM(TiedTask):
 
     def _texts(self, texts, weights, stride):
         """Windows of texts, and the weight of each."""
-        before, after = self.start_ids(), self.end_ids
-        texts = [[*before, *ids, *after] for ids in self.tokenizer.bare_ids(texts)]
-        if not self.packing:
-            cut = [windows(ids, self.max_length, stride) if len(ids) > 1 else [] for ids in texts]
-            if weights is not None:
-                weights = [w for w, rows in zip(weights, cut, strict=True) for _ in rows]
-            return [row for rows in cut for row in rows], weights
-        if weights is not None:
+        if self.packing and weights is not None:
             raise KzooError(
                 "Got sample_weight for texts that are joined, of which none is an example of its "
                 "own: leave it out, or make the task with packing=False."
             )
-        doubled = len(before) if before == after else 0  # One end between two texts is enough.
-        joined = [token for ids in texts for token in ids[doubled:]]
-        return windows([*before[:doubled], *joined], self.max_length, stride), None
+        framing = self.start_ids(), self.end_ids, self.max_length, stride, self.packing
+        texts = self.tokenizer.bare_ids(texts)
+        if self.packing:
+            return text_rows(texts, *framing), None
+        cut = [text_rows([ids], *framing) for ids in texts]
+        if weights is not None:
+            weights = [w for w, rows in zip(weights, cut, strict=True) for _ in rows]
+        return [row for rows in cut for row in rows], weights
 
     def _pairs(self, prompts, answers):
         """Prompts and answers as (tokens, targets), of which those of the prompt are none."""
         if not all(isinstance(answer, str) for answer in answers):
             wrong = next(answer for answer in answers if not isinstance(answer, str))
             raise KzooError(f"Got the answer {wrong!r:.40} to a prompt; expected a text.")
-        rows = []
         asked, written = self.prompt_ids(prompts), self.tokenizer.bare_ids(answers)
-        for number, (prompt, answer) in enumerate(zip(asked, written, strict=True)):
-            ids, known = [*prompt, *answer, *self.end_ids], len(prompt)
-            if known > self.max_length or known == len(ids):
-                raise KzooError(
-                    f"Example {number} has a prompt of {known} tokens and {len(ids) - known} to "
-                    f"learn behind it; expected one at least within {self.max_length}."
-                )
-            ids = ids[: self.max_length + 1]
-            rows.append((ids[:-1], [IGNORED] * (known - 1) + ids[known:]))
-        return rows
+        return answer_rows(asked, written, self.end_ids, self.max_length)
 
     def evaluate(self, x, y=None, batch_size=32, sample_weight=None, stride=None, **kwargs):
         """Loss, perplexity and accuracy on raw text; x and y as in `fit`.
