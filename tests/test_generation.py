@@ -558,6 +558,18 @@ def test_few_shot_prompts_hold_the_examples_and_labels_keep_their_blank():
     assert shots.continuations == [" negative", " positive"]
 
 
+@pytest.mark.parametrize("blanks", ["", " ", "  "])
+def test_a_prompt_with_a_label_is_an_example(blanks):
+    """Blanks before `{text}`, and those of a text, are the prompt's and not the label's."""
+    labels = ["no", "yes"]
+    shots = FewShot(None, [("bad ", "no")], labels, "Q: {text}" + blanks + "{label}", "\n")
+    assert shots.shots == f"Q: bad {blanks}no\n"
+    for text in ("bad ", ""):
+        whole = [shots.prompt(text) + each for each in shots.continuations]
+        assert whole == [f"{shots.shots}Q: {text}{blanks}{label}" for label in labels]
+    assert shots.continuations == [blanks + label for label in labels]
+
+
 def test_calibration_takes_away_what_a_text_without_content_gets():
     table = {("bad", "no"): -1.0, ("bad", "yes"): -0.9, ("N/A", "no"): -2.0, ("N/A", "yes"): -0.5}
     # In the template the text stands right before the line that the label begins.
@@ -565,6 +577,7 @@ def test_calibration_takes_away_what_a_text_without_content_gets():
     (answer,) = FewShot(*arguments).predict(["bad"])
     assert answer["label"] == "yes"
     neutral = FewShot(*arguments, neutral_texts=["N/A"])
+    assert FewShot(*arguments, neutral_texts="N/A").neutral_texts == ["N/A"]
     assert neutral.predict("bad")[0]["label"] == "no"
     p, q = np.exp([-1.0, -0.9]), np.exp([-2.0, -0.5])
     expected = (p / p.sum()) / (q / q.sum())
@@ -596,11 +609,25 @@ def test_a_length_normalised_score_is_the_mean_of_its_tokens():
         ([], ["a", "b"], "{text}"),
         ([], ["a", "b"], "{label} {text}"),
         ([], ["a", "b"], "{text} {text} {label}"),
+        ([("text", [1]), ("more", 0)],),
+        (None, ["a", "b"]),
+        ("text", ["a", "b"]),
+        ([], 5),
+        ([], "no"),
+        ([], ["a", "b"], "{text}{label}", 5),
+        ([], ["a", "b"], "{text}{label}", "\n", False, 5),
+        ([], ["a", "b"], "{text}{label}", "\n", False, [None]),
     ],
 )
 def test_a_few_shot_classifier_that_makes_no_sense_is_one_sentence(arguments):
-    with pytest.raises(KzooError, match="expected"):
+    with pytest.raises(KzooError, match="^Got .*; expected .*[.]$"):
         FewShot(None, *arguments)
+
+
+@pytest.mark.parametrize("texts", [5, [5], ["a", None], []])
+def test_what_is_no_text_has_no_label(texts):
+    with pytest.raises(KzooError, match="^Got .*; expected .*[.]$"):
+        FewShot(None, [], ["a", "b"]).predict(texts)
 
 
 # -- bad input -----------------------------------------------------------------------------------
