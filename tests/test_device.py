@@ -175,8 +175,8 @@ def test_what_the_file_has_no_place_for_is_one_sentence(made, token_ids, places,
         (97, "cache=97; expected a whole number of tokens, 96 at most"),
         ("8", "cache='8'; expected a whole number of tokens, 96 at most"),
         (0, "cache=0; expected a whole number of tokens, 96 at most"),
-        (1, "a cache of 1 tokens; expected 17 at least: 1 of the shortest prompt"),
-        (16, "a cache of 16 tokens; expected 17 at least: 1 of the shortest prompt"),
+        (1, "a cache of 1 tokens; expected 1[78] at least, for [16] of the prompts"),
+        (16, "a cache of 16 tokens; expected 1[78] at least, for [16] of the prompts"),
     ],
 )
 def test_a_cache_has_places_for_a_prompt_and_no_more_than_the_model(cache, words, tmp_path):
@@ -193,10 +193,13 @@ def test_a_cache_has_places_for_a_prompt_and_no_more_than_the_model(cache, words
 def test_the_least_cache_is_that_of_the_texts_that_are_written_behind(tmp_path):
     task, path = writer(), tmp_path / "text.txt"
     assert continuation.prompts_of(task, 17, 1)
+    with pytest.raises(kzoo.KzooError, match="of 17 tokens; expected 18 at least, for 6 of"):
+        ordered(task, "float32", None, None, {"cache": 17})  # Verifying asks for six.
+    ordered(task, "float32", None, None, {"cache": 18})
     path.write_text("pneumonoultramicroscopic\n", encoding="utf-8")
     recipe = {"evaluation": str(path), "text": "line", "cache": 39}
     ordered(task, "float32", None, None, recipe)  # The shipped sentences have shorter words.
-    with pytest.raises(kzoo.KzooError, match="of 39 tokens; expected 40 at least: 24 of"):
+    with pytest.raises(kzoo.KzooError, match="of 39 tokens; expected 40 at least, for 1 of"):
         ordered(task, "float32", None, None, {**recipe, "share_texts": True})
     with pytest.raises(kzoo.KzooError, match="texts without a word"):
         kzoo.export_litert(task, tmp_path / "model.tflite", texts=[" "])

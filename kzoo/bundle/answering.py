@@ -21,8 +21,8 @@ WARM_UP = 2  # rounds that allocate and fill the caches
 UNSEEN = ("embedding", None)  # rules whose answers are nothing to look at
 
 
-def check_sizes(model, sizes, texts=None):
-    """Nothing: such a file is measured at any size."""
+def check_sizes(model, sizes, texts=None, fewest=1):
+    """Nothing: a text that is too long for a file is cut."""
 
 
 def distance(model, path, sizes, texts=None):

@@ -31,18 +31,18 @@ STEPS = 8  # tokens that are timed behind a prompt
 ROUNDS = 3  # measurements of latency, each of which takes long
 
 
-def check_sizes(model, sizes, texts=None):
-    """Raise KzooError where the cache has no place for a prompt of the texts, see `prompts_of`."""
-    prompts_of(model, sizes[CACHE], 1, texts)
+def check_sizes(model, sizes, texts=None, fewest=1):
+    """Raise KzooError where fewer prompts of the texts fit the cache, see `prompts_of`."""
+    prompts_of(model, sizes[CACHE], fewest, texts, fewest)
 
 
-def prompts_of(model, cache, count, texts=None):
+def prompts_of(model, cache, count, texts=None, fewest=1):
     """Beginnings of lines of texts, the shipped ones by default: (text, ids), short to long.
 
     Behind each of them the cache has places for `NEW` tokens.
 
     Raises:
-        KzooError: where there is none.
+        KzooError: where there are fewer than `fewest`.
     """
     lines = [line for text in texts or sentences() for line in text.splitlines()]
     words = [line.split() for line in lines if line.strip()]
@@ -51,12 +51,11 @@ def prompts_of(model, cache, count, texts=None):
     if not starts:
         raise KzooError("Got texts without a word; expected some whose beginnings are prompts.")
     rows = sorted(zip(starts, model.prompt_ids(starts), strict=True), key=lambda row: len(row[1]))
-    shortest = len(rows[0][1])
-    if shortest + NEW > cache:
+    least = len(rows[min(fewest, len(rows)) - 1][1]) + NEW
+    if least > cache:
         raise KzooError(
-            f"Got a cache of {cache} tokens; expected {shortest + NEW} at least: {shortest} of "
-            f"the shortest prompt that the file is measured on, and {NEW} that are written "
-            "behind it."
+            f"Got a cache of {cache} tokens; expected {least} at least, for {fewest} of the "
+            f"prompts that the file is measured on and the {NEW} tokens behind each."
         )
     rows = [row for row in rows if len(row[1]) + NEW <= cache]
     places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)

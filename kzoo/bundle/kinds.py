@@ -4,7 +4,7 @@ Every kind offers the same functions: `answering` for files that answer in one r
 most are, and others where a rule asks for it.
 
     SAYS                                 how it is compared, for a person who waits
-    check_sizes(model, sizes, texts)     KzooError where sizes leave no place for what is measured
+    check_sizes(model, sizes, texts, fewest)  KzooError where so few of the texts fit a file
     distance(model, path, sizes, texts)  how far a file lies from Keras on texts
     distances(order, paths)              the same for some files of an order, {name: distance}
     latency(order, paths)                what the report says of their speed
