@@ -11,6 +11,7 @@ hold others many times over, `[x, x]`, are checked where they are written out on
 memory on other ways, Linux sets the process a limit; on macOS and Windows there is only the time.
 """
 
+import atexit
 import contextlib
 import faulthandler
 import functools
@@ -220,10 +221,10 @@ class _Interpreter:
                     self._start()
                 answer = self._exchange(line)
             except BaseException:  # such as Ctrl-C: its answer would be that of the next request
-                self._end()
+                self.end()
                 raise
             if answer is None:
-                self._end()
+                self.end()
         return answer or {
             "error": "Got a chat template that runs for more than "
             f"{request['seconds']:g} seconds, or ends Python itself; expected one that comes to "
@@ -244,7 +245,7 @@ class _Interpreter:
         except (OSError, TypeError, ValueError):
             ready = None
         if ready != {}:
-            self._end()
+            self.end()
             raise KzooError(
                 f"Got {sys.executable!r} to run chat templates in, which doesn't start as Python "
                 "with kzoo and jinja2; expected a program that does as sys.executable."
@@ -260,7 +261,8 @@ class _Interpreter:
         answer = self.process.stdout.readline()
         return json.loads(answer) if answer.endswith(b"\n") else None
 
-    def _end(self):
+    def end(self):
+        """End the process, whose answer nobody waits for."""
         process, self.process = self.process, None
         if process is not None:
             process.kill()
@@ -273,7 +275,9 @@ class _Interpreter:
 @functools.lru_cache(maxsize=1)
 def _interpreter(number):
     """The interpreter of the process of this number; a fork has its own."""
-    return _Interpreter()
+    interpreter = _Interpreter()
+    atexit.register(lambda: os.getpid() == number and interpreter.end())
+    return interpreter
 
 
 def serve():
