@@ -226,27 +226,32 @@ def test_after_an_interrupt_the_next_prompt_is_its_own(monkeypatch):
     assert rendered("{{ messages[0].content }}") == "Hi"
 
 
-def test_a_fork_and_its_parent_get_their_own_prompts(tmp_path):
-    script = """
-import os
+FORKS = """
+import os, threading, time
 from kzoo.text.chat import ChatTemplate
-template = ChatTemplate({"default": "{{ messages[0].content }}"})
-def check(name):
-    for i in range(200):
+
+def check(name, times=200, source="{{ messages[0].content }}"):
+    template = ChatTemplate({"default": source})
+    for i in range(times):
         assert template.render([{"role": "user", "content": f"{name}{i}"}]) == f"{name}{i}"
+
 check("a")
+slow = "{% for a in range(60) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"
+threading.Thread(target=check, args=("b", 9, slow + "{{ messages[0].content }}")).start()
+time.sleep(0.2)
 child = os.fork()
-check("b" if child else "c")
+check("c" if child else "d")
 assert not child or os.waitpid(child, 0)[1] == 0
-check("d")
 """
-    if sys.platform == "win32":
-        pytest.skip("has no forks")
-    (tmp_path / "json.py").write_text("raise ImportError('of the folder where it was started')")
-    path = tmp_path / "script" / "forks.py"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no forks")
+def test_a_fork_and_its_parent_get_their_own_prompts(tmp_path):
+    path = tmp_path / "forks" / "forks.py"
     path.parent.mkdir()
-    path.write_text(script)
-    subprocess.run([sys.executable, path], cwd=tmp_path, check=True, timeout=120)
+    path.write_text(FORKS)
+    (tmp_path / "json.py").write_text("raise ImportError('of the folder where it was started')")
+    subprocess.run([sys.executable, path], cwd=tmp_path, check=True, timeout=60)
 
 
 @pytest.mark.parametrize("program", [None, "", "no/program", "/usr/bin/true"])

@@ -4,11 +4,13 @@ A template is a program in the language of Jinja, and comes with the files of ot
 jinja2's sandbox with what transformers gives it, on plain values, in a process of its own: what
 Python does in C, such as a comparison of two lists, nothing else can end. The first template starts
 the process, `sys.executable` anew; it serves all others, ends itself when a template's time is
-over, and ends with the process that asks.
+over, and ends with the process that asks. Where `sys.executable` is no Python, as in an app that
+holds one, no template can be rendered.
 
-What a template builds has a limited length, checked before or right after it is built. Values that
-hold others many times over, `[x, x]`, are checked where they are written out only. Where they fill
-memory on other ways, Linux sets the process a limit; on macOS and Windows there is only the time.
+What operators, filters and calls build has a limited length, checked before or right after it is
+built. Lists that a template writes itself, `[x, x]`, are checked only where they are shown. Where it
+fills memory with them, or with many values, Linux sets the process a limit; on macOS and Windows it
+may take what there is, until its time is over.
 """
 
 import atexit
@@ -177,7 +179,7 @@ class ChatTemplate:
                 f"{', '.join(self.templates)}."
             )
         values = {
-            **self.tokens,
+            **_plain(self.tokens),
             **_plain(variables or {}),
             "messages": messages,
             "tools": _plain(tools),
@@ -232,7 +234,7 @@ class _Interpreter:
         }
 
     def _start(self):
-        path = [entry or os.getcwd() for entry in sys.path]
+        path = [str(entry or os.curdir) for entry in sys.path]
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-c", COMMAND],
