@@ -117,14 +117,12 @@ class TextGeneration:
                 f"Got {inputs!r:.60} to write on from; expected a text, a conversation such as "
                 '[{"role": "user", "content": "Hello"}], or a list of either.'
             )
-        results = []
-        for start in range(0, len(prompts), batch_size):
-            some = prompts[start : start + batch_size]
-            answers = self.model.writer.generate([self._ids(prompt) for prompt in some], **options)
-            results += [
-                [{"generated_text": _joined(prompt, a.text, return_full_text)} for a in rows]
-                for prompt, rows in zip(some, answers, strict=True)
-            ]
+        ids = [self._ids(prompt) for prompt in prompts]
+        answers = self.model.writer.generate(ids, batch_size, **options)
+        results = [
+            [{"generated_text": _joined(prompt, a.text, return_full_text)} for a in rows]
+            for prompt, rows in zip(prompts, answers, strict=True)
+        ]
         return results[0] if alone else results
 
     def _ids(self, prompt):

@@ -11,6 +11,7 @@ from kzoo.data.batches import IGNORED
 from kzoo.data.documents import read_documents, windows
 from kzoo.models import build
 from kzoo.network import weights_by_path
+from kzoo.tasks.causal_lm import Perplexity
 
 END = "<|endoftext|>"
 TEXTS = ["the cat sat on the mat", "a dog ran", "the dog sat"]
@@ -98,6 +99,9 @@ def test_what_a_prompt_says_is_read_and_not_learned(writer):
         expected.append((ids[:-1], [IGNORED] * (len(prompt) - 1) + [*answer, 0]))
     assert sorted(batches_of(writer, list(zip(prompts, answers, strict=True)))) == sorted(expected)
     assert sorted(batches_of(writer, prompts, answers)) == sorted(expected)
+    # Of a long answer as much is learned as there are places: the token behind the last, too.
+    ((tokens, targets),) = batches_of(writer, [("the cat", "x" * 20)])
+    assert (len(tokens), len(targets)) == (16, 16) and targets[-1] != IGNORED
     with pytest.raises(kzoo.KzooError, match="a prompt of 20 tokens.*within 16"):
         writer.batches([("x" * 20, "y")])
 
@@ -161,6 +165,17 @@ def test_perplexity_with_a_stride_of_one_gives_every_token_all_its_context(write
     )
     with pytest.raises(kzoo.KzooError, match="stride=17; expected 1 to 16"):
         writer.evaluate([text], stride=17)
+    with pytest.raises(kzoo.KzooError, match="stride beside batches"):
+        writer.evaluate(writer.batches([text]), stride=4)
+
+
+def test_perplexity_weighs_examples_as_asked():
+    logits = np.log(np.array([[[0.5, 0.5]], [[0.1, 0.9]]], "float32"))
+    metric, targets = Perplexity(), np.zeros((2, 1), "int32")
+    for weights, expected in ((None, 20**0.5), ([1.0, 0.0], 2), ([1.0, 3.0], (2 * 10**3) ** 0.25)):
+        metric.reset_state()
+        metric.update_state(targets, logits, None if weights is None else np.float32(weights))
+        assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_continuations_have_the_probabilities_that_the_logits_say(writer):
@@ -169,6 +184,8 @@ def test_continuations_have_the_probabilities_that_the_logits_say(writer):
         first, then = writer.tokenizer.bare_ids([prompt, more])
         expected = -by_hand(writer, [*first, *then], 64)[len(first) - 1 :]
         np.testing.assert_allclose(scores, expected, atol=1e-4)
+    with pytest.raises(kzoo.KzooError, match="2 prompts and 1 continuations"):
+        writer.log_probabilities(["the cat", "a"], [" sat"])
 
 
 # -- what it writes -------------------------------------------------------------------------------
@@ -186,6 +203,14 @@ def test_strings_give_strings_and_ids_give_ids(writer):
     several = writer.generate("a", max_new_tokens=3, temperature=1.0, num_return_sequences=2)
     assert len(several) == 2
     assert writer.predict(["the cat", "a"], max_new_tokens=5) == both
+    rows = np.array(ids[:1])
+    whole = writer.generate(rows, max_new_tokens=5, return_prompt=True)
+    assert whole == [[*ids[0], *written[0]]] and type(whole[0][0]) is int
+    drawn = [
+        writer.predict(["a", "a", "b"], size, max_new_tokens=5, temperature=1.0, seed=1)
+        for size in (1, 32)
+    ]
+    assert drawn[0] == drawn[1] and drawn[0][0] != drawn[0][1]
 
 
 def test_the_likeliest_token_is_that_of_the_whole(writer):
@@ -211,6 +236,8 @@ def test_the_likeliest_token_is_that_of_the_whole(writer):
         ("a", {"beams": 3}, "Got the option 'beams'; expected some of max_new_tokens"),
         ([[5, 400]], {"max_new_tokens": 3}, "400"),
         (["a", [3]], {}, "texts and token ids among the prompts"),
+        ({"token_ids": [[5, 6]]}, {}, "Got {'token_ids': .* to write on from; expected a text"),
+        (None, {}, "Got None to write on from"),
         ([["a"]], {}, "expected a list of token ids"),
     ],
 )

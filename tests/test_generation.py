@@ -11,10 +11,12 @@ from kzoo.generation import (
     FewShot,
     Generation,
     TextStream,
+    decoding,
     generate,
     processors,
     stream,
 )
+from kzoo.generation.writer import Writer
 from kzoo.values import NOWHERE
 
 SIZE = 23
@@ -158,10 +160,15 @@ def test_scores_are_those_of_transformers_warpers(name, setting, value):
     np.testing.assert_array_equal(actual, expected)
 
 
-def test_warpers_act_in_transformers_order():
-    """Temperature, then the k likeliest, then their mass: any other order keeps other tokens."""
-    logits = np.log(np.array([[0.4, 0.3, 0.2, 0.1]], "float32"))
-    options = Generation(temperature=2.0, top_k=3, top_p=0.65, min_p=0.2)
+@pytest.mark.parametrize(
+    ("chances", "top_p", "min_p"),
+    [([0.53, 0.26, 0.08, 0.07, 0.04, 0.02], 0.5, 0.3),  # else the third would go or stay
+     ([0.58, 0.23, 0.06, 0.05, 0.05, 0.03], 0.5, 0.5)],
+)  # fmt: skip
+def test_warpers_act_in_transformers_order(chances, top_p, min_p):
+    """Temperature and the k likeliest, their mass, min-p: no other order keeps these in both."""
+    logits = np.log(np.array([chances], "float32"))
+    options = Generation(temperature=3.0, top_k=3, top_p=top_p, min_p=min_p)
 
     class Nothing:
         count, tokens = 0, np.zeros((1, 0), "int32")
@@ -170,8 +177,14 @@ def test_warpers_act_in_transformers_order():
             return None
 
     kept = np.isfinite(processors.processed(logits, options, Nothing()))
-    # At temperature 2 the three weigh 0.39, 0.33, 0.27 of one another: two reach 0.65.
-    assert kept.tolist() == [[True, True, False, False]]
+    assert kept.tolist() == [[True, True, False, False, False, False]]
+
+
+def test_ngrams_of_shorter_rows_are_not_those_of_what_stands_before_them():
+    scores = np.zeros((2, 4), "float32")
+    history = np.array([[1, 2], [-1, 2]], "int32")
+    kept = np.isfinite(processors.no_repeat_ngram(scores, history, 1))
+    assert kept.tolist() == [[True, False, False, True], [True, True, False, True]]
 
 
 # -- without transformers ------------------------------------------------------------------------
@@ -231,6 +244,40 @@ def test_draws_have_the_distribution_of_the_processed_scores_and_repeat_with_a_s
     again = Generation(8, temperature=1.0, seed=8)
     assert ids_of(generate(STEP, PROMPTS, few)) == ids_of(generate(STEP, PROMPTS, few))
     assert ids_of(generate(STEP, PROMPTS, few)) != ids_of(generate(STEP, PROMPTS, again))
+
+
+def test_draws_of_a_prompt_depend_on_its_number_alone():
+    options = Generation(8, temperature=1.0, seed=7, num_return_sequences=2)
+    together = ids_of(generate(STEP, PROMPTS, options))
+    alone = [
+        ids_of(generate(STEP, [prompt], options, numbers=[number]))[0]
+        for number, prompt in enumerate(PROMPTS)
+    ]
+    assert together == alone
+    assert together[0][0] != together[0][1]
+    one, other = ids_of(generate(STEP, [PROMPTS[0]] * 2, options))
+    assert one == together[0] and one != other
+
+
+def test_only_what_is_among_the_first_beams_ends():
+    ended = decoding._Ended(1, 2, Generation(4, num_beams=2, end_token_ids=(3,)))
+    sequences = np.arange(4)[None, :, None]
+    ended.add(sequences, -np.arange(1.0, 5)[None], np.array([[False, True, True, True]]))
+    assert ended.lengths.tolist() == [[1, 0]] and ended.tokens[0, 0, 0] == 1
+
+
+def test_a_prompt_has_its_own_room_whatever_stands_beside_it():
+    writer = Writer(STEP, None, 20)
+    (alone,) = ids_of(writer.generate([[1]]))
+    for batch_size in (None, 1, 2):
+        together = ids_of(writer.generate([[1] * 19, [1], [2] * 18, [1]], batch_size))
+        assert [len(rows[0]) for rows in together] == [2, 20, 3, 20]
+        assert together[1] == together[3] == alone
+    drawn = [
+        ids_of(writer.generate([[1], [1] * 19, [2]], size, temperature=1.0, seed=3))
+        for size in (1, 2, None)
+    ]
+    assert drawn[0] == drawn[1] == drawn[2]
 
 
 # -- text ----------------------------------------------------------------------------------------
@@ -467,6 +514,8 @@ def test_a_setting_out_of_its_range_is_one_sentence(settings):
         ([["a"]], {}, {}),
         ([[1.5]], {}, {}),
         ([[1, -1]], {}, {}),
+        ([[2**40]], {}, {}),
+        ({"token_ids": [[1]]}, {}, {}),
         ([[1, 2, 3]], {"max_new_tokens": 7}, {"max_length": 8}),
         ([[1] * 9], {"max_new_tokens": 1}, {"max_length": 8}),
         ([[1]], {"num_beams": SIZE + 1}, {}),
@@ -486,9 +535,26 @@ def test_a_prompt_may_fill_all_places_with_its_last_new_token_behind_them():
     assert len(answer.token_ids) == 3
 
 
-def test_no_number_among_the_logits_is_one_sentence():
-    step = step_of(lambda rows: np.full((len(rows), SIZE), np.nan))
-    with pytest.raises(KzooError, match="no number"):
-        generate(step, [[1]])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("settings", [{}, {"temperature": 1.0}, {"num_beams": 2}])
+def test_no_finite_number_among_the_logits_is_one_sentence(number, settings):
+    step = step_of(lambda rows: np.full((len(rows), SIZE), number))
+    with pytest.raises(KzooError, match="no finite number"):
+        generate(step, [[1]], Generation(**settings))
+
+
+def test_beams_are_counted_before_there_are_as_many_rows():
+    class State(Whole):
+        def reorder(self, rows):
+            raise AssertionError(f"{len(rows)} rows")
+
+    def step(token_ids, places, state):
+        return np.zeros((len(token_ids), SIZE)), State([])
+
+    with pytest.raises(KzooError, match="num_beams = 24"):
+        generate(step, [[1]], Generation(num_beams=SIZE + 1))
+
+
+def test_a_stream_takes_no_beams():
     with pytest.raises(KzooError, match="can't be taken back"):
         stream(STEP, [1], byte_level(), Generation(num_beams=2))

@@ -9,8 +9,9 @@ A network stands here as `step(token_ids, places, state) -> (logits, state)`:
   was handed on is not used again.
 * `logits` (rows, vocabulary) are those of each row's last token.
 
-The tokens are those of transformers' `generate` for the same logits. A row doesn't depend on the
-padding of its batch: each is written as it would be alone.
+The tokens are those of transformers' `generate` for the same logits, drawn ones but for the draws.
+A row doesn't depend on its batch: each is written as it would be alone, and where tokens are drawn
+with a seed, by the number of its prompt.
 """
 
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from .options import Generation
 from .processors import log_softmax, processed, softmax
 from .streaming import TextStream, is_ended_by
 
+LAST = 2**31 - 1  # the largest id that int32 holds
 UNLIKELY = np.float32(-1e9)  # what beam search adds to what isn't to be chosen
 
 
@@ -39,7 +41,7 @@ class Written(NamedTuple):
     score: float | None = None
 
 
-def generate(step, prompts, options=None, tokenizer=None, max_length=None):
+def generate(step, prompts, options=None, tokenizer=None, max_length=None, numbers=None):
     """Write on from prompts.
 
     Args:
@@ -48,21 +50,25 @@ def generate(step, prompts, options=None, tokenizer=None, max_length=None):
         options: a `Generation`; by default its defaults.
         tokenizer: a `Tokenizer` that makes texts of the answers; stop strings need one.
         max_length: places that the network has; None for any number.
+        numbers: of each prompt, for its draws and for messages; by default its place.
 
     Returns:
         For each prompt a list of `num_return_sequences` answers, each a `Written`, the best first
         where there are beams.
 
     Raises:
-        KzooError: for prompts and settings that don't go together, and for logits without a
-            number.
+        KzooError: for prompts and settings that don't go together, and for logits that are no
+            finite number.
     """
     options = options or Generation()
-    prompts = _checked_prompts(prompts, options, tokenizer, max_length)
+    prompts = _checked_prompts(prompts, options, tokenizer, max_length, numbers)
+    step = _checking(step, options)
     if options.num_beams > 1:
         return _beam_search(step, prompts, options, tokenizer)
     count = options.num_return_sequences
-    rows = _Rows([prompt for prompt in prompts for _ in range(count)], options, tokenizer)
+    draws = [(number, copy) for number in numbers or range(len(prompts)) for copy in range(count)]
+    rows = [prompt for prompt in prompts for _ in range(count)]
+    rows = _Rows(rows, options, tokenizer, draws)
     for _ in rows.write(step):
         pass
     answers = rows.answers()
@@ -82,17 +88,22 @@ def stream(step, prompt, tokenizer, options=None, max_length=None):
             f"{options.num_return_sequences} for a stream; expected 1: what comes out can't be "
             "taken back, so call generate."
         )
-    rows = _Rows([prompt], options, tokenizer)
-    return (pieces[0] for pieces in rows.write(step) if pieces[0])
+    rows = _Rows([prompt], options, tokenizer, [(0, 0)])
+    return (pieces[0] for pieces in rows.write(_checking(step, options)) if pieces[0])
 
 
 class _Rows:
-    """Sequences that are written at the same time, each by its likeliest or a drawn token."""
+    """Sequences that are written at the same time, each by its likeliest or a drawn token.
 
-    def __init__(self, prompts, options, tokenizer):
+    `draws` has of each what beside the seed its draws come from.
+    """
+
+    def __init__(self, prompts, options, tokenizer, draws):
         self.prompts = prompts
         self.options = options
-        self.draws = np.random.default_rng(options.seed)
+        # The first text draws from the seed itself, and others from children of it.
+        seeds = [np.random.SeedSequence(options.seed, spawn_key=d if any(d) else ()) for d in draws]
+        self.draws = [np.random.default_rng(seed) for seed in seeds]
         self.history = _History(prompts, options)
         self.streams = [tokenizer and TextStream(tokenizer, options.stop_strings) for _ in prompts]
         self.texts = [""] * len(prompts)
@@ -103,7 +114,7 @@ class _Rows:
         """Yield at each step what text each row has more, "" where there is none."""
         logits, state = _prefilled(step, self.prompts)
         while True:
-            tokens = self.choose(_checked_logits(logits, self.options))
+            tokens = self.choose(logits)
             self.history.add(tokens)
             yield [self.take(row, int(token)) for row, token in enumerate(tokens)]
             if None not in self.reasons:
@@ -117,7 +128,7 @@ class _Rows:
         if not self.options.is_sampled:
             return scores.argmax(-1)
         mass = np.cumsum(softmax(scores), -1, dtype="float64")
-        drawn = self.draws.random((len(mass), 1)) * mass[:, -1:]
+        drawn = np.array([[draws.random()] for draws in self.draws]) * mass[:, -1:]
         return (mass <= np.minimum(drawn, np.nextafter(mass[:, -1:], 0))).sum(-1)
 
     def take(self, row, token):
@@ -221,7 +232,6 @@ def _beam_search(step, prompts, options, tokenizer):
     ended = _Ended(count, beams, options)
     first_row = np.arange(count)[:, None] * beams
     while True:
-        logits = _checked_logits(logits, options)
         size = logits.shape[-1]
         chances = _possible(processed(log_softmax(logits), options, history))
         chances = (chances.reshape(count, beams, size) + scores[..., None]).reshape(count, -1)
@@ -251,7 +261,6 @@ class _Ended:
     def __init__(self, count, beams, options):
         self.options = options
         self.scores = np.full((count, beams), UNLIKELY)
-        self.is_filled = np.zeros((count, beams), bool)
         self.is_open = np.ones((count, 1), bool)  # whether a better one may still come
         self.tokens = np.zeros((count, beams, options.max_new_tokens), "int32")
         self.lengths = np.zeros((count, beams), int)
@@ -274,7 +283,6 @@ class _Ended:
         for name, more in (
             ("tokens", longer),
             ("lengths", np.full((count, candidates), length)),
-            ("is_filled", ends),
         ):
             both = np.concatenate([getattr(self, name), more], 1)
             setattr(self, name, both[np.arange(count)[:, None], best])
@@ -282,8 +290,7 @@ class _Ended:
     def may_improve(self, scores, length):
         """Whether running beams of these best scores (prompts, 1) may still get in anywhere."""
         possible = scores / np.float32(length**self.options.length_penalty)
-        worst = np.where(self.is_filled, self.scores.min(1, keepdims=True), UNLIKELY)
-        self.is_open &= (possible > worst).any(-1, keepdims=True)
+        self.is_open &= possible > self.scores.min(1, keepdims=True)
         return self.is_open.any()
 
     def answers(self, tokenizer):
@@ -327,19 +334,28 @@ def _prefilled(step, prompts):
     return step(token_ids, places, None)
 
 
+def is_listed(prompts):
+    """Whether something may be a list of prompts, and no single text or dict of inputs."""
+    return hasattr(prompts, "__iter__") and not isinstance(prompts, (str, bytes, dict, set))
+
+
 def _column(values):
     return values.astype("int32")[:, None]
 
 
-def _checked_prompts(prompts, options, tokenizer, max_length):
+def _checked_prompts(prompts, options, tokenizer, max_length, numbers=None):
     """The prompts as lists of ids."""
-    if isinstance(prompts, (str, bytes, dict)) or not hasattr(prompts, "__iter__"):
+    if not is_listed(prompts):
         raise KzooError(f"Got prompts = {prompts!r:.40}; expected lists of token ids.")
     checked = []
-    for number, prompt in enumerate(prompts):
+    for place, prompt in enumerate(prompts):
+        number = numbers[place] if numbers else place
         ids = prompt.tolist() if hasattr(prompt, "tolist") else prompt
-        if not isinstance(ids, (list, tuple)) or not all(is_whole(each, 0) for each in ids):
-            raise KzooError(f"Got {prompt!r:.40} as prompt {number}; expected a list of token ids.")
+        if not isinstance(ids, (list, tuple)) or not all(is_whole(e, 0, LAST) for e in ids):
+            raise KzooError(
+                f"Got {prompt!r:.40} as prompt {number}; expected a list of token ids, whole "
+                "numbers from 0 on."
+            )
         if not ids:
             raise KzooError(
                 f"Got no token in prompt {number}; expected one at least, such as the token that "
@@ -348,6 +364,11 @@ def _checked_prompts(prompts, options, tokenizer, max_length):
         # The last new token is never read, and so needs no place.
         needed = len(ids) + options.max_new_tokens - 1
         if max_length is not None and needed > max_length:
+            if len(ids) > max_length:
+                raise KzooError(
+                    f"Got {len(ids)} tokens in prompt {number}; expected {max_length} at most, for "
+                    "the network has as many places: shorten it."
+                )
             raise KzooError(
                 f"Got {len(ids)} tokens in prompt {number} and max_new_tokens = "
                 f"{options.max_new_tokens}; expected {max_length + 1} together at most, for the "
@@ -363,21 +384,31 @@ def _checked_prompts(prompts, options, tokenizer, max_length):
     return checked
 
 
+def _checking(step, options):
+    """The step function with its logits looked at: float32, finite where likeliest, enough."""
+
+    def checked(token_ids, places, state):
+        logits, state = step(token_ids, places, state)
+        return _checked_logits(logits, options), state
+
+    return checked
+
+
 def _checked_logits(logits, options):
     """Logits as float32 (rows, vocabulary), with numbers in them that fit the options."""
     logits = np.asarray(logits, "float32")
     size = logits.shape[-1]
-    if np.isnan(logits.max()):
+    if not np.isfinite(logits.max(-1)).all():
         raise KzooError(
-            "Got logits that are no number; expected numbers: the weights are damaged, or too "
+            "Got logits that are no finite number; expected such: the weights are damaged, or too "
             "large for this precision."
         )
     # Of each beam so many are candidates, which are to be other tokens.
     needed = max(options.num_beams, 2, 1 + len(options.end_token_ids))
     if options.num_beams > 1 and needed > size:
         raise KzooError(
-            f"Got num_beams = {options.num_beams} with {len(options.end_token_ids)} end tokens; "
-            f"expected fewer than the {size} tokens of the vocabulary."
+            f"Got num_beams = {options.num_beams}; expected no more than the {size} tokens of the "
+            "vocabulary, end tokens beside one counted: take fewer."
         )
     outside = [each for each in options.end_token_ids if each >= size]
     if outside:

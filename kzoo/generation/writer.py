@@ -5,7 +5,8 @@ import time
 
 from ..errors import KzooError
 from ..text.tokenizer import check_not_empty
-from .decoding import generate, stream
+from ..values import is_whole
+from .decoding import generate, is_listed, stream
 from .options import Generation
 
 
@@ -23,12 +24,15 @@ class Writer:
         self.tokenizer = tokenizer
         self.max_length = max_length
 
-    def generate(self, prompts, **options):
+    def generate(self, prompts, batch_size=None, **options):
         """Write on from lists of token ids.
 
         Args:
             prompts: lists of token ids, see `prompt_ids` and `chat_ids`.
-            options: those of `Generation`, see `options`.
+            batch_size: how many are written on at the same time; by default all. What is written
+                doesn't depend on it.
+            options: those of `Generation`. By default a text ends with the tokenizer's end token,
+                and each prompt gets as many new tokens as there are places, 64 at most.
 
         Returns:
             For each prompt a list of `num_return_sequences` answers, each a `Written`; without a
@@ -38,25 +42,42 @@ class Writer:
             KzooError: for an option out of its range, an empty prompt, or one that leaves no place
                 to write in.
         """
-        options = self.options(prompts, **options)
-        return generate(self.step, prompts, options, self.tokenizer, self.max_length)
+        if not is_listed(prompts):
+            raise KzooError(f"Got prompts = {prompts!r:.40}; expected lists of token ids.")
+        if batch_size is not None and not is_whole(batch_size, 1):
+            raise KzooError(f"Got batch_size = {batch_size!r:.40}; expected a number from 1 on.")
+        prompts = list(prompts)
+        alike = {}  # numbers of prompts by their settings
+        for number, prompt in enumerate(prompts):
+            alike.setdefault(self._settings(prompt, options), []).append(number)
+        answers = [None] * len(prompts)
+        for settings, numbers in alike.items() or [(self._settings((), options), [])]:
+            count = batch_size or max(1, len(numbers))
+            for start in range(0, max(1, len(numbers)), count):
+                some = numbers[start : start + count]
+                given = [prompts[number] for number in some]
+                written = generate(
+                    self.step, given, settings, self.tokenizer, self.max_length, some
+                )
+                for number, rows in zip(some, written, strict=True):
+                    answers[number] = rows
+        return answers
 
     def stream(self, prompt, **options):
         """Write on from one list of token ids; an iterator of pieces of text."""
-        options = self.options([prompt], **options)
-        return stream(self.step, prompt, self.tokenizer, options, self.max_length)
+        settings = self._settings(prompt, options)
+        return stream(self.step, prompt, self.tokenizer, settings, self.max_length)
 
-    def options(self, prompts, **options):
-        """The options as one value: by default as far as there are places, to the end token."""
+    def _settings(self, prompt, options):
+        """The options for a prompt as one value."""
         check_names(options)
         end = None if self.tokenizer is None else self.tokenizer.end_id
-        if end is not None:
-            options.setdefault("end_token_ids", (end,))
-        longest = max((len(prompt) for prompt in prompts if hasattr(prompt, "__len__")), default=0)
+        usual = {} if end is None else {"end_token_ids": (end,)}
+        length = len(prompt) if hasattr(prompt, "__len__") else 0
         # The last new token is never read, and so needs no place.
-        left = max(1, self.max_length - longest + 1)
-        options.setdefault("max_new_tokens", min(Generation.max_new_tokens, left))
-        return Generation(**options)
+        left = max(1, self.max_length - length + 1)
+        usual["max_new_tokens"] = min(Generation.max_new_tokens, left)
+        return Generation(**{**usual, **options})
 
 
 class Clock:

@@ -11,6 +11,8 @@ from ..answers import RULES
 from ..data.batches import IGNORED, bucketed_batches
 from ..data.documents import read_documents, windows
 from ..errors import KzooError
+from ..generation.decoding import is_listed
+from ..generation.processors import log_softmax
 from ..generation.writer import Writer, chat_ids, prompt_ids
 from ..values import is_whole
 from .inputs import split_pairs
@@ -199,7 +201,12 @@ class CausalLM(TiedTask):
                 takes as many times longer. Default: windows that share nothing.
             kwargs: text, label and what `keras.Model.evaluate` takes.
         """
-        if stride is None or hasattr(x, "plan"):
+        if stride is not None and hasattr(x, "plan"):
+            raise KzooError(
+                "Got stride beside batches, which were cut already; expected texts, or the stride "
+                "where the batches are made."
+            )
+        if stride is None:
             return super().evaluate(x, y, batch_size, sample_weight, **kwargs)
         self._check_stride(stride)
         self._check_compiled()
@@ -273,21 +280,30 @@ class CausalLM(TiedTask):
             KzooError: for an option out of its range, an empty prompt, or one that leaves no place
                 to write in.
         """
-        alone = isinstance(prompts, str)
-        given = [prompts] if alone else list(prompts)
+        answers, is_text = self._written(prompts, options)
+        given = [prompts] if isinstance(prompts, str) else prompts
+        before = given if return_prompt else ["" if is_text else []] * len(answers)
+        results = [
+            _one_or_all([_behind(start, each) for each in rows])
+            for start, rows in zip(before, answers, strict=True)
+        ]
+        return results[0] if isinstance(prompts, str) else results
+
+    def _written(self, prompts, options, batch_size=None):
+        """What the writer makes of texts or of lists of ids, and whether they are texts."""
+        given = [prompts] if isinstance(prompts, str) else prompts
+        if not is_listed(given):
+            raise KzooError(
+                f"Got {prompts!r:.60} to write on from; expected a text, a list of texts, or lists "
+                "of token ids."
+            )
         kinds = {isinstance(prompt, str) for prompt in given}
         if len(kinds) > 1:
             raise KzooError(
                 "Got texts and token ids among the prompts; expected the same kind throughout."
             )
-        texts = kinds == {True}
-        answers = self.writer.generate(self.prompt_ids(given) if texts else given, **options)
-        before = given if return_prompt else ["" if texts else []] * len(given)
-        results = [
-            _one_or_all([start + (each.text if texts else list(each.token_ids)) for each in rows])
-            for start, rows in zip(before, answers, strict=True)
-        ]
-        return results[0] if alone else results
+        ids = self.prompt_ids(list(given)) if kinds == {True} else given
+        return self.writer.generate(ids, batch_size, **options), kinds == {True}
 
     def stream(self, prompt, **options):
         """Write on from one text; an iterator of pieces of text, which split no character."""
@@ -326,11 +342,8 @@ class CausalLM(TiedTask):
 
     def predict(self, x, batch_size=32, verbose=0, text=None, **options):
         """What is written after each text; `options` as for `generate`."""
-        prompts = self._inputs(x, text)
-        written = []
-        for start in range(0, len(prompts), batch_size):
-            written += self.generate(prompts[start : start + batch_size], **options)
-        return written
+        answers, _ = self._written(self._inputs(x, text), options, batch_size)
+        return [_one_or_all([each.text for each in rows]) for rows in answers]
 
     def log_probabilities(self, prompts, continuations):
         """How likely each continuation is behind its prompt: the log-probability of each token.
@@ -341,6 +354,11 @@ class CausalLM(TiedTask):
         Returns:
             A list of arrays, a number for each token of the continuation.
         """
+        if len(prompts) != len(continuations):
+            raise KzooError(
+                f"Got {len(prompts)} prompts and {len(continuations)} continuations; expected as "
+                "many of both."
+            )
         asked, written = self.prompt_ids(prompts), self.tokenizer.bare_ids(continuations)
         rows = [[*prompt, *more] for prompt, more in zip(asked, written, strict=True)]
         columns = {
@@ -364,13 +382,10 @@ class CausalLM(TiedTask):
         return scores
 
     def _log_probabilities(self, batch):
-        """Those of `following`, the token behind each place, (batch, length) float64."""
+        """Those of `following`, the token behind each place, (batch, length)."""
         following = batch.pop("following")
-        logits = self.predict_on_batch(batch)["logits"]
-        most = logits.max(-1, keepdims=True)
-        total = np.log(np.exp(logits - most).sum(-1, dtype="float64"))
-        chosen = np.take_along_axis(logits, following[..., None], -1) - most
-        return {"scores": chosen[..., 0].astype("float64") - total}
+        scores = log_softmax(self.predict_on_batch(batch)["logits"])
+        return {"scores": np.take_along_axis(scores, following[..., None], -1)[..., 0]}
 
     def few_shot(
         self,
@@ -402,6 +417,13 @@ class CausalLM(TiedTask):
         neutral = NEUTRAL if calibrate is True else calibrate or ()
         score = self.log_probabilities
         return FewShot(score, examples, labels, template, separator, is_length_normalised, neutral)
+
+
+def _behind(start, answer):
+    """What was written, behind a text or behind token ids."""
+    if isinstance(start, str):
+        return start + answer.text
+    return [*map(int, start), *answer.token_ids]
 
 
 def _one_or_all(answers):
