@@ -8,9 +8,9 @@ over, and ends with the process that asks. Where `sys.executable` is no Python, 
 holds one, no template can be rendered.
 
 What operators, filters and calls build has a limited length, checked before or right after it is
-built. Lists that a template writes itself, `[x, x]`, are checked only where they are shown. Where it
-fills memory with them, or with many values, Linux sets the process a limit; on macOS and Windows it
-may take what there is, until its time is over.
+built. Lists that a template writes itself, `[x, x]`, are checked only where they are shown. Where
+it fills memory with them, or with many values, Linux sets the process a limit; on macOS and Windows
+it may take what there is, until its time is over.
 """
 
 import atexit
