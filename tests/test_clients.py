@@ -1,14 +1,16 @@
 """`kzoo verify --clients`: programs that speak the protocol are held against Python."""
 
 import json
+import math
 import sys
 
 import pytest
 from test_device import writer
 
 import kzoo
-from kzoo.bundle import clients, export_bundle
+from kzoo.bundle import answering, clients, export_bundle
 from kzoo.bundle.agreement import disagreement
+from kzoo.bundle.predict import open_bundle
 from kzoo.cli import main
 
 # A client in Python, which may be told to answer wrong: it has no code of clients.py.
@@ -129,6 +131,12 @@ def test_entities_and_answers_are_compared(bundles, client, task):
         assert words in str(error.value)
 
 
+def test_a_golden_example_without_a_number_is_no_small_difference(made):
+    predictor = open_bundle(made[1])
+    predictor.manifest["golden"][1]["outputs"]["logits"][0][0] = math.nan
+    assert math.isnan(answering.run_again(predictor)[1])
+
+
 def test_what_is_written_is_compared(client, tmp_path):
     folder = tmp_path / "writer"
     export_bundle(writer(), folder, "float32")
@@ -136,6 +144,7 @@ def test_what_is_written_is_compared(client, tmp_path):
     compared = clients.compare(folder)
     python, row = (row_of(compared, name) for name in ("Python", "JVM"))
     assert python["ids_equal"] == python["texts"] == compared["golden"]
+    assert python["labels_equal"] == compared["golden"]
     assert python["worst_difference"] == 0
     assert row["answers_equal"] == row["ids_equal"] == row["labels_equal"] == compared["golden"]
     client("texts")

@@ -344,6 +344,19 @@ def test_bloom_reads_older_names_and_keeps_them():
     assert read({**config, **changed}, FAMILIES["bloom"]).num_heads == 4
 
 
+def test_bloom_in_slices_is_refused_where_its_reference_computes_otherwise():
+    sizes = {"hidden_size": 48, "n_head": 6, "n_layer": 3}
+    for harmless in ({"slow_but_exact": True}, {"pretraining_tp": 2},
+                     {"slow_but_exact": True, "pretraining_tp": 1}):  # fmt: skip
+        spec = read({**sizes, **harmless}, FAMILIES["bloom"], strict=True)
+        assert not {"slow_but_exact", "pretraining_tp"} & set(
+            config_from_spec(spec, FAMILIES["bloom"], {**sizes, **harmless})
+        )
+    both = {**sizes, "slow_but_exact": True, "pretraining_tp": 2}
+    with pytest.raises(kzoo.KzooError, match="slow_but_exact = True beside pretraining_tp = 2; "):
+        read(both, FAMILIES["bloom"])
+
+
 def test_gelu_of_gpt_is_the_tanh_form_and_its_nets_are_four_times_as_wide():
     found = read({"n_embd": 24}, FAMILIES["gpt"])
     assert found.feedforward == {"kind": "mlp", "activation": "gelu_tanh"}

@@ -12,9 +12,11 @@ from families import SPECS, WRITERS, add_noise
 from test_causal_lm import byte_tokenizer
 
 import kzoo
-from kzoo.bundle import export_bundle, predict_bundle, verify_bundle
+from kzoo.bundle import continuation, export_bundle, predict_bundle, verify_bundle
 from kzoo.bundle.bench import bench_bundle
 from kzoo.bundle.file_step import FileStep
+from kzoo.bundle.orders import ordered
+from kzoo.bundle.predict import open_bundle
 from kzoo.cli import main
 from kzoo.generation import Generation, generate, stream
 from kzoo.litert.audit import audit
@@ -67,6 +69,17 @@ def test_a_file_writes_what_keras_writes(made, options):
     given = prompts(1, 2, 17, 60)
     step = FileStep(folder / "model.tflite")
     assert answers(step, given, **options) == answers(task.step, given, **options)
+
+
+def test_a_row_that_is_taken_twice_has_a_cache_of_its_own(made):
+    """The last row's cache is in the file when it is taken; others write there before its copy."""
+    step, given = FileStep(made[1] / "model.tflite"), np.array(prompts(5, 5, 5), "int32")
+    _, state = step(given, np.tile(np.arange(5, dtype="int32"), (3, 1)))
+    new = np.array([[7], [8], [9]], "int32")
+    actual, _ = step(new, np.full((3, 1), 5, "int32"), state.reorder([2, 0, 2]))
+    whole = np.concatenate([given[[2, 0, 2]], new], axis=1)
+    expected, _ = step(whole, np.tile(np.arange(6, dtype="int32"), (3, 1)))
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", [family for family in WRITERS if family != "gpt2"])
@@ -158,11 +171,40 @@ def test_what_the_file_has_no_place_for_is_one_sentence(made, token_ids, places,
         step(np.array(token_ids, "int32"), np.array(places, "int32"), state)
 
 
-@pytest.mark.parametrize("cache", [1, 97, "8"])
-def test_a_cache_has_the_size_of_a_text_that_the_model_can_read(cache, tmp_path):
-    with pytest.raises(kzoo.KzooError, match="cache=.*expected 2 to 96 tokens"):
-        export_bundle(writer(), tmp_path / "bundle", "int8", recipe={"cache": cache})
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(
+    "cache, words",
+    [
+        (97, "cache=97; expected a whole number of tokens, 96 at most"),
+        ("8", "cache='8'; expected a whole number of tokens, 96 at most"),
+        (0, "cache=0; expected a whole number of tokens, 96 at most"),
+        (1, "a cache of 1 tokens; expected 1[78] at least, for [16] of the prompts"),
+        (16, "a cache of 16 tokens; expected 1[78] at least, for [16] of the prompts"),
+    ],
+)
+def test_a_cache_has_places_for_a_prompt_and_no_more_than_the_model(cache, words, tmp_path):
+    """Said before anything is converted, which takes minutes for a large model."""
+    task, steps = writer(), []
+    with pytest.raises(kzoo.KzooError, match=words):
+        export_bundle(task, tmp_path / "a", "int8", None, None, {"cache": cache}, steps.append)
+    assert not steps and not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()  # Nothing can be written below it, which comes up later.
+    with pytest.raises(kzoo.KzooError, match=words):
+        kzoo.export_litert(task, tmp_path / "file" / "model.tflite", cache=cache)
+
+
+def test_the_least_cache_is_that_of_the_texts_that_are_written_behind(tmp_path):
+    task, path = writer(), tmp_path / "text.txt"
+    assert continuation.prompts_of(task, 17, 1)
+    with pytest.raises(kzoo.KzooError, match="of 17 tokens; expected 18 at least, for 6 of"):
+        ordered(task, "float32", None, None, {"cache": 17})  # Verifying asks for six.
+    ordered(task, "float32", None, None, {"cache": 18})
+    path.write_text("pneumonoultramicroscopic\n", encoding="utf-8")
+    recipe = {"evaluation": str(path), "text": "line", "cache": 39}
+    ordered(task, "float32", None, None, recipe)  # The shipped sentences have shorter words.
+    with pytest.raises(kzoo.KzooError, match="of 39 tokens; expected 40 at least, for 1 of"):
+        ordered(task, "float32", None, None, {**recipe, "share_texts": True})
+    with pytest.raises(kzoo.KzooError, match="texts without a word"):
+        kzoo.export_litert(task, tmp_path / "model.tflite", texts=[" "])
 
 
 def test_other_models_have_no_cache(tmp_path):
@@ -173,6 +215,27 @@ def test_other_models_have_no_cache(tmp_path):
 
 
 # -- the bundle -----------------------------------------------------------------------------------
+
+
+def test_the_share_of_equal_tokens_counts_every_place():
+    pairs = [[[1, 2, 3], [1, 2, 4]], [[5], [5, 6]], [[7, 8], [8, 7]]]
+    assert continuation.equal_share(pairs) == 3 / 7
+    assert continuation.equal_share([[[1, 2], [1, 2]]]) == 1
+
+
+def test_texts_of_an_evaluation_are_golden_examples_only_where_they_may_travel(made, tmp_path):
+    task, folder, _ = made
+    path = tmp_path / "diary.txt"
+    path.write_text("".join(f"secret {n} of mine\n" for n in range(9)), encoding="utf-8")
+
+    def texts(**recipe):
+        recipe = {"evaluation": str(path), "text": "line", **recipe}
+        order = ordered(task, "float32", None, None, recipe)
+        golden = continuation.golden(order, folder / "model.tflite")
+        return [entry["text"].startswith("secret") for entry in golden]
+
+    assert not any(texts())
+    assert 0 < sum(texts(share_texts=True)) < len(texts(share_texts=True))
 
 
 def test_a_bundle_says_what_its_functions_read_and_what_it_wrote(made):
@@ -229,6 +292,18 @@ def test_verify_writes_the_golden_examples_again(copy, change, words):
     write_manifest(copy, {name: manifest[name] for name in fields})
     with pytest.raises(kzoo.KzooError, match=words):
         verify_bundle(copy)
+
+
+def test_golden_examples_are_counted_whatever_the_tolerance(made):
+    predictor = open_bundle(made[1])
+    golden = predictor.manifest["golden"]
+    assert continuation.run_again(predictor) == (len(golden), 0)
+    golden[5]["outputs"]["token_ids"].reverse()
+    golden[2]["outputs"]["logits"] = [2 * each for each in golden[2]["outputs"]["logits"]]
+    equal, worst = continuation.run_again(predictor)
+    assert equal == len(golden) - 1 and worst > 10 * predictor.manifest["tolerance"]
+    golden[4]["outputs"]["logits"][0] = np.nan
+    assert np.isnan(continuation.run_again(predictor)[1])
 
 
 def test_an_evaluation_is_the_perplexity_of_the_files_own_steps(tmp_path):

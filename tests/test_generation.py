@@ -1,7 +1,4 @@
-"""Writing text from logits: decoding, streaming, chat templates, few-shot."""
-
-import json
-import re
+"""Writing text from logits: decoding, streaming, few-shot."""
 
 import numpy as np
 import pytest
@@ -11,7 +8,6 @@ from tokenizers import decoders, models
 from kzoo import Tokenizer
 from kzoo.errors import KzooError
 from kzoo.generation import (
-    ChatTemplate,
     FewShot,
     Generation,
     TextStream,
@@ -407,174 +403,6 @@ def test_stop_strings_end_rows_beams_and_streams():
         assert (stop in tokenizer.decode(answer.token_ids)) == (answer.reason == "stop")
 
 
-# -- chat templates ------------------------------------------------------------------------------
-
-# In the styles of known models, written for this test.
-TEMPLATES = {
-    "chatml": (
-        "{% if messages[0]['role'] != 'system' %}\n"
-        "{{ '<|im_start|>system\\nBe kind.<|im_end|>\\n' }}\n{% endif %}\n"
-        "{%- for m in messages %}\n"
-        "    {{- '<|im_start|>' + m.role + '\\n' + m['content'] | trim + '<|im_end|>' }}\n"
-        "{% endfor %}\n"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-    ),
-    "alternating": (
-        "{{ bos_token }}{% for message in messages %}"
-        "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-        "{{ raise_exception('Roles must alternate.') }}{% endif %}"
-        "{% if message.role == 'user' %}{{ '[INST] ' ~ message.content.strip() ~ ' [/INST]' }}"
-        "{% else %}{{ ' ' ~ message.content ~ ' ' ~ eos_token }}{% endif %}{% endfor %}"
-    ),
-    "tools and reasoning": (
-        "{%- set ns = namespace(first=true, n=0) %}"
-        "{%- if tools %}{{ 'Tools: ' + (tools | tojson(indent=2)) + '\\n' }}{% endif %}"
-        "{%- for m in messages %}{%- set ns.n = ns.n + 1 %}"
-        "{%- if m.reasoning_content is defined and loop.last %}"
-        "{{- '<think>' + m.reasoning_content + '</think>' }}{%- endif %}"
-        "{%- if m.content is none or not m.content %}{%- continue %}{%- endif %}"
-        "{%- for call in m.tool_calls or [] %}{{ call.function | tojson }}{%- endfor %}"
-        "{%- macro shown(text) %}<{{ text }}>{% endmacro %}{{ shown(m.content) ~ ns.n }}"
-        "{%- endfor %}{{ documents | length if documents else '' }}{{ mood | default('calm') }}"
-    ),
-    "training": (
-        "{% for m in messages %}{% if m.role == 'assistant' %}"
-        "A: {% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}"
-        "{% else %}U: {{ m.content }}\n{% endif %}{% endfor %}"
-        "{{ dict(a=1)['a'] }}{% set d = dict.fromkeys(['x'], 2) %}{{ d.x }}"
-    ),
-    "cut": (
-        "{% for m in messages %}{{ 'name' in m }}{{ m.role }}:{{ m.content | trim }};{% endfor %}"
-    ),
-}
-CHAT = [
-    {"role": "user", "content": ' Grüße <|im_end|> & "quotes" ', "name": None},
-    {"role": "assistant", "content": "Fine. ", "thinking": "hm"},
-]
-TOOLS = [{"type": "function", "function": {"name": "wéather", "parameters": {"a": [1, None]}}}]
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("name", TEMPLATES)
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"add_generation_prompt": True},
-        {"continue_final_message": True},
-        {"tools": TOOLS, "documents": [{"title": "t", "text": "x"}]},
-    ],
-    ids=lambda settings: "-".join(settings) or "plain",
-)
-def test_prompts_are_those_of_transformers(tmp_path, name, settings):
-    transformers = pytest.importorskip("transformers")
-    byte_level().save(tmp_path)
-    named = [{"name": "default", "template": TEMPLATES[name]}, {"name": "b", "template": "b"}]
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": "<|end|>",
-        "eos_token": {"content": "<|end|>", "__type": "AddedToken"},
-        "chat_template": named if settings else TEMPLATES[name],
-    }
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    expected = theirs.apply_chat_template(CHAT, tokenize=False, mood="glad", **settings)
-    template = ChatTemplate.load(tmp_path)
-    settings = {"add_generation_prompt": False, **settings}
-    assert template.render(CHAT, variables={"mood": "glad"}, **settings) == expected
-    if name == "chatml":
-        (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}!")
-        (tmp_path / "additional_chat_templates").mkdir(exist_ok=True)
-        (tmp_path / "additional_chat_templates" / "rag.jinja").write_text("rag")
-        theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
-        template = ChatTemplate.load(tmp_path)
-        assert template.templates == theirs.chat_template
-        for name in (None, "rag"):
-            expected = theirs.apply_chat_template(CHAT, chat_template=name, tokenize=False)
-            assert template.render(CHAT, name=name) == expected
-
-
-@pytest.mark.parametrize(
-    "source, reason",
-    [
-        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "runs"),
-        ("{% macro m(n) %}{% if n %}{{ m(n-1) ~ m(n-1) }}{% endif %}{% endmacro %}{{ m(60) }}",
-         "runs"),
-        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "memory"),
-        ("{% for a in range(99999) %}{{ 'x' * 999 }}{% endfor %}", "writes|runs"),
-        ("{{ 'x' * 10**10 }}", "builds"),
-        ("{{ 9 ** 99999999 }}", "builds"),
-        ("{{ '%999999999999d' % 1 }}", "builds"),
-        ("{{ 'x' | center(10**9) }}", "builds"),
-        ("{{ 'x' | indent(width=10**9, first=true) }}", "builds"),
-        ("{{ ('%999999999s' | format('x')) }}", "builds"),
-        ("{{ messages | tojson(indent=10**9) }}", "builds"),
-        ("{{ ('x' * 99999) | replace('', 'y' * 99999) }}", "builds"),
-        ("{{ ('x' * 99999) | list | join('y' * 99999) }}", "builds|runs"),
-        ("{{ ['x'] | map('center', 10**9) | join }}", "builds"),
-        ("{{ ['x'] | batch(10**9, 'y') | list }}", "builds"),
-        ("{{ 10 | round(10**9, 'ceil') }}", "builds"),
-        ("{{ 'x'.ljust(10**9) }}", "builds"),
-        ("{{ '{:>999999999}'.format(1) }}", "builds"),
-        ("{{ '{:>{}}'.format(1, 10**9) }}", "builds"),
-        ("{{ ('x' * 99999).join('y' * 99999) }}", "builds|runs"),
-        ("{{ (1).to_bytes(10**9, 'big') }}", "builds"),
-        ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = [n.x, n.x] %}"
-         "{% endfor %}{{ n.x }}", "builds"),
-        ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = n.x ~ n.x %}"
-         "{% endfor %}", "builds|runs"),
-        ("{% set n = namespace(x='xy') %}{% for a in range(60) %}{% set n.x = n.x + n.x %}"
-         "{% endfor %}", "builds|runs"),
-        ("{{ messages.__class__.__mro__ }}", "unsafe"),
-        ("{{ (''|attr('__class__')).__mro__ }}", "unsafe"),
-        ("{{ cycler.__init__.__globals__ }}", "unsafe"),
-        ("{{ namespace(__class__=1) }}", "attribute"),
-        ("{{ messages.append(1) }}", "can't show"),
-        ("{{ messages[0].content.x.y }}", "can't show"),
-        ("{{ raise_exception('Only users may speak.') }}", "Only users may speak."),
-        ("{% if %}", "can't show"),
-        ("{% include '/etc/hostname' %}", "can't show"),
-        ("{{ messages[0].content + 1 }}", "can't show"),
-    ],
-)  # fmt: skip
-def test_a_template_that_loops_or_reaches_out_is_one_sentence(monkeypatch, source, reason):
-    monkeypatch.setattr("kzoo.text.chat.SECONDS", 0.3)
-    with pytest.raises(KzooError) as error:
-        ChatTemplate({"default": source}).render([{"role": "user", "content": "Hi"}])
-    assert re.search(reason, str(error.value))
-    assert "\n" not in str(error.value)
-    assert str(error.value).endswith(".")
-
-
-@pytest.mark.parametrize(
-    "messages, settings",
-    [
-        ("Hello", {}),
-        ([], {}),
-        ([{"content": "Hi"}], {}),
-        ([["user", "Hi"]], {}),
-        ([{"role": "user", "content": np.zeros(2)}], {}),
-        (CHAT, {"name": "other"}),
-        (CHAT, {"continue_final_message": True}),
-        ([{"role": "user"}], {"continue_final_message": True, "add_generation_prompt": False}),
-    ],
-)
-def test_other_messages_are_one_sentence(messages, settings):
-    with pytest.raises(KzooError, match="expected"):
-        ChatTemplate({"default": TEMPLATES["chatml"]}).render(messages, **settings)
-
-
-def test_a_folder_without_a_template_has_none_and_a_wrong_one_is_refused(tmp_path):
-    assert ChatTemplate.load(tmp_path) is None
-    path = tmp_path / "tokenizer_config.json"
-    path.write_text('{"chat_template": null}')
-    assert ChatTemplate.load(tmp_path) is None
-    for wrong in ("5", '[{"name": 1}]', '["x"]', '[{"name": "default", "template": null}]'):
-        path.write_text(f'{{"chat_template": {wrong}}}')
-        with pytest.raises(KzooError, match="expected"):
-            ChatTemplate.load(tmp_path)
-
-
 # -- few-shot ------------------------------------------------------------------------------------
 
 
@@ -605,6 +433,18 @@ def test_few_shot_prompts_hold_the_examples_and_labels_keep_their_blank():
     assert shots.continuations == [" negative", " positive"]
 
 
+@pytest.mark.parametrize("blanks", ["", " ", "  "])
+def test_a_prompt_with_a_label_is_an_example(blanks):
+    """Blanks before `{text}`, and those of a text, are the prompt's and not the label's."""
+    labels = ["no", "yes"]
+    shots = FewShot(None, [("bad ", "no")], labels, "Q: {text}" + blanks + "{label}", "\n")
+    assert shots.shots == f"Q: bad {blanks}no\n"
+    for text in ("bad ", ""):
+        whole = [shots.prompt(text) + each for each in shots.continuations]
+        assert whole == [f"{shots.shots}Q: {text}{blanks}{label}" for label in labels]
+    assert shots.continuations == [blanks + label for label in labels]
+
+
 def test_calibration_takes_away_what_a_text_without_content_gets():
     table = {("bad", "no"): -1.0, ("bad", "yes"): -0.9, ("N/A", "no"): -2.0, ("N/A", "yes"): -0.5}
     # In the template the text stands right before the line that the label begins.
@@ -612,6 +452,7 @@ def test_calibration_takes_away_what_a_text_without_content_gets():
     (answer,) = FewShot(*arguments).predict(["bad"])
     assert answer["label"] == "yes"
     neutral = FewShot(*arguments, neutral_texts=["N/A"])
+    assert FewShot(*arguments, neutral_texts="N/A").neutral_texts == ["N/A"]
     assert neutral.predict("bad")[0]["label"] == "no"
     p, q = np.exp([-1.0, -0.9]), np.exp([-2.0, -0.5])
     expected = (p / p.sum()) / (q / q.sum())
@@ -643,11 +484,25 @@ def test_a_length_normalised_score_is_the_mean_of_its_tokens():
         ([], ["a", "b"], "{text}"),
         ([], ["a", "b"], "{label} {text}"),
         ([], ["a", "b"], "{text} {text} {label}"),
+        ([("text", [1]), ("more", 0)],),
+        (None, ["a", "b"]),
+        ("text", ["a", "b"]),
+        ([], 5),
+        ([], "no"),
+        ([], ["a", "b"], "{text}{label}", 5),
+        ([], ["a", "b"], "{text}{label}", "\n", False, 5),
+        ([], ["a", "b"], "{text}{label}", "\n", False, [None]),
     ],
 )
 def test_a_few_shot_classifier_that_makes_no_sense_is_one_sentence(arguments):
-    with pytest.raises(KzooError, match="expected"):
+    with pytest.raises(KzooError, match="^Got .*; expected .*[.]$"):
         FewShot(None, *arguments)
+
+
+@pytest.mark.parametrize("texts", [5, [5], ["a", None], []])
+def test_what_is_no_text_has_no_label(texts):
+    with pytest.raises(KzooError, match="^Got .*; expected .*[.]$"):
+        FewShot(None, [], ["a", "b"]).predict(texts)
 
 
 # -- bad input -----------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ def _for_mediapipe(measured, folder, name, say):
     if not order.mediapipe:
         return None
     say("Writing the file for MediaPipe")
+    # No model that writes gets here, see `mediapipe.check`: its golden examples have no columns.
     columns = [columns for _, columns in answering.golden_rows(order)]
     name = str(order.source or name)
     return mediapipe.write(folder, name, order.tokenizer, order.labels, order.length, columns)

@@ -4,6 +4,7 @@ Every kind offers the same functions: `answering` for files that answer in one r
 most are, and others where a rule asks for it.
 
     SAYS                                 how it is compared, for a person who waits
+    check_sizes(model, sizes, texts, fewest)  KzooError where so few of the texts fit a file
     distance(model, path, sizes, texts)  how far a file lies from Keras on texts
     distances(order, paths)              the same for some files of an order, {name: distance}
     latency(order, paths)                what the report says of their speed
@@ -11,7 +12,8 @@ most are, and others where a rule asks for it.
     shown(order, path, golden)           the answers of file and Keras to them, that a report shows
     golden_ids(tokenizer, manifest)      their ids by today's tokenizer
     check_golden(path, tokenizer, manifest)  run them again: the largest difference, or KzooError
-    run_again(predictor)                 the same, and how many labels are equal; or None
+    run_again(predictor)                 the same without a tolerance: how many answers are equal,
+                                         or None where that says nothing; the largest difference
     client_texts(texts)                  those of the shipped texts that clients answer too
     Opened(path, threads)                what runs a file
     takes(file, longest)                 how many tokens it takes, as a range

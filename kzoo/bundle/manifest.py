@@ -34,6 +34,7 @@ from ..values import is_number, is_whole
 
 FORMAT = 3
 GOLDEN = 12  # golden examples that an export writes
+LEAST_GOLDEN = 6  # and where texts are few
 FORMATS = (1, 2, 3)  # that are read
 MODEL, TOKENIZER, LABELS = "model.tflite", "tokenizer.json", "labels.txt"
 REPORT, PAGE = "report.json", "report.html"

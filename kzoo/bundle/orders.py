@@ -8,7 +8,9 @@ from ..errors import KzooError
 from ..litert.convert import CACHE, Exportable, check_arguments, exportable, sizes_of
 from ..text.tokenizer import default_stride
 from . import evaluate, litertlm, mediapipe
+from .kinds import kind_of
 from .limits import beside_usual, defaults
+from .manifest import LEAST_GOLDEN
 from .parity import measure_of, tokenizer_of
 from .predict import Answerer
 
@@ -149,4 +151,8 @@ def ordered(model, quantization, length, limits, recipe=None):
         litertlm.check(order.model)
     columns = recipe["text"], recipe["label"]
     examples = evaluate.labelled_texts(order.model, order.evaluation, bounds, *columns)
+    kind = kind_of(order.rule)
+    kind.check_sizes(model, order.sizes, fewest=LEAST_GOLDEN)
+    if examples and order.share_texts:  # Half of the golden examples are of these.
+        kind.check_sizes(model, order.sizes, examples.texts)
     return replace(order, examples=examples)

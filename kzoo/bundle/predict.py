@@ -24,7 +24,8 @@ def predict_bundle(folder, texts, threads=1):
     Args:
         folder: the bundle.
         texts: a string or a list of strings or of pairs of strings, whatever the bundle reads; an
-            empty string is a text too. Question answering takes pairs (question, context), or
+            empty string is a text too, but for a bundle that writes, whose prompts have a token
+            at least. Question answering takes pairs (question, context), or
             dicts {"question": ..., "context": ...}.
         threads: how many the model may use.
 
@@ -33,11 +34,12 @@ def predict_bundle(folder, texts, threads=1):
         too long and its end cut off), and the answer, see `kzoo.answers`: for a classifier
         `label`, `score` and `scores`; for an embedder `embedding`; for a token classifier
         `entities`; for question answering `answer`, `score`, `start` and `end`; of a model that
-        writes `continuation`, the likeliest tokens as a text, `NEW` of them at most. Characters
-        are counted in code points.
+        writes `continuation`, the likeliest tokens as a text, 64 of them at most, as
+        `kzoo.generation.Generation` has it by default. Characters are counted in code points.
 
     Raises:
-        KzooError: if the bundle was changed or the texts are none.
+        KzooError: if the bundle was changed or the texts are none, and for a prompt without a
+            token or too long for the file.
     """
     texts = _checked(texts)
     return predict_named(folder, texts, [f"Text {place}" for place in range(len(texts))], threads)

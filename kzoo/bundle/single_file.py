@@ -76,11 +76,12 @@ def export_litert(
             "export a recipe with an evaluation file, or leave the limit out."
         )
     source, sizes = exportable(model), sizes_of(model, length, cache)
+    kind = kind_of(getattr(source.model, "rule", None))
+    kind.check_sizes(source.model, sizes, texts)
     with hidden(), writing_file(path) as tmp_path:
         partitions = limits.get("partitions", None if own else 1)
         with traced(source, sizes) as graphs:
             audited = write_file(graphs, tmp_path, quantization, compat, partitions)
-        kind = kind_of(getattr(source.model, "rule", None))
         parity = kind.distance(source.model, tmp_path, sizes, texts)
         measured = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
         rows = check(limits, {**parity, **measured})

@@ -15,6 +15,7 @@ from .kinds import kind_of
 from .limits import BETTER_ON_LABELLED
 from .manifest import (
     LABELS,
+    LEAST_GOLDEN,
     MANIFEST,
     MODEL,
     PAGE,
@@ -26,7 +27,6 @@ from .manifest import (
 )
 from .parity import compared_on
 
-LEAST_GOLDEN = 6  # golden examples; an export writes a dozen, or that half where texts are few
 ROUNDED = 1e-4  # how far figures may lie apart that are one but for rounding and padding
 # What a backbone gives; a manifest before format 3 declares nothing.
 BACKBONE = {

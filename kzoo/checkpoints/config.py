@@ -13,9 +13,10 @@ A family's `CONFIG` says what each key means, `key: (path, default)`:
 
 `FIXED` has the fields that no key is about; a function of the fields so far gives the value at a
 path that follows from them. `REQUIRED` has keys that decide nothing here, `key: (values, default)`:
-those that kzoo computes, of which the first is written, and what an absent key means. `HARMLESS`
-lists keys without effect. A family with `TOWERS` has a table of its own, with paths such as
-`towers.text.hidden_dim`, and each tower one for what stands below its `KEY` there, or beside the
+those that kzoo computes, of which the first is written, and what an absent key means; a third
+element names another key and its default, at which any value is harmless, and nothing is written.
+`HARMLESS` lists keys without effect. A family with `TOWERS` has a table of its own, with paths such
+as `towers.text.hidden_dim`, and each tower one for what stands below its `KEY` there, or beside the
 others where that is None.
 """
 
@@ -178,9 +179,11 @@ def _of_tower(config, tower):
 
 def _check_required(config, family):
     required = {key: (values, values[0]) for key, values in REQUIRED.items()} | family.REQUIRED
-    for key, (values, default) in required.items():
-        if config.get(key, default) not in values:
+    for key, (values, default, *unless) in required.items():
+        is_harmless = any(config.get(other, usual) == usual for other, usual in unless)
+        if config.get(key, default) not in values and not is_harmless:
             value = f"{key} = {config[key]!r:.40}" if key in config else f"no {key}"
+            value += "".join(f" beside {other} = {config[other]!r:.40}" for other, _ in unless)
             raise KzooError(
                 f"config.json has {value}; kzoo computes only {' or '.join(map(repr, values))}."
             )
@@ -328,7 +331,8 @@ def config_from_fields(fields, family, kept=None):
         if callable(default) and kept and kept.get(key) is None and _same(value, usual):
             continue  # As it was: absent or null, which means the same there.
         config[key] = value
-    return config | {key: kept.get(key, values[0]) for key, (values, _) in family.REQUIRED.items()}
+    required = {key: held for key, held in family.REQUIRED.items() if len(held) == 2}
+    return config | {key: kept.get(key, values[0]) for key, (values, _) in required.items()}
 
 
 def _value(whole, path):

@@ -88,7 +88,7 @@ def answer_rows(prompts, answers, after, length):
         KzooError: for a prompt that leaves no place for a token of its answer.
     """
     rows = []
-    for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True), 1):
+    for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         ids, known = [*prompt, *answer, *after], len(prompt)
         if known > length or known == len(ids):
             raise KzooError(

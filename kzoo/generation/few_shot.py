@@ -24,11 +24,12 @@ class FewShot:
         template: one example, with `{text}` and at its end `{label}`.
         separator: what stands between two examples.
         is_length_normalised: a label's score is the mean over its tokens, not their sum.
-        neutral_texts: texts without content such as "N/A", by whose mean answer all others are
-            corrected; none is no calibration.
+        neutral_texts: texts without content such as "N/A", or one of them, by whose mean answer
+            all others are corrected; none is no calibration.
 
     Raises:
-        KzooError: for a template without its two fields, and examples of other labels.
+        KzooError: for a template without its two fields, examples of other labels, and what is no
+            text where one is expected.
     """
 
     def __init__(
@@ -41,9 +42,13 @@ class FewShot:
         is_length_normalised=False,
         neutral_texts=(),
     ):
+        if isinstance(examples, str) or not hasattr(examples, "__iter__"):
+            raise KzooError(f"Got the examples {examples!r:.60}; expected a list of (text, label).")
         examples = [_checked_example(example) for example in examples]
         if labels is None:
             labels = list(dict.fromkeys(label for _, label in examples))
+        if isinstance(labels, str) or not hasattr(labels, "__iter__"):
+            raise KzooError(f"Got the labels {labels!r:.60}; expected a list or dict of texts.")
         self.labels = list(labels)
         self.verbalised = list(labels.values()) if isinstance(labels, dict) else self.labels
         if len(self.labels) < 2 or not all(isinstance(t, str) and t for t in self.verbalised):
@@ -53,7 +58,11 @@ class FewShot:
                 f"Got the labels {self.verbalised!r:.60}; expected a text of its own for each."
             )
         _check_template(template)
-        self.before, self.between = template[: -len("{label}")].split("{text}")
+        if not isinstance(separator, str):
+            raise KzooError(f"Got the separator {separator!r:.40}; expected a text.")
+        self.before, between = template[: -len("{label}")].split("{text}")
+        self.between = between.rstrip(" ")
+        self.blanks = between[len(self.between) :]
         self.separator = separator
         self.score = score
         self.is_length_normalised = is_length_normalised
@@ -65,31 +74,29 @@ class FewShot:
                     f"Got an example of the label {label!r:.40}; expected one of "
                     f"{', '.join(map(str, self.labels))}."
                 )
-            shots.append(self._shown(text) + texts[label] + separator)
+            shots.append(self._shown(text) + self.blanks + texts[label] + separator)
         self.shots = "".join(shots)
-        self.neutral_texts = list(neutral_texts)
+        self.neutral_texts = _checked_texts(neutral_texts)
 
     def prompt(self, text):
-        """What stands before the label of a text, without a blank at its end.
+        """What stands before the label of a text, without the template's blanks before `{label}`.
 
-        A blank belongs to the label's first token, see `continuations`.
+        These belong to the label's first token, see `continuations`.
         """
-        return (self.shots + self._shown(text)).rstrip(" ")
+        return self.shots + self._shown(text)
 
     @property
     def continuations(self):
         """What each label adds to a prompt."""
-        shown = self._shown("")
-        blanks = shown[len(shown.rstrip(" ")) :]
-        return [blanks + text for text in self.verbalised]
+        return [self.blanks + text for text in self.verbalised]
 
     def probabilities(self, texts):
         """The probability of each label, (texts, labels).
 
         Raises:
-            KzooError: for a label without a token, and for no text.
+            KzooError: for a label without a token, for no text, and for what is none.
         """
-        texts = [texts] if isinstance(texts, str) else list(texts)
+        texts = _checked_texts(texts)
         if not texts:
             raise KzooError("Got no text to label; expected one at least.")
         values = softmax(self._scores([*texts, *self.neutral_texts]))
@@ -128,7 +135,26 @@ def _checked_example(example):
     is_pair = isinstance(example, (list, tuple)) and len(example) == 2
     if not is_pair or not isinstance(example[0], str):
         raise KzooError(f"Got the example {example!r:.60}; expected (text, label).")
+    try:
+        hash(example[1])
+    except TypeError:
+        raise KzooError(
+            f"Got the example {example!r:.60}; expected a label that is a text or a number."
+        ) from None
     return example
+
+
+def _checked_texts(texts):
+    """A list of texts; one alone is a list of it."""
+    if isinstance(texts, str):
+        return [texts]
+    if not hasattr(texts, "__iter__"):
+        raise KzooError(f"Got the texts {texts!r:.60}; expected a text or a list of texts.")
+    texts = list(texts)
+    for text in texts:
+        if not isinstance(text, str):
+            raise KzooError(f"Got the text {text!r:.60}; expected a text or a list of texts.")
+    return texts
 
 
 def _check_template(template):

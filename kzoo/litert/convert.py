@@ -187,8 +187,11 @@ def sizes_of(model, length=None, cache=None):
             )
         return {"length": length}
     places = getattr(model, "backbone", model).spec.max_sequence_length
-    if cache is not None and not is_whole(cache, 2, places):
-        raise KzooError(f"Got cache={cache!r:.40}; expected 2 to {places} tokens.")
+    if cache is not None and not is_whole(cache, 1, places):
+        raise KzooError(
+            f"Got cache={cache!r:.40}; expected a whole number of tokens, {places} at most, as "
+            "many as the model has places."
+        )
     return {"length": length, CACHE: min(places, LARGEST_CACHE) if cache is None else int(cache)}
 
 

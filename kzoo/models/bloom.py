@@ -61,9 +61,13 @@ class Bloom(Stack):
         "initializer_range": ("initializer_range", 0.02),
         "pad_token_id": ("embedding.padding_id", lambda config: 0),
     }
-    REQUIRED = {"apply_residual_connection_post_layernorm": ((False,), False)}
+    REQUIRED = {
+        "apply_residual_connection_post_layernorm": ((False,), False),
+        # Of several slices the reference adds up the products and leaves out the bias.
+        "slow_but_exact": ((False,), False, ("pretraining_tp", 1)),
+    }
     HARMLESS = """
         attention_softmax_in_fp32 bias_dropout_fusion masked_softmax_fusion n_inner offset_alibi
-        pretraining_tp skip_bias_add skip_bias_add_qkv slow_but_exact
+        pretraining_tp skip_bias_add skip_bias_add_qkv
     """
     HEAD_DROPOUT = {"TokenClassifier": ("classifier_dropout", None)}

@@ -1,34 +1,47 @@
 """Conversations as the prompt that a model was trained on: the chat templates of tokenizers.
 
 A template is a program in the language of Jinja, and comes with the files of others. It runs in
-jinja2's sandbox with what transformers gives it, on plain values, for a limited time, and what it
-builds has a limited length.
+jinja2's sandbox with what transformers gives it, on plain values, in a process of its own: what
+Python does in C, such as a comparison of two lists, nothing else can end. The first template starts
+the process, `sys.executable` anew; it serves all others, ends itself when a template's time is
+over, and ends with the process that asks. Where `sys.executable` is no Python, as in an app that
+holds one, no template can be rendered.
+
+What operators, filters and calls build has a limited length, checked before or right after it is
+built. Lists that a template writes itself, `[x, x]`, are checked only where they are shown. Where
+it fills memory with them, or with many values, Linux sets the process a limit; on macOS and Windows
+it may take what there is, until its time is over.
 """
 
+import atexit
+import contextlib
+import faulthandler
 import functools
 import inspect
 import json
+import os
 import re
+import reprlib
+import signal
+import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from ..errors import KzooError
-from ..files import read_json, read_text, writing_file
+from ..files import DEEPEST, read_json, read_text, writing_file
+from .side_files import NAMED, SideFiles
 
-CONFIG, SPECIAL, SINGLE, MORE = (
+CONFIG, SINGLE, MORE = (
     "tokenizer_config.json",
-    "special_tokens_map.json",
     "chat_template.jinja",
     "additional_chat_templates",
 )
-TOKENS = (
-    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
-)  # fmt: skip
 SECONDS = 5.0
 LONGEST = 10**7  # characters of a prompt, and of what a template builds on its way
+MEMORY = 2**31  # bytes that the process of templates may take beyond what Python itself needs
 REASONING = ("reasoning_content", "thinking", "reasoning")
 # What Python raises where a template treats a value as what it isn't.
 FAILURES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
@@ -51,10 +64,11 @@ class ChatTemplate:
     def __init__(self, templates, tokens=None):
         self.templates = dict(templates)
         self.tokens = dict(tokens or {})
-        self._compiled = {}
         for name, source in self.templates.items():
             if not isinstance(source, str) or len(source) > LONGEST:
-                raise KzooError(f"Got {source!r:.40} as the chat template {name!r}; expected text.")
+                raise KzooError(
+                    f"Got {_shown(source)} as the chat template {name!r}; expected text."
+                )
 
     @classmethod
     def load(cls, folder):
@@ -75,10 +89,8 @@ class ChatTemplate:
             templates = {name: read_text(path, "a chat template") for name, path in files.items()}
         if not templates:
             return None
-        names = {}
-        if (folder / SPECIAL).is_file():
-            names = read_json(folder / SPECIAL, "the special tokens")
-        named = {key: _content({**names, **config}.get(key)) for key in TOKENS}
+        files = SideFiles(folder)
+        named = {key: files.named(key, files.recipe) for key in NAMED}
         return cls(templates, {key: token for key, token in named.items() if token})
 
     def __eq__(self, other):
@@ -100,7 +112,7 @@ class ChatTemplate:
         for name, source in self.templates.items():
             if not NAME.fullmatch(name) or name.startswith("."):
                 raise KzooError(
-                    f"Got {name!r:.40} as the name of a chat template; expected letters, digits, "
+                    f"Got {_shown(name)} as the name of a chat template; expected letters, digits, "
                     "dots and dashes."
                 )
             path = folder / (SINGLE if name == "default" else f"{MORE}/{name}.jinja")
@@ -146,8 +158,6 @@ class ChatTemplate:
             KzooError: for other messages, and where the template refuses them, is damaged, reaches
                 for what it may not see, or comes to no end.
         """
-        from jinja2 import TemplateError
-
         messages = _checked_messages(messages)
         last = None
         if continue_final_message:
@@ -159,70 +169,170 @@ class ChatTemplate:
             last = messages[-1].get("content")
             if not isinstance(last, str):
                 raise KzooError(
-                    f"Got {last!r:.40} as the last message's content; expected text to continue."
+                    f"Got {_shown(last)} as the last message's content; expected text to continue."
                 )
             messages[-1]["content"] = last + TAG
         name = name or ("tool_use" if tools and "tool_use" in self.templates else "default")
         if name not in self.templates:
             raise KzooError(
-                f"Got the name {name!r:.40} for a chat template; expected one of "
+                f"Got the name {_shown(name)} for a chat template; expected one of "
                 f"{', '.join(self.templates)}."
             )
         values = {
-            **self.tokens,
+            **_plain(self.tokens),
             **_plain(variables or {}),
             "messages": messages,
             "tools": _plain(tools),
             "documents": _plain(documents),
-            "add_generation_prompt": add_generation_prompt,
+            "add_generation_prompt": bool(add_generation_prompt),
         }
-        try:
-            with _Limit(SECONDS):
-                text = _joined(self._template(name).generate(values))
-        except _TooLong as error:
-            raise KzooError(
-                f"Got a chat template that {error}; expected one that comes to an end."
-            ) from None
-        except (RecursionError, MemoryError):
-            raise KzooError(
-                "Got a chat template that needs too much memory; expected one that comes to an end."
-            ) from None
-        except (TemplateError, *FAILURES) as error:
-            reason = " ".join(str(error).split())
-            raise KzooError(
-                f"Got messages that the chat template can't show ({reason}); expected a sound "
-                "template, and messages as its model takes them."
-            ) from None
-        return text if last is None else _cut(text, last)
+        request = {"source": self.templates[name], "values": values, "seconds": SECONDS}
+        answer = _interpreter(os.getpid()).answer(request)
+        if "text" not in answer:
+            raise KzooError(answer["error"])
+        return answer["text"] if last is None else _cut(answer["text"], last)
 
-    def _template(self, name):
-        if name not in self._compiled:
-            self._compiled[name] = _compiled(self.templates[name])
-        return self._compiled[name]
+
+# -- the process of templates --------------------------------------------------------------------
+
+# The asking process' own places of modules; its folder is none of them unless it says so (-I).
+COMMAND = (
+    "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
+    "from kzoo.text.chat import serve; serve()"
+)
+
+
+class _Interpreter:
+    """A Python process that renders templates, one after another; it starts when first asked."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.process = None
+
+    def answer(self, request):
+        """What `serve` makes of a request: {"text": ...}, or {"error": a sentence}."""
+        try:
+            line = json.dumps(request)
+        except ValueError as error:  # an integer of thousands of digits
+            raise KzooError(
+                f"Got values that JSON can't write ({error}); expected shorter ones."
+            ) from None
+        with self.lock:
+            try:
+                if self.process is None or self.process.poll() is not None:
+                    self._start()
+                answer = self._exchange(line)
+            except BaseException:  # such as Ctrl-C: its answer would be that of the next request
+                self.end()
+                raise
+            if answer is None:
+                self.end()
+        return answer or {
+            "error": "Got a chat template that runs for more than "
+            f"{request['seconds']:g} seconds, or ends Python itself; expected one that comes to "
+            "an end."
+        }
+
+    def _start(self):
+        path = [str(entry or os.curdir) for entry in sys.path]
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-c", COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+            ready = self._exchange(json.dumps(path))
+        except (OSError, TypeError, ValueError):
+            ready = None
+        if ready != {}:
+            self.end()
+            raise KzooError(
+                f"Got {sys.executable!r} to run chat templates in, which doesn't start as Python "
+                "with kzoo and jinja2; expected a program that does as sys.executable."
+            )
+
+    def _exchange(self, line):
+        """The process' answer to a line of JSON, or None where the process ended."""
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            return None
+        answer = self.process.stdout.readline()
+        return json.loads(answer) if answer.endswith(b"\n") else None
+
+    def end(self):
+        """End the process, whose answer nobody waits for."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            with contextlib.suppress(OSError):  # a line that was never written
+                process.stdin.close()
+            process.stdout.close()
+            process.wait()
+
+
+@functools.lru_cache(maxsize=1)
+def _interpreter(number):
+    """The interpreter of the process of this number; a fork has its own."""
+    interpreter = _Interpreter()
+    atexit.register(lambda: os.getpid() == number and interpreter.end())
+    return interpreter
+
+
+def serve():
+    """Render templates for the process that writes requests: a line of JSON each, and each answer.
+
+    The first line, {}, says that it can. A watch in C ends the process where an answer takes more
+    than the request's seconds.
+    """
+    _compiled("")  # imports jinja2 before the memory is limited and the first time runs
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks.
+    _limit_memory()
+    print("{}", flush=True)
+    with open(os.devnull, "w") as nowhere:
+        for line in sys.stdin.buffer:
+            request = json.loads(line)
+            faulthandler.dump_traceback_later(request["seconds"], exit=True, file=nowhere)
+            answer = json.dumps(_answer(request["source"], request["values"]))
+            faulthandler.cancel_dump_traceback_later()
+            print(answer, flush=True)
+
+
+def _limit_memory():
+    """Where the system counts a process' memory by addresses: Linux."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _answer(source, values):
+    try:
+        return {"text": _joined(_compiled(source).generate(values))}
+    except _TooLong as failure:
+        received = f"a chat template that {failure}"
+    except (RecursionError, MemoryError):
+        _compiled.cache_clear()  # for the next template
+        received = "a chat template that needs too much memory"
+    except Exception as failure:  # jinja2's, and whatever Python raises of the template's code
+        reason = " ".join(str(failure).split()) or type(failure).__name__
+        return {
+            "error": f"Got messages that the chat template can't show ({reason}); expected a sound "
+            "template, and messages as its model takes them."
+        }
+    return {"error": f"Got {received}; expected one that comes to an end."}
+
+
+# -- the limits of what a template builds --------------------------------------------------------
 
 
 class _TooLong(BaseException):
     """A template ran over its limits. No Exception, for nothing in it may catch this."""
-
-
-class _Limit:
-    """Ends what this thread does in Python after some seconds."""
-
-    def __init__(self, seconds):
-        self.seconds = seconds
-
-    def __enter__(self):
-        self.end = time.monotonic() + self.seconds
-        self.before = sys.gettrace()
-        sys.settrace(self._watch)
-
-    def __exit__(self, *_):
-        sys.settrace(self.before)
-
-    def _watch(self, frame, event, argument):
-        if time.monotonic() > self.end:
-            raise _TooLong(f"runs for more than {self.seconds:g} seconds")
-        return self._watch
 
 
 def _joined(pieces):
@@ -374,7 +484,7 @@ def _settled(values):
 
 
 def _guarded(bound, function):
-    """A filter that checks first how much it will make."""
+    """A filter that checks what it made, and before where a `bound` says how much it will make."""
     signature = inspect.signature(function)
     inner = int(hasattr(function, "jinja_pass_arg"))  # jinja2 hands some its own state first.
 
@@ -389,9 +499,22 @@ def _guarded(bound, function):
         _check_made(bound, *given.args[inner:], *given.kwargs.values())
         return function(*args, **options)
 
-    return guarded
+    return _checked(guarded if bound else function)
 
 
+def _checked(function):
+    """A function whose values are checked, of text that it escaped, say."""
+
+    @functools.wraps(function)
+    def checked(*args, **options):
+        value = function(*args, **options)
+        _check(_size(value))
+        return value
+
+    return checked
+
+
+@functools.lru_cache(maxsize=32)
 def _compiled(source):
     """A template in the sandbox, with what transformers' templates expect."""
     from jinja2 import nodes
@@ -421,7 +544,7 @@ def _compiled(source):
             bound = METHODS.get(getattr(method, "__name__", None))
             if bound and isinstance(owner, (str, bytes, int, PlainDict)):
                 _check_made(bound, owner, *args, *options.values())
-            return super().call(context, function, *args, **options)
+            return _checked(super().call)(context, function, *args, **options)
 
     class GenerationTag(Extension):
         """`{% generation %}` marks what an assistant wrote, for training: here it is only text."""
@@ -479,8 +602,8 @@ def _compiled(source):
         finalize=lambda value: value if isinstance(value, str) else _text(value),
     )
     environment.filters["tojson"] = tojson
-    for name, bound in FILTERS.items():
-        environment.filters[name] = _guarded(bound, environment.filters[name])
+    for name, function in environment.filters.items():
+        environment.filters[name] = _guarded(FILTERS.get(name), function)
     environment.filters["concat"] = _concat
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
@@ -499,14 +622,9 @@ def _listed(templates, source):
     elif templates is None or isinstance(templates, str):
         return {} if templates is None else {"default": templates}
     raise KzooError(
-        f"Got {templates!r:.40} as the chat_template in {source}; expected a text, or a list of "
-        '{"name": ..., "template": ...}.'
+        f"Got {_shown(templates)} as the chat_template in {source}; expected a text, or a "
+        'list of {"name": ..., "template": ...}.'
     )
-
-
-def _content(token):
-    token = token.get("content") if isinstance(token, dict) else token
-    return token if isinstance(token, str) else None
 
 
 def _checked_messages(messages):
@@ -515,12 +633,12 @@ def _checked_messages(messages):
     Older names of `reasoning_content` stand for it.
     """
     if not isinstance(messages, (list, tuple)) or not messages:
-        raise KzooError(f"Got {messages!r:.40} as messages; expected a list of one or more.")
+        raise KzooError(f"Got {_shown(messages)} as messages; expected a list of one or more.")
     checked = []
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise KzooError(
-                f'Got {message!r:.40} as a message; expected {{"role": ..., "content": ...}}.'
+                f'Got {_shown(message)} as a message; expected {{"role": ..., "content": ...}}.'
             )
         message = {key: value for key, value in _plain(message).items() if value is not None}
         reasoning = next((message[key] for key in REASONING if key in message), None)
@@ -530,15 +648,27 @@ def _checked_messages(messages):
     return checked
 
 
-def _plain(value):
+def _shown(value):
+    """The beginning of a value's repr, which must not nest too deep for one."""
+    return reprlib.repr(value)[:40]
+
+
+def _plain(value, room=DEEPEST):
     """A copy of JSON's values; a template gets no object that has methods of its own."""
+    if not room:
+        raise KzooError(
+            f"Got lists and dicts more than {DEEPEST} deep for a chat template; expected values "
+            "that JSON can write."
+        )
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(each, room - 1) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    raise KzooError(f"Got {value!r:.40} for a chat template; expected values that JSON can write.")
+        return [_plain(each, room - 1) for each in value]
+    raise KzooError(
+        f"Got {_shown(value)} for a chat template; expected values that JSON can write."
+    )
 
 
 def _cut(text, last):
