@@ -402,7 +402,7 @@ class CausalLM(TiedTask):
         """
         from ..generation import FewShot
 
-        neutral = NEUTRAL if calibrate is True else calibrate or ()
+        neutral = NEUTRAL if calibrate is True else () if calibrate in (False, None) else calibrate
         score = self.log_probabilities
         return FewShot(score, examples, labels, template, separator, is_length_normalised, neutral)
 
