@@ -349,6 +349,17 @@ def test_pieces_of_a_stream_joined_are_the_whole_text(make):
         assert not any("\ufffd" in piece for piece in pieces)
 
 
+def test_a_token_that_the_tokenizer_lacks_has_no_text():
+    """The tables of published models are padded: BLOOM's has 200 rows more than tokens."""
+    tokenizer = byte_level()
+    ids, beyond = tokenizer.bare_ids(["né!"])[0], tokenizer.vocabulary_size + 3
+    stream_of = TextStream(tokenizer, ("!",))
+    given = [*ids[:2], beyond, *ids[2:], beyond]
+    assert "".join(map(stream_of.push, given)) + stream_of.close() == "né"
+    assert decoding.is_ended_by(tokenizer, given, ("!",))
+    assert not decoding.is_ended_by(tokenizer, [beyond], ("!",))
+
+
 def test_text_from_a_stop_string_on_is_not_given_out():
     tokenizer = byte_level()
     whole = "one tthen the\n\nend"

@@ -14,6 +14,7 @@ from ..data.documents import windows
 from ..errors import KzooError
 from ..generation import Generation, generate
 from ..generation.processors import log_softmax
+from ..generation.streaming import with_text
 from ..generation.writer import prompt_ids
 from ..litert.convert import CACHE
 from .file_step import FileStep
@@ -229,11 +230,15 @@ def shown(order, path, golden):
     """What both write behind the golden examples, {"file", "keras"} for each."""
     return [
         {
-            side: {"continuation": order.tokenizer.decode(entry[outputs]["token_ids"])}
+            side: {"continuation": _text(order.tokenizer, entry[outputs]["token_ids"])}
             for side, outputs in (("file", "outputs"), ("keras", "keras"))
         }
         for entry in golden
     ]
+
+
+def _text(tokenizer, token_ids):
+    return tokenizer.decode(with_text(tokenizer, token_ids))
 
 
 def golden_ids(tokenizer, manifest):

@@ -31,7 +31,7 @@ class TextStream:
 
     def push(self, token_id):
         """The piece of text that is certain now that a token came; often empty."""
-        if self.is_stopped:
+        if self.is_stopped or not with_text(self.tokenizer, [token_id]):
             return ""
         if is_stop_token(self.tokenizer, token_id, self.stop_strings):
             piece = self.close()
@@ -89,6 +89,11 @@ class TextStream:
         return text[: len(text) - count]
 
 
+def with_text(tokenizer, token_ids):
+    """The tokens that the tokenizer has: a model's table may be padded with rows for none."""
+    return [token_id for token_id in token_ids if token_id < tokenizer.vocabulary_size]
+
+
 def is_stop_token(tokenizer, token_id, stop_strings):
     """Whether a token is a special one, which no text shows, that holds a stop string."""
     if not stop_strings or token_id not in tokenizer.special_ids:
@@ -98,7 +103,8 @@ def is_stop_token(tokenizer, token_id, stop_strings):
 
 def is_ended_by(tokenizer, token_ids, stop_strings):
     """Whether a stop string is in the text of tokens, or the last of them is one."""
-    if not stop_strings:
+    token_ids = with_text(tokenizer, token_ids)
+    if not stop_strings or not token_ids:
         return False
     if is_stop_token(tokenizer, token_ids[-1], stop_strings):
         return True
