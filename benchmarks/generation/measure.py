@@ -6,8 +6,8 @@ Both arms have the same weights, drawn and not trained, in float32, and write gr
 process of its own that stays alive and takes its turn, so that a busy moment of the machine falls
 on all; ratios are medians of the ratios within a round. A turn is one text of `--new` tokens behind
 a prompt of 16, and the cost of a token behind prefixes of several lengths. Beside the clock the
-processor's time is given, which other processes lengthen less. All arms must write the same tokens. JAX takes a second thread whatever its flags
-say, so that of it only the processor's time is one thread's.
+processor's time is given, which other processes lengthen less. JAX takes a second thread whatever
+its flags say: of it only the processor's time is one thread's. All arms must write the same tokens.
 """
 
 import argparse
