@@ -146,17 +146,14 @@ def speeds(folder, file, arguments):
 
 def writer(folder):
     """A function that writes with a bundle's own file: the text of so many tokens."""
-    from kzoo.bundle.file_step import FileStep
-    from kzoo.bundle.manifest import MODEL
-    from kzoo.generation import Writer
+    from kzoo.bundle.predict import open_bundle
     from kzoo.generation.writer import prompt_ids
-    from kzoo.text.tokenizer import Tokenizer
 
-    step, tokenizer = FileStep(folder / MODEL), Tokenizer.load(folder)
-    own = Writer(step, tokenizer, step.cache)
+    own = open_bundle(folder)
 
     def write(prompt, count):
-        ((answer,),) = own.generate(prompt_ids(tokenizer, [prompt]), max_new_tokens=count)
+        ids = prompt_ids(own.tokenizer, [prompt])
+        ((answer,),) = own.writer.generate(ids, max_new_tokens=count)
         return answer.text
 
     return write

@@ -1,6 +1,5 @@
 """What a file that answers in one run is measured by: its answers beside those of Keras."""
 
-import statistics
 import time
 
 import numpy as np
@@ -266,18 +265,6 @@ def measure(files, lengths, rounds, threads=1):
                 interpreter.run(columns)
                 times[name][length].append(1000 * (clock() - start))
     return times, None
-
-
-def latency(order, paths):
-    """Medians of `measure` for a report: {"lengths", "rounds", name: [milliseconds, ...]}."""
-    files = {name: Interpreter(path) for name, path in paths.items()}
-    lengths = usual_lengths(takes(files["file"], order.max_length))
-    times, _ = measure(files, lengths, ROUNDS)
-    medians = {
-        name: [round(statistics.median(times[name][length]), 3) for length in lengths]
-        for name in files
-    }
-    return {"lengths": lengths, **medians, "rounds": ROUNDS}
 
 
 def takes(file, longest):

@@ -4,7 +4,6 @@ Keras writes greedily from the same prompts, by the same code, and what both wri
 side. Perplexity is that of the file's own steps, a token at a time, as an app runs it.
 """
 
-import statistics
 import time
 
 import numpy as np
@@ -374,16 +373,3 @@ def usual_lengths(taken):
     """The prompts of a range that are timed where nobody names others."""
     longest = taken[-1] + 1
     return [length for length in LENGTHS if length + STEPS <= longest] or [max(1, longest - STEPS)]
-
-
-def latency(order, paths):
-    """Medians of `measure` for a report: {"lengths", "rounds", name: [...], "token": {name}}."""
-    steps = {name: FileStep(path) for name, path in paths.items()}
-    lengths = usual_lengths(takes(steps["file"], order.cache))
-    prompts, tokens = measure(steps, lengths, ROUNDS)
-    medians = {
-        name: [round(statistics.median(prompts[name][length]), 3) for length in lengths]
-        for name in steps
-    }
-    token = {name: round(statistics.median(tokens[name]), 3) for name in steps}
-    return {"lengths": lengths, **medians, "rounds": ROUNDS, "token": token}

@@ -7,7 +7,6 @@ most are, and others where a rule asks for it.
     check_sizes(model, sizes, texts, fewest)  KzooError where so few of the texts fit a file
     distance(model, path, sizes, texts)  how far a file lies from Keras on texts
     distances(order, paths)              the same for some files of an order, {name: distance}
-    latency(order, paths)                what the report says of their speed
     golden(order, path)                  the golden examples
     shown(order, path, golden)           the answers of file and Keras to them, that a report shows
     golden_ids(tokenizer, manifest)      their ids by today's tokenizer
@@ -19,6 +18,7 @@ most are, and others where a rule asks for it.
     takes(file, longest)                 how many tokens it takes, as a range
     usual_lengths(taken)                 those that are timed where nobody names others
     measure(files, lengths, rounds, threads)  milliseconds by file and length, and by token or None
+    ROUNDS                               how often an export measures
 """
 
 from . import answering, continuation

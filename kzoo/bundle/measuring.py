@@ -1,5 +1,6 @@
 """What the files of an order are measured on, and what comes out; its limits are held here."""
 
+import statistics
 from dataclasses import dataclass
 
 from . import evaluate
@@ -43,9 +44,28 @@ def measure_files(files, say):
     evaluation = _evaluated(files, say)
     rows = _limit_rows(files, parity["file"], evaluation)
     say("Measuring latency")
-    speed = kind.latency(order, files.paths)
+    speed = _latency(order, kind, files.paths)
     golden = kind.golden(order, files.paths["file"])
     return Measured(files, parity["file"], parity.get("usual"), evaluation, rows, speed, golden)
+
+
+def _latency(order, kind, paths):
+    """Medians of the kind's `measure`: {"lengths", "rounds", name: [milliseconds, ...]}.
+
+    Of files that write these are the times to the first token, and `token` has by name that of each
+    one more.
+    """
+    files = {name: kind.Opened(path) for name, path in paths.items()}
+    lengths = kind.usual_lengths(kind.takes(files["file"], order.max_length))
+    times, token = kind.measure(files, lengths, kind.ROUNDS)
+    medians = {
+        name: [round(statistics.median(times[name][length]), 3) for length in lengths]
+        for name in files
+    }
+    result = {"lengths": lengths, **medians, "rounds": kind.ROUNDS}
+    if token:
+        result["token"] = {name: round(statistics.median(token[name]), 3) for name in files}
+    return result
 
 
 def _evaluated(files, say):
