@@ -16,7 +16,7 @@ from .data.documents import answer_rows, text_rows
 from .data.tables import write_table
 from .errors import KzooError
 from .files import writing_folder
-from .generation.writer import prompt_ids
+from .generation.writer import framing, prompt_ids
 from .metrics import answer_scores, entity_scores, shares
 from .pictures import draw_confusion
 from .tasks.inputs import split_pairs
@@ -147,13 +147,12 @@ class _WritingBundle:
             )
         prompts, answers = split_pairs(texts)
         tokenizer, read = self._tokenizer, self._tokenizer.bare_ids
-        end = [] if tokenizer.end_id is None else [tokenizer.end_id]
+        before, after = framing(tokenizer)
         if answers is not None:
             prompts = prompt_ids(tokenizer, prompts)
-            return foretold(self._step, answer_rows(prompts, read(answers), end, self._length))
-        (before, _), *_ = tokenizer.frame()
-        before, packing = list(before) or end, self.options.get("packing", True)
-        rows = text_rows(read(prompts), before, end, self._length, stride, packing)
+            return foretold(self._step, answer_rows(prompts, read(answers), after, self._length))
+        # A manifest doesn't say how its task cut texts: they are joined, as is usual.
+        rows = text_rows(read(prompts), before, after, self._length, stride)
         if not rows:
             raise KzooError("The texts hold fewer than two tokens: there is nothing to predict.")
         return foretold(self._step, rows)

@@ -119,6 +119,17 @@ def prompt_ids(tokenizer, prompts):
     return rows
 
 
+def framing(tokenizer):
+    """What stands before a text to be foretold and behind it, two lists of ids.
+
+    The end token stands behind, where there is one; before stand the special tokens that the
+    tokenizer puts there, or else the end of another text.
+    """
+    after = [] if tokenizer.end_id is None else [tokenizer.end_id]
+    (before, _), *_ = tokenizer.frame()
+    return list(before) or after, after
+
+
 def chat_ids(tokenizer, messages, tools=None, documents=None):
     """A conversation as token ids, up to where its answer begins.
 

@@ -13,7 +13,7 @@ from ..data.documents import answer_rows, read_documents, text_rows
 from ..errors import KzooError
 from ..generation.decoding import is_listed
 from ..generation.processors import log_softmax
-from ..generation.writer import Writer, chat_ids, prompt_ids
+from ..generation.writer import Writer, chat_ids, framing, prompt_ids
 from ..values import is_whole
 from .inputs import split_pairs
 from .places import PlaceAccuracy, TiedTask, by_place
@@ -120,12 +120,11 @@ class CausalLM(TiedTask):
     @property
     def end_ids(self):
         """The token that ends a text, as a list; an empty one where the tokenizer names none."""
-        return [] if self.tokenizer.end_id is None else [self.tokenizer.end_id]
+        return framing(self.tokenizer)[1]
 
     def start_ids(self):
         """What stands before a text: its special tokens, or the end of another."""
-        (before, _), *_ = self.tokenizer.frame()
-        return list(before) or self.end_ids
+        return framing(self.tokenizer)[0]
 
     def default_metrics(self):
         """Perplexity, and the share of tokens that were the likeliest."""
