@@ -15,11 +15,11 @@ UNPLACED = Unplaced()  # A memory's places are its own business.
 
 
 class Stack(Network):
-    """What an embedding reads as vectors, blocks, maybe one vector for all: BERT, GPT-2.
+    """What an embedding reads as vectors, blocks, maybe one vector for all: BERT, GPT-2, ViT.
 
     Inputs: a dict of what the embedding reads. For tokens int32 `token_ids` and `padding_mask` (1
     for a token, 0 for padding), and `segment_ids` where there is more than one segment; all
-    (batch, length).
+    (batch, length). For pictures float32 `images` (batch, height, width, channels), normalised.
 
     Where no place looks at those behind it, the stack also takes a step of writing: further
     tokens and the keys and values of those before them, so that nothing is computed twice:
@@ -127,9 +127,9 @@ class Stack(Network):
             keys = ops.concatenate([inputs["past_places"], keys], axis=1)
             batch, bias, length = ops.shape(queries)[0], None, None
         else:
-            length = ops.shape(inputs["padding_mask"])[1]  # As heads do: one SHAPE for all.
+            length, mask = self.embedding.length(inputs), self.embedding.padding_mask(inputs)
             queries = keys = ops.arange(length, dtype="int32")
-            batch, bias = 1, additive_mask(inputs["padding_mask"], self.compute_dtype)
+            batch, bias = 1, None if mask is None else additive_mask(mask, self.compute_dtype)
         return Context(
             self.position,
             bias,

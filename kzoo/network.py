@@ -67,7 +67,7 @@ class Network(Served, ExportsTokens, keras.Model):
                 f"{spec.family!r}: use kzoo.models.build(spec)."
             )
         super().__init__(name=name or self.family)
-        self.spec = spec
+        self.spec, self.processors = spec, {}
         with hidden():  # TensorFlow tells of devices with the first variable.
             self.wire()
             outputs_of(self, self.symbolic_inputs())
@@ -106,6 +106,15 @@ class Network(Served, ExportsTokens, keras.Model):
     def padding_id(self):
         """The token that fills rows up."""
         return self.embedding.padding_id
+
+    @property
+    def tokenizer(self):
+        """The tokenizer that came with the network, or None."""
+        return self.processors.get("tokenizer")
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer):
+        self.processors["tokenizer"] = tokenizer
 
     @property
     def largest(self):
@@ -266,8 +275,7 @@ class Network(Served, ExportsTokens, keras.Model):
         for path in here.keys() & there.keys():
             there[path].assign(here[path])
         freeze(copy, frozen(self))
-        if hasattr(self, "tokenizer"):
-            copy.tokenizer = self.tokenizer
+        copy.processors = dict(self.processors)
         return copy
 
 

@@ -20,6 +20,7 @@ HOMES = {
     "Bloom": "models.bloom",
     "Palm": "models.palm",
     "Lamda": "models.lamda",
+    "Vit": "models.vit",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "QuestionAnswering": "tasks.question_answering",

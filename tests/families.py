@@ -124,10 +124,22 @@ SPECS = {
         norms=["final"],
         pooler="none",
     ),
+    "vit": Spec(
+        "vit",
+        {"kind": "patch", "image_size": [12, 8], "patch_size": 4},
+        hidden_dim=32,
+        num_heads=4,
+        intermediate_dim=48,
+        schedule=(0, 1),
+        max_sequence_length=7,
+        block="pre_norm",
+        norms=["final"],
+    ),
 }
 
 
-WRITERS = [family for family in sorted(SPECS) if SPECS[family].attention != "full"]
+TEXTS = [family for family in sorted(SPECS) if SPECS[family].embedding["kind"] == "token"]
+WRITERS = [family for family in TEXTS if SPECS[family].attention != "full"]
 
 
 def add_noise(model, seed=0, scale=0.2):
@@ -158,6 +170,17 @@ def one_block(family="bert", **changes):
 def padding_of(spec):
     """The padding token of a spec."""
     return option(spec, "embedding", "padding_id")
+
+
+def inputs_of(spec, batch=3):
+    """Random inputs of any family: ragged tokens, or pictures."""
+    if spec.embedding["kind"] == "token":
+        return tokens(spec, batch)
+    draw = np.random.default_rng(0)
+    return {
+        name: draw.standard_normal((batch, *entry.axes[1:])).astype("float32")
+        for name, entry in build(spec).signature.items()
+    }
 
 
 def tokens(spec, batch=3, length=9, seed=0):

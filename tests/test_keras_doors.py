@@ -8,14 +8,14 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from families import SPECS, noisy, tokens
+from families import SPECS, TEXTS, noisy, tokens
 
 import kzoo
 from kzoo import keras_hooks
 from kzoo.tasks import TASKS
 
 tf = pytest.importorskip("tensorflow")
-FAMILIES = pytest.mark.parametrize("family", SPECS)
+FAMILIES = pytest.mark.parametrize("family", TEXTS)
 
 
 @keras.saving.register_keras_serializable("test")

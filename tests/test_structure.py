@@ -28,6 +28,7 @@ ORDER = [
     {"graphs"},
     {"models"},
     {"text", "data"},
+    {"processors"},
     {"generation"},
     {"tasks"},
     {"checkpoints"},

@@ -11,7 +11,7 @@ from . import evaluate, litertlm, mediapipe
 from .kinds import kind_of
 from .limits import beside_usual, defaults
 from .manifest import LEAST_GOLDEN
-from .parity import measure_of, tokenizer_of
+from .parity import measure_of
 from .predict import Answerer
 
 # The keys of a recipe, beside quantization, length and limits, that `export_bundle` takes.
@@ -91,7 +91,7 @@ class Order:
     @property
     def tokenizer(self):
         """The model's tokenizer, or None."""
-        return tokenizer_of(self.model)
+        return self.model.processors.get("tokenizer")
 
     @property
     def cache(self):

@@ -55,7 +55,7 @@ def samples(model, length=None, texts=None):
     names, backbone = model_inputs(model), getattr(model, "backbone", model)
     longest = getattr(model, "max_length", backbone.spec.max_sequence_length)
     limit, padding_id = min(longest, length or 10**9), backbone.padding_id
-    tokenizer = tokenizer_of(model)
+    tokenizer = model.processors.get("tokenizer")
     texts = sample_texts(model) if texts is None else texts
     draw = np.random.default_rng(0)
     rows = []
@@ -77,11 +77,6 @@ def samples(model, length=None, texts=None):
             }
         rows.append((text, {name: columns[name] for name in names}))
     return rows
-
-
-def tokenizer_of(model):
-    """The tokenizer that a task or backbone carries, or None."""
-    return getattr(model, "_tokenizer", None) or vars(model).get("tokenizer")
 
 
 def compare(model, interpreter, rows, expected=None):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import processors
 from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
@@ -58,11 +59,11 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     Raises:
         KzooError: naming the file, the config key or the tensors that don't fit.
     """
-    from ..text.tokenizer import Tokenizer, check_tokenizer
+    from ..text.tokenizer import Tokenizer
 
     if task not in (None, "backbone"):
         raise KzooError(f'task is {task!r}; None or "backbone" is expected.')
-    check_tokenizer(tokenizer or None)
+    processors.checked("tokenizer", tokenizer or None)
     folder = find_folder(source, revision)
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
@@ -85,7 +86,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     baked = modules is not None and modules.lowercase and tokenizer is not None
     tokenizer = tokenizer.lowercased() if baked else tokenizer
     # More rows than tokens are usual: tables are rounded up, or kept from a larger vocabulary.
-    rows = option(spec, "embedding", "vocabulary_size")
+    rows = tokenizer and option(spec, "embedding", "vocabulary_size")
     if tokenizer and tokenizer.vocabulary_size > rows:
         raise KzooError(
             f"The tokenizer of {folder} has {tokenizer.vocabulary_size} tokens and the embedding "
@@ -136,7 +137,7 @@ def to_huggingface(model, folder):
         origin = None  # The model was cut or widened since; it only descends from its source.
     config = _config(model, family, spec, task_name, origin)
     tensors = _outgoing(weights, family, spec, task_name, origin)
-    tokenizer = getattr(model, "tokenizer" if backbone is model else "_tokenizer", None)
+    tokenizer = model.processors.get("tokenizer")
     with writing_folder(folder) as tmp_path:
         _write_json(tmp_path / "config.json", config)
         write_tensors(tmp_path / "model.safetensors", tensors, {"format": "pt"})
@@ -267,12 +268,12 @@ def _pooler_name(family):
 def _build(family, spec, task_name, head, config, modules, tokenizer):
     """The model with weights still at random."""
     backbone = family(spec)
+    backbone.tokenizer = tokenizer
     if task_name is None:
-        backbone.tokenizer = tokenizer
         return backbone
     from ..tasks import TASKS
 
-    options = {"tokenizer": tokenizer}
+    options = {}
     if modules:
         options |= modules.options
         if modules.max_length is not None:  # Else the tokenizer's own bounds it.
@@ -437,7 +438,7 @@ def _writing_ids(model, origin):
 
     Empty for a model that doesn't write, and where its source said which they are.
     """
-    tokenizer = getattr(model, "_tokenizer", None)
+    tokenizer = model.processors.get("tokenizer")
     writes = getattr(model, "rule", None) == "continuation"
     if not writes or tokenizer is None or (origin and origin.tokenizer is tokenizer):
         return {}

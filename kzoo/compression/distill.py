@@ -26,7 +26,8 @@ def cut(task, schedule):
     backbone = task.backbone.with_spec(schedule=tuple(schedule))
     if not backbone.trainable_weights:  # A teacher stands still; a student of it is to learn.
         backbone.trainable = True
-    student = type(task)(backbone, tokenizer=task._tokenizer, **config)
+    backbone.processors = dict(task.processors)
+    student = type(task)(backbone, **config)
     there = weights_by_path(task)
     for path, weight in weights_by_path(student).items():
         weight.assign(there[path])
@@ -36,7 +37,7 @@ def cut(task, schedule):
 def distillation_targets(teacher, texts, labels, batch_size=64, verbose=0):
     """Targets (texts, 1 + labels): the class index, then the teacher's logits."""
     columns = teacher.encode_examples(list(texts))
-    order, outputs = teacher._run(columns, batch_size, verbose)
+    order, outputs = teacher.run_batches(columns, batch_size, verbose)
     logits = np.concatenate([out["logits"] for out in outputs])
     restored = np.empty_like(logits)
     restored[order] = logits

@@ -162,8 +162,7 @@ def in_float32(model):
     there = weights_by_path(copy)
     for path, weight in weights_by_path(model).items():
         there[path].assign(weight)
-    if hasattr(model, "_tokenizer"):
-        copy.tokenizer = model._tokenizer
+    copy.processors = dict(model.processors)
     return copy
 
 

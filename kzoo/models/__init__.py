@@ -17,8 +17,9 @@ from .gpt_neo import GptNeo
 from .lamda import Lamda
 from .palm import Palm
 from .roberta import Roberta
+from .vit import Vit
 
-CLASSES = (Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda)
+CLASSES = (Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit)
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
 

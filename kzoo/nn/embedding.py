@@ -1,4 +1,4 @@
-"""What a network reads, as vectors: tables of tokens and segments."""
+"""What a network reads, as vectors: tables of tokens and segments; see `patches.py` as well."""
 
 from keras import layers, ops
 
@@ -46,6 +46,25 @@ class Embedding(NotByKeras, layers.Layer):
 
     # The name of its layer, and so of its weights.
     layer_name = None
+    # What it reads of further places of a sequence, by name; None where it can't read on.
+    step_signature = None
+
+    @property
+    def signature(self):
+        """What a stack on this embedding reads, by name."""
+        raise NotImplementedError
+
+    def segment_table(self):
+        """The table of the segments' vectors, or None."""
+        return None
+
+    def padding_mask(self, inputs):
+        """1 for what counts and 0 for padding (batch, length); None where nothing is padding."""
+        return None
+
+    def length(self, inputs):
+        """How many places the inputs have."""
+        raise NotImplementedError
 
 
 @part("embedding", "token")
@@ -106,6 +125,14 @@ class TokenEmbedding(Table, Embedding):
     def step_signature(self):
         """What it reads of further tokens; None where it needs more than these."""
         return None if self.num_segments > 1 else {"token_ids": self.signature["token_ids"]}
+
+    def padding_mask(self, inputs):
+        """The mask among the inputs."""
+        return inputs["padding_mask"]
+
+    def length(self, inputs):
+        """That of the padding mask: heads read it as well, and one SHAPE does for all."""
+        return ops.shape(inputs["padding_mask"])[1]
 
     def segment_table(self):
         """The table of the segments' vectors, or None."""

@@ -246,7 +246,7 @@ class CausalLM(TiedTask):
     @property
     def writer(self):
         """What writes with this model's step and its tokenizer, see `kzoo.generation.Writer`."""
-        return Writer(self.step, self._tokenizer, self.spec.max_sequence_length)
+        return Writer(self.step, self.processors.get("tokenizer"), self.spec.max_sequence_length)
 
     def generate(self, prompts, return_prompt=False, **options):
         """Write on from prompts.

@@ -12,7 +12,7 @@ from ..nn.composed import Composed
 from ..parts import make
 from ..values import is_whole
 from .inputs import split_pairs
-from .task import TextTask
+from .text_task import TextTask
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
@@ -168,9 +168,10 @@ class TextEmbedder(TextTask):
             )
         return skip
 
-    def _check_tokenizer(self):
-        super()._check_tokenizer()
-        if self._tokenizer is not None:
+    def check_processors(self):
+        """See `Task`; how many places a prompt takes is the tokenizer's to say."""
+        super().check_processors()
+        if self.processors.get("tokenizer") is not None:
             self.head.skip = self._skip(self.prompt)
             self.predict_function = None  # It was made for another prompt's length.
 
@@ -203,7 +204,7 @@ class TextEmbedder(TextTask):
         columns = self._columns([*first, *(second or ())], prompt=prompt)
         skip = self._skip(self._prompt_text(prompt))
         run = None if skip == self.head.skip else partial(self._run_skipping, skip)
-        order, outputs = self._run(columns, batch_size, verbose, run)
+        order, outputs = self.run_batches(columns, batch_size, verbose, run)
         vectors = np.concatenate([self.answer(batch) for batch in outputs])
         vectors[order] = vectors.copy()
         return vectors if second is None else np.stack(np.split(vectors, 2), axis=1)

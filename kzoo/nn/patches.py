@@ -1,0 +1,129 @@
+"""Pieces of a picture, or of a sound's spectrogram, as vectors."""
+
+from keras import layers, ops
+
+from ..errors import KzooError
+from ..parts import completed, part
+from ..spec import Input
+from ..values import is_whole
+from .dense import normal
+from .embedding import Embedding
+
+
+def pair(value, name):
+    """(height, width) of one number for both or of a list of two; KzooError for another value."""
+    sides = list(value) if isinstance(value, (list, tuple)) else [value, value]
+    if len(sides) != 2 or not all(is_whole(side, 1) for side in sides):
+        raise KzooError(
+            f"{name} is {value!r:.40}; a number of at least 1, or [height, width], is expected."
+        )
+    return tuple(sides)
+
+
+def grid(size, patch, stride):
+    """How many squares (rows, columns) a picture has; all three are (height, width)."""
+    sides = zip(size, patch, stride, strict=True)
+    counts = tuple((side - square) // step + 1 for side, square, step in sides)
+    if min(counts) < 1:
+        raise KzooError(
+            f"image_size is {list(size)} and patch_size {list(patch)}; expected a square that fits "
+            "into the picture."
+        )
+    return counts
+
+
+def places(slot):
+    """How many places an embedding slot of this kind has: its spec's `max_sequence_length`."""
+    held = completed("embedding", slot)
+    size, patch = (pair(held[name], name) for name in ("image_size", "patch_size"))
+    stride = patch if held["stride"] is None else pair(held["stride"], "stride")
+    rows, columns = grid(size, patch, stride)
+    return len(held["tokens"]) + rows * columns
+
+
+@part("embedding", "patch")
+class PatchEmbedding(Embedding, layers.Layer):
+    """An affine map of each square of a picture, and trained tokens before them (ViT).
+
+    arXiv:2010.11929, section 3.1. Squares are read row by row. The spec's `max_sequence_length` is
+    the number of places: one for each token and square.
+
+    Args:
+        spec: the spec of the stack.
+        image_size: height and width of the pictures: one number, or a list of both.
+        patch_size: those of a square.
+        stride: from one square to the next; by default they lie side by side.
+        channels: numbers a pixel.
+        bias: whether the map adds one.
+        tokens: the names of the trained tokens that stand before the squares: "class",
+            "distillation" (DeiT, arXiv:2012.12877).
+    """
+
+    layer_name = "patch_embedding"
+    TOKENS = ("class", "distillation")
+
+    def __init__(
+        self,
+        spec,
+        name,
+        image_size=224,
+        patch_size=16,
+        stride=None,
+        channels=3,
+        bias=True,
+        tokens=("class",),
+    ):
+        super().__init__(name=name)
+        self.spec, self.dim, self.channels, self.has_bias = spec, spec.hidden_dim, channels, bias
+        self.size, self.patch = pair(image_size, "image_size"), pair(patch_size, "patch_size")
+        self.stride = self.patch if stride is None else pair(stride, "stride")
+        if not is_whole(channels, 1):
+            raise KzooError(f"channels is {channels!r:.40}; a number of at least 1 is expected.")
+        known = isinstance(tokens, (list, tuple)) and all(t in self.TOKENS for t in tokens)
+        if not known or len(set(tokens)) < len(tokens):
+            raise KzooError(
+                f"tokens is {tokens!r:.40}; a list of {', '.join(self.TOKENS)} is expected."
+            )
+        self.tokens = tuple(tokens)
+        self.grid = grid(self.size, self.patch, self.stride)
+        expected = len(self.tokens) + self.grid[0] * self.grid[1]
+        if spec.max_sequence_length != expected:
+            raise KzooError(
+                f"Got max_sequence_length {spec.max_sequence_length} for {self.grid[0]} by "
+                f"{self.grid[1]} squares and {len(self.tokens)} tokens; expected {expected}, their "
+                "number."
+            )
+
+    @property
+    def signature(self):
+        """Pictures, normalised as the model's processor does."""
+        return {"images": Input(("batch", *self.size, self.channels), "float32")}
+
+    def length(self, inputs):
+        """How many tokens and squares there are."""
+        return self.spec.max_sequence_length
+
+    def build(self, _shape=None):
+        """Make kernel (patch, patch, channels, dim), bias (dim,) and each token (dim,)."""
+        kernel = (*self.patch, self.channels, self.dim)
+        self.kernel = self.add_weight(shape=kernel, initializer=normal(self.spec), name="kernel")
+        if self.has_bias:
+            self.bias = self.add_weight(shape=(self.dim,), initializer="zeros", name="bias")
+        self.token_list = [
+            self.add_weight(shape=(self.dim,), initializer=normal(self.spec), name=f"{token}_token")
+            for token in self.tokens
+        ]
+
+    def pictures(self, inputs):
+        """What is cut into squares, (batch, height, width, channels)."""
+        return inputs["images"]
+
+    def call(self, inputs, training=None):
+        """The inputs to (batch, length, dim)."""
+        x = ops.cast(self.pictures(inputs), self.compute_dtype)
+        x = ops.conv(x, self.kernel, self.stride, "valid", data_format="channels_last")
+        x = ops.add(x, self.bias) if self.has_bias else x
+        x = ops.reshape(x, (-1, self.grid[0] * self.grid[1], self.dim))
+        shape = (ops.shape(x)[0], 1, self.dim)
+        first = [ops.broadcast_to(ops.reshape(t, (1, 1, -1)), shape) for t in self.token_list]
+        return ops.concatenate([*first, x], axis=1)
