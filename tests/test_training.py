@@ -307,7 +307,7 @@ def test_replicas_predict_each_row_once(elsewhere):
     task = on_devices.model()
     rows, _ = on_devices.examples(5)
     ragged = {"token_ids": rows, "padding_mask": [[1] * len(row) for row in rows]}
-    here = np.concatenate([outputs["logits"] for outputs in task._run(ragged, 4)[1]])
+    here = np.concatenate([outputs["logits"] for outputs in task.run_batches(ragged, 4)[1]])
     np.testing.assert_allclose(elsewhere("replicas")["predicted"], here, atol=1e-6)
 
 

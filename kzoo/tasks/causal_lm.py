@@ -360,7 +360,7 @@ class CausalLM(TiedTask):
             )
         # One number is kept of all those that a place has: of the rest there would be gigabytes.
         count = self._rows_at_once(longest)
-        order, outputs = self._run(columns, count, run=self._log_probabilities)
+        order, outputs = self.run_batches(columns, count, run=self._log_probabilities)
         scores = [None] * len(rows)
         given = (row for out in outputs for row in out["scores"])
         for i, row in zip(order.tolist(), given, strict=True):
