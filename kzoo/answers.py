@@ -457,10 +457,6 @@ RULES = {
 }
 # What a user may give a task, and of which kind each row of tokens then is; either: whichever.
 READS = {
-    "text": "text",
-    "pair": "pair",
-    "either": "either",
-    "choices": "pair",
-    "prompt": "text",
+    "text": "text", "pair": "pair", "either": "either", "choices": "pair", "prompt": "text",
     "image": "image",
-}
+}  # fmt: skip

@@ -5,7 +5,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from keras import ops
 
 from ..errors import KzooError
 from ..files import read_json, writing_file
@@ -220,7 +219,7 @@ class ImageProcessor:
         pictures = [pictures] if alone else pictures
         names = [f"Picture {number}" for number in range(len(pictures))]
         resized = [self.resized(p, name) for p, name in zip(pictures, names, strict=True)]
-        return ops.convert_to_numpy(self.scaled(np.stack(resized)))
+        return np.asarray(self.scaled(np.stack(resized)))
 
     def resized(self, picture, name=None):
         """A picture of the network's size, (height, width, channels) of uint8.
@@ -277,6 +276,8 @@ class ImageProcessor:
 
         Of a tensor a tensor; in Keras' operations, so that a graph holds it.
         """
+        from keras import ops  # Who reads a bundle needs no Keras.
+
         x = ops.cast(pictures, "float32")
         if self.channel_order == "bgr":
             x = ops.concatenate([x[..., place : place + 1] for place in (2, 1, 0)], axis=-1)
