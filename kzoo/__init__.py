@@ -31,6 +31,7 @@ _HOME = {
     "MultipleChoice": "tasks",
     "TextEmbedder": "tasks",
     "ImageClassifier": "tasks",
+    "ImageEmbedder": "tasks",
     "InBatchLoss": "tasks.text_embedder",
     "Tokenizer": "text.tokenizer",
     "ImageProcessor": "images.image_processor",

@@ -2,6 +2,7 @@
 
 from .causal_lm import CausalLM
 from .image_classifier import ImageClassifier
+from .image_embedder import ImageEmbedder
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
@@ -20,5 +21,6 @@ TASKS = {
         MultipleChoice,
         TextEmbedder,
         ImageClassifier,
+        ImageEmbedder,
     )
 }
