@@ -169,7 +169,7 @@ def compare(folder, texts=None, say=None, names=None):
     manifest = predictor.manifest
     if predictor.sense is not TEXTS:
         raise KzooError(
-            f"{folder} reads {predictor.sense.nouns}; the clients of this version read texts alone: "
+            f"{folder} reads {predictor.sense.nouns}; clients read texts alone so far: "
             "verify it without --clients."
         )
     golden = [as_text(entry["text"]) for entry in manifest["golden"]]
