@@ -23,6 +23,8 @@ _HOME = {
     "Bloom": "models",
     "Palm": "models",
     "Lamda": "models",
+    "Vit": "models",
+    "Deit": "models",
     "TextClassifier": "tasks",
     "TokenClassifier": "tasks",
     "QuestionAnswering": "tasks",

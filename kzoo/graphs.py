@@ -3,12 +3,13 @@
 from keras import layers, ops
 
 from .errors import KzooError
-from .network import Network
+from .network import Network, weights_by_path
 from .nn.attention import additive_mask
 from .nn.context import Context
 from .nn.dense import Dense
+from .nn.patches import between, grid_of, places
 from .nn.position import Unplaced
-from .parts import make, resolve
+from .parts import completed, make, resolve
 from .spec import Input
 
 UNPLACED = Unplaced()  # A memory's places are its own business.
@@ -70,6 +71,11 @@ class Stack(Network):
         return getattr(self, self.embedding_name)
 
     @property
+    def reads_pictures(self):
+        """Whether pictures are among its inputs."""
+        return self.embedding.reads_pictures
+
+    @property
     def signatures(self):
         """What the embedding reads, and a memory; and a step of writing, where one can be taken."""
         serve, step = self.embedding.signature, self.embedding.step_signature
@@ -84,6 +90,28 @@ class Stack(Network):
         places, past_places = Input(("batch", "length")), Input(("batch", "past_length"))
         step = {**step, "places": places, "past_places": past_places, **self._caches("past")}
         return {"serve": {**serve, **memory}, "step": {**step, **known}}
+
+    def resized(self, image_size):
+        """A copy for pictures of another size: its places are interpolated, see `nn.patches`.
+
+        Args:
+            image_size: height and width of the pictures: one number for both, or a list.
+
+        Raises:
+            KzooError: for a network that reads no pictures, or a size that holds no square.
+        """
+        if not self.reads_pictures:
+            raise KzooError(
+                f"Got image_size {image_size!r:.40} for a {self.family}, which reads no pictures."
+            )
+        slot = {**completed("embedding", self.spec.embedding), "image_size": image_size}
+        spec = self.spec.replace(embedding=slot, max_sequence_length=places(slot))
+        tables = {
+            path: between(ops.convert_to_numpy(weight), self.embedding.grid, grid_of(slot))
+            for path, weight in weights_by_path(self).items()
+            if path == "position/embeddings"
+        }
+        return self.under(spec, tables)
 
     def _caches(self, of):
         """The keys and values of every step, of what was read (past) or of the memory."""
@@ -217,6 +245,25 @@ class Composite(Network):
     def towers(self):
         """The networks by name."""
         return {name: getattr(self, name) for name in self.TOWERS}
+
+    @property
+    def reads_pictures(self):
+        """Whether one of them does."""
+        return any(tower.reads_pictures for tower in self.towers.values())
+
+    def resized(self, image_size):
+        """A copy whose towers that read pictures take them in another size, see `Stack`."""
+        towers = {
+            name: tower.resized(image_size) if tower.reads_pictures else tower
+            for name, tower in self.towers.items()
+        }
+        values = {
+            f"{name}/{path}": weight
+            for name, tower in towers.items()
+            for path, weight in weights_by_path(tower).items()
+        }
+        specs = {name: tower.spec for name, tower in towers.items()}
+        return self.under(self.spec.replace(towers=specs), values)
 
     @property
     def largest(self):

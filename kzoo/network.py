@@ -269,9 +269,13 @@ class Network(Served, ExportsTokens, keras.Model):
 
         What stands still here stands still there.
         """
+        return self.under(self.spec.replace(**changes))
+
+    def under(self, spec, values=None):
+        """`with_spec` for a whole spec; `values` by path stand in place of this one's weights."""
         with precision(self.dtype_policy):
-            copy = type(self)(self.spec.replace(**changes))
-        here, there = weights_by_path(self), weights_by_path(copy)
+            copy = type(self)(spec)
+        here, there = weights_by_path(self) | (values or {}), weights_by_path(copy)
         for path in here.keys() & there.keys():
             there[path].assign(here[path])
         freeze(copy, frozen(self))
