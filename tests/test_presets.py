@@ -37,8 +37,8 @@ TABLES = """
     gpt3_175b_en
 """
 
-# Families that read pictures, which were published with heads of 1,000 classes: what they count with
-# these, by shared/reference/param_counts.json; how many heads they have; their width.
+# Families that read pictures were published with heads of 1,000 classes: how many numbers they have
+# with these, how many heads that is, and their width.
 WITH_HEADS = {
     "vit_tiny_16_224": (5_717_416, 1, 192),
     "vit_small_16_224": (22_050_664, 1, 384),
