@@ -34,6 +34,7 @@ _HOME = {
     "TextEmbedder": "tasks",
     "InBatchLoss": "tasks.text_embedder",
     "Tokenizer": "text.tokenizer",
+    "ImageProcessor": "images.image_processor",
     "AdamW": "training",
     "train": "training",
     "load": "presets",

@@ -71,11 +71,6 @@ class Stack(Network):
         return getattr(self, self.embedding_name)
 
     @property
-    def reads_pictures(self):
-        """Whether pictures are among its inputs."""
-        return self.embedding.reads_pictures
-
-    @property
     def signatures(self):
         """What the embedding reads, and a memory; and a step of writing, where one can be taken."""
         serve, step = self.embedding.signature, self.embedding.step_signature
@@ -91,27 +86,15 @@ class Stack(Network):
         step = {**step, "places": places, "past_places": past_places, **self._caches("past")}
         return {"serve": {**serve, **memory}, "step": {**step, **known}}
 
-    def resized(self, image_size):
-        """A copy for pictures of another size: its places are interpolated, see `nn.patches`.
-
-        Args:
-            image_size: height and width of the pictures: one number for both, or a list.
-
-        Raises:
-            KzooError: for a network that reads no pictures, or a size that holds no square.
-        """
-        if not self.reads_pictures:
-            raise KzooError(
-                f"Got image_size {image_size!r:.40} for a {self.family}, which reads no pictures."
-            )
+    def resizing(self, image_size):
+        """See `Network`; the vectors of places are interpolated, see `nn.patches.between`."""
         slot = {**completed("embedding", self.spec.embedding), "image_size": image_size}
         spec = self.spec.replace(embedding=slot, max_sequence_length=places(slot))
-        tables = {
-            path: between(ops.convert_to_numpy(weight), self.embedding.grid, grid_of(slot))
-            for path, weight in weights_by_path(self).items()
-            if path == "position/embeddings"
-        }
-        return self.under(spec, tables)
+        table = weights_by_path(self).get("position/embeddings")
+        if table is None:
+            return spec, {}
+        table = between(ops.convert_to_numpy(table), self.embedding.grid, grid_of(slot))
+        return spec, {"position/embeddings": table}
 
     def _caches(self, of):
         """The keys and values of every step, of what was read (past) or of the memory."""
@@ -246,24 +229,14 @@ class Composite(Network):
         """The networks by name."""
         return {name: getattr(self, name) for name in self.TOWERS}
 
-    @property
-    def reads_pictures(self):
-        """Whether one of them does."""
-        return any(tower.reads_pictures for tower in self.towers.values())
-
-    def resized(self, image_size):
-        """A copy whose towers that read pictures take them in another size, see `Stack`."""
-        towers = {
-            name: tower.resized(image_size) if tower.reads_pictures else tower
-            for name, tower in self.towers.items()
-        }
-        values = {
-            f"{name}/{path}": weight
-            for name, tower in towers.items()
-            for path, weight in weights_by_path(tower).items()
-        }
-        specs = {name: tower.spec for name, tower in towers.items()}
-        return self.under(self.spec.replace(towers=specs), values)
+    def resizing(self, image_size):
+        """See `Network`: that of the towers that read pictures."""
+        specs, values = dict(self.spec.towers), {}
+        for name, tower in self.towers.items():
+            if "images" in tower.signature:
+                specs[name], own = tower.resizing(image_size)
+                values |= {f"{name}/{path}": value for path, value in own.items()}
+        return self.spec.replace(towers=specs), values
 
     @property
     def largest(self):

@@ -271,6 +271,29 @@ class Network(Served, ExportsTokens, keras.Model):
         """
         return self.under(self.spec.replace(**changes))
 
+    def resized(self, image_size):
+        """A copy for pictures of another size, with a processor that makes them so.
+
+        Args:
+            image_size: height and width of the pictures: one number for both, or a list.
+
+        Raises:
+            KzooError: for a network that reads no pictures, or a size that holds no square.
+        """
+        if not any(name.endswith("images") for name in self.signature):
+            raise KzooError(
+                f"Got image_size {image_size!r:.40} for a {self.family}, which reads no pictures."
+            )
+        copy = self.under(*self.resizing(image_size))
+        processor = copy.processors.get("image_processor")
+        if processor is not None:
+            copy.processors["image_processor"] = processor.for_size(image_size)
+        return copy
+
+    def resizing(self, image_size):
+        """The spec for pictures of another size, and by path the weights that change with it."""
+        raise NotImplementedError
+
     def under(self, spec, values=None):
         """`with_spec` for a whole spec; `values` by path stand in place of this one's weights."""
         with precision(self.dtype_policy):

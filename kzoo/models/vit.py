@@ -18,7 +18,7 @@ class Vit(Stack):
     """ViT in every published size; `DeiT` has one more token."""
 
     family = "vit"
-    HEADS = {"ImageClassifier": ["first", "mean"]}
+    HEADS = {"ImageClassifier": {"kind": "first", "dropout": 0.0}}
 
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"vit": "ViT"}

@@ -98,7 +98,7 @@ class PatchEmbedding(Embedding, layers.Layer):
             "distillation" (DeiT, arXiv:2012.12877).
     """
 
-    layer_name, reads_pictures = "patch_embedding", True
+    layer_name = "patch_embedding"
     TOKENS = ("class", "distillation")
 
     def __init__(
