@@ -10,7 +10,7 @@ class Deit(Vit):
     """DeiT with its distillation token, in every published size."""
 
     family = "deit"
-    HEADS = {"ImageClassifier": ["distilled", "first", "mean"]}
+    HEADS = {"ImageClassifier": ["distilled", "first"]}
 
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"deit": "DeiT"}
@@ -19,6 +19,10 @@ class Deit(Vit):
         "Model": None,
         "ForImageClassificationWithTeacher": "ImageClassifier",
         "ForImageClassification": "ImageClassifier",
+    }
+    CLASS_HEADS = {
+        "ForImageClassificationWithTeacher": "distilled",
+        "ForImageClassification": "first",
     }
     FIXED = {**Vit.FIXED, "embedding": {"kind": "patch", "tokens": ["class", "distillation"]}}
     ROWS = f"""

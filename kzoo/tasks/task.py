@@ -162,7 +162,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             order = [before.labels.index(label) for label in self.labels]
         for path, weight in here.items():
             value = ops.convert_to_numpy(there[path])
-            rows = order is not None and path.startswith("head/logits/")
+            rows = order is not None and path.split("/")[1].endswith("logits")
             weight.assign(value[..., order] if rows else value)
 
     @property
