@@ -248,6 +248,14 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         else:
             super().__setattr__(name, value)
 
+    def in_graph(self, arrays):
+        """The network's inputs of what was read: what a processor still does in the graph."""
+        return arrays
+
+    def before_graph(self, inputs):
+        """What was read, of the network's inputs: `in_graph` the other way."""
+        return inputs
+
     def processor(self, kind):
         """A processor of this task; an error says what to do if there is none."""
         if self.processors.get(kind) is None:
