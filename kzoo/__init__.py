@@ -32,6 +32,7 @@ _HOME = {
     "CausalLM": "tasks",
     "MultipleChoice": "tasks",
     "TextEmbedder": "tasks",
+    "ImageClassifier": "tasks",
     "InBatchLoss": "tasks.text_embedder",
     "Tokenizer": "text.tokenizer",
     "ImageProcessor": "images.image_processor",

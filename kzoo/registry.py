@@ -30,6 +30,7 @@ HOMES = {
     "CausalLM": "tasks.causal_lm",
     "Perplexity": "tasks.causal_lm",
     "MultipleChoice": "tasks.multiple_choice",
+    "ImageClassifier": "tasks.image_classifier",
     "TextEmbedder": "tasks.text_embedder",
     "Embedding": "tasks.text_embedder",
     "CosineLoss": "tasks.text_embedder",
