@@ -1,6 +1,7 @@
 """Tasks: Keras models that take raw text. A new task is a file here and a line in `TASKS`."""
 
 from .causal_lm import CausalLM
+from .image_classifier import ImageClassifier
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
@@ -18,5 +19,6 @@ TASKS = {
         CausalLM,
         MultipleChoice,
         TextEmbedder,
+        ImageClassifier,
     )
 }
