@@ -9,6 +9,7 @@ from ..spec import Towers, Value
 from .albert import Albert
 from .bert import Bert
 from .bloom import Bloom
+from .clip import Clip, ClipImage, ClipText
 from .distilbert import DistilBert
 from .gpt import Gpt
 from .gpt2 import Gpt2
@@ -19,7 +20,10 @@ from .palm import Palm
 from .roberta import Roberta
 from .vit import Vit
 
-CLASSES = (Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit)
+CLASSES = (
+    Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Clip,
+    ClipImage, ClipText,
+)  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
 
