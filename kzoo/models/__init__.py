@@ -9,6 +9,7 @@ from ..spec import Towers, Value
 from .albert import Albert
 from .bert import Bert
 from .bloom import Bloom
+from .clip import Clip, ClipImage, ClipText
 from .deit import Deit
 from .distilbert import DistilBert
 from .gpt import Gpt
@@ -22,6 +23,7 @@ from .vit import Vit
 
 CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
+    Clip, ClipImage, ClipText,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
