@@ -4,10 +4,11 @@ A model carries its processors in the dict `processors`, by their kind. Each is 
 preset, a bundle and a `.keras` file alike.
 """
 
+from .audio.audio_processor import AudioProcessor
 from .errors import KzooError
 from .text.tokenizer import Tokenizer
 
-KINDS = {"tokenizer": Tokenizer}
+KINDS = {"tokenizer": Tokenizer, "audio_processor": AudioProcessor}
 
 
 def checked(kind, processor):

@@ -21,6 +21,7 @@ HOMES = {
     "Palm": "models.palm",
     "Lamda": "models.lamda",
     "Vit": "models.vit",
+    "Kwt": "models.kwt",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "QuestionAnswering": "tasks.question_answering",

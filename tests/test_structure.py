@@ -27,7 +27,7 @@ ORDER = [
     {"network"},
     {"graphs"},
     {"models"},
-    {"text", "data"},
+    {"text", "data", "audio"},
     {"processors"},
     {"generation"},
     {"tasks"},

@@ -14,12 +14,13 @@ from .gpt import Gpt
 from .gpt2 import Gpt2
 from .gpt3 import Gpt3
 from .gpt_neo import GptNeo
+from .kwt import Kwt
 from .lamda import Lamda
 from .palm import Palm
 from .roberta import Roberta
 from .vit import Vit
 
-CLASSES = (Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit)
+CLASSES = (Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Kwt)
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
 
