@@ -197,7 +197,7 @@ def sizes_of(model, length=None, cache=None):
 def model_inputs(model, function=None):
     """What a model reads in a function (the first by default): an input's name to its `Input`."""
     signature, _ = model.functions[function or next(iter(model.functions))]
-    inputs = getattr(model, "backbone", model).signatures[signature]
+    inputs = model.signatures[signature]
     names = getattr(model, "input_names", inputs) if signature == "serve" else inputs
     return {name: inputs[name] for name in names}
 
