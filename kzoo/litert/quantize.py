@@ -11,8 +11,8 @@ BLOCK = 32  # numbers of an int4 table that share a scale
 LEAST = 1024  # numbers from which the converter quantizes a weight
 
 
-def convert(converter, quantization, weights, used):
-    """The bytes of a `TFLiteConverter`'s file with quantized weights.
+def convert(converter, quantization, weights, used, tables=()):
+    """The bytes of a `TFLiteConverter`'s file with quantized weights; `tables` stay float32.
 
     Dynamic int8 is the converter's own: measured on all-MiniLM-L6 it keeps a little more
     (cosine .99866) than ai-edge-quantizer's (.99859), which also stamps operators with versions
@@ -27,6 +27,8 @@ def convert(converter, quantization, weights, used):
     content = bytes(converter.convert())
     if quantization == "float16":
         return _inputs_first(content)
+    if quantization == "int8" and tables:
+        return _as_floats(content, tables)
     if quantization == "int8_int4_table":
         path = next(path for path in used if path.endswith(TOKEN_TABLE))
         return _int4_table(content, weights[path])
@@ -75,6 +77,40 @@ def _inputs_first(content):
 def _is_constant(model, tensor):
     data = model.buffers[tensor.buffer].data
     return data is not None and len(data) > 0
+
+
+def _as_floats(content, tables):
+    """The same file with the constants that are no weights in float32, which are known by values.
+
+    The converter quantizes every large constant, such as those of a Fourier transform.
+    """
+    import numpy as np
+
+    model, kinds = read_model(content), schema()
+    for table in tables:
+        # Outputs come first in a file, of products and convolutions alike.
+        values = np.moveaxis(np.asarray(table, "float32"), -1, 0)
+        for graph in model.subgraphs:
+            for tensor in graph.tensors:
+                if tensor.type == kinds.TensorType.INT8 and _holds(model, tensor, values):
+                    model.buffers.append(buffer := kinds.BufferT())
+                    buffer.data = np.ascontiguousarray(values).view("uint8").ravel()
+                    model.buffers[tensor.buffer].data = None
+                    tensor.buffer = len(model.buffers) - 1
+                    tensor.type, tensor.quantization = kinds.TensorType.FLOAT32, None
+    return write_model(model)
+
+
+def _holds(model, tensor, values):
+    """Whether a constant as int8 is these values, up to rounding."""
+    import numpy as np
+
+    if not _is_constant(model, tensor) or tensor.shape.tolist() != list(values.shape):
+        return False
+    whole = np.asarray(model.buffers[tensor.buffer].data).view("int8").reshape(values.shape)
+    scale = np.asarray(tensor.quantization.scale, "float32")
+    scale = scale.reshape(-1, *[1] * (values.ndim - 1))
+    return bool((np.abs(whole * scale - values) <= 0.51 * scale).all())
 
 
 def _int4_table(content, table):
