@@ -24,6 +24,7 @@ _HOME = {
     "Palm": "models",
     "Lamda": "models",
     "Kwt": "models",
+    "Ast": "models",
     "TextClassifier": "tasks",
     "TokenClassifier": "tasks",
     "QuestionAnswering": "tasks",

@@ -22,6 +22,7 @@ HOMES = {
     "Lamda": "models.lamda",
     "Vit": "models.vit",
     "Kwt": "models.kwt",
+    "Ast": "models.ast",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "QuestionAnswering": "tasks.question_answering",

@@ -7,6 +7,7 @@ from ..keras_hooks import abstract_build
 from ..network import weights_by_path
 from ..spec import Towers, Value
 from .albert import Albert
+from .ast import Ast
 from .bert import Bert
 from .bloom import Bloom
 from .distilbert import DistilBert
@@ -20,7 +21,22 @@ from .palm import Palm
 from .roberta import Roberta
 from .vit import Vit
 
-CLASSES = (Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Kwt)
+CLASSES = (
+    Bert,
+    Roberta,
+    DistilBert,
+    Albert,
+    Gpt2,
+    Gpt,
+    GptNeo,
+    Gpt3,
+    Bloom,
+    Palm,
+    Lamda,
+    Vit,
+    Kwt,
+    Ast,
+)
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
 
