@@ -35,6 +35,7 @@ _HOME = {
     "InBatchLoss": "tasks.text_embedder",
     "Tokenizer": "text.tokenizer",
     "AudioProcessor": "audio.audio_processor",
+    "ImageProcessor": "images.image_processor",
     "AdamW": "training",
     "train": "training",
     "load": "presets",

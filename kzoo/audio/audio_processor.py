@@ -1,6 +1,7 @@
 """From sounds to what a network on spectrograms reads, as Hugging Face's feature extractors do."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from .sounds import check_samples, read_sound
 from .spectrogram import Spectrogram
 
 FILE, TYPE = "preprocessor_config.json", "feature_extractor_type"
+HARMLESS = {TYPE, "auto_map", "processor_class", "return_tensors"}
 
 
 class LogMel:
@@ -122,6 +124,9 @@ class AudioProcessor:
                 f"{TYPE}: {', '.join(self.TYPES)}."
             )
         cls = self.TYPES[config[TYPE]]
+        if unknown := sorted(config.keys() - cls.DEFAULTS.keys() - HARMLESS):
+            named = ", ".join(f"{key} = {config[key]!r:.40}" for key in unknown)
+            warnings.warn(f"{FILE} has {named}, which changes nothing in kzoo.", stacklevel=2)
         self.config = {**cls.DEFAULTS, **config}
         for names, fits, expected in (
             (cls.WHOLE, lambda value: is_whole(value, 1, 2**30), "a whole number of at least 1"),
@@ -215,8 +220,9 @@ class AudioProcessor:
         return cls(read_json(path, "the configuration of what reads sounds"))
 
     def save(self, folder):
-        """Write the configuration into a folder, as transformers reads it."""
-        with writing_file(Path(folder) / FILE) as tmp_path:
-            tmp_path.write_text(
-                json.dumps(self.config, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-            )
+        """Write `preprocessor_config.json` into `folder`, as transformers reads it; return it."""
+        folder = Path(folder)
+        with writing_file(folder / FILE) as tmp_path:
+            text = json.dumps(self.config, indent=2, sort_keys=True, ensure_ascii=False)
+            tmp_path.write_text(text + "\n", encoding="utf-8")
+        return folder

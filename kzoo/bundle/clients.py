@@ -170,7 +170,7 @@ def compare(folder, texts=None, say=None, names=None):
     asked = golden + [as_text(text) for text in (_shipped(manifest) if texts is None else texts)]
     rows = [_python(predictor)]
     expected = [predictor(text) for text in asked]
-    ids = [predictor.tokenizer.encode(parts_of(text))["token_ids"] for text in asked]
+    ids = [predictor.processor.encode(parts_of(text))["token_ids"] for text in asked]
     seconds = _timed(lambda: [predictor(text) for text in asked]) / len(asked)
     for client in CLIENTS:
         if names is not None and client.name not in names:
@@ -225,7 +225,7 @@ def read_texts(path, pairs):
 
 
 def _shipped(manifest):
-    from .parity import languages
+    from .senses import languages
 
     lines = kind_of(manifest["rule"]).client_texts(languages())
     if READS[manifest["reads"]] != "pair":
@@ -237,7 +237,7 @@ def _python(predictor):
     """Python's row: the golden examples as they were written at the export."""
     manifest = predictor.manifest
     kind = kind_of(manifest["rule"])
-    ids = kind.golden_ids(predictor.tokenizer, manifest)
+    ids = kind.golden_ids(predictor.processor, manifest)
     both = zip(ids, manifest["golden"], strict=True)
     labels, worst = kind.run_again(predictor)
     return {

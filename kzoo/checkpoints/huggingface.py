@@ -93,7 +93,9 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
             f"only {rows} rows: give the tokenizer that belongs to the weights, or "
             "tokenizer=False to go without."
         )
-    model = _build(family, spec, task_name, head, config, modules, tokenizer)
+    others = processors.load(folder, without=["tokenizer"])
+    given = {"tokenizer": tokenizer, **others}
+    model = _build(family, spec, task_name, head, config, modules, given)
     model.origin = Origin(model_type, architecture, config, tokenizer=tokenizer)
     if tokenizer and not baked:  # They would not say that a text is lower-cased first.
         model.origin.files = {
@@ -110,14 +112,14 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
 def to_huggingface(model, folder):
     """Write a model as a folder that transformers (or sentence-transformers) loads.
 
-    config.json and model.safetensors always; the tokenizer's files where the model has one; for a
-    `TextEmbedder` modules.json and what belongs to it. A model that came from Hugging Face gets
-    its tensors back under the names they had, carried ones included; any other model gets the
-    names that transformers itself writes.
+    config.json and model.safetensors always; the files of its processors where the model has
+    any; for a `TextEmbedder` modules.json and what belongs to it. A model that came from Hugging
+    Face gets its tensors back under the names they had, carried ones included; any other model
+    gets the names that transformers itself writes.
 
     Args:
         model: a backbone, `TextClassifier`, `TokenClassifier`, `QuestionAnswering`, `MaskedLM`,
-            `MultipleChoice` or `TextEmbedder`.
+            `MultipleChoice`, `TextEmbedder` or `ImageClassifier`.
         folder: where to; a folder that is there may hold only what is written anew.
 
     Raises:
@@ -138,11 +140,13 @@ def to_huggingface(model, folder):
     config = _config(model, family, spec, task_name, origin)
     tensors = _outgoing(weights, family, spec, task_name, origin)
     tokenizer = model.processors.get("tokenizer")
+    others = {kind: p for kind, p in model.processors.items() if kind != "tokenizer"}
     with writing_folder(folder) as tmp_path:
         _write_json(tmp_path / "config.json", config)
         write_tensors(tmp_path / "model.safetensors", tensors, {"format": "pt"})
         if tokenizer is not None:
             _write_tokenizer(tmp_path, tokenizer, model, backbone, origin)
+        processors.save(others, tmp_path)
         if ids := _writing_ids(model, origin):
             ids = {**ids, "pad_token_id": tokenizer.padding_id}
             known = {key: number for key, number in ids.items() if number is not None}
@@ -265,10 +269,10 @@ def _pooler_name(family):
     return next((row.there for row in parse(family.ROWS) if row.here == ("pooler",)), None)
 
 
-def _build(family, spec, task_name, head, config, modules, tokenizer):
+def _build(family, spec, task_name, head, config, modules, given):
     """The model with weights still at random."""
     backbone = family(spec)
-    backbone.tokenizer = tokenizer
+    backbone.processors = given
     if task_name is None:
         return backbone
     from ..tasks import TASKS
@@ -280,11 +284,19 @@ def _build(family, spec, task_name, head, config, modules, tokenizer):
             options["max_length"] = min(modules.max_length, spec.max_sequence_length)
     else:
         options["head"] = head
-    if task_name in ("TextClassifier", "TokenClassifier"):
+    if TASKS[task_name].names_labels:
         options["labels"] = _labels(config)
-    if task_name == "TextClassifier":
+    if _asks(task_name):
         options["problem"] = _problem(config)
     return TASKS[task_name](backbone, **options)
+
+
+def _asks(task_name):
+    """Whether the labels of a task are one of several problems, see `Classifier`."""
+    from ..tasks import TASKS
+    from ..tasks.classifier import Classifier
+
+    return task_name in TASKS and issubclass(TASKS[task_name], Classifier)
 
 
 def _problem(config):
@@ -425,7 +437,7 @@ def _config(model, family, spec, task_name, origin):
     if labels and (not origin or labels != _labels(kept)):
         config["id2label"] = {str(i): label for i, label in enumerate(labels)}
         config["label2id"] = {label: i for i, label in enumerate(labels)}
-    if task_name == "TextClassifier":
+    if _asks(task_name):
         if len(labels) == 1 and model.problem == "single_label":
             config.pop("problem_type", None)  # It takes that name for several labels only.
         elif model.problem != (_problem(kept) or "single_label"):

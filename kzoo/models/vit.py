@@ -18,7 +18,7 @@ class Vit(Stack):
     """ViT in every published size, and those of DeiT without distillation (arXiv:2012.12877)."""
 
     family = "vit"
-    HEADS = {"ImageClassifier": ["first", "mean"]}
+    HEADS = {"ImageClassifier": {"kind": "first", "dropout": 0.0}}
 
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"vit": "ViT"}
