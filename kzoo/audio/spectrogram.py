@@ -56,6 +56,11 @@ class Spectrogram:
                 f"Got bands from {self.lowest} to {self.highest} Hz for {self.rate} samples a "
                 "second; expected a lower end below the upper, and that at most half the rate."
             )
+        if self.floor <= 0:
+            raise KzooError(
+                f"Got a floor of {self.floor} for the energies of bands, whose logarithm is taken; "
+                "expected a number above 0."
+            )
         if self.coefficients > self.bands:
             raise KzooError(
                 f"Got {self.coefficients} coefficients of {self.bands} bands; expected no more "
