@@ -31,6 +31,7 @@ _HOME = {
     "MaskedLM": "tasks",
     "CausalLM": "tasks",
     "MultipleChoice": "tasks",
+    "AudioClassifier": "tasks",
     "TextEmbedder": "tasks",
     "InBatchLoss": "tasks.text_embedder",
     "Tokenizer": "text.tokenizer",

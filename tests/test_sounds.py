@@ -226,12 +226,18 @@ def test_a_folder_holds_a_processor_of_pictures_or_of_sounds(tmp_path):
 def test_windows_leave_nothing_out(samples, hop, starts):
     processor = kzoo.AudioProcessor(MFCC)
     sound = np.arange(samples, dtype="float32")
-    begins, windows = processor.windows(sound, hop)
-    assert begins == starts
-    assert set(np.concatenate(windows)) == set(sound)
+    for size in (700, 16000, 10**6):  # as a microphone gives them, and all at once
+        blocks = [sound[i : i + size] for i in range(0, samples, size)]
+        begins, windows = zip(*processor.windows(blocks, hop), strict=True)
+        assert list(begins) == starts
+        for begin, window in zip(begins, windows, strict=True):
+            np.testing.assert_array_equal(window, sound[begin : begin + RATE])
+        assert set(np.concatenate(windows)) == set(sound)
     for bad in (0, 1.5, "1", float("nan")):
         with pytest.raises(kzoo.KzooError, match="hop"):
-            processor.windows(sound, bad)
+            list(processor.windows([sound], bad))
+    with pytest.raises(kzoo.KzooError, match="no samples"):
+        list(processor.windows([]))
 
 
 def test_triangles_share_every_frequency():

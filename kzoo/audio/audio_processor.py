@@ -162,23 +162,38 @@ class AudioProcessor:
         """A sound as samples (n,) of the processor's rate; see `sounds.read_sound`."""
         return read_sound(sound, self.rate, "The sound" if number is None else f"Sound {number}")
 
-    def windows(self, samples, hop=None):
+    def fitted(self, samples):
+        """Samples (n,) as a device file takes them, (num_samples,): cut, or silence behind them."""
+        samples = samples[: self.num_samples]
+        return np.pad(samples, (0, self.num_samples - len(samples)))
+
+    def windows(self, blocks, hop=None):
         """A long sound as overlapping windows that a network sees one by one.
 
         Args:
-            samples: (n,).
+            blocks: an iterable of samples (n,), piece by piece, as a microphone gives them; or of
+                one array of all.
             hop: seconds from the beginning of one to that of the next; half a window by default.
 
-        Returns:
-            The samples at which they begin, and a list of their samples. The last ends with the
-            sound; one that is shorter than a window is all there is.
+        Yields:
+            The sample at which a window begins, and its samples, once they are there. The last
+            window ends with the sound; one that is shorter than a window is all there is.
         """
-        check_samples(samples)
         size, step = self.num_samples, self.hop(hop)
-        starts = list(range(0, max(1, len(samples) - size + 1), step))
-        if starts[-1] + size < len(samples):
-            starts.append(len(samples) - size)
-        return starts, [samples[start : start + size] for start in starts]
+        kept, first, begin = np.zeros(0, "float32"), 0, 0  # `first` is where what is kept begins.
+        for block in blocks:
+            kept = np.concatenate([kept, read_sound(block, self.rate, "A block")])
+            while begin + size <= first + len(kept):
+                yield begin, kept[begin - first : begin - first + size]
+                begin += step
+                # What the last window may reach back to is kept.
+                keep = max(0, begin - step - first)
+                kept, first = kept[keep:], first + keep
+        end = first + len(kept)
+        check_samples(kept)
+        if not begin or end > begin - step + size:
+            start = max(0, end - size)
+            yield start, kept[start - first :]
 
     def hop(self, seconds=None):
         """The samples of a hop in seconds; half a window by default."""
@@ -195,7 +210,7 @@ class AudioProcessor:
     def in_graph(self, samples):
         """Samples (batch, num_samples), of the processor's rate, to features: for exported graphs.
 
-        Frames behind a sound that is too short are those of silence here.
+        What stands behind a sound that is too short is silence here, see `fitted`.
         """
         return self.features.in_graph(samples)
 

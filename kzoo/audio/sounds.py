@@ -1,5 +1,6 @@
 """Whatever a user has a sound in as mono float32 samples of a given rate."""
 
+import contextlib
 import io
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -60,9 +61,10 @@ def check_samples(samples, what="The sound"):
         )
 
 
-def is_sound_file(path):
-    """Whether a path ends as files of sound do."""
-    return Path(path).suffix.lower() in ENDINGS
+def check_sound(path):
+    """Raise KzooError for a file that holds no sound; only its head is read."""
+    with _opened(path, _named(path, None)):
+        pass
 
 
 def _of_dict(given, what):
@@ -86,6 +88,13 @@ def _named(source, what):
 
 def _decoded(source, what):
     """Samples (n, channels) of a file or its bytes, and their rate."""
+    with _opened(source, what) as file:
+        return file.read(dtype="float32", always_2d=True), file.samplerate
+
+
+@contextlib.contextmanager
+def _opened(source, what):
+    """A file, or its bytes, as soundfile has it open; what goes wrong is one sentence."""
     soundfile = _library("soundfile")
     if isinstance(source, (str, Path)):
         path = _path(str(source), what)
@@ -99,12 +108,14 @@ def _decoded(source, what):
         raise KzooError(f"{what} is empty; expected a file of sound.")
     try:
         with soundfile.SoundFile(source) as file:
+            if not file.frames:
+                raise KzooError(f"{what} has no samples; expected at least one: leave it out.")
             if file.frames > MOST_SECONDS * file.samplerate:
                 raise KzooError(
                     f"{what} lasts {file.frames / file.samplerate / 3600:.1f} hours; expected at "
                     f"most {MOST_SECONDS // 3600}: cut it."
                 )
-            return file.read(dtype="float32", always_2d=True), file.samplerate
+            yield file
     except soundfile.SoundFileError as error:
         reason = str(error).rpartition(": ")[2].strip().rstrip(".")
         raise KzooError(

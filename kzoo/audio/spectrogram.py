@@ -173,7 +173,8 @@ class Spectrogram:
         energy = sum(part * part for part in parts)
         energy = energy if self.power == 2 else ops.sqrt(energy)
         energy = ops.matmul(ops.reshape(energy, (-1, energy.shape[-1])), tables["triangles"])
-        result = ops.log(ops.maximum(energy, self.floor))
+        # Not the logarithm of the larger one: as float16 the floor would be 0.
+        result = ops.maximum(ops.log(energy), math.log(self.floor))
         result = ops.matmul(result, tables["cosines"]) if self.coefficients else result
         return ops.reshape(result, (-1, frames, self.width))
 

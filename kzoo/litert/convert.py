@@ -241,7 +241,7 @@ def _check_size(size, used, quantization, graphs=1, tables=0):
     `tables` are the bytes of constants in float32.
     """
     expected = sum(quantize.expected_bytes(path, s, quantization) for path, s in used.items())
-    expected += tables / 2 if quantization == "float16" else tables
+    expected += tables
     low, high = expected * (1 - SLACK), expected * (1 + SLACK) + graphs * GRAPH_BYTES
     if not low <= size <= high:
         raise KzooError(

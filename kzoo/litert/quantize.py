@@ -25,10 +25,10 @@ def convert(converter, quantization, weights, used, tables=()):
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
     content = bytes(converter.convert())
+    if tables and quantization in ("int8", "float16"):
+        content = _as_floats(content, tables)
     if quantization == "float16":
         return _inputs_first(content)
-    if quantization == "int8" and tables:
-        return _as_floats(content, tables)
     if quantization == "int8_int4_table":
         path = next(path for path in used if path.endswith(TOKEN_TABLE))
         return _int4_table(content, weights[path])
@@ -80,7 +80,7 @@ def _is_constant(model, tensor):
 
 
 def _as_floats(content, tables):
-    """The same file with the constants that are no weights in float32, which are known by values.
+    """The same file with some constants in float32, which are known by their values.
 
     The converter quantizes every large constant, such as those of a Fourier transform.
     """
@@ -89,25 +89,43 @@ def _as_floats(content, tables):
     model, kinds = read_model(content), schema()
     for table in tables:
         # Outputs come first in a file, of products and convolutions alike.
-        values = np.moveaxis(np.asarray(table, "float32"), -1, 0)
+        values = np.ascontiguousarray(np.moveaxis(np.asarray(table, "float32"), -1, 0))
         for graph in model.subgraphs:
-            for tensor in graph.tensors:
-                if tensor.type == kinds.TensorType.INT8 and _holds(model, tensor, values):
-                    model.buffers.append(buffer := kinds.BufferT())
-                    buffer.data = np.ascontiguousarray(values).view("uint8").ravel()
-                    model.buffers[tensor.buffer].data = None
-                    tensor.buffer = len(model.buffers) - 1
-                    tensor.type, tensor.quantization = kinds.TensorType.FLOAT32, None
+            found = [i for i, t in enumerate(graph.tensors) if _holds(model, t, values)]
+            readers = [o for o in graph.operators if len(o.inputs) and o.inputs[0] in found]
+            widened = [o for o in readers if _name(model, o) == "DEQUANTIZE"]
+            graph.operators = [o for o in graph.operators if all(o is not w for w in widened)]
+            # What came of a half as float32 is the constant itself now.
+            for index in [o.outputs[0] for o in widened] or found:
+                model.buffers.append(buffer := kinds.BufferT())
+                buffer.data = values.view("uint8").ravel()
+                tensor = graph.tensors[index]
+                tensor.buffer = len(model.buffers) - 1
+                tensor.type, tensor.quantization = kinds.TensorType.FLOAT32, None
+            for index in found:
+                if graph.tensors[index].type != kinds.TensorType.FLOAT32:
+                    model.buffers[graph.tensors[index].buffer].data = None
+                    graph.tensors[index].shape = np.array([0], "int32")
     return write_model(model)
 
 
+def _name(model, operator):
+    return operator_names()[operator_code(model.operatorCodes[operator.opcodeIndex])]
+
+
 def _holds(model, tensor, values):
-    """Whether a constant as int8 is these values, up to rounding."""
+    """Whether a constant as int8 or float16 is these values, up to rounding."""
     import numpy as np
 
+    kinds = schema().TensorType
     if not _is_constant(model, tensor) or tensor.shape.tolist() != list(values.shape):
         return False
-    whole = np.asarray(model.buffers[tensor.buffer].data).view("int8").reshape(values.shape)
+    data = np.asarray(model.buffers[tensor.buffer].data)
+    if tensor.type == kinds.FLOAT16:
+        return np.array_equal(data.view("float16").reshape(values.shape), values.astype("float16"))
+    if tensor.type != kinds.INT8:
+        return False
+    whole = data.view("int8").reshape(values.shape)
     scale = np.asarray(tensor.quantization.scale, "float32")
     scale = scale.reshape(-1, *[1] * (values.ndim - 1))
     return bool((np.abs(whole * scale - values) <= 0.51 * scale).all())

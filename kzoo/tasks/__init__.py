@@ -1,5 +1,6 @@
 """Tasks: Keras models that take raw text. A new task is a file here and a line in `TASKS`."""
 
+from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
@@ -18,5 +19,6 @@ TASKS = {
         CausalLM,
         MultipleChoice,
         TextEmbedder,
+        AudioClassifier,
     )
 }
