@@ -33,6 +33,7 @@ _HOME = {
     "MultipleChoice": "tasks",
     "AudioClassifier": "tasks",
     "TextEmbedder": "tasks",
+    "ImageClassifier": "tasks",
     "InBatchLoss": "tasks.text_embedder",
     "Tokenizer": "text.tokenizer",
     "AudioProcessor": "audio.audio_processor",

@@ -275,7 +275,8 @@ class Network(Served, ExportsTokens, keras.Model):
             copy = type(self)(self.spec.replace(**changes))
         here, there = weights_by_path(self), weights_by_path(copy)
         for path in here.keys() & there.keys():
-            there[path].assign(here[path])
+            # A copy: on JAX the weight would share its numbers, which `fit` gives away.
+            there[path].assign(keras.ops.copy(here[path]))
         freeze(copy, frozen(self))
         copy.processors = dict(self.processors)
         return copy

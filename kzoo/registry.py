@@ -31,6 +31,7 @@ HOMES = {
     "CausalLM": "tasks.causal_lm",
     "Perplexity": "tasks.causal_lm",
     "MultipleChoice": "tasks.multiple_choice",
+    "ImageClassifier": "tasks.image_classifier",
     "AudioClassifier": "tasks.audio_classifier",
     "TextEmbedder": "tasks.text_embedder",
     "Embedding": "tasks.text_embedder",

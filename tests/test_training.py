@@ -16,7 +16,7 @@ from test_tasks import BAD, GOOD, tokenizer
 
 import kzoo
 from kzoo import keras_hooks
-from kzoo.data.batches import LENGTHS, bucketed_batches
+from kzoo.data.batches import bucketed_batches
 from kzoo.errors import KzooError
 from kzoo.models import build
 from kzoo.network import weights_by_path

@@ -12,7 +12,7 @@ from ..data.batches import IGNORED
 from ..data.documents import windows
 from ..errors import KzooError
 from ..generation import Generation, generate
-from ..generation.processors import log_softmax
+from ..generation.logit_processors import log_softmax
 from ..generation.streaming import with_text
 from ..generation.writer import prompt_ids
 from ..litert.convert import CACHE

@@ -191,13 +191,13 @@ class Predictor:
         pairs = [not isinstance(text, str) for text in texts]
         if reads == "pair" and not all(pairs):
             raise KzooError(
-                f"{self._folder} reads pairs of texts, and text {pairs.index(False)} is a string: "
+                f"{self.folder} reads pairs of texts, and text {pairs.index(False)} is a string: "
                 'give two texts as ("first", "second"); on the command line add --pair and put a '
                 "tab between them."
             )
         if reads == "text" and any(pairs):
             raise KzooError(
-                f"{self._folder} reads one text at a time, and text {pairs.index(True)} is a pair: "
+                f"{self.folder} reads one text at a time, and text {pairs.index(True)} is a pair: "
                 "give its texts one by one; on the command line leave --pair out."
             )
 

@@ -48,7 +48,7 @@ class UserModel(Served):
         tokenizers += [task.processors.get("tokenizer") for task in tasks]
         self.processors = {"tokenizer": next(filter(None, tokenizers), None)}
         longest = self.backbone.spec.max_sequence_length
-        self.max_length = min([longest, *(task.max_length for task in tasks)])
+        self.max_length = min([longest, *(getattr(t, "max_length", longest) for t in tasks)])
         self.input_names, self.length = self._inputs()
 
     @property
@@ -72,6 +72,11 @@ class UserModel(Served):
             )
         lengths = {tensor.shape[-1] for tensor in named.values()} - {None}
         return [name for name in known if name in named], next(iter(lengths), None)
+
+    @property
+    def signatures(self):
+        """Those of the backbone."""
+        return self.backbone.signatures
 
     def __call__(self, inputs):
         """The outputs by name."""

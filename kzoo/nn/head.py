@@ -3,7 +3,7 @@
 from keras import layers, ops
 
 from ..errors import KzooError
-from ..parts import make, option, part
+from ..parts import completed, make, option, part
 from ..values import is_number, is_whole
 from . import dense
 from .composed import Composed
@@ -12,6 +12,11 @@ from .pooler import first_place
 # A pooling takes the outputs of the backbone and the padding mask; `skip` leaves out as many
 # places at the start, where a prompt stands that is not to be pooled. `width` is how many vectors
 # of the backbone's width it gives.
+
+
+def tokens_before(spec):
+    """How many tokens of a stack stand before what it was given: those of a picture's squares."""
+    return len(completed("embedding", spec.embedding).get("tokens", ()))
 
 
 @part("pooling", "pooled")
@@ -60,22 +65,30 @@ class Last:
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
         x = outputs["sequence_output"]
-        mask = ops.cast(padding_mask, "float32")
+        mask = ops.cast(_mask(x, padding_mask), "float32")
         # Arithmetic alone, which every accelerator has: 1 at the largest place, 0 elsewhere.
-        places = mask * ops.cast(ops.arange(1, ops.shape(padding_mask)[1] + 1), "float32")
+        places = mask * ops.cast(ops.arange(1, ops.shape(mask)[1] + 1), "float32")
         gap = ops.max(places, axis=1, keepdims=True) - places
         return ops.sum(x * _column(ops.relu(1.0 - gap), x.dtype), axis=1)
 
 
 @part("pooling", "mean")
 class Mean:
-    """The mean over the places that are not padding (Sentence-BERT, arXiv:1908.10084)."""
+    """The mean over the places that are not padding (Sentence-BERT, arXiv:1908.10084).
+
+    Args:
+        skip: how many places at the start are left out, such as the tokens before a picture's
+            squares.
+    """
 
     needs_pooler, width = False, 1
 
+    def __init__(self, skip=0):
+        self.skip = skip
+
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
-        total, count = _sums(outputs, padding_mask, skip)
+        total, count = _sums(outputs, padding_mask, self.skip + skip)
         return total / count
 
 
@@ -103,7 +116,8 @@ class Max:
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
         x = _from(outputs["sequence_output"], skip)
-        return ops.max(x + (_column(_from(padding_mask, skip), x.dtype) - 1.0) * 1e4, axis=1)
+        mask = _from(_mask(outputs["sequence_output"], padding_mask), skip)
+        return ops.max(x + (_column(mask, x.dtype) - 1.0) * 1e4, axis=1)
 
 
 @part("pooling", "concat")
@@ -129,8 +143,13 @@ class Concat:
 def _sums(outputs, padding_mask, skip):
     """The sum of the places that count, (batch, hidden_dim), and their number, (batch, 1)."""
     x = _from(outputs["sequence_output"], skip)
-    mask = _column(_from(padding_mask, skip), x.dtype)
+    mask = _column(_from(_mask(outputs["sequence_output"], padding_mask), skip), x.dtype)
     return ops.sum(x * mask, axis=1), ops.maximum(ops.sum(mask, axis=1), 1e-9)
+
+
+def _mask(x, padding_mask):
+    """The padding mask; ones for vectors (batch, length, dim) of which none is padding."""
+    return ops.ones((1, x.shape[1]), "int32") if padding_mask is None else padding_mask
 
 
 def _from(x, skip):
@@ -243,9 +262,13 @@ class LastHead(SequenceHead):
 
 @part("head", "mean")
 class MeanHead(SequenceHead):
-    """Logits from the mean over places."""
+    """Logits from the mean over places; of a picture over its squares."""
 
     pooling = "mean"
+
+    def __init__(self, spec, units, activation=None, dropout=None, bias=True, name="head"):
+        super().__init__(spec, units, activation, dropout, bias, name)
+        self.pool = make("pooling", {"kind": "mean", "skip": tokens_before(spec)})
 
 
 @part("head", "token")

@@ -2,6 +2,7 @@
 
 from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
+from .image_classifier import ImageClassifier
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
@@ -19,6 +20,7 @@ TASKS = {
         CausalLM,
         MultipleChoice,
         TextEmbedder,
+        ImageClassifier,
         AudioClassifier,
     )
 }
