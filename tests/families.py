@@ -147,6 +147,37 @@ SPECS = {
         },
         **{**PICTURES, "max_sequence_length": 8},
     ),
+    "kwt": Spec(
+        "kwt",
+        {"kind": "spectrogram", "size": [6, 5], "patch_size": [1, 5]},
+        hidden_dim=32,
+        num_heads=4,
+        intermediate_dim=48,
+        schedule=(0, 1),
+        max_sequence_length=7,
+        attention={"kind": "full", "bias": ["output"]},
+        norms=[],
+        pooler="none",
+    ),
+    "ast": Spec(
+        "ast",
+        {
+            "kind": "spectrogram",
+            "size": [10, 6],
+            "patch_size": 4,
+            "stride": [3, 2],
+            "across": True,
+            "tokens": ["class", "distillation"],
+        },
+        hidden_dim=32,
+        num_heads=4,
+        intermediate_dim=48,
+        schedule=(0, 1),
+        max_sequence_length=8,
+        block="pre_norm",
+        norms=["final"],
+        pooler="none",
+    ),
 }
 
 CLIP = {
