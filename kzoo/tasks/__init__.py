@@ -1,5 +1,6 @@
 """Tasks: Keras models that take raw text. A new task is a file here and a line in `TASKS`."""
 
+from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
 from .image_classifier import ImageClassifier
 from .image_embedder import ImageEmbedder
@@ -22,5 +23,6 @@ TASKS = {
         TextEmbedder,
         ImageClassifier,
         ImageEmbedder,
+        AudioClassifier,
     )
 }
