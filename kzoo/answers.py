@@ -459,4 +459,5 @@ RULES = {
 READS = {
     "text": "text", "pair": "pair", "either": "either", "choices": "pair", "prompt": "text",
     "image": "image",
+    "sound": "sound",
 }  # fmt: skip

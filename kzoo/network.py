@@ -28,6 +28,8 @@ class Served:
     """
 
     functions = {"serve": ("serve", {})}
+    # Constants beside the weights that a file holds in float32, however these are quantized.
+    tables = ()
 
     def run_function(self, name, inputs):
         """The outputs of a function, by name."""

@@ -4,11 +4,16 @@ A model carries its processors in the dict `processors`, by their kind. Each is 
 preset, a bundle and a `.keras` file alike.
 """
 
+from .audio.audio_processor import AudioProcessor
 from .errors import KzooError
 from .images.image_processor import ImageProcessor
 from .text.tokenizer import Tokenizer
 
-KINDS = {"tokenizer": Tokenizer, "image_processor": ImageProcessor}
+KINDS = {
+    "tokenizer": Tokenizer,
+    "image_processor": ImageProcessor,
+    "audio_processor": AudioProcessor,
+}
 
 
 def checked(kind, processor):

@@ -27,7 +27,7 @@ ORDER = [
     {"network"},
     {"graphs"},
     {"models"},
-    {"text", "images", "data"},
+    {"text", "images", "audio", "data"},
     {"processors"},
     {"generation"},
     {"tasks"},

@@ -54,12 +54,14 @@ class Traced:
         functions: the names of its functions.
         weights: every weight of the model by its path.
         used: {path: shape} of the weights that the graphs read.
+        tables: constants that are no weights.
     """
 
     folder: str
     functions: list
     weights: dict
     used: dict
+    tables: list
 
 
 @contextlib.contextmanager
@@ -85,7 +87,7 @@ def traced(source, sizes=None):
     module.functions = concrete
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=concrete)
-        yield Traced(folder, list(concrete), weights, used)
+        yield Traced(folder, list(concrete), weights, used, model.tables)
 
 
 def write_file(graphs, path, quantization, compat=None, partitions=1):
@@ -105,12 +107,14 @@ def write_file(graphs, path, quantization, compat=None, partitions=1):
     converter = tf.lite.TFLiteConverter.from_saved_model(
         graphs.folder, signature_keys=graphs.functions
     )
-    content = quantize.convert(converter, quantization, graphs.weights, graphs.used)
+    content = quantize.convert(converter, quantization, graphs.weights, graphs.used, graphs.tables)
     path.write_bytes(content if compat is None else rewritten(content, compat))
     audited = audit(path)
     check_audit(audited, partitions)
     check_quantization(audited, quantization)
-    _check_size(audited["bytes"], graphs.used, quantization, len(audited["signatures"]))
+    tables = sum(table.nbytes for table in graphs.tables)
+    functions = len(audited["signatures"])
+    _check_size(audited["bytes"], graphs.used, quantization, functions, tables)
     return audited
 
 
@@ -231,9 +235,13 @@ def _function(model, name, sizes):
     return tf.function(run).get_concrete_function(**signature)
 
 
-def _check_size(size, used, quantization, graphs=1):
-    """A file much smaller lacks weights, one much larger holds them unquantized or twice."""
+def _check_size(size, used, quantization, graphs=1, tables=0):
+    """A file much smaller lacks weights, one much larger holds them unquantized or twice.
+
+    `tables` are the bytes of constants in float32.
+    """
     expected = sum(quantize.expected_bytes(path, s, quantization) for path, s in used.items())
+    expected += tables
     low, high = expected * (1 - SLACK), expected * (1 + SLACK) + graphs * GRAPH_BYTES
     if not low <= size <= high:
         raise KzooError(

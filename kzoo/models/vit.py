@@ -31,16 +31,19 @@ class Vit(Stack):
         "norms": ["final"],
     }
     BLOCK, SELF = "encoder.layer.{step}", "attention.attention"
-    ROWS = f"""
-        embeddings.patch_embeddings.projection    patch_embedding
-        embeddings.cls_token:1,1                  patch_embedding/class_token
-        embeddings.position_embeddings:1          position/embeddings
+    LAYERS = f"""
         {BLOCK}.layernorm_before                  block_{{step}}/attention_norm
         {BLOCK}.{SELF}.{{query|key|value}}        block_{{step}}/attention/{{query|key|value}}
         {BLOCK}.attention.output.dense            block_{{step}}/attention/output
         {BLOCK}.layernorm_after                   block_{{step}}/feedforward_norm
         {BLOCK}.intermediate.dense                block_{{step}}/feedforward/up
         {BLOCK}.output.dense                      block_{{step}}/feedforward/down
+    """
+    ROWS = f"""
+        embeddings.patch_embeddings.projection    patch_embedding
+        embeddings.cls_token:1,1                  patch_embedding/class_token
+        embeddings.position_embeddings:1          position/embeddings
+        {LAYERS}
         layernorm                                 final_norm
         pooler.dense                              pooler?
     """

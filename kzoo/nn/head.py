@@ -45,6 +45,17 @@ class First:
         return ops.sum(x[:, skip : skip + 1], axis=1)
 
 
+@part("pooling", "first_two")
+class FirstTwo:
+    """The mean of the first two places, where trained tokens stand (AST, arXiv:2104.01778)."""
+
+    needs_pooler, width = False, 1
+
+    def __call__(self, outputs, padding_mask, skip=0):
+        """Outputs of the backbone to (batch, hidden_dim)."""
+        return ops.mean(outputs["sequence_output"][:, skip : skip + 2], axis=1)
+
+
 @part("pooling", "last")
 class Last:
     """The last place that is not padding, whichever side that is on (GPT-2)."""
@@ -257,6 +268,22 @@ class DistilledHead(Composed):
             "distillation_logits": self.distillation_logits(first_place(x[:, 1:2])),
         }
         return {"logits": sum(logits.values()) / 2, **logits}
+
+
+@part("head", "first_two")
+class FirstTwoHead(SequenceHead):
+    """Logits from the first two places, normalised anew (AST)."""
+
+    pooling = "first_two"
+
+    def __init__(self, spec, units, dropout=None, bias=True, name="head"):
+        super().__init__(spec, units, None, dropout, bias, name)
+        self.norm = make("norm", spec.norm, name="norm")
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to {"logits": (batch, units)}."""
+        x = self.norm(self.pool(outputs, padding_mask))
+        return {"logits": self.logits(self.dropout(x, training=training))}
 
 
 @part("head", "last")

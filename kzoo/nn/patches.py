@@ -4,7 +4,7 @@ import numpy as np
 from keras import layers, ops
 
 from ..errors import KzooError
-from ..parts import completed, part
+from ..parts import completed, part, resolve
 from ..spec import Input
 from ..values import is_whole
 from .dense import normal
@@ -22,27 +22,28 @@ def pair(value, name):
 
 
 def grid(size, patch, stride):
-    """How many squares (rows, columns) a picture has; all three are (height, width)."""
+    """How many squares (rows, columns) there are; all three are (height, width)."""
     sides = zip(size, patch, stride, strict=True)
     counts = tuple((side - square) // step + 1 for side, square, step in sides)
     if min(counts) < 1:
         raise KzooError(
-            f"image_size is {list(size)} and patch_size {list(patch)}; expected a square that fits "
-            "into the picture."
+            f"Got the size {list(size)} and patch_size {list(patch)}; expected a square that fits "
+            "into it."
         )
     return counts
 
 
 def places(slot):
-    """How many places an embedding slot of this kind has: its spec's `max_sequence_length`."""
+    """How many places an embedding slot of these kinds has: its spec's `max_sequence_length`."""
     rows, columns = grid_of(slot)
     return len(completed("embedding", slot)["tokens"]) + rows * columns
 
 
 def grid_of(slot):
-    """How many squares (rows, columns) an embedding slot of this kind cuts a picture into."""
+    """How many squares (rows, columns) an embedding slot of these kinds cuts its input into."""
+    cls, _ = resolve("embedding", slot)
     held = completed("embedding", slot)
-    size, patch = (pair(held[name], name) for name in ("image_size", "patch_size"))
+    size, patch = (pair(held[name], name) for name in (cls.SIZE, "patch_size"))
     stride = patch if held["stride"] is None else pair(held["stride"], "stride")
     return grid(size, patch, stride)
 
@@ -99,6 +100,7 @@ class PatchEmbedding(Embedding, layers.Layer):
     """
 
     layer_name = "patch_embedding"
+    SIZE = "image_size"  # the option that says how large what is cut is
     TOKENS = ("class", "distillation")
 
     def __init__(
@@ -181,3 +183,51 @@ class PatchEmbedding(Embedding, layers.Layer):
         x = ops.transpose(x, (0, 2, 1, 3))
         x = ops.reshape(x, (-1, height * width * self.channels))
         return ops.matmul(x, ops.reshape(self.kernel, (-1, self.dim)))
+
+
+@part("embedding", "spectrogram")
+class SpectrogramEmbedding(PatchEmbedding):
+    """An affine map of each square of a spectrogram, and trained tokens before them.
+
+    With squares of one frame each frame is a token (Keyword Transformer, arXiv:2104.00769); those
+    of the Audio Spectrogram Transformer (arXiv:2104.01778) overlap, and are read frequency by
+    frequency.
+
+    Args:
+        spec, bias, tokens: as for `PatchEmbedding`.
+        size: how many frames a sound has, and how many numbers a frame: a list of both.
+        patch_size, stride: those of a square, [frames, numbers].
+        across: whether squares of the same frequencies follow each other, and not those of the
+            same time.
+    """
+
+    SIZE = "size"
+
+    def __init__(
+        self,
+        spec,
+        name,
+        size=(98, 40),
+        patch_size=(1, 40),
+        stride=None,
+        across=False,
+        bias=True,
+        tokens=("class",),
+    ):
+        self.features = pair(size, "size")
+        turned = (lambda value, name: pair(value, name)[::-1]) if across else pair
+        stride = None if stride is None else turned(stride, "stride")
+        sides = turned(size, "size"), turned(patch_size, "patch_size"), stride
+        super().__init__(spec, name, *sides, channels=1, bias=bias, tokens=tokens)
+        self.across = across
+
+    @property
+    def signature(self):
+        """The features of a sound, as the model's processor makes them."""
+        return {"features": Input(("batch", *self.features), "float32")}
+
+    def pictures(self, inputs):
+        """The features as a picture of one channel."""
+        x = inputs["features"]
+        x = ops.transpose(x, (0, 2, 1)) if self.across else x
+        return ops.expand_dims(x, -1)

@@ -1,5 +1,6 @@
 """Tasks: Keras models that take raw text. A new task is a file here and a line in `TASKS`."""
 
+from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
 from .image_classifier import ImageClassifier
 from .masked_lm import MaskedLM
@@ -20,5 +21,6 @@ TASKS = {
         MultipleChoice,
         TextEmbedder,
         ImageClassifier,
+        AudioClassifier,
     )
 }
