@@ -456,4 +456,8 @@ RULES = {
     "continuation": Rule({"logits": ("batch", "vocabulary")}),
 }
 # What a user may give a task, and of which kind each row of tokens then is; either: whichever.
-READS = {"text": "text", "pair": "pair", "either": "either", "choices": "pair", "prompt": "text"}
+READS = {
+    "text": "text", "pair": "pair", "either": "either", "choices": "pair", "prompt": "text",
+    "image": "image",
+    "sound": "sound",
+}  # fmt: skip

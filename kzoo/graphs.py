@@ -6,12 +6,13 @@ import keras
 from keras import layers, ops
 
 from .errors import KzooError
-from .network import Network
+from .network import Network, weights_by_path
 from .nn.attention import additive_mask
 from .nn.context import Context
 from .nn.dense import Dense
+from .nn.patches import between, grid_of, places
 from .nn.position import Unplaced
-from .parts import make, resolve
+from .parts import completed, make, resolve
 from .spec import Input
 
 UNPLACED = Unplaced()  # A memory's places are its own business.
@@ -87,6 +88,16 @@ class Stack(Network):
         places, past_places = Input(("batch", "length")), Input(("batch", "past_length"))
         step = {**step, "places": places, "past_places": past_places, **self._caches("past")}
         return {"serve": {**serve, **memory}, "step": {**step, **known}}
+
+    def resizing(self, image_size):
+        """See `Network`; the vectors of places are interpolated, see `nn.patches.between`."""
+        slot = {**completed("embedding", self.spec.embedding), "image_size": image_size}
+        spec = self.spec.replace(embedding=slot, max_sequence_length=places(slot))
+        table = weights_by_path(self).get("position/embeddings")
+        if table is None:
+            return spec, {}
+        table = between(ops.convert_to_numpy(table), self.embedding.grid, grid_of(slot))
+        return spec, {"position/embeddings": table}
 
     def _caches(self, of):
         """The keys and values of every step, of what was read (past) or of the memory."""
@@ -220,6 +231,15 @@ class Composite(Network):
     def towers(self):
         """The networks by name."""
         return {name: getattr(self, name) for name in self.TOWERS}
+
+    def resizing(self, image_size):
+        """See `Network`: that of the towers that read pictures."""
+        specs, values = dict(self.spec.towers), {}
+        for name, tower in self.towers.items():
+            if "images" in tower.signature:
+                specs[name], own = tower.resizing(image_size)
+                values |= {f"{name}/{path}": value for path, value in own.items()}
+        return self.spec.replace(towers=specs), values
 
     @property
     def embedding(self):

@@ -4,10 +4,16 @@ A model carries its processors in the dict `processors`, by their kind. Each is 
 preset, a bundle and a `.keras` file alike.
 """
 
+from .audio.audio_processor import AudioProcessor
 from .errors import KzooError
+from .images.image_processor import ImageProcessor
 from .text.tokenizer import Tokenizer
 
-KINDS = {"tokenizer": Tokenizer}
+KINDS = {
+    "tokenizer": Tokenizer,
+    "image_processor": ImageProcessor,
+    "audio_processor": AudioProcessor,
+}
 
 
 def checked(kind, processor):
@@ -21,9 +27,10 @@ def checked(kind, processor):
     )
 
 
-def load(folder):
-    """The processors that a folder holds, by kind."""
-    return {kind: cls.load(folder) for kind, cls in KINDS.items() if cls.is_in(folder)}
+def load(folder, without=()):
+    """The processors that a folder holds, by kind, but for some kinds."""
+    kinds = {kind: cls for kind, cls in KINDS.items() if kind not in without}
+    return {kind: cls.load(folder) for kind, cls in kinds.items() if cls.is_in(folder)}
 
 
 def save(processors, folder):

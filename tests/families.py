@@ -40,6 +40,18 @@ def of_gpt_neo(kind, **options):
     return {"kind": kind, "bias": ["output"], "scale": 1.0, **options}
 
 
+# Pictures of 12 by 8 in six squares, behind one token.
+PICTURES = {
+    "hidden_dim": 32,
+    "num_heads": 4,
+    "intermediate_dim": 48,
+    "schedule": (0, 1),
+    "max_sequence_length": 7,
+    "block": "pre_norm",
+    "norms": ["final"],
+}
+
+
 SPECS = {
     "bert": Spec("bert", words(num_segments=2), **SMALL, schedule=(0, 1)),
     "roberta": Spec(
@@ -124,16 +136,47 @@ SPECS = {
         norms=["final"],
         pooler="none",
     ),
-    "vit": Spec(
-        "vit",
-        {"kind": "patch", "image_size": [12, 8], "patch_size": 4},
+    "vit": Spec("vit", {"kind": "patch", "image_size": [12, 8], "patch_size": 4}, **PICTURES),
+    "deit": Spec(
+        "deit",
+        {
+            "kind": "patch",
+            "image_size": [12, 8],
+            "patch_size": 4,
+            "tokens": ["class", "distillation"],
+        },
+        **{**PICTURES, "max_sequence_length": 8},
+    ),
+    "kwt": Spec(
+        "kwt",
+        {"kind": "spectrogram", "size": [6, 5], "patch_size": [1, 5]},
         hidden_dim=32,
         num_heads=4,
         intermediate_dim=48,
         schedule=(0, 1),
         max_sequence_length=7,
+        attention={"kind": "full", "bias": ["output"]},
+        norms=[],
+        pooler="none",
+    ),
+    "ast": Spec(
+        "ast",
+        {
+            "kind": "spectrogram",
+            "size": [10, 6],
+            "patch_size": 4,
+            "stride": [3, 2],
+            "across": True,
+            "tokens": ["class", "distillation"],
+        },
+        hidden_dim=32,
+        num_heads=4,
+        intermediate_dim=48,
+        schedule=(0, 1),
+        max_sequence_length=8,
         block="pre_norm",
         norms=["final"],
+        pooler="none",
     ),
 }
 

@@ -44,6 +44,23 @@ TABLES = """
     gpt3_175b_en
 """
 
+# Families that read pictures were published with heads of 1,000 classes: how many numbers they have
+# with these, how many heads that is, and their width.
+WITH_HEADS = {
+    "vit_tiny_16_224": (5_717_416, 1, 192),
+    "vit_small_16_224": (22_050_664, 1, 384),
+    "vit_base_16_224": (86_567_656, 1, 768),
+    "vit_base_16_384": (86_859_496, 1, 768),
+    "vit_base_32_224": (88_224_232, 1, 768),
+    "vit_base_32_384": (88_297_192, 1, 768),
+    "vit_large_16_224": (304_326_632, 1, 1024),
+    "vit_large_32_384": (306_632_680, 1, 1024),
+    "vit_huge_14_224": (632_045_800, 1, 1280),
+    "deit_tiny_16_224": (5_910_800, 2, 192),
+    "deit_small_16_224": (22_436_432, 2, 384),
+    "deit_base_16_224": (87_338_192, 2, 768),
+    "deit_base_16_384": (87_338_192 + (24 * 24 - 14 * 14) * 768, 2, 768),
+}
 # Of shapes that were published without weights: layers, heads, width, and the billions that the
 # paper speaks of, which for LaMDA are those beside the embedding.
 SHAPES = {
@@ -57,7 +74,14 @@ SHAPES = {
 
 
 def test_every_published_size_is_there():
-    assert {*SIZES.split(), *TABLES.split(), *SHAPES, *TINY_CLIP} <= set(PUBLISHED)
+    counted = {*SIZES.split(), *TABLES.split(), *SHAPES, *WITH_HEADS, *TINY_CLIP}
+    assert counted <= set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", WITH_HEADS)
+def test_backbones_count_what_was_published_without_its_heads(name):
+    whole, heads, width = WITH_HEADS[name]
+    assert presets.card(name)["parameters"] == whole - heads * 1000 * (width + 1)
 
 
 @pytest.mark.parametrize("name", TINY_CLIP)

@@ -54,12 +54,14 @@ class Traced:
         functions: the names of its functions.
         weights: every weight of the model by its path.
         used: {path: shape} of the weights that the graphs read.
+        tables: constants that are no weights.
     """
 
     folder: str
     functions: list
     weights: dict
     used: dict
+    tables: list
 
 
 @contextlib.contextmanager
@@ -88,7 +90,7 @@ def traced(source, sizes=None, functions=None):
     module.functions = concrete
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=concrete)
-        yield Traced(folder, list(concrete), weights, used)
+        yield Traced(folder, list(concrete), weights, used, model.tables)
 
 
 def write_file(graphs, path, quantization, compat=None, partitions=1):
@@ -108,12 +110,14 @@ def write_file(graphs, path, quantization, compat=None, partitions=1):
     converter = tf.lite.TFLiteConverter.from_saved_model(
         graphs.folder, signature_keys=graphs.functions
     )
-    content = quantize.convert(converter, quantization, graphs.weights, graphs.used)
+    content = quantize.convert(converter, quantization, graphs.weights, graphs.used, graphs.tables)
     path.write_bytes(content if compat is None else rewritten(content, compat))
     audited = audit(path)
     check_audit(audited, partitions)
     check_quantization(audited, quantization)
-    _check_size(audited["bytes"], graphs.used, quantization, len(audited["signatures"]))
+    tables = sum(table.nbytes for table in graphs.tables)
+    functions = len(audited["signatures"])
+    _check_size(audited["bytes"], graphs.used, quantization, functions, tables)
     return audited
 
 
@@ -200,7 +204,7 @@ def sizes_of(model, length=None, cache=None):
 def model_inputs(model, function=None):
     """What a model reads in a function (the first by default): an input's name to its `Input`."""
     signature, _ = model.functions[function or next(iter(model.functions))]
-    inputs = getattr(model, "backbone", model).signatures[signature]
+    inputs = model.signatures[signature]
     names = getattr(model, "input_names", inputs) if signature == "serve" else inputs
     return {name: inputs[name] for name in names}
 
@@ -234,9 +238,13 @@ def _function(model, name, sizes):
     return tf.function(run).get_concrete_function(**signature)
 
 
-def _check_size(size, used, quantization, graphs=1):
-    """A file much smaller lacks weights, one much larger holds them unquantized or twice."""
+def _check_size(size, used, quantization, graphs=1, tables=0):
+    """A file much smaller lacks weights, one much larger holds them unquantized or twice.
+
+    `tables` are the bytes of constants in float32.
+    """
     expected = sum(quantize.expected_bytes(path, s, quantization) for path, s in used.items())
+    expected += tables
     low, high = expected * (1 - SLACK), expected * (1 + SLACK) + graphs * GRAPH_BYTES
     if not low <= size <= high:
         raise KzooError(

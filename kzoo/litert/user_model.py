@@ -48,8 +48,13 @@ class UserModel(Served):
         tokenizers += [task.processors.get("tokenizer") for task in tasks]
         self.processors = {"tokenizer": next(filter(None, tokenizers), None)}
         longest = self.backbone.spec.max_sequence_length
-        self.max_length = min([longest, *(task.max_length for task in tasks)])
+        self.max_length = min([longest, *(getattr(t, "max_length", longest) for t in tasks)])
         self.input_names, self.length = self._inputs()
+
+    @property
+    def signatures(self):
+        """Those of the backbone."""
+        return self.backbone.signatures
 
     def _inputs(self):
         """The names of the inputs that the model reads, and the one length that they have."""

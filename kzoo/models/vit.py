@@ -15,10 +15,10 @@ SIDES = (
 
 @keras.saving.register_keras_serializable("kzoo")
 class Vit(Stack):
-    """ViT in every published size, and those of DeiT without distillation (arXiv:2012.12877)."""
+    """ViT in every published size; `DeiT` has one more token."""
 
     family = "vit"
-    HEADS = {"ImageClassifier": ["first", "mean"]}
+    HEADS = {"ImageClassifier": {"kind": "first", "dropout": 0.0}}
 
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"vit": "ViT"}
@@ -31,16 +31,19 @@ class Vit(Stack):
         "norms": ["final"],
     }
     BLOCK, SELF = "encoder.layer.{step}", "attention.attention"
-    ROWS = f"""
-        embeddings.patch_embeddings.projection    patch_embedding
-        embeddings.cls_token:1,1                  patch_embedding/class_token
-        embeddings.position_embeddings:1          position/embeddings
+    LAYERS = f"""
         {BLOCK}.layernorm_before                  block_{{step}}/attention_norm
         {BLOCK}.{SELF}.{{query|key|value}}        block_{{step}}/attention/{{query|key|value}}
         {BLOCK}.attention.output.dense            block_{{step}}/attention/output
         {BLOCK}.layernorm_after                   block_{{step}}/feedforward_norm
         {BLOCK}.intermediate.dense                block_{{step}}/feedforward/up
         {BLOCK}.output.dense                      block_{{step}}/feedforward/down
+    """
+    ROWS = f"""
+        embeddings.patch_embeddings.projection    patch_embedding
+        embeddings.cls_token:1,1                  patch_embedding/class_token
+        embeddings.position_embeddings:1          position/embeddings
+        {LAYERS}
         layernorm                                 final_norm
         pooler.dense                              pooler?
     """
@@ -53,11 +56,16 @@ class Vit(Stack):
         "image_size": ("embedding.image_size", 224, SIDES),
         "patch_size": ("embedding.patch_size", 16, SIDES),
         "num_channels": ("embedding.channels", 3),
+        "qkv_bias": (
+            "attention",
+            True,
+            {True: "full", False: {"kind": "full", "bias": ["output"]}},
+        ),
         "hidden_act": ("feedforward.activation", "gelu"),
         "layer_norm_eps": ("norm.epsilon", 1e-12),
         "hidden_dropout_prob": ("dropout", 0.0),
         "attention_probs_dropout_prob": ("attention_dropout", 0.0),
         "initializer_range": ("initializer_range", 0.02),
     }
-    REQUIRED = {"qkv_bias": ((True,), True), "pooler_act": (("tanh",), "tanh")}
+    REQUIRED = {"pooler_act": (("tanh",), "tanh")}
     HARMLESS = "encoder_stride pooler_output_size"

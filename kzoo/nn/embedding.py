@@ -47,6 +47,7 @@ class Embedding(NotByKeras, layers.Layer):
     layer_name = None
     # What it reads of further places of a sequence, by name; None where it can't read on.
     step_signature = None
+    padding_id = 0  # what fills up rows of ids
 
     @property
     def signature(self):

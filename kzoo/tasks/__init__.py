@@ -1,6 +1,8 @@
 """Tasks: Keras models that take raw text. A new task is a file here and a line in `TASKS`."""
 
+from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
+from .image_classifier import ImageClassifier
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
@@ -18,5 +20,7 @@ TASKS = {
         CausalLM,
         MultipleChoice,
         TextEmbedder,
+        ImageClassifier,
+        AudioClassifier,
     )
 }

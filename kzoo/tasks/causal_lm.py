@@ -12,7 +12,7 @@ from ..data.batches import IGNORED, bucketed_batches
 from ..data.documents import answer_rows, read_documents, text_rows
 from ..errors import KzooError
 from ..generation.decoding import is_listed
-from ..generation.processors import log_softmax
+from ..generation.logit_processors import log_softmax
 from ..generation.writer import Writer, chat_ids, framing, prompt_ids
 from ..values import is_whole
 from .inputs import split_pairs

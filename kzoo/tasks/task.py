@@ -162,7 +162,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             order = [before.labels.index(label) for label in self.labels]
         for path, weight in here.items():
             value = ops.convert_to_numpy(there[path])
-            rows = order is not None and path.startswith("head/logits/")
+            rows = order is not None and path.split("/")[1].endswith("logits")
             weight.assign(value[..., order] if rows else value)
 
     @property
@@ -204,6 +204,11 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         return len(self.labels)
 
     @property
+    def signatures(self):
+        """What the functions of a file read: for each signature an input's name to its `Input`."""
+        return self.backbone.signatures
+
+    @property
     def spec(self):
         """The backbone's spec."""
         return self.backbone.spec
@@ -242,6 +247,14 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             self.check_processors()
         else:
             super().__setattr__(name, value)
+
+    def in_graph(self, arrays):
+        """The network's inputs of what was read: what a processor still does in the graph."""
+        return arrays
+
+    def before_graph(self, inputs):
+        """What was read, of the network's inputs: `in_graph` the other way."""
+        return inputs
 
     def processor(self, kind):
         """A processor of this task; an error says what to do if there is none."""
