@@ -73,11 +73,6 @@ class UserModel(Served):
         lengths = {tensor.shape[-1] for tensor in named.values()} - {None}
         return [name for name in known if name in named], next(iter(lengths), None)
 
-    @property
-    def signatures(self):
-        """Those of the backbone."""
-        return self.backbone.signatures
-
     def __call__(self, inputs):
         """The outputs by name."""
         outputs = self.model({name: inputs[name] for name in self.input_names})
