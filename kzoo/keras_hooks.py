@@ -137,6 +137,15 @@ class DistributedFit:
             **kwargs,
         )
 
+    def make_train_function(self, force=False):
+        """Keras' hook that makes the step; the optimizer is built before it, not in it.
+
+        TensorFlow traces a step that makes variables twice, the second time without them.
+        """
+        if self.built and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        super().make_train_function(force)
+
     def evaluate(self, x=None, *args, verbose="auto", **kwargs):
         """`keras.Model.evaluate`, which prints as `fit` does."""
         return super().evaluate(x, *args, verbose=verbosity(verbose), **kwargs)

@@ -262,6 +262,16 @@ def test_fit_lays_out_the_schedule():
     np.testing.assert_allclose(rates, [*expected, *expected], atol=1e-7)
 
 
+def test_fit_traces_its_step_once():
+    """TensorFlow traces a step that makes variables twice: the optimizer is built before it."""
+    task, traced = on_devices.model(), []
+    step = task.train_step
+    task.train_step = lambda *args: traced.append(args) or step(*args)
+    batches = bucketed_batches(*on_devices.examples(8), batch_size=4)
+    keras_hooks.DistributedFit.fit(task, batches, epochs=2, verbose=0)
+    assert len(traced) == 1
+
+
 def test_the_schedule_ends_with_the_steps_that_are_asked_for():
     """Two steps an epoch of five: without their number the rate would stay near its peak."""
     task, rates = on_devices.model(), []
