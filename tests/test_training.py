@@ -91,10 +91,9 @@ def test_jax_gives_the_same_numbers(elsewhere):
     for name in ("kzoo_adam", "keras_adam"):
         ours = on_devices.embedding(on_devices.plain_adam())
         np.testing.assert_allclose(ours, found[name], atol=1e-5)
-    for run in ("clipped", "accumulated"):
-        for name, value in on_devices.RUNS[run]().items():
-            # Other kernels round differently, and Adam divides by what is near zero.
-            np.testing.assert_allclose(value, found[f"{run}/{name}"], atol=2e-3, err_msg=name)
+    for name, value in on_devices.RUNS["accumulated"]().items():
+        # Other kernels round differently, and Adam divides by what is near zero.
+        np.testing.assert_allclose(value, found[f"accumulated/{name}"], atol=2e-3, err_msg=name)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
@@ -296,7 +295,7 @@ def test_optimizer_comes_back_from_its_config():
 
 @pytest.mark.parametrize("name", on_devices.RUNS)
 def test_two_replicas_end_where_one_device_ends(elsewhere, name):
-    """Losses, metrics and weights; the last batch has 2, 3, 1 and 2 examples for two."""
+    """Losses, metrics and weights; the last batch has 1, 3, 2 and 2 examples for two."""
     there, here = elsewhere("replicas"), on_devices.RUNS[name]()
     assert len(here) > 20
     # In float16, what each replica sums is rounded by itself.
