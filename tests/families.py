@@ -7,7 +7,7 @@ import numpy as np
 from kzoo.models import build
 from kzoo.network import weights_by_path
 from kzoo.parts import option
-from kzoo.spec import Spec
+from kzoo.spec import Spec, Towers
 
 SMALL = {
     "hidden_dim": 32,
@@ -38,6 +38,18 @@ WRITER = {
 def of_gpt_neo(kind, **options):
     """An attention slot of GPT-Neo."""
     return {"kind": kind, "bias": ["output"], "scale": 1.0, **options}
+
+
+# Pictures of 12 by 8 in six squares, behind one token.
+PICTURES = {
+    "hidden_dim": 32,
+    "num_heads": 4,
+    "intermediate_dim": 48,
+    "schedule": (0, 1),
+    "max_sequence_length": 7,
+    "block": "pre_norm",
+    "norms": ["final"],
+}
 
 
 SPECS = {
@@ -124,6 +136,17 @@ SPECS = {
         norms=["final"],
         pooler="none",
     ),
+    "vit": Spec("vit", {"kind": "patch", "image_size": [12, 8], "patch_size": 4}, **PICTURES),
+    "deit": Spec(
+        "deit",
+        {
+            "kind": "patch",
+            "image_size": [12, 8],
+            "patch_size": 4,
+            "tokens": ["class", "distillation"],
+        },
+        **{**PICTURES, "max_sequence_length": 8},
+    ),
     "kwt": Spec(
         "kwt",
         {"kind": "spectrogram", "size": [6, 5], "patch_size": [1, 5]},
@@ -155,22 +178,43 @@ SPECS = {
         norms=["final"],
         pooler="none",
     ),
-    "vit": Spec(
-        "vit",
-        {"kind": "patch", "image_size": [12, 8], "patch_size": 4},
-        hidden_dim=32,
-        num_heads=4,
-        intermediate_dim=48,
-        schedule=(0, 1),
-        max_sequence_length=7,
-        block="pre_norm",
-        norms=["final"],
-    ),
 }
 
+CLIP = {
+    "hidden_dim": 32,
+    "num_heads": 4,
+    "intermediate_dim": 48,
+    "schedule": (0, 1),
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "block": "pre_norm",
+    "feedforward": {"kind": "mlp", "activation": "quick_gelu"},
+    "norm": {"kind": "layer_norm", "epsilon": 1e-5},
+}
+SPECS["clip_image"] = Spec(
+    "clip_image",
+    {"kind": "patch", "image_size": 8, "patch_size": 4, "bias": False},
+    **CLIP,
+    max_sequence_length=5,
+    pooler={"kind": "first", "dim": 24},
+)
+SPECS["clip_text"] = Spec(
+    "clip_text",
+    words(padding_id=1),
+    **CLIP,
+    max_sequence_length=40,
+    attention="causal",
+    norms=["final"],
+    pooler={"kind": "end", "dim": 24},
+)
+SPECS["clip"] = Towers("clip", {"image": SPECS["clip_image"], "text": SPECS["clip_text"]})
 
-TEXTS = [family for family in sorted(SPECS) if SPECS[family].embedding["kind"] == "token"]
-WRITERS = [family for family in TEXTS if SPECS[family].attention != "full"]
+# Networks of one stack, those among them that read texts, and those of these that write.
+STACKS = [family for family in sorted(SPECS) if isinstance(SPECS[family], Spec)]
+TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] == "token"]
+WRITERS = [
+    family for family in TEXTS if family != "clip_text" and SPECS[family].attention != "full"
+]
 
 
 def add_noise(model, seed=0, scale=0.2):
@@ -204,7 +248,12 @@ def padding_of(spec):
 
 
 def inputs_of(spec, batch=3):
-    """Random inputs of any family: ragged tokens, or pictures."""
+    """Random inputs of any family: ragged tokens, pictures, or more pictures than texts."""
+    if isinstance(spec, Towers):
+        read = {}
+        for place, tower in enumerate(spec.towers.values()):
+            read |= inputs_of(tower, batch + 1 - place)
+        return read
     if spec.embedding["kind"] == "token":
         return tokens(spec, batch)
     draw = np.random.default_rng(0)

@@ -31,6 +31,7 @@ from .agreement import disagreement, distance_of
 from .kinds import kind_of
 from .manifest import TOKENIZER
 from .predict import open_bundle
+from .senses import TEXTS
 
 ROOT = Path(__file__).parents[2]
 NOISE = 0.05  # of a client's whole time, below which what the texts took can't be told
@@ -166,6 +167,11 @@ def compare(folder, texts=None, say=None, names=None):
     folder = Path(folder)
     predictor = open_bundle(folder)
     manifest = predictor.manifest
+    if predictor.sense is not TEXTS:
+        raise KzooError(
+            f"{folder} reads {predictor.sense.nouns}; clients read texts alone so far: "
+            "verify it without --clients."
+        )
     golden = [as_text(entry["text"]) for entry in manifest["golden"]]
     asked = golden + [as_text(text) for text in (_shipped(manifest) if texts is None else texts)]
     rows = [_python(predictor)]

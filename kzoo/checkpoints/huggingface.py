@@ -77,7 +77,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
         task_name = "TextEmbedder" if modules else task_name
     prefix = _prefix(family, tensors)
     spec = spec_from_config(config, family, strict=strict)
-    head = _head(family, task_name, spec, config)
+    head = _head(family, task_name, spec, config, architecture)
     if head["kind"] == "pooled" if head else _has_pooler(family, prefix, tensors):
         spec = spec.replace(pooler=family.FIXED.get("pooler", "tanh"))
     if tokenizer is None and any((folder / name).is_file() for name in TOKENIZERS):
@@ -222,11 +222,13 @@ def _heads(family, task_name, spec):
     return [{"kind": slot} if isinstance(slot, str) else dict(slot) for slot in slots]
 
 
-def _head(family, task_name, spec, config):
+def _head(family, task_name, spec, config, architecture):
     """The head slot that a config asks for; None without a head."""
     heads = _heads(family, task_name, spec)
     if not heads:
         return None
+    kinds = [kind for suffix, kind in family.CLASS_HEADS.items() if architecture.endswith(suffix)]
+    heads = [head for head in heads if not kinds or head["kind"] in kinds]
     tied = config.get("tie_word_embeddings") is not False
     fitting = [head for head in heads if _is_tied(head) in (None, tied)]
     if not fitting:
@@ -426,7 +428,9 @@ def _config(model, family, spec, task_name, origin):
             f"{' or '.join(family.MODEL_TYPES)} there: convert the checkpoint anew."
         )
     kept = dict(origin.config) if origin else {"dtype": "float32", "tie_word_embeddings": True}
-    usual = family.MODEL_TYPES[model_type] + suffixes[name]
+    kind = completed("head", model.head_slot)["kind"] if name else None
+    suffix = next((s for s, head in family.CLASS_HEADS.items() if head == kind), suffixes[name])
+    usual = family.MODEL_TYPES[model_type] + suffix
     architecture = origin.architecture if origin else usual
     config = {**kept, "model_type": model_type, **config_from_spec(spec, family, origin and kept)}
     config["architectures"] = [architecture] if architecture else []

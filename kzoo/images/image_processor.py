@@ -209,6 +209,25 @@ class ImageProcessor:
         """(height, width, channels) of a picture that `resized` gives."""
         return (*(self.crop or self.size), self.channels)
 
+    def for_size(self, image_size):
+        """A copy that makes pictures of another size: a (height, width), or one number for both.
+
+        Where it cuts the middle out, what that is cut from grows alike.
+        """
+        config, sides = dict(self.config), _sides(image_size, "image_size", "for_size")
+        target = dict(zip(("height", "width"), map(int, sides), strict=True))
+        if self.crop is None:
+            config["size"] = target
+            return self.from_config(config)
+        config["crop_size"] = target
+        if isinstance(self.size, tuple):
+            grown = [s * n // c for s, n, c in zip(self.size, sides, self.crop, strict=True)]
+            config["size"] = dict(zip(target, grown, strict=True))
+        elif self.size is not None:
+            ratio = max(n / c for n, c in zip(sides, self.crop, strict=True))
+            config["size"] = {"shortest_edge": int(self.size * ratio)}
+        return self.from_config(config)
+
     def __call__(self, pictures):
         """Pictures as the network reads them: (pictures, height, width, channels), float32.
 
@@ -280,8 +299,13 @@ class ImageProcessor:
 
         x = ops.cast(pictures, "float32")
         if self.channel_order == "bgr":
-            x = ops.concatenate([x[..., place : place + 1] for place in (2, 1, 0)], axis=-1)
+            x = _turned(x)
         return x * self.scale + self.shift
+
+    def unscaled(self, numbers):
+        """What `scaled` made numbers of, as float32: pictures of 0 to 255."""
+        x = (numbers - self.shift) / self.scale
+        return _turned(x) if self.channel_order == "bgr" else x
 
     # -- keeping --------------------------------------------------------------------------------
 
@@ -308,6 +332,13 @@ class ImageProcessor:
             text = json.dumps(self.config, indent=2, sort_keys=True, ensure_ascii=False)
             tmp_path.write_text(text + "\n", encoding="utf-8")
         return folder
+
+
+def _turned(pictures):
+    """Pictures with their channels the other way round."""
+    from keras import ops
+
+    return ops.concatenate([pictures[..., place : place + 1] for place in (2, 1, 0)], axis=-1)
 
 
 def _config_in(folder):

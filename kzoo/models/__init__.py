@@ -10,6 +10,8 @@ from .albert import Albert
 from .ast import Ast
 from .bert import Bert
 from .bloom import Bloom
+from .clip import Clip, ClipImage, ClipText
+from .deit import Deit
 from .distilbert import DistilBert
 from .gpt import Gpt
 from .gpt2 import Gpt2
@@ -22,21 +24,9 @@ from .roberta import Roberta
 from .vit import Vit
 
 CLASSES = (
-    Bert,
-    Roberta,
-    DistilBert,
-    Albert,
-    Gpt2,
-    Gpt,
-    GptNeo,
-    Gpt3,
-    Bloom,
-    Palm,
-    Lamda,
-    Vit,
-    Kwt,
-    Ast,
-)
+    Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
+    Clip, ClipImage, ClipText, Kwt, Ast,
+)  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
 

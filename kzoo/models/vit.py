@@ -15,7 +15,7 @@ SIDES = (
 
 @keras.saving.register_keras_serializable("kzoo")
 class Vit(Stack):
-    """ViT in every published size, and those of DeiT without distillation (arXiv:2012.12877)."""
+    """ViT in every published size; `DeiT` has one more token."""
 
     family = "vit"
     HEADS = {"ImageClassifier": {"kind": "first", "dropout": 0.0}}
@@ -56,11 +56,16 @@ class Vit(Stack):
         "image_size": ("embedding.image_size", 224, SIDES),
         "patch_size": ("embedding.patch_size", 16, SIDES),
         "num_channels": ("embedding.channels", 3),
+        "qkv_bias": (
+            "attention",
+            True,
+            {True: "full", False: {"kind": "full", "bias": ["output"]}},
+        ),
         "hidden_act": ("feedforward.activation", "gelu"),
         "layer_norm_eps": ("norm.epsilon", 1e-12),
         "hidden_dropout_prob": ("dropout", 0.0),
         "attention_probs_dropout_prob": ("attention_dropout", 0.0),
         "initializer_range": ("initializer_range", 0.02),
     }
-    REQUIRED = {"qkv_bias": ((True,), True), "pooler_act": (("tanh",), "tanh")}
+    REQUIRED = {"pooler_act": (("tanh",), "tanh")}
     HARMLESS = "encoder_stride pooler_output_size"

@@ -10,10 +10,9 @@ from .dense import NotByKeras, normal
 from .lowering import lookup
 
 
-def padding_kept(vectors, ids, padding_id):
-    """Vectors (..., dim) through which nothing is learned where `ids` (...) are padding."""
-    padding = ops.expand_dims(ops.equal(ids, padding_id), -1)
-    return ops.where(padding, ops.stop_gradient(vectors), vectors)
+def padding_kept(vectors, padding):
+    """Vectors (..., dim) through which nothing is learned at `padding` (...)."""
+    return ops.where(ops.expand_dims(padding, -1), ops.stop_gradient(vectors), vectors)
 
 
 class Table(NotByKeras, layers.Layer):
@@ -72,7 +71,7 @@ class Embedding(NotByKeras, layers.Layer):
 class TokenEmbedding(Table, Embedding):
     """One trained vector a vocabulary entry; as wide as the model, or `dim` if given.
 
-    The padding token's vector learns nothing where it is looked up, as with torch's `padding_idx`.
+    The padding token's vector learns nothing where it fills a row up.
 
     Args:
         spec: the spec of the stack.
@@ -149,4 +148,8 @@ class TokenEmbedding(Table, Embedding):
         """The inputs to vectors (batch, length, dim)."""
         ids = inputs["token_ids"]
         vectors = super().call(ids)
-        return padding_kept(vectors, ids, self.padding_id) if training else vectors
+        if not training:
+            return vectors
+        # Only where it fills a row up: it may be a token of texts as well (CLIP, GPT-2).
+        padding = ops.equal(ids, self.padding_id), ops.equal(self.padding_mask(inputs), 0)
+        return padding_kept(vectors, ops.logical_and(*padding))

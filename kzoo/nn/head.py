@@ -237,6 +237,39 @@ class FirstHead(SequenceHead):
     pooling = "first"
 
 
+@part("head", "distilled")
+class DistilledHead(Composed):
+    """Logits from the class token and from the distillation token behind it (DeiT).
+
+    Their mean is the answer; what a teacher says is learnt by those of the distillation token
+    alone, arXiv:2012.12877, section 4.
+
+    Args:
+        spec: the backbone's spec.
+        units: how many logits there are.
+    """
+
+    needs_pooler, tied = False, None
+
+    def __init__(self, spec, units, name="head"):
+        super().__init__(name=name)
+        if "distillation" not in completed("embedding", spec.embedding).get("tokens", ()):
+            raise KzooError(
+                "Got a distilled head for a model without a distillation token: take 'first'."
+            )
+        self.class_logits = dense.Dense(units, spec, "class_logits")
+        self.distillation_logits = dense.Dense(units, spec, "distillation_logits")
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to logits, class_logits, distillation_logits (batch, units)."""
+        x = outputs["sequence_output"]
+        logits = {
+            "class_logits": self.class_logits(first_place(x)),
+            "distillation_logits": self.distillation_logits(first_place(x[:, 1:2])),
+        }
+        return {"logits": sum(logits.values()) / 2, **logits}
+
+
 @part("head", "first_two")
 class FirstTwoHead(SequenceHead):
     """Logits from the first two places, normalised anew (AST)."""

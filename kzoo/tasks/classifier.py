@@ -79,6 +79,7 @@ class Classifier(Task):
     """
 
     names_labels = True
+    teacher = None  # The `compression.Teacher` whose answers are learnt too.
 
     def ask(self, problem, threshold):
         """Keep which problem is to be solved; see `TextClassifier` for both."""
@@ -240,6 +241,24 @@ class Classifier(Task):
         return class_weights(class_weight, self._class_names())
 
     # -- learning -------------------------------------------------------------------------------
+
+    def compile(self, optimizer=None, loss=None, metrics=None, teacher=None, **kwargs):
+        """As `Task.compile`; a `compression.Teacher` says what is learnt beside the labels."""
+        super().compile(optimizer, loss, metrics, **kwargs)
+        if teacher is not None:
+            teacher.check(self)
+        self.teacher = teacher
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Keras' hook: the loss of the labels, and in training that of a teacher's answers."""
+        if self.teacher is None or not training:
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        logits = y_pred["logits"]
+        own = {**y_pred, "logits": y_pred.get("class_logits", logits)}
+        taught = y_pred.get("distillation_logits", logits)
+        loss = super().compute_loss(x, y, own, sample_weight, training)
+        answers = self.teacher.loss_of(self, x, taught, sample_weight)
+        return (1 - self.teacher.share) * loss + self.teacher.share * answers
 
     def suited_loss(self, loss):
         """The loss, once the problem that it is for is settled."""

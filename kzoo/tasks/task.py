@@ -162,8 +162,18 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             order = [before.labels.index(label) for label in self.labels]
         for path, weight in here.items():
             value = ops.convert_to_numpy(there[path])
-            rows = order is not None and path.startswith("head/logits/")
+            rows = order is not None and path.split("/")[1].endswith("logits")
             weight.assign(value[..., order] if rows else value)
+
+    def on(self, backbone):
+        """A copy of this task on another backbone, whose processors it has, with the same head."""
+        config = {key: value for key, value in self.get_config().items() if key != "backbone"}
+        copy = type(self)(backbone, **config)
+        there = weights_by_path(self)
+        for path, weight in weights_by_path(copy).items():
+            if path.startswith("head/"):
+                weight.assign(there[path])
+        return copy
 
     @property
     def unread(self):
@@ -208,11 +218,6 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         """The backbone's spec."""
         return self.backbone.spec
 
-    @property
-    def signatures(self):
-        """What a file of the task may read, as of a `Network`: what the backbone reads."""
-        return self.backbone.signatures
-
     def export_inputs(self):
         """Shape, with None for each size that varies, and type of each input, by name."""
         return self.backbone.export_inputs()
@@ -247,6 +252,14 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             self.check_processors()
         else:
             super().__setattr__(name, value)
+
+    def in_graph(self, arrays):
+        """The network's inputs of what was read: what a processor still does in the graph."""
+        return arrays
+
+    def before_graph(self, inputs):
+        """What was read, of the network's inputs: `in_graph` the other way."""
+        return inputs
 
     def processor(self, kind):
         """A processor of this task; an error says what to do if there is none."""
