@@ -39,6 +39,7 @@ _HOME = {
     "AudioClassifier": "tasks",
     "TextEmbedder": "tasks",
     "ImageClassifier": "tasks",
+    "ImageEmbedder": "tasks",
     "InBatchLoss": "tasks.text_embedder",
     "Tokenizer": "text.tokenizer",
     "AudioProcessor": "audio.audio_processor",

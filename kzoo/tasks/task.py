@@ -214,11 +214,6 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         return len(self.labels)
 
     @property
-    def signatures(self):
-        """What the functions of a file read: for each signature an input's name to its `Input`."""
-        return self.backbone.signatures
-
-    @property
     def spec(self):
         """The backbone's spec."""
         return self.backbone.spec
