@@ -244,6 +244,11 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         outputs = self.run_head(self.backbone.run(inputs, training=training), inputs, training)
         return {name: ops.cast(value, "float32") for name, value in outputs.items()}
 
+    def run_function(self, name, inputs):
+        """The outputs of a file's function: those that the rule reads, not what only `fit` does."""
+        outputs = self(inputs)
+        return {name: outputs[name] for name in self.output_axes or outputs}
+
     def run_head(self, outputs, inputs, training):
         """The head's outputs from the backbone's."""
         return self.head(outputs, inputs.get("padding_mask"), training=training)
