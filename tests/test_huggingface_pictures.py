@@ -19,7 +19,12 @@ SIZES = {
     "patch_size": 4,
 }
 # What stands before the names of classes there, and behind them.
-FAMILIES = {"vit": ("ViT", "Model"), "deit": ("DeiT", "Model")}
+CLASSIFY = "ForImageClassification"
+FAMILIES = {
+    "vit": ("ViT", f"Model {CLASSIFY}"),
+    "deit": ("DeiT", f"Model {CLASSIFY} {CLASSIFY}WithTeacher"),
+}
+CLASSES = {"Model": None, CLASSIFY: "first", f"{CLASSIFY}WithTeacher": "distilled"}
 EVERY = [(family, suffix) for family in FAMILIES for suffix in FAMILIES[family][1].split()]
 
 
@@ -70,6 +75,9 @@ def test_both_ways(family, suffix, tmp_path):
     theirs.save_pretrained(tmp_path / "here")
     model = kzoo.from_huggingface(tmp_path / "here")
     assert getattr(model, "backbone", model).family == family
+    if CLASSES[suffix]:
+        assert model.task_name == "ImageClassifier" and model.labels == list(LABELS)
+        assert model.head_slot["kind"] == CLASSES[suffix]
     assert_same(model, theirs, suffix)
 
     kzoo.to_huggingface(model, tmp_path / "back")

@@ -65,13 +65,15 @@ class Traced:
 
 
 @contextlib.contextmanager
-def traced(source, sizes=None):
+def traced(source, sizes=None, functions=None):
     """The `Traced` of an `Exportable`, for as long as it is open.
 
     Args:
         source: an `Exportable`.
         sizes: {axis: size} of the axes that are to have one, such as {"length": 128}; every
             other is open.
+        functions: the names of those of the model's functions that the file is to have, such as
+            one of two towers; all by default.
     """
     import tensorflow as tf
 
@@ -79,7 +81,8 @@ def traced(source, sizes=None):
     module = tf.Module()
     # The raw variables, without Keras' tracking round them: these the converter freezes.
     module.held = [weight.value for weight in weights.values()]
-    concrete = {name: _function(model, name, dict(sizes or {})) for name in model.functions}
+    names = model.functions if functions is None else functions
+    concrete = {name: _function(model, name, dict(sizes or {})) for name in names}
     read = {id(variable) for function in concrete.values() for variable in function.variables}
     used = {
         path: tuple(weight.shape) for path, weight in weights.items() if id(weight.value) in read

@@ -96,7 +96,9 @@ class EndPooler(Projected):
         ids = context.inputs["token_ids"]
         marks = ids if self.token == "largest" else ops.cast(ops.equal(ids, self.token), "int32")
         end = ops.cast(ops.argmax(marks, axis=1), "int32")
-        places = ops.arange(ops.shape(ids)[1], dtype="int32")
+        # The stack's own length where it has one: another of the ids' would be a SHAPE more.
+        length = ops.shape(ids)[1] if context.length is None else context.length
+        places = ops.arange(length, dtype="int32")
         # A product and no gathering: the latter stands outside of what XNNPACK takes as one.
         chosen = ops.cast(ops.equal(places[None], ops.expand_dims(end, -1)), x.dtype)
         end = ops.matmul(ops.expand_dims(chosen, 1), x)

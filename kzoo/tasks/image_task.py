@@ -66,6 +66,24 @@ class ImageTask(ArrayTask):
         """{"images"}, see `ImageProcessor.scaled`."""
         return {"images": self.image_processor.scaled(arrays)}
 
+    def before_graph(self, inputs):
+        """Pictures of 0 to 255, float32, see `ImageProcessor.unscaled`."""
+        return self.image_processor.unscaled(inputs["images"])
+
+    def resized(self, image_size):
+        """A copy for pictures of another size, see `Network.resized`.
+
+        Args:
+            image_size: height and width of the pictures: one number for both, or a list.
+        """
+        backbone = self.backbone.resized(image_size)
+        processor = self.processors.get("image_processor")
+        backbone.processors = {
+            **self.processors,
+            "image_processor": processor and processor.for_size(image_size),
+        }
+        return self.on(backbone)
+
     def is_one(self, array):
         """Whether an array is one picture."""
         return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))

@@ -165,6 +165,16 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             rows = order is not None and path.split("/")[1].endswith("logits")
             weight.assign(value[..., order] if rows else value)
 
+    def on(self, backbone):
+        """A copy of this task on another backbone, whose processors it has, with the same head."""
+        config = {key: value for key, value in self.get_config().items() if key != "backbone"}
+        copy = type(self)(backbone, **config)
+        there = weights_by_path(self)
+        for path, weight in weights_by_path(copy).items():
+            if path.startswith("head/"):
+                weight.assign(there[path])
+        return copy
+
     @property
     def unread(self):
         """Weights that the head doesn't read: kept for a checkpoint's sake, and never trained."""
