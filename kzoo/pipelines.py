@@ -8,6 +8,7 @@ from .generation.writer import chat_ids, is_chat
 
 SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
 SHAKESPEARE = "gpt2_tiny_en.shakespeare"
+COMMANDS = "kwt1_speech_commands"
 
 # What users call a task: the class that does it, the sense and the rules by which such a task reads
 # and answers, and the preset that ships for it.
@@ -20,6 +21,7 @@ PIPELINES = {
     "question-answering": ("QuestionAnswering", "text", ("span",), None),
     "fill-mask": ("MaskedLM", "text", ("candidates",), None),
     "text-generation": ("CausalLM", "text", ("continuation",), SHAKESPEARE),
+    "audio-classification": ("AudioClassifier", "sound", PROBLEMS, COMMANDS),
     "image-classification": ("ImageClassifier", "image", PROBLEMS, None),
     "image-feature-extraction": ("ImageEmbedder", "image", ("embedding",), None),
 }
@@ -32,7 +34,7 @@ def pipeline(task, model=None):
     Args:
         task: "sentiment-analysis", "text-classification", "feature-extraction", "ner" (also
             "token-classification"), "question-answering", "fill-mask", "text-generation",
-            "image-classification" or "image-feature-extraction".
+            "audio-classification", "image-classification" or "image-feature-extraction".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
 
@@ -107,7 +109,8 @@ class OfMedia(Pipeline):
 
         Args:
             inputs: what the task's `predict` takes one of: a file, a file:// URL, its bytes, a PIL
-                picture, an array; or a list of some.
+                picture, an array, for sounds {"raw": samples, "sampling_rate": ...}; or a list of
+                some.
             batch_size: how many are read at the same time.
             top_k: how many labels, the likeliest first; None for all.
 
