@@ -31,7 +31,7 @@ demo: $(VENV)/installed
 	@echo "The report: $(BUNDLE)/report.html"
 
 test: $(VENV)/installed-test
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 android: build/sentiment/kzoo.json build/small/unigram.jsonl
 	@$(call need,mvn,install Maven and Java 17)

@@ -40,6 +40,7 @@ _HOME = {
     "TextEmbedder": "tasks",
     "ImageTextEmbedder": "tasks",
     "ImageClassifier": "tasks",
+    "ImageEmbedder": "tasks",
     "InBatchLoss": "tasks.text_embedder",
     "Tokenizer": "text.tokenizer",
     "AudioProcessor": "audio.audio_processor",

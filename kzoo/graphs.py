@@ -270,7 +270,7 @@ def _below(name, signature, words=None):
         return moved(axis) if isinstance(axis, str) and axis != "batch" else axis
 
     return {
-        moved(key): entry._replace(axes=tuple(map(axis_of, entry.axes)))
+        moved(key): Input(tuple(map(axis_of, entry.axes)), entry.dtype, entry.below)
         for key, entry in signature.items()
     }
 
@@ -360,7 +360,7 @@ class TwoTower(Composite):
         words = self.shared_words
         alone = {name: _below(name, t.signature, words) for name, t in self.towers.items()}
         both = {
-            key: entry._replace(axes=(f"{name}s", *entry.axes[1:]))
+            key: Input((f"{name}s", *entry.axes[1:]), entry.dtype, entry.below)
             for name, signature in alone.items()
             for key, entry in signature.items()
         }

@@ -137,6 +137,15 @@ class DistributedFit:
             **kwargs,
         )
 
+    def make_train_function(self, force=False):
+        """Keras' hook that makes the step; the optimizer is built before it, not in it.
+
+        TensorFlow traces a step that makes variables twice, the second time without them.
+        """
+        if self.built and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        super().make_train_function(force)
+
     def evaluate(self, x=None, *args, verbose="auto", **kwargs):
         """`keras.Model.evaluate`, which prints as `fit` does."""
         return super().evaluate(x, *args, verbose=verbosity(verbose), **kwargs)
@@ -248,7 +257,8 @@ class OneUpdate:
     another function, and can neither accumulate gradients nor overwrite weights with their
     averages on replicas: it opens a branch, and meets the other replicas inside. On every backend
     it averages weights at each batch of an accumulation. Here gradients are summed first, all
-    that follows is the same on each replica, and an update is averaged once.
+    that follows is the same on each replica, and an update is averaged once. The optimizer's
+    `update_steps` takes the gradients, the variables and the rate, in place of `update_step`.
     """
 
     def _backend_apply_gradients(self, grads, trainable_variables):
@@ -276,10 +286,9 @@ class OneUpdate:
 
     def _update(self, grads, trainable_variables):
         """Move the variables once, and their averages after them."""
-        rate = self.learning_rate
-        clipped = self._clip_gradients(grads)
-        for grad, variable in zip(clipped, trainable_variables, strict=True):
-            self.update_step(grad, _native(variable), rate)
+        self.update_steps(
+            self._clip_gradients(grads), map(_native, trainable_variables), self.learning_rate
+        )
         if not self.use_ema:
             return
         self._update_model_variables_moving_average(self._trainable_variables)

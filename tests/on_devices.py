@@ -146,15 +146,13 @@ def plain_adam():
 
 ACCUMULATED = {"gradient_accumulation_steps": 2, "use_ema": True, "ema_momentum": 0.5}
 OVERWRITTEN = {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2}
-# What is compared; the last batches hold 2, 3, 1 and 2 examples, for two replicas; those of pairs
-# 3 and 1.
+# What is compared; the last batches hold 1, 3, 2 and 2 examples, for two replicas; those of pairs 3
+# and 1.
 RUNS = {
     "contrastive": lambda: fit_pairs(7),
     "mimicking": lambda: fit_pairs(5, label_share=0.3),
-    "clipped": lambda: fit(model(), 10),
-    "uneven": lambda: fit(model(learning={"clip_norm": None, **OVERWRITTEN}), 7),
-    "empty": lambda: fit(model(), 5),
-    "by place": lambda: fit(model("TokenClassifier", head="token"), 6),
+    "clipped": lambda: fit(model(learning=OVERWRITTEN), 5),
+    "by place": lambda: fit(model("TokenClassifier", head="token"), 7),
     "accumulated": lambda: fit(
         model(learning=ACCUMULATED | OVERWRITTEN, undecayed="kernel"), 10, epochs=3
     ),
@@ -163,7 +161,7 @@ RUNS = {
 
 
 def scores_by_place():
-    """Loss and accuracy of a task by place, in batches of three sizes."""
+    """Loss and accuracy of a task by place, in batches of two sizes."""
     from kzoo.data.batches import bucketed_batches
 
     task = model("TokenClassifier", head="token")
@@ -171,7 +169,7 @@ def scores_by_place():
     return np.array(
         [
             task.evaluate(bucketed_batches(rows, labels, batch_size=size), verbose=0)
-            for size in (2, 4, 6)
+            for size in (4, 6)
         ]
     )
 
@@ -374,7 +372,7 @@ def shapes_on_jax():
 def on_jax():
     """The training and the embedding on JAX."""
     found = {"scores_by_place": scores_by_place()}
-    for name in ("clipped", "accumulated", "contrastive", "mimicking"):
+    for name in ("accumulated", "contrastive", "mimicking"):
         found |= {f"{name}/{key}": value for key, value in RUNS[name]().items()}
     import keras
 

@@ -13,11 +13,10 @@ import keras
 import numpy as np
 import pytest
 import tokenizers
-from families import SPECS, add_noise, one_block
+from families import add_noise, one_block
 
 import kzoo
 from kzoo.errors import KzooError
-from kzoo.models import build
 from kzoo.serving import GOLDEN
 
 tf = pytest.importorskip("tensorflow")
@@ -184,8 +183,12 @@ def classifier(tmp_path_factory):
 
 
 ALONE = """
-import json, sys
+import json, os, sys
 sys.modules["kzoo"] = None  # Importing it is an error from here on.
+for folder in sys.argv[3:]:
+    os.chdir(os.path.dirname(folder))
+    page = open(folder + "/README.md", encoding="utf-8").read()
+    exec(page.split("```python\\n")[1].split("```")[0], {})
 import tensorflow as tf
 import tensorflow_text
 answer = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
@@ -200,11 +203,19 @@ print(json.dumps({
 
 
 def test_a_process_with_tensorflow_alone_answers_as_keras(classifier):
+    """As the README.md in each folder says, too."""
     model, folder = classifier
-    command = [sys.executable, "-c", ALONE, str(folder), json.dumps(TEXTS)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    without_text = folder.parent / "without_text"
+    kzoo.export_savedmodel(model, without_text, text=False)
+    for each, text in ((folder, True), (without_text, False)):
+        page = (each / "README.md").read_text(encoding="utf-8")
+        assert ("import tensorflow_text" in page) == text
+    command = [sys.executable, "-c", ALONE, folder, json.dumps(TEXTS), without_text, folder]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    answers = json.loads(done.stdout.splitlines()[-1])
+    *shown, answers = done.stdout.splitlines()
+    assert "\n".join(shown).count("probabilities") == 2
+    answers = json.loads(answers)
     expected = model.predict(TEXTS)
     np.testing.assert_allclose(answers["probabilities"], expected, rtol=0, atol=1e-5)
     assert answers["labels"] == model.labels
@@ -373,9 +384,9 @@ SPAN_TEXTS = [
 
 def test_entities_of_a_savedmodel_are_those_of_predict(tmp_path):
     tokenizer = word_piece()
-    spec = SPECS["bert"].replace(vocabulary_size=tokenizer.vocabulary_size)
+    backbone = add_noise(one_block(vocabulary_size=tokenizer.vocabulary_size))
     labels = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
-    task = kzoo.TokenClassifier(add_noise(build(spec)), labels=labels, tokenizer=tokenizer)
+    task = kzoo.TokenClassifier(backbone, labels=labels, tokenizer=tokenizer)
     add_noise(task)
     loaded = tf.saved_model.load(str(kzoo.export_savedmodel(task, tmp_path / "ner")))
     rows = loaded.signatures["serving_default"](text=tf.constant(SPAN_TEXTS))
@@ -395,8 +406,8 @@ def test_entities_of_a_savedmodel_are_those_of_predict(tmp_path):
 @pytest.mark.parametrize("no_answer", [None, 0.3])
 def test_answers_of_a_savedmodel_are_those_of_predict(tmp_path, no_answer):
     tokenizer = word_piece()
-    spec = SPECS["bert"].replace(vocabulary_size=tokenizer.vocabulary_size)
-    task = kzoo.QuestionAnswering(add_noise(build(spec)), tokenizer=tokenizer, no_answer=no_answer)
+    backbone = add_noise(one_block(vocabulary_size=tokenizer.vocabulary_size))
+    task = kzoo.QuestionAnswering(backbone, tokenizer=tokenizer, no_answer=no_answer)
     add_noise(task)
     loaded = tf.saved_model.load(str(kzoo.export_savedmodel(task, tmp_path / "qa")))
     answer = loaded.signatures["serving_default"]
@@ -408,19 +419,3 @@ def test_answers_of_a_savedmodel_are_those_of_predict(tmp_path, no_answer):
             assert int(rows["start"][place]) == expected["start"]
             assert int(rows["end"][place]) == expected["end"]
             assert float(rows["score"][place]) == pytest.approx(expected["score"], abs=1e-5)
-
-
-@pytest.mark.parametrize("text", [True, False])
-def test_a_savedmodel_says_how_it_is_called(tmp_path, text):
-    tokenizer = word_piece()
-    spec = SPECS["bert"].replace(vocabulary_size=tokenizer.vocabulary_size)
-    task = kzoo.TextClassifier(build(spec), labels=["no", "yes"], tokenizer=tokenizer)
-    kzoo.export_savedmodel(task, tmp_path / "model", text=text)
-    page = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
-    assert ("import tensorflow_text" in page) == text
-    code = page.split("```python\n")[1].split("```")[0]
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert run.returncode == 0, run.stderr
-    assert "probabilities" in run.stdout

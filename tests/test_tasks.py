@@ -129,12 +129,15 @@ def test_a_saved_task_gives_the_same_outputs(name, family, tmp_path):
 
 
 def test_saved_models_load_where_nothing_of_kzoo_was_used(tmp_path):
-    """In a fresh process, whichever of the two is imported first, and compiled ones too."""
-    for name in TASKS:
+    """In a fresh process, whichever of the two is imported first, and compiled ones too.
+
+    Two tasks and two families stand for all, of which Keras is told in the same way (below).
+    """
+    for name in ("TextClassifier", "TextEmbedder"):
         made = task(name)
         made.compile()
         made.save(tmp_path / f"{name}.keras")
-    for family in WITH_TEXTS:
+    for family in ("albert", "lamda"):
         noisy(family).save(tmp_path / f"{family}.keras")
     code = """
 import sys
@@ -187,7 +190,9 @@ def test_a_saved_task_comes_back_compiled(name, tmp_path):
     model, (x, y) = task(name), LESSONS[name]
     model.backbone.position.trainable = False
     model.compile(optimizer=kzoo.AdamW(1e-3, layer_decay=0.9), loss=model.default_loss())
-    model.fit(x, y, batch_size=2, verbose=0)
+    history = model.fit(x, y, batch_size=2, verbose=0).history
+    metric = "cosine_error" if name == "TextEmbedder" else "accuracy"  # Shown by default.
+    assert 0 <= history[metric][0] <= 1 and np.isfinite(history["loss"][0])
     model.save(tmp_path / "task.keras")
     again = keras.saving.load_model(tmp_path / "task.keras")
     assert again.compiled and again.optimizer.layer_decay == 0.9
@@ -200,7 +205,6 @@ def test_a_saved_task_comes_back_compiled(name, tmp_path):
         np.testing.assert_array_equal(np.asarray(loaded), np.asarray(here))
     scores = [m.evaluate(x, y, verbose=0, return_dict=True) for m in (model, again)]
     assert scores[0] == scores[1] and len(scores[0]) >= 2
-    again.fit(x, y, verbose=0)
 
 
 def test_a_training_goes_on_where_it_was_saved(tmp_path):
@@ -294,7 +298,8 @@ def test_a_classifier_learns_from_every_source(tmp_path):
     }
     keras.utils.set_random_seed(0)
     model = classifier(head="mean")
-    model.compile(optimizer=kzoo.AdamW(3e-3))
+    # At a constant rate the step is traced once for all.
+    model.compile(optimizer=kzoo.AdamW(3e-3, warmup=0, decay="constant"))
     untrained = model.get_weights()
     for source, (x, y) in sources.items():
         model.set_weights(untrained)
@@ -366,7 +371,8 @@ def test_validation_has_its_own_weights():
         {"validation_data": (TEXTS, LABELS, np.zeros(10))},
         {"validation_split": 0.5, "sample_weight": [1.0] * 5 + [0.0] * 5},
     ):
-        assert model.fit(TEXTS, LABELS, verbose=0, **options).history["val_loss"] == [0]
+        history = model.fit(TEXTS, LABELS, batch_size=None, verbose=0, **options).history
+        assert history["val_loss"] == [0]
 
 
 @pytest.mark.parametrize("name", ["TextClassifier", "QuestionAnswering", "MultipleChoice"])
@@ -417,7 +423,8 @@ def test_an_embedder_without_scores_needs_a_loss_that_reads_none(tmp_path):
     with pytest.raises(KzooError, match="InBatchLoss"):
         model.fit(tmp_path / "pairs.tsv", verbose=0)
     model.compile(loss=kzoo.InBatchLoss())
-    assert model.fit(tmp_path / "pairs.tsv", validation_split=0.2, verbose=0).history["loss"][0] > 0
+    history = model.fit(tmp_path / "pairs.tsv", validation_split=0.2, verbose=0).history
+    assert history["loss"][0] > 0 and 0 <= history["accuracy"][0] <= 1
 
 
 def test_an_embedder_leaves_the_pooler_of_others_alone():
@@ -628,7 +635,7 @@ def test_padding_is_no_place_for_an_answer():
     assert model.evaluate(pairs, spans, verbose=0)[0] == pytest.approx(np.mean(alone), abs=1e-5)
 
 
-@pytest.mark.parametrize("family", WITH_TEXTS)
+@pytest.mark.parametrize("family", ["albert", "bert", "gpt2", "roberta"])
 def test_the_row_of_padding_learns_nothing_where_it_is_looked_up(family):
     model = task("TextClassifier", family, head="mean")
     tables = [model.backbone.token_embedding.embeddings]
@@ -701,13 +708,13 @@ def test_a_choice_is_learned():
 def test_a_student_learns_its_teachers_scores():
     keras.utils.set_random_seed(0)
     teacher = kzoo.TextClassifier(
-        build(SPECS["bert"].replace(schedule=(0, 1, 2))),
+        build(SPECS["bert"].replace(schedule=(0, 1))),
         labels=["negative", "positive"],
         head="mean",
         tokenizer=tokenizer(),
     )
     learn(teacher, TEXTS, LABELS)
-    student = cut(teacher, (0, 2))
+    student = cut(teacher, (1,))
     targets = distillation_targets(teacher, TEXTS, LABELS)
     np.testing.assert_allclose(
         targets[:, 1:], np.asarray(teacher(teacher.tokenize(TEXTS))["logits"]), atol=1e-4
@@ -891,27 +898,10 @@ def test_what_another_task_takes_is_one_sentence(name, calls):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name, x, y, metric",
-    [
-        ("TokenClassifier", [["he", "lives"]] * 4, [["O", -100]] * 4, "accuracy"),
-        ("QuestionAnswering", [("he", "he lives")] * 4, [(0, 2)] * 4, "accuracy"),
-        ("MaskedLM", TEXTS, None, "accuracy"),
-        ("TextEmbedder", [("he", "lives")] * 4, [0.5] * 4, "cosine_error"),
-    ],
-)
-def test_a_metric_is_shown_by_default(name, x, y, metric, tmp_path):
-    model = task(name)
-    model.compile()
-    history = model.fit(x, y, batch_size=None, verbose=0).history
-    assert 0 <= history[metric][0] <= 1 and np.isfinite(history["loss"][0])
-    if name == "TokenClassifier":
-        (found,) = (m for m in model.default_metrics() if m.name == "accuracy")
-        found.update_state([[1, -100, 0]], np.eye(3, dtype="float32")[[[1, 1, 1]]])
-        assert float(found.result()) == 0.5
-    if name == "TextEmbedder":
-        model.compile(loss=kzoo.InBatchLoss())
-        assert "accuracy" in model.fit(x, verbose=0).history
+def test_accuracy_by_place_counts_the_places_that_have_a_label():
+    (metric,) = (m for m in task("TokenClassifier").default_metrics() if m.name == "accuracy")
+    metric.update_state([[1, -100, 0]], np.eye(3, dtype="float32")[[[1, 1, 1]]])
+    assert float(metric.result()) == 0.5
 
 
 def test_a_subclass_of_a_task_is_that_task(tmp_path):

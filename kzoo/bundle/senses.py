@@ -13,7 +13,6 @@ import numpy as np
 
 from .. import processors
 from ..errors import KzooError
-from ..litert.convert import model_inputs
 from ..litert.interpreter import encode
 from ..values import as_text
 from .manifest import TOKENIZER
@@ -167,6 +166,8 @@ class Texts(Sense):
 
     def samples(self, model, length=None, given=None):
         """See `Sense`; without a tokenizer ids are drawn, in the lengths of the shipped texts."""
+        from ..litert.convert import model_inputs  # Who only answers needs no Keras.
+
         names, backbone = model_inputs(model), getattr(model, "backbone", model)
         longest = getattr(model, "max_length", backbone.spec.max_sequence_length)
         limit = min(longest, length or 10**9)

@@ -8,7 +8,6 @@ import numpy as np
 from keras import ops
 
 from ..errors import KzooError
-from ..network import weights_by_path
 
 
 def cut(task, schedule):
@@ -22,16 +21,11 @@ def cut(task, schedule):
             f"The schedule {tuple(schedule)} names blocks that the teacher lacks: its own is "
             f"{task.spec.schedule}."
         )
-    config = {key: value for key, value in task.get_config().items() if key != "backbone"}
     backbone = task.backbone.with_spec(schedule=tuple(schedule))
     if not backbone.trainable_weights:  # A teacher stands still; a student of it is to learn.
         backbone.trainable = True
     backbone.processors = dict(task.processors)
-    student = type(task)(backbone, **config)
-    there = weights_by_path(task)
-    for path, weight in weights_by_path(student).items():
-        weight.assign(there[path])
-    return student
+    return task.on(backbone)
 
 
 def distillation_targets(teacher, texts, labels, batch_size=64, verbose=0):

@@ -299,8 +299,13 @@ class ImageProcessor:
 
         x = ops.cast(pictures, "float32")
         if self.channel_order == "bgr":
-            x = ops.concatenate([x[..., place : place + 1] for place in (2, 1, 0)], axis=-1)
+            x = _turned(x)
         return x * self.scale + self.shift
+
+    def unscaled(self, numbers):
+        """What `scaled` made numbers of, as float32: pictures of 0 to 255."""
+        x = (numbers - self.shift) / self.scale
+        return _turned(x) if self.channel_order == "bgr" else x
 
     # -- keeping --------------------------------------------------------------------------------
 
@@ -327,6 +332,13 @@ class ImageProcessor:
             text = json.dumps(self.config, indent=2, sort_keys=True, ensure_ascii=False)
             tmp_path.write_text(text + "\n", encoding="utf-8")
         return folder
+
+
+def _turned(pictures):
+    """Pictures with their channels the other way round."""
+    from keras import ops
+
+    return ops.concatenate([pictures[..., place : place + 1] for place in (2, 1, 0)], axis=-1)
 
 
 def _config_in(folder):

@@ -82,35 +82,55 @@ def _is_constant(model, tensor):
 def _as_floats(content, tables):
     """The same file with some constants in float32, which are known by their values.
 
-    The converter quantizes every large constant, such as those of a Fourier transform.
+    The converter quantizes every large constant, such as those of a Fourier transform. What an
+    operator adds to the product with one, as a half, becomes float32 with it: XNNPACK takes no mix.
     """
     import numpy as np
 
-    model, kinds = read_model(content), schema()
-    for table in tables:
-        # Outputs come first in a file, of products and convolutions alike.
-        values = np.ascontiguousarray(np.moveaxis(np.asarray(table, "float32"), -1, 0))
-        for graph in model.subgraphs:
-            found = [i for i, t in enumerate(graph.tensors) if _holds(model, t, values)]
-            readers = [o for o in graph.operators if len(o.inputs) and o.inputs[0] in found]
-            widened = [o for o in readers if _name(model, o) == "DEQUANTIZE"]
-            graph.operators = [o for o in graph.operators if all(o is not w for w in widened)]
-            # What came of a half as float32 is the constant itself now.
-            for index in [o.outputs[0] for o in widened] or found:
-                model.buffers.append(buffer := kinds.BufferT())
-                buffer.data = values.view("uint8").ravel()
-                tensor = graph.tensors[index]
-                tensor.buffer = len(model.buffers) - 1
-                tensor.type, tensor.quantization = kinds.TensorType.FLOAT32, None
-            for index in found:
-                if graph.tensors[index].type != kinds.TensorType.FLOAT32:
-                    model.buffers[graph.tensors[index].buffer].data = None
-                    graph.tensors[index].shape = np.array([0], "int32")
+    model = read_model(content)
+    # Outputs come first in a file, of products and convolutions alike.
+    tables = [np.ascontiguousarray(np.moveaxis(np.asarray(t, "float32"), -1, 0)) for t in tables]
+    for graph in model.subgraphs:
+        for values in tables:
+            for index in [i for i, t in enumerate(graph.tensors) if _holds(model, t, values)]:
+                widened = _widened(model, graph, index, values)
+                sources = {s for o in graph.operators if widened in o.inputs for s in o.inputs}
+                for half in [o.inputs[0] for o in _halves(model, graph) if o.outputs[0] in sources]:
+                    tensor = graph.tensors[half]
+                    data = np.asarray(model.buffers[tensor.buffer].data).view("float16")
+                    _widened(model, graph, half, data.astype("float32").reshape(tensor.shape))
     return write_model(model)
 
 
-def _name(model, operator):
-    return operator_names()[operator_code(model.operatorCodes[operator.opcodeIndex])]
+def _halves(model, graph):
+    """The operators that make float32 of a constant of halves."""
+    names = operator_names()
+    return [
+        operator
+        for operator in graph.operators
+        if names[operator_code(model.operatorCodes[operator.opcodeIndex])] == "DEQUANTIZE"
+        and _is_constant(model, graph.tensors[operator.inputs[0]])
+    ]
+
+
+def _widened(model, graph, index, values):
+    """The index of a constant tensor once it is float32; of one of halves that which reads it."""
+    import numpy as np
+
+    kinds = schema()
+    reader = next((o for o in _halves(model, graph) if o.inputs[0] == index), None)
+    old = graph.tensors[index]
+    model.buffers[old.buffer].data = None
+    if reader is not None:
+        old.shape = np.array([0], "int32")
+        graph.operators = [operator for operator in graph.operators if operator is not reader]
+        index = reader.outputs[0]
+    model.buffers.append(buffer := kinds.BufferT())
+    buffer.data = values.view("uint8").ravel()
+    tensor = graph.tensors[index]
+    tensor.buffer = len(model.buffers) - 1
+    tensor.type, tensor.quantization = kinds.TensorType.FLOAT32, None
+    return index
 
 
 def _holds(model, tensor, values):

@@ -10,7 +10,7 @@ class Deit(Vit):
     """DeiT with its distillation token, in every published size."""
 
     family = "deit"
-    HEADS = {"ImageClassifier": ["distilled", "first"]}
+    HEADS = {"ImageClassifier": ["distilled", *Vit.HEADS.values()]}
 
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"deit": "DeiT"}

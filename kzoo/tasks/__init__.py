@@ -3,6 +3,7 @@
 from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
 from .image_classifier import ImageClassifier
+from .image_embedder import ImageEmbedder
 from .image_text_embedder import ImageTextEmbedder
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
@@ -22,6 +23,7 @@ TASKS = {
         MultipleChoice,
         TextEmbedder,
         ImageClassifier,
+        ImageEmbedder,
         ImageTextEmbedder,
         AudioClassifier,
     )

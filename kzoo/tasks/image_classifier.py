@@ -48,5 +48,5 @@ class ImageClassifier(Classifier, ImageTask):
 
     def usual_head(self, backbone):
         """The family's; the mean over squares where no class token stands before them."""
-        has_tokens = getattr(backbone.embedding, "tokens", True)
-        return super().usual_head(backbone) if has_tokens else "mean"
+        has_token = self.starts_with_token(backbone)
+        return super().usual_head(backbone) if has_token else "mean"

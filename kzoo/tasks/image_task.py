@@ -2,7 +2,7 @@
 
 from ..data.media import Medium
 from ..errors import KzooError
-from ..images.reading import ENDINGS, check_picture, read_picture
+from ..images.reading import ENDINGS, check_picture
 from .array_task import ArrayTask
 
 PICTURES = Medium(
@@ -49,6 +49,10 @@ class ImageTask(ArrayTask):
                 f"reads {_shape(expected)}: give an image processor of that size."
             )
 
+    def starts_with_token(self, backbone):
+        """Whether a token stands before a picture's squares, for the whole of it."""
+        return bool(getattr(getattr(backbone, "embedding", None), "tokens", True))
+
     @property
     def array_shape(self):
         """(height, width, channels)."""
@@ -56,11 +60,29 @@ class ImageTask(ArrayTask):
 
     def read_one(self, example, name=None):
         """A picture of the network's size, see `ImageProcessor.resized`."""
-        return self.image_processor.resized(read_picture(example, name))
+        return self.image_processor.resized(example, name)
 
     def in_graph(self, arrays):
         """{"images"}, see `ImageProcessor.scaled`."""
         return {"images": self.image_processor.scaled(arrays)}
+
+    def before_graph(self, inputs):
+        """Pictures of 0 to 255, float32, see `ImageProcessor.unscaled`."""
+        return self.image_processor.unscaled(inputs["images"])
+
+    def resized(self, image_size):
+        """A copy for pictures of another size, see `Network.resized`.
+
+        Args:
+            image_size: height and width of the pictures: one number for both, or a list.
+        """
+        backbone = self.backbone.resized(image_size)
+        processor = self.processors.get("image_processor")
+        backbone.processors = {
+            **self.processors,
+            "image_processor": processor and processor.for_size(image_size),
+        }
+        return self.on(backbone)
 
     def is_one(self, array):
         """Whether an array is one picture."""

@@ -165,6 +165,16 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             rows = order is not None and path.split("/")[1].endswith("logits")
             weight.assign(value[..., order] if rows else value)
 
+    def on(self, backbone):
+        """A copy of this task on another backbone, whose processors it has, with the same head."""
+        config = {key: value for key, value in self.get_config().items() if key != "backbone"}
+        copy = type(self)(backbone, **config)
+        there = weights_by_path(self)
+        for path, weight in weights_by_path(copy).items():
+            if path.startswith("head/"):
+                weight.assign(there[path])
+        return copy
+
     @property
     def unread(self):
         """Weights that the head doesn't read: kept for a checkpoint's sake, and never trained."""
@@ -204,14 +214,14 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         return len(self.labels)
 
     @property
-    def signatures(self):
-        """What the functions of a file read: for each signature an input's name to its `Input`."""
-        return self.backbone.signatures
-
-    @property
     def spec(self):
         """The backbone's spec."""
         return self.backbone.spec
+
+    @property
+    def signatures(self):
+        """What a file of the task may read, as of a `Network`: what the backbone reads."""
+        return self.backbone.signatures
 
     def export_inputs(self):
         """Shape, with None for each size that varies, and type of each input, by name."""
@@ -233,6 +243,11 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         """The raw outputs, in float32, for the dict of the backbone's inputs."""
         outputs = self.run_head(self.backbone.run(inputs, training=training), inputs, training)
         return {name: ops.cast(value, "float32") for name, value in outputs.items()}
+
+    def run_function(self, name, inputs):
+        """The outputs of a file's function: those that the rule reads, not what only `fit` does."""
+        outputs = self(inputs)
+        return {name: outputs[name] for name in self.output_axes or outputs}
 
     def run_head(self, outputs, inputs, training):
         """The head's outputs from the backbone's."""

@@ -113,19 +113,32 @@ class AdamW(OneUpdate, keras.optimizers.AdamW):
         """Update the variables, dense gradients first."""
         super().apply([_dense(grad) for grad in grads], trainable_variables)
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Decay one variable, then move it by Adam's rule."""
+    def update_steps(self, gradients, variables, learning_rate):
+        """Decay the variables, then move them by Adam's rule."""
+        scalars = {}  # Of each dtype among the variables: for each one alone they'd be most of it.
+        for gradient, variable in zip(gradients, variables, strict=True):
+            if variable.dtype not in scalars:
+                scalars[variable.dtype] = self._scalars(learning_rate, variable.dtype)
+            self._update_step(ops.cast(gradient, variable.dtype), variable, scalars[variable.dtype])
+
+    def _scalars(self, learning_rate, dtype):
+        """The rate, its correction, the epsilon, the betas and zero, as an update takes them.
+
+        They follow the paper's order of computation, where the root of the second moment isn't
+        corrected: the epsilon that belongs beside a corrected one is as much smaller.
+        """
+        root = ops.sqrt(_correction(self.beta_2, self.iterations))
+        correction = root / _correction(self.beta_1, self.iterations)
+        values = (learning_rate, correction, self.epsilon * root, self.beta_1, self.beta_2, 0)
+        return [ops.cast(value, dtype) for value in values]
+
+    def _update_step(self, gradient, variable, scalars):
+        rate, correction, epsilon, beta_1, beta_2, zero = scalars
         index, momentum, velocity = adam_state(self, variable)
-        rate = ops.cast(learning_rate, variable.dtype) * self.rates[index]
+        rate = rate * self.rates[index]
         if self.weight_decay and self.decayed[index] and decays(self, variable):
             self.assign_sub(variable, variable * (rate * self.weight_decay))
-        # In the paper's order of computation, where the root of the second moment isn't corrected:
-        # the epsilon that belongs beside a corrected one is as much smaller.
-        root = ops.sqrt(_correction(self.beta_2, self.iterations))
-        epsilon = ops.cast(self.epsilon * root, variable.dtype)
-        rate = rate * ops.cast(root / _correction(self.beta_1, self.iterations), variable.dtype)
-        beta_1, beta_2 = (ops.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
-        gradient = ops.cast(gradient, variable.dtype)
+        rate = rate * correction
         if keras.backend.backend() != "tensorflow":
             momentum.assign(beta_1 * momentum + (1 - beta_1) * gradient)
             velocity.assign(beta_2 * velocity + (1 - beta_2) * ops.square(gradient))
@@ -135,7 +148,6 @@ class AdamW(OneUpdate, keras.optimizers.AdamW):
 
         # Operation by operation this would be a dozen passes over memory. Powers of zero: the
         # rate is corrected already.
-        zero = tf.zeros((), variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=momentum.value.handle,
