@@ -3,8 +3,8 @@
     python benchmarks/digits/measure.py --data FOLDER --output PRESET
 
 FOLDER holds MNIST as its authors wrote it (idx, maybe with .gz): the first 20,000 pictures of the
-training part with their labels, `train20k-images-idx3-ubyte`, `train20k-labels-idx1-ubyte`, and the
-first 3,000 of the test part, `t3k-...`; `--train` and `--test` name other beginnings of these names.
+training part with their labels, `train20k-images-idx3-ubyte` and `train20k-labels-idx1-ubyte`, and
+the first 3,000 of the test part, `t3k-...`; `--train` and `--test` name other beginnings of them.
 
 Settings were fixed before the test part was looked at, once, by the weights as stored. A training
 picture is turned, scaled and moved a little, anew in every epoch. It writes the preset, and
@@ -45,7 +45,7 @@ SETTINGS = {
     "intermediate": 192,
     "dropout": 0.1,
     "batch_size": 128,
-    "epochs": 80,
+    "epochs": 50,
     "learning_rate": 2e-3,
     "warmup_epochs": 4,
     "weight_decay": 0.05,
