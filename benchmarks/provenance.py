@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -61,12 +62,22 @@ def processor():
             key, _, value = line.partition(":")
             described.setdefault(key.strip(), value.strip())
     flags = set((described.get("flags") or described.get("Features") or "").split())
+    gpus = _gpus()
     return {
         "name": described.get("model name", platform.machine()),
         "class": next((name for name, needed in CLASSES if needed <= flags), platform.machine()),
         "cores": os.cpu_count(),
         "load_1min": round(os.getloadavg()[0], 2),
+        **({"gpus": gpus} if gpus else {}),
     }
+
+
+def _gpus():
+    """The names of NVIDIA's cards, as their driver tells."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.split("\n")[:-1]
 
 
 def sources_sha256(sources):

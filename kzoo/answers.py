@@ -151,13 +151,14 @@ def similarities(first, second, kind):
     return first @ second.T
 
 
-def nearest(scores, texts, top):
-    """The texts of the largest scores, as {"index", "score", "text"}, the nearest first.
+def nearest(scores, texts, top, key="text"):
+    """What has the largest scores, as {"index", "score", key}, the nearest first.
 
-    texts: strings, or None where only their vectors are known; of equals the earlier comes first.
+    texts: what was compared, such as strings, or None where only their vectors are known; of
+    equals the earlier comes first.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")[:top]
-    named = (lambda place: {}) if texts is None else (lambda place: {"text": texts[place]})
+    named = (lambda place: {}) if texts is None else (lambda place: {key: texts[place]})
     return [{"index": int(i), "score": float(scores[i]), **named(i)} for i in order]
 
 
@@ -456,4 +457,8 @@ RULES = {
     "continuation": Rule({"logits": ("batch", "vocabulary")}),
 }
 # What a user may give a task, and of which kind each row of tokens then is; either: whichever.
-READS = {"text": "text", "pair": "pair", "either": "either", "choices": "pair", "prompt": "text"}
+READS = {
+    "text": "text", "pair": "pair", "either": "either", "choices": "pair", "prompt": "text",
+    "image": "image",
+    "sound": "sound",
+}  # fmt: skip

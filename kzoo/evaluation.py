@@ -12,6 +12,7 @@ from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spa
 from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
 from .bundle.predict import Answerer, Continuer, Predictor
+from .bundle.senses import sense_of
 from .data.documents import answer_rows, text_rows
 from .data.tables import write_table
 from .errors import KzooError
@@ -133,7 +134,7 @@ class _WritingBundle:
 
     def __init__(self, folder, threads):
         continuer = Continuer(folder, threads)
-        self._step, self._tokenizer = continuer.writer.step, continuer.tokenizer
+        self._step, self._tokenizer = continuer.writer.step, continuer.processor
         manifest = continuer.manifest
         self.task, self.rule, self.labels = manifest["task"], manifest["rule"], None
         self.options = manifest["task_options"]
@@ -171,7 +172,12 @@ class _Model:
         # A classifier of the user's own may leave its problem to its rule.
         self.options = {"problem": model.rule, **model.task_options()}
         self.answerer = Answerer(
-            model.tokenizer, self.rule, self.labels, self.options, model.max_length, None
+            model.processor(sense_of(model.reads).processor),
+            self.rule,
+            self.labels,
+            self.options,
+            getattr(model, "max_length", None),
+            None,
         )
 
     def answers(self, texts):

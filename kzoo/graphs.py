@@ -1,25 +1,29 @@
 """The shapes a whole network takes, each wired once; a family picks one by inheriting it."""
 
+import math
+
+import keras
 from keras import layers, ops
 
 from .errors import KzooError
-from .network import Network
+from .network import Network, weights_by_path
 from .nn.attention import additive_mask
 from .nn.context import Context
 from .nn.dense import Dense
+from .nn.patches import between, grid_of, places
 from .nn.position import Unplaced
-from .parts import make, resolve
+from .parts import completed, make, resolve
 from .spec import Input
 
 UNPLACED = Unplaced()  # A memory's places are its own business.
 
 
 class Stack(Network):
-    """What an embedding reads as vectors, blocks, maybe one vector for all: BERT, GPT-2.
+    """What an embedding reads as vectors, blocks, maybe one vector for all: BERT, GPT-2, ViT.
 
     Inputs: a dict of what the embedding reads. For tokens int32 `token_ids` and `padding_mask` (1
     for a token, 0 for padding), and `segment_ids` where there is more than one segment; all
-    (batch, length).
+    (batch, length). For pictures float32 `images` (batch, height, width, channels), normalised.
 
     Where no place looks at those behind it, the stack also takes a step of writing: further
     tokens and the keys and values of those before them, so that nothing is computed twice:
@@ -85,6 +89,16 @@ class Stack(Network):
         step = {**step, "places": places, "past_places": past_places, **self._caches("past")}
         return {"serve": {**serve, **memory}, "step": {**step, **known}}
 
+    def resizing(self, image_size):
+        """See `Network`; the vectors of places are interpolated, see `nn.patches.between`."""
+        slot = {**completed("embedding", self.spec.embedding), "image_size": image_size}
+        spec = self.spec.replace(embedding=slot, max_sequence_length=places(slot))
+        table = weights_by_path(self).get("position/embeddings")
+        if table is None:
+            return spec, {}
+        table = between(ops.convert_to_numpy(table), self.embedding.grid, grid_of(slot))
+        return spec, {"position/embeddings": table}
+
     def _caches(self, of):
         """The keys and values of every step, of what was read (past) or of the memory."""
         attention = self.block_list[0].attention
@@ -127,9 +141,9 @@ class Stack(Network):
             keys = ops.concatenate([inputs["past_places"], keys], axis=1)
             batch, bias, length = ops.shape(queries)[0], None, None
         else:
-            length = ops.shape(inputs["padding_mask"])[1]  # As heads do: one SHAPE for all.
+            length, mask = self.embedding.length(inputs), self.embedding.padding_mask(inputs)
             queries = keys = ops.arange(length, dtype="int32")
-            batch, bias = 1, additive_mask(inputs["padding_mask"], self.compute_dtype)
+            batch, bias = 1, None if mask is None else additive_mask(mask, self.compute_dtype)
         return Context(
             self.position,
             bias,
@@ -180,7 +194,7 @@ class Stack(Network):
         if self.final_norm is not None:
             x = states[-1] = self.final_norm(x)
         outputs = {"sequence_output": x}
-        pooled = self.pooler(x)
+        pooled = self.pooler(x, context=context)
         if pooled is not None:
             outputs["pooled_output"] = pooled
         if "places" in inputs:
@@ -218,6 +232,21 @@ class Composite(Network):
         """The networks by name."""
         return {name: getattr(self, name) for name in self.TOWERS}
 
+    def resizing(self, image_size):
+        """See `Network`: that of the towers that read pictures."""
+        specs, values = dict(self.spec.towers), {}
+        for name, tower in self.towers.items():
+            if "images" in tower.signature:
+                specs[name], own = tower.resizing(image_size)
+                values |= {f"{name}/{path}": value for path, value in own.items()}
+        return self.spec.replace(towers=specs), values
+
+    @property
+    def embedding(self):
+        """The first tower's that has one of tokens: the whole is told of ids and padding by it."""
+        towers = [tower.embedding for tower in self.towers.values()]
+        return next((each for each in towers if hasattr(each, "padding_id")), towers[0])
+
     @property
     def largest(self):
         """The largest size of each axis that has a name, where there is one."""
@@ -228,14 +257,20 @@ class Composite(Network):
         }
 
 
-def _below(name, signature):
-    """The inputs of a tower as inputs of the whole: their names and lengths begin with its name."""
+def _below(name, signature, words=None):
+    """The inputs of a tower as inputs of the whole: their names and lengths begin with its name.
+
+    With `words`, only names and axes among them do.
+    """
+
+    def moved(word):
+        return word if words is not None and word not in words else f"{name}_{word}"
+
+    def axis_of(axis):
+        return moved(axis) if isinstance(axis, str) and axis != "batch" else axis
+
     return {
-        f"{name}_{key}": Input(
-            tuple(f"{name}_{axis}" if axis == "length" else axis for axis in entry.axes),
-            entry.dtype,
-            entry.below,
-        )
+        moved(key): Input(tuple(map(axis_of, entry.axes)), entry.dtype, entry.below)
         for key, entry in signature.items()
     }
 
@@ -288,25 +323,98 @@ class EncoderDecoder(Composite):
 
 
 class TwoTower(Composite):
-    """Networks side by side, whose pooled outputs lie in one space (CLIP, arXiv:2103.00020).
+    """Two networks whose pooled outputs lie in one space, and how near they are (CLIP).
 
-    Inputs: those of all towers, or of one, with the tower's name before theirs.
-    Outputs: `<tower>_embedding` (batch, dim) of each tower that was given something, of length 1.
+    arXiv:2103.00020, section 2.3.
+
+    Inputs: those of both towers, as many as there are of each, or of one alone. They keep the names
+    that they have there; where both have one, it begins with the tower's.
+
+    Outputs: `<tower>_embedding` (batch, dim), of length 1, of each tower that was given something;
+    of both also `logits_per_<first>` (first, second), cosines times exp(`logit_scale`). All are
+    float32: a scale of 100 makes the last bits of half precision count.
     """
+
+    INITIAL = math.log(1 / 0.07)  # of `logit_scale`, section 2.5
+
+    def wire(self):
+        """Make the towers, and the scale of their products."""
+        super().wire()
+        initial = keras.initializers.Constant(self.INITIAL)
+        self.logit_scale = self.add_weight(
+            shape=(), initializer=initial, name="logit_scale", autocast=False
+        )
+
+    @property
+    def shared_words(self):
+        """The names and axes that both towers have."""
+        one, other = (
+            {word for key, entry in tower.signature.items() for word in (key, *entry.axes)}
+            for tower in self.towers.values()
+        )
+        return one & other
 
     @property
     def signatures(self):
-        """All together, and each tower alone."""
-        towers = {name: _below(name, t.signature) for name, t in self.towers.items()}
-        return {"serve": {k: v for each in towers.values() for k, v in each.items()}, **towers}
+        """Both, each with a batch of its own; and each tower alone."""
+        words = self.shared_words
+        alone = {name: _below(name, t.signature, words) for name, t in self.towers.items()}
+        both = {
+            key: Input((f"{name}s", *entry.axes[1:]), entry.dtype, entry.below)
+            for name, signature in alone.items()
+            for key, entry in signature.items()
+        }
+        return {"serve": both, **alone}
+
+    @property
+    def functions(self):
+        """A file has one for each tower: what one gives is kept, and compared without it."""
+        return {name: (name, {}) for name in self.TOWERS}
+
+    @property
+    def output_axes(self):
+        """The axes of each output, by the names of their sizes."""
+        names = list(self.TOWERS)
+        axes = {f"{name}_embedding": (f"{name}s", "dim") for name in names}
+        return {**axes, f"logits_per_{names[0]}": tuple(f"{name}s" for name in names)}
+
+    def function_axes(self, name):
+        """The axes of each output of a function, by the names of their sizes."""
+        return {f"{name}_embedding": ("batch", "dim")}
+
+    @property
+    def largest(self):
+        """The largest size of each axis that has a name, where there is one."""
+        words = self.shared_words
+        return {
+            f"{name}_{axis}" if axis in words else axis: size
+            for name, tower in self.towers.items()
+            for axis, size in tower.largest.items()
+            if any(axis in entry.axes for entry in tower.signature.values())
+        }
 
     def call(self, inputs, training=None):
         """Run the towers that have inputs."""
-        outputs = {}
+        words, outputs = self.shared_words, {}
         for name, tower in self.towers.items():
-            own = _of(name, inputs)
-            if own:
+            names = {key: f"{name}_{key}" if key in words else key for key in tower.signature}
+            if set(names.values()) <= set(inputs):
+                own = {key: inputs[there] for key, there in names.items()}
                 pooled = tower.run(own, training=training)["pooled_output"]
-                square = ops.sum(ops.square(pooled), axis=-1, keepdims=True)
-                outputs[f"{name}_embedding"] = pooled * ops.rsqrt(ops.maximum(square, 1e-24))
+                outputs[f"{name}_embedding"] = unit(ops.cast(pooled, "float32"))
+        if len(outputs) == len(self.TOWERS):
+            first, second = outputs.values()
+            cosines = ops.matmul(first, ops.transpose(second))
+            outputs[f"logits_per_{next(iter(self.TOWERS))}"] = cosines * self.scale
         return outputs
+
+    @property
+    def scale(self):
+        """What cosines are multiplied by."""
+        return ops.exp(ops.convert_to_tensor(self.logit_scale))
+
+
+def unit(vectors):
+    """Vectors (..., dim) of length 1."""
+    square = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
+    return vectors * ops.rsqrt(ops.maximum(square, 1e-24))

@@ -28,6 +28,8 @@ class Served:
     """
 
     functions = {"serve": ("serve", {})}
+    # Constants beside the weights that a file holds in float32, however these are quantized.
+    tables = ()
 
     def run_function(self, name, inputs):
         """The outputs of a function, by name."""
@@ -58,6 +60,7 @@ class Network(Served, ExportsTokens, keras.Model):
     output_axes = {}  # The axes of each output, by the names of their sizes; of some unsaid.
     # What most families have nothing to say of: see `checkpoints/config.py` and `rows.py`.
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
+    CLASS_HEADS = {}  # By a class there which head it has, where there is one for each.
 
     def __init__(self, spec, name=None):
         spec = spec if isinstance(spec, Value) else Spec.from_dict(spec)
@@ -67,7 +70,7 @@ class Network(Served, ExportsTokens, keras.Model):
                 f"{spec.family!r}: use kzoo.models.build(spec)."
             )
         super().__init__(name=name or self.family)
-        self.spec = spec
+        self.spec, self.processors = spec, {}
         with hidden():  # TensorFlow tells of devices with the first variable.
             self.wire()
             outputs_of(self, self.symbolic_inputs())
@@ -106,6 +109,15 @@ class Network(Served, ExportsTokens, keras.Model):
     def padding_id(self):
         """The token that fills rows up."""
         return self.embedding.padding_id
+
+    @property
+    def tokenizer(self):
+        """The tokenizer that came with the network, or None."""
+        return self.processors.get("tokenizer")
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer):
+        self.processors["tokenizer"] = tokenizer
 
     @property
     def largest(self):
@@ -260,14 +272,41 @@ class Network(Served, ExportsTokens, keras.Model):
 
         What stands still here stands still there.
         """
+        return self.under(self.spec.replace(**changes))
+
+    def resized(self, image_size):
+        """A copy for pictures of another size, with a processor that makes them so.
+
+        Args:
+            image_size: height and width of the pictures: one number for both, or a list.
+
+        Raises:
+            KzooError: for a network that reads no pictures, or a size that holds no square.
+        """
+        if not any(name.endswith("images") for name in self.signature):
+            raise KzooError(
+                f"Got image_size {image_size!r:.40} for a {self.family}, which reads no pictures."
+            )
+        copy = self.under(*self.resizing(image_size))
+        processor = copy.processors.get("image_processor")
+        if processor is not None:
+            copy.processors["image_processor"] = processor.for_size(image_size)
+        return copy
+
+    def resizing(self, image_size):
+        """The spec for pictures of another size, and by path the weights that change with it."""
+        raise NotImplementedError
+
+    def under(self, spec, values=None):
+        """`with_spec` for a whole spec; `values` by path stand in place of this one's weights."""
         with precision(self.dtype_policy):
-            copy = type(self)(self.spec.replace(**changes))
-        here, there = weights_by_path(self), weights_by_path(copy)
+            copy = type(self)(spec)
+        here, there = weights_by_path(self) | (values or {}), weights_by_path(copy)
         for path in here.keys() & there.keys():
-            there[path].assign(here[path])
+            # A copy: on JAX the weight would share its numbers, which `fit` gives away.
+            there[path].assign(keras.ops.copy(here[path]))
         freeze(copy, frozen(self))
-        if hasattr(self, "tokenizer"):
-            copy.tokenizer = self.tokenizer
+        copy.processors = dict(self.processors)
         return copy
 
 

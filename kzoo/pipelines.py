@@ -2,33 +2,37 @@
 
 from pathlib import Path
 
-from .answers import PROBLEMS
+from .answers import PROBLEMS, READS
 from .errors import KzooError
 from .generation.writer import chat_ids, is_chat
 
 SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
 SHAKESPEARE = "gpt2_tiny_en.shakespeare"
 
-# What users call a task: the class that does it, the rules by which such a task answers, and the
-# preset that ships for it.
+# What users call a task: the class that does it, the sense and the rules by which such a task reads
+# and answers, and the preset that ships for it.
 PIPELINES = {
-    "sentiment-analysis": ("TextClassifier", PROBLEMS, SENTIMENT),
-    "text-classification": ("TextClassifier", PROBLEMS, SENTIMENT),
-    "feature-extraction": ("TextEmbedder", ("embedding",), None),
-    "token-classification": ("TokenClassifier", ("entities",), None),
-    "ner": ("TokenClassifier", ("entities",), None),
-    "question-answering": ("QuestionAnswering", ("span",), None),
-    "fill-mask": ("MaskedLM", ("candidates",), None),
-    "text-generation": ("CausalLM", ("continuation",), SHAKESPEARE),
+    "sentiment-analysis": ("TextClassifier", "text", PROBLEMS, SENTIMENT),
+    "text-classification": ("TextClassifier", "text", PROBLEMS, SENTIMENT),
+    "feature-extraction": ("TextEmbedder", "text", ("embedding",), None),
+    "token-classification": ("TokenClassifier", "text", ("entities",), None),
+    "ner": ("TokenClassifier", "text", ("entities",), None),
+    "question-answering": ("QuestionAnswering", "text", ("span",), None),
+    "fill-mask": ("MaskedLM", "text", ("candidates",), None),
+    "text-generation": ("CausalLM", "text", ("continuation",), SHAKESPEARE),
+    "image-classification": ("ImageClassifier", "image", PROBLEMS, None),
+    "image-feature-extraction": ("ImageEmbedder", "image", ("embedding",), None),
 }
+TEXTS = ("text", "pair", "either")  # what tasks on texts read
 
 
 def pipeline(task, model=None):
-    """A function from text to plain Python answers.
+    """A function from texts or pictures to plain Python answers.
 
     Args:
         task: "sentiment-analysis", "text-classification", "feature-extraction", "ner" (also
-            "token-classification"), "question-answering", "fill-mask" or "text-generation".
+            "token-classification"), "question-answering", "fill-mask", "text-generation",
+            "image-classification" or "image-feature-extraction".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
 
@@ -38,12 +42,12 @@ def pipeline(task, model=None):
         `qa(question=..., context=...)` too; one dict has one answer. It gives for classification
         a list of {"label", "score"}, with `top_k=None` a list of all labels an input, where a
         score is a probability or for regression the value; for embeddings a list of lists of
-        numbers; for "text-generation" see `TextGeneration`; for the others what the task's
-        `predict` gives.
+        numbers; for "text-generation" see `TextGeneration`, for pictures `OfPictures`; for the
+        others what the task's `predict` gives.
     """
     if task not in PIPELINES:
         raise KzooError(f"No pipeline is called {task!r}; known: {', '.join(PIPELINES)}.")
-    name, rules, default = PIPELINES[task]
+    name, sense, rules, default = PIPELINES[task]
     if model is None and default is None:
         raise KzooError(f"No model ships for {task!r}: give model=, a preset or a folder.")
     model = default if model is None else model
@@ -51,9 +55,17 @@ def pipeline(task, model=None):
         from . import presets
 
         model = presets.load(model)
-    if getattr(model, "rule", None) not in rules:
+    if getattr(model, "rule", None) not in rules or _sense(model) != sense:
         raise KzooError(f"{task!r} needs a {name}; a {type(model).__name__} came.")
+    if sense == "image":
+        return OfPictures(model)
     return TextGeneration(model) if model.rule == "continuation" else Pipeline(model)
+
+
+def _sense(model):
+    """What a task reads: "text", or "image"."""
+    reads = READS[model.reads or "either"]
+    return "text" if reads in TEXTS else reads
 
 
 class Pipeline:
@@ -85,6 +97,31 @@ class Pipeline:
             for row in answers
         ]
         return [row[0] for row in ranked] if top_k == 1 else [row[:top_k] for row in ranked]
+
+
+class OfPictures(Pipeline):
+    """An `ImageClassifier` or an `ImageEmbedder` behind one call; `model` is the Keras model."""
+
+    def __call__(self, inputs, batch_size=32, top_k=5):
+        """Answers for one picture or for several.
+
+        Args:
+            inputs: a file, a file:// URL, its bytes, a PIL picture or an array; or a list of some.
+            batch_size: pictures that are read at the same time.
+            top_k: how many labels, the likeliest first; None for all.
+
+        Returns:
+            For a picture a list of {"label", "score"}, or of an embedder a list of its vector's
+            numbers in a list, as transformers gives it with `pool=True`; for a list a list of
+            such lists.
+        """
+        alone = not isinstance(inputs, (list, tuple))
+        rows = self._answers([inputs] if alone else list(inputs), batch_size, None)
+        if self.model.rule == "embedding":
+            rows = [[row] for row in rows]
+        else:
+            rows = [row[:top_k] for row in rows]
+        return rows[0] if alone else rows
 
 
 class TextGeneration:

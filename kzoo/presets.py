@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import processors
 from .errors import KzooError
 from .files import read_json, sha256, within, writing_folder
 from .logs import hidden
@@ -78,12 +79,12 @@ def warn_if_random(name, model):
         return
     import warnings
 
-    tokenizer = "" if tokenizer_of(model) else " and no tokenizer"
+    tokenizer = "" if any(model.processors.values()) else " and no tokenizer"
     source = _hub_id(find(name))
     hint = f": kzoo.from_huggingface({source!r}) reads published ones." if source else "."
     warnings.warn(
         f"The preset {name} holds no weights{tokenizer}, so the task starts at random{hint}",
-        stacklevel=4,
+        stacklevel=6,
     )
 
 
@@ -195,7 +196,7 @@ def load(name_or_folder):
         if (folder / WEIGHTS).is_file():
             read_weights(model, folder / WEIGHTS)
         _freeze(model, folder / CARD)
-        model.origin = Origin.load(folder, tokenizer_of(model))
+        model.origin = Origin.load(folder, model.processors.get("tokenizer"))
         return model
 
 
@@ -305,9 +306,7 @@ def save_preset(model, folder, card=None, int8_tables=False):
             config = model.get_config()
             del config["backbone"]
             _write_json(tmp_path / "task.json", {"task": model.task_name, "config": config})
-        tokenizer = tokenizer_of(model)
-        if tokenizer is not None:
-            tokenizer.save(tmp_path)
+        processors.save(model.processors, tmp_path)
         if getattr(model, "origin", None) is not None:
             model.origin.save(tmp_path)
         write_weights(weights, tmp_path / WEIGHTS, int8_tables)
@@ -315,26 +314,19 @@ def save_preset(model, folder, card=None, int8_tables=False):
         _write_json(tmp_path / CARD, {**fields, "sha256": sums})
 
 
-def tokenizer_of(model):
-    """The tokenizer of a backbone or a task, or None."""
-    return getattr(model, "_tokenizer" if hasattr(model, "backbone") else "tokenizer", None)
-
-
 def empty(folder):
     """The model of a preset folder with weights at random."""
     from . import tasks
     from .models import build
-    from .text.tokenizer import Tokenizer
 
     backbone = build(read_spec(folder))
-    tokenizer = Tokenizer.load(folder) if (folder / "tokenizer.json").is_file() else None
+    backbone.processors = processors.load(folder)
     task, path = read_task(folder), folder / "task.json"
     if task is None:
-        backbone.tokenizer = tokenizer
         return backbone
     kind, config = task
     try:
-        return tasks.TASKS[kind](backbone, tokenizer=tokenizer, **config)
+        return tasks.TASKS[kind](backbone, **config)
     except KzooError:
         raise
     except (AttributeError, TypeError, ValueError) as error:

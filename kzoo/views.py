@@ -9,10 +9,12 @@ import math
 from pathlib import Path
 
 from .bundle.limits import greedy_tokens
+from .bundle.senses import sense_of
 
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
 SHOWN_WRONG = 10  # wrong answers that a screen shows
+SPEEDS = (">float32", ">file", ">faster")
 
 
 def table(title, columns, rows):
@@ -193,15 +195,15 @@ def report(data):
     """`kzoo export`: how far the file is from its source."""
     sizes, parity, evaluation = data["sizes"], data["parity"], data["evaluation"]
     runtime = data["audit"]["minimum_runtime"]
-    smaller = sizes["float32"] / sizes["file"]
+    smaller, sense = sizes["float32"] / sizes["file"], sense_of(data["reads"])
     facts = [
         ["size", f"{size_of(sizes['file'])}, float32 {size_of(sizes['float32'])} ({smaller:.1f}x)"],
         ["parameters", f"{sizes['parameters']:,}"],
-        ["length", f"{data['length']} tokens" if data["length"] else "any"],
+        ["takes", sense.takes(data)],
         ["runtime", f"LiteRT {runtime['litert']} or newer (TFLite {runtime['tflite']})"],
     ]
     if evaluation:
-        on = f"on {evaluation['examples']} texts of {evaluation['file']}"
+        on = f"on {evaluation['examples']} {sense.nouns} of {evaluation['file']}"
         for name in (name for name in ("accuracy", "f1", "exact_match") if name in evaluation):
             shares = f"{evaluation[name]:.1%}, Keras {evaluation[name + '_keras']:.1%}"
             facts.append([name.replace("_", " "), f"{shares}, {on}"])
@@ -243,7 +245,7 @@ def report(data):
     return [
         table(title, ["", ""], facts),
         table("Limits", ["limit", ">measured", ">bound", "on"], limits),
-        table("One text on one thread", [">tokens", ">float32", ">file", ">faster"], speeds),
+        table(f"One {sense.noun} on one thread", [sense.unit, *SPEEDS], speeds),
     ]
 
 
@@ -448,6 +450,8 @@ def _short(text):
 
 
 def _shown(answer):
+    if "text" not in answer:
+        return answer["image"] or "-"
     text = answer["text"] if isinstance(answer["text"], str) else " | ".join(answer["text"])
     text = _short(text)
     return (

@@ -7,7 +7,7 @@ import numpy as np
 from kzoo.models import build
 from kzoo.network import weights_by_path
 from kzoo.parts import option
-from kzoo.spec import Spec
+from kzoo.spec import Spec, Towers
 
 SMALL = {
     "hidden_dim": 32,
@@ -38,6 +38,18 @@ WRITER = {
 def of_gpt_neo(kind, **options):
     """An attention slot of GPT-Neo."""
     return {"kind": kind, "bias": ["output"], "scale": 1.0, **options}
+
+
+# Pictures of 12 by 8 in six squares, behind one token.
+PICTURES = {
+    "hidden_dim": 32,
+    "num_heads": 4,
+    "intermediate_dim": 48,
+    "schedule": (0, 1),
+    "max_sequence_length": 7,
+    "block": "pre_norm",
+    "norms": ["final"],
+}
 
 
 SPECS = {
@@ -124,10 +136,85 @@ SPECS = {
         norms=["final"],
         pooler="none",
     ),
+    "vit": Spec("vit", {"kind": "patch", "image_size": [12, 8], "patch_size": 4}, **PICTURES),
+    "deit": Spec(
+        "deit",
+        {
+            "kind": "patch",
+            "image_size": [12, 8],
+            "patch_size": 4,
+            "tokens": ["class", "distillation"],
+        },
+        **{**PICTURES, "max_sequence_length": 8},
+    ),
+    "kwt": Spec(
+        "kwt",
+        {"kind": "spectrogram", "size": [6, 5], "patch_size": [1, 5]},
+        hidden_dim=32,
+        num_heads=4,
+        intermediate_dim=48,
+        schedule=(0, 1),
+        max_sequence_length=7,
+        attention={"kind": "full", "bias": ["output"]},
+        norms=[],
+        pooler="none",
+    ),
+    "ast": Spec(
+        "ast",
+        {
+            "kind": "spectrogram",
+            "size": [10, 6],
+            "patch_size": 4,
+            "stride": [3, 2],
+            "across": True,
+            "tokens": ["class", "distillation"],
+        },
+        hidden_dim=32,
+        num_heads=4,
+        intermediate_dim=48,
+        schedule=(0, 1),
+        max_sequence_length=8,
+        block="pre_norm",
+        norms=["final"],
+        pooler="none",
+    ),
 }
 
+CLIP = {
+    "hidden_dim": 32,
+    "num_heads": 4,
+    "intermediate_dim": 48,
+    "schedule": (0, 1),
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "block": "pre_norm",
+    "feedforward": {"kind": "mlp", "activation": "quick_gelu"},
+    "norm": {"kind": "layer_norm", "epsilon": 1e-5},
+}
+SPECS["clip_image"] = Spec(
+    "clip_image",
+    {"kind": "patch", "image_size": 8, "patch_size": 4, "bias": False},
+    **CLIP,
+    max_sequence_length=5,
+    pooler={"kind": "first", "dim": 24},
+)
+SPECS["clip_text"] = Spec(
+    "clip_text",
+    words(padding_id=1),
+    **CLIP,
+    max_sequence_length=40,
+    attention="causal",
+    norms=["final"],
+    pooler={"kind": "end", "dim": 24},
+)
+SPECS["clip"] = Towers("clip", {"image": SPECS["clip_image"], "text": SPECS["clip_text"]})
 
-WRITERS = [family for family in sorted(SPECS) if SPECS[family].attention != "full"]
+# Networks of one stack, those among them that read texts, and those of these that write.
+STACKS = [family for family in sorted(SPECS) if isinstance(SPECS[family], Spec)]
+TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] == "token"]
+WRITERS = [
+    family for family in TEXTS if family != "clip_text" and SPECS[family].attention != "full"
+]
 
 
 def add_noise(model, seed=0, scale=0.2):
@@ -158,6 +245,22 @@ def one_block(family="bert", **changes):
 def padding_of(spec):
     """The padding token of a spec."""
     return option(spec, "embedding", "padding_id")
+
+
+def inputs_of(spec, batch=3):
+    """Random inputs of any family: ragged tokens, pictures, or more pictures than texts."""
+    if isinstance(spec, Towers):
+        read = {}
+        for place, tower in enumerate(spec.towers.values()):
+            read |= inputs_of(tower, batch + 1 - place)
+        return read
+    if spec.embedding["kind"] == "token":
+        return tokens(spec, batch)
+    draw = np.random.default_rng(0)
+    return {
+        name: draw.standard_normal((batch, *entry.axes[1:])).astype("float32")
+        for name, entry in build(spec).signature.items()
+    }
 
 
 def tokens(spec, batch=3, length=9, seed=0):

@@ -244,7 +244,7 @@ def on_replicas():
         task = model()
         rows, _ = examples(5)
         ragged = {"token_ids": rows, "padding_mask": [[1] * len(row) for row in rows]}
-        found["predicted"] = np.concatenate([o["logits"] for o in task._run(ragged, 4)[1]])
+        found["predicted"] = np.concatenate([o["logits"] for o in task.run_batches(ragged, 4)[1]])
         batch = {name: np.ones((5, 3), "int32") for name in ("token_ids", "padding_mask")}
         found["stock_predicted"] = keras.Model.predict_on_batch(task, batch)["logits"]
         found["stock_clip"] = stock_clip()
@@ -307,7 +307,7 @@ def shapes_on_jax():
         for size in (1, 3, 4, 15):
             for some in (rows[:size], rows[-size:]):
                 ragged = {"token_ids": some, "padding_mask": [[1] * len(row) for row in some]}
-                task._run(ragged, 4)
+                task.run_batches(ragged, 4)
 
     return {
         "shapes": np.array(sorted(shapes)),

@@ -24,13 +24,15 @@ from kzoo.bundle import manifest as bundle
 from kzoo.bundle import parity
 from kzoo.bundle.export import export_bundle
 from kzoo.bundle.predict import Predictor
+from kzoo.bundle.senses import TEXTS as AS_TEXTS
+from kzoo.bundle.senses import sentences
 from kzoo.litert import audit, convert, flatbuffer, quantize
 from kzoo.litert.audit import check_audit
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
 from kzoo.models import build
 from kzoo.presets import round_tables, to_int8
-from kzoo.tasks.task import TextTask
+from kzoo.tasks.text_task import TextTask
 
 NOISE = 0.1
 
@@ -156,14 +158,14 @@ def test_a_model_in_half_precision_is_exported_in_float32(tmp_path):
 @pytest.mark.parametrize("padding_id", [0, 1, 119])
 def test_ids_without_a_tokenizer_are_any_but_the_paddings(padding_id):
     spec = SPECS["bert"].replace(padding_id=padding_id)
-    rows = [columns for _, columns in parity.samples(build(spec))]
+    rows = [columns for _, columns in AS_TEXTS.samples(build(spec))]
     drawn = np.concatenate([row["token_ids"][row["padding_mask"] > 0] for row in rows])
     assert set(drawn.tolist()) == set(range(120)) - {padding_id}
 
 
 def test_an_embedding_as_wide_as_a_text_is_long():
     model = task("TextEmbedder")
-    rows = parity.samples(model, texts=["film", "the film " * 15])
+    rows = AS_TEXTS.samples(model, given=["film", "the film " * 15])
     assert rows[1][1]["token_ids"].shape == (1, model.spec.hidden_dim)
     for outputs in parity.run_keras(model, rows):
         assert outputs["embedding"].shape == (1, model.spec.hidden_dim)
@@ -302,9 +304,9 @@ def test_choices_are_compared_by_their_probabilities(tmp_path):
     model = task("MultipleChoice")
     found = kzoo.export_litert(model, tmp_path / "model.tflite")
     assert {row["limit"] for row in found["limits"]} == {"partitions", "probability_difference"}
-    assert found["parity"]["texts"] == len(parity.sentences())
+    assert found["parity"]["texts"] == len(sentences())
     assert found["parity"]["cosine"] > 0.99999 and found["parity"]["label_agreement"] == 1
-    rows = parity.samples(model)[: 8 * parity.CHOICES]
+    rows = AS_TEXTS.samples(model)[: 8 * parity.CHOICES]
 
     class Wrong:
         def run(self, columns):

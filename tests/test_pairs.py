@@ -10,8 +10,9 @@ from families import add_noise, noisy
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-from kzoo.bundle import export_bundle, parity
+from kzoo.bundle import export_bundle
 from kzoo.bundle import manifest as bundle
+from kzoo.bundle.senses import TEXTS as AS_TEXTS
 from kzoo.cli import main
 from kzoo.lines import as_pair
 
@@ -52,7 +53,7 @@ def test_fit_on_pairs_settles_what_the_task_and_its_preset_read(learned):
 
 def test_parity_golden_examples_and_evaluation_run_on_pairs(learned):
     model, folder, report = learned
-    rows = parity.samples(model)
+    rows = AS_TEXTS.samples(model)
     assert all(isinstance(text, tuple) for text, _ in rows)
     assert all(columns["segment_ids"].max() == 1 for _, columns in rows)
     golden = json.loads((folder / "bundle" / "kzoo.json").read_text())["golden"]

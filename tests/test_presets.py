@@ -29,14 +29,38 @@ SIZES = """
     albert_xxlarge_en_v2 gpt2_small_en gpt2_medium_en gpt2_large_en gpt2_xl_en gpt2_distil_en
     gpt2_dialo_small_en gpt2_dialo_medium_en gpt2_dialo_large_en gpt_base_en_uncased
     gpt_neo_125m_en gpt_neo_1b3_en gpt_neo_2b7_en bloom_560m_multi bloom_1b1_multi bloom_1b7_multi
-    bloom_3b_multi bloom_7b1_multi bloom_176b_multi
+    bloom_3b_multi bloom_7b1_multi bloom_176b_multi clip_base_32 clip_base_16 clip_large_14
+    clip_large_14_336
 """
+# TinyCLIP (arXiv:2309.12314): the millions that its names speak of, those of the image tower and
+# those of the text tower beside its table of tokens.
+TINY_CLIP = {
+    "tinyclip_8m_16_3m": (8, 3), "tinyclip_39m_16_19m": (39, 19), "tinyclip_40m_32_19m": (40, 19),
+    "tinyclip_61m_32_29m": (61, 29),
+}  # fmt: skip
 # Of these no weights were released: the paper's table says how large they are.
 TABLES = """
     gpt3_125m_en gpt3_350m_en gpt3_760m_en gpt3_1b3_en gpt3_2b7_en gpt3_6b7_en gpt3_13b_en
     gpt3_175b_en
 """
 
+# Families that read pictures were published with heads of 1,000 classes: how many numbers they have
+# with these, how many heads that is, and their width.
+WITH_HEADS = {
+    "vit_tiny_16_224": (5_717_416, 1, 192),
+    "vit_small_16_224": (22_050_664, 1, 384),
+    "vit_base_16_224": (86_567_656, 1, 768),
+    "vit_base_16_384": (86_859_496, 1, 768),
+    "vit_base_32_224": (88_224_232, 1, 768),
+    "vit_base_32_384": (88_297_192, 1, 768),
+    "vit_large_16_224": (304_326_632, 1, 1024),
+    "vit_large_32_384": (306_632_680, 1, 1024),
+    "vit_huge_14_224": (632_045_800, 1, 1280),
+    "deit_tiny_16_224": (5_910_800, 2, 192),
+    "deit_small_16_224": (22_436_432, 2, 384),
+    "deit_base_16_224": (87_338_192, 2, 768),
+    "deit_base_16_384": (87_338_192 + (24 * 24 - 14 * 14) * 768, 2, 768),
+}
 # Of shapes that were published without weights: layers, heads, width, and the billions that the
 # paper speaks of, which for LaMDA are those beside the embedding.
 SHAPES = {
@@ -50,7 +74,22 @@ SHAPES = {
 
 
 def test_every_published_size_is_there():
-    assert {*SIZES.split(), *TABLES.split(), *SHAPES} <= set(PUBLISHED)
+    counted = {*SIZES.split(), *TABLES.split(), *SHAPES, *WITH_HEADS, *TINY_CLIP}
+    assert counted <= set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", WITH_HEADS)
+def test_backbones_count_what_was_published_without_its_heads(name):
+    whole, heads, width = WITH_HEADS[name]
+    assert presets.card(name)["parameters"] == whole - heads * 1000 * (width + 1)
+
+
+@pytest.mark.parametrize("name", TINY_CLIP)
+def test_towers_of_tinyclip_have_the_sizes_of_their_names(name):
+    towers = presets.read_spec(name).towers
+    counts = {tower: count_parameters(spec) for tower, spec in towers.items()}
+    counts["text"] -= towers["text"].embedding["vocabulary_size"] * towers["text"].hidden_dim
+    assert tuple(round(counts[tower] / 1e6) for tower in ("image", "text")) == TINY_CLIP[name]
 
 
 @pytest.mark.parametrize("name", SHAPES)

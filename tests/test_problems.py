@@ -51,8 +51,8 @@ def test_a_text_may_have_several_labels(targets):
     """The loss is transformers' for multi_label_classification, and answers are sigmoids."""
     model = still("TextClassifier", problem="multi_label", threshold=0.4)
     model.compile(optimizer=keras.optimizers.SGD(0.0))
-    logits = model._run(model.encode_examples(TEXTS), 32)[1][0]["logits"].astype("float64")
-    order = model._run(model.encode_examples(TEXTS), 32)[0]
+    logits = model.run_batches(model.encode_examples(TEXTS), 32)[1][0]["logits"].astype("float64")
+    order = model.run_batches(model.encode_examples(TEXTS), 32)[0]
     p = 1 / (1 + np.exp(-logits))
     expected = -np.mean(ROWS[order] * np.log(p) + (1 - ROWS[order]) * np.log(1 - p))
     assert loss_of(model, TEXTS, targets) == pytest.approx(expected, rel=1e-5)
@@ -367,7 +367,7 @@ def test_class_weights_of_words_weigh_each_word():
     for words, tags in zip(x, y, strict=True):
         ids = np.array(model.tokenizer.encode_words([words])["word_ids"][0])
         columns = model.encode_examples([words])
-        logits = model._run(columns, 1)[1][0]["logits"][0].astype("float64")
+        logits = model.run_batches(columns, 1)[1][0]["logits"][0].astype("float64")
         for word, tag in enumerate(tags):
             if tag != -100:
                 place, index = int(np.argmax(ids == word)), model.labels.index(tag)

@@ -9,7 +9,7 @@ from families import add_noise, one_block
 from test_tasks import TASKS, tokenizer
 
 import kzoo
-from kzoo.bundle import answering, evaluate, manifest, parity, report
+from kzoo.bundle import answering, evaluate, manifest, parity, report, senses
 from kzoo.bundle.orders import ordered
 
 WORDS = [["he", "lives", "in", "paris"], ["the", "film"], ["john", "smith", "lives"]]
@@ -128,10 +128,10 @@ def test_parity_is_measured_on_the_evaluations_texts_and_they_stay_at_home(tmp_p
 
     chosen, source = answering.parity_texts(order())
     assert source == "textos.tsv" and len(chosen) == 64
-    assert sum(text in texts for text in chosen) == 64 - len(answering.JOINED)
+    assert sum(text in texts for text in chosen) == 64 - len(senses.JOINED)
     assert max(chosen, key=len) == " ".join(texts[:64])  # a long one, in the same language
     golden = {text for text, _ in answering.golden_rows(order())}
-    assert golden <= set(parity.sentences())
+    assert golden <= set(senses.sentences())
     golden = {text for text, _ in answering.golden_rows(order(share_texts=True))}
     assert len(golden & set(texts)) == manifest.GOLDEN // 2
     path.write_text("sentence\tlabel\n" + "\n".join(lines[:3]) + "\n", encoding="utf-8")

@@ -27,7 +27,8 @@ ORDER = [
     {"network"},
     {"graphs"},
     {"models"},
-    {"text", "data"},
+    {"text", "images", "audio", "data"},
+    {"processors"},
     {"generation"},
     {"tasks"},
     {"checkpoints"},
@@ -246,7 +247,11 @@ def test_constraints_are_versions_only():
     assert {"keras", "tensorflow", "ai-edge-litert", "tokenizers"} <= names
 
 
-IMPORTED_AS = {"ai-edge-litert": "ai_edge_litert", "huggingface-hub": "huggingface_hub"}
+IMPORTED_AS = {
+    "ai-edge-litert": "ai_edge_litert",
+    "huggingface-hub": "huggingface_hub",
+    "pillow": "PIL",
+}
 
 
 def test_every_dependency_is_imported():

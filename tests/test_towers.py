@@ -5,7 +5,8 @@ import io
 import keras
 import numpy as np
 import pytest
-from families import SPECS, add_noise, tokens
+from families import SPECS, add_noise, shared, tokens
+from families import inputs_of as inputs_of_family
 from rich.console import Console
 
 import kzoo
@@ -134,10 +135,64 @@ def test_towers_of_one_length_alone_or_together():
     one = {f"text_{name}": value for name, value in read.items()}
     both = {**one, **{f"other_{name}": value[:, :5] for name, value in read.items()}}
     outputs = {name: np.asarray(value) for name, value in twins(both).items()}
+    logits = outputs.pop("logits_per_text")
     assert sorted(outputs) == ["other_embedding", "text_embedding"]
     for value in outputs.values():
         np.testing.assert_allclose(np.linalg.norm(value, axis=-1), 1, atol=1e-5)
+    products = outputs["text_embedding"] @ outputs["other_embedding"].T
+    np.testing.assert_allclose(logits, products * np.exp(twins.logit_scale), atol=1e-5)
     np.testing.assert_allclose(twins(one)["text_embedding"], outputs["text_embedding"], atol=1e-6)
+
+
+def test_towers_of_different_inputs_keep_their_names_and_have_batches_of_their_own():
+    clip = shared("clip")
+    assert {name: entry.axes for name, entry in clip.signature.items()} == {
+        "images": ("images", 8, 8, 3),
+        "token_ids": ("texts", "length"),
+        "padding_mask": ("texts", "length"),
+    }
+    assert clip.largest == {"length": 40}
+    inputs = inputs_of_family(SPECS["clip"])
+    outputs = {name: np.asarray(value) for name, value in clip(inputs).items()}
+    assert outputs["logits_per_image"].shape == (4, 3)
+    for tower in ("image", "text"):
+        read = clip.signatures[tower]
+        assert {entry.axes[0] for entry in read.values()} == {"batch"}
+        actual = clip({name: inputs[name] for name in read})
+        assert list(actual) == [f"{tower}_embedding"]
+        np.testing.assert_allclose(
+            actual[f"{tower}_embedding"], outputs[f"{tower}_embedding"], atol=1e-6
+        )
+    with pytest.raises(kzoo.KzooError, match="is 41 tokens long; clip clip takes at most 40"):
+        clip({name: np.ones((1, 41), "int32") for name in ("token_ids", "padding_mask")})
+    with pytest.raises(kzoo.KzooError, match=r"expected float32 \(images, 8, 8, 3\)"):
+        clip({**inputs, "images": inputs["images"][:, :4]})
+
+
+@pytest.mark.parametrize(
+    ("token", "ends"), [("largest", [3, 1, 0]), (9, [1, 2, 0])], ids=["largest", "first"]
+)
+def test_a_text_is_pooled_where_it_ends(token, ends):
+    """At the first of the largest ids, or the first of one token; at the first without one."""
+    pooler = {"kind": "end", "dim": 24, "token": token}
+    model = add_noise(build(SPECS["clip_text"].replace(pooler=pooler)))
+    ids = np.array([[5, 9, 7, 20, 20, 9], [5, 30, 9, 6, 30, 9], [8, 7, 6, 5, 5, 5]], "int32")
+    outputs = model({"token_ids": ids, "padding_mask": ids * 0 + 1})
+    places = np.asarray(outputs["sequence_output"])[np.arange(3), ends]
+    expected = places @ np.asarray(weights_by_path(model)["pooler/projection/kernel"])
+    np.testing.assert_allclose(outputs["pooled_output"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pooler", "message"),
+    [
+        ({"kind": "end", "token": -1}, 'token = -1 for a pooler; expected an id, or "largest"'),
+        ({"kind": "first", "dim": 0}, "dim = 0 for a pooler; expected a whole number above 0"),
+    ],
+)
+def test_a_pooler_that_is_none_is_named(pooler, message):
+    with pytest.raises(kzoo.KzooError, match=message):
+        build(SPECS["clip_text"].replace(pooler=pooler))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from test_tasks import BAD, GOOD, tokenizer
 
 import kzoo
 from kzoo import keras_hooks
-from kzoo.data.batches import LENGTHS, bucketed_batches
+from kzoo.data.batches import bucketed_batches
 from kzoo.errors import KzooError
 from kzoo.models import build
 from kzoo.network import weights_by_path
@@ -316,7 +316,7 @@ def test_replicas_predict_each_row_once(elsewhere):
     task = on_devices.model()
     rows, _ = on_devices.examples(5)
     ragged = {"token_ids": rows, "padding_mask": [[1] * len(row) for row in rows]}
-    here = np.concatenate([outputs["logits"] for outputs in task._run(ragged, 4)[1]])
+    here = np.concatenate([outputs["logits"] for outputs in task.run_batches(ragged, 4)[1]])
     np.testing.assert_allclose(elsewhere("replicas")["predicted"], here, atol=1e-6)
 
 
@@ -473,7 +473,7 @@ def test_rows_of_several_sequences_and_targets_by_place():
     assert inputs["token_ids"].numpy().tolist() == [[[1, 2, 0], [3, 0, 0]], [[4, 0, 0], [5, 6, 7]]]
     assert inputs["padding_mask"].numpy().sum() == 7
     plan = bucketed_batches([[1] * 9, [2], [1] * 19], batch_size=2).plan
-    plan.lengths = LENGTHS  # As on JAX, where a new length costs a compilation.
+    plan.shapes_cost = True  # As on JAX, where a new length costs a compilation.
     assert plan.batch(np.arange(2))[0]["token_ids"].shape == (2, 16)
     assert plan.batch(np.arange(3))[0]["token_ids"].shape == (3, 19), "not beyond the longest"
     tagged = bucketed_batches([[1, 2], [3]], [[8, 9], [7]], batch_size=2)

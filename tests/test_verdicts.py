@@ -249,18 +249,18 @@ def test_a_golden_example_keeps_its_labels(problem, written, here, is_other):
             return {"logits": [shares]}
         return {"logits": [np.log(shares) - np.log1p(-shares) * (problem == "multi_label")]}
 
-    entry = {"text": "a text", "outputs": outputs(written)}
     options = {"problem": problem, "threshold": 0.4}
     if not is_other:
-        answering.check_label(3, entry, outputs(here), options)
+        answering.check_label("3 ('a text')", outputs(written), outputs(here), options)
         return
     with pytest.raises(KzooError, match="Golden example 3 .'a text'. gets another label"):
-        answering.check_label(3, entry, outputs(here), options)
+        answering.check_label("3 ('a text')", outputs(written), outputs(here), options)
 
 
 def test_a_label_alone_has_no_other():
-    entry = {"text": "a", "outputs": {"logits": [[3.0]]}}
-    answering.check_label(0, entry, {"logits": [[-3.0]]}, {"problem": "single_label"})
+    answering.check_label(
+        "0", {"logits": [[3.0]]}, {"logits": [[-3.0]]}, {"problem": "single_label"}
+    )
 
 
 # -- the page -------------------------------------------------------------------------------------
@@ -303,7 +303,8 @@ def whole_report(classifies):
     evaluation |= {f"{name}_{side}": value for name in names for side, value in share.items()}
     row = {"precision": 1.0, "recall": 0.5, "f1": 0.6, "support": 4}
     return {
-        "source": "s", "task": "t", "family": "f", "quantization": "int8", "length": None,
+        "source": "s", "task": "t", "reads": "text", "family": "f", "quantization": "int8",
+        "length": None,
         "max_length": 9, "labels": ["a", "b"], "sizes": {
             "parameters": 9, "float32": 4e6, "file": 1e6, "weight_bytes": {"int8": 1e6}},
         "parity": {
@@ -336,7 +337,7 @@ def whole_report(classifies):
 
 
 @pytest.mark.parametrize("classifies", [True, False])
-def test_words_from_elsewhere_are_text_on_the_page(classifies):
+def test_words_from_elsewhere_are_text_on_the_page(classifies, tmp_path):
     """Labels, texts, names: none becomes an element, and each is still to be read."""
     made = whole_report(classifies)
     shown = {}
@@ -349,7 +350,7 @@ def test_words_from_elsewhere_are_text_on_the_page(classifies):
             holder[last] = dict.fromkeys([word], next(iter(holder[last].values())))
         else:
             holder[last] = word
-    page = report.page(made).replace("<wbr>", "")
+    page = report.page(made, tmp_path).replace("<wbr>", "")
     assert "<i " not in page
     for name, word in shown.items():
         on_page = html.escape(word) in page

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import kzoo
-from kzoo.bundle import clients, export_bundle, mediapipe, parity
+from kzoo.bundle import clients, export_bundle, mediapipe, senses
 from kzoo.data.sources import read_examples
 from kzoo.litert.interpreter import Interpreter
 
@@ -145,8 +145,8 @@ def main():
     english = read_examples(EXPORT / "sentiment.tsv").x
     texts = {
         "labelled English": english,
-        "shipped English": parity.sentences(),
-        "languages": parity.languages(),
+        "shipped English": senses.sentences(),
+        "languages": senses.languages(),
     }
     sources = {
         **texts,

@@ -26,6 +26,7 @@ from kzoo import presets
 from kzoo.answers import probabilities
 from kzoo.bundle import manifest as bundle
 from kzoo.bundle import parity
+from kzoo.bundle.senses import TEXTS
 from kzoo.data.sources import read_examples
 from kzoo.litert import convert, quantize
 from kzoo.litert.function import Function
@@ -231,7 +232,7 @@ def small_models(work):
         name = f"{family} {task} {quantization}"
         path = folder / f"{name.replace(' ', '_')}.tflite"
         kzoo.export_litert(model, path, quantization, limits={}, compat="tflite-2.14")
-        rows = [columns for _, columns in parity.samples(model)][:8]
+        rows = [columns for _, columns in TEXTS.samples(model)][:8]
         interpreter = Interpreter(path)
         jobs[name] = {"model": str(path), "rows": [as_row(columns) for columns in rows]}
         expected[name] = [interpreter.run(columns) for columns in rows]
@@ -272,7 +273,7 @@ def main():
         interpreter = Interpreter(folder / bundle.MODEL)
         here[name] = [interpreter.run({key: [ids] for key, ids in row.items()}) for row in rows]
     model = one_scale(work / "one_scale.tflite")
-    plain = parity.compare(model, Interpreter(work / "one_scale.tflite"), parity.samples(model))
+    plain = parity.compare(model, Interpreter(work / "one_scale.tflite"), TEXTS.samples(model))
     result["files"]["one scale a tensor"] = {
         "bytes": (work / "one_scale.tflite").stat().st_size,
         **{name: plain[name] for name in ("cosine", "label_agreement")},

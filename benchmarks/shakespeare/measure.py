@@ -54,7 +54,7 @@ SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 SOURCES = [
     "benchmarks/shakespeare/measure.py", "kzoo/data", "kzoo/generation", "kzoo/graphs.py",
     "kzoo/models/gpt2.py", "kzoo/nn", "kzoo/tasks/causal_lm.py", "kzoo/tasks/task.py",
-    "kzoo/training/optimizer.py",
+    "kzoo/tasks/text_task.py", "kzoo/training/optimizer.py",
 ]  # fmt: skip
 NANOGPT = 1.88  # nats a character on validation
 END = "<|endoftext|>"

@@ -6,13 +6,13 @@ import numpy as np
 
 from ..answers import PROBLEMS, RULES, class_scores, described
 from ..errors import KzooError
-from ..litert.interpreter import Interpreter, encode
-from .manifest import GOLDEN
-from .parity import compare, run_keras, run_sides, samples
+from ..litert.interpreter import Interpreter
+from .manifest import GOLDEN, MODEL
+from .parity import compare, run_keras, run_sides
+from .senses import sense_of, spread
 
 SAYS = "answer by answer"
 Opened = Interpreter  # what runs a file
-JOINED = (2, 4, 8, 16, 32, 64)  # how many labelled texts are joined, to compare long ones too
 PARITY = (16, 64)  # labelled texts from which on they are compared on, and how many at most
 LENGTHS = (16, 32, 64, 128, 256)  # tokens
 ROUNDS = 9  # measurements of latency at each length
@@ -33,13 +33,14 @@ def distance(model, path, sizes, texts=None):
         sizes: {axis: size} of its axes.
         texts: strings or pairs.
     """
-    return compare(model, Interpreter(path), samples(model, sizes["length"], texts))
+    sense = sense_of(getattr(model, "reads", None))
+    return compare(model, Interpreter(path), sense.samples(model, sizes["length"], texts))
 
 
 def distances(order, paths):
     """The distance of each file on one choice of texts, with the `source` that they are from."""
     texts, source = parity_texts(order)
-    rows = samples(order.model, order.length, texts)
+    rows = order.sense.samples(order.model, order.length, texts)
     expected = run_keras(order.model, rows)
     return {
         name: {**compare(order.model, Interpreter(path), rows, expected), "source": source}
@@ -57,54 +58,38 @@ def parity_texts(order):
     least, most = PARITY
     if len(texts) < least:
         return None, None
-    chosen = _spread(texts, most - len(JOINED), key=lambda text: len("".join(text)))
-    return chosen + [_joined(texts[:count]) for count in JOINED], order.evaluation.name
-
-
-def _joined(texts):
-    """Texts as one, or pairs as one whose second text is long."""
-    if isinstance(texts[0], str):
-        return " ".join(texts)
-    return texts[0][0], " ".join(second for _, second in texts)
+    return order.sense.chosen(texts, most), order.evaluation.name
 
 
 # -- golden examples ------------------------------------------------------------------------------
 
 
 def golden(order, path):
-    """The golden examples: text, ids, and the outputs of the file and of Keras."""
-    interpreter, texts = Interpreter(path), golden_rows(order)
+    """The golden examples: the input, and the outputs of the file and of Keras.
+
+    Files that inputs need are written beside the file.
+    """
+    interpreter, rows = Interpreter(path), golden_rows(order)
     return [
         {
-            "text": text,
-            "token_ids": columns["token_ids"][0].tolist(),
+            **order.sense.kept(place, given, columns, path.parent),
             "outputs": {k: _rounded(v) for k, v in interpreter.run(columns).items()},
             "keras": {k: _rounded(v) for k, v in expected.items()},
         }
-        for (text, columns), expected in zip(texts, run_keras(order.model, texts), strict=True)
+        for place, ((given, columns), expected) in enumerate(
+            zip(rows, run_keras(order.model, rows), strict=True)
+        )
     ]
 
 
 def golden_rows(order):
-    """(text, columns) of the golden examples: shipped sentences, half where others may travel."""
-    model, length = order.model, order.length
+    """(input, columns) of the golden examples: shipped ones, half where others may travel."""
+    model, length, sense = order.model, order.length, order.sense
     if order.examples is None or not order.share_texts:
-        return _spread(samples(model, length), GOLDEN, _tokens)
+        return spread(sense.samples(model, length), GOLDEN, sense.size)
     half = GOLDEN // 2
-    rows = _spread(samples(model, length, order.examples.texts), half, _tokens)
-    return rows + _spread(samples(model, length), GOLDEN - half, _tokens)
-
-
-def _tokens(row):
-    return int(row[1]["padding_mask"].sum())
-
-
-def _spread(rows, count, key):
-    """`count` of the rows, from the shortest to the longest in even steps."""
-    rows = sorted(rows, key=key)
-    if len(rows) <= count:
-        return rows
-    return [rows[round(i * (len(rows) - 1) / (count - 1))] for i in range(count)]
+    rows = spread(sense.samples(model, length, order.examples.texts), half, sense.size)
+    return rows + spread(sense.samples(model, length), GOLDEN - half, sense.size)
 
 
 def _rounded(values):
@@ -120,82 +105,82 @@ def shown(order, path, golden):
     """
     if order.rule in UNSEEN or RULES[order.rule].find is None:
         return [{} for _ in golden]
-    read = [order.answerer.read(entry["text"])[0] for entry in golden]
+    given = [order.sense.given(entry, path.parent) for entry in golden]
+    read = [order.answerer.read(each)[0] for each in given]
     rows = [[columns for columns, _ in own] for own in read]
     sides = run_sides(order.model, {"file": Interpreter(path)}, rows)
     answers = [{} for _ in golden]
     for side in ("file", "keras"):
-        for entry, shown_of, own, outputs in zip(golden, answers, read, sides[side], strict=True):
-            answer = order.answerer.answer(entry["text"], own, outputs)
+        for each, shown_of, own, outputs in zip(given, answers, read, sides[side], strict=True):
+            answer = order.answerer.answer(each, own, outputs)
             unshown = {"scores"} if "label" in answer else set()
             shown_of[side] = {k: v for k, v in answer.items() if k not in unshown}
     return answers
 
 
 def golden_ids(tokenizer, manifest):
-    """The ids of the golden examples as the tokenizer gives them now."""
-    return [columns["token_ids"][0].tolist() for columns in _golden_columns(tokenizer, manifest)]
+    """The ids of the golden examples, which are texts, as the tokenizer gives them now."""
+    sense = sense_of(manifest["reads"])
+    again = [sense.again(entry, None, tokenizer, manifest) for entry in manifest["golden"]]
+    return [columns["token_ids"][0].tolist() for columns in again]
 
 
-def _golden_columns(tokenizer, manifest):
-    for entry in manifest["golden"]:
-        first, second = (entry["text"], None) if isinstance(entry["text"], str) else entry["text"]
-        yield encode(tokenizer, first, second, manifest["max_length"], manifest["length"])[0]
-
-
-def _rerun(interpreter, tokenizer, manifest):
-    """Each golden example with the outputs of now, and by their names how far they lie off.
+def _rerun(interpreter, folder, processor, manifest):
+    """Each golden example with its columns and outputs of now, and how far these lie off by name.
 
     That is a share of the largest number of an output; written with seven digits, what is nearer
     than those is equal.
     """
-    columns = _golden_columns(tokenizer, manifest)
-    for place, (entry, own) in enumerate(zip(manifest["golden"], columns, strict=True)):
-        outputs, off = interpreter.run(own), {}
+    sense = sense_of(manifest["reads"])
+    for place, entry in enumerate(manifest["golden"]):
+        columns = sense.again(entry, folder, processor, manifest)
+        outputs, off = interpreter.run(columns), {}
         written = {name: np.asarray(value, "float64") for name, value in entry["outputs"].items()}
         if {k: np.shape(v) for k, v in written.items()} != {
             k: np.shape(v) for k, v in outputs.items()
         }:
             raise KzooError(
-                f"Golden example {place} ({entry['text']!r:.40}) has other outputs than the file: "
+                f"Golden example {place} ({sense.title(entry)}) has other outputs than the file: "
                 "export anew."
             )
         for name, there in written.items():
             scale = max(float(np.abs(there).max()), 1e-6)
             share = float(np.abs(np.asarray(outputs[name], "float64") - there).max()) / scale
             off[name] = 0.0 if share < 1e-6 else share
-        yield entry, outputs, off
+        yield entry, columns, outputs, off
 
 
-def check_golden(path, tokenizer, manifest):
+def check_golden(folder, processor, manifest):
     """The largest distance of a golden output, as a share of the largest number in it.
 
     Raises:
         KzooError: for an example that the file answers otherwise.
     """
-    worst = 0.0
-    results = _rerun(Interpreter(path), tokenizer, manifest)
-    for place, (entry, outputs, off) in enumerate(results):
+    worst, sense = 0.0, sense_of(manifest["reads"])
+    results = _rerun(Interpreter(folder / MODEL), folder, processor, manifest)
+    for place, (entry, columns, outputs, off) in enumerate(results):
+        sense.check_again(place, entry, columns)
         for name, share in off.items():
             worst = max(worst, share)
             if not share <= manifest["tolerance"]:
                 raise KzooError(
-                    f"Golden example {place} ({entry['text']!r:.40}) gives {name} that lies "
+                    f"Golden example {place} ({sense.title(entry)}) gives {name} that lies "
                     f"{100 * share:.3g} % off; {100 * manifest['tolerance']:.3g} % is allowed: "
                     "this runtime computes otherwise, or the file was not made by this export."
                 )
         if manifest["rule"] in PROBLEMS:
-            check_label(place, entry, outputs, manifest["task_options"])
+            title = f"{place} ({sense.title(entry)})"
+            check_label(title, entry["outputs"], outputs, manifest["task_options"])
     return worst
 
 
-def check_label(place, entry, outputs, options):
+def check_label(title, written, outputs, options):
     """The labels must stay, unless two probabilities, or one and its threshold, are near."""
     problem, near = options["problem"], 0.05
     if problem == "regression":
         return
     here, there = (
-        class_scores(np.asarray(side["logits"]), problem)[0] for side in (outputs, entry["outputs"])
+        class_scores(np.asarray(side["logits"]), problem)[0] for side in (outputs, written)
     )
     if problem == "multi_label":
         clear = np.abs(there - options["threshold"]) > near
@@ -207,15 +192,16 @@ def check_label(place, entry, outputs, options):
         is_other = clear and here.argmax() != there.argmax()
     if is_other:
         raise KzooError(
-            f"Golden example {place} ({entry['text']!r:.40}) gets another label than at the "
-            "export: this runtime computes otherwise."
+            f"Golden example {title} gets another label than at the export: this runtime computes "
+            "otherwise."
         )
 
 
 def run_again(predictor):
     """How many golden examples have the labels of the export, or None; the largest difference."""
     manifest, labels, worst = predictor.manifest, 0, 0.0
-    for entry, outputs, off in _rerun(predictor.interpreter, predictor.tokenizer, manifest):
+    results = _rerun(predictor.interpreter, predictor.folder, predictor.processor, manifest)
+    for entry, _, outputs, off in results:
         worst = float(np.max([worst, *off.values()]))  # what is no number stays seen
         if manifest["rule"] in PROBLEMS:
             both = (
@@ -257,7 +243,7 @@ def measure(files, lengths, rounds, threads=1):
     for turn in range(WARM_UP + rounds):
         for length in lengths:
             for name, interpreter in files.items():
-                columns = _columns(interpreter, length)
+                columns = interpreter.blank(length)
                 interpreter.run(columns)  # another length ran before: allocate outside the time
                 if turn < WARM_UP:
                     continue
@@ -275,10 +261,3 @@ def takes(file, longest):
 def usual_lengths(taken):
     """The lengths of a range that are measured where nobody names others."""
     return [length for length in LENGTHS if length in taken] or [taken[-1]]
-
-
-def _columns(interpreter, length):
-    return {
-        name: np.full((1, length), int(name != "segment_ids"), "int32")
-        for name in interpreter.input_names
-    }

@@ -31,6 +31,7 @@ from .agreement import disagreement, distance_of
 from .kinds import kind_of
 from .manifest import TOKENIZER
 from .predict import open_bundle
+from .senses import TEXTS
 
 ROOT = Path(__file__).parents[2]
 NOISE = 0.05  # of a client's whole time, below which what the texts took can't be told
@@ -166,11 +167,16 @@ def compare(folder, texts=None, say=None, names=None):
     folder = Path(folder)
     predictor = open_bundle(folder)
     manifest = predictor.manifest
+    if predictor.sense is not TEXTS:
+        raise KzooError(
+            f"{folder} reads {predictor.sense.nouns}; clients read texts alone so far: "
+            "verify it without --clients."
+        )
     golden = [as_text(entry["text"]) for entry in manifest["golden"]]
     asked = golden + [as_text(text) for text in (_shipped(manifest) if texts is None else texts)]
     rows = [_python(predictor)]
     expected = [predictor(text) for text in asked]
-    ids = [predictor.tokenizer.encode(parts_of(text))["token_ids"] for text in asked]
+    ids = [predictor.processor.encode(parts_of(text))["token_ids"] for text in asked]
     seconds = _timed(lambda: [predictor(text) for text in asked]) / len(asked)
     for client in CLIENTS:
         if names is not None and client.name not in names:
@@ -225,7 +231,7 @@ def read_texts(path, pairs):
 
 
 def _shipped(manifest):
-    from .parity import languages
+    from .senses import languages
 
     lines = kind_of(manifest["rule"]).client_texts(languages())
     if READS[manifest["reads"]] != "pair":
@@ -237,7 +243,7 @@ def _python(predictor):
     """Python's row: the golden examples as they were written at the export."""
     manifest = predictor.manifest
     kind = kind_of(manifest["rule"])
-    ids = kind.golden_ids(predictor.tokenizer, manifest)
+    ids = kind.golden_ids(predictor.processor, manifest)
     both = zip(ids, manifest["golden"], strict=True)
     labels, worst = kind.run_again(predictor)
     return {

@@ -12,13 +12,13 @@ from ..data.batches import IGNORED
 from ..data.documents import windows
 from ..errors import KzooError
 from ..generation import Generation, generate
-from ..generation.processors import log_softmax
+from ..generation.logit_processors import log_softmax
 from ..generation.streaming import with_text
 from ..generation.writer import prompt_ids
 from ..litert.convert import CACHE
 from .file_step import FileStep
-from .manifest import GOLDEN
-from .parity import sentences
+from .manifest import GOLDEN, MODEL
+from .senses import TEXTS, sentences
 
 SAYS = "text that both write"
 Opened = FileStep  # what runs a file
@@ -245,13 +245,12 @@ def golden_ids(tokenizer, manifest):
     return prompt_ids(tokenizer, [entry["text"] for entry in manifest["golden"]])
 
 
-def check_golden(path, tokenizer, manifest):
-    """See `run_golden`.
-
-    The tokenizer is left alone: prompts are read by the ids of the export, against which those of
-    `golden_ids` are held before. `answering` needs it, for columns that no example has.
-    """
-    return run_golden(FileStep(path), manifest["golden"], manifest["tolerance"])
+def check_golden(folder, tokenizer, manifest):
+    """See `run_golden`; the ids of the prompts must be those of the export."""
+    ids = golden_ids(tokenizer, manifest)
+    for place, (entry, own) in enumerate(zip(manifest["golden"], ids, strict=True)):
+        TEXTS.check_ids(place, entry, own)
+    return run_golden(FileStep(folder / MODEL), manifest["golden"], manifest["tolerance"])
 
 
 def run_again(predictor):

@@ -12,7 +12,8 @@ from ..metrics import answer_scores, entity_scores, spans_of
 from .continuation import MOST, perplexities, rows_of
 from .kinds import kind_of
 from .limits import LABELLED
-from .parity import label_of, measure, run_keras, run_sides, samples
+from .parity import label_of, measure, run_keras, run_sides
+from .senses import sense_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def evaluate(examples, answerer, model, files):
 
 
 def _classes(model, examples):
-    model.check_reads("text" if isinstance(examples.x[0], str) else "pair")
+    sense_of(model.reads).check(model, examples.x)
     return examples.x, model.class_indices(examples.y)
 
 
@@ -94,7 +95,7 @@ def _classified(examples, answerer, model, files):
 
     `confusion` has a row a label and a column a label: how many texts of the one got the other.
     """
-    rows = samples(model, answerer.length, examples.texts)
+    rows = sense_of(model.reads).samples(model, answerer.length, examples.texts)
     outputs = {"keras": run_keras(model, rows)}
     for name, interpreter in files.items():
         outputs[name] = [interpreter.run(columns) for _, columns in rows]
@@ -171,7 +172,7 @@ def _entities(examples, answerer, model, files):
 
 def columns_of_words(answerer, words):
     """One row of a list of words, as a model takes it."""
-    return answerer.tokenizer.encode_words(
+    return answerer.processor.encode_words(
         [list(words)], answerer.limit, answerer.length or "longest"
     )
 

@@ -24,7 +24,7 @@ def write_folder(measured, folder, name, say):
         name: what the folder will be called.
         say: called with a line of text before each step.
     """
-    _write_text_side(measured.files.order, folder)
+    _write_sides(measured.files.order, folder)
     report = {
         **_about(measured),
         "compat": _compat(measured),
@@ -44,9 +44,9 @@ def write_folder(measured, folder, name, say):
     return report
 
 
-def _write_text_side(order, folder):
-    """The tokenizer and the labels."""
-    order.tokenizer.save(folder)
+def _write_sides(order, folder):
+    """What reads, and the labels."""
+    order.processor.save(folder)
     if order.labels:
         text = "\n".join(order.labels) + "\n"
         (folder / LABELS).write_text(text, encoding="utf-8")
@@ -79,6 +79,7 @@ def _about(measured):
     return {
         "source": order.source,
         "task": order.task,
+        "reads": order.options["reads"],
         "family": order.model.spec.family,
         "quantization": order.quantization,
         "length": order.length,
@@ -113,7 +114,7 @@ def _manifest(measured):
         "minimum_runtime": audit["minimum_runtime"],
         "tolerance": TOLERANCE[order.quantization],
         "golden": [
-            {name: entry[name] for name in ("text", "token_ids", "outputs")}
+            {name: value for name, value in entry.items() if name != "keras"}
             for entry in measured.golden
         ],
     }
@@ -164,7 +165,7 @@ def _examples(measured):
     files, golden = measured.files, measured.golden
     answers = kind_of(files.order.rule).shown(files.order, files.paths["file"], golden)
     return [
-        {"text": entry["text"], "tokens": len(entry["token_ids"]), **answer}
+        {**files.order.sense.described(entry), **answer}
         for entry, answer in zip(golden, answers, strict=True)
     ]
 

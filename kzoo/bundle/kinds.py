@@ -9,8 +9,9 @@ most are, and others where a rule asks for it.
     distances(order, paths)              the same for some files of an order, {name: distance}
     golden(order, path)                  the golden examples
     shown(order, path, golden)           the answers of file and Keras to them, that a report shows
-    golden_ids(tokenizer, manifest)      their ids by today's tokenizer
-    check_golden(path, tokenizer, manifest)  run them again: the largest difference, or KzooError
+    golden_ids(tokenizer, manifest)      the ids of those of texts by today's tokenizer
+    check_golden(folder, processor, manifest)  read and run a bundle's again: the largest
+                                         difference, or KzooError
     run_again(predictor)                 the same without a tolerance: how many answers are equal,
                                          or None where that says nothing; the largest difference
     client_texts(texts)                  those of the shipped texts that clients answer too

@@ -74,7 +74,7 @@ def _evaluated(files, say):
     if not order.examples:
         return None
     name = order.evaluation.name
-    say(f"Answering the {len(order.examples.texts)} texts of {name}")
+    say(f"Answering the {len(order.examples.texts)} {order.sense.nouns} of {name}")
     measured = evaluate.evaluate(order.examples, order.answerer, order.model, files.paths)
     return {"file": name, "note": order.note, "texts_shared": order.share_texts, **measured}
 
@@ -83,7 +83,8 @@ def _limit_rows(files, parity, evaluation):
     """Every limit with what was measured for it and on what; KzooError on the first one missed."""
     audit = files.audits["file"]
     own = {"megabytes": audit["bytes"] / 1e6, "partitions": audit["partitions"]}
-    sources = [{**on(compared_on(parity), parity), **on(MODEL, own)}]
+    where = compared_on(parity, files.order.sense)
+    sources = [{**on(where, parity), **on(MODEL, own)}]
     if evaluation:
         # Labels of neutral sentences are a toss-up: labelled texts measure agreement better.
         for name in BETTER_ON_LABELLED:

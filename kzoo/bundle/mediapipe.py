@@ -20,7 +20,7 @@ from ..litert.flatbuffer import operator_code, operator_names, read_model, schem
 from ..litert.interpreter import Interpreter
 from ..litert.metadata import packed
 from .manifest import MODEL
-from .parity import languages, sentences
+from .senses import languages, sentences
 
 FILE = "mediapipe.tflite"
 # The rules by which MediaPipe's tasks answer, and what they are called there.

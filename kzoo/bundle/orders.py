@@ -11,8 +11,9 @@ from . import evaluate, litertlm, mediapipe
 from .kinds import kind_of
 from .limits import beside_usual, defaults
 from .manifest import LEAST_GOLDEN
-from .parity import measure_of, tokenizer_of
+from .parity import measure_of
 from .predict import Answerer
+from .senses import sense_of
 
 # The keys of a recipe, beside quantization, length and limits, that `export_bundle` takes.
 REST = (
@@ -82,16 +83,26 @@ class Order:
         return options
 
     @property
+    def sense(self):
+        """What the model reads, see `senses`."""
+        return sense_of(getattr(self.model, "reads", None))
+
+    @property
+    def processor(self):
+        """What reads for the model, or None."""
+        return self.model.processors.get(self.sense.processor)
+
+    @property
     def answerer(self):
         """How the task reads and answers."""
         return Answerer(
-            self.tokenizer, self.rule, self.labels, self.options, self.max_length, self.length
+            self.processor, self.rule, self.labels, self.options, self.max_length, self.length
         )
 
     @property
     def tokenizer(self):
         """The model's tokenizer, or None."""
-        return tokenizer_of(self.model)
+        return self.model.processors.get("tokenizer")
 
     @property
     def cache(self):
@@ -136,8 +147,11 @@ def ordered(model, quantization, length, limits, recipe=None):
         evaluation=None if recipe["evaluation"] is None else Path(recipe["evaluation"]),
         examples=None,
     )
-    if order.tokenizer is None:
-        raise KzooError("A bundle holds a tokenizer, and this model has none: give it one first.")
+    if order.processor is None:
+        needed = order.sense.processor.replace("_", " ")
+        raise KzooError(
+            f"A bundle holds the {needed}, and this model has no {needed}: give it one first."
+        )
     if order.labels:
         check_labels(order.labels)
     if order.mediapipe:

@@ -5,83 +5,10 @@ import numpy as np
 from ..answers import RULES, class_scores
 from ..errors import KzooError
 from ..litert.convert import model_inputs
-from ..litert.interpreter import encode
 from .limits import USUAL
+from .senses import CHOICES
 
 NARROW = 8  # Outputs of fewer numbers a place are compared over the whole text.
-CHOICES = 4  # How many continuations a text gets where a model chooses among them.
-
-
-def sentences():
-    """The shipped English texts, 1 to 230 words long."""
-    return _shipped("parity.txt")
-
-
-def languages():
-    """A shipped line of each of many languages, from the Declaration of Human Rights."""
-    return _shipped("languages.txt")
-
-
-def _shipped(name):
-    from .. import presets
-
-    path = presets.shipped("export") / name
-    return path.read_text(encoding="utf-8").strip().split("\n")
-
-
-def sample_texts(model):
-    """The shipped English texts as a model takes them.
-
-    In pairs for a task that reads pairs; each with some to choose from for multiple choice.
-    """
-    texts = sentences()
-    reads = getattr(model, "reads", None)
-    if reads == "choices":
-        return [
-            (text, texts[(place + turn) % len(texts)])
-            for place, text in enumerate(texts)
-            for turn in range(1, CHOICES + 1)
-        ]
-    if reads == "pair":
-        return list(zip(texts, [*texts[1:], texts[0]], strict=True))
-    return texts
-
-
-def samples(model, length=None, texts=None):
-    """Token columns (1, length) of real texts, each with its text.
-
-    Without a tokenizer the ids are drawn at random, in the lengths of the shipped texts.
-    """
-    names, backbone = model_inputs(model), getattr(model, "backbone", model)
-    longest = getattr(model, "max_length", backbone.spec.max_sequence_length)
-    limit, padding_id = min(longest, length or 10**9), backbone.padding_id
-    tokenizer = tokenizer_of(model)
-    texts = sample_texts(model) if texts is None else texts
-    draw = np.random.default_rng(0)
-    rows = []
-    for text in texts:
-        if tokenizer is not None:
-            first, second = (text, None) if isinstance(text, str) else text
-            columns, _ = encode(tokenizer, first, second, limit, length)
-        else:
-            words = " ".join([text] if isinstance(text, str) else text).split()
-            count = min(limit, max(2, len(words) * 4 // 3))
-            shape = (1, length or count)
-            real = (np.arange(shape[1]) < count)[None].astype("int32")
-            others = draw.integers(1, backbone.vocabulary_size, shape)
-            ids = (padding_id + others) % backbone.vocabulary_size  # any but the padding's
-            columns = {
-                "token_ids": np.where(real, ids, padding_id).astype("int32"),
-                "padding_mask": real,
-                "segment_ids": np.zeros(shape, "int32"),
-            }
-        rows.append((text, {name: columns[name] for name in names}))
-    return rows
-
-
-def tokenizer_of(model):
-    """The tokenizer that a task or backbone carries, or None."""
-    return getattr(model, "_tokenizer", None) or vars(model).get("tokenizer")
 
 
 def compare(model, interpreter, rows, expected=None):
@@ -139,7 +66,7 @@ def _by_question(pairs):
 def run_keras(model, rows, batch_size=16):
     """The model's outputs for each row of `samples`, as NumPy, in batches of similar length."""
     padding_id = getattr(model, "backbone", model).padding_id
-    lengths = [columns["token_ids"].shape[1] for _, columns in rows]
+    lengths = [next(iter(columns.values())).shape[1] for _, columns in rows]
     order = sorted(range(len(rows)), key=lengths.__getitem__)
     answers, long = [None] * len(rows), by_token(model)
     for start in range(0, len(order), batch_size):
@@ -148,17 +75,14 @@ def run_keras(model, rows, batch_size=16):
         batch = {
             name: np.concatenate(
                 [
-                    np.pad(
-                        rows[i][1][name],
-                        ((0, 0), (0, longest - lengths[i])),
-                        constant_values=padding_id if name == "token_ids" else 0,
-                    )
+                    _longer(rows[i][1][name], longest, padding_id if name == "token_ids" else 0)
                     for i in chosen
                 ]
             )
             for name in rows[0][1]
         }
-        outputs = {name: np.asarray(value, "float32") for name, value in model(batch).items()}
+        outputs = model.run_function(next(iter(model.functions)), batch)
+        outputs = {name: np.asarray(value, "float32") for name, value in outputs.items()}
         for place, i in enumerate(chosen):
             answers[i] = {
                 name: value[place : place + 1, : lengths[i]]
@@ -167,6 +91,12 @@ def run_keras(model, rows, batch_size=16):
                 for name, value in outputs.items()
             }
     return answers
+
+
+def _longer(array, length, fill):
+    """An array (1, n, ...) with its second axis filled up."""
+    wide = [(0, 0), (0, length - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
+    return np.pad(array, wide, constant_values=fill)
 
 
 def run_sides(model, interpreters, rows):
@@ -189,12 +119,10 @@ def run_sides(model, interpreters, rows):
     return outputs
 
 
-def compared_on(parity):
-    """What a report calls the texts of its parity."""
+def compared_on(parity, sense):
+    """What a report calls the inputs of its parity."""
     source = parity.get("source")
-    return (
-        f"{parity['texts']} texts of {source}" if source else f"{parity['texts']} shipped sentences"
-    )
+    return f"{parity['texts']} " + (f"{sense.nouns} of {source}" if source else sense.shipped)
 
 
 def problem_of(model):
@@ -234,8 +162,8 @@ def measure(pairs, problem=None, long=(), threshold=0.5):
     """
     cosines, tokens, differences, agreed, shown, rows = [], [], [], [], [], []
     for columns, expected, got in pairs:
-        real = columns["padding_mask"][0] > 0
-        tokens.append(int(real.sum()))
+        real = columns["padding_mask"][0] > 0 if "padding_mask" in columns else None
+        tokens.append(1 if real is None else int(real.sum()))
         if set(expected) != set(got):
             raise KzooError(f"The file's outputs are {sorted(got)}; Keras' are {sorted(expected)}.")
         near = [_cosine(expected[k], got[k], real if k in long else None) for k in expected]

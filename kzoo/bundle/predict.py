@@ -10,12 +10,11 @@ from ..data.sources import read_rows
 from ..data.tables import check_table_path, write_table
 from ..errors import EmptyTextError, KzooError
 from ..generation.writer import Writer, prompt_ids
-from ..litert.interpreter import Interpreter, encode
-from ..values import as_text, is_whole
+from ..litert.interpreter import Interpreter
+from ..values import is_whole
 from .file_step import FileStep
-from .manifest import LABELS, MODEL, TOKENIZER, check_files, read_manifest
-
-COLUMNS = ("token_ids", "padding_mask", "segment_ids")  # what a text becomes
+from .manifest import LABELS, MODEL, check_files, read_manifest
+from .senses import COLUMNS, TEXTS, sense_of
 
 
 def predict_bundle(folder, texts, threads=1):
@@ -41,8 +40,10 @@ def predict_bundle(folder, texts, threads=1):
         KzooError: if the bundle was changed or the texts are none, and for a prompt without a
             token or too long for the file.
     """
-    texts = _checked(texts)
-    return predict_named(folder, texts, [f"Text {place}" for place in range(len(texts))], threads)
+    sense = sense_of(read_manifest(folder)["reads"])
+    given = sense.listed(texts)
+    names = [f"{sense.name} {place}" for place in range(len(given))]
+    return predict_named(folder, given, names, threads)
 
 
 def predict_named(folder, texts, names, threads=1):
@@ -120,7 +121,7 @@ def search_bundle(folder, query, texts, top=5, threads=1):
     """
     if not is_whole(top, 1):
         raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
-    queries, texts = _checked(query), _checked(texts)
+    queries, texts = TEXTS.listed(query), TEXTS.listed(texts)
     predictor = Predictor(folder, threads, [*queries, *texts])
     if predictor.manifest["rule"] != "embedding":
         raise KzooError(
@@ -142,17 +143,15 @@ class Predictor:
     """
 
     def __init__(self, folder, threads=1, texts=()):
-        from ..text.tokenizer import Tokenizer
-
-        folder = Path(folder)
-        self.manifest = read_manifest(folder)
-        self._check_rule(folder, self.manifest["rule"])
-        self._folder = folder
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+        self.sense = sense_of(self.manifest["reads"])
+        self._check_rule(self.folder, self.manifest["rule"])
         self._check_kind(texts)
-        check_files(folder, self.manifest, {MODEL, TOKENIZER, LABELS})
-        _check_runtime(folder, self.manifest)
-        self.tokenizer = Tokenizer.load(folder / TOKENIZER)
-        self._open(folder / MODEL, threads)
+        check_files(self.folder, self.manifest, {MODEL, self.sense.file, LABELS})
+        _check_runtime(self.folder, self.manifest)
+        self.processor = self.sense.load(self.folder)
+        self._open(self.folder / MODEL, threads)
 
     def _check_rule(self, folder, rule):
         if rule is None or RULES[rule].find is None:
@@ -164,9 +163,10 @@ class Predictor:
 
     def _open(self, path, threads):
         self.interpreter = Interpreter(path, threads=threads)
-        _check_model(self.interpreter, self.manifest["labels"])
+        self.sense.check_file(self.interpreter)
+        _check_labels(self.interpreter, self.manifest["labels"])
         self.answerer = Answerer(
-            self.tokenizer,
+            self.processor,
             self.manifest["rule"],
             self.manifest["labels"],
             self.manifest["task_options"],
@@ -179,25 +179,25 @@ class Predictor:
         self._check_kind([text])
         rows, tokens, truncated = self.answerer.read(text)
         return {
-            "text": text if isinstance(text, str) else list(text),
-            "tokens": tokens,
-            "truncated": truncated,
+            **self.sense.echo(text, tokens, truncated),
             **self.answerer.answer(text, rows, [self.interpreter.run(row) for row, _ in rows]),
         }
 
     def _check_kind(self, texts):
         """Raise KzooError where strings came for a bundle that reads pairs, or the reverse."""
         reads = READS[self.manifest["reads"]]
+        if self.sense is not TEXTS:
+            return
         pairs = [not isinstance(text, str) for text in texts]
         if reads == "pair" and not all(pairs):
             raise KzooError(
-                f"{self._folder} reads pairs of texts, and text {pairs.index(False)} is a string: "
+                f"{self.folder} reads pairs of texts, and text {pairs.index(False)} is a string: "
                 'give two texts as ("first", "second"); on the command line add --pair and put a '
                 "tab between them."
             )
         if reads == "text" and any(pairs):
             raise KzooError(
-                f"{self._folder} reads one text at a time, and text {pairs.index(True)} is a pair: "
+                f"{self.folder} reads one text at a time, and text {pairs.index(True)} is a pair: "
                 "give its texts one by one; on the command line leave --pair out."
             )
 
@@ -217,12 +217,12 @@ class Continuer(Predictor):
 
     def _open(self, path, threads):
         step = FileStep(path, threads=threads)
-        self.writer = Writer(step, self.tokenizer, step.cache)
+        self.writer = Writer(step, self.processor, step.cache)
 
     def __call__(self, text):
         """What the model writes behind a text."""
         self._check_kind([text])
-        (ids,) = prompt_ids(self.tokenizer, [text])
+        (ids,) = prompt_ids(self.processor, [text])
         ((answer,),) = self.writer.generate([ids])
         return {"text": text, "tokens": len(ids), "truncated": False, "continuation": answer.text}
 
@@ -240,7 +240,7 @@ class Answerer:
     """How a task reads a text and answers it, whatever runs the model.
 
     Args:
-        tokenizer: the task's `Tokenizer`.
+        processor: what reads for the task, such as its `Tokenizer`.
         rule: a name in `answers.RULES`.
         labels: the names of the logits, or None.
         options: the manifest's `task_options`.
@@ -248,7 +248,7 @@ class Answerer:
         length: the one number of tokens that the model takes, or None.
     """
 
-    tokenizer: object
+    processor: object
     rule: str
     labels: list | None
     options: dict
@@ -265,8 +265,9 @@ class Answerer:
         if isinstance(text, str):
             prompts = self.options.get("prompts", {})
             text = prompts.get(self.options.get("default_prompt"), "") + text
-        reader = READERS.get(self.rule, _row)
-        return reader(self.tokenizer, text, self.limit, self.length, self.options.get("stride"))
+        sense = sense_of(self.options.get("reads"))
+        reader = READERS.get(self.rule, sense.row)
+        return reader(self.processor, text, self.limit, self.length, self.options.get("stride"))
 
     def answer(self, text, rows, outputs):
         """The answer to a text, from what `read` made of it and the outputs for each row."""
@@ -274,20 +275,8 @@ class Answerer:
         return RULES[self.rule].find(text, pairs, self.labels, self.options)
 
 
-def _row(tokenizer, text, limit, length, stride):
-    """One row, how many tokens it has, and whether the text has more.
-
-    A row is the columns that a file reads, padded to `length` where it has one, and a dict of
-    what else is known of its tokens, which stops before padding.
-    """
-    first, second = (text, None) if isinstance(text, str) else text
-    columns, whole = encode(tokenizer, first, second, limit, length)
-    tokens = int(columns["padding_mask"].sum())
-    return [(columns, {"offsets": columns["offsets"][0, :tokens]})], tokens, whole > tokens
-
-
 def _windows(tokenizer, text, limit, length, stride):
-    """The same for a text of any length: overlapping rows, and nothing is cut."""
+    """What `Sense.row` gives, for a text of any length: overlapping rows, and nothing is cut."""
     columns = tokenizer.windows([text], None, limit, stride, length or "longest")
     return _rows(columns, length), int(columns["lengths"][0]), False
 
@@ -323,32 +312,11 @@ def _check_runtime(folder, manifest):
         raise KzooError(f"{folder} needs LiteRT {needed} or newer; this is {here}: update it.")
 
 
-def _check_model(interpreter, labels):
-    """Raise KzooError unless the file reads what a text gives, and has a number for each label."""
-    other = sorted(set(interpreter.input_names) - set(COLUMNS))
-    if other:
-        raise KzooError(
-            f"{interpreter.path} wants the input {other[0]}; a text gives {', '.join(COLUMNS)}: "
-            "export anew."
-        )
+def _check_labels(interpreter, labels):
+    """Raise KzooError unless the file has a number for each label."""
     width = interpreter.width("logits") if labels else None
     if width not in (None, len(labels or ())):
         raise KzooError(
             f"{interpreter.path} gives {width} numbers, and there are {len(labels)} labels: one "
             "for each is expected; export anew."
         )
-
-
-def _checked(texts):
-    if isinstance(texts, (str, dict)):
-        return [as_text(texts)]
-    if not hasattr(texts, "__iter__"):
-        raise KzooError(f"texts is {texts!r:.60}; a list of strings is expected.")
-    texts = [as_text(text) for text in texts]
-    if not texts:
-        raise KzooError("No text came; at least one is expected.")
-    for place, text in enumerate(texts):
-        pair = isinstance(text, (tuple, list)) and len(text) == 2
-        if not isinstance(text, str) and not (pair and all(isinstance(t, str) for t in text)):
-            raise KzooError(f"Text {place} is {text!r:.60}; a string or a pair is expected.")
-    return texts

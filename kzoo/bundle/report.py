@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .limits import KNOWN, TOLERANCE, greedy_tokens
 from .manifest import PAGE, REPORT
+from .senses import sense_of, short
 
 DRAWN, LISTED = 20, 12  # labels of a picture of confusions at most, and rows of its table
 MEASURED = {"accuracy": "right of", "f1": "F1 on", "exact_match": "word by word right of"}
@@ -29,22 +30,22 @@ def write_report(report, folder):
     folder = Path(folder)
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
     (folder / REPORT).write_text(text, encoding="utf-8")
-    (folder / PAGE).write_text(page(report), encoding="utf-8")
+    (folder / PAGE).write_text(page(report, folder), encoding="utf-8")
 
 
-def page(report):
-    """The report as one HTML page."""
+def page(report, folder):
+    """The report as one HTML page; pictures of golden examples lie in the folder."""
     sections = [
         _summary(report),
         _section("Size", _size_words(report), size_plot(report["sizes"])),
         _section("Faithful to its source", _parity_words(report), parity_plot(report)),
         _evaluation(report),
-        _section("Speed", _latency_words(report), latency_plot(report["latency"])),
+        _section("Speed", _latency_words(report), *_latency_plots(report["latency"])),
         _compat(report),
         _mediapipe(report),
         _litertlm(report),
         _limits(report),
-        _examples(report),
+        _examples(report, folder),
         _inside(report),
     ]
     title = f"{report['source']} as {report['quantization']}"
@@ -56,6 +57,7 @@ def page(report):
 
 def _summary(report):
     sizes, parity, latency = report["sizes"], report["parity"], report["latency"]
+    sense = sense_of(report["reads"])
     tiles = [
         (f"{sizes['file'] / 1e6:.1f} MB", f"{sizes['float32'] / sizes['file']:.1f} times smaller"),
     ]
@@ -65,7 +67,7 @@ def _summary(report):
             tiles.append(
                 (
                     f"{100 * evaluation[name]:.1f} %",
-                    f"{MEASURED[name]} {evaluation['examples']} texts; Keras "
+                    f"{MEASURED[name]} {evaluation['examples']} {sense.nouns}; Keras "
                     f"{100 * evaluation[name + '_keras']:.1f} %",
                 )
             )
@@ -91,7 +93,7 @@ def _summary(report):
     tiles.append(
         (
             f"{latency['file'][at]:.1f} ms",
-            f"for {latency['lengths'][at]} tokens, one thread, on the machine of the export",
+            f"for {sense.long(latency['lengths'][at])}, one thread, on the machine of the export",
         )
     )
     shown = "".join(
@@ -101,12 +103,12 @@ def _summary(report):
     runtime = report["audit"]["minimum_runtime"]
     count = len(report["limits"])
     met = "Its one limit is met." if count == 1 else f"All {count} limits are met."
-    length = f"{'1 to' if report['length'] is None else 'exactly'} {report['max_length']} tokens"
+    takes = html.escape(sense.takes(report))
     return f"""<header>
 <p class="kicker">kzoo export report</p>
 <h1>{html.escape(str(report["source"]))}</h1>
 <p class="lead">{html.escape(report["task"])} ({html.escape(report["family"])}) as
-<b>{html.escape(report["quantization"])}</b>, {length}, for LiteRT {runtime["litert"]} or newer
+<b>{html.escape(report["quantization"])}</b>, {takes}, for LiteRT {runtime["litert"]} or newer
 (TFLite {runtime["tflite"]}).
 <span class="ok">{met}</span></p>
 <div class="tiles">{shown}</div></header>"""
@@ -128,19 +130,12 @@ def _size_words(report):
 
 
 def _parity_words(report):
-    parity = report["parity"]
-    source = parity.get("source")
-    whose = "English texts that ship, of"
-    if source:
-        whose = f"texts of {html.escape(source)}, some joined to be long, of"
-    words = (
-        f"The file and Keras were given the same {parity['texts']} {whose} "
-        f"{min(parity['tokens'])} to {max(parity['tokens'])} tokens. "
-    )
+    parity, sense = report["parity"], sense_of(report["reads"])
+    words = f"The file and Keras were given the same {html.escape(sense.compared(parity))}. "
     if "label_agreement" in parity:
         return words + (
             f"A probability differs by {_percent(parity['probability_difference'])} on average "
-            f"and by {_percent(parity['probability_difference_max'])} at most. A dot is a text"
+            f"and by {_percent(parity['probability_difference_max'])} at most. A dot is one of them"
             f"{', labelled ones too' if report['evaluation'] else ''}; on the diagonal both give "
             "the likeliest label the same probability."
         )
@@ -158,12 +153,12 @@ def _parity_words(report):
         return words + (
             f"A value differs by {100 * parity['value_difference']:.2g} % of the spread of Keras' "
             f"values on average and by {100 * parity['value_difference_max']:.2g} % at most; the "
-            f"spread, their standard deviation over the texts, is {parity['spread']:.4g}. A dot is "
-            "a text; on the diagonal both give the same value."
+            f"spread, their standard deviation over them, is {parity['spread']:.4g}. A dot is "
+            "one of them; on the diagonal both give the same value."
         )
     return words + (
         f"The cosine between their outputs is {parity['cosine']:.5f} on average and "
-        f"{parity['cosine_min']:.5f} for the worst text; 1 is equal."
+        f"{parity['cosine_min']:.5f} for the worst of them; 1 is equal."
     )
 
 
@@ -174,12 +169,13 @@ def _evaluation(report):
     note = f" {html.escape(evaluation['note'])}" if evaluation["note"] else ""
     if "perplexity" in evaluation:
         return _section("Perplexity", _perplexity_words(evaluation, note))
-    words = f"{evaluation['examples']} labelled texts of {html.escape(evaluation['file'])}.{note} "
+    nouns, file = sense_of(report["reads"]).nouns, html.escape(evaluation["file"])
+    words = f"{evaluation['examples']} labelled {nouns} of {file}.{note} "
     if "accuracy" not in evaluation:
         return _section("Right answers", words + _privacy(evaluation), _scores(evaluation))
     low, high = interval(evaluation["accuracy"], evaluation["examples"])
     words += (
-        f"The file is right on {100 * evaluation['accuracy']:.1f} %; from so few texts the share "
+        f"The file is right on {100 * evaluation['accuracy']:.1f} %; from so few the share "
         f"may as well be {100 * low:.1f} to {100 * high:.1f} % (Wilson, 95 %). "
         f"It gives Keras' label to {100 * evaluation['label_agreement']:.1f} %; a probability "
         f"differs by {_percent(evaluation['probability_difference'])} on average. "
@@ -269,10 +265,11 @@ def interval(share, count, z=1.96):
 
 
 def _latency_words(report):
-    latency = report["latency"]
+    latency, sense = report["latency"], sense_of(report["reads"])
     words = (
-        "Processor time for one text on one thread, float32 and this file in turn, median of "
-        f"{latency['rounds']}. A phone's numbers differ; the ratio and the slope tell more."
+        f"Processor time for one {sense.noun} on one thread, float32 and this file in turn, "
+        f"median of {latency['rounds']}. A phone's numbers differ; the ratio and the slope tell "
+        "more."
     )
     if "token" in latency:
         words = (
@@ -281,6 +278,9 @@ def _latency_words(report):
             f"{latency['token']['file']:.1f} ms here and {latency['token']['float32']:.1f} ms in "
             "float32. A phone's numbers differ; the ratio tells more."
         )
+    elif len(latency["lengths"]) == 1:
+        file, float32 = latency["file"][0], latency["float32"][0]
+        words += f" This file takes {file:.2f} ms, float32 {float32:.2f} ms."
     elif report["length"] is None:
         words += " One file serves all lengths, so a short text costs little."
     return words
@@ -325,7 +325,7 @@ def _mediapipe(report):
         "is its own: it lower-cases A to Z only and strips no accents."
     )
     rows = "".join(
-        f"<tr><td>{kind}<small>{html.escape(_short(entry['example'] or ''))}</small></td>"
+        f"<tr><td>{kind}<small>{html.escape(short(entry['example'] or ''))}</small></td>"
         f"<td>{entry['differ']} of {entry['texts']}</td></tr>"
         for kind, entry in written["tokenizer"].items()
     )
@@ -374,11 +374,12 @@ def _bound(row):
     return f"{'&ge;' if KNOWN[row['limit']][0] else '&le;'} {_number(row['bound'])}"
 
 
-def _examples(report):
+def _examples(report, folder):
+    sense = sense_of(report["reads"])
     if not any("file" in entry for entry in report["examples"]):
         return ""
     rows = "".join(
-        f"<tr><td>{html.escape(_short(entry['text']))}<small>{entry['tokens']} tokens</small></td>"
+        f"<tr><td>{sense.cell(entry, folder)}</td>"
         f"<td>{_answer(entry['file'])}</td><td>{_answer(entry['keras'])}</td></tr>"
         for entry in report["examples"]
     )
@@ -386,7 +387,8 @@ def _examples(report):
 <p>These travel in the bundle, so that <code>kzoo verify</code> and any app can answer them again.
 On another processor their numbers may lie up to {100 * TOLERANCE[report["quantization"]]:g} % off.
 {_whose_examples(report)}</p>
-<table class="examples"><tr><th>text</th><th>file</th><th>Keras</th></tr>{rows}</table></section>"""
+<table class="examples"><tr><th>{sense.noun}</th><th>file</th><th>Keras</th></tr>
+{rows}</table></section>"""
 
 
 def _answer(answer):
@@ -397,9 +399,9 @@ def _answer(answer):
             for entity in answer["entities"]
         ] or [("none", "")]
     elif "continuation" in answer:
-        parts = [(_short(answer["continuation"]), "")]
+        parts = [(short(answer["continuation"]), "")]
     elif "answer" in answer:
-        parts = [(_short(answer["answer"]) or "no answer", f"{100 * answer['score']:.1f} %")]
+        parts = [(short(answer["answer"]) or "no answer", f"{100 * answer['score']:.1f} %")]
     elif "values" in answer:
         parts = [(label, f"{value:.4g}") for label, value in answer["values"].items()]
     else:
@@ -418,14 +420,10 @@ def _name(text):
 
 def _whose_examples(report):
     """Where the golden examples are from."""
+    shipped = sense_of(report["reads"]).shipped
     if (report["evaluation"] or {}).get("texts_shared"):
-        return "Half of them are of the evaluation file; the others are sentences that ship."
-    return "They are sentences on all kinds of subjects that ship, so that some fit no answer well."
-
-
-def _short(text, limit=110):
-    text = text if isinstance(text, str) else " | ".join(text)
-    return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0] + " ..."
+        return f"Half of them are of the evaluation file; the others are {shipped}."
+    return f"They are {shipped}, of all kinds, so that some fit no answer well."
 
 
 def _inside(report):
@@ -545,6 +543,11 @@ def accuracy_plot(evaluation):
     axis.spines["left"].set_visible(False)
     axis.tick_params(axis="y", length=0)
     return _svg(figure, "Dots with intervals: accuracy of Keras, the float32 file and this file")
+
+
+def _latency_plots(latency):
+    """The plot, where there is more than one length: a point alone shows nothing."""
+    return [latency_plot(latency)] if len(latency["lengths"]) > 1 else []
 
 
 def latency_plot(latency):

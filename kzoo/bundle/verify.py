@@ -20,12 +20,12 @@ from .manifest import (
     MODEL,
     PAGE,
     REPORT,
-    TOKENIZER,
     check_files,
     is_of_finder,
     read_manifest,
 )
 from .parity import compared_on
+from .senses import sense_of
 
 ROUNDED = 1e-4  # how far figures may lie apart that are one but for rounding and padding
 # What a backbone gives; a manifest before format 3 declares nothing.
@@ -87,12 +87,13 @@ def verify_bundle(folder):
     _check_quantization(folder, manifest, audited)
     _check_shapes(folder, manifest, audited)
     kinds = " and ".join(sorted(audited["weight_bytes"]))
+    sense = sense_of(manifest["reads"])
     passed("model", f"{manifest['task']} as {manifest['quantization']}: {kinds}")
     with _as_written(folder / MANIFEST):
         worst = _run_golden(folder, manifest)
     passed(
         "golden examples",
-        f"{len(manifest['golden'])} tokenized and run again, "
+        f"{len(manifest['golden'])} {sense.again_words} and run again, "
         + ("equal to the digit" if worst == 0 else f"off by at most {100 * worst:.2g} %")
         + f" ({100 * manifest['tolerance']:.3g} % is allowed)",
     )
@@ -118,7 +119,7 @@ def _check_no_others(folder, manifest):
     others = sorted(names - known)
     if others:
         raise KzooError(f"{folder / others[0]} is not one of the bundle's files: take it away.")
-    needed = {MODEL, TOKENIZER, REPORT, PAGE}
+    needed = {MODEL, sense_of(manifest["reads"]).file, REPORT, PAGE}
     missing = sorted(needed - set(manifest["files"]))
     if missing:
         raise KzooError(f"{folder} was written without {missing[0]}: export anew.")
@@ -154,11 +155,11 @@ def _check_shapes(folder, manifest, audited):
     """What goes into the file and comes out of it is what task, labels and spec ask for."""
     path = folder / MANIFEST
     spec = Spec.from_dict(manifest["spec"])
-    embedding = {"num_segments": 0, "dim": 0, **spec.embedding}
-    table = [embedding["vocabulary_size"], embedding["dim"] or spec.hidden_dim]
-    if table not in audited["tables"]:
+    embedding = {"vocabulary_size": 0, "num_segments": 0, "dim": 0, **spec.embedding}
+    rows, width = embedding["vocabulary_size"], embedding["dim"] or spec.hidden_dim
+    if rows and [rows, width] not in audited["tables"]:
         raise KzooError(
-            f"{path} has a spec of {table[0]} tokens by {table[1]}; the file looks tokens up in "
+            f"{path} has a spec of {rows} tokens by {width}; the file looks tokens up in "
             f"{' and '.join(f'{rows} by {width}' for rows, width in audited['tables'])}: export "
             "anew."
         )
@@ -173,7 +174,7 @@ def _check_shapes(folder, manifest, audited):
         "labels": len(manifest["labels"] or []),
         "length": length,
         "hidden_dim": spec.hidden_dim,
-        "vocabulary": table[0],
+        "vocabulary": rows,
     }
     with _as_written(path):
         declared = manifest["signatures"] or _undeclared(manifest, spec, embedding)
@@ -211,9 +212,7 @@ def _undeclared(manifest, spec, embedding):
 def _check_ids(path, manifest, embedding, inputs):
     """Ids go up to the ends of the spec's tables."""
     below = {name: entry["below"] for name, entry in inputs.items() if entry["below"]}
-    expected = {
-        "token_ids": embedding["vocabulary_size"], "segment_ids": embedding["num_segments"]
-    }  # fmt: skip
+    expected = {"token_ids": embedding["vocabulary_size"], "segment_ids": embedding["num_segments"]}
     expected = {name: size for name, size in expected.items() if size > 1}
     if "token_ids" in inputs and below != expected:
         raise KzooError(
@@ -281,7 +280,8 @@ def _check_report(folder, manifest, audited):
     parity, evaluation = report["parity"], report["evaluation"]
     _check_figures(path, parity, parity["texts"])
     own = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}
-    sources = [limits.on("here", own), limits.on(compared_on(parity), parity)]
+    where = compared_on(parity, sense_of(manifest["reads"]))
+    sources = [limits.on("here", own), limits.on(where, parity)]
     if evaluation:
         _check_figures(path, evaluation, evaluation["examples"])
         for name in {"accuracy", "f1", "exact_match"} & set(evaluation):
@@ -311,9 +311,10 @@ def _check_report(folder, manifest, audited):
 
 def _check_examples(path, report, manifest):
     """The examples that the report shows are the golden ones, with the answers that they had."""
-    examples, golden = report["examples"], manifest["golden"]
-    shown = [(entry["text"], entry["tokens"]) for entry in examples]
-    if shown != [(entry["text"], len(entry["token_ids"])) for entry in golden]:
+    examples, golden, sense = report["examples"], manifest["golden"], sense_of(manifest["reads"])
+    expected = [sense.described(entry) for entry in golden]
+    shown = [{k: v for k, v in entry.items() if k not in ("file", "keras")} for entry in examples]
+    if shown != expected:
         raise KzooError(
             f"{path} shows {len(examples)} examples; they are not the {len(golden)} golden ones "
             f"of {MANIFEST}: export anew."
@@ -337,7 +338,7 @@ def _check_examples(path, report, manifest):
             for label, score in _shown_scores(shown[side]).items():
                 if not abs(score - true[label]) <= distance + rounded:
                     raise KzooError(
-                        f"{path} gives {entry['text']!r:.40} the {'value' * is_values or 'score'} "
+                        f"{path} gives {sense.title(entry)} the {'value' * is_values or 'score'} "
                         f"{score:.4f} in {side}; by the golden outputs {true[label]:.4f} is in the "
                         f"file, and at most {distance:.2g} lies between: export anew."
                     )
@@ -345,7 +346,7 @@ def _check_examples(path, report, manifest):
             shown["file"]["labels"] != described(row, labels, options)["labels"]
         ):
             raise KzooError(
-                f"{path} gives {entry['text']!r:.40} other labels than the golden outputs: export "
+                f"{path} gives {sense.title(entry)} other labels than the golden outputs: export "
                 "anew."
             )
 
@@ -410,28 +411,10 @@ def _as_written(path):
 
 def _run_golden(folder, manifest):
     """The largest distance of a golden output, as a share of the largest number in it."""
-    from ..text.tokenizer import Tokenizer
-
     if len(manifest["golden"]) < LEAST_GOLDEN:
         raise KzooError(
             f"{folder / MANIFEST} holds {len(manifest['golden'])} golden examples; at least "
             f"{LEAST_GOLDEN} are expected: export anew."
         )
-    tokenizer, kind = Tokenizer.load(folder / TOKENIZER), kind_of(manifest["rule"])
-    ids = kind.golden_ids(tokenizer, manifest)
-    for place, (entry, own) in enumerate(zip(manifest["golden"], ids, strict=True)):
-        _check_tokens(place, entry, own)
-    return kind.check_golden(folder / MODEL, tokenizer, manifest)
-
-
-def _check_tokens(place, entry, ids):
-    """The tokens of a golden example are those of the export."""
-    if ids == entry["token_ids"]:
-        return
-    pairs = enumerate(zip(ids, entry["token_ids"], strict=False))
-    shorter = min(len(ids), len(entry["token_ids"]))
-    at = next((i for i, (here, there) in pairs if here != there), shorter)
-    raise KzooError(
-        f"Golden example {place} ({entry['text']!r:.40}) is tokenized otherwise from token {at} "
-        "on: take the tokenizers version that the report names, or export anew."
-    )
+    processor = sense_of(manifest["reads"]).load(folder)
+    return kind_of(manifest["rule"]).check_golden(folder, processor, manifest)

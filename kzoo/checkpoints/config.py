@@ -92,6 +92,7 @@ ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
     "relu": "relu",
     "silu": "silu",
     "swish": "silu",
@@ -171,9 +172,11 @@ def _of_tower(config, tower):
     """The part of a config that is about a tower."""
     if tower.KEY is None:
         return config
-    part = config.get(tower.KEY) or {}
+    # Files of 2022 have some of the keys once more, and only these count there.
+    name = next((n for n in (f"{tower.KEY}_dict", tower.KEY) if config.get(n) is not None), None)
+    part = config[name] if name else {}
     if not isinstance(part, dict):
-        raise KzooError(f"config.json has {tower.KEY} = {part!r:.40}; a JSON object is expected.")
+        raise KzooError(f"config.json has {name} = {part!r:.40}; a JSON object is expected.")
     return part
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import processors
 from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
@@ -58,11 +59,11 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     Raises:
         KzooError: naming the file, the config key or the tensors that don't fit.
     """
-    from ..text.tokenizer import Tokenizer, check_tokenizer
+    from ..text.tokenizer import Tokenizer
 
     if task not in (None, "backbone"):
         raise KzooError(f'task is {task!r}; None or "backbone" is expected.')
-    check_tokenizer(tokenizer or None)
+    processors.checked("tokenizer", tokenizer or None)
     folder = find_folder(source, revision)
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
@@ -76,7 +77,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
         task_name = "TextEmbedder" if modules else task_name
     prefix = _prefix(family, tensors)
     spec = spec_from_config(config, family, strict=strict)
-    head = _head(family, task_name, spec, config)
+    head = _head(family, task_name, spec, config, architecture)
     if head["kind"] == "pooled" if head else _has_pooler(family, prefix, tensors):
         spec = spec.replace(pooler=family.FIXED.get("pooler", "tanh"))
     if tokenizer is None and any((folder / name).is_file() for name in TOKENIZERS):
@@ -85,14 +86,16 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     baked = modules is not None and modules.lowercase and tokenizer is not None
     tokenizer = tokenizer.lowercased() if baked else tokenizer
     # More rows than tokens are usual: tables are rounded up, or kept from a larger vocabulary.
-    rows = option(spec, "embedding", "vocabulary_size")
+    rows = tokenizer and option(spec, "embedding", "vocabulary_size")
     if tokenizer and tokenizer.vocabulary_size > rows:
         raise KzooError(
             f"The tokenizer of {folder} has {tokenizer.vocabulary_size} tokens and the embedding "
             f"only {rows} rows: give the tokenizer that belongs to the weights, or "
             "tokenizer=False to go without."
         )
-    model = _build(family, spec, task_name, head, config, modules, tokenizer)
+    others = processors.load(folder, without=["tokenizer"])
+    given = {"tokenizer": tokenizer, **others}
+    model = _build(family, spec, task_name, head, config, modules, given)
     model.origin = Origin(model_type, architecture, config, tokenizer=tokenizer)
     if tokenizer and not baked:  # They would not say that a text is lower-cased first.
         model.origin.files = {
@@ -109,14 +112,14 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
 def to_huggingface(model, folder):
     """Write a model as a folder that transformers (or sentence-transformers) loads.
 
-    config.json and model.safetensors always; the tokenizer's files where the model has one; for a
-    `TextEmbedder` modules.json and what belongs to it. A model that came from Hugging Face gets
-    its tensors back under the names they had, carried ones included; any other model gets the
-    names that transformers itself writes.
+    config.json and model.safetensors always; the files of its processors where the model has
+    any; for a `TextEmbedder` modules.json and what belongs to it. A model that came from Hugging
+    Face gets its tensors back under the names they had, carried ones included; any other model
+    gets the names that transformers itself writes.
 
     Args:
         model: a backbone, `TextClassifier`, `TokenClassifier`, `QuestionAnswering`, `MaskedLM`,
-            `MultipleChoice` or `TextEmbedder`.
+            `MultipleChoice`, `TextEmbedder` or `ImageClassifier`.
         folder: where to; a folder that is there may hold only what is written anew.
 
     Raises:
@@ -136,12 +139,14 @@ def to_huggingface(model, folder):
         origin = None  # The model was cut or widened since; it only descends from its source.
     config = _config(model, family, spec, task_name, origin)
     tensors = _outgoing(weights, family, spec, task_name, origin)
-    tokenizer = getattr(model, "tokenizer" if backbone is model else "_tokenizer", None)
+    tokenizer = model.processors.get("tokenizer")
+    others = {kind: p for kind, p in model.processors.items() if kind != "tokenizer"}
     with writing_folder(folder) as tmp_path:
         _write_json(tmp_path / "config.json", config)
         write_tensors(tmp_path / "model.safetensors", tensors, {"format": "pt"})
         if tokenizer is not None:
             _write_tokenizer(tmp_path, tokenizer, model, backbone, origin)
+        processors.save(others, tmp_path)
         if ids := _writing_ids(model, origin):
             ids = {**ids, "pad_token_id": tokenizer.padding_id}
             known = {key: number for key, number in ids.items() if number is not None}
@@ -217,11 +222,13 @@ def _heads(family, task_name, spec):
     return [{"kind": slot} if isinstance(slot, str) else dict(slot) for slot in slots]
 
 
-def _head(family, task_name, spec, config):
+def _head(family, task_name, spec, config, architecture):
     """The head slot that a config asks for; None without a head."""
     heads = _heads(family, task_name, spec)
     if not heads:
         return None
+    kinds = [kind for suffix, kind in family.CLASS_HEADS.items() if architecture.endswith(suffix)]
+    heads = [head for head in heads if not kinds or head["kind"] in kinds]
     tied = config.get("tie_word_embeddings") is not False
     fitting = [head for head in heads if _is_tied(head) in (None, tied)]
     if not fitting:
@@ -264,26 +271,34 @@ def _pooler_name(family):
     return next((row.there for row in parse(family.ROWS) if row.here == ("pooler",)), None)
 
 
-def _build(family, spec, task_name, head, config, modules, tokenizer):
+def _build(family, spec, task_name, head, config, modules, given):
     """The model with weights still at random."""
     backbone = family(spec)
+    backbone.processors = given
     if task_name is None:
-        backbone.tokenizer = tokenizer
         return backbone
     from ..tasks import TASKS
 
-    options = {"tokenizer": tokenizer}
+    options = {}
     if modules:
         options |= modules.options
         if modules.max_length is not None:  # Else the tokenizer's own bounds it.
             options["max_length"] = min(modules.max_length, spec.max_sequence_length)
     else:
         options["head"] = head
-    if task_name in ("TextClassifier", "TokenClassifier"):
+    if TASKS[task_name].names_labels:
         options["labels"] = _labels(config)
-    if task_name == "TextClassifier":
+    if _asks(task_name):
         options["problem"] = _problem(config)
     return TASKS[task_name](backbone, **options)
+
+
+def _asks(task_name):
+    """Whether the labels of a task are one of several problems, see `Classifier`."""
+    from ..tasks import TASKS
+    from ..tasks.classifier import Classifier
+
+    return task_name in TASKS and issubclass(TASKS[task_name], Classifier)
 
 
 def _problem(config):
@@ -413,7 +428,9 @@ def _config(model, family, spec, task_name, origin):
             f"{' or '.join(family.MODEL_TYPES)} there: convert the checkpoint anew."
         )
     kept = dict(origin.config) if origin else {"dtype": "float32", "tie_word_embeddings": True}
-    usual = family.MODEL_TYPES[model_type] + suffixes[name]
+    kind = completed("head", model.head_slot)["kind"] if name else None
+    suffix = next((s for s, head in family.CLASS_HEADS.items() if head == kind), suffixes[name])
+    usual = family.MODEL_TYPES[model_type] + suffix
     architecture = origin.architecture if origin else usual
     config = {**kept, "model_type": model_type, **config_from_spec(spec, family, origin and kept)}
     config["architectures"] = [architecture] if architecture else []
@@ -424,7 +441,7 @@ def _config(model, family, spec, task_name, origin):
     if labels and (not origin or labels != _labels(kept)):
         config["id2label"] = {str(i): label for i, label in enumerate(labels)}
         config["label2id"] = {label: i for i, label in enumerate(labels)}
-    if task_name == "TextClassifier":
+    if _asks(task_name):
         if len(labels) == 1 and model.problem == "single_label":
             config.pop("problem_type", None)  # It takes that name for several labels only.
         elif model.problem != (_problem(kept) or "single_label"):
@@ -437,7 +454,7 @@ def _writing_ids(model, origin):
 
     Empty for a model that doesn't write, and where its source said which they are.
     """
-    tokenizer = getattr(model, "_tokenizer", None)
+    tokenizer = model.processors.get("tokenizer")
     writes = getattr(model, "rule", None) == "continuation"
     if not writes or tokenizer is None or (origin and origin.tokenizer is tokenizer):
         return {}

@@ -8,7 +8,6 @@ import numpy as np
 from keras import ops
 
 from ..errors import KzooError
-from ..network import weights_by_path
 
 
 def cut(task, schedule):
@@ -22,26 +21,32 @@ def cut(task, schedule):
             f"The schedule {tuple(schedule)} names blocks that the teacher lacks: its own is "
             f"{task.spec.schedule}."
         )
-    config = {key: value for key, value in task.get_config().items() if key != "backbone"}
     backbone = task.backbone.with_spec(schedule=tuple(schedule))
     if not backbone.trainable_weights:  # A teacher stands still; a student of it is to learn.
         backbone.trainable = True
-    student = type(task)(backbone, tokenizer=task._tokenizer, **config)
-    there = weights_by_path(task)
-    for path, weight in weights_by_path(student).items():
-        weight.assign(there[path])
-    return student
+    backbone.processors = dict(task.processors)
+    return task.on(backbone)
 
 
 def distillation_targets(teacher, texts, labels, batch_size=64, verbose=0):
     """Targets (texts, 1 + labels): the class index, then the teacher's logits."""
     columns = teacher.encode_examples(list(texts))
-    order, outputs = teacher._run(columns, batch_size, verbose)
+    order, outputs = teacher.run_batches(columns, batch_size, verbose)
     logits = np.concatenate([out["logits"] for out in outputs])
     restored = np.empty_like(logits)
     restored[order] = logits
     indices = teacher.class_indices(labels)[:, None]
     return np.concatenate([indices.astype("float32"), restored], axis=1)
+
+
+def soft_cross_entropy(there, here, temperature):
+    """Cross-entropy of a teacher's and a student's logits (batch, labels), both at a temperature.
+
+    It is multiplied by the temperature's square, so that gradients keep their scale.
+    """
+    taught = ops.softmax(there / temperature)
+    loss = keras.losses.categorical_crossentropy(taught, here / temperature, from_logits=True)
+    return loss * temperature**2
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -61,12 +66,8 @@ class DistillationLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Targets of `distillation_targets` and logits (batch, labels) to one loss each."""
-        taught = ops.softmax(y_true[:, 1:] / self.temperature)
-        soft = keras.losses.categorical_crossentropy(
-            taught, y_pred / self.temperature, from_logits=True
-        )
+        soft = soft_cross_entropy(y_true[:, 1:], y_pred, self.temperature)
         hard = keras.losses.sparse_categorical_crossentropy(y_true[:, 0], y_pred, from_logits=True)
-        soft = soft * self.temperature**2  # So that both gradients have the same scale.
         return (1 - self.label_share) * soft + self.label_share * hard
 
     def get_config(self):

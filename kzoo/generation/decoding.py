@@ -20,8 +20,8 @@ import numpy as np
 
 from ..errors import KzooError
 from ..values import NOWHERE, is_whole
+from .logit_processors import log_softmax, processed, softmax
 from .options import Generation
-from .processors import log_softmax, processed, softmax
 from .streaming import TextStream, is_ended_by
 
 LAST = 2**31 - 1  # the largest id that int32 holds

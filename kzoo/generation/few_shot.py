@@ -8,7 +8,7 @@ import numpy as np
 
 from ..answers import classification
 from ..errors import KzooError
-from .processors import softmax
+from .logit_processors import softmax
 
 
 class FewShot:

@@ -54,22 +54,26 @@ class Traced:
         functions: the names of its functions.
         weights: every weight of the model by its path.
         used: {path: shape} of the weights that the graphs read.
+        tables: constants that are no weights.
     """
 
     folder: str
     functions: list
     weights: dict
     used: dict
+    tables: list
 
 
 @contextlib.contextmanager
-def traced(source, sizes=None):
+def traced(source, sizes=None, functions=None):
     """The `Traced` of an `Exportable`, for as long as it is open.
 
     Args:
         source: an `Exportable`.
         sizes: {axis: size} of the axes that are to have one, such as {"length": 128}; every
             other is open.
+        functions: the names of those of the model's functions that the file is to have, such as
+            one of two towers; all by default.
     """
     import tensorflow as tf
 
@@ -77,7 +81,8 @@ def traced(source, sizes=None):
     module = tf.Module()
     # The raw variables, without Keras' tracking round them: these the converter freezes.
     module.held = [weight.value for weight in weights.values()]
-    concrete = {name: _function(model, name, dict(sizes or {})) for name in model.functions}
+    names = model.functions if functions is None else functions
+    concrete = {name: _function(model, name, dict(sizes or {})) for name in names}
     read = {id(variable) for function in concrete.values() for variable in function.variables}
     used = {
         path: tuple(weight.shape) for path, weight in weights.items() if id(weight.value) in read
@@ -85,7 +90,7 @@ def traced(source, sizes=None):
     module.functions = concrete
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=concrete)
-        yield Traced(folder, list(concrete), weights, used)
+        yield Traced(folder, list(concrete), weights, used, model.tables)
 
 
 def write_file(graphs, path, quantization, compat=None, partitions=1):
@@ -105,12 +110,14 @@ def write_file(graphs, path, quantization, compat=None, partitions=1):
     converter = tf.lite.TFLiteConverter.from_saved_model(
         graphs.folder, signature_keys=graphs.functions
     )
-    content = quantize.convert(converter, quantization, graphs.weights, graphs.used)
+    content = quantize.convert(converter, quantization, graphs.weights, graphs.used, graphs.tables)
     path.write_bytes(content if compat is None else rewritten(content, compat))
     audited = audit(path)
     check_audit(audited, partitions)
     check_quantization(audited, quantization)
-    _check_size(audited["bytes"], graphs.used, quantization, len(audited["signatures"]))
+    tables = sum(table.nbytes for table in graphs.tables)
+    functions = len(audited["signatures"])
+    _check_size(audited["bytes"], graphs.used, quantization, functions, tables)
     return audited
 
 
@@ -162,8 +169,7 @@ def in_float32(model):
     there = weights_by_path(copy)
     for path, weight in weights_by_path(model).items():
         there[path].assign(weight)
-    if hasattr(model, "_tokenizer"):
-        copy.tokenizer = model._tokenizer
+    copy.processors = dict(model.processors)
     return copy
 
 
@@ -198,7 +204,7 @@ def sizes_of(model, length=None, cache=None):
 def model_inputs(model, function=None):
     """What a model reads in a function (the first by default): an input's name to its `Input`."""
     signature, _ = model.functions[function or next(iter(model.functions))]
-    inputs = getattr(model, "backbone", model).signatures[signature]
+    inputs = model.signatures[signature]
     names = getattr(model, "input_names", inputs) if signature == "serve" else inputs
     return {name: inputs[name] for name in names}
 
@@ -232,9 +238,13 @@ def _function(model, name, sizes):
     return tf.function(run).get_concrete_function(**signature)
 
 
-def _check_size(size, used, quantization, graphs=1):
-    """A file much smaller lacks weights, one much larger holds them unquantized or twice."""
+def _check_size(size, used, quantization, graphs=1, tables=0):
+    """A file much smaller lacks weights, one much larger holds them unquantized or twice.
+
+    `tables` are the bytes of constants in float32.
+    """
     expected = sum(quantize.expected_bytes(path, s, quantization) for path, s in used.items())
+    expected += tables
     low, high = expected * (1 - SLACK), expected * (1 + SLACK) + graphs * GRAPH_BYTES
     if not low <= size <= high:
         raise KzooError(

@@ -32,7 +32,7 @@ def opened(path, threads=1, xnnpack=True):
 
 
 class Interpreter:
-    """One signature of a .tflite file, batch 1, at any length up to its own.
+    """One signature of a .tflite file, batch 1; of rows of tokens at any length up to its own.
 
     Threads may share one: they take turns.
 
@@ -59,8 +59,11 @@ class Interpreter:
         self._inputs = runner.get_input_details()
         self._outputs = runner.get_output_details()
         self.input_names, self.output_names = sorted(names["inputs"]), sorted(names["outputs"])
-        shape = self._inputs[self.input_names[0]]["shape_signature"]
-        self.length = None if shape[-1] == -1 else int(shape[-1])
+        shapes = {n: tuple(map(int, self._inputs[n]["shape_signature"])) for n in self.input_names}
+        # Arrays of other ranks than rows of tokens have the file's own sizes.
+        self.shapes = None if all(len(shape) == 2 for shape in shapes.values()) else shapes
+        last = shapes[self.input_names[0]][-1]
+        self.length = 1 if self.shapes else None if last == -1 else last
         self._allocated = None
         self._one_at_a_time = threading.Lock()
 
@@ -68,9 +71,22 @@ class Interpreter:
         """How many numbers each row of an output has; None without such an output."""
         return int(self._outputs[output]["shape"][-1]) if output in self._outputs else None
 
+    def blank(self, length):
+        """Inputs that say nothing, of a length where the file takes rows of tokens."""
+        if self.shapes:
+            return {n: np.zeros(self.shapes[n], self._inputs[n]["dtype"]) for n in self.input_names}
+        return {n: np.full((1, length), int(n != "segment_ids"), "int32") for n in self.input_names}
+
     def run(self, columns):
-        """Outputs by name for a dict of int32 arrays (1, length)."""
-        arrays = {name: np.asarray(columns[name], "int32") for name in self.input_names}
+        """Outputs by name for a dict of int32 arrays (1, length), or of the file's own arrays."""
+        arrays = {n: np.asarray(columns[n], self._inputs[n]["dtype"]) for n in self.input_names}
+        actual = {name: array.shape for name, array in arrays.items()}
+        if self.shapes and actual != self.shapes:
+            raise KzooError(f"Got inputs of the shapes {actual}; expected {self.shapes}.")
+        with self._one_at_a_time:
+            return self._run(arrays) if self.shapes else self._run_rows(arrays)
+
+    def _run_rows(self, arrays):
         shapes = {array.shape for array in arrays.values()}
         if len(shapes) != 1 or len(shape := next(iter(shapes))) != 2 or shape[0] != 1:
             raise KzooError(
@@ -83,24 +99,24 @@ class Interpreter:
                 else (f"this file takes exactly {self.length}")
             )
             raise KzooError(f"{shape[1]} tokens came; {expected}.")
-        with self._one_at_a_time:
-            try:
-                return self._run(arrays, shape)
-            except (RuntimeError, ValueError) as error:
-                self._allocated = None
-                raise KzooError(
-                    f"{self.path} refuses these {shape[1]} tokens ({first_line(error)}): ids of "
-                    "its own vocabulary, and no more tokens than it has places, were expected."
-                ) from None
+        try:
+            return self._run(arrays)
+        except (RuntimeError, ValueError) as error:
+            self._allocated = None
+            raise KzooError(
+                f"{self.path} refuses these {shape[1]} tokens ({first_line(error)}): ids of "
+                "its own vocabulary, and no more tokens than it has places, were expected."
+            ) from None
 
-    def _run(self, arrays, shape):
-        if self._allocated != shape:
-            for name in self.input_names:
+    def _run(self, arrays):
+        shapes = {name: array.shape for name, array in arrays.items()}
+        if self._allocated != shapes:
+            for name, shape in shapes.items():
                 self.backend.resize_tensor_input(self._inputs[name]["index"], shape)
             # The first time LiteRT says which delegate it takes.
             with hidden() if self._allocated is None else contextlib.nullcontext():
                 self.backend.allocate_tensors()
-            self._allocated = shape
+            self._allocated = shapes
         for name, array in arrays.items():
             self.backend.set_tensor(self._inputs[name]["index"], array)
         self.backend.invoke()

@@ -11,8 +11,8 @@ BLOCK = 32  # numbers of an int4 table that share a scale
 LEAST = 1024  # numbers from which the converter quantizes a weight
 
 
-def convert(converter, quantization, weights, used):
-    """The bytes of a `TFLiteConverter`'s file with quantized weights.
+def convert(converter, quantization, weights, used, tables=()):
+    """The bytes of a `TFLiteConverter`'s file with quantized weights; `tables` stay float32.
 
     Dynamic int8 is the converter's own: measured on all-MiniLM-L6 it keeps a little more
     (cosine .99866) than ai-edge-quantizer's (.99859), which also stamps operators with versions
@@ -25,6 +25,8 @@ def convert(converter, quantization, weights, used):
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
     content = bytes(converter.convert())
+    if tables and quantization in ("int8", "float16"):
+        content = _as_floats(content, tables)
     if quantization == "float16":
         return _inputs_first(content)
     if quantization == "int8_int4_table":
@@ -75,6 +77,78 @@ def _inputs_first(content):
 def _is_constant(model, tensor):
     data = model.buffers[tensor.buffer].data
     return data is not None and len(data) > 0
+
+
+def _as_floats(content, tables):
+    """The same file with some constants in float32, which are known by their values.
+
+    The converter quantizes every large constant, such as those of a Fourier transform. What an
+    operator adds to the product with one, as a half, becomes float32 with it: XNNPACK takes no mix.
+    """
+    import numpy as np
+
+    model = read_model(content)
+    # Outputs come first in a file, of products and convolutions alike.
+    tables = [np.ascontiguousarray(np.moveaxis(np.asarray(t, "float32"), -1, 0)) for t in tables]
+    for graph in model.subgraphs:
+        for values in tables:
+            for index in [i for i, t in enumerate(graph.tensors) if _holds(model, t, values)]:
+                widened = _widened(model, graph, index, values)
+                sources = {s for o in graph.operators if widened in o.inputs for s in o.inputs}
+                for half in [o.inputs[0] for o in _halves(model, graph) if o.outputs[0] in sources]:
+                    tensor = graph.tensors[half]
+                    data = np.asarray(model.buffers[tensor.buffer].data).view("float16")
+                    _widened(model, graph, half, data.astype("float32").reshape(tensor.shape))
+    return write_model(model)
+
+
+def _halves(model, graph):
+    """The operators that make float32 of a constant of halves."""
+    names = operator_names()
+    return [
+        operator
+        for operator in graph.operators
+        if names[operator_code(model.operatorCodes[operator.opcodeIndex])] == "DEQUANTIZE"
+        and _is_constant(model, graph.tensors[operator.inputs[0]])
+    ]
+
+
+def _widened(model, graph, index, values):
+    """The index of a constant tensor once it is float32; of one of halves that which reads it."""
+    import numpy as np
+
+    kinds = schema()
+    reader = next((o for o in _halves(model, graph) if o.inputs[0] == index), None)
+    old = graph.tensors[index]
+    model.buffers[old.buffer].data = None
+    if reader is not None:
+        old.shape = np.array([0], "int32")
+        graph.operators = [operator for operator in graph.operators if operator is not reader]
+        index = reader.outputs[0]
+    model.buffers.append(buffer := kinds.BufferT())
+    buffer.data = values.view("uint8").ravel()
+    tensor = graph.tensors[index]
+    tensor.buffer = len(model.buffers) - 1
+    tensor.type, tensor.quantization = kinds.TensorType.FLOAT32, None
+    return index
+
+
+def _holds(model, tensor, values):
+    """Whether a constant as int8 or float16 is these values, up to rounding."""
+    import numpy as np
+
+    kinds = schema().TensorType
+    if not _is_constant(model, tensor) or tensor.shape.tolist() != list(values.shape):
+        return False
+    data = np.asarray(model.buffers[tensor.buffer].data)
+    if tensor.type == kinds.FLOAT16:
+        return np.array_equal(data.view("float16").reshape(values.shape), values.astype("float16"))
+    if tensor.type != kinds.INT8:
+        return False
+    whole = data.view("int8").reshape(values.shape)
+    scale = np.asarray(tensor.quantization.scale, "float32")
+    scale = scale.reshape(-1, *[1] * (values.ndim - 1))
+    return bool((np.abs(whole * scale - values) <= 0.51 * scale).all())
 
 
 def _int4_table(content, table):

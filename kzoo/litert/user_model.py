@@ -7,7 +7,7 @@ import keras
 from ..errors import KzooError
 from ..keras_hooks import layers_with_weights
 from ..network import Network, Served
-from ..tasks.task import TextTask
+from ..tasks.task import Task
 
 OUTPUT = "output"  # what the one output of a model is called that gives it no name
 HALF = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
@@ -15,7 +15,7 @@ HALF = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 
 def as_exportable(model):
     """The model itself if it is kzoo's, else the `UserModel` of a functional or other one."""
-    if isinstance(model, (Network, TextTask)) or not isinstance(model, keras.Model):
+    if isinstance(model, (Network, Task)) or not isinstance(model, keras.Model):
         return model
     return UserModel(model)
 
@@ -43,12 +43,12 @@ class UserModel(Served):
                 "for a LiteRT file."
             )
         self.model, (self.backbone,) = model, networks
-        tasks = [part for part in parts if isinstance(part, TextTask)]
-        tokenizers = [getattr(model, "tokenizer", None), getattr(self.backbone, "tokenizer", None)]
-        tokenizers += [task._tokenizer for task in tasks]
-        self._tokenizer = next(filter(None, tokenizers), None)
+        tasks = [part for part in parts if isinstance(part, Task)]
+        tokenizers = [getattr(model, "tokenizer", None), self.backbone.tokenizer]
+        tokenizers += [task.processors.get("tokenizer") for task in tasks]
+        self.processors = {"tokenizer": next(filter(None, tokenizers), None)}
         longest = self.backbone.spec.max_sequence_length
-        self.max_length = min([longest, *(task.max_length for task in tasks)])
+        self.max_length = min([longest, *(getattr(t, "max_length", longest) for t in tasks)])
         self.input_names, self.length = self._inputs()
 
     def _inputs(self):
@@ -103,5 +103,5 @@ class UserModel(Served):
                 f"({str(error).splitlines()[0]}): build it in float32 and set its weights there."
             ) from None
         exported = UserModel(copy)
-        exported._tokenizer = self._tokenizer
+        exported.processors = dict(self.processors)
         return exported

@@ -7,18 +7,26 @@ from ..keras_hooks import abstract_build
 from ..network import weights_by_path
 from ..spec import Towers, Value
 from .albert import Albert
+from .ast import Ast
 from .bert import Bert
 from .bloom import Bloom
+from .clip import Clip, ClipImage, ClipText
+from .deit import Deit
 from .distilbert import DistilBert
 from .gpt import Gpt
 from .gpt2 import Gpt2
 from .gpt3 import Gpt3
 from .gpt_neo import GptNeo
+from .kwt import Kwt
 from .lamda import Lamda
 from .palm import Palm
 from .roberta import Roberta
+from .vit import Vit
 
-CLASSES = (Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda)
+CLASSES = (
+    Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
+    Clip, ClipImage, ClipText, Kwt, Ast,
+)  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
 

@@ -1,5 +1,8 @@
 """The parts that slots hold; importing this package files them all."""
 
-from . import attention, block, embedding, feedforward, head, norm, pooler, position
+from . import attention, block, embedding, feedforward, head, norm, patches, pooler, position
 
-__all__ = ["attention", "block", "embedding", "feedforward", "head", "norm", "pooler", "position"]
+__all__ = [
+    "attention", "block", "embedding", "feedforward", "head", "norm", "patches", "pooler",
+    "position",
+]  # fmt: skip

@@ -8,6 +8,7 @@ from ..errors import KzooError
 ACTIVATIONS = {
     "gelu": lambda x: ops.gelu(x, approximate=False),  # erf, arXiv:1606.08415
     "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
+    "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),  # the same, section 2; OpenAI's CLIP
     "relu": ops.relu,
     "silu": ops.silu,
     "tanh": ops.tanh,

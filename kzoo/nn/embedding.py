@@ -1,4 +1,4 @@
-"""What a network reads, as vectors: tables of tokens and segments."""
+"""What a network reads, as vectors: tables of tokens and segments; see `patches.py` as well."""
 
 from keras import layers, ops
 
@@ -10,10 +10,9 @@ from .dense import NotByKeras, normal
 from .lowering import lookup
 
 
-def padding_kept(vectors, ids, padding_id):
-    """Vectors (..., dim) through which nothing is learned where `ids` (...) are padding."""
-    padding = ops.expand_dims(ops.equal(ids, padding_id), -1)
-    return ops.where(padding, ops.stop_gradient(vectors), vectors)
+def padding_kept(vectors, padding):
+    """Vectors (..., dim) through which nothing is learned at `padding` (...)."""
+    return ops.where(ops.expand_dims(padding, -1), ops.stop_gradient(vectors), vectors)
 
 
 class Table(NotByKeras, layers.Layer):
@@ -46,13 +45,33 @@ class Embedding(NotByKeras, layers.Layer):
 
     # The name of its layer, and so of its weights.
     layer_name = None
+    # What it reads of further places of a sequence, by name; None where it can't read on.
+    step_signature = None
+    padding_id = 0  # what fills up rows of ids
+
+    @property
+    def signature(self):
+        """What a stack on this embedding reads, by name."""
+        raise NotImplementedError
+
+    def segment_table(self):
+        """The table of the segments' vectors, or None."""
+        return None
+
+    def padding_mask(self, inputs):
+        """1 for what counts and 0 for padding (batch, length); None where nothing is padding."""
+        return None
+
+    def length(self, inputs):
+        """How many places the inputs have."""
+        raise NotImplementedError
 
 
 @part("embedding", "token")
 class TokenEmbedding(Table, Embedding):
     """One trained vector a vocabulary entry; as wide as the model, or `dim` if given.
 
-    The padding token's vector learns nothing where it is looked up, as with torch's `padding_idx`.
+    The padding token's vector learns nothing where it fills a row up.
 
     Args:
         spec: the spec of the stack.
@@ -107,6 +126,14 @@ class TokenEmbedding(Table, Embedding):
         """What it reads of further tokens; None where it needs more than these."""
         return None if self.num_segments > 1 else {"token_ids": self.signature["token_ids"]}
 
+    def padding_mask(self, inputs):
+        """The mask among the inputs."""
+        return inputs["padding_mask"]
+
+    def length(self, inputs):
+        """That of the padding mask: heads read it as well, and one SHAPE does for all."""
+        return ops.shape(inputs["padding_mask"])[1]
+
     def segment_table(self):
         """The table of the segments' vectors, or None."""
         if not self.num_segments:
@@ -121,4 +148,8 @@ class TokenEmbedding(Table, Embedding):
         """The inputs to vectors (batch, length, dim)."""
         ids = inputs["token_ids"]
         vectors = super().call(ids)
-        return padding_kept(vectors, ids, self.padding_id) if training else vectors
+        if not training:
+            return vectors
+        # Only where it fills a row up: it may be a token of texts as well (CLIP, GPT-2).
+        padding = ops.equal(ids, self.padding_id), ops.equal(self.padding_mask(inputs), 0)
+        return padding_kept(vectors, ops.logical_and(*padding))

@@ -3,7 +3,7 @@
 from keras import layers, ops
 
 from ..errors import KzooError
-from ..parts import make, option, part
+from ..parts import completed, make, option, part
 from ..values import is_number, is_whole
 from . import dense
 from .composed import Composed
@@ -12,6 +12,11 @@ from .pooler import first_place
 # A pooling takes the outputs of the backbone and the padding mask; `skip` leaves out as many
 # places at the start, where a prompt stands that is not to be pooled. `width` is how many vectors
 # of the backbone's width it gives.
+
+
+def tokens_before(spec):
+    """How many tokens of a stack stand before what it was given: those of a picture's squares."""
+    return len(completed("embedding", spec.embedding).get("tokens", ()))
 
 
 @part("pooling", "pooled")
@@ -40,6 +45,17 @@ class First:
         return ops.sum(x[:, skip : skip + 1], axis=1)
 
 
+@part("pooling", "first_two")
+class FirstTwo:
+    """The mean of the first two places, where trained tokens stand (AST, arXiv:2104.01778)."""
+
+    needs_pooler, width = False, 1
+
+    def __call__(self, outputs, padding_mask, skip=0):
+        """Outputs of the backbone to (batch, hidden_dim)."""
+        return ops.mean(outputs["sequence_output"][:, skip : skip + 2], axis=1)
+
+
 @part("pooling", "last")
 class Last:
     """The last place that is not padding, whichever side that is on (GPT-2)."""
@@ -49,22 +65,30 @@ class Last:
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
         x = outputs["sequence_output"]
-        mask = ops.cast(padding_mask, "float32")
+        mask = ops.cast(_mask(x, padding_mask), "float32")
         # Arithmetic alone, which every accelerator has: 1 at the largest place, 0 elsewhere.
-        places = mask * ops.cast(ops.arange(1, ops.shape(padding_mask)[1] + 1), "float32")
+        places = mask * ops.cast(ops.arange(1, ops.shape(mask)[1] + 1), "float32")
         gap = ops.max(places, axis=1, keepdims=True) - places
         return ops.sum(x * _column(ops.relu(1.0 - gap), x.dtype), axis=1)
 
 
 @part("pooling", "mean")
 class Mean:
-    """The mean over the places that are not padding (Sentence-BERT, arXiv:1908.10084)."""
+    """The mean over the places that are not padding (Sentence-BERT, arXiv:1908.10084).
+
+    Args:
+        skip: how many places at the start are left out, such as the tokens before a picture's
+            squares.
+    """
 
     needs_pooler, width = False, 1
 
+    def __init__(self, skip=0):
+        self.skip = skip
+
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
-        total, count = _sums(outputs, padding_mask, skip)
+        total, count = _sums(outputs, padding_mask, self.skip + skip)
         return total / count
 
 
@@ -92,7 +116,8 @@ class Max:
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
         x = _from(outputs["sequence_output"], skip)
-        return ops.max(x + (_column(_from(padding_mask, skip), x.dtype) - 1.0) * 1e4, axis=1)
+        mask = _from(_mask(outputs["sequence_output"], padding_mask), skip)
+        return ops.max(x + (_column(mask, x.dtype) - 1.0) * 1e4, axis=1)
 
 
 @part("pooling", "concat")
@@ -118,8 +143,13 @@ class Concat:
 def _sums(outputs, padding_mask, skip):
     """The sum of the places that count, (batch, hidden_dim), and their number, (batch, 1)."""
     x = _from(outputs["sequence_output"], skip)
-    mask = _column(_from(padding_mask, skip), x.dtype)
+    mask = _column(_from(_mask(outputs["sequence_output"], padding_mask), skip), x.dtype)
     return ops.sum(x * mask, axis=1), ops.maximum(ops.sum(mask, axis=1), 1e-9)
+
+
+def _mask(x, padding_mask):
+    """The padding mask; ones for vectors (batch, length, dim) of which none is padding."""
+    return ops.ones((1, x.shape[1]), "int32") if padding_mask is None else padding_mask
 
 
 def _from(x, skip):
@@ -207,6 +237,55 @@ class FirstHead(SequenceHead):
     pooling = "first"
 
 
+@part("head", "distilled")
+class DistilledHead(Composed):
+    """Logits from the class token and from the distillation token behind it (DeiT).
+
+    Their mean is the answer; what a teacher says is learnt by those of the distillation token
+    alone, arXiv:2012.12877, section 4.
+
+    Args:
+        spec: the backbone's spec.
+        units: how many logits there are.
+    """
+
+    needs_pooler, tied = False, None
+
+    def __init__(self, spec, units, name="head"):
+        super().__init__(name=name)
+        if "distillation" not in completed("embedding", spec.embedding).get("tokens", ()):
+            raise KzooError(
+                "Got a distilled head for a model without a distillation token: take 'first'."
+            )
+        self.class_logits = dense.Dense(units, spec, "class_logits")
+        self.distillation_logits = dense.Dense(units, spec, "distillation_logits")
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to logits, class_logits, distillation_logits (batch, units)."""
+        x = outputs["sequence_output"]
+        logits = {
+            "class_logits": self.class_logits(first_place(x)),
+            "distillation_logits": self.distillation_logits(first_place(x[:, 1:2])),
+        }
+        return {"logits": sum(logits.values()) / 2, **logits}
+
+
+@part("head", "first_two")
+class FirstTwoHead(SequenceHead):
+    """Logits from the first two places, normalised anew (AST)."""
+
+    pooling = "first_two"
+
+    def __init__(self, spec, units, dropout=None, bias=True, name="head"):
+        super().__init__(spec, units, None, dropout, bias, name)
+        self.norm = make("norm", spec.norm, name="norm")
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to {"logits": (batch, units)}."""
+        x = self.norm(self.pool(outputs, padding_mask))
+        return {"logits": self.logits(self.dropout(x, training=training))}
+
+
 @part("head", "last")
 class LastHead(SequenceHead):
     """Logits from the last token (GPT-2, with neither bias nor dropout)."""
@@ -216,9 +295,13 @@ class LastHead(SequenceHead):
 
 @part("head", "mean")
 class MeanHead(SequenceHead):
-    """Logits from the mean over places."""
+    """Logits from the mean over places; of a picture over its squares."""
 
     pooling = "mean"
+
+    def __init__(self, spec, units, activation=None, dropout=None, bias=True, name="head"):
+        super().__init__(spec, units, activation, dropout, bias, name)
+        self.pool = make("pooling", {"kind": "mean", "skip": tokens_before(spec)})
 
 
 @part("head", "token")

@@ -2,7 +2,11 @@
 
 from keras import layers, ops
 
-from ..parts import part
+from ..errors import KzooError
+from ..parts import make, part
+from ..spec import LARGEST
+from ..values import is_whole
+from .composed import Composed
 from .dense import Dense, activation
 
 
@@ -21,7 +25,7 @@ class NoPooler(layers.Layer):
     def __init__(self, spec, name):
         super().__init__(name=name)
 
-    def call(self, x):
+    def call(self, x, context=None):
         """Nothing."""
         return None
 
@@ -33,6 +37,69 @@ class TanhPooler(Dense):
     def __init__(self, spec, name):
         super().__init__(spec.hidden_dim, spec, name)
 
-    def call(self, x):
+    def call(self, x, context=None):
         """(batch, length, hidden_dim) to (batch, hidden_dim)."""
         return activation("tanh")(super().call(first_place(x)))
+
+
+class Projected(Composed):
+    """Base of poolers that map one place without bias to a space that towers share (CLIP).
+
+    arXiv:2103.00020, section 2.3.
+
+    Args:
+        spec: the spec of the stack.
+        dim: how wide that space is.
+    """
+
+    def __init__(self, spec, name, dim=512):
+        super().__init__(name=name)
+        if not is_whole(dim, 1, LARGEST):
+            raise KzooError(f"Got dim = {dim!r:.40} for a pooler; expected a whole number above 0.")
+        self.projection = Dense(dim, spec, "projection", bias=False)
+
+
+@part("pooler", "first")
+class FirstPooler(Projected):
+    """The norm of the first place, projected (CLIP's pictures)."""
+
+    def __init__(self, spec, name, dim=512):
+        super().__init__(spec, name, dim)
+        self.norm = make("norm", spec.norm, name="norm")
+
+    def call(self, x, context=None):
+        """(batch, length, hidden_dim) to (batch, dim)."""
+        return self.projection(self.norm(first_place(x)))
+
+
+@part("pooler", "end")
+class EndPooler(Projected):
+    """The place where a text ends, projected (CLIP's texts).
+
+    Args:
+        spec, dim: as for all of these.
+        token: the id of the token that ends a text: the first such place counts, or the first of
+            all where a text has none. "largest" for the first place of the largest id of the
+            text, as CLIP was made: its end token is the last of its vocabulary.
+    """
+
+    def __init__(self, spec, name, dim=512, token="largest"):
+        super().__init__(spec, name, dim)
+        if token != "largest" and not is_whole(token, 0, LARGEST):
+            raise KzooError(
+                f'Got token = {token!r:.40} for a pooler; expected an id, or "largest".'
+            )
+        self.token = token
+
+    def call(self, x, context):
+        """(batch, length, hidden_dim) to (batch, dim)."""
+        ids = context.inputs["token_ids"]
+        marks = ids if self.token == "largest" else ops.cast(ops.equal(ids, self.token), "int32")
+        end = ops.cast(ops.argmax(marks, axis=1), "int32")
+        # The stack's own length where it has one: another of the ids' would be a SHAPE more.
+        length = ops.shape(ids)[1] if context.length is None else context.length
+        places = ops.arange(length, dtype="int32")
+        # A product and no gathering: the latter stands outside of what XNNPACK takes as one.
+        chosen = ops.cast(ops.equal(places[None], ops.expand_dims(end, -1)), x.dtype)
+        end = ops.matmul(ops.expand_dims(chosen, 1), x)
+        return self.projection(ops.reshape(end, (-1, x.shape[-1])))

@@ -98,7 +98,8 @@ class Counted(Learned):
         else:
             places = ops.cumsum(real, axis=1)
         rows = ops.cast(lookup(self.embeddings, places * real + self.padding_id), x.dtype)
-        return x + (padding_kept(rows, token_ids, self.padding_id) if training else rows)
+        padding = ops.equal(token_ids, self.padding_id)
+        return x + (padding_kept(rows, padding) if training else rows)
 
 
 @part("position", "alibi")

@@ -1,6 +1,9 @@
 """Tasks: Keras models that take raw text. A new task is a file here and a line in `TASKS`."""
 
+from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
+from .image_classifier import ImageClassifier
+from .image_embedder import ImageEmbedder
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
@@ -18,5 +21,8 @@ TASKS = {
         CausalLM,
         MultipleChoice,
         TextEmbedder,
+        ImageClassifier,
+        ImageEmbedder,
+        AudioClassifier,
     )
 }

@@ -12,7 +12,7 @@ from ..data.batches import IGNORED, bucketed_batches
 from ..data.documents import answer_rows, read_documents, text_rows
 from ..errors import KzooError
 from ..generation.decoding import is_listed
-from ..generation.processors import log_softmax
+from ..generation.logit_processors import log_softmax
 from ..generation.writer import Writer, chat_ids, framing, prompt_ids
 from ..values import is_whole
 from .inputs import split_pairs
@@ -246,7 +246,7 @@ class CausalLM(TiedTask):
     @property
     def writer(self):
         """What writes with this model's step and its tokenizer, see `kzoo.generation.Writer`."""
-        return Writer(self.step, self._tokenizer, self.spec.max_sequence_length)
+        return Writer(self.step, self.processors.get("tokenizer"), self.spec.max_sequence_length)
 
     def generate(self, prompts, return_prompt=False, **options):
         """Write on from prompts.
@@ -360,7 +360,7 @@ class CausalLM(TiedTask):
             )
         # One number is kept of all those that a place has: of the rest there would be gigabytes.
         count = self._rows_at_once(longest)
-        order, outputs = self._run(columns, count, run=self._log_probabilities)
+        order, outputs = self.run_batches(columns, count, run=self._log_probabilities)
         scores = [None] * len(rows)
         given = (row for out in outputs for row in out["scores"])
         for i, row in zip(order.tolist(), given, strict=True):

@@ -77,7 +77,7 @@ class MaskedLM(TiedTask):
                     f"Text {i} holds no {self.tokenizer.id_to_token(mask_id)} within "
                     f"{self.max_length} tokens; one at least is expected."
                 )
-        order, outputs = self._run(columns, batch_size, verbose)
+        order, outputs = self.run_batches(columns, batch_size, verbose)
         answers = [None] * len(texts)
         known = self.tokenizer.vocabulary_size  # A table may have rows beyond.
         for i, logits in zip(order, (row for out in outputs for row in out["logits"]), strict=True):

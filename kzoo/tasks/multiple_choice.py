@@ -13,7 +13,7 @@ from .classes import (
     class_weights,
     rows_of_classes,
 )
-from .task import TextTask
+from .text_task import TextTask
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -7,7 +7,7 @@ from ..data.batches import IGNORED
 from ..keras_hooks import with_options
 from ..parts import make
 from .classes import ROW_LOSSES
-from .task import TextTask
+from .text_task import TextTask
 
 
 class PlaceTask(TextTask):

@@ -15,7 +15,7 @@ from ..text.tokenizer import default_stride
 from ..values import is_number, is_whole
 from .inputs import split_pairs
 from .span_metrics import SpanExact, SpanF1
-from .task import TextTask
+from .text_task import TextTask
 
 HIDDEN = -1e9  # The logit of a place that is padding.
 

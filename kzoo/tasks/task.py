@@ -1,4 +1,4 @@
-"""What all text tasks share: raw text in, token batches for Keras, raw answers out."""
+"""What all tasks share: a backbone, a head, a loss; what users have in, their answers out."""
 
 import warnings
 from pathlib import Path
@@ -7,44 +7,37 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..answers import READS, RULES, check_labels
-from ..data.batches import BatchPlan, bucketed_batches
+from .. import processors
+from ..answers import RULES, check_labels
 from ..data.examples import listed
 from ..data.labels import held_out
-from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
 from ..keras_hooks import DistributedFit, ExportsTokens, outputs_of, precision, set_trainable
 from ..logs import verbosity
 from ..network import Network, Served, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
-from ..text.tokenizer import Tokenizer, check_not_empty, check_tokenizer
-from ..values import is_whole
 from .classes import on_logits, weighted_by_class
-from .inputs import as_list, check_columns, from_dataset, is_column, split, split_pairs
+from .inputs import is_column, split
 from .probabilities import on_probabilities
 
 
-class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
-    """A backbone, a tokenizer and a head that learn and answer on strings.
+class Task(DistributedFit, Served, ExportsTokens, keras.Model):
+    """A backbone and a head that learn and answer on what users have: texts, pictures, sounds.
 
-    Called on the backbone's token dict it returns a dict of raw outputs (logits); `fit`,
-    `evaluate` and `predict` take text. Rows may also hold several sequences each, as
-    (batch, sequences, length): they are folded, run and unfolded.
+    Called on the dict of the backbone's inputs it returns a dict of raw outputs (logits); `fit`,
+    `evaluate` and `predict` take what its processors read. A subclass for each of them says how.
 
     Args:
-        backbone: a `Network`, another task (its backbone and tokenizer are taken), a preset's
+        backbone: a `Network`, another task (its backbone and processors are taken), a preset's
             name or folder (a warning says if it holds no weights), or a Hugging Face folder. The
             task shares it, and computes in its precision; a pooler that the head doesn't read is
             left out of a copy. Of a task of the same kind the head is taken too, if it has the
-            same labels (in any order) and form, and its `max_length`; a warning says where a new
-            head starts.
+            same labels (in any order) and form; a warning says where a new head starts.
         labels: the names of the classes, in the order of the logits; those of a task of the same
             kind by default.
         head: what the head slot holds; the family's usual head by default.
-        max_length: tokens at most; longer text is cut. The model's maximum by default, or the
-            tokenizer's (`model_max_length`) where that is less.
-        tokenizer: a `Tokenizer`; the preset's by default.
+        given: processors by kind, in the place of those of the source.
         name: the Keras name.
     """
 
@@ -53,35 +46,28 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
     names_labels = False  # Whether the outputs are classes that the user names.
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
-    several = False  # Whether an example is several sequences: an axis more, behind the first.
     scored_output = "logits"  # The output that loss and metrics look at.
     activation = "softmax"  # What makes probabilities of it, for metrics; None of what has none.
     rule = None  # By which of `answers.RULES` outputs become an answer.
-    # What reads the examples of a file: `read_file(path, text, label, targets)` gives `Examples`.
-    read_file = staticmethod(read_examples)
-    # What reads the inputs of a file for `predict`, and the endings of such files.
-    read_inputs, inputs_end = staticmethod(read_texts), TABLES
-    # What a user gives: "text", "pair", "either" or another of `answers.READS`; None until `fit`
-    # tells.
-    reads = "either"
+    reads = None  # What a user gives, one of `answers.READS`; None until `fit` tells.
 
-    def __init__(
-        self, backbone, labels=None, head=None, max_length=None, tokenizer=None, name=None
-    ):
+    def __init__(self, backbone, labels=None, head=None, given=None, name=None):
         source = _loaded(backbone)
-        backbone, tokenizer = _taken(source, tokenizer)
+        backbone = _backbone_of(source)
         super().__init__(name=name or _snake_case(type(self).__name__), dtype=backbone.dtype_policy)
-        is_same = isinstance(source, TextTask) and source.task_name == self.task_name
+        given = {k: processors.checked(k, p) for k, p in (given or {}).items() if p is not None}
+        self.processors = {**source.processors, **given}
+        is_same = isinstance(source, Task) and source.task_name == self.task_name
         before = source if is_same else None
         if self.names_labels:
             labels = before.labels if is_same and labels is None else labels
             check_labels(labels)
         self.labels = None if labels is None else [str(label) for label in labels]
         if before is not None:
-            max_length, inherited = max_length or before.max_length, self.inherit(before)
+            inherited = self.inherit(before)
             head = head or inherited
         self.head_slot = head or self.usual_head(backbone)
-        self.max_length = _checked_length(max_length, backbone.spec, tokenizer)
+        self.settle_sizes(backbone)
         with precision(backbone.dtype_policy):
             self.head = self.make_head(backbone)
         pool = getattr(self.head, "pool", None)
@@ -91,8 +77,7 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
                 "'mean' or 'first'."
             )
         self.backbone = self.fitted(backbone)
-        self._tokenizer = tokenizer
-        self._check_tokenizer()
+        self.check_processors()
         outputs = outputs_of(self, self.backbone.symbolic_inputs())
         actual = {output: len(value.shape) for output, value in outputs.items()}
         expected = {output: len(axes) for output, axes in self.output_axes.items()}
@@ -117,11 +102,17 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
 
     @property
     def output_axes(self):
-        """The axes of each output for rows of tokens, by the names of their sizes.
+        """The axes of each output, by the names of their sizes.
 
         Those that the task's rule reads; a task that gives others as well adds them.
         """
         return dict(RULES[self.rule].outputs) if self.rule else {}
+
+    def settle_sizes(self, backbone):
+        """Decide how much is read at most, where nobody said."""
+
+    def check_processors(self):
+        """Raise KzooError for processors that don't fit the backbone."""
 
     def usual_head(self, backbone):
         """The head that this task has on this family by default; mean on one without a pooler."""
@@ -163,7 +154,7 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
             warnings.warn(
                 f"The head of this {self.task_name}{own} starts anew: the one{theirs} of the task "
                 "that it was made of is another.",
-                stacklevel=4,
+                stacklevel=5,
             )
             return
         order = None
@@ -171,8 +162,18 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
             order = [before.labels.index(label) for label in self.labels]
         for path, weight in here.items():
             value = ops.convert_to_numpy(there[path])
-            rows = order is not None and path.startswith("head/logits/")
+            rows = order is not None and path.split("/")[1].endswith("logits")
             weight.assign(value[..., order] if rows else value)
+
+    def on(self, backbone):
+        """A copy of this task on another backbone, whose processors it has, with the same head."""
+        config = {key: value for key, value in self.get_config().items() if key != "backbone"}
+        copy = type(self)(backbone, **config)
+        there = weights_by_path(self)
+        for path, weight in weights_by_path(copy).items():
+            if path.startswith("head/"):
+                weight.assign(there[path])
+        return copy
 
     @property
     def unread(self):
@@ -219,100 +220,60 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
 
     def export_inputs(self):
         """Shape, with None for each size that varies, and type of each input, by name."""
-        inputs, several = self.backbone.export_inputs(), [None] * self.several
-        return {
-            k: ([*shape[:1], *several, *shape[1:]], dtype) for k, (shape, dtype) in inputs.items()
-        }
+        return self.backbone.export_inputs()
+
+    def check_inputs(self, inputs):
+        """The inputs that the backbone reads; what doesn't fit is an error that says so."""
+        return self.backbone.check_inputs(inputs)
 
     def __call__(self, inputs, *args, **kwargs):
-        """Run the model on the token dict; what doesn't fit is an error that says so."""
-        if isinstance(inputs, (str, list, tuple)):
-            raise KzooError(
-                f"A {self.task_name} is called on the dict that its tokenize() gives, and a "
-                f"{type(inputs).__name__} came: call predict() for strings."
-            )
-        inputs = self.backbone.check_inputs(inputs, several=True)
-        return super().__call__(inputs, *args, **kwargs)
+        """Run the model on the dict of its inputs; what doesn't fit is an error that says so."""
+        return super().__call__(self.check_inputs(inputs), *args, **kwargs)
 
     def predict_on_batch(self, x):
-        """The raw outputs, as NumPy, for the token dict."""
-        return super().predict_on_batch(self.backbone.check_inputs(x, several=True))
+        """The raw outputs, as NumPy, for the dict of inputs."""
+        return super().predict_on_batch(self.check_inputs(x))
 
     def call(self, inputs, training=None):
         """The raw outputs, in float32, for the dict of the backbone's inputs."""
-        folded = len(inputs["token_ids"].shape) == 3
-        if folded:
-            count = ops.shape(inputs["token_ids"])[1]
-            inputs = {
-                k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()
-            }
         outputs = self.run_head(self.backbone.run(inputs, training=training), inputs, training)
-        outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
-        if folded:
-            outputs = {k: ops.reshape(v, (-1, count, *v.shape[1:])) for k, v in outputs.items()}
-        return outputs
+        return {name: ops.cast(value, "float32") for name, value in outputs.items()}
 
     def run_head(self, outputs, inputs, training):
         """The head's outputs from the backbone's."""
-        return self.head(outputs, inputs["padding_mask"], training=training)
-
-    # -- text to tokens -------------------------------------------------------------------------
-
-    @property
-    def tokenizer(self):
-        """The tokenizer; an error says what to do if there is none."""
-        if self._tokenizer is None:
-            raise KzooError(
-                f"This {self.task_name} has no tokenizer: give tokenizer=kzoo.Tokenizer.load("
-                "folder), or call it on token ids."
-            )
-        return self._tokenizer
+        return self.head(outputs, inputs.get("padding_mask"), training=training)
 
     def __setattr__(self, name, value):
         if name == "trainable":  # As for a `Network`.
             set_trainable(self, bool(value))
-            return
-        # No setter: Keras reads an attribute before it sets it, and ours raises while unset.
-        super().__setattr__("_tokenizer" if name == "tokenizer" else name, value)
-        if name == "tokenizer":
-            self._check_tokenizer()
+        elif name in processors.KINDS:
+            # No setter: Keras reads an attribute before it sets it, and one that is missing raises.
+            self.processors[name] = processors.checked(name, value)
+            self.check_processors()
+        else:
+            super().__setattr__(name, value)
 
-    def _check_tokenizer(self):
-        tokenizer = check_tokenizer(self._tokenizer)
-        if tokenizer is not None and tokenizer.vocabulary_size > self.backbone.vocabulary_size:
+    def in_graph(self, arrays):
+        """The network's inputs of what was read: what a processor still does in the graph."""
+        return arrays
+
+    def before_graph(self, inputs):
+        """What was read, of the network's inputs: `in_graph` the other way."""
+        return inputs
+
+    def processor(self, kind):
+        """A processor of this task; an error says what to do if there is none."""
+        if self.processors.get(kind) is None:
+            cls = processors.KINDS[kind]
             raise KzooError(
-                f"The tokenizer has {tokenizer.vocabulary_size} tokens and the embedding "
-                f"{self.backbone.vocabulary_size} rows: they don't belong together."
+                f"This {self.task_name} has no {kind.replace('_', ' ')}: give {kind}=kzoo."
+                f"{cls.__name__}.load(folder), or call it on what its backbone reads."
             )
-
-    def tokenize(self, texts):
-        """Strings, or pairs of strings, to the padded token dict that the model is called on."""
-        columns = self._columns(texts, padding="longest")
-        return {name: columns[name] for name in self.backbone.input_names}
-
-    def _columns(self, texts, padding=None):
-        first, second = split_pairs(texts)
-        self.check_reads("text" if second is None else "pair")
-        columns = self.tokenizer.encode(first, second, max_length=self.max_length, padding=padding)
-        return {name: columns[name] for name in self.backbone.input_names}
-
-    def check_reads(self, received):
-        """Raise KzooError where texts came ("text") for a task that reads pairs, or the reverse."""
-        expected = READS[self.reads or "either"]
-        if expected not in ("either", received):
-            kinds = {"text": "single texts", "pair": 'pairs of texts, ("first", "second")'}
-            raise KzooError(
-                f"Got {kinds[received]}; this {self.task_name} reads {kinds[expected]}: give it "
-                'those, or set its attribute reads to "either".'
-            )
+        return self.processors[kind]
 
     def task_options(self):
         """What a bundle's manifest says of this task beside its labels, as JSON types."""
-        return {"reads": self.reads or "either"}
-
-    def encode_examples(self, x):
-        """Raw inputs of `fit` as ragged token columns."""
-        return self._columns(x)
+        return {"reads": self.reads}
 
     def encode_targets(self, y, x):
         """Raw targets of `fit` as an array."""
@@ -444,59 +405,30 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
         """Keras' hook: the metrics of the scored output."""
         return super().compute_metrics(x, y, self.scored(y_pred), sample_weight)
 
-    def fit(
+    def fit_examples(
         self,
         x,
-        y=None,
-        batch_size=32,
-        epochs=1,
-        validation_data=None,
-        validation_split=0.0,
-        shuffle=True,
-        sample_weight=None,
-        seed=0,
-        text=None,
-        label=None,
+        y,
+        batch_size,
+        epochs,
+        validation_data,
+        validation_split,
+        shuffle,
+        sample_weight,
+        seed,
+        columns,
         class_weight=None,
         **kwargs,
     ):
-        """`keras.Model.fit` on raw text, in batches of similar length.
-
-        Args:
-            x: a list or array of strings or of pairs; a `tf.data.Dataset` of text, (text, target)
-                or (text, target, weight), batched or not, where a pair is ((text, text), target);
-                or the path of a .tsv, .csv or .jsonl file (maybe .gz) with the columns sentence
-                (or text; sentence1 and sentence2 for pairs) and label, or those named below.
-            y: the targets; class indices or label names for a classifier. None where x holds them,
-                or where the task makes them of the texts.
-            batch_size: examples a batch, over all replicas; None for 32.
-            epochs: passes over the data.
-            validation_data: `(x, y)` or `(x, y, sample_weight)`, a path, a dataset, or a list of
-                inputs where there are no targets.
-            validation_split: the share at the end of the data that is held out instead.
-            shuffle: a new order every epoch, decided by `seed`.
-            sample_weight: one weight an example.
-            seed: of the order of the examples.
-            text: in files, the column of the text, or a list of two for pairs.
-            label: in files, the column of the targets.
-            class_weight: {label or its index: weight} for tasks whose targets are classes; a
-                class that isn't named weighs 1. It multiplies `sample_weight`; where words have
-                classes, each word has its own.
-            kwargs: `callbacks`, `verbose`, `initial_epoch` and the like, as Keras has them.
-
-        Returns:
-            Keras' `History`.
-        """
+        """What `fit` of every task does; `columns` are a file's, of inputs and of targets."""
         self._check_compiled()
         if not self.trainable_weights:
             raise KzooError(
                 f"All weights of this {type(self).__name__} stand still, so there is nothing to "
                 "train: set trainable = True on the parts that are to learn, then compile()."
             )
-        check_columns(text, label, x, *(() if validation_data is None else (validation_data,)))
-        quiet = kwargs.get("verbose", "auto") in (0, "0")
-        options = {"text": text, "label": label, "say": None if quiet else print}
-        x, y, sample_weight = self._examples(x, y, sample_weight, **options)
+        say = None if kwargs.get("verbose", "auto") in (0, "0") else print
+        x, y, sample_weight = self._examples(x, y, sample_weight, columns, say)
         self.settle(x)
         weighted = {}
         if class_weight is not None:
@@ -520,37 +452,27 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
                     f"validation_data has {len(held)} parts; (x, y) or (x, y, sample_weight) is "
                     "expected."
                 )
-            examples = self._examples(*held, **options, learning=False)
+            examples = self._examples(*held, columns=columns, say=say, learning=False)
             validation_data = self.batches(*examples, batch_size=batch_size)
         return super().fit(
             batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
         )
 
-    def evaluate(
-        self, x, y=None, batch_size=32, sample_weight=None, text=None, label=None, **kwargs
-    ):
-        """`keras.Model.evaluate` on raw text; x, y, text and label as in `fit`."""
+    def evaluate_examples(self, x, y, batch_size, sample_weight, columns, **kwargs):
+        """What `evaluate` of every task does once it knows `columns`, as in `fit_examples`."""
         self._check_compiled()
         if hasattr(x, "plan"):  # Batches that `fit` made, for its validation.
             return self.evaluate_batches(x, **kwargs)
-        check_columns(text, label, x)
-        examples = self._examples(x, y, sample_weight, text, label, learning=False)
+        examples = self._examples(x, y, sample_weight, columns, learning=False)
         return self.evaluate_batches(self.batches(*examples, batch_size=batch_size), **kwargs)
 
     def evaluate_batches(self, batches, **kwargs):
         """`keras.Model.evaluate` on what `batches` gives."""
         return super().evaluate(batches, **kwargs)
 
-    def predict(self, x, batch_size=32, verbose=0, text=None):
-        """Answers for raw text, in its order: an array with a row an example.
-
-        x is a text, a list of texts or of pairs (dicts such as {"question": ..., "context": ...}
-        among them), or the path of a file as in `fit`, whose columns
-        `text` names. A string is taken as a path if `text` is given, or where it ends in .tsv,
-        .csv or .jsonl (maybe .gz) and has no space in it or is a file; in a list it is a text.
-        """
-        columns = self.encode_examples(self._inputs(x, text))
-        order, outputs = self._run(columns, batch_size, verbose)
+    def answer_all(self, columns, batch_size, verbose=0):
+        """What `predict` gives for what `encode_examples` made, in its order."""
+        order, outputs = self.run_batches(columns, batch_size, verbose)
         answers = np.concatenate([self.answer(batch) for batch in outputs])
         restored = np.empty_like(answers)
         restored[order] = answers
@@ -571,42 +493,31 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
         )
 
     def batches(self, x, y=None, sample_weight=None, class_weight=None, **options):
-        """Raw examples as what Keras' loops take: padded batches of similar length.
+        """Raw examples as what Keras' loops take.
 
         `class_weight` is what `class_weights` gives; the other `options` are those of
-        `bucketed_batches`: batch_size, shuffle, seed, initial_epoch.
+        `batches_of`: batch_size, shuffle, seed, initial_epoch.
         """
         self._check_targets(y)
         targets = self.encode_targets(y, x)
         if class_weight is not None:
             sample_weight = weighted_by_class(targets, sample_weight, class_weight)
-        return bucketed_batches(
-            self.encode_examples(x),
-            targets,
-            sample_weight=sample_weight,
-            padding_id=self.backbone.padding_id,
-            max_length=self.max_length,
-            **options,
-        )
+        return self.batches_of(self.encode_examples(x), targets, sample_weight, **options)
 
-    def _run(self, columns, batch_size, verbose=0, run=None):
-        """The raw outputs of ragged columns, batch by batch from short to long, and the order.
+    def batches_of(self, columns, targets, sample_weight, **options):
+        """What `encode_examples` made, with its targets and weights, as what Keras' loops take."""
+        raise NotImplementedError
+
+    def plan(self, columns, batch_size):
+        """Which of what `encode_examples` made are run together, see `data.batches.BatchPlan`."""
+        raise NotImplementedError
+
+    def run_batches(self, columns, batch_size, verbose=0, run=None):
+        """The raw outputs of what `encode_examples` made, batch by batch, and the order.
 
         `run` gives the outputs of a batch in the place of `predict_on_batch`.
         """
-        rows = columns["token_ids"]
-        check_not_empty(
-            [len(part) for row in rows for part in (row if np.ndim(row[:1]) > 1 else [row])]
-        )
-        run = run or self.predict_on_batch
-        plan = BatchPlan(
-            columns,
-            None,
-            None,
-            batch_size,
-            padding_id=self.backbone.padding_id,
-            max_length=self.max_length,
-        )
+        run, plan = run or self.predict_on_batch, self.plan(columns, batch_size)
         bar = keras.utils.Progbar(plan.size, verbose=verbosity("auto") if verbose else 0)
         outputs = []
         for rows in plan.order():
@@ -615,24 +526,6 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
             if verbose:
                 bar.add(len(rows))
         return np.concatenate(plan.order()), outputs
-
-    def _run_windows(self, rows, batch_size, verbose):
-        """For each text the raw outputs of its windows: (outputs, what `rows` has of the window).
-
-        `rows` is what `Tokenizer.windows` gives, ragged.
-        """
-        columns = {name: rows[name] for name in self.backbone.input_names}
-        order, batches = self._run(columns, batch_size, verbose)
-        outputs = [
-            dict(zip(batch, values, strict=True))
-            for batch in batches
-            for values in zip(*batch.values(), strict=True)
-        ]
-        windows = [[] for _ in range(rows["sample_ids"][-1] + 1)]
-        for row, place in sorted(zip(order.tolist(), range(len(outputs)), strict=True)):
-            known = {name: rows[name][row] for name in ("offsets", "word_ids", "starts")}
-            windows[rows["sample_ids"][row]].append((outputs[place], known))
-        return windows
 
     def _check_compiled(self):
         if not self.compiled:
@@ -645,27 +538,30 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
                 "input, as y or beside it in a file or dataset."
             )
 
-    def _inputs(self, x, text=None):
-        """A list of inputs from whatever `predict` was handed."""
-        if isinstance(x, Path) or (
-            isinstance(x, str) and (text is not None or is_file(x, self.inputs_end))
-        ):
-            return self.read_inputs(x, text)
-        check_columns(text, None, x)
-        return as_list(x)
+    # What reads the examples of a file: `read_file(path, inputs, targets, which)` gives `Examples`
+    # of its columns, where `which` is as `targets` above.
+    read_file = None
+
+    def as_inputs(self, x):
+        """A list of inputs from whatever a user has them in."""
+        raise NotImplementedError
+
+    def from_dataset(self, dataset):
+        """Inputs, targets and weights of a whole `tf.data.Dataset`."""
+        raise NotImplementedError
 
     def _examples(
-        self, x, y=None, sample_weight=None, text=None, label=None, say=None, learning=True
+        self, x, y=None, sample_weight=None, columns=(None, None), say=None, learning=True
     ):
         """Lists of inputs, targets and weights from whatever `fit` was handed.
 
         `say` is called with a line on what a file was read as.
         """
         if isinstance(x, (str, Path)):
-            x, y = self._from_file(x, y, text, label, say, learning)
+            x, y = self._from_file(x, y, columns, say, learning)
         elif hasattr(x, "as_numpy_iterator"):
-            x, y, sample_weight = from_dataset(x)
-        x = as_list(x)
+            x, y, sample_weight = self.from_dataset(x)
+        x = self.as_inputs(x)
         for name, given in (("targets", y), ("sample weights", sample_weight)):
             if given is not None and not is_column(given):
                 raise KzooError(
@@ -678,9 +574,9 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
                 )
         return x, y, sample_weight
 
-    def _from_file(self, path, y, text, label, say, learning):
+    def _from_file(self, path, y, columns, say, learning):
         """The examples of a file, with targets `y` in place of its own where there are any."""
-        examples = self.read_file(path, text, label, self.targets if y is None else "none")
+        examples = self.read_file(path, *columns, self.targets if y is None else "none")
         known = {}
         if examples.y is not None:
             problem = getattr(self, "problem", None)
@@ -697,13 +593,12 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
             "backbone": self.backbone.get_config(),
             "labels": self.labels,
             "head": self.head_slot,
-            "max_length": self.max_length,
             "name": self.name,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Rebuild from `get_config`; the tokenizer comes with the saved assets."""
+        """Rebuild from `get_config`; processors come with the saved assets."""
         from ..models import family_of
 
         config = dict(config)
@@ -743,14 +638,13 @@ class TextTask(DistributedFit, Served, ExportsTokens, keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def save_assets(self, folder):
-        """Keras' hook: the tokenizer goes into the .keras file."""
-        if self._tokenizer is not None:
-            self._tokenizer.save(folder)
+        """Keras' hook: processors go into the .keras file."""
+        processors.save(self.processors, folder)
 
     def load_assets(self, folder):
-        """Keras' hook: the tokenizer comes back from the .keras file."""
-        if (Path(folder) / "tokenizer.json").is_file():  # A task may have been saved without one.
-            self.tokenizer = Tokenizer.load(folder)
+        """Keras' hook: processors come back from the .keras file."""
+        self.processors = processors.load(folder)
+        self.check_processors()
 
     @classmethod
     def from_preset(cls, name):
@@ -788,27 +682,14 @@ def _loaded(source):
     return source
 
 
-def _taken(source, tokenizer):
-    """A backbone and a tokenizer from whatever stands for them."""
-    if isinstance(source, TextTask):
-        return source.backbone, tokenizer or source._tokenizer
-    if not isinstance(source, Network):
-        raise KzooError(
-            f"A task stands on a backbone, a task or a preset's name; {type(source).__name__} came."
-        )
-    return source, tokenizer or getattr(source, "tokenizer", None)
-
-
-def _checked_length(max_length, spec, tokenizer):
-    if max_length is None:
-        own = getattr(tokenizer, "max_length", None)
-        return min(own or spec.max_sequence_length, spec.max_sequence_length)
-    if not is_whole(max_length, 2, spec.max_sequence_length):
-        raise KzooError(
-            f"max_length is {max_length!r:.40}; 2 to {spec.max_sequence_length} tokens are "
-            "expected."
-        )
-    return int(max_length)
+def _backbone_of(source):
+    """The backbone of whatever a task is made of."""
+    backbone = source.backbone if isinstance(source, Task) else source
+    if isinstance(backbone, Network):
+        return backbone
+    raise KzooError(
+        f"A task stands on a backbone, a task or a preset's name; {type(source).__name__} came."
+    )
 
 
 def _shortened(labels):

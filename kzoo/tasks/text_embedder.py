@@ -6,56 +6,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..answers import nearest, similarities
 from ..errors import KzooError
-from ..nn.composed import Composed
-from ..parts import make
-from ..values import is_whole
+from .embedder import Embedder
 from .inputs import split_pairs
-from .task import TextTask
-
-SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+from .text_task import TextTask
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class Embedding(Composed):
-    """Pool the places, project what comes out, and scale to length one if asked.
-
-    Args:
-        pooling: a slot.
-        normalize: whether vectors have length one.
-        projections: slots of kind "projection", in order.
-        spec: the backbone's.
-    """
-
-    def __init__(self, pooling, normalize, projections=(), spec=None, name="head"):
-        super().__init__(name=name)
-        self.pool = make("pooling", pooling)
-        self.needs_pooler = True
-        self.normalize = normalize
-        self.skip = 0  # How many places at the start, a prompt's, are not pooled.
-        self.projections = [
-            make("projection", slot, spec=spec, name=f"projection_{place}")
-            for place, slot in enumerate(projections)
-        ]
-
-    def call(self, outputs, padding_mask, training=None, skip=None):
-        """Outputs of the backbone to {"embedding": (batch, width)}."""
-        x = self.pool(outputs, padding_mask, self.skip if skip is None else skip)
-        for projection in self.projections:
-            x = projection(x)
-        return {"embedding": ops.normalize(x, axis=-1, epsilon=1e-12) if self.normalize else x}
-
-
-# What a `TextEmbedder` has where neither its arguments nor the one that it goes on from say.
-DEFAULTS = {
-    "pooling": "mean", "normalize": True, "projections": (), "prompts": {}, "include_prompt": True,
-    "similarity": "cosine",
-}  # fmt: skip
-
-
-@keras.saving.register_keras_serializable("kzoo")
-class TextEmbedder(TextTask):
+class TextEmbedder(Embedder, TextTask):
     """Texts to vectors.
 
     On the token dict it returns {"embedding": (batch, width)}; `predict` gives an array of
@@ -80,10 +38,9 @@ class TextEmbedder(TextTask):
 
     task_name = "TextEmbedder"
 
-    scored_output, activation = "embedding", None
-    rule = "embedding"
     targets = "optional"
     reads = "text"
+    settled = {**Embedder.settled, "prompts": {}, "include_prompt": True}
 
     def __init__(
         self,
@@ -99,46 +56,22 @@ class TextEmbedder(TextTask):
         include_prompt=None,
         similarity=None,
     ):
-        self.pooling, self.normalize, self.similarity = pooling, normalize, similarity
-        self.projections, self.include_prompt = projections, include_prompt
+        self.ask(pooling, normalize, projections, similarity)
         self.prompts, self.default_prompt = prompts, default_prompt
-        super().__init__(backbone, None, pooling, max_length, tokenizer, name)
+        self.include_prompt = include_prompt
+        TextTask.__init__(self, backbone, None, pooling, max_length, tokenizer, name)
 
     def inherit(self, before):
         """Pool, scale and prompt as the embedder did that this one goes on from."""
         if self.prompts is None and self.default_prompt is None:
             self.default_prompt = before.default_prompt
-        for name in DEFAULTS:
-            if getattr(self, name) is None:
-                setattr(self, name, getattr(before, name))
-        return self.pooling
-
-    def fitted(self, backbone):
-        """The backbone itself, with a pooler that isn't read."""
-        return backbone
-
-    @property
-    def unread(self):
-        """The pooler's weights, unless the pooling reads them."""
-        return [] if self.head.pool.needs_pooler else self.backbone.pooler.weights
-
-    def usual_head(self, backbone):
-        """The mean over places."""
-        return "mean"
+        return super().inherit(before)
 
     def make_head(self, backbone):
-        """The pooling, the projections and the scaling, once what nobody said is settled."""
-        self.pooling = self.head_slot
-        for name, default in DEFAULTS.items():
-            if getattr(self, name) is None:
-                setattr(self, name, default)
-        if self.similarity not in SIMILARITIES:
-            raise KzooError(
-                f"Got similarity {self.similarity!r:.40}; expected {', '.join(SIMILARITIES)}."
-            )
-        self.projections = [dict(slot) for slot in self.projections]
+        """See `Embedder`; the prompts are checked as well."""
+        head = super().make_head(backbone)
         self.prompts = _checked_prompts(self.prompts, self.default_prompt)
-        return Embedding(self.pooling, self.normalize, self.projections, backbone.spec)
+        return head
 
     # -- prompts ----------------------------------------------------------------------------------
 
@@ -168,9 +101,10 @@ class TextEmbedder(TextTask):
             )
         return skip
 
-    def _check_tokenizer(self):
-        super()._check_tokenizer()
-        if self._tokenizer is not None:
+    def check_processors(self):
+        """See `Task`; how many places a prompt takes is the tokenizer's to say."""
+        super().check_processors()
+        if self.processors.get("tokenizer") is not None:
             self.head.skip = self._skip(self.prompt)
             self.predict_function = None  # It was made for another prompt's length.
 
@@ -203,7 +137,7 @@ class TextEmbedder(TextTask):
         columns = self._columns([*first, *(second or ())], prompt=prompt)
         skip = self._skip(self._prompt_text(prompt))
         run = None if skip == self.head.skip else partial(self._run_skipping, skip)
-        order, outputs = self._run(columns, batch_size, verbose, run)
+        order, outputs = self.run_batches(columns, batch_size, verbose, run)
         vectors = np.concatenate([self.answer(batch) for batch in outputs])
         vectors[order] = vectors.copy()
         return vectors if second is None else np.stack(np.split(vectors, 2), axis=1)
@@ -213,43 +147,12 @@ class TextEmbedder(TextTask):
         outputs = self.head(self.backbone(inputs), inputs["padding_mask"], skip=skip)
         return {name: ops.convert_to_numpy(ops.cast(v, "float32")) for name, v in outputs.items()}
 
-    def similarities(self, first, second):
-        """How near texts (or their vectors) are to each of others: (first, second), more is nearer.
-
-        By the model's own measure; distances count below zero, as in sentence-transformers.
-        """
-        sides = [
-            np.asarray(side if np.ndim(side) == 2 else self.predict(side), "float32")
-            for side in (first, second)
-        ]
-        return similarities(*sides, self.similarity)
-
-    def search(self, query, texts, top=5):
-        """The texts that are nearest to a query, by the model's own measure.
-
-        Args:
-            query: a text, or a list of some.
-            texts: a list of texts, or their vectors as `predict` gives them.
-            top: how many.
-
-        Returns:
-            A list of {"index", "score", "text"}, the nearest first, for a query that is a text;
-            for a list of queries a list of such lists. Vectors come back without "text".
-        """
-        if not is_whole(top, 1):
-            raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
-        queries = [query] if isinstance(query, str) else query
-        given = None if np.ndim(texts) == 2 else list(texts)
-        results = [nearest(row, given, top) for row in self.similarities(queries, texts)]
-        return results[0] if isinstance(query, str) else results
-
     def task_options(self):
-        """The prompts, the default one's name, and the measure of nearness."""
+        """The prompts and the default one's name as well."""
         return {
             **super().task_options(),
             "prompts": dict(self.prompts),
             "default_prompt": self.default_prompt,
-            "similarity": self.similarity,
         }
 
     # -- learning ---------------------------------------------------------------------------------
@@ -299,18 +202,11 @@ class TextEmbedder(TextTask):
         """How far the cosines lie from the scores."""
         return [CosineError()]
 
-    def answer(self, outputs):
-        """The vectors."""
-        return outputs["embedding"]
-
     def get_config(self):
         """The arguments."""
-        config = super().get_config()
-        del config["labels"], config["head"]
-        names = ("pooling", "normalize", "default_prompt", "include_prompt", "similarity")
-        config |= {name: getattr(self, name) for name in names}
-        config["projections"] = [dict(slot) for slot in self.projections]
-        return {**config, "prompts": dict(self.prompts)}
+        names = ("default_prompt", "include_prompt")
+        own = {name: getattr(self, name) for name in names}
+        return {**super().get_config(), **own, "prompts": dict(self.prompts)}
 
 
 def _checked_prompts(prompts, default):

@@ -84,6 +84,11 @@ class Tokenizer:
 
     # -- making and keeping ------------------------------------------------------------------
 
+    @staticmethod
+    def is_in(folder):
+        """Whether a preset's folder holds one."""
+        return (Path(folder) / "tokenizer.json").is_file()
+
     @classmethod
     def load(cls, path):
         """The tokenizer in a folder, or in one file of it.
@@ -647,16 +652,6 @@ def check_not_empty(lengths):
     """
     if 0 in lengths:
         raise EmptyTextError(list(lengths).index(0))
-
-
-def check_tokenizer(value):
-    """The value, or KzooError if it is neither a `Tokenizer` nor None."""
-    if value is not None and not isinstance(value, Tokenizer):
-        raise KzooError(
-            f"tokenizer is {value!r:.60}; a kzoo.Tokenizer is expected: kzoo.Tokenizer.load reads "
-            "one from a folder or a file."
-        )
-    return value
 
 
 @contextlib.contextmanager

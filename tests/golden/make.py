@@ -9,10 +9,10 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from families import SPECS, noisy, tokens  # noqa: E402
+from families import SPECS, inputs_of, noisy  # noqa: E402
 
 for family, spec in SPECS.items():
-    outputs = noisy(family)(tokens(spec))
+    outputs = noisy(family)(inputs_of(spec))
     rounded = {
         name: np.round(np.asarray(value, "float64"), 6).tolist() for name, value in outputs.items()
     }

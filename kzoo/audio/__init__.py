@@ -1,0 +1,1 @@
+"""Sounds: reading them, and the numbers that networks know them by."""

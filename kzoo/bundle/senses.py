@@ -1,0 +1,420 @@
+"""What a bundle reads, by the `reads` of its manifest: texts, pictures.
+
+A sense says which processor reads, what a file is compared with Keras on where nobody gave more,
+and how an input lies in a golden example and comes back from there.
+"""
+
+import base64
+import hashlib
+import html
+import os
+
+import numpy as np
+
+from .. import processors
+from ..errors import KzooError
+from ..litert.convert import model_inputs
+from ..litert.interpreter import encode
+from ..values import as_text
+from .manifest import TOKENIZER
+
+COLUMNS = ("token_ids", "padding_mask", "segment_ids")  # what a text becomes
+JOINED = (2, 4, 8, 16, 32, 64)  # how many labelled texts are joined, to compare long ones too
+CHOICES = 4  # How many continuations a text gets where a model chooses among them.
+PICTURES = 24  # pictures that a file is compared on
+SIDES = (72, 96, 128)  # of these, in pixels
+
+
+class Sense:
+    """What all senses have; see `Texts` and `Pictures`.
+
+    `noun` is what reports call an input, `shipped` those that are there without asking;
+    `processor` the kind of what reads them, which lies in `file`.
+    """
+
+    noun, nouns, shipped, processor, file = None, None, None, None, None
+    name = None  # what an error calls one of several, before its number
+    columns_given = ()  # what an input becomes
+    unit = ""  # what its lengths are counted in, as the head of a column
+    again_words = None  # what is done to one before it is run
+
+    def load(self, folder):
+        """The processor of a bundle."""
+        return processors.KINDS[self.processor].load(folder)
+
+    def listed(self, given):
+        """A list of inputs from one or several of them; KzooError for what are none."""
+        raise NotImplementedError
+
+    def row(self, processor, given, limit, length, stride):
+        """One row of an input, how many tokens it has, and whether the input has more.
+
+        A row is the columns that a file reads, padded to `length` where it has one, and a dict of
+        what else is known of its tokens, which stops before padding.
+        """
+        raise NotImplementedError
+
+    def echo(self, given, tokens, truncated):
+        """What an answer says of its input."""
+        raise NotImplementedError
+
+    def check_file(self, interpreter):
+        """Raise KzooError unless a file reads what an input gives."""
+        other = sorted(set(interpreter.input_names) - set(self.columns_given))
+        if other:
+            raise KzooError(
+                f"{interpreter.path} wants the input {other[0]}; a {self.noun} gives "
+                f"{', '.join(self.columns_given)}: export anew."
+            )
+
+    def check(self, model, given):
+        """Raise KzooError where some labelled inputs are not what a task reads."""
+
+    def samples(self, model, length=None, given=None):
+        """(input, columns of the model's file) for each of some inputs, by default shipped ones."""
+        raise NotImplementedError
+
+    def chosen(self, given, most):
+        """Those of the evaluation's inputs on which a file is compared with Keras."""
+        return spread(given, most, key=lambda _: 0)
+
+    def size(self, row):
+        """By what the rows of `samples` are sorted before some are chosen."""
+        return 0
+
+    def kept(self, place, given, columns, folder):
+        """What a golden example says of its input, with files that it needs written there."""
+        raise NotImplementedError
+
+    def again(self, entry, folder, processor, manifest):
+        """The columns of a golden example, read anew."""
+        raise NotImplementedError
+
+    def check_again(self, place, entry, columns):
+        """Raise KzooError where a golden example's columns are others than at the export."""
+        raise NotImplementedError
+
+    def given(self, entry, folder):
+        """The input of a golden example."""
+        raise NotImplementedError
+
+    def described(self, entry):
+        """What a report shows of a golden example's input."""
+        raise NotImplementedError
+
+    def compared(self, parity):
+        """What a file and Keras were compared on, for a sentence."""
+        return f"{parity['texts']} {self._whose(parity)}"
+
+    def _whose(self, parity):
+        source = parity.get("source")
+        return f"{self.nouns} of {source}" if source else self.shipped
+
+    def long(self, length):
+        """One input of a length that was timed, for a sentence."""
+        return f"one {self.noun}"
+
+    def takes(self, report):
+        """How much a file takes, for a sentence."""
+        return f"{self.nouns} of one size"
+
+    def cell(self, entry, folder):
+        """A golden example's input in HTML."""
+        raise NotImplementedError
+
+    def title(self, entry):
+        """What an error calls a golden example."""
+        return repr(entry[self.noun])[:40]
+
+
+class Texts(Sense):
+    """Strings, or pairs of them, as token ids."""
+
+    noun, nouns, shipped = "text", "texts", "shipped sentences"
+    processor, file, name = "tokenizer", TOKENIZER, "Text"
+    columns_given, again_words, unit = COLUMNS, "tokenized", ">tokens"
+
+    def listed(self, given):
+        """Strings and pairs of strings."""
+        if isinstance(given, (str, dict)):
+            return [as_text(given)]
+        if not hasattr(given, "__iter__"):
+            raise KzooError(f"texts is {given!r:.60}; a list of strings is expected.")
+        texts = [as_text(text) for text in given]
+        if not texts:
+            raise KzooError("No text came; at least one is expected.")
+        for place, text in enumerate(texts):
+            pair = isinstance(text, (tuple, list)) and len(text) == 2
+            if not isinstance(text, str) and not (pair and all(isinstance(t, str) for t in text)):
+                raise KzooError(f"Text {place} is {text!r:.60}; a string or a pair is expected.")
+        return texts
+
+    def row(self, processor, given, limit, length, stride):
+        """See `Sense`."""
+        first, second = (given, None) if isinstance(given, str) else given
+        columns, whole = encode(processor, first, second, limit, length)
+        tokens = int(columns["padding_mask"].sum())
+        return [(columns, {"offsets": columns["offsets"][0, :tokens]})], tokens, whole > tokens
+
+    def echo(self, given, tokens, truncated):
+        """The text, how many of its tokens were read, and whether there are more."""
+        text = given if isinstance(given, str) else list(given)
+        return {"text": text, "tokens": tokens, "truncated": truncated}
+
+    def check(self, model, given):
+        """Texts for a task that reads texts, and pairs for one that reads pairs."""
+        model.check_reads("text" if isinstance(given[0], str) else "pair")
+
+    def samples(self, model, length=None, given=None):
+        """See `Sense`; without a tokenizer ids are drawn, in the lengths of the shipped texts."""
+        names, backbone = model_inputs(model), getattr(model, "backbone", model)
+        longest = getattr(model, "max_length", backbone.spec.max_sequence_length)
+        limit = min(longest, length or 10**9)
+        tokenizer = model.processors.get("tokenizer")
+        draw, rows = np.random.default_rng(0), []
+        for text in sample_texts(model) if given is None else given:
+            if tokenizer is not None:
+                first, second = (text, None) if isinstance(text, str) else text
+                columns, _ = encode(tokenizer, first, second, limit, length)
+            else:
+                columns = _drawn(draw, backbone, text, limit, length)
+            rows.append((text, {name: columns[name] for name in names}))
+        return rows
+
+    def chosen(self, given, most):
+        """Short and long ones; some joined, to compare on longer ones than there are."""
+        some = spread(given, most - len(JOINED), key=lambda text: len("".join(text)))
+        return some + [_joined(given[:count]) for count in JOINED]
+
+    def size(self, row):
+        """How many tokens it has."""
+        return int(row[1]["padding_mask"].sum())
+
+    def given(self, entry, folder):
+        """The text."""
+        return entry["text"]
+
+    def kept(self, place, given, columns, folder):
+        """The text and its ids."""
+        return {"text": given, "token_ids": columns["token_ids"][0].tolist()}
+
+    def again(self, entry, folder, processor, manifest):
+        """See `Sense`."""
+        first, second = (entry["text"], None) if isinstance(entry["text"], str) else entry["text"]
+        return encode(processor, first, second, manifest["max_length"], manifest["length"])[0]
+
+    def check_again(self, place, entry, columns):
+        """See `Sense`."""
+        self.check_ids(place, entry, columns["token_ids"][0].tolist())
+
+    def check_ids(self, place, entry, ids):
+        """Raise KzooError where the tokens of a golden example are others than at the export."""
+        if ids == entry["token_ids"]:
+            return
+        pairs = enumerate(zip(ids, entry["token_ids"], strict=False))
+        shorter = min(len(ids), len(entry["token_ids"]))
+        at = next((i for i, (here, there) in pairs if here != there), shorter)
+        raise KzooError(
+            f"Golden example {place} ({self.title(entry)}) is tokenized otherwise from token {at} "
+            "on: take the tokenizers version that the report names, or export anew."
+        )
+
+    def compared(self, parity):
+        """With the lengths of the texts."""
+        joined = ", some joined to be long," if parity.get("source") else ""
+        least, most = min(parity["tokens"]), max(parity["tokens"])
+        return f"{super().compared(parity)}{joined} of {least} to {most} tokens"
+
+    def long(self, length):
+        """So many tokens."""
+        return f"{length} tokens"
+
+    def takes(self, report):
+        """How many tokens."""
+        exactly = "1 to" if report["length"] is None else "exactly"
+        return f"{exactly} {report['max_length']} tokens"
+
+    def cell(self, entry, folder):
+        """The text, cut where it is long."""
+        return f"{html.escape(short(entry['text']))}<small>{entry['tokens']} tokens</small>"
+
+    def described(self, entry):
+        """The text, and how many tokens it has."""
+        return {"text": entry["text"], "tokens": len(entry["token_ids"])}
+
+
+class Pictures(Sense):
+    """Pictures, as uint8 arrays of the file's size; the file itself scales them."""
+
+    noun, nouns, shipped = "image", "pictures", "pictures that matplotlib ships"
+    processor, file, name = "image_processor", "preprocessor_config.json", "Picture"
+    columns_given, again_words = ("images",), "resized"
+
+    def listed(self, given):
+        """Whatever `read_picture` reads; one, a list, or an array of several."""
+        one = isinstance(given, (str, bytes, os.PathLike)) or hasattr(given, "getbands")
+        if one or (hasattr(given, "ndim") and given.ndim < 4):
+            return [given]
+        if not hasattr(given, "__iter__"):
+            raise KzooError(f"Got {given!r:.60}; expected pictures, such as a list of paths.")
+        pictures = list(given)
+        if not pictures:
+            raise KzooError("No picture came; at least one is expected.")
+        return pictures
+
+    def row(self, processor, given, limit, length, stride):
+        """A picture is one row, and has no tokens."""
+        return [(self.columns(processor, given), {})], 0, False
+
+    def echo(self, given, tokens, truncated):
+        """The path, where the picture has one."""
+        return {"image": str(given) if isinstance(given, (str, os.PathLike)) else None}
+
+    def samples(self, model, length=None, given=None):
+        """See `Sense`."""
+        processor = model.processor(self.processor)
+        pictures = shipped_pictures() if given is None else given
+        return [(picture, self.columns(processor, picture)) for picture in pictures]
+
+    def columns(self, processor, picture):
+        """A picture as a file takes it, {"images": uint8 (1, height, width, channels)}."""
+        return {"images": processor.resized(picture)[None]}
+
+    def kept(self, place, given, columns, folder):
+        """The picture's file, and the SHA-256 of what is made of it."""
+        from PIL import Image
+
+        from ..images.reading import read_picture
+
+        name = f"golden_{place:02}.png"
+        Image.fromarray(read_picture(given)).save(folder / name, optimize=True)
+        return {"image": name, "sha256": _sha256(columns)}
+
+    def given(self, entry, folder):
+        """The path of the picture's file."""
+        return folder / entry["image"]
+
+    def again(self, entry, folder, processor, manifest):
+        """See `Sense`."""
+        return self.columns(processor, self.given(entry, folder))
+
+    def check_again(self, place, entry, columns):
+        """See `Sense`."""
+        if _sha256(columns) != entry["sha256"]:
+            raise KzooError(
+                f"Golden example {place} ({self.title(entry)}) has other pixels once it is resized "
+                "than at the export: take the Pillow version that the report names, or export anew."
+            )
+
+    def cell(self, entry, folder):
+        """The picture itself, inside the page."""
+        data = base64.b64encode((folder / entry["image"]).read_bytes()).decode()
+        return f'<img alt="{entry["image"]}" src="data:image/png;base64,{data}">'
+
+    def described(self, entry):
+        """The picture's file."""
+        return {"image": entry["image"]}
+
+
+TEXTS = Texts()
+SENSES = {"image": Pictures()}
+
+
+def sense_of(reads):
+    """The sense for one of `answers.READS`, or for None, of a backbone of texts."""
+    return SENSES.get(reads, TEXTS)
+
+
+def short(text, limit=110):
+    """A text, or a pair as one, cut between words where it is long."""
+    text = text if isinstance(text, str) else " | ".join(text)
+    return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0] + " ..."
+
+
+def spread(rows, count, key):
+    """`count` of the rows, from the shortest to the longest in even steps."""
+    rows = sorted(rows, key=key)
+    if len(rows) <= count:
+        return rows
+    return [rows[round(i * (len(rows) - 1) / (count - 1))] for i in range(count)]
+
+
+def _joined(texts):
+    """Texts as one, or pairs as one whose second text is long."""
+    if isinstance(texts[0], str):
+        return " ".join(texts)
+    return texts[0][0], " ".join(second for _, second in texts)
+
+
+def sentences():
+    """The shipped English texts, 1 to 230 words long."""
+    return _shipped("parity.txt")
+
+
+def languages():
+    """A shipped line of each of many languages, from the Declaration of Human Rights."""
+    return _shipped("languages.txt")
+
+
+def _shipped(name):
+    from .. import presets
+
+    path = presets.shipped("export") / name
+    return path.read_text(encoding="utf-8").strip().split("\n")
+
+
+def sample_texts(model):
+    """The shipped English texts as a model takes them.
+
+    In pairs for a task that reads pairs; each with some to choose from for multiple choice.
+    """
+    texts = sentences()
+    reads = getattr(model, "reads", None)
+    if reads == "choices":
+        return [
+            (text, texts[(place + turn) % len(texts)])
+            for place, text in enumerate(texts)
+            for turn in range(1, CHOICES + 1)
+        ]
+    if reads == "pair":
+        return list(zip(texts, [*texts[1:], texts[0]], strict=True))
+    return texts
+
+
+def _drawn(draw, backbone, text, limit, length):
+    """Token columns of ids that mean nothing, about as many as a text has."""
+    words = " ".join([text] if isinstance(text, str) else text).split()
+    count = min(limit, max(2, len(words) * 4 // 3))
+    shape = (1, length or count)
+    real = (np.arange(shape[1]) < count)[None].astype("int32")
+    others = draw.integers(1, backbone.vocabulary_size, shape)
+    ids = (backbone.padding_id + others) % backbone.vocabulary_size  # any but the padding's
+    return {
+        "token_ids": np.where(real, ids, backbone.padding_id).astype("int32"),
+        "padding_mask": real,
+        "segment_ids": np.zeros(shape, "int32"),
+    }
+
+
+def shipped_pictures():
+    """Pieces of a photograph that matplotlib ships, of several sizes and forms."""
+    from matplotlib.cbook import get_sample_data
+
+    from ..images.reading import read_picture
+
+    photo = read_picture(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    draw, pieces = np.random.default_rng(0), []
+    for _ in range(PICTURES):
+        height, width = draw.choice(SIDES, 2)
+        top, left = (int(draw.integers(0, whole - side)) for whole, side in
+                     zip(photo.shape, (height, width), strict=False))  # fmt: skip
+        pieces.append(photo[top : top + height, left : left + width])
+    return pieces
+
+
+def _sha256(columns):
+    """Of all numbers of some columns."""
+    total = hashlib.sha256()
+    for name in sorted(columns):
+        total.update(np.ascontiguousarray(columns[name]).tobytes())
+    return total.hexdigest()

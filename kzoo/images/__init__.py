@@ -1,0 +1,1 @@
+"""Pictures: from what a user has to what a network reads."""

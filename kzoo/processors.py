@@ -1,0 +1,39 @@
+"""What turns a user's inputs into a model's: texts into tokens, pictures and sounds into numbers.
+
+A model carries its processors in the dict `processors`, by their kind. Each is one JSON file, in a
+preset, a bundle and a `.keras` file alike.
+"""
+
+from .audio.audio_processor import AudioProcessor
+from .errors import KzooError
+from .images.image_processor import ImageProcessor
+from .text.tokenizer import Tokenizer
+
+KINDS = {
+    "tokenizer": Tokenizer,
+    "image_processor": ImageProcessor,
+    "audio_processor": AudioProcessor,
+}
+
+
+def checked(kind, processor):
+    """A processor as it is, or None; KzooError for what is none of its kind."""
+    if processor is None or isinstance(processor, KINDS[kind]):
+        return processor
+    name = f"kzoo.{KINDS[kind].__name__}"
+    raise KzooError(
+        f"{kind} is {processor!r:.60}; a {name} is expected: {name}.load reads one from a folder "
+        "or a file."
+    )
+
+
+def load(folder, without=()):
+    """The processors that a folder holds, by kind, but for some kinds."""
+    kinds = {kind: cls for kind, cls in KINDS.items() if kind not in without}
+    return {kind: cls.load(folder) for kind, cls in kinds.items() if cls.is_in(folder)}
+
+
+def save(processors, folder):
+    """Write processors into a folder, by kind."""
+    for processor in filter(None, processors.values()):
+        processor.save(folder)

@@ -1,0 +1,218 @@
+"""What tasks share whose every input becomes an array of one shape: a picture, or a sound."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..data.arrays import ArrayPlan
+from ..errors import KzooError
+from ..spec import Input
+from .inputs import decoded, is_column
+from .task import Task
+
+
+class ArrayTask(Task):
+    """A backbone, a processor and a head that learn and answer on pictures or sounds.
+
+    A subclass for each sense sets what follows, and has the methods `read_one` and `in_graph`.
+
+    The work of the processor has two parts. `read_one` makes an array of what a user has, which
+    every client of a file does as well; `in_graph` makes the network's inputs of a batch of these
+    in Keras' operations, so that a file holds it: such a file takes `signatures`.
+
+    Args:
+        backbone, labels, head, name: as for `Task`.
+        processor: of the kind that the task reads with; that of the source by default.
+    """
+
+    processor_kind = None  # One of `processors.KINDS`.
+    medium = None  # The `data.media.Medium` of the files that it reads.
+    input_name = None  # What the array is called, of a file and of the network.
+    array_type = "float32"  # The type of the numbers of an array.
+
+    def __init__(self, backbone, labels=None, head=None, processor=None, name=None):
+        super().__init__(backbone, labels, head, {self.processor_kind: processor}, name)
+
+    # -- what becomes an array --------------------------------------------------------------------
+
+    @property
+    def array_shape(self):
+        """The shape of the array that an example becomes."""
+        raise NotImplementedError
+
+    def read_one(self, example, name=None):
+        """An example as an array of `array_shape` and `array_type`; an error calls it `name`."""
+        raise NotImplementedError
+
+    def in_graph(self, arrays):
+        """The network's inputs, by name, of a tensor (batch, *array_shape)."""
+        raise NotImplementedError
+
+    def encode_examples(self, x):
+        """Examples as `ArrayPlan` takes them: they are read when they are needed."""
+        return x
+
+    def prepared(self, x):
+        """Examples as the dict that the model is called on."""
+        plan = self.plan(self.as_inputs(x), 1)
+        return plan.inputs(plan.arrays(np.arange(plan.size)))
+
+    # -- what a file takes ------------------------------------------------------------------------
+
+    @property
+    def signatures(self):
+        """A file takes what `read_one` gives; without a processor what the backbone does."""
+        if self.processors.get(self.processor_kind) is None:
+            return super().signatures
+        axes = ("batch", *self.array_shape)
+        return {"serve": {self.input_name: Input(axes, self.array_type)}}
+
+    def run_function(self, name, inputs):
+        """The outputs of a file's function; what the processor does last is done here."""
+        if self.processors.get(self.processor_kind) is not None:
+            inputs = self.in_graph(inputs[self.input_name])
+        return super().run_function(name, inputs)
+
+    # -- examples ---------------------------------------------------------------------------------
+
+    def read_file(self, path, column, label, targets):
+        """The files that a folder or a table names, see `data.media.Medium.read`."""
+        return self.medium.read(path, column, label, targets)
+
+    def as_inputs(self, x):
+        """A list of examples, or an array of them, from one or from some."""
+        if not isinstance(x, np.ndarray) and hasattr(x, "__array__") and hasattr(x, "shape"):
+            x = np.asarray(x)  # A tensor.
+        if isinstance(x, np.ndarray):
+            x = x[None] if self.is_one(x) else x
+        elif not is_column(x) or isinstance(x, (bytearray, memoryview)):
+            x = [x]
+        if not len(x):
+            raise KzooError(f"An empty list came; at least one {self.medium.name} is expected.")
+        return x
+
+    def is_one(self, array):
+        """Whether an array is one example, and not several."""
+        raise NotImplementedError
+
+    def from_dataset(self, dataset):
+        """Examples, targets and weights of a whole `tf.data.Dataset`, batched or not.
+
+        Its elements are an example, (example, target) or (example, target, weight), where an
+        example is an array or the path of a file.
+        """
+        if dataset.cardinality() == -1:  # tf.data.INFINITE_CARDINALITY
+            raise KzooError("The dataset never ends; its examples are read first: drop repeat().")
+        columns = [[], [], []]
+        for element in dataset.as_numpy_iterator():
+            parts = element if isinstance(element, tuple) else (element,)
+            first = parts[0]
+            is_path = isinstance(first, bytes) or first.dtype.kind == "O"
+            batched = np.ndim(first) > 0 if is_path else not self.is_one(first)
+            parts = [decoded(first) if is_path else first, *map(decoded, parts[1:])]
+            for column, rows in zip(columns, parts, strict=False):
+                column += list(rows) if batched else [rows]
+        x, y, sample_weight = columns
+        if not x:
+            raise KzooError(f"The dataset is empty; at least one {self.medium.name} is expected.")
+        return x, y or None, sample_weight or None
+
+    def given(self, x, column=None):
+        """A list of examples from whatever `predict` was handed: files, folders, tables too."""
+        if isinstance(x, (str, Path)) and (Path(x).is_dir() or self.medium.is_table(x)):
+            return self.read_file(x, column, None, "none").x
+        if column is not None:
+            raise KzooError(
+                f"Got the column {column!r:.60}, and no table: name one, or leave it out."
+            )
+        return self.as_inputs(x)
+
+    def batches_of(self, columns, targets, sample_weight, **options):
+        """See `ArrayPlan`."""
+        return self._plan(columns, targets, sample_weight, **options).dataset()
+
+    def plan(self, columns, batch_size):
+        """In their own order."""
+        return self._plan(columns, None, None, batch_size=batch_size, cache=0)
+
+    def _plan(self, columns, targets, sample_weight, initial_epoch=0, **options):
+        self.processor(self.processor_kind)  # Else it says that there is none.
+        return ArrayPlan(
+            columns,
+            self.read_one,
+            self.in_graph,
+            targets,
+            sample_weight,
+            epoch=initial_epoch,
+            **options,
+        )
+
+    # -- learning and answering -------------------------------------------------------------------
+
+    def fit(
+        self,
+        x,
+        y=None,
+        batch_size=32,
+        epochs=1,
+        validation_data=None,
+        validation_split=0.0,
+        shuffle=True,
+        sample_weight=None,
+        seed=0,
+        column=None,
+        label=None,
+        class_weight=None,
+        **kwargs,
+    ):
+        """`keras.Model.fit` on files, or on what is in memory; each is read when it is needed.
+
+        Args:
+            x: a folder with a folder for each class; a .csv, .tsv or .jsonl table that names files
+                and their labels; a list of files, bytes or arrays, or one array of all of them; or
+                a `tf.data.Dataset` of example, (example, target) or (example, target, weight),
+                batched or not.
+            y: the targets: class indices or label names for a classifier. None where x has them.
+            batch_size: examples a batch, over all replicas; None for 32.
+            epochs: passes over the data.
+            validation_data: `(x, y)` or `(x, y, sample_weight)`, a folder, table or dataset.
+            validation_split: the share at the end of the data that is held out instead.
+            shuffle: a new order every epoch, decided by `seed`.
+            sample_weight: one weight an example.
+            seed: of the order of the examples.
+            column: in tables, the column of the files.
+            label: in tables, the column of the targets.
+            class_weight: {label or its index: weight}; see `TextTask.fit`.
+            kwargs: `callbacks`, `verbose`, `initial_epoch` and the like, as Keras has them.
+
+        Returns:
+            Keras' `History`.
+        """
+        return self.fit_examples(
+            x,
+            y,
+            batch_size,
+            epochs,
+            validation_data,
+            validation_split,
+            shuffle,
+            sample_weight,
+            seed,
+            (column, label),
+            class_weight,
+            **kwargs,
+        )
+
+    def evaluate(
+        self, x, y=None, batch_size=32, sample_weight=None, column=None, label=None, **kwargs
+    ):
+        """`keras.Model.evaluate`; x, y, column and label as in `fit`."""
+        return self.evaluate_examples(x, y, batch_size, sample_weight, (column, label), **kwargs)
+
+    def predict(self, x, batch_size=32, verbose=0, column=None):
+        """Answers in the order of the examples: an array with a row each.
+
+        x is one example (a file, its bytes, an array), a list of some, an array of some, a folder
+        whose files are read in the order of their names, or a table whose `column` names files.
+        """
+        return self.answer_all(self.encode_examples(self.given(x, column)), batch_size, verbose)

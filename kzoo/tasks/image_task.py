@@ -1,0 +1,93 @@
+"""What tasks on pictures share."""
+
+from ..data.media import Medium
+from ..errors import KzooError
+from ..images.reading import ENDINGS, check_picture
+from .array_task import ArrayTask
+
+PICTURES = Medium(
+    "picture", ("image", "path", "file", "image_path", "file_name"), ENDINGS, check_picture
+)
+
+
+class ImageTask(ArrayTask):
+    """A backbone, an image processor and a head that learn and answer on pictures.
+
+    Called on {"images"}, pictures that the processor has normalised, it returns a dict of raw
+    outputs; `fit`, `evaluate` and `predict` take files (also as file:// URLs), bytes, PIL pictures
+    and arrays. An array of four axes, or of three of which the last isn't of 1, 3 or 4 channels, is
+    several pictures.
+
+    Args:
+        backbone, labels, head, name: as for `Task`.
+        image_processor: an `ImageProcessor`; the preset's by default.
+    """
+
+    processor_kind, medium = "image_processor", PICTURES
+    input_name, array_type = "images", "uint8"
+    reads = "image"
+
+    def __init__(self, backbone, labels=None, head=None, image_processor=None, name=None):
+        super().__init__(backbone, labels, head, image_processor, name)
+
+    @property
+    def image_processor(self):
+        """The image processor; an error says what to do if there is none."""
+        return self.processor("image_processor")
+
+    def check_processors(self):
+        """Raise KzooError for a processor whose pictures the backbone doesn't read."""
+        processor = self.processors.get("image_processor")
+        expected = self.backbone.signature["images"].axes[1:]
+        fits = processor is None or all(
+            isinstance(axis, str) or axis == size
+            for axis, size in zip(expected, processor.shape, strict=True)
+        )
+        if not fits:
+            raise KzooError(
+                f"The image processor gives pictures of {_shape(processor.shape)}; the backbone "
+                f"reads {_shape(expected)}: give an image processor of that size."
+            )
+
+    def starts_with_token(self, backbone):
+        """Whether a token stands before a picture's squares, for the whole of it."""
+        return bool(getattr(getattr(backbone, "embedding", None), "tokens", True))
+
+    @property
+    def array_shape(self):
+        """(height, width, channels)."""
+        return self.image_processor.shape
+
+    def read_one(self, example, name=None):
+        """A picture of the network's size, see `ImageProcessor.resized`."""
+        return self.image_processor.resized(example, name)
+
+    def in_graph(self, arrays):
+        """{"images"}, see `ImageProcessor.scaled`."""
+        return {"images": self.image_processor.scaled(arrays)}
+
+    def before_graph(self, inputs):
+        """Pictures of 0 to 255, float32, see `ImageProcessor.unscaled`."""
+        return self.image_processor.unscaled(inputs["images"])
+
+    def resized(self, image_size):
+        """A copy for pictures of another size, see `Network.resized`.
+
+        Args:
+            image_size: height and width of the pictures: one number for both, or a list.
+        """
+        backbone = self.backbone.resized(image_size)
+        processor = self.processors.get("image_processor")
+        backbone.processors = {
+            **self.processors,
+            "image_processor": processor and processor.for_size(image_size),
+        }
+        return self.on(backbone)
+
+    def is_one(self, array):
+        """Whether an array is one picture."""
+        return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+
+
+def _shape(shape):
+    return " x ".join(map(str, shape))

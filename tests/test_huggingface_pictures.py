@@ -1,0 +1,118 @@
+"""Families that read pictures beside transformers, both ways, as `test_huggingface.py` does."""
+
+import numpy as np
+import pytest
+from test_huggingface import LABELS, TOLERANCE, add_noise, contents, distance, reload
+
+import kzoo
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.parity
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "image_size": 12,
+    "patch_size": 4,
+}
+# What stands before the names of classes there, and behind them.
+CLASSIFY = "ForImageClassification"
+FAMILIES = {
+    "vit": ("ViT", f"Model {CLASSIFY}"),
+    "deit": ("DeiT", f"Model {CLASSIFY} {CLASSIFY}WithTeacher"),
+}
+CLASSES = {"Model": None, CLASSIFY: "first", f"{CLASSIFY}WithTeacher": "distilled"}
+EVERY = [(family, suffix) for family in FAMILIES for suffix in FAMILIES[family][1].split()]
+
+
+def reference(family, suffix, **changes):
+    """A tiny model of transformers with noise on every trainable number."""
+    torch.manual_seed(len(family) + len(suffix))
+    stem = FAMILIES[family][0]
+    labels = {} if suffix == "Model" else {"id2label": dict(enumerate(LABELS))}
+    config = getattr(transformers, f"{stem}Config")(**{**SIZES, **labels, **changes})
+    config._attn_implementation = "eager"
+    model = getattr(transformers, stem + suffix)(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    return model.eval()
+
+
+def pictures(height=12, width=12, channels=3):
+    """Three pictures for kzoo and for transformers, which has channels first."""
+    x = np.random.default_rng(5).standard_normal((3, height, width, channels)).astype("float32")
+    return {"images": x}, {"pixel_values": torch.from_numpy(x.transpose(0, 3, 1, 2).copy())}
+
+
+def assert_same(model, theirs, suffix, inputs=None, **options):
+    """Every output of both agrees, inner states and maps of a backbone too."""
+    here, there = inputs or pictures()
+    with torch.no_grad():
+        expected = theirs(**there, output_hidden_states=True, output_attentions=True, **options)
+    if suffix != "Model":
+        actual = model(here)
+        for name in actual:
+            assert distance(actual[name], expected[name.replace("class_", "cls_")]) < TOLERANCE
+        return
+    actual = model(here, return_hidden_states=True, return_attention_maps=True)
+    assert distance(actual["sequence_output"], expected["last_hidden_state"]) < TOLERANCE
+    assert distance(actual["pooled_output"], expected["pooler_output"]) < TOLERANCE
+    # The last state is not normalised there.
+    states = list(zip(actual["hidden_states"][:-1], expected["hidden_states"], strict=False))
+    maps = list(zip(actual["attention_maps"], expected["attentions"], strict=True))
+    assert len(states) == len(maps) == 2
+    for one, other in states + maps:
+        assert distance(one, other) < TOLERANCE
+
+
+@pytest.mark.parametrize(("family", "suffix"), EVERY)
+def test_both_ways(family, suffix, tmp_path):
+    theirs = reference(family, suffix)
+    theirs.save_pretrained(tmp_path / "here")
+    model = kzoo.from_huggingface(tmp_path / "here")
+    assert getattr(model, "backbone", model).family == family
+    if CLASSES[suffix]:
+        assert model.task_name == "ImageClassifier" and model.labels == list(LABELS)
+        assert model.head_slot["kind"] == CLASSES[suffix]
+    assert_same(model, theirs, suffix)
+
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path / "here")
+
+    add_noise(model)
+    del model.origin  # from here on a model that never saw transformers
+    kzoo.to_huggingface(model, tmp_path / "there")
+    assert_same(model, reload(theirs, tmp_path / "there"), suffix)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_other_shapes_of_config(family, tmp_path):
+    """Pictures that are no square, of one channel, and projections without biases."""
+    theirs = reference(
+        family, "Model", image_size=[8, 12], patch_size=[4, 2], num_channels=1, qkv_bias=False
+    )
+    theirs.save_pretrained(tmp_path / "here")
+    model = kzoo.from_huggingface(tmp_path / "here")
+    inputs = pictures(8, 12, 1)
+    assert_same(model, theirs, "Model", inputs)
+    del model.origin
+    kzoo.to_huggingface(model, tmp_path / "there")
+    assert_same(model, reload(theirs, tmp_path / "there"), "Model", inputs)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", [(28, 28), (8, 8), (12, 20), (36, 4)])
+def test_pictures_of_another_size_have_interpolated_places(family, size, tmp_path):
+    theirs = reference(family, "Model")
+    theirs.save_pretrained(tmp_path)
+    model = kzoo.from_huggingface(tmp_path)
+    before = np.array(model.position.embeddings)
+    resized = model.resized(list(size))
+    inputs = pictures(*size)
+    assert_same(resized, theirs, "Model", inputs, interpolate_pos_encoding=True)
+    np.testing.assert_array_equal(model.position.embeddings, before)
+    assert resized.spec.embedding["image_size"] == list(size)

@@ -1,0 +1,88 @@
+"""What networks that read pictures have in common, whichever family they are."""
+
+import numpy as np
+import pytest
+from families import SPECS, add_noise, inputs_of, noisy
+
+import kzoo
+from kzoo.graphs import TwoTower
+from kzoo.images.image_processor import ImageProcessor
+from kzoo.models import build
+from kzoo.models.vit import Vit
+from kzoo.network import weights_by_path
+from kzoo.spec import Towers
+
+VIT = SPECS["vit"]
+
+
+def vit(**options):
+    """The tiny ViT with other options of its embedding."""
+    embedding = {**VIT.embedding, **options}
+    return build(VIT.replace(embedding=embedding))
+
+
+def test_squares_as_a_product_are_squares_as_a_convolution():
+    """What of a picture is left beyond the last squares, which only a convolution skips, counts
+    for nothing."""
+    tiled, skipping = noisy("vit"), vit(image_size=[15, 9])
+    for path, weight in weights_by_path(skipping).items():
+        weight.assign(weights_by_path(tiled)[path])
+    images = inputs_of(VIT)["images"]
+    wide = np.pad(images, ((0, 0), (0, 3), (0, 1), (0, 0)), constant_values=7.0)
+    np.testing.assert_allclose(
+        skipping({"images": wide})["sequence_output"],
+        tiled({"images": images})["sequence_output"],
+        atol=1e-5,
+    )
+
+
+def test_a_network_for_another_size_brings_a_processor_for_it():
+    model = noisy("vit")
+    model.processors["image_processor"] = ImageProcessor([12, 8])
+    resized = model.resized([16, 20])
+    pictures = resized.processors["image_processor"]([np.zeros((30, 20, 3), "uint8")])
+    assert resized({"images": pictures})["sequence_output"].shape == (1, 21, 32)
+    assert model.processors["image_processor"].shape == (12, 8, 3)
+    again = resized.resized([12, 8])
+    assert again.signature == model.signature
+    for path, weight in weights_by_path(again).items():
+        if path != "position/embeddings":
+            np.testing.assert_array_equal(weight, weights_by_path(model)[path])
+    with pytest.raises(kzoo.KzooError, match="reads no pictures"):
+        noisy("bert").resized(16)
+    with pytest.raises(kzoo.KzooError, match="fits into the picture"):
+        model.resized(3)
+
+
+@pytest.mark.parametrize(
+    ("given", "size", "expected"),
+    [
+        ({"size": 224}, 96, ((96, 96), None)),
+        ({"size": 256, "crop": 224}, 384, ((438, 438), (384, 384))),
+        ({"size": {"shortest_edge": 224}, "crop": 224}, (112, 336), (336, (112, 336))),
+        ({"size": None, "crop": 32}, 48, (None, (48, 48))),
+    ],
+)
+def test_a_processor_for_another_size_keeps_its_ways(given, size, expected):
+    processor = ImageProcessor(**given, resample="bicubic", mean=0.1, std=0.2)
+    other = processor.for_size(size)
+    assert (other.size, other.crop) == expected
+    assert (other.resample, other.mean, other.std) == ("bicubic", (0.1,) * 3, (0.2,) * 3)
+    assert processor.shape != other.shape
+
+
+class Eyes(TwoTower):
+    """Two networks that read pictures."""
+
+    family = "eyes"
+    TOWERS = {"left": Vit, "right": Vit}
+
+
+def test_towers_are_resized_with_what_they_stand_in():
+    spec = VIT.replace(pooler="tanh")
+    eyes = add_noise(Eyes(Towers("eyes", {"left": spec, "right": spec})))
+    other = eyes.resized([16, 20])
+    for name, tower in eyes.towers.items():
+        expected = weights_by_path(tower.resized([16, 20]))
+        for path, weight in weights_by_path(other.towers[name]).items():
+            np.testing.assert_array_equal(weight, expected[path])
