@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import test_huggingface_towers as towers
 from test_huggingface import LABELS, TOLERANCE, add_noise, contents, distance, reload
 
 import kzoo
@@ -116,3 +117,17 @@ def test_pictures_of_another_size_have_interpolated_places(family, size, tmp_pat
     assert_same(resized, theirs, "Model", inputs, interpolate_pos_encoding=True)
     np.testing.assert_array_equal(model.position.embeddings, before)
     assert resized.spec.embedding["image_size"] == list(size)
+
+
+def test_the_pictures_of_two_towers_may_have_another_size(tmp_path):
+    theirs = towers.reference("CLIPModel", "openai")
+    theirs.save_pretrained(tmp_path)
+    model = kzoo.from_huggingface(tmp_path).resized([20, 16])
+    here, there = towers.inputs_for(model, theirs)
+    pictures_here, pictures_there = pictures(20, 16)
+    actual = model({**here, **pictures_here})
+    with torch.no_grad():
+        expected = theirs(**there | pictures_there, interpolate_pos_encoding=True)
+    for name in ("image_embeds", "text_embeds", "logits_per_image"):
+        one = actual[name.replace("embeds", "embedding")]
+        assert distance(one, expected[name]) < TOLERANCE

@@ -7,6 +7,8 @@ from families import SPECS, add_noise, inputs_of, noisy
 import kzoo
 from kzoo.graphs import TwoTower
 from kzoo.images.image_processor import ImageProcessor
+from kzoo.litert.audit import audit
+from kzoo.litert.interpreter import Interpreter
 from kzoo.models import build
 from kzoo.models.vit import Vit
 from kzoo.network import weights_by_path
@@ -71,6 +73,19 @@ def test_a_processor_for_another_size_keeps_its_ways(given, size, expected):
     assert processor.shape != other.shape
 
 
+def test_a_task_for_another_size_answers_as_its_backbone_does():
+    task = kzoo.ImageClassifier(
+        noisy("deit"), labels=["a", "b"], image_processor=ImageProcessor([12, 8])
+    )
+    add_noise(task)
+    other, picture = task.resized([16, 20]), np.full((16, 20, 3), 90, "uint8")
+    assert other.image_processor.shape == (16, 20, 3) and other.labels == task.labels
+    outputs = task.backbone.resized([16, 20])(other.prepared(picture))
+    expected = np.asarray(task.head(outputs, None)["logits"])
+    np.testing.assert_allclose(other(other.prepared(picture))["logits"], expected, atol=1e-6)
+    assert task.image_processor.shape == (12, 8, 3)
+
+
 class Eyes(TwoTower):
     """Two networks that read pictures."""
 
@@ -86,3 +101,25 @@ def test_towers_are_resized_with_what_they_stand_in():
         expected = weights_by_path(tower.resized([16, 20]))
         for path, weight in weights_by_path(other.towers[name]).items():
             np.testing.assert_array_equal(weight, expected[path])
+
+
+@pytest.mark.parametrize(
+    ("family", "quantization", "limit"),
+    [("vit", "float32", 2e-5), ("deit", "float32", 2e-5), ("vit", "int8", 0.1)],
+)
+def test_a_file_takes_pixels_and_is_one_partition(family, quantization, limit, tmp_path):
+    task = kzoo.ImageClassifier(
+        noisy(family), labels=["a", "b", "c"], image_processor=ImageProcessor([12, 8])
+    )
+    add_noise(task)
+    kzoo.export_litert(task, tmp_path / "model.tflite", quantization=quantization)
+    found = audit(tmp_path / "model.tflite")
+    assert found["partitions"] == 1 and not found["custom"] and found["outside"] == {"CAST": 1}
+    (signature,) = found["signatures"].values()
+    assert signature["inputs"] == {"images": {"shape": [1, 12, 8, 3], "type": "uint8"}}
+    assert list(signature["outputs"]) == ["logits"]  # Of DeiT not those of each token.
+    assert "CONV_2D" not in found["operators"]
+    picture = np.random.default_rng(0).integers(0, 256, (1, 12, 8, 3)).astype("uint8")
+    actual = Interpreter(tmp_path / "model.tflite").run({"images": picture})["logits"]
+    expected = np.asarray(task(task.prepared(picture))["logits"])
+    assert np.abs(actual - expected).max() < limit * np.abs(expected).max()

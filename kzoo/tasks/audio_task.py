@@ -71,6 +71,10 @@ class AudioTask(ArrayTask):
         """{"features"}: they are what the network reads."""
         return {"features": arrays}
 
+    def before_graph(self, inputs):
+        """The features."""
+        return inputs["features"]
+
     def is_one(self, array):
         """Whether an array is one sound."""
         return array.ndim == 1 or (array.ndim == 2 and array.shape[1] <= MOST_CHANNELS)

@@ -218,6 +218,11 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         """The backbone's spec."""
         return self.backbone.spec
 
+    @property
+    def signatures(self):
+        """What a file of the task may read, as of a `Network`: what the backbone reads."""
+        return self.backbone.signatures
+
     def export_inputs(self):
         """Shape, with None for each size that varies, and type of each input, by name."""
         return self.backbone.export_inputs()
@@ -238,6 +243,11 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         """The raw outputs, in float32, for the dict of the backbone's inputs."""
         outputs = self.run_head(self.backbone.run(inputs, training=training), inputs, training)
         return {name: ops.cast(value, "float32") for name, value in outputs.items()}
+
+    def run_function(self, name, inputs):
+        """The outputs of a file's function: those that the rule reads, not what only `fit` does."""
+        outputs = self(inputs)
+        return {name: outputs[name] for name in self.output_axes or outputs}
 
     def run_head(self, outputs, inputs, training):
         """The head's outputs from the backbone's."""
