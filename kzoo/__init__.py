@@ -39,6 +39,7 @@ _HOME = {
     "MultipleChoice": "tasks",
     "AudioClassifier": "tasks",
     "TextEmbedder": "tasks",
+    "ImageTextEmbedder": "tasks",
     "ImageClassifier": "tasks",
     "ImageEmbedder": "tasks",
     "InBatchLoss": "tasks.text_embedder",

@@ -244,8 +244,8 @@ class Composite(Network):
     @property
     def embedding(self):
         """The first tower's that has one of tokens: the whole is told of ids and padding by it."""
-        towers = [tower.embedding for tower in self.towers.values()]
-        return next((each for each in towers if hasattr(each, "padding_id")), towers[0])
+        towers = list(self.towers.values())
+        return next((t for t in towers if "token_ids" in t.signature), towers[0]).embedding
 
     @property
     def largest(self):

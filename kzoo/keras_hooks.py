@@ -365,6 +365,16 @@ def _replicas():
     return context if context and context.num_replicas_in_sync > 1 else None
 
 
+def of_all_replicas(rows):
+    """What all replicas have in the place of `rows` (rows, ...), one after the other.
+
+    Gradients flow back to the replica that a row is of. Elsewhere an array is the whole already,
+    on JAX also where its parts lie on several devices.
+    """
+    replicas = _replicas()
+    return rows if replicas is None else replicas.all_gather(rows, axis=0)
+
+
 def _check_on_replicas(optimizer):
     """What Keras' own optimizers do wrong on replicas, or can't do."""
     clips = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue

@@ -8,6 +8,7 @@ from .generation.writer import chat_ids, is_chat
 
 SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
 SHAKESPEARE = "gpt2_tiny_en.shakespeare"
+COMMANDS = "kwt1_speech_commands"
 
 # What users call a task: the class that does it, the sense and the rules by which such a task reads
 # and answers, and the preset that ships for it.
@@ -20,6 +21,7 @@ PIPELINES = {
     "question-answering": ("QuestionAnswering", "text", ("span",), None),
     "fill-mask": ("MaskedLM", "text", ("candidates",), None),
     "text-generation": ("CausalLM", "text", ("continuation",), SHAKESPEARE),
+    "audio-classification": ("AudioClassifier", "sound", PROBLEMS, COMMANDS),
     "image-classification": ("ImageClassifier", "image", PROBLEMS, None),
     "image-feature-extraction": ("ImageEmbedder", "image", ("embedding",), None),
 }
@@ -27,12 +29,12 @@ TEXTS = ("text", "pair", "either")  # what tasks on texts read
 
 
 def pipeline(task, model=None):
-    """A function from texts or pictures to plain Python answers.
+    """A function from texts, pictures or sounds to plain Python answers.
 
     Args:
         task: "sentiment-analysis", "text-classification", "feature-extraction", "ner" (also
             "token-classification"), "question-answering", "fill-mask", "text-generation",
-            "image-classification" or "image-feature-extraction".
+            "audio-classification", "image-classification" or "image-feature-extraction".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
 
@@ -42,8 +44,8 @@ def pipeline(task, model=None):
         `qa(question=..., context=...)` too; one dict has one answer. It gives for classification
         a list of {"label", "score"}, with `top_k=None` a list of all labels an input, where a
         score is a probability or for regression the value; for embeddings a list of lists of
-        numbers; for "text-generation" see `TextGeneration`, for pictures `OfPictures`; for the
-        others what the task's `predict` gives.
+        numbers; for "text-generation" see `TextGeneration`, for pictures and sounds `OfMedia`;
+        for the others what the task's `predict` gives.
     """
     if task not in PIPELINES:
         raise KzooError(f"No pipeline is called {task!r}; known: {', '.join(PIPELINES)}.")
@@ -57,13 +59,13 @@ def pipeline(task, model=None):
         model = presets.load(model)
     if getattr(model, "rule", None) not in rules or _sense(model) != sense:
         raise KzooError(f"{task!r} needs a {name}; a {type(model).__name__} came.")
-    if sense == "image":
-        return OfPictures(model)
+    if sense != "text":
+        return OfMedia(model)
     return TextGeneration(model) if model.rule == "continuation" else Pipeline(model)
 
 
 def _sense(model):
-    """What a task reads: "text", or "image"."""
+    """What a task reads: "text", "image" or "sound"."""
     reads = READS[model.reads or "either"]
     return "text" if reads in TEXTS else reads
 
@@ -99,24 +101,26 @@ class Pipeline:
         return [row[0] for row in ranked] if top_k == 1 else [row[:top_k] for row in ranked]
 
 
-class OfPictures(Pipeline):
-    """An `ImageClassifier` or an `ImageEmbedder` behind one call; `model` is the Keras model."""
+class OfMedia(Pipeline):
+    """A classifier or an embedder of pictures or sounds behind one call; `model` is it in Keras."""
 
     def __call__(self, inputs, batch_size=32, top_k=5):
-        """Answers for one picture or for several.
+        """Answers for one picture or sound, or for several.
 
         Args:
-            inputs: a file, a file:// URL, its bytes, a PIL picture or an array; or a list of some.
-            batch_size: pictures that are read at the same time.
+            inputs: what the task's `predict` takes one of: a file, a file:// URL, its bytes, a PIL
+                picture, an array, for sounds {"raw": samples, "sampling_rate": ...}; or a list of
+                some.
+            batch_size: how many are read at the same time.
             top_k: how many labels, the likeliest first; None for all.
 
         Returns:
-            For a picture a list of {"label", "score"}, or of an embedder a list of its vector's
+            For one a list of {"label", "score"}, or of an embedder a list of its vector's
             numbers in a list, as transformers gives it with `pool=True`; for a list a list of
             such lists.
         """
-        alone = not isinstance(inputs, (list, tuple))
-        rows = self._answers([inputs] if alone else list(inputs), batch_size, None)
+        alone = not isinstance(inputs, list)
+        rows = self._answers([inputs] if alone else inputs, batch_size, None)
         if self.model.rule == "embedding":
             rows = [[row] for row in rows]
         else:

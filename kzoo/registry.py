@@ -45,6 +45,8 @@ HOMES = {
     "InBatchLoss": "tasks.text_embedder",
     "CosineError": "tasks.text_embedder",
     "PartnerAccuracy": "tasks.text_embedder",
+    "ImageTextEmbedder": "tasks.image_text_embedder",
+    "ContrastiveLoss": "tasks.contrastive",
     "PlaceAccuracy": "tasks.places",
     "PlaceLoss": "tasks.places",
     "ClassAccuracy": "tasks.classes",
@@ -54,6 +56,7 @@ HOMES = {
     "SpanF1": "tasks.span_metrics",
     "AdamW": "training.optimizer",
     "WarmupDecay": "training.schedule",
+    "AffinityLoss": "compression.affinity",
     "DistillationLoss": "compression.distill",
     "DistilledAccuracy": "compression.distill",
 }

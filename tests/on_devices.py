@@ -73,6 +73,57 @@ def fit(task, size, epochs=2):
     return {**{key: np.array(value) for key, value in history.history.items()}, **weights}
 
 
+def fit_pairs(size, label_share=None):
+    """Train two towers on pairs in batches of four; returns losses and weights in one dict.
+
+    With a `label_share`, from a teacher's vectors.
+    """
+    import kzoo
+    from kzoo.compression import AffinityLoss
+    from kzoo.data.pairs import PairPlan, Pairs
+    from kzoo.keras_hooks import DistributedFit
+    from kzoo.models import build
+    from kzoo.network import weights_by_path
+    from kzoo.spec import Towers
+
+    own = {"hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32, "schedule": (0,)}
+    own |= {"dropout": 0.0, "attention_dropout": 0.0, "block": "pre_norm"}
+    squares = {"kind": "patch", "image_size": 4, "patch_size": 2, "bias": False}
+    words = {"kind": "token", "vocabulary_size": 50}
+    image = kzoo.Spec(
+        "clip_image", squares, **own, max_sequence_length=5, pooler={"kind": "first", "dim": 8}
+    )
+    text = kzoo.Spec(
+        "clip_text", words, **own, attention="causal", pooler={"kind": "end", "dim": 8}
+    )
+    task = kzoo.ImageTextEmbedder(build(Towers("clip", {"image": image, "text": text})))
+    for number, (path, weight) in enumerate(sorted(weights_by_path(task).items())):
+        noise = np.random.default_rng(number).normal(0, 0.3, weight.shape)
+        weight.assign((noise + path.endswith("gamma")).astype("float32"))
+    loss = None if label_share is None else AffinityLoss(label_share)
+    # Of accuracy each replica knows its own part.
+    task.compile(kzoo.AdamW(1e-2, clip_norm=0.1, epsilon=1e-4), loss, metrics=[])
+
+    draw = np.random.default_rng(size)
+    pictures = list(draw.standard_normal((size, 4, 4, 3)).astype("float32"))
+    rows, _ = examples(size)
+    pairs = Pairs(pictures, {"token_ids": rows, "padding_mask": [[1] * len(r) for r in rows]})
+    teacher = draw.standard_normal((size, 2, 6)).astype("float32")
+    targets = np.ones(size, "float32") if label_share is None else teacher
+
+    def batches(**options):
+        plan = PairPlan(
+            pairs, lambda array, _: array, lambda arrays: {"images": arrays}, targets,
+            batch_size=4, longest=8, padding_id=0, **options,
+        )  # fmt: skip
+        return plan.dataset()
+
+    learning = {"epochs": 2, "validation_data": batches(), "verbose": 0}
+    history = DistributedFit.fit(task, batches(shuffle=True, seed=3), **learning)
+    weights = {path: np.asarray(weight) for path, weight in weights_by_path(task).items()}
+    return {**{key: np.array(value) for key, value in history.history.items()}, **weights}
+
+
 def embedding(optimizer):
     """Three steps of an optimizer on a table of ones that is looked up with repeated ids."""
     import keras
@@ -95,8 +146,11 @@ def plain_adam():
 
 ACCUMULATED = {"gradient_accumulation_steps": 2, "use_ema": True, "ema_momentum": 0.5}
 OVERWRITTEN = {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2}
-# What is compared; the last batches hold 1, 3, 2 and 2 examples, for two replicas.
+# What is compared; the last batches hold 1, 3, 2 and 2 examples, for two replicas; those of pairs 3
+# and 1.
 RUNS = {
+    "contrastive": lambda: fit_pairs(7),
+    "mimicking": lambda: fit_pairs(5, label_share=0.3),
     "clipped": lambda: fit(model(learning=OVERWRITTEN), 5),
     "by place": lambda: fit(model("TokenClassifier", head="token"), 7),
     "accumulated": lambda: fit(
@@ -318,7 +372,8 @@ def shapes_on_jax():
 def on_jax():
     """The training and the embedding on JAX."""
     found = {"scores_by_place": scores_by_place()}
-    found |= {f"accumulated/{key}": value for key, value in RUNS["accumulated"]().items()}
+    for name in ("accumulated", "contrastive", "mimicking"):
+        found |= {f"{name}/{key}": value for key, value in RUNS[name]().items()}
     import keras
 
     found["keras_adam"] = embedding(keras.optimizers.Adam(0.1))

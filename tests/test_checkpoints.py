@@ -30,6 +30,14 @@ def exported(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def converted(exported, tmp_path_factory):
+    """The preset of that folder; tests copy it too."""
+    folder = tmp_path_factory.mktemp("converted") / "preset"
+    kzoo.convert(exported, folder)
+    return folder
+
+
 def copy(folder, to):
     """A folder of its own for a test that changes it."""
     return Path(shutil.copytree(folder, to / "copy"))
@@ -269,8 +277,13 @@ class Fused(Bert):
         return "\n".join(line for line in Bert.ROWS.splitlines() if "query" not in line) + fused
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-@pytest.mark.parametrize("marks", ["", ":io", ":by_head", ":io,by_head"])
+@pytest.mark.parametrize(
+    ("marks", "dtype"),
+    [
+        *((marks, "float32") for marks in ("", ":io", ":by_head", ":io,by_head")),
+        (":io,by_head", "float16"),
+    ],
+)
 def test_tensors_of_several_weights_go_both_ways(marks, dtype, tmp_path, monkeypatch):
     monkeypatch.setattr(Fused, "ROWS", Fused.lying(marks), raising=False)
     monkeypatch.setitem(kzoo.models.FAMILIES, "fused", Fused)
@@ -509,12 +522,12 @@ def test_a_vocabulary_in_latin_1_is_one_sentence(exported, tmp_path):
         ("model_type", "gpt2"),
     ],
 )  # fmt: skip
-def test_an_origin_with_other_values_is_one_sentence(exported, tmp_path, field, value):
-    kzoo.convert(exported, tmp_path / "preset")
-    path = tmp_path / "preset" / "origin.json"
+def test_an_origin_with_other_values_is_one_sentence(converted, tmp_path, field, value):
+    preset = copy(converted, tmp_path)
+    path = preset / "origin.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
     with pytest.raises(kzoo.KzooError, match=str(value) if value == "gpt2" else field):
-        kzoo.convert(tmp_path / "preset", tmp_path / "back")
+        kzoo.convert(preset, tmp_path / "back")
     assert not (tmp_path / "back").exists() and not (tmp_path / "outside.txt").exists()
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from test_huggingface import LABELS, TOLERANCE, add_noise, contents, distance, reload
+from test_sounds import sweep
 
 import kzoo
 
@@ -80,3 +81,29 @@ def test_both_ways(suffix, changes, tmp_path):
     assert_same(model, theirs, suffix)
     if suffix != "Model":
         assert theirs.config.id2label == dict(enumerate(LABELS))
+
+
+def test_sounds_are_answered_as_transformers_answers_them(tmp_path):
+    """Those that are shorter than the model hears, too; and with what reads them written anew."""
+    theirs = reference("ForAudioClassification")
+    theirs.save_pretrained(tmp_path / "here")
+    processor = transformers.ASTFeatureExtractor(max_length=20, num_mel_bins=12)
+    processor.save_pretrained(tmp_path / "here")
+    model = kzoo.from_huggingface(tmp_path / "here")
+    kzoo.to_huggingface(model, tmp_path / "there")
+    sounds = [sweep(0.1), sweep(0.2, seed=1), sweep(1.0, seed=2)]
+    ours = kzoo.pipeline("audio-classification", model)(sounds)
+    again = transformers.AutoFeatureExtractor.from_pretrained(tmp_path / "there")
+    assert again.to_dict() == processor.to_dict()
+    pipe = transformers.pipeline(
+        "audio-classification", model=reload(theirs, tmp_path / "there"), feature_extractor=again
+    )
+    expected = pipe(sounds)
+    assert [[e["label"] for e in row] for row in ours] == [
+        [e["label"] for e in row] for row in expected
+    ]
+    scores = [[[e["score"] for e in row] for row in rows] for rows in (ours, expected)]
+    np.testing.assert_allclose(*scores, atol=1e-4)
+    alone = kzoo.pipeline("audio-classification", model)({"raw": sounds[0], "sampling_rate": 16000})
+    assert [e["label"] for e in alone] == [e["label"] for e in ours[0]]
+    np.testing.assert_allclose([e["score"] for e in alone], scores[0][0], atol=1e-6)

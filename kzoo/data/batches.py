@@ -120,20 +120,20 @@ class BatchPlan(Plan):
         length = self._padded_length(rows)
         fills = {"token_ids": self.padding_id}
         inputs = {
-            name: _padded([column[i] for i in rows], length, fills.get(name, 0))
+            name: padded([column[i] for i in rows], length, fills.get(name, 0))
             for name, column in self.columns.items()
         }
         if self.labels is None and self.sample_weight is None:
             return (inputs,)
         labels = None
         if self.ragged_labels:
-            labels = _padded([self.labels[i] for i in rows], length, IGNORED)
+            labels = padded([self.labels[i] for i in rows], length, IGNORED)
         elif self.labels is not None:
             labels = self.labels[rows]
         if self.sample_weight is None:
             return (inputs, labels)
         if isinstance(self.sample_weight, list):
-            weight = _padded([self.sample_weight[i] for i in rows], length, 0, "float32")
+            weight = padded([self.sample_weight[i] for i in rows], length, 0, "float32")
         else:
             weight = self.sample_weight[rows]
         return (inputs, labels, weight)
@@ -175,11 +175,11 @@ def _is_ragged(labels):
     return not hasattr(labels, "shape") and np.ndim(labels[0]) == 1
 
 
-def _padded(rows, length, fill, dtype="int32"):
+def padded(rows, length, fill, dtype="int32"):
     """Ragged rows to (rows, length), or (rows, sequences, length)."""
     if _nested(rows[0]):
-        return np.stack([_padded(row, length, fill, dtype) for row in rows])
-    padded = np.full((len(rows), length), fill, dtype)
-    for row, values in zip(padded, rows, strict=True):
+        return np.stack([padded(row, length, fill, dtype) for row in rows])
+    filled = np.full((len(rows), length), fill, dtype)
+    for row, values in zip(filled, rows, strict=True):
         row[: len(values)] = values
-    return padded
+    return filled

@@ -185,6 +185,11 @@ def sizes_of(model, length=None, cache=None):
         KzooError: for a cache of a size that the model has no places for, or that has no cache.
     """
     inputs = [entry for name in model.functions for entry in model_inputs(model, name).values()]
+    if length is not None and not any("length" in entry.axes for entry in inputs):
+        raise KzooError(
+            f"Got length={length!r:.40} for a model whose inputs are of one size; expected none: "
+            "leave it out."
+        )
     if not any(CACHE in entry.axes for entry in inputs):
         if cache is not None:
             raise KzooError(

@@ -51,6 +51,11 @@ class UserModel(Served):
         self.max_length = min([longest, *(getattr(t, "max_length", longest) for t in tasks)])
         self.input_names, self.length = self._inputs()
 
+    @property
+    def signatures(self):
+        """Those of the backbone."""
+        return self.backbone.signatures
+
     def _inputs(self):
         """The names of the inputs that the model reads, and the one length that they have."""
         known = self.backbone.input_names

@@ -51,9 +51,4 @@ class Ast(Stack):
         "patch_size": ("embedding.patch_size", 16),
         "time_stride": ("embedding.stride.0", 10),
         "frequency_stride": ("embedding.stride.1", 10),
-        "qkv_bias": (
-            "attention",
-            True,
-            {True: "full", False: {"kind": "full", "bias": ["output"]}},
-        ),
     }

@@ -4,6 +4,7 @@ from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
 from .image_classifier import ImageClassifier
 from .image_embedder import ImageEmbedder
+from .image_text_embedder import ImageTextEmbedder
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
@@ -23,6 +24,7 @@ TASKS = {
         TextEmbedder,
         ImageClassifier,
         ImageEmbedder,
+        ImageTextEmbedder,
         AudioClassifier,
     )
 }

@@ -218,6 +218,11 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         """The backbone's spec."""
         return self.backbone.spec
 
+    @property
+    def signatures(self):
+        """What a file of the task may read, as of a `Network`: what the backbone reads."""
+        return self.backbone.signatures
+
     def export_inputs(self):
         """Shape, with None for each size that varies, and type of each input, by name."""
         return self.backbone.export_inputs()

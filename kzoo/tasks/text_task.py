@@ -52,15 +52,9 @@ class TextTask(Task):
 
     def settle_sizes(self, backbone):
         """Take the model's maximum, or the tokenizer's, where nobody said how much is read."""
-        longest = backbone.spec.max_sequence_length
-        if self.max_length is None:
-            own = getattr(self.processors.get("tokenizer"), "max_length", None)
-            self.max_length = min(own or longest, longest)
-        if not is_whole(self.max_length, 2, longest):
-            raise KzooError(
-                f"max_length is {self.max_length!r:.40}; 2 to {longest} tokens are expected."
-            )
-        self.max_length = int(self.max_length)
+        self.max_length = settled_length(
+            self.max_length, self.processors.get("tokenizer"), backbone.spec.max_sequence_length
+        )
 
     def export_inputs(self):
         """Shape, with None for each size that varies, and type of each input, by name."""
@@ -96,12 +90,7 @@ class TextTask(Task):
 
     def check_processors(self):
         """Raise KzooError for a tokenizer of more tokens than the embedding has."""
-        tokenizer = self.processors.get("tokenizer")
-        if tokenizer is not None and tokenizer.vocabulary_size > self.backbone.vocabulary_size:
-            raise KzooError(
-                f"The tokenizer has {tokenizer.vocabulary_size} tokens and the embedding "
-                f"{self.backbone.vocabulary_size} rows: they don't belong together."
-            )
+        check_tokenizer(self.processors.get("tokenizer"), self.backbone)
 
     def tokenize(self, texts):
         """Strings, or pairs of strings, to the padded token dict that the model is called on."""
@@ -271,3 +260,24 @@ class TextTask(Task):
     def get_config(self):
         """The arguments."""
         return {**super().get_config(), "max_length": self.max_length}
+
+
+def settled_length(asked, tokenizer, longest):
+    """How many tokens a text has at most: what was asked for, or else the tokenizer's own limit.
+
+    longest: how many the network takes.
+    """
+    if asked is None:
+        asked = min(getattr(tokenizer, "max_length", None) or longest, longest)
+    if not is_whole(asked, 2, longest):
+        raise KzooError(f"max_length is {asked!r:.40}; 2 to {longest} tokens are expected.")
+    return int(asked)
+
+
+def check_tokenizer(tokenizer, backbone):
+    """Raise KzooError for a tokenizer of more tokens than the embedding has."""
+    if tokenizer is not None and tokenizer.vocabulary_size > backbone.vocabulary_size:
+        raise KzooError(
+            f"The tokenizer has {tokenizer.vocabulary_size} tokens and the embedding "
+            f"{backbone.vocabulary_size} rows: they don't belong together."
+        )

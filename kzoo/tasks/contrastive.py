@@ -1,0 +1,35 @@
+"""Find each one's partner among all of a batch, from both sides."""
+
+import keras
+from keras import ops
+
+from ..keras_hooks import of_all_replicas
+
+
+def affinities(pairs):
+    """How near the firsts of pairs are to all seconds, and the seconds to all firsts.
+
+    Args:
+        pairs: vectors (batch, 2, dim), whose products say how near they are.
+
+    Returns:
+        Two tensors (batch, all): all are those of the whole batch, of which a replica has a part.
+    """
+    everyone = of_all_replicas(pairs)
+    return tuple(
+        ops.matmul(pairs[:, side], ops.transpose(everyone[:, 1 - side])) for side in (0, 1)
+    )
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class ContrastiveLoss(keras.losses.Loss):
+    """Cross-entropy of each partner among all of the batch, the mean of both sides (CLIP).
+
+    arXiv:2103.00020, figure 3. Under `tf.distribute` all are those of all replicas.
+    """
+
+    def call(self, y_true, y_pred):
+        """One loss a pair of (batch, 2, dim), whose products are logits; targets are not read."""
+        own = ops.sum(y_pred[:, 0] * y_pred[:, 1], axis=-1)
+        first, second = (ops.logsumexp(scores, axis=-1) for scores in affinities(y_pred))
+        return (first + second) / 2 - own

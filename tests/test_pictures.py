@@ -1,0 +1,444 @@
+"""Pictures as users have them: read upright, made what a network reads, learned from, searched."""
+
+import importlib
+import io
+import json
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from families import noisy, one_block
+from PIL import Image
+
+import kzoo
+from kzoo.data.arrays import ArrayPlan
+from kzoo.images import image_processor
+from kzoo.images.image_processor import ImageProcessor
+from kzoo.images.reading import read_picture
+from kzoo.tasks.image_task import PICTURES
+
+# A picture whose every corner is another: turned or mirrored it is another picture.
+CORNERS = np.zeros((4, 6, 3), "uint8")
+CORNERS[:2, :3], CORNERS[:2, 3:], CORNERS[2:, :3] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+PROCESSOR = ImageProcessor(size=(12, 8))
+
+
+def photo():
+    from matplotlib.cbook import get_sample_data
+
+    return Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
+
+
+def encoded(image, format="PNG", **options):
+    """The bytes of a picture's file."""
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def turned(orientation):
+    """A file whose pixels lie as a camera's that was held otherwise, and the tag that says so."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(Image.fromarray(CORNERS).rotate(90, expand=True), exif=exif)
+
+
+GREY = CORNERS.max(axis=2)
+RGBA = np.dstack([CORNERS, np.where(GREY, 255, 0).astype("uint8")])
+ON_WHITE = np.where(GREY[..., None], CORNERS, 255).astype("uint8")
+IN_GREY = np.dstack([GREY] * 3)
+FORMS = {
+    "file": (encoded(CORNERS), CORNERS),
+    "turned": (turned(6), CORNERS),
+    "pil": (Image.fromarray(CORNERS), CORNERS),
+    "palette": (encoded(Image.fromarray(CORNERS).convert("P", palette=1, colors=8)), CORNERS),
+    "palette with a clear colour": (
+        encoded(Image.fromarray(RGBA).quantize(8), "PNG"),
+        ON_WHITE,
+    ),
+    "clear": (encoded(RGBA), ON_WHITE),
+    "clear array": (RGBA, ON_WHITE),
+    "grey": (encoded(GREY), IN_GREY),
+    "grey array": (GREY, IN_GREY),
+    "16 bit": (encoded(GREY.astype("uint16") * 256), IN_GREY),
+    "16 bit pgm": (b"P5 2 1 65535\n\x80\xff\x40\x00", np.array([[[128] * 3, [64] * 3]])),
+    "one bit": (encoded(Image.fromarray(GREY > 0)), np.where(IN_GREY, 255, 0)),
+    "floats": (CORNERS / 255.0, CORNERS),
+    "animated": (
+        encoded(
+            Image.fromarray(CORNERS), "GIF", save_all=True, append_images=[Image.new("RGB", (6, 4))]
+        ),
+        CORNERS,
+    ),
+    "one pixel": (encoded(CORNERS[:1, :1]), CORNERS[:1, :1]),
+    "whole numbers": (CORNERS.astype("int64"), CORNERS),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_picture_is_read_upright_as_rgb(form):
+    source, expected = FORMS[form]
+    actual = read_picture(source)
+    assert actual.dtype == np.uint8
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_cmyk_and_urls_of_files_are_read(tmp_path):
+    path = tmp_path / "a picture.jpg"
+    path.write_bytes(encoded(photo().convert("CMYK"), "JPEG", quality=95))
+    actual = read_picture(path.as_uri()).astype(int)
+    assert np.abs(actual - np.asarray(photo())).mean() < 4
+
+
+WHOLE = encoded(photo().resize((64, 64)))
+NO_PICTURES = {
+    "is empty": b"",
+    "can't be read whole": WHOLE[: len(WHOLE) // 2],
+    "is no picture of a format that is known": b"hello",
+    "doesn't exist": "gone.jpg",
+    "is a folder": Path(__file__).parent,
+    "fetch the picture first": "https://example.org/a.jpg",
+    "134,217,728 pixels": encoded(Image.new("1", (20_000, 9_000))),
+    "from nan": np.full((2, 2), np.nan),
+    "cast it to uint8": np.full((2, 2, 3), 200.0),
+    "from 0 to 255": np.full((2, 2), 300),
+    "of 1, 3 or 4 channels": np.zeros((2, 2, 7), "uint8"),
+    "is a int": 3,
+    "shape (0, 3, 3)": np.zeros((0, 3, 3), "uint8"),
+}
+
+
+@pytest.mark.parametrize("said", NO_PICTURES)
+def test_what_is_no_picture_is_one_sentence(said):
+    with pytest.raises(kzoo.KzooError) as error:
+        read_picture(NO_PICTURES[said], "The third")
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+# -- what a network reads -----------------------------------------------------------------------
+
+# Changes of what transformers' processors do by default.
+CHANGES = [
+    ("ViT", {}),
+    ("DeiT", {}),
+    ("CLIP", {}),
+    ("MobileViT", {}),
+    ("ViT", {"size": 64, "resample": 0, "image_mean": [0.1, 0.2, 0.3]}),
+    ("ViT", {"size": {"height": 90, "width": 31}, "do_rescale": False}),
+    ("ViT", {"size": 64, "do_center_crop": True, "crop_size": 99, "do_normalize": False}),
+    ("CLIP", {"size": 60, "crop_size": {"height": 61, "width": 40}}),
+    ("MobileViT", {"do_normalize": True, "do_flip_channel_order": False}),
+]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(("name", "changes"), CHANGES)
+def test_a_processor_gives_what_transformers_gives(name, changes, tmp_path):
+    pytest.importorskip("transformers")
+    module = f"transformers.models.{name.lower()}.image_processing_pil_{name.lower()}"
+    reference = getattr(importlib.import_module(module), f"{name}ImageProcessorPil")(**changes)
+    (tmp_path / "given").mkdir()
+    file = tmp_path / "given" / image_processor.FILE
+    file.write_text(json.dumps({"feature_extractor_type": f"{name}FeatureExtractor", **changes}))
+    reference.save_pretrained(tmp_path / "whole")
+    noise = np.random.default_rng(0).integers(0, 256, (300, 70, 3)).astype("uint8")
+    for picture in (photo(), Image.fromarray(noise), Image.new("RGB", (3, 90), "red")):
+        expected = np.moveaxis(np.asarray(reference(picture)["pixel_values"][0]), 0, -1)
+        for folder in ("given", "whole"):
+            processor = ImageProcessor.load(tmp_path / folder)
+            actual = processor([picture])[0]
+            level = float(np.abs(processor.scale).max())
+            np.testing.assert_allclose(actual, expected, atol=level / 1000)
+
+
+def test_a_line_is_cropped_before_it_is_made_as_large_as_its_size_says(monkeypatch):
+    processor = ImageProcessor({"shortest_edge": 224}, crop=224)
+    line = Image.fromarray(np.full((1, 30_000, 3), 7, "uint8"))
+    assert (processor.resized(line) == 7).all()
+    whole = processor.resized(photo()).astype(int)
+    monkeypatch.setattr(image_processor, "LARGEST", 0)
+    assert np.abs(processor.resized(photo()) - whole).max() <= 1
+
+
+def test_a_processor_is_written_as_it_was_read(tmp_path):
+    config = {
+        "image_processor_type": "ViTImageProcessorFast",
+        "size": 32,
+        "do_convert_rgb": None,
+        "processor_class": "X",
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        processor = ImageProcessor.from_config(config)
+    processor.save(tmp_path)
+    assert json.loads((tmp_path / image_processor.FILE).read_text()) == config
+    with pytest.warns(UserWarning, match="magic = 3, which changes nothing"):
+        ImageProcessor.from_config({**config, "magic": 3})
+
+
+def test_grey_pictures_have_one_channel():
+    processor = ImageProcessor(size=(4, 6), mean=[0.5], std=[0.5])
+    expected = np.asarray(Image.fromarray(CORNERS).convert("L"))[..., None] / 127.5 - 1
+    assert processor.shape == (4, 6, 1)
+    np.testing.assert_allclose(processor(CORNERS)[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"image_processor_type": "BeitImageProcessor"}, "expected one of ViTImageProcessor"),
+        ({}, "expected one of ViTImageProcessor"),
+        ({"image_processor_type": "ViTImageProcessor", "size": "big"}, "size = 'big'"),
+        ({"image_processor_type": "ViTImageProcessor", "resample": 9}, "resample = 9"),
+        ({"image_processor_type": "ViTImageProcessor", "image_std": [0, 1, 1]}, "image_std"),
+        ({"image_processor_type": "ViTImageProcessor", "do_pad": True}, "do_pad"),
+        (
+            {"image_processor_type": "CLIPImageProcessor", "do_center_crop": False},
+            "pictures of many sizes",
+        ),
+    ],
+)
+def test_a_configuration_that_can_t_be_is_one_sentence(config, said):
+    with pytest.raises(kzoo.KzooError, match=said):
+        ImageProcessor.from_config(config)
+
+
+# -- tasks --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """train/ and val/ with pictures that are red in one class and blue in another; a table."""
+    folder, draw = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    lines = []
+    for part, count in (("train", 12), ("val", 4)):
+        for channel, name in ((2, "blue"), (0, "red")):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                picture = draw.integers(0, 60, (14 + number, 17, 3)).astype("uint8")
+                picture[..., channel] += 150
+                Image.fromarray(picture).save(folder / part / name / f"{number}.png")
+                lines += [f"val/{name}/{number}.png,{name}"] if part == "val" else []
+    (folder / "val" / "notes.txt").write_text("none")
+    (folder / "val" / ".hidden").write_text("none")
+    (folder / "val.csv").write_text("\n".join(["image,label", *lines]))
+    return folder
+
+
+def classifier(labels, **options):
+    return kzoo.ImageClassifier(one_block("vit"), labels, image_processor=PROCESSOR, **options)
+
+
+@pytest.fixture(scope="module")
+def trained(folders):
+    keras.utils.set_random_seed(0)
+    task = classifier(folders / "train")
+    task.compile(keras.optimizers.Adam(3e-3))
+    task.fit(folders / "train", validation_data=folders / "val", epochs=6, batch_size=8, verbose=0)
+    return task
+
+
+def test_folders_are_learned_from_by_their_names(folders, trained):
+    assert trained.labels == ["blue", "red"]
+    assert trained.history.history["val_accuracy"][-1] == 1.0
+    assert trained.predict(folders / "val").argmax(1).tolist() == [0] * 4 + [1] * 4
+
+
+def test_one_picture_in_every_form_has_one_answer(folders, trained):
+    import tensorflow as tf
+
+    files = sorted((folders / "val").rglob("*.png"))
+    expected = trained.predict(files, batch_size=3)
+    pictures = [Image.open(file) for file in files]
+    resized = np.stack([PROCESSOR.resized(picture) for picture in pictures])
+    for form in (
+        folders / "val",
+        str(folders / "val.csv"),
+        [file.read_bytes() for file in files],
+        [file.as_uri() for file in files],
+        pictures,
+        [np.asarray(picture) for picture in pictures],
+        resized,
+        tf.constant(resized),
+    ):
+        np.testing.assert_allclose(trained.predict(form), expected, atol=1e-6)
+    for form in (files[0], str(files[0]), pictures[0], resized[0]):
+        np.testing.assert_allclose(trained.predict(form), expected[:1], atol=1e-6)
+    loss, _ = trained.evaluate(folders / "val", verbose=0)
+    labels = ["blue"] * 4 + ["red"] * 4
+    dataset = tf.data.Dataset.from_tensor_slices((resized, labels))
+    paths = tf.data.Dataset.from_tensor_slices(([str(file) for file in files], labels))
+    for form in (folders / "val.csv", dataset, dataset.batch(3), paths.batch(8)):
+        np.testing.assert_allclose(trained.evaluate(form, verbose=0)[0], loss, rtol=1e-5)
+
+
+def test_the_processor_goes_where_the_task_goes(folders, trained, tmp_path):
+    expected = trained.predict(folders / "val")
+    trained.save(tmp_path / "task.keras")
+    trained.save_preset(tmp_path / "preset")
+    kzoo.to_huggingface(trained, tmp_path / "there")
+    for model in (
+        keras.saving.load_model(tmp_path / "task.keras"),
+        kzoo.load(tmp_path / "preset"),
+        kzoo.from_huggingface(tmp_path / "there"),
+    ):
+        assert model.labels == trained.labels
+        assert model.image_processor.config == PROCESSOR.config
+        np.testing.assert_allclose(model.predict(folders / "val"), expected, atol=1e-6)
+
+
+def test_a_backbone_and_a_processor_of_different_sizes_are_told_apart():
+    with pytest.raises(kzoo.KzooError, match="gives pictures of 8 x 8 x 3; the backbone reads 12"):
+        kzoo.ImageClassifier(one_block("vit"), ["a"], image_processor=ImageProcessor(size=8))
+    with pytest.raises(kzoo.KzooError, match="has no image processor"):
+        kzoo.ImageClassifier(one_block("vit"), ["a"]).predict(CORNERS)
+
+
+def test_a_file_takes_whole_numbers_and_gives_what_the_task_gives(trained, folders, tmp_path):
+    from kzoo.litert.convert import exportable, traced, write_file
+    from kzoo.litert.interpreter import Interpreter
+
+    with traced(exportable(trained)) as graphs:
+        write_file(graphs, tmp_path / "m.tflite", "float32")
+    files = sorted((folders / "val").rglob("*.png"))
+    interpreter = Interpreter(tmp_path / "m.tflite")
+    for file in files[:2]:
+        outputs = interpreter.run({"images": PROCESSOR.resized(file)[None]})
+        expected = trained(trained.prepared(file))
+        np.testing.assert_allclose(outputs["logits"], expected["logits"], atol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["first", "mean"])
+def test_the_mean_is_over_squares_alone(head):
+    task = kzoo.ImageClassifier(noisy("vit"), ["a", "b"], head, PROCESSOR)
+    inputs = task.prepared(CORNERS)
+    x = np.asarray(task.backbone(inputs)["sequence_output"])
+    pooled = x[:, 0] if head == "first" else x[:, 1:].mean(axis=1)
+    expected = pooled @ np.asarray(task.head.logits.kernel) + np.asarray(task.head.logits.bias)
+    np.testing.assert_allclose(task(inputs)["logits"], expected, atol=1e-5)
+
+
+# -- examples -----------------------------------------------------------------------------------
+
+
+def test_examples_are_read_when_they_are_needed_and_kept_as_far_as_they_fit():
+    read = []
+
+    def reading(example, name):
+        read.append(example)
+        return np.full((2,), example, "uint8")
+
+    def rows(plan, epoch):
+        plan.epoch = epoch
+        return [batch["x"][:, 0].tolist() for (batch,) in plan.batches()]
+
+    plan = ArrayPlan(
+        list(range(10)), reading, lambda x: {"x": x}, batch_size=4, shuffle=True, seed=3, cache=12
+    )
+    assert not read
+    first, second = rows(plan, 0), rows(plan, 1)
+    assert first != second and sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(10))
+    assert [len(batch) for batch in first] == [4, 4, 2]
+    assert len(read) == 10 + 4  # Six fit.
+    assert rows(plan, 1) == second
+
+
+def folder_of(tmp_path, **files):
+    for name, data in files.items():
+        path = tmp_path / name.replace("__", "/").replace("_png", ".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return tmp_path
+
+
+ONE = encoded(CORNERS)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"a__1_png": ONE}, "has the one label 'a'"),
+        ({"a__1_png": ONE, "b__x": b""}, "b holds no picture; expected some of each class"),
+        ({"1_png": ONE}, "has no folders of classes"),
+        ({"1_png": ONE, "a__1_png": ONE, "b__1_png": ONE}, "has 1.png beside folders of classes"),
+        (
+            {"a__1_png": ONE, "b__1_png": ONE, "b__2_png": b"", "b__3_png": b"hello"},
+            "2 of 4 pictures that can't be read .b/2.png, b/3.png.",
+        ),
+    ],
+)
+def test_folders_from_which_nothing_can_be_learned_are_one_sentence(tmp_path, files, said):
+    with pytest.raises(kzoo.KzooError, match=said):
+        classifier(folder_of(tmp_path, **files))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("image,label\n../1.png,a\n", "a name within the folder"),
+        ("image,label\n,a\n", "line 2: image is empty"),
+        ("image,label\n1.png,\n", "line 2: label is empty"),
+        ("image,label\n2.png,a\n", "1 of 1 pictures that can't be read .2.png."),
+        ("photo,label\n1.png,a\n", "expected one of paths of pictures"),
+        ("image,kind\n1.png,a\n", "expected one of labels"),
+    ],
+)
+def test_tables_of_pictures_say_what_is_wrong(tmp_path, text, said):
+    folder_of(tmp_path, **{"1_png": ONE})
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(kzoo.KzooError, match=said):
+        PICTURES.read(tmp_path / "t.csv")
+
+
+# -- embedder and pipelines ---------------------------------------------------------------------
+
+
+def test_what_is_nearest_is_found_in_a_folder(folders, tmp_path):
+    embedder = kzoo.ImageEmbedder(noisy("vit"), image_processor=PROCESSOR)
+    files = sorted((folders / "val").rglob("*.png"))
+    found = embedder.search(files[3], folders / "val", top=2)
+    assert found[0]["image"] == str(files[3]) and found[0]["score"] > found[1]["score"]
+    vectors = embedder.predict(files)
+    assert [row[0]["index"] for row in embedder.search(files[4:6], vectors, top=1)] == [4, 5]
+    np.testing.assert_allclose(embedder.similarities(files, files), vectors @ vectors.T, atol=1e-5)
+    embedder.save_preset(tmp_path / "preset")
+    np.testing.assert_allclose(kzoo.load(tmp_path / "preset").predict(files), vectors, atol=1e-6)
+    embedder.compile()
+    assert embedder.evaluate(files, vectors, verbose=0)[0] < 1e-6
+    with pytest.raises(kzoo.KzooError, match="expected a vector of 32 numbers"):
+        embedder.fit(files, [1.0] * 8, verbose=0)
+
+
+@pytest.mark.parity
+def test_the_pipeline_answers_as_transformers_does(trained, folders, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    kzoo.to_huggingface(trained, tmp_path / "there")
+    processor = transformers.ViTImageProcessorPil.from_pretrained(tmp_path / "there")
+    reference = transformers.pipeline(
+        "image-classification", str(tmp_path / "there"), image_processor=processor
+    )
+    ours = kzoo.pipeline("image-classification", tmp_path / "there")
+    files = [str(file) for file in sorted((folders / "val").rglob("*.png"))]
+    for given in (files[0], files[:3]):
+        expected, actual = reference(given), ours(given)
+        flat = [keras.tree.flatten(each) for each in (expected, actual)]
+        assert [type(v) for v in flat[0]] == [type(v) for v in flat[1]]
+        rows = [expected, actual] if given is files[0] else zip(expected, actual, strict=True)
+        pairs = [(expected, actual)] if given is files[0] else rows
+        for there, here in pairs:
+            assert [row["label"] for row in there] == [row["label"] for row in here]
+            scores = [[row["score"] for row in some] for some in (there, here)]
+            np.testing.assert_allclose(*scores, atol=1e-5)
+    with pytest.raises(kzoo.KzooError, match="needs a TextClassifier; a ImageClassifier came"):
+        kzoo.pipeline("text-classification", trained)
+
+
+def test_a_pipeline_gives_the_vector_of_a_picture(folders):
+    embedder = kzoo.ImageEmbedder(noisy("vit"), image_processor=PROCESSOR)
+    extract = kzoo.pipeline("image-feature-extraction", embedder)
+    vectors = embedder.predict([CORNERS, ON_WHITE])
+    np.testing.assert_allclose(extract(CORNERS), vectors[:1], atol=1e-6)
+    np.testing.assert_allclose(extract([CORNERS, ON_WHITE]), vectors[:, None], atol=1e-6)
