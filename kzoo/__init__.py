@@ -25,6 +25,7 @@ _HOME = {
     "Lamda": "models",
     "Vit": "models",
     "Deit": "models",
+    "MobileVit": "models",
     "Clip": "models",
     "ClipImage": "models",
     "ClipText": "models",

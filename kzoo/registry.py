@@ -22,6 +22,7 @@ HOMES = {
     "Lamda": "models.lamda",
     "Vit": "models.vit",
     "Deit": "models.deit",
+    "MobileVit": "models.mobilevit",
     "Clip": "models.clip",
     "ClipImage": "models.clip",
     "ClipText": "models.clip",

@@ -147,6 +147,27 @@ SPECS = {
         },
         **{**PICTURES, "max_sequence_length": 8},
     ),
+    "mobilevit": Spec(
+        "mobilevit",
+        {
+            "kind": "mobile",
+            "image_size": [128, 64],
+            "widths": [4, 4, 8, 12, 16, 20, 32],
+            "dims": [8, 16, 24],
+            "expansion": 2.0,
+        },
+        hidden_dim=32,
+        num_heads=4,
+        intermediate_dim=64,
+        schedule=tuple(range(9)),
+        max_sequence_length=8,
+        position="none",
+        feedforward={"kind": "mlp", "activation": "silu"},
+        norm={"kind": "layer_norm", "epsilon": 1e-5},
+        block="pre_norm",
+        norms=["final"],
+        pooler="mean",
+    ),
     "kwt": Spec(
         "kwt",
         {"kind": "spectrogram", "size": [6, 5], "patch_size": [1, 5]},
@@ -221,7 +242,7 @@ def add_noise(model, seed=0, scale=0.2):
     """Add normal noise to every weight, the same for the same path and seed; return the model."""
     for i, (_, weight) in enumerate(sorted(weights_by_path(model).items())):
         noise = np.random.default_rng([seed, i]).standard_normal(weight.shape)
-        ones = 1.0 if weight.path.endswith("gamma") else 0.0
+        ones = 1.0 if weight.path.endswith(("gamma", "moving_variance")) else 0.0
         weight.assign((ones + scale * noise).astype("float32"))
     return model
 

@@ -1,5 +1,6 @@
 """What networks that read pictures have in common, whichever family they are."""
 
+import keras
 import numpy as np
 import pytest
 from families import SPECS, add_noise, inputs_of, noisy
@@ -105,21 +106,57 @@ def test_towers_are_resized_with_what_they_stand_in():
 
 @pytest.mark.parametrize(
     ("family", "quantization", "limit"),
-    [("vit", "float32", 2e-5), ("deit", "float32", 2e-5), ("vit", "int8", 0.1)],
-)
+    [("vit", "float32", 2e-5), ("deit", "float32", 2e-5), ("vit", "int8", 0.1),
+     ("mobilevit", "float32", 2e-5), ("mobilevit", "int8", 0.1)],
+)  # fmt: skip
 def test_a_file_takes_pixels_and_is_one_partition(family, quantization, limit, tmp_path):
-    task = kzoo.ImageClassifier(
-        noisy(family), labels=["a", "b", "c"], image_processor=ImageProcessor([12, 8])
-    )
-    add_noise(task)
+    task = classifier(family)
+    shape = task.array_shape
     kzoo.export_litert(task, tmp_path / "model.tflite", quantization=quantization)
     found = audit(tmp_path / "model.tflite")
     assert found["partitions"] == 1 and not found["custom"] and found["outside"] == {"CAST": 1}
     (signature,) = found["signatures"].values()
-    assert signature["inputs"] == {"images": {"shape": [1, 12, 8, 3], "type": "uint8"}}
+    assert signature["inputs"] == {"images": {"shape": [1, *shape], "type": "uint8"}}
     assert list(signature["outputs"]) == ["logits"]  # Of DeiT not those of each token.
-    assert "CONV_2D" not in found["operators"]
-    picture = np.random.default_rng(0).integers(0, 256, (1, 12, 8, 3)).astype("uint8")
+    assert ("CONV_2D" in found["operators"]) == (family == "mobilevit")
+    picture = np.random.default_rng(0).integers(0, 256, (1, *shape)).astype("uint8")
     actual = Interpreter(tmp_path / "model.tflite").run({"images": picture})["logits"]
     expected = np.asarray(task(task.prepared(picture))["logits"])
     assert np.abs(actual - expected).max() < limit * np.abs(expected).max()
+
+
+def test_statistics_are_learnt_in_fit_and_stand_still_elsewhere(tmp_path):
+    task = classifier("mobilevit")
+    pictures = np.random.default_rng(1).integers(0, 256, (8, *task.array_shape)).astype("uint8")
+    before = {path: np.array(weight) for path, weight in weights_by_path(task).items()}
+    task.predict(pictures)
+    for thawed in (False, True):
+        task.trainable = thawed
+        learns = {weight.path for weight in task.trainable_weights}
+        assert bool(learns) == thawed and not any("moving" in path for path in learns)
+    task.compile(kzoo.AdamW(1e-3))
+    task.evaluate(pictures, y=["a", "b"] * 4, verbose=0)
+    for path, weight in weights_by_path(task).items():
+        np.testing.assert_array_equal(weight, before[path])
+    task.fit(pictures, y=["a", "b"] * 4, epochs=1, verbose=0)
+    still = [p for p, w in weights_by_path(task).items() if np.array_equal(w, before[p])]
+    assert not [path for path in still if "key/bias" not in path]
+    task.save(tmp_path / "task.keras")
+    again = keras.saving.load_model(tmp_path / "task.keras")
+    np.testing.assert_array_equal(again.predict(pictures), task.predict(pictures))
+    again.fit(pictures, y=["a", "b"] * 4, epochs=1, verbose=0)
+
+
+def classifier(family):
+    """A classifier of pictures on a tiny backbone, both with noise."""
+    backbone = noisy(family)
+    processor = ImageProcessor(list(backbone.signature["images"].axes[1:3]))
+    return add_noise(
+        kzoo.ImageClassifier(backbone, labels=["a", "b", "c"], image_processor=processor)
+    )
+
+
+def test_sizes_that_leave_no_squares_in_the_smallest_map_are_named():
+    with pytest.raises(kzoo.KzooError, match="multiples of 64"):
+        noisy("mobilevit").resized(224)
+    assert noisy("mobilevit").resized(192).signature["images"].axes == ("batch", 192, 192, 3)

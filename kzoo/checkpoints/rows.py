@@ -18,7 +18,8 @@ A family writes down what its tensors are called elsewhere and here, one row a l
   heads, 3, dim), `heads` with an axis for the heads (XLNet), and each `1` an axis of one in front.
 * `=path` is a tied duplicate: another name of the same numbers, unless a weight has that name.
 * `-` is known and unused, and `path?` is unused where the model has no such layer. Tensors of
-  such rows are carried along and written back.
+  such rows are carried along and written back. `0` is the same, and a lone whole number that a
+  class there wants to have; without a source 0 is written.
 * Words after the path limit a row: to these tasks, and `feedforward=gated` to blocks (or models)
   whose slot holds that kind.
 
@@ -40,6 +41,8 @@ LEAVES = {
     "gamma": ("weight", "gamma"),
     "beta": ("bias", "beta"),
     "embeddings": ("weight",),
+    "moving_mean": ("running_mean",),
+    "moving_variance": ("running_var",),
 }
 MARKS = {"io", "by_head", "heads", "1"}
 
@@ -58,6 +61,7 @@ class Row:
     optional: bool = False
     tasks: tuple = ()
     holds: tuple = ()  # pairs of a slot and a kind
+    counts: bool = False  # whether it is a lone whole number there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,11 +173,12 @@ def _rows(line):
     if not MARKS.issuperset(marks):
         raise KzooError(f"The row {line.strip()!r} has unknown marks; known: {sorted(MARKS)}.")
     tied, optional = here.startswith("="), here.endswith("?")
-    here = "" if here == "-" else here.removeprefix("=").removesuffix("?")
+    counts = here == "0"
+    here = "" if here in ("-", "0") else here.removeprefix("=").removesuffix("?")
     tasks = tuple(word for word in words if "=" not in word)
     holds = tuple(tuple(word.split("=")) for word in words if "=" in word)
     for name, path in _choices(there, here):
-        yield Row(name, _side_by_side(path), marks, tied, optional, tasks, holds)
+        yield Row(name, _side_by_side(path), marks, tied, optional, tasks, holds, counts)
 
 
 class Table:
@@ -196,7 +201,7 @@ class Table:
     def __init__(self, family, spec, paths, task, prefix):
         inside = "backbone/" if any(path.startswith("backbone/") for path in paths) else ""
         self.names = {path: Names() for path in paths}
-        self.tensors, self.unused = {}, []
+        self.tensors, self.unused, self.counts = {}, [], []
         self._layers = {}
         for path in paths:
             layer, _, leaf = path.rpartition("/")
@@ -258,6 +263,7 @@ class Table:
         # A head's rows are known to a bare backbone, which has no use for them.
         if not any(found) and (not here or row.optional or row.tied or here[0].startswith("head")):
             self.unused.append(there)
+            self.counts += [there] * row.counts
 
     def _variables(self, path):
         """The paths of a layer's variables by their leaves; of a variable, itself by ""."""

@@ -19,13 +19,14 @@ from .gpt3 import Gpt3
 from .gpt_neo import GptNeo
 from .kwt import Kwt
 from .lamda import Lamda
+from .mobilevit import MobileVit
 from .palm import Palm
 from .roberta import Roberta
 from .vit import Vit
 
 CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
-    Clip, ClipImage, ClipText, Kwt, Ast,
+    Clip, ClipImage, ClipText, Kwt, Ast, MobileVit,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
@@ -52,8 +53,9 @@ def describe(spec):
 
 
 def _described(family, spec):
-    whole = _described_towers if isinstance(spec, Towers) else _described_stack
-    return whole(family, spec)
+    if isinstance(spec, Towers):
+        return _described_towers(family, spec)
+    return (_described_stack if family.blocks_alike else _shapes)(family, spec)
 
 
 def _described_towers(family, spec):

@@ -1,8 +1,19 @@
 """The parts that slots hold; importing this package files them all."""
 
-from . import attention, block, embedding, feedforward, head, norm, patches, pooler, position
+from . import (
+    attention,
+    block,
+    embedding,
+    feedforward,
+    head,
+    mobile,
+    norm,
+    patches,
+    pooler,
+    position,
+)  # fmt: skip
 
 __all__ = [
-    "attention", "block", "embedding", "feedforward", "head", "norm", "patches", "pooler",
-    "position",
+    "attention", "block", "embedding", "feedforward", "head", "mobile", "norm", "patches",
+    "pooler", "position",
 ]  # fmt: skip

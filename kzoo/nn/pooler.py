@@ -30,6 +30,18 @@ class NoPooler(layers.Layer):
         return None
 
 
+@part("pooler", "mean")
+class MeanPooler(layers.Layer):
+    """The mean over all places, none of which is padding (MobileViT)."""
+
+    def __init__(self, spec, name):
+        super().__init__(name=name)
+
+    def call(self, x, context=None):
+        """(batch, length, hidden_dim) to (batch, hidden_dim)."""
+        return ops.mean(x, axis=1)
+
+
 @part("pooler", "tanh")
 class TanhPooler(Dense):
     """A dense layer and tanh on the first token's vector (BERT)."""
