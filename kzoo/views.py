@@ -451,7 +451,7 @@ def _short(text):
 
 def _shown(answer):
     if "text" not in answer:
-        return answer["image"] or "-"
+        return next(answer[noun] for noun in ("image", "sound") if noun in answer) or "-"
     text = answer["text"] if isinstance(answer["text"], str) else " | ".join(answer["text"])
     text = _short(text)
     return (

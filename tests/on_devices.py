@@ -102,7 +102,7 @@ def fit_pairs(size, label_share=None):
         weight.assign((noise + path.endswith("gamma")).astype("float32"))
     loss = None if label_share is None else AffinityLoss(label_share)
     # Of accuracy each replica knows its own part.
-    task.compile(kzoo.AdamW(1e-2, clip_norm=0.1, epsilon=1e-6), loss, metrics=[])
+    task.compile(kzoo.AdamW(1e-2, clip_norm=0.1, epsilon=1e-4), loss, metrics=[])
 
     draw = np.random.default_rng(size)
     pictures = list(draw.standard_normal((size, 4, 4, 3)).astype("float32"))

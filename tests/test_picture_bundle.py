@@ -35,7 +35,7 @@ def task():
 def folder(task, tmp_path_factory):
     """Pictures in a folder for each label that Keras gives them, but for one."""
     folder = tmp_path_factory.mktemp("pictures")
-    pieces = senses.shipped_pictures()
+    pieces = senses.SENSES["image"].pieces()
     rows = task.predict(pieces)
     rows[0] = rows[0][::-1]
     for place, (piece, row) in enumerate(zip(pieces, rows, strict=True)):

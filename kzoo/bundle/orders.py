@@ -152,6 +152,11 @@ def ordered(model, quantization, length, limits, recipe=None):
         raise KzooError(
             f"A bundle holds the {needed}, and this model has no {needed}: give it one first."
         )
+    if order.share_texts and not order.sense.travels:
+        raise KzooError(
+            f"Got share_texts for a model of {order.sense.nouns}; expected none: a bundle holds "
+            f"{order.sense.shipped} alone."
+        )
     if order.labels:
         check_labels(order.labels)
     if order.mediapipe:

@@ -1,4 +1,4 @@
-"""What a bundle reads, by the `reads` of its manifest: texts, pictures.
+"""What a bundle reads, by the `reads` of its manifest: texts, pictures, sounds.
 
 A sense says which processor reads, what a file is compared with Keras on where nobody gave more,
 and how an input lies in a golden example and comes back from there.
@@ -8,20 +8,21 @@ import base64
 import hashlib
 import html
 import os
+import wave
 
 import numpy as np
 
 from .. import processors
 from ..errors import KzooError
 from ..litert.interpreter import encode
-from ..values import as_text
+from ..values import as_text, is_whole
 from .manifest import TOKENIZER
 
 COLUMNS = ("token_ids", "padding_mask", "segment_ids")  # what a text becomes
 JOINED = (2, 4, 8, 16, 32, 64)  # how many labelled texts are joined, to compare long ones too
 CHOICES = 4  # How many continuations a text gets where a model chooses among them.
-PICTURES = 24  # pictures that a file is compared on
-SIDES = (72, 96, 128)  # of these, in pixels
+PIECES = 24  # pictures or sounds that a file is compared on
+SIDES = (72, 96, 128)  # of such pictures, in pixels
 
 
 class Sense:
@@ -34,6 +35,7 @@ class Sense:
     noun, nouns, shipped, processor, file = None, None, None, None, None
     name = None  # what an error calls one of several, before its number
     columns_given = ()  # what an input becomes
+    travels = True  # whether inputs of an evaluation may be golden examples
     unit = ""  # what its lengths are counted in, as the head of a column
     again_words = None  # what is done to one before it is run
 
@@ -244,56 +246,65 @@ class Texts(Sense):
         return {"text": entry["text"], "tokens": len(entry["token_ids"])}
 
 
-class Pictures(Sense):
-    """Pictures, as uint8 arrays of the file's size; the file itself scales them."""
+class Arrays(Sense):
+    """What becomes an array of the file's own size: pictures, sounds.
 
-    noun, nouns, shipped = "image", "pictures", "pictures that matplotlib ships"
-    processor, file, name = "image_processor", "preprocessor_config.json", "Picture"
-    columns_given, again_words = ("images",), "resized"
+    A golden example keeps its input as a file of the bundle, and the SHA-256 of the array.
+    """
+
+    file = "preprocessor_config.json"
+    suffix = None  # of such a file
+
+    def columns(self, processor, given):
+        """What a file reads of an input, by name."""
+        raise NotImplementedError
+
+    def pieces(self):
+        """The inputs that are there without asking."""
+        raise NotImplementedError
+
+    def write(self, given, path):
+        """Write an input as a file from which the same array comes."""
+        raise NotImplementedError
+
+    def is_one(self, given):
+        """Whether what a user gave is one input, and not several."""
+        raise NotImplementedError
 
     def listed(self, given):
-        """Whatever `read_picture` reads; one, a list, or an array of several."""
-        one = isinstance(given, (str, bytes, os.PathLike)) or hasattr(given, "getbands")
-        if one or (hasattr(given, "ndim") and given.ndim < 4):
+        """A list of inputs from one or several."""
+        if isinstance(given, (str, bytes, os.PathLike)) or self.is_one(given):
             return [given]
         if not hasattr(given, "__iter__"):
-            raise KzooError(f"Got {given!r:.60}; expected pictures, such as a list of paths.")
-        pictures = list(given)
-        if not pictures:
-            raise KzooError("No picture came; at least one is expected.")
-        return pictures
+            raise KzooError(f"Got {given!r:.60}; expected {self.nouns}, such as a list of paths.")
+        several = list(given)
+        if not several:
+            raise KzooError(f"Got no {self.noun}; expected at least one.")
+        return several
 
     def row(self, processor, given, limit, length, stride):
-        """A picture is one row, and has no tokens."""
+        """An input is one row, and has no tokens."""
         return [(self.columns(processor, given), {})], 0, False
 
     def echo(self, given, tokens, truncated):
-        """The path, where the picture has one."""
-        return {"image": str(given) if isinstance(given, (str, os.PathLike)) else None}
+        """The path, where the input has one."""
+        return {self.noun: str(given) if isinstance(given, (str, os.PathLike)) else None}
 
     def samples(self, model, length=None, given=None):
         """See `Sense`."""
         processor = model.processor(self.processor)
-        pictures = shipped_pictures() if given is None else given
-        return [(picture, self.columns(processor, picture)) for picture in pictures]
-
-    def columns(self, processor, picture):
-        """A picture as a file takes it, {"images": uint8 (1, height, width, channels)}."""
-        return {"images": processor.resized(picture)[None]}
+        pieces = self.pieces() if given is None else given
+        return [(piece, self.columns(processor, piece)) for piece in pieces]
 
     def kept(self, place, given, columns, folder):
-        """The picture's file, and the SHA-256 of what is made of it."""
-        from PIL import Image
-
-        from ..images.reading import read_picture
-
-        name = f"golden_{place:02}.png"
-        Image.fromarray(read_picture(given)).save(folder / name, optimize=True)
-        return {"image": name, "sha256": _sha256(columns)}
+        """The input's file, and the SHA-256 of what is made of it."""
+        name = f"golden_{place:02}{self.suffix}"
+        self.write(given, folder / name)
+        return {self.noun: name, "sha256": _sha256(columns)}
 
     def given(self, entry, folder):
-        """The path of the picture's file."""
-        return folder / entry["image"]
+        """The path of the input's file."""
+        return folder / entry[self.noun]
 
     def again(self, entry, folder, processor, manifest):
         """See `Sense`."""
@@ -303,22 +314,123 @@ class Pictures(Sense):
         """See `Sense`."""
         if _sha256(columns) != entry["sha256"]:
             raise KzooError(
-                f"Golden example {place} ({self.title(entry)}) has other pixels once it is resized "
-                "than at the export: take the Pillow version that the report names, or export anew."
+                f"Golden example {place} ({self.title(entry)}) is other than at the export once it "
+                f"is {self.again_words}: take the versions that the report names, or export anew."
             )
+
+    def described(self, entry):
+        """The input's file."""
+        return {self.noun: entry[self.noun]}
+
+    def data(self, entry, folder, kind):
+        """The input's file as a URL inside the page."""
+        content = (folder / entry[self.noun]).read_bytes()
+        return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+class Pictures(Arrays):
+    """Pictures, as uint8 arrays of the file's size; the file itself scales them."""
+
+    noun, nouns, shipped = "image", "pictures", "pictures that matplotlib ships"
+    processor, name, suffix = "image_processor", "Picture", ".png"
+    columns_given, again_words = ("images",), "resized"
+
+    def is_one(self, given):
+        """A PIL picture, or an array of one."""
+        return hasattr(given, "getbands") or (hasattr(given, "ndim") and given.ndim < 4)
+
+    def columns(self, processor, given):
+        """{"images": uint8 (1, height, width, channels)}."""
+        return {"images": processor.resized(given)[None]}
+
+    def write(self, given, path):
+        """As PNG, which loses nothing."""
+        from PIL import Image
+
+        from ..images.reading import read_picture
+
+        Image.fromarray(read_picture(given)).save(path, optimize=True)
+
+    def pieces(self):
+        """Pieces of a photograph that matplotlib ships, of several sizes and forms."""
+        from matplotlib.cbook import get_sample_data
+
+        from ..images.reading import read_picture
+
+        photo = read_picture(get_sample_data("grace_hopper.jpg", asfileobj=False))
+        draw, pieces = np.random.default_rng(0), []
+        for _ in range(PIECES):
+            sides = draw.choice(SIDES, 2)
+            ends = zip(photo.shape, sides, strict=False)
+            top, left = (int(draw.integers(0, whole - side)) for whole, side in ends)
+            pieces.append(photo[top : top + sides[0], left : left + sides[1]])
+        return pieces
 
     def cell(self, entry, folder):
         """The picture itself, inside the page."""
-        data = base64.b64encode((folder / entry["image"]).read_bytes()).decode()
-        return f'<img alt="{entry["image"]}" src="data:image/png;base64,{data}">'
+        name, data = html.escape(entry["image"]), self.data(entry, folder, "image/png")
+        return f'<img alt="{name}" src="{data}">'
 
-    def described(self, entry):
-        """The picture's file."""
-        return {"image": entry["image"]}
+
+class Sounds(Arrays):
+    """Sounds, as samples of the processor's rate; the file itself makes features of them."""
+
+    noun, nouns, shipped = "sound", "sounds", "tones and noises made by arithmetic"
+    processor, name, suffix = "audio_processor", "Sound", ".wav"
+    columns_given, again_words = ("samples",), "read"
+    travels = False  # 16 bits don't hold what is resampled
+
+    def is_one(self, given):
+        """Samples, alone or with their rate."""
+        with_rate = isinstance(given, tuple) and len(given) == 2 and is_whole(given[1])
+        return with_rate or isinstance(given, dict) or (hasattr(given, "ndim") and given.ndim == 1)
+
+    def columns(self, processor, given):
+        """{"samples": float32 (1, num_samples)}."""
+        return {"samples": processor.fitted(processor.read(given))[None]}
+
+    def write(self, given, path):
+        """As WAV of 16 bits."""
+        samples, rate = given
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, rate, 0, "NONE", ""))
+            file.writeframes(np.round(samples * 2**15).astype("<i2").tobytes())
+
+    def given(self, entry, folder):
+        """Samples and rate of the sound's file, which needs no library to be read."""
+        return _read_wav(folder / entry["sound"])
+
+    def pieces(self):
+        """Sweeps, chords that fade, and noise, a second each at 16 kHz, on the steps of 16 bits."""
+        draw, time, pieces = np.random.default_rng(0), np.arange(16000) / 16000, []
+        for number in range(PIECES):
+            low, high = np.sort(draw.uniform(80, 4000, 2))
+            sweep = np.sin(2 * np.pi * (low + (high - low) * time / 2) * time)
+            chord = sum(np.sin(2 * np.pi * low * n * time) / n for n in range(1, 6))
+            noise = draw.standard_normal(16000)
+            one, other = [(sweep, noise), (chord, sweep), (noise, chord)][number % 3]
+            sound = (one + 0.2 * other) * np.exp(-time * draw.uniform(0, 6))
+            loud = draw.uniform(0.05, 0.9) / np.abs(sound).max()
+            steps = np.round(sound * loud * 2**15) / 2**15 + 0.0  # without -0.0, as in the file
+            pieces.append((steps.astype("float32"), 16000))
+        return pieces
+
+    def cell(self, entry, folder):
+        """A player of the sound, inside the page."""
+        return f'<audio controls src="{self.data(entry, folder, "audio/wav")}"></audio>'
+
+
+def _read_wav(path):
+    """Samples and rate of a WAV file of 16 bits and one channel."""
+    with wave.open(str(path), "rb") as file:
+        if (file.getnchannels(), file.getsampwidth()) != (1, 2):
+            raise KzooError(f"{path} isn't as an export writes it: export anew.")
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        return (samples / 2**15).astype("float32"), file.getframerate()
 
 
 TEXTS = Texts()
-SENSES = {"image": Pictures()}
+SENSES = {"image": Pictures(), "sound": Sounds()}
 
 
 def sense_of(reads):
@@ -395,22 +507,6 @@ def _drawn(draw, backbone, text, limit, length):
         "padding_mask": real,
         "segment_ids": np.zeros(shape, "int32"),
     }
-
-
-def shipped_pictures():
-    """Pieces of a photograph that matplotlib ships, of several sizes and forms."""
-    from matplotlib.cbook import get_sample_data
-
-    from ..images.reading import read_picture
-
-    photo = read_picture(get_sample_data("grace_hopper.jpg", asfileobj=False))
-    draw, pieces = np.random.default_rng(0), []
-    for _ in range(PICTURES):
-        height, width = draw.choice(SIDES, 2)
-        top, left = (int(draw.integers(0, whole - side)) for whole, side in
-                     zip(photo.shape, (height, width), strict=False))  # fmt: skip
-        pieces.append(photo[top : top + height, left : left + width])
-    return pieces
 
 
 def _sha256(columns):

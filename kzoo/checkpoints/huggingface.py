@@ -15,7 +15,8 @@ from ..answers import check_labels
 from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
 from ..logs import hidden
-from ..parts import completed, option, resolve
+from ..parts import completed, resolve
+from ..spec import Towers
 from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
@@ -31,7 +32,7 @@ PROBLEM_TYPES = {
     "multi_label": "multi_label_classification",
     "regression": "regression",
 }
-HEADLESS = (None, "TextEmbedder")  # tasks whose folder there holds no head
+HEADLESS = (None, "TextEmbedder", "ImageTextEmbedder")  # tasks whose folder there holds no head
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.
@@ -86,7 +87,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     baked = modules is not None and modules.lowercase and tokenizer is not None
     tokenizer = tokenizer.lowercased() if baked else tokenizer
     # More rows than tokens are usual: tables are rounded up, or kept from a larger vocabulary.
-    rows = tokenizer and option(spec, "embedding", "vocabulary_size")
+    rows = tokenizer and _token_rows(spec)
     if tokenizer and tokenizer.vocabulary_size > rows:
         raise KzooError(
             f"The tokenizer of {folder} has {tokenizer.vocabulary_size} tokens and the embedding "
@@ -404,6 +405,15 @@ def _sound(array, what):
     return array
 
 
+def _token_rows(spec):
+    """How many rows the table of tokens has: of towers that of the first that reads tokens."""
+    for each in spec.towers.values() if isinstance(spec, Towers) else [spec]:
+        rows = completed("embedding", each.embedding).get("vocabulary_size")
+        if rows is not None:
+            return rows
+    return 0
+
+
 # -- to there -----------------------------------------------------------------------------------
 
 
@@ -416,7 +426,7 @@ def _config(model, family, spec, task_name, origin):
         )
     model_type = origin.model_type if origin else next(iter(family.MODEL_TYPES))
     suffixes = {task: suffix for suffix, task in reversed(family.CLASSES.items())}
-    name = None if task_name == "TextEmbedder" else task_name
+    name = None if task_name in HEADLESS else task_name
     if name not in suffixes:
         raise KzooError(
             f"Hugging Face has no {family.__name__} class for a {task_name}; "
@@ -560,7 +570,7 @@ def _write_tokenizer(folder, tokenizer, model, backbone, origin):
     segments = ["token_type_ids"] if "segment_ids" in backbone.input_names else []
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",  # takes tokenizer.json as it is
-        "model_max_length": getattr(model, "max_length", backbone.spec.max_sequence_length),
+        "model_max_length": getattr(model, "max_length", backbone.largest["length"]),
         "model_input_names": ["input_ids", *segments, "attention_mask"],
         "clean_up_tokenization_spaces": False,
         **special,
