@@ -40,6 +40,7 @@ _HOME = {
     "AudioClassifier": "tasks",
     "TextEmbedder": "tasks",
     "ImageTextEmbedder": "tasks",
+    "ZeroShotImageClassifier": "tasks",
     "ImageClassifier": "tasks",
     "ImageEmbedder": "tasks",
     "InBatchLoss": "tasks.text_embedder",

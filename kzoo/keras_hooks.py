@@ -59,6 +59,19 @@ def outputs_of(model, inputs):
     return outputs
 
 
+def reseed(layer, seed):
+    """Let a layer that draws, and all below it, go on from `seed`.
+
+    Keras keeps a generator for each backend that a layer was used on, and makes one from the
+    layer's `seed` when it is first used there.
+    """
+    for part in layer._flatten_layers():
+        if hasattr(part, "seed") and hasattr(part, "generator"):
+            part.seed = seed
+            for generator in [part.generator, *getattr(part, "_backend_generators", {}).values()]:
+                generator.state.assign([seed, 0])
+
+
 class ExportsTokens:
     """Mixin, before `keras.Model`: exported on inputs of any batch and length.
 

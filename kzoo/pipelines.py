@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .answers import PROBLEMS, READS
+from .answers import PROBLEMS, READS, check_labels
 from .errors import KzooError
 from .generation.writer import chat_ids, is_chat
 
@@ -34,7 +34,8 @@ def pipeline(task, model=None):
     Args:
         task: "sentiment-analysis", "text-classification", "feature-extraction", "ner" (also
             "token-classification"), "question-answering", "fill-mask", "text-generation",
-            "audio-classification", "image-classification" or "image-feature-extraction".
+            "audio-classification", "image-classification", "image-feature-extraction" or
+            "zero-shot-image-classification".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
 
@@ -44,12 +45,13 @@ def pipeline(task, model=None):
         `qa(question=..., context=...)` too; one dict has one answer. It gives for classification
         a list of {"label", "score"}, with `top_k=None` a list of all labels an input, where a
         score is a probability or for regression the value; for embeddings a list of lists of
-        numbers; for "text-generation" see `TextGeneration`, for pictures and sounds `OfMedia`;
-        for the others what the task's `predict` gives.
+        numbers; for "text-generation" see `TextGeneration`, for pictures and sounds `OfMedia`,
+        for labels that a call names `ZeroShot`; for the others what the task's `predict` gives.
     """
-    if task not in PIPELINES:
-        raise KzooError(f"No pipeline is called {task!r}; known: {', '.join(PIPELINES)}.")
-    name, sense, rules, default = PIPELINES[task]
+    if task not in PIPELINES and task not in LABELLED:
+        known = ", ".join([*PIPELINES, *LABELLED])
+        raise KzooError(f"No pipeline is called {task!r}; known: {known}.")
+    name, sense, rules, default = PIPELINES.get(task, (None, None, (), None))
     if model is None and default is None:
         raise KzooError(f"No model ships for {task!r}: give model=, a preset or a folder.")
     model = default if model is None else model
@@ -57,6 +59,8 @@ def pipeline(task, model=None):
         from . import presets
 
         model = presets.load(model)
+    if task in LABELLED:
+        return LABELLED[task](model)
     if getattr(model, "rule", None) not in rules or _sense(model) != sense:
         raise KzooError(f"{task!r} needs a {name}; a {type(model).__name__} came.")
     if sense != "text":
@@ -126,6 +130,62 @@ class OfMedia(Pipeline):
         else:
             rows = [row[:top_k] for row in rows]
         return rows[0] if alone else rows
+
+
+class ZeroShot:
+    """Towers of pictures and texts behind one call, which names the labels.
+
+    Args:
+        model: an `ImageTextEmbedder`, a `ZeroShotImageClassifier` or a `Clip` with its processors.
+    """
+
+    def __init__(self, model):
+        from .tasks import ImageTextEmbedder
+
+        is_task = isinstance(model, ImageTextEmbedder)
+        self.model = model if is_task else ImageTextEmbedder(model)
+
+    def __call__(
+        self,
+        image,
+        candidate_labels,
+        hypothesis_template="This is a photo of {}.",
+        batch_size=32,
+    ):
+        """The labels of one picture, the likeliest first, or of several.
+
+        Args:
+            image: a picture as `ImageTask` takes it, or a list of some.
+            candidate_labels: the labels, a list, or one text with commas between them.
+            hypothesis_template: the text that a label is asked by, with {} in its place; of
+                several, the mean.
+            batch_size: pictures that are run together.
+
+        Returns:
+            A list of {"score", "label"}; for a list of pictures a list of such lists.
+        """
+        from .tasks.image_text_embedder import ImageTextEmbedder
+        from .tasks.zero_shot_image_classifier import (
+            checked_templates,
+            label_vectors,
+            probabilities,
+        )
+
+        labels = candidate_labels
+        if isinstance(labels, str):
+            labels = [label.strip() for label in labels.split(",") if label.strip()]
+        check_labels(labels)
+        named = label_vectors(self.model, labels, checked_templates(hypothesis_template))
+        pictures = ImageTextEmbedder.predict(self.model, image, batch_size)
+        results = [
+            [{"score": float(row[i]), "label": labels[i]} for i in row.argsort()[::-1]]
+            for row in probabilities(self.model, pictures, named)
+        ]
+        return results if isinstance(image, (list, tuple)) else results[0]
+
+
+# Pipelines on labels that a call names.
+LABELLED = {"zero-shot-image-classification": ZeroShot}
 
 
 class TextGeneration:

@@ -46,6 +46,7 @@ HOMES = {
     "CosineError": "tasks.text_embedder",
     "PartnerAccuracy": "tasks.text_embedder",
     "ImageTextEmbedder": "tasks.image_text_embedder",
+    "ZeroShotImageClassifier": "tasks.zero_shot_image_classifier",
     "ContrastiveLoss": "tasks.contrastive",
     "PlaceAccuracy": "tasks.places",
     "PlaceLoss": "tasks.places",

@@ -10,7 +10,9 @@ from families import noisy, one_block
 from test_sounds import MFCC, RATE, soundfile, sweep, wav
 
 import kzoo
+from kzoo.audio import SpecAugment
 from kzoo.litert.convert import exportable, traced, write_file
+from kzoo.litert.flatbuffer import read_model
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 TINY = {**MFCC, "num_samples": 1280, "num_mel_bins": 10, "num_coefficients": 5}
@@ -26,6 +28,10 @@ def tiny(make=one_block, **options):
     processor = kzoo.AudioProcessor(TINY)
     options = {"labels": ["high", "low"], **options}
     return kzoo.AudioClassifier(make("kwt"), audio_processor=processor, **options)
+
+
+def is_there(model, tensor):
+    return model.buffers[tensor.buffer].data is not None
 
 
 def tone(frequency, seed=0, samples=1280):
@@ -111,6 +117,37 @@ def test_it_learns_from_folders_and_is_kept(folder, tmp_path):
         np.testing.assert_array_equal(again.predict(files), answers)
 
 
+def test_augmented_in_fit_by_the_seed(folder):
+    def losses(augment, seed=0):
+        keras.utils.set_random_seed(5)
+        task = tiny(labels=["high", "low"])
+        task.compile(kzoo.AdamW(1e-3))
+        history = task.fit(folder, epochs=2, seed=seed, shuffle=False, augment=augment, verbose=0)
+        return history.history["loss"]
+
+    masks = SpecAugment(1, 3, 1, 2)
+    assert losses(masks) == losses(masks)
+    assert losses(masks) != losses(masks, seed=1)
+    assert losses(masks) != losses(None)
+    with pytest.raises(kzoo.KzooError, match="SpecAugment"):
+        losses("noise")
+
+
+def test_spec_augment_hides_runs():
+    features = np.ones((200, 12, 9), "float32")
+    hidden, labels = SpecAugment(1, 4, 1, 3)(features, "labels", [0])
+    assert labels == "labels" and features.all()
+    frames, numbers = ((hidden == 0).all(axis) for axis in (2, 1))
+    for masks, longest in ((frames, 4), (numbers, 3)):
+        lengths = masks.sum(1)
+        assert set(lengths) == set(range(longest + 1))  # any length, any place
+        assert all(np.diff(np.flatnonzero(mask)).max(initial=1) == 1 for mask in masks)
+        assert masks.any(0).all()
+    np.testing.assert_array_equal(hidden == 0, frames[:, :, None] | numbers[:, None])
+    with pytest.raises(kzoo.KzooError, match="whole numbers"):
+        SpecAugment(1, -2)
+
+
 def test_a_long_sound_is_answered_window_by_window():
     task = tiny(noisy)
     sound = np.concatenate([tone(300, 1, 3000), tone(4000, 2, 3333)])
@@ -168,20 +205,27 @@ def test_what_does_not_fit_is_one_sentence(make, words):
 @pytest.mark.parametrize(
     ("quantization", "tolerance"), [("float32", 1e-4), ("float16", 0.02), ("int8", 0.1)]
 )
-@pytest.mark.parametrize("name", ["kwt", "kwt1"])
+@pytest.mark.parametrize("name", ["kwt", "ast", "kwt1"])
 def test_a_file_takes_samples(name, quantization, tolerance, request, tmp_path):
     from ai_edge_litert.interpreter import Interpreter
 
     if (name, quantization) == ("kwt1", "float16"):
         pytest.skip("the small one shows it")
-    task = tiny(noisy) if name == "kwt" else request.getfixturevalue("kwt1")
+    task = request.getfixturevalue("kwt1") if name == "kwt1" else tiny(noisy)
+    if name == "ast":
+        config = {"feature_extractor_type": "ASTFeatureExtractor", "max_length": 10}
+        processor = kzoo.AudioProcessor({**config, "num_mel_bins": 6})
+        task = kzoo.AudioClassifier(noisy("ast"), ["a", "b"], audio_processor=processor)
     path = tmp_path / "task.tflite"
     with traced(exportable(task)) as graphs:
         audited = write_file(graphs, path, quantization)
     assert audited["partitions"] == 1
+    model = read_model(path.read_bytes())
+    floats = [t.shape for t in model.subgraphs[0].tensors if t.type == 0 and is_there(model, t)]
+    assert {t.size for t in task.tables} <= {int(np.prod(shape)) for shape in floats}
     file = Interpreter(str(path), num_threads=1)
     run = file.get_signature_runner("serve")
     size = task.audio_processor.num_samples
-    for samples in (sweep()[:size], tone(300, samples=size), np.zeros(size, "float32")):
-        actual = run(samples=samples[None])["logits"][0]
+    for samples in (sweep()[:size], tone(300, samples=size // 2), np.zeros(size, "float32")):
+        actual = run(samples=task.audio_processor.fitted(samples)[None])["logits"][0]
         np.testing.assert_allclose(actual, logits(task, samples), atol=tolerance)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from families import add_noise
+from PIL import Image
 from test_huggingface import TOLERANCE, contents, distance, reload
 
 import kzoo
@@ -120,6 +121,44 @@ def test_both_ways(name, variant, tmp_path):
     del model.origin  # from here on a model that never saw transformers
     kzoo.to_huggingface(model, tmp_path / "there")
     assert_same(model, reload(theirs, tmp_path / "there"))
+
+
+def test_a_folder_with_processors_answers_as_the_references_pipeline_does(tmp_path):
+    from test_tasks import tokenizer
+
+    folder, sep = tmp_path / "here", 3
+    config = config_of("CLIPModel", "laion")
+    config.text_config.vocab_size, config.text_config.eos_token_id = 120, sep
+    torch.manual_seed(1)
+    theirs = transformers.CLIPModel(config).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    theirs.save_pretrained(folder)
+    size = {"height": 12, "width": 12}
+    processor = transformers.CLIPImageProcessorPil(size={"shortest_edge": 14}, crop_size=size)
+    processor.save_pretrained(folder)
+    tokenizer().save(folder)
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]"}
+    words = transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / "tokenizer.json"), **special
+    )
+    draw = np.random.default_rng(0)
+    picture = draw.integers(0, 256, (40, 30, 3)).astype("uint8")
+    asked = {"candidate_labels": ["film", "good dog", "paris"], "hypothesis_template": "a {} ."}
+    reference = transformers.pipeline(
+        "zero-shot-image-classification", theirs, tokenizer=words, image_processor=processor
+    )
+    expected = reference(Image.fromarray(picture), **asked)
+    task = kzoo.ImageTextEmbedder(folder)
+    kzoo.to_huggingface(task, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(folder)
+    for model in (task, folder, tmp_path / "back"):
+        actual = kzoo.pipeline("zero-shot-image-classification", model)(picture, **asked)
+        assert [set(answer) for answer in actual] == [set(answer) for answer in expected]
+        assert [answer["label"] for answer in actual] == [answer["label"] for answer in expected]
+        scores = [[answer["score"] for answer in answers] for answers in (actual, expected)]
+        np.testing.assert_allclose(*scores, atol=1e-3)
 
 
 def test_a_number_without_axes_stays_one(tmp_path):

@@ -180,6 +180,59 @@ def test_what_it_cannot_read_is_named(call, message):
         call(task)
 
 
+def test_a_padding_token_that_texts_hold_learns_where_it_counts():
+    """CLIP's texts are filled up with the token that ends them."""
+    import tensorflow as tf
+
+    words = {**SPECS["clip_text"].embedding, "padding_id": END}
+    model = add_noise(build(SPECS["clip_text"].replace(embedding=words)))
+    ids = np.array([[5, 6, END, END]], "int32")
+    for mask, learns in ((np.array([[1, 1, 1, 0]]), True), (np.array([[1, 1, 0, 0]]), False)):
+        with tf.GradientTape() as tape:
+            outputs = model({"token_ids": ids, "padding_mask": mask.astype("int32")}, training=True)
+            loss = tf.reduce_sum(outputs["sequence_output"] ** 3)
+        gradient = tape.gradient(loss, model.token_embedding.embeddings.value)
+        assert bool(np.abs(tf.convert_to_tensor(gradient).numpy()[END]).max() > 0) == learns
+
+
+# -- labels that are only names -------------------------------------------------------------------
+
+
+def test_labels_are_the_mean_of_their_templates_and_a_picture_has_the_nearest(tmp_path):
+    embeds = embedder()
+    pictures = [picture for picture, _ in coloured(3)]
+    labels, templates = ["good", "bad film", "dog"], ["a {}", "the {} is a film"]
+    task = kzoo.ZeroShotImageClassifier(embeds, labels, templates)
+    rows = []
+    for label in labels:
+        sides = embeds.predict_texts([f"a {label}", f"the {label} is a film"])
+        rows.append(sides.mean(0) / np.linalg.norm(sides.mean(0)))
+    scores = embeds.predict(pictures) @ np.array(rows).T * np.exp(embeds.backbone.logit_scale)
+    expected = np.exp(log_softmax(scores.astype("float64")))
+    np.testing.assert_allclose(task.predict(pictures), expected, atol=1e-5)
+    task.save_preset(tmp_path / "preset")
+    again = kzoo.load(tmp_path / "preset")
+    assert (again.labels, again.templates) == (labels, templates)
+    np.testing.assert_allclose(again.predict(pictures), expected, atol=1e-5)
+
+    pipe = kzoo.pipeline("zero-shot-image-classification", tmp_path / "preset")
+    options = {"candidate_labels": labels, "hypothesis_template": templates}
+    for answers, row in zip(pipe(pictures, **options), expected, strict=True):
+        assert [answer["label"] for answer in answers] == [labels[i] for i in (-row).argsort()]
+        np.testing.assert_allclose([answer["score"] for answer in answers], sorted(row)[::-1])
+    assert pipe(pictures[0], **options) == pipe(pictures[:1], **options)[0]
+    usual = pipe(pictures[0], candidate_labels="good, dog")
+    assert {answer["label"] for answer in usual} == {"good", "dog"}
+    other = kzoo.ZeroShotImageClassifier(task, ["film"])
+    assert other.templates == templates and other.predict(pictures).tolist() == [[1.0]] * 3
+
+
+@pytest.mark.parametrize("templates", [[], "a photo", ["a {}", 3]])
+def test_a_template_without_a_place_for_the_label_is_named(templates):
+    with pytest.raises(kzoo.KzooError, match="expected texts that have {} in the place"):
+        kzoo.ZeroShotImageClassifier(embedder(), ["a", "b"], templates)
+
+
 # -- files ----------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from families import SPECS, noisy, tokens
+from families import SPECS, TEXTS, noisy, tokens
 
 import kzoo
 from kzoo import keras_hooks
@@ -101,7 +101,7 @@ KINDS = {
 @pytest.mark.parametrize(
     ("kind", "family"),
     [
-        *(("functional", family) for family in SPECS),
+        *(("functional", family) for family in TEXTS),
         *((kind, "bert") for kind in KINDS if kind != "functional"),
     ],
 )

@@ -110,6 +110,19 @@ def test_an_evaluation_is_a_folder_of_folders(task, folder, tmp_path):
     assert not (tmp_path / "missed").exists()
 
 
+def test_a_recipe_may_ask_for_another_size(tmp_path):
+    recipe = tmp_path / "wide.json"
+    recipe.write_text('{"preset": "vit_micro_4_28.mnist", "image_size": [28, 36]}')
+    kzoo.export_recipe(recipe, tmp_path / "wide")
+    manifest = json.loads((tmp_path / "wide" / "kzoo.json").read_text())
+    (file,) = manifest["signature"].values()
+    assert file["inputs"]["images"]["shape"] == [1, 28, 36, 3]
+    assert kzoo.verify_bundle(tmp_path / "wide")["quantization"] == "int8"
+    recipe.write_text('{"preset": "vit_micro_4_28.mnist", "image_size": "wide"}')
+    with pytest.raises(kzoo.KzooError, match="image_size 'wide'"):
+        kzoo.export_recipe(recipe, tmp_path / "none")
+
+
 def test_what_is_no_picture_is_one_sentence(bundle, tmp_path):
     (tmp_path / "words.png").write_text("no picture")
     for given, message in [

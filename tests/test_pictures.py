@@ -3,6 +3,9 @@
 import importlib
 import io
 import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -391,6 +394,86 @@ def test_tables_of_pictures_say_what_is_wrong(tmp_path, text, said):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(kzoo.KzooError, match=said):
         PICTURES.read(tmp_path / "t.csv")
+
+
+# -- augmentation -------------------------------------------------------------------------------
+
+LAYERS = [
+    keras.layers.RandomFlip("horizontal"),
+    keras.layers.RandomTranslation(0.2, 0.2),
+    keras.layers.MixUp(),
+]
+DRAWN = """
+import sys, numpy as np, keras
+sys.path.insert(0, "tests")
+import kzoo, test_pictures as t
+pictures, rows = t.augmented([3, 0, 1])
+backbone = t.one_block("vit")
+task = kzoo.ImageClassifier(backbone, ["a", "b"], image_processor=t.PROCESSOR)
+task.compile(loss=keras.losses.CategoricalCrossentropy())
+history = task.fit([t.CORNERS] * 4, ["a", "b"] * 2, augment=t.LAYERS, batch_size=4, verbose=0)
+assert np.isfinite(history.history["loss"]).all()
+# Another is made of what the first was made of: it has kept its weights.
+kzoo.ImageClassifier(backbone, ["a", "b"], image_processor=t.PROCESSOR)
+np.savez(sys.argv[1], pictures=pictures, rows=rows)
+"""
+
+
+def augmented(draw):
+    from kzoo.images.augmentation import Augmentation
+
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype("uint8")
+    return Augmentation(LAYERS, (8, 8, 3), True)(pictures, np.eye(6), draw)
+
+
+def test_pictures_are_augmented_by_a_seed_alike_on_both_backends(tmp_path):
+    pictures, rows = augmented([3, 0, 1])
+    np.testing.assert_array_equal(augmented([3, 0, 1])[0], pictures)
+    assert np.abs(augmented([3, 0, 2])[0] - pictures).max() > 50
+    np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
+    assert (np.count_nonzero(rows, axis=1) == 2).any()
+    subprocess.run(
+        [sys.executable, "-c", DRAWN, tmp_path / "drawn.npz"],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        cwd=Path(__file__).parent.parent,
+        check=True,
+    )
+    there = np.load(tmp_path / "drawn.npz")
+    np.testing.assert_allclose(there["pictures"], pictures, atol=1e-3)
+    np.testing.assert_allclose(there["rows"], rows, atol=1e-6)
+
+
+def test_fit_learns_from_augmented_pictures_and_is_measured_on_whole_ones():
+    task = classifier(["a", "b"])
+    task.compile(loss=keras.losses.CategoricalCrossentropy())
+    seen = []
+    before = task.in_graph
+    task.in_graph = lambda arrays: seen.append(np.array(arrays)) or before(arrays)
+    x, y = [CORNERS] * 4, ["a", "b"] * 2
+    plain = PROCESSOR.resized(CORNERS)
+    options = {"batch_size": 4, "verbose": 0, "validation_data": (x, y)}
+    task.fit(x, y, augment=keras.layers.Rescaling(0.5), **options)
+    whole = [np.unique(batch) for batch in seen if len(batch) == 4]  # Others show Keras a shape.
+    np.testing.assert_allclose(whole[0], np.unique(plain * 0.5), atol=1e-3)
+    np.testing.assert_array_equal(whole[-1], np.unique(plain))
+    with pytest.raises(kzoo.KzooError, match="of .9, 8, 3.; expected .12, 8, 3."):
+        plan = task.batches(
+            x, y, batch_size=4, augment=task.augmentation(keras.layers.RandomCrop(9, 8))
+        ).plan
+        next(plan.batches())
+
+
+def test_what_mixes_pictures_needs_targets_that_can_be_mixed():
+    task = classifier(["a", "b"])
+    task.compile()
+    mix = [keras.layers.CutMix()]
+    with pytest.raises(kzoo.KzooError, match="CutMix, which mixes targets as well"):
+        task.fit([CORNERS] * 2, ["a", "b"], augment=mix, verbose=0)
+    task.compile(loss=keras.losses.CategoricalCrossentropy())
+    with pytest.raises(kzoo.KzooError, match="Got weights for examples that augment mixes"):
+        task.fit([CORNERS] * 2, ["a", "b"], augment=mix, class_weight={"a": 2.0}, verbose=0)
+    with pytest.raises(kzoo.KzooError, match="expected Keras' layers"):
+        task.fit([CORNERS] * 2, ["a", "b"], augment="flip", verbose=0)
 
 
 # -- embedder and pipelines ---------------------------------------------------------------------

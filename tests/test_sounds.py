@@ -132,6 +132,10 @@ def test_a_graph_computes_the_same_features(config):
     expected = processor(samples)
     assert expected.shape == (1, *processor.shape)
     np.testing.assert_allclose(np.asarray(processor.in_graph(samples)), expected, atol=1e-4)
+    for count in (100, 481, 4000, len(samples[0]) + 9):  # Filled up, or cut.
+        sound = sweep(2)[:count]
+        actual = processor.in_graph(processor.fitted(sound)[None])
+        np.testing.assert_allclose(np.asarray(actual), processor([sound]), atol=2e-4)
 
 
 def test_mfcc_are_those_of_tensorflow():

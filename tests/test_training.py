@@ -296,7 +296,7 @@ def test_optimizer_comes_back_from_its_config():
 
 @pytest.mark.parametrize("name", on_devices.RUNS)
 def test_two_replicas_end_where_one_device_ends(elsewhere, name):
-    """Losses, metrics and weights; the last batch has 1, 3, 2 and 2 examples for two."""
+    """Losses, metrics and weights; the last batch has 3, 1, 3, 2 and 2 examples for two."""
     there, here = elsewhere("replicas"), on_devices.RUNS[name]()
     assert len(here) > 20
     # In float16, what each replica sums is rounded by itself.

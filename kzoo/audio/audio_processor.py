@@ -28,6 +28,7 @@ class LogMel:
         "num_mel_bins": 128, "padding_side": "right", "padding_value": 0.0,
         "return_attention_mask": False, "sampling_rate": 16000, "std": 4.5689974,
     }  # fmt: skip
+    NOTHING = 4.0  # what stands in samples where no sound is; those of sounds are at most near 1
     WHOLE = ("max_length", "num_mel_bins", "sampling_rate")
     NUMBERS = ("mean", "std")
 
@@ -54,9 +55,28 @@ class LogMel:
         x = np.pad(x, ((0, self.num_frames - len(x)), (0, 0)))
         return ((x - self.shift) / self.scale).astype("float32")
 
+    def fitted(self, samples):
+        """Samples (n,) as (num_samples,), where `NOTHING` stands behind a sound that is too short.
+
+        Of zeros a graph couldn't tell whether they are silence or no sound at all.
+        """
+        samples = np.pad(samples, (0, max(0, self.spectrogram.window - len(samples))))
+        return _of_length(samples, self.num_samples, self.NOTHING)
+
     def in_graph(self, samples):
-        """Samples (batch, num_samples) to (batch, num_frames, width)."""
-        x = self.spectrogram.in_graph(samples, self.num_frames)
+        """Samples (batch, num_samples) to (batch, num_frames, width); see `fitted`."""
+        from keras import ops
+
+        x, bank = self.spectrogram.in_graph(samples, self.num_frames), self.spectrogram
+        loudest = ops.max_pool(
+            ops.reshape(samples, (-1, 1, self.num_samples, 1)),
+            (1, bank.window),
+            (1, bank.hop),
+            "valid",
+            "channels_last",
+        )
+        is_sound = ops.clip(self.NOTHING - loudest, 0.0, 1.0)
+        x = x * ops.reshape(is_sound, (-1, self.num_frames, 1))
         return (x - self.shift) * (1.0 / self.scale)
 
 
@@ -95,12 +115,21 @@ class Mfcc:
 
     def __call__(self, samples):
         """Samples (n,) to (num_frames, width)."""
-        samples = samples[: self.num_samples]
-        return self.spectrogram(np.pad(samples, (0, self.num_samples - len(samples))))
+        return self.spectrogram(self.fitted(samples))
+
+    def fitted(self, samples):
+        """Samples (n,) as (num_samples,), with silence behind a sound that is too short."""
+        return _of_length(samples, self.num_samples, 0.0)
 
     def in_graph(self, samples):
         """Samples (batch, num_samples) to (batch, num_frames, width)."""
         return self.spectrogram.in_graph(samples, self.num_frames)
+
+
+def _of_length(samples, length, filling):
+    """The first samples, or all and a number behind them."""
+    samples = samples[:length]
+    return np.pad(samples, (0, length - len(samples)), constant_values=filling)
 
 
 class AudioProcessor:
@@ -163,9 +192,11 @@ class AudioProcessor:
         return read_sound(sound, self.rate, "The sound" if number is None else f"Sound {number}")
 
     def fitted(self, samples):
-        """Samples (n,) as a device file takes them, (num_samples,): cut, or silence behind them."""
-        samples = samples[: self.num_samples]
-        return np.pad(samples, (0, self.num_samples - len(samples)))
+        """Samples (n,) as a device file takes them, (num_samples,): cut, or filled up behind.
+
+        What they are filled up with the features say: silence, or a number that stands for nothing.
+        """
+        return self.features.fitted(samples)
 
     def windows(self, blocks, hop=None):
         """A long sound as overlapping windows that a network sees one by one.
@@ -208,10 +239,7 @@ class AudioProcessor:
         return round(seconds * self.rate)
 
     def in_graph(self, samples):
-        """Samples (batch, num_samples), of the processor's rate, to features: for exported graphs.
-
-        What stands behind a sound that is too short is silence here, see `fitted`.
-        """
+        """Samples (batch, num_samples) of `fitted` to features, in an exported graph."""
         return self.features.in_graph(samples)
 
     @property

@@ -10,6 +10,7 @@ from .manifest import MANIFEST
 from .measuring import measure_files
 from .orders import REST, ordered
 from .recipes import asked
+from .senses import sense_of
 from .writing import write_files
 
 
@@ -38,6 +39,8 @@ def export_recipe(path_or_name, output=None, say=None, changes=None):
     say(f"Loading {order.preset}")
     model = presets.load(order.preset)
     recipe = order.recipe
+    if recipe["image_size"] is not None:
+        model = sense_of(getattr(model, "reads", None)).resized(model, recipe["image_size"])
     return export_bundle(
         model,
         output or Path("build") / order.name,

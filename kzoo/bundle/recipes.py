@@ -6,6 +6,7 @@ from pathlib import Path
 from .. import presets
 from ..errors import KzooError
 from ..files import read_json
+from ..values import is_whole
 from . import limits
 from .mediapipe import LENGTH
 
@@ -13,6 +14,8 @@ KEYS = {
     "preset": "the name of a preset that ships, or the folder of one",
     "quantization": "float32, float16, int8 or int8_int4_table",
     "length": "null for a dynamic length, or the one length that the file takes",
+    "image_size": "of a model of pictures, their height and width in the file: a number, or a "
+    "list of both; null for the model's own",
     "cache": "of a model that writes, how many tokens its texts have at most, prompts included; "
     "null for as many as the model has places, 1,024 at most",
     "compat": "null, or an older runtime that is to load the file: tflite-2.16 or tflite-2.14",
@@ -51,6 +54,12 @@ def read_recipe(path):
         raise KzooError(f"{path} names no preset: {KEYS['preset']} is expected.")
     recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
     limits.beside_usual(recipe["limits"], {}, f"limits in {path}")
+    size = recipe["image_size"]
+    sides = size if isinstance(size, list) and len(size) == 2 else [size]
+    if size is not None and not all(is_whole(side, 1) for side in sides):
+        raise KzooError(
+            f"{path} has image_size {size!r:.60}; expected a number of pixels, or a list of two."
+        )
     for key in ("mediapipe", "litertlm", "share_texts"):
         if recipe[key] not in (None, True, False):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; true or false is expected.")

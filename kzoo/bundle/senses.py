@@ -68,6 +68,13 @@ class Sense:
                 f"{', '.join(self.columns_given)}: export anew."
             )
 
+    def resized(self, model, image_size):
+        """A copy of a model for pictures of another size."""
+        raise KzooError(
+            f"Got image_size {image_size!r:.40} for a model of {self.nouns}; expected none: only "
+            "pictures have a size."
+        )
+
     def check(self, model, given):
         """Raise KzooError where some labelled inputs are not what a task reads."""
 
@@ -334,6 +341,10 @@ class Pictures(Arrays):
     noun, nouns, shipped = "image", "pictures", "pictures that matplotlib ships"
     processor, name, suffix = "image_processor", "Picture", ".png"
     columns_given, again_words = ("images",), "resized"
+
+    def resized(self, model, image_size):
+        """See `Sense`."""
+        return model.resized(image_size)
 
     def is_one(self, given):
         """A PIL picture, or an array of one."""

@@ -32,7 +32,8 @@ PROBLEM_TYPES = {
     "multi_label": "multi_label_classification",
     "regression": "regression",
 }
-HEADLESS = (None, "TextEmbedder", "ImageTextEmbedder")  # tasks whose folder there holds no head
+# Tasks whose folder there holds no head.
+HEADLESS = (None, "TextEmbedder", "ImageTextEmbedder", "ZeroShotImageClassifier")
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.

@@ -26,6 +26,9 @@ class ArrayPlan(Plan):
         sample_weight: a number for each, or None.
         batch_size, shuffle, seed, epoch: as for `Plan`.
         cache: bytes of arrays that are kept.
+        augment: what makes others of a batch to learn from: `augment(arrays, labels, draw)`, where
+            `draw` is a list of whole numbers that are other ones in each batch; its attribute
+            `mixes` says whether it mixes examples, which then can't have weights.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class ArrayPlan(Plan):
         seed=0,
         epoch=0,
         cache=CACHE,
+        augment=None,
     ):
         super().__init__(len(examples), batch_size, shuffle, seed, epoch)
         for name, given in (("labels", labels), ("sample weights", sample_weight)):
@@ -47,10 +51,15 @@ class ArrayPlan(Plan):
                 raise KzooError(
                     f"Got {len(given)} {name} for {self.size} examples; expected one each."
                 )
+        if sample_weight is not None and getattr(augment, "mixes", False):
+            raise KzooError(
+                "Got weights for examples that augment mixes with others; expected one of the two."
+            )
         self.examples, self.read, self.inputs = examples, read, inputs
         self.labels = None if labels is None else np.asarray(labels)
         self.sample_weight = None if sample_weight is None else weights_of(sample_weight)
         self._kept, self._room = {}, cache
+        self.augment = augment
         self._threads = ThreadPoolExecutor(THREADS)
 
     def arrays(self, rows):
@@ -68,10 +77,22 @@ class ArrayPlan(Plan):
 
     def batch(self, rows):
         """The examples `rows` as (inputs[, labels[, sample_weight]]), NumPy arrays."""
-        inputs = {name: np.asarray(value) for name, value in self.inputs(self.arrays(rows)).items()}
-        if self.labels is None and self.sample_weight is None:
+        return self._made(self.arrays(rows), self._labels(rows), rows)
+
+    def learned(self, rows, epoch, number):
+        """See `Plan`: augmented, where it is asked for, in a way that the seed decides."""
+        arrays, labels = self.arrays(rows), self._labels(rows)
+        if self.augment is not None:
+            arrays, labels = self.augment(arrays, labels, [self.seed, epoch, number])
+        return self._made(arrays, labels, rows)
+
+    def _labels(self, rows):
+        return None if self.labels is None else self.labels[rows]
+
+    def _made(self, arrays, labels, rows):
+        inputs = {name: np.asarray(value) for name, value in self.inputs(arrays).items()}
+        if labels is None and self.sample_weight is None:
             return (inputs,)
-        labels = None if self.labels is None else self.labels[rows]
         if self.sample_weight is None:
             return (inputs, labels)
         return (inputs, labels, self.sample_weight[rows])

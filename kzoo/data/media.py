@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import KzooError
 from ..files import within
 from .examples import Examples, listed
@@ -74,6 +76,9 @@ class Medium:
                 f"{folder} has {actual} folders of classes; expected a folder for each class, "
                 f"which holds its {self.name}s."
             )
+        if classes is not None:  # So that the last ones, which may be held out, are of all classes.
+            draw = np.random.default_rng(0)
+            files = [files[place] for place in draw.permutation(len(files))]
         y = None if classes is None else [file.relative_to(folder).parts[0] for file in files]
         empty = [name for name in classes or () if name not in y]
         if empty:

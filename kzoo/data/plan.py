@@ -48,6 +48,10 @@ class Plan:
         """The examples `rows` as (inputs[, labels[, sample_weight]]), NumPy arrays."""
         raise NotImplementedError
 
+    def learned(self, rows, epoch, number):
+        """A batch to learn from, the `number`-th of an epoch from 1 on."""
+        return self.batch(rows)
+
     def open_axes(self, value, is_weight):
         """The axes of an array of a batch that differ from batch to batch."""
         return {0}
@@ -74,9 +78,10 @@ class Plan:
         """The batches of the current epoch, one after the other."""
         order = self.order(self.epoch)
         for number, rows in enumerate(order, 1):
+            epoch = self.epoch
             if number == len(order) and not self.epoch_is_set:
                 self.epoch += 1
-            yield self.batch(rows)
+            yield self.learned(rows, epoch, number)
 
     def callback(self):
         """A Keras callback that tells the plan at its beginning which epoch it is.
@@ -117,9 +122,10 @@ class _PyDataset(keras.utils.PyDataset):
         if epoch != self.plan.epoch or order is None:
             order = self.plan.order(self.plan.epoch)
             self._shown = self.plan.epoch, order
+        epoch = self.plan.epoch
         if index == len(order) - 1 and not self.plan.epoch_is_set:
             self.plan.epoch += 1
-        return self.plan.batch(order[index])
+        return self.plan.learned(order[index], epoch, index + 1)
 
 
 def _tf_dataset(plan):

@@ -134,21 +134,24 @@ def _widened(model, graph, index, values):
 
 
 def _holds(model, tensor, values):
-    """Whether a constant as int8 or float16 is these values, up to rounding."""
+    """Whether a constant as int8 or float16 is these values (outputs, ...), up to rounding.
+
+    Its axes behind the first may be others: convolutions become products.
+    """
     import numpy as np
 
-    kinds = schema().TensorType
-    if not _is_constant(model, tensor) or tensor.shape.tolist() != list(values.shape):
+    kinds, shape = schema().TensorType, tensor.shape.tolist()
+    same = shape and shape[0] == len(values) and math.prod(shape) == values.size
+    if not same or not _is_constant(model, tensor):
         return False
-    data = np.asarray(model.buffers[tensor.buffer].data)
+    data, values = np.asarray(model.buffers[tensor.buffer].data), values.reshape(len(values), -1)
     if tensor.type == kinds.FLOAT16:
         return np.array_equal(data.view("float16").reshape(values.shape), values.astype("float16"))
     if tensor.type != kinds.INT8:
         return False
-    whole = data.view("int8").reshape(values.shape)
-    scale = np.asarray(tensor.quantization.scale, "float32")
-    scale = scale.reshape(-1, *[1] * (values.ndim - 1))
-    return bool((np.abs(whole * scale - values) <= 0.51 * scale).all())
+    scale = np.asarray(tensor.quantization.scale, "float32").reshape(-1, 1)
+    distance = np.abs(data.view("int8").reshape(values.shape) * scale - values)
+    return bool((distance <= 0.51 * scale).all())
 
 
 def _int4_table(content, table):

@@ -11,6 +11,7 @@ from .question_answering import QuestionAnswering
 from .text_classifier import TextClassifier
 from .text_embedder import TextEmbedder
 from .token_classifier import TokenClassifier
+from .zero_shot_image_classifier import ZeroShotImageClassifier
 
 TASKS = {
     cls.task_name: cls
@@ -25,6 +26,7 @@ TASKS = {
         ImageClassifier,
         ImageEmbedder,
         ImageTextEmbedder,
+        ZeroShotImageClassifier,
         AudioClassifier,
     )
 }

@@ -163,6 +163,7 @@ class ArrayTask(Task):
         column=None,
         label=None,
         class_weight=None,
+        augment=None,
         **kwargs,
     ):
         """`keras.Model.fit` on files, or on what is in memory; each is read when it is needed.
@@ -183,6 +184,8 @@ class ArrayTask(Task):
             column: in tables, the column of the files.
             label: in tables, the column of the targets.
             class_weight: {label or its index: weight}; see `TextTask.fit`.
+            augment: what makes others of what is learned from, drawn by `seed`; see
+                `augmentation`.
             kwargs: `callbacks`, `verbose`, `initial_epoch` and the like, as Keras has them.
 
         Returns:
@@ -200,8 +203,13 @@ class ArrayTask(Task):
             seed,
             (column, label),
             class_weight,
+            {} if augment is None else {"augment": self.augmentation(augment)},
             **kwargs,
         )
+
+    def augmentation(self, augment):
+        """What `ArrayPlan` takes as `augment`, of what `fit` was given as that."""
+        raise KzooError(f"Got augment for a {self.task_name}; expected None.")
 
     def evaluate(
         self, x, y=None, batch_size=32, sample_weight=None, column=None, label=None, **kwargs

@@ -75,6 +75,14 @@ class AudioTask(ArrayTask):
         """The features."""
         return inputs["features"]
 
+    def augmentation(self, augment):
+        """A `SpecAugment`, or what else is called as one is."""
+        if not callable(augment):
+            raise KzooError(
+                f"Got augment={augment!r:.60} for sounds; expected a kzoo.audio.SpecAugment()."
+            )
+        return augment
+
     def is_one(self, array):
         """Whether an array is one sound."""
         return array.ndim == 1 or (array.ndim == 2 and array.shape[1] <= MOST_CHANNELS)

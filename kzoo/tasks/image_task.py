@@ -2,8 +2,10 @@
 
 from ..data.media import Medium
 from ..errors import KzooError
+from ..images.augmentation import Augmentation
 from ..images.reading import ENDINGS, check_picture
 from .array_task import ArrayTask
+from .classes import ROW_LOSSES
 
 PICTURES = Medium(
     "picture", ("image", "path", "file", "image_path", "file_name"), ENDINGS, check_picture
@@ -83,6 +85,13 @@ class ImageTask(ArrayTask):
             "image_processor": processor and processor.for_size(image_size),
         }
         return self.on(backbone)
+
+    def augmentation(self, augment):
+        """Keras' layers for pictures, in order; see `Augmentation`."""
+        takes_rows = (
+            isinstance(getattr(self, "loss", None), ROW_LOSSES) or self.activation != "softmax"
+        )
+        return Augmentation(augment, self.array_shape, takes_rows)
 
     def is_one(self, array):
         """Whether an array is one picture."""

@@ -81,6 +81,9 @@ class ImageTextEmbedder(ImageTask):
         """The backbone itself."""
         return backbone
 
+    def _take_head(self, before):
+        """Nothing: there is none."""
+
     def run_head(self, outputs, inputs, training):
         """The backbone's outputs, and of pairs what the loss looks at.
 

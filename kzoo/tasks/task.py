@@ -428,9 +428,14 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         seed,
         columns,
         class_weight=None,
+        batching=None,
         **kwargs,
     ):
-        """What `fit` of every task does; `columns` are a file's, of inputs and of targets."""
+        """What `fit` of every task does.
+
+        `columns` are a file's, of inputs and of targets; `batching` are options of `batches_of`
+        that hold for what is learned from alone.
+        """
         self._check_compiled()
         if not self.trainable_weights:
             raise KzooError(
@@ -440,9 +445,9 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         say = None if kwargs.get("verbose", "auto") in (0, "0") else print
         x, y, sample_weight = self._examples(x, y, sample_weight, columns, say)
         self.settle(x)
-        weighted = {}
+        batching = dict(batching or {})
         if class_weight is not None:
-            weighted = {"class_weight": self.class_weights(class_weight, x)}
+            batching["class_weight"] = self.class_weights(class_weight, x)
         if validation_split:
             x, y, sample_weight, validation_data = split(x, y, sample_weight, validation_split)
         batches = self.batches(
@@ -453,7 +458,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             shuffle=shuffle,
             seed=seed,
             initial_epoch=kwargs.get("initial_epoch", 0),
-            **weighted,
+            **batching,
         )
         if validation_data is not None:
             held = validation_data if isinstance(validation_data, tuple) else (validation_data,)
