@@ -104,7 +104,8 @@ NO_PICTURES = {
     "doesn't exist": "gone.jpg",
     "is a folder": Path(__file__).parent,
     "fetch the picture first": "https://example.org/a.jpg",
-    "134,217,728 pixels": encoded(Image.new("1", (20_000, 9_000))),
+    "134,217,728 pixels": encoded(Image.new("1", (11_600, 11_600))),
+    "more than 134,217,728": encoded(Image.new("1", (20_000, 9_000))),  # Too many for Pillow, too.
     "from nan": np.full((2, 2), np.nan),
     "cast it to uint8": np.full((2, 2, 3), 200.0),
     "from 0 to 255": np.full((2, 2), 300),
@@ -160,7 +161,11 @@ def test_a_processor_gives_what_transformers_gives(name, changes, tmp_path):
 def test_a_line_is_cropped_before_it_is_made_as_large_as_its_size_says(monkeypatch):
     processor = ImageProcessor({"shortest_edge": 224}, crop=224)
     line = Image.fromarray(np.full((1, 30_000, 3), 7, "uint8"))
-    assert (processor.resized(line) == 7).all()
+    sizes, resize = [], Image.Image.resize
+    with monkeypatch.context() as patched:
+        patched.setattr(Image.Image, "resize", lambda *a: sizes.append(a[1]) or resize(*a))
+        assert (processor.resized(line) == 7).all()
+    assert sizes == [(224, 224)]
     whole = processor.resized(photo()).astype(int)
     monkeypatch.setattr(image_processor, "LARGEST", 0)
     assert np.abs(processor.resized(photo()) - whole).max() <= 1
