@@ -65,9 +65,10 @@ class Last:
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
         x = outputs["sequence_output"]
-        mask = ops.cast(_mask(x, padding_mask), "float32")
+        kept = _mask(x, padding_mask)
+        mask = ops.cast(kept, "float32")
         # Arithmetic alone, which every accelerator has: 1 at the largest place, 0 elsewhere.
-        places = mask * ops.cast(ops.arange(1, ops.shape(mask)[1] + 1), "float32")
+        places = mask * ops.cast(ops.arange(1, ops.shape(kept)[1] + 1), "float32")
         gap = ops.max(places, axis=1, keepdims=True) - places
         return ops.sum(x * _column(ops.relu(1.0 - gap), x.dtype), axis=1)
 
