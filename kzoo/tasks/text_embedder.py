@@ -127,6 +127,10 @@ class TextEmbedder(Embedder, TextTask):
             for name in columns[0]
         }
 
+    def search(self, query, texts, top=5):
+        """The texts that are nearest to a query, see `Embedder.search`."""
+        return super().search(query, texts, top)
+
     def predict(self, x, batch_size=32, verbose=0, text=None, prompt=None):
         """A vector a text, (texts, width); two a pair of texts, (pairs, 2, width).
 
