@@ -221,7 +221,7 @@ SPECS["clip_image"] = Spec(
 )
 SPECS["clip_text"] = Spec(
     "clip_text",
-    words(padding_id=1),
+    words(padding_id=1, padding_learns=True),
     **CLIP,
     max_sequence_length=40,
     attention="causal",

@@ -96,6 +96,7 @@ class ClipText(Stack):
     MODEL_TYPES = {"clip_text_model": "CLIPText"}
     CLASSES = {"ModelWithProjection": None}
     FIXED = {
+        "embedding": {"kind": "token", "padding_learns": True},
         "attention": "causal",
         "block": "pre_norm",
         "norms": ["final"],

@@ -71,7 +71,7 @@ class Embedding(NotByKeras, layers.Layer):
 class TokenEmbedding(Table, Embedding):
     """One trained vector a vocabulary entry; as wide as the model, or `dim` if given.
 
-    The padding token's vector learns nothing where it fills a row up.
+    The padding token's vector learns nothing where it is looked up, as with torch's `padding_idx`.
 
     Args:
         spec: the spec of the stack.
@@ -82,6 +82,8 @@ class TokenEmbedding(Table, Embedding):
         dim: how wide the vectors are; 0 for as wide as the model.
         logit_scale: what scores against the vectors are multiplied by, where a head is tied to
             them (PaLM, arXiv:2204.02311, section 5: 1 / sqrt(dim)).
+        padding_learns: whether the padding token learns as any other, because it is one of texts
+            as well (CLIP).
     """
 
     layer_name = "token_embedding"
@@ -96,6 +98,7 @@ class TokenEmbedding(Table, Embedding):
         padding_id=0,
         dim=0,
         logit_scale=1.0,
+        padding_learns=False,
     ):
         values = vocabulary_size, num_segments, padding_id, dim
         for (option, least), value in zip(self.WHOLE.items(), values, strict=True):
@@ -107,7 +110,7 @@ class TokenEmbedding(Table, Embedding):
             raise KzooError(f"Got logit_scale = {logit_scale!r:.40}; expected a number above 0.")
         super().__init__(vocabulary_size, dim or spec.hidden_dim, spec, name)
         self.vocabulary_size, self.num_segments = vocabulary_size, num_segments
-        self.padding_id = padding_id
+        self.padding_id, self.padding_learns = padding_id, padding_learns
 
     @property
     def signature(self):
@@ -148,8 +151,6 @@ class TokenEmbedding(Table, Embedding):
         """The inputs to vectors (batch, length, dim)."""
         ids = inputs["token_ids"]
         vectors = super().call(ids)
-        if not training:
+        if not training or self.padding_learns:
             return vectors
-        # Only where it fills a row up: it may be a token of texts as well (CLIP, GPT-2).
-        padding = ops.equal(ids, self.padding_id), ops.equal(self.padding_mask(inputs), 0)
-        return padding_kept(vectors, ops.logical_and(*padding))
+        return padding_kept(vectors, ops.equal(ids, self.padding_id))
