@@ -32,9 +32,8 @@ class PairPlan(ArrayPlan):
         super().__init__(pairs.pictures, read, inputs, *args, **options)
         self.columns, self.longest, self.padding_id = pairs.columns, longest, padding_id
 
-    def batch(self, rows):
-        """The pairs `rows` as (inputs[, labels[, sample_weight]]), NumPy arrays."""
-        pictures, *rest = super().batch(rows)
+    def _made(self, arrays, labels, rows):
+        pictures, *rest = super()._made(arrays, labels, rows)
         ids = [self.columns["token_ids"][row] for row in rows]
         length = self.longest if self.shapes_cost else max(map(len, ids))
         fills = {"token_ids": self.padding_id}

@@ -90,7 +90,9 @@ class ImageTextEmbedder(ImageTask):
         Each side has the root of the scale, so that products of both have all of it.
         """
         sides = [outputs.get(f"{name}_embedding") for name in ("image", "text")]
-        if any(side is None for side in sides) or sides[0].shape[0] != sides[1].shape[0]:
+        if any(side is None for side in sides):
+            return outputs
+        if len({side.shape[0] for side in sides} - {None}) > 1:  # None is a size that isn't known.
             return outputs
         return {**outputs, "pairs": ops.stack(sides, axis=1) * ops.sqrt(self.backbone.scale)}
 
