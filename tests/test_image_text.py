@@ -190,7 +190,7 @@ def test_a_padding_token_that_texts_hold_learns_as_any_other(learns):
     ids, mask = np.array([[5, 6, END, END]], "int32"), np.array([[1, 1, 1, 0]], "int32")
     with tf.GradientTape() as tape:
         outputs = model({"token_ids": ids, "padding_mask": mask}, training=True)
-        loss = tf.reduce_sum(outputs["pooled_output"] ** 3)
+        loss = tf.reduce_sum(outputs["sequence_output"][:, 2] ** 3)  # where a text ends
     gradient = tape.gradient(loss, model.token_embedding.embeddings.value)
     assert bool(np.abs(tf.convert_to_tensor(gradient).numpy()[END]).max() > 0) == learns
 

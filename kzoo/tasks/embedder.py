@@ -70,6 +70,7 @@ class Embedder(Task):
         for name in self.settled:
             if getattr(self, name) is None:
                 setattr(self, name, getattr(before, name))
+        super().inherit(before)
         return self.pooling
 
     def fitted(self, backbone):
