@@ -168,6 +168,7 @@ def test_a_text_that_is_too_long_is_cut_and_keeps_its_end():
             "Example 0 is a ndarray; expected a pair",
         ),
         (lambda task: task.fit(coloured(2), np.ones(2)), r"targets of the shape \(2,\) for 2"),
+        (lambda task: task.fit(coloured(2), augment=keras.layers.MixUp()), "Got MixUp to augment"),
         (lambda task: task.predict_texts([]), "at least one text"),
         (lambda task: kzoo.ImageTextEmbedder(noisy("bert")), "Got a Bert for an ImageTextEmbed"),
         (lambda task: embedder(max_length=41), "2 to 40 tokens are expected"),
