@@ -10,6 +10,7 @@ from ..data.batches import BatchPlan
 from ..data.pairs import PairPlan, Pairs
 from ..data.tables import read_table
 from ..errors import KzooError
+from ..images.augmentation import MIXING
 from ..spec import Input
 from .contrastive import ContrastiveLoss
 from .image_task import ImageTask
@@ -184,6 +185,16 @@ class ImageTextEmbedder(ImageTask):
             )
         return targets
 
+    def augmentation(self, augment):
+        """See `ImageTask`; texts can't be mixed as layers mix pictures."""
+        mixing = [type(layer).__name__ for layer in keras.tree.flatten(augment) if _mixes(layer)]
+        if mixing:
+            raise KzooError(
+                f"Got {mixing[0]} to augment pictures of pairs, which mixes pictures and not their "
+                "texts; expected layers that leave each its own."
+            )
+        return super().augmentation(augment)
+
     def plan(self, columns, batch_size):
         """Pairs and pictures in their own order, texts from short to long."""
         if not isinstance(columns, dict):
@@ -246,3 +257,7 @@ class ImageTextEmbedder(ImageTask):
         config = super().get_config()
         del config["labels"], config["head"]
         return {**config, "max_length": self.max_length}
+
+
+def _mixes(layer):
+    return isinstance(layer, MIXING)
