@@ -53,7 +53,7 @@ def test_a_network_for_another_size_brings_a_processor_for_it():
             np.testing.assert_array_equal(weight, weights_by_path(model)[path])
     with pytest.raises(kzoo.KzooError, match="reads no pictures"):
         noisy("bert").resized(16)
-    with pytest.raises(kzoo.KzooError, match="fits into the picture"):
+    with pytest.raises(kzoo.KzooError, match="a square that fits into it"):
         model.resized(3)
 
 
