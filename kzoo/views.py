@@ -13,6 +13,7 @@ from .bundle.senses import sense_of
 
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
+LONGEST_PATH = 48  # of a path, whose end says most
 SHOWN_WRONG = 10  # wrong answers that a screen shows
 SPEEDS = (">float32", ">file", ">faster")
 
@@ -451,7 +452,8 @@ def _short(text):
 
 def _shown(answer):
     if "text" not in answer:
-        return next(answer[noun] for noun in ("image", "sound") if noun in answer) or "-"
+        path = next(answer[noun] for noun in ("image", "sound") if noun in answer) or "-"
+        return path if len(path) <= LONGEST_PATH else f"...{path[3 - LONGEST_PATH :]}"
     text = answer["text"] if isinstance(answer["text"], str) else " | ".join(answer["text"])
     text = _short(text)
     return (

@@ -13,7 +13,7 @@ from kzoo.generation import (
     TextStream,
     decoding,
     generate,
-    processors,
+    logit_processors,
     stream,
 )
 from kzoo.generation.writer import Writer
@@ -156,7 +156,7 @@ def test_scores_are_those_of_transformers_warpers(name, setting, value):
     logits[:, :20] = np.round(logits[:, :20])  # some of the same height
     logits[3, 5:] = -np.inf
     expected = getattr(transformers, name)(value)(None, torch.tensor(logits)).numpy()
-    actual = getattr(processors, setting)(logits, value)
+    actual = getattr(logit_processors, setting)(logits, value)
     np.testing.assert_array_equal(actual, expected)
 
 
@@ -176,14 +176,14 @@ def test_warpers_act_in_transformers_order(chances, top_p, min_p):
         def seen(self, size):
             return None
 
-    kept = np.isfinite(processors.processed(logits, options, Nothing()))
+    kept = np.isfinite(logit_processors.processed(logits, options, Nothing()))
     assert kept.tolist() == [[True, True, False, False, False, False]]
 
 
 def test_ngrams_of_shorter_rows_are_not_those_of_what_stands_before_them():
     scores = np.zeros((2, 4), "float32")
     history = np.array([[1, 2], [-1, 2]], "int32")
-    kept = np.isfinite(processors.no_repeat_ngram(scores, history, 1))
+    kept = np.isfinite(logit_processors.no_repeat_ngram(scores, history, 1))
     assert kept.tolist() == [[True, False, False, True], [True, True, False, True]]
 
 
@@ -219,7 +219,7 @@ def test_more_beams_find_what_is_likelier():
     def likelihood(prompt, ids):
         row, total = list(prompt), 0.0
         for token in ids:
-            total += processors.log_softmax(trigram([row]))[0, token]
+            total += logit_processors.log_softmax(trigram([row]))[0, token]
             row.append(token)
         return total / len(ids)
 
@@ -237,7 +237,7 @@ def test_draws_have_the_distribution_of_the_processed_scores_and_repeat_with_a_s
     options = Generation(1, temperature=1.5, top_k=6, seed=1, num_return_sequences=count)
     (answers,) = generate(STEP, [[3, 5]], options)
     drawn = np.bincount([answer.token_ids[0] for answer in answers], minlength=SIZE) / count
-    expected = processors.softmax(processors.top_k(trigram([[3, 5]]) / 1.5, 6))[0]
+    expected = logit_processors.softmax(logit_processors.top_k(trigram([[3, 5]]) / 1.5, 6))[0]
     assert set(np.flatnonzero(drawn)) <= set(np.flatnonzero(expected))
     assert np.abs(drawn - expected).max() < 4 * np.sqrt(0.25 / count)
     few = Generation(8, temperature=1.0, seed=7)
