@@ -152,7 +152,7 @@ def writer(folder):
     own = open_bundle(folder)
 
     def write(prompt, count):
-        ids = prompt_ids(own.tokenizer, [prompt])
+        ids = prompt_ids(own.processor, [prompt])
         ((answer,),) = own.writer.generate(ids, max_new_tokens=count)
         return answer.text
 
