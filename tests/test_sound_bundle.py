@@ -29,6 +29,7 @@ def test_it_answers_as_keras_whatever_a_sound_comes_in(made):
     assert [answer["sound"] for answer in answers] == [str(path), None, None, None]
     for answer in answers:
         np.testing.assert_allclose(list(answer["scores"].values()), expected, atol=1e-4)
+    assert report["latency"]["lengths"] == [1]  # a sound is no row of tokens
     assert report["parity"]["label_agreement"] == 1 and report["audit"]["partitions"] == 1
 
 

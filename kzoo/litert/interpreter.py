@@ -60,8 +60,9 @@ class Interpreter:
         self._outputs = runner.get_output_details()
         self.input_names, self.output_names = sorted(names["inputs"]), sorted(names["outputs"])
         shapes = {n: tuple(map(int, self._inputs[n]["shape_signature"])) for n in self.input_names}
-        # Arrays of other ranks than rows of tokens have the file's own sizes.
-        self.shapes = None if all(len(shape) == 2 for shape in shapes.values()) else shapes
+        # What is no row of ids, such as pictures and samples, has the file's own sizes.
+        rows = [len(shapes[n]) == 2 and self._inputs[n]["dtype"] == np.int32 for n in shapes]
+        self.shapes = None if all(rows) else shapes
         last = shapes[self.input_names[0]][-1]
         self.length = 1 if self.shapes else None if last == -1 else last
         self._allocated = None
