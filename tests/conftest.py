@@ -1,8 +1,12 @@
 """What every test run needs before the first import of TensorFlow, and what modules share."""
 
 import contextlib
+import os
 
 import pytest
+
+# JAX's compiler needn't make code fast here, which takes half of its time; children inherit it.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 # torch's compiler (triton) and TensorFlow each bring an LLVM: loaded in this order they get along,
 # in the other the process dies in the parity suite. Without torch there is no triton either.
