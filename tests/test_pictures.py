@@ -68,6 +68,7 @@ FORMS = {
     "grey array": (GREY, IN_GREY),
     "16 bit": (encoded(GREY.astype("uint16") * 256), IN_GREY),
     "16 bit pgm": (b"P5 2 1 65535\n\x80\xff\x40\x00", np.array([[[128] * 3, [64] * 3]])),
+    "whole numbers in 32 bits": (Image.fromarray(GREY.astype("int32")), IN_GREY),
     "one bit": (encoded(Image.fromarray(GREY > 0)), np.where(IN_GREY, 255, 0)),
     "floats": (CORNERS / 255.0, CORNERS),
     "animated": (
