@@ -159,8 +159,9 @@ def train(
 ):
     """Fine-tune as a recipe says, and write a preset.
 
-    The recipe names the model, the training file, the output folder and the settings; its keys
-    are in kzoo/training/recipe.py.
+    The recipe names the model, the training file (of pictures and sounds also a folder with a
+    folder for each class), the output folder and the settings; its keys are in
+    kzoo/training/recipe.py.
     """
     with session(as_json) as screen:
         from . import views
@@ -573,9 +574,18 @@ def evaluate(
         str, typer.Argument(metavar="PRESET_OR_BUNDLE", help="A trained preset, or a bundle.")
     ],
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Labelled texts, in a file as for training.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Labelled texts, pictures or sounds: a file as for training, or a folder with a "
+            "folder for each class.",
+        ),
     ],
     text: Text = None,
+    column: Annotated[
+        str | None,
+        typer.Option(help="The column of the paths of pictures or sounds.", show_default=False),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(
@@ -601,7 +611,7 @@ def evaluate(
     threads: Threads = 1,
     as_json: Json = False,
 ):
-    """Measure a model on labelled texts.
+    """Measure a model on labelled texts, pictures or sounds.
 
     Accuracy, and precision, recall and F1 of every label; F1 of entities; exact matches and F1 of
     answers; perplexity of a CausalLM, which plain text will do for: --text line or --text file.
@@ -613,7 +623,7 @@ def evaluate(
         with screen.working(f"Evaluating {source}"):
             from .evaluation import evaluate as measure
 
-            columns = _columns(text), _columns(label)
+            columns = _columns(text) if column is None else column, _columns(label)
             data = measure(source, file, *columns, output, threads, stride)
         if output is not None:
             data = {**data, "files": {f"{output}/{n}": size for n, size in _files(output).items()}}

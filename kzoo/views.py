@@ -413,20 +413,18 @@ def evaluated(data):
         shown.append(table("", ["label", ">precision", ">recall", ">F1", ">support"], rows))
     if wrong:
         rows = [
-            [row["line"], _listed(row["right"]), _listed(row["given"]), _example(row)]
+            [row["line"], _listed(row["right"]), _listed(row["given"]), _shown(row)]
             for row in wrong[:SHOWN_WRONG]
         ]
         named = "Farthest" if "mean_absolute_error" in data["scores"] else "Wrong"
         of = f"{named} answers, {len(rows)} of {len(wrong):,}"
-        shown.append(table(of, [f">{read.get('unit', 'line')}", "right", "given", "text"], rows))
+        noun = next(noun for noun in ("image", "sound", "text") if noun in wrong[0])
+        unit = ">line" if read["unit"] == "line" else read["unit"]
+        shown.append(table(of, [unit, "right", "given", noun], rows))
     if "files" in data:
         files = [[name, size_of(count)] for name, count in data["files"].items()]
         shown.append(table("", ["file", ">size"], files))
     return shown
-
-
-def _example(row):
-    return _short(" | ".join(row[name] for name in ("text", "text_pair") if name in row))
 
 
 def _listed(value):
@@ -451,14 +449,14 @@ def _short(text):
 
 
 def _shown(answer):
+    """The text of an answer or of a wrong one, or the path of its picture or sound."""
     if "text" not in answer:
         path = next(answer[noun] for noun in ("image", "sound") if noun in answer) or "-"
         return path if len(path) <= LONGEST_PATH else f"...{path[3 - LONGEST_PATH :]}"
     text = answer["text"] if isinstance(answer["text"], str) else " | ".join(answer["text"])
-    text = _short(text)
-    return (
-        f"{text} (only the first {answer['tokens']} tokens read)" if answer["truncated"] else text
-    )
+    text = _short(" | ".join([text, *([answer["text_pair"]] if "text_pair" in answer else [])]))
+    is_cut = answer.get("truncated", False)
+    return f"{text} (only the first {answer['tokens']} tokens read)" if is_cut else text
 
 
 def size_of(count):

@@ -10,6 +10,12 @@ from ..keras_hooks import reseed
 MIXING = (keras.layers.MixUp, keras.layers.CutMix)
 
 
+def layer_for_pictures(name):
+    """Keras' layer for pictures of this name, or None."""
+    layer = getattr(keras.layers, name, None) if isinstance(name, str) else None
+    return layer if hasattr(layer, "get_random_transformation") else None
+
+
 class Augmentation:
     """Layers that change a batch of pictures, one after the other.
 
