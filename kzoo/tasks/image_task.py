@@ -1,15 +1,10 @@
 """What tasks on pictures share."""
 
-from ..data.media import Medium
+from ..data.media import PICTURES
 from ..errors import KzooError
 from ..images.augmentation import Augmentation
-from ..images.reading import ENDINGS, check_picture
 from .array_task import ArrayTask
 from .classes import ROW_LOSSES
-
-PICTURES = Medium(
-    "picture", ("image", "path", "file", "image_path", "file_name"), ENDINGS, check_picture
-)
 
 
 class ImageTask(ArrayTask):
