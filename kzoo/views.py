@@ -220,11 +220,13 @@ def report(data):
             usual += f" cosine {compat['usual_cosine']:.5f}"
         facts.append([compat["asked"], usual.rstrip(",")])
     if client := data["mediapipe"]:
-        differ = ", ".join(
-            f"{entry['differ']} of {entry['texts']} {kind}"
-            for kind, entry in client["tokenizer"].items()
-        )
-        facts.append(["MediaPipe", f"{size_of(client['bytes'])}; tokenizes otherwise: {differ}"])
+        words = f"{size_of(client['bytes'])}, for its {client['task']}"
+        if "tokenizer" in client:
+            words += "; tokenizes otherwise: " + ", ".join(
+                f"{entry['differ']} of {entry['texts']} {kind}"
+                for kind, entry in client["tokenizer"].items()
+            )
+        facts.append(["MediaPipe", words])
     if engine := data["litertlm"]:
         equal = f"{engine['tokens_equal']:.1%} of the tokens as model.tflite"
         facts.append(["LiteRT-LM", f"{size_of(engine['bytes'])}; writes {equal}"])

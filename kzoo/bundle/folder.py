@@ -60,8 +60,7 @@ def _for_mediapipe(measured, folder, name, say):
     say("Writing the file for MediaPipe")
     # No model that writes gets here, see `mediapipe.check`: its golden examples have no columns.
     columns = [columns for _, columns in answering.golden_rows(order)]
-    name = str(order.source or name)
-    return mediapipe.write(folder, name, order.tokenizer, order.labels, order.length, columns)
+    return mediapipe.write(folder, str(order.source or name), order, columns)
 
 
 def _for_litertlm(measured, folder, say):

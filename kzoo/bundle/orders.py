@@ -160,12 +160,8 @@ def ordered(model, quantization, length, limits, recipe=None):
     if order.labels:
         check_labels(order.labels)
     if order.mediapipe:
-        mediapipe.check(order.rule, order.tokenizer, length, getattr(order.model, "prompt", ""))
-        if order.options["reads"] == "pair":
-            raise KzooError(
-                "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "
-                "without mediapipe."
-            )
+        prompt = getattr(order.model, "prompt", "")
+        mediapipe.check(order.options["reads"], order.rule, order.processor, length, prompt)
     if order.litertlm:
         litertlm.check(order.model)
     columns = recipe["text"], recipe["label"]

@@ -8,7 +8,7 @@ from ..errors import KzooError
 from ..files import read_json
 from ..values import is_whole
 from . import limits
-from .mediapipe import LENGTH
+from .mediapipe import client_file
 
 KEYS = {
     "preset": "the name of a preset that ships, or the folder of one",
@@ -102,7 +102,7 @@ class Asked:
     def length(self, model):
         """How many tokens the file of a model takes; None for any number."""
         if self.recipe["mediapipe"] and self.length_is_open:
-            return min(LENGTH, getattr(model, "max_length", LENGTH))
+            return client_file(getattr(model, "reads", None)).length(model)
         return self.recipe["length"]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .limits import KNOWN, TOLERANCE, greedy_tokens
 from .manifest import PAGE, REPORT
+from .mediapipe import client_file
 from .senses import sense_of, short
 
 DRAWN, LISTED = 20, 12  # labels of a picture of confusions at most, and rows of its table
@@ -319,11 +320,12 @@ def _mediapipe(report):
     if not written:
         return ""
     words = (
-        f"mediapipe.tflite ({written['bytes'] / 1e6:.2f} MB, {written['length']} tokens) is this "
-        "file with the metadata and the vocabulary that MediaPipe's tasks want; its scores differ "
-        f"from this file's by at most {written['largest_difference']:.1g}. MediaPipe's tokenizer "
-        "is its own: it lower-cases A to Z only and strips no accents."
+        f"mediapipe.tflite ({written['bytes'] / 1e6:.2f} MB) is this file with the metadata that "
+        f"MediaPipe's {written['task']} wants; its numbers differ from this file's by at most "
+        f"{written['largest_difference']:.1g}. {client_file(report['reads']).words(written)}"
     )
+    if "tokenizer" not in written:
+        return _section("For MediaPipe", words)
     rows = "".join(
         f"<tr><td>{kind}<small>{html.escape(short(entry['example'] or ''))}</small></td>"
         f"<td>{entry['differ']} of {entry['texts']}</td></tr>"
