@@ -172,10 +172,18 @@ def same_file(command, folder, lines):
     return worst
 
 
-def against_python(command, folder, lines):
-    """Labels and scores, or embeddings, beside those of `kzoo predict`."""
+def of_files(command, folder, paths):
+    """What MediaPipe answers for pictures or sounds."""
+    lines = "".join(f"{path}\n" for path in paths)
+    ran = subprocess.run(
+        [*command, "predict", folder], input=lines, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def against_python(folder, lines, answers):
+    """Labels and scores, or embeddings, of MediaPipe beside those of `kzoo predict`."""
     expected = kzoo.predict_bundle(folder, lines)
-    answers = clients.run([*command, "predict", folder], lines)
     found = {"inputs": len(lines)}
     if "label" in expected[0]:
         found["labels_equal"] = sum(
@@ -226,7 +234,11 @@ def main():
             name: {
                 "to_the_same_file": same_file(command, folders[name], sum(texts.values(), [])),
                 "to_python": {
-                    kind: against_python(command, folders[name], lines)
+                    kind: against_python(
+                        folders[name],
+                        lines,
+                        clients.run([*command, "predict", folders[name]], lines),
+                    )
                     for kind, lines in texts.items()
                 },
             }
@@ -234,7 +246,7 @@ def main():
         },
         "pictures_and_sounds": {
             name: {
-                kind: against_python(command, folders[name], list(map(str, paths)))
+                kind: against_python(folders[name], paths, of_files(command, folders[name], paths))
                 for kind, paths in of.items()
             }
             for of, names in (

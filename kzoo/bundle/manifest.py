@@ -28,8 +28,7 @@ from pathlib import Path
 
 from ..answers import PROBLEMS, READS, RULES, check_names
 from ..errors import KzooError
-from ..files import read_json, sha256, within
-from ..presets import MANIFEST
+from ..files import MANIFEST, read_json, sha256, within
 from ..values import is_number, is_whole
 
 FORMAT = 3

@@ -151,7 +151,7 @@ class PictureFile(ClientFile):
         words = (
             f"Pictures of {height} x {width} pixels reach it as they reach this file; others "
             "MediaPipe makes of that size with its own code, which stretches them and doesn't "
-            "smooth what it makes smaller."
+            "smooth what it makes smaller. Pictures in grey it refuses: give them in colour."
         )
         if known["crops"]:
             words += " This model was taught on the middle of a picture: cut it out in the app."
@@ -185,7 +185,8 @@ class SoundFile(ClientFile):
         return (
             f"MediaPipe answers for each piece of {known['samples']:,} samples of a clip, with "
             f"silence behind the last. Clips of {known['rate']:,} samples a second reach it as "
-            "they reach this file; of another rate MediaPipe makes them with its own code."
+            "they reach this file. Bring clips of another rate to this one in the app: MediaPipe's "
+            "own code makes others of them, and so other answers."
         )
 
 
