@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .bundle.limits import greedy_tokens
 from .bundle.senses import sense_of
+from .litert import gpu
 
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
@@ -212,6 +213,8 @@ def report(data):
             figures = f"{evaluation['perplexity']:.4g}, Keras {evaluation['perplexity_keras']:.4g}"
             facts.append(["perplexity", f"{figures}, {on}"])
     facts.append(["as Keras", _parity(parity)])
+    if data["for"]:
+        facts.append(["GPU", f"{gpu.told(data['audit']['gpu'])}; run on none"])
     if compat := data["compat"]:
         usual = f"the usual file {size_of(compat['usual_bytes'])},"
         if compat["usual_accuracy"] is not None:

@@ -27,6 +27,7 @@ def write_folder(measured, folder, name, say):
     _write_sides(measured.files.order, folder)
     report = {
         **_about(measured),
+        "for": measured.files.order.target,
         "compat": _compat(measured),
         "mediapipe": _for_mediapipe(measured, folder, name, say),
         "litertlm": _for_litertlm(measured, folder, say),
@@ -95,6 +96,7 @@ def _about(measured):
 
 def _manifest(measured):
     order, audit = measured.files.order, measured.files.audits["file"]
+    made_for = {"for": order.target, "delegates": audit["gpu"]} if order.target else {}
     return {
         "format": FORMAT,
         "kzoo": version("kzoo"),
@@ -112,6 +114,7 @@ def _manifest(measured):
         "limits": {row["limit"]: row["bound"] for row in measured.limits},
         "minimum_runtime": audit["minimum_runtime"],
         "tolerance": TOLERANCE[order.quantization],
+        **made_for,
         "golden": [
             {name: value for name, value in entry.items() if name != "keras"}
             for entry in measured.golden
