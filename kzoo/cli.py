@@ -216,6 +216,15 @@ def export(
         Literal["tflite-2.16", "tflite-2.14"] | None,
         typer.Option(help="An older runtime that is to load the file.", show_default=False),
     ] = None,
+    target: Annotated[
+        Literal["gpu"] | None,
+        typer.Option(
+            "--for",
+            help="What is to run the file: a GPU's delegate takes it whole, of one length and as "
+            "float16.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="The folder to write; build/NAME by default.", show_default=False),
@@ -236,9 +245,9 @@ def export(
         from . import views
 
         if to == "savedmodel":
-            if quantization or length or compat:
+            if quantization or length or compat or target:
                 raise KzooError(
-                    "--quantization, --length and --compat are LiteRT's: leave them out."
+                    "--quantization, --length, --compat and --for are LiteRT's: leave them out."
                 )
             with screen.working(f"Exporting {source}") as say:
                 data = _export_savedmodel(source, output, text, say)
@@ -248,7 +257,7 @@ def export(
             raise KzooError("--no-text is for --to savedmodel: a bundle takes token ids anyway.")
         from .bundle import export_recipe
 
-        asked = {"quantization": quantization, "compat": compat}
+        asked = {"quantization": quantization, "compat": compat, "for": target}
         changes = {key: value for key, value in asked.items() if value is not None}
         if to != "litert":
             changes[to] = True

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .bundle.limits import greedy_tokens
 from .bundle.senses import sense_of
+from .litert import gpu
 
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
@@ -212,6 +213,8 @@ def report(data):
             figures = f"{evaluation['perplexity']:.4g}, Keras {evaluation['perplexity_keras']:.4g}"
             facts.append(["perplexity", f"{figures}, {on}"])
     facts.append(["as Keras", _parity(parity)])
+    if data["for"]:
+        facts.append(["GPU", f"{gpu.told(data['audit']['gpu'])}; run on none"])
     if compat := data["compat"]:
         usual = f"the usual file {size_of(compat['usual_bytes'])},"
         if compat["usual_accuracy"] is not None:
@@ -220,11 +223,13 @@ def report(data):
             usual += f" cosine {compat['usual_cosine']:.5f}"
         facts.append([compat["asked"], usual.rstrip(",")])
     if client := data["mediapipe"]:
-        differ = ", ".join(
-            f"{entry['differ']} of {entry['texts']} {kind}"
-            for kind, entry in client["tokenizer"].items()
-        )
-        facts.append(["MediaPipe", f"{size_of(client['bytes'])}; tokenizes otherwise: {differ}"])
+        words = f"{size_of(client['bytes'])}, for its {client['task']}"
+        if "tokenizer" in client:
+            words += "; tokenizes otherwise: " + ", ".join(
+                f"{entry['differ']} of {entry['texts']} {kind}"
+                for kind, entry in client["tokenizer"].items()
+            )
+        facts.append(["MediaPipe", words])
     if engine := data["litertlm"]:
         equal = f"{engine['tokens_equal']:.1%} of the tokens as model.tflite"
         facts.append(["LiteRT-LM", f"{size_of(engine['bytes'])}; writes {equal}"])
