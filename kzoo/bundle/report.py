@@ -294,10 +294,9 @@ def _for_gpu(report):
         return ""
     return _section(
         "For a GPU",
-        f"{html.escape(told(report['audit']['gpu']))}. It computes what the file computes here: "
-        "where a delegate lacks an operator, others stand. The rules are what LiteRT's own delegate "
-        "took over Vulkan, on a processor that plays the GPU; this file was run on no GPU and on no "
-        "phone.",
+        f"{html.escape(told(report['audit']['gpu']))}. Where a delegate lacks an operator, others "
+        "that compute the same stand. The rules are what LiteRT's own delegate took over Vulkan, "
+        "on a processor that plays the GPU; this file was run on no GPU and on no phone.",
     )
 
 
