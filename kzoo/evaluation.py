@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import presets, tasks
+from . import plot, presets, tasks
 from .answers import PROBLEMS, described
 from .bundle.continuation import foretold
 from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
@@ -19,7 +19,6 @@ from .errors import KzooError
 from .files import writing_folder
 from .generation.writer import framing, prompt_ids
 from .metrics import answer_scores, entity_scores, shares
-from .pictures import draw_confusion
 from .tasks.inputs import split_pairs
 from .values import is_whole
 
@@ -111,7 +110,8 @@ def _write(result, output):
         names = list(rows[0]) if rows else ["line", noun, "right", "given"]
         write_table(folder / WRONG, {name: [row[name] for row in rows] for name in names})
         if result["confusion"]:
-            draw_confusion(*result["confusion"].values(), folder / PICTURE)
+            labels, matrix = result["confusion"].values()
+            plot.write(plot.confusion(matrix, labels=labels), folder / PICTURE)
 
 
 # -- what answers ---------------------------------------------------------------------------------

@@ -17,10 +17,10 @@ from PIL import Image
 
 import kzoo
 from kzoo.data.arrays import ArrayPlan
+from kzoo.data.media import PICTURES
 from kzoo.images import image_processor
 from kzoo.images.image_processor import ImageProcessor
 from kzoo.images.reading import read_picture
-from kzoo.tasks.image_task import PICTURES
 
 # A picture whose every corner is another: turned or mirrored it is another picture.
 CORNERS = np.zeros((4, 6, 3), "uint8")

@@ -26,8 +26,8 @@ import keras
 import numpy as np
 
 import kzoo
+from kzoo import plot
 from kzoo.models import build
-from kzoo.pictures import draw_confusion
 from kzoo.spec import Towers
 
 HERE = Path(__file__).parent
@@ -202,7 +202,8 @@ def main():
     print(json.dumps(measured, indent=1))
     if arguments.held_out:
         return
-    draw_confusion(*confusion, HERE / "confusion.png")
+    labels, matrix = confusion
+    plot.write(plot.confusion(matrix, labels=labels), HERE / "confusion.png")
     result = {
         "what": "two small towers on easy-VQA's pictures, with texts of colour and shape: "
         "zero-shot among all 24 texts, of one of which no picture was learned from; R@1 over the "

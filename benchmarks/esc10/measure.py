@@ -19,9 +19,9 @@ import keras
 import numpy as np
 
 import kzoo
+from kzoo import plot
 from kzoo.audio.sounds import read_sound
 from kzoo.models import build
-from kzoo.pictures import draw_confusion
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -111,7 +111,8 @@ def main():
             "by_fold": [round(share, 4) for share in by_fold],
             "confusion": counts.tolist(),
         }
-    draw_confusion(labels, arms["from the preset"]["confusion"], HERE / "confusion.png")
+    matrix = arms["from the preset"]["confusion"]
+    plot.write(plot.confusion(matrix, labels=labels), HERE / "confusion.png")
     result = {
         "what": f"ESC-10 in 5 folds, {len(classes)} clips: mean accuracy over the folds",
         "settings": SETTINGS,

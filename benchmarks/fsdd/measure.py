@@ -21,8 +21,8 @@ import keras
 import numpy as np
 
 import kzoo
+from kzoo import plot
 from kzoo.audio import SpecAugment
-from kzoo.pictures import draw_confusion, draw_history
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -115,8 +115,8 @@ def main():
     task = classifier()
     history, seconds = learn(task, train, None)
     counts = confusion(task, test)
-    draw_history(history, HERE / "curves.png")
-    draw_confusion(LABELS, counts.tolist(), HERE / "confusion.png")
+    plot.write(plot.history(history), HERE / "curves.png")
+    plot.write(plot.confusion(counts, labels=LABELS), HERE / "confusion.png")
     result = {
         "what": "spoken digits from KWT-1's commands: FSDD, takes 0 to 4 of each speaker to test",
         "settings": SETTINGS,

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from ..audio.sounds import ENDINGS, check_sound, read_sound
+from ..audio.sounds import read_sound
 from ..audio.spec_augment import SpecAugment
-from ..data.media import Medium
+from ..data.media import SOUNDS
 from ..errors import KzooError
 from ..spec import Input
 from ..values import is_number, is_whole
 from .array_task import ArrayTask
 
-SOUNDS = Medium("sound", ("audio", "path", "file", "audio_path", "file_name"), ENDINGS, check_sound)
 MOST_CHANNELS = 8  # of one sound that is an array of two axes
 
 

@@ -2,16 +2,11 @@
 
 import keras
 
-from ..data.media import Medium
+from ..data.media import PICTURES
 from ..errors import KzooError
 from ..images.augmentation import MIXING, Augmentation, layer_for_pictures
-from ..images.reading import ENDINGS, check_picture
 from .array_task import ArrayTask
 from .classes import ROW_LOSSES
-
-PICTURES = Medium(
-    "picture", ("image", "path", "file", "image_path", "file_name"), ENDINGS, check_picture
-)
 
 
 class ImageTask(ArrayTask):

@@ -7,13 +7,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .. import presets, processors, tasks
+from .. import plot, presets, processors, tasks
 from ..answers import PROBLEMS, check_labels
 from ..data.examples import listed
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
-from ..pictures import draw_history
 from ..tasks.classes import class_index
 from ..values import is_number, is_whole
 from .epochs import Epochs, check_resume
@@ -146,7 +145,7 @@ def train(recipe, verbose="auto"):
         task.save_preset(folder, card={"summary": summary, "made": "by kzoo train: training.json"})
         text = json.dumps(record, indent=2) + "\n"
         (folder / "training.json").write_text(text, encoding="utf-8")
-        draw_history(task.history.history, folder / CURVES)
+        plot.write(plot.history(task.history), folder / CURVES)
     epochs.clear()
     return task, task.history
 
