@@ -73,6 +73,8 @@ registry.register()
 
 
 def __getattr__(name):
+    if name == "plot":  # A module whose functions are called by its name: kzoo.plot.pictures.
+        return importlib.import_module(".plot", __name__)
     if name not in _HOME:
         raise AttributeError(f"kzoo has no {name!r}; it has {', '.join(__all__)}.")
     from .logs import hidden

@@ -26,7 +26,11 @@ Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that ex
 Threads = Annotated[int, typer.Option(min=1, help="How many threads the model may use.")]
 Text = Annotated[
     list[str] | None,
-    typer.Option(metavar="COLUMN", help="The column of the texts in a file; two for pairs."),
+    typer.Option(
+        metavar="COLUMN",
+        help="The column of the texts (or of the paths of pictures or sounds) in a file; two for "
+        "pairs.",
+    ),
 ]
 # What options are called that have other names than the settings of `Generation`.
 OPTIONS = {
@@ -159,8 +163,9 @@ def train(
 ):
     """Fine-tune as a recipe says, and write a preset.
 
-    The recipe names the model, the training file, the output folder and the settings; its keys
-    are in kzoo/training/recipe.py.
+    The recipe names the model, the training file (of pictures and sounds also a folder with a
+    folder for each class), the output folder and the settings; its keys are in
+    kzoo/training/recipe.py.
     """
     with session(as_json) as screen:
         from . import views
@@ -211,6 +216,15 @@ def export(
         Literal["tflite-2.16", "tflite-2.14"] | None,
         typer.Option(help="An older runtime that is to load the file.", show_default=False),
     ] = None,
+    target: Annotated[
+        Literal["gpu"] | None,
+        typer.Option(
+            "--for",
+            help="What is to run the file: a GPU's delegate takes it whole, of one length and as "
+            "float16.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="The folder to write; build/NAME by default.", show_default=False),
@@ -231,9 +245,9 @@ def export(
         from . import views
 
         if to == "savedmodel":
-            if quantization or length or compat:
+            if quantization or length or compat or target:
                 raise KzooError(
-                    "--quantization, --length and --compat are LiteRT's: leave them out."
+                    "--quantization, --length, --compat and --for are LiteRT's: leave them out."
                 )
             with screen.working(f"Exporting {source}") as say:
                 data = _export_savedmodel(source, output, text, say)
@@ -243,7 +257,7 @@ def export(
             raise KzooError("--no-text is for --to savedmodel: a bundle takes token ids anyway.")
         from .bundle import export_recipe
 
-        asked = {"quantization": quantization, "compat": compat}
+        asked = {"quantization": quantization, "compat": compat, "for": target}
         changes = {key: value for key, value in asked.items() if value is not None}
         if to != "litert":
             changes[to] = True
@@ -369,8 +383,9 @@ def predict(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT",
-            help="Texts, or one .csv, .tsv or .jsonl file; without any, standard input's lines.",
+            metavar="INPUT",
+            help="Texts; files of pictures or sounds, or folders of them; or one .csv, .tsv or "
+            ".jsonl file. Without any, standard input's lines.",
         ),
     ] = None,
     pair: Annotated[
@@ -388,10 +403,18 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A new folder for drawings: each picture or sound with its likeliest labels.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Threads = 1,
     as_json: Json = False,
 ):
-    """Answer texts with a bundle.
+    """Answer texts, pictures or sounds with a bundle.
 
     Labels, vectors, entities, or answers: a question and its context are a --pair. A file is read
     by the same rules as a training file, and with --output becomes a table with the answers. Runs
@@ -399,10 +422,20 @@ def predict(
     """
     with session(as_json) as screen:
         from . import views
-        from .bundle.predict import predict_named, predict_table
+        from .bundle.predict import (
+            check_drawable,
+            draw_answers,
+            inputs_of,
+            predict_named,
+            predict_table,
+        )
         from .data.sources import is_file
         from .lines import as_pair
 
+        if draw is not None:
+            check_drawable(bundle, draw)
+            if output is not None:
+                raise KzooError("Got --output and --draw; expected one of the two.")
         one = texts[0] if texts and len(texts) == 1 else None
         if output is not None or text is not None or (one is not None and is_file(one)):
             if one is None or pair:
@@ -412,14 +445,24 @@ def predict(
                 )
             with screen.working(f"Answering {one}"):
                 data = predict_table(bundle, one, output, _columns(text), threads)
-            screen.result(data, views.answers if output is None else views.answered)
-            return
-        inputs = [_utf8(text, "A text") for text in texts] if texts else _lines()
-        what = "Text {}" if texts else "Line {} of standard input"
-        names = [what.format(number) for number in range(1, len(inputs) + 1)]
-        if pair:
-            inputs = list(map(as_pair, inputs, names))
-        screen.result(predict_named(bundle, inputs, names, threads), views.answers)
+            if output is not None:
+                screen.result(data, views.answered)
+                return
+        else:
+            inputs = [_utf8(text, "A text") for text in texts] if texts else _lines()
+            what = "Text {}" if texts else "Line {} of standard input"
+            if pair:
+                names = [what.format(number) for number in range(1, len(inputs) + 1)]
+                inputs = list(map(as_pair, inputs, names))
+            inputs = inputs_of(bundle, inputs)
+            names = [what.format(number) for number in range(1, len(inputs) + 1)]
+            with screen.working(f"Answering {len(inputs):,}"):
+                data = predict_named(bundle, inputs, names, threads)
+        if draw is not None:
+            with screen.working(f"Drawing into {draw}"):
+                paths = draw_answers(bundle, data, draw)
+            data = [{**each, "drawing": path} for each, path in zip(data, paths, strict=True)]
+        screen.result(data, views.answers)
 
 
 @app.command()
@@ -573,9 +616,18 @@ def evaluate(
         str, typer.Argument(metavar="PRESET_OR_BUNDLE", help="A trained preset, or a bundle.")
     ],
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Labelled texts, in a file as for training.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Labelled texts, pictures or sounds: a file as for training, or a folder with a "
+            "folder for each class.",
+        ),
     ],
     text: Text = None,
+    column: Annotated[
+        str | None,
+        typer.Option(help="The column of the paths of pictures or sounds.", show_default=False),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(
@@ -601,7 +653,7 @@ def evaluate(
     threads: Threads = 1,
     as_json: Json = False,
 ):
-    """Measure a model on labelled texts.
+    """Measure a model on labelled texts, pictures or sounds.
 
     Accuracy, and precision, recall and F1 of every label; F1 of entities; exact matches and F1 of
     answers; perplexity of a CausalLM, which plain text will do for: --text line or --text file.
@@ -613,7 +665,7 @@ def evaluate(
         with screen.working(f"Evaluating {source}"):
             from .evaluation import evaluate as measure
 
-            columns = _columns(text), _columns(label)
+            columns = _columns(text) if column is None else column, _columns(label)
             data = measure(source, file, *columns, output, threads, stride)
         if output is not None:
             data = {**data, "files": {f"{output}/{n}": size for n, size in _files(output).items()}}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .bundle.limits import greedy_tokens
 from .bundle.senses import sense_of
+from .litert import gpu
 
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
@@ -212,6 +213,8 @@ def report(data):
             figures = f"{evaluation['perplexity']:.4g}, Keras {evaluation['perplexity_keras']:.4g}"
             facts.append(["perplexity", f"{figures}, {on}"])
     facts.append(["as Keras", _parity(parity)])
+    if data["for"]:
+        facts.append(["GPU", f"{gpu.told(data['audit']['gpu'])}; run on none"])
     if compat := data["compat"]:
         usual = f"the usual file {size_of(compat['usual_bytes'])},"
         if compat["usual_accuracy"] is not None:
@@ -220,11 +223,13 @@ def report(data):
             usual += f" cosine {compat['usual_cosine']:.5f}"
         facts.append([compat["asked"], usual.rstrip(",")])
     if client := data["mediapipe"]:
-        differ = ", ".join(
-            f"{entry['differ']} of {entry['texts']} {kind}"
-            for kind, entry in client["tokenizer"].items()
-        )
-        facts.append(["MediaPipe", f"{size_of(client['bytes'])}; tokenizes otherwise: {differ}"])
+        words = f"{size_of(client['bytes'])}, for its {client['task']}"
+        if "tokenizer" in client:
+            words += "; tokenizes otherwise: " + ", ".join(
+                f"{entry['differ']} of {entry['texts']} {kind}"
+                for kind, entry in client["tokenizer"].items()
+            )
+        facts.append(["MediaPipe", words])
     if engine := data["litertlm"]:
         equal = f"{engine['tokens_equal']:.1%} of the tokens as model.tflite"
         facts.append(["LiteRT-LM", f"{size_of(engine['bytes'])}; writes {equal}"])
@@ -352,17 +357,26 @@ def benched(data):
 
 
 def answers(data):
-    """`kzoo predict`: one row a text."""
+    """`kzoo predict`: one row for each that was answered, and what was drawn."""
+    if "drawing" in data[0]:
+        drawn = [[Path(answer["drawing"]).name, _shown(answer)] for answer in data]
+        folder = str(Path(data[0]["drawing"]).parent)
+        return [_answers(data), table(f"Drawn into {folder}", ["file", "of"], drawn)]
+    return _answers(data)
+
+
+def _answers(data):
+    given = _given(data[0])
     if "embedding" in data[0]:
         rows = []
         for answer in data:
             vector = answer["embedding"]
             start = ", ".join(f"{value:.4f}" for value in vector[:4])
             rows.append([f"[{start}, ...] ({len(vector)})", _shown(answer)])
-        return table("", ["embedding", "text"], rows)
+        return table("", ["embedding", given], rows)
     if "entities" in data[0]:
         rows = [[_entities(answer), _shown(answer)] for answer in data]
-        return table("", ["entities", "text"], rows)
+        return table("", ["entities", given], rows)
     if "answer" in data[0]:
         rows = [
             [_short(answer["answer"]), f"{answer['score']:.3f}", _shown(answer)] for answer in data
@@ -370,19 +384,19 @@ def answers(data):
         return table("", ["answer", ">score", "question | context"], rows)
     if "labels" in data[0]:
         rows = [[_labels(answer), _shown(answer)] for answer in data]
-        return table("", ["labels", "text"], rows)
+        return table("", ["labels", given], rows)
     if "values" in data[0]:
         names = list(data[0]["values"])
         rows = [
             [*(f"{answer['values'][name]:.4g}" for name in names), _shown(answer)]
             for answer in data
         ]
-        return table("", [*(f">{name}" for name in names), "text"], rows)
+        return table("", [*(f">{name}" for name in names), given], rows)
     if "continuation" in data[0]:
         rows = [[_shown(answer), _short(answer["continuation"])] for answer in data]
         return table("", ["prompt", "continuation"], rows)
     rows = [[answer["label"], f"{answer['score']:.3f}", _shown(answer)] for answer in data]
-    return table("", ["label", ">score", "text"], rows)
+    return table("", ["label", ">score", given], rows)
 
 
 def _labels(answer):
@@ -395,7 +409,7 @@ def answered(data):
     """`kzoo predict --output`: what was written."""
     facts = [["rows", f"{data['rows']:,}"], ["columns", ", ".join(data["columns"])]]
     if data["truncated"]:
-        facts.append(["cut", f"{data['truncated']:,} texts are longer than the model reads"])
+        facts.append(["cut", f"{data['truncated']:,} are longer than the model reads"])
     return table(data["output"], ["", ""], facts)
 
 
@@ -413,20 +427,18 @@ def evaluated(data):
         shown.append(table("", ["label", ">precision", ">recall", ">F1", ">support"], rows))
     if wrong:
         rows = [
-            [row["line"], _listed(row["right"]), _listed(row["given"]), _example(row)]
+            [row["line"], _listed(row["right"]), _listed(row["given"]), _shown(row)]
             for row in wrong[:SHOWN_WRONG]
         ]
         named = "Farthest" if "mean_absolute_error" in data["scores"] else "Wrong"
         of = f"{named} answers, {len(rows)} of {len(wrong):,}"
-        shown.append(table(of, [f">{read.get('unit', 'line')}", "right", "given", "text"], rows))
+        noun = next(noun for noun in ("image", "sound", "text") if noun in wrong[0])
+        unit = ">line" if read["unit"] == "line" else read["unit"]
+        shown.append(table(of, [unit, "right", "given", noun], rows))
     if "files" in data:
         files = [[name, size_of(count)] for name, count in data["files"].items()]
         shown.append(table("", ["file", ">size"], files))
     return shown
-
-
-def _example(row):
-    return _short(" | ".join(row[name] for name in ("text", "text_pair") if name in row))
 
 
 def _listed(value):
@@ -450,15 +462,23 @@ def _short(text):
     return f"{text[:LONGEST_TEXT]} ..." if len(text) > LONGEST_TEXT else text
 
 
+def _given(answer):
+    """What was answered: a text, an image, or a sound."""
+    return next(noun for noun in ("text", "image", "sound") if noun in answer)
+
+
 def _shown(answer):
+    """It, for a cell."""
     if "text" not in answer:
-        path = next(answer[noun] for noun in ("image", "sound") if noun in answer) or "-"
-        return path if len(path) <= LONGEST_PATH else f"...{path[3 - LONGEST_PATH :]}"
+        path = answer[_given(answer)] or "-"
+        path = path if len(path) <= LONGEST_PATH else f"...{path[3 - LONGEST_PATH :]}"
+        if answer.get("truncated"):
+            path += f" (only the first {answer['seconds']:.3g} seconds read)"
+        return path
     text = answer["text"] if isinstance(answer["text"], str) else " | ".join(answer["text"])
-    text = _short(text)
-    return (
-        f"{text} (only the first {answer['tokens']} tokens read)" if answer["truncated"] else text
-    )
+    text = _short(" | ".join([text, *([answer["text_pair"]] if "text_pair" in answer else [])]))
+    is_cut = answer.get("truncated", False)
+    return f"{text} (only the first {answer['tokens']} tokens read)" if is_cut else text
 
 
 def size_of(count):

@@ -1,13 +1,25 @@
 """What every test run needs before the first import of TensorFlow, and what modules share."""
 
 import contextlib
+import gc
+import os
 
 import pytest
+
+# JAX's compiler needn't make code fast here, which takes half of its time; children inherit it.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 # torch's compiler (triton) and TensorFlow each bring an LLVM: loaded in this order they get along,
 # in the other the process dies in the parity suite. Without torch there is no triton either.
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401
+
+
+@pytest.fixture(scope="module", autouse=True)
+def earlier_modules_out_of_garbage_collection():
+    """Each conversion looks through all objects for garbage: those of before needn't be again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,11 @@ import pytest
 from families import SPECS, add_noise
 
 import kzoo
-from kzoo import logs
+from kzoo import logs, plot
 from kzoo.bundle import export_bundle, predict_table, search_bundle
 from kzoo.errors import KzooError
 from kzoo.evaluation import PICTURE, RESULT, WRONG
 from kzoo.models import build
-from kzoo.pictures import draw_history
 
 WORDS = "i loved it hated a warm funny dull film the was and not john smith lives in paris who ?"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -145,7 +144,7 @@ def test_evaluate_of_entities_and_answers(make, tmp_path):
 
 
 def test_evaluate_refuses_what_answers_nothing(make, tmp_path):
-    with pytest.raises(KzooError, match="TextEmbedder; expected a TextClassifier"):
+    with pytest.raises(KzooError, match="TextEmbedder; expected a classifier"):
         kzoo.evaluate(make(kzoo.TextEmbedder), tmp_path / "test.csv")
 
 
@@ -214,8 +213,8 @@ def test_questions_come_as_names_and_dicts(make):
 
 
 def test_a_training_draws_its_curves(tmp_path):
-    draw_history({"loss": [1.0, 0.5], "val_loss": [1.0, 0.7]}, tmp_path / "a.png")
-    draw_history({"loss": [1.0, 0.5]}, tmp_path / "b.png")
+    plot.write(plot.history({"loss": [1.0, 0.5], "val_loss": [1.0, 0.7]}), tmp_path / "a.png")
+    plot.write(plot.history({"loss": [1.0, 0.5]}), tmp_path / "b.png")
     one, other = ((tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
     assert one.startswith(PNG) and other.startswith(PNG) and one != other
 

@@ -22,13 +22,14 @@ ORDER = [
     {"errors", "registry"},
     {"values"},
     {"files", "logs", "answers", "metrics"},
-    {"spec", "parts", "lines", "terminal", "pictures"},
+    {"spec", "parts", "lines", "terminal"},
     {"keras_hooks", "nn"},
     {"network"},
     {"graphs"},
     {"models"},
-    {"text", "images", "audio", "data"},
-    {"processors"},
+    {"text", "images", "audio"},
+    {"data"},
+    {"processors", "plot"},
     {"generation"},
     {"tasks"},
     {"checkpoints"},
@@ -178,6 +179,14 @@ def test_light_modules_stay_light(module):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(ast.literal_eval(run.stdout))
     assert not loaded & {"tensorflow", "keras", "torch", "jax", "matplotlib", "rich", "numpy"}
+
+
+def test_a_client_reads_a_bundle_with_numpy_alone():
+    """MediaPipe's client runs where kzoo's dependencies are not."""
+    code = "import sys, kzoo.bundle.manifest, kzoo.lines; print(sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ast.literal_eval(run.stdout))
+    assert not loaded & {"tokenizers", "PIL", "keras", "tensorflow", "ai_edge_litert"}
 
 
 # -- documents -----------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -54,13 +53,10 @@ def elsewhere(tmp_path_factory):
     def run(kind):
         if kind not in found:
             file = tmp_path_factory.mktemp("devices") / f"{kind}.npz"
-            # XLA needn't make its code fast here, which takes half of the time.
-            environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
             done = subprocess.run(
                 [sys.executable, SCRIPT, kind, file],
                 capture_output=True,
                 text=True,
-                env=environment,
             )
             assert done.returncode == 0, done.stderr[-3000:]
             found[kind] = dict(np.load(file))

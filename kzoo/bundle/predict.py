@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from ..answers import READS, RULES, nearest, similarities
-from ..data.sources import read_rows
+from .. import plot
+from ..answers import PROBLEMS, READS, RULES, nearest, similarities
 from ..data.tables import check_table_path, write_table
 from ..errors import EmptyTextError, KzooError
+from ..files import writing_folder
 from ..generation.writer import Writer, prompt_ids
 from ..litert.interpreter import Interpreter
 from ..values import is_whole
@@ -18,14 +19,16 @@ from .senses import COLUMNS, TEXTS, sense_of
 
 
 def predict_bundle(folder, texts, threads=1):
-    """Answer texts with a bundle.
+    """Answer texts, pictures or sounds with a bundle.
 
     Args:
         folder: the bundle.
         texts: a string or a list of strings or of pairs of strings, whatever the bundle reads; an
             empty string is a text too, but for a bundle that writes, whose prompts have a token
             at least. Question answering takes pairs (question, context), or
-            dicts {"question": ..., "context": ...}.
+            dicts {"question": ..., "context": ...}. A bundle that reads pictures or sounds takes
+            one or several of what its processor reads: paths (of a folder: the files in it), bytes,
+            PIL pictures, arrays.
         threads: how many the model may use.
 
     Returns:
@@ -34,16 +37,22 @@ def predict_bundle(folder, texts, threads=1):
         `label`, `score` and `scores`; for an embedder `embedding`; for a token classifier
         `entities`; for question answering `answer`, `score`, `start` and `end`; of a model that
         writes `continuation`, the likeliest tokens as a text, 64 of them at most, as
-        `kzoo.generation.Generation` has it by default. Characters are counted in code points.
+        `kzoo.generation.Generation` has it by default. Characters are counted in code points. Of
+        a picture `image`, its path or None, stands in the place of the first three; of a sound
+        `sound`, `seconds` (how many were read) and `truncated`.
 
     Raises:
         KzooError: if the bundle was changed or the texts are none, and for a prompt without a
             token or too long for the file.
     """
-    sense = sense_of(read_manifest(folder)["reads"])
-    given = sense.listed(texts)
-    names = [f"{sense.name} {place}" for place in range(len(given))]
+    given = inputs_of(folder, texts)
+    names = [f"Text {place}" for place in range(len(given))]
     return predict_named(folder, given, names, threads)
+
+
+def inputs_of(folder, given):
+    """A list of what a bundle reads of what a user gave: of a folder of pictures its files."""
+    return sense_of(read_manifest(folder)["reads"]).listed(given)
 
 
 def predict_named(folder, texts, names, threads=1):
@@ -57,25 +66,68 @@ def predict_named(folder, texts, names, threads=1):
     return answers
 
 
+def draw_answers(folder, answers, output):
+    """Draw pictures or sounds with what a bundle answered to them, a .png file for each.
+
+    Args:
+        folder: the bundle.
+        answers: what `predict_bundle` gave for files.
+        output: the folder to write, which is new or empty.
+
+    Returns:
+        The paths of the drawings, in the order of the answers: each is called as its file is; of
+        several that are called alike the later ones have their number behind it.
+    """
+    sense, output = sense_of(read_manifest(folder)["reads"]), Path(output)
+    check_drawable(folder, output)
+    processor, names = sense.load(folder), []
+    with writing_folder(output) as tmp_path:
+        for number, answer in enumerate(answers, 1):
+            stem = Path(answer[sense.noun]).stem
+            name = f"{stem}.png" if f"{stem}.png" not in names else f"{stem}-{number}.png"
+            scores = answer.get("scores") or answer["values"]
+            plot.write(sense.drawn(answer[sense.noun], processor, scores), tmp_path / name)
+            names.append(name)
+    return [str(output / name) for name in names]
+
+
+def check_drawable(folder, output):
+    """Raise KzooError unless a bundle's answers can be drawn into a folder, and none is lost."""
+    manifest, output = read_manifest(folder), Path(output)
+    if sense_of(manifest["reads"]) is TEXTS or manifest["rule"] not in PROBLEMS:
+        raise KzooError(
+            f"Got {folder} to draw answers of, which holds a {manifest['task']}; expected a bundle "
+            "that gives labels to pictures or sounds: leave --draw out."
+        )
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise KzooError(
+            f"Got {output} to draw into, which is there and not empty; expected a folder that is "
+            "new or empty: name another."
+        )
+
+
 def predict_table(folder, path, output=None, text=None, threads=1):
     """Answer every row of a table with a bundle.
 
     Args:
         folder, threads: as for `predict_bundle`.
-        path: a .csv, .tsv or .jsonl file, read as one to train on.
+        path: a .csv, .tsv or .jsonl file, read as one to train on: of texts, or of the paths of
+            pictures or sounds as seen from its own folder.
         output: a .csv, .tsv or .jsonl file to write, where nothing lies yet: the table, and what
             was answered in columns that begin with `predicted_`, such as predicted_label.
-        text: the column of the texts, or a list of two for pairs; by default those beyond doubt.
+        text: the column of the texts, or a list of two for pairs, or that of the paths; by default
+            those beyond doubt.
 
     Returns:
         Without output what `predict_bundle` gives; else {"output", "rows", "columns" (the new
-        ones), "truncated" (how many texts were cut)}. Lists and dicts stand in .csv and .tsv as
+        ones), "truncated" (how many were cut)}. Lists and dicts stand in .csv and .tsv as
         JSON.
     """
     if output is not None:
         check_table_path(output)
-    table, texts = read_rows(path, text)
-    names = [f"The text in line {line} of {path}" for line in table.lines]
+    sense = sense_of(read_manifest(folder)["reads"])
+    table, texts = sense.read_table(path, text)
+    names = [f"The {sense.noun} in line {line} of {path}" for line in table.lines]
     answers = predict_named(folder, texts, names, threads)
     if output is None:
         return answers
@@ -88,18 +140,21 @@ def predict_table(folder, path, output=None, text=None, threads=1):
         "output": str(output),
         "rows": len(answers),
         "columns": list(added),
-        "truncated": sum(answer["truncated"] for answer in answers),
+        "truncated": sum(answer.get("truncated", False) for answer in answers),
     }
+
+
+# What a table with answers has in other columns, or its summary.
+UNWRITTEN = {"text", "tokens", "image", "sound", "seconds", "truncated"}
 
 
 def _added(answers):
     """The columns of a table for answers, {name: values}."""
     rows = [
-        {name: value for name, value in answer.items() if name not in ("text", "tokens")}
+        {name: value for name, value in answer.items() if name not in UNWRITTEN}
         for answer in answers
     ]
     for row in rows:
-        del row["truncated"]
         if "label" in row:
             del row["scores"]  # The others than the label's are in `--json`.
         row.update(row.pop("values", {}))

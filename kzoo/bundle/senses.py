@@ -12,7 +12,9 @@ import wave
 
 import numpy as np
 
-from .. import processors
+from .. import plot, processors
+from ..data.media import PICTURES, SOUNDS
+from ..data.sources import read_rows
 from ..errors import KzooError
 from ..litert.interpreter import encode
 from ..values import as_text, is_whole
@@ -46,6 +48,17 @@ class Sense:
     def listed(self, given):
         """A list of inputs from one or several of them; KzooError for what are none."""
         raise NotImplementedError
+
+    def read_table(self, path, column=None):
+        """The `Table` in a file, and the input of its every row."""
+        raise NotImplementedError
+
+    def drawn(self, given, processor, scores):
+        """A figure of an input with {label: number}."""
+        raise KzooError(
+            f"Got {self.nouns} to draw; expected a bundle that reads pictures or sounds: leave "
+            "drawing out."
+        )
 
     def row(self, processor, given, limit, length, stride):
         """One row of an input, how many tokens it has, and whether the input has more.
@@ -157,6 +170,10 @@ class Texts(Sense):
                 raise KzooError(f"Text {place} is {text!r:.60}; a string or a pair is expected.")
         return texts
 
+    def read_table(self, path, column=None):
+        """See `Sense`; a pair has two columns."""
+        return read_rows(path, column)
+
     def row(self, processor, given, limit, length, stride):
         """See `Sense`."""
         first, second = (given, None) if isinstance(given, str) else given
@@ -261,6 +278,7 @@ class Arrays(Sense):
 
     file = "preprocessor_config.json"
     suffix = None  # of such a file
+    medium = None  # the `data.media.Medium` of the files that it is read from
 
     def columns(self, processor, given):
         """What a file reads of an input, by name."""
@@ -279,15 +297,35 @@ class Arrays(Sense):
         raise NotImplementedError
 
     def listed(self, given):
-        """A list of inputs from one or several."""
-        if isinstance(given, (str, bytes, os.PathLike)) or self.is_one(given):
+        """A list of inputs from one or several; of a folder those that lie in it."""
+        if isinstance(given, (str, os.PathLike)):
+            return self._files(given)
+        if isinstance(given, bytes) or self.is_one(given):
             return [given]
         if not hasattr(given, "__iter__"):
             raise KzooError(f"Got {given!r:.60}; expected {self.nouns}, such as a list of paths.")
         several = list(given)
         if not several:
             raise KzooError(f"Got no {self.noun}; expected at least one.")
-        return several
+        paths = [isinstance(each, (str, os.PathLike)) for each in several]
+        files = [self._files(s) if p else [s] for s, p in zip(several, paths, strict=True)]
+        return [each for some in files for each in some]
+
+    def _files(self, path):
+        """The path alone; or those of the files in a folder."""
+        if not os.path.isdir(path):
+            return [path]
+        return [str(file) for file in self.medium.read(path, targets="none").x]
+
+    def read_table(self, path, column=None):
+        """See `Sense`; a table names files."""
+        if isinstance(column, list):
+            raise KzooError(
+                f"Got the columns {', '.join(map(str, column))} for {self.nouns}; expected one, of "
+                "their paths."
+            )
+        table, _, files = self.medium.rows(path, column)
+        return table, [str(file) for file in files]
 
     def row(self, processor, given, limit, length, stride):
         """An input is one row, and has no tokens."""
@@ -340,6 +378,7 @@ class Pictures(Arrays):
 
     noun, nouns, shipped = "image", "pictures", "pictures that matplotlib ships"
     processor, name, suffix = "image_processor", "Picture", ".png"
+    medium = PICTURES
     columns_given, again_words = ("images",), "resized"
 
     def resized(self, model, image_size):
@@ -353,6 +392,10 @@ class Pictures(Arrays):
     def columns(self, processor, given):
         """{"images": uint8 (1, height, width, channels)}."""
         return {"images": processor.resized(given)[None]}
+
+    def drawn(self, given, processor, scores):
+        """See `plot.picture`."""
+        return plot.picture(given, scores)
 
     def write(self, given, path):
         """As PNG, which loses nothing."""
@@ -388,6 +431,7 @@ class Sounds(Arrays):
 
     noun, nouns, shipped = "sound", "sounds", "tones and noises made by arithmetic"
     processor, name, suffix = "audio_processor", "Sound", ".wav"
+    medium = SOUNDS
     columns_given, again_words = ("samples",), "read"
     travels = False  # 16 bits don't hold what is resampled
 
@@ -399,6 +443,25 @@ class Sounds(Arrays):
     def columns(self, processor, given):
         """{"samples": float32 (1, num_samples)}."""
         return {"samples": processor.fitted(processor.read(given))[None]}
+
+    def row(self, processor, given, limit, length, stride):
+        """See `Sense`; in the place of tokens seconds, of which a sound may have more."""
+        samples, most = processor.read(given), processor.num_samples
+        rows = [({"samples": processor.fitted(samples)[None]}, {})]
+        cut = len(samples) >= most + processor.features.spectrogram.hop  # Less is no frame.
+        return rows, min(len(samples), most) / processor.rate, cut
+
+    def echo(self, given, tokens, truncated):
+        """The path, where the sound has one, how many seconds were read, and whether it has more.
+
+        See `row`.
+        """
+        path = super().echo(given, tokens, truncated)
+        return {**path, "seconds": tokens, "truncated": truncated}
+
+    def drawn(self, given, processor, scores):
+        """See `plot.sound`."""
+        return plot.sound(given, scores, processor.rate)
 
     def write(self, given, path):
         """As WAV of 16 bits."""

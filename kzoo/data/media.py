@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..audio import sounds
 from ..errors import KzooError
 from ..files import within
+from ..images import reading
 from .examples import Examples, listed
 from .sources import LABELS
 from .tables import KINDS, read_table, suffix_of
@@ -131,13 +133,15 @@ class Medium:
 
     # -- tables --
 
-    def _table(self, path, column, label, targets):
+    def rows(self, path, column=None):
+        """The `Table` in a file, the column of its paths, and the file that each row names.
+
+        Raises:
+            KzooError: as `read` does.
+        """
+        path = Path(path)
         table = read_table(path)
         column = self._column(table, column, self.columns, f"paths of {self.name}s")
-        if targets == "none":
-            label = None
-        elif targets == "required" or label is not None or _known(table, LABELS):
-            label = self._column(table, label, LABELS, "labels")
         values = table.columns[column]
         lines = [line for line, value in zip(table.lines, values, strict=True) if not value]
         if lines:
@@ -147,6 +151,14 @@ class Medium:
             for line, value in zip(table.lines, values, strict=True)
         ]
         self._check(files, path.parent)
+        return table, column, files
+
+    def _table(self, path, column, label, targets):
+        table, column, files = self.rows(path, column)
+        if targets == "none":
+            label = None
+        elif targets == "required" or label is not None or _known(table, LABELS):
+            label = self._column(table, label, LABELS, "labels")
         y = None
         if label is not None:
             y = [v.strip() if isinstance(v, str) else v for v in table.columns[label]]
@@ -178,6 +190,20 @@ class Medium:
                 f"called {', '.join(usual[:3])}: say which by its name."
             )
         return known[0]
+
+
+PICTURES = Medium(
+    "picture",
+    ("image", "path", "file", "image_path", "file_name"),
+    reading.ENDINGS,
+    reading.check_picture,
+)
+SOUNDS = Medium(
+    "sound",
+    ("audio", "path", "file", "audio_path", "file_name"),
+    sounds.ENDINGS,
+    sounds.check_sound,
+)
 
 
 def _known(table, names):

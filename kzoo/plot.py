@@ -1,0 +1,349 @@
+"""Figures to look at: pictures with labels, attention, what is taken for what, learning curves.
+
+Each function returns a matplotlib `Figure`, which a notebook shows and `figure.savefig("a.png")`
+writes. Nothing here touches pyplot: no window opens, and no figure stays in memory behind one.
+"""
+
+import contextlib
+import math
+
+import numpy as np
+
+from .audio.sounds import read_sound
+from .errors import KzooError
+from .files import writing_file
+from .images.reading import read_picture
+from .values import is_whole
+
+INK, FAINT, GRID, PALE = "#1c2430", "#66707f", "#d9dee5", "#f1f3f6"
+COLOURS = ("#0b7a75", "#c2571a")  # what learns, and what it is held against
+COUNTED = 40  # Labels up to which the cells of a matrix show their counts.
+LONGEST = 24  # characters of a label
+MOST = 100  # pictures of a grid
+BARS = 5  # labels beside a picture or a sound
+SIDE = 1.7  # inches of a picture in a grid
+THINNEST = 12  # times as long as wide; a thinner picture is shown wider
+COARSE = 64  # A picture with fewer pixels a side is shown as squares.
+
+
+def pictures(images, labels=None, columns=None):
+    """A grid of pictures, each with its label above it.
+
+    Args:
+        images: a list of what `read_picture` takes (paths, bytes, PIL pictures, arrays), or one
+            array (pictures, height, width, channels); 100 at most.
+        labels: a text for each picture, or None.
+        columns: how many stand side by side; about as many as below each other by default.
+    """
+    images = list(images)
+    if not 1 <= len(images) <= MOST:
+        raise KzooError(f"Got {len(images):,} pictures for a grid; expected 1 to {MOST} of them.")
+    if labels is not None and len(labels) != len(images):
+        raise KzooError(
+            f"Got {len(labels):,} labels for {len(images):,} pictures; expected as many."
+        )
+    if columns is not None and not is_whole(columns, 1):
+        raise KzooError(f"Got columns={columns!r:.40}; expected a whole number of at least 1.")
+    columns = min(len(images), columns or math.ceil(math.sqrt(1.6 * len(images))))
+    rows = math.ceil(len(images) / columns)
+    with _figure(SIDE * columns, (SIDE + 0.3 * (labels is not None)) * rows, columns, rows) as (
+        figure,
+        axes,
+    ):
+        for place, axis in enumerate(np.ravel(axes)):
+            axis.set_axis_off()
+            if place < len(images):
+                _show(axis, read_picture(images[place], f"Picture {place}"))
+                if labels is not None:
+                    axis.set_title(_shortened(str(labels[place])), color=INK, size=10)
+    return figure
+
+
+def picture(image, scores):
+    """A picture beside bars of the likeliest of its labels.
+
+    Args:
+        image: what `read_picture` takes.
+        scores: {label: probability or value}; the largest five are shown.
+    """
+    array = read_picture(image)
+    wide = float(np.clip(3 * array.shape[1] / array.shape[0], 1.8, 4.5))
+    with _figure(wide + 3.4, 3.0, 2, width_ratios=[wide, 3.4]) as (figure, (shown, bars)):
+        shown.set_axis_off()
+        _show(shown, array)
+        _bars(bars, scores)
+    return figure
+
+
+def sound(samples, scores, rate=16000):
+    """The waveform and the spectrogram of a sound beside bars of the likeliest of its labels.
+
+    Args:
+        samples: what `read_sound` takes.
+        scores: as for `picture`.
+        rate: samples a second at which it is read and shown.
+    """
+    values = read_sound(samples, rate)
+    seconds = len(values) / rate
+    with _figure(8.6, 3.2, width_ratios=[5.2, 3.4], mosaic="wb;sb") as (figure, axes):
+        wave, spectrum, bars = (axes[name] for name in "wsb")
+        wave.plot(*_outline(values, seconds), color=COLOURS[0], linewidth=0.7)
+        most = max(float(np.abs(values).max()), 1e-6)
+        wave.set_ylim(-1.05 * most, 1.05 * most)
+        wave.set_ylabel("loudness")
+        wave.set_xticklabels([])
+        wave.set_yticks([])
+        spectrum.imshow(
+            _decibels(values, rate), origin="lower", aspect="auto", cmap="GnBu",
+            extent=(0, seconds, 0, rate / 2000),
+        )  # fmt: skip
+        spectrum.set_xlabel("seconds")
+        spectrum.set_ylabel("kHz")
+        for axis in (wave, spectrum):
+            axis.set_xlim(0, seconds)
+            axis.spines[:].set_visible(False)
+        _bars(bars, scores)
+    return figure
+
+
+def attention(model, image, step=-1):
+    """A picture, and beside it where a model looks: brighter what its attention weighs more.
+
+    That is the attention of the place that answers (the class token; the mean over all places
+    where a network has none), the mean over the heads of one step.
+
+    Args:
+        model: a task on pictures with a network of blocks of attention: ViT, DeiT, CLIP.
+        image: what the task reads one of.
+        step: which of the schedule's steps; the last by default.
+    """
+    tower, maps = _maps(model, image)
+    if not is_whole(step, -len(maps), len(maps) - 1):
+        raise KzooError(
+            f"Got step={step!r:.40} of {len(maps)} steps; expected {-len(maps)} to {len(maps) - 1}."
+        )
+    weights = np.asarray(maps[step], "float32")[0].mean(0)  # (queries, keys)
+    before = weights.shape[1] - math.prod(tower.embedding.grid)
+    row = (weights[0] if before else weights.mean(0))[before:]
+    array = model.read_one(image)
+    height, width = array.shape[:2]
+    wide = float(np.clip(3 * width / height, 1.5, 5))
+    with _figure(2 * wide, 3.2, 2) as (figure, axes):
+        for axis in axes:
+            axis.set_axis_off()
+            _show(axis, array)
+        axes[1].imshow(
+            row.reshape(tower.embedding.grid), cmap="inferno", alpha=0.65,
+            interpolation="bicubic", extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        )  # fmt: skip
+        axes[0].set_title("picture", color=FAINT, size=10)
+        axes[1].set_title(f"attention of step {step % len(maps)}", color=FAINT, size=10)
+    return figure
+
+
+def confusion(truth, predictions=None, labels=None):
+    """A cell for each pair of labels, darker the more of a label's examples are there.
+
+    Args:
+        truth: the right labels, as names or indices; or, without predictions, a matrix of counts,
+            a row for each right label, a column for each given one.
+        predictions: the given labels, or an array (examples, labels) as `predict` gives it.
+        labels: the names, in the order of indices; by default those that occur.
+    """
+    matrix, labels = _counts(truth, predictions, labels)
+    count = len(labels)
+    size = count * (0.42 if count <= COUNTED else 0.2)
+    with _figure(size + 3, size + 2.6) as (figure, axis):
+        totals = [max(1, sum(row)) for row in matrix]
+        shares = [
+            [number / total for number in row] for row, total in zip(matrix, totals, strict=True)
+        ]
+        image = axis.imshow(shares, cmap="GnBu", vmin=0, vmax=1)
+        for right, row in enumerate(matrix if count <= COUNTED else ()):
+            for given, number in enumerate(row):
+                if number:
+                    colour = "white" if shares[right][given] > 0.6 else INK
+                    place = {"ha": "center", "va": "center"}
+                    axis.text(given, right, f"{number}", **place, color=colour, size=9)
+        names = [_shortened(name) for name in labels]
+        size = 9 if count <= COUNTED else 6
+        axis.set_xticks(range(count), names, rotation=90 if count > 3 else 0, size=size)
+        axis.set_yticks(range(count), names, size=size)
+        axis.set_xlabel("given")
+        axis.set_ylabel("right")
+        axis.spines[:].set_visible(False)
+        bar = figure.colorbar(image, shrink=0.6, pad=0.03)
+        bar.set_label("share of the row", color=FAINT)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(colors=FAINT, length=0, labelsize=9)
+    return figure
+
+
+def history(history):
+    """Each metric of a training over its epochs, with its course on the validation data.
+
+    Args:
+        history: what `fit` returned; or {metric: a value an epoch}, where `val_` begins the names
+            of those on the validation data.
+    """
+    values = getattr(history, "history", history)
+    names = [name for name in values if not name.startswith("val_")]
+    if not names:
+        raise KzooError("Got a history without a metric; expected that of at least one epoch.")
+    with _figure(4.6 * len(names), 3.4, len(names)) as (figure, axes):
+        for axis, name in zip(np.ravel(axes), names, strict=True):
+            for key, label, colour in zip(
+                (name, f"val_{name}"), ("training", "validation"), COLOURS, strict=True
+            ):
+                if course := list(values.get(key, ())):
+                    epochs = range(1, len(course) + 1)
+                    axis.plot(epochs, course, color=colour, label=label, marker="o", markersize=4)
+            axis.set_title(name.replace("_", " "), color=INK, size=12)
+            axis.set_xlabel("epoch")
+            axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+            axis.grid(color=GRID, linewidth=0.8)
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.spines[["left", "bottom"]].set_color(GRID)
+            if f"val_{name}" in values:
+                axis.legend(frameon=False, labelcolor=FAINT)
+    return figure
+
+
+def write(figure, path):
+    """Write a figure as a .png file, which is there whole or not; the same one is the same file."""
+    with writing_file(path) as tmp_path:
+        # Without versions and dates, the same picture is the same file.
+        figure.savefig(tmp_path, format="png", dpi=130, metadata={"Software": None})
+
+
+# -- what is drawn -------------------------------------------------------------------------------
+
+
+def _maps(model, image):
+    """The network that sees a picture, and its maps (1, heads, queries, keys) by step."""
+    backbone = getattr(model, "backbone", None)
+    tower = getattr(backbone, "towers", {}).get("image", backbone)
+    embedding = getattr(tower, "embedding", None)
+    if not hasattr(embedding, "grid") or "images" not in tower.signature:
+        raise KzooError(
+            f"Got a {type(model).__name__} of {getattr(backbone, 'family', 'no family')}; expected "
+            "a task on pictures whose network is blocks of attention over squares of them, such "
+            "as an ImageClassifier of a ViT."
+        )
+    outputs = tower(model.prepared([image]), return_attention_maps=True)
+    return tower, outputs["attention_maps"]
+
+
+def _counts(truth, predictions, labels):
+    """The matrix of counts as lists, and the names of its rows."""
+    if predictions is None:
+        matrix = np.asarray(truth)
+        names = [str(i) for i in range(len(matrix))] if labels is None else list(labels)
+        if matrix.shape != (len(names), len(names)):
+            raise KzooError(
+                f"Got a matrix of the shape {matrix.shape} for {len(names)} labels; expected a row "
+                "and a column for each, or the right labels and the predictions."
+            )
+        return matrix.tolist(), names
+    if getattr(predictions, "ndim", 1) == 2:
+        predictions = np.argmax(predictions, axis=1)
+    sides = [[_plain(label) for label in side] for side in (truth, predictions)]
+    if len(sides[0]) != len(sides[1]):
+        raise KzooError(
+            f"Got {len(sides[0]):,} right labels and {len(sides[1]):,} predictions; expected as "
+            "many of both."
+        )
+    if labels is None:
+        labels = sorted({*sides[0], *sides[1]}, key=lambda label: (isinstance(label, str), label))
+    # Indices stand for names that are given; names and indices may be mixed.
+    places = dict(zip(range(len(labels)), range(len(labels)), strict=True))
+    places = {**places, **{label: place for place, label in enumerate(labels)}}
+    matrix = [[0] * len(labels) for _ in labels]
+    for right, given in zip(*sides, strict=True):
+        for label in (right, given):
+            if label not in places:
+                raise KzooError(
+                    f"Got the label {label!r:.60}; expected one of {len(labels)} names or indices."
+                )
+        matrix[places[right]][places[given]] += 1
+    return matrix, [str(label) for label in labels]
+
+
+def _plain(label):
+    """A label as Python's own string or number."""
+    return label.item() if hasattr(label, "item") else label
+
+
+def _show(axis, array):
+    """A picture as it is; a small one as squares, not blurred."""
+    height, width = array.shape[:2]
+    axis.imshow(array, interpolation="nearest" if max(height, width) <= COARSE else "antialiased")
+    if max(height, width) > THINNEST * min(height, width):  # A line of pixels would be unseen.
+        axis.set_aspect("auto")
+        axis.set_box_aspect(THINNEST if height > width else 1 / THINNEST)
+
+
+def _bars(axis, scores):
+    """The largest numbers, the first on top, each with its label over its bar."""
+    largest = sorted(scores.items(), key=lambda pair: -pair[1])[:BARS]
+    are_shares = all(0 <= value <= 1 for value in scores.values())
+    reach = 1.0 if are_shares else max(max(abs(value) for _, value in largest), 1e-12)
+    least = min([0.0, *(value for _, value in largest)])
+    for place, (label, value) in enumerate(largest):
+        colour = COLOURS[0] if not place else GRID
+        axis.barh(place, reach - least, left=least, height=0.34, color=PALE)
+        axis.barh(place, value, height=0.34, color=colour)
+        number = f"{100 * value:.1f} %" if are_shares else f"{value:.4g}"
+        axis.text(least, place - 0.27, _shortened(label, 34), color=INK, size=10, va="bottom")
+        axis.text(reach, place - 0.27, number, color=FAINT, size=9, ha="right", va="bottom")
+    axis.set_xlim(least, reach)
+    axis.set_ylim(BARS - 0.4, -0.8)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+
+
+def _outline(values, seconds, points=4000):
+    """Times and values of a waveform: of a long one the smallest and largest of each piece."""
+    if len(values) > points:
+        piece = -(-2 * len(values) // points)
+        whole = values[: len(values) // piece * piece].reshape(-1, piece)
+        values = np.stack([whole.min(1), whole.max(1)], axis=1).ravel()
+    return np.linspace(0, seconds, len(values)), values
+
+
+def _decibels(values, rate, most=1000):
+    """How strong each frequency is over time, (frequencies, times), 80 dB of it."""
+    size = max(8, rate // 40)  # windows of 25 ms
+    values = np.pad(values, (0, max(0, size - len(values))))
+    hop = max(size // 4, (len(values) - size) // most, 1)
+    starts = np.arange(0, len(values) - size + 1, hop)
+    frames = values[starts[:, None] + np.arange(size)] * np.hanning(size)
+    power = np.abs(np.fft.rfft(frames, axis=1)).T ** 2
+    strength = 10 * np.log10(np.maximum(power, 1e-12))
+    return np.maximum(strength, strength.max() - 80)
+
+
+def _shortened(name, most=LONGEST):
+    """A label that is cut in its middle where it is long: labels often differ at their ends."""
+    half = most // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[1 - half :]}"
+
+
+@contextlib.contextmanager
+def _figure(width, height, columns=1, rows=1, width_ratios=None, mosaic=None):
+    """A figure and its axes, in which a $ of a label is a character like any other."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"text.parse_math": False}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        if mosaic is None:
+            axes = figure.subplots(rows, columns, width_ratios=width_ratios)
+        else:
+            axes = figure.subplot_mosaic(mosaic, width_ratios=width_ratios)
+        for axis in figure.axes:
+            axis.tick_params(colors=FAINT, labelcolor=INK, length=0)
+            axis.xaxis.label.set_color(FAINT)
+            axis.yaxis.label.set_color(FAINT)
+        yield figure, axes
