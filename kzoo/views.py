@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .bundle.limits import greedy_tokens
 from .bundle.senses import sense_of
+from .data.examples import count_of
 
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
@@ -412,7 +413,8 @@ def evaluated(data):
     """`kzoo evaluate`: the scores, those of each class, and the first wrong answers."""
     read, wrong = data["read"], data["wrong"]
     scores = [[name.replace("_", " "), f"{value:.4f}"] for name, value in data["scores"].items()]
-    title = f"{data['source']}, {data['task']}, on {data['examples']:,} examples of {read['file']}"
+    count = count_of(data["examples"], "example")
+    title = f"{data['source']}, {data['task']}, on {count} of {read['file']}"
     shown = [table(title, ["", ">"], scores)]
     if data["classes"]:
         rows = [
