@@ -194,7 +194,18 @@ def saved(data):
 
 
 def report(data):
-    """`kzoo export`: how far the file is from its source."""
+    """`kzoo export`: how far the file is from its source; of two towers each, and both."""
+    if "towers" in data:
+        found, shown = data["together"], []
+        for name, own in data["towers"].items():
+            shown += report({**own, "folder": f"{data['folder']}/{name}"})
+        rows = [
+            ["same nearest text", f"{found['same_nearest']:.1%} of {found['pictures']} pictures"],
+            ["cosines off by", f"{found['cosine_difference']:.2g} (mean), "
+             f"{found['cosine_difference_max']:.2g} (worst)"],
+            ["scale", f"{data['scale']:.4g}"],
+        ]  # fmt: skip
+        return [*shown, table(f"Both towers: {data['folder']}", ["", ""], rows)]
     sizes, parity, evaluation = data["sizes"], data["parity"], data["evaluation"]
     runtime = data["audit"]["minimum_runtime"]
     smaller, sense = sizes["float32"] / sizes["file"], sense_of(data["reads"])
@@ -359,6 +370,11 @@ def answers(data):
         folder = str(Path(data[0]["drawing"]).parent)
         return [_answers(data), table(f"Drawn into {folder}", ["file", "of"], drawn)]
     return _answers(data)
+
+
+def found(data):
+    """`kzoo predict --search`: the nearest first."""
+    return table("", [">cosine", "image"], [[f"{e['score']:.4f}", _shown(e)] for e in data])
 
 
 def _answers(data):

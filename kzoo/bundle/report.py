@@ -33,8 +33,40 @@ def write_report(report, folder):
     (folder / PAGE).write_text(page(report, folder), encoding="utf-8")
 
 
+def write_report_of_towers(report, folder):
+    """The same of a bundle of two towers, whose own reports the page shows one after the other."""
+    folder, found = Path(folder), report["together"]
+    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    (folder / REPORT).write_text(text, encoding="utf-8")
+    words = (
+        f"Two towers make vectors of one space, of pictures and of texts. Among {found['texts']} "
+        f"shipped sentences file and Keras find the same one nearest for "
+        f"{100 * found['same_nearest']:.1f} % of {found['pictures']} pictures; a cosine of a "
+        f"picture and a text differs by {found['cosine_difference']:.2g} on average and by "
+        f"{found['cosine_difference_max']:.2g} at most. Cosines times {report['scale']:.4g} are "
+        "the logits of labels."
+    )
+    title = f"{_name_of(report)} as {report['quantization']}"
+    body = [_section("Pictures and texts", words)]
+    body += [_body(own, folder / name) for name, own in report["towers"].items()]
+    (folder / PAGE).write_text(_page(title, "\n".join(body)), encoding="utf-8")
+
+
 def page(report, folder):
     """The report as one HTML page; pictures of golden examples lie in the folder."""
+    return _page(f"{_name_of(report)} as {report['quantization']}", _body(report, folder))
+
+
+def _name_of(report):
+    """The preset that was exported, or the task of what is none."""
+    return str(report["source"] or report["task"])
+
+
+def _page(title, body):
+    return TEMPLATE.format(title=html.escape(title), style=STYLE, body=body)
+
+
+def _body(report, folder):
     sections = [
         _summary(report),
         _section("Size", _size_words(report), size_plot(report["sizes"])),
@@ -48,8 +80,7 @@ def page(report, folder):
         _examples(report, folder),
         _inside(report),
     ]
-    title = f"{report['source']} as {report['quantization']}"
-    return TEMPLATE.format(title=html.escape(title), style=STYLE, body="\n".join(sections))
+    return "\n".join(sections)
 
 
 # -- words --------------------------------------------------------------------------------------
@@ -106,7 +137,7 @@ def _summary(report):
     takes = html.escape(sense.takes(report))
     return f"""<header>
 <p class="kicker">kzoo export report</p>
-<h1>{html.escape(str(report["source"]))}</h1>
+<h1>{html.escape(_name_of(report))}</h1>
 <p class="lead">{html.escape(report["task"])} ({html.escape(report["family"])}) as
 <b>{html.escape(report["quantization"])}</b>, {takes}, for LiteRT {runtime["litert"]} or newer
 (TFLite {runtime["tflite"]}).
