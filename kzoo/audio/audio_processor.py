@@ -62,8 +62,8 @@ class LogMel:
         """
         if len(samples) and samples.max() > self.NOTHING - 1:
             raise KzooError(
-                f"Got a sample of {samples.max():g}; expected 1 and -1 for the loudest: divide what "
-                "was whole numbers by the largest of their type."
+                f"Got a sample of {samples.max():g}; expected 1 and -1 for the loudest: divide "
+                "what was whole numbers by the largest of their type."
             )
         samples = np.pad(samples, (0, max(0, self.spectrogram.window - len(samples))))
         return _of_length(samples, self.num_samples, self.NOTHING)

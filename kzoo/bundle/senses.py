@@ -393,6 +393,11 @@ class Pictures(Arrays):
         """{"images": uint8 (1, height, width, channels)}."""
         return {"images": processor.resized(given)[None]}
 
+    def takes(self, report):
+        """Of which size."""
+        _, height, width, _ = _shape(report, "images")
+        return f"{self.nouns} of {width} x {height} pixels"
+
     def drawn(self, given, processor, scores):
         """See `plot.picture`."""
         return plot.picture(given, scores)
@@ -458,6 +463,10 @@ class Sounds(Arrays):
         """
         path = super().echo(given, tokens, truncated)
         return {**path, "seconds": tokens, "truncated": truncated}
+
+    def takes(self, report):
+        """Of how many samples."""
+        return f"{self.nouns} of {_shape(report, 'samples')[1]:,} samples"
 
     def drawn(self, given, processor, scores):
         """See `plot.sound`."""
@@ -581,6 +590,12 @@ def _drawn(draw, backbone, text, limit, length):
         "padding_mask": real,
         "segment_ids": np.zeros(shape, "int32"),
     }
+
+
+def _shape(report, name):
+    """The shape of an input of a report's file, in the function that has it."""
+    functions = report["audit"]["signatures"].values()
+    return next(f["inputs"][name]["shape"] for f in functions if name in f["inputs"])
 
 
 def _sha256(columns):
