@@ -366,6 +366,17 @@ def folder_of(tmp_path, **files):
 ONE = encoded(CORNERS)
 
 
+def test_a_damaged_file_of_a_folder_ends_training_in_its_own_sentence(tmp_path):
+    """Its head is whole, so that it is found when its turn comes."""
+    whole = encoded(photo().resize((32, 32)))
+    folder_of(tmp_path, **{"a__1_png": whole, "b__2_png": whole, "b__3_png": whole[:-30]})
+    task = classifier(["a", "b"])
+    task.compile()
+    for call in (task.fit, task.evaluate):
+        with pytest.raises(kzoo.KzooError, match=r"3\.png.*can't be read whole"):
+            call(tmp_path, verbose=0)
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
