@@ -53,6 +53,13 @@ GREY = CORNERS.max(axis=2)
 RGBA = np.dstack([CORNERS, np.where(GREY, 255, 0).astype("uint8")])
 ON_WHITE = np.where(GREY[..., None], CORNERS, 255).astype("uint8")
 IN_GREY = np.dstack([GREY] * 3)
+
+
+def clear_no_more():
+    """A picture with a clear colour that its user made one without."""
+    return Image.open(io.BytesIO(encoded(Image.fromarray(GREY), transparency=0))).convert("RGB")
+
+
 FORMS = {
     "file": (encoded(CORNERS), CORNERS),
     "turned": (turned(6), CORNERS),
@@ -63,6 +70,7 @@ FORMS = {
         ON_WHITE,
     ),
     "clear": (encoded(RGBA), ON_WHITE),
+    "clear no more": (clear_no_more(), IN_GREY),
     "clear array": (RGBA, ON_WHITE),
     "grey": (encoded(GREY), IN_GREY),
     "grey array": (GREY, IN_GREY),
