@@ -293,7 +293,7 @@ def _clients(data):
     from rich.text import Text
 
     ran = [row for row in data["clients"] if "texts" in row]
-    columns = ["client", ">same ids", ">same labels", ">worst difference", ">time a text"]
+    columns = ["client", ">same ids", ">same labels", ">worst difference", ">time each"]
     rows = []
     for row in ran:
         worst = row["worst_difference"]
@@ -303,7 +303,8 @@ def _clients(data):
             time = f"{1000 * data['seconds']:.2f} ms"
         counts = [_share(row[key], row["texts"]) for key in ("ids_equal", "labels_equal")]
         rows.append([row["client"], *counts, "-" if worst is None else f"{worst:.2g}", time])
-    title = f"Clients beside Python, on {data['texts']} texts; its own row: the golden examples"
+    inputs = f"{data['texts']} {data['reads']}"
+    title = f"Clients beside Python, on {inputs}; its own row: the golden examples"
     yield table(title, columns, rows)
     remarks = [[row["client"], sentence] for row in ran for sentence in _told(row)]
     reasons = {"missing": "Not installed", "refused": "Can't", "failed": "Crashed"}

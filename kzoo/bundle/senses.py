@@ -107,6 +107,10 @@ class Sense:
         """What a golden example says of its input, with files that it needs written there."""
         raise NotImplementedError
 
+    def sent(self, entry, folder):
+        """What a client is given of a golden example."""
+        raise NotImplementedError
+
     def again(self, entry, folder, processor, manifest):
         """The columns of a golden example, read anew."""
         raise NotImplementedError
@@ -218,6 +222,10 @@ class Texts(Sense):
         return int(row[1]["padding_mask"].sum())
 
     def given(self, entry, folder):
+        """The text."""
+        return entry["text"]
+
+    def sent(self, entry, folder):
         """The text."""
         return entry["text"]
 
@@ -350,6 +358,10 @@ class Arrays(Sense):
     def given(self, entry, folder):
         """The path of the input's file."""
         return folder / entry[self.noun]
+
+    def sent(self, entry, folder):
+        """The path of its file."""
+        return str(folder / entry[self.noun])
 
     def again(self, entry, folder, processor, manifest):
         """See `Sense`."""
