@@ -163,8 +163,9 @@ def train(
 ):
     """Fine-tune as a recipe says, and write a preset.
 
-    The recipe names the model, the training file, the output folder and the settings; its keys
-    are in kzoo/training/recipe.py.
+    The recipe names the model, the training file (of pictures and sounds also a folder with a
+    folder for each class), the output folder and the settings; its keys are in
+    kzoo/training/recipe.py.
     """
     with session(as_json) as screen:
         from . import views
@@ -215,6 +216,15 @@ def export(
         Literal["tflite-2.16", "tflite-2.14"] | None,
         typer.Option(help="An older runtime that is to load the file.", show_default=False),
     ] = None,
+    target: Annotated[
+        Literal["gpu"] | None,
+        typer.Option(
+            "--for",
+            help="What is to run the file: a GPU's delegate takes it whole, of one length and as "
+            "float16.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="The folder to write; build/NAME by default.", show_default=False),
@@ -235,9 +245,9 @@ def export(
         from . import views
 
         if to == "savedmodel":
-            if quantization or length or compat:
+            if quantization or length or compat or target:
                 raise KzooError(
-                    "--quantization, --length and --compat are LiteRT's: leave them out."
+                    "--quantization, --length, --compat and --for are LiteRT's: leave them out."
                 )
             with screen.working(f"Exporting {source}") as say:
                 data = _export_savedmodel(source, output, text, say)
@@ -247,7 +257,7 @@ def export(
             raise KzooError("--no-text is for --to savedmodel: a bundle takes token ids anyway.")
         from .bundle import export_recipe
 
-        asked = {"quantization": quantization, "compat": compat}
+        asked = {"quantization": quantization, "compat": compat, "for": target}
         changes = {key: value for key, value in asked.items() if value is not None}
         if to != "litert":
             changes[to] = True
@@ -665,9 +675,18 @@ def evaluate(
         str, typer.Argument(metavar="PRESET_OR_BUNDLE", help="A trained preset, or a bundle.")
     ],
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Labelled texts, in a file as for training.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Labelled texts, pictures or sounds: a file as for training, or a folder with a "
+            "folder for each class.",
+        ),
     ],
     text: Text = None,
+    column: Annotated[
+        str | None,
+        typer.Option(help="The column of the paths of pictures or sounds.", show_default=False),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(
@@ -693,7 +712,7 @@ def evaluate(
     threads: Threads = 1,
     as_json: Json = False,
 ):
-    """Measure a model on labelled texts.
+    """Measure a model on labelled texts, pictures or sounds.
 
     Accuracy, and precision, recall and F1 of every label; F1 of entities; exact matches and F1 of
     answers; perplexity of a CausalLM, which plain text will do for: --text line or --text file.
@@ -705,7 +724,7 @@ def evaluate(
         with screen.working(f"Evaluating {source}"):
             from .evaluation import evaluate as measure
 
-            columns = _columns(text), _columns(label)
+            columns = _columns(text) if column is None else column, _columns(label)
             data = measure(source, file, *columns, output, threads, stride)
         if output is not None:
             data = {**data, "files": {f"{output}/{n}": size for n, size in _files(output).items()}}

@@ -1,4 +1,4 @@
-"""How right a model is on labelled texts, and where it isn't: `kzoo evaluate`."""
+"""How right a model is on labelled texts, pictures or sounds, and where it isn't."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spa
 from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
 from .bundle.predict import Answerer, Continuer, Predictor
-from .bundle.senses import sense_of
+from .bundle.senses import TEXTS, sense_of
 from .data.documents import answer_rows, text_rows
 from .data.tables import write_table
 from .errors import KzooError
@@ -27,13 +27,15 @@ NONE = "none"  # In a table of kinds of entities: no entity stands there.
 
 
 def evaluate(source, path, text=None, label=None, output=None, threads=1, stride=None):
-    """Measure a preset, a task or a bundle on a file of labelled texts.
+    """Measure a preset, a task or a bundle on a file of labelled texts, pictures or sounds.
 
     Args:
         source: a task, a preset's name or folder, a Hugging Face folder, or a bundle's folder,
             which runs on LiteRT.
-        path: a file as the task's `fit` reads it: a table, CoNLL's columns, SQuAD's JSON.
-        text, label: the columns of the file, by default those beyond doubt.
+        path: a file as the task's `fit` reads it: a table, CoNLL's columns, SQuAD's JSON; of
+            pictures and sounds a folder with a folder for each class, or a table that names files.
+        text, label: the columns of the file, by default those beyond doubt; `text` is that of the
+            paths where a table names files.
         output: a folder to write evaluation.json (what is returned), wrong.csv (the wrong
             answers), and confusion.png (which label is given to which) where there are labels.
         threads: of a bundle, how many it may use.
@@ -44,14 +46,14 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
         A dict: `source`, `task`, `read` (what the file was read as), `examples` (how many),
         `scores` ({measure: value}), `classes` ({label: precision, recall, f1, support}),
         `confusion` (`labels` and `counts`, a row for each right label and a column for each
-        given one) or None, and `wrong`, a dict for each example that isn't right: `line`, `text`
-        (and `text_pair`), `right`, `given` and maybe `score`. For regression `wrong` has all, the
-        farthest first.
+        given one) or None, and `wrong`, a dict for each example that isn't right: `line` (in a
+        folder the path within), `text` (and `text_pair`) or the path of the `image` or `sound`,
+        `right`, `given` and maybe `score`. For regression `wrong` has all, the farthest first.
 
-        Scores are accuracy and macro_f1 for one label a text; micro_f1, macro_f1 and exact_match
-        for several; mean_absolute_error, pearson and spearman for values; precision, recall and
-        f1 of entities, see `kzoo.metrics.entity_scores`; exact_match and f1 of answers; perplexity,
-        loss and accuracy of a CausalLM, which has no wrong answers.
+        Scores are accuracy and macro_f1 for one label an example; micro_f1, macro_f1 and
+        exact_match for several; mean_absolute_error, pearson and spearman for values; precision,
+        recall and f1 of entities, see `kzoo.metrics.entity_scores`; exact_match and f1 of answers;
+        perplexity, loss and accuracy of a CausalLM, which has no wrong answers.
 
     Raises:
         KzooError: where the file can't be read, or the source has no task with answers.
@@ -66,9 +68,9 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
     kind, labels = tasks.TASKS[reader.task], reader.labels
     if reader.rule not in MEASURED:
         raise KzooError(
-            f"{source} is a {reader.task}; expected a TextClassifier, TokenClassifier, "
-            f"QuestionAnswering or CausalLM, whose answers are right or wrong: one of the rules "
-            f"{', '.join(MEASURED)}."
+            f"{source} is a {reader.task}; expected a classifier of texts, pictures or sounds, a "
+            "TokenClassifier, QuestionAnswering or CausalLM, whose answers are right or wrong: one "
+            f"of the rules {', '.join(MEASURED)}."
         )
     examples = kind.read_file(path, text, label, "required")
     _, examples = kind.understand(examples, reader.options.get("problem"), labels, False)
@@ -81,16 +83,18 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
         "scores": scores,
         "classes": classes,
         "confusion": confusion,
-        "wrong": [_row(examples, place, **rest) for place, rest in wrong],
+        "wrong": [_row(kind, examples, place, **rest) for place, rest in wrong],
     }
     if output is not None:
         _write(result, output)
     return result
 
 
-def _row(examples, place, **rest):
+def _row(kind, examples, place, **rest):
     x = examples.x[place]
-    if isinstance(x, tuple):
+    if sense_of(kind.reads) is not TEXTS:
+        texts = {sense_of(kind.reads).noun: str(x)}
+    elif isinstance(x, tuple):
         texts = {"text": x[0], "text_pair": x[1]}
     else:
         texts = {"text": x if isinstance(x, str) else " ".join(x)}
@@ -102,7 +106,8 @@ def _write(result, output):
         text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
         (folder / RESULT).write_text(text, encoding="utf-8")
         rows = result["wrong"]
-        names = list(rows[0]) if rows else ["line", "text", "right", "given"]
+        noun = sense_of(tasks.TASKS[result["task"]].reads).noun
+        names = list(rows[0]) if rows else ["line", noun, "right", "given"]
         write_table(folder / WRONG, {name: [row[name] for row in rows] for name in names})
         if result["confusion"]:
             labels, matrix = result["confusion"].values()
@@ -113,7 +118,7 @@ def _write(result, output):
 
 
 class _Bundle:
-    """A bundle: texts to answers, and rows of tokens to raw outputs, on LiteRT."""
+    """A bundle: inputs to answers, and rows of tokens to raw outputs, on LiteRT."""
 
     def __init__(self, folder, threads):
         self._predictor = Predictor(folder, threads)
@@ -213,7 +218,7 @@ def _reader(source, threads):
 
 
 def _single_label(reader, examples):
-    """One label a text; of a single label whether a text has it."""
+    """One label an example; of a single label whether an example has it."""
     labels = reader.labels
     names = labels if len(labels) > 1 else [f"not {labels[0]}", *labels]
     right = [names.index(target) if target in names else 0 for target in examples.y]

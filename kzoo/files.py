@@ -13,6 +13,7 @@ from pathlib import Path, PureWindowsPath
 
 from .errors import KzooError
 
+MANIFEST = "kzoo.json"  # what a bundle holds, and no preset
 DEEPEST = 64  # lists and objects within each other; more would end in a RecursionError somewhere
 
 

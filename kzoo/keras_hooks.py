@@ -66,6 +66,8 @@ def reseed(layer, seed):
     layer's `seed` when it is first used there.
     """
     for part in layer._flatten_layers():
+        if getattr(part, "seed_generator", None) is not None:  # of noise and dropout
+            part.seed_generator.state.assign([seed, 0])
         if hasattr(part, "seed") and hasattr(part, "generator"):
             part.seed = seed
             for generator in [part.generator, *getattr(part, "_backend_generators", {}).values()]:

@@ -15,12 +15,11 @@ import numpy as np
 
 from . import processors
 from .errors import KzooError
-from .files import read_json, sha256, within, writing_folder
+from .files import MANIFEST, read_json, sha256, within, writing_folder
 from .logs import hidden
 
 HERE = Path(__file__).parent
 CARD, WEIGHTS = "card.json", "weights.safetensors"
-MANIFEST = "kzoo.json"  # what a bundle holds, which is no preset
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # a repository of the hub, where a card names one
 
 

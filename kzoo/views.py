@@ -11,6 +11,7 @@ from pathlib import Path
 from .bundle.limits import greedy_tokens
 from .bundle.senses import sense_of
 from .data.examples import count_of
+from .litert import gpu
 
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
@@ -224,6 +225,8 @@ def report(data):
             figures = f"{evaluation['perplexity']:.4g}, Keras {evaluation['perplexity_keras']:.4g}"
             facts.append(["perplexity", f"{figures}, {on}"])
     facts.append(["as Keras", _parity(parity)])
+    if data["for"]:
+        facts.append(["GPU", f"{gpu.told(data['audit']['gpu'])}; run on none"])
     if compat := data["compat"]:
         usual = f"the usual file {size_of(compat['usual_bytes'])},"
         if compat["usual_accuracy"] is not None:
@@ -232,11 +235,13 @@ def report(data):
             usual += f" cosine {compat['usual_cosine']:.5f}"
         facts.append([compat["asked"], usual.rstrip(",")])
     if client := data["mediapipe"]:
-        differ = ", ".join(
-            f"{entry['differ']} of {entry['texts']} {kind}"
-            for kind, entry in client["tokenizer"].items()
-        )
-        facts.append(["MediaPipe", f"{size_of(client['bytes'])}; tokenizes otherwise: {differ}"])
+        words = f"{size_of(client['bytes'])}, for its {client['task']}"
+        if "tokenizer" in client:
+            words += "; tokenizes otherwise: " + ", ".join(
+                f"{entry['differ']} of {entry['texts']} {kind}"
+                for kind, entry in client["tokenizer"].items()
+            )
+        facts.append(["MediaPipe", words])
     if engine := data["litertlm"]:
         equal = f"{engine['tokens_equal']:.1%} of the tokens as model.tflite"
         facts.append(["LiteRT-LM", f"{size_of(engine['bytes'])}; writes {equal}"])
@@ -440,20 +445,18 @@ def evaluated(data):
         shown.append(table("", ["label", ">precision", ">recall", ">F1", ">support"], rows))
     if wrong:
         rows = [
-            [row["line"], _listed(row["right"]), _listed(row["given"]), _example(row)]
+            [row["line"], _listed(row["right"]), _listed(row["given"]), _shown(row)]
             for row in wrong[:SHOWN_WRONG]
         ]
         named = "Farthest" if "mean_absolute_error" in data["scores"] else "Wrong"
         of = f"{named} answers, {len(rows)} of {len(wrong):,}"
-        shown.append(table(of, [f">{read.get('unit', 'line')}", "right", "given", "text"], rows))
+        noun = next(noun for noun in ("image", "sound", "text") if noun in wrong[0])
+        unit = ">line" if read["unit"] == "line" else read["unit"]
+        shown.append(table(of, [unit, "right", "given", noun], rows))
     if "files" in data:
         files = [[name, size_of(count)] for name, count in data["files"].items()]
         shown.append(table("", ["file", ">size"], files))
     return shown
-
-
-def _example(row):
-    return _short(" | ".join(row[name] for name in ("text", "text_pair") if name in row))
 
 
 def _listed(value):
@@ -491,10 +494,9 @@ def _shown(answer):
             path += f" (only the first {answer['seconds']:.3g} seconds read)"
         return path
     text = answer["text"] if isinstance(answer["text"], str) else " | ".join(answer["text"])
-    text = _short(text)
-    return (
-        f"{text} (only the first {answer['tokens']} tokens read)" if answer["truncated"] else text
-    )
+    text = _short(" | ".join([text, *([answer["text_pair"]] if "text_pair" in answer else [])]))
+    is_cut = answer.get("truncated", False)
+    return f"{text} (only the first {answer['tokens']} tokens read)" if is_cut else text
 
 
 def size_of(count):

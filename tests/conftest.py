@@ -1,6 +1,7 @@
 """What every test run needs before the first import of TensorFlow, and what modules share."""
 
 import contextlib
+import gc
 import os
 
 import pytest
@@ -12,6 +13,13 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # in the other the process dies in the parity suite. Without torch there is no triton either.
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401
+
+
+@pytest.fixture(scope="module", autouse=True)
+def earlier_modules_out_of_garbage_collection():
+    """Each conversion looks through all objects for garbage: those of before needn't be again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

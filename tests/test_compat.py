@@ -4,6 +4,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from families import one_block
+from test_audio_classifier import tiny
 from test_litert import classifier, one_row, task, worst
 from test_tasks import tokenizer
 from tokenizers import Tokenizer as Backend
@@ -11,10 +13,12 @@ from tokenizers.models import BPE
 
 import kzoo
 from kzoo.answers import probabilities
-from kzoo.bundle import mediapipe
+from kzoo.audio.audio_processor import TYPE
+from kzoo.bundle import export_bundle, mediapipe
 from kzoo.litert import compat, convert, flatbuffer, metadata
 from kzoo.litert.interpreter import Interpreter
 
+GREY = kzoo.ImageProcessor(size=8, mean=(0.5,), std=(0.5,))
 TEXTS = ["the film is good", "", "a very dull film", "my dog lives in paris " * 20]
 
 
@@ -135,14 +139,16 @@ def test_a_family_without_segments_gets_a_third_input(tmp_path):
     kzoo.export_litert(model, tmp_path / "model.tflite", length=16)
     content = (tmp_path / "model.tflite").read_bytes()
     path = tmp_path / "mediapipe.tflite"
-    path.write_bytes(mediapipe.rewritten(content, "tiny", model.tokenizer))
+    path.write_bytes(mediapipe.rewritten(content, "tiny", mediapipe.TEXTS, model.tokenizer))
     columns = one_row(model.spec, 9, 7)
     found = Interpreter(path).run({**columns, "segment_ids": np.zeros((1, 16), "int32")})
     assert worst(Interpreter(tmp_path / "model.tflite").run(columns), found) == 0
     single = task("TextClassifier", labels=["spam"])
     kzoo.export_litert(single, tmp_path / "model.tflite", length=16)
     content = (tmp_path / "model.tflite").read_bytes()
-    path.write_bytes(mediapipe.rewritten(content, "tiny", model.tokenizer, ["spam"]))
+    path.write_bytes(
+        mediapipe.rewritten(content, "tiny", mediapipe.TEXTS, model.tokenizer, ["spam"])
+    )
     columns = one_row(single.spec, 9, 7)
     expected = probabilities(Interpreter(tmp_path / "model.tflite").run(columns)["logits"])
     np.testing.assert_allclose(Interpreter(path).run(columns)["scores"], expected, atol=1e-6)
@@ -168,11 +174,28 @@ def test_mediapipes_tokenizer_differs_where_it_is_known_to():
         (lambda t: ("single_label", left(t), 16), "truncation_side"),
         (lambda t: ("single_label", replaced(t, '"content": "[MASK]"', '"content": "film"'), 16),
          "added tokens.*'film'"),
+        (lambda t: ("single_label", t, 16, "query: "), "'query: '"),
     ],
 )  # fmt: skip
 def test_what_mediapipe_can_not_do_is_refused(change, words):
     with pytest.raises(kzoo.KzooError, match=words):
-        mediapipe.check(*change(tokenizer()))
+        mediapipe.check("text", *change(tokenizer()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("pair", "single_label", None, 16), "one text at a time"),
+        (("image", "multi_label", None, None), "single_label or embedding.*ImageClassifier"),
+        (("image", "single_label", GREY, None), "in colour"),
+        (("sound", "embedding", None, None), "single_label.*AudioClassifier"),
+        (("sound", "single_label", kzoo.AudioProcessor({TYPE: "ASTFeatureExtractor"}), None),
+         "silence"),
+    ],
+)  # fmt: skip
+def test_what_mediapipe_has_no_task_for_is_refused(arguments, words):
+    with pytest.raises(kzoo.KzooError, match=words):
+        mediapipe.check(*arguments)
 
 
 def left(own):
@@ -184,3 +207,82 @@ def replaced(own, old, new):
     text = own.to_json()
     assert old in text
     return kzoo.Tokenizer.from_json(text.replace(old, new))
+
+
+def picture_task(name, **options):
+    processor = kzoo.ImageProcessor(size=(12, 8), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    return getattr(kzoo, name)(one_block("vit"), image_processor=processor, **options)
+
+
+def u16(data, at):
+    return int.from_bytes(data[at : at + 2], "little")
+
+
+def u32(data, at):
+    return int.from_bytes(data[at : at + 4], "little")
+
+
+def field(data, table, slot):
+    """Where a field of a flatbuffer's table lies; what it points at is at `at + u32(data, at)`."""
+    vtable = table - int.from_bytes(data[table : table + 4], "little", signed=True)
+    return table + u16(data, vtable + 4 + 2 * slot)
+
+
+def way(data, table, *slots):
+    """The table at the end of fields that point at tables or at vectors of one table."""
+    for slot, is_vector in slots:
+        at = field(data, table, slot)
+        table = at + u32(data, at)
+        if is_vector:
+            assert u32(data, table) == 1
+            table = table + 4 + u32(data, table + 4)
+    return table
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "union", "numbers"),
+    [
+        (lambda: picture_task("ImageClassifier", labels=["cat", "dog"]), "image", 2, (8, 12)),
+        (lambda: picture_task("ImageEmbedder"), "image", 2, (8, 12)),
+        (tiny, "sound", 4, (16000, 1)),
+    ],
+    ids=["pictures", "vectors of pictures", "sounds"],
+)
+def test_a_file_for_mediapipe_says_what_its_input_holds(task, kind, union, numbers, tmp_path):
+    """The schema's slots: graph 3, input 2, content 3; of pictures the size is one table deeper."""
+    own, file = tmp_path / "own.tflite", tmp_path / "file.tflite"
+    model, client = task(), mediapipe.client_file(kind)
+    kzoo.export_litert(model, own)
+    processor = model.processor(model.processor_kind)
+    file.write_bytes(mediapipe.rewritten(own.read_bytes(), "tiny", client, processor, model.labels))
+    stored = flatbuffer.read_model(file.read_bytes())
+    (entry,) = [entry for entry in stored.metadata if entry.name == metadata.NAME]
+    data = bytes(stored.buffers[entry.buffer].data)
+    content = way(data, u32(data, 0), (3, True), (2, True), (3, False))
+    assert data[field(data, content, 0)] == union
+    table = way(data, content, (1, False))
+    if kind == "image":
+        assert data[field(data, table, 0)] == 1  # red, green, blue
+        table = way(data, table, (1, False))
+    assert tuple(u32(data, field(data, table, slot)) for slot in (0, 1)) == numbers
+
+    one, other = Interpreter(own), Interpreter(file)
+    columns = {
+        name: np.random.default_rng(0).integers(0, 9, shape) for name, shape in one.shapes.items()
+    }
+    (expected,), (actual,) = one.run(columns).values(), other.run(columns).values()
+    if model.labels:
+        expected = probabilities(expected)
+        with zipfile.ZipFile(file) as archive:
+            assert archive.read("labels.txt").decode() == "\n".join(model.labels) + "\n"
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+def test_a_bundle_of_pictures_for_mediapipe_proves_itself(tmp_path):
+    model = picture_task("ImageClassifier", labels=["cat", "dog"])
+    report = export_bundle(model, tmp_path / "bundle", "float32", recipe={"mediapipe": True})
+    written = report["mediapipe"]
+    assert written["task"] == "ImageClassifier" and written["size"] == [12, 8]
+    assert written["largest_difference"] < 1e-6 and not written["crops"]
+    kzoo.verify_bundle(tmp_path / "bundle")
+    assert "12 x 8 pixels" in (tmp_path / "bundle" / "report.html").read_text()

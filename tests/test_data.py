@@ -527,7 +527,7 @@ def test_a_file_is_described_before_it_is_learned(file):
     )
     assert examples.record(["no", "yes"]) == {
         "file": "a.csv", "kind": "comma-separated", "columns": ["id", "a", "b", "gold"],
-        "text": ["a", "b"], "label": "gold", "examples": 3,
+        "text": ["a", "b"], "label": "gold", "unit": "line", "examples": 3,
         "left_out": {"no gold": {"count": 1, "lines": [4]}},
         "notes": ["its fields were parted at semicolons"], "labels": {"no": 1, "yes": 2},
     }  # fmt: skip

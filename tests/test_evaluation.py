@@ -144,7 +144,7 @@ def test_evaluate_of_entities_and_answers(make, tmp_path):
 
 
 def test_evaluate_refuses_what_answers_nothing(make, tmp_path):
-    with pytest.raises(KzooError, match="TextEmbedder; expected a TextClassifier"):
+    with pytest.raises(KzooError, match="TextEmbedder; expected a classifier"):
         kzoo.evaluate(make(kzoo.TextEmbedder), tmp_path / "test.csv")
 
 

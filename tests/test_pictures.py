@@ -68,6 +68,7 @@ FORMS = {
     "grey array": (GREY, IN_GREY),
     "16 bit": (encoded(GREY.astype("uint16") * 256), IN_GREY),
     "16 bit pgm": (b"P5 2 1 65535\n\x80\xff\x40\x00", np.array([[[128] * 3, [64] * 3]])),
+    "whole numbers in 32 bits": (Image.fromarray(GREY.astype("int32")), IN_GREY),
     "one bit": (encoded(Image.fromarray(GREY > 0)), np.where(IN_GREY, 255, 0)),
     "floats": (CORNERS / 255.0, CORNERS),
     "animated": (
@@ -424,11 +425,21 @@ np.savez(sys.argv[1], pictures=pictures, rows=rows)
 """
 
 
-def augmented(draw):
+def augmented(draw, layers=LAYERS):
     from kzoo.images.augmentation import Augmentation
 
     pictures = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype("uint8")
-    return Augmentation(LAYERS, (8, 8, 3), True)(pictures, np.eye(6), draw)
+    return Augmentation(layers, (8, 8, 3), True)(pictures, np.eye(6), draw)
+
+
+@pytest.mark.parametrize("together", [keras.layers.Pipeline, keras.Sequential])
+def test_layers_that_come_as_one_mix_targets_and_draw_by_the_seed(together):
+    layers = together([keras.layers.MixUp(), keras.layers.GaussianNoise(1.0)])
+    pictures, rows = augmented([3, 0, 1], layers)
+    again = augmented([3, 0, 1], together([keras.layers.MixUp(), keras.layers.GaussianNoise(1.0)]))
+    np.testing.assert_array_equal(again[0], pictures)
+    assert (np.count_nonzero(rows, axis=1) == 2).any()
+    assert np.abs(augmented([3, 0, 2], layers)[0] - pictures).max() > 1
 
 
 def test_pictures_are_augmented_by_a_seed_alike_on_both_backends(tmp_path):

@@ -121,6 +121,25 @@ def test_a_text_file_called_wav_is_named(tmp_path):
         read_sound(tmp_path, RATE)
 
 
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU", "W64", "MP3", "FLAC"])
+def test_a_file_that_ends_too_early_is_named(kind, tmp_path):
+    path = tmp_path / f"speech.{kind.lower()}"
+    soundfile.write(path, sweep(), RATE, format=kind)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(kzoo.KzooError, match=r"speech.*expected a whole file"):
+        read_sound(path, RATE)
+
+
+def test_a_wav_written_to_a_pipe_knows_no_length_and_is_read(tmp_path):
+    file = io.BytesIO()
+    soundfile.write(file, sweep(), RATE, format="WAV")
+    content = bytearray(file.getvalue())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    np.testing.assert_allclose(read_sound(bytes(content), RATE), sweep(), atol=1e-4)
+
+
 # -- spectrograms -------------------------------------------------------------------------------
 
 

@@ -181,6 +181,14 @@ def test_light_modules_stay_light(module):
     assert not loaded & {"tensorflow", "keras", "torch", "jax", "matplotlib", "rich", "numpy"}
 
 
+def test_a_client_reads_a_bundle_with_numpy_alone():
+    """MediaPipe's client runs where kzoo's dependencies are not."""
+    code = "import sys, kzoo.bundle.manifest, kzoo.lines; print(sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ast.literal_eval(run.stdout))
+    assert not loaded & {"tokenizers", "PIL", "keras", "tensorflow", "ai_edge_litert"}
+
+
 # -- documents -----------------------------------------------------------------------------------
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

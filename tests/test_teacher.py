@@ -84,6 +84,20 @@ def test_the_loss_is_that_of_the_paper(family, hard, last):
     assert float(measured) == pytest.approx(plain.mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("where", ["layer", "activation", "nested"])
+def test_probabilities_are_known_wherever_the_softmax_stands(where):
+    if where == "nested":
+        model = keras.Sequential([keras.Input((12, 8, 3)), brightness("softmax")])
+    else:
+        last = {"layer": keras.layers.Softmax, "activation": lambda: "softmax"}[where]()
+        end = keras.layers.Activation(last) if where == "activation" else last
+        model = keras.Sequential([brightness(None), end])
+    expected = log_softmax(brightness(None)(pictures() / 255.0))
+    teacher = Teacher(model, preprocess=scaled)
+    actual = np.asarray(teacher.answer(student(), student().prepared(pictures())))
+    np.testing.assert_allclose(log_softmax(actual), expected, atol=1e-4)
+
+
 def test_a_teacher_of_kzoo_is_asked_in_its_own_order_and_scale():
     task, x = student(), pictures()
     teacher = kzoo.ImageClassifier(

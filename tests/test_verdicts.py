@@ -317,9 +317,11 @@ def whole_report(classifies):
             "confusion": [[1, 2], [0, 1]]},
         "latency": {"lengths": [16, 32], "file": [1.0, 2.0], "float32": [2.0, 3.0],
                     "usual": [1.0, 1.0], "rounds": 3},
+        "for": "gpu",
         "compat": {"asked": "c", "usual_runtime": {"tflite": "2.18.0"}, "usual_bytes": 1e6,
                    "usual_cosine": 1.0, "usual_accuracy": 1.0 if classifies else None},
-        "mediapipe": {"bytes": 1e6, "length": 9, "largest_difference": 0.1, "tokenizer": {
+        "mediapipe": {"task": "m", "bytes": 1e6, "length": 9, "largest_difference": 0.1,
+                      "tokenizer": {
             "plain": {"example": "x", "differ": 1, "texts": 2}}},
         "litertlm": {"bytes": 1e6, "prefill": [9], "cache": 9, "difference": 0.0,
                      "tokens_equal": 1.0},
@@ -331,6 +333,7 @@ def whole_report(classifies):
              "file": {"entities": [{"text": "x", "label": "L", "score": 1.0}]},
              "keras": {"entities": []}}],
         "audit": {"operators": {"ADD": 1}, "outside": {"GATHER": 1}, "partitions": 1,
+                  "gpu": {"refused": {"ADD": {"count": 1, "reason": "r"}}, "older": {}},
                   "minimum_runtime": {"litert": "1.0.1", "tflite": "2.18.0"}},
         "made_with": {"python": "3"},
     }  # fmt: skip

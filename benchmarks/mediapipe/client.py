@@ -1,6 +1,6 @@
 """MediaPipe as a client of a bundle; the protocol is in kzoo/bundle/clients.py.
 
-    python client.py predict BUNDLE < texts
+    python client.py predict BUNDLE < texts, or the paths of pictures or sounds
     python client.py encode BUNDLE/tokenizer.json < texts
 
 Runs in an environment of its own, with `mediapipe` and without what kzoo needs, on the
@@ -13,14 +13,17 @@ import contextlib
 import io
 import json
 import sys
+import wave
 import zipfile
 from pathlib import Path
 
 import flatbuffers
+import mediapipe
 import numpy as np
 from mediapipe.tasks.metadata import metadata_schema_py_generated as metadata
 from mediapipe.tasks.metadata import schema_py_generated as schema
-from mediapipe.tasks.python import text
+from mediapipe.tasks.python import audio, text, vision
+from mediapipe.tasks.python.components.containers import AudioData
 from mediapipe.tasks.python.core.base_options import BaseOptions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -29,7 +32,13 @@ from kzoo.errors import KzooError  # noqa: E402
 from kzoo.lines import read_lines  # noqa: E402
 
 FILE = "mediapipe.tflite"
-TASKS = ("TextClassifier", "TextEmbedder")
+TASKS = {
+    "TextClassifier": (text.TextClassifier, text.TextClassifierOptions),
+    "TextEmbedder": (text.TextEmbedder, text.TextEmbedderOptions),
+    "ImageClassifier": (vision.ImageClassifier, vision.ImageClassifierOptions),
+    "ImageEmbedder": (vision.ImageEmbedder, vision.ImageEmbedderOptions),
+    "AudioClassifier": (audio.AudioClassifier, audio.AudioClassifierOptions),
+}
 LONGEST = 4096  # tokens of the file that gives ids back
 
 
@@ -44,15 +53,13 @@ def opened_bundle(folder):
     """The manifest of a bundle, and its file for MediaPipe, both checked."""
     manifest = read_manifest(folder)
     if manifest["task"] not in TASKS:
-        raise KzooError(
-            f"{folder} holds a {manifest['task']}; MediaPipe has {' and '.join(TASKS)}."
-        )
+        raise KzooError(f"{folder} holds a {manifest['task']}; MediaPipe has {', '.join(TASKS)}.")
     options = manifest["task_options"]
-    if options["reads"] == "pair":
+    if manifest["reads"] == "pair":
         raise KzooError(f"{folder} reads pairs of texts; MediaPipe reads one text at a time.")
     if options.get("problem", "single_label") != "single_label":
         raise KzooError(
-            f"{folder} has the problem {options['problem']}; MediaPipe gives a text one label."
+            f"{folder} has the problem {options['problem']}; MediaPipe gives an input one label."
         )
     if FILE not in manifest["files"]:
         raise KzooError(f"{folder} holds no {FILE}: make it with `kzoo export --to mediapipe`.")
@@ -93,12 +100,13 @@ def identity(content):
 
 
 @contextlib.contextmanager
-def opened(kind, options, content):
-    """A task on a file; what MediaPipe raises, of many kinds, becomes one sentence."""
+def opened(task, content):
+    """One of `TASKS` on a file; what MediaPipe raises, of many kinds, becomes one sentence."""
+    kind, options = TASKS[task]
     try:
         base = BaseOptions(model_asset_buffer=content)
-        with kind.create_from_options(options(base_options=base)) as task:
-            yield task
+        with kind.create_from_options(options(base_options=base)) as made:
+            yield made
     except (KzooError, GeneratorExit):
         raise
     except Exception as error:
@@ -106,36 +114,57 @@ def opened(kind, options, content):
         raise KzooError(f"{FILE} is refused by MediaPipe ({reason}): export anew.") from None
 
 
-def embeddings(content, prompt=""):
-    with opened(text.TextEmbedder, text.TextEmbedderOptions, content) as embedder:
+def picture(path):
+    """A picture that MediaPipe reads itself; one in grey with three equal channels."""
+    read = mediapipe.Image.create_from_file(path)
+    if read.channels != 1:
+        return read
+    pixels = np.repeat(read.numpy_view().reshape(read.height, read.width, 1), 3, axis=2)
+    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
+
+
+def sound(path):
+    """A WAV file of 16 bits and one channel."""
+    with wave.open(path, "rb") as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        return AudioData.create_from_array((samples / 2**15).astype("float32"), file.getframerate())
+
+
+READ = {"image": picture, "sound": sound}
+
+
+def answers(task, content, read=str):
+    """Each line of standard input, and what a task says of it."""
+    with opened(task, content) as made:
+        answer = made.embed if task.endswith("Embedder") else made.classify
         for line in lines():
-            yield line, embedder.embed(prompt + line).embeddings[0].embedding
+            answered = answer(read(line))
+            # Of a sound there is an answer for each piece; kzoo answers for the first.
+            yield line, answered[0] if isinstance(answered, list) else answered
 
 
 def encode(path):
     _, content = opened_bundle(path.parent)
-    for _, vector in embeddings(identity(content)):
-        ids = vector.astype(int)
+    for _, answer in answers("TextEmbedder", identity(content)):
+        ids = answer.embeddings[0].embedding.astype(int)
         yield {"ids": ids[: np.flatnonzero(ids)[-1] + 1].tolist()}
 
 
 def predict(folder):
     manifest, content = opened_bundle(folder)
-    if manifest["task"] == "TextEmbedder":
-        options = manifest["task_options"]
-        prompt = options["prompts"].get(options["default_prompt"], "")
-        for line, vector in embeddings(content, prompt):
-            yield {"text": line, "embedding": vector.tolist()}
-        return
-    with opened(text.TextClassifier, text.TextClassifierOptions, content) as classifier:
-        for line in lines():
-            found = classifier.classify(line).classifications[0].categories
-            scores = {each.category_name: each.score for each in found}
-            if set(scores) != set(manifest["labels"]):
-                raise KzooError(f"{folder / FILE} has other labels than kzoo.json: export anew.")
-            scores = {label: scores[label] for label in manifest["labels"]}
-            best = max(scores, key=scores.get)
-            yield {"text": line, "label": best, "score": scores[best], "scores": scores}
+    noun, options = manifest["reads"], manifest["task_options"]
+    prompt = options.get("prompts", {}).get(options.get("default_prompt"), "")
+    read, noun = (READ[noun], noun) if noun in READ else (lambda line: prompt + line, "text")
+    for line, answer in answers(manifest["task"], content, read):
+        if manifest["labels"] is None:
+            yield {noun: line, "embedding": answer.embeddings[0].embedding.tolist()}
+            continue
+        scores = {c.category_name: c.score for c in answer.classifications[0].categories}
+        if set(scores) != set(manifest["labels"]):
+            raise KzooError(f"{folder / FILE} has other labels than kzoo.json: export anew.")
+        scores = {label: scores[label] for label in manifest["labels"]}
+        best = max(scores, key=scores.get)
+        yield {noun: line, "label": best, "score": scores[best], "scores": scores}
 
 
 def main():
@@ -146,7 +175,7 @@ def main():
             raise KzooError("MediaPipe reads one text at a time: pairs are for other clients.")
         if len(arguments) != 2 or arguments[0] not in commands:
             raise KzooError(
-                "encode TOKENIZER.json or predict BUNDLE is expected, one text at a time."
+                "encode TOKENIZER.json or predict BUNDLE is expected, one input a line."
             )
         for answer in commands[arguments[0]](Path(arguments[1])):
             print(json.dumps(answer, ensure_ascii=False))

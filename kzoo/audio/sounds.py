@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,9 @@ from ..values import is_whole
 RATES = (100, 768_000)  # samples a second
 MOST_CHANNELS = 64
 MOST_SECONDS = 4 * 3600
+# What libsndfile notes of a file that says it holds more bytes of samples than are there.
+CUT = re.compile(r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+UNKNOWN = 2**31 - 2**16  # bytes, and more: what programs say that write to a pipe
 ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")
 
 
@@ -89,7 +93,17 @@ def _named(source, what):
 def _decoded(source, what):
     """Samples (n, channels) of a file or its bytes, and their rate."""
     with _opened(source, what) as file:
-        return file.read(dtype="float32", always_2d=True), file.samplerate
+        samples = file.read(dtype="float32", always_2d=True)
+        if len(samples) < file.frames:
+            raise _cut(what, f"{len(samples):,} of {file.frames:,} samples")
+        return samples, file.samplerate
+
+
+def _cut(what, there):
+    return KzooError(
+        f"{what} ends before its sound does, with {there}; expected a whole file: copy or fetch "
+        "it anew."
+    )
 
 
 @contextlib.contextmanager
@@ -115,6 +129,9 @@ def _opened(source, what):
                     f"{what} lasts {file.frames / file.samplerate / 3600:.1f} hours; expected at "
                     f"most {MOST_SECONDS // 3600}: cut it."
                 )
+            for says, holds in CUT.findall(file.extra_info):
+                if int(holds) < int(says) < UNKNOWN:
+                    raise _cut(what, f"{int(holds):,} of {int(says):,} bytes")
             yield file
     except soundfile.SoundFileError as error:
         reason = str(error).rpartition(": ")[2].strip().rstrip(".")

@@ -27,6 +27,7 @@ def write_folder(measured, folder, name, say):
     _write_sides(measured.files.order, folder)
     report = {
         **_about(measured),
+        "for": measured.files.order.target,
         "compat": _compat(measured),
         "mediapipe": _for_mediapipe(measured, folder, name, say),
         "litertlm": _for_litertlm(measured, folder, say),
@@ -60,8 +61,7 @@ def _for_mediapipe(measured, folder, name, say):
     say("Writing the file for MediaPipe")
     # No model that writes gets here, see `mediapipe.check`: its golden examples have no columns.
     columns = [columns for _, columns in answering.golden_rows(order)]
-    name = str(order.source or name)
-    return mediapipe.write(folder, name, order.tokenizer, order.labels, order.length, columns)
+    return mediapipe.write(folder, str(order.source or name), order, columns)
 
 
 def _for_litertlm(measured, folder, say):
@@ -96,6 +96,7 @@ def _about(measured):
 
 def _manifest(measured):
     order, audit = measured.files.order, measured.files.audits["file"]
+    made_for = {"for": order.target, "delegates": audit["gpu"]} if order.target else {}
     return {
         "format": FORMAT,
         "kzoo": version("kzoo"),
@@ -113,6 +114,7 @@ def _manifest(measured):
         "limits": {row["limit"]: row["bound"] for row in measured.limits},
         "minimum_runtime": audit["minimum_runtime"],
         "tolerance": TOLERANCE[order.quantization],
+        **made_for,
         "golden": [
             {name: value for name, value in entry.items() if name != "keras"}
             for entry in measured.golden

@@ -18,6 +18,9 @@ signatures   {function: {"inputs": {name: {"axes", "dtype", "below"}}, "outputs"
              "hidden_dim" (of the spec), or another of any size; ids lie from 0 to under `below`,
              which is 0 where the numbers are no ids
 
+for          what the file was made for, "gpu"; only where it was
+delegates    what delegates leave to the processor, see `litert.gpu.refused`; beside `for`
+
 and `signature` has the tensors of the file as they lie there. Format 2 has no more than the options
 of a task, `task_options`, with `reads` among them; format 1 not even these, see `DEFAULTS`.
 """
@@ -28,8 +31,7 @@ from pathlib import Path
 
 from ..answers import PROBLEMS, READS, RULES, check_names
 from ..errors import KzooError
-from ..files import read_json, sha256, within
-from ..presets import MANIFEST
+from ..files import MANIFEST, read_json, sha256, within
 from ..values import is_number, is_whole
 
 FORMAT = 3
@@ -44,8 +46,9 @@ FIELDS = {
     "max_length": int, "signature": dict, "quantization": str, "length": (int, type(None)),
     "limits": dict, "minimum_runtime": dict, "files": dict, "golden": list,
     "tolerance": (int, float), "task_options": dict, "reads": str, "rule": (str, type(None)),
-    "signatures": dict, "seal": str,
+    "signatures": dict, "seal": str, "for": str, "delegates": dict,
 }  # fmt: skip
+OPTIONAL = {"for", "delegates"}
 # Fields by the format that they came with.
 SINCE = {"task_options": 2, "reads": 3, "rule": 3, "signatures": 3}
 # What an option may be; a bundle has those of its task, see `TextTask.task_options`.
@@ -130,6 +133,7 @@ def read_manifest(folder):
     text = path.read_bytes().decode("utf-8")
     unsealed = resealed(text, seal, UNSEALED)
     fields = {name for name in FIELDS if SINCE.get(name, 1) <= received}
+    fields -= OPTIONAL - set(manifest)
     if hashlib.sha256(unsealed.encode("utf-8")).hexdigest() != seal or set(manifest) != fields:
         raise KzooError(f"{path} was changed after the export: its seal doesn't fit; export anew.")
     wrong = [

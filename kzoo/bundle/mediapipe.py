@@ -1,9 +1,12 @@
-"""A bundle's file as MediaPipe's TextClassifier and TextEmbedder want it, beside the bundle's own.
+"""A bundle's file as MediaPipe's tasks want it, beside the bundle's own.
 
-They take exactly three int32 inputs (1, length) with the metadata names ids, mask and segment_ids,
-one output, and a BERT vocabulary; a classifier's output is its scores. Their tokenizer lower-cases
-ASCII letters only and strips no accents: `tokenizer` is it, on the `tokenizers` library, to measure
-at the export how often its ids are others. benchmarks/mediapipe/ holds it against the real one.
+Texts: TextClassifier and TextEmbedder take exactly three int32 inputs (1, length) with the metadata
+names ids, mask and segment_ids, and a BERT vocabulary. Their tokenizer lower-cases ASCII letters
+only and strips no accents: `tokenizer` is it, on the `tokenizers` library, to measure at the export
+how often its ids are others. Pictures: ImageClassifier and ImageEmbedder stretch a picture to the
+size of a uint8 input, which is the bundle's own. Sounds: AudioClassifier cuts a clip into pieces of
+so many float32 samples. Each has one output; a classifier's is its scores.
+benchmarks/mediapipe/ holds the files against the real tasks.
 """
 
 import copy
@@ -15,16 +18,14 @@ from tokenizers import Regex, models, normalizers, pre_tokenizers
 
 from ..answers import probabilities
 from ..errors import KzooError
+from ..litert import metadata
 from ..litert.audit import audit, check_audit
 from ..litert.flatbuffer import operator_code, operator_names, read_model, schema, write_model
 from ..litert.interpreter import Interpreter
-from ..litert.metadata import packed
 from .manifest import MODEL
 from .senses import languages, sentences
 
 FILE = "mediapipe.tflite"
-# The rules by which MediaPipe's tasks answer, and what they are called there.
-OFFERED = {"single_label": "a text classifier of one label a text", "embedding": "a text embedder"}
 INPUTS = {"token_ids": "ids", "padding_mask": "mask", "segment_ids": "segment_ids"}
 LENGTH = 128  # tokens of the file, where nobody asks for another number
 NEAR = 1e-4
@@ -37,30 +38,206 @@ ALONE = (
 SPACE = r"[\t\n\f\r ]+"  # RE2's \s
 
 
-def write(folder, name, own, labels, length, rows):
+class ClientFile:
+    """What a file for MediaPipe is for one sense; see `TextFile`.
+
+    `tasks` has by a rule of answers the name of MediaPipe's task, `inputs` what the metadata calls
+    the file's own inputs, by their names.
+    """
+
+    tasks, inputs = {}, {}
+
+    def length(self, model):
+        """How many tokens the file of a model takes where nobody names a number."""
+        return None
+
+    def check(self, processor, length, prompt):
+        """Raise KzooError, one sentence, where MediaPipe would read otherwise than kzoo."""
+        raise NotImplementedError
+
+    def described(self, name, processor):
+        """The `metadata.tensor` of an input, by its name in the file."""
+        raise NotImplementedError
+
+    def files(self, processor):
+        """{name: text} of what is packed behind the file, but for the labels."""
+        return {}
+
+    units = None  # see `metadata.packed`
+
+    def known(self, processor, length):
+        """What the report says of how MediaPipe reads."""
+        raise NotImplementedError
+
+    def words(self, known):
+        """The same, in words."""
+        raise NotImplementedError
+
+
+class TextFile(ClientFile):
+    """For TextClassifier and TextEmbedder."""
+
+    tasks = {"single_label": "TextClassifier", "embedding": "TextEmbedder"}
+    inputs = INPUTS
+    units = (metadata.bert_tokenizer("vocab.txt"),)
+
+    def length(self, model):
+        """128 tokens, or all that the model reads."""
+        return min(LENGTH, getattr(model, "max_length", LENGTH))
+
+    def check(self, processor, length, prompt):
+        """BERT's uncased tokenizer, as MediaPipe has it, and one length."""
+        check_tokenizer(processor)
+        if prompt:
+            raise KzooError(
+                f"MediaPipe puts nothing before a text, and this model {prompt!r:.40}: make it "
+                "with default_prompt=None and put the prompt there in the app, or go without "
+                "MediaPipe."
+            )
+        if length is None:
+            raise KzooError(
+                "MediaPipe never cuts a text for a file of dynamic length, so a long one would "
+                "fail: name a length, such as --length 128."
+            )
+
+    def described(self, name, processor):
+        """Its name alone."""
+        return metadata.tensor(INPUTS[name])
+
+    def files(self, processor):
+        """The vocabulary."""
+        return {"vocab.txt": vocabulary(processor)}
+
+    def known(self, processor, length):
+        """How often its ids are others."""
+        texts = {"shipped English": sentences(), "languages": languages()}
+        differ = {kind: difference(processor, lines) for kind, lines in texts.items()}
+        return {"length": length, "tokenizer": differ}
+
+    def words(self, known):
+        """See `ClientFile`."""
+        return (
+            f"It takes {known['length']} tokens. MediaPipe's tokenizer is its own: it lower-cases "
+            "A to Z only and strips no accents."
+        )
+
+
+class PictureFile(ClientFile):
+    """For ImageClassifier and ImageEmbedder, which give a uint8 input the pixels as they are."""
+
+    tasks = {"single_label": "ImageClassifier", "embedding": "ImageEmbedder"}
+    inputs = {"images": "image"}
+
+    def check(self, processor, length, prompt):
+        """Pictures in colour."""
+        if processor.channels != 3:
+            raise KzooError(
+                "MediaPipe gives a file pictures in colour, and this model reads them in grey: "
+                "take one that reads three channels, or go without MediaPipe."
+            )
+
+    def described(self, name, processor):
+        """Colours and size."""
+        height, width, _ = processor.shape
+        return metadata.tensor(self.inputs[name], metadata.pictures(height, width))
+
+    def known(self, processor, length):
+        """The size, and whether kzoo cuts the middle out of a picture."""
+        return {"size": list(processor.shape[:2]), "crops": processor.crop is not None}
+
+    def words(self, known):
+        """See `ClientFile`."""
+        height, width = known["size"]
+        words = (
+            f"Pictures of {height} x {width} pixels reach it as they reach this file; others "
+            "MediaPipe makes of that size with its own code, which stretches them and doesn't "
+            "smooth what it makes smaller. Pictures in grey it refuses: give them in colour."
+        )
+        if known["crops"]:
+            words += " This model was taught on the middle of a picture: cut it out in the app."
+        return words
+
+
+class SoundFile(ClientFile):
+    """For AudioClassifier, which reads a clip in pieces of the file's length."""
+
+    tasks = {"single_label": "AudioClassifier"}
+    inputs = {"samples": "audio_clip"}
+
+    def check(self, processor, length, prompt):
+        """Silence behind what is too short."""
+        if processor.fitted(np.zeros(1, "float32")).any():
+            raise KzooError(
+                "MediaPipe puts silence behind a short sound, and this model tells silence from "
+                "where no sound is: it would answer otherwise, so go without MediaPipe."
+            )
+
+    def described(self, name, processor):
+        """One channel of the processor's rate."""
+        return metadata.tensor(self.inputs[name], metadata.sounds(processor.rate))
+
+    def known(self, processor, length):
+        """Samples of a piece, and a second."""
+        return {"samples": processor.num_samples, "rate": processor.rate}
+
+    def words(self, known):
+        """See `ClientFile`."""
+        return (
+            f"MediaPipe answers for each piece of {known['samples']:,} samples of a clip, with "
+            f"silence behind the last. Clips of {known['rate']:,} samples a second reach it as "
+            "they reach this file. Bring clips of another rate to this one in the app: MediaPipe's "
+            "own code makes others of them, and so other answers."
+        )
+
+
+TEXTS = TextFile()
+OTHERS = {"image": PictureFile(), "sound": SoundFile()}
+
+
+def client_file(reads):
+    """The `ClientFile` for one of `answers.READS`."""
+    return OTHERS.get(reads, TEXTS)
+
+
+def check(reads, rule, processor, length, prompt=""):
+    """Raise KzooError, one sentence, for a model that MediaPipe has no task for."""
+    kind = client_file(reads)
+    if rule not in kind.tasks:
+        raise KzooError(
+            f"Got a model that answers by {rule}; expected {' or '.join(kind.tasks)}, for which "
+            f"MediaPipe has {' and '.join(kind.tasks.values())}: export without mediapipe."
+        )
+    if reads == "pair":
+        raise KzooError(
+            "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "
+            "without mediapipe."
+        )
+    kind.check(processor, length, prompt)
+
+
+def write(folder, name, order, rows):
     """Write a bundle's `mediapipe.tflite` beside its model, and hold it against that.
 
     Args:
         folder: the bundle, with its model.
         name: what the model is called in the metadata.
-        own: the bundle's `Tokenizer`.
-        labels: of a classifier, else None.
-        length: tokens that the file takes.
-        rows: token columns to run both files on.
+        order: the bundle's `Order`.
+        rows: columns to run both files on.
 
     Returns:
-        What the report says: `bytes`, `length`, `largest_difference` (to the bundle's own file,
-        after its softmax) and `tokenizer`, {name of the texts: `difference`}.
+        What the report says: `task` (MediaPipe's), `bytes`, `largest_difference` (to the bundle's
+        own file, after its softmax) and what `ClientFile.known` gives.
     """
-    path = folder / FILE
-    path.write_bytes(rewritten((folder / MODEL).read_bytes(), name, own, labels))
+    path, kind, labels = folder / FILE, client_file(order.options["reads"]), order.labels
+    path.write_bytes(rewritten((folder / MODEL).read_bytes(), name, kind, order.processor, labels))
     audited = audit(path)
     check_audit(audited, audited["partitions"])
     one, other = Interpreter(folder / MODEL), Interpreter(path)
     worst = 0.0
     for columns in rows:
-        no_segments = np.zeros_like(columns["token_ids"])
-        expected, got = one.run(columns), other.run({"segment_ids": no_segments, **columns})
+        like = next(iter(columns.values()))  # Of an input that MediaPipe adds nothing is read.
+        added = {key: np.zeros_like(like) for key in kind.inputs if key not in columns}
+        expected, got = one.run(columns), other.run({**added, **columns})
         if labels is not None:
             expected = {"scores": probabilities(expected["logits"])}
         worst = max(worst, *(float(np.abs(got[key] - expected[key]).max()) for key in expected))
@@ -69,22 +246,16 @@ def write(folder, name, own, labels, length, rows):
             f"{FILE} answers otherwise than {MODEL} by {worst:.3g}; {NEAR} is allowed: this is a "
             "fault of kzoo, please report it."
         )
-    texts = {"shipped English": sentences(), "languages": languages()}
     return {
+        "task": kind.tasks[order.rule],
         "bytes": audited["bytes"],
-        "length": length,
         "largest_difference": worst,
-        "tokenizer": {kind: difference(own, lines) for kind, lines in texts.items()},
+        **kind.known(order.processor, order.length),
     }
 
 
-def check(rule, tokenizer, length, prompt=""):
-    """Raise KzooError, one sentence, for a task or tokenizer that MediaPipe doesn't have."""
-    if rule not in OFFERED:
-        raise KzooError(
-            f"Got a model that answers by {rule}; expected one for a task that MediaPipe has: "
-            f"{' or '.join(OFFERED.values())}."
-        )
+def check_tokenizer(tokenizer):
+    """Raise KzooError, one sentence, for a tokenizer that MediaPipe doesn't have."""
     data = json.loads(tokenizer.to_json())
     model, normalizer = data["model"], data["normalizer"] or {}
     added = [token["content"] for token in data["added_tokens"]]
@@ -115,21 +286,11 @@ def check(rule, tokenizer, length, prompt=""):
             "MediaPipe cuts the end of a long text, and this tokenizer its start "
             "(truncation_side): set its truncation_side to right, or go without MediaPipe."
         )
-    if prompt:
-        raise KzooError(
-            f"MediaPipe puts nothing before a text, and this model {prompt!r:.40}: make it with "
-            "default_prompt=None and put the prompt there in the app, or go without MediaPipe."
-        )
     more = set(added) - {"[PAD]", "[MASK]", *SPECIAL}
     if more:
         raise KzooError(
             f"MediaPipe finds no added tokens in a text, and this tokenizer has {min(more)!r}: it "
             "would be split into other tokens."
-        )
-    if length is None:
-        raise KzooError(
-            "MediaPipe never cuts a text for a file of dynamic length, so a long one would fail: "
-            "name a length, such as --length 128."
         )
 
 
@@ -175,33 +336,44 @@ def difference(own, texts):
     return {"texts": len(texts), "differ": len(differ), "example": differ[0] if differ else None}
 
 
-def rewritten(content, name, own, labels=None):
-    """A bundle's .tflite as MediaPipe reads it; labels for a classifier."""
+def rewritten(content, name, kind, processor, labels=None):
+    """A bundle's .tflite as MediaPipe reads it.
+
+    Args:
+        content: its bytes.
+        name: what the model is called.
+        kind: the `ClientFile` of what it reads.
+        processor: what reads for it.
+        labels: of a classifier, else None.
+    """
     model = read_model(content)
     graph, (signature,) = model.subgraphs[0], model.signatureDefs
     by_tensor = {entry.tensorIndex: entry.name.decode() for entry in signature.inputs}
-    if "segment_ids" not in by_tensor.values():
-        by_tensor[_unread_input(graph, signature)] = "segment_ids"
+    for missing in sorted(set(kind.inputs) - set(by_tensor.values())):
+        by_tensor[_unread_input(graph, signature, missing)] = missing
+    files = kind.files(processor)
     if labels is not None:
         _add_scores(model, graph, signature, len(labels))
-    return packed(
+        files["labels.txt"] = "\n".join(labels) + "\n"
+    output = ("embedding",) if labels is None else ("scores", None, "labels.txt")
+    return metadata.packed(
         write_model(model),
         name,
-        [INPUTS[by_tensor[index]] for index in graph.inputs],
-        "scores" if labels is not None else "embedding",
-        vocabulary(own),
-        None if labels is None else "\n".join(labels) + "\n",
+        [kind.described(by_tensor[index], processor) for index in graph.inputs],
+        metadata.tensor(*output),
+        files,
+        None if kind.units is None else list(kind.units),
     )
 
 
-def _unread_input(graph, signature):
-    """A third input like the first, which nothing reads: some families have no segments."""
+def _unread_input(graph, signature, name):
+    """One more input like the first, which nothing reads: some families have no segments."""
     tensor = copy.copy(graph.tensors[graph.inputs[0]])
-    tensor.name = b"segment_ids"
+    tensor.name = name.encode("ascii")
     graph.tensors.append(tensor)
     graph.inputs = np.append(graph.inputs, len(graph.tensors) - 1).astype("int32")
     entry = schema().TensorMapT()
-    entry.name, entry.tensorIndex = b"segment_ids", len(graph.tensors) - 1
+    entry.name, entry.tensorIndex = tensor.name, len(graph.tensors) - 1
     signature.inputs.append(entry)
     return entry.tensorIndex
 

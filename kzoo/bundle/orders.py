@@ -5,7 +5,14 @@ from pathlib import Path
 
 from ..answers import PROBLEMS, check_labels
 from ..errors import KzooError
-from ..litert.convert import CACHE, Exportable, check_arguments, exportable, sizes_of
+from ..litert.convert import (
+    CACHE,
+    Exportable,
+    check_arguments,
+    exportable,
+    model_inputs,
+    sizes_of,
+)
 from ..text.tokenizer import default_stride
 from . import evaluate, litertlm, mediapipe
 from .kinds import kind_of
@@ -17,8 +24,8 @@ from .senses import sense_of
 
 # The keys of a recipe, beside quantization, length and limits, that `export_bundle` takes.
 REST = (
-    "preset", "cache", "compat", "mediapipe", "litertlm", "evaluation", "text", "label", "note",
-    "share_texts",
+    "preset", "for", "cache", "compat", "mediapipe", "litertlm", "evaluation", "text", "label",
+    "note", "share_texts",
 )  # fmt: skip
 
 
@@ -29,6 +36,7 @@ class Order:
     Args:
         exportable: the model in float32, with its weights.
         quantization, length, compat, mediapipe, litertlm, note, share_texts: as in a recipe.
+        target: what a recipe calls `for`.
         sizes: {axis: size} of the file's axes, None for any.
         source: what the report calls the model.
         limits: {name: bound}, those that suit the quantization and those that were asked for.
@@ -40,6 +48,7 @@ class Order:
     quantization: str
     length: int | None
     sizes: dict
+    target: str | None
     compat: str | None
     mediapipe: bool
     litertlm: bool
@@ -130,13 +139,14 @@ def ordered(model, quantization, length, limits, recipe=None):
     unknown = sorted(set(recipe) - set(REST))
     if unknown:
         raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
-    check_arguments(model, quantization, length, recipe["compat"])
+    check_arguments(model, quantization, length, recipe["compat"], recipe["for"])
     bounds = beside_usual(limits, defaults(quantization, measure_of(model)))
     order = Order(
         exportable=exportable(model),
         quantization=quantization,
         length=length,
         sizes=sizes_of(model, length, recipe["cache"]),
+        target=recipe["for"],
         compat=recipe["compat"],
         mediapipe=bool(recipe["mediapipe"]),
         litertlm=bool(recipe["litertlm"]),
@@ -160,12 +170,13 @@ def ordered(model, quantization, length, limits, recipe=None):
     if order.labels:
         check_labels(order.labels)
     if order.mediapipe:
-        mediapipe.check(order.rule, order.tokenizer, length, getattr(order.model, "prompt", ""))
-        if order.options["reads"] == "pair":
-            raise KzooError(
-                "MediaPipe's tasks read one text at a time, and this model pairs of texts: export "
-                "without mediapipe."
-            )
+        prompt = getattr(order.model, "prompt", "")
+        mediapipe.check(order.options["reads"], order.rule, order.processor, length, prompt)
+    if order.target is not None and None in _read_sizes(order).values():
+        raise KzooError(
+            f"Got for={order.target!r} without a length; expected one, such as --length 128, for "
+            "no delegate takes a file whose sizes are open."
+        )
     if order.litertlm:
         litertlm.check(order.model)
     columns = recipe["text"], recipe["label"]
@@ -175,3 +186,9 @@ def ordered(model, quantization, length, limits, recipe=None):
     if examples and order.share_texts:  # Half of the golden examples are of these.
         kind.check_sizes(model, order.sizes, examples.texts)
     return replace(order, examples=examples)
+
+
+def _read_sizes(order):
+    """{axis: size} of the axes of what the model reads that have a name, but for the batch."""
+    axes = {a for e in model_inputs(order.model).values() for a in e.axes if isinstance(a, str)}
+    return {axis: order.sizes.get(axis) for axis in axes - {"batch"}}

@@ -8,11 +8,12 @@ from ..errors import KzooError
 from ..files import read_json
 from ..values import is_whole
 from . import limits
-from .mediapipe import LENGTH
+from .mediapipe import client_file
 
 KEYS = {
     "preset": "the name of a preset that ships, or the folder of one",
     "quantization": "float32, float16, int8 or int8_int4_table",
+    "for": "null, or gpu for a file of one length that its delegates take, as float16",
     "length": "null for a dynamic length, or the one length that the file takes",
     "image_size": "of a model of pictures, their height and width in the file: a number, or a "
     "list of both; null for the model's own",
@@ -34,6 +35,11 @@ KEYS = {
 }
 
 
+def _usual(target):
+    """The quantization of a file for `target` where nobody names one."""
+    return "int8" if target is None else "float16"
+
+
 def find_recipe(path_or_name):
     """The path of a recipe: a .json file, or the name of one that ships with kzoo."""
     path = Path(str(path_or_name))
@@ -52,7 +58,7 @@ def read_recipe(path):
         raise KzooError(f"{path} has the unknown key {unknown[0]!r}; known: {', '.join(KEYS)}.")
     if not isinstance(recipe.get("preset"), str):
         raise KzooError(f"{path} names no preset: {KEYS['preset']} is expected.")
-    recipe = {**dict.fromkeys(KEYS), "quantization": "int8", **recipe}
+    recipe = {**dict.fromkeys(KEYS), "quantization": _usual(recipe.get("for")), **recipe}
     limits.beside_usual(recipe["limits"], {}, f"limits in {path}")
     size = recipe["image_size"]
     sides = size if isinstance(size, list) and len(size) == 2 else [size]
@@ -91,7 +97,8 @@ class Asked:
         name: what its folder is called by default.
         preset: what `presets.load` takes.
         recipe: a value for each of `KEYS`, with paths as seen from here.
-        length_is_open: whether nobody named a length, so that MediaPipe's file may have its own.
+        length_is_open: whether nobody named a length, so that a file for MediaPipe or a delegate
+            has the usual one.
     """
 
     name: str
@@ -101,8 +108,8 @@ class Asked:
 
     def length(self, model):
         """How many tokens the file of a model takes; None for any number."""
-        if self.recipe["mediapipe"] and self.length_is_open:
-            return min(LENGTH, getattr(model, "max_length", LENGTH))
+        if self.length_is_open and (self.recipe["mediapipe"] or self.recipe["for"]):
+            return client_file(getattr(model, "reads", None)).length(model)
         return self.recipe["length"]
 
 
@@ -116,8 +123,10 @@ def asked(path_or_name, changes=None):
         KzooError: for a recipe that can't be followed, or a preset without weights.
     """
     path = find_recipe(path_or_name)
-    recipe = read_recipe(path) if path else {**dict.fromkeys(KEYS), "quantization": "int8"}
     changes = dict(changes or {})
+    if changes.get("for") is not None:  # Of other weights than a recipe for the processor names.
+        changes.setdefault("quantization", _usual(changes["for"]))
+    recipe = read_recipe(path) if path else {**dict.fromkeys(KEYS), "quantization": "int8"}
     unknown = sorted(set(changes) - set(KEYS))
     if unknown:
         raise KzooError(f"changes has the key {unknown[0]!r}; known: {', '.join(KEYS)}.")

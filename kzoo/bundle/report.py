@@ -10,8 +10,10 @@ import json
 import re
 from pathlib import Path
 
+from ..litert.gpu import told
 from .limits import KNOWN, TOLERANCE, greedy_tokens
 from .manifest import PAGE, REPORT
+from .mediapipe import client_file
 from .senses import sense_of, short
 
 DRAWN, LISTED = 20, 12  # labels of a picture of confusions at most, and rows of its table
@@ -73,6 +75,7 @@ def _body(report, folder):
         _section("Faithful to its source", _parity_words(report), parity_plot(report)),
         _evaluation(report),
         _section("Speed", _latency_words(report), *_latency_plots(report["latency"])),
+        _for_gpu(report),
         _compat(report),
         _mediapipe(report),
         _litertlm(report),
@@ -317,6 +320,18 @@ def _latency_words(report):
     return words
 
 
+def _for_gpu(report):
+    if not report["for"]:
+        return ""
+    return _section(
+        "For a GPU",
+        f"{html.escape(told(report['audit']['gpu']))}. It computes what the file computes here: "
+        "where a delegate lacks an operator, others stand. The rules are what LiteRT's own "
+        "delegate took over Vulkan, on a processor that plays the GPU; this file was run on no GPU "
+        "and on no phone.",
+    )
+
+
 def _compat(report):
     compat, latency = report["compat"], report["latency"]
     if not compat:
@@ -350,11 +365,12 @@ def _mediapipe(report):
     if not written:
         return ""
     words = (
-        f"mediapipe.tflite ({written['bytes'] / 1e6:.2f} MB, {written['length']} tokens) is this "
-        "file with the metadata and the vocabulary that MediaPipe's tasks want; its scores differ "
-        f"from this file's by at most {written['largest_difference']:.1g}. MediaPipe's tokenizer "
-        "is its own: it lower-cases A to Z only and strips no accents."
+        f"mediapipe.tflite ({written['bytes'] / 1e6:.2f} MB) is this file with the metadata that "
+        f"MediaPipe's {written['task']} wants; its numbers differ from this file's by at most "
+        f"{written['largest_difference']:.1g}. {client_file(report['reads']).words(written)}"
     )
+    if "tokenizer" not in written:
+        return _section("For MediaPipe", words)
     rows = "".join(
         f"<tr><td>{kind}<small>{html.escape(short(entry['example'] or ''))}</small></td>"
         f"<td>{entry['differ']} of {entry['texts']}</td></tr>"
@@ -465,7 +481,7 @@ def _inside(report):
     made = ", ".join(f"{name} {value}" for name, value in report["made_with"].items())
     return f"""<section><h2>Inside the file</h2>
 <p>{sum(audited["operators"].values())} built-in operators, no custom ones. XNNPACK runs all of them
-as {audited["partitions"]} partition{but}.</p>
+as {audited["partitions"]} partition{but}.
 <details><summary>All operators</summary><p>{html.escape(operators)}</p></details>
 <p class="faint">Made with {html.escape(made)}.</p></section>"""
 

@@ -9,6 +9,7 @@ from ..answers import PROBLEMS, RULES, class_scores, described
 from ..errors import KzooError
 from ..files import read_json, sha256
 from ..litert.audit import KINDS, audit, check_audit, check_quantization
+from ..litert.gpu import TARGETS, check_taken, told
 from ..spec import Spec
 from . import continuation, limits
 from .kinds import kind_of
@@ -87,6 +88,8 @@ def verify_bundle(folder):
         f"{sum(audited['operators'].values())} built-in operators, {audited['partitions']} XNNPACK "
         f"partition, LiteRT {runtime['litert']} or newer",
     )
+    _check_target(folder, manifest, audited)
+    passed("GPU", told(audited["gpu"]))
     _check_quantization(folder, manifest, audited)
     _check_shapes(folder, manifest, audited)
     kinds = " and ".join(sorted(audited["weight_bytes"]))
@@ -146,6 +149,19 @@ def _check_no_others(folder, manifest):
     missing = sorted(needed - set(manifest["files"]))
     if missing:
         raise KzooError(f"{folder} was written without {missing[0]}: export anew.")
+
+
+def _check_target(folder, manifest, audited):
+    """A file for a GPU is one that its delegate takes, as it did at the export."""
+    if "for" not in manifest and "delegates" not in manifest:
+        return
+    if manifest.get("for") not in TARGETS or manifest.get("delegates") != audited["gpu"]:
+        raise KzooError(
+            f"{folder / MANIFEST} says that the file is for {manifest.get('for')!r:.40} and that "
+            f"delegates leave {manifest.get('delegates')}; expected {audited['gpu']}, as the file "
+            "has it: export anew."
+        )
+    check_taken(audited["gpu"])
 
 
 def _check_labels(folder, manifest):

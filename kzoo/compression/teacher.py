@@ -95,9 +95,17 @@ class Teacher:
         """The logits of a Keras model; of probabilities their logarithms, which are logits too."""
         arrays = student.before_graph(inputs)
         answers = self.model(self.preprocess(arrays), training=False)
-        if getattr(self.model.layers[-1], "activation", None) is not keras.activations.softmax:
+        if not _ends_in_softmax(self.model):
             return answers
         return ops.log(ops.maximum(ops.cast(answers, "float32"), keras.config.epsilon()))
+
+
+def _ends_in_softmax(layer):
+    """Whether the last of a model's layers, and of the model that this may be, is a softmax."""
+    while getattr(layer, "layers", None):
+        layer = layer.layers[-1]
+    is_softmax = getattr(layer, "activation", None) is keras.activations.softmax
+    return is_softmax or isinstance(layer, keras.layers.Softmax)
 
 
 class _Hard(keras.losses.SparseCategoricalCrossentropy):

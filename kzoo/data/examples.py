@@ -81,6 +81,7 @@ class Examples:
             "columns": [str(name) for name in self.columns],
             "text": self.text,
             "label": self.label,
+            "unit": self.unit,
             "examples": len(self),
             "left_out": {
                 why: {"count": len(lines), self.unit + "s": lines[:SHOWN]}

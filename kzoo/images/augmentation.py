@@ -10,6 +10,12 @@ from ..keras_hooks import reseed
 MIXING = (keras.layers.MixUp, keras.layers.CutMix)
 
 
+def layer_for_pictures(name):
+    """Keras' layer for pictures of this name, or None."""
+    layer = getattr(keras.layers, name, None) if isinstance(name, str) else None
+    return layer if hasattr(layer, "get_random_transformation") else None
+
+
 class Augmentation:
     """Layers that change a batch of pictures, one after the other.
 
@@ -17,15 +23,15 @@ class Augmentation:
     the backend, so that a seed draws the same everywhere; other layers run where the model does.
 
     Args:
-        layers: such as `[keras.layers.RandomFlip("horizontal"), keras.layers.MixUp()]`; copies
-            are used. What a layer makes of a picture may be of another size, as long as the last
-            one's are of `shape`.
+        layers: such as `[keras.layers.RandomFlip("horizontal"), keras.layers.MixUp()]`, or a
+            `keras.layers.Pipeline` of them; copies are used. What a layer makes of a picture may
+            be of another size, as long as the last one's are of `shape`.
         shape: (height, width, channels) of the pictures.
         takes_rows: whether targets are rows of shares, which layers that mix need.
     """
 
     def __init__(self, layers, shape, takes_rows):
-        layers = layers if isinstance(layers, (list, tuple)) else [layers]
+        layers = _flat(layers)
         wrong = [layer for layer in layers if not isinstance(layer, keras.layers.Layer)]
         if wrong:
             raise KzooError(
@@ -57,6 +63,15 @@ class Augmentation:
                 "network reads."
             )
         return pictures, labels
+
+
+def _flat(layers):
+    """Layers one by one, also of a Pipeline or a Sequential: those that mix take targets too."""
+    if isinstance(layers, (keras.layers.Pipeline, keras.Sequential)):
+        layers = layers.layers
+    if not isinstance(layers, (list, tuple)):
+        return [layers]
+    return [part for layer in layers for part in _flat(layer)]
 
 
 class _Step:

@@ -143,10 +143,12 @@ def _upright(image, name):
     if not min(image.size):
         raise KzooError(f"{name} has no pixels: it is {image.size[0]} by {image.size[1]}.")
     image.load()
+    of_file = image.format is not None
     image = ImageOps.exif_transpose(image)
-    if image.mode == "I":  # 32 bits here, of a file with 16.
+    if image.mode == "I":  # 32 bits here, of a file with 16; or of an array, whatever it holds.
         array = np.asarray(image)
-        return _from_array(array.astype("uint16") if _is_within(array, 65535) else array, name)
+        has_16 = _is_within(array, 65535) and (of_file or not _is_within(array, 255))
+        return _from_array(array.astype("uint16") if has_16 else array, name)
     if image.mode.startswith(("I;16", "F")):
         return _from_array(np.asarray(image), name)
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:

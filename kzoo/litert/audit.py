@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from ..errors import KzooError
+from . import gpu
 from .flatbuffer import operator_code, operator_names, read_model, type_names, write_model
 
 VARIABLES = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
@@ -35,8 +36,8 @@ def audit(path):
     constants; `tables` (shapes of the constants in which rows are looked up); `partitions`
     (groups of operators that XNNPACK runs as one, of the function with the most) and `outside`
     (operators that it leaves to the interpreter); `minimum_runtime` (`tflite` and `litert`
-    versions) and `understated` (operators whose version promises an older runtime than their
-    weights need).
+    versions), `understated` (operators whose version promises an older runtime than their
+    weights need) and `gpu` (what GPU delegates leave to the processor, see `gpu.refused`).
 
     Raises:
         KzooError: if the file is no whole .tflite file or does not run.
@@ -82,6 +83,7 @@ def audit(path):
         "outside": outside,
         "minimum_runtime": minimum,
         "understated": understated,
+        "gpu": gpu.refused(model),
     }
 
 

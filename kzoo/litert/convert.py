@@ -10,7 +10,7 @@ from ..errors import KzooError
 from ..network import Network, weights_by_path
 from ..nn import lowering
 from ..values import is_whole
-from . import quantize
+from . import gpu, quantize
 from .audit import audit, check_audit, check_quantization
 from .compat import check_compat, rewritten
 from .user_model import UserModel
@@ -93,7 +93,7 @@ def traced(source, sizes=None, functions=None):
         yield Traced(folder, list(concrete), weights, used, model.tables)
 
 
-def write_file(graphs, path, quantization, compat=None, partitions=1):
+def write_file(graphs, path, quantization, compat=None, partitions=1, target=None):
     """Write a model as a .tflite file; what `audit.audit` says of it.
 
     Args:
@@ -101,6 +101,7 @@ def write_file(graphs, path, quantization, compat=None, partitions=1):
         path: where to.
         quantization, compat: as `check_arguments` has found them right.
         partitions: how many XNNPACK may make of it, or None for any number.
+        target: "gpu" for a file that its delegates take, see `gpu.rewritten`; None for any.
 
     Raises:
         KzooError: if the file isn't what was asked for.
@@ -111,17 +112,23 @@ def write_file(graphs, path, quantization, compat=None, partitions=1):
         graphs.folder, signature_keys=graphs.functions
     )
     content = quantize.convert(converter, quantization, graphs.weights, graphs.used, graphs.tables)
-    path.write_bytes(content if compat is None else rewritten(content, compat))
+    if compat is not None:
+        content = rewritten(content, compat)
+    path.write_bytes(content if target is None else gpu.rewritten(content))
     audited = audit(path)
+    if target is not None:
+        gpu.check_taken(audited["gpu"])
     check_audit(audited, partitions)
     check_quantization(audited, quantization)
     tables = sum(table.nbytes for table in graphs.tables)
+    if target is not None and quantization == "float16":  # The other half of what is looked up.
+        tables += sum(2 * rows * width for rows, width in audited["tables"])
     functions = len(audited["signatures"])
     _check_size(audited["bytes"], graphs.used, quantization, functions, tables)
     return audited
 
 
-def check_arguments(model, quantization, length, compat=None):
+def check_arguments(model, quantization, length, compat=None, target=None):
     """Raise KzooError for arguments that `export_litert` doesn't take."""
     import keras
 
@@ -137,6 +144,7 @@ def check_arguments(model, quantization, length, compat=None):
             "expected."
         )
     check_compat(compat, quantization)
+    gpu.check_target(target, quantization, compat, model.functions)
     if quantization == "int8_int4_table" and len(model.functions) > 1:
         raise KzooError(
             f"Got {quantization} for a model whose file has the functions "

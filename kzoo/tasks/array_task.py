@@ -29,6 +29,7 @@ class ArrayTask(Task):
     medium = None  # The `data.media.Medium` of the files that it reads.
     input_name = None  # What the array is called, of a file and of the network.
     array_type = "float32"  # The type of the numbers of an array.
+    augmented_by = "none"  # What `named_augment` knows, for a sentence.
 
     def __init__(self, backbone, labels=None, head=None, processor=None, name=None):
         super().__init__(backbone, labels, head, {self.processor_kind: processor}, name)
@@ -75,9 +76,10 @@ class ArrayTask(Task):
 
     # -- examples ---------------------------------------------------------------------------------
 
-    def read_file(self, path, column, label, targets):
+    @classmethod
+    def read_file(cls, path, column, label, targets):
         """The files that a folder or a table names, see `data.media.Medium.read`."""
-        return self.medium.read(path, column, label, targets)
+        return cls.medium.read(path, column, label, targets)
 
     def as_inputs(self, x):
         """A list of examples, or an array of them, from one or from some."""
@@ -210,6 +212,35 @@ class ArrayTask(Task):
     def augmentation(self, augment):
         """What `ArrayPlan` takes as `augment`, of what `fit` was given as that."""
         raise KzooError(f"Got augment for a {self.task_name}; expected None.")
+
+    @classmethod
+    def named_augment(cls, asked):
+        """What `fit` takes as `augment`, of what a recipe says.
+
+        asked: a name, or {"kind": name, argument: value}, or a list of such.
+        """
+        if isinstance(asked, list):
+            return [cls.named_augment(slot) for slot in asked]
+        options = dict(asked) if isinstance(asked, dict) else {"kind": asked}
+        kind = options.pop("kind", None)
+        make = cls.augmenting(kind)
+        if make is None:
+            raise KzooError(f"Got the kind {kind!r:.40} in augment; expected {cls.augmented_by}.")
+        try:
+            return make(**options)
+        except (TypeError, ValueError) as error:
+            raise KzooError(
+                f"Got {options} for {kind} in augment, which it doesn't take: {error}"
+            ) from None
+
+    @classmethod
+    def augmenting(cls, kind):
+        """The class that a recipe calls `kind`, or None."""
+        return None
+
+    def loss_of_augmented(self, augment):
+        """The loss that what `augment` gives asks for; None for the task's own."""
+        return None
 
     def evaluate(
         self, x, y=None, batch_size=32, sample_weight=None, column=None, label=None, **kwargs

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..audio.sounds import read_sound
+from ..audio.spec_augment import SpecAugment
 from ..data.media import SOUNDS
 from ..errors import KzooError
 from ..spec import Input
@@ -31,6 +32,7 @@ class AudioTask(ArrayTask):
     processor_kind, medium = "audio_processor", SOUNDS
     input_name = "features"
     reads = "sound"
+    augmented_by = "SpecAugment"
 
     def __init__(self, backbone, labels=None, head=None, audio_processor=None, name=None):
         super().__init__(backbone, labels, head, audio_processor, name)
@@ -81,6 +83,11 @@ class AudioTask(ArrayTask):
                 f"Got augment={augment!r:.60} for sounds; expected a kzoo.audio.SpecAugment()."
             )
         return augment
+
+    @classmethod
+    def augmenting(cls, kind):
+        """`SpecAugment`, or None."""
+        return SpecAugment if kind == "SpecAugment" else None
 
     def is_one(self, array):
         """Whether an array is one sound."""

@@ -1,8 +1,10 @@
 """What tasks on pictures share."""
 
+import keras
+
 from ..data.media import PICTURES
 from ..errors import KzooError
-from ..images.augmentation import Augmentation
+from ..images.augmentation import MIXING, Augmentation, layer_for_pictures
 from .array_task import ArrayTask
 from .classes import ROW_LOSSES
 
@@ -23,6 +25,7 @@ class ImageTask(ArrayTask):
     processor_kind, medium = "image_processor", PICTURES
     input_name, array_type = "images", "uint8"
     reads = "image"
+    augmented_by = "one of Keras' layers for pictures, such as RandomFlip"
 
     def __init__(self, backbone, labels=None, head=None, image_processor=None, name=None):
         super().__init__(backbone, labels, head, image_processor, name)
@@ -87,6 +90,17 @@ class ImageTask(ArrayTask):
             isinstance(getattr(self, "loss", None), ROW_LOSSES) or self.activation != "softmax"
         )
         return Augmentation(augment, self.array_shape, takes_rows)
+
+    @classmethod
+    def augmenting(cls, kind):
+        """One of Keras' layers for pictures, or None."""
+        return layer_for_pictures(kind)
+
+    def loss_of_augmented(self, augment):
+        """Cross-entropy of shares where pictures are mixed, and so their labels."""
+        mixed = any(isinstance(layer, MIXING) for layer in keras.tree.flatten(augment))
+        one_of = mixed and self.activation == "softmax"
+        return keras.losses.CategoricalCrossentropy() if one_of else None
 
     def is_one(self, array):
         """Whether an array is one picture."""

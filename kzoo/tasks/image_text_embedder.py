@@ -163,14 +163,15 @@ class ImageTextEmbedder(ImageTask):
 
     # -- examples ---------------------------------------------------------------------------------
 
-    def read_file(self, path, column, label, targets):
+    @classmethod
+    def read_file(cls, path, column, label, targets):
         """Pictures and texts from a folder or a table, see `data.media.Medium.read`.
 
         The name of a folder of pictures is their text. Of a table `label` is the column of texts.
         """
         if targets == "none":
             return super().read_file(path, column, label, targets)
-        if label is None and self.medium.is_table(path):
+        if label is None and cls.medium.is_table(path):
             columns = read_table(path).columns
             label = next((name for name in columns if name.strip().lower() in CAPTIONS), None)
         examples = super().read_file(path, column, label, "required")

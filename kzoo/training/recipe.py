@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .. import plot, presets, tasks
+from .. import plot, presets, processors, tasks
 from ..answers import PROBLEMS, check_labels
 from ..data.examples import listed
 from ..errors import KzooError
@@ -23,21 +23,29 @@ REQUIRED = object()
 KEYS = {
     "summary": "",  # One sentence for the card of what comes out.
     "model": REQUIRED,  # A preset's name or folder, or a Hugging Face folder.
-    "train": REQUIRED,  # A file as the task reads it, maybe with .gz: see kzoo/data.
+    # A file as the task reads it, maybe with .gz: see kzoo/data. Of pictures and sounds a folder
+    # with a folder for each class, or a table that names files and their labels.
+    "train": REQUIRED,
     "output": REQUIRED,  # The preset folder to write.
-    # One of `TRAINED`; by default the task that the preset is, or a TextClassifier where it is none
-    # or comes from another library. On a preset that is a MaskedLM it must be said.
+    # One of `TRAINED`; by default the task that the preset is, or the classifier of what it reads
+    # where it is none or comes from another library. On a preset that is a MaskedLM it is said.
     "task": None,
     "problem": None,  # single_label, multi_label or regression; what the labels show by default.
     "labels": None,  # Names of the classes; those that the training file holds by default.
     "class_weights": None,  # {label: weight of its examples}, or "balanced".
     "head": None,  # What the head slot holds, a TextEmbedder's pooling; the usual by default.
     "max_length": None,  # Tokens at most; by default what a task that is trained on has.
+    "image_size": None,  # Height and width of pictures; the model's by default.
+    # What changes pictures or sounds that are learnt from: a name or {"kind": name, argument:
+    # value} of one of Keras' layers for pictures or of SpecAugment, or a list of layers.
+    "augment": None,
     # The column of the text, or two for pairs; places where there is no header. Of plain text,
     # which a CausalLM reads, line or file: what is a text of its own.
     "text": None,
+    "column": None,  # The column of the paths in a table of pictures or sounds.
     "label": None,  # The column of the labels, or several.
-    "validation": None,  # A file like `train`, or a share of it below 1, drawn from each class.
+    # A file or folder like `train`, or a share of it below 1, drawn from each class.
+    "validation": None,
     "epochs": 3,
     "batch_size": 32,
     "accumulation": 1,  # Batches whose gradients make one step.
@@ -56,22 +64,28 @@ KEYS = {
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
     "TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "QuestionAnswering",
-    "CausalLM",
+    "CausalLM", "ImageClassifier", "AudioClassifier",
 )  # fmt: skip
+CLASSIFIERS = ("TextClassifier", "ImageClassifier", "AudioClassifier")
+ARRAYS = ("ImageClassifier", "AudioClassifier")  # what learns from files of their own
 # The keys that not every task has a use for.
 USED_BY = {
-    "problem": ("TextClassifier",),
-    "labels": ("TextClassifier", "TokenClassifier"),
-    "class_weights": ("TextClassifier", "TokenClassifier"),
+    "problem": CLASSIFIERS,
+    "labels": (*CLASSIFIERS, "TokenClassifier"),
+    "class_weights": (*CLASSIFIERS, "TokenClassifier"),
     "text": ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "CausalLM"),
-    "label": ("TextClassifier", "TextEmbedder", "TokenClassifier", "CausalLM"),
+    "label": (*CLASSIFIERS, "TextEmbedder", "TokenClassifier", "CausalLM"),
+    "max_length": tuple(name for name in TRAINED if name not in ARRAYS),
+    "image_size": ("ImageClassifier",),
+    "augment": ARRAYS,
+    "column": ARRAYS,
 }
 CURVES = "curves.png"  # loss and metrics by epoch
 # What a folder that is written anew may hold.
 FILES = {
     "spec.json", "task.json", "card.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "chat_template.jinja", "additional_chat_templates", presets.WEIGHTS,
-    "training.json", CURVES,
+    "special_tokens_map.json", "chat_template.jinja", "additional_chat_templates",
+    "preprocessor_config.json", presets.WEIGHTS, "training.json", CURVES,
 }  # fmt: skip
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -184,7 +198,7 @@ def read_recipe(recipe):
         settings,
         "validation",
         held is None or isinstance(held, str) or share,
-        "a file or a share of the training examples between 0 and 1",
+        "a file, a folder or a share of the training examples between 0 and 1",
     )
     for key, wants in (("keep", settings["keep"] == "best"), ("patience", settings["patience"])):
         if wants and held is None:
@@ -202,12 +216,12 @@ def read_recipe(recipe):
 
 
 def _own_task(model):
-    """The task that a preset is; of a backbone and of other files the first of `TRAINED`.
+    """The task that a preset is; of a backbone and of other files the classifier of what it reads.
 
     A task that learns without targets is what published backbones come with: whether it is to
     learn more, or another is to stand on it, the recipe says.
     """
-    task, _ = presets.read_task(model) or (TRAINED[0], None)
+    task, _ = presets.read_task(model) or (_usual_task(model), None)
     if task not in TRAINED or tasks.TASKS[task].targets == "none":
         raise KzooError(
             f"Got {model}, a {task}, and no task in the recipe; expected it to say "
@@ -216,12 +230,24 @@ def _own_task(model):
     return task
 
 
+def _usual_task(model):
+    """The first of `TRAINED` that reads with a processor which a model's folder holds."""
+    folder = Path(str(model))
+    folder = folder if folder.exists() else presets.find(model)
+    kinds = {name: getattr(tasks.TASKS[name], "processor_kind", None) for name in TRAINED}
+    for name, kind in kinds.items():
+        if kind is not None and processors.KINDS[kind].is_in(folder):
+            return name
+    return TRAINED[0]
+
+
 def _read(settings):
     """The examples to learn from, those held out or None, and what they say of the task."""
     kind = tasks.TASKS[settings["task"]]
 
     def examples_of(path):
-        return kind.read_file(path, settings["text"], settings["label"], kind.targets)
+        column = settings["text"] if settings["column"] is None else settings["column"]
+        return kind.read_file(path, column, settings["label"], kind.targets)
 
     # The labels are those of the whole file, also where a share of it is held out.
     data = examples_of(settings["train"])
@@ -240,8 +266,16 @@ def _facts(settings):
     facts = {k: v for k, v in settings.items() if k not in ("resume", "summary", "output")}
     for key in ("train", "validation"):
         if isinstance(settings[key], str):
-            facts[f"{key} file"] = sha256(settings[key])
+            facts[f"{key} file"] = _fingerprint(Path(settings[key]))
     return {**facts, "keras": keras.__version__, "backend": keras.backend.backend()}
+
+
+def _fingerprint(path):
+    """What changes with a file, or with the names and sizes of a folder's."""
+    if not path.is_dir():
+        return sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return [[file.relative_to(path).as_posix(), file.stat().st_size] for file in files]
 
 
 def _is_path(value):
@@ -253,6 +287,12 @@ def _is_names(value):
         isinstance(value, (list, tuple))
         and len(value) > 0
         and all(isinstance(v, str) for v in value)
+    )
+
+
+def _is_size(value):
+    return (
+        isinstance(value, (list, tuple)) and len(value) == 2 and all(is_whole(v, 1) for v in value)
     )
 
 
@@ -274,11 +314,20 @@ def _is_weights(value):
 TYPES = {
     "summary": (lambda v: isinstance(v, str), "text"),
     "model": (_is_path, "a preset's name or a folder"),
-    "train": (_is_path, "the path of a file"),
+    "train": (_is_path, "the path of a file or folder"),
     "output": (_is_path, "the path of a folder"),
     "labels": (lambda v: v is None or _is_names(v), "a list of names"),
     "head": (lambda v: v is None or isinstance(v, (str, dict)), 'a kind such as "mean"'),
     "max_length": (lambda v: v is None or is_whole(v), "a whole number of tokens"),
+    "image_size": (
+        lambda v: v is None or is_whole(v, 1) or _is_size(v),
+        "a whole number of pixels or a list of height and width",
+    ),
+    "augment": (
+        lambda v: v is None or isinstance(v, (str, dict, list)),
+        'a kind such as "RandomFlip" or a list of some',
+    ),
+    "column": (lambda v: v is None or isinstance(v, str), "the name of a column"),
     "problem": (lambda v: v is None or v in PROBLEMS, " or ".join(PROBLEMS)),
     "class_weights": (
         lambda v: v is None or v == "balanced" or _is_weights(v),
@@ -306,7 +355,11 @@ def _check(settings, key, fits, expected):
 def _task(settings, known):
     kind = tasks.TASKS[settings["task"]]
     source = presets.load(settings["model"])
-    options = {"max_length": settings["max_length"] or getattr(source, "max_length", None)}
+    if settings["image_size"] is not None:
+        source = source.resized(settings["image_size"])
+    options = {}
+    if settings["task"] in USED_BY["max_length"]:
+        options["max_length"] = settings["max_length"] or getattr(source, "max_length", None)
     if kind is tasks.TextEmbedder:
         return kind(source, pooling=settings["head"], **options)
     known = dict(known)
@@ -332,9 +385,13 @@ def _named(examples, task, known):
 
 
 def _fit(task, settings, data, held, unfinished, verbose):
-    steps = settings["accumulation"]
+    steps, options = settings["accumulation"], {}
+    loss = task.loss_without_targets() if data.y is None else None
+    if settings["augment"] is not None:
+        options["augment"] = task.named_augment(settings["augment"])
+        loss = task.loss_of_augmented(options["augment"])
     task.compile(
-        loss=task.loss_without_targets() if data.y is None else None,
+        loss=loss,
         optimizer=AdamW(
             settings["learning_rate"],
             weight_decay=settings["weight_decay"],
@@ -368,6 +425,7 @@ def _fit(task, settings, data, held, unfinished, verbose):
             validation_data=None if held is None else tuple(held),
             callbacks=[keras.callbacks.TerminateOnNaN(), progress],
             verbose=verbose,
+            **options,
         )
     except KeyboardInterrupt:
         if verbose not in (0, "0") and progress.done:
