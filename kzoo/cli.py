@@ -724,6 +724,8 @@ def evaluate(
         with screen.working(f"Evaluating {source}"):
             from .evaluation import evaluate as measure
 
+            if text is not None and column is not None:
+                raise KzooError("Got --text and --column; expected the one that the model reads.")
             columns = _columns(text) if column is None else column, _columns(label)
             data = measure(source, file, *columns, output, threads, stride)
         if output is not None:

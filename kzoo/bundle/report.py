@@ -325,10 +325,9 @@ def _for_gpu(report):
         return ""
     return _section(
         "For a GPU",
-        f"{html.escape(told(report['audit']['gpu']))}. It computes what the file computes here: "
-        "where a delegate lacks an operator, others stand. The rules are what LiteRT's own "
-        "delegate took over Vulkan, on a processor that plays the GPU; this file was run on no GPU "
-        "and on no phone.",
+        f"{html.escape(told(report['audit']['gpu']))}. Where a delegate lacks an operator, others "
+        "that compute the same stand. The rules are what LiteRT's own delegate took over Vulkan, "
+        "on a processor that plays the GPU; this file was run on no GPU and on no phone.",
     )
 
 
@@ -482,6 +481,7 @@ def _inside(report):
     return f"""<section><h2>Inside the file</h2>
 <p>{sum(audited["operators"].values())} built-in operators, no custom ones. XNNPACK runs all of them
 as {audited["partitions"]} partition{but}.
+{html.escape(told(audited["gpu"]))}.</p>
 <details><summary>All operators</summary><p>{html.escape(operators)}</p></details>
 <p class="faint">Made with {html.escape(made)}.</p></section>"""
 

@@ -242,7 +242,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
 
     def call(self, inputs, training=None):
         """The raw outputs, in float32, for the dict of the backbone's inputs."""
-        outputs = self.run_head(self.backbone.run(inputs, training=training), inputs, training)
+        outputs = self.backbone.run_for(inputs, getattr(self.head, "places", None), training)
+        outputs = self.run_head(outputs, inputs, training)
         return {name: ops.cast(value, "float32") for name, value in outputs.items()}
 
     def run_function(self, name, inputs):
