@@ -19,7 +19,7 @@ from .senses import SENSES, sense_of, sentences
 from .towers import ALONE, TOGETHER, vectors, write_together
 from .writing import write_files
 
-FOR_TOWERS = ("preset", "compat", "note")  # what of a recipe a bundle of two towers may have
+FOR_TOWERS = ("preset", "for", "compat", "note")  # what of a recipe a bundle of two towers may have
 TRIED = 24  # texts among which each shipped picture looks for the nearest
 
 
