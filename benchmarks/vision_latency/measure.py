@@ -265,6 +265,7 @@ def main():
         },
     }
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    plot(measured, arguments.output.with_name("ratios.png"))
     print(json.dumps({name: result[name] for name in ("models", "targets_met")}, indent=2))
 
 
@@ -298,6 +299,28 @@ def _measure(folder, model, rounds):
         },
         "load": max(loads),
     }
+
+
+def plot(measured, path):
+    """How many times longer the other arms take than kzoo, a panel for each precision."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3), sharey=True, layout="constrained")
+    for panel, precision in zip(panels, PRECISIONS, strict=True):
+        for place, arm in enumerate(ARMS[1:]):
+            values = [entry["ratios"][precision][arm] for entry in measured.values()]
+            bars = panel.bar([n + 0.27 * (place - 1) for n in range(len(values))], values, 0.25)
+            bars.set_label(arm)
+            panel.bar_label(bars, fmt="%.2f", fontsize=7)
+        panel.axhline(1, color="black", linewidth=0.8)
+        panel.set_xticks(range(len(measured)), measured)
+        panel.set_title(precision)
+    panels[0].set_ylabel("time / kzoo's")
+    panels[1].legend(fontsize=7, loc="lower right")
+    figure.savefig(path, dpi=110)
 
 
 def _partitions(path):
