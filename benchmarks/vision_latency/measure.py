@@ -303,12 +303,10 @@ def _measure(folder, model, rounds):
 
 def plot(measured, path):
     """How many times longer the other arms take than kzoo, a panel for each precision."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3), sharey=True, layout="constrained")
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
     for panel, precision in zip(panels, PRECISIONS, strict=True):
         for place, arm in enumerate(ARMS[1:]):
             values = [entry["ratios"][precision][arm] for entry in measured.values()]
@@ -320,7 +318,7 @@ def plot(measured, path):
         panel.set_title(precision)
     panels[0].set_ylabel("time / kzoo's")
     panels[1].legend(fontsize=7, loc="lower right")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 def _partitions(path):
