@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -92,7 +93,9 @@ def _opened(file, name):
         raise KzooError(f"{name} is empty; expected a picture.")
     with _failing(name):
         try:
-            image = Image.open(file, formats=FORMATS)
+            with warnings.catch_warnings():  # Of what is large for Pillow, and not for us.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                image = Image.open(file, formats=FORMATS)
         except Image.DecompressionBombError:
             raise _too_large(name) from None
     if image.size[0] * image.size[1] > MOST_PIXELS:
