@@ -68,6 +68,9 @@ def test_it_is_verified_on_its_own_pictures(bundle):
     found = {row["check"]: row["found"] for row in kzoo.verify_bundle(folder)["checks"]}
     assert "12 resized and run again" in found["golden examples"]
     assert report["audit"]["outside"] == {"CAST": 1} and report["parity"]["label_agreement"] == 1
+    reading = json.loads((folder / "kzoo.json").read_text())["reading"]
+    assert (reading["resize"], reading["resample"], reading["crop"]) == ([32, 24], "bilinear", None)
+    assert reading["decode"]["orientation"] == "exif" and "normalize" in reading["in_file"]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 12 and "tokens" not in page
 

@@ -15,10 +15,8 @@ Each is measured in float32 and in dynamic int8:
                     projection), through Keras' own exporter, model.export(format="litert"); int8 by
                     ai-edge-quantizer's dynamic recipe
     onnxruntime     transformers' ViTForImageClassification or CLIPVisionModelWithProjection through
-                    torch.onnx; int8 by quantize_dynamic, convolution left in float32, for its int8
-                    one is slower
-    matrices alone  the FULLY_CONNECTED of all blocks and nothing else, for all places: what no
-                    graph that computes these on the same kernels can beat
+                    torch.onnx; int8 by quantize_dynamic of the matrix products, so that the one
+                    convolution stays in float32
 
 Each arm lives in a process of its own and they take turns, see `turns.py`. What counts is processor
 time; a ratio is the median over the rounds of the ratio within a round. Needs keras-hub,
@@ -30,7 +28,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -46,7 +43,7 @@ PRESETS = {
 }
 SIDE, CLASSES = 224, 1000
 PRECISIONS = ("float32", "int8")
-ARMS = ("kzoo", "every place", "kerashub", "onnxruntime", "matrices alone")
+ARMS = ("kzoo", "every place", "kerashub", "onnxruntime")
 PEERS = ("kerashub", "onnxruntime")
 TARGETS = {"float32": 1.0, "int8": 1.2}
 REPEATS = {"ViT-Ti/16": 4, "ViT-B/16": 1, "CLIP B/32": 2}
@@ -176,46 +173,11 @@ def make_onnxruntime(folder, model):
     )
 
 
-def make_matrices(folder, model):
-    import numpy as np
-    import tensorflow as tf
-
-    spec, draw = spec_of(model), np.random.default_rng(0)
-    width, inner = spec.hidden_dim, spec.intermediate_dim
-
-    def matrix(rows, columns):
-        return tf.Variable(0.05 * draw.standard_normal((rows, columns)).astype("float32"))
-
-    module = tf.Module()
-    module.layers = [
-        [matrix(width, width) for _ in range(4)] + [matrix(width, inner), matrix(inner, width)]
-        for _ in range(spec.num_layers)
-    ]
-    shape = [spec.max_sequence_length, width]
-
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="x")])
-    def serve(x):
-        for query, key, value, output, up, down in module.layers:
-            x = tf.matmul(tf.matmul(x, query) + tf.matmul(x, key) + tf.matmul(x, value), output)
-            x = tf.matmul(tf.matmul(x, up), down)
-        return {"y": x}
-
-    module.serve = serve
-    with tempfile.TemporaryDirectory() as saved:
-        tf.saved_model.save(module, saved, signatures={"serve": serve})
-        for precision in PRECISIONS:
-            converter = tf.lite.TFLiteConverter.from_saved_model(saved)
-            if precision == "int8":
-                converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            file_of(folder, model, "matrices alone", precision).write_bytes(converter.convert())
-
-
 MAKERS = {
     "kzoo": make_kzoo,
     "every place": make_every_place,
     "kerashub": make_kerashub,
     "onnxruntime": make_onnxruntime,
-    "matrices alone": make_matrices,
 }
 
 
@@ -303,6 +265,7 @@ def main():
         },
     }
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    plot(measured, arguments.output.with_name("ratios.png"))
     print(json.dumps({name: result[name] for name in ("models", "targets_met")}, indent=2))
 
 
@@ -336,6 +299,26 @@ def _measure(folder, model, rounds):
         },
         "load": max(loads),
     }
+
+
+def plot(measured, path):
+    """How many times longer the other arms take than kzoo, a panel for each precision."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, precision in zip(panels, PRECISIONS, strict=True):
+        for place, arm in enumerate(ARMS[1:]):
+            values = [entry["ratios"][precision][arm] for entry in measured.values()]
+            bars = panel.bar([n + 0.27 * (place - 1) for n in range(len(values))], values, 0.25)
+            bars.set_label(arm)
+            panel.bar_label(bars, fmt="%.2f", fontsize=7)
+        panel.axhline(1, color="black", linewidth=0.8)
+        panel.set_xticks(range(len(measured)), measured)
+        panel.set_title(precision)
+    panels[0].set_ylabel("time / kzoo's")
+    panels[1].legend(fontsize=7, loc="lower right")
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 def _partitions(path):

@@ -18,6 +18,8 @@ signatures   {function: {"inputs": {name: {"axes", "dtype", "below"}}, "outputs"
              "hidden_dim" (of the spec), or another of any size; ids lie from 0 to under `below`,
              which is 0 where the numbers are no ids
 
+reading      what a client does to a picture or sound before it runs the file, see
+             `senses.Sense.reading`; only of these
 for          what the file was made for, "gpu"; only where it was
 delegates    what delegates leave to the processor, see `litert.gpu.refused`; beside `for`
 
@@ -47,8 +49,9 @@ FIELDS = {
     "limits": dict, "minimum_runtime": dict, "files": dict, "golden": list,
     "tolerance": (int, float), "task_options": dict, "reads": str, "rule": (str, type(None)),
     "signatures": dict, "seal": str, "for": str, "delegates": dict,
+    "reading": dict,
 }  # fmt: skip
-OPTIONAL = {"for", "delegates"}
+OPTIONAL = {"for", "delegates", "reading"}
 # Fields by the format that they came with.
 SINCE = {"task_options": 2, "reads": 3, "rule": 3, "signatures": 3}
 # What an option may be; a bundle has those of its task, see `TextTask.task_options`.

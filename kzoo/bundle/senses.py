@@ -45,6 +45,13 @@ class Sense:
         """The processor of a bundle."""
         return processors.KINDS[self.processor].load(folder)
 
+    def reading(self, processor):
+        """What a client does to an input before it runs the file, for the manifest; None for texts.
+
+        `in_file` names what the file itself does then, whatever the processor's own file says.
+        """
+        return None
+
     def listed(self, given):
         """A list of inputs from one or several of them; KzooError for what are none."""
         raise NotImplementedError
@@ -401,6 +408,21 @@ class Pictures(Arrays):
         """A PIL picture, or an array of one."""
         return hasattr(given, "getbands") or (hasattr(given, "ndim") and given.ndim < 4)
 
+    def reading(self, processor):
+        """Decode, resize, crop; sizes are [height, width], or a number for the shorter side."""
+        sides = processor.size
+        return {
+            "decode": {
+                "orientation": "exif", "frame": "first", "transparent": "on white",
+                "16 bits": "the upper 8", "channels": "rgb" if processor.channels == 3 else "grey",
+            },
+            "resize": list(sides) if isinstance(sides, tuple) else sides,
+            "resample": processor.resample,
+            "antialias": True,
+            "crop": None if processor.crop is None else list(processor.crop),
+            "in_file": ["rescale", "normalize"],
+        }  # fmt: skip
+
     def columns(self, processor, given):
         """{"images": uint8 (1, height, width, channels)}."""
         return {"images": processor.resized(given)[None]}
@@ -456,6 +478,16 @@ class Sounds(Arrays):
         """Samples, alone or with their rate."""
         with_rate = isinstance(given, tuple) and len(given) == 2 and is_whole(given[1])
         return with_rate or isinstance(given, dict) or (hasattr(given, "ndim") and given.ndim == 1)
+
+    def reading(self, processor):
+        """Decode, resample, fit; `fill` is what stands behind a sound that is too short."""
+        return {
+            "decode": {"channels": "mean", "loudest": 1.0},
+            "rate": processor.rate,
+            "samples": processor.num_samples,
+            "fill": float(processor.fitted(np.zeros(1, "float32"))[-1]),
+            "in_file": ["features"],
+        }
 
     def columns(self, processor, given):
         """{"samples": float32 (1, num_samples)}."""
