@@ -112,7 +112,7 @@ def main():
     if arguments.output.is_file():
         before = json.loads(arguments.output.read_text(encoding="utf-8"))
         same = (
-            before["measured"][key] == result["measured"][key] for key in ("versions", "sha256")
+            before["provenance"][key] == result["provenance"][key] for key in ("versions", "sha256")
         )
         if before["cores"] == result["cores"] and all(same):
             result["bundles"] = before["bundles"]
