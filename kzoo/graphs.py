@@ -173,13 +173,30 @@ class Stack(Network):
         x = self.embedding_dropout(x, training=training)
         return x if self.embedding_projection is None else self.embedding_projection(x)
 
-    def call(self, inputs, training=None, return_hidden_states=False, return_attention_maps=False):
+    def run_for(self, inputs, first, training=None):
+        """`run`, where of the last step only those places are computed that something reads.
+
+        Of the others only keys and values count there. In training all are computed, so that
+        dropout draws the same numbers whatever reads the stack.
+        """
+        if training or first is None or self.pooler.places is None:
+            return self.run(inputs, training=training)
+        return self.run(inputs, training=training, first=max(first, self.pooler.places))
+
+    def call(
+        self,
+        inputs,
+        training=None,
+        return_hidden_states=False,
+        return_attention_maps=False,
+        first=None,
+    ):
         """Run the schedule.
 
         With `return_hidden_states`, `hidden_states` is a tuple of the embeddings and every step's
         output, the last as `sequence_output` has it; with `return_attention_maps`,
         `attention_maps` is a tuple by step of (batch, heads, queries, keys). A block run twice
-        gives two entries.
+        gives two entries. With `first`, `sequence_output` has as many of the first places alone.
         """
         context = self.context(inputs)
         x = self.embed(inputs, context, training=training)
@@ -187,6 +204,8 @@ class Stack(Network):
         states, maps, past = [x], [], {}
         for step, index in enumerate(self.spec.schedule):
             here = context.at(*(_pair(inputs, of, step) for of in ("past", "memory")))
+            if first is not None and step == self.spec.num_layers - 1:
+                here = here.for_first(first)
             x, seen = blocks[index](x, context=here, training=training)
             states.append(x)
             maps.append(seen.maps)
@@ -336,13 +355,19 @@ class TwoTower(Composite):
     """
 
     INITIAL = math.log(1 / 0.07)  # of `logit_scale`, section 2.5
+    # What it learns at most, so that training stays stable, ibid.: products times 100.
+    LARGEST = math.log(100)
 
     def wire(self):
         """Make the towers, and the scale of their products."""
         super().wire()
         initial = keras.initializers.Constant(self.INITIAL)
         self.logit_scale = self.add_weight(
-            shape=(), initializer=initial, name="logit_scale", autocast=False
+            shape=(),
+            initializer=initial,
+            name="logit_scale",
+            autocast=False,
+            constraint=lambda value: ops.minimum(value, self.LARGEST),
         )
 
     @property
@@ -400,7 +425,7 @@ class TwoTower(Composite):
             names = {key: f"{name}_{key}" if key in words else key for key in tower.signature}
             if set(names.values()) <= set(inputs):
                 own = {key: inputs[there] for key, there in names.items()}
-                pooled = tower.run(own, training=training)["pooled_output"]
+                pooled = tower.run_for(own, 0, training)["pooled_output"]
                 outputs[f"{name}_embedding"] = unit(ops.cast(pooled, "float32"))
         if len(outputs) == len(self.TOWERS):
             first, second = outputs.values()

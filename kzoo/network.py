@@ -152,6 +152,13 @@ class Network(Served, ExportsTokens, keras.Model):
         """`__call__` for inputs that `check_inputs` has seen: a task checks them once for both."""
         return super().__call__(inputs, *args, **kwargs)
 
+    def run_for(self, inputs, first, training=None):
+        """`run` for what reads no more of `sequence_output` than its `first` places, see `Stack`.
+
+        None for what may read any place. A network that saves nothing by it gives all of them.
+        """
+        return self.run(inputs, training=training)
+
     def predict(self, x, *args, **kwargs):
         """`keras.Model.predict`."""
         x = self.check_inputs(x) if isinstance(x, dict) else x

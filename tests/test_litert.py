@@ -31,6 +31,8 @@ from kzoo.litert.audit import check_audit
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
 from kzoo.models import build
+from kzoo.nn import lowering
+from kzoo.parts import make
 from kzoo.presets import round_tables, to_int8
 from kzoo.tasks.text_task import TextTask
 
@@ -78,6 +80,20 @@ def test_a_dynamic_file_is_keras_at_every_length(family, name, tmp_path):
     if model.spec.position == "learned":  # Others have no row for a place that is too far.
         with pytest.raises(kzoo.KzooError, match="refuses these 41 tokens"):
             interpreter.run(columns)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_norm_is_the_same_in_a_file(bias):
+    norm = make("norm", {"kind": "layer_norm", "epsilon": 1e-5, "bias": bias}, name="norm")
+    draw = np.random.default_rng(0)
+    x = (20 + 3 * draw.standard_normal((2, 5, 48))).astype("float32")
+    norm.build(x.shape)
+    for weight in norm.weights:
+        weight.assign(1 + draw.standard_normal(weight.shape))
+    usual = norm(x)
+    with lowering.using(None, convert._layer_norm):
+        written = norm(x)
+    np.testing.assert_allclose(np.asarray(written), np.asarray(usual), atol=2e-5)
 
 
 def test_a_fixed_length_and_a_bare_backbone(tmp_path):

@@ -82,6 +82,30 @@ def test_a_pre_norm_block_adds_to_what_it_was_given():
     np.testing.assert_allclose(np.asarray(states[1]), np.asarray(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("first", [1, 2])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"block": "pre_norm", "norms": ["final"]},
+        {"position": "rotary", "num_key_value_heads": 2},
+        {"position": "alibi", "attention": "causal", "block": "parallel"},
+        {"position": {"kind": "bucketed", "buckets": 8, "longest": 6}, "schedule": (0, 0)},
+        {"attention": {"kind": "local", "window": 3}, "pooler": "tanh"},
+    ],
+)
+def test_places_that_nothing_reads_are_left_out_and_change_nothing(changes, first):
+    model = noisy("distilbert", **changes)
+    inputs = tokens(model.spec, length=LENGTH)
+    inputs["padding_mask"][1, -3:] = 0
+    whole, short = model.run(inputs), model.run_for(inputs, first)
+    learning = model.run_for(inputs, first, training=True)
+    for name, expected in whole.items():
+        expected = expected[:, :first] if name == "sequence_output" else expected
+        np.testing.assert_allclose(np.asarray(short[name]), np.asarray(expected), atol=2e-6)
+    # What is drawn in training is the same, whatever reads the outputs.
+    assert learning["sequence_output"].shape == whole["sequence_output"].shape
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -233,6 +233,11 @@ def test_a_folder_holds_a_processor_of_pictures_or_of_sounds(tmp_path):
         assert list(processors.load(tmp_path)) == [name]
 
 
+def test_samples_that_a_file_would_take_for_no_sound_are_refused():
+    with pytest.raises(kzoo.KzooError, match="sample of 9830.*1 and -1 for the loudest"):
+        kzoo.AudioProcessor(LOG_MEL).fitted(np.full(900, 9830.4, "float32"))
+
+
 # -- windows ------------------------------------------------------------------------------------
 
 

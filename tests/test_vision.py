@@ -8,6 +8,7 @@ from families import SPECS, add_noise, inputs_of, noisy
 import kzoo
 from kzoo.graphs import TwoTower
 from kzoo.images.image_processor import ImageProcessor
+from kzoo.litert import convert, flatbuffer
 from kzoo.litert.audit import audit
 from kzoo.litert.interpreter import Interpreter
 from kzoo.models import build
@@ -123,6 +124,26 @@ def test_a_file_takes_pixels_and_is_one_partition(family, quantization, limit, t
     actual = Interpreter(tmp_path / "model.tflite").run({"images": picture})["logits"]
     expected = np.asarray(task(task.prepared(picture))["logits"])
     assert np.abs(actual - expected).max() < limit * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("family", "head", "places"),
+    [("vit", "first", 1), ("vit", "mean", 7), ("deit", "distilled", 2)],
+)
+def test_a_file_computes_of_the_last_block_what_its_head_reads(family, head, places, tmp_path):
+    task = kzoo.ImageClassifier(noisy(family), labels=["a", "b"], head=head)
+    with convert.traced(convert.exportable(task)) as graphs:
+        convert.write_file(graphs, tmp_path / "model.tflite", "float32")
+    (graph,) = flatbuffer.read_model((tmp_path / "model.tflite").read_bytes()).subgraphs
+    assert "NEG" not in audit(tmp_path / "model.tflite")["operators"]  # of Keras' own norm
+    shapes = [list(graph.tensors[operator.outputs[0]].shape) for operator in graph.operators]
+    inner = [shape[-2] for shape in shapes if shape[-1] == task.spec.intermediate_dim]
+    assert max(inner) == task.spec.max_sequence_length and inner[-1] == places
+    images = np.random.default_rng(0).standard_normal((1, 12, 8, 3)).astype("float32")
+    actual = Interpreter(tmp_path / "model.tflite").run({"images": images})["logits"]
+    whole = task.backbone.run({"images": images})
+    expected = np.asarray(task.run_head(whole, {"images": images}, False)["logits"])
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
 def test_statistics_are_learnt_in_fit_and_stand_still_elsewhere(tmp_path):

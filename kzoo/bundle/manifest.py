@@ -104,7 +104,7 @@ def write_manifest(folder, manifest):
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     seal = hashlib.sha256(text.encode("utf-8")).hexdigest()
-    (folder / MANIFEST).write_text(_resealed(text, UNSEALED, seal), encoding="utf-8")
+    (folder / MANIFEST).write_text(resealed(text, UNSEALED, seal), encoding="utf-8")
 
 
 def read_manifest(folder):
@@ -131,7 +131,7 @@ def read_manifest(folder):
         )
     seal = str(manifest.get("seal"))
     text = path.read_bytes().decode("utf-8")
-    unsealed = _resealed(text, seal, UNSEALED)
+    unsealed = resealed(text, seal, UNSEALED)
     fields = {name for name in FIELDS if SINCE.get(name, 1) <= received}
     fields -= OPTIONAL - set(manifest)
     if hashlib.sha256(unsealed.encode("utf-8")).hexdigest() != seal or set(manifest) != fields:
@@ -233,7 +233,7 @@ def check_files(folder, manifest, names=None):
             )
 
 
-def _resealed(text, old, new):
+def resealed(text, old, new):
     """The manifest's text with another seal, which is the last value in it."""
     head, mark, tail = text.rpartition(f'"seal": "{old}"')
     return f'{head}"seal": "{new}"{tail}' if mark else text

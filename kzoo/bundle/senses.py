@@ -107,6 +107,10 @@ class Sense:
         """What a golden example says of its input, with files that it needs written there."""
         raise NotImplementedError
 
+    def sent(self, entry, folder):
+        """What a client is given of a golden example."""
+        raise NotImplementedError
+
     def again(self, entry, folder, processor, manifest):
         """The columns of a golden example, read anew."""
         raise NotImplementedError
@@ -218,6 +222,10 @@ class Texts(Sense):
         return int(row[1]["padding_mask"].sum())
 
     def given(self, entry, folder):
+        """The text."""
+        return entry["text"]
+
+    def sent(self, entry, folder):
         """The text."""
         return entry["text"]
 
@@ -351,6 +359,10 @@ class Arrays(Sense):
         """The path of the input's file."""
         return folder / entry[self.noun]
 
+    def sent(self, entry, folder):
+        """The path of its file."""
+        return str(folder / entry[self.noun])
+
     def again(self, entry, folder, processor, manifest):
         """See `Sense`."""
         return self.columns(processor, self.given(entry, folder))
@@ -392,6 +404,11 @@ class Pictures(Arrays):
     def columns(self, processor, given):
         """{"images": uint8 (1, height, width, channels)}."""
         return {"images": processor.resized(given)[None]}
+
+    def takes(self, report):
+        """Of which size."""
+        _, height, width, _ = _shape(report, "images")
+        return f"{self.nouns} of {width} x {height} pixels"
 
     def drawn(self, given, processor, scores):
         """See `plot.picture`."""
@@ -458,6 +475,10 @@ class Sounds(Arrays):
         """
         path = super().echo(given, tokens, truncated)
         return {**path, "seconds": tokens, "truncated": truncated}
+
+    def takes(self, report):
+        """Of how many samples."""
+        return f"{self.nouns} of {_shape(report, 'samples')[1]:,} samples"
 
     def drawn(self, given, processor, scores):
         """See `plot.sound`."""
@@ -581,6 +602,12 @@ def _drawn(draw, backbone, text, limit, length):
         "padding_mask": real,
         "segment_ids": np.zeros(shape, "int32"),
     }
+
+
+def _shape(report, name):
+    """The shape of an input of a report's file, in the function that has it."""
+    functions = report["audit"]["signatures"].values()
+    return next(f["inputs"][name]["shape"] for f in functions if name in f["inputs"])
 
 
 def _sha256(columns):

@@ -151,7 +151,9 @@ def _upright(image, name):
         return _from_array(array.astype("uint16") if has_16 else array, name)
     if image.mode.startswith(("I;16", "F")):
         return _from_array(np.asarray(image), name)
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    # What was converted in memory still names the colour that was clear in its file.
+    has_clear = "transparency" in image.info and (of_file or image.mode == "P")
+    if "A" in image.getbands() or "a" in image.getbands() or has_clear:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (WHITE,) * 4)
         image = Image.alpha_composite(white, image)

@@ -236,7 +236,7 @@ def _function(model, name, sizes):
         return tf.reshape(result, [*([1] if len(ids.shape) == 2 else []), -1, table.shape[1]])
 
     def run(**inputs):
-        with lowering.using(lookup=lookup):
+        with lowering.using(lookup, _layer_norm):
             return model.run_function(name, inputs)
 
     sizes = {"batch": 1, **sizes, **model.functions[name][1]}
@@ -249,6 +249,19 @@ def _function(model, name, sizes):
         for key, entry in model_inputs(model, name).items()
     }
     return tf.function(run).get_concrete_function(**signature)
+
+
+def _layer_norm(x, gamma, beta, epsilon):
+    """Layer normalisation in the fewest passes over x: a device takes each operator by itself.
+
+    Keras widens scale and offset to the shape of x before it applies them, in two passes more.
+    """
+    import tensorflow as tf
+
+    x = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(x * x, axis=-1, keepdims=True)
+    x = x * tf.math.rsqrt(variance + epsilon) * tf.convert_to_tensor(gamma)
+    return x if beta is None else x + tf.convert_to_tensor(beta)
 
 
 def _check_size(size, used, quantization, graphs=1, tables=0):

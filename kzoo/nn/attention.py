@@ -68,9 +68,9 @@ class Attention(Composed):
             context: the `Context` of the stack.
 
         Returns:
-            The new vectors (batch, length, hidden_dim), and what was `Seen`.
+            The new vectors (batch, length, hidden_dim) of the places that ask, and what was `Seen`.
         """
-        q = self.split(self.query(x))
+        q = self.split(self.query(context.asking(x)))
         k, v = self.keys_and_values(x, context)
         relative = context.position.scores(self, q, k, context)
         q, k = context.position.rotate(q, k, context)

@@ -34,9 +34,13 @@ class PostNorm(Composed):
         self.dropout = layers.Dropout(spec.dropout)
 
     def call(self, x, context, training=None):
-        """(batch, length, hidden_dim) to the same shape, and what attention to itself saw."""
+        """(batch, length, hidden_dim) to the same shape, and what attention to itself saw.
+
+        Where only the first places ask, only theirs come out.
+        """
         y = self.before(x, self.attention_norm)
         y, seen = self.attention(y, context=context, training=training)
+        x, y = context.asking(x), context.asking(y)
         x = self.after(x + self.dropout(y, training=training), self.attention_norm)
         if self.cross_attention is not None:
             y = self.before(x, self.cross_attention_norm)
@@ -82,11 +86,15 @@ class Parallel(Composed):
         self.dropout = layers.Dropout(spec.dropout)
 
     def call(self, x, context, training=None):
-        """(batch, length, hidden_dim) to the same shape, and what attention saw."""
+        """(batch, length, hidden_dim) to the same shape, and what attention saw.
+
+        Where only the first places ask, only theirs come out.
+        """
         y = self.norm(x)
         attended, seen = self.attention(y, context=context, training=training)
-        branches = attended, self.feedforward(y)
-        return x + sum(self.dropout(branch, training=training) for branch in branches), seen
+        branches = context.asking(attended), self.feedforward(context.asking(y))
+        branches = sum(self.dropout(branch, training=training) for branch in branches)
+        return context.asking(x) + branches, seen
 
 
 def _slot(part, spec, index):

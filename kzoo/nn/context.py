@@ -23,6 +23,8 @@ class Context:
         known: the keys and values of a memory, made once, in place of that.
         cross: the surroundings of attention to another stack's output, or None.
         inputs: the network's inputs by name, for parts that read another of them.
+        first: how many of the first places ask, where what reads the stack reads no others, or
+            None where all do; `keys` has all in either case.
     """
 
     position: object
@@ -35,8 +37,17 @@ class Context:
     known: object = None
     cross: object = None
     inputs: dict = dataclasses.field(default_factory=dict)
+    first: object = None
 
     def at(self, past=None, known=None):
         """The same surroundings with what one step saw before, and knows of the memory."""
         cross = self.cross if known is None else dataclasses.replace(self.cross, known=known)
         return dataclasses.replace(self, past=past, cross=cross)
+
+    def for_first(self, count):
+        """The same surroundings where only the first places ask."""
+        return dataclasses.replace(self, first=count, queries=self.queries[:, :, :count])
+
+    def asking(self, x):
+        """Those of the vectors (batch, length, dim) that ask."""
+        return x if self.first is None or x.shape[1] == self.first else x[:, : self.first]

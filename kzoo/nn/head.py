@@ -11,7 +11,8 @@ from .pooler import first_place
 
 # A pooling takes the outputs of the backbone and the padding mask; `skip` leaves out as many
 # places at the start, where a prompt stands that is not to be pooled. `width` is how many vectors
-# of the backbone's width it gives.
+# of the backbone's width it gives, `places` how many of the first places it reads of
+# `sequence_output`, or None for any of them; those that it skips come before these.
 
 
 def tokens_before(spec):
@@ -23,7 +24,7 @@ def tokens_before(spec):
 class Pooled:
     """The backbone's own pooler, which reads the first place: nothing can be left out."""
 
-    needs_pooler, width = True, 1
+    needs_pooler, width, places = True, 1, 0
 
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
@@ -34,7 +35,7 @@ class Pooled:
 class First:
     """The first token's vector."""
 
-    needs_pooler, width = False, 1
+    needs_pooler, width, places = False, 1, 1
 
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
@@ -49,7 +50,7 @@ class First:
 class FirstTwo:
     """The mean of the first two places, where trained tokens stand (AST, arXiv:2104.01778)."""
 
-    needs_pooler, width = False, 1
+    needs_pooler, width, places = False, 1, 2
 
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
@@ -60,7 +61,7 @@ class FirstTwo:
 class Last:
     """The last place that is not padding, whichever side that is on (GPT-2)."""
 
-    needs_pooler, width = False, 1
+    needs_pooler, width, places = False, 1, None
 
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
@@ -82,7 +83,7 @@ class Mean:
             squares.
     """
 
-    needs_pooler, width = False, 1
+    needs_pooler, width, places = False, 1, None
 
     def __init__(self, skip=0):
         self.skip = skip
@@ -100,7 +101,7 @@ class MeanSqrtLen:
     Sentence-BERT's `mean_sqrt_len_tokens`, from the Universal Sentence Encoder, arXiv:1803.11175.
     """
 
-    needs_pooler, width = False, 1
+    needs_pooler, width, places = False, 1, None
 
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
@@ -112,7 +113,7 @@ class MeanSqrtLen:
 class Max:
     """The largest value of each channel over the places that are not padding."""
 
-    needs_pooler, width = False, 1
+    needs_pooler, width, places = False, 1, None
 
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim)."""
@@ -135,6 +136,8 @@ class Concat:
         self.pools = [make("pooling", slot) for slot in of]
         self.needs_pooler = any(pool.needs_pooler for pool in self.pools)
         self.width = sum(pool.width for pool in self.pools)
+        places = [pool.places for pool in self.pools]
+        self.places = None if None in places else max(places)
 
     def __call__(self, outputs, padding_mask, skip=0):
         """Outputs of the backbone to (batch, hidden_dim * width)."""
@@ -191,6 +194,7 @@ class Head(Composed):
 
     needs_pooler = False
     tied = None  # of one that scores tokens, whether against the token embeddings themselves
+    places = None  # how many of the first places it reads of `sequence_output`; None for any
 
     def __init__(self, spec, units, dropout=None, bias=True, name="head"):
         super().__init__(name=name)
@@ -212,7 +216,7 @@ class SequenceHead(Head):
     def __init__(self, spec, units, activation=None, dropout=None, bias=True, name="head"):
         super().__init__(spec, units, dropout, bias, name)
         self.pool = make("pooling", self.pooling)
-        self.needs_pooler = self.pool.needs_pooler
+        self.needs_pooler, self.places = self.pool.needs_pooler, self.pool.places
         self.hidden = dense.Dense(spec.hidden_dim, spec, "hidden") if activation else None
         self.activation = dense.activation(activation) if activation else None
 
@@ -250,7 +254,7 @@ class DistilledHead(Composed):
         units: how many logits there are.
     """
 
-    needs_pooler, tied = False, None
+    needs_pooler, tied, places = False, None, 2
 
     def __init__(self, spec, units, name="head"):
         super().__init__(name=name)
@@ -336,7 +340,7 @@ class TiedHead(layers.Layer):
         units: how many tokens the table has.
     """
 
-    needs_pooler, tied = False, True
+    needs_pooler, tied, places = False, True, None
 
     def __init__(self, spec, units, name="head"):
         super().__init__(name=name)

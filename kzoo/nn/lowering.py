@@ -9,6 +9,9 @@ import contextvars
 
 from keras import ops
 
+# What normalizes x (..., dim) by (x, gamma, beta or None, epsilon) where an exporter says how.
+_layer_norm = contextvars.ContextVar("layer_norm", default=None)
+
 
 def _take(table, ids):
     return ops.take(table, ids, axis=0)
@@ -32,11 +35,23 @@ def first_rows(table, count):
     return table[:count] if function is _take else function(table, ops.arange(count, dtype="int32"))
 
 
+def layer_norm(usual, x, gamma, beta, epsilon):
+    """Layer normalisation of x (..., dim): `usual(x)`, or what an exporter has in its place."""
+    function = _layer_norm.get()
+    return usual(x) if function is None else function(x, gamma, beta, epsilon)
+
+
 @contextlib.contextmanager
-def using(lookup):
-    """Write every look-up inside the block with the function `lookup(table, ids)`."""
-    token = _lookup.set(lookup)
+def using(lookup, layer_norm):
+    """Write look-ups inside the block with `lookup(table, ids)`, and normalisations likewise.
+
+    Args:
+        lookup: rows of a table at ids.
+        layer_norm: a function of x (..., dim), gamma, beta or None, and epsilon.
+    """
+    tokens = _lookup.set(lookup), _layer_norm.set(layer_norm)
     try:
         yield
     finally:
-        _lookup.reset(token)
+        for variable, token in zip((_lookup, _layer_norm), tokens, strict=True):
+            variable.reset(token)

@@ -5,6 +5,7 @@ from keras import layers, ops
 from ..errors import KzooError
 from ..parts import part
 from ..values import is_number
+from . import lowering
 
 
 def checked_epsilon(epsilon):
@@ -25,6 +26,10 @@ class LayerNorm(layers.LayerNormalization):
 
     def __init__(self, epsilon=1e-12, bias=True, name=None):
         super().__init__(epsilon=checked_epsilon(epsilon), center=bias, name=name)
+
+    def call(self, x):
+        """(..., dim) to the same shape."""
+        return lowering.layer_norm(super().call, x, self.gamma, self.beta, self.epsilon)
 
 
 @part("norm", "rms_norm")

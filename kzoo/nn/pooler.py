@@ -9,6 +9,8 @@ from ..values import is_whole
 from .composed import Composed
 from .dense import Dense, activation
 
+# `places` of a pooler says how many of the first places it reads, None for any of them.
+
 
 def first_place(x):
     """The first token's vector: (batch, length, dim) to (batch, dim).
@@ -22,6 +24,8 @@ def first_place(x):
 class NoPooler(layers.Layer):
     """A backbone without a pooled output."""
 
+    places = 0
+
     def __init__(self, spec, name):
         super().__init__(name=name)
 
@@ -34,6 +38,8 @@ class NoPooler(layers.Layer):
 class MeanPooler(layers.Layer):
     """The mean over all places, none of which is padding (MobileViT)."""
 
+    places = None
+
     def __init__(self, spec, name):
         super().__init__(name=name)
 
@@ -45,6 +51,8 @@ class MeanPooler(layers.Layer):
 @part("pooler", "tanh")
 class TanhPooler(Dense):
     """A dense layer and tanh on the first token's vector (BERT)."""
+
+    places = 1
 
     def __init__(self, spec, name):
         super().__init__(spec.hidden_dim, spec, name)
@@ -75,6 +83,8 @@ class Projected(Composed):
 class FirstPooler(Projected):
     """The norm of the first place, projected (CLIP's pictures)."""
 
+    places = 1
+
     def __init__(self, spec, name, dim=512):
         super().__init__(spec, name, dim)
         self.norm = make("norm", spec.norm, name="norm")
@@ -94,6 +104,8 @@ class EndPooler(Projected):
             all where a text has none. "largest" for the first place of the largest id of the
             text, as CLIP was made: its end token is the last of its vocabulary.
     """
+
+    places = None
 
     def __init__(self, spec, name, dim=512, token="largest"):
         super().__init__(spec, name, dim)

@@ -151,9 +151,16 @@ class Rotary(Position):
 
     def rotate(self, query, key, context):
         """Turn queries and keys, both (batch, heads, length, head_dim)."""
-        angles = ops.cast(context.queries, "float32") * self.waves
-        cos, sin = (ops.cast(turn(angles), query.dtype) for turn in (ops.cos, ops.sin))
-        return tuple(x * cos + self.across(x) * sin for x in (query, key))
+        turns = one = self.turns(context.queries, query.dtype)
+        if context.first is not None:  # Keys have more places than the queries.
+            turns = self.turns(ops.transpose(context.keys, (0, 1, 3, 2)), key.dtype)
+        pairs = ((query, one), (key, turns))
+        return tuple(x * cos + self.across(x) * sin for x, (cos, sin) in pairs)
+
+    def turns(self, places, dtype):
+        """Cosine and sine of the angles at places (batch or 1, 1, length, 1)."""
+        angles = ops.cast(places, "float32") * self.waves
+        return tuple(ops.cast(turn(angles), dtype) for turn in (ops.cos, ops.sin))
 
     def across(self, x):
         """Each pair (a, b) as (-b, a)."""

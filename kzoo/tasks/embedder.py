@@ -36,6 +36,11 @@ class Embedding(Composed):
             for place, slot in enumerate(projections)
         ]
 
+    @property
+    def places(self):
+        """How many of the first places are read, or None for any: a prompt stands before them."""
+        return None if self.pool.places is None else self.skip + self.pool.places
+
     def call(self, outputs, padding_mask, training=None, skip=None):
         """Outputs of the backbone to {"embedding": (batch, width)}."""
         x = self.pool(outputs, padding_mask, self.skip if skip is None else skip)

@@ -30,7 +30,7 @@ class DeviceEngineTest {
         for (folder in small.toList() + File(System.getProperty("older"))) {
             val bundle = Bundle.open(FolderFiles(folder), Device.runtime)
             Task.of(bundle, Device.open(bundle.model(), bundle.name)).use { task ->
-                BundleCheck.run(task).forEach { assertTrue("${folder.name}, ${it.golden.text}: ${it.reason}", it.passed) }
+                BundleCheck.run(task).forEach { assertTrue("${folder.name}, ${it.golden.title}: ${it.reason}", it.passed) }
             }
         }
     }
