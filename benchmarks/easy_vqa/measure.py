@@ -12,7 +12,9 @@ shape.
 Then every test picture is given the nearest of all texts, zero-shot: how often that is right of
 the combination that no picture was seen of, and of the others; and R@1 of pictures to texts and
 back. Settings were chosen with another combination left out (`--held-out`, on training pictures of
-it); the test part is looked at once. Writes `result.json` and `confusion.png`.
+it). The test part was looked at once before, after 6 epochs at half the rate, by which nothing was
+chosen: too few, as the loss in training said (right of 33 % of the unseen, 50 % of the seen).
+Writes `result.json` and `confusion.png`.
 """
 
 import argparse
@@ -49,8 +51,8 @@ SETTINGS = {
     "layers": {"image": 3, "text": 2},
     "dim": 32,
     "batch_size": 64,
-    "epochs": 6,
-    "learning_rate": 1e-3,
+    "epochs": 30,
+    "learning_rate": 2e-3,
     "warmup": 0.1,
     "weight_decay": 0.05,
     "seed": 0,
