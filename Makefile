@@ -72,7 +72,7 @@ build/sentiment/kzoo.json: | $(VENV)/installed
 build/sentiment-2.16/kzoo.json: | $(VENV)/installed
 	@$(KZOO) export export/sentiment.json --compat tflite-2.16 --output build/sentiment-2.16
 
-build/small/unigram.jsonl: android_demo/tools/make_small.py | $(VENV)/installed
+build/small/unigram.jsonl: android_demo/tools/make_small.py | $(VENV)/installed-test
 	@rm -rf build/small
 	@$(VENV)/bin/python android_demo/tools/make_small.py build/small
 

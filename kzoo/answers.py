@@ -151,6 +151,23 @@ def similarities(first, second, kind):
     return first @ second.T
 
 
+def centred(vectors):
+    """The mean over templates of the vectors of each label, at length one: (labels, dim).
+
+    vectors: (labels, templates, dim), each of length one (arXiv:2103.00020, section 3.1.4).
+    """
+    means = np.asarray(vectors, "float64").mean(1)
+    return means / np.maximum(np.linalg.norm(means, axis=-1, keepdims=True), 1e-12)
+
+
+def fitting(pictures, labels, scale):
+    """How likely each label is for each picture, (pictures, labels), from vectors of both.
+
+    That is the softmax of `scale` times their cosines.
+    """
+    return softmax(scale * (np.asarray(pictures, "float64") @ np.asarray(labels, "float64").T))
+
+
 def nearest(scores, texts, top, key="text"):
     """What has the largest scores, as {"index", "score", key}, the nearest first.
 

@@ -403,6 +403,22 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Of a bundle of pictures and texts, what a picture may show; may be repeated.",
+        ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Of such a bundle, find the pictures that fit this text best.",
+            show_default=False,
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many pictures --search finds.")] = 5,
     draw: Annotated[
         Path | None,
         typer.Option(
@@ -417,11 +433,28 @@ def predict(
     """Answer texts, pictures or sounds with a bundle.
 
     Labels, vectors, entities, or answers: a question and its context are a --pair. A file is read
-    by the same rules as a training file, and with --output becomes a table with the answers. Runs
-    on LiteRT alone: neither TensorFlow nor Keras is imported.
+    by the same rules as a training file, and with --output becomes a table with the answers. A
+    bundle of pictures and texts (CLIP) says which --label a picture shows, or finds pictures by
+    words: --search. Runs on LiteRT alone: neither TensorFlow nor Keras is imported.
     """
     with session(as_json) as screen:
         from . import views
+        from .bundle.towers import is_of_towers
+
+        if is_of_towers(bundle):
+            if pair or text or output:
+                raise KzooError(
+                    f"Got {'--pair' if pair else '--text' if text else '--output'} for {bundle}, a "
+                    "bundle of pictures and texts; expected --label or --search: leave it out."
+                )
+            _predict_towers(screen, bundle, texts or _lines(), label, (search, top), draw, threads)
+            return
+        if label is not None or search is not None:
+            raise KzooError(
+                f"Got {'--label' if label is not None else '--search'} for {bundle}; expected a "
+                "bundle of pictures and texts, of an ImageTextEmbedder or "
+                "ZeroShotImageClassifier: leave it out."
+            )
         from .bundle.predict import (
             check_drawable,
             draw_answers,
@@ -463,6 +496,32 @@ def predict(
                 paths = draw_answers(bundle, data, draw)
             data = [{**each, "drawing": path} for each, path in zip(data, paths, strict=True)]
         screen.result(data, views.answers)
+
+
+def _predict_towers(screen, bundle, pictures, labels, search, draw, threads):
+    """`kzoo predict` of a bundle of two towers."""
+    from . import views
+    from .bundle.predict import check_free, draw_answers
+    from .bundle.towers import TowersPredictor
+
+    query, top = search
+    if query is not None and (labels is not None or draw is not None):
+        other = "--draw" if labels is None else "--label"
+        raise KzooError(f"Got --search and {other}; expected one of the two.")
+    if draw is not None:
+        check_free(draw)
+    with screen.working(f"Loading {bundle}") as say:
+        predictor = TowersPredictor(bundle, threads)
+        say("Looking at the pictures")
+        if query is not None:
+            data = predictor.search(_utf8(query, "The text"), pictures, top)
+        else:
+            data = predictor.classify(pictures, labels)
+        if draw is not None:
+            say(f"Drawing into {draw}")
+            paths = draw_answers(bundle / "image", data, draw)
+            data = [{**each, "drawing": path} for each, path in zip(data, paths, strict=True)]
+    screen.result(data, views.answers if query is None else views.found)
 
 
 @app.command()
@@ -665,6 +724,8 @@ def evaluate(
         with screen.working(f"Evaluating {source}"):
             from .evaluation import evaluate as measure
 
+            if text is not None and column is not None:
+                raise KzooError("Got --text and --column; expected the one that the model reads.")
             columns = _columns(text) if column is None else column, _columns(label)
             data = measure(source, file, *columns, output, threads, stride)
         if output is not None:

@@ -355,13 +355,19 @@ class TwoTower(Composite):
     """
 
     INITIAL = math.log(1 / 0.07)  # of `logit_scale`, section 2.5
+    # What it learns at most, so that training stays stable, ibid.: products times 100.
+    LARGEST = math.log(100)
 
     def wire(self):
         """Make the towers, and the scale of their products."""
         super().wire()
         initial = keras.initializers.Constant(self.INITIAL)
         self.logit_scale = self.add_weight(
-            shape=(), initializer=initial, name="logit_scale", autocast=False
+            shape=(),
+            initializer=initial,
+            name="logit_scale",
+            autocast=False,
+            constraint=lambda value: ops.minimum(value, self.LARGEST),
         )
 
     @property

@@ -74,6 +74,21 @@ def reseed(layer, seed):
                 generator.state.assign([seed, 0])
 
 
+@contextlib.contextmanager
+def _errors_of(*plans):
+    """Raise what an example raised, in place of the error that TensorFlow makes of it."""
+    for plan in plans:
+        if plan is not None:
+            plan.error = None
+    try:
+        yield
+    except Exception:
+        for plan in plans:
+            if plan is not None and plan.error is not None:
+                raise plan.error from None
+        raise
+
+
 class ExportsTokens:
     """Mixin, before `keras.Model`: exported on inputs of any batch and length.
 
@@ -131,7 +146,7 @@ class DistributedFit:
     ):
         """`keras.Model.fit`; where nobody watches, "auto" prints a line an epoch and no bar."""
         _check_tensorboard(callbacks)
-        plan = getattr(x, "plan", None)
+        plan, held = getattr(x, "plan", None), kwargs.get("validation_data")
         if plan is not None:
             kwargs["shuffle"] = False  # The plan has shuffled; Keras would warn that it can't.
             if not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -142,15 +157,16 @@ class DistributedFit:
                 self.train_function = None  # The traced one holds the old schedule.
             if "steps_per_epoch" in kwargs and hasattr(x, "repeat"):
                 x = x.repeat()  # An epoch goes on where the last one ended, and never runs out.
-        return super().fit(
-            x,
-            *args,
-            epochs=epochs,
-            verbose=verbosity(verbose),
-            callbacks=callbacks,
-            initial_epoch=initial_epoch,
-            **kwargs,
-        )
+        with _errors_of(plan, getattr(held, "plan", None)):
+            return super().fit(
+                x,
+                *args,
+                epochs=epochs,
+                verbose=verbosity(verbose),
+                callbacks=callbacks,
+                initial_epoch=initial_epoch,
+                **kwargs,
+            )
 
     def make_train_function(self, force=False):
         """Keras' hook that makes the step; the optimizer is built before it, not in it.
@@ -163,7 +179,8 @@ class DistributedFit:
 
     def evaluate(self, x=None, *args, verbose="auto", **kwargs):
         """`keras.Model.evaluate`, which prints as `fit` does."""
-        return super().evaluate(x, *args, verbose=verbosity(verbose), **kwargs)
+        with _errors_of(getattr(x, "plan", None)):
+            return super().evaluate(x, *args, verbose=verbosity(verbose), **kwargs)
 
     def __call__(self, inputs, *args, **kwargs):
         """The model's outputs; a replica without examples runs on a blank one and drops it.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .bundle.limits import greedy_tokens
 from .bundle.senses import sense_of
+from .data.examples import count_of
 from .litert import gpu
 
 HERE = Path(__file__).parent
@@ -194,7 +195,18 @@ def saved(data):
 
 
 def report(data):
-    """`kzoo export`: how far the file is from its source."""
+    """`kzoo export`: how far the file is from its source; of two towers each, and both."""
+    if "towers" in data:
+        found, shown = data["together"], []
+        for name, own in data["towers"].items():
+            shown += report({**own, "folder": f"{data['folder']}/{name}"})
+        rows = [
+            ["same nearest text", f"{found['same_nearest']:.1%} of {found['pictures']} pictures"],
+            ["cosines off by", f"{found['cosine_difference']:.2g} (mean), "
+             f"{found['cosine_difference_max']:.2g} (worst)"],
+            ["scale", f"{data['scale']:.4g}"],
+        ]  # fmt: skip
+        return [*shown, table(f"Both towers: {data['folder']}", ["", ""], rows)]
     sizes, parity, evaluation = data["sizes"], data["parity"], data["evaluation"]
     runtime = data["audit"]["minimum_runtime"]
     smaller, sense = sizes["float32"] / sizes["file"], sense_of(data["reads"])
@@ -281,7 +293,7 @@ def _clients(data):
     from rich.text import Text
 
     ran = [row for row in data["clients"] if "texts" in row]
-    columns = ["client", ">same ids", ">same labels", ">worst difference", ">time a text"]
+    columns = ["client", ">same ids", ">same labels", ">worst difference", ">time each"]
     rows = []
     for row in ran:
         worst = row["worst_difference"]
@@ -291,7 +303,8 @@ def _clients(data):
             time = f"{1000 * data['seconds']:.2f} ms"
         counts = [_share(row[key], row["texts"]) for key in ("ids_equal", "labels_equal")]
         rows.append([row["client"], *counts, "-" if worst is None else f"{worst:.2g}", time])
-    title = f"Clients beside Python, on {data['texts']} texts; its own row: the golden examples"
+    inputs = f"{data['texts']} {data['reads']}"
+    title = f"Clients beside Python, on {inputs}; its own row: the golden examples"
     yield table(title, columns, rows)
     remarks = [[row["client"], sentence] for row in ran for sentence in _told(row)]
     reasons = {"missing": "Not installed", "refused": "Can't", "failed": "Crashed"}
@@ -365,6 +378,11 @@ def answers(data):
     return _answers(data)
 
 
+def found(data):
+    """`kzoo predict --search`: the nearest first."""
+    return table("", [">cosine", "image"], [[f"{e['score']:.4f}", _shown(e)] for e in data])
+
+
 def _answers(data):
     given = _given(data[0])
     if "embedding" in data[0]:
@@ -417,7 +435,8 @@ def evaluated(data):
     """`kzoo evaluate`: the scores, those of each class, and the first wrong answers."""
     read, wrong = data["read"], data["wrong"]
     scores = [[name.replace("_", " "), f"{value:.4f}"] for name, value in data["scores"].items()]
-    title = f"{data['source']}, {data['task']}, on {data['examples']:,} examples of {read['file']}"
+    count = count_of(data["examples"], "example")
+    title = f"{data['source']}, {data['task']}, on {count} of {read['file']}"
     shown = [table(title, ["", ">"], scores)]
     if data["classes"]:
         rows = [

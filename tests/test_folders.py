@@ -198,6 +198,8 @@ def test_a_recipe_mixes_pictures_of_another_size_for_a_backbone(tmp_path):
     fields = {"model": str(tmp_path / "start"), "train": str(tmp_path / "data")}
     fields |= {"output": str(tmp_path / "out"), "epochs": 1, "image_size": [16, 12]}
     task, history = kzoo.train({**fields, "augment": ["RandomFlip", "MixUp"]}, verbose=0)
+    _, plain = kzoo.train({**fields, "output": str(tmp_path / "plain")}, verbose=0)
+    assert plain.history["loss"] != history.history["loss"]
     assert type(task) is kzoo.ImageClassifier and task.array_shape == (16, 12, 3)
     assert type(task.loss) is keras.losses.CategoricalCrossentropy
     assert kzoo.load(tmp_path / "out").image_processor.shape == (16, 12, 3)

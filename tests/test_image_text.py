@@ -1,5 +1,9 @@
 """Pictures and texts in one space: the losses that towers learn by, and the task on them."""
 
+import gzip
+import os
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -234,6 +238,30 @@ def test_labels_are_the_mean_of_their_templates_and_a_picture_has_the_nearest(tm
 def test_a_template_without_a_place_for_the_label_is_named(templates):
     with pytest.raises(kzoo.KzooError, match="expected texts that have {} in the place"):
         kzoo.ZeroShotImageClassifier(embedder(), ["a", "b"], templates)
+
+
+def test_the_scale_stops_at_100_as_in_the_paper():
+    """A step puts what is above there; what is below goes on learning."""
+    for start, least, most in [(5.5, 100, 100), (2.0, 1, 99)]:
+        task = embedder(add_noise(clip()))
+        task.backbone.logit_scale.assign(start)
+        task.compile(keras.optimizers.SGD(1e-3))
+        task.fit(coloured(8), batch_size=8, verbose=0)
+        assert least - 1e-3 <= task.scale <= most + 1e-3
+
+
+def test_texts_beyond_77_tokens_are_cut_and_keep_the_end_of_clips_tokenizer(tmp_path):
+    shared = Path(__file__).parents[2] / "shared" / "data"
+    path = Path(os.environ.get("KZOO_DATA", shared)) / "tokenizers" / "clip" / "tokenizer.json.gz"
+    if not path.is_file():
+        pytest.skip("the tokenizer of CLIP isn't here: KZOO_DATA names the folder of data sets")
+    (tmp_path / "tokenizer.json").write_bytes(gzip.decompress(path.read_bytes()))
+    words = kzoo.Tokenizer.load(tmp_path)
+    short, long = (
+        words.encode([text], max_length=77) for text in ("A  photo of a Cat.", "cat " * 99)
+    )
+    assert list(short["token_ids"][0]) == [49406, 320, 1125, 539, 320, 2368, 269, 49407]
+    assert list(long["token_ids"][0]) == [49406, *[2368] * 75, 49407]
 
 
 # -- files ----------------------------------------------------------------------------------------

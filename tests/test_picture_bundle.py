@@ -68,6 +68,9 @@ def test_it_is_verified_on_its_own_pictures(bundle):
     found = {row["check"]: row["found"] for row in kzoo.verify_bundle(folder)["checks"]}
     assert "12 resized and run again" in found["golden examples"]
     assert report["audit"]["outside"] == {"CAST": 1} and report["parity"]["label_agreement"] == 1
+    reading = json.loads((folder / "kzoo.json").read_text())["reading"]
+    assert (reading["resize"], reading["resample"], reading["crop"]) == ([32, 24], "bilinear", None)
+    assert reading["decode"]["orientation"] == "exif" and "normalize" in reading["in_file"]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 12 and "tokens" not in page
 
@@ -149,3 +152,26 @@ def test_the_command_line_answers_pictures_without_keras(bundle):
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.returncode == 0 and "golden_00.png" in ran.stdout, ran.stderr
+
+
+CLIENT = """import json, sys
+from kzoo.bundle import predict_bundle
+bundle, shown = sys.argv[2], {shown!r}
+for line in sys.stdin.read().splitlines():
+    (answer,) = predict_bundle(bundle, [line])
+    print(json.dumps({{**answer, **shown}}))
+"""
+
+
+@pytest.mark.parametrize("shown, differing", [({}, 0), ({"label": "cow"}, 12)])
+def test_clients_are_given_the_golden_pictures(bundle, tmp_path, monkeypatch, shown, differing):
+    from kzoo.bundle import clients
+
+    (tmp_path / "client.py").write_text(CLIENT.format(shown=shown))
+    for client in clients.CLIENTS:
+        monkeypatch.setenv(client.variable, f"{sys.executable} {tmp_path / 'client.py'}")
+    compared = clients.compare(bundle[0], [])
+    rows = {row["client"]: row for row in compared["clients"]}
+    assert compared["reads"] == "pictures" and rows["Python"]["ids_equal"] is None
+    assert rows["JVM"]["texts"] - rows["JVM"]["answers_equal"] == differing
+    assert "reads no pictures" in rows["MediaPipe"]["refused"]

@@ -53,6 +53,13 @@ GREY = CORNERS.max(axis=2)
 RGBA = np.dstack([CORNERS, np.where(GREY, 255, 0).astype("uint8")])
 ON_WHITE = np.where(GREY[..., None], CORNERS, 255).astype("uint8")
 IN_GREY = np.dstack([GREY] * 3)
+
+
+def clear_no_more():
+    """A picture with a clear colour that its user made one without."""
+    return Image.open(io.BytesIO(encoded(Image.fromarray(GREY), transparency=0))).convert("RGB")
+
+
 FORMS = {
     "file": (encoded(CORNERS), CORNERS),
     "turned": (turned(6), CORNERS),
@@ -63,6 +70,7 @@ FORMS = {
         ON_WHITE,
     ),
     "clear": (encoded(RGBA), ON_WHITE),
+    "clear no more": (clear_no_more(), IN_GREY),
     "clear array": (RGBA, ON_WHITE),
     "grey": (encoded(GREY), IN_GREY),
     "grey array": (GREY, IN_GREY),
@@ -364,6 +372,17 @@ def folder_of(tmp_path, **files):
 
 
 ONE = encoded(CORNERS)
+
+
+def test_a_damaged_file_of_a_folder_ends_training_in_its_own_sentence(tmp_path):
+    """Its head is whole, so that it is found when its turn comes."""
+    whole = encoded(photo().resize((32, 32)))
+    folder_of(tmp_path, **{"a__1_png": whole, "b__2_png": whole, "b__3_png": whole[:-30]})
+    task = classifier(["a", "b"])
+    task.compile()
+    for call in (task.fit, task.evaluate):
+        with pytest.raises(kzoo.KzooError, match=r"3\.png.*can't be read whole"):
+            call(tmp_path, verbose=0)
 
 
 @pytest.mark.parametrize(

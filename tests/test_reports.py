@@ -166,7 +166,7 @@ def test_a_limit_on_a_mean_shows_the_worst_text_beside_it():
     figures = {"probability_difference": 0.01, "probability_difference_max": 0.2}
     row = {"limit": "probability_difference", "measured": 0.01}
     shown = report._worst({"parity": figures, "evaluation": None}, row)
-    assert "worst text has 0.2" in shown
+    assert "worst example has 0.2" in shown
     assert report._worst({"parity": {}, "evaluation": None}, {"limit": "x", "measured": 1}) == ""
 
 

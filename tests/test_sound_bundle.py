@@ -7,6 +7,7 @@ import pytest
 
 import kzoo
 from kzoo.bundle import export_bundle
+from kzoo.bundle.manifest import read_manifest
 
 pytest.importorskip("soundfile")
 
@@ -39,6 +40,10 @@ def test_it_is_verified_without_the_library_that_reads_sounds(made, monkeypatch)
     monkeypatch.setitem(sys.modules, "soundfile", None)
     checks = {row["check"]: row["found"] for row in kzoo.verify_bundle(made[1])["checks"]}
     assert "12 read and run again" in checks["golden examples"]
+    processor = made[0].audio_processor
+    reading = read_manifest(made[1])["reading"]
+    assert (reading["rate"], reading["samples"]) == (processor.rate, processor.num_samples)
+    assert reading["fill"] == processor.fitted(np.ones(9, "float32"))[-1]
 
 
 def test_sounds_of_an_evaluation_stay_at_home(made, tmp_path):

@@ -90,6 +90,7 @@ def test_another_rate_is_resampled_without_aliases(rate):
         (wav(np.zeros(0)), "no samples"),
         (np.array([0, np.nan, 1], "float32"), "nan at sample 1"),
         ((np.array([0, np.inf], "float32"), RATE), "inf at sample 1"),
+        (sweep() * 32767, "up to .* divide int16 by 32768"),
         (b"", "empty"),
         (b"hello, this is text", "can't be read as sound"),
         (wav(sweep())[:30], "can't be read as sound"),
@@ -233,6 +234,11 @@ def test_a_folder_holds_a_processor_of_pictures_or_of_sounds(tmp_path):
         assert list(processors.load(tmp_path)) == [name]
 
 
+def test_samples_that_a_file_would_take_for_no_sound_are_refused():
+    with pytest.raises(kzoo.KzooError, match="sample of 9830.*1 and -1 for the loudest"):
+        kzoo.AudioProcessor(LOG_MEL).fitted(np.full(900, 9830.4, "float32"))
+
+
 # -- windows ------------------------------------------------------------------------------------
 
 
@@ -248,7 +254,7 @@ def test_a_folder_holds_a_processor_of_pictures_or_of_sounds(tmp_path):
 )
 def test_windows_leave_nothing_out(samples, hop, starts):
     processor = kzoo.AudioProcessor(MFCC)
-    sound = np.arange(samples, dtype="float32")
+    sound = np.arange(samples, dtype="float32") / samples
     for size in (700, 16000, 10**6):  # as a microphone gives them, and all at once
         blocks = [sound[i : i + size] for i in range(0, samples, size)]
         begins, windows = zip(*processor.windows(blocks, hop), strict=True)

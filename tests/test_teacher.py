@@ -98,6 +98,16 @@ def test_probabilities_are_known_wherever_the_softmax_stands(where):
     np.testing.assert_allclose(log_softmax(actual), expected, atol=1e-4)
 
 
+def test_a_teacher_of_another_size_is_one_sentence():
+    task = student()
+    model = keras.Sequential(
+        [keras.Input((9, 9, 3)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    task.compile(teacher=Teacher(model, preprocess=scaled))
+    with pytest.raises(kzoo.KzooError, match=r"no pictures of \(12, 8, 3\).*Resizing"):
+        task.fit(pictures(), y=[LABELS[0], LABELS[1]] * 3, verbose=0)
+
+
 def test_a_teacher_of_kzoo_is_asked_in_its_own_order_and_scale():
     task, x = student(), pictures()
     teacher = kzoo.ImageClassifier(

@@ -6,22 +6,28 @@ other languages' rows, windows and answer rules against Python's.
 
     python android_demo/tools/make_small.py build/small
 
-Beside each bundle NAME there is NAME.jsonl: what `kzoo predict --json` says of some texts.
+Beside each bundle NAME there is NAME.jsonl: what `kzoo predict --json` says of some texts, or of
+the pictures and sounds in `files`.
 """
 
 import json
 import re
 import sys
+import wave
 from pathlib import Path
 
 import keras
 import numpy as np
 import tokenizers
+from matplotlib.cbook import get_sample_data
+from PIL import Image
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import kzoo
 from kzoo import presets
+from kzoo.audio.audio_processor import AudioProcessor
 from kzoo.bundle import export_bundle
+from kzoo.images.image_processor import ImageProcessor
 from kzoo.models import build
 from kzoo.network import weights_by_path
 from kzoo.spec import Spec
@@ -292,19 +298,131 @@ def small_tasks():
     }
 
 
+# Pictures and sounds ---------------------------------------------------------------------------
+
+
+def write_pictures(folder):
+    """Pictures of many kinds, by name; each has the same pixels on every machine."""
+    photo = Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
+    small = photo.crop((150, 60, 350, 310))
+    grey = np.asarray(small.convert("L"))
+    alpha = small.copy()
+    alpha.putalpha(Image.fromarray(np.linspace(0, 255, grey.size).reshape(grey.shape).astype("u1")))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    written = {
+        "whole.png": (photo, {}),
+        "held_sideways.jpg": (small, {"exif": exif, "quality": 95, "subsampling": 0}),
+        "held_sideways.png": (small, {"exif": exif}),
+        "grey.png": (Image.fromarray(grey), {}),
+        "grey_16.png": (Image.fromarray(grey.astype("u2") * 256 + 200), {}),
+        "transparent.png": (alpha, {}),
+        "palette.gif": (small.quantize(32), {}),
+        "line.png": (photo.resize((400, 1)), {}),
+        "column.png": (photo.resize((2, 3000)), {}),
+        "dot.png": (photo.resize((1, 1)), {}),
+    }
+    for name, (image, options) in written.items():
+        image.save(folder / name, **options)
+    return list(written)
+
+
+def write_sounds(folder):
+    """Sounds of many kinds, by name."""
+    draw, written = np.random.default_rng(0), []
+    kinds = {  # seconds, rate, channels, bytes of a sample
+        "second": (1, 16000, 1, 2), "short": (0.3, 16000, 1, 2), "long": (2.7, 16000, 1, 2),
+        "stereo": (1, 16000, 2, 2), "eight_bits": (1, 16000, 1, 1), "four_bytes": (1, 16000, 3, 4),
+        "fast": (1.1, 44100, 2, 2), "slow": (1, 8000, 1, 2),
+        "one_sample": (1 / 16000, 16000, 1, 2),
+    }  # fmt: skip
+    for name, (seconds, rate, channels, width) in kinds.items():
+        count = max(1, round(seconds * rate))
+        time = np.arange(count)[:, None] / rate
+        tones = np.sin(2 * np.pi * (200 * (1 + np.arange(channels)) + 900 * time) * time)
+        sound = 0.4 * tones + 0.02 * draw.standard_normal(tones.shape)
+        steps = np.round(np.clip(sound, -1, 0.99) * 2 ** (8 * width - 1))
+        whole = (steps + 128).astype("u1") if width == 1 else steps.astype(f"<i{width}")
+        with wave.open(str(folder / f"{name}.wav"), "wb") as file:
+            file.setparams((channels, width, rate, 0, "NONE", ""))
+            file.writeframes(whole.tobytes())
+        written.append(f"{name}.wav")
+    return written
+
+
+def small_arrays(folder):
+    """Name: (task, paths, None) of pictures and sounds."""
+    pictures, sounds = write_pictures(folder), write_sounds(folder)
+    shared = {
+        "hidden_dim": 32, "num_heads": 4, "intermediate_dim": 48, "schedule": (0,),
+        "block": "pre_norm", "norms": ["final"],
+    }  # fmt: skip
+
+    def of_pictures(sides, channels, kind, seed, processor, **options):
+        keras.utils.set_random_seed(seed)
+        embedding = {
+            "kind": "patch", "image_size": sides, "patch_size": 8, "channels": channels,
+        }  # fmt: skip
+        places = 1 + sides[0] * sides[1] // 64
+        spec = Spec("vit", embedding, **shared, max_sequence_length=places, pooler="none")
+        return noisy(kind(build(spec), image_processor=processor, **options), seed)
+
+    cut = ImageProcessor(
+        size={"shortest_edge": 36}, crop=(32, 24), resample="bicubic", mean=(0.4, 0.5, 0.6),
+        std=(0.2, 0.3, 0.4),
+    )  # fmt: skip
+    in_grey = ImageProcessor(size=(24, 40), mean=[0.5], std=[0.5])
+    keras.utils.set_random_seed(22)
+    ast = Spec(
+        "ast",
+        {"kind": "spectrogram", "size": [40, 16], "patch_size": 8, "stride": [8, 8],
+         "across": True, "tokens": ["class", "distillation"]},
+        **shared, max_sequence_length=12,
+    )  # fmt: skip
+    log_mel = AudioProcessor(
+        {"feature_extractor_type": "ASTFeatureExtractor", "max_length": 40, "num_mel_bins": 16}
+    )
+    heard = kzoo.AudioClassifier(build(ast), labels=["low", "high"], audio_processor=log_mel)
+    owls = ["cat", "dog", "owl"]
+    return {
+        "pictures": (
+            of_pictures([32, 24], 3, kzoo.ImageClassifier, 20, cut, labels=owls), pictures, None
+        ),
+        "pictures_grey": (
+            of_pictures([24, 40], 1, kzoo.ImageEmbedder, 21, in_grey), pictures, None
+        ),
+        "sounds": (noisy(heard, 22), sounds, None),
+        "words": (kzoo.load("kwt1_speech_commands"), sounds, None),
+    }  # fmt: skip
+
+
 NO_DISTANCE = {"cosine": None, "probability_difference": None}  # Clients are held against Python.
+
+
+def write(output, name, model, given, length, folder=None):
+    """A bundle, and what Python answers; `folder` holds what is given where that is files."""
+    if (output / f"{name}.jsonl").is_file():
+        return
+    export_bundle(model, output / name, "float32", length, limits=NO_DISTANCE)
+    paths = given if folder is None else [folder / each for each in given]
+    answers = kzoo.predict_bundle(output / name, paths)
+    if folder is not None:
+        for place, answer in enumerate(answers):
+            answer[next(iter(answer))] = f"{folder.name}/{given[place]}"
+    text = "".join(json.dumps(answer) + "\n" for answer in answers)
+    (output / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    print(name)
 
 
 def main():
     """Write the bundles that are not there yet."""
     output = Path(sys.argv[1])
+    folder = output / "files"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (model, files, length) in small_arrays(folder).items():
+        write(output, name, model, files, length, folder)
     for name, (model, texts, length) in small_tasks().items():
-        if (output / f"{name}.jsonl").is_file():
-            continue
-        export_bundle(model, output / name, "float32", length, limits=NO_DISTANCE)
-        lines = [json.dumps(a) for a in kzoo.predict_bundle(output / name, texts)]
-        (output / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        print(name)
+        write(output, name, model, texts, length)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Emulated:
         self._errors.close()
 
     def run(self, columns):
-        """Outputs by name for a dict of int32 arrays (1, length)."""
+        """Outputs by name for a dict of arrays of batch 1, such as int32 (1, length)."""
         row = {name: np.asarray(column)[0].tolist() for name, column in columns.items()}
         try:
             print(json.dumps(row), file=self._process.stdin, flush=True)

@@ -4,10 +4,11 @@
     python benchmarks/arm64/measure.py build/arm64 SENTENCES BUNDLE... [--count 100] [--core ...]
 
 SENTENCES is a file with a header and the columns sentence and label, such as SST-2's dev.tsv; of it
-the first `--count` are read. Each bundle's file runs here and on each core with the same token ids;
-a float32 file is to lie within 1e-5 of here, a quantized one is compared by cosine and by labels,
-because kernels round otherwise. Seconds are the emulator's and say nothing about a phone. Bundles
-that the result holds already stay in it, if the same LiteRT ran them.
+the first `--count` are read. For bundles of pictures or sounds the first column holds paths; a
+label that is none of theirs is empty. Each bundle's file runs here and on each core with the same
+inputs; a float32 file is to lie within 1e-5 of here, a quantized one is compared by cosine and by
+labels, because kernels round otherwise. Seconds are the emulator's and say nothing about a phone.
+Bundles that the result holds already stay in it, if the same LiteRT ran them.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from emulator import CORES, Emulated
 
 from kzoo.answers import probabilities
 from kzoo.bundle import manifest as bundle
+from kzoo.bundle.senses import TEXTS, sense_of
 from kzoo.litert.interpreter import encode
 from kzoo.text import Tokenizer
 
@@ -33,7 +35,11 @@ CLOSE = 1e-5
 
 
 def columns_of(folder, manifest, texts):
-    """Columns (1, length) for each text, as the bundle's tokenizer and length have them."""
+    """Columns of batch 1 for each text, picture or sound, as the bundle reads them."""
+    sense = sense_of(manifest["reads"])
+    if sense is not TEXTS:
+        processor = sense.load(folder)
+        return [sense.columns(processor, path) for path in texts]
     tokenizer = Tokenizer.load(folder / bundle.TOKENIZER)
     names = next(iter(manifest["signature"].values()))["inputs"]
     rows = []
@@ -56,14 +62,15 @@ def compare(here, there, truth):
     pairs = list(zip(here, there, strict=True))
     cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in pairs]
     labels = [[int(np.argmax(probabilities(row))) for row in side] for side in (here, there)]
+    known = [place for place, label in enumerate(truth) if label is not None]
+    right = [sum(side[place] == truth[place] for place in known) for side in labels]
     return {
         "texts": len(here),
         "worst_difference": float(max(np.abs(a - b).max() for a, b in pairs)),
         "cosine": float(np.mean(cosines)),
         "cosine_min": float(np.min(cosines)),
         "labels_equal": sum(a == b for a, b in zip(*labels, strict=True)),
-        "right_here": sum(a == b for a, b in zip(labels[0], truth, strict=True)),
-        "right_there": sum(a == b for a, b in zip(labels[1], truth, strict=True)),
+        **({"right_here": right[0], "right_there": right[1]} if known else {}),
     }
 
 
@@ -95,7 +102,8 @@ def main():
     with arguments.sentences.open(encoding="utf-8", newline="") as file:
         entries = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     entries = entries[: arguments.count]
-    texts, truth = [row["sentence"] for row in entries], [int(row["label"]) for row in entries]
+    texts = [next(iter(row.values())) for row in entries]
+    truth = [int(row["label"]) if row["label"] else None for row in entries]
     result = {
         "provenance": provenance(SOURCES, ["ai-edge-litert"]),
         "cores": CORES,
@@ -104,7 +112,7 @@ def main():
     if arguments.output.is_file():
         before = json.loads(arguments.output.read_text(encoding="utf-8"))
         same = (
-            before["measured"][key] == result["measured"][key] for key in ("versions", "sha256")
+            before["provenance"][key] == result["provenance"][key] for key in ("versions", "sha256")
         )
         if before["cores"] == result["cores"] and all(same):
             result["bundles"] = before["bundles"]

@@ -1,4 +1,4 @@
-"""Outputs of a .tflite file for columns of token ids, with NumPy and LiteRT alone.
+"""Outputs of a .tflite file for columns of its inputs, with NumPy and LiteRT alone.
 
     python run.py model.tflite
 
@@ -22,7 +22,7 @@ def main():
     allocated = None
     for line in sys.stdin:
         row = json.loads(line)
-        values = {name: np.array([row[name]], "int32") for name in inputs}
+        values = {name: np.array([row[name]], each["dtype"]) for name, each in inputs.items()}
         shape = next(iter(values.values())).shape
         if shape != allocated:
             for name in inputs:

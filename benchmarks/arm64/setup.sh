@@ -7,8 +7,9 @@ set -euo pipefail
 root=$(realpath -m "${1:?FOLDER}")
 version=${2:-2.3.0}
 [ ! -e "$root/ready-$version" ] || exit 0
-mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d/ 2>/dev/null |
-  head -n 1 | tr -d ' ') || { echo "error: apt has no Debian mirror: Debian 12 is expected." >&2; exit 2; }
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+  grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1 | tr -d ' ') || true # One of both may be missing.
+[ -n "$mirror" ] || { echo "error: apt has no Debian mirror: Debian 12 is expected." >&2; exit 2; }
 
 unpack() { # NAME ARCHITECTURE SUITE TARGET PACKAGE...: with an apt state of its own
   local state="$root/apt-$1" target=$4

@@ -58,7 +58,7 @@ class Seconds(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def learn(model, pictures, labels, settings, seconds, seed, **options):
+def learn(model, pictures, labels, settings, seconds, seed):
     """Train until the time is over; the epochs that were shown, and accuracy by epoch."""
     clock = Seconds(seconds, settings["learning_rate"], settings["warmup"])
     draw, course, epoch = np.random.default_rng(seed), [], 0
@@ -71,7 +71,6 @@ def learn(model, pictures, labels, settings, seconds, seed, **options):
             epochs=epoch + 1,
             callbacks=[clock],
             verbose=0,
-            **options,
         ).history
         epoch += 1
         course.append(round(float(history["accuracy"][0]), 4))
@@ -152,7 +151,7 @@ def run(arm, folder, seed):
     settings = json.loads((folder / "settings.json").read_text())
     data = np.load(folder / "pictures.npz")
     keras.utils.set_random_seed(seed)
-    pictures, seconds, options = data["train"], settings["seconds"], {}
+    pictures, seconds = data["train"], settings["seconds"]
     held = data["held"]
     if arm == "teacher":
         model, seconds = convolutional(), settings["teacher_seconds"]
@@ -167,11 +166,9 @@ def run(arm, folder, seed):
 
             known = keras.saving.load_model(folder / "teacher.keras")
             teacher = Teacher(known, labels=settings["labels"], **settings["teacher"])
-        model, options = kzoo_student(settings, teacher), {"seed": seed}
+        model = kzoo_student(settings, teacher)
     start = time.time()
-    epochs, course = learn(
-        model, pictures, data["train_labels"], settings, seconds, seed, **options
-    )
+    epochs, course = learn(model, pictures, data["train_labels"], settings, seconds, seed)
     wall = time.time() - start
     right = np.asarray(model.predict(held, verbose=0)).argmax(-1) == data["held_labels"]
     if arm == "teacher":

@@ -50,7 +50,7 @@ for path in sys.argv[1:]:
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         tf.lite.experimental.Analyzer.analyze(path, gpu_compatibility=True)
-    print("=", path)
+    print("file:", path)
     print(text.getvalue())
 """
 
@@ -89,7 +89,7 @@ def analyzed(python, paths):
     if ran.returncode:
         raise SystemExit(f"The Analyzer did not run: {ran.stderr[-2000:]}")
     found = {}
-    for part in ran.stdout.split("= /")[1:]:
+    for part in ran.stdout.split("file: /")[1:]:
         path, _, text = part.partition("\n")
         names = re.findall(r"Op#(\d+) ([A-Z0-9_]+)\(", text)
         places = re.search(r"issues at nodes ([\d, ]+) on", text)

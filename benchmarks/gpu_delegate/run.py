@@ -2,9 +2,9 @@
 
     python run.py MODEL.tflite
 
-Prints {"whole": whether the delegate took all of it, "difference": the largest to XNNPACK's outputs
-on the same inputs, as a share of the largest of these}. What it refuses stands in what LiteRT writes
-to standard error.
+Prints {"whole": whether the delegate took all of it, "difference": the largest to XNNPACK's
+outputs on the same inputs, as a share of the largest of these}. What it refuses stands in what
+LiteRT writes to standard error.
 """
 
 import json

@@ -60,6 +60,11 @@ class LogMel:
 
         Of zeros a graph couldn't tell whether they are silence or no sound at all.
         """
+        if len(samples) and samples.max() > self.NOTHING - 1:
+            raise KzooError(
+                f"Got a sample of {samples.max():g}; expected 1 and -1 for the loudest: divide "
+                "what was whole numbers by the largest of their type."
+            )
         samples = np.pad(samples, (0, max(0, self.spectrogram.window - len(samples))))
         return _of_length(samples, self.num_samples, self.NOTHING)
 
@@ -213,6 +218,8 @@ class AudioProcessor:
         size, step = self.num_samples, self.hop(hop)
         kept, first, begin = np.zeros(0, "float32"), 0, 0  # `first` is where what is kept begins.
         for block in blocks:
+            if isinstance(block, np.ndarray) and not block.size:  # A microphone had nothing yet.
+                continue
             kept = np.concatenate([kept, read_sound(block, self.rate, "A block")])
             while begin + size <= first + len(kept):
                 yield begin, kept[begin - first : begin - first + size]

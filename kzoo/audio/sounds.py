@@ -14,6 +14,7 @@ from ..values import is_whole
 RATES = (100, 768_000)  # samples a second
 MOST_CHANNELS = 64
 MOST_SECONDS = 4 * 3600
+LOUDEST = 64.0  # of numbers whose loudest should be 1; more are whole numbers that were only cast
 # What libsndfile notes of a file that says it holds more bytes of samples than are there.
 CUT = re.compile(r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 UNKNOWN = 2**31 - 2**16  # bytes, and more: what programs say that write to a pipe
@@ -180,6 +181,12 @@ def _mono(samples, what):
             )
         values = values.mean(axis) if values.size else values.reshape(0)
     check_samples(values, what)
+    loudest = np.abs(values).max()
+    if samples.dtype.kind == "f" and loudest > LOUDEST:
+        raise KzooError(
+            f"{what} holds {samples.dtype} up to {loudest:g}; expected 1 and -1 for the loudest: "
+            "divide int16 by 32768, or leave it int16."
+        )
     return np.ascontiguousarray(values, "float32")
 
 

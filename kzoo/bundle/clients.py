@@ -4,7 +4,8 @@ A client is a command that takes texts on standard input, one a line in UTF-8, a
 object a line:
 
     COMMAND encode TOKENIZER.json       {"ids": [...]}: with special tokens, nothing cut
-    COMMAND predict BUNDLE [--pairs]    what `kzoo predict --json` has for a text
+    COMMAND predict BUNDLE [--pairs]    what `kzoo predict --json` has for a text; of a bundle that
+                                        reads pictures or sounds for the path in a line
 
 Lines are read as `kzoo.lines` says; with --pairs each is a JSON array of two texts. What can't be
 done is one sentence on standard error and exit code 2; any other code is a crash. A client is found
@@ -57,6 +58,7 @@ class Client:
         install: how to get it.
         note: what its row doesn't say by itself.
         own_tokenizer: whether its ids may be others than Python's, for the reason in the note.
+        reads: the senses that it has, by their nouns.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Client:
     install: str
     note: str | None = None
     own_tokenizer: bool = False
+    reads: tuple = ("text",)
 
     @property
     def variable(self):
@@ -89,6 +92,7 @@ CLIENTS = (
         "java",
         ("-jar", "android_demo/desktop/target/kzoo-desktop.jar"),
         "Java 17, then `make android`",
+        reads=("text", "image", "sound"),
     ),
     Client(
         "Chromium",
@@ -131,15 +135,16 @@ def compare(folder, texts=None, say=None, names=None):
     Args:
         folder: the bundle.
         texts: strings, or pairs for a bundle that reads those; the shipped lines of many
-            languages by default; for a bundle that writes, none beside its golden examples.
+            languages by default; for a bundle that writes, none beside its golden examples. Paths
+            for a bundle of pictures or sounds, none by default.
         say: called with a line of text before each client.
         names: of the clients to run; all by default.
 
     Returns:
-        A dict with `bundle`, `task`, `texts` (how many), `golden` (how many of them are golden
-        examples), `seconds` (Python's, a text) and `clients`, a list of dicts: `client`, and
-        either `missing` (what to install), `refused` (its sentence, where it can't do that),
-        `failed` (how it crashed), or
+        A dict with `bundle`, `task`, `reads` ("texts", say), `texts` (how many of those), `golden`
+        (how many of them are golden examples), `seconds` (Python's, a text) and `clients`, a list
+        of dicts: `client`, and either `missing` (what to install), `refused` (its sentence, where
+        it can't do that), `failed` (how it crashed), or
 
         texts               how many it answered
         ids_equal           how many have Python's ids; None where a client has none to show
@@ -167,16 +172,14 @@ def compare(folder, texts=None, say=None, names=None):
     folder = Path(folder)
     predictor = open_bundle(folder)
     manifest = predictor.manifest
-    if predictor.sense is not TEXTS:
-        raise KzooError(
-            f"{folder} reads {predictor.sense.nouns}; clients read texts alone so far: "
-            "verify it without --clients."
-        )
-    golden = [as_text(entry["text"]) for entry in manifest["golden"]]
+    sense = predictor.sense
+    golden = [as_text(sense.sent(entry, folder)) for entry in manifest["golden"]]
     asked = golden + [as_text(text) for text in (_shipped(manifest) if texts is None else texts)]
     rows = [_python(predictor)]
     expected = [predictor(text) for text in asked]
-    ids = [predictor.processor.encode(parts_of(text))["token_ids"] for text in asked]
+    ids = None
+    if sense is TEXTS:
+        ids = [predictor.processor.encode(parts_of(text))["token_ids"] for text in asked]
     seconds = _timed(lambda: [predictor(text) for text in asked]) / len(asked)
     for client in CLIENTS:
         if names is not None and client.name not in names:
@@ -185,6 +188,9 @@ def compare(folder, texts=None, say=None, names=None):
         command = client.command()
         if command is None:
             rows.append({**row, "missing": client.install})
+            continue
+        if sense.noun not in client.reads:
+            rows.append({**row, "refused": f"{client.name} reads no {sense.nouns} so far."})
             continue
         if say:
             say(f"Running {client.name}")
@@ -198,6 +204,7 @@ def compare(folder, texts=None, say=None, names=None):
     return {
         "bundle": str(folder),
         "task": manifest["task"],
+        "reads": sense.nouns,
         "texts": len(asked),
         "golden": len(golden),
         "seconds": seconds,
@@ -231,8 +238,10 @@ def read_texts(path, pairs):
 
 
 def _shipped(manifest):
-    from .senses import languages
+    from .senses import languages, sense_of
 
+    if sense_of(manifest["reads"]) is not TEXTS:
+        return []
     lines = kind_of(manifest["rule"]).client_texts(languages())
     if READS[manifest["reads"]] != "pair":
         return lines
@@ -243,13 +252,16 @@ def _python(predictor):
     """Python's row: the golden examples as they were written at the export."""
     manifest = predictor.manifest
     kind = kind_of(manifest["rule"])
-    ids = kind.golden_ids(predictor.processor, manifest)
-    both = zip(ids, manifest["golden"], strict=True)
+    equal = None
+    if predictor.sense is TEXTS:
+        ids = kind.golden_ids(predictor.processor, manifest)
+        both = zip(ids, manifest["golden"], strict=True)
+        equal = sum(own == entry["token_ids"] for own, entry in both)
     labels, worst = kind.run_again(predictor)
     return {
         "client": "Python",
         "texts": len(manifest["golden"]),
-        "ids_equal": sum(own == entry["token_ids"] for own, entry in both),
+        "ids_equal": equal,
         "labels_equal": labels,
         "texts_compared": 0,
         "answers_equal": 0,
@@ -283,7 +295,7 @@ def _against(client, command, predictor, folder, texts, expected, ids, seconds):
     else:
         often = _timed(lambda: _predict(command, folder, texts * (1 + REPEATS)))
         spent = (often - once) / REPEATS
-    equal = _equal(command, folder, texts, ids)
+    equal = None if ids is None else _equal(command, folder, texts, ids)
     both = list(zip(answers, expected, strict=True))
     kept = equal or [True] * len(texts)
     same = [pair for pair, is_same in zip(both, kept, strict=True) if is_same]
@@ -354,7 +366,7 @@ def run(command, lines):
         KzooError: where it crashed, or wrote what the protocol doesn't have.
     """
     # Blank lines at the end would be none: one more follows, whose answer is left out.
-    last = '[".", "."]' if "--pairs" in command else "."
+    last = lines[-1] if lines[-1].strip(" \t\r") else "."
     text = "\n".join([*lines, last]) + "\n"
     if text.startswith("\ufeff"):  # A second one is a character, and the first is none.
         text = "\ufeff" + text

@@ -3,15 +3,24 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
+from ..errors import KzooError
 from ..files import writing_folder
 from ..logs import hidden
 from .folder import write_folder
 from .manifest import MANIFEST
 from .measuring import measure_files
 from .orders import REST, ordered
+from .predict import Predictor
 from .recipes import asked
-from .senses import sense_of
+from .report import write_report_of_towers
+from .senses import SENSES, sense_of, sentences
+from .towers import ALONE, TOGETHER, vectors, write_together
 from .writing import write_files
+
+FOR_TOWERS = ("preset", "for", "compat", "note")  # what of a recipe a bundle of two towers may have
+TRIED = 24  # texts among which each shipped picture looks for the nearest
 
 
 def export_recipe(path_or_name, output=None, say=None, changes=None):
@@ -58,7 +67,9 @@ def export_bundle(
     """Write a task as a bundle: the file, its tokenizer, its manifest and its report.
 
     Args:
-        model: a task with a tokenizer.
+        model: a task with what it reads with, such as a tokenizer. One of pictures and texts
+            becomes a bundle for each of them in a folder, to both of which the rest applies (the
+            length to that of texts); see `towers`.
         folder: where to; it is there whole or not at all.
         quantization: see `export_litert`; `length` too.
         limits: what the file must keep beside the limits that suit the quantization, such as
@@ -73,6 +84,8 @@ def export_bundle(
     """
     say = say or quiet
     folder = Path(folder)
+    if tasks := getattr(model, "embedders", None):
+        return _export_towers(model, tasks, folder, quantization, length, limits, recipe or {}, say)
     order = ordered(model, quantization, length, limits, recipe)
     with (
         hidden(),
@@ -83,6 +96,61 @@ def export_bundle(
         measured = measure_files(files, say)
         report = write_folder(measured, tmp_path, folder.name, say)
     return {"folder": str(folder), **report}
+
+
+def _export_towers(model, tasks, folder, quantization, length, limits, recipe, say):
+    """`export_bundle` of a task that has an embedder for each of its towers."""
+    asked = sorted(key for key, value in recipe.items() if value and key not in FOR_TOWERS)
+    if asked:
+        raise KzooError(
+            f"Got {asked[0]} for a {model.task_name}, whose bundle has two towers; expected none: "
+            "leave it out."
+        )
+    source, reports = recipe.get("preset"), {}
+    with hidden(), writing_folder(folder, mark=TOGETHER) as tmp_path:
+        for name, task in tasks.items():
+            titled = {**recipe, "preset": source and f"{source} ({name})"}
+            fixed = length if name == "text" else None
+            reports[name] = export_bundle(
+                task,
+                tmp_path / name,
+                quantization,
+                fixed,
+                limits,
+                titled,
+                lambda line, name=name: say(f"{name}: {line}"),
+            )
+            del reports[name]["folder"]
+        say("Comparing what file and Keras find")
+        report = {
+            "source": source,
+            "task": model.task_name,
+            "quantization": quantization,
+            "scale": model.scale,
+            "together": _together(tasks, tmp_path),
+            "towers": reports,
+        }
+        write_report_of_towers(report, tmp_path)
+        labels, templates = model.labels, list(getattr(model, "templates", ALONE))
+        write_together(
+            tmp_path, task=model.task_name, scale=model.scale, labels=labels, templates=templates
+        )
+    return {"folder": str(folder), **report}
+
+
+def _together(tasks, folder):
+    """How alike file and Keras find the nearest of shipped texts for shipped pictures."""
+    given = {"image": SENSES["image"].pieces(), "text": sentences()[:TRIED]}
+    keras = {name: np.asarray(task.predict(given[name])) for name, task in tasks.items()}
+    file = {name: vectors(Predictor(folder / name), given[name]) for name in tasks}
+    keras, file = (side["image"] @ side["text"].T for side in (keras, file))
+    return {
+        "pictures": len(given["image"]),
+        "texts": len(given["text"]),
+        "same_nearest": float(np.mean(keras.argmax(1) == file.argmax(1))),
+        "cosine_difference": float(np.abs(keras - file).mean()),
+        "cosine_difference_max": float(np.abs(keras - file).max()),
+    }
 
 
 def quiet(_text):

@@ -97,6 +97,7 @@ def _about(measured):
 def _manifest(measured):
     order, audit = measured.files.order, measured.files.audits["file"]
     made_for = {"for": order.target, "delegates": audit["gpu"]} if order.target else {}
+    reading = order.sense.reading(order.processor)
     return {
         "format": FORMAT,
         "kzoo": version("kzoo"),
@@ -115,6 +116,7 @@ def _manifest(measured):
         "minimum_runtime": audit["minimum_runtime"],
         "tolerance": TOLERANCE[order.quantization],
         **made_for,
+        **({} if reading is None else {"reading": reading}),
         "golden": [
             {name: value for name, value in entry.items() if name != "keras"}
             for entry in measured.golden

@@ -11,15 +11,15 @@ KNOWN = {
     "cosine_min": (True, "smallest cosine between the outputs of the file and of Keras"),
     "probability_difference": (
         False,
-        "mean over texts of the largest difference between a probability of the file and Keras'",
+        "mean over examples of the largest difference between a probability of the file and Keras'",
     ),
-    "probability_difference_max": (False, "the same, of the worst text"),
+    "probability_difference_max": (False, "the same, of the worst example"),
     "value_difference": (
         False,
-        "mean over texts of the largest difference between a value of the file and Keras', as a "
+        "mean over examples of the largest difference between a value of the file and Keras', as a "
         "share of the standard deviation of Keras' values",
     ),
-    "value_difference_max": (False, "the same, of the worst text"),
+    "value_difference_max": (False, "the same, of the worst example"),
     "tokens_equal": (
         True,
         "share of tokens that file and Keras have alike at their places, of the first 16 that each "
@@ -27,10 +27,10 @@ KNOWN = {
     ),
     "perplexity_ratio": (False, "perplexity of the file's steps, as a multiple of Keras'"),
     "perplexity": (False, "perplexity of the file's steps on the evaluation file"),
-    "label_agreement": (True, "share of texts to which the file gives Keras' label"),
-    "accuracy": (True, "share of labelled texts that the file gets right"),
+    "label_agreement": (True, "share of examples to which the file gives Keras' label"),
+    "accuracy": (True, "share of labelled examples that the file gets right"),
     "accuracy_drop": (False, "accuracy of Keras minus accuracy of the file"),
-    "f1": (True, "F1 of the file's entities, or of the words of its answers, on labelled texts"),
+    "f1": (True, "F1 of the file's entities, or of the words of its answers, on labelled examples"),
     "f1_drop": (False, "F1 of Keras minus F1 of the file"),
     "exact_match": (
         True,
@@ -123,7 +123,7 @@ def check(limits, measured):
         value = measured.get(name)
         if value is None:
             needed = (
-                "labelled texts of such a task" if name in LABELLED else "another kind of model"
+                "labelled examples of such a task" if name in LABELLED else "another kind of model"
             )
             raise KzooError(f"Nothing here measures the limit {name}: it needs {needed}.")
         missed = not (value >= bound if more_is_better else value <= bound)  # NaN misses too

@@ -18,6 +18,8 @@ signatures   {function: {"inputs": {name: {"axes", "dtype", "below"}}, "outputs"
              "hidden_dim" (of the spec), or another of any size; ids lie from 0 to under `below`,
              which is 0 where the numbers are no ids
 
+reading      what a client does to a picture or sound before it runs the file, see
+             `senses.Sense.reading`; only of these
 for          what the file was made for, "gpu"; only where it was
 delegates    what delegates leave to the processor, see `litert.gpu.refused`; beside `for`
 
@@ -47,8 +49,9 @@ FIELDS = {
     "limits": dict, "minimum_runtime": dict, "files": dict, "golden": list,
     "tolerance": (int, float), "task_options": dict, "reads": str, "rule": (str, type(None)),
     "signatures": dict, "seal": str, "for": str, "delegates": dict,
+    "reading": dict,
 }  # fmt: skip
-OPTIONAL = {"for", "delegates"}
+OPTIONAL = {"for", "delegates", "reading"}
 # Fields by the format that they came with.
 SINCE = {"task_options": 2, "reads": 3, "rule": 3, "signatures": 3}
 # What an option may be; a bundle has those of its task, see `TextTask.task_options`.
@@ -104,7 +107,7 @@ def write_manifest(folder, manifest):
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     seal = hashlib.sha256(text.encode("utf-8")).hexdigest()
-    (folder / MANIFEST).write_text(_resealed(text, UNSEALED, seal), encoding="utf-8")
+    (folder / MANIFEST).write_text(resealed(text, UNSEALED, seal), encoding="utf-8")
 
 
 def read_manifest(folder):
@@ -131,7 +134,7 @@ def read_manifest(folder):
         )
     seal = str(manifest.get("seal"))
     text = path.read_bytes().decode("utf-8")
-    unsealed = _resealed(text, seal, UNSEALED)
+    unsealed = resealed(text, seal, UNSEALED)
     fields = {name for name in FIELDS if SINCE.get(name, 1) <= received}
     fields -= OPTIONAL - set(manifest)
     if hashlib.sha256(unsealed.encode("utf-8")).hexdigest() != seal or set(manifest) != fields:
@@ -233,7 +236,7 @@ def check_files(folder, manifest, names=None):
             )
 
 
-def _resealed(text, old, new):
+def resealed(text, old, new):
     """The manifest's text with another seal, which is the last value in it."""
     head, mark, tail = text.rpartition(f'"seal": "{old}"')
     return f'{head}"seal": "{new}"{tail}' if mark else text

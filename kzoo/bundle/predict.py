@@ -70,8 +70,8 @@ def draw_answers(folder, answers, output):
     """Draw pictures or sounds with what a bundle answered to them, a .png file for each.
 
     Args:
-        folder: the bundle.
-        answers: what `predict_bundle` gave for files.
+        folder: the bundle; of two towers that of pictures.
+        answers: what `predict_bundle`, or `TowersPredictor.classify`, gave for files.
         output: the folder to write, which is new or empty.
 
     Returns:
@@ -79,7 +79,7 @@ def draw_answers(folder, answers, output):
         several that are called alike the later ones have their number behind it.
     """
     sense, output = sense_of(read_manifest(folder)["reads"]), Path(output)
-    check_drawable(folder, output)
+    check_free(output)
     processor, names = sense.load(folder), []
     with writing_folder(output) as tmp_path:
         for number, answer in enumerate(answers, 1):
@@ -93,12 +93,18 @@ def draw_answers(folder, answers, output):
 
 def check_drawable(folder, output):
     """Raise KzooError unless a bundle's answers can be drawn into a folder, and none is lost."""
-    manifest, output = read_manifest(folder), Path(output)
+    manifest = read_manifest(folder)
     if sense_of(manifest["reads"]) is TEXTS or manifest["rule"] not in PROBLEMS:
         raise KzooError(
             f"Got {folder} to draw answers of, which holds a {manifest['task']}; expected a bundle "
             "that gives labels to pictures or sounds: leave --draw out."
         )
+    check_free(output)
+
+
+def check_free(output):
+    """Raise KzooError unless drawings can be written into a folder, and no file is lost."""
+    output = Path(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise KzooError(
             f"Got {output} to draw into, which is there and not empty; expected a folder that is "

@@ -35,8 +35,40 @@ def write_report(report, folder):
     (folder / PAGE).write_text(page(report, folder), encoding="utf-8")
 
 
+def write_report_of_towers(report, folder):
+    """The same of a bundle of two towers, whose own reports the page shows one after the other."""
+    folder, found = Path(folder), report["together"]
+    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    (folder / REPORT).write_text(text, encoding="utf-8")
+    words = (
+        f"Two towers make vectors of one space, of pictures and of texts. Among {found['texts']} "
+        f"shipped sentences file and Keras find the same one nearest for "
+        f"{100 * found['same_nearest']:.1f} % of {found['pictures']} pictures; a cosine of a "
+        f"picture and a text differs by {found['cosine_difference']:.2g} on average and by "
+        f"{found['cosine_difference_max']:.2g} at most. Cosines times {report['scale']:.4g} are "
+        "the logits of labels."
+    )
+    title = f"{_name_of(report)} as {report['quantization']}"
+    body = [_section("Pictures and texts", words)]
+    body += [_body(own, folder / name) for name, own in report["towers"].items()]
+    (folder / PAGE).write_text(_page(title, "\n".join(body)), encoding="utf-8")
+
+
 def page(report, folder):
     """The report as one HTML page; pictures of golden examples lie in the folder."""
+    return _page(f"{_name_of(report)} as {report['quantization']}", _body(report, folder))
+
+
+def _name_of(report):
+    """The preset that was exported, or the task of what is none."""
+    return str(report["source"] or report["task"])
+
+
+def _page(title, body):
+    return TEMPLATE.format(title=html.escape(title), style=STYLE, body=body)
+
+
+def _body(report, folder):
     sections = [
         _summary(report),
         _section("Size", _size_words(report), size_plot(report["sizes"])),
@@ -51,8 +83,7 @@ def page(report, folder):
         _examples(report, folder),
         _inside(report),
     ]
-    title = f"{report['source']} as {report['quantization']}"
-    return TEMPLATE.format(title=html.escape(title), style=STYLE, body="\n".join(sections))
+    return "\n".join(sections)
 
 
 # -- words --------------------------------------------------------------------------------------
@@ -109,7 +140,7 @@ def _summary(report):
     takes = html.escape(sense.takes(report))
     return f"""<header>
 <p class="kicker">kzoo export report</p>
-<h1>{html.escape(str(report["source"]))}</h1>
+<h1>{html.escape(_name_of(report))}</h1>
 <p class="lead">{html.escape(report["task"])} ({html.escape(report["family"])}) as
 <b>{html.escape(report["quantization"])}</b>, {takes}, for LiteRT {runtime["litert"]} or newer
 (TFLite {runtime["tflite"]}).
@@ -175,7 +206,7 @@ def _evaluation(report):
     nouns, file = sense_of(report["reads"]).nouns, html.escape(evaluation["file"])
     words = f"{evaluation['examples']} labelled {nouns} of {file}.{note} "
     if "accuracy" not in evaluation:
-        return _section("Right answers", words + _privacy(evaluation), _scores(evaluation))
+        return _section("Right answers", words + _privacy(evaluation, nouns), _scores(evaluation))
     low, high = interval(evaluation["accuracy"], evaluation["examples"])
     words += (
         f"The file is right on {100 * evaluation['accuracy']:.1f} %; from so few the share "
@@ -185,7 +216,7 @@ def _evaluation(report):
     )
     return _section(
         "Right answers",
-        words + _privacy(evaluation),
+        words + _privacy(evaluation, nouns),
         accuracy_plot(evaluation),
         *_confusions(report["labels"], evaluation.get("confusion")),
     )
@@ -201,11 +232,11 @@ def _perplexity_words(evaluation, note):
     )
 
 
-def _privacy(evaluation):
-    """Whether texts of the evaluation file lie in the bundle."""
+def _privacy(evaluation, nouns="texts"):
+    """Whether inputs of the evaluation file lie in the bundle."""
     if evaluation.get("texts_shared"):
-        return "Some of these texts travel in the bundle (share_texts), see the golden examples."
-    return "None of these texts is in the bundle, only numbers."
+        return f"Some of these {nouns} travel in the bundle (share_texts), see the golden examples."
+    return f"None of these {nouns} is in the bundle, only numbers."
 
 
 def _scores(evaluation):
@@ -255,7 +286,7 @@ def _confusions(labels, confusion):
         for count, right, given in pairs[:LISTED]
     )
     more = f"; {len(pairs) - LISTED} more pairs" if len(pairs) > LISTED else ""
-    head = f"<tr><th>right</th><th>taken for</th><th>texts{more}</th></tr>"
+    head = f"<tr><th>right</th><th>taken for</th><th>examples{more}</th></tr>"
     return [*parts, f'<table class="pairs">{head}{rows}</table>']
 
 
@@ -271,9 +302,9 @@ def _latency_words(report):
     latency, sense = report["latency"], sense_of(report["reads"])
     words = (
         f"Processor time for one {sense.noun} on one thread, float32 and this file in turn, "
-        f"median of {latency['rounds']}. A phone's numbers differ; the ratio and the slope tell "
-        "more."
+        f"median of {latency['rounds']}. A phone's numbers differ; the ratio"
     )
+    words += " tells more." if len(latency["lengths"]) == 1 else " and the slope tell more."
     if "token" in latency:
         words = (
             "Processor time from a prompt to the first token behind it on one thread, float32 and "
@@ -294,10 +325,9 @@ def _for_gpu(report):
         return ""
     return _section(
         "For a GPU",
-        f"{html.escape(told(report['audit']['gpu']))}. It computes what the file computes here: "
-        "where a delegate lacks an operator, others stand. The rules are what LiteRT's own delegate "
-        "took over Vulkan, on a processor that plays the GPU; this file was run on no GPU and on no "
-        "phone.",
+        f"{html.escape(told(report['audit']['gpu']))}. Where a delegate lacks an operator, others "
+        "that compute the same stand. The rules are what LiteRT's own delegate took over Vulkan, "
+        "on a processor that plays the GPU; this file was run on no GPU and on no phone.",
     )
 
 
@@ -322,8 +352,8 @@ def _compat(report):
     words += "."
     if compat["usual_accuracy"] is not None:
         words += (
-            f" It is right on {100 * compat['usual_accuracy']:.1f} % of the labelled texts (this "
-            f"one {100 * report['evaluation']['accuracy']:.1f} %)."
+            f" It is right on {100 * compat['usual_accuracy']:.1f} % of the labelled examples "
+            f"(this one {100 * report['evaluation']['accuracy']:.1f} %)."
         )
     words += f" This file takes at most {slower:.2f} times its time."
     return _section("For older runtimes", words)
@@ -377,12 +407,12 @@ def _limits(report):
 
 
 def _worst(report, row):
-    """What the worst text has, where the limit is one on a mean."""
+    """What the worst example has, where the limit is one on a mean."""
     figures = [report["parity"], report["evaluation"] or {}]
     of_row = next((f for f in figures if f.get(row["limit"]) == row["measured"]), {})
     for ending in ("_max", "_min"):
         if (value := of_row.get(row["limit"] + ending)) is not None:
-            return f"; the worst text has {_number(value)}, on which there is no limit"
+            return f"; the worst example has {_number(value)}, on which there is no limit"
     return ""
 
 
@@ -446,10 +476,11 @@ def _inside(report):
     audited = report["audit"]
     operators = ", ".join(f"{count} {name}" for name, count in audited["operators"].items())
     outside = ", ".join(f"{count} {name}" for name, count in audited["outside"].items())
+    but = f" but for {html.escape(outside)}" if outside else ""
     made = ", ".join(f"{name} {value}" for name, value in report["made_with"].items())
     return f"""<section><h2>Inside the file</h2>
 <p>{sum(audited["operators"].values())} built-in operators, no custom ones. XNNPACK runs all of them
-as {audited["partitions"]} partition but for {html.escape(outside)}.
+as {audited["partitions"]} partition{but}.
 {html.escape(told(audited["gpu"]))}.</p>
 <details><summary>All operators</summary><p>{html.escape(operators)}</p></details>
 <p class="faint">Made with {html.escape(made)}.</p></section>"""
@@ -517,12 +548,17 @@ def parity_plot(report):
         axis.set_ylabel("tokens alike, up to the first that isn't")
         axis.set_ylim(0, 1.06 * max(len(one) for one, _ in parity["continuations"]))
     else:
-        axis.scatter(parity["tokens"], parity["cosines"], s=26, color=MAIN, linewidth=0)
         axis.axhline(parity["cosine"], color=PALE, zorder=0)
-        axis.set_xlabel("tokens in the text")
         axis.set_ylabel("cosine")
-        axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_formatter("{x:.0f}")
+        if max(parity["tokens"]) > 1:
+            axis.scatter(parity["tokens"], parity["cosines"], s=26, color=MAIN, linewidth=0)
+            axis.set_xlabel("tokens in the text")
+            axis.set_xscale("log", base=2)
+            axis.xaxis.set_major_formatter("{x:.0f}")
+        else:  # Of what has no length they stand side by side.
+            near = sorted(parity["cosines"], reverse=True)
+            axis.scatter(range(1, len(near) + 1), near, s=26, color=MAIN, linewidth=0)
+            axis.set_xlabel(f"{sense_of(report['reads']).nouns}, the nearest first")
         # Cosines that are 1 but for rounding are no landscape: at least this much is in sight.
         axis.set_ylim(bottom=min(min(parity["cosines"]), 1 - 1e-4) - 2e-5)
         axis.yaxis.set_major_formatter("{x:.5f}")
@@ -556,7 +592,7 @@ def accuracy_plot(evaluation):
     axis.set_yticks([2, 1, 0], ["Keras", "float32 file", "this file"])
     axis.set_ylim(-0.5, 2.7)
     axis.locator_params(axis="x", nbins=5)
-    axis.set_xlabel("texts right, %")
+    axis.set_xlabel("right, %")
     axis.spines["left"].set_visible(False)
     axis.tick_params(axis="y", length=0)
     return _svg(figure, "Dots with intervals: accuracy of Keras, the float32 file and this file")
@@ -608,7 +644,7 @@ def _with_room(places, room=0.09):
 
 
 def confusion_plot(names, confusion):
-    """A cell for each pair of labels, darker where more of a label's texts are taken for another.
+    """A cell for each pair of labels, darker where more of a label's examples get another.
 
     Args:
         names: of the labels, few enough to read.
@@ -636,7 +672,7 @@ def confusion_plot(names, confusion):
     axis.set_ylabel("right label")
     axis.tick_params(length=0, labelsize=9)
     axis.spines[:].set_visible(False)
-    return _svg(figure, "Matrix: how many texts of each label the file gives each label")
+    return _svg(figure, "Matrix: how many examples of each label the file gives each label")
 
 
 def _figure(height):

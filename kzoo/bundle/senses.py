@@ -45,6 +45,13 @@ class Sense:
         """The processor of a bundle."""
         return processors.KINDS[self.processor].load(folder)
 
+    def reading(self, processor):
+        """What a client does to an input before it runs the file, for the manifest; None for texts.
+
+        `in_file` names what the file itself does then, whatever the processor's own file says.
+        """
+        return None
+
     def listed(self, given):
         """A list of inputs from one or several of them; KzooError for what are none."""
         raise NotImplementedError
@@ -105,6 +112,10 @@ class Sense:
 
     def kept(self, place, given, columns, folder):
         """What a golden example says of its input, with files that it needs written there."""
+        raise NotImplementedError
+
+    def sent(self, entry, folder):
+        """What a client is given of a golden example."""
         raise NotImplementedError
 
     def again(self, entry, folder, processor, manifest):
@@ -218,6 +229,10 @@ class Texts(Sense):
         return int(row[1]["padding_mask"].sum())
 
     def given(self, entry, folder):
+        """The text."""
+        return entry["text"]
+
+    def sent(self, entry, folder):
         """The text."""
         return entry["text"]
 
@@ -351,6 +366,10 @@ class Arrays(Sense):
         """The path of the input's file."""
         return folder / entry[self.noun]
 
+    def sent(self, entry, folder):
+        """The path of its file."""
+        return str(folder / entry[self.noun])
+
     def again(self, entry, folder, processor, manifest):
         """See `Sense`."""
         return self.columns(processor, self.given(entry, folder))
@@ -389,9 +408,29 @@ class Pictures(Arrays):
         """A PIL picture, or an array of one."""
         return hasattr(given, "getbands") or (hasattr(given, "ndim") and given.ndim < 4)
 
+    def reading(self, processor):
+        """Decode, resize, crop; sizes are [height, width], or a number for the shorter side."""
+        sides = processor.size
+        return {
+            "decode": {
+                "orientation": "exif", "frame": "first", "transparent": "on white",
+                "16 bits": "the upper 8", "channels": "rgb" if processor.channels == 3 else "grey",
+            },
+            "resize": list(sides) if isinstance(sides, tuple) else sides,
+            "resample": processor.resample,
+            "antialias": True,
+            "crop": None if processor.crop is None else list(processor.crop),
+            "in_file": ["rescale", "normalize"],
+        }  # fmt: skip
+
     def columns(self, processor, given):
         """{"images": uint8 (1, height, width, channels)}."""
         return {"images": processor.resized(given)[None]}
+
+    def takes(self, report):
+        """Of which size."""
+        _, height, width, _ = _shape(report, "images")
+        return f"{self.nouns} of {width} x {height} pixels"
 
     def drawn(self, given, processor, scores):
         """See `plot.picture`."""
@@ -440,6 +479,16 @@ class Sounds(Arrays):
         with_rate = isinstance(given, tuple) and len(given) == 2 and is_whole(given[1])
         return with_rate or isinstance(given, dict) or (hasattr(given, "ndim") and given.ndim == 1)
 
+    def reading(self, processor):
+        """Decode, resample, fit; `fill` is what stands behind a sound that is too short."""
+        return {
+            "decode": {"channels": "mean", "loudest": 1.0},
+            "rate": processor.rate,
+            "samples": processor.num_samples,
+            "fill": float(processor.fitted(np.zeros(1, "float32"))[-1]),
+            "in_file": ["features"],
+        }
+
     def columns(self, processor, given):
         """{"samples": float32 (1, num_samples)}."""
         return {"samples": processor.fitted(processor.read(given))[None]}
@@ -458,6 +507,10 @@ class Sounds(Arrays):
         """
         path = super().echo(given, tokens, truncated)
         return {**path, "seconds": tokens, "truncated": truncated}
+
+    def takes(self, report):
+        """Of how many samples."""
+        return f"{self.nouns} of {_shape(report, 'samples')[1]:,} samples"
 
     def drawn(self, given, processor, scores):
         """See `plot.sound`."""
@@ -581,6 +634,12 @@ def _drawn(draw, backbone, text, limit, length):
         "padding_mask": real,
         "segment_ids": np.zeros(shape, "int32"),
     }
+
+
+def _shape(report, name):
+    """The shape of an input of a report's file, in the function that has it."""
+    functions = report["audit"]["signatures"].values()
+    return next(f["inputs"][name]["shape"] for f in functions if name in f["inputs"])
 
 
 def _sha256(columns):

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..answers import PROBLEMS, RULES, class_scores, described
 from ..errors import KzooError
-from ..files import read_json
+from ..files import read_json, sha256
 from ..litert.audit import KINDS, audit, check_audit, check_quantization
 from ..litert.gpu import TARGETS, check_taken, told
 from ..spec import Spec
@@ -27,6 +27,7 @@ from .manifest import (
 )
 from .parity import compared_on
 from .senses import sense_of
+from .towers import TOGETHER, TOWERS, is_of_towers, read_together
 
 ROUNDED = 1e-4  # how far figures may lie apart that are one but for rounding and padding
 # What a backbone gives; a manifest before format 3 declares nothing.
@@ -57,6 +58,8 @@ def verify_bundle(folder):
         KzooError: one sentence on the first check that fails.
     """
     folder = Path(folder)
+    if is_of_towers(folder):
+        return _verify_towers(folder)
     manifest = read_manifest(folder)
     checks = []
 
@@ -114,6 +117,26 @@ def verify_bundle(folder):
         "minimum_runtime": runtime,
         "checks": checks,
     }
+
+
+def _verify_towers(folder):
+    """`verify_bundle` of a bundle of two towers: both, and what holds them together."""
+    together = read_together(folder)
+    names = {path.name for path in folder.iterdir() if not is_of_finder(path.name)}
+    others = sorted(names - {TOGETHER, REPORT, PAGE, *TOWERS})
+    if others:
+        raise KzooError(f"{folder} holds {others[0]}, which no export writes: take it out.")
+    path = folder / REPORT
+    if not path.is_file() or sha256(path) != together["report"]:
+        raise KzooError(
+            f"{path} was changed after the export: its SHA-256 is another; export anew."
+        )
+    results = {name: verify_bundle(folder / name) for name in TOWERS}
+    checks = [{"check": TOGETHER, "found": "its seal fits, and those of both towers"}]
+    for name, result in results.items():
+        checks += [{**row, "check": f"{name}: {row['check']}"} for row in result["checks"]]
+    return {**results["text"], "folder": str(folder), "task": together["task"], "reads": "image",
+            "checks": checks}  # fmt: skip
 
 
 def _check_no_others(folder, manifest):

@@ -32,8 +32,6 @@ PROBLEM_TYPES = {
     "multi_label": "multi_label_classification",
     "regression": "regression",
 }
-# Tasks whose folder there holds no head.
-HEADLESS = (None, "TextEmbedder", "ImageTextEmbedder", "ZeroShotImageClassifier")
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.
@@ -214,9 +212,16 @@ def _architecture(config, family, model_type):
     return name, known[name]
 
 
+def _is_headless(task_name):
+    """Whether the folder there of a task, or of a backbone, None, holds no head."""
+    from ..tasks import TASKS
+
+    return task_name is None or not TASKS[task_name].has_head_there
+
+
 def _heads(family, task_name, spec):
     """The heads that classes there have for a task, as dicts, the usual one first."""
-    if task_name in HEADLESS:
+    if _is_headless(task_name):
         return []
     from ..tasks import TASKS
 
@@ -427,7 +432,7 @@ def _config(model, family, spec, task_name, origin):
         )
     model_type = origin.model_type if origin else next(iter(family.MODEL_TYPES))
     suffixes = {task: suffix for suffix, task in reversed(family.CLASSES.items())}
-    name = None if task_name in HEADLESS else task_name
+    name = None if _is_headless(task_name) else task_name
     if name not in suffixes:
         raise KzooError(
             f"Hugging Face has no {family.__name__} class for a {task_name}; "
@@ -499,7 +504,7 @@ def _without_dropout(slot):
 
 def _outgoing(weights, family, spec, task_name, origin):
     """All tensors of the file to write, by name, not yet in memory."""
-    headless = task_name in HEADLESS
+    headless = _is_headless(task_name)
     prefix = "" if headless else family.PREFIX
     if origin:
         prefix = _prefix(family, [name for names in origin.names.values() for name in names])

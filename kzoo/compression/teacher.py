@@ -94,7 +94,15 @@ class Teacher:
     def _of_others(self, student, inputs):
         """The logits of a Keras model; of probabilities their logarithms, which are logits too."""
         arrays = student.before_graph(inputs)
-        answers = self.model(self.preprocess(arrays), training=False)
+        pictures = self.preprocess(arrays)
+        try:
+            answers = self.model(pictures, training=False)
+        except ValueError:
+            raise KzooError(
+                f"The teacher {self.model.name} takes no pictures of {tuple(pictures.shape[1:])}, "
+                "which are the student's; expected its own size from preprocess, such as "
+                "keras.layers.Resizing(224, 224)."
+            ) from None
         if not _ends_in_softmax(self.model):
             return answers
         return ops.log(ops.maximum(ops.cast(answers, "float32"), keras.config.epsilon()))

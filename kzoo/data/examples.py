@@ -96,7 +96,7 @@ class Examples:
 
     def describe(self, labels=None):
         """What was read, as a line of text."""
-        parts = [f"{len(self):,} examples as {self.kind}"]
+        parts = [f"{count_of(len(self), 'example')} as {self.kind}"]
         if self.text is not None:
             parts.append(f"text: {_names(self.text)}")
         if self.label is not None:
@@ -107,7 +107,7 @@ class Examples:
                 parts.append("values from {:g} to {:g}".format(*self.values()))
             else:
                 shown = [f"{name} ({count:,})" for name, count in counts.items()]
-                parts.append(f"{len(labels)} labels: {listed(shown)}")
+                parts.append(f"{count_of(len(labels), 'label')}: {listed(shown)}")
         for why, lines in self.left_out.items():
             places = listed([str(line) for line in lines])
             parts.append(f"left out: {len(lines):,} with {why} ({self.unit} {places})")
@@ -126,3 +126,8 @@ def listed(names, most=SHOWN):
 
 def _names(names):
     return " + ".join(map(str, names)) if isinstance(names, (list, tuple)) else str(names)
+
+
+def count_of(number, noun):
+    """A number of things in words: 1 file, 2 files."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -11,7 +11,8 @@ class Plan:
     """Base of plans: batches in an order that (seed, epoch) decides, made when they are asked for.
 
     `epoch` is the epoch that the next iteration shows; a callback sets it (see `callback`), and
-    without one it counts iterations that reached their last batch.
+    without one it counts iterations that reached their last batch. `error` is the KzooError that
+    an example raised while `batches` made a batch, of which TensorFlow makes one of its own.
 
     Args:
         size: how many examples there are.
@@ -30,7 +31,7 @@ class Plan:
         if not is_whole(seed, 0):
             raise KzooError(f"seed is {seed!r:.40}; a whole number of at least 0 is expected.")
         self.size, self.batch_size, self.shuffle, self.seed = size, int(batch_size), shuffle, seed
-        self.epoch, self.epoch_is_set = epoch, False
+        self.epoch, self.epoch_is_set, self.error = epoch, False, None
         self.shapes_cost = keras.backend.backend() != "tensorflow"  # Each is compiled anew.
 
     def __len__(self):
@@ -81,7 +82,12 @@ class Plan:
             epoch = self.epoch
             if number == len(order) and not self.epoch_is_set:
                 self.epoch += 1
-            yield self.learned(rows, epoch, number)
+            try:
+                batch = self.learned(rows, epoch, number)
+            except KzooError as error:
+                self.error = error
+                raise
+            yield batch
 
     def callback(self):
         """A Keras callback that tells the plan at its beginning which epoch it is.

@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -92,7 +93,9 @@ def _opened(file, name):
         raise KzooError(f"{name} is empty; expected a picture.")
     with _failing(name):
         try:
-            image = Image.open(file, formats=FORMATS)
+            with warnings.catch_warnings():  # Of what is large for Pillow, and not for us.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                image = Image.open(file, formats=FORMATS)
         except Image.DecompressionBombError:
             raise _too_large(name) from None
     if image.size[0] * image.size[1] > MOST_PIXELS:
@@ -151,7 +154,9 @@ def _upright(image, name):
         return _from_array(array.astype("uint16") if has_16 else array, name)
     if image.mode.startswith(("I;16", "F")):
         return _from_array(np.asarray(image), name)
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    # What was converted in memory still names the colour that was clear in its file.
+    has_clear = "transparency" in image.info and (of_file or image.mode == "P")
+    if "A" in image.getbands() or "a" in image.getbands() or has_clear:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (WHITE,) * 4)
         image = Image.alpha_composite(white, image)

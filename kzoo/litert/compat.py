@@ -19,13 +19,13 @@ RUNTIMES = {"tflite-2.14": "2.14.0", "tflite-2.16": "2.16.0"}
 # The newest version of each operator in the files that were run on them.
 TRIED = dict.fromkeys(
     (
-        "ADD", "BATCH_MATMUL", "CAST", "CONCATENATION", "COS", "CUMSUM", "DIV", "EMBEDDING_LOOKUP",
-        "GELU", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOGICAL_AND", "LOGISTIC", "MAXIMUM", "MEAN",
-        "MINIMUM", "MUL", "NEG", "NOT_EQUAL", "RANGE", "RELU", "RESHAPE", "RSQRT", "SHAPE", "SIN",
-        "SOFTMAX", "SPLIT", "SQUARE", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM", "TANH",
-        "TRANSPOSE",
+        "ADD", "BATCH_MATMUL", "CAST", "CONCATENATION", "COS", "CUMSUM", "DEPTHWISE_CONV_2D",
+        "DIV", "EMBEDDING_LOOKUP", "GELU", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOG",
+        "LOGICAL_AND", "LOGISTIC", "MAXIMUM", "MEAN", "MINIMUM", "MUL", "NEG", "NOT_EQUAL", "PAD",
+        "RANGE", "RELU", "RESHAPE", "RSQRT", "SHAPE", "SIN", "SOFTMAX", "SPLIT", "SQRT", "SQUARE",
+        "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM", "TANH", "TRANSPOSE",
     ), 1,
-) | {"DEQUANTIZE": 3, "FULLY_CONNECTED": 9}  # fmt: skip
+) | {"CONV_2D": 5, "DEQUANTIZE": 3, "FULLY_CONNECTED": 9}  # fmt: skip
 # The version of an operator whose int8 weight has one scale, in TFLite since 2.3 and 1.13.
 VERSIONS = {"FULLY_CONNECTED": 9, "EMBEDDING_LOOKUP": 1}
 

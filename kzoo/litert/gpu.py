@@ -1,9 +1,10 @@
 """What GPU delegates take of a file, and a form of it that they take whole.
 
 TensorFlow's Analyzer answers this no more: that of TensorFlow 2.21 and of LiteRT 2.3 calls every
-graph compatible, one with `WHERE` or an open size too. So the rules stand here. Those of LiteRT's
-delegate are what it said of each operator in benchmarks/gpu_delegate/, where it ran over Vulkan;
-those of the one in TensorFlow Lite are the Analyzer's of TensorFlow 2.16, the last that had some.
+graph compatible, one with `WHERE` or an open size too. So the rules stand here. LiteRT's delegate
+took every file of benchmarks/gpu_delegate/ whole, where it ran over Vulkan; of operators that are in
+none of these, its own list is believed. Rules of the delegate in TensorFlow Lite are the Analyzer's
+of TensorFlow 2.16, the last that had some.
 """
 
 import collections
@@ -16,7 +17,7 @@ from .flatbuffer import operator_code, operator_names, read_model, schema, type_
 
 TARGETS = ("gpu",)  # what a file may be made for
 QUANTIZATIONS = ("float16", "float32")  # of weights that every GPU reads
-# Operators that LiteRT's delegate took in every form that kzoo writes, but for `CONDITIONS`.
+# Operators that LiteRT's delegate takes in every form that kzoo writes, but for `CONDITIONS`.
 TAKEN = {
     "ABS", "ADD", "ARG_MAX", "BATCH_MATMUL", "CAST", "CONCATENATION", "CONV_2D", "COS", "CUMSUM",
     "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV", "EMBEDDING_LOOKUP", "EXP", "FULLY_CONNECTED",

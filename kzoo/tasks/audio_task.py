@@ -1,5 +1,6 @@
 """What tasks on sounds share."""
 
+import keras
 import numpy as np
 
 from ..audio.sounds import read_sound
@@ -78,7 +79,7 @@ class AudioTask(ArrayTask):
 
     def augmentation(self, augment):
         """A `SpecAugment`, or what else is called as one is."""
-        if not callable(augment):
+        if not callable(augment) or isinstance(augment, keras.layers.Layer):
             raise KzooError(
                 f"Got augment={augment!r:.60} for sounds; expected a kzoo.audio.SpecAugment()."
             )

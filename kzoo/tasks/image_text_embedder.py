@@ -13,10 +13,11 @@ from ..errors import KzooError
 from ..images.augmentation import MIXING
 from ..spec import Input
 from .contrastive import ContrastiveLoss
+from .image_embedder import ImageEmbedder
 from .image_task import ImageTask
 from .inputs import as_list
 from .task import Task
-from .text_embedder import PartnerAccuracy
+from .text_embedder import PartnerAccuracy, TextEmbedder
 from .text_task import check_tokenizer, settled_length
 
 # What a table calls the texts beside its pictures.
@@ -47,6 +48,7 @@ class ImageTextEmbedder(ImageTask):
 
     scored_output, activation = "pairs", None
     targets = "optional"
+    has_head_there = False
     functions = {"image": ("image", {}), "text": ("text", {})}
 
     def __init__(self, backbone, max_length=None, tokenizer=None, image_processor=None, name=None):
@@ -97,6 +99,11 @@ class ImageTextEmbedder(ImageTask):
             return outputs
         return {**outputs, "pairs": ops.stack(sides, axis=1) * ops.sqrt(self.backbone.scale)}
 
+    @property
+    def scale(self):
+        """What cosines are multiplied by before a softmax, as a number."""
+        return float(ops.convert_to_numpy(self.backbone.scale))
+
     # -- what a file takes ------------------------------------------------------------------------
 
     @property
@@ -117,6 +124,21 @@ class ImageTextEmbedder(ImageTask):
     def function_axes(self, name):
         """The axes of each output of a function, by the names of their sizes."""
         return self.backbone.function_axes(name)
+
+    @property
+    def embedders(self):
+        """An embedder of pictures and one of texts, by name, on the towers themselves.
+
+        What they give is what `predict` and `predict_texts` do; a bundle has a bundle of each.
+        """
+        image, text = (self.backbone.towers[name] for name in ("image", "text"))
+        both = {"pooling": "pooled", "normalize": True, "similarity": "cosine"}
+        return {
+            "image": ImageEmbedder(image, image_processor=self.image_processor, **both),
+            "text": TextEmbedder(
+                text, tokenizer=self.tokenizer, max_length=self.max_length, **both
+            ),
+        }
 
     # -- texts ------------------------------------------------------------------------------------
 
@@ -248,7 +270,8 @@ class ImageTextEmbedder(ImageTask):
         """
         is_vectors = isinstance(pictures, np.ndarray) and pictures.ndim == 2
         if not (is_vectors and pictures.dtype.kind == "f"):
-            pictures = self.predict(pictures)
+            # A classifier's own `predict` gives probabilities.
+            pictures = ImageTextEmbedder.predict(self, pictures)
         if not (isinstance(texts, np.ndarray) and texts.ndim == 2):
             texts = self.predict_texts(texts)
         return pictures @ texts.T

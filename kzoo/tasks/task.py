@@ -49,6 +49,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
     scored_output = "logits"  # The output that loss and metrics look at.
     activation = "softmax"  # What makes probabilities of it, for metrics; None of what has none.
     rule = None  # By which of `answers.RULES` outputs become an answer.
+    has_head_there = True  # Whether a folder of Hugging Face's of such a task holds a head.
     reads = None  # What a user gives, one of `answers.READS`; None until `fit` tells.
 
     def __init__(self, backbone, labels=None, head=None, given=None, name=None):

@@ -40,6 +40,7 @@ class TextEmbedder(Embedder, TextTask):
 
     targets = "optional"
     reads = "text"
+    has_head_there = False
     settled = {**Embedder.settled, "prompts": {}, "include_prompt": True}
 
     def __init__(

@@ -1,8 +1,8 @@
 """Which of several labels a picture has, of which only the names are known: arXiv:2103.00020."""
 
 import keras
-import numpy as np
 
+from ..answers import centred, fitting
 from ..errors import KzooError
 from .image_text_embedder import ImageTextEmbedder
 from .task import Task
@@ -88,12 +88,9 @@ def checked_templates(templates):
 def label_vectors(task, labels, templates):
     """The mean over templates of the vectors of each label, at length one, (labels, dim)."""
     texts = [template.replace(PLACE, label) for label in labels for template in templates]
-    vectors = task.predict_texts(texts).reshape(len(labels), len(templates), -1).mean(1)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return centred(task.predict_texts(texts).reshape(len(labels), len(templates), -1))
 
 
 def probabilities(task, pictures, labels):
     """The softmax over labels of scaled cosines, from vectors of both, (pictures, labels)."""
-    scores = pictures @ labels.T * float(keras.ops.convert_to_numpy(task.backbone.scale))
-    scores = np.exp(scores - scores.max(-1, keepdims=True))
-    return scores / scores.sum(-1, keepdims=True)
+    return fitting(pictures, labels, task.scale)

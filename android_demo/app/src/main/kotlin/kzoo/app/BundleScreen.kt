@@ -81,10 +81,9 @@ class BundleScreen(activity: MainActivity) :
         state.text = if (failed == 0) activity.getString(R.string.golden_passed, all) else activity.getString(R.string.golden_failed, failed, all)
         state.setTextColor(activity.getColor(if (failed == 0) R.color.good else R.color.bad))
         for (result in found.golden) {
-            val text = listOfNotNull(result.golden.text, result.golden.pair).joinToString(" | ")
             val verdict = result.reason ?: if (result.difference == 0.0) activity.getString(R.string.equal)
             else activity.getString(R.string.off_by, BundleCheck.percent(result.difference))
-            check(golden, result.passed, text, verdict)
+            check(golden, result.passed, result.golden.title, verdict)
         }
         showLatency(found)
     }

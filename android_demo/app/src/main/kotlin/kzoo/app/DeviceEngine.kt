@@ -5,9 +5,13 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.FloatBuffer
 import kzoo.core.KzooException
+import kzoo.core.bundle.Column
 import kzoo.core.bundle.Engine
+import kzoo.core.bundle.Ids
+import kzoo.core.bundle.Levels
 import kzoo.core.bundle.ModelFunction
 import kzoo.core.bundle.Runtime
+import kzoo.core.bundle.Samples
 import kzoo.core.bundle.Tensor
 import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Interpreter
@@ -33,7 +37,7 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
     private var length = -1
 
     /** Where each input stands among the tensors: `resizeInput` counts, and does not know names. */
-    private val places: List<Int> by lazy { inputs.map(::place) }
+    private val places: Map<String, Int> by lazy { inputs.associateWith(::place) }
 
     init {
         try {
@@ -46,21 +50,21 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
 
     private fun place(input: String): Int {
         val wanted = interpreter.getInputTensorFromSignature(input, signature)
-        if (wanted.dataType() != DataType.INT32) {
-            throw KzooException("$name/model.tflite reads $input that is no int32: export anew.")
+        if (wanted.dataType() !in TYPES) {
+            throw KzooException("$name/model.tflite reads $input that is no ${TYPES.values.joinToString()}: export anew.")
         }
         return (0 until interpreter.inputTensorCount).first { interpreter.getInputTensor(it).index() == wanted.index() }
     }
 
-    override fun run(inputs: Map<String, IntArray>): Map<String, Tensor> {
-        val asked = inputs.values.first().size
+    override fun run(inputs: Map<String, Column>): Map<String, Tensor> {
+        val asked = inputs.values.firstOrNull { it is Ids }?.size ?: 0
         try {
             if (asked != length) {
-                for (place in places) interpreter.resizeInput(place, intArrayOf(1, asked))
+                for ((input, column) in inputs) if (column is Ids) interpreter.resizeInput(places.getValue(input), intArrayOf(1, asked))
                 interpreter.allocateTensors()
                 length = asked
             }
-            val given = this.inputs.associateWith { arrayOf(inputs.getValue(it)) as Any }
+            val given = inputs.mapValues { (input, column) -> given(input, column) }
             val room = outputs.associateWith { output ->
                 val tensor = interpreter.getOutputTensorFromSignature(output, signature)
                 if (tensor.dataType() != DataType.FLOAT32) {
@@ -79,10 +83,27 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
         }
     }
 
+    /** A column as the interpreter takes it: an array of rows, or memory of the tensor's own size. */
+    private fun given(input: String, column: Column): Any {
+        val tensor = interpreter.getInputTensorFromSignature(input, signature)
+        if (TYPES[tensor.dataType()] != column.type || column !is Ids && tensor.numElements() != column.size) {
+            throw KzooException(
+                "The model of $name reads $input of ${tensor.numElements()} ${tensor.dataType()}, not ${column.size} of ${column.type}: " +
+                    "export anew.",
+            )
+        }
+        return when (column) {
+            is Ids -> arrayOf(column.values)
+            is Levels -> ByteBuffer.allocateDirect(column.size).apply { put(column.values); (this as Buffer).rewind() }
+            is Samples -> FloatBuffer.wrap(column.values)
+        }
+    }
+
     private fun refused(asked: Int): KzooException {
         length = -1
         return KzooException(
-            "The model of $name refuses these $asked tokens: ids of its own vocabulary, and no more tokens than it has " +
+            if (asked == 0) "The model of $name can't be run on this device: export anew, or take a newer runtime."
+            else "The model of $name refuses these $asked tokens: ids of its own vocabulary, and no more tokens than it has " +
                 "places, were expected.",
         )
     }
@@ -136,6 +157,9 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
     override fun close() = interpreter.close()
 
     private companion object {
+        /** Of what a model may read. */
+        val TYPES = mapOf(DataType.INT32 to "int32", DataType.UINT8 to "uint8", DataType.FLOAT32 to "float32")
+
         fun threads() = minOf(4, maxOf(1, java.lang.Runtime.getRuntime().availableProcessors() / 2))
     }
 }

@@ -137,7 +137,7 @@ class MainActivity : Activity() {
         )
     }
 
-    private fun fitting(screen: Screen) = sources.filter { screen.answers == null || it.answers == screen.answers }
+    private fun fitting(screen: Screen) = sources.filter { screen.answers == null || screen.fits(it) }
 
     private fun showChosen() {
         val chosen = findViewById<TextView>(R.id.chosen)
@@ -199,7 +199,7 @@ class MainActivity : Activity() {
     }
 
     private fun added(source: Source) {
-        val own = tabs.indexOfFirst { it.screen.answers == source.answers }
+        val own = tabs.indexOfFirst { it.screen.fits(source) }
         val place = if (own >= 0) own else tabs.indexOfFirst { it.screen.answers == null }
         preferences.edit().putString(tabs[place].screen.key, source.id).apply()
         listAgain()

@@ -15,6 +15,7 @@ import android.widget.Toast
 import java.text.NumberFormat
 import kzoo.core.KzooException
 import kzoo.core.bundle.Answers
+import kzoo.core.bundle.Sense
 import kzoo.core.task.Reading
 import kzoo.core.task.Task
 
@@ -50,6 +51,9 @@ abstract class Screen(
 
     /** Takes an answer that is no longer true off the view. */
     protected abstract fun clear()
+
+    /** Whether this page answers with a bundle as only few do: all screens but the bundle page read texts. */
+    fun fits(source: Source) = source.reads.sense == Sense.TEXT && source.answers == answers
 
     fun use(source: Source?) {
         listed = true

@@ -5,9 +5,12 @@ import java.nio.ByteBuffer
 import kzoo.core.KzooException
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.FolderFiles
+import kzoo.core.bundle.Ids
+import kzoo.core.bundle.MANIFEST
 import kzoo.core.task.BundleCheck
 import kzoo.core.task.Task
 import kzoo.desktop.DesktopEngine
+import kzoo.desktop.DesktopPictures
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
@@ -25,12 +28,12 @@ class DeviceEngineTest {
 
     @Test
     fun `golden examples of every task pass, and of the bundle that the APK holds`() {
-        val small = File(System.getProperty("small")).listFiles { file -> file.isDirectory }!!
-        assertTrue(small.size >= 7)
+        val small = File(System.getProperty("small")).listFiles { file -> File(file, MANIFEST).isFile }!!
+        assertTrue(small.size >= 12)
         for (folder in small.toList() + File(System.getProperty("older"))) {
             val bundle = Bundle.open(FolderFiles(folder), Device.runtime)
-            Task.of(bundle, Device.open(bundle.model(), bundle.name)).use { task ->
-                BundleCheck.run(task).forEach { assertTrue("${folder.name}, ${it.golden.text}: ${it.reason}", it.passed) }
+            Task.of(bundle, Device.open(bundle.model(), bundle.name), DesktopPictures).use { task ->
+                BundleCheck.run(task).forEach { assertTrue("${folder.name}, ${it.golden.title}: ${it.reason}", it.passed) }
             }
         }
     }
@@ -70,5 +73,5 @@ class DeviceEngineTest {
     private fun model(name: String) = Bundle.open(FolderFiles(File(System.getProperty("small"), name)), Device.runtime).use { it.model() }
 
     private fun row(inputs: Set<String>, ids: IntArray) =
-        inputs.associateWith { if (it == "token_ids") ids else IntArray(ids.size) { _ -> if (it == "padding_mask") 1 else 0 } }
+        inputs.associateWith { Ids(if (it == "token_ids") ids else IntArray(ids.size) { _ -> if (it == "padding_mask") 1 else 0 }) }
 }

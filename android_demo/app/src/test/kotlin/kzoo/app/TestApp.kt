@@ -5,6 +5,7 @@ import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
+import kzoo.core.bundle.Column
 import kzoo.core.bundle.Engine
 import kzoo.core.bundle.ModelFunction
 import kzoo.core.bundle.Tensor
@@ -58,7 +59,7 @@ class SlowApp : TestApp() {
             }
         }
 
-        override fun run(inputs: Map<String, IntArray>): Map<String, Tensor> {
+        override fun run(inputs: Map<String, Column>): Map<String, Tensor> {
             count()
             return engine.run(inputs)
         }

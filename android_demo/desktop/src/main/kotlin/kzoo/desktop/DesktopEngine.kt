@@ -3,9 +3,13 @@ package kzoo.desktop
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import kzoo.core.KzooException
+import kzoo.core.bundle.Column
 import kzoo.core.bundle.Engine
+import kzoo.core.bundle.Ids
+import kzoo.core.bundle.Levels
 import kzoo.core.bundle.ModelFunction
 import kzoo.core.bundle.Runtime
+import kzoo.core.bundle.Samples
 import kzoo.core.bundle.Tensor
 import org.bytedeco.javacpp.BytePointer
 import org.bytedeco.javacpp.FloatPointer
@@ -20,6 +24,7 @@ import org.bytedeco.tensorflowlite.TfLiteTensor
 import org.bytedeco.tensorflowlite.global.tensorflowlite.TfLiteVersion
 import org.bytedeco.tensorflowlite.global.tensorflowlite.kTfLiteFloat32
 import org.bytedeco.tensorflowlite.global.tensorflowlite.kTfLiteInt32
+import org.bytedeco.tensorflowlite.global.tensorflowlite.kTfLiteUInt8
 
 /**
  * TensorFlow Lite for a desktop JVM, by its C++ interface with XNNPACK: the kernels that Python and
@@ -51,27 +56,30 @@ class DesktopEngine(model: ByteBuffer, private val name: String, threads: Int = 
         val keys = interpreter.signature_keys()
         functions = (0 until keys.size()).map { keys.get(it).string }.associateWith(::InPlace)
         for (input in if (functions.size == 1) inputs else emptySet()) {
-            if (input(input).type() != kTfLiteInt32) throw KzooException("$name/model.tflite reads $input that is no int32: export anew.")
+            if (input(input).type() !in TYPES) {
+                throw KzooException("$name/model.tflite reads $input that is no ${TYPES.values.joinToString()}: export anew.")
+            }
         }
     }
 
-    override fun run(inputs: Map<String, IntArray>): Map<String, Tensor> {
+    override fun run(inputs: Map<String, Column>): Map<String, Tensor> {
         val runner = interpreter.GetSignatureRunner(signature)
-        val asked = inputs.values.first().size
+        val asked = inputs.values.firstOrNull { it is Ids }?.size ?: 0
         fun need(status: Int) {
             if (status == 0) return
             length = -1
             throw KzooException(
-                "The model of $name refuses these $asked tokens: ids of its own vocabulary, and no more tokens than it " +
+                if (asked == 0) "The model of $name can't be run on ${inputs.keys.joinToString()}: export anew."
+                else "The model of $name refuses these $asked tokens: ids of its own vocabulary, and no more tokens than it " +
                     "has places, were expected.",
             )
         }
         if (asked != length) {
-            for (input in this.inputs) need(runner.ResizeInputTensor(input, intArrayOf(1, asked)))
+            for ((input, column) in inputs) if (column is Ids) need(runner.ResizeInputTensor(input, intArrayOf(1, asked)))
             need(runner.AllocateTensors())
             length = asked
         }
-        for (input in this.inputs) IntPointer(input(input).data().data()).put(inputs.getValue(input), 0, asked)
+        for ((input, column) in inputs) fill(input, column)
         need(runner.Invoke())
         return outputs.associateWith { output ->
             val tensor = runner.output_tensor(output)
@@ -80,6 +88,20 @@ class DesktopEngine(model: ByteBuffer, private val name: String, threads: Int = 
             val values = FloatArray((tensor.bytes() / 4).toInt())
             FloatPointer(tensor.data().data()).get(values)
             Tensor(shape, values)
+        }
+    }
+
+    private fun fill(name: String, column: Column) {
+        val tensor = input(name)
+        val memory = tensor.data().data()
+        val (type, bytes) = TYPES[tensor.type()] to tensor.bytes()
+        if (type != column.type || bytes != column.size * (if (column is Levels) 1L else 4L)) {
+            throw KzooException("The model of ${this.name} reads $name of $bytes bytes of $type, not ${column.size} of ${column.type}: export anew.")
+        }
+        when (column) {
+            is Ids -> IntPointer(memory).put(column.values, 0, column.size)
+            is Levels -> BytePointer(memory).put(column.values, 0, column.size)
+            is Samples -> FloatPointer(memory).put(column.values, 0, column.size)
         }
     }
 
@@ -146,6 +168,9 @@ class DesktopEngine(model: ByteBuffer, private val name: String, threads: Int = 
     }
 
     companion object {
+        /** Of what a model may read, by how TensorFlow Lite numbers them. */
+        private val TYPES = mapOf(kTfLiteInt32 to "int32", kTfLiteUInt8 to "uint8", kTfLiteFloat32 to "float32")
+
         /** What runs here, to hold a bundle's minimum against. */
         val RUNTIME = Runtime("tflite", TfLiteVersion().string)
     }

@@ -11,7 +11,7 @@ private class Command(val usage: String, val run: (List<String>) -> Int)
 private val commands = mapOf(
     "encode" to Command("TOKENIZER.json [--json] [--pairs] [--plain] [--time] < lines.txt", ::encode),
     "generate" to Command("BUNDLE [PROMPT] [--max-new-tokens N] [< prompt.txt]", ::generate),
-    "predict" to Command("BUNDLE [--pairs] < lines.txt", ::predict),
+    "predict" to Command("BUNDLE [--pairs] < lines.txt, or BUNDLE FILE... where it reads pictures or sounds", ::predict),
     "verify" to Command("BUNDLE [--runtime tflite-2.16.1]", ::verify),
 )
 
@@ -33,7 +33,7 @@ private fun run(arguments: List<String>): Int {
         System.err.println("error: ${error.message}")
         2
     } catch (error: OutOfMemoryError) {
-        System.err.println("error: Not enough memory: give Java more with -Xmx, or it less text.")
+        System.err.println("error: Not enough memory: give Java more with -Xmx, or it less to read.")
         2
     }
 }

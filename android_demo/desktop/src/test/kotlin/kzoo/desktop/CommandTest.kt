@@ -142,6 +142,22 @@ class CommandTest {
     }
 
     @Test
+    fun `pictures are arguments or lines, and what is none ends with a sentence`(@TempDir folder: File) {
+        val arrays = System.getProperty("small")
+        assumeTrue(File(arrays, "pictures").isDirectory)
+        val picture = "$arrays/files/dot.png"
+        val answered = run("predict", "$arrays/pictures", picture, "--json")
+        assertTrue(answered.out.startsWith("{\"image\": \"$picture\", \"label\": "), answered.out)
+        assertEquals(answered.out, run("predict", "$arrays/pictures", input = "$picture\n".toByteArray()).out)
+        val words = File(folder, "words.wav").apply { writeText("This is no sound.") }
+        failing("words.wav is no picture of a format that is known", "predict", "$arrays/pictures", words.path)
+        failing("words.wav can't be read as sound (no WAV file)", "predict", "$arrays/words", words.path)
+        failing("none.png is not there", "predict", "$arrays/pictures", "none.png")
+        failing("reads texts, which are lines", "predict", bundle, picture)
+        failing("reads no texts, and so no --pairs", "predict", "$arrays/pictures", picture, "--pairs")
+    }
+
+    @Test
     fun `mistakes are one sentence and code 2`() {
         failing("usage", "dance")
         failing("usage")

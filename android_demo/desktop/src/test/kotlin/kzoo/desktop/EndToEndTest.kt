@@ -5,6 +5,7 @@ import java.util.concurrent.Callable
 import java.util.concurrent.CancellationException
 import java.util.concurrent.Executors
 import kzoo.core.bundle.Bundle
+import kzoo.core.bundle.Column
 import kzoo.core.bundle.Engine
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.bundle.MODEL
@@ -14,6 +15,7 @@ import kzoo.core.task.GoldenResult
 import kzoo.core.task.Latency
 import kzoo.core.task.Task
 import kzoo.core.task.TextClassifier
+import kzoo.core.task.TextTask
 import org.junit.jupiter.api.AfterAll
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -36,7 +38,7 @@ class EndToEndTest {
         val found = BundleCheck.run(task)
         assertEquals(task.bundle.manifest.golden.size, found.size)
         assertTrue(found.size >= 12)
-        found.forEach { assertTrue(it.passed, "${it.golden.text}: ${it.reason}") }
+        found.forEach { assertTrue(it.passed, "${it.golden.title}: ${it.reason}") }
         println("golden examples: at most ${BundleCheck.percent(found.maxOf { it.difference })} from Python on ${DesktopEngine.RUNTIME}")
     }
 
@@ -95,7 +97,7 @@ class EndToEndTest {
         val engine = DesktopEngine(bundle.model(), bundle.name)
         for (odd in listOf(Float.NaN, Float.POSITIVE_INFINITY)) {
             val broken = object : Engine by engine {
-                override fun run(inputs: Map<String, IntArray>) = engine.run(inputs).onEach { it.value.values[1] = odd }
+                override fun run(inputs: Map<String, Column>) = engine.run(inputs).onEach { it.value.values[1] = odd }
             }
             assertSentence("gives logits that is no number") { (Task.of(bundle, broken) as TextClassifier).classify("good") }
         }
@@ -163,7 +165,7 @@ class EndToEndTest {
         val bundle = RealBundle.changed(File(folder, "b"))
         File(bundle, "labels.txt").writeText("positive\n")
         RealBundle.reseal(bundle) { it["labels"] = listOf("positive") }
-        openTask(bundle).use { one -> assertSentence("logits of the shape 1 x 2", "1 x 1 was expected") { one.json("good", null) } }
+        openTask(bundle).use { one -> assertSentence("logits of the shape 1 x 2", "1 x 1 was expected") { (one as TextTask).json("good", null) } }
         RealBundle.reseal(bundle) { it["labels"] = null }
         assertSentence("has no labels") { openTask(bundle) }
     }
@@ -203,7 +205,7 @@ class EndToEndTest {
         val tokenizer = File(bundle, TOKENIZER)
         tokenizer.writeText(tokenizer.readText().replace("\"BertPreTokenizer\"", "\"Telepathy\""))
         RealBundle.reseal(bundle)
-        assertSentence("Telepathy") { openTask(bundle).use { it.json("good", null) } }
+        assertSentence("Telepathy") { openTask(bundle).use { (it as TextTask).json("good", null) } }
     }
 
     @Test

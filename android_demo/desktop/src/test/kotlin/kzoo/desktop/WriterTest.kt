@@ -5,6 +5,7 @@ import java.util.concurrent.CancellationException
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.bundle.MODEL
+import kzoo.core.bundle.TextGolden
 import kzoo.core.task.BundleCheck
 import kzoo.core.task.Ending
 import kzoo.core.task.TextWriter
@@ -30,7 +31,7 @@ class WriterTest {
     fun `the tokens are those that Python wrote down`() {
         for (name in listOf("writer", "writer_fixed")) {
             open(name).use { writer ->
-                for (golden in writer.bundle.manifest.golden) {
+                for (golden in writer.bundle.manifest.golden.map { it as TextGolden }) {
                     val expected = golden.outputs.getValue("token_ids").map { it.toInt() }
                     val upToEnd = expected.indexOf(writer.bundle.endId).let { if (it < 0) expected else expected.take(it + 1) }
                     val written = writer.write(golden.text, maxNewTokens = expected.size)

@@ -79,7 +79,7 @@ class Reader internal constructor(
         val (text, pair) = asked.text to asked.pair
         return when (answers) {
             Answers.LABELS ->
-                Classification.of(asked.output(0, "logits", labels!!.size), labels, options, asked.rows).json(text, pair)
+                Classification.of(asked.output(0, "logits", labels!!.size), labels, options, Reading(asked.rows)).json(text, pair)
             Answers.EMBEDDING -> Embedding(asked.output(0, "embedding", null), Reading(asked.rows)).json(text, pair)
             Answers.ENTITIES -> {
                 val logits = asked.rows.rows.mapIndexed { place, row -> asked.output(place, "logits", row.tokenIds.size * labels!!.size) }

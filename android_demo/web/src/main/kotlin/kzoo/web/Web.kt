@@ -5,6 +5,7 @@ package kzoo.web
 import java.io.ByteArrayInputStream
 import kzoo.core.KzooException
 import kzoo.core.bundle.Manifest
+import kzoo.core.bundle.Sense
 import kzoo.core.bundle.TaskOptions
 import kzoo.core.json.Json
 import kzoo.core.task.RowMaker
@@ -38,8 +39,9 @@ fun reader(tokenizer: WebTokenizer, labels: Array<String>?, maxLength: Int, leng
 @JSExport
 fun kind(declared: String): String {
     val fields = Json.parse(declared) as? Map<*, *> ?: emptyMap<String, Any?>()
-    return TaskOptions.read(fields, "kzoo.json").answers?.name?.lowercase() ?: throw KzooException(
-        "The bundle holds a ${fields["task"]}; this page answers with labels, vectors, entities, spans and text: take the page that reads it.",
+    val options = TaskOptions.read(fields, "kzoo.json")
+    return options.answers?.takeIf { options.reads.sense == Sense.TEXT }?.name?.lowercase() ?: throw KzooException(
+        "The bundle holds a ${fields["task"]}; this page reads texts, and answers with labels, vectors, entities, spans and text: take the page that reads it.",
     )
 }
 

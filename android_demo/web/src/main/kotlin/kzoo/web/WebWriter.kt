@@ -2,6 +2,7 @@ package kzoo.web
 
 import kzoo.core.bundle.FunctionShapes
 import kzoo.core.bundle.Manifest
+import kzoo.core.bundle.TextGolden
 import kzoo.core.json.Json
 import kzoo.core.task.Ending
 import kzoo.core.task.ReadAgain
@@ -40,7 +41,7 @@ class WebWriter internal constructor(tokenizer: WebTokenizer, functions: Array<W
 
     /** Begins to go through the golden example at a place of the manifest. */
     @JSExport
-    fun again(place: Int) = WebReadAgain(writer.again(manifest.golden[place], manifest.tolerance))
+    fun again(place: Int) = WebReadAgain(writer.again(manifest.golden[place] as TextGolden, manifest.tolerance))
 
     /** Reads a prompt of so many tokens, whichever they are. */
     @JSExport

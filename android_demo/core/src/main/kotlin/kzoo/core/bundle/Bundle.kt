@@ -28,6 +28,14 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
         reading(TOKENIZER) { files.open(TOKENIZER).buffered().use(Tokenizer::read) }
     }
 
+    /** How pictures or sounds become what the model reads. */
+    val preprocessor: Map<*, *> by lazy {
+        Json.parse(text(PREPROCESSOR)) as? Map<*, *> ?: throw KzooException("$name/$PREPROCESSOR is no JSON object: export anew.")
+    }
+
+    /** A file's bytes, such as that of a golden example. */
+    fun bytes(file: String): ByteArray = reading(file) { files.open(file).use { it.readBytes() } }
+
     /** The token that ends what is written, or null where none does. */
     val endId: Int? by lazy {
         endOfText(tokenizer, SPECIAL_TOKENS.takeIf { it in manifest.files }?.let { Json.parse(text(it).reader()) as? Map<*, *> })
@@ -59,7 +67,7 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
 
     override fun close() = files.close()
 
-    private fun text(file: String) = reading(file) { utf8(files.open(file).use { it.readBytes() }, "$name/$file") }
+    private fun text(file: String) = utf8(bytes(file), "$name/$file")
 
     private fun check(runtime: Runtime?) {
         val others = files.list() - manifest.files.keys - MANIFEST
@@ -68,7 +76,7 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
             throw KzooException("$name/$MANIFEST speaks of $bytes bytes; a bundle has $LARGEST at most: export a smaller model.")
         }
         for ((file, entry) in manifest.files) checkFile(file, entry)
-        for (file in NEEDED) {
+        for (file in NEEDED + manifest.options.reads.sense.processor) {
             if (file !in manifest.files) throw KzooException("$name was written without $file: export anew.")
         }
         manifest.labels?.let { labels ->
@@ -109,7 +117,7 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
     private fun <T> reading(file: String, read: () -> T): T = reading(files, file, read)
 
     companion object {
-        private val NEEDED = listOf(MODEL, TOKENIZER, REPORT)
+        private val NEEDED = listOf(MODEL, REPORT)
         /** What `kzoo export --compat` can write for. */
         private val OLDER_RUNTIMES = listOf("2.16", "2.14")
         private const val LARGEST_MANIFEST = 64 shl 20

@@ -6,6 +6,18 @@ import java.nio.ByteBuffer
 /** Numbers in row-major order, and the shape that they have. */
 class Tensor(val shape: IntArray, val values: FloatArray)
 
+/** What a model reads by one name, in row-major order; `type` is how a file calls its numbers. */
+sealed class Column(val size: Int, val type: String)
+
+/** Whole numbers (1, size), such as ids: the model takes as many as there are. */
+class Ids(val values: IntArray) : Column(values.size, "int32")
+
+/** Levels of 0 to 255, as bytes without a sign, in the shape that the model has. */
+class Levels(val values: ByteArray) : Column(values.size, "uint8")
+
+/** Numbers in the shape that the model has. */
+class Samples(val values: FloatArray) : Column(values.size, "float32")
+
 /**
  * A runtime that has loaded a model. It need not be safe for several threads: the tasks take turns on
  * it.
@@ -19,15 +31,15 @@ interface Engine : Closeable {
     /** What the model can do, by the names that its file has for it. */
     val functions: Map<String, ModelFunction>
 
-    /** The names of what it reads; int32, (1, length) each. */
+    /** The names of what it reads. */
     val inputs: Set<String>
 
     /**
-     * Outputs by name for inputs by name, all of one length.
+     * Outputs by name for inputs by name; those that are `Ids` are all of one length.
      *
      * KzooException if the model can't run on them.
      */
-    fun run(inputs: Map<String, IntArray>): Map<String, Tensor>
+    fun run(inputs: Map<String, Column>): Map<String, Tensor>
 }
 
 /**

@@ -10,6 +10,7 @@ import kzoo.core.json.Json
 const val MANIFEST = "kzoo.json"
 const val MODEL = "model.tflite"
 const val TOKENIZER = "tokenizer.json"
+const val PREPROCESSOR = "preprocessor_config.json"
 const val LABELS = "labels.txt"
 const val REPORT = "report.json"
 
@@ -25,13 +26,15 @@ private val UNSEALED = "0".repeat(64)
 /** How a file was written: its size and its SHA-256. */
 class FileEntry(val bytes: Long, val sha256: String)
 
-/** An answer that was written down at the export: ids and raw outputs of a text, or of two. */
-class Golden(
-    val text: String,
-    val pair: String?,
-    val tokenIds: IntArray,
-    val outputs: Map<String, DoubleArray>,
-)
+/** An answer that was written down at the export: raw outputs by name. `title` is what it is called. */
+sealed class Golden(val title: String, val outputs: Map<String, DoubleArray>)
+
+/** Of a text, or of two, with the ids that these had. */
+class TextGolden(val text: String, val pair: String?, val tokenIds: IntArray, outputs: Map<String, DoubleArray>) :
+    Golden(listOfNotNull(text, pair).joinToString(" | "), outputs)
+
+/** Of a picture or a sound in a file of the bundle; `sha256` is that of what the model read of it. */
+class FileGolden(val file: String, val sha256: String, outputs: Map<String, DoubleArray>) : Golden(file, outputs)
 
 /** What a function reads and gives: shapes by name, (batch, length, ...); -1 where any number may stand. */
 class FunctionShapes(val inputs: Map<String, IntArray>, val outputs: Map<String, IntArray>)
@@ -83,13 +86,20 @@ class Manifest private constructor(private val source: String, private val field
 
     private fun golden(value: Any?): Golden {
         val entry = table("golden", value)
+        val outputs = table("golden", entry["outputs"]).mapValues { flat(it.value) }
+        val sense = options.reads.sense
+        if (sense != Sense.TEXT) {
+            val file = entry[sense.noun] as? String
+            if (file !in files) throw wrong("golden", file)
+            return FileGolden(file!!, entry["sha256"].toString(), outputs)
+        }
         val texts = entry["text"].let { if (it is String) listOf(it) else strings("golden", it) }
         if (texts.size !in 1..2) throw wrong("golden", "${texts.size} texts")
-        return Golden(
+        return TextGolden(
             texts[0],
             texts.getOrNull(1),
             list("golden", entry["token_ids"]).map { number("golden", it).toInt() }.toIntArray(),
-            table("golden", entry["outputs"]).mapValues { flat(it.value) },
+            outputs,
         )
     }
 

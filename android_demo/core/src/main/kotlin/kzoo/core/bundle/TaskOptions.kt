@@ -3,8 +3,18 @@ package kzoo.core.bundle
 import java.util.Locale
 import kzoo.core.KzooException
 
-/** What a user gives a task: a text, a pair of texts, whichever comes, a text with choices, or what is to be gone on with. */
-enum class Reads { TEXT, PAIR, EITHER, CHOICES, PROMPT }
+/** Texts, pictures or sounds: `processor` is the bundle's file that says how one becomes numbers, `noun` what an answer calls it. */
+enum class Sense(val processor: String, val noun: String) {
+    TEXT(TOKENIZER, "text"), IMAGE(PREPROCESSOR, "image"), SOUND(PREPROCESSOR, "sound")
+}
+
+/**
+ * What a user gives a task: a text, a pair of texts, whichever comes, a text with choices, or what is to
+ * be gone on with; a picture; a sound.
+ */
+enum class Reads(val sense: Sense = Sense.TEXT) {
+    TEXT, PAIR, EITHER, CHOICES, PROMPT, IMAGE(Sense.IMAGE), SOUND(Sense.SOUND)
+}
 
 /** What outputs become, by the rule that a bundle names: labels or values, a vector, entities, a span of a context, or text. */
 enum class Answers(vararg val rules: String) {

@@ -2,10 +2,14 @@ package kzoo.core.task
 
 import kotlin.math.abs
 import kzoo.core.KzooException
+import kzoo.core.bundle.Answers
+import kzoo.core.bundle.FileGolden
 import kzoo.core.bundle.Golden
 import kzoo.core.bundle.MANIFEST
 import kzoo.core.bundle.Problem
 import kzoo.core.bundle.TaskOptions
+import kzoo.core.bundle.Tensor
+import kzoo.core.bundle.TextGolden
 
 /**
  * A golden example that was run again: `reason` is null where it passed.
@@ -35,23 +39,33 @@ object BundleCheck {
         return golden.map { check(task, it, cancelled).also(each) }
     }
 
+    /** Whether a golden example is of a text or a file, the manifest has seen to by what its task reads. */
     private fun check(task: Task, golden: Golden, cancelled: () -> Boolean): GoldenResult = when (task) {
-        is RowTask -> rowAgain(task, golden, cancelled)
-        is TextWriter -> task.again(golden, cancelled)
+        is RowTask -> again(task, golden as TextGolden, cancelled)
+        is TextWriter -> task.again(golden as TextGolden, cancelled)
+        is ArrayTask -> again(task, golden as FileGolden, cancelled)
     }
 
     /** Where a golden example has other tokens than at the export, or null. */
-    internal fun otherIds(ids: IntArray, golden: Golden): String? {
+    internal fun otherIds(ids: IntArray, golden: TextGolden): String? {
         if (ids.contentEquals(golden.tokenIds)) return null
         val common = minOf(ids.size, golden.tokenIds.size)
         val place = (0 until common).firstOrNull { ids[it] != golden.tokenIds[it] } ?: common
         return "tokenized otherwise from token $place on"
     }
 
-    private fun rowAgain(task: RowTask, golden: Golden, cancelled: () -> Boolean): GoldenResult {
+    private fun again(task: RowTask, golden: TextGolden, cancelled: () -> Boolean): GoldenResult {
         val row = task.row(golden.text, golden.pair)
         otherIds(row.tokenIds, golden)?.let { return GoldenResult(golden, 1.0, it) }
-        val outputs = task.run(row, cancelled)
+        return compared(task, golden, task.run(row, cancelled))
+    }
+
+    private fun again(task: ArrayTask, golden: FileGolden, cancelled: () -> Boolean): GoldenResult {
+        val column = task.column(golden) ?: return GoldenResult(golden, 1.0, "other numbers once it is ${task.again}")
+        return compared(task, golden, task.run(column, cancelled))
+    }
+
+    private fun compared(task: Task, golden: Golden, outputs: Map<String, Tensor>): GoldenResult {
         if (outputs.keys != golden.outputs.keys) {
             val names = { keys: Set<String> -> keys.sorted().joinToString().ifEmpty { "nothing" } }
             return GoldenResult(golden, 1.0, "${names(golden.outputs.keys)} written down, the model gives ${names(outputs.keys)}")
@@ -68,7 +82,7 @@ object BundleCheck {
                 return GoldenResult(golden, worst, "$name off by ${percent(off)}, ${percent(tolerance)} allowed")
             }
         }
-        if (task is TextClassifier) {
+        if (task.bundle.manifest.options.answers == Answers.LABELS) {
             val logits = outputs["logits"]?.values ?: return GoldenResult(golden, worst, "no logits")
             val written = golden.outputs.getValue("logits")
             if (differs(logits, FloatArray(logits.size) { written[it].toFloat() }, task.bundle.manifest.options)) {

@@ -3,16 +3,11 @@ package kzoo.core.task
 /** How long a model takes on a row of tokens: the median of `rounds`, in milliseconds. */
 class Latency(val tokens: Int, val milliseconds: Double) {
     companion object {
-        private val LENGTHS = intArrayOf(16, 32, 64, 128, 256)
         private const val ROUNDS = 9
 
         /** By length, as the report has it; the first round of each warms up and doesn't count. */
         fun measure(task: Task, cancelled: () -> Boolean = { false }): List<Latency> {
-            val manifest = task.bundle.manifest
-            val lengths = manifest.length?.let { intArrayOf(it) }
-                ?: LENGTHS.filter { it <= manifest.maxLength }.toIntArray().takeIf { it.isNotEmpty() }
-                ?: intArrayOf(manifest.maxLength)
-            return lengths.map { length ->
+            return task.lengths.map { length ->
                 val times = DoubleArray(ROUNDS + 1) {
                     val start = System.nanoTime()
                     task.runOn(length, cancelled)

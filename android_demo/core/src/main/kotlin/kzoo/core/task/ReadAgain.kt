@@ -1,7 +1,7 @@
 package kzoo.core.task
 
 import kotlin.math.abs
-import kzoo.core.bundle.Golden
+import kzoo.core.bundle.TextGolden
 
 /**
  * A golden example of a model that writes, gone through again by reading what was written at the
@@ -13,7 +13,7 @@ import kzoo.core.bundle.Golden
 class ReadAgain internal constructor(
     private val steps: Steps,
     private val prompt: IntArray,
-    private val golden: Golden,
+    private val golden: TextGolden,
     private val tolerance: Double,
 ) {
     private val next = golden.outputs["token_ids"].orEmpty().map { it.toInt() }

@@ -5,8 +5,12 @@ import java.util.concurrent.CancellationException
 import kzoo.core.KzooException
 import kzoo.core.bundle.Answers
 import kzoo.core.bundle.Bundle
+import kzoo.core.bundle.Column
 import kzoo.core.bundle.Engine
+import kzoo.core.bundle.Ids
+import kzoo.core.bundle.Sense
 import kzoo.core.bundle.Tensor
+import kzoo.core.image.PictureDecoder
 
 /**
  * How much of a text was read: `tokens`, special ones among them, and whether a part of it was too
@@ -21,6 +25,11 @@ class Reading(val tokens: Int, val truncated: Boolean, val empty: Boolean) {
         "tokens" to tokens,
         "truncated" to truncated,
     )
+
+    companion object {
+        /** Of what is no text, which is always read as a whole. */
+        val NONE = Reading(0, truncated = false, empty = false)
+    }
 }
 
 /**
@@ -32,7 +41,6 @@ class Reading(val tokens: Int, val truncated: Boolean, val empty: Boolean) {
  */
 sealed class Task(val bundle: Bundle, protected val engine: Engine) : Closeable {
     protected val options = bundle.manifest.options
-    protected val rows = with(bundle.manifest) { RowMaker(bundle.tokenizer, maxLength, length, options.stride) }
     private val turn = Any()
     private var closed = false
 
@@ -42,77 +50,16 @@ sealed class Task(val bundle: Bundle, protected val engine: Engine) : Closeable 
         run()
     }
 
-    /** What answers this task, as an object for JSON; places are counted in code points. */
-    abstract fun json(text: String, pair: String?): Map<String, Any?>
-
-    /** Runs the model on so many tokens, whichever they are. */
-    internal abstract fun runOn(tokens: Int, cancelled: () -> Boolean)
-
-    /** KzooException unless one text, or a pair, is what this task reads. */
-    protected fun check(pair: String?) = options.check(bundle.name, pair != null)
-
-    override fun close() = synchronized(turn) {
-        if (!closed) {
-            closed = true
-            engine.close()
-            bundle.close()
-        }
-    }
-
-    companion object {
-        /** The task that a bundle was made for. */
-        fun of(bundle: Bundle, engine: Engine): Task = when (bundle.manifest.options.answers) {
-            Answers.LABELS -> TextClassifier(bundle, engine)
-            Answers.EMBEDDING -> TextEmbedder(bundle, engine)
-            Answers.ENTITIES -> TokenClassifier(bundle, engine)
-            Answers.SPAN -> QuestionAnswerer(bundle, engine)
-            Answers.CONTINUATION -> TextWriter(bundle, engine)
-            null -> throw KzooException(
-                "${bundle.name} holds a ${bundle.manifest.task}; this program answers with labels, vectors, entities, " +
-                    "spans and text: take the program that reads it.",
-            )
-        }
-    }
-}
-
-/** A task whose model has one function, of rows of tokens. */
-sealed class RowTask(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
-    init {
-        val known = setOf(TOKEN_IDS, PADDING_MASK, SEGMENT_IDS)
-        val foreign = (engine.inputs - known).sorted()
-        if (foreign.isNotEmpty()) {
-            throw KzooException(
-                "The model of ${bundle.name} reads ${foreign.joinToString()}; a model of texts reads " +
-                    "${known.joinToString()}: take a bundle for texts.",
-            )
-        }
-        if (engine.inputs != bundle.manifest.functions.values.singleOrNull()?.inputs?.keys || TOKEN_IDS !in engine.inputs) {
-            throw KzooException(
-                "The model of ${bundle.name} reads ${engine.inputs.sorted().joinToString()}, which is not what its " +
-                    "manifest says: export anew.",
-            )
-        }
-    }
-
-    /** A row's outputs by name, each checked to hold numbers. */
-    fun run(row: Row, cancelled: () -> Boolean = { false }): Map<String, Tensor> = inTurn {
+    /** The outputs by name for what a model of one function reads, each checked to hold numbers. */
+    protected fun run(columns: Map<String, Column>, cancelled: () -> Boolean): Map<String, Tensor> = inTurn {
         if (cancelled()) throw CancellationException()
-        val outputs = engine.run(row.inputs.filterKeys { it in engine.inputs })
+        val outputs = engine.run(columns)
         for ((name, tensor) in outputs) {
             if (tensor.values.any { it.isNaN() || it.isInfinite() }) {
                 throw KzooException("The model of ${bundle.name} gives $name that is no number: export anew.")
             }
         }
         outputs
-    }
-
-    /** The rows of a golden example's text, as they were when it was written. */
-    fun row(text: String, pair: String?): Row = rows.row(text, pair).rows[0]
-
-    override fun runOn(tokens: Int, cancelled: () -> Boolean) {
-        val ones = IntArray(tokens) { 1 }
-        val nowhere = IntArray(tokens) { -1 }
-        run(Row(mapOf(TOKEN_IDS to ones, PADDING_MASK to ones, SEGMENT_IDS to IntArray(tokens)), tokens, nowhere, nowhere), cancelled)
     }
 
     protected fun output(outputs: Map<String, Tensor>, name: String, vararg shape: Int): FloatArray {
@@ -131,4 +78,93 @@ sealed class RowTask(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
 
     protected fun needLabels(): List<String> = bundle.manifest.labels
         ?: throw KzooException("${bundle.name} has no labels, and its task needs some: export anew.")
+
+    /** Numbers of tokens that the model is timed on; of one size alone where it reads no tokens. */
+    internal abstract val lengths: List<Int>
+
+    /** Runs the model on so many tokens, whichever they are. */
+    internal abstract fun runOn(tokens: Int, cancelled: () -> Boolean)
+
+    override fun close() = synchronized(turn) {
+        if (!closed) {
+            closed = true
+            engine.close()
+            bundle.close()
+        }
+    }
+
+    companion object {
+        /** What makes a task, by what it reads and what it answers with. */
+        private val MAKERS: Map<Pair<Sense, Answers>, (Bundle, Engine, PictureDecoder) -> Task> = mapOf(
+            Pair(Sense.TEXT, Answers.LABELS) to { bundle, engine, _ -> TextClassifier(bundle, engine) },
+            Pair(Sense.TEXT, Answers.EMBEDDING) to { bundle, engine, _ -> TextEmbedder(bundle, engine) },
+            Pair(Sense.TEXT, Answers.ENTITIES) to { bundle, engine, _ -> TokenClassifier(bundle, engine) },
+            Pair(Sense.TEXT, Answers.SPAN) to { bundle, engine, _ -> QuestionAnswerer(bundle, engine) },
+            Pair(Sense.TEXT, Answers.CONTINUATION) to { bundle, engine, _ -> TextWriter(bundle, engine) },
+            Pair(Sense.IMAGE, Answers.LABELS) to ::ImageClassifier,
+            Pair(Sense.IMAGE, Answers.EMBEDDING) to ::ImageEmbedder,
+            Pair(Sense.SOUND, Answers.LABELS) to { bundle, engine, _ -> AudioClassifier(bundle, engine) },
+        )
+
+        /** The task that a bundle was made for; `decoder` makes pictures of files, where it is one of pictures. */
+        fun of(bundle: Bundle, engine: Engine, decoder: PictureDecoder = PictureDecoder.NONE): Task {
+            val options = bundle.manifest.options
+            val make = options.answers?.let { MAKERS[Pair(options.reads.sense, it)] } ?: throw KzooException(
+                "${bundle.name} holds a ${bundle.manifest.task}; this program answers with labels, vectors, entities, " +
+                    "spans and text: take the program that reads it.",
+            )
+            return make(bundle, engine, decoder)
+        }
+    }
+}
+
+/** A task that reads texts. */
+sealed class TextTask(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
+    protected val rows = with(bundle.manifest) { RowMaker(bundle.tokenizer, maxLength, length, options.stride) }
+
+    /** What answers this task, as an object for JSON; places are counted in code points. */
+    abstract fun json(text: String, pair: String?): Map<String, Any?>
+
+    /** KzooException unless one text, or a pair, is what this task reads. */
+    protected fun check(pair: String?) = options.check(bundle.name, pair != null)
+
+    internal override val lengths: List<Int>
+        get() = with(bundle.manifest) { length?.let(::listOf) ?: LENGTHS.filter { it <= maxLength }.ifEmpty { listOf(maxLength) } }
+
+    private companion object {
+        val LENGTHS = listOf(16, 32, 64, 128, 256)
+    }
+}
+
+/** A task whose model has one function, of rows of tokens. */
+sealed class RowTask(bundle: Bundle, engine: Engine) : TextTask(bundle, engine) {
+    init {
+        val known = setOf(TOKEN_IDS, PADDING_MASK, SEGMENT_IDS)
+        val foreign = (engine.inputs - known).sorted()
+        if (foreign.isNotEmpty()) {
+            throw KzooException(
+                "The model of ${bundle.name} reads ${foreign.joinToString()}; a model of texts reads " +
+                    "${known.joinToString()}: take a bundle for texts.",
+            )
+        }
+        if (engine.inputs != bundle.manifest.functions.values.singleOrNull()?.inputs?.keys || TOKEN_IDS !in engine.inputs) {
+            throw KzooException(
+                "The model of ${bundle.name} reads ${engine.inputs.sorted().joinToString()}, which is not what its " +
+                    "manifest says: export anew.",
+            )
+        }
+    }
+
+    /** A row's outputs by name. */
+    fun run(row: Row, cancelled: () -> Boolean = { false }): Map<String, Tensor> =
+        run(row.inputs.filterKeys { it in engine.inputs }.mapValues { Ids(it.value) }, cancelled)
+
+    /** The rows of a golden example's text, as they were when it was written. */
+    fun row(text: String, pair: String?): Row = rows.row(text, pair).rows[0]
+
+    override fun runOn(tokens: Int, cancelled: () -> Boolean) {
+        val ones = IntArray(tokens) { 1 }
+        val nowhere = IntArray(tokens) { -1 }
+        run(Row(mapOf(TOKEN_IDS to ones, PADDING_MASK to ones, SEGMENT_IDS to IntArray(tokens)), tokens, nowhere, nowhere), cancelled)
+    }
 }

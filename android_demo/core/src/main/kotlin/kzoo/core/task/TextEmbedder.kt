@@ -6,10 +6,12 @@ import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.Engine
 import kzoo.core.bundle.Similarity
 
-/** A text as a vector. */
-class Embedding(val vector: FloatArray, val reading: Reading) {
-    fun json(text: String, pair: String?): Map<String, Any?> =
-        reading.json(text, pair) + mapOf("embedding" to vector.map { it.toDouble() })
+/** A text or a picture as a vector; `reading` says how much of a text was read. */
+class Embedding(val vector: FloatArray, val reading: Reading = Reading.NONE) {
+    fun json(text: String, pair: String?): Map<String, Any?> = reading.json(text, pair) + json()
+
+    /** The answer alone. */
+    fun json(): Map<String, Any?> = mapOf("embedding" to vector.map { it.toDouble() })
 }
 
 /** Makes vectors of texts, near each other for texts that mean the same. */

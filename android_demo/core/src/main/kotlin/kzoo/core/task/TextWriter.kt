@@ -2,10 +2,10 @@ package kzoo.core.task
 
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.Engine
-import kzoo.core.bundle.Golden
+import kzoo.core.bundle.TextGolden
 
 /** Writes on from a text, each time with the likeliest token. */
-class TextWriter(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
+class TextWriter(bundle: Bundle, engine: Engine) : TextTask(bundle, engine) {
     private val writer = Writer(engine.functions, bundle.manifest.functions, bundle.name, bundle.tokenizer, rows, bundle.endId)
 
     /**
@@ -29,7 +29,7 @@ class TextWriter(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
     }
 
     /** Goes through a golden example again. */
-    internal fun again(golden: Golden, cancelled: () -> Boolean): GoldenResult {
+    internal fun again(golden: TextGolden, cancelled: () -> Boolean): GoldenResult {
         val reading = writer.again(golden, bundle.manifest.tolerance)
         return inTurn {
             while (reading.result == null) reading.next(cancelled)

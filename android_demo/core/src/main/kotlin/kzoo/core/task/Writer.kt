@@ -2,7 +2,7 @@ package kzoo.core.task
 
 import kzoo.core.KzooException
 import kzoo.core.bundle.FunctionShapes
-import kzoo.core.bundle.Golden
+import kzoo.core.bundle.TextGolden
 import kzoo.core.bundle.ModelFunction
 import kzoo.core.tokenizer.Tokenizer
 
@@ -44,7 +44,7 @@ class Writer(
     }
 
     /** Begins to go through a golden example again. */
-    fun again(golden: Golden, tolerance: Double) = ReadAgain(steps, rows.prompt(golden.text), golden, tolerance)
+    fun again(golden: TextGolden, tolerance: Double) = ReadAgain(steps, rows.prompt(golden.text), golden, tolerance)
 
     /** Reads a prompt of so many tokens, whichever they are. */
     fun runOn(tokens: Int, cancelled: () -> Boolean = { false }) {

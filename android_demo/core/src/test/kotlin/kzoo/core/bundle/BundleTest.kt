@@ -25,7 +25,7 @@ class BundleTest {
             assertEquals(setOf("token_ids", "padding_mask"), manifest.functions.getValue("serve").inputs.keys)
             assertArrayEquals(intArrayOf(1, 2), manifest.functions.getValue("serve").outputs["logits"])
             assertEquals(null, manifest.length)
-            assertEquals("film", manifest.golden[1].pair)
+            assertEquals("film", (manifest.golden[1] as TextGolden).pair)
             assertArrayEquals(doubleArrayOf(0.5, -1.0), manifest.golden[0].outputs["logits"])
             assertArrayEquals(intArrayOf(2, 5, 6, 7, 3), bundle.tokenizer.encode("good films").ids)
             val model = bundle.model()

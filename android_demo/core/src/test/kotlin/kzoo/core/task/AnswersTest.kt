@@ -171,7 +171,7 @@ class AnswersTest {
     fun `several labels are those that reach the threshold, values are themselves`(@TempDir folder: File) {
         val read = RowMaker(Bundle.open(FolderFiles(TestBundle.write(folder))).tokenizer, 8, null).row("a film")
         fun found(problem: Problem, threshold: Double, vararg logits: Float) =
-            Classification.of(logits, listOf("x", "y", "z"), TaskOptions(problem = problem, threshold = threshold), read)
+            Classification.of(logits, listOf("x", "y", "z"), TaskOptions(problem = problem, threshold = threshold), Reading(read))
         val several = found(Problem.MULTI_LABEL, 0.5, 0f, 3f, -4f)
         assertEquals(listOf("y", "x"), several.labels)
         assertArrayEquals(doubleArrayOf(0.5, 0.952574, 0.017986), several.scores.map { it.second }.toDoubleArray(), 1e-6)
