@@ -2,9 +2,9 @@
 
 TensorFlow's Analyzer answers this no more: that of TensorFlow 2.21 and of LiteRT 2.3 calls every
 graph compatible, one with `WHERE` or an open size too. So the rules stand here. LiteRT's delegate
-took every file of benchmarks/gpu_delegate/ whole, where it ran over Vulkan; of operators that are in
-none of these, its own list is believed. Rules of the delegate in TensorFlow Lite are the Analyzer's
-of TensorFlow 2.16, the last that had some.
+took every file of benchmarks/gpu_delegate/ whole, where it ran over Vulkan; operators that are in
+none of these were not tried. Rules of the delegate in TensorFlow Lite are the Analyzer's of
+TensorFlow 2.16, the last that had some.
 """
 
 import collections
