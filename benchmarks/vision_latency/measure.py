@@ -37,16 +37,16 @@ from provenance import provenance
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRESETS = {
-    "ViT-Ti/16": "vit_tiny_16_224",
-    "ViT-B/16": "vit_base_16_224",
-    "CLIP B/32": "clip_base_32",
+    "ViT-Ti 16": "vit_tiny_16_224",
+    "ViT-B 16": "vit_base_16_224",
+    "CLIP B 32": "clip_base_32",
 }
 SIDE, CLASSES = 224, 1000
 PRECISIONS = ("float32", "int8")
 ARMS = ("kzoo", "every place", "kerashub", "onnxruntime")
 PEERS = ("kerashub", "onnxruntime")
 TARGETS = {"float32": 1.0, "int8": 1.2}
-REPEATS = {"ViT-Ti/16": 4, "ViT-B/16": 1, "CLIP B/32": 2}
+REPEATS = {"ViT-Ti 16": 4, "ViT-B 16": 1, "CLIP B 32": 2}
 SOURCES = [
     "benchmarks/turns.py", "benchmarks/vision_latency", "kzoo/graphs.py", "kzoo/litert/convert.py",
     "kzoo/litert/quantize.py", "kzoo/nn",
