@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import KzooError
+from .values import is_whole
 
 LONGEST_ANSWER = 30  # tokens, as in arXiv:1810.04805's SQuAD code
 # Blanks (Unicode's White_Space), and what is seen as little: control characters, the soft hyphen,
@@ -166,6 +167,12 @@ def fitting(pictures, labels, scale):
     That is the softmax of `scale` times their cosines.
     """
     return softmax(scale * (np.asarray(pictures, "float64") @ np.asarray(labels, "float64").T))
+
+
+def check_top(top):
+    """Raise KzooError unless `top` is a number of things to find."""
+    if not is_whole(top, 1):
+        raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
 
 
 def nearest(scores, texts, top, key="text"):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from families import SPECS, add_noise, inputs_of, noisy
+from PIL import Image
 from test_tasks import tokenizer
 
 import kzoo
@@ -113,6 +114,15 @@ def test_it_learns_which_text_fits_a_picture(tmp_path):
     assert nearness.argmax(-1).tolist() == nearness.argmax(0).tolist() == [0, 1, 2, 3]
     vectors = task.predict(list(pictures)), task.predict_texts(list(texts))
     np.testing.assert_allclose(nearness, task.similarities(*vectors), atol=1e-6)
+    for among in (list(pictures), vectors[0]):
+        found = task.search(texts[2], among, top=2)
+        assert [each["index"] for each in found] == list(np.argsort(-nearness[:, 2])[:2])
+    assert [each[0]["index"] for each in task.search(list(texts), vectors[0])] == [0, 1, 2, 3]
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    assert task.search(texts[1], folder, top=1)[0]["image"] == str(folder / "1.png")
     for side in vectors:
         np.testing.assert_allclose(np.linalg.norm(side, axis=-1), 1, atol=1e-5)
     task.save(tmp_path / "task.keras")

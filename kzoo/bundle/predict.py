@@ -6,13 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .. import plot
-from ..answers import PROBLEMS, READS, RULES, nearest, similarities
+from ..answers import PROBLEMS, READS, RULES, check_top, nearest, similarities
 from ..data.tables import check_table_path, write_table
 from ..errors import EmptyTextError, KzooError
 from ..files import writing_folder
 from ..generation.writer import Writer, prompt_ids
 from ..litert.interpreter import Interpreter
-from ..values import is_whole
 from .file_step import FileStep
 from .manifest import LABELS, MODEL, check_files, read_manifest
 from .senses import COLUMNS, TEXTS, sense_of
@@ -180,8 +179,7 @@ def search_bundle(folder, query, texts, top=5, threads=1):
         A list of {"index", "score", "text"}, the nearest first, for a query that is a text; for
         a list of queries a list of such lists.
     """
-    if not is_whole(top, 1):
-        raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
+    check_top(top)
     queries, texts = TEXTS.listed(query), TEXTS.listed(texts)
     predictor = Predictor(folder, threads, [*queries, *texts])
     if predictor.manifest["rule"] != "embedding":

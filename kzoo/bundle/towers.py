@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..answers import centred, fitting, nearest
+from ..answers import centred, check_top, fitting, nearest
 from ..errors import KzooError
 from ..files import read_json, sha256
-from ..values import is_number, is_whole
+from ..values import is_number
 from .manifest import MANIFEST, REPORT, UNSEALED, read_manifest, resealed
 from .predict import Predictor
 from .senses import SENSES, TEXTS
@@ -143,8 +143,7 @@ class TowersPredictor:
         Returns:
             A list of {"index", "score" (the cosine), "image"}, the nearest first.
         """
-        if not is_whole(top, 1):
-            raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
+        check_top(top)
         given = SENSES["image"].listed(pictures)
         scores = self._texts([query]) @ vectors(self.image, given).T
         paths = [SENSES["image"].echo(each, 0, False)["image"] for each in given]

@@ -4,11 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..answers import nearest, similarities
+from ..answers import check_top, nearest, similarities
 from ..errors import KzooError
 from ..nn.composed import Composed
 from ..parts import make
-from ..values import is_whole
 from .task import Task
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
@@ -145,17 +144,12 @@ class Embedder(Task):
             query that is one example; for a list of queries a list of such lists. Vectors come
             back without what they were made of.
         """
-        if not is_whole(top, 1):
-            raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
+        check_top(top)
         alone = self.is_alone(query)
         given = None if self.is_vectors(among) else self.listed(among)
         scores = self.similarities([query] if alone else query, among if given is None else given)
         results = [nearest(row, given, top, self.found) for row in scores]
         return results[0] if alone else results
-
-    def listed(self, among):
-        """What `search` looks through as a list."""
-        return list(among)
 
     def task_options(self):
         """The measure of nearness as well."""

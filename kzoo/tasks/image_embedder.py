@@ -67,10 +67,6 @@ class ImageEmbedder(Embedder, ImageTask):
             return given.ndim < 4 and self.is_one(given)
         return isinstance(given, (str, bytes, Path)) or hasattr(given, "getbands")
 
-    def listed(self, among):
-        """See `Embedder`; the pictures of a folder are its files."""
-        return [str(each) if isinstance(each, Path) else each for each in self.given(among)]
-
     # -- learning ---------------------------------------------------------------------------------
 
     def encode_targets(self, y, x=None):

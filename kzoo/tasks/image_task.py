@@ -1,5 +1,7 @@
 """What tasks on pictures share."""
 
+from pathlib import Path
+
 import keras
 
 from ..data.media import PICTURES
@@ -101,6 +103,10 @@ class ImageTask(ArrayTask):
         mixed = any(isinstance(layer, MIXING) for layer in keras.tree.flatten(augment))
         one_of = mixed and self.activation == "softmax"
         return keras.losses.CategoricalCrossentropy() if one_of else None
+
+    def listed(self, among):
+        """What `search` looks through as a list; the pictures of a folder are its files."""
+        return [str(each) if isinstance(each, Path) else each for each in self.given(among)]
 
     def is_one(self, array):
         """Whether an array is one picture."""

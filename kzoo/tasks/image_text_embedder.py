@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..answers import check_top, nearest
 from ..data.batches import BatchPlan
 from ..data.pairs import PairPlan, Pairs
 from ..data.tables import read_table
@@ -275,6 +276,26 @@ class ImageTextEmbedder(ImageTask):
         if not (isinstance(texts, np.ndarray) and texts.ndim == 2):
             texts = self.predict_texts(texts)
         return pictures @ texts.T
+
+    def search(self, query, among, top=5):
+        """The pictures that a text fits best.
+
+        Args:
+            query: a text, or a list of some.
+            among: pictures, as `predict` takes them, or their vectors, as it gives them.
+            top: how many.
+
+        Returns:
+            A list of {"index", "score" (the cosine), "image"}, the nearest first, for one text;
+            for a list of texts a list of such lists. Vectors come back without their pictures.
+        """
+        check_top(top)
+        alone = isinstance(query, str)
+        is_vectors = isinstance(among, np.ndarray) and among.ndim == 2 and among.dtype.kind == "f"
+        given = None if is_vectors else self.listed(among)
+        scores = self.similarities(among if is_vectors else given, [query] if alone else query)
+        results = [nearest(row, given, top, "image") for row in scores.T]
+        return results[0] if alone else results
 
     def get_config(self):
         """The arguments."""

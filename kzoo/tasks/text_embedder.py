@@ -132,6 +132,10 @@ class TextEmbedder(Embedder, TextTask):
         """The texts that are nearest to a query, see `Embedder.search`."""
         return super().search(query, texts, top)
 
+    def listed(self, among):
+        """What `search` looks through as a list."""
+        return list(among)
+
     def predict(self, x, batch_size=32, verbose=0, text=None, prompt=None):
         """A vector a text, (texts, width); two a pair of texts, (pairs, 2, width).
 
