@@ -403,6 +403,12 @@ def test_folders_from_which_nothing_can_be_learned_are_one_sentence(tmp_path, fi
         classifier(folder_of(tmp_path, **files))
 
 
+def test_a_table_may_hold_whole_paths_of_files_in_its_folder(tmp_path):
+    folder_of(tmp_path, **{"a__1_png": ONE})
+    (tmp_path / "t.jsonl").write_text(json.dumps({"image": str(tmp_path / "a" / "1.png")}))
+    assert PICTURES.read(tmp_path / "t.jsonl", targets="none").x == [tmp_path / "a" / "1.png"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -147,7 +147,7 @@ class Medium:
         if lines:
             raise KzooError(f"{path}, line {lines[0]}: {column} is empty; expected a path.")
         files = [
-            within(path.parent, value, f"{path}, line {line},", nested=True)
+            within(path.parent, _relative(value, path.parent), f"{path}, line {line},", nested=True)
             for line, value in zip(table.lines, values, strict=True)
         ]
         self._check(files, path.parent)
@@ -204,6 +204,12 @@ SOUNDS = Medium(
     sounds.ENDINGS,
     sounds.check_sound,
 )
+
+
+def _relative(name, folder):
+    """A name as seen from a folder, where it is the whole path of something within."""
+    is_within = isinstance(name, str) and Path(name).is_relative_to(folder.absolute())
+    return str(Path(name).relative_to(folder.absolute())) if is_within else name
 
 
 def _known(table, names):
