@@ -336,6 +336,9 @@ def test_the_mean_is_over_squares_alone(head):
     pooled = x[:, 0] if head == "first" else x[:, 1:].mean(axis=1)
     expected = pooled @ np.asarray(task.head.logits.kernel) + np.asarray(task.head.logits.bias)
     np.testing.assert_allclose(task(inputs)["logits"], expected, atol=1e-5)
+    options = {"pooling": head, "normalize": False, "image_processor": PROCESSOR}
+    vector = kzoo.ImageEmbedder(task.backbone, **options).predict([CORNERS])
+    np.testing.assert_allclose(vector, pooled, atol=1e-5)
 
 
 # -- examples -----------------------------------------------------------------------------------
@@ -510,6 +513,12 @@ def test_what_mixes_pictures_needs_targets_that_can_be_mixed():
     mix = [keras.layers.CutMix()]
     with pytest.raises(kzoo.KzooError, match="CutMix, which mixes targets as well"):
         task.fit([CORNERS] * 2, ["a", "b"], augment=mix, verbose=0)
+    several = kzoo.ImageClassifier(
+        one_block("vit"), ["a", "b"], image_processor=PROCESSOR, problem="multi_label"
+    )
+    several.compile()
+    mixed = [keras.layers.Pipeline(mix)]
+    several.fit([CORNERS] * 2, [["a"], ["a", "b"]], augment=mixed, batch_size=2, verbose=0)
     task.compile(loss=keras.losses.CategoricalCrossentropy())
     with pytest.raises(kzoo.KzooError, match="Got weights for examples that augment mixes"):
         task.fit([CORNERS] * 2, ["a", "b"], augment=mix, class_weight={"a": 2.0}, verbose=0)

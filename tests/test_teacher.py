@@ -98,6 +98,21 @@ def test_probabilities_are_known_wherever_the_softmax_stands(where):
     np.testing.assert_allclose(log_softmax(actual), expected, atol=1e-4)
 
 
+def test_a_teacher_stands_still_while_it_is_asked():
+    """Its statistics are those that it learned, and don't move."""
+    norm = keras.layers.BatchNormalization()
+    model = keras.Sequential([norm, brightness(None)])
+    model.build((None, 12, 8, 3))
+    norm.moving_mean.assign([0.3, 0.1, 0.2])
+    task = student()
+    task.compile(teacher=Teacher(model, preprocess=scaled))
+    expected = np.asarray(model(pictures() / 255.0, training=False))
+    actual = np.asarray(task.teacher.answer(task, task.prepared(pictures())))
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+    task.fit(pictures(), y=[LABELS[0], LABELS[1]] * 3, verbose=0)
+    np.testing.assert_allclose(norm.moving_mean, [0.3, 0.1, 0.2], atol=1e-7)
+
+
 def test_a_teacher_of_another_size_is_one_sentence():
     task = student()
     model = keras.Sequential(

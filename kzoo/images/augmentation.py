@@ -31,14 +31,14 @@ class Augmentation:
     """
 
     def __init__(self, layers, shape, takes_rows):
-        layers = _flat(layers)
+        layers = one_by_one(layers)
         wrong = [layer for layer in layers if not isinstance(layer, keras.layers.Layer)]
         if wrong:
             raise KzooError(
                 f"Got {wrong[0]!r:.60} to augment pictures; expected Keras' layers, such as "
                 'keras.layers.RandomFlip("horizontal").'
             )
-        mixing = [type(layer).__name__ for layer in layers if isinstance(layer, MIXING)]
+        mixing = mixing_among(layers)
         self.mixes = bool(mixing)
         if mixing and not takes_rows:
             raise KzooError(
@@ -65,13 +65,18 @@ class Augmentation:
         return pictures, labels
 
 
-def _flat(layers):
-    """Layers one by one, also of a Pipeline or a Sequential: those that mix take targets too."""
+def one_by_one(layers):
+    """The layers of lists, a Pipeline or a Sequential: those that mix pictures take targets too."""
     if isinstance(layers, (keras.layers.Pipeline, keras.Sequential)):
         layers = layers.layers
     if not isinstance(layers, (list, tuple)):
         return [layers]
-    return [part for layer in layers for part in _flat(layer)]
+    return [part for layer in layers for part in one_by_one(layer)]
+
+
+def mixing_among(layers):
+    """The names of the layers that mix pictures."""
+    return [type(layer).__name__ for layer in one_by_one(layers) if isinstance(layer, MIXING)]
 
 
 class _Step:

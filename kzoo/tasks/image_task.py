@@ -6,7 +6,7 @@ import keras
 
 from ..data.media import PICTURES
 from ..errors import KzooError
-from ..images.augmentation import MIXING, Augmentation, layer_for_pictures
+from ..images.augmentation import Augmentation, layer_for_pictures, mixing_among
 from .array_task import ArrayTask
 from .classes import ROW_LOSSES
 
@@ -100,7 +100,7 @@ class ImageTask(ArrayTask):
 
     def loss_of_augmented(self, augment):
         """Cross-entropy of shares where pictures are mixed, and so their labels."""
-        mixed = any(isinstance(layer, MIXING) for layer in keras.tree.flatten(augment))
+        mixed = bool(mixing_among(augment))
         one_of = mixed and self.activation == "softmax"
         return keras.losses.CategoricalCrossentropy() if one_of else None
 

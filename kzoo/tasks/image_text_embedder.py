@@ -11,7 +11,7 @@ from ..data.batches import BatchPlan
 from ..data.pairs import PairPlan, Pairs
 from ..data.tables import read_table
 from ..errors import KzooError
-from ..images.augmentation import MIXING
+from ..images.augmentation import mixing_among
 from ..spec import Input
 from .contrastive import ContrastiveLoss
 from .image_embedder import ImageEmbedder
@@ -211,7 +211,7 @@ class ImageTextEmbedder(ImageTask):
 
     def augmentation(self, augment):
         """See `ImageTask`; texts can't be mixed as layers mix pictures."""
-        mixing = [type(layer).__name__ for layer in keras.tree.flatten(augment) if _mixes(layer)]
+        mixing = mixing_among(augment)
         if mixing:
             raise KzooError(
                 f"Got {mixing[0]} to augment pictures of pairs, which mixes pictures and not their "
@@ -302,7 +302,3 @@ class ImageTextEmbedder(ImageTask):
         config = super().get_config()
         del config["labels"], config["head"]
         return {**config, "max_length": self.max_length}
-
-
-def _mixes(layer):
-    return isinstance(layer, MIXING)
