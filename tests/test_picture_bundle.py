@@ -63,6 +63,18 @@ def test_it_answers_as_keras_whatever_a_picture_comes_in(task, bundle):
     assert kzoo.predict_bundle(bundle[0], path)[0] == answers[1]
 
 
+def test_an_embedders_bundle_finds_what_keras_finds(task, folder, tmp_path):
+    embedder = kzoo.ImageEmbedder(task)
+    export_bundle(embedder, tmp_path / "bundle", "float32")
+    query = sorted(folder.glob("*/*.png"))[3]
+    found = kzoo.search_bundle(tmp_path / "bundle", query, folder / query.parent.name, top=2)
+    expected = embedder.search(query, folder / query.parent.name, top=2)
+    assert [each["image"] for each in found] == [each["image"] for each in expected]
+    assert found[0]["image"] == str(query) and found[0]["score"] == pytest.approx(1, abs=1e-5)
+    (again,) = kzoo.search_bundle(tmp_path / "bundle", [query.read_bytes()], [query], top=1)
+    assert again[0]["index"] == 0
+
+
 def test_it_is_verified_on_its_own_pictures(bundle):
     folder, report = bundle
     found = {row["check"]: row["found"] for row in kzoo.verify_bundle(folder)["checks"]}

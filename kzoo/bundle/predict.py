@@ -166,31 +166,33 @@ def _added(answers):
     return {f"predicted_{name}": [row[name] for row in rows] for name in rows[0]}
 
 
-def search_bundle(folder, query, texts, top=5, threads=1):
-    """The texts that are nearest to a query, by the measure of an embedder's bundle.
+def search_bundle(folder, query, among, top=5, threads=1):
+    """The texts or pictures that are nearest to a query, by the measure of an embedder's bundle.
 
     Args:
         folder, threads: as for `predict_bundle`.
-        query: a text, or a list of some.
-        texts: a list of texts.
+        query: what the bundle reads, such as a text or the path of a picture, or a list of some.
+        among: a list of such, or a folder of pictures.
         top: how many.
 
     Returns:
-        A list of {"index", "score", "text"}, the nearest first, for a query that is a text; for
-        a list of queries a list of such lists.
+        A list of {"index", "score", "text"}, or "image" for pictures, the nearest first, for one
+        query; for a list of queries a list of such lists.
     """
     check_top(top)
-    queries, texts = TEXTS.listed(query), TEXTS.listed(texts)
-    predictor = Predictor(folder, threads, [*queries, *texts])
+    sense = sense_of(read_manifest(folder)["reads"])
+    queries, among = sense.listed(query), sense.listed(among)
+    predictor = Predictor(folder, threads, [*queries, *among])
     if predictor.manifest["rule"] != "embedding":
         raise KzooError(
-            f"{folder} holds a {predictor.manifest['task']}; expected a TextEmbedder, whose "
-            "vectors say what is near."
+            f"{folder} holds a {predictor.manifest['task']}; expected a TextEmbedder or an "
+            "ImageEmbedder, whose vectors say what is near."
         )
-    sides = [[predictor(text)["embedding"] for text in side] for side in (queries, texts)]
+    sides = [[predictor(each)["embedding"] for each in side] for side in (queries, among)]
     scores = similarities(*sides, predictor.manifest["task_options"]["similarity"])
-    results = [nearest(row, texts, top) for row in scores]
-    return results[0] if isinstance(query, str) else results
+    named = [sense.echo(each, 0, False)[sense.noun] for each in among]
+    results = [nearest(row, named, top, sense.noun) for row in scores]
+    return results[0] if sense.is_alone(query) else results
 
 
 class Predictor:

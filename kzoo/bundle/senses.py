@@ -56,6 +56,10 @@ class Sense:
         """A list of inputs from one or several of them; KzooError for what are none."""
         raise NotImplementedError
 
+    def is_alone(self, given):
+        """Whether what a user gave is one input, and not several."""
+        return isinstance(given, str)
+
     def read_table(self, path, column=None):
         """The `Table` in a file, and the input of its every row."""
         raise NotImplementedError
@@ -315,7 +319,7 @@ class Arrays(Sense):
         """A list of inputs from one or several; of a folder those that lie in it."""
         if isinstance(given, (str, os.PathLike)):
             return self._files(given)
-        if isinstance(given, bytes) or self.is_one(given):
+        if self.is_alone(given):
             return [given]
         if not hasattr(given, "__iter__"):
             raise KzooError(f"Got {given!r:.60}; expected {self.nouns}, such as a list of paths.")
@@ -325,6 +329,12 @@ class Arrays(Sense):
         paths = [isinstance(each, (str, os.PathLike)) for each in several]
         files = [self._files(s) if p else [s] for s, p in zip(several, paths, strict=True)]
         return [each for some in files for each in some]
+
+    def is_alone(self, given):
+        """One file, the bytes of one, or `is_one`."""
+        if isinstance(given, (str, os.PathLike)):
+            return not os.path.isdir(given)
+        return isinstance(given, bytes) or self.is_one(given)
 
     def _files(self, path):
         """The path alone; or those of the files in a folder."""
