@@ -265,7 +265,7 @@ def _sums(folder, name):
 
 
 def _manifest(folder, name):
-    fields = dict.fromkeys(bundle.FIELDS, 0) | {
+    fields = dict.fromkeys(bundle.FIELDS.keys() - bundle.OPTIONAL, 0) | {
         "format": bundle.FORMAT, "kzoo": "0", "task": "TextEmbedder", "spec": {}, "labels": None,
         "signature": {}, "quantization": "int8", "length": None, "limits": {}, "golden": [],
         "minimum_runtime": {}, "task_options": {}, "reads": "text", "rule": "embedding",
