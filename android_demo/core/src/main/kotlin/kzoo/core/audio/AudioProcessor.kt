@@ -11,9 +11,18 @@ class SoundWindow(val start: Int, val samples: FloatArray)
  * `rate` is how many samples a second has, `size` how many the model reads at once. A sound that is too
  * short has `filling` behind it, but silence up to `least` samples.
  */
-class AudioProcessor private constructor(val rate: Int, val size: Int, private val least: Int, private val filling: Float) {
+class AudioProcessor private constructor(
+    val rate: Int,
+    val size: Int,
+    private val least: Int,
+    private val filling: Float,
+    private val hop: Long,
+) {
     /** The beginning of a sound, of its own rate, or all of it and what fills it up. */
     fun read(sound: Sound): FloatArray = fitted(sound.at(rate).samples)
+
+    /** Whether so many samples have one more frame of features than the model reads. */
+    fun cuts(samples: Int): Boolean = samples >= size + hop
 
     /** The same for samples of the model's rate. */
     fun fitted(samples: FloatArray): FloatArray {
@@ -53,6 +62,9 @@ class AudioProcessor private constructor(val rate: Int, val size: Int, private v
     }
 
     companion object {
+        /** Samples from frame to frame, where a configuration names no other number. */
+        private const val HOP = 160L
+
         /** By the class of features: up to which length a short sound has silence behind it, and what stands behind that. */
         private val KINDS = mapOf(
             "ASTFeatureExtractor" to Pair(400, 4f), // Zeros could be silence: a graph tells what is no sound by a 4.
@@ -76,7 +88,7 @@ class AudioProcessor private constructor(val rate: Int, val size: Int, private v
                         "${shape.joinToString(" x ")} samples, which nobody reads: export anew.",
                 )
             }
-            return AudioProcessor(rate.toInt(), shape[1], least, filling)
+            return AudioProcessor(rate.toInt(), shape[1], least, filling, config["hop_length"] as? Long ?: HOP)
         }
     }
 }

@@ -46,7 +46,7 @@ sealed class ArrayTask(bundle: Bundle, engine: Engine, private val input: String
     protected abstract fun answer(column: Column): Map<String, Any?>
 
     /** What answers a file, as an object for JSON, which names it. */
-    fun json(file: ByteArray, name: String): Map<String, Any?> = mapOf(sense.noun to name) + answer(column(file, name))
+    open fun json(file: ByteArray, name: String): Map<String, Any?> = mapOf(sense.noun to name) + answer(column(file, name))
 
     /** The model's outputs by name. */
     internal fun run(column: Column, cancelled: () -> Boolean = { false }): Map<String, Tensor> = run(mapOf(input to column), cancelled)

@@ -37,6 +37,16 @@ class AudioClassifier(bundle: Bundle, engine: Engine) : ArrayTask(bundle, engine
 
     override fun column(file: ByteArray, name: String): Column = Samples(processor.read(Sound.wav(file, name)))
 
+    /** And of how many seconds that is, and whether the sound has more. */
+    override fun json(file: ByteArray, name: String): Map<String, Any?> {
+        val samples = Sound.wav(file, name).at(processor.rate).samples
+        val read = mapOf(
+            "sound" to name, "seconds" to minOf(samples.size, processor.size).toDouble() / processor.rate,
+            "truncated" to processor.cuts(samples.size),
+        )
+        return read + classify(processor.fitted(samples)).json()
+    }
+
     override fun answer(column: Column) = classify((column as Samples).values).json()
 
     override fun blank(size: Int): Column = Samples(FloatArray(size))
