@@ -257,8 +257,8 @@ def export(
             raise KzooError("--no-text is for --to savedmodel: a bundle takes token ids anyway.")
         from .bundle import export_recipe
 
-        asked = {"quantization": quantization, "compat": compat, "for": target}
-        changes = {key: value for key, value in asked.items() if value is not None}
+        options = {"quantization": quantization, "compat": compat, "for": target}
+        changes = {key: value for key, value in options.items() if value is not None}
         if to != "litert":
             changes[to] = True
         if length is not None:

@@ -82,7 +82,7 @@ def _errors_of(*plans):
             plan.error = None
     try:
         yield
-    except Exception:
+    except Exception:  # of whatever kind a backend makes of it
         for plan in plans:
             if plan is not None and plan.error is not None:
                 raise plan.error from None

@@ -11,10 +11,11 @@ shape.
 
 Then every test picture is given the nearest of all texts, zero-shot: how often that is right of
 the combination that no picture was seen of, and of the others; and R@1 of pictures to texts and
-back. Settings were chosen with another combination left out (`--held-out`, on training pictures of
-it). The test part was looked at once before, after 6 epochs at half the rate, by which nothing was
-chosen: too few, as the loss in training said (right of 33 % of the unseen, 50 % of the seen).
-Writes `result.json` and `confusion.png`.
+back. Settings are to be chosen with another combination left out (`--held-out`, on training
+pictures of it); those below were not yet run there, and no result of them is kept. The test part
+was looked at once before, after 6 epochs at half the rate, by which nothing was chosen: too few, as
+the loss in training told (right of 33 % of the unseen, 50 % of the seen). Writes `result.json` and
+`confusion.png`.
 """
 
 import argparse

@@ -126,13 +126,13 @@ def main():
                 write_file(graphs, paths["float32"], "float32", partitions=None, target="gpu")
             plain[name] = str(paths["float32"])
             entry = {kind: on_delegate(paths[kind], variables) for kind in ("usual", "gpu")}
-            said = refused(read_model(paths["usual"].read_bytes()))["refused"]
-            entry["usual"]["audit_says"] = sorted(said)
+            refusals = refused(read_model(paths["usual"].read_bytes()))["refused"]
+            entry["usual"]["audit_says"] = sorted(refusals)
             entry["gpu"]["older"] = audited["gpu"]["older"]
             result["files"][name] = entry
             if not entry["gpu"]["whole"] or entry["gpu"]["difference"] > NEAR:
                 wrong.append(name)
-            if not entry["usual"]["whole"] and not said:
+            if not entry["usual"]["whole"] and not refusals:
                 wrong.append(f"{name} as usual")
             print(name, json.dumps(entry), flush=True)
         if arguments.older:

@@ -100,10 +100,10 @@ def export_bundle(
 
 def _export_towers(model, tasks, folder, quantization, length, limits, recipe, say):
     """`export_bundle` of a task that has an embedder for each of its towers."""
-    asked = sorted(key for key, value in recipe.items() if value and key not in FOR_TOWERS)
-    if asked:
+    others = sorted(key for key, value in recipe.items() if value and key not in FOR_TOWERS)
+    if others:
         raise KzooError(
-            f"Got {asked[0]} for a {model.task_name}, whose bundle has two towers; expected none: "
+            f"Got {others[0]} for a {model.task_name}, whose bundle has two towers; expected none: "
             "leave it out."
         )
     source, reports = recipe.get("preset"), {}

@@ -46,6 +46,7 @@ class ClientFile:
     """
 
     tasks, inputs = {}, {}
+    units = None  # see `metadata.packed`
 
     def length(self, model):
         """How many tokens the file of a model takes where nobody names a number."""
@@ -62,8 +63,6 @@ class ClientFile:
     def files(self, processor):
         """{name: text} of what is packed behind the file, but for the labels."""
         return {}
-
-    units = None  # see `metadata.packed`
 
     def known(self, processor, length):
         """What the report says of how MediaPipe reads."""

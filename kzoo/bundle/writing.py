@@ -31,8 +31,8 @@ def write_files(order, folder, scratch, say):
     most = order.limits.get("partitions", 1)
     say(f"Exporting as {order.quantization}")
     with traced(order.exportable, order.sizes) as graphs:
-        asked = order.quantization, order.compat, most, order.target
-        audits = {"file": write_file(graphs, paths["file"], *asked)}
+        options = order.quantization, order.compat, most, order.target
+        audits = {"file": write_file(graphs, paths["file"], *options)}
         if order.quantization == "float32":
             shutil.copyfile(paths["file"], paths["float32"])
             audits["float32"] = audits["file"]

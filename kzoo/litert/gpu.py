@@ -28,7 +28,6 @@ TAKEN = {
 }  # fmt: skip
 # Those of them that TensorFlow Lite's delegate has not.
 NEWER = {"ARG_MAX", "EMBEDDING_LOOKUP", "LOGICAL_AND"}
-VERSIONS = {"FULLY_CONNECTED": 5}  # the first that keeps axes
 OPEN = "its sizes are open"
 
 
@@ -256,7 +255,6 @@ class _Rewriting(Graph):
             "CUMSUM": self._float_sums,
             "EMBEDDING_LOOKUP": self._float_table,
             "L2_NORMALIZATION": self._steps_of_norm,
-            "MUL": self._outer_product,
             "ONE_HOT": self._float_values,
         }
         operators = []
@@ -340,21 +338,6 @@ class _Rewriting(Graph):
             self._made("MUL", [x, inverse], output, kinds.MulOptionsT()),
         ]
 
-    def _outer_product(self, operator):
-        """(..., n, 1) times a constant (..., 1, c) is a product of matrices with one column."""
-        if not _is_two_sided(self, operator):
-            return [operator]
-        for x, other in (operator.inputs, operator.inputs[::-1]):
-            shape, values = self.shape(x), self.floats(other)
-            if values is None or shape[-1] != 1 or values.size != values.shape[-1]:
-                continue
-            options = schema().FullyConnectedOptionsT()
-            options.keepNumDims = True
-            weights = self._constant(values.reshape(-1, 1))
-            inputs = [x, weights, -1]
-            return [self._made("FULLY_CONNECTED", inputs, operator.outputs[0], options)]
-        return [operator]
-
     def _made(self, name, inputs, output, options=None):
         """A new operator."""
         kinds = schema()
@@ -366,8 +349,6 @@ class _Rewriting(Graph):
             self.names.append(name)
         operator = kinds.OperatorT()
         operator.opcodeIndex = self.names.index(name)
-        entry = self.model.operatorCodes[operator.opcodeIndex]
-        entry.version = max(entry.version, VERSIONS.get(name, 1))
         operator.inputs = np.array(inputs, "int32")
         operator.outputs = np.array([output], "int32")
         if options is not None:
