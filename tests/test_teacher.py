@@ -85,7 +85,7 @@ def test_the_loss_is_that_of_the_paper(family, hard, last):
 
 
 def test_the_share_of_a_teacher_is_that_of_the_paper():
-    """Half of the loss where answers are hard, a tenth where they are soft (Touvron et al. 2021)."""
+    """Half of the loss where answers are hard, a tenth where soft (Touvron et al. 2021)."""
     assert [Teacher(brightness(), hard=hard).share for hard in (True, False)] == [0.5, 0.1]
 
 
