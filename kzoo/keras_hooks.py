@@ -37,10 +37,10 @@ def abstract_build(build):
     try:
         with keras.StatelessScope(initialize_variables=False):
             model = build()
+            for variable in model.variables:
+                variable._deferred_initialize = lambda: None
     finally:
         _abstract.reset(before)
-        for variable in model.variables:
-            variable._deferred_initialize = lambda: None
     return model
 
 
