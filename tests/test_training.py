@@ -100,6 +100,16 @@ def test_jax_gives_the_same_numbers(elsewhere, here):
             np.testing.assert_allclose(value, expected[f"{run}/{name}"], atol=2e-3, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", ["replicas", "jax"])
+def test_scores_by_place_do_not_depend_on_batches(kind, elsewhere):
+    """A batch counts by its places, on two replicas and on JAX as here."""
+    if kind == "jax":
+        pytest.importorskip("jax")
+    here, there = on_devices.scores_by_place(), elsewhere(kind)["scores_by_place"]
+    np.testing.assert_allclose(here, np.broadcast_to(here[-1], here.shape), rtol=1e-5)
+    np.testing.assert_allclose(there, here, rtol=1e-4)
+
+
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
 def test_an_epoch_on_jax_compiles_each_shape_once(elsewhere):
     """By default and in few shapes: lengths 8, 16 and the longest, and one smaller batch."""
