@@ -1,12 +1,19 @@
 """The private doors of Keras 3.15 that kzoo goes through, each with a test that watches it."""
 
 import contextlib
+import math
+from contextvars import ContextVar
 from importlib.util import find_spec
 
 import keras
 
 from .errors import KzooError
 from .logs import verbosity
+
+# Whether a model is being built that gets no values, see `abstract_build`.
+_abstract = ContextVar("abstract", default=False)
+# How many numbers a model is run on rather than traced: on 224 squared it takes as long.
+_FEW = 2**15
 
 
 @contextlib.contextmanager
@@ -26,10 +33,14 @@ def abstract_build(build):
     `StatelessScope(initialize_variables=False)` leaves the weights waiting in a global list; the
     next scope that ends anywhere would allocate them all, unless they are told not to.
     """
-    with keras.StatelessScope(initialize_variables=False):
-        model = build()
-        for variable in model.variables:
-            variable._deferred_initialize = lambda: None
+    before = _abstract.set(True)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            model = build()
+            for variable in model.variables:
+                variable._deferred_initialize = lambda: None
+    finally:
+        _abstract.reset(before)
     return model
 
 
@@ -51,12 +62,23 @@ def layers_with_weights(layer):
 def outputs_of(model, inputs):
     """What a model gives for Keras tensors: it is built then, and stands in no graph.
 
-    Keras would count the call in a constructor as the model's first node, of a graph that begins
+    On TensorFlow it runs on zeros in their place where these are few, as words are: a trace takes
+    three times as long, and draws each weight twice. It is traced for pictures and sounds, on JAX,
+    which would compile each operation, and in `abstract_build`, which has no weights to run with.
+    Keras would count that call in a constructor as the model's first node, of a graph that begins
     nowhere; a functional model round it could not be loaded.
     """
+    few = sum(math.prod(each.shape) for each in keras.tree.flatten(inputs)) <= _FEW
+    if keras.backend.backend() == "tensorflow" and few and not _abstract.get():
+        return model(keras.tree.map_structure(_zeros, inputs))
     outputs = model(inputs)
     model._inbound_nodes.clear()
     return outputs
+
+
+def _zeros(tensor):
+    """Zeros in the place of a Keras tensor."""
+    return keras.ops.zeros(tensor.shape, tensor.dtype)
 
 
 def reseed(layer, seed):

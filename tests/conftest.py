@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import sys
 
 import pytest
 
@@ -13,6 +14,15 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # in the other the process dies in the parity suite. Without torch there is no triton either.
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401
+
+
+@pytest.fixture(scope="session", autouse=True)
+def functions_run_as_they_are_traced():
+    """Graphs of a few tiny steps run no quicker rewritten, which takes a quarter of their time."""
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @pytest.fixture(scope="module", autouse=True)

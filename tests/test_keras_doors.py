@@ -23,6 +23,23 @@ def short(family="bert", **changes):
     return noisy(family, schedule=(0,), **changes)
 
 
+@pytest.mark.parametrize(("shape", "runs"), [((1, 2), True), ((1, 224, 224, 3), False)])
+def test_a_model_is_built_by_a_run_where_that_is_cheap(shape, runs):
+    """Of its shapes alone where no value may be made, and where the values would be many."""
+    eager = []
+
+    class Watched(keras.Model):
+        def call(self, inputs):
+            eager.append(tf.executing_eagerly())
+            return {"sum": keras.ops.sum(inputs["x"], axis=1)}
+
+    inputs = {"x": keras.KerasTensor(shape)}
+    outputs = keras_hooks.outputs_of(Watched(), inputs)
+    keras_hooks.abstract_build(lambda: keras_hooks.outputs_of(Watched(), inputs) and Watched())
+    assert outputs["sum"].shape == shape[:1] + shape[2:]
+    assert eager == [runs, False]
+
+
 @keras.saving.register_keras_serializable("test")
 class OwnModel(keras.Model):
     """A subclassed model without `build`, as tutorials write it."""

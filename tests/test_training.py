@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -65,6 +66,12 @@ def elsewhere(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="module")
+def here():
+    """What the trainings of `on_devices` end in on one device; each runs once."""
+    return cache(lambda name: on_devices.RUNS[name]())
+
+
 # -- the optimizer --------------------------------------------------------------------------------
 
 
@@ -82,15 +89,25 @@ def test_keras_is_still_wrong_for_embeddings():
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
-def test_jax_gives_the_same_numbers(elsewhere):
-    found = elsewhere("jax")
+def test_jax_gives_the_same_numbers(elsewhere, here):
+    expected = elsewhere("jax")
+    adam = on_devices.embedding(on_devices.plain_adam())
     for name in ("kzoo_adam", "keras_adam"):
-        ours = on_devices.embedding(on_devices.plain_adam())
-        np.testing.assert_allclose(ours, found[name], atol=1e-5)
+        np.testing.assert_allclose(adam, expected[name], atol=1e-5)
     for run in ("accumulated", "contrastive", "mimicking"):
-        for name, value in on_devices.RUNS[run]().items():
+        for name, value in here(run).items():
             # Other kernels round differently, and Adam divides by what is near zero.
-            np.testing.assert_allclose(value, found[f"{run}/{name}"], atol=2e-3, err_msg=name)
+            np.testing.assert_allclose(value, expected[f"{run}/{name}"], atol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["replicas", "jax"])
+def test_scores_by_place_do_not_depend_on_batches(kind, elsewhere):
+    """A batch counts by its places, on two replicas and on JAX as here."""
+    if kind == "jax":
+        pytest.importorskip("jax")
+    here, there = on_devices.scores_by_place(), elsewhere(kind)["scores_by_place"]
+    np.testing.assert_allclose(here, np.broadcast_to(here[-1], here.shape), rtol=1e-5)
+    np.testing.assert_allclose(there, here, rtol=1e-4)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
@@ -291,13 +308,13 @@ def test_optimizer_comes_back_from_its_config():
 
 
 @pytest.mark.parametrize("name", on_devices.RUNS)
-def test_two_replicas_end_where_one_device_ends(elsewhere, name):
-    """Losses, metrics and weights; the last batch has 3, 1, 3, 2 and 2 examples for two."""
-    there, here = elsewhere("replicas"), on_devices.RUNS[name]()
-    assert len(here) > 20
+def test_two_replicas_end_where_one_device_ends(elsewhere, here, name):
+    """Losses, metrics and weights; the last batch has 3, 1 or 2 examples for two."""
+    there, one = elsewhere("replicas"), here(name)
+    assert len(one) > 20
     # In float16, what each replica sums is rounded by itself.
     atol = 1e-2 if name == "float16" else 1e-5
-    for key, value in here.items():
+    for key, value in one.items():
         np.testing.assert_allclose(there[f"{name}/{key}"], value, atol=atol, err_msg=key)
 
 
