@@ -12,7 +12,7 @@ export const SAME = "same samples, same labels";
 
 let client = null; // The bundle that answers.
 let turn = 0; // Numbers what is given: of two answers the later one is shown.
-let hearing = null; // What is recorded: {context, stream, goesOn, parts, count, rate}.
+let hearing = null; // What is recorded: {context, stream, goesOn, parts, count, rate, ...}.
 
 const seconds = ({ shape: [, samples], rate }) => samples / rate;
 const said = (value) => `${Number(value.toFixed(2))} ${value === 1 ? "second" : "seconds"}`;
@@ -84,7 +84,7 @@ async function show(make) {
 /** Records as much as the model reads, or until it is stopped, and answers that; or the newest, again and again. */
 async function hear(goesOn) {
   const asking = client;
-  const mine = { goesOn, parts: [], count: 0, since: 0 };
+  const mine = { goesOn, parts: [], count: 0, since: 0, rested: 0 };
   hearing = mine;
   labels();
   $("heard").replaceChildren();
@@ -120,11 +120,13 @@ function more(mine, part, asking) {
     return;
   }
   while (mine.count - mine.parts[0].length >= whole) mine.count -= mine.parts.shift().length;
-  if (mine.count < whole || mine.since < HOP * whole || mine.busy) return;
+  const now = performance.now();
+  if (mine.count < whole || mine.since < HOP * whole || now < mine.rested) return;
   mine.since = 0;
-  mine.busy = true;
+  mine.rested = Infinity;
   show(async () => recorded(mine, whole)).then((found) => {
-    mine.busy = false;
+    const done = performance.now();
+    mine.rested = done + (done - now); // A slow device has as long for all else.
     if (found?.label && hearing === mine) note(found);
   });
 }
