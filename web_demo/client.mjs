@@ -1,5 +1,6 @@
 // The web client on the command line: the page's own modules in a headless Chromium.
 //     node web_demo/client.mjs predict BUNDLE [--pairs] < lines    as `kzoo predict --json`, one object a line
+//                                                                  (paths of pictures or sounds where it reads those)
 //     node web_demo/client.mjs encode TOKENIZER.json < lines       {"ids": [...]} with special tokens
 // With --pairs a line is two texts; lines.mjs reads them. Bad input is one sentence and exit code 2.
 
@@ -11,7 +12,7 @@ async function main([command, place, ...options]) {
   const pairs = options.includes("--pairs");
   const unknown = options.find((option) => option !== "--pairs");
   if (!["predict", "encode"].includes(command) || !place || unknown) {
-    throw new BadInput("`predict BUNDLE [--pairs]` or `encode TOKENIZER.json` is expected, with texts on standard input.");
+    throw new BadInput("`predict BUNDLE [--pairs]` or `encode TOKENIZER.json` is expected, with lines on standard input.");
   }
   const kind = command === "predict" ? "isDirectory" : "isFile";
   if (!fs.existsSync(place) || !fs.statSync(place)[kind]()) {
@@ -39,8 +40,10 @@ async function main([command, place, ...options]) {
       await route.fulfill({ contentType: "text/html", body: html.replace(/<script type="module".*<\/script>/, "") });
     });
     await page.goto(`${server.address}bare.html`);
+    await page.route("**/line/*", (route) => route.fulfill({ body: fs.readFileSync(lines[Number(path.basename(route.request().url()))]) }));
+    await page.exposeFunction("lacking", (path) => (fs.existsSync(path) && fs.statSync(path).isFile() ? null : `${path} is no file; expected a picture or a sound.`));
     await page.exposeFunction("write", (line) => process.stdout.write(`${line}\n`));
-    const problem = await page.evaluate(inPage, { command, lines, place, file: path.basename(place) });
+    const problem = await page.evaluate(inPage, { command, lines, place, file: path.basename(place), pairs });
     if (problem) throw new BadInput(problem);
   } finally {
     await browser?.close();
@@ -49,7 +52,7 @@ async function main([command, place, ...options]) {
 }
 
 /** Runs in the browser; returns a sentence where something is wrong. */
-async function inPage({ command, lines, place, file }) {
+async function inPage({ command, lines, place, file, pairs }) {
   const { Client } = await import("/src/client.js");
   const { Tokenizer } = await import("/src/reader.js");
   const { ServedFiles } = await import("/src/files.js");
@@ -62,8 +65,15 @@ async function inPage({ command, lines, place, file }) {
       return null;
     }
     const client = await Client.open(await ServedFiles.of("/given", place));
-    for (const line of lines) {
-      const { json } = await client.answer(line);
+    if (pairs && client.sense !== "text") throw new KzooError(`${place} reads no texts, and so no --pairs: leave it out.`);
+    const given = async (line, place) => {
+      if (client.sense === "text") return line;
+      const lacking = await window.lacking(line);
+      if (lacking) throw new KzooError(lacking);
+      return { name: line, bytes: new Uint8Array(await (await fetch(`/line/${place}`)).arrayBuffer()) };
+    };
+    for (const [place, line] of lines.entries()) {
+      const { json } = await client.answer(await given(line, place));
       await window.write(json());
     }
     return null;

@@ -99,6 +99,7 @@ CLIENTS = (
         "node",
         ("web_demo/client.mjs",),
         "Node.js, Chromium, Java 17 and Maven, then `make web-demo`",
+        reads=("text", "image", "sound"),
     ),
     Client(
         "MediaPipe",

@@ -1,5 +1,6 @@
 // An open bundle whose model reads rows of tokens: texts in, answers out.
 
+import { compared } from "./golden.js";
 import { Model } from "./model.js";
 import { Reader, Tokenizer } from "./reader.js";
 
@@ -14,6 +15,8 @@ export class Answerer {
     answerer.model = await Model.load(bundle.model, bundle.manifest);
     return answerer;
   }
+
+  sense = "text";
 
   get kind() {
     return this.reader.kind;
@@ -57,22 +60,7 @@ export class Answerer {
     if (JSON.stringify(ids) !== JSON.stringify(example.token_ids)) {
       return { passed: false, why: "It is tokenized otherwise than at the export.", off: null };
     }
-    let off = 0;
-    for (const [name, written] of Object.entries(example.outputs)) {
-      const there = written.flat(Infinity);
-      if (there.length !== outputs[name].length) {
-        return { passed: false, why: `Its ${name} has ${outputs[name].length} numbers; ${there.length} were written.`, off: null };
-      }
-      const scale = there.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
-      there.forEach((value, i) => (off = Math.max(off, Math.abs(value - outputs[name][i]) / scale)));
-    }
-    if (!(off <= this.manifest.tolerance)) {
-      return { passed: false, why: `Its output lies ${(100 * off).toPrecision(3)} % off.`, off };
-    }
-    if (this.reader.kind === "labels" && this.reader.differs(outputs.logits, example.outputs.logits.flat())) {
-      return { passed: false, why: "It gets another label than at the export.", off };
-    }
-    return { passed: true, why: "", off };
+    return compared(outputs, example.outputs, this.manifest.tolerance, this.reader);
   }
 
   /** Runs the model on so many tokens. */

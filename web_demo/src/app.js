@@ -3,13 +3,24 @@
 import * as ask from "./ask.js";
 import { Client } from "./client.js";
 import { ChosenFiles, ServedFiles } from "./files.js";
+import * as listen from "./listen.js";
+import * as look from "./look.js";
 import { $, bar, breath, element, megabytes, milliseconds, problem, row, sentence } from "./view.js";
 import * as write from "./write.js";
 
-/** The part of the page that uses a bundle, by the kind of its rule. */
-const PARTS = { labels: ask, embedding: ask, entities: ask, span: ask, continuation: write };
+/** The parts of the page that use a bundle; each has what `partOf` says. */
+const PARTS = { ask, write, look, listen };
 
-const LENGTHS = [16, 32, 64, 128];
+/**
+ * The part for an open bundle. It has `use` and `rest`; SAME, what is the same of a golden example that passes;
+ * `reads`, what the facts say of the most that a model reads; `sizes`, those that it is timed on, [[name, size]]; and
+ * where it answers files, `takes`, which says whether one is such a file, and `take`.
+ */
+function partOf({ sense, kind }) {
+  if (sense !== "text") return sense === "image" ? look : listen;
+  return kind === "continuation" ? write : ask;
+}
+
 const ROUNDS = 7;
 
 let client = null;
@@ -36,7 +47,7 @@ async function open(files) {
     client = opened;
     show(source);
     $("working").textContent = "";
-    await PARTS[opened.kind].use(opened);
+    await partOf(opened).use(opened);
     await runGolden(opened);
     await measure(opened);
     if (here()) document.body.dataset.state = "done";
@@ -61,7 +72,7 @@ function show(source) {
     Files: megabytes(sizes.reduce((sum, bytes) => sum + bytes, 0)),
     Model: megabytes(manifest.files["model.tflite"].bytes),
     Numbers: manifest.quantization,
-    "Reads at most": `${manifest.max_length} tokens`,
+    "Reads at most": partOf(client).reads(client),
     "Needs LiteRT": manifest.minimum_runtime.litert,
   };
   if (manifest.labels) facts.Labels = String(manifest.labels.length);
@@ -87,37 +98,43 @@ async function runGolden(asking) {
     const took = performance.now() - start;
     passed += Number(found.passed);
     worst = Math.max(worst, found.off ?? 0);
-    $("golden").append(row(found.passed, [example.text].flat().join(" / "), milliseconds(took), found.why));
+    $("golden").append(row(found.passed, [example[asking.sense]].flat().join(" / "), milliseconds(took), found.why));
     await breath();
     if (asking !== client) return;
   }
   const distance = worst < 1e-6 ? "equal to the digit" : `off by at most ${(100 * worst).toPrecision(2)} %`;
   $("golden-summary").replaceChildren(
     element("span", { class: passed === golden.length ? "pass" : "fail" }, `${passed} of ${golden.length} pass`),
-    ` on this browser: same tokens, ${PARTS[asking.kind].SAME}, outputs ${distance}.`);
+    ` on this browser: ${partOf(asking).SAME}, outputs ${distance}.`);
   if (passed < golden.length) $("golden-summary").lastChild.remove();
   $("again").disabled = false;
 }
 
 async function measure(asking) {
   if (asking !== client) return;
-  const { max_length: longest, length } = asking.manifest;
-  const lengths = length ? [length] : LENGTHS.filter((count) => count <= longest);
   const found = [];
-  for (const count of lengths) {
+  for (const [name, size] of partOf(asking).sizes(asking)) {
     const times = [];
     for (let i = 0; i <= ROUNDS; i++) {
       const start = performance.now();
-      await asking.measure(count);
+      await asking.measure(size);
       if (i) times.push(performance.now() - start); // The first run of a length allocates.
       await breath();
       if (asking !== client) return;
     }
-    found.push([count, times.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)]]);
+    found.push([name, times.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)]]);
   }
   const slowest = Math.max(...found.map(([, time]) => time));
-  $("latency").replaceChildren(...found.map(([count, time]) => bar(`${count} tokens`, milliseconds(time), time / slowest)));
+  $("latency").replaceChildren(...found.map(([name, time]) => bar(name, milliseconds(time), time / slowest)));
   $("latency-part").hidden = !found.length;
+}
+
+/** Whether a file came for the open bundle, which answers it now. */
+function taken([file]) {
+  const part = client && partOf(client);
+  if (!file || !part.takes?.(file)) return false;
+  part.take(file);
+  return true;
 }
 
 /** Files of a dropped folder, or the dropped files themselves. */
@@ -142,6 +159,9 @@ for (const chooser of [$("folder"), $("zip")]) {
     chooser.value = "";
   });
 }
+document.addEventListener("paste", (event) => {
+  if (taken(event.clipboardData.files)) event.preventDefault();
+});
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("dropping");
@@ -152,7 +172,7 @@ document.addEventListener("dragleave", (event) => {
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
-  open(dropped(event.dataTransfer));
+  if (!taken(event.dataTransfer.files)) open(dropped(event.dataTransfer));
 });
 
 open(ServedFiles.of(new URLSearchParams(location.search).get("bundle") ?? "bundle"));

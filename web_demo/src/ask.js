@@ -1,13 +1,14 @@
 // The part of the page where a user types: the newest text is answered, and told to a screen reader.
 
 import { SCREENS } from "./screens.js";
-import { $, breath, examples, milliseconds, problem, sentence } from "./view.js";
+import { $, breath, examples, milliseconds, problem, quiet, sentence } from "./view.js";
 
 const PAUSE = 700; // Milliseconds without a key, after which a screen reader is told the answer.
 const FIELDS = ["text", "second", "list"];
 
 /** What is the same of a golden example that passes. */
-export const SAME = "same labels";
+export const SAME = "same tokens, same labels";
+export { reads, sizes } from "./reader.js";
 
 let client = null; // The bundle that answers.
 let screen = null;
@@ -79,7 +80,7 @@ export async function answer() {
       $("working").textContent = "";
       if (!found || found.nearest === null) continue;
       present(found);
-      if ($("problem").classList.contains("inside")) $("problem").hidden = true;
+      quiet();
     } catch (error) {
       if (asking !== client) continue;
       clear();

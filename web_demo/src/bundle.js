@@ -1,19 +1,26 @@
 // A bundle as `kzoo export` wrote it: the manifest behind its seal, and files behind their checksums.
 
 import { KzooError } from "./errors.js";
+import { senseOf } from "./reader.js";
 
 const FORMAT = 3; // The newest; those before it are read too.
 const UNSEALED = "0".repeat(64);
 const FIELDS = ["format", "kzoo", "task", "spec", "labels", "max_length", "signature", "quantization",
   "length", "limits", "minimum_runtime", "files", "golden", "tolerance", "seal"];
 const SINCE = { task_options: 2, reads: 3, rule: 3, signatures: 3 }; // Fields that came with a format.
+const OPTIONAL = ["for", "delegates", "reading"]; // As kzoo/bundle/manifest.py has them.
 const MANIFEST_MOST = 2 ** 26; // Bytes, as in android_demo.
 const LEAST_GOLDEN = 6; // As kzoo/bundle/verify.py has it.
-const NEEDED = ["model.tflite", "tokenizer.json"];
+/** By what a bundle reads: the file that says how one becomes numbers. */
+const PROCESSORS = { text: "tokenizer.json", image: "preprocessor_config.json", sound: "preprocessor_config.json" };
 const GOLDEN = { continuation: ["logits", "token_ids"] }; // By rule: what is written down beside a text, where not what the file gives.
 
-/** A bundle that was checked; `manifest` is kzoo.json, `model` and `tokenizer` the bytes of their files,
- * `special` the text of special_tokens_map.json or null. */
+/**
+ * A bundle that was checked: `manifest` is kzoo.json, `sense` what it reads ("text", "image" or "sound"), `model`
+ * the bytes of its file. One of texts has the bytes of its `tokenizer`, and in `special` the text of
+ * special_tokens_map.json or null; one of pictures or sounds the text of preprocessor_config.json in
+ * `preprocessor`, and by the names of golden examples the bytes of their `inputs`.
+ */
 export class Bundle {
   /**
    * @param files anything with `name`, `size(name)` and `read(name)`
@@ -27,20 +34,27 @@ export class Bundle {
     bundle.name = files.name;
     bundle.manifest = await manifestOf(files);
     passed("kzoo.json", bundle.manifest.bytes);
-    const contents = {};
+    bundle.sense = senseOf(bundle.manifest);
+    const contents = new Map();
     for (const [name, entry] of Object.entries(bundle.manifest.files)) {
-      contents[name] = await checkedFile(files, name, entry);
+      contents.set(name, await checkedFile(files, name, entry));
       passed(name, entry.bytes);
     }
-    for (const name of NEEDED) {
-      if (!contents[name]) throw new KzooError(`The bundle was written without ${name}: export anew.`);
+    const processor = PROCESSORS[bundle.sense];
+    for (const name of ["model.tflite", processor]) {
+      if (!contents.has(name)) throw new KzooError(`The bundle was written without ${name}: export anew.`);
     }
-    bundle.model = contents["model.tflite"];
-    bundle.tokenizer = contents["tokenizer.json"];
-    const special = contents["special_tokens_map.json"];
-    bundle.special = special ? decoded(special, "special_tokens_map.json") : null;
-    checkLabels(bundle.manifest, contents["labels.txt"]);
-    checkGolden(bundle.manifest);
+    checkLabels(bundle.manifest, contents.get("labels.txt"));
+    checkGolden(bundle, contents);
+    bundle.model = contents.get("model.tflite");
+    if (bundle.sense === "text") {
+      const special = contents.get("special_tokens_map.json");
+      bundle.tokenizer = contents.get(processor);
+      bundle.special = special ? decoded(special, "special_tokens_map.json") : null;
+    } else {
+      bundle.preprocessor = decoded(contents.get(processor), processor);
+      bundle.inputs = new Map(bundle.manifest.golden.map((example) => example[bundle.sense]).map((name) => [name, contents.get(name)]));
+    }
     return bundle;
   }
 }
@@ -65,7 +79,8 @@ async function manifestOf(files) {
   const unsealed = place < 0 ? text
     : `${text.slice(0, place)}"seal": "${UNSEALED}"${text.slice(place + sealed.length)}`;
   const expected = [...FIELDS, ...Object.keys(SINCE).filter((field) => format >= SINCE[field])];
-  const fits = String(Object.keys(manifest).sort()) === String(expected.sort());
+  const fields = Object.keys(manifest).filter((field) => !OPTIONAL.includes(field));
+  const fits = String(fields.sort()) === String(expected.sort());
   if (!fits || (await sha256(new TextEncoder().encode(unsealed))) !== manifest.seal) {
     throw new KzooError("kzoo.json was changed after the export: its seal doesn't fit; export anew.");
   }
@@ -102,23 +117,27 @@ function checkLabels({ labels, signature }, bytes) {
   }
 }
 
-function checkGolden({ golden, signature, rule }) {
+function checkGolden({ manifest: { golden, signature, rule }, sense }, contents) {
   const count = Array.isArray(golden) ? golden.length : 0;
   if (count < LEAST_GOLDEN) {
     throw new KzooError(`kzoo.json holds ${count} golden examples; at least ${LEAST_GOLDEN} are expected: export anew.`);
   }
   const outputs = GOLDEN[rule] ?? Object.keys(Object.values(signature)[0]?.outputs ?? {}).sort();
   golden.forEach((example, place) => {
-    const { text, token_ids: ids, outputs: written } = example ?? {};
-    const texts = [text].flat();
-    if (![1, 2].includes(texts.length) || texts.some((part) => typeof part !== "string") || !Array.isArray(ids)) {
-      throw new KzooError(`Golden example ${place} in kzoo.json lacks its text or its token ids: export anew.`);
-    }
+    const written = example?.outputs;
+    const lacking = sense === "text" ? lackingOfText(example ?? {}) : !contents.has(example?.[sense]) && `the file of its ${sense}`;
+    if (lacking) throw new KzooError(`Golden example ${place} in kzoo.json lacks ${lacking}: export anew.`);
     const names = Object.keys(written ?? {}).sort();
     if (String(names) !== String(outputs) || !Object.values(written ?? {}).every(Array.isArray)) {
       throw new KzooError(`Golden example ${place} in kzoo.json has ${names.length ? `the outputs ${names.join(", ")}` : "no outputs"}; expected ${outputs.join(", ")}: export anew.`);
     }
   });
+}
+
+function lackingOfText({ text, token_ids: ids }) {
+  const texts = [text].flat();
+  const whole = [1, 2].includes(texts.length) && texts.every((part) => typeof part === "string") && Array.isArray(ids);
+  return !whole && "its text or its token ids";
 }
 
 function decoded(bytes, name) {
@@ -138,7 +157,8 @@ function parsed(bytes, name) {
   }
 }
 
-async function sha256(bytes) {
+/** The hexadecimal SHA-256 of bytes. */
+export async function sha256(bytes) {
   const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return Array.from(sum, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

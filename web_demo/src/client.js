@@ -1,17 +1,22 @@
-// An open bundle: texts in, answers out.
+// An open bundle: texts, pictures or sounds in, answers out.
 
 import { Answerer } from "./answerer.js";
 import { Bundle } from "./bundle.js";
+import { Perceiver } from "./perceiver.js";
 import { kindOf } from "./reader.js";
 import { Writer } from "./writer.js";
 
-/** What answers by the kind of the bundle's rule. */
+/** What answers texts by the kind of the bundle's rule. */
 const CLIENTS = { labels: Answerer, embedding: Answerer, entities: Answerer, span: Answerer, continuation: Writer };
 
 export const Client = {
-  /** Opens and checks a bundle; `passed` as for `Bundle.open`. All that answers has `answer`, `check`, `measure` and `close`. */
+  /**
+   * Opens and checks a bundle; `passed` as for `Bundle.open`. All that answers has `sense` ("text", "image" or
+   * "sound"), `kind`, `answer`, `check`, `measure` and `close`.
+   */
   async open(files, passed) {
     const bundle = await Bundle.open(files, passed);
-    return CLIENTS[kindOf(bundle.manifest)].load(bundle);
+    const { load } = bundle.sense === "text" ? CLIENTS[kindOf(bundle.manifest)] : Perceiver;
+    return load(bundle);
   },
 };

@@ -14,10 +14,13 @@ export function asked(what) {
   }
 }
 
+/** Bytes as Kotlin's, where they lie. */
+export const signed = ({ buffer, byteOffset, length }) => new Int8Array(buffer, byteOffset, length);
+
 /** The tokenizer of a tokenizer.json's bytes. */
 export class Tokenizer {
   constructor(bytes) {
-    this.inner = asked(() => core.tokenizer(new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length)));
+    this.inner = asked(() => core.tokenizer(signed(bytes)));
   }
 
   /** The ids of a text with its special tokens. */
@@ -29,7 +32,10 @@ export class Tokenizer {
 /** What a manifest has of its task, without what its format lacks. */
 const declared = ({ task, task_options, reads, rule }) => JSON.stringify({ task: task ?? "backbone", task_options, reads, rule });
 
-/** What outputs become by a manifest: "labels", "embedding", "entities", "span" or "continuation". */
+/** What a bundle reads by its manifest: "text", "image" or "sound". */
+export const senseOf = (manifest) => asked(() => core.sense(declared(manifest)));
+
+/** What outputs become by it: "labels", "embedding", "entities", "span" or "continuation". */
 export const kindOf = (manifest) => asked(() => core.kind(declared(manifest)));
 
 /** How a bundle's task reads texts and answers. */
@@ -93,3 +99,14 @@ export class Reader {
 
 /** A text or a pair as two, of which the second may be null. */
 export const parts = (text) => (typeof text === "string" ? [text, null] : text);
+
+const LENGTHS = [16, 32, 64, 128];
+
+/** What the facts say of the most tokens that a model reads. */
+export const reads = ({ manifest }) => `${manifest.max_length} tokens`;
+
+/** Numbers of tokens that a model is timed on, [[name, tokens]]. */
+export function sizes({ manifest: { max_length: longest, length } }) {
+  const counts = length ? [length] : LENGTHS.filter((count) => count <= longest);
+  return counts.map((count) => [`${count} tokens`, count]);
+}

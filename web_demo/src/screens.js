@@ -31,7 +31,7 @@ function excerpt(text, { start, end }) {
   return [from > 0 ? "… " : "", ...parts, to < points.length ? " …" : ""];
 }
 
-/** The labels of a text and how likely each is, the likeliest first where there are many. */
+/** The labels of what was given and how likely each is, the likeliest first where there are many. */
 function labelled({ scores, labels }) {
   const ranked = scores.length > 2 ? [...scores].sort((a, b) => b[1] - a[1]) : scores;
   return ranked.slice(0, SHOWN).map(([name, share]) => bar(name, percent(share), share, labels.includes(name)));

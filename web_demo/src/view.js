@@ -66,6 +66,11 @@ export function problem(text, inside) {
   $("problem").hidden = false;
 }
 
+/** Takes away what went wrong with the open bundle, for it answers again. */
+export function quiet() {
+  if ($("problem").classList.contains("inside")) $("problem").hidden = true;
+}
+
 /** What a user is told of an error. */
 export function sentence(error) {
   if (error instanceof KzooError) return error.message;

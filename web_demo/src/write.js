@@ -1,9 +1,10 @@
 // The part of the page where a model writes on from a text, until it ends, is stopped, or has no room.
 
-import { $, element, examples, milliseconds, problem, sentence } from "./view.js";
+import { $, element, examples, milliseconds, problem, quiet, sentence } from "./view.js";
 
 /** What is the same of a golden example that passes. */
-export const SAME = "same text within the tolerance";
+export const SAME = "same tokens, same text within the tolerance";
+export { reads, sizes } from "./reader.js";
 
 let client = null; // The bundle that writes.
 let writing = null; // What is under way: {stopped}.
@@ -49,7 +50,7 @@ async function write() {
   const prompt = $("prompt").value;
   const behind = element("span");
   clear();
-  if ($("problem").classList.contains("inside")) $("problem").hidden = true;
+  quiet();
   $("written").append(element("b", {}, prompt), behind);
   show("Stop");
   try {

@@ -8,6 +8,7 @@ import { breath } from "./view.js";
 const STEADY = 12; // Milliseconds of work between two looks at what the user does.
 
 export class Writer {
+  sense = "text";
   kind = "continuation";
   reads = "prompt";
   #writer;

@@ -58,10 +58,10 @@ export async function opened(browser, server, name = "bundle", options = {}) {
   return page;
 }
 
-/** A headless browser. */
-export async function launch() {
+/** A headless browser, with more switches. */
+export async function launch(switches = []) {
   const executablePath = browserPath();
   if (!executablePath) throw new Error("Chromium is not there: install it, or name one in the variable CHROMIUM.");
   // Root has no sandbox in a container.
-  return chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
+  return chromium.launch({ executablePath, args: [...switches, ...(process.getuid?.() === 0 ? ["--no-sandbox"] : [])] });
 }

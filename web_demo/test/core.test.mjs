@@ -1,12 +1,15 @@
 // The core as JavaScript, by itself: what the `tokenizers` library gave for the tokenizers of its own
-// tests, and hard files and texts.
+// tests, hard files and texts, and what Python made of the golden pictures and sounds of the small bundles.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import zlib from "node:zlib";
 import { CORE } from "../assemble.mjs";
+import { SMALL } from "./bundles.mjs";
 
 const core = await import(CORE);
 const FIXTURES = fileURLToPath(new URL("../../android_demo/core/src/test/resources/kzoo/core/tokenizer", import.meta.url));
@@ -266,5 +269,70 @@ describe("a writer over functions that JavaScript runs", () => {
     const [decode, prefill] = functions();
     decode.run = () => { throw new RangeError("no memory"); };
     assert.throws(() => writer([], null, [decode, prefill]).begin("w1", null, true).next(), RangeError);
+  });
+});
+
+/** The pixels of a PNG file of 8 bits in grey or RGB, as a canvas has them. */
+function png(file) {
+  const [width, height, channels] = [file.readUInt32BE(16), file.readUInt32BE(20), { 0: 1, 2: 3 }[file[25]]];
+  assert.ok(file[24] === 8 && channels && !file[28], "a golden picture of 8 bits in grey or RGB");
+  const parts = [];
+  for (let place = 8; place < file.length; place += 12 + file.readUInt32BE(place)) {
+    if (file.toString("latin1", place + 4, place + 8) === "IDAT") parts.push(file.subarray(place + 8, place + 8 + file.readUInt32BE(place)));
+  }
+  const [raw, size] = [zlib.inflateSync(Buffer.concat(parts)), width * channels];
+  const levels = new Uint8Array(size * height);
+  for (let place = 0; place < levels.length; place++) {
+    const [row, column] = [Math.floor(place / size), place % size];
+    const left = column < channels ? 0 : levels[place - channels];
+    const [above, corner] = row ? [levels[place - size], column < channels ? 0 : levels[place - size - channels]] : [0, 0];
+    const far = [left, above, corner].map((each) => Math.abs(left + above - corner - each));
+    const nearest = [left, above, corner][far.indexOf(Math.min(...far))];
+    const guessed = [0, left, above, (left + above) >> 1, nearest][raw[row * (size + 1)]];
+    levels[place] = raw[row * (size + 1) + 1 + column] + guessed;
+  }
+  const colours = Int8Array.from({ length: 4 * width * height }, (_, i) => (i % 4 === 3 ? 255 : levels[(i >> 2) * channels + (i % 4) * (channels >> 1)]));
+  return { width, height, colours };
+}
+
+describe("of a golden example the model reads what it read at the export", { skip: !fs.existsSync(path.join(SMALL, "words")) && "no small bundles" }, () => {
+  const readers = {
+    image: (manifest, config) => {
+      const reader = core.pictures(manifest, config);
+      return (name, file) => {
+        const { width, height, colours } = png(file);
+        return [false, true].map((older) => reader.read(name, width, height, colours, older).levels());
+      };
+    },
+    sound: (manifest, config) => {
+      const reader = core.sounds(manifest, config);
+      return (name, file) => [reader.read(name, new Int8Array(file)).samples()];
+    },
+  };
+  for (const name of ["pictures", "pictures_grey", "sounds", "words"]) {
+    test(name, () => {
+      const read = (file, encoding) => fs.readFileSync(path.join(SMALL, name, file), encoding);
+      const manifest = read("kzoo.json", "utf8");
+      const { golden, reads } = JSON.parse(manifest);
+      const reader = readers[reads](manifest, read("preprocessor_config.json", "utf8"));
+      assert.ok(golden.length >= 6);
+      for (const example of golden) {
+        const digests = reader(example[reads], read(example[reads])).map((values) =>
+          createHash("sha256").update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).digest("hex"));
+        assert.ok(digests.includes(example.sha256), example[reads]);
+      }
+    });
+  }
+
+  test("what is no sound, and a picture without pixels, is one sentence that names it", () => {
+    const of = (name, open) => open(...["kzoo.json", "preprocessor_config.json"].map((file) => fs.readFileSync(path.join(SMALL, name, file), "utf8")));
+    for (const [what, words] of [
+      [() => of("words", core.sounds).read("a.wav", bytes("This is text.")), /^a\.wav can't be read as sound/],
+      [() => of("words", core.sounds).hear("a.wav", new Float32Array(0), 16000), /^a\.wav has no samples/],
+      [() => of("pictures", core.pictures).read("a.png", 0, 3, new Int8Array(0), false), /^a\.png has no pixels/],
+      [() => of("words", core.pictures), /reads samples; this program gives it images/],
+    ]) {
+      assert.throws(what, (error) => words.test(core.sentence(error) ?? error.stack), String(words));
+    }
   });
 });

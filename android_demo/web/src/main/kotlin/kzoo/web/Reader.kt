@@ -5,7 +5,6 @@ import kzoo.core.json.Json
 import kzoo.core.bundle.Answers
 import kzoo.core.bundle.TaskOptions
 import kzoo.core.task.Answer
-import kzoo.core.task.BundleCheck
 import kzoo.core.task.Classification
 import kzoo.core.task.Embedding
 import kzoo.core.task.Entities
@@ -21,14 +20,14 @@ import org.teavm.jso.JSObject
 import org.teavm.jso.JSProperty
 
 /**
- * A task without an engine, for a browser's gives its outputs later: a text becomes rows, JavaScript
+ * A task of texts without an engine, for a browser's gives its outputs later: a text becomes rows, JavaScript
  * runs the model on each, and what comes out becomes the answer.
  */
 class Reader internal constructor(
     private val labels: List<String>?,
-    private val options: TaskOptions,
+    options: TaskOptions,
     private val rows: RowMaker,
-) {
+) : Judge(options) {
     private val answers = options.answers!! // Web.kt's `kind` has refused others.
 
     init {
@@ -56,20 +55,6 @@ class Reader internal constructor(
             else -> rows.row(text, pair)
         })
     }
-
-    /** How near two vectors are, as this bundle's model has learnt it. */
-    @JSExport
-    fun similarity(@JSByRef one: FloatArray, @JSByRef other: FloatArray): Double =
-        kzoo.core.task.similarity(one, other, options.similarity)
-
-    /** The length of a bar for a similarity, 0 to 1. */
-    @JSExport
-    fun share(similarity: Double): Double = kzoo.core.task.share(similarity, options.similarity)
-
-    /** Whether other labels answer here than there, where those are clear there. */
-    @JSExport
-    fun differs(@JSByRef here: FloatArray, @JSByRef there: FloatArray): Boolean =
-        answers == Answers.LABELS && BundleCheck.differs(here, there, options)
 
     /** The one row that a golden example was written with. */
     @JSExport
@@ -103,7 +88,7 @@ class Reader internal constructor(
 
 /** A text on its way: its rows, and what the model gave for each. */
 class Asked internal constructor(private val reader: Reader, val text: String, val pair: String?, val rows: Rows) {
-    private val outputs = List(rows.rows.size) { HashMap<String, FloatArray>() }
+    private val outputs = List(rows.rows.size) { Outputs() }
 
     @get:JSExport
     @get:JSProperty
@@ -118,10 +103,7 @@ class Asked internal constructor(private val reader: Reader, val text: String, v
     fun input(row: Int, name: String): IntArray = rows.rows[row].inputs.getValue(name)
 
     @JSExport
-    fun give(row: Int, name: String, @JSByRef values: FloatArray) {
-        if (values.any { it.isNaN() || it.isInfinite() }) throw KzooException("The model gives $name that is no number: export anew.")
-        outputs[row][name] = values
-    }
+    fun give(row: Int, name: String, @JSByRef values: FloatArray) = outputs[row].give(name, values)
 
     private val answer by lazy { reader.answer(this) }
 
@@ -129,20 +111,9 @@ class Asked internal constructor(private val reader: Reader, val text: String, v
     @JSExport
     fun json(): String = Json.write(answer)
 
-    /**
-     * The same as JavaScript's own values. The scores are pairs in the bundle's order: a label can
-     * have any name, and JavaScript's objects keep neither "__proto__" nor the order of "10" and "2".
-     */
+    /** The same as JavaScript's own values, see `answered`. */
     @JSExport
-    fun answer(): JSObject? =
-        javaScript(answer.mapValues { (_, value) -> if (value is Map<*, *>) value.map { it.toPair().toList() } else value })
+    fun answer(): JSObject? = answered(answer)
 
-    internal fun output(row: Int, name: String, size: Int?): FloatArray {
-        val values = outputs[row][name]
-            ?: throw KzooException("The model gives ${outputs[row].keys.sorted().joinToString()}, not $name: export anew.")
-        if (size != null && values.size != size) {
-            throw KzooException("The model gives $name of ${values.size} numbers; $size were expected: export anew.")
-        }
-        return values
-    }
+    internal fun output(row: Int, name: String, size: Int?): FloatArray = outputs[row].of(name, size)
 }

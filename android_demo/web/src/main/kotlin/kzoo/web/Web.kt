@@ -4,7 +4,9 @@ package kzoo.web
 
 import java.io.ByteArrayInputStream
 import kzoo.core.KzooException
+import kzoo.core.bundle.Answers
 import kzoo.core.bundle.Manifest
+import kzoo.core.bundle.PREPROCESSOR
 import kzoo.core.bundle.Sense
 import kzoo.core.bundle.TaskOptions
 import kzoo.core.json.Json
@@ -35,15 +37,43 @@ fun reader(tokenizer: WebTokenizer, labels: Array<String>?, maxLength: Int, leng
     return Reader(labels?.asList(), read, RowMaker(tokenizer.inner, maxLength, length.takeIf { it > 0 }, read.stride))
 }
 
-/** By which of the core's rules a bundle answers: "labels", "embedding", "entities", "span" or "continuation". */
-@JSExport
-fun kind(declared: String): String {
+/** Which answers the page gives of what it reads. */
+private val ANSWERED = mapOf(
+    Sense.TEXT to Answers.values().toSet(),
+    Sense.IMAGE to setOf(Answers.LABELS, Answers.EMBEDDING),
+    Sense.SOUND to setOf(Answers.LABELS),
+)
+
+private fun options(declared: String): Pair<TaskOptions, Answers> {
     val fields = Json.parse(declared) as? Map<*, *> ?: emptyMap<String, Any?>()
     val options = TaskOptions.read(fields, "kzoo.json")
-    return options.answers?.takeIf { options.reads.sense == Sense.TEXT }?.name?.lowercase() ?: throw KzooException(
-        "The bundle holds a ${fields["task"]}; this page reads texts, and answers with labels, vectors, entities, spans and text: take the page that reads it.",
+    val answers = options.answers?.takeIf { it in ANSWERED.getValue(options.reads.sense) } ?: throw KzooException(
+        "The bundle holds a ${fields["task"]}; this page answers to texts with labels, vectors, entities, spans and text, to pictures " +
+            "with labels and vectors, and to sounds with labels: take the page that reads it.",
     )
+    return options to answers
 }
+
+/** What a bundle reads: "text", "image" or "sound". */
+@JSExport
+fun sense(declared: String): String = options(declared).first.reads.sense.noun
+
+/** By which of the core's rules it answers: "labels", "embedding", "entities", "span" or "continuation". */
+@JSExport
+fun kind(declared: String): String = options(declared).second.name.lowercase()
+
+private fun manifest(text: String) = Manifest.of(Json.parse(text) as Map<*, *>, "kzoo.json")
+
+private fun preprocessor(text: String) =
+    Json.parse(text) as? Map<*, *> ?: throw KzooException("$PREPROCESSOR is no JSON object: export anew.")
+
+/** How a bundle of pictures answers; `manifest` is a checked kzoo.json, `config` the text of preprocessor_config.json. */
+@JSExport
+fun pictures(manifest: String, config: String) = PictureReader(manifest(manifest), preprocessor(config))
+
+/** The same of sounds. */
+@JSExport
+fun sounds(manifest: String, config: String) = SoundReader(manifest(manifest), preprocessor(config))
 
 /**
  * What writes, with the functions of a model; `manifest` is a checked kzoo.json, `special` the text of
@@ -51,7 +81,7 @@ fun kind(declared: String): String {
  */
 @JSExport
 fun writer(tokenizer: WebTokenizer, functions: Array<WebFunction>, manifest: String, special: String?): WebWriter =
-    WebWriter(tokenizer, functions, Manifest.of(Json.parse(manifest) as Map<*, *>, "kzoo.json"), special)
+    WebWriter(tokenizer, functions, manifest(manifest), special)
 
 /** The sentence of an error that the core threw for a user; null of any other. */
 @JSExport

@@ -24,7 +24,11 @@ class AudioProcessor private constructor(
     /** Whether so many samples have one more frame of features than the model reads. */
     fun cuts(samples: Int): Boolean = samples >= size + hop
 
-    /** The same for samples of the model's rate. */
+    /** What an answer says of a sound of so many samples: of how many seconds it is, and whether the sound has more. */
+    fun reading(samples: Int): Map<String, Any?> =
+        mapOf("seconds" to minOf(samples, size).toDouble() / rate, "truncated" to cuts(samples))
+
+    /** The beginning of samples that are of the model's rate, or all of them and what fills them up. */
     fun fitted(samples: FloatArray): FloatArray {
         val fitted = samples.copyOf(size)
         val filled = maxOf(samples.size, least)

@@ -40,11 +40,7 @@ class AudioClassifier(bundle: Bundle, engine: Engine) : ArrayTask(bundle, engine
     /** And of how many seconds that is, and whether the sound has more. */
     override fun json(file: ByteArray, name: String): Map<String, Any?> {
         val samples = Sound.wav(file, name).at(processor.rate).samples
-        val read = mapOf(
-            "sound" to name, "seconds" to minOf(samples.size, processor.size).toDouble() / processor.rate,
-            "truncated" to processor.cuts(samples.size),
-        )
-        return read + classify(processor.fitted(samples)).json()
+        return mapOf("sound" to name) + processor.reading(samples.size) + classify(processor.fitted(samples)).json()
     }
 
     override fun answer(column: Column) = classify((column as Samples).values).json()
