@@ -98,7 +98,8 @@ class BundleScreen(activity: MainActivity) :
         val here = app.engines.runtime
         minimumRuntime[here.name]?.let { fact(facts, activity.getString(R.string.about_runtime), Runtime(here.name, it).toString()) }
         fact(facts, activity.getString(R.string.about_runtime_here), here.toString())
-        fact(facts, activity.getString(R.string.about_runs), activity.getString(if (madeFor == "gpu") R.string.runs_without_gpu else R.string.runs))
+        fact(facts, activity.getString(R.string.about_runs), activity.getString(R.string.runs))
+        if (madeFor == "gpu") fact(facts, activity.getString(R.string.about_gpu), activity.getString(R.string.no_gpu))
     }
 
     /** How much the model reads at once. */

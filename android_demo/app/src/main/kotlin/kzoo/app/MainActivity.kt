@@ -122,7 +122,7 @@ class MainActivity : Activity() {
         findViewById<TextView>(R.id.title).setText(tabs[place].title)
         showChosen()
         // With half of its neighbours, so that one sees that there are more.
-        tabs[place].button.let { it.requestRectangleOnScreen(Rect(-it.width / 2, 0, it.width + it.width / 2, it.height)) }
+        tabs[place].button.run { post { requestRectangleOnScreen(Rect(-width / 2, 0, width + width / 2, height)) } }
         tabs[place].screen.show()
     }
 
