@@ -346,7 +346,8 @@ def _told(row):
 
 def benched(data):
     """`kzoo bench`: milliseconds by length, and against another bundle if one was named."""
-    columns = [">tokens", ">time", ">of the longest"]
+    sense = sense_of(data["reads"])
+    columns = [sense.unit or sense.noun, ">time", ">of the longest"]
     if data["against"]:
         columns += [">the other", ">faster"]
     rows = []

@@ -98,6 +98,13 @@ def test_a_picture_is_read_upright_as_rgb(form):
     np.testing.assert_array_equal(actual, expected)
 
 
+def test_the_shipped_digits_are_read_from_the_pictures_of_the_readme():
+    files = sorted((Path(__file__).parent.parent / "examples" / "digits").glob("*.png"))
+    answers = kzoo.load("vit_micro_4_28.mnist").predict(files).argmax(-1)
+    assert [str(answer) for answer in answers] == [file.stem for file in files]
+    assert len(files) == 10
+
+
 def test_cmyk_and_urls_of_files_are_read(tmp_path):
     path = tmp_path / "a picture.jpg"
     path.write_bytes(encoded(photo().convert("CMYK"), "JPEG", quality=95))

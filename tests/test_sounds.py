@@ -91,6 +91,7 @@ def test_another_rate_is_resampled_without_aliases(rate):
         (np.array([0, np.nan, 1], "float32"), "nan at sample 1"),
         ((np.array([0, np.inf], "float32"), RATE), "inf at sample 1"),
         (sweep() * 32767, "up to .* divide int16 by 32768"),
+        (np.zeros((99, 65), "float32"), r"\(99, 65\); expected .* at most 64"),
         (b"", "empty"),
         (b"hello, this is text", "can't be read as sound"),
         (wav(sweep())[:30], "can't be read as sound"),

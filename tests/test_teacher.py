@@ -84,6 +84,11 @@ def test_the_loss_is_that_of_the_paper(family, hard, last):
     assert float(measured) == pytest.approx(plain.mean(), rel=1e-5)
 
 
+def test_the_share_of_a_teacher_is_that_of_the_paper():
+    """Half of the loss where answers are hard, a tenth where soft (Touvron et al. 2021)."""
+    assert [Teacher(brightness(), hard=hard).share for hard in (True, False)] == [0.5, 0.1]
+
+
 @pytest.mark.parametrize("where", ["layer", "activation", "nested"])
 def test_probabilities_are_known_wherever_the_softmax_stands(where):
     if where == "nested":

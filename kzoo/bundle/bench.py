@@ -22,11 +22,12 @@ def bench_bundle(folder, against=None, lengths=None, threads=1, rounds=20):
         rounds: measurements a length.
 
     Returns:
-        A dict with `bundle`, `against`, `threads`, `rounds` and `lengths`, a list of {"tokens",
-        "milliseconds", "share"} (of the time at the longest) and, with `against`,
-        "against_milliseconds" and "speed" (how many times faster than `against`): medians. Of a
-        bundle that writes these are the times from a prompt of so many tokens to the first one
-        behind it, and `token` is such an entry for each one more, with "per_second".
+        A dict with `bundle`, `against`, `threads`, `rounds`, `reads` and `lengths`, a list of
+        {"tokens" (1 for a picture or a sound), "milliseconds", "share"} (of the time at the
+        longest) and, with `against`, "against_milliseconds" and "speed" (how many times faster
+        than `against`): medians. Of a bundle that writes these are the times from a prompt of so
+        many tokens to the first one behind it, and `token` is such an entry for each one more,
+        with "per_second".
 
     Raises:
         KzooError: if a bundle was changed or does not take a length.
@@ -49,6 +50,7 @@ def bench_bundle(folder, against=None, lengths=None, threads=1, rounds=20):
         "against": None if against is None else str(against),
         "threads": threads,
         "rounds": rounds,
+        "reads": manifests[0]["reads"],
         "lengths": _rows(times, lengths),
     }
     if token:

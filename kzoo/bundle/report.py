@@ -203,8 +203,9 @@ def _evaluation(report):
     note = f" {html.escape(evaluation['note'])}" if evaluation["note"] else ""
     if "perplexity" in evaluation:
         return _section("Perplexity", _perplexity_words(evaluation, note))
-    nouns, file = sense_of(report["reads"]).nouns, html.escape(evaluation["file"])
-    words = f"{evaluation['examples']} labelled {nouns} of {file}.{note} "
+    sense, file = sense_of(report["reads"]), html.escape(evaluation["file"])
+    count, nouns = evaluation["examples"], sense.nouns
+    words = f"{count} labelled {sense.noun if count == 1 else nouns} of {file}.{note} "
     if "accuracy" not in evaluation:
         return _section("Right answers", words + _privacy(evaluation, nouns), _scores(evaluation))
     low, high = interval(evaluation["accuracy"], evaluation["examples"])
