@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tokenizers
 from matplotlib.cbook import get_sample_data
-from PIL import Image
+from PIL import Image, ImageDraw
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import kzoo
@@ -327,6 +327,21 @@ def write_pictures(folder):
     return list(written)
 
 
+def write_digits(folder):
+    """Digits as a pen draws them, white on black, by name; one on a large sheet."""
+    strokes = {
+        "four": [(10, 3), (5, 15), (22, 15), (17, 15), (17, 8), (16, 25)],
+        "seven": [(5, 5), (22, 5), (11, 24)],
+    }
+    for name, points in strokes.items():
+        drawn = Image.new("L", (280, 280))
+        line = [(10 * x, 10 * y) for x, y in points]
+        ImageDraw.Draw(drawn).line(line, fill=255, width=26, joint="curve")
+        drawn.resize((28, 28), Image.Resampling.BILINEAR).save(folder / f"{name}.png")
+    drawn.convert("RGB").resize((1200, 1200)).save(folder / "seven_large.jpg", quality=92)
+    return ["four.png", "seven.png", "seven_large.jpg"]
+
+
 def write_sounds(folder):
     """Sounds of many kinds, by name."""
     draw, written = np.random.default_rng(0), []
@@ -393,6 +408,7 @@ def small_arrays(folder):
         ),
         "sounds": (noisy(heard, 22), sounds, None),
         "words": (kzoo.load("kwt1_speech_commands"), sounds, None),
+        "digits": (kzoo.load("vit_micro_4_28.mnist"), write_digits(folder), None),
     }  # fmt: skip
 
 

@@ -7,12 +7,13 @@ import android.widget.EditText
 import android.widget.LinearLayout
 import android.widget.TextView
 import kzoo.core.bundle.Answers
+import kzoo.core.bundle.Sense
 import kzoo.core.task.Answer
 import kzoo.core.task.QuestionAnswerer
 
 /** Finds the answer to a question in a long text, and marks it there. */
 class AnswerScreen(activity: MainActivity) :
-    Screen(activity, "answer", R.layout.answer, Answers.SPAN, R.string.made_answer) {
+    Screen(activity, "answer", R.layout.answer, Sense.TEXT, Answers.SPAN, R.string.made_answer) {
     private val question: EditText = find(R.id.question)
     private val text: EditText = find(R.id.passage)
     private val result: TextView = find(R.id.result)

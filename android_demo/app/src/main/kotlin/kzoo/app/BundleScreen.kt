@@ -5,6 +5,7 @@ import android.widget.LinearLayout
 import android.widget.TextView
 import kzoo.core.bundle.Manifest
 import kzoo.core.bundle.Runtime
+import kzoo.core.bundle.Sense
 import kzoo.core.task.BundleCheck
 import kzoo.core.task.GoldenResult
 import kzoo.core.task.Latency
@@ -21,7 +22,7 @@ class Checks(
 
 /** Says what a bundle is, and runs its golden examples on this device. */
 class BundleScreen(activity: MainActivity) :
-    Screen(activity, "bundle", R.layout.bundle, null, R.string.made_any) {
+    Screen(activity, "bundle", R.layout.bundle, Sense.TEXT, null, R.string.made_any) {
     private val title: TextView = find(R.id.facts_title)
     private val facts: LinearLayout = find(R.id.facts)
     private val report: LinearLayout = find(R.id.report)
@@ -93,12 +94,24 @@ class BundleScreen(activity: MainActivity) :
         fact(facts, activity.getString(R.string.about_size), activity.getString(R.string.megabytes, number(found.bytes / 1e6, 1)))
         fact(facts, activity.getString(R.string.about_quantization), quantization)
         labels?.let { fact(facts, activity.getString(R.string.about_labels), it.joinToString(limit = MOST_LABELS)) }
-        val length = length
-        val reads = if (length != null) activity.getString(R.string.exactly, length) else activity.getString(R.string.at_most, maxLength)
-        fact(facts, activity.getString(R.string.about_length), reads)
+        fact(facts, activity.getString(R.string.about_length), reads(this))
         val here = app.engines.runtime
         minimumRuntime[here.name]?.let { fact(facts, activity.getString(R.string.about_runtime), Runtime(here.name, it).toString()) }
         fact(facts, activity.getString(R.string.about_runtime_here), here.toString())
+        fact(facts, activity.getString(R.string.about_runs), activity.getString(R.string.runs))
+        if (madeFor == "gpu") fact(facts, activity.getString(R.string.about_gpu), activity.getString(R.string.no_gpu))
+    }
+
+    /** How much the model reads at once. */
+    private fun reads(manifest: Manifest): String {
+        val shape = manifest.functions.values.first().inputs.values.first()
+        val length = manifest.length
+        return when {
+            manifest.options.reads.sense == Sense.IMAGE -> activity.getString(R.string.pixels, shape[2], shape[1])
+            manifest.options.reads.sense == Sense.SOUND -> activity.getString(R.string.samples, number(shape[1].toDouble(), 0))
+            length != null -> activity.getString(R.string.exactly, length)
+            else -> activity.getString(R.string.at_most, manifest.maxLength)
+        }
     }
 
     private fun showReport(found: Map<*, *>) {
@@ -124,10 +137,14 @@ class BundleScreen(activity: MainActivity) :
         for (measured in found.latencies) {
             val exported = times.getOrNull(lengths.indexOf(measured.tokens))
             val here = number(measured.milliseconds, 1)
-            val tokens = activity.resources.getQuantityString(R.plurals.tokens, measured.tokens, measured.tokens)
+            val one = when (found.manifest.options.reads.sense) {
+                Sense.TEXT -> activity.resources.getQuantityString(R.plurals.tokens, measured.tokens, measured.tokens)
+                Sense.IMAGE -> activity.getString(R.string.picture)
+                Sense.SOUND -> activity.getString(R.string.sound)
+            }
             val text = if (exported == null) activity.getString(R.string.milliseconds, here)
             else activity.getString(R.string.milliseconds_there, here, number(exported, 1))
-            fact(latency, tokens, text)
+            fact(latency, one, text)
         }
     }
 

@@ -1,23 +1,19 @@
 package kzoo.app
 
 import android.widget.EditText
-import android.widget.LinearLayout
 import android.widget.TextView
 import kzoo.core.bundle.Answers
-import kzoo.core.bundle.Problem
 import kzoo.core.bundle.Reads
+import kzoo.core.bundle.Sense
 import kzoo.core.task.Classification
 import kzoo.core.task.TextClassifier
 
 /** Labels a text, or two, as it is typed. */
 class ClassifyScreen(activity: MainActivity) :
-    Screen(activity, "classify", R.layout.classify, Answers.LABELS, R.string.made_classify) {
+    LabelsScreen(activity, "classify", R.layout.classify, Sense.TEXT, Answers.LABELS, R.string.made_classify) {
     private val text: EditText = find(R.id.text)
     private val second: EditText = find(R.id.second)
     private val toggle: TextView = find(R.id.toggle)
-    private val result: TextView = find(R.id.result)
-    private val bars: LinearLayout = find(R.id.bars)
-    private val note: TextView = find(R.id.note)
 
     /** Whether two texts are asked for; a bundle that reads but one kind of input decides that itself. */
     var pair = false
@@ -59,38 +55,11 @@ class ClassifyScreen(activity: MainActivity) :
     }
 
     private fun show(found: Classification, milliseconds: Double) {
-        if (found.reading.empty) return empty()
-        bars.removeAllViews()
-        val values = found.problem == Problem.REGRESSION
-        when {
-            values -> found.scores.singleOrNull()?.let { tell(result, number(it.second, DIGITS)) } ?: result.showIf(false)
-            found.labels.isEmpty() -> tell(result, activity.getString(R.string.no_label))
-            else -> tell(result, found.labels.joinToString())
-        }
-        for ((label, score) in if (values) found.scores.take(MOST) else found.scores.sortedByDescending { it.second }.take(MOST)) {
-            if (values) {
-                fact(bars, label, number(score, DIGITS))
-                continue
-            }
-            val percent = percent(score)
-            bar(bars, label, score, activity.getString(R.string.percent, percent), activity.getString(R.string.bar, label, percent))
-        }
-        val rest = found.scores.size - MOST
-        val more = if (rest > 0) activity.resources.getQuantityString(R.plurals.more, rest, rest) + "\n" else ""
-        note.text = "$more${cost(found.reading, milliseconds)}"
-        note.setPadding(0, bars.resources.getDimensionPixelSize(R.dimen.gap), 0, 0)
+        if (found.reading.empty) empty() else show(found, cost(found.reading, milliseconds))
     }
 
     override fun clear() {
-        result.showIf(false)
-        result.text = null
-        bars.removeAllViews()
+        super.clear()
         note.setText(R.string.waiting_classify)
-        note.setPadding(0, 0, 0, 0)
-    }
-
-    private companion object {
-        const val MOST = 8
-        const val DIGITS = 3
     }
 }

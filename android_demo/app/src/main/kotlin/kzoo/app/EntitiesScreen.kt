@@ -9,12 +9,13 @@ import android.widget.EditText
 import android.widget.LinearLayout
 import android.widget.TextView
 import kzoo.core.bundle.Answers
+import kzoo.core.bundle.Sense
 import kzoo.core.task.Entities
 import kzoo.core.task.TokenClassifier
 
 /** Colours the words of a text that are something. */
 class EntitiesScreen(activity: MainActivity) :
-    Screen(activity, "entities", R.layout.entities, Answers.ENTITIES, R.string.made_entities) {
+    Screen(activity, "entities", R.layout.entities, Sense.TEXT, Answers.ENTITIES, R.string.made_entities) {
     private val text: EditText = find(R.id.sentence)
     private val heading: TextView = find(R.id.heading)
     private val marked: TextView = find(R.id.marked)

@@ -7,7 +7,8 @@ import android.content.ComponentCallbacks2
 open class KzooApp : Application() {
     open val engines: Engines get() = Device
     val worker by lazy { Worker() }
-    val library by lazy { Library(this, engines) }
+    val documents by lazy { Documents(this) }
+    val library by lazy { Library(this, engines, documents) }
     val tasks by lazy { Tasks(engines) }
 
     /** The activity that is there now: a turned screen has another than the work began in. */

@@ -1,12 +1,8 @@
 package kzoo.app
 
-import android.content.ContentResolver
 import android.content.Context
 import android.net.Uri
-import android.provider.OpenableColumns
 import java.io.File
-import java.io.FileNotFoundException
-import java.io.IOException
 import kzoo.core.KzooException
 import kzoo.core.bundle.Answers
 import kzoo.core.bundle.Bundle
@@ -30,7 +26,7 @@ class Source(
 }
 
 /** The bundles that there are. */
-class Library(private val context: Context, private val engines: Engines) {
+class Library(private val context: Context, private val engines: Engines, private val documents: Documents) {
     private val store = BundleStore(File(context.filesDir, "bundles"))
 
     /** All that can be read, those packed first. What can't be read is left out here: it has no task. */
@@ -61,13 +57,12 @@ class Library(private val context: Context, private val engines: Engines) {
 
     /** Copies the zip that a user chose, after it was checked and its model was loaded once. */
     fun add(uri: Uri): Source {
-        val resolver = context.contentResolver
-        val name = displayName(resolver, uri)
+        val name = documents.name(uri) ?: "bundle"
         val copy = File(context.cacheDir, "opened.zip") // One at a time: what a killed process left is written over.
         try {
-            copy(resolver, uri, copy)
+            documents.copy(uri, copy)
             val folder = store.add(ZipFiles(copy, name), name, engines.runtime) { bundle ->
-                Task.of(bundle, engines.open(bundle.model(), name)).close()
+                Task.of(bundle, engines.open(bundle.model(), name), DevicePictures).close()
             }
             return added(folder) ?: throw KzooException(context.getString(R.string.file_gone))
         } finally {
@@ -77,34 +72,5 @@ class Library(private val context: Context, private val engines: Engines) {
 
     fun remove(source: Source) {
         source.folder?.let(store::remove)
-    }
-
-    private fun copy(resolver: ContentResolver, uri: Uri, target: File) {
-        try {
-            val stream = resolver.openInputStream(uri) ?: throw FileNotFoundException()
-            stream.use { from -> target.outputStream().use { from.copyTo(it) } }
-        } catch (error: FileNotFoundException) {
-            throw KzooException(context.getString(R.string.file_gone))
-        } catch (error: RuntimeException) { // No permission any more, or the provider's own failure.
-            throw KzooException(context.getString(R.string.file_gone))
-        } catch (error: IOException) {
-            val full = context.cacheDir.usableSpace < FULL
-            throw KzooException(context.getString(if (full) R.string.file_large else R.string.file_gone))
-        }
-    }
-
-    private fun displayName(resolver: ContentResolver, uri: Uri): String {
-        val found = try {
-            resolver.query(uri, arrayOf(OpenableColumns.DISPLAY_NAME), null, null, null)?.use {
-                if (it.moveToFirst()) it.getString(0) else null
-            }
-        } catch (error: RuntimeException) { // A provider's own failure: the name is not worth one.
-            null
-        }
-        return found ?: uri.lastPathSegment?.substringAfterLast('/') ?: "bundle"
-    }
-
-    private companion object {
-        const val FULL = 1L shl 20
     }
 }

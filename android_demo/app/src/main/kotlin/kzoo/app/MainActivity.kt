@@ -5,6 +5,7 @@ import android.app.AlertDialog
 import android.content.ActivityNotFoundException
 import android.content.Context
 import android.content.Intent
+import android.graphics.Rect
 import android.net.Uri
 import android.os.Bundle
 import android.view.View
@@ -15,7 +16,7 @@ import android.widget.ImageView
 import android.widget.TextView
 import android.widget.Toast
 
-/** The only activity: six screens, the tabs below them, and the choice of the bundle above. */
+/** The only activity: eight screens, the tabs below them, and the choice of the bundle above. */
 class MainActivity : Activity() {
     private class Tab(val screen: Screen, val title: Int, val icon: Int, val button: View)
 
@@ -23,6 +24,9 @@ class MainActivity : Activity() {
     private var current = 0
     private var sources: List<Source> = emptyList()
     private var dialog: AlertDialog? = null
+
+    /** Whether nobody has gone to a screen yet. */
+    private var fresh = false
 
     /** Whether it was looked up what bundles there are. */
     var listed = false
@@ -42,13 +46,17 @@ class MainActivity : Activity() {
             tab(EntitiesScreen(this), R.string.entities, R.drawable.ic_entities),
             tab(AnswerScreen(this), R.string.answer, R.drawable.ic_answer),
             tab(WriteScreen(this), R.string.write, R.drawable.ic_write),
+            tab(PictureScreen(this), R.string.picture, R.drawable.ic_picture),
+            tab(SoundScreen(this), R.string.sound, R.drawable.ic_sound),
             tab(BundleScreen(this), R.string.bundle, R.drawable.ic_bundle),
         )
         val content = findViewById<ViewGroup>(R.id.content)
         tabs.forEach { content.addView(it.screen.view) }
         findViewById<View>(R.id.chosen).setOnClickListener { choose() }
         classify.pair = state?.getBoolean(PAIR) ?: false
+        state?.let { tabs.forEach { tab -> tab.screen.restore(it) } }
         current = state?.getInt(CURRENT) ?: 0
+        fresh = state == null
         listAgain()
     }
 
@@ -65,6 +73,7 @@ class MainActivity : Activity() {
     override fun onSaveInstanceState(state: Bundle) {
         super.onSaveInstanceState(state)
         state.putInt(CURRENT, current)
+        tabs.forEach { it.screen.save(state) }
         state.putBoolean(PAIR, (tabs[0].screen as ClassifyScreen).pair)
     }
 
@@ -93,7 +102,10 @@ class MainActivity : Activity() {
             }
         }
         val place = row.childCount
-        button.setOnClickListener { select(place) }
+        button.setOnClickListener {
+            fresh = false
+            select(place)
+        }
         row.addView(button)
         return Tab(screen, title, icon, button)
     }
@@ -109,6 +121,8 @@ class MainActivity : Activity() {
         }
         findViewById<TextView>(R.id.title).setText(tabs[place].title)
         showChosen()
+        // With half of its neighbours, so that one sees that there are more.
+        tabs[place].button.run { post { requestRectangleOnScreen(Rect(-width / 2, 0, width + width / 2, height)) } }
         tabs[place].screen.show()
     }
 
@@ -131,6 +145,8 @@ class MainActivity : Activity() {
                     tab.screen.use(fitting.firstOrNull { it.id == chosen } ?: first ?: fitting.firstOrNull())
                 }
                 listed = true
+                if (fresh && tabs[current].screen.source == null) tabs.indexOfFirst { it.screen.source != null }.takeIf { it >= 0 }?.let(::select)
+                fresh = false
                 showChosen()
             },
             { error -> tell(sentence(error)) },
@@ -181,10 +197,17 @@ class MainActivity : Activity() {
         }
     }
 
-    override fun onActivityResult(request: Int, result: Int, data: Intent?) {
+    public override fun onActivityResult(request: Int, result: Int, data: Intent?) {
         super.onActivityResult(request, result, data)
         val uri = data?.data
-        if (request == OPEN && result == RESULT_OK && uri != null) add(uri)
+        if (result != RESULT_OK) return
+        if (request == OPEN && uri != null) add(uri)
+        tabs.forEach { it.screen.received(request, data) }
+    }
+
+    override fun onRequestPermissionsResult(request: Int, permissions: Array<String>, granted: IntArray) {
+        super.onRequestPermissionsResult(request, permissions, granted)
+        tabs.forEach { it.screen.permitted(request) }
     }
 
     /** Adds the zip of a bundle, and goes to the screen that it is for. */

@@ -1,5 +1,7 @@
 package kzoo.app
 
+import android.content.Intent
+import android.os.Bundle
 import android.os.SystemClock
 import android.text.Editable
 import android.text.InputFilter
@@ -22,13 +24,14 @@ import kzoo.core.task.Task
 /**
  * One of the app's pages: a view, and the bundle that answers in it.
  *
- * `answers` is what a bundle must answer with, or null where any will do; `made` is a string that
- * says so.
+ * `sense` is what a bundle must read and `answers` what it must answer with, or null where any will do;
+ * `made` is a string that says so.
  */
 abstract class Screen(
     protected val activity: MainActivity,
     val key: String,
     layout: Int,
+    private val sense: Sense,
     val answers: Answers?,
     private val made: Int,
 ) {
@@ -52,8 +55,19 @@ abstract class Screen(
     /** Takes an answer that is no longer true off the view. */
     protected abstract fun clear()
 
-    /** Whether this page answers with a bundle as only few do: all screens but the bundle page read texts. */
-    fun fits(source: Source) = source.reads.sense == Sense.TEXT && source.answers == answers
+    /** Whether this page answers with a bundle as only few do. */
+    fun fits(source: Source) = source.reads.sense == sense && source.answers == answers
+
+    /** What another app answers to a question of this page, see `FileScreen`. */
+    open fun received(request: Int, data: Intent?) {}
+
+    /** The user has said whether this page may do what it asked for. */
+    open fun permitted(request: Int) {}
+
+    /** Keeps what no view keeps when the screen turns. */
+    open fun save(state: Bundle) {}
+
+    open fun restore(state: Bundle) {}
 
     fun use(source: Source?) {
         listed = true

@@ -4,6 +4,7 @@ import android.widget.EditText
 import android.widget.LinearLayout
 import android.widget.TextView
 import kzoo.core.bundle.Answers
+import kzoo.core.bundle.Sense
 import kzoo.core.bundle.Similarity
 import kzoo.core.task.Hit
 import kzoo.core.task.Index
@@ -12,7 +13,7 @@ import kzoo.core.task.share
 
 /** Finds the texts of a list that mean what was asked for. */
 class SearchScreen(activity: MainActivity) :
-    Screen(activity, "search", R.layout.search, Answers.EMBEDDING, R.string.made_search) {
+    Screen(activity, "search", R.layout.search, Sense.TEXT, Answers.EMBEDDING, R.string.made_search) {
     private val query: EditText = find(R.id.query)
     private val list: EditText = find(R.id.list)
     private val heading: TextView = find(R.id.heading)

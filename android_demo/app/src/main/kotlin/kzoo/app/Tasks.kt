@@ -26,7 +26,7 @@ class Tasks(private val engines: Engines) {
         try {
             val engine = engines.open(bundle.model(), bundle.name)
             try {
-                return Task.of(bundle, engine)
+                return Task.of(bundle, engine, DevicePictures)
             } catch (error: Throwable) {
                 engine.close()
                 throw error

@@ -7,6 +7,7 @@ import android.text.style.StyleSpan
 import android.widget.EditText
 import android.widget.TextView
 import kzoo.core.bundle.Answers
+import kzoo.core.bundle.Sense
 import kzoo.core.task.Ending
 import kzoo.core.task.TextWriter
 import kzoo.core.task.Writing
@@ -22,7 +23,7 @@ class Draft(val prompt: String, var state: String) {
 
 /** Writes on from a text until the model ends it or has no more room, or its user stops it. */
 class WriteScreen(activity: MainActivity) :
-    Screen(activity, "write", R.layout.write, Answers.CONTINUATION, R.string.made_write) {
+    Screen(activity, "write", R.layout.write, Sense.TEXT, Answers.CONTINUATION, R.string.made_write) {
     private val prompt: EditText = find(R.id.prompt)
     private val go: TextView = find(R.id.go)
     private val state: TextView = find(R.id.state)

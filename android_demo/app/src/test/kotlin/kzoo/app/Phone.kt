@@ -1,6 +1,8 @@
 package kzoo.app
 
+import android.app.Activity
 import android.app.AlertDialog
+import android.content.Intent
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.net.Uri
@@ -68,6 +70,16 @@ class Phone(dark: Boolean = false) {
         settle()
     }
 
+    /** Presses a button that asks another app, which answers with the file of these bytes. */
+    fun answer(button: Int, bytes: ByteArray, name: String) {
+        find<View>(button).performClick()
+        val asked = shadowOf(activity).nextStartedActivityForResult
+        val target = Uri.parse("content://files/$name")
+        shadowOf(activity.contentResolver).registerInputStreamSupplier(target) { ByteArrayInputStream(bytes) }
+        activity.onActivityResult(asked.requestCode, Activity.RESULT_OK, Intent().setData(target))
+        settle()
+    }
+
     /** What a text view says, or null where it is hidden or empty. */
     fun text(id: Int): String? {
         val view: TextView = find(id)
@@ -125,6 +137,8 @@ class Phone(dark: Boolean = false) {
         const val ENTITIES = 2
         const val ANSWER = 3
         const val WRITE = 4
-        const val BUNDLE = 5
+        const val PICTURE = 5
+        const val SOUND = 6
+        const val BUNDLE = 7
     }
 }

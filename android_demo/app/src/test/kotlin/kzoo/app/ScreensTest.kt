@@ -82,6 +82,25 @@ class ScreensTest(private val mode: String) {
     }
 
     @Test
+    fun picture() {
+        go(Phone.PICTURE, "digits", "digits")
+        phone.answer(R.id.choose, given("seven_large.jpg"), "seven.jpg")
+        phone.until("a label is shown") { phone.text(R.id.result) == "7" }
+        assertTrue(phone.rows(R.id.bars)[0].contentDescription.startsWith("7, 9"))
+        assertTrue(Regex("and 2 more\\n28 × 28 pixels · [0-9.]+.ms here").matches(phone.text(R.id.note)!!))
+        phone.picture("picture-$mode")
+    }
+
+    @Test
+    fun sound() {
+        go(Phone.SOUND, "words", "words")
+        phone.answer(R.id.choose, given("short.wav"), "short.wav")
+        phone.until("a label is shown") { phone.text(R.id.result) == "yes" }
+        assertTrue(Regex("and 4 more\\n0.3.s · [0-9.]+.ms here").matches(phone.text(R.id.note)!!))
+        phone.picture("sound-$mode")
+    }
+
+    @Test
     fun bundle() {
         phone.go(Phone.BUNDLE)
         phone.until("everything is measured") { phone.rows(R.id.latency).isNotEmpty() }

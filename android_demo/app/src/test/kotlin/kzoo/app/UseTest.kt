@@ -1,11 +1,14 @@
 package kzoo.app
 
+import android.app.Activity
 import android.app.AlertDialog
+import android.content.Intent
 import android.graphics.Rect
 import android.net.Uri
 import android.os.Build
 import android.os.Looper
 import android.os.Parcel
+import android.provider.MediaStore
 import android.text.Spanned
 import android.text.style.BackgroundColorSpan
 import android.view.View
@@ -13,6 +16,9 @@ import android.view.WindowInsets
 import android.widget.EditText
 import android.widget.TextView
 import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.security.MessageDigest
 import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import kzoo.core.bundle.Bundle
@@ -29,6 +35,7 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import org.robolectric.shadows.ShadowAlertDialog
+import org.robolectric.shadows.ShadowAudioRecord
 import org.robolectric.shadows.ShadowToast
 
 /** What users do, and what goes wrong. */
@@ -346,6 +353,116 @@ class UseTest {
     }
 
     @Test
+    fun `a picture stays when the screen turns, and what is none is a sentence`() {
+        val phone = Phone()
+        phone.add(zip(small("digits"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Picture" && phone.text(R.id.chosen) == "mine" }
+        phone.answer(R.id.choose, given("four.png"), "four.png")
+        phone.until("a label is shown") { phone.text(R.id.result) == "4" }
+        RuntimeEnvironment.setQualifiers("+land")
+        phone.controller.recreate()
+        phone.until("the label is back") { phone.text(R.id.result) == "4" }
+        assertEquals(View.VISIBLE, phone.find<View>(R.id.seen).visibility)
+
+        val bomb = given("four.png").also { for (place in listOf(17, 21)) it[place] = 1 } // 65564 x 65564, by its head.
+        val cut = given("seven_large.jpg").copyOf(20_000)
+        for ((name, bytes, words) in listOf(
+            Triple("empty.png", ByteArray(0), "empty.png is empty; expected a picture."),
+            Triple("note.png", "no picture".toByteArray(), "note.png is no picture of a format that is known"),
+            Triple("bomb.png", checked(bomb), "bomb.png has more than 134,217,728 pixels"),
+            Triple("cut.jpg", cut, "cut.jpg can't be read whole"),
+            Triple("cut.png", given("whole.png").copyOf(90_000), "cut.png can't be read whole"),
+        )) {
+            phone.answer(R.id.choose, bytes, name)
+            phone.until("a sentence is shown for $name") { phone.text(R.id.problem)?.startsWith(words) == true }
+            assertNull(phone.text(R.id.result))
+        }
+        phone.picture("picture-problem")
+    }
+
+    @Test
+    fun `a bundle that was made for a GPU says that the processor runs it`() {
+        val phone = Phone()
+        val text = File(small("digits"), "kzoo.json").readText()
+        val seal = Regex("\"seal\": \"(.*)\"").find(text)!!.groupValues[1]
+        val bare = text.replace(seal, "0".repeat(64)).replace(" \"quantization\":", " \"for\": \"gpu\",\n \"delegates\": {\"refused\": {}, \"older\": {}},\n \"quantization\":")
+        val digest = MessageDigest.getInstance("SHA-256").digest(bare.toByteArray()).joinToString("") { "%02x".format(it) }
+        phone.add(zip(small("digits"), "", mapOf("kzoo.json" to bare.replace("0".repeat(64), digest).toByteArray())))
+        phone.until("it is in use") { phone.text(R.id.title) == "Picture" && phone.text(R.id.chosen) == "mine" }
+        phone.go(Phone.BUNDLE)
+        phone.find<View>(R.id.chosen).performClick()
+        val choice = shadowOf(ShadowAlertDialog.getLatestDialog() as AlertDialog)
+        choice.clickOnItem(choice.items.indexOf("mine"))
+        phone.until("everything is measured") { "All 12 pass on this device" == phone.text(R.id.golden_state) && phone.rows(R.id.latency).isNotEmpty() }
+        val said = phone.said()
+        assertTrue("$said", "the processor" in said && "no delegate in this app" in said && "28 × 28 pixels" in said)
+        phone.picture("bundle-gpu", 2600)
+    }
+
+    /** A PNG whose head has the checksum that its sizes ask for. */
+    private fun checked(png: ByteArray): ByteArray {
+        val sum = java.util.zip.CRC32().apply { update(png, 12, 17) }.value
+        for (step in 0..3) png[29 + step] = (sum shr 24 - 8 * step).toByte()
+        return png
+    }
+
+    @Test
+    fun `the camera's app writes into a file of this one and no other`() {
+        val phone = Phone()
+        phone.add(zip(small("digits"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Picture" && phone.text(R.id.chosen) == "mine" }
+        phone.find<View>(R.id.take).performClick()
+        val asked = shadowOf(phone.activity).nextStartedActivityForResult
+        @Suppress("DEPRECATION")
+        val target = asked.intent.getParcelableExtra<Uri>(MediaStore.EXTRA_OUTPUT)!!
+        assertTrue(asked.intent.flags and Intent.FLAG_GRANT_WRITE_URI_PERMISSION != 0)
+        assertEquals(target, asked.intent.clipData!!.getItemAt(0).uri)
+        phone.activity.contentResolver.openOutputStream(target)!!.use { it.write(given("seven.png")) }
+        phone.activity.onActivityResult(asked.requestCode, Activity.RESULT_OK, null)
+        phone.until("a label is shown") { phone.text(R.id.result) == "7" }
+        assertEquals(listOf("taken.jpg"), phone.app.cacheDir.list()!!.filter { it.endsWith(".jpg") })
+    }
+
+    @Test
+    fun `the microphone is asked for at its use, and what it hears is labelled`() {
+        val phone = Phone()
+        phone.add(zip(small("words"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Sound" && phone.text(R.id.chosen) == "mine" }
+        shadowOf(phone.app).denyPermissions(android.Manifest.permission.RECORD_AUDIO)
+        phone.find<View>(R.id.record).performClick()
+        val asked = shadowOf(phone.activity).lastRequestedPermission
+        phone.activity.onRequestPermissionsResult(asked.requestCode, asked.requestedPermissions, intArrayOf(-1))
+        assertEquals("Without the microphone nothing is heard: allow it in the settings, or choose a WAV file.", phone.text(R.id.problem))
+
+        // A sound at the end of the second, by the file that Python has labelled; no more than a part is heard at a time.
+        val words = File(small("words").path + ".jsonl").readLines().map { Json.parse(it) as Map<*, *> }
+        val samples = ByteBuffer.wrap(given("second.wav"), 44, 32_000).order(ByteOrder.LITTLE_ENDIAN).asShortBuffer()
+        ShadowAudioRecord.setSourceProvider { _ ->
+            object : ShadowAudioRecord.AudioRecordSource {
+                override fun readInShortArray(target: ShortArray, offset: Int, size: Int, blocking: Boolean): Int {
+                    val count = minOf(size, 700, samples.remaining())
+                    samples.get(target, offset, count)
+                    return count
+                }
+            }
+        }
+        shadowOf(phone.app).grantPermissions(android.Manifest.permission.RECORD_AUDIO)
+        phone.activity.onRequestPermissionsResult(asked.requestCode, asked.requestedPermissions, intArrayOf(0))
+        val expected = words.first { it["sound"] == "files/second.wav" }["scores"] as Map<*, *>
+        phone.until("a label is shown") { phone.text(R.id.result) == expected.entries.maxByOrNull { it.value as Double }!!.key }
+        assertNull(phone.text(R.id.problem))
+        val best = "%.1f".format(100 * expected.values.maxOf { it as Double })
+        assertTrue(phone.rows(R.id.bars)[0].contentDescription.endsWith("$best percent"))
+
+        phone.find<View>(R.id.record).performClick() // Of which nothing is left.
+        phone.until("a sentence is shown") { phone.text(R.id.problem)?.startsWith("The microphone can't be heard") == true }
+        phone.answer(R.id.choose, given("long.wav"), "long.wav")
+        phone.until("its beginning is read") { phone.text(R.id.note)?.endsWith("Only the first 1.0\u00A0s were read.") == true }
+        phone.answer(R.id.choose, given("four.png"), "four.png")
+        phone.until("a sentence is shown") { phone.text(R.id.problem)?.startsWith("four.png can't be read as sound") == true }
+    }
+
+    @Test
     fun `a zip that is no bundle is a sentence and leaves nothing`() {
         val phone = Phone()
         val changed = zip(sentiment, "", mapOf("labels.txt" to "positive\nnegative\n".toByteArray()))
@@ -379,7 +496,7 @@ class UseTest {
         val phone = Phone()
         phone.type(R.id.text, "A wonderful film.")
         phone.until("a sentence is shown") { phone.text(R.id.problem) != null }
-        assertEquals("Not enough memory for this: close other apps, or give less text.", phone.text(R.id.problem))
+        assertEquals("Not enough memory for this: close other apps, or give it less.", phone.text(R.id.problem))
         assertNull(phone.text(R.id.result))
     }
 
@@ -417,6 +534,8 @@ class UseTest {
             Phone.ENTITIES to listOf(R.id.heading, R.id.problem),
             Phone.ANSWER to listOf(R.id.result, R.id.problem),
             Phone.WRITE to listOf(R.id.state, R.id.problem),
+            Phone.PICTURE to listOf(R.id.result, R.id.problem),
+            Phone.SOUND to listOf(R.id.result, R.id.note, R.id.problem),
             Phone.BUNDLE to listOf(R.id.golden_state, R.id.problem),
         )
         for ((tab, views) in spoken) {

@@ -13,6 +13,9 @@ fun small(name: String): File {
     return folder
 }
 
+/** A picture or a sound that tools/make_small.py has made. */
+fun given(name: String): ByteArray = File(System.getProperty("small"), "files/$name").readBytes()
+
 fun zip(folder: File, prefix: String, changed: Map<String, ByteArray> = emptyMap()): ByteArray {
     val bytes = ByteArrayOutputStream()
     ZipOutputStream(bytes).use { zip ->

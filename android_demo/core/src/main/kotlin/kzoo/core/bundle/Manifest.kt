@@ -47,6 +47,8 @@ class Manifest private constructor(private val source: String, private val field
     /** The one length that the model takes, or null where it takes any. */
     val length: Int? = fields["length"]?.let { whole("length", it) }
     val quantization: String = string("quantization")
+    /** What the file was made for, such as "gpu"; null where it was for nothing in particular. */
+    val madeFor: String? = fields["for"]?.let { string("for") }
     val kzoo: String = string("kzoo")
     val tolerance: Double = number("tolerance", fields["tolerance"])
     val limits: Map<String, Double> =

@@ -46,13 +46,19 @@ class Picture(val width: Int, val height: Int, val pixels: IntArray) {
             }
         }
 
-        /** Of colours that may be transparent, 0xAARRGGBB and not multiplied by that; white is beneath them. */
-        fun onWhite(width: Int, height: Int, colours: IntArray): Picture = Picture(width, height, colours).changed { colour ->
-            when (val alpha = colour ushr 24) {
-                255 -> colour and 0xFFFFFF
-                0 -> 0xFFFFFF
-                else -> over(colour shr 16 and 255, alpha) shl 16 or (over(colour shr 8 and 255, alpha) shl 8) or over(colour and 255, alpha)
-            }
+        /**
+         * Of colours that may be transparent, 0xAARRGGBB and not multiplied by that; white is beneath them.
+         * The array becomes the picture's own: a phone has no room for two of a photograph.
+         */
+        fun onWhite(width: Int, height: Int, colours: IntArray): Picture {
+            for (place in colours.indices) colours[place] = onWhite(colours[place])
+            return Picture(width, height, colours)
+        }
+
+        private fun onWhite(colour: Int): Int = when (val alpha = colour ushr 24) {
+            255 -> colour and 0xFFFFFF
+            0 -> 0xFFFFFF
+            else -> over(colour shr 16 and 255, alpha) shl 16 or (over(colour shr 8 and 255, alpha) shl 8) or over(colour and 255, alpha)
         }
 
         /** A level over white, in steps of 1/128 of a level and rounded, as Pillow composes. */

@@ -86,12 +86,20 @@ sealed class ImageTask(bundle: Bundle, engine: Engine, private val decoder: Pict
     /** The picture of a file, upright; `name` is what an error calls the file. */
     fun picture(file: ByteArray, name: String): Picture = decoder.decode(file, name).upright(orientation(file))
 
-    protected fun column(picture: Picture) = Levels(processor.read(picture))
+    /** What the model reads of an upright picture. */
+    fun levels(picture: Picture) = Levels(processor.read(picture))
 
-    override fun column(file: ByteArray, name: String): Column = column(picture(file, name))
+    /** The same to look at. */
+    fun seen(levels: Levels): Picture {
+        val (height, width, channels) = processor.shape
+        fun level(place: Int, channel: Int) = levels.values[place * channels + channel % channels].toInt() and 255
+        return Picture(width, height, IntArray(width * height) { level(it, 0) shl 16 or (level(it, 1) shl 8) or level(it, 2) })
+    }
+
+    override fun column(file: ByteArray, name: String): Column = levels(picture(file, name))
 
     override fun columns(file: ByteArray, name: String): List<Column> =
-        picture(file, name).let { listOf(column(it), Levels(processor.read(it, older = true))) }
+        picture(file, name).let { listOf(levels(it), Levels(processor.read(it, older = true))) }
 
     override fun blank(size: Int): Column = Levels(ByteArray(size))
 }

@@ -12,9 +12,10 @@ class ImageClassifier(bundle: Bundle, engine: Engine, decoder: PictureDecoder) :
     private val labels = needLabels()
 
     /** The picture is upright, see `picture`. */
-    fun classify(picture: Picture, cancelled: () -> Boolean = { false }): Classification = classify(column(picture), cancelled)
+    fun classify(picture: Picture, cancelled: () -> Boolean = { false }): Classification = classify(levels(picture), cancelled)
 
-    private fun classify(column: Column, cancelled: () -> Boolean = { false }) =
+    /** The same of what the model reads, see `levels`. */
+    fun classify(column: Column, cancelled: () -> Boolean = { false }) =
         Classification.of(output(run(column, cancelled), "logits", 1, labels.size), labels, options)
 
     override fun answer(column: Column) = classify(column).json()
@@ -26,7 +27,7 @@ class ImageEmbedder(bundle: Bundle, engine: Engine, decoder: PictureDecoder) : I
     val similarity: Similarity get() = options.similarity
 
     /** The picture is upright, see `picture`. */
-    fun embed(picture: Picture, cancelled: () -> Boolean = { false }): Embedding = embed(column(picture), cancelled)
+    fun embed(picture: Picture, cancelled: () -> Boolean = { false }): Embedding = embed(levels(picture), cancelled)
 
     private fun embed(column: Column, cancelled: () -> Boolean = { false }) =
         Embedding(output(run(column, cancelled), "embedding", 1, -1))
