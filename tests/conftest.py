@@ -17,9 +17,12 @@ with contextlib.suppress(ImportError):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def functions_run_as_they_are_traced():
-    """Graphs of a few tiny steps run no quicker rewritten, which takes a quarter of their time."""
-    if "tensorflow" in sys.modules:
+def functions_run_as_they_are_traced(request):
+    """Graphs of a few tiny steps run no quicker rewritten, which takes a quarter of their time.
+
+    The parity suite has them rewritten, as users do.
+    """
+    if "tensorflow" in sys.modules and request.config.option.markexpr != "parity":
         import tensorflow as tf
 
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

@@ -11,7 +11,8 @@ const SIDE = 160; // Pixels of a small picture, at most.
 export const SAME = "same pixels, same answers";
 
 let client = null; // The bundle that answers.
-let gallery = []; // Pictures with their vectors, where it answers with those: [{name, canvas, embedding}].
+let gallery = []; // Where it answers with vectors, what was shown: [{name, image (small), embedding}].
+const shownAs = new WeakMap(); // Of a picture's canvas, its entry there.
 let turn = 0; // Numbers what is given: of two answers the later one is shown.
 let stream = null; // Of the camera.
 
@@ -40,7 +41,7 @@ export async function use(opened) {
   for (const { name, bytes } of opened.examples.slice(0, SHOWN)) {
     const picture = await decoded(bytes, name);
     if (opened !== client) return;
-    if (opened.kind === "embedding") gallery.push({ name, canvas: picture.canvas, embedding: (await opened.answer(picture)).embedding });
+    if (opened.kind === "embedding") enter(name, picture.canvas, (await opened.answer(picture)).embedding);
     const button = Object.assign(document.createElement("button"), { type: "button" });
     button.setAttribute("aria-label", `The golden picture ${name}`);
     button.append(small(picture.canvas));
@@ -91,14 +92,20 @@ async function show(make) {
   }
 }
 
+function enter(name, canvas, embedding) {
+  const entry = { name, image: small(canvas), embedding };
+  shownAs.set(canvas, entry);
+  gallery.push(entry);
+}
+
 /** The other pictures, the nearest first; this one is among them from now on. */
 function nearest(asking, { name, canvas }, embedding) {
-  const others = gallery.filter((each) => each.canvas !== canvas)
+  const others = gallery.filter((each) => each !== shownAs.get(canvas))
     .map((each) => ({ ...each, near: asking.similarity(embedding, each.embedding) })).sort((a, b) => b.near - a.near).slice(0, SHOWN);
-  if (!gallery.some((each) => each.canvas === canvas)) gallery.push({ name, canvas, embedding });
+  if (!gallery.includes(shownAs.get(canvas))) enter(name, canvas, embedding);
   const bars = others.map((each, i) => {
     const made = bar(each.name, each.near.toFixed(3), asking.share(each.near), i === 0);
-    made.querySelector(".name").prepend(small(each.canvas));
+    made.querySelector(".name").prepend(each.image);
     return made;
   });
   return { bars, said: others.length ? `Nearest, ${others[0].near.toFixed(3)}: ${others[0].name}` : "There is no other picture yet." };
@@ -124,8 +131,9 @@ export async function streamOf(constraints, device) {
 
 async function light() {
   const asking = client;
+  let opened = null;
   try {
-    const opened = await streamOf({ video: { facingMode: "environment" } }, "camera");
+    opened = await streamOf({ video: { facingMode: "environment" } }, "camera");
     if (asking !== client || stream) {
       for (const track of opened.getTracks()) track.stop();
       return;
@@ -138,7 +146,8 @@ async function light() {
     await $("video").play();
     $("shoot").focus();
   } catch (error) {
-    if (asking === client) problem(sentence(error instanceof KzooError ? error : refused(error, "camera")), true);
+    // Closed while it began to play, it is missed by nobody.
+    if (asking === client && stream === opened) problem(sentence(error instanceof KzooError ? error : refused(error, "camera")), true);
   }
 }
 

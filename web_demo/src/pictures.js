@@ -14,10 +14,13 @@ const MOST_SIDE = 2 ** 15; // Of a canvas.
  */
 export async function decoded(bytes, name) {
   if (!bytes.length) throw new KzooError(`${name} is empty; expected a picture.`);
+  const file = new Blob([bytes]);
   let bitmap;
   try {
-    bitmap = await createImageBitmap(new Blob([bytes]), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-  } catch {
+    check(...(await sides(file)), name); // Before there are pixels of it.
+    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  } catch (error) {
+    if (error instanceof KzooError) throw error;
     throw new KzooError(`${name} is no picture that this browser reads, or a damaged one; expected a whole JPEG, PNG, GIF, WebP or BMP.`);
   }
   try {
@@ -27,11 +30,27 @@ export async function decoded(bytes, name) {
   }
 }
 
-/** The pixels of a bitmap, or of the frame that a video shows; white is beneath what is transparent. */
-export function pixels(source, width, height, name) {
+/** Width and height of the picture in a file. */
+async function sides(file) {
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
+  try {
+    await new Promise((resolve, reject) => Object.assign(image, { onload: resolve, onerror: reject }));
+    return [image.naturalWidth, image.naturalHeight];
+  } finally {
+    URL.revokeObjectURL(image.src);
+  }
+}
+
+function check(width, height, name) {
   if (width * height > MOST || Math.max(width, height) > MOST_SIDE) {
     throw new KzooError(`${name} is ${width} by ${height} pixels, more than a browser holds: make it smaller.`);
   }
+}
+
+/** The pixels of a bitmap, or of the frame that a video shows; white is beneath what is transparent. */
+export function pixels(source, width, height, name) {
+  check(width, height, name);
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "#ffffff";

@@ -8,8 +8,8 @@ import kzoo.core.image.Picture
 import kzoo.core.image.PictureDecoder
 
 /**
- * Pictures by Android's own BitmapFactory: JPEG, PNG, WebP, GIF and BMP, from API 28 on HEIF; of an animation
- * the first one.
+ * Pictures by Android's own BitmapFactory: JPEG, PNG, WebP, GIF and BMP; of an animation the first one. Not
+ * HEIF, whose turns BitmapFactory leaves out and EXIF data doesn't tell.
  *
  * Of the two that phones make, JPEG and PNG, one that was cut off is refused: BitmapFactory says nothing
  * and leaves the rest grey.
@@ -19,10 +19,14 @@ object DevicePictures : PictureDecoder {
         if (bytes.isEmpty()) throw KzooException("$name is empty; expected a picture.")
         val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
         BitmapFactory.decodeByteArray(bytes, 0, bytes.size, bounds)
-        if (bounds.outMimeType == null || bounds.outWidth < 0) {
+        if (bounds.outMimeType == null || bounds.outWidth < 0 || String(bytes.copyOfRange(0, minOf(12, bytes.size)), Charsets.ISO_8859_1).startsWith("ftyp", 4)) {
             throw KzooException("$name is no picture of a format that is known; expected JPEG, PNG, WebP, GIF or BMP.")
         }
         Picture.check(bounds.outWidth, bounds.outHeight, name)
+        // Four bytes a pixel in the bitmap, and as many in the array that is made of it.
+        if (8L * bounds.outWidth * bounds.outHeight > Runtime.getRuntime().maxMemory()) {
+            throw KzooException("$name is ${bounds.outWidth} by ${bounds.outHeight} pixels, for which this device has no memory: make it smaller.")
+        }
         val options = BitmapFactory.Options().apply {
             inPreferredConfig = Bitmap.Config.ARGB_8888
             inPremultiplied = false

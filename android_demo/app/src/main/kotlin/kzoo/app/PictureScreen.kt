@@ -4,9 +4,11 @@ import android.content.ClipData
 import android.content.Intent
 import android.graphics.Bitmap
 import android.graphics.drawable.BitmapDrawable
+import android.net.Uri
 import android.provider.MediaStore
 import android.view.View
 import android.widget.ImageView
+import java.io.File
 import kzoo.core.bundle.Levels
 import kzoo.core.bundle.Sense
 import kzoo.core.image.Picture
@@ -17,6 +19,7 @@ import kzoo.core.task.ImageClassifier
 class PictureScreen(activity: MainActivity) :
     FileScreen(activity, "picture", R.layout.picture, Sense.IMAGE, R.string.made_picture, REQUEST, arrayOf("image/*")) {
     private val seen: ImageView = find(R.id.seen)
+    private val kept = File(app.cacheDir, "picture.jpg") // That the next one which is taken replaces.
 
     init {
         find<View>(R.id.take).setOnClickListener { take() }
@@ -25,6 +28,7 @@ class PictureScreen(activity: MainActivity) :
 
     /** The camera's app writes into a file of this one, so that this one needs no permission. */
     private fun take() {
+        TakenPicture.file(activity).delete() // So that an old one isn't taken for a new one.
         val target = TakenPicture.uri(activity)
         val intent = Intent(MediaStore.ACTION_IMAGE_CAPTURE)
             .putExtra(MediaStore.EXTRA_OUTPUT, target)
@@ -35,7 +39,9 @@ class PictureScreen(activity: MainActivity) :
 
     override fun received(request: Int, data: Intent?) {
         super.received(request, data)
-        if (request == REQUEST + 1) use(TakenPicture.uri(activity))
+        if (request != REQUEST + 1) return
+        val taken = TakenPicture.file(activity)
+        if (taken.length() > 0 && taken.renameTo(kept)) use(Uri.fromFile(kept)) else say(activity.getString(R.string.none_taken), wrong = false)
     }
 
     override fun update() {

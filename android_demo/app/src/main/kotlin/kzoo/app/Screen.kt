@@ -120,6 +120,11 @@ abstract class Screen(
         )
     }
 
+    /** What the screen says now stays there until the answer comes. */
+    protected fun stays() {
+        view.removeCallbacks(pending)
+    }
+
     /** Says how far long work is, once the answer to the text before is off the screen. */
     protected fun progress(job: Worker.Job, into: TextView, sentence: () -> String) = job.post {
         if (SystemClock.uptimeMillis() - asked > PATIENCE) into.text = sentence()

@@ -33,6 +33,7 @@ class SoundScreen(activity: MainActivity) :
     private fun listen() {
         if (source == null) return
         clear()
+        say(null)
         note.setText(R.string.listening)
         meter.share = 0f
         meter.showIf(true)
@@ -41,6 +42,7 @@ class SoundScreen(activity: MainActivity) :
             Microphone.record(processor.size, processor.rate, job.isCancelled) { share -> job.post { meter.share = share } }
                 .also { kept.writeBytes(wav(it, processor.rate)) }
         }) { use(Uri.fromFile(kept)) }
+        stays()
         record.isEnabled = false
     }
 
@@ -51,9 +53,8 @@ class SoundScreen(activity: MainActivity) :
             val classifier = task as AudioClassifier
             val sound = Sound.wav(app.documents.bytes(chosen), app.documents.name(chosen) ?: activity.getString(R.string.sound))
             val (found, time) = timed { classifier.classify(sound, job.isCancelled) }
-            val samples = sound.samples.size.toLong() * classifier.processor.rate / sound.rate
-            val read = minOf(samples, classifier.processor.size.toLong()) / classifier.processor.rate.toDouble()
-            Found(found, read, classifier.processor.cuts(samples.toInt()), time)
+            val samples = sound.count(classifier.processor.rate)
+            Found(found, classifier.processor.seconds(samples), classifier.processor.cuts(samples), time)
         }, ::show)
     }
 

@@ -15,7 +15,7 @@ class TakenPicture : ContentProvider() {
     override fun onCreate() = true
 
     override fun openFile(uri: Uri, mode: String): ParcelFileDescriptor =
-        ParcelFileDescriptor.open(File(context!!.cacheDir, NAME), ParcelFileDescriptor.parseMode(mode))
+        ParcelFileDescriptor.open(file(context!!), ParcelFileDescriptor.parseMode(mode))
 
     override fun getType(uri: Uri) = "image/jpeg"
 
@@ -31,6 +31,8 @@ class TakenPicture : ContentProvider() {
 
     companion object {
         private const val NAME = "taken.jpg"
+
+        fun file(context: Context) = File(context.cacheDir, NAME)
 
         fun uri(context: Context): Uri = Uri.parse("content://${context.packageName}.taken/$NAME")
     }

@@ -407,7 +407,7 @@ class UseTest {
     }
 
     @Test
-    fun `the camera's app writes into a file of this one and no other`() {
+    fun `the camera's app writes into a file of this one, and one that writes nothing is told of`() {
         val phone = Phone()
         phone.add(zip(small("digits"), ""))
         phone.until("it is in use") { phone.text(R.id.title) == "Picture" && phone.text(R.id.chosen) == "mine" }
@@ -420,7 +420,11 @@ class UseTest {
         phone.activity.contentResolver.openOutputStream(target)!!.use { it.write(given("seven.png")) }
         phone.activity.onActivityResult(asked.requestCode, Activity.RESULT_OK, null)
         phone.until("a label is shown") { phone.text(R.id.result) == "7" }
-        assertEquals(listOf("taken.jpg"), phone.app.cacheDir.list()!!.filter { it.endsWith(".jpg") })
+        phone.find<View>(R.id.take).performClick()
+        val again = shadowOf(phone.activity).nextStartedActivityForResult
+        phone.activity.onActivityResult(again.requestCode, Activity.RESULT_OK, null)
+        assertEquals("The camera gave no picture: take one again, or choose one.", phone.text(R.id.problem))
+        assertEquals("7", phone.text(R.id.result))
     }
 
     @Test

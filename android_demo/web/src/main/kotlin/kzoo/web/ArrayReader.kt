@@ -79,10 +79,8 @@ class SoundReader internal constructor(manifest: Manifest, preprocessor: Map<*, 
     @JSExport
     fun hear(name: String, @JSByRef samples: FloatArray, rate: Int) = asked(name, Sound.of(samples, rate, name))
 
-    private fun asked(name: String, sound: Sound): AskedArray {
-        val samples = sound.at(processor.rate).samples
-        return AskedArray(this, mapOf("sound" to name) + processor.reading(samples.size), Samples(processor.fitted(samples)))
-    }
+    private fun asked(name: String, sound: Sound) =
+        AskedArray(this, mapOf("sound" to name) + processor.reading(sound.count(processor.rate)), Samples(processor.read(sound)))
 }
 
 /** A picture or a sound on its way: what the model reads of it, and what it gave. */

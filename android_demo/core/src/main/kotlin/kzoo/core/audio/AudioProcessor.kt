@@ -19,14 +19,17 @@ class AudioProcessor private constructor(
     private val hop: Long,
 ) {
     /** The beginning of a sound, of its own rate, or all of it and what fills it up. */
-    fun read(sound: Sound): FloatArray = fitted(sound.at(rate).samples)
+    fun read(sound: Sound): FloatArray = fitted(sound.at(rate, size).samples)
 
     /** Whether so many samples have one more frame of features than the model reads. */
     fun cuts(samples: Int): Boolean = samples >= size + hop
 
     /** What an answer says of a sound of so many samples: of how many seconds it is, and whether the sound has more. */
     fun reading(samples: Int): Map<String, Any?> =
-        mapOf("seconds" to minOf(samples, size).toDouble() / rate, "truncated" to cuts(samples))
+        mapOf("seconds" to seconds(samples), "truncated" to cuts(samples))
+
+    /** How many seconds of so many samples the model reads. */
+    fun seconds(samples: Int): Double = minOf(samples, size).toDouble() / rate
 
     /** The beginning of samples that are of the model's rate, or all of them and what fills them up. */
     fun fitted(samples: FloatArray): FloatArray {

@@ -42,10 +42,8 @@ private fun bessel(x: Double): Double {
     return sum
 }
 
-/** Samples of a rate as those of another; the first of both are at the same time, and at least one is left. */
-internal fun resampled(samples: FloatArray, rate: Int, wanted: Int): FloatArray {
-    val count = (samples.size.toDouble() * wanted / rate + 0.5).toInt()
-    if (count == 0) return samples.copyOf(1)
+/** The first `count` samples of another rate; the first of both are at the same time. */
+internal fun resampled(samples: FloatArray, rate: Int, wanted: Int, count: Int): FloatArray {
     // Zero crossings a sample: the band ends at half of the lower rate.
     val density = CUT * minOf(1.0, wanted.toDouble() / rate)
     val reach = CROSSINGS / density

@@ -4,8 +4,12 @@ import kzoo.core.KzooException
 
 /** A sound of one channel: samples from -1 to 1, and how many of them a second has. */
 class Sound(val samples: FloatArray, val rate: Int) {
-    /** The same at another rate. */
-    fun at(wanted: Int): Sound = if (rate == wanted) this else Sound(resampled(samples, rate, wanted), wanted)
+    /** The same at another rate, or the first `most` samples of it. */
+    fun at(wanted: Int, most: Int = Int.MAX_VALUE): Sound =
+        if (rate == wanted) this else Sound(resampled(samples, rate, wanted, minOf(most, count(wanted))), wanted)
+
+    /** How many samples it has at a rate: at least one. */
+    fun count(wanted: Int): Int = if (rate == wanted) samples.size else maxOf(1, (samples.size.toDouble() * wanted / rate + 0.5).toInt())
 
     companion object {
         private val RATES = 100..768_000

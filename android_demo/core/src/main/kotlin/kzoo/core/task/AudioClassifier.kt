@@ -39,8 +39,8 @@ class AudioClassifier(bundle: Bundle, engine: Engine) : ArrayTask(bundle, engine
 
     /** And of how many seconds that is, and whether the sound has more. */
     override fun json(file: ByteArray, name: String): Map<String, Any?> {
-        val samples = Sound.wav(file, name).at(processor.rate).samples
-        return mapOf("sound" to name) + processor.reading(samples.size) + classify(processor.fitted(samples)).json()
+        val sound = Sound.wav(file, name)
+        return mapOf("sound" to name) + processor.reading(sound.count(processor.rate)) + classify(sound).json()
     }
 
     override fun answer(column: Column) = classify((column as Samples).values).json()
