@@ -32,7 +32,8 @@ sys.path.insert(0, str(HERE.parent))
 from provenance import provenance  # noqa: E402
 
 SOURCES = [
-    "benchmarks/cifar", "benchmarks/rounded.py", "kzoo/compression/teacher.py",
+    "benchmarks/cifar/arm.py", "benchmarks/cifar/measure.py", "benchmarks/rounded.py",
+    "kzoo/compression/teacher.py",
     "kzoo/data/arrays.py", "kzoo/graphs.py", "kzoo/images", "kzoo/models/vit.py", "kzoo/nn",
     "kzoo/tasks", "kzoo/training/optimizer.py",
 ]  # fmt: skip
