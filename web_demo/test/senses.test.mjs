@@ -7,6 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import { after, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import zlib from "node:zlib";
 import { SMALL, written } from "./bundles.mjs";
 import { launch, opened, serve } from "./browser.mjs";
 
@@ -98,7 +99,12 @@ describe("pictures", () => {
     const cut = path.join(scratch, "cut.png");
     fs.writeFileSync(cut, fs.readFileSync(path.join(FILES, "whole.png")).subarray(0, 50_000));
     fs.writeFileSync(path.join(scratch, "none.png"), "");
-    for (const [file, words] of [[cut, /^cut\.png is no picture that this browser reads, or a damaged one/], [path.join(scratch, "none.png"), /^none\.png is empty/]]) {
+    fs.writeFileSync(path.join(scratch, "bomb.png"), black(16_000));
+    for (const [file, words] of [
+      [cut, /^cut\.png is no picture that this browser reads, or a damaged one/],
+      [path.join(scratch, "none.png"), /^none\.png is empty/],
+      [path.join(scratch, "bomb.png"), /^bomb\.png is 16000 by 16000 pixels, more than a browser holds/],
+    ]) {
       await page.setInputFiles("#picture-file", file);
       await page.waitForFunction((name) => document.getElementById("problem").textContent.startsWith(name), path.basename(file));
       assert.match(await problem(page), words);
@@ -110,6 +116,22 @@ describe("pictures", () => {
     await page.close();
   });
 });
+
+/** A small PNG file of many pixels. */
+function black(side) {
+  const chunk = (name, data) => {
+    const body = Buffer.concat([Buffer.from(name), data]);
+    const [size, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+    size.writeUInt32BE(data.length);
+    sum.writeUInt32BE(zlib.crc32(body));
+    return Buffer.concat([size, body, sum]);
+  };
+  const head = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]); // One bit of grey.
+  head.writeUInt32BE(side, 0);
+  head.writeUInt32BE(side, 4);
+  const rows = zlib.deflateSync(Buffer.alloc(side * (1 + Math.ceil(side / 8))));
+  return Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), chunk("IHDR", head), chunk("IDAT", rows), chunk("IEND", Buffer.alloc(0))]);
+}
 
 describe("sounds", () => {
   test("a WAV file gets Python's label, and it is said where it is longer than the model reads", async () => {
