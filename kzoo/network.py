@@ -125,12 +125,12 @@ class Network(Served, ExportsTokens, keras.Model):
         """The largest size of each axis that has a name, where there is one."""
         return {"length": self.spec.max_sequence_length}
 
-    def symbolic_inputs(self):
-        """One example of two places, as Keras tensors: enough for layers to learn their shapes."""
+    def symbolic_inputs(self, places=2):
+        """One example of so many places, as Keras tensors, for layers to learn their shapes."""
         sizes = {"batch": 1}
         return {
             name: keras.KerasTensor(
-                [sizes.get(axis, 2) if isinstance(axis, str) else axis for axis in entry.axes],
+                [sizes.get(axis, places) if isinstance(axis, str) else axis for axis in entry.axes],
                 dtype=entry.dtype,
                 name=name,
             )

@@ -79,7 +79,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             )
         self.backbone = self.fitted(backbone)
         self.check_processors()
-        outputs = outputs_of(self, self.backbone.symbolic_inputs())
+        skipped = getattr(self.head, "skip", 0)  # Of what is read nothing must be left out.
+        outputs = outputs_of(self, self.backbone.symbolic_inputs(2 + skipped))
         actual = {output: len(value.shape) for output, value in outputs.items()}
         expected = {output: len(axes) for output, axes in self.output_axes.items()}
         if {**actual, **expected} != actual:
