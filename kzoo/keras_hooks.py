@@ -62,8 +62,8 @@ def layers_with_weights(layer):
 def outputs_of(model, inputs):
     """What a model gives for Keras tensors: it is built then, and stands in no graph.
 
-    On TensorFlow it runs on zeros in their place where these are few, as words are: a trace takes
-    three times as long, and draws each weight twice. It is traced for pictures and sounds, on JAX,
+    On TensorFlow it runs on zeros in their place where these are few, as words are: a trace draws
+    each weight twice, and takes longer. It is traced for pictures and sounds, on JAX,
     which would compile each operation, and in `abstract_build`, which has no weights to run with.
     Keras would count that call in a constructor as the model's first node, of a graph that begins
     nowhere; a functional model round it could not be loaded.

@@ -19,7 +19,7 @@ object DevicePictures : PictureDecoder {
         if (bytes.isEmpty()) throw KzooException("$name is empty; expected a picture.")
         val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
         BitmapFactory.decodeByteArray(bytes, 0, bytes.size, bounds)
-        if (bounds.outMimeType == null || bounds.outWidth < 0 || String(bytes.copyOfRange(0, minOf(12, bytes.size)), Charsets.ISO_8859_1).startsWith("ftyp", 4)) {
+        if (bounds.outMimeType == null || bounds.outWidth < 0 || isHeif(bytes)) {
             throw KzooException("$name is no picture of a format that is known; expected JPEG, PNG, WebP, GIF or BMP.")
         }
         Picture.check(bounds.outWidth, bounds.outHeight, name)
@@ -65,6 +65,8 @@ object DevicePictures : PictureDecoder {
         val red = Bitmap.createBitmap(intArrayOf(0xFFFF0000.toInt()), 1, 1, Bitmap.Config.ARGB_8888)
         IntArray(1).also { red.copyPixelsToBuffer(IntBuffer.wrap(it)) }[0] and 0xFF == 0xFF
     }
+
+    private fun isHeif(file: ByteArray) = file.size >= 8 && String(file, 4, 4, Charsets.ISO_8859_1) == "ftyp"
 
     /** Whether a JPEG or PNG has its end; what other formats hold is not looked at. */
     private fun isWhole(file: ByteArray): Boolean {
