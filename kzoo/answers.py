@@ -479,6 +479,7 @@ RULES = {
     "choice": Rule({"logits": ("batch",)}, problem="single_label"),
     "candidates": Rule({"logits": ("batch", "length", "vocabulary")}),
     "continuation": Rule({"logits": ("batch", "vocabulary")}),
+    "rewriting": Rule({"logits": ("batch", "vocabulary")}),
 }
 # What a user may give a task, and of which kind each row of tokens then is; either: whichever.
 READS = {

@@ -306,6 +306,9 @@ def _of(name, inputs):
 class EncoderDecoder(Composite):
     """A stack that reads, and one that looks at its output and writes (arXiv:1706.03762).
 
+    Where the spec's options have an `embedding`, a slot as in `Spec`, one table makes vectors of
+    the tokens of both towers, whose own embedding is "vectors" then.
+
     Inputs: those of both towers, with `encoder_` and `decoder_` before their names; those of the
     encoder alone ("encode"); or a step of the decoder, with what "encode" gave and
     `memory_mask`, the encoder's padding mask.
@@ -314,31 +317,83 @@ class EncoderDecoder(Composite):
     `memory` and its keys and values, `memory_key_N` and `memory_value_N`.
     """
 
+    def wire(self):
+        """Make the towers, and the table that they share."""
+        super().wire()
+        slot = self.spec.options.get("embedding")
+        self.token_embedding = (
+            None
+            if slot is None
+            else make("embedding", slot, spec=self.head_spec, name="token_embedding")
+        )
+
+    @property
+    def head_spec(self):
+        """The decoder's, with the embedding that it reads."""
+        decoder = self.spec.towers["decoder"]
+        return decoder.replace(embedding=self.spec.options.get("embedding", decoder.embedding))
+
+    @property
+    def embedding(self):
+        """What makes vectors of the tokens that are written."""
+        shared = self.token_embedding
+        return self.decoder.embedding if shared is None else shared
+
+    @property
+    def start_id(self):
+        """The token that the decoder is given first; that of padding where nothing else is said."""
+        return self.spec.options.get("start_id", self.padding_id)
+
+    @property
+    def past_names(self):
+        """The names of the decoder's keys and values, of every step in order."""
+        return self.decoder.past_names
+
+    @property
+    def memory_names(self):
+        """The names of the keys and values of what was encoded, of every step in order."""
+        return list(self.decoder._caches("memory"))
+
     @property
     def signatures(self):
         """Both; the encoder alone; a step of the decoder."""
-        encoder = _below("encoder", self.encoder.signature)
+        encoder = self._below("encoder", self.encoder.signature)
         decoder = self.decoder.signatures
         own = {k: v for k, v in decoder["serve"].items() if not k.startswith("memory")}
         step = decoder["step"]
         kept = {name: step.pop(name) for name in list(step) if name.startswith(("past", "memory"))}
         return {
-            "serve": encoder | _below("decoder", own),
+            "serve": encoder | self._below("decoder", own),
             "encode": encoder,
-            "step": _below("decoder", step) | kept,
+            "step": self._below("decoder", step) | kept,
         }
+
+    def _below(self, name, signature):
+        """The inputs of a tower as inputs of the whole: tokens where the table is shared."""
+        tokens = {"token_ids": self.embedding.signature["token_ids"]}
+        if "vectors" in signature:
+            signature = tokens | {k: v for k, v in signature.items() if k != "vectors"}
+        return _below(name, signature)
 
     def call(self, inputs, training=None):
         """Encode, then decode; or one of the two."""
-        read, outputs, memory = _of("encoder", inputs), {}, {}
+        read, outputs, memory = self._of("encoder", inputs, training), {}, {}
         if read:
             outputs["memory"] = self.encoder.run(read, training=training)["sequence_output"]
             memory = {"memory": outputs["memory"], "memory_mask": read["padding_mask"]}
-        own = _of("decoder", inputs)
+        own = self._of("decoder", inputs, training)
         if not own:
             return outputs | self.decoder.remember(outputs["memory"])
         kept = {k: v for k, v in inputs.items() if k.startswith(("past", "memory"))}
         return outputs | self.decoder.run({**own, **memory, **kept}, training=training)
+
+    def _of(self, name, inputs, training):
+        """The inputs of a tower among those of the whole, tokens as vectors of the shared table."""
+        own = _of(name, inputs)
+        if self.token_embedding is None or "token_ids" not in own:
+            return own
+        vectors = self.token_embedding(own, training=training)
+        return {"vectors": vectors, **{k: v for k, v in own.items() if k != "token_ids"}}
 
 
 class TwoTower(Composite):

@@ -125,6 +125,11 @@ class Network(Served, ExportsTokens, keras.Model):
         """The largest size of each axis that has a name, where there is one."""
         return {"length": self.spec.max_sequence_length}
 
+    @property
+    def head_spec(self):
+        """The spec of what gives the vectors that a head reads."""
+        return self.spec
+
     def symbolic_inputs(self, places=2):
         """One example of so many places, as Keras tensors, for layers to learn their shapes."""
         sizes = {"batch": 1}

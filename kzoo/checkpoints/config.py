@@ -378,7 +378,9 @@ def _whole(fields):
     """The fields of a spec with what they leave to defaults."""
     if fields.get("towers"):
         towers = {name: _whole(tower) for name, tower in fields["towers"].items()}
-        return {"family": fields["family"], "towers": towers}
+        options = fields.get("options", {})
+        slots = {slot: completed(slot, held) for slot, held in options.items() if slot in Spec.SLOTS}
+        return {"family": fields["family"], "towers": towers, "options": {**options, **slots}}
     whole = fields | {slot: completed(slot, fields[slot]) for slot in Spec.SLOTS}
     if whole["embedding"].get("dim") == 0:
         whole["embedding"]["dim"] = fields["hidden_dim"]

@@ -77,7 +77,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
         task_name = "TextEmbedder" if modules else task_name
     prefix = _prefix(family, tensors)
     spec = spec_from_config(config, family, strict=strict)
-    head = _head(family, task_name, spec, config, architecture)
+    head = _head(family, task_name, spec, config, architecture, tensors)
     if head["kind"] == "pooled" if head else _has_pooler(family, prefix, tensors):
         spec = spec.replace(pooler=family.FIXED.get("pooler", "tanh"))
     if tokenizer is None and any((folder / name).is_file() for name in TOKENIZERS):
@@ -183,26 +183,35 @@ def _family(config, tensors):
     """The model class of a config, and what it is called there."""
     from ..models import FAMILIES
 
-    types = {name: cls for cls in FAMILIES.values() for name in cls.MODEL_TYPES}
+    types = {}
+    for cls in FAMILIES.values():
+        for name in cls.MODEL_TYPES:
+            types.setdefault(name, []).append(cls)
+    first = (config["architectures"] or [""])[0]
     model_type = config.get("model_type")
     if model_type is None:  # Files of 2019 don't say; their class or their tensors do.
-        first = (config["architectures"] or [""])[0]
-        candidates = [
-            name for name, cls in types.items() if first.startswith(cls.MODEL_TYPES[name])
-        ]
-        candidates += [name for name, cls in types.items() if cls.PREFIX and _prefix(cls, tensors)]
-        model_type = candidates[0] if candidates else None
+        stems = {name: some[0].MODEL_TYPES[name] for name, some in types.items()}
+        candidates = [name for name, stem in stems.items() if first.startswith(stem)]
+        prefixed = (n for n, some in types.items() if some[0].PREFIX and _prefix(some[0], tensors))
+        model_type = next(iter([*candidates, *prefixed]), None)
     if not isinstance(model_type, str) or model_type not in types:
         raise KzooError(
             f"config.json has model_type {model_type!r}; kzoo knows {', '.join(types)}."
         )
-    return types[model_type], model_type
+    some = types[model_type]  # Of several families the architecture is one's.
+    family = next((cls for cls in some if first in _architectures(cls, model_type)), some[0])
+    return family, model_type
+
+
+def _architectures(family, model_type):
+    """The tasks of a family, None for a backbone, by the class that does them there."""
+    stem = family.MODEL_TYPES[model_type]
+    return {stem + suffix: task for suffix, task in family.CLASSES.items()}
 
 
 def _architecture(config, family, model_type):
     """The class there, and the task here (None for a backbone)."""
-    stem = family.MODEL_TYPES[model_type]
-    known = {stem + suffix: task for suffix, task in family.CLASSES.items()}
+    stem, known = family.MODEL_TYPES[model_type], _architectures(family, model_type)
     name = (config["architectures"] or [f"{stem}Model"])[0]
     if name not in known:
         raise KzooError(
@@ -229,14 +238,16 @@ def _heads(family, task_name, spec):
     return [{"kind": slot} if isinstance(slot, str) else dict(slot) for slot in slots]
 
 
-def _head(family, task_name, spec, config, architecture):
-    """The head slot that a config asks for; None without a head."""
+def _head(family, task_name, spec, config, architecture, tensors):
+    """The head slot that a config and its weights ask for; None without a head."""
     heads = _heads(family, task_name, spec)
     if not heads:
         return None
     kinds = [kind for suffix, kind in family.CLASS_HEADS.items() if architecture.endswith(suffix)]
     heads = [head for head in heads if not kinds or head["kind"] in kinds]
     tied = config.get("tie_word_embeddings") is not False
+    if tied and {True, False} <= {_is_tied(head) for head in heads}:
+        tied = not _scores_alone(family, task_name, tensors)
     fitting = [head for head in heads if _is_tied(head) in (None, tied)]
     if not fitting:
         raise KzooError(
@@ -245,6 +256,22 @@ def _head(family, task_name, spec, config, architecture):
             'backbone with task="backbone".'
         )
     return fitting[0] | _head_dropout(family, task_name, config)
+
+
+def _scores_alone(family, task_name, tensors):
+    """Whether scores have other numbers than the table that they may be tied to.
+
+    transformers 5 says of such a T5 that they are tied: what is in the file counts.
+    """
+    prefix = _prefix(family, tensors)
+    rows = (row for row in parse(family.ROWS) if not row.tied)
+    tables = {row.here: f"{prefix}{row.there}.weight" for row in rows}
+    for row in parse(family.TASK_ROWS):
+        if row.tied and task_name in row.tasks and row.there in tensors:
+            layer = row.here[0].removeprefix("backbone/").removesuffix("/embeddings")
+            own, table = tensors[row.there], tensors.get(tables.get((layer,)))
+            return table is not None and own.read().tobytes() != table.read().tobytes()
+    return False
 
 
 def _is_tied(head):

@@ -9,6 +9,7 @@ IGNORED = -100  # The target of a place that is padding or has no target of its 
 # Where each new shape costs a compilation, lengths are rounded up to one of these, or to the
 # longest that may come.
 LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+TOKENS = "token_ids"  # how the names of token columns end
 # Batches are cut from this many batches' worth of shuffled examples, sorted by length: enough
 # for little padding, few enough that an example meets others in every epoch.
 CHUNK = 64
@@ -28,10 +29,12 @@ def bucketed_batches(
     """Padded batches of examples of similar length, in the form that Keras' `fit` takes.
 
     Args:
-        token_lists: ragged rows of token ids, or a dict of ragged columns with `token_ids`; a
-            `padding_mask` is made where none came. A row may hold several sequences.
+        token_lists: ragged rows of token ids, or a dict of ragged columns with `token_ids`, or
+            several of them as long as they like, such as `encoder_token_ids` and
+            `decoder_token_ids`; a `padding_mask` of each is made where none came. A row may hold
+            several sequences.
         labels: one target an example; lists of integers that differ in length are targets by
-            place and padded with -100.
+            place, of the last of several token columns, and padded with -100.
         sample_weight: one weight an example, or a list of one for each place.
         batch_size: examples a batch; the last may be smaller.
         shuffle: a new order every epoch, that (seed, epoch) decides.
@@ -76,10 +79,12 @@ class BatchPlan(Plan):
     ):
         columns = token_lists if isinstance(token_lists, dict) else {"token_ids": token_lists}
         columns = {name: list(rows) for name, rows in columns.items()}
-        size = len(columns["token_ids"])
+        tokens = {n.removesuffix(TOKENS): n for n in columns if n.endswith(TOKENS)}
+        size = len(next(iter(columns.values())))
         super().__init__(size, batch_size, shuffle, seed, epoch)
-        if "padding_mask" not in columns:
-            columns["padding_mask"] = [_ones(row) for row in columns["token_ids"]]
+        for which, name in tokens.items():
+            if f"{which}padding_mask" not in columns:
+                columns[f"{which}padding_mask"] = [_ones(row) for row in columns[name]]
         counts = {name: len(rows) for name, rows in columns.items()}
         counts |= {"labels": size if labels is None else len(labels)}
         counts |= {"sample_weight": size if sample_weight is None else len(sample_weight)}
@@ -96,9 +101,12 @@ class BatchPlan(Plan):
                 if by_place
                 else weights_of(sample_weight)
             )
-        self.row_lengths = np.array([_length(row) for row in columns["token_ids"]])
-        longest = int(self.row_lengths.max())
-        self.max_length = longest if max_length is None else max(max_length, longest)
+        self.lengths = {
+            which: np.array([_length(row) for row in columns[name]])
+            for which, name in tokens.items()
+        }
+        self.row_lengths = sum(self.lengths.values())  # by which rows are alike
+        self.max_length = max_length
 
     def order(self, epoch=0):
         """The batches of an epoch, as a list of arrays of example numbers."""
@@ -117,12 +125,13 @@ class BatchPlan(Plan):
 
     def batch(self, rows):
         """The examples `rows` as (inputs[, labels[, sample_weight]]), padded NumPy arrays."""
-        length = self._padded_length(rows)
-        fills = {"token_ids": self.padding_id}
-        inputs = {
-            name: padded([column[i] for i in rows], length, fills.get(name, 0))
-            for name, column in self.columns.items()
-        }
+        lengths = {which: self._padded_length(rows, which) for which in self.lengths}
+        length = list(lengths.values())[-1]
+        inputs = {}
+        for name, column in self.columns.items():
+            which = max((each for each in lengths if name.startswith(each)), key=len)
+            fill = self.padding_id if name.endswith(TOKENS) else 0
+            inputs[name] = padded([column[i] for i in rows], lengths[which], fill)
         if self.labels is None and self.sample_weight is None:
             return (inputs,)
         labels = None
@@ -146,16 +155,17 @@ class BatchPlan(Plan):
         by_place = value.dtype == np.int32 or is_weight
         return {0, value.ndim - 1} if by_place and value.ndim > 1 else {0}
 
-    def _padded_length(self, rows):
-        """Tokens that the examples `rows` are padded to."""
-        length = int(self.row_lengths[rows].max())
+    def _padded_length(self, rows, which):
+        """Tokens that one of the token columns of the examples `rows` is padded to."""
+        lengths = self.lengths[which]
+        length, longest = int(lengths[rows].max()), int(lengths.max())
         if not self.shapes_cost:
             return length
         if len(rows) < self.batch_size:  # One shape for it, whatever an epoch leaves over.
-            length = int(self.row_lengths.max())
+            length = longest
         # Not beyond `max_length`: a model's positions may end there.
-        fitting = [size for size in LENGTHS if length <= size <= self.max_length]
-        return fitting[0] if fitting else self.max_length
+        most = max(longest, self.max_length or 0)
+        return next((size for size in LENGTHS if length <= size <= most), most)
 
 
 def _length(row):

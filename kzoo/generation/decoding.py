@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import KzooError
 from ..values import NOWHERE, is_whole
 from .logit_processors import log_softmax, processed, softmax
-from .options import Generation
+from .options import TOKENS, Generation
 from .streaming import TextStream, is_ended_by
 
 LAST = 2**31 - 1  # the largest id that int32 holds
@@ -218,7 +218,7 @@ def _beam_search(step, prompts, options, tokenizer):
     At each step the best continuations of all beams of a prompt are candidates, enough of them
     that as many as there are beams go on whatever ends. Those among the first `num_beams` that end
     compete with the ended ones of before. A prompt is done once its best running beam, at its
-    length now, would not get among the ended ones (transformers' `early_stopping=False`).
+    length now, would not get among the ended ones, or as `early_stopping` says.
     """
     beams, ends = options.num_beams, list(options.end_token_ids)
     count = len(prompts)
@@ -289,8 +289,13 @@ class _Ended:
 
     def may_improve(self, scores, length):
         """Whether running beams of these best scores (prompts, 1) may still get in anywhere."""
-        possible = scores / np.float32(length**self.options.length_penalty)
-        self.is_open &= possible > self.scores.min(1, keepdims=True)
+        early, penalty = self.options.early_stopping, self.options.length_penalty
+        if early == "never" and penalty > 0:
+            length = self.options.max_new_tokens
+        worst = self.scores.min(1, keepdims=True)
+        self.is_open &= scores / np.float32(length**penalty) > worst
+        if early is True:  # All that were kept have ended.
+            self.is_open &= worst <= UNLIKELY / 2
         return self.is_open.any()
 
     def answers(self, tokenizer):
@@ -410,11 +415,14 @@ def _checked_logits(logits, options):
             f"Got num_beams = {options.num_beams}; expected no more than the {size} tokens of the "
             "vocabulary, end tokens beside one counted: take fewer."
         )
-    outside = [each for each in options.end_token_ids if each >= size]
-    if outside:
-        raise KzooError(
-            f"Got the end token {outside[0]}; expected an id below the {size} of the vocabulary."
-        )
+    for name in TOKENS:
+        outside = [each for each in getattr(options, name) if each >= size]
+        if outside:
+            what = name.replace("_", " ").removesuffix(" token ids")
+            raise KzooError(
+                f"Got the {what} token {outside[0]}; expected an id below the {size} of the "
+                "vocabulary."
+            )
     return logits
 
 

@@ -47,6 +47,13 @@ def without(scores, ids):
     return scores
 
 
+def only(scores, ids):
+    """Forbid all tokens but some, which are certain."""
+    certain = np.full_like(scores, NEVER)
+    certain[:, list(ids)] = 0
+    return certain
+
+
 def temperature(scores, value):
     """Divide scores: above 1 the choice is more varied."""
     return scores / np.float32(value)
@@ -91,8 +98,14 @@ def processed(scores, options, history):
         scores = repetition_penalty(scores, seen, options.repetition_penalty)
     if options.no_repeat_ngram_size:
         scores = no_repeat_ngram(scores, history.tokens, options.no_repeat_ngram_size)
+    if options.forbidden_token_ids:
+        scores = without(scores, options.forbidden_token_ids)
     if history.count < options.min_new_tokens and options.end_token_ids:
         scores = without(scores, options.end_token_ids)
+    if history.count < len(options.forced_token_ids):
+        scores = only(scores, [options.forced_token_ids[history.count]])
+    if options.ends_at_last and history.count == options.max_new_tokens - 1:
+        scores = only(scores, options.end_token_ids)
     if options.temperature is not None:
         scores = temperature(scores, options.temperature)
     if options.top_k is not None:

@@ -7,6 +7,7 @@ from ..values import is_number, is_whole
 
 LEAST = 1e-4  # of what scores are divided by: float32 has no number for the result of less
 STEEPEST = 10  # power of a length, likewise
+TOKENS = ("end_token_ids", "forced_token_ids", "forbidden_token_ids")
 LONGEST_STOP = 1000  # characters; a longer stop string is a mistake, and would hold a stream back
 
 
@@ -32,6 +33,9 @@ class Generation:
         num_return_sequences: answers a prompt: the best beams, or so many draws.
         length_penalty: a beam's score is its log-probability divided by its new tokens to this
             power; above 0 prefers long ones.
+        early_stopping: when a beam search ends. True: once as many sequences have ended as there
+            are beams. False: once the best running one, at its length now, would not get among
+            them. "never": once it would not at any length either.
         repetition_penalty: scores of tokens that stand before are divided by it where they are
             positive and multiplied where not (Keskar et al. 2019, arXiv:1909.05858); 1 is none.
         no_repeat_ngram_size: no so many tokens in a row come twice, the prompt's included; 0 is
@@ -39,6 +43,9 @@ class Generation:
         stop_strings: texts that end what is written, and are no part of it. Only the new text is
             searched.
         end_token_ids: tokens that end what is written, one id or several.
+        forced_token_ids: tokens that what is written begins with, such as that of a language.
+        ends_at_last: whether the last of `max_new_tokens` is an end token, whatever is likelier.
+        forbidden_token_ids: tokens that are never written.
 
     Raises:
         KzooError: for a setting out of its range, and for two that exclude each other.
@@ -54,17 +61,20 @@ class Generation:
     num_beams: int = 1
     num_return_sequences: int = 1
     length_penalty: float = 1.0
+    early_stopping: bool | str = False
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
     stop_strings: tuple = ()
     end_token_ids: tuple = ()
+    forced_token_ids: tuple = ()
+    ends_at_last: bool = False
+    forbidden_token_ids: tuple = ()
 
     def __post_init__(self):
-        stops, ends = self.stop_strings, self.end_token_ids
-        stops = (stops,) if isinstance(stops, str) else stops
-        ends = (ends,) if is_whole(ends) else ends
-        object.__setattr__(self, "stop_strings", _entries("stop_strings", stops))
-        object.__setattr__(self, "end_token_ids", _entries("end_token_ids", ends))
+        for name in ("stop_strings", *TOKENS):
+            held = getattr(self, name)
+            held = (held,) if isinstance(held, str) or is_whole(held) else held
+            object.__setattr__(self, name, _entries(name, held))
         self._check_ranges()
         self._check_lists()
         self._check_together()
@@ -94,6 +104,8 @@ class Generation:
                 f"a number from {LEAST:g} to {1 / LEAST:g}, 1 for none",
             ),
             "no_repeat_ngram_size": (lambda v: is_whole(v, 0), f"{whole.format(0)}, 0 for none"),
+            "early_stopping": (lambda v: v in (True, False, "never"), 'True, False or "never"'),
+            "ends_at_last": (lambda v: v in (True, False), "True or False"),
         }
         drawn = {
             "temperature": (
@@ -123,11 +135,26 @@ class Generation:
                     f"Got the stop string {text!r:.40}; expected a text of 1 to {LONGEST_STOP} "
                     "characters."
                 )
-        for number in self.end_token_ids:
-            if not is_whole(number, 0):
-                raise KzooError(f"Got the end token {number!r:.40}; expected the id of a token.")
+        for name in TOKENS:
+            for number in getattr(self, name):
+                if not is_whole(number, 0):
+                    what = name.replace("_", " ").removesuffix(" token ids")
+                    raise KzooError(
+                        f"Got the {what} token {number!r:.40}; expected the id of a token."
+                    )
 
     def _check_together(self):
+        if len(self.forced_token_ids) >= self.max_new_tokens:
+            raise KzooError(
+                f"Got {len(self.forced_token_ids)} forced tokens with max_new_tokens = "
+                f"{self.max_new_tokens}; expected fewer than that, for something to be written."
+            )
+        both = sorted({*self.forced_token_ids, *self.end_token_ids} & {*self.forbidden_token_ids})
+        if both:
+            raise KzooError(
+                f"Got the token {both[0]} among the forbidden ones, and as one that begins or ends "
+                "what is written; expected one of the two."
+            )
         beams, count = self.num_beams, self.num_return_sequences
         if beams > 1 and self.is_sampled:
             raise KzooError(

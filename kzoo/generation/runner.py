@@ -9,6 +9,7 @@ once, so that few shapes are compiled and a token costs nearly the same whatever
 import keras
 import numpy as np
 
+from ..data.batches import padded
 from ..errors import KzooError
 from ..values import NOWHERE
 
@@ -18,6 +19,9 @@ CHUNK = 128  # tokens of a prompt that are read at once
 
 class CachedModel:
     """The step function of a task that writes; keep one, for it compiles at its first call.
+
+    Of a network that reads a source first (`EncoderDecoder`), `reading(sources)` gives the step
+    function.
 
     Args:
         model: a task such as `CausalLM`: its `backbone` can take a step of writing, and `run_head`
@@ -37,9 +41,26 @@ class CachedModel:
         self.network = network
         self.caches = CACHES[keras.backend.backend()]
         self.run = self.caches.compiled(model)
+        self.encode = self.caches.encoding(network) if "encode" in network.signatures else None
 
-    def __call__(self, token_ids, places, state=None):
-        """Read tokens, see `decoding`; state None starts anew.
+    def reading(self, sources):
+        """The step function of what is written of sources.
+
+        Args:
+            sources: lists of token ids, one for each prompt, or for as many prompts in a row.
+        """
+        longest = max(map(len, sources))
+        size = min(self.caches.source_length(longest), self.network.largest["encoder_length"])
+        token_ids = padded(sources, max(longest, size), self.network.padding_id)
+        mask = padded([[1] * len(source) for source in sources], token_ids.shape[1], 0)
+        inputs = {"encoder_token_ids": token_ids, "encoder_padding_mask": mask}
+        memory = self.encode(self.network.check_inputs(inputs))
+        memory = {name: memory[name] for name in self.network.memory_names}
+        memory = Memory({**memory, "memory_mask": mask}, np.arange(len(sources)))
+        return lambda *step: self(*step, memory=memory)
+
+    def __call__(self, token_ids, places, state=None, memory=None):
+        """Read tokens, see `decoding`; state None starts anew, with the `Memory` of sources.
 
         Returns:
             The logits behind each row's last token, (rows, vocabulary) float32, and the state.
@@ -51,7 +72,8 @@ class CachedModel:
         rows, length = token_ids.shape
         self._check(token_ids, places)
         if state is None:
-            state = State(self.caches(self.network, rows, FEWEST))
+            memory = None if memory is None else memory.repeated(rows)
+            state = State(self.caches(self.network, rows, FEWEST, memory))
         elif state.caches.rows != rows:
             raise KzooError(
                 f"Got {rows} rows with a cache of {state.caches.rows}; expected as many, or a new "
@@ -63,7 +85,7 @@ class CachedModel:
         return logits, state
 
     def _check(self, token_ids, places):
-        size, most = self.network.vocabulary_size, self.network.largest["length"]
+        size, most = self.network.vocabulary_size, self.network.head_spec.max_sequence_length
         if token_ids.min() < 0 or token_ids.max() >= size:
             wrong = token_ids[(token_ids < 0) | (token_ids >= size)][0]
             raise KzooError(f"Got the token {wrong}; expected ids from 0 to {size - 1}.")
@@ -98,14 +120,32 @@ class State:
         return logits
 
 
+class Memory:
+    """What was read of sources, an array or tensor by name, and the source of each row."""
+
+    def __init__(self, values, sources):
+        self.values, self.sources = values, sources
+
+    def repeated(self, rows):
+        """For as many rows, those of a source side by side."""
+        return self.taken(np.repeat(np.arange(len(self.sources)), rows // len(self.sources)))
+
+    def taken(self, rows):
+        """That of other rows; of a prompt's beams all have the same source."""
+        sources = self.sources[rows]
+        if np.array_equal(sources, self.sources):
+            return self
+        return Memory({n: keras.ops.take(v, rows, axis=0) for n, v in self.values.items()}, sources)
+
+
 class HostCaches:
     """Caches in NumPy arrays whose memory TensorFlow reads: a token's are written in place.
 
     A variable of TensorFlow's would be copied as a whole for each token that is written.
     """
 
-    def __init__(self, network, rows, slots):
-        self.network, self.rows, self.slots = network, rows, slots
+    def __init__(self, network, rows, slots, memory=None):
+        self.network, self.rows, self.slots, self.memory = network, rows, slots, memory
         self.arrays = {
             name: _aligned(shape, dtype) for name, (shape, dtype) in _shapes(network, rows, slots)
         }
@@ -115,20 +155,18 @@ class HostCaches:
     @staticmethod
     def compiled(model):
         """The model's step as one graph for all shapes."""
-        import tensorflow as tf
+        network = model.backbone
+        return _graph(lambda inputs: _outputs(model, inputs, -1), network.signatures["step"])
 
-        signature = {
-            name: tf.TensorSpec(
-                [None if isinstance(axis, str) else axis for axis in i.axes], i.dtype
-            )
-            for name, i in model.backbone.signatures["step"].items()
-        }
+    @staticmethod
+    def encoding(network):
+        """What reads sources, likewise."""
+        return _graph(lambda inputs: network.run(inputs, training=False), network.signatures["encode"])
 
-        @tf.function(input_signature=[signature])
-        def run(inputs):
-            return _outputs(model, inputs, -1)
-
-        return run
+    @staticmethod
+    def source_length(length):
+        """How many places sources get: one graph reads any number."""
+        return length
 
     @staticmethod
     def fitting(needed):
@@ -142,7 +180,9 @@ class HostCaches:
 
     def step(self, run, token_ids, places, slot, last):
         """Run the model and write what is new from `slot` on; returns the logits."""
-        outputs = run({"token_ids": token_ids, "places": places, **self.tensors})
+        own = _named(self.network, token_ids, places)
+        known = {} if self.memory is None else self.memory.values
+        outputs = run({**own, **self.tensors, **known})
         new = slice(slot, slot + token_ids.shape[1])
         self.arrays["past_places"][:, new] = places
         for name, array in self.arrays.items():
@@ -152,12 +192,16 @@ class HostCaches:
 
     def grown(self, slots, used):
         """The same with more slots."""
-        return self._filled(HostCaches(self.network, self.rows, slots), range(self.rows), used)
+        larger = HostCaches(self.network, self.rows, slots, self.memory)
+        return self._filled(larger, range(self.rows), used)
 
     def reordered(self, rows, used):
         """Other rows, in this memory where there are as many."""
+        memory = None if self.memory is None else self.memory.taken(rows)
         if len(rows) != self.rows:
-            return self._filled(HostCaches(self.network, len(rows), self.slots), rows, used)
+            other = HostCaches(self.network, len(rows), self.slots, memory)
+            return self._filled(other, rows, used)
+        self.memory = memory
         moved = np.flatnonzero(rows != np.arange(self.rows))
         for name, array in self.arrays.items():
             axis = (slice(used),) if name == "past_places" else (slice(None), slice(used))
@@ -175,10 +219,10 @@ class HostCaches:
 class DeviceCaches:
     """Caches in JAX's arrays, which each step is given to write into (donated)."""
 
-    def __init__(self, network, rows, slots, arrays=None):
+    def __init__(self, network, rows, slots, memory=None, arrays=None):
         import jax.numpy as jnp
 
-        self.network, self.rows, self.slots = network, rows, slots
+        self.network, self.rows, self.slots, self.memory = network, rows, slots, memory
         self.arrays = arrays or {
             name: jnp.full(shape, NOWHERE if name == "past_places" else 0, dtype)
             for name, (shape, dtype) in _shapes(network, rows, slots)
@@ -189,11 +233,11 @@ class DeviceCaches:
         """The model's step, compiled for each shape, with the weights of now as arguments."""
         import jax
 
-        variables = model.variables
+        variables, network = model.variables, model.backbone
 
-        def step(values, caches, token_ids, places, slot, last):
+        def step(values, caches, known, token_ids, places, slot, last):
             with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-                inputs = {"token_ids": token_ids, "places": places, **caches}
+                inputs = {**_named(network, token_ids, places), **caches, **known}
                 outputs = _outputs(model, inputs, last)
             outputs["past_places"] = places
             written = {
@@ -206,6 +250,25 @@ class DeviceCaches:
 
         compiled = jax.jit(step, donate_argnums=1)
         return lambda *inputs: compiled([variable.value for variable in variables], *inputs)
+
+    @staticmethod
+    def encoding(network):
+        """What reads sources, compiled for each shape."""
+        import jax
+
+        variables = network.variables
+
+        def encode(values, inputs):
+            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                return network.run(inputs, training=False)
+
+        compiled = jax.jit(encode)
+        return lambda inputs: compiled([variable.value for variable in variables], inputs)
+
+    @staticmethod
+    def source_length(length):
+        """How many places sources get: powers of two, each of which is compiled once."""
+        return 1 << (length - 1).bit_length()
 
     @staticmethod
     def fitting(needed):
@@ -221,14 +284,15 @@ class DeviceCaches:
 
     def step(self, run, token_ids, places, slot, last):
         """Run the model and write what is new from `slot` on; returns the logits."""
-        logits, self.arrays = run(self.arrays, token_ids, places, slot, last)
+        known = {} if self.memory is None else self.memory.values
+        logits, self.arrays = run(self.arrays, known, token_ids, places, slot, last)
         return np.asarray(logits)
 
     def grown(self, slots, used):
         """The same with more slots."""
         import jax
 
-        larger = DeviceCaches(self.network, self.rows, slots)
+        larger = DeviceCaches(self.network, self.rows, slots, self.memory)
         larger.arrays = {
             name: jax.lax.dynamic_update_slice(array, self.arrays[name], (0,) * array.ndim)
             for name, array in larger.arrays.items()
@@ -238,7 +302,8 @@ class DeviceCaches:
     def reordered(self, rows, used):
         """Other rows."""
         arrays = {name: array[rows] for name, array in self.arrays.items()}
-        return DeviceCaches(self.network, len(rows), self.slots, arrays)
+        memory = None if self.memory is None else self.memory.taken(rows)
+        return DeviceCaches(self.network, len(rows), self.slots, memory, arrays)
 
 
 CACHES = {"tensorflow": HostCaches, "jax": DeviceCaches}
@@ -258,6 +323,24 @@ def _outputs(model, inputs, last):
     logits = model.run_head(outputs, inputs, training=False)["logits"]
     past = {name: outputs[name] for name in model.backbone.past_names}
     return {"logits": keras.ops.cast(logits[:, 0], "float32"), **past}
+
+
+def _named(network, token_ids, places):
+    """New tokens and their places by the names that the network's step has for them."""
+    names = (name for name in network.signatures["step"] if name.endswith("token_ids"))
+    prefix = next(names).removesuffix("token_ids")
+    return {f"{prefix}token_ids": token_ids, f"{prefix}places": places}
+
+
+def _graph(function, signature):
+    """A function of a signature's inputs as one graph for all shapes."""
+    import tensorflow as tf
+
+    specs = {
+        name: tf.TensorSpec([None if isinstance(axis, str) else axis for axis in i.axes], i.dtype)
+        for name, i in signature.items()
+    }
+    return tf.function(function, input_signature=[specs])
 
 
 def _shapes(network, rows, slots):

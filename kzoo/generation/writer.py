@@ -24,11 +24,12 @@ class Writer:
         self.tokenizer = tokenizer
         self.max_length = max_length
 
-    def generate(self, prompts, batch_size=None, **options):
+    def generate(self, prompts, batch_size=None, sources=None, **options):
         """Write on from lists of token ids.
 
         Args:
             prompts: lists of token ids, see `prompt_ids` and `chat_ids`.
+            sources: of a network that reads a source first, one for each prompt, as token ids.
             batch_size: how many are written on at the same time; by default all. What is written
                 doesn't depend on it.
             options: those of `Generation`. By default a text ends with the tokenizer's end token,
@@ -56,17 +57,20 @@ class Writer:
             for start in range(0, max(1, len(numbers)), count):
                 some = numbers[start : start + count]
                 given = [prompts[number] for number in some]
-                written = generate(
-                    self.step, given, settings, self.tokenizer, self.max_length, some
-                )
+                step = self._step(None if sources is None else [sources[n] for n in some])
+                written = generate(step, given, settings, self.tokenizer, self.max_length, some)
                 for number, rows in zip(some, written, strict=True):
                     answers[number] = rows
         return answers
 
-    def stream(self, prompt, **options):
+    def stream(self, prompt, source=None, **options):
         """Write on from one list of token ids; an iterator of pieces of text."""
         settings = self._settings(prompt, options)
-        return stream(self.step, prompt, self.tokenizer, settings, self.max_length)
+        step = self._step(None if source is None else [source])
+        return stream(step, prompt, self.tokenizer, settings, self.max_length)
+
+    def _step(self, sources):
+        return self.step if sources is None else self.step.reading(sources)
 
     def _settings(self, prompt, options):
         """The options for a prompt as one value."""

@@ -22,11 +22,12 @@ from .lamda import Lamda
 from .mobilevit import MobileVit
 from .palm import Palm
 from .roberta import Roberta
+from .t5 import T5, T5Encoder
 from .vit import Vit
 
 CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
-    Clip, ClipImage, ClipText, Kwt, Ast, MobileVit,
+    Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

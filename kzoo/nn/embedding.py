@@ -1,5 +1,7 @@
 """What a network reads, as vectors: tables of tokens and segments; see `patches.py` as well."""
 
+import math
+
 from keras import layers, ops
 
 from ..errors import KzooError
@@ -84,6 +86,7 @@ class TokenEmbedding(Table, Embedding):
             them (PaLM, arXiv:2204.02311, section 5: 1 / sqrt(dim)).
         padding_learns: whether the padding token learns as any other, because it is one of texts
             as well (CLIP).
+        scaled: whether vectors are multiplied by sqrt(dim), arXiv:1706.03762, section 3.4.
     """
 
     layer_name = "token_embedding"
@@ -99,6 +102,7 @@ class TokenEmbedding(Table, Embedding):
         dim=0,
         logit_scale=1.0,
         padding_learns=False,
+        scaled=False,
     ):
         values = vocabulary_size, num_segments, padding_id, dim
         for (option, least), value in zip(self.WHOLE.items(), values, strict=True):
@@ -111,6 +115,7 @@ class TokenEmbedding(Table, Embedding):
         super().__init__(vocabulary_size, dim or spec.hidden_dim, spec, name)
         self.vocabulary_size, self.num_segments = vocabulary_size, num_segments
         self.padding_id, self.padding_learns = padding_id, padding_learns
+        self.scale = math.sqrt(self.dim) if scaled else 1
 
     @property
     def signature(self):
@@ -151,6 +156,41 @@ class TokenEmbedding(Table, Embedding):
         """The inputs to vectors (batch, length, dim)."""
         ids = inputs["token_ids"]
         vectors = super().call(ids)
+        vectors = vectors if self.scale == 1 else vectors * self.scale
         if not training or self.padding_learns:
             return vectors
         return padding_kept(vectors, ops.equal(ids, self.padding_id))
+
+
+@part("embedding", "vectors")
+class Vectors(Embedding):
+    """Vectors as they come, such as those of a table that two towers share: nothing to learn."""
+
+    layer_name = "vectors"
+
+    def __init__(self, spec, name):
+        super().__init__(name=name)
+        self.dim = spec.hidden_dim
+
+    @property
+    def signature(self):
+        """What a stack on this embedding reads, by name."""
+        places = ("batch", "length")
+        return {"vectors": Input((*places, self.dim), "float32"), "padding_mask": Input(places)}
+
+    @property
+    def step_signature(self):
+        """What it reads of further places."""
+        return {"vectors": self.signature["vectors"]}
+
+    def padding_mask(self, inputs):
+        """The mask among the inputs."""
+        return inputs["padding_mask"]
+
+    def length(self, inputs):
+        """That of the padding mask, as for tokens."""
+        return ops.shape(inputs["padding_mask"])[1]
+
+    def call(self, inputs, training=None):
+        """The vectors among the inputs, (batch, length, dim)."""
+        return ops.cast(inputs["vectors"], self.compute_dtype)

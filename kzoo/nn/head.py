@@ -377,7 +377,7 @@ class TiedLMHead(TiedHead):
             )
         self.has_bias = bias
 
-    def build(self, outputs_shape, padding_mask_shape, table_shape):
+    def build(self, outputs_shape=None, padding_mask_shape=None, table_shape=None):
         """Make the bias (units,), where there is one."""
         self.bias = (
             self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
@@ -390,6 +390,27 @@ class TiedLMHead(TiedHead):
         return {"logits": self.products(outputs["sequence_output"], table)}
 
 
+@part("head", "lm")
+class LMHead(layers.Layer):
+    """The next token's scores by a map of their own (T5 1.1).
+
+    Args:
+        spec: the backbone's spec.
+        units: how many tokens there are.
+        bias: whether each token has one.
+    """
+
+    needs_pooler, tied, places = False, False, None
+
+    def __init__(self, spec, units, bias=False, name="head"):
+        super().__init__(name=name)
+        self.logits = dense.Dense(units, spec, "logits", bias)
+
+    def call(self, outputs, padding_mask, table=None, training=None):
+        """Outputs of the backbone to {"logits": (batch, length, units)}."""
+        return {"logits": self.logits(outputs["sequence_output"])}
+
+
 @part("head", "masked_lm")
 class MaskedLMHead(TiedHead):
     """Transform, then scores against the token embeddings themselves, plus a bias."""
@@ -400,7 +421,7 @@ class MaskedLMHead(TiedHead):
         self.activation = dense.activation(activation)
         self.norm = make("norm", spec.norm, name="norm")
 
-    def build(self, outputs_shape, padding_mask_shape, table_shape):
+    def build(self, outputs_shape=None, padding_mask_shape=None, table_shape=None):
         """Make the bias (units,)."""
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 

@@ -25,14 +25,17 @@ def lookup(table, ids):
     return _lookup.get()(table, ids)
 
 
-def first_rows(table, count):
-    """The first `count` rows of `table` (rows, dim).
+def rows_from(table, start, count):
+    """`count` rows of `table` (rows, dim) from the row `start` on.
 
     A slice where the model is trained and served; a look-up where an exporter has a form of its
     own for those, because a table that is only looked up can be stored as int8.
     """
     function = _lookup.get()
-    return table[:count] if function is _take else function(table, ops.arange(count, dtype="int32"))
+    if function is _take:
+        return table[start : start + count]
+    rows = ops.arange(count, dtype="int32")
+    return function(table, rows + start if start else rows)
 
 
 def layer_norm(usual, x, gamma, beta, epsilon):

@@ -7,10 +7,11 @@ from keras import layers, ops
 
 from ..errors import KzooError
 from ..parts import option, part
+from ..spec import LARGEST
 from ..values import NOWHERE, is_number, is_whole
 from .dense import normal
 from .embedding import padding_kept
-from .lowering import first_rows, lookup
+from .lowering import lookup, rows_from
 
 
 class Unplaced:
@@ -47,12 +48,23 @@ class NoPosition(Position):
 
 @part("position", "learned")
 class Learned(Position):
-    """One trained vector a place, added at the input (BERT, arXiv:1810.04805)."""
+    """One trained vector a place, added at the input (BERT, arXiv:1810.04805).
+
+    Args:
+        spec: the spec of the stack.
+        before: rows of the table before that of the first place, which nothing reads (BART: 2).
+    """
+
+    def __init__(self, spec, name, before=0):
+        super().__init__(spec, name)
+        if not is_whole(before, 0, LARGEST):
+            raise KzooError(f"Got before = {before!r:.40} for positions; expected 0 or more rows.")
+        self.before = before
 
     def build(self, x_shape):
-        """Make the table (max_sequence_length, dim)."""
+        """Make the table (max_sequence_length + before, dim)."""
         self.embeddings = self.add_weight(
-            shape=(self.spec.max_sequence_length, x_shape[-1]),
+            shape=(self.spec.max_sequence_length + self.before, x_shape[-1]),
             initializer=normal(self.spec),
             name="embeddings",
         )
@@ -61,9 +73,47 @@ class Learned(Position):
         """Add the rows of its places, the first ones by default, to x (batch, length, dim)."""
         if context.length is None:
             places = ops.minimum(context.inputs["places"], self.spec.max_sequence_length - 1)
+            places = places + self.before if self.before else places
             return x + ops.cast(lookup(self.embeddings, places), x.dtype)
         # The length is the input's, not that of x: on a device it is known before x is computed.
-        return x + first_rows(self.embeddings, context.length)
+        return x + rows_from(self.embeddings, self.before, context.length)
+
+
+@part("position", "sinusoidal")
+class Sinusoidal(Position):
+    """Sines and cosines of waves of many lengths, added at the input.
+
+    arXiv:1706.03762, section 3.5. Nothing is learned.
+
+    Args:
+        spec: the spec of the stack.
+        interleaved: whether sine and cosine of a wave stand beside each other, as in the paper, or
+            all sines before all cosines (tensor2tensor, Marian).
+    """
+
+    def __init__(self, spec, name, interleaved=True):
+        super().__init__(spec, name)
+        self.table = sinusoids(spec.max_sequence_length, spec.hidden_dim, interleaved)
+
+    def call(self, x, context):
+        """Add the rows of its places, the first ones by default, to x (batch, length, dim)."""
+        table = ops.cast(self.table, x.dtype)
+        if context.length is None:
+            places = ops.minimum(context.inputs["places"], self.spec.max_sequence_length - 1)
+            return x + lookup(table, places)
+        return x + rows_from(table, 0, context.length)
+
+
+def sinusoids(places, dim, interleaved):
+    """The table (places, dim) of sin(place / 10000 ** (2 i / dim)) and the cosines of the same."""
+    waves = 10000.0 ** (-2 * np.arange((dim + 1) // 2) / dim)
+    angles = np.arange(places)[:, None] * waves
+    sines, cosines = np.sin(angles), np.cos(angles)[:, : dim // 2]
+    if not interleaved:
+        return np.concatenate([sines, cosines], axis=1).astype("float32")
+    table = np.zeros((places, dim))
+    table[:, ::2], table[:, 1::2] = sines, cosines
+    return table.astype("float32")
 
 
 @part("position", "counted")
@@ -219,9 +269,14 @@ class Bucketed(Position):
         # 1 at the bucket of each gap and 0 elsewhere: a product with the table picks its row, in
         # arithmetic that every accelerator has, where a look-up needs shapes that it hasn't.
         chosen = ops.clip(gap - first + 1.0, 0.0, 1.0) * ops.clip(last + 1.0 - gap, 0.0, 1.0)
-        # Of rank 4, so that its shape is that of the product: no arithmetic on shapes.
-        table = ops.reshape(self.embeddings, (1, 1, self.buckets, -1))
-        bias = ops.matmul(ops.cast(chosen, table.dtype), table)
+        table = ops.convert_to_tensor(self.embeddings)
+        chosen = ops.cast(chosen, table.dtype)
+        if chosen.shape[0] == 1:
+            # Of rank 4, so that its shape is that of the product: no arithmetic on shapes.
+            bias = ops.matmul(chosen, ops.reshape(table, (1, 1, self.buckets, -1)))
+        else:  # Such a product with several rows corrupts memory: TensorFlow's issue 117700.
+            flat = ops.matmul(ops.reshape(chosen, (-1, self.buckets)), table)
+            bias = ops.reshape(flat, (*ops.shape(chosen)[:3], self.spec.num_heads))
         return ops.transpose(bias, (0, 3, 1, 2))
 
 

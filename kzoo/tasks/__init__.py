@@ -8,6 +8,7 @@ from .image_text_embedder import ImageTextEmbedder
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
+from .seq2seq_lm import Seq2SeqLM
 from .text_classifier import TextClassifier
 from .text_embedder import TextEmbedder
 from .token_classifier import TokenClassifier
@@ -21,6 +22,7 @@ TASKS = {
         QuestionAnswering,
         MaskedLM,
         CausalLM,
+        Seq2SeqLM,
         MultipleChoice,
         TextEmbedder,
         ImageClassifier,

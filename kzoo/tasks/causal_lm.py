@@ -1,29 +1,27 @@
 """What comes next: language models that are trained on text, measured on it, and write it."""
 
 import dataclasses
-from functools import cached_property
 
 import keras
 import numpy as np
 from keras import ops
 
 from ..answers import RULES
-from ..data.batches import IGNORED, bucketed_batches
+from ..data.batches import bucketed_batches
 from ..data.documents import answer_rows, read_documents, text_rows
 from ..errors import KzooError
-from ..generation.decoding import is_listed
 from ..generation.logit_processors import log_softmax
-from ..generation.writer import Writer, chat_ids, framing, prompt_ids
+from ..generation.writer import chat_ids, framing, prompt_ids
 from ..values import is_whole
 from .inputs import split_pairs
-from .places import PlaceAccuracy, TiedTask, by_place
+from .writing import WritingTask, one_or_all
 
 LOGITS = 2**27  # float32 numbers of a batch whose texts are scored: half a gigabyte
 NEUTRAL = ("N/A", "[MASK]")  # texts without content, as in arXiv:2102.09690
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class CausalLM(TiedTask):
+class CausalLM(WritingTask):
     """Score the token behind every place, and write on from a prompt (arXiv:2005.14165).
 
     On the token dict it returns {"logits": (batch, length, vocabulary_size)}; on a step of
@@ -125,10 +123,6 @@ class CausalLM(TiedTask):
     def start_ids(self):
         """What stands before a text: its special tokens, or the end of another."""
         return framing(self.tokenizer)[0]
-
-    def default_metrics(self):
-        """Perplexity, and the share of tokens that were the likeliest."""
-        return [Perplexity(), PlaceAccuracy()]
 
     def encode_examples(self, x):
         """Texts as ragged columns, cut to `max_length`."""
@@ -236,18 +230,6 @@ class CausalLM(TiedTask):
 
     # -- writing --------------------------------------------------------------------------------
 
-    @cached_property
-    def step(self):
-        """The model as the step function of `kzoo.generation`, compiled once."""
-        from ..generation.runner import CachedModel
-
-        return CachedModel(self)
-
-    @property
-    def writer(self):
-        """What writes with this model's step and its tokenizer, see `kzoo.generation.Writer`."""
-        return Writer(self.step, self.processors.get("tokenizer"), self.spec.max_sequence_length)
-
     def generate(self, prompts, return_prompt=False, **options):
         """Write on from prompts.
 
@@ -267,37 +249,14 @@ class CausalLM(TiedTask):
             KzooError: for an option out of its range, an empty prompt, or one that leaves no place
                 to write in.
         """
-        answers, is_text = self._written(prompts, options)
+        answers, is_text = self.written(prompts, options)
         given = [prompts] if isinstance(prompts, str) else prompts
         before = given if return_prompt else ["" if is_text else []] * len(answers)
         results = [
-            _one_or_all([_behind(start, each) for each in rows])
+            one_or_all([_behind(start, each) for each in rows])
             for start, rows in zip(before, answers, strict=True)
         ]
         return results[0] if isinstance(prompts, str) else results
-
-    def _written(self, prompts, options, batch_size=None):
-        """What the writer makes of texts or of lists of ids, and whether they are texts."""
-        given = [prompts] if isinstance(prompts, str) else prompts
-        if not is_listed(given):
-            raise KzooError(
-                f"Got {prompts!r:.60} to write on from; expected a text, a list of texts, or lists "
-                "of token ids."
-            )
-        kinds = {isinstance(prompt, str) for prompt in given}
-        if len(kinds) > 1:
-            raise KzooError(
-                "Got texts and token ids among the prompts; expected the same kind throughout."
-            )
-        ids = self.prompt_ids(list(given)) if kinds == {True} else given
-        return self.writer.generate(ids, batch_size, **options), kinds == {True}
-
-    def stream(self, prompt, **options):
-        """Write on from one text; an iterator of pieces of text, which split no character."""
-        if not isinstance(prompt, str):
-            raise KzooError(f"Got {prompt!r:.40} to write on from; expected one text.")
-        (ids,) = self.prompt_ids([prompt])
-        return self.writer.stream(ids, **options)
 
     def chat(self, messages, tools=None, documents=None, **options):
         """Answer in a conversation, as the chat template of the tokenizer puts it.
@@ -316,7 +275,7 @@ class CausalLM(TiedTask):
         """
         ids = chat_ids(self.tokenizer, messages, tools, documents)
         (answers,) = self.writer.generate([ids], **options)
-        return _one_or_all([answer.text for answer in answers])
+        return one_or_all([answer.text for answer in answers])
 
     def stream_chat(self, messages, tools=None, documents=None, **options):
         """Answer as `chat` does; an iterator of pieces of text, which split no character."""
@@ -326,11 +285,6 @@ class CausalLM(TiedTask):
     def prompt_ids(self, prompts):
         """Prompts as token ids, see `kzoo.generation.writer.prompt_ids`."""
         return prompt_ids(self.tokenizer, prompts)
-
-    def predict(self, x, batch_size=32, verbose=0, text=None, **options):
-        """What is written after each text; `options` as for `generate`."""
-        answers, _ = self._written(self._inputs(x, text), options, batch_size)
-        return [_one_or_all([each.text for each in rows]) for rows in answers]
 
     def log_probabilities(self, prompts, continuations):
         """How likely each continuation is behind its prompt: the log-probability of each token.
@@ -411,29 +365,3 @@ def _behind(start, answer):
     if isinstance(start, str):
         return start + answer.text
     return [*map(int, start), *answer.token_ids]
-
-
-def _one_or_all(answers):
-    """The answer to a prompt where there is one, else the list of them."""
-    return answers[0] if len(answers) == 1 else answers
-
-
-@keras.saving.register_keras_serializable("kzoo")
-class Perplexity(keras.metrics.Mean):
-    """e to the mean cross-entropy of the places that have a target, however batches were cut."""
-
-    def __init__(self, name="perplexity", dtype=None):
-        super().__init__(name=name, dtype=dtype)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Count a batch: targets (batch, length), logits (batch, length, classes)."""
-        counted = ops.not_equal(y_true, IGNORED)
-        classes = ops.where(counted, y_true, 0)
-        losses = ops.sparse_categorical_crossentropy(classes, y_pred, from_logits=True)
-        weight = ops.cast(counted, "float32")
-        weight = weight if sample_weight is None else weight * by_place(sample_weight, y_true)
-        return super().update_state(ops.reshape(losses, (-1,)), ops.reshape(weight, (-1,)))
-
-    def result(self):
-        """The perplexity so far."""
-        return ops.exp(super().result())

@@ -54,7 +54,7 @@ class TiedTask(PlaceTask):
     def make_head(self, backbone):
         """The head layer, as wide as the vocabulary."""
         units = backbone.vocabulary_size
-        return make("head", self.head_slot, spec=backbone.spec, units=units, name="head")
+        return make("head", self.head_slot, spec=backbone.head_spec, units=units, name="head")
 
     def run_head(self, outputs, inputs, training):
         """Logits against the backbone's own token table."""

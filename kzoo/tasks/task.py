@@ -72,7 +72,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         with precision(backbone.dtype_policy):
             self.head = self.make_head(backbone)
         pool = getattr(self.head, "pool", None)
-        if pool is not None and pool.needs_pooler and backbone.spec.pooler == "none":
+        if pool is not None and pool.needs_pooler and backbone.head_spec.pooler == "none":
             raise KzooError(
                 f"{self.head_slot!r} reads the backbone's pooler, and this one has none: take "
                 "'mean' or 'first'."
@@ -119,15 +119,15 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
     def usual_head(self, backbone):
         """The head that this task has on this family by default; mean on one without a pooler."""
         head = self.head_slots(type(backbone), backbone.spec)[0]
-        return "mean" if head == "pooled" and backbone.spec.pooler == "none" else head
+        return "mean" if head == "pooled" and backbone.head_spec.pooler == "none" else head
 
     def make_head(self, backbone):
         """The head layer."""
-        return make("head", self.head_slot, spec=backbone.spec, units=self.num_outputs, name="head")
+        return make("head", self.head_slot, spec=backbone.head_spec, units=self.num_outputs, name="head")
 
     def fitted(self, backbone):
         """The backbone itself, or a copy that lacks what the head doesn't read."""
-        if not self.head.needs_pooler and backbone.spec.pooler != "none":
+        if not self.head.needs_pooler and backbone.head_spec.pooler != "none":
             return backbone.with_spec(pooler="none")
         return backbone
 

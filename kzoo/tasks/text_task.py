@@ -74,9 +74,10 @@ class TextTask(Task):
 
     def call(self, inputs, training=None):
         """The raw outputs, in float32, for the dict of the backbone's inputs."""
-        if len(inputs["token_ids"].shape) < 3:
+        first = next(iter(inputs.values()))
+        if len(first.shape) < 3:
             return super().call(inputs, training=training)
-        count = ops.shape(inputs["token_ids"])[1]
+        count = ops.shape(first)[1]
         folded = {k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()}
         outputs = super().call(folded, training=training)
         return {k: ops.reshape(v, (-1, count, *v.shape[1:])) for k, v in outputs.items()}

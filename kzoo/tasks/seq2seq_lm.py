@@ -1,0 +1,214 @@
+"""A text of a text: translations, summaries, answers (arXiv:1409.3215, arXiv:1706.03762)."""
+
+import keras
+from keras import ops
+
+from ..answers import RULES
+from ..data.batches import bucketed_batches
+from ..data.documents import read_documents
+from ..errors import KzooError
+from ..generation.writer import check_names
+from ..text.tokenizer import check_not_empty
+from ..values import is_whole
+from .inputs import split_pairs
+from .text_task import settled_length
+from .writing import WritingTask, one_or_all
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class Seq2SeqLM(WritingTask):
+    """Read a source and write a target: an encoder-decoder with scores of every token.
+
+    On the dict of `kzoo.graphs.EncoderDecoder` it returns {"logits": (batch, decoder_length,
+    vocabulary_size)}. `fit` takes sources and targets, as two lists, as pairs, or in a table; the
+    decoder is given each target one place on (teacher forcing). Label smoothing (arXiv:1706.03762,
+    section 5.4) is `compile(loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1))`.
+
+    Args:
+        backbone: a network such as `T5`; else as for `TextTask`.
+        labels, head, tokenizer, name: as for `TextTask`.
+        max_length: tokens of a source at most; longer ones are cut in `fit`.
+        max_target_length: tokens of a target at most, its end included; all the places of the
+            decoder by default.
+    """
+
+    task_name = "Seq2SeqLM"
+    default_head = "tied_lm"
+    targets = "optional"
+    reads, rule = "prompt", "rewriting"
+    read_file = staticmethod(read_documents)
+
+    def __init__(
+        self,
+        backbone,
+        labels=None,
+        head=None,
+        max_length=None,
+        tokenizer=None,
+        name=None,
+        max_target_length=None,
+    ):
+        self.max_target_length = max_target_length
+        super().__init__(backbone, labels, head, max_length, tokenizer, name)
+
+    def settle_sizes(self, backbone):
+        """Take the towers' maxima, or the tokenizer's, where nobody said how much is read."""
+        if "encode" not in backbone.signatures:
+            raise KzooError(
+                f"Got a {backbone.family} for a Seq2SeqLM; expected a network that reads a source "
+                "and writes of it, such as a T5."
+            )
+        tokenizer, largest = self.processors.get("tokenizer"), backbone.largest
+        self.max_length = settled_length(self.max_length, tokenizer, largest["encoder_length"])
+        self.max_target_length = settled_length(
+            self.max_target_length, tokenizer, largest["decoder_length"]
+        )
+
+    def run_head(self, outputs, inputs, training):
+        """Logits, and what was seen at the places of a step."""
+        past = {name: outputs[name] for name in outputs if name in self.backbone.past_names}
+        return {**super().run_head(outputs, inputs, training), **past}
+
+    @property
+    def output_axes(self):
+        """The axes of each output on whole inputs."""
+        return {"logits": ("batch", "decoder_length", "vocabulary")}
+
+    def get_config(self):
+        """The arguments."""
+        return {**super().get_config(), "max_target_length": self.max_target_length}
+
+    # -- on a device ----------------------------------------------------------------------------
+
+    # A source is read by the one, once, and each token of what is written by the other.
+    functions = {"encode": ("encode", {}), "decode": ("step", {"decoder_length": 1})}
+
+    def run_function(self, name, inputs):
+        """Of a source its keys and values; of a token its `logits`, and its keys and values."""
+        outputs = self.backbone.run(inputs, training=False)
+        if name == "encode":
+            return {each: outputs[each] for each in self.backbone.memory_names}
+        logits = super().run_head(outputs, inputs, False)["logits"]
+        past = {each: outputs[each] for each in self.backbone.past_names}
+        return {"logits": ops.reshape(logits, (1, logits.shape[-1])), **past}
+
+    def function_axes(self, name):
+        """The axes of each output of a function."""
+        step = self.backbone.signatures["step"]
+        if name == "encode":
+            read = {"memory_length": "encoder_length"}
+            names = self.backbone.memory_names
+            return {each: tuple(read.get(a, a) for a in step[each].axes) for each in names}
+        new = {"past_length": 1}
+        past = {
+            each: tuple(new.get(axis, axis) for axis in step[each].axes)
+            for each in self.backbone.past_names
+        }
+        return {**RULES[self.rule].outputs, **past}
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def batches(self, x, y=None, sample_weight=None, **options):
+        """Sources and targets as batches of similar lengths."""
+        sources, targets = split_pairs(x)
+        targets = y if targets is None else targets
+        if targets is None:
+            raise KzooError(
+                "Got sources without targets; expected a text of each, as y, as pairs, or in a "
+                "second column of a table."
+            )
+        wrong = next((each for each in targets if not isinstance(each, str)), None)
+        if wrong is not None:
+            raise KzooError(f"Got the target {wrong!r:.40} of a source; expected a text.")
+        rows = self.target_ids(targets)
+        columns = {
+            "encoder_token_ids": self.tokenizer.encode(sources, max_length=self.max_length)[
+                "token_ids"
+            ],
+            "decoder_token_ids": [[self.start_id, *row[:-1]] for row in rows],
+        }
+        return bucketed_batches(
+            columns,
+            rows,
+            sample_weight=sample_weight,
+            padding_id=self.backbone.padding_id,
+            **options,
+        )
+
+    @property
+    def start_id(self):
+        """The token that the decoder is given first."""
+        return self.backbone.start_id
+
+    def target_ids(self, targets):
+        """Targets as lists of token ids, cut to `max_target_length`, each with its end."""
+        (before, _), _, (after, _) = self.tokenizer.frame()
+        after = list(after) or [self.tokenizer.end_id]
+        if after == [None]:
+            raise KzooError(
+                "Got targets for a tokenizer that names no token for their end; expected one with "
+                "an end token, such as </s>."
+            )
+        most = self.max_target_length - len(before) - len(after)
+        return [[*before, *ids[:most], *after] for ids in self.tokenizer.bare_ids(targets)]
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def prompt_ids(self, prompts):
+        """Sources as lists of token ids, with the special tokens around them.
+
+        Raises:
+            KzooError: for a source without a token, or with more than the encoder has places for.
+        """
+        check_not_empty([len(ids) for ids in self.tokenizer.bare_ids(prompts)])
+        return self.tokenizer.encode(prompts)["token_ids"]
+
+    def write(self, ids, batch_size=None, **options):
+        """For sources, lists of token ids, lists of `kzoo.generation.Written`."""
+        check_names(options)
+        ids = [self._checked(number, source) for number, source in enumerate(ids)]
+        starts = [[self.start_id]] * len(ids)
+        return self.writer.generate(starts, batch_size, sources=ids, **options)
+
+    def write_pieces(self, ids, **options):
+        """What is written of a source, piece by piece."""
+        return self.writer.stream([self.start_id], self._checked(0, ids), **options)
+
+    def _checked(self, number, source):
+        """A source as a list of ids, or an error that names it."""
+        ids = source.tolist() if hasattr(source, "tolist") else source
+        size, most = self.backbone.vocabulary_size, self.backbone.largest["encoder_length"]
+        if not isinstance(ids, (list, tuple)) or not all(is_whole(i, 0, size - 1) for i in ids):
+            raise KzooError(
+                f"Got {source!r:.40} as source {number}; expected a list of token ids, whole "
+                f"numbers from 0 to {size - 1}."
+            )
+        if not 0 < len(ids) <= most:
+            raise KzooError(
+                f"Got {len(ids)} tokens in source {number}; expected 1 to {most}, the places that "
+                f"the encoder has{': shorten it' if ids else ''}."
+            )
+        return [int(each) for each in ids]
+
+    def generate(self, sources, **options):
+        """Write of sources.
+
+        Args:
+            sources: a text, a list of texts, or a list of lists of token ids of any lengths.
+            options: those of `kzoo.generation.Generation`; the tokenizer's end token ends a text
+                by default.
+
+        Returns:
+            For a text a text, for texts a list of them, for token ids lists of ids; with
+            num_return_sequences above 1 a list of so many in the place of each.
+
+        Raises:
+            KzooError: for an option out of its range, an empty source, or one that is longer than
+                the encoder has places.
+        """
+        answers, is_text = self.written(sources, options)
+        results = [
+            one_or_all([each.text if is_text else each.token_ids for each in rows])
+            for rows in answers
+        ]
+        return results[0] if isinstance(sources, str) else results
