@@ -230,12 +230,70 @@ SPECS["clip_text"] = Spec(
 )
 SPECS["clip"] = Towers("clip", {"image": SPECS["clip_image"], "text": SPECS["clip_text"]})
 
-# Networks of one stack, those among them that read texts, and those of these that write.
+# Two stacks that share a table of tokens: what reads, and what writes of it.
+PAIR = {"hidden_dim": 32, "num_heads": 4, "intermediate_dim": 48, "max_sequence_length": 40}
+LOOKS = {"cross_attention": "full", "attention": "causal"}
+
+
+def pair(family, encoder, decoder=LOOKS, name=None, **options):
+    """A spec of two towers on a table of 120 tokens."""
+    name = name or family
+    towers = {
+        tower: Spec(f"{family}_{tower}", "vectors", **{**PAIR, "pooler": "none", **slots})
+        for tower, slots in (
+            ("encoder", {**encoder, "schedule": (0, 1, 2)}),
+            ("decoder", {**encoder, "schedule": (0, 1), **decoder}),
+        )
+    }
+    return Towers(name, towers, {"embedding": words(**options)})
+
+
+def of_t5(kind):
+    """An attention slot of T5."""
+    return {"kind": kind, "bias": [], "scale": 1.0}
+
+
+T5 = {
+    "head_dim": 12,
+    "position": {"kind": "bucketed", "buckets": 8, "longest": 12},
+    "attention": of_t5("full"),
+    "block": "pre_norm",
+    "feedforward": {"kind": "gated", "activation": "gelu_tanh", "bias": False},
+    "norm": {"kind": "rms_norm"},
+    "norms": ["final"],
+}
+OF_2017 = {"feedforward": {"kind": "mlp", "activation": "relu"}, "position": "sinusoidal"}
+BART = {"norm": {"kind": "layer_norm", "epsilon": 1e-5}}
+PLACED = {"position": {"kind": "learned", "before": 2}}
+SPECS["t5_encoder"] = Spec("t5_encoder", words(), **PAIR, schedule=(0, 1), pooler="none", **T5)
+SPECS |= {
+    "t5": pair(
+        "t5", T5, {"attention": of_t5("causal"), "cross_attention": of_t5("full")},
+        logit_scale=32**-0.5,
+    ),
+    "transformer": pair("transformer", {**OF_2017, "norms": []}, scaled=True),
+    "bart": pair("bart", {**BART, **PLACED}, padding_id=1),
+    "mbart": pair(
+        "mbart", {**BART, **PLACED, "block": "pre_norm", "norms": ["embedding", "final"]},
+        padding_id=1, scaled=True,
+    ),
+    "marian": pair(
+        "marian",
+        {**BART, "norms": [], "position": {"kind": "sinusoidal", "interleaved": False}},
+        padding_id=119, scaled=True,
+    ),
+}  # fmt: skip
+
+# Networks of one stack, those among them that read texts, and those of these that write; those
+# that read a source and write of it.
 STACKS = [family for family in sorted(SPECS) if isinstance(SPECS[family], Spec)]
 TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] == "token"]
 WRITERS = [
-    family for family in TEXTS if family != "clip_text" and SPECS[family].attention != "full"
+    family
+    for family in TEXTS
+    if family not in ("clip_text", "t5_encoder") and SPECS[family].attention != "full"
 ]
+PAIRS = ["t5", "transformer", "bart", "mbart", "marian"]
 
 
 def add_noise(model, seed=0, scale=0.2):
@@ -270,6 +328,13 @@ def padding_of(spec):
 
 def inputs_of(spec, batch=3):
     """Random inputs of any family: ragged tokens, pictures, or more pictures than texts."""
+    if isinstance(spec, Towers) and "decoder" in spec.towers:
+        slot = spec.options["embedding"]
+        read = {}
+        for place, tower in enumerate(spec.towers):
+            own = tokens(Spec("", slot, **PAIR, schedule=(0,)), batch, 9 - 2 * place, seed=place)
+            read |= {f"{tower}_{name}": value for name, value in own.items()}
+        return read
     if isinstance(spec, Towers):
         read = {}
         for place, tower in enumerate(spec.towers.values()):

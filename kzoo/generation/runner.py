@@ -161,7 +161,9 @@ class HostCaches:
     @staticmethod
     def encoding(network):
         """What reads sources, likewise."""
-        return _graph(lambda inputs: network.run(inputs, training=False), network.signatures["encode"])
+        return _graph(
+            lambda inputs: network.run(inputs, training=False), network.signatures["encode"]
+        )
 
     @staticmethod
     def source_length(length):

@@ -8,6 +8,7 @@ from ..network import weights_by_path
 from ..spec import Towers, Value
 from .albert import Albert
 from .ast import Ast
+from .bart import Bart
 from .bert import Bert
 from .bloom import Bloom
 from .clip import Clip, ClipImage, ClipText
@@ -19,15 +20,19 @@ from .gpt3 import Gpt3
 from .gpt_neo import GptNeo
 from .kwt import Kwt
 from .lamda import Lamda
+from .marian import Marian
+from .mbart import MBart
 from .mobilevit import MobileVit
 from .palm import Palm
 from .roberta import Roberta
 from .t5 import T5, T5Encoder
+from .transformer import Transformer
 from .vit import Vit
 
 CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
-    Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder,
+    Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
+    MBart, Marian,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

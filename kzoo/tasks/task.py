@@ -123,7 +123,9 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
 
     def make_head(self, backbone):
         """The head layer."""
-        return make("head", self.head_slot, spec=backbone.head_spec, units=self.num_outputs, name="head")
+        return make(
+            "head", self.head_slot, spec=backbone.head_spec, units=self.num_outputs, name="head"
+        )
 
     def fitted(self, backbone):
         """The backbone itself, or a copy that lacks what the head doesn't read."""

@@ -1,0 +1,164 @@
+"""Hugging Face folders of encoder-decoders, both ways; see `test_huggingface.py`."""
+
+import numpy as np
+import pytest
+from families import add_noise
+from test_huggingface import TOLERANCE, contents, distance, reload
+
+import kzoo
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.parity
+
+END = 2
+LENGTHS = {"encoder": (9, 6, 3), "decoder": (4, 7, 5)}
+T5 = {
+    "vocab_size": 50,
+    "d_model": 16,  # Scores that aren't scaled grow with the width.
+    "d_kv": 6,
+    "d_ff": 24,
+    "num_layers": 3,
+    "num_decoder_layers": 2,
+    "num_heads": 4,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 12,
+    "decoder_start_token_id": 0,
+}
+BART = {
+    "vocab_size": 50,
+    "d_model": 32,
+    "encoder_layers": 3,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 40,
+    "max_position_embeddings": 24,
+    "forced_eos_token_id": None,
+}
+MARIAN = {**BART, "pad_token_id": 49, "decoder_start_token_id": 49, "scale_embedding": True}
+CASES = {
+    "t5": ("T5", T5),
+    "t5 1.1": ("T5", {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "mt5": ("MT5", {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "bart": ("Bart", BART),
+    "mbart": ("MBart", {**BART, "scale_embedding": True, "decoder_start_token_id": 5}),
+    "marian": ("Marian", {**MARIAN, "activation_function": "swish"}),
+    "marian of 2017": ("Marian", {**MARIAN, "activation_function": "relu"}),
+}
+WRITES, USUAL = {"Marian": "MTModel"}, "ForConditionalGeneration"
+CLASSES = {
+    **{name: (stem, WRITES.get(stem, USUAL)) for name, (stem, _) in CASES.items()},
+    # MarianModel calls the waves missing that it makes itself, as MarianMTModel does.
+    **{f"{name}, bare": (CASES[name][0], "Model") for name in ("t5", "bart", "mbart")},
+    "t5, encoder": ("T5", "EncoderModel"),
+    "mt5, encoder": ("MT5", "EncoderModel"),
+}  # fmt: skip
+
+
+def reference(name):
+    """A tiny model of transformers with noise on all that is learned, and on the logits' bias."""
+    torch.manual_seed(len(name))
+    stem, suffix = CLASSES[name]
+    sizes = CASES[name.partition(",")[0]][1]
+    config = getattr(transformers, f"{stem}Config")(**sizes, attn_implementation="eager")
+    model = getattr(transformers, stem + suffix)(config)
+    if sizes.get("tie_word_embeddings") is False and hasattr(model, "lm_head"):
+        own = torch.zeros_like(model.lm_head.weight)  # 5.23 ties them whatever the config says.
+        model.lm_head.weight = torch.nn.Parameter(own)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:  # Marian's sinusoids are none to learn.
+                parameter += 0.2 * torch.randn_like(parameter)
+        if hasattr(model, "final_logits_bias"):
+            model.final_logits_bias += 0.2 * torch.randn_like(model.final_logits_bias)
+    return model.eval()
+
+
+def inputs_for(theirs):
+    """Ragged tokens on both sides, for both libraries."""
+    draw, here, there = np.random.default_rng(3), {}, {}
+    padding = theirs.config.pad_token_id
+    for tower, lengths in LENGTHS.items():
+        mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
+        ids = np.where(mask, draw.integers(5, 45, mask.shape), padding)
+        prefix = "decoder_" if tower == "decoder" else ""
+        here |= {f"{tower}_token_ids": ids.astype("int32")}
+        here |= {f"{tower}_padding_mask": mask.astype("int32")}
+        there |= {f"{prefix}input_ids": torch.from_numpy(ids)}
+        there |= {f"{prefix}attention_mask": torch.from_numpy(mask.astype("int64"))}
+    return here, there
+
+
+def assert_same(model, theirs):
+    here, there = inputs_for(theirs)
+    with torch.no_grad():
+        if type(theirs).__name__.endswith("EncoderModel"):
+            read = {name: there[name] for name in ("input_ids", "attention_mask")}
+            own = {n.removeprefix("encoder_"): v for n, v in here.items() if n.startswith("enc")}
+            expected = theirs(**read).last_hidden_state
+            actual, mask = model(own)["sequence_output"], here["encoder_padding_mask"]
+        else:
+            outputs = theirs(**there)
+            outputs = outputs.logits if "logits" in outputs else outputs.last_hidden_state
+            actual = model(here)
+            actual = actual["logits" if "logits" in actual else "sequence_output"]
+            expected, mask = outputs, here["decoder_padding_mask"]
+    assert distance(actual, expected.numpy(), mask == 1) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_both_ways(name, tmp_path):
+    theirs = reference(name)
+    theirs.save_pretrained(tmp_path / "here")
+    model = kzoo.from_huggingface(tmp_path / "here", strict=True)
+    assert_same(model, theirs)
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path / "here")
+    add_noise(model, seed=5)
+    del model.origin  # from here on a model that never saw transformers
+    kzoo.to_huggingface(model, tmp_path / "there")
+    assert_same(model, reload(theirs, tmp_path / "there"))
+
+
+WAYS = {
+    "greedy": ({}, {}),
+    "greedy without repeats": ({"no_repeat_ngram_size": 2, "repetition_penalty": 1.3},) * 2,
+    "beams": ({"num_beams": 3},) * 2,
+    "beams that stop early": (
+        {"num_beams": 4, "early_stopping": True, "length_penalty": 1.5, "num_return_sequences": 2},
+    )
+    * 2,
+    "beams that never do": ({"num_beams": 3, "early_stopping": "never", "length_penalty": 2.0},)
+    * 2,
+    "beams from a language to the end": (
+        {"num_beams": 3, "forced_token_ids": 7, "ends_at_last": True, "forbidden_token_ids": [9]},
+        {
+            "num_beams": 3,
+            "forced_bos_token_id": 7,
+            "forced_eos_token_id": END,
+            "bad_words_ids": [[9]],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_they_write_the_references_tokens(name, tmp_path):
+    theirs = reference(name)
+    theirs.save_pretrained(tmp_path)
+    model = kzoo.from_huggingface(tmp_path)
+    here, there = inputs_for(theirs)
+    lengths = LENGTHS["encoder"]
+    sources = [row[:n].tolist() for row, n in zip(here["encoder_token_ids"], lengths, strict=True)]
+    read = {key: there[key] for key in ("input_ids", "attention_mask")}
+    for options, their_options in WAYS.values():
+        common = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": END}
+        with torch.no_grad():
+            expected = theirs.generate(**read, **common, **their_options)[:, 1:].tolist()
+        expected = [row[: row.index(END) + 1] if END in row else row for row in expected]
+        actual = model.generate(sources, max_new_tokens=12, end_token_ids=END, **options)
+        if options.get("num_return_sequences"):
+            actual = [row for rows in actual for row in rows]
+        assert actual == expected, options
