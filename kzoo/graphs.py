@@ -328,6 +328,11 @@ class EncoderDecoder(Composite):
         )
 
     @property
+    def longest(self):
+        """How many places a source has at most."""
+        return self.spec.towers["encoder"].max_sequence_length
+
+    @property
     def head_spec(self):
         """The decoder's, with the embedding that it reads."""
         decoder = self.spec.towers["decoder"]

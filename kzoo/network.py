@@ -28,6 +28,7 @@ class Served:
     """
 
     functions = {"serve": ("serve", {})}
+    length_axes = ("length",)  # those that the length of what is read decides
     # Constants beside the weights that a file holds in float32, however these are quantized.
     tables = ()
 
@@ -124,6 +125,11 @@ class Network(Served, ExportsTokens, keras.Model):
     def largest(self):
         """The largest size of each axis that has a name, where there is one."""
         return {"length": self.spec.max_sequence_length}
+
+    @property
+    def longest(self):
+        """How many places what it reads has at most."""
+        return self.spec.max_sequence_length
 
     @property
     def head_spec(self):

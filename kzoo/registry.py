@@ -49,7 +49,7 @@ HOMES = {
     "SpanLoss": "tasks.question_answering",
     "MaskedLM": "tasks.masked_lm",
     "CausalLM": "tasks.causal_lm",
-    "Perplexity": "tasks.writing",
+    "Perplexity": "tasks.writing_task",
     "Seq2SeqLM": "tasks.seq2seq_lm",
     "MultipleChoice": "tasks.multiple_choice",
     "ImageClassifier": "tasks.image_classifier",

@@ -235,7 +235,7 @@ PAIR = {"hidden_dim": 32, "num_heads": 4, "intermediate_dim": 48, "max_sequence_
 LOOKS = {"cross_attention": "full", "attention": "causal"}
 
 
-def pair(family, encoder, decoder=LOOKS, name=None, **options):
+def pair(family, encoder, decoder=LOOKS, name=None, start=0, **options):
     """A spec of two towers on a table of 120 tokens."""
     name = name or family
     towers = {
@@ -245,7 +245,7 @@ def pair(family, encoder, decoder=LOOKS, name=None, **options):
             ("decoder", {**encoder, "schedule": (0, 1), **decoder}),
         )
     }
-    return Towers(name, towers, {"embedding": words(**options)})
+    return Towers(name, towers, {"embedding": words(**options), "start_id": start})
 
 
 def of_t5(kind):
@@ -259,28 +259,30 @@ T5 = {
     "attention": of_t5("full"),
     "block": "pre_norm",
     "feedforward": {"kind": "gated", "activation": "gelu_tanh", "bias": False},
-    "norm": {"kind": "rms_norm"},
+    "norm": {"kind": "rms_norm", "epsilon": 1e-6},
     "norms": ["final"],
 }
 OF_2017 = {"feedforward": {"kind": "mlp", "activation": "relu"}, "position": "sinusoidal"}
 BART = {"norm": {"kind": "layer_norm", "epsilon": 1e-5}}
 PLACED = {"position": {"kind": "learned", "before": 2}}
-SPECS["t5_encoder"] = Spec("t5_encoder", words(), **PAIR, schedule=(0, 1), pooler="none", **T5)
+SPECS["t5_encoder"] = Spec(
+    "t5_encoder", words(), **PAIR, schedule=(0, 1), pooler="none", **T5, attention_dropout=0.1
+)
 SPECS |= {
     "t5": pair(
         "t5", T5, {"attention": of_t5("causal"), "cross_attention": of_t5("full")},
         logit_scale=32**-0.5,
     ),
     "transformer": pair("transformer", {**OF_2017, "norms": []}, scaled=True),
-    "bart": pair("bart", {**BART, **PLACED}, padding_id=1),
+    "bart": pair("bart", {**BART, **PLACED}, start=2, padding_id=1),
     "mbart": pair(
         "mbart", {**BART, **PLACED, "block": "pre_norm", "norms": ["embedding", "final"]},
-        padding_id=1, scaled=True,
+        start=5, padding_id=1, scaled=True,
     ),
     "marian": pair(
         "marian",
         {**BART, "norms": [], "position": {"kind": "sinusoidal", "interleaved": False}},
-        padding_id=119, scaled=True,
+        start=119, padding_id=119, scaled=True,
     ),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from kzoo.data.batches import IGNORED
 from kzoo.data.documents import read_documents, windows
 from kzoo.models import build
 from kzoo.network import weights_by_path
-from kzoo.tasks.writing import Perplexity
+from kzoo.tasks.writing_task import Perplexity
 
 END = "<|endoftext|>"
 TEXTS = ["the cat sat on the mat", "a dog ran", "the dog sat"]

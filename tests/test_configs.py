@@ -79,10 +79,9 @@ def test_a_spec_is_the_same_after_its_config(family):
 def whole(fields):
     """The fields of a spec with every option of what reads the inputs and pools the outputs."""
     if "towers" in fields:
-        return {
-            **fields,
-            "towers": {name: whole(tower) for name, tower in fields["towers"].items()},
-        }
+        towers = {name: whole(tower) for name, tower in fields["towers"].items()}
+        slots = {k: completed(k, v) for k, v in fields["options"].items() if k == "embedding"}
+        return {**fields, "towers": towers, "options": {**fields["options"], **slots}}
     return {**fields, **{slot: completed(slot, fields[slot]) for slot in ("embedding", "pooler")}}
 
 

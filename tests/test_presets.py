@@ -30,8 +30,19 @@ SIZES = """
     gpt2_dialo_small_en gpt2_dialo_medium_en gpt2_dialo_large_en gpt_base_en_uncased
     gpt_neo_125m_en gpt_neo_1b3_en gpt_neo_2b7_en bloom_560m_multi bloom_1b1_multi bloom_1b7_multi
     bloom_3b_multi bloom_7b1_multi bloom_176b_multi clip_base_32 clip_base_16 clip_large_14
-    clip_large_14_336
+    clip_large_14_336 t5_small_en t5_base_en t5_large_en t5_3b_en t5_11b_en bart_base_en
+    bart_large_en mbart_large_multi mbart_50_large_multi
 """
+# Counted elsewhere with the map of their scores: their vocabulary and width.
+SCORED = {
+    "t5_1_1_small_en": (32_128, 512), "t5_1_1_base_en": (32_128, 768),
+    "t5_1_1_large_en": (32_128, 1024), "t5_1_1_xl_en": (32_128, 2048),
+    "t5_1_1_xxl_en": (32_128, 4096), "mt5_small_multi": (250_112, 512),
+    "mt5_base_multi": (250_112, 768), "mt5_large_multi": (250_112, 1024),
+    "marian_base_en_de": (512, 1024),  # with the waves of both towers, which nothing learns
+}  # fmt: skip
+# Counted by hand: an embedding, and of each block its maps and norms.
+OF_2017 = {"transformer_base_en_de": 63_082_496, "transformer_big_en_de": 214_245_376}
 # TinyCLIP (arXiv:2309.12314): the millions that its names speak of, those of the image tower and
 # those of the text tower beside its table of tokens.
 TINY_CLIP = {
@@ -84,7 +95,7 @@ SHAPES = {
 
 
 def test_every_published_size_is_there():
-    counted = {*SIZES.split(), *TABLES.split(), *SHAPES, *WITH_HEADS, *TINY_CLIP, *SOUNDS}
+    counted = {*SIZES.split(), *TABLES.split(), *SHAPES, *WITH_HEADS, *TINY_CLIP, *SOUNDS, *SCORED}
     assert counted <= set(PUBLISHED)
 
 
@@ -137,10 +148,15 @@ def test_cards_hold_the_reference_counts():
         entry["hf_id"]: entry["params_exact"]
         for entry in json.loads(REFERENCE.read_text()).values()
     }
-    cards = {name: presets.card(name) for name in SIZES.split()}
-    assert {n: c["parameters"] for n, c in cards.items()} == {
+    cards = {name: presets.card(name) for name in (*SIZES.split(), *SCORED)}
+    more = {name: math.prod(shape) for name, shape in SCORED.items()}
+    assert {n: c["parameters"] + more.get(n, 0) for n, c in cards.items()} == {
         n: counts[c["source"]] for n, c in cards.items()
     }
+
+
+def test_the_transformer_counts_what_its_equations_do():
+    assert {name: presets.card(name)["parameters"] for name in OF_2017} == OF_2017
 
 
 def test_families_that_hear_count_what_their_papers_and_files_do():

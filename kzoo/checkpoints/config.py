@@ -379,10 +379,10 @@ def _whole(fields):
     if fields.get("towers"):
         towers = {name: _whole(tower) for name, tower in fields["towers"].items()}
         options = fields.get("options", {})
-        slots = {
-            slot: completed(slot, held) for slot, held in options.items() if slot in Spec.SLOTS
-        }
-        return {"family": fields["family"], "towers": towers, "options": {**options, **slots}}
+        if "embedding" in options:
+            slot = completed("embedding", options["embedding"])
+            options = {"start_id": slot["padding_id"], **options, "embedding": slot}
+        return {"family": fields["family"], "towers": towers, "options": options}
     whole = fields | {slot: completed(slot, fields[slot]) for slot in Spec.SLOTS}
     if whole["embedding"].get("dim") == 0:
         whole["embedding"]["dim"] = fields["hidden_dim"]

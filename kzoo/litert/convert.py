@@ -151,7 +151,7 @@ def check_arguments(model, quantization, length, compat=None, target=None):
             f"{', '.join(model.functions)}; expected int8, for the int4 table is one of a single "
             "function."
         )
-    limit = backbone.spec.max_sequence_length
+    limit = backbone.longest
     if length is not None and not is_whole(length, 2, limit):
         raise KzooError(
             f"length is {length!r}; None (dynamic) or 2 to {limit} tokens are expected."
@@ -193,7 +193,9 @@ def sizes_of(model, length=None, cache=None):
         KzooError: for a cache of a size that the model has no places for, or that has no cache.
     """
     inputs = [entry for name in model.functions for entry in model_inputs(model, name).values()]
-    if length is not None and not any("length" in entry.axes for entry in inputs):
+    if length is not None and not any(
+        axis in entry.axes for entry in inputs for axis in model.length_axes
+    ):
         raise KzooError(
             f"Got length={length!r:.40} for a model whose inputs are of one size; expected none: "
             "leave it out."
@@ -205,7 +207,7 @@ def sizes_of(model, length=None, cache=None):
                 "out."
             )
         return {"length": length}
-    places = getattr(model, "backbone", model).spec.max_sequence_length
+    places = getattr(model, "backbone", model).head_spec.max_sequence_length
     if cache is not None and not is_whole(cache, 1, places):
         raise KzooError(
             f"Got cache={cache!r:.40}; expected a whole number of tokens, {places} at most, as "
@@ -239,7 +241,8 @@ def _function(model, name, sizes):
         with lowering.using(lookup, _layer_norm):
             return model.run_function(name, inputs)
 
-    sizes = {"batch": 1, **sizes, **model.functions[name][1]}
+    lengths = dict.fromkeys(model.length_axes, sizes.get("length"))
+    sizes = {"batch": 1, **lengths, **sizes, **model.functions[name][1]}
     signature = {
         key: tf.TensorSpec(
             [sizes.get(axis) if isinstance(axis, str) else axis for axis in entry.axes],

@@ -146,6 +146,10 @@ class T5(EncoderDecoder):
     """
     CONFIG = {
         **{key: (f"options.{path}", default) for key, (path, default) in WORDS.items()},
+        "decoder_start_token_id": (
+            "options.start_id",
+            lambda config: config.get("pad_token_id", 0),
+        ),
         "scale_decoder_outputs": (
             "options.embedding.logit_scale",
             scales,

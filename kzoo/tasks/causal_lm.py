@@ -14,9 +14,8 @@ from ..generation.logit_processors import log_softmax
 from ..generation.writer import chat_ids, framing, prompt_ids
 from ..values import is_whole
 from .inputs import split_pairs
-from .writing import WritingTask, one_or_all
+from .writing_task import WritingTask, one_or_all
 
-LOGITS = 2**27  # float32 numbers of a batch whose texts are scored: half a gigabyte
 NEUTRAL = ("N/A", "[MASK]")  # texts without content, as in arXiv:2102.09690
 
 
@@ -207,15 +206,8 @@ class CausalLM(WritingTask):
             {"perplexity", "loss" (nats a token), "accuracy" (share of tokens that were likeliest)}.
         """
         self._check_stride(stride)
-        metrics = self.default_metrics()
-        for inputs, targets in self.batches(
-            x, stride=stride, batch_size=self._rows_at_once(self.max_length)
-        ):
-            logits = self.predict_on_batch(inputs)["logits"]
-            for metric in metrics:
-                metric.update_state(targets, logits)
-        scores = {metric.name: float(metric.result()) for metric in metrics}
-        return {**scores, "loss": float(np.log(scores["perplexity"]))}
+        rows = self.rows_at_once(self.max_length)
+        return self.measured(self.batches(x, stride=stride, batch_size=rows))
 
     def _check_stride(self, stride):
         if stride is not None and not is_whole(stride, 1, self.max_length):
@@ -223,10 +215,6 @@ class CausalLM(WritingTask):
                 f"Got stride={stride!r:.40}; expected 1 to {self.max_length}, the tokens of a "
                 "window."
             )
-
-    def _rows_at_once(self, length):
-        """How many rows of a length to run at once, for their logits to fit the memory."""
-        return min(32, max(1, LOGITS // (length * self.backbone.vocabulary_size)))
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -313,7 +301,7 @@ class CausalLM(WritingTask):
                 f"{places + 1} at most, for the network has {places} places: shorten the prompt."
             )
         # One number is kept of all those that a place has: of the rest there would be gigabytes.
-        count = self._rows_at_once(longest)
+        count = self.rows_at_once(longest)
         order, outputs = self.run_batches(columns, count, run=self._log_probabilities)
         scores = [None] * len(rows)
         given = (row for out in outputs for row in out["scores"])

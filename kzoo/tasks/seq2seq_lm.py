@@ -12,7 +12,7 @@ from ..text.tokenizer import check_not_empty
 from ..values import is_whole
 from .inputs import split_pairs
 from .text_task import settled_length
-from .writing import WritingTask, one_or_all
+from .writing_task import WritingTask, one_or_all
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -82,6 +82,7 @@ class Seq2SeqLM(WritingTask):
 
     # A source is read by the one, once, and each token of what is written by the other.
     functions = {"encode": ("encode", {}), "decode": ("step", {"decoder_length": 1})}
+    length_axes = ("encoder_length", "memory_length")
 
     def run_function(self, name, inputs):
         """Of a source its keys and values; of a token its `logits`, and its keys and values."""
@@ -151,6 +152,18 @@ class Seq2SeqLM(WritingTask):
             )
         most = self.max_target_length - len(before) - len(after)
         return [[*before, *ids[:most], *after] for ids in self.tokenizer.bare_ids(targets)]
+
+    def measure(self, x, y=None):
+        """How well targets are foretold of their sources, however the task is compiled.
+
+        Args:
+            x, y: as in `fit`, without files.
+
+        Returns:
+            {"perplexity", "loss" (nats a token), "accuracy" (share of tokens that were likeliest)}.
+        """
+        rows = self.rows_at_once(self.max_target_length)
+        return self.measured(self.batches(x, y, batch_size=rows))
 
     # -- writing --------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from ..answers import READS
 from ..data.batches import BatchPlan, bucketed_batches
 from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
+from ..spec import Towers
 from ..text.tokenizer import check_not_empty
 from ..values import is_whole
 from .inputs import as_list, check_columns, from_dataset, split_pairs
@@ -52,6 +53,12 @@ class TextTask(Task):
 
     def settle_sizes(self, backbone):
         """Take the model's maximum, or the tokenizer's, where nobody said how much is read."""
+        if isinstance(backbone.spec, Towers):
+            fitting = "Seq2SeqLM" if "encode" in backbone.signatures else "ImageTextEmbedder"
+            raise KzooError(
+                f"Got a {backbone.family} for a {self.task_name}; expected a network of one stack, "
+                f"such as a BERT: of {' and '.join(backbone.towers)} make a {fitting}."
+            )
         self.max_length = settled_length(
             self.max_length, self.processors.get("tokenizer"), backbone.spec.max_sequence_length
         )

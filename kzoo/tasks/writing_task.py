@@ -3,6 +3,7 @@
 from functools import cached_property
 
 import keras
+import numpy as np
 from keras import ops
 
 from ..data.batches import IGNORED
@@ -10,6 +11,8 @@ from ..errors import KzooError
 from ..generation.decoding import is_listed
 from ..generation.writer import Writer
 from .places import PlaceAccuracy, TiedTask, by_place
+
+LOGITS = 2**27  # float32 numbers of a batch whose texts are scored: half a gigabyte
 
 
 class WritingTask(TiedTask):
@@ -31,6 +34,24 @@ class WritingTask(TiedTask):
         """What writes with this model's step and its tokenizer, see `kzoo.generation.Writer`."""
         places = self.backbone.head_spec.max_sequence_length
         return Writer(self.step, self.processors.get("tokenizer"), places)
+
+    def measured(self, batches):
+        """How well the targets of batches are foretold, however the task is compiled.
+
+        Returns:
+            {"perplexity", "loss" (nats a token), "accuracy" (share of tokens that were likeliest)}.
+        """
+        metrics = self.default_metrics()
+        for inputs, targets, *_ in batches:
+            logits = self.predict_on_batch(inputs)["logits"]
+            for metric in metrics:
+                metric.update_state(targets, logits)
+        scores = {metric.name: float(metric.result()) for metric in metrics}
+        return {**scores, "loss": float(np.log(scores["perplexity"]))}
+
+    def rows_at_once(self, length):
+        """How many rows of a length to run at once, for their logits to fit the memory."""
+        return min(32, max(1, LOGITS // (length * self.backbone.vocabulary_size)))
 
     def prompt_ids(self, prompts):
         """Texts that are written on or of, as lists of token ids."""

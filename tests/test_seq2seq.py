@@ -1,0 +1,174 @@
+"""A Seq2SeqLM: what it learns from, what it writes, what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from families import PAIRS, SPECS, add_noise, noisy
+from test_causal_lm import byte_tokenizer
+
+import kzoo
+from kzoo.models import build
+from kzoo.network import weights_by_path
+
+SOURCES = [[7, 8, 9, 10, 11], [30, 31], [99, 5, 60]]
+WAYS = {
+    "greedy": {"no_repeat_ngram_size": 3},
+    "beams": {"num_beams": 3, "num_return_sequences": 2, "early_stopping": True},
+}
+
+
+def one_block(family, **embedding):
+    """A network of one block a tower on a byte tokenizer's 260 tokens."""
+    spec = SPECS[family]
+    towers = {n: t.replace(schedule=(0,), dropout=0.0) for n, t in spec.towers.items()}
+    slot = {**spec.options["embedding"], "vocabulary_size": 260, "padding_id": 258, **embedding}
+    return spec.replace(towers=towers, options={"embedding": slot})
+
+
+@pytest.fixture(scope="module")
+def writer():
+    backbone = add_noise(build(one_block("t5")))
+    return kzoo.Seq2SeqLM(backbone, tokenizer=byte_tokenizer(), max_length=20)
+
+
+def written(family="t5", ways=WAYS, **options):
+    """What a noisy network writes of the sources, by way."""
+    task = kzoo.Seq2SeqLM(noisy(family))
+    common = {"max_new_tokens": 9, "end_token_ids": (17, 41), **options}
+    return {way: task.generate(SOURCES, **common, **WAYS[way]) for way in ways}
+
+
+def whole(task, source, most, ends):
+    """Greedy tokens by running both towers anew for each."""
+    ids = [task.start_id]
+    while len(ids) <= most:
+        rows = {"encoder": [source], "decoder": [ids]}
+        inputs = {f"{n}_token_ids": np.array(row, "int32") for n, row in rows.items()}
+        masks = {f"{n}_padding_mask": np.ones_like(inputs[f"{n}_token_ids"]) for n in rows}
+        logits = np.asarray(task({**inputs, **masks})["logits"])[0, -1]
+        ids.append(int(logits.argmax()))
+        if ids[-1] in ends:
+            break
+    return ids[1:]
+
+
+@pytest.mark.parametrize("family", PAIRS)
+def test_a_cache_and_a_source_read_once_write_what_the_whole_does(family):
+    task = kzoo.Seq2SeqLM(noisy(family))
+    expected = [whole(task, source, 9, (17, 41)) for source in SOURCES]
+    options = {"max_new_tokens": 9, "end_token_ids": (17, 41)}
+    assert task.generate(SOURCES, **options) == expected
+    alone = task.generate([SOURCES[0]], num_beams=3, **options)
+    assert task.generate(SOURCES, num_beams=3, **options)[0] == alone[0]
+
+
+def test_jax_writes_the_same():
+    code = (
+        "import json, sys; sys.path.insert(0, sys.argv[1]); import test_seq2seq as t; "
+        "print(json.dumps(t.written(ways=['beams'])))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, os.path.dirname(__file__)],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout.splitlines()[-1]) == written(ways=["beams"])
+
+
+def test_targets_are_the_decoders_input_one_place_on(writer):
+    inputs, targets = next(iter(writer.batches(["ab", "c"], ["xyz", "w"], batch_size=2)))
+    inputs = {name: np.asarray(value) for name, value in inputs.items()}
+    targets, mask = np.asarray(targets), inputs["decoder_padding_mask"] == 1
+    end, rows = writer.tokenizer.end_id, writer.tokenizer.bare_ids(["w", "xyz"])
+    assert [row[m].tolist() for row, m in zip(targets, mask, strict=True)] == [
+        [*row, end] for row in rows
+    ]
+    assert (targets[~mask] == -100).all()
+    decoder = inputs["decoder_token_ids"]
+    assert (decoder[:, 0] == writer.start_id).all()
+    assert (decoder[:, 1:][mask[:, 1:]] == targets[:, :-1][mask[:, 1:]]).all()
+    long = writer.batches(["ab" * 50], ["xyz" * 50], batch_size=1)
+    inputs, targets = next(iter(long))
+    assert np.asarray(inputs["encoder_token_ids"]).shape == (1, 20)
+    assert np.asarray(targets)[0, -1] == end and np.asarray(targets).shape == (1, 40)
+
+
+def test_it_learns_pairs_by_heart_and_smoothing_keeps_it_less_sure(tmp_path):
+    pairs = [("red", "rot"), ("green", "grün"), ("blue", "blau"), ("white", "weiß")]
+    table = tmp_path / "pairs.tsv"
+    lines = ["english\tgerman", *("\t".join(pair) for pair in pairs)]
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    losses = {}
+    for smoothing in (0.0, 0.1):
+        keras.utils.set_random_seed(1)
+        task = kzoo.Seq2SeqLM(build(one_block("bart", padding_id=258)), tokenizer=byte_tokenizer())
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+        task.compile(kzoo.AdamW(5e-3, weight_decay=0.0), loss=loss if smoothing else None)
+        rows = {"text": "english", "label": "german"}
+        task.fit(str(table), batch_size=4, epochs=150, verbose=0, **rows)
+        assert task.generate([source for source, _ in pairs]) == [target for _, target in pairs]
+        losses[smoothing] = task.measure(pairs)["loss"]
+    assert losses[0.0] < 0.1 < losses[0.1]
+
+
+def test_texts_are_streamed_and_come_back_from_files(writer, tmp_path):
+    options = {"max_new_tokens": 8, "min_new_tokens": 4}
+    text = writer.generate("the film", **options)
+    assert "".join(writer.stream("the film", **options)) == text
+    assert writer.predict(["the film", "a"], max_new_tokens=8, min_new_tokens=4)[0] == text
+    writer.save(tmp_path / "writer.keras")
+    writer.save_preset(tmp_path / "preset")
+    for path in (tmp_path / "writer.keras", tmp_path / "preset"):
+        again = kzoo.load(path)
+        assert (type(again), again.max_length) == (kzoo.Seq2SeqLM, 20)
+        for name, weight in weights_by_path(writer).items():
+            np.testing.assert_array_equal(weights_by_path(again)[name], weight)
+        assert again.generate("the film", **options) == text
+
+
+REFUSED = {
+    "no text": (lambda task: task.generate([""]), "no token|empty"),
+    "no token": (lambda task: task.generate([[]]), "0 tokens in source 0.*expected 1 to 40"),
+    "too long": (lambda task: task.generate(["a" * 50]), "50 tokens in source 0.*shorten"),
+    "unknown": (lambda task: task.generate([[3, 700]]), "expected a list of token ids.*259"),
+    "no beam": (lambda task: task.generate(["a"], num_beams=0), "num_beams = 0"),
+    "no targets": (lambda task: task.fit(["a", "b"]), "sources without targets"),
+    "no text as target": (lambda task: task.fit(["a", "b"], [1, 2]), "the target 1 of a source"),
+    "an end that may not come": (
+        lambda task: task.generate(["a"], forbidden_token_ids=[256], end_token_ids=[256]),
+        "256 among the forbidden ones",
+    ),
+    "a language outside": (
+        lambda task: task.generate(["a"], forced_token_ids=[999]),
+        "forced token 999; expected an id below the 260",
+    ),
+    "forced to the last": (
+        lambda task: task.generate(["a"], forced_token_ids=[1, 2], max_new_tokens=2),
+        "2 forced tokens with max_new_tokens = 2",
+    ),
+    "a stack": (lambda task: kzoo.Seq2SeqLM(noisy("gpt2")), "gpt2 for a Seq2SeqLM"),
+    "the other task": (lambda task: kzoo.CausalLM(noisy("t5")), "one stack.*make a Seq2SeqLM"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_it_cannot_do_is_one_sentence(case, writer):
+    run, message = REFUSED[case]
+    writer.compile()
+    with pytest.raises(kzoo.KzooError, match=message) as caught:
+        run(writer)
+    assert "\n" not in str(caught.value)
+
+
+def test_targets_need_an_end():
+    task = kzoo.Seq2SeqLM(build(one_block("t5")), tokenizer=byte_tokenizer(end=None))
+    task.compile()
+    with pytest.raises(kzoo.KzooError, match="names no token for their end"):
+        task.fit(["a"], ["b"])
