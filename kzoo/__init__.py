@@ -51,6 +51,7 @@ _HOME = {
     "ImageClassifier": "tasks",
     "ImageEmbedder": "tasks",
     "InBatchLoss": "tasks.text_embedder",
+    "WrittenScores": "tasks.text_scores",
     "Tokenizer": "text.tokenizer",
     "AudioProcessor": "audio.audio_processor",
     "ImageProcessor": "images.image_processor",

@@ -1,5 +1,6 @@
 """`pipeline("sentiment-analysis")("I loved it")`: the familiar call on the familiar answers."""
 
+import re
 from pathlib import Path
 
 from .answers import PROBLEMS, READS, check_labels
@@ -21,11 +22,15 @@ PIPELINES = {
     "question-answering": ("QuestionAnswering", "text", ("span",), None),
     "fill-mask": ("MaskedLM", "text", ("candidates",), None),
     "text-generation": ("CausalLM", "text", ("continuation",), SHAKESPEARE),
+    "text2text-generation": ("Seq2SeqLM", "text", ("rewriting",), None),
+    "summarization": ("Seq2SeqLM", "text", ("rewriting",), None),
+    "translation": ("Seq2SeqLM", "text", ("rewriting",), None),
     "audio-classification": ("AudioClassifier", "sound", PROBLEMS, COMMANDS),
     "image-classification": ("ImageClassifier", "image", PROBLEMS, None),
     "image-feature-extraction": ("ImageEmbedder", "image", ("embedding",), None),
 }
 TEXTS = ("text", "pair", "either")  # what tasks on texts read
+TRANSLATES = re.compile(r"translation_(\w+)_to_(\w+)")
 
 
 def pipeline(task, model=None):
@@ -34,6 +39,7 @@ def pipeline(task, model=None):
     Args:
         task: "sentiment-analysis", "text-classification", "feature-extraction", "ner" (also
             "token-classification"), "question-answering", "fill-mask", "text-generation",
+            "text2text-generation", "summarization", "translation", "translation_xx_to_yy",
             "audio-classification", "image-classification", "image-feature-extraction" or
             "zero-shot-image-classification".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
@@ -48,6 +54,9 @@ def pipeline(task, model=None):
         numbers; for "text-generation" see `TextGeneration`, for pictures and sounds `OfMedia`,
         for labels that a call names `ZeroShot`; for the others what the task's `predict` gives.
     """
+    asked = task
+    if isinstance(task, str) and TRANSLATES.fullmatch(task):
+        task = "translation"
     if task not in PIPELINES and task not in LABELLED:
         known = ", ".join([*PIPELINES, *LABELLED])
         raise KzooError(f"No pipeline is called {task!r}; known: {known}.")
@@ -65,6 +74,8 @@ def pipeline(task, model=None):
         raise KzooError(f"{task!r} needs a {name}; a {type(model).__name__} came.")
     if sense != "text":
         return OfMedia(model)
+    if model.rule == "rewriting":
+        return Rewriting(model, asked)
     return TextGeneration(model) if model.rule == "continuation" else Pipeline(model)
 
 
@@ -230,6 +241,49 @@ class TextGeneration:
         if isinstance(prompt, str):
             return self.model.prompt_ids([prompt])[0]
         return chat_ids(self.model.tokenizer, prompt)
+
+
+class Rewriting:
+    """A `Seq2SeqLM` behind one call; `model` is the Keras model.
+
+    Args:
+        model: the task.
+        task: the pipeline's name. Where the model's config.json says what stands before a text for
+            it (T5's "summarize: "), and how it is written, that holds; `prefix` can be changed.
+    """
+
+    ANSWERS = {"summarization": "summary_text", "text2text-generation": "generated_text"}
+
+    def __init__(self, model, task):
+        self.model = model
+        self.key = self.ANSWERS.get(task, "translation_text")
+        origin = getattr(model, "origin", None)
+        known = (origin.config if origin else {}).get("task_specific_params") or {}
+        self.prefix = known.get(task, {}).get("prefix", "")
+
+    def __call__(self, inputs, batch_size=32, **options):
+        """Write of a text, or of a list of texts.
+
+        Args:
+            inputs: a string or a list of them.
+            batch_size: sources that are read at the same time.
+            options: those of `Seq2SeqLM.generate`.
+
+        Returns:
+            [{"translation_text": ...}] ("summary_text" of a summary, "generated_text" of others),
+            one dict for each of `num_return_sequences`; for a list of texts a list of as many
+            dicts, or of such lists.
+        """
+        alone = isinstance(inputs, str)
+        texts = [inputs] if alone else inputs
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(t, str) for t in texts):
+            raise KzooError(f"Got {inputs!r:.60} to write of; expected a text or a list of texts.")
+        ids = self.model.prompt_ids([self.prefix + text for text in texts])
+        rows = self.model.write(ids, batch_size, **options)
+        results = [[{self.key: each.text} for each in row] for row in rows]
+        if alone:
+            return results[0]
+        return [row[0] if len(row) == 1 else row for row in results]
 
 
 def _joined(prompt, text, is_full):

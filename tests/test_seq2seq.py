@@ -172,3 +172,106 @@ def test_targets_need_an_end():
     task.compile()
     with pytest.raises(kzoo.KzooError, match="names no token for their end"):
         task.fit(["a"], ["b"])
+
+
+# -- how it writes, in which language, and how near ------------------------------------------------
+
+
+def test_a_task_remembers_how_it_writes(writer, tmp_path):
+    kept = {"num_beams": 3, "max_new_tokens": 7, "end_token_ids": [17]}
+    task = kzoo.Seq2SeqLM(writer, generation=kept)
+    expected = writer.generate("the film", **kept)
+    task.save_preset(tmp_path / "preset")
+    for each in (task, kzoo.Seq2SeqLM(task), kzoo.load(tmp_path / "preset")):
+        assert each.generate("the film") == expected
+    alone = task.generate("the film", num_beams=1)
+    assert alone == writer.generate("the film", **{**kept, "num_beams": 1})
+    drawn = task.generate("the film", temperature=2.0, seed=1)
+    assert drawn == writer.generate("the film", temperature=2.0, seed=1, **{**kept, "num_beams": 1})
+    with pytest.raises(kzoo.KzooError, match="the option 'beams'"):
+        kzoo.Seq2SeqLM(writer, generation={"beams": 3})
+
+
+FRAMES = {"mbart": ([], ["[SEP]", "en_XX"]), "mbart-50": (["en_XX"], ["[SEP]"])}
+
+
+def speaking(name):
+    """A tokenizer of two languages, whose codes stand where mBART's or mBART-50's do."""
+    import tokenizers
+
+    words = {
+        token: i for i, token in enumerate(["[PAD]", "[SEP]", "en_XX", "de_DE", "a", "b", "[UNK]"])
+    }
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "[UNK]"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    backend.add_special_tokens(["[PAD]", "[SEP]", "en_XX", "de_DE"])
+    before, after = FRAMES[name]
+    frame = " ".join([*before, "$A", *after])
+    special = [(token, words[token]) for token in [*before, *after]]
+    backend.post_processor = tokenizers.processors.TemplateProcessing(frame, None, special)
+    return kzoo.Tokenizer.from_json(backend.to_str())
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_language_stands_where_its_tokenizer_puts_it(name):
+    task = kzoo.Seq2SeqLM(
+        noisy("mbart"),
+        tokenizer=speaking(name),
+        source_language="de_DE",
+        target_language="en_XX",
+    )
+    sep, en, de, a, b = 1, 2, 3, 4, 5
+    behind = name == "mbart"
+    assert task.prompt_ids(["a b"]) == [[a, b, sep, de] if behind else [de, a, b, sep]]
+    inputs, targets = next(iter(task.batches(["a"], ["b"], batch_size=1)))
+    assert np.asarray(targets).tolist() == [[b, sep, en] if behind else [en, b, sep]]
+    decoder = np.asarray(inputs["decoder_token_ids"]).tolist()
+    assert decoder == [[en, b, sep] if behind else [5, en, b]]
+    assert task.starts("de_DE") == ((de, ()) if behind else (5, (de,)))
+    written = task.generate([[a, b]], target_language="de_DE", max_new_tokens=4)
+    assert behind or written[0][0] == de
+    with pytest.raises(kzoo.KzooError, match="the language 'xx_XX'; expected one of de_DE, en_XX"):
+        task.generate(["a"], target_language="xx_XX")
+    with pytest.raises(kzoo.KzooError, match="the language 'fr_XX'"):
+        kzoo.Seq2SeqLM(task, target_language="fr_XX")
+
+
+def test_what_is_written_is_scored_against_the_targets(writer):
+    sources = ["ab", "cd", "e"]
+    written = writer.generate(sources, max_new_tokens=6, min_new_tokens=6)
+    assert len(set(written)) > 1
+    mine = writer.score(sources, written, ("exact", "bleu", "chrf", "rouge"), max_new_tokens=6,
+                        min_new_tokens=6)  # fmt: skip
+    assert mine["exact"] == 1 and mine["bleu"] == pytest.approx(100) == mine["chrf"]
+    assert set(mine) == {"exact", "bleu", "chrf", "rouge1", "rouge2", "rougeL"}
+    others = [*written[1:], "something else"]
+    assert writer.score(sources, others, "exact", max_new_tokens=6, min_new_tokens=6)["exact"] < 1
+    writer.compile()
+    found = writer.evaluate(sources, written, scores=["exact"], verbose=0)
+    assert {"loss", "perplexity", "accuracy", "exact"} <= set(found)
+    with pytest.raises(kzoo.KzooError, match="the score 'meteor'; expected some of exact"):
+        writer.score(sources, written, ["meteor"])
+    with pytest.raises(kzoo.KzooError, match="3 sources and 2 targets"):
+        writer.score(sources, written[:2], ["exact"])
+
+
+def test_rouge_is_that_of_its_definition():
+    scores = kzoo.tasks.text_scores.text_scores(["the cat sat"], ["the cat lay here"], ["rouge"])
+    assert scores["rouge1"] == pytest.approx(100 * 2 * (2 / 3) * (2 / 4) / (2 / 3 + 2 / 4))
+    assert scores["rouge2"] == pytest.approx(100 * 2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3))
+
+
+def test_pipelines_answer_by_the_familiar_names(writer):
+    options = {"max_new_tokens": 5}
+    text = writer.generate("ab", **options)
+    names = {
+        "translation": "translation_text", "translation_en_to_de": "translation_text",
+        "summarization": "summary_text", "text2text-generation": "generated_text",
+    }  # fmt: skip
+    for name, key in names.items():
+        assert kzoo.pipeline(name, writer)("ab", **options) == [{key: text}]
+    both = kzoo.pipeline("translation", writer)(["ab", "c"], num_beams=2, num_return_sequences=2,
+                                                **options)  # fmt: skip
+    assert [len(row) for row in both] == [2, 2]
+    with pytest.raises(kzoo.KzooError, match="needs a Seq2SeqLM"):
+        kzoo.pipeline("summarization", noisy("bert"))

@@ -20,6 +20,7 @@ from ..spec import Towers
 from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
+from .generation_config import FILE, read_generation, written_generation
 from .origin import TOKENIZER_FILES, Origin
 from .rows import Table, parse
 from .safetensors import Lazy, numpy_dtype, write_tensors
@@ -95,7 +96,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
         )
     others = processors.load(folder, without=["tokenizer"])
     given = {"tokenizer": tokenizer, **others}
-    model = _build(family, spec, task_name, head, config, modules, given)
+    model = _build(family, spec, task_name, head, config, modules, given, folder)
     model.origin = Origin(model_type, architecture, config, tokenizer=tokenizer)
     if tokenizer and not baked:  # They would not say that a text is lower-cased first.
         model.origin.files = {
@@ -150,7 +151,10 @@ def to_huggingface(model, folder):
         if ids := _writing_ids(model, origin):
             ids = {**ids, "pad_token_id": tokenizer.padding_id}
             known = {key: number for key, number in ids.items() if number is not None}
-            _write_json(tmp_path / "generation_config.json", known)
+            _write_json(tmp_path / FILE, known)
+        if getattr(model, "remembers_how_it_writes", False):
+            ids = {"decoder_start_token_id": model.start_id, "pad_token_id": backbone.padding_id}
+            _write_json(tmp_path / FILE, {**ids, **written_generation(model.generation)})
         if task_name == "TextEmbedder":
             sentence.write_modules(tmp_path, model)
 
@@ -305,7 +309,7 @@ def _pooler_name(family):
     return next((row.there for row in parse(family.ROWS) if row.here == ("pooler",)), None)
 
 
-def _build(family, spec, task_name, head, config, modules, given):
+def _build(family, spec, task_name, head, config, modules, given, folder):
     """The model with weights still at random."""
     backbone = family(spec)
     backbone.processors = given
@@ -324,6 +328,8 @@ def _build(family, spec, task_name, head, config, modules, given):
         options["labels"] = _labels(config)
     if _asks(task_name):
         options["problem"] = _problem(config)
+    if TASKS[task_name].remembers_how_it_writes:
+        options["generation"] = read_generation(folder, config)
     return TASKS[task_name](backbone, **options)
 
 

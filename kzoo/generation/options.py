@@ -7,6 +7,7 @@ from ..values import is_number, is_whole
 
 LEAST = 1e-4  # of what scores are divided by: float32 has no number for the result of less
 STEEPEST = 10  # power of a length, likewise
+DRAWN = ("temperature", "top_k", "top_p", "min_p")  # settings with which tokens are drawn
 TOKENS = ("end_token_ids", "forced_token_ids", "forbidden_token_ids")
 LONGEST_STOP = 1000  # characters; a longer stop string is a mistake, and would hold a stream back
 
@@ -82,8 +83,7 @@ class Generation:
     @property
     def is_sampled(self):
         """Whether tokens are drawn."""
-        settings = (self.temperature, self.top_k, self.top_p, self.min_p)
-        return any(value is not None for value in settings)
+        return any(getattr(self, name) is not None for name in DRAWN)
 
     def _check_ranges(self):
         whole, every = "a whole number from {}", "leave it out for all tokens"

@@ -7,10 +7,13 @@ from ..answers import RULES
 from ..data.batches import bucketed_batches
 from ..data.documents import read_documents
 from ..errors import KzooError
+from ..generation.options import DRAWN, Generation
 from ..generation.writer import check_names
 from ..text.tokenizer import check_not_empty
 from ..values import is_whole
-from .inputs import split_pairs
+from .inputs import check_columns, split_pairs
+from .languages import code_id, codes, in_language
+from .text_scores import text_scores
 from .text_task import settled_length
 from .writing_task import WritingTask, one_or_all
 
@@ -30,11 +33,16 @@ class Seq2SeqLM(WritingTask):
         max_length: tokens of a source at most; longer ones are cut in `fit`.
         max_target_length: tokens of a target at most, its end included; all the places of the
             decoder by default.
+        generation: how it writes where a call says nothing else: options of
+            `kzoo.generation.Generation` by name, such as {"num_beams": 4}.
+        source_language, target_language: codes of languages that the tokenizer has tokens for, such
+            as "en_XX" (mBART); those that its special tokens name by default.
     """
 
     task_name = "Seq2SeqLM"
     default_head = "tied_lm"
     targets = "optional"
+    remembers_how_it_writes = True
     reads, rule = "prompt", "rewriting"
     read_file = staticmethod(read_documents)
 
@@ -47,9 +55,30 @@ class Seq2SeqLM(WritingTask):
         tokenizer=None,
         name=None,
         max_target_length=None,
+        generation=None,
+        source_language=None,
+        target_language=None,
     ):
         self.max_target_length = max_target_length
+        self.generation = None if generation is None else dict(generation)
+        self.source_language, self.target_language = source_language, target_language
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
+        self.generation = self.generation or {}
+        check_names(self.generation)
+        Generation(**self.generation)
+
+    def inherit(self, before):
+        """Read and write as the task did that this one goes on from."""
+        for name in ("max_target_length", "generation", "source_language", "target_language"):
+            if getattr(self, name) is None:
+                setattr(self, name, getattr(before, name))
+        return super().inherit(before)
+
+    def check_processors(self):
+        """Raise KzooError for a tokenizer that doesn't fit, or has no token of a language."""
+        super().check_processors()
+        for language in filter(None, (self.source_language, self.target_language)):
+            code_id(self.tokenizer, language)
 
     def settle_sizes(self, backbone):
         """Take the towers' maxima, or the tokenizer's, where nobody said how much is read."""
@@ -76,7 +105,8 @@ class Seq2SeqLM(WritingTask):
 
     def get_config(self):
         """The arguments."""
-        return {**super().get_config(), "max_target_length": self.max_target_length}
+        names = ("max_target_length", "generation", "source_language", "target_language")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     # -- on a device ----------------------------------------------------------------------------
 
@@ -122,11 +152,10 @@ class Seq2SeqLM(WritingTask):
         if wrong is not None:
             raise KzooError(f"Got the target {wrong!r:.40} of a source; expected a text.")
         rows = self.target_ids(targets)
+        start = self.starts(self.target_language)[0]
         columns = {
-            "encoder_token_ids": self.tokenizer.encode(sources, max_length=self.max_length)[
-                "token_ids"
-            ],
-            "decoder_token_ids": [[self.start_id, *row[:-1]] for row in rows],
+            "encoder_token_ids": self.source_ids(sources, self.max_length),
+            "decoder_token_ids": [[start, *row[:-1]] for row in rows],
         }
         return bucketed_batches(
             columns,
@@ -144,7 +173,10 @@ class Seq2SeqLM(WritingTask):
     def target_ids(self, targets):
         """Targets as lists of token ids, cut to `max_target_length`, each with its end."""
         (before, _), _, (after, _) = self.tokenizer.frame()
-        after = list(after) or [self.tokenizer.end_id]
+        before, after = (
+            in_language(self.tokenizer, list(ids), self.target_language) for ids in (before, after)
+        )
+        after = after or [self.tokenizer.end_id]
         if after == [None]:
             raise KzooError(
                 "Got targets for a tokenizer that names no token for their end; expected one with "
@@ -152,6 +184,47 @@ class Seq2SeqLM(WritingTask):
             )
         most = self.max_target_length - len(before) - len(after)
         return [[*before, *ids[:most], *after] for ids in self.tokenizer.bare_ids(targets)]
+
+    def evaluate(self, x, y=None, batch_size=32, sample_weight=None, scores=(), **kwargs):
+        """Loss, perplexity and accuracy on sources and targets; x and y as in `fit`.
+
+        Args:
+            scores: names of `text_scores.SCORES`, "bleu", "chrf", "rouge" and "exact", by which
+                what is written of the sources is compared with the targets too.
+            kwargs: text, label and what `keras.Model.evaluate` takes; with scores a dict comes.
+        """
+        if not scores:
+            return super().evaluate(x, y, batch_size, sample_weight, **kwargs)
+        named = {name: kwargs.pop(name) for name in ("text", "label") if name in kwargs}
+        self._check_compiled()
+        check_columns(named.get("text"), named.get("label"), x)
+        columns = named.get("text"), named.get("label")
+        x, y, sample_weight = self._examples(x, y, sample_weight, columns, learning=False)
+        kwargs = {**kwargs, "return_dict": True}
+        measured = super().evaluate(x, y, batch_size, sample_weight, **kwargs)
+        return {**measured, **self.score(x, y, scores, batch_size)}
+
+    def score(self, x, y=None, scores=("bleu", "chrf"), batch_size=32, **options):
+        """How near what is written of sources is to their targets.
+
+        Args:
+            x, y: as in `fit`, without files.
+            scores: names of `text_scores.SCORES`: "bleu", "chrf", "rouge", "exact".
+            batch_size: sources that are read at the same time.
+            options: those of `generate`; one text is written of each source.
+
+        Returns:
+            {name: number}; BLEU, chrF and ROUGE from 0 to 100, the exact share from 0 to 1.
+        """
+        sources, targets = split_pairs(x)
+        targets = list(y) if targets is None and y is not None else targets
+        if targets is None or len(targets) != len(sources):
+            count = "no" if targets is None else len(targets)
+            raise KzooError(
+                f"Got {len(sources)} sources and {count} targets; expected a target of each."
+            )
+        rows = self.write(self.prompt_ids(sources), batch_size, **options)
+        return text_scores([row[0].text for row in rows], targets, scores)
 
     def measure(self, x, y=None):
         """How well targets are foretold of their sources, however the task is compiled.
@@ -174,18 +247,49 @@ class Seq2SeqLM(WritingTask):
             KzooError: for a source without a token, or with more than the encoder has places for.
         """
         check_not_empty([len(ids) for ids in self.tokenizer.bare_ids(prompts)])
-        return self.tokenizer.encode(prompts)["token_ids"]
+        return self.source_ids(prompts)
 
-    def write(self, ids, batch_size=None, **options):
+    def source_ids(self, sources, max_length=None):
+        """Sources as lists of token ids, in the source's language, cut where a length is given."""
+        rows = self.tokenizer.encode(sources, max_length=max_length)["token_ids"]
+        return [in_language(self.tokenizer, list(row), self.source_language) for row in rows]
+
+    def starts(self, language):
+        """What the decoder is given first, and the tokens that what it writes begins with.
+
+        The code of a language stands there where the tokenizer puts it: behind a source it is what
+        the decoder is given (mBART), before a source what is written first (mBART-50).
+        """
+        number = code_id(self.tokenizer, language) if language else None
+        if number is None:
+            return self.start_id, ()
+        (before, _), *_ = self.tokenizer.frame()
+        behind = not set(before) & set(codes(self.tokenizer).values())
+        return (number, ()) if behind else (self.start_id, (number,))
+
+    def write(self, ids, batch_size=None, target_language=None, **options):
         """For sources, lists of token ids, lists of `kzoo.generation.Written`."""
-        check_names(options)
         ids = [self._checked(number, source) for number, source in enumerate(ids)]
-        starts = [[self.start_id]] * len(ids)
-        return self.writer.generate(starts, batch_size, sources=ids, **options)
+        start, options = self._options(target_language, options)
+        return self.writer.generate([[start]] * len(ids), batch_size, sources=ids, **options)
 
-    def write_pieces(self, ids, **options):
+    def write_pieces(self, ids, target_language=None, **options):
         """What is written of a source, piece by piece."""
-        return self.writer.stream([self.start_id], self._checked(0, ids), **options)
+        start, options = self._options(target_language, options)
+        return self.writer.stream([start], self._checked(0, ids), **options)
+
+    def _options(self, language, options):
+        """The decoder's first token, and the options of a call beside the task's own."""
+        check_names(options)
+        start, forced = self.starts(language or self.target_language)
+        usual = dict(self.generation)
+        if any(options.get(name) is not None for name in DRAWN):
+            usual.pop("num_beams", None)
+        places = self.backbone.head_spec.max_sequence_length
+        if "max_new_tokens" in usual:
+            usual["max_new_tokens"] = min(usual["max_new_tokens"], places)
+        forced = {"forced_token_ids": forced} if forced else {}
+        return start, {**usual, **forced, **options}
 
     def _checked(self, number, source):
         """A source as a list of ids, or an error that names it."""
@@ -208,8 +312,8 @@ class Seq2SeqLM(WritingTask):
 
         Args:
             sources: a text, a list of texts, or a list of lists of token ids of any lengths.
-            options: those of `kzoo.generation.Generation`; the tokenizer's end token ends a text
-                by default.
+            options: those of `kzoo.generation.Generation`, by default the task's `generation`; the
+                tokenizer's end token ends a text by default. Also `target_language`, a code.
 
         Returns:
             For a text a text, for texts a list of them, for token ids lists of ids; with

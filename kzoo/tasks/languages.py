@@ -1,0 +1,37 @@
+"""Tokens that say which language a text is of (mBART, arXiv:2001.08210)."""
+
+import re
+
+from ..errors import KzooError
+
+CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")  # "de_DE", "eng_Latn"
+
+
+def codes(tokenizer):
+    """The ids of a tokenizer's languages by their codes."""
+    named = {tokenizer.id_to_token(number): number for number in tokenizer.special_ids}
+    return {token: number for token, number in named.items() if CODE.fullmatch(token)}
+
+
+def code_id(tokenizer, language):
+    """The id of a language's token, or None for no language.
+
+    Raises:
+        KzooError: for a language that the tokenizer has no token for.
+    """
+    if language is None:
+        return None
+    known = codes(tokenizer)
+    if language not in known:
+        some = ", ".join(sorted(known)[:60]) or "none, for this tokenizer has no such tokens"
+        raise KzooError(f"Got the language {language!r:.40}; expected one of {some}.")
+    return known[language]
+
+
+def in_language(tokenizer, ids, language):
+    """Token ids of a text, the code that its special tokens have replaced by that of a language."""
+    number = code_id(tokenizer, language)
+    if number is None:
+        return ids
+    known = set(codes(tokenizer).values())
+    return [number if each in known else each for each in ids]
