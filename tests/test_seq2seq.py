@@ -14,6 +14,7 @@ from test_causal_lm import byte_tokenizer
 import kzoo
 from kzoo.models import build
 from kzoo.network import weights_by_path
+from kzoo.tasks.text_scores import text_scores
 
 SOURCES = [[7, 8, 9, 10, 11], [30, 31], [99, 5, 60]]
 WAYS = {
@@ -199,9 +200,8 @@ def speaking(name):
     """A tokenizer of two languages, whose codes stand where mBART's or mBART-50's do."""
     import tokenizers
 
-    words = {
-        token: i for i, token in enumerate(["[PAD]", "[SEP]", "en_XX", "de_DE", "a", "b", "[UNK]"])
-    }
+    tokens = ["[PAD]", "[SEP]", "en_XX", "de_DE", "a", "b", "[UNK]"]
+    words = {token: number for number, token in enumerate(tokens)}
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "[UNK]"))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     backend.add_special_tokens(["[PAD]", "[SEP]", "en_XX", "de_DE"])
@@ -240,10 +240,8 @@ def test_what_is_written_is_scored_against_the_targets(writer):
     sources = ["ab", "cd", "e"]
     written = writer.generate(sources, max_new_tokens=6, min_new_tokens=6)
     assert len(set(written)) > 1
-    mine = writer.score(sources, written, ("exact", "bleu", "chrf", "rouge"), max_new_tokens=6,
-                        min_new_tokens=6)  # fmt: skip
-    assert mine["exact"] == 1 and mine["bleu"] == pytest.approx(100) == mine["chrf"]
-    assert set(mine) == {"exact", "bleu", "chrf", "rouge1", "rouge2", "rougeL"}
+    mine = writer.score(sources, written, ("exact", "chrf"), max_new_tokens=6, min_new_tokens=6)
+    assert mine == {"exact": 1, "chrf": pytest.approx(100)}
     others = [*written[1:], "something else"]
     assert writer.score(sources, others, "exact", max_new_tokens=6, min_new_tokens=6)["exact"] < 1
     writer.compile()
@@ -255,8 +253,11 @@ def test_what_is_written_is_scored_against_the_targets(writer):
         writer.score(sources, written[:2], ["exact"])
 
 
-def test_rouge_is_that_of_its_definition():
-    scores = kzoo.tasks.text_scores.text_scores(["the cat sat"], ["the cat lay here"], ["rouge"])
+def test_scores_are_those_of_their_definitions():
+    words = ["the cat sat on the mat"]
+    found = text_scores(words, words, ["bleu", "chrf"])
+    assert found == {"bleu": pytest.approx(100), "chrf": pytest.approx(100)}
+    scores = text_scores(["the cat sat"], ["the cat lay here"], "rouge")
     assert scores["rouge1"] == pytest.approx(100 * 2 * (2 / 3) * (2 / 4) / (2 / 3 + 2 / 4))
     assert scores["rouge2"] == pytest.approx(100 * 2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3))
 
