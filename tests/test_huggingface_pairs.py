@@ -162,3 +162,24 @@ def test_they_write_the_references_tokens(name, tmp_path):
         if options.get("num_return_sequences"):
             actual = [row for rows in actual for row in rows]
         assert actual == expected, options
+
+
+def test_a_folder_says_how_it_writes(tmp_path):
+    theirs = reference("bart")
+    usual = {"num_beams": 3, "early_stopping": True, "max_length": 12, "length_penalty": 2.0}
+    theirs.generation_config.update(
+        **usual, forced_eos_token_id=END, bad_words_ids=[[9]], forced_bos_token_id=7, min_length=4
+    )
+    theirs.save_pretrained(tmp_path / "here")
+    model = kzoo.from_huggingface(tmp_path / "here")
+    kzoo.to_huggingface(model, tmp_path / "back")
+    here, there = inputs_for(theirs)
+    lengths = LENGTHS["encoder"]
+    sources = [row[:n].tolist() for row, n in zip(here["encoder_token_ids"], lengths, strict=True)]
+    read = {key: there[key] for key in ("input_ids", "attention_mask")}
+    back = type(theirs).from_pretrained(tmp_path / "back").eval()
+    for each in (theirs, back):
+        with torch.no_grad():
+            expected = each.generate(**read, do_sample=False)[:, 1:].tolist()
+        expected = [row[: row.index(END) + 1] for row in expected]
+        assert model.generate(sources) == expected

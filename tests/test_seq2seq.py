@@ -276,3 +276,24 @@ def test_pipelines_answer_by_the_familiar_names(writer):
     assert [len(row) for row in both] == [2, 2]
     with pytest.raises(kzoo.KzooError, match="needs a Seq2SeqLM"):
         kzoo.pipeline("summarization", noisy("bert"))
+
+
+def test_raw_text_is_learned_from_by_an_objective():
+    backbone = build(one_block("bart"))
+    task = kzoo.Seq2SeqLM(backbone, tokenizer=byte_tokenizer(), objective="deletion", max_length=20)
+    (inputs, targets), *_ = list(task.batches(["abcdefghij"] * 2, batch_size=2))
+    (ids,) = task.tokenizer.bare_ids(["abcdefghij"])
+    end = task.tokenizer.end_id
+    assert np.asarray(targets).tolist() == [[*ids, end]] * 2
+    read = np.asarray(inputs["encoder_token_ids"]).tolist()
+    assert all(len(row) == 8 and row[-1] == end and row[:-1] == sorted(row[:-1]) for row in read)
+    (again, _), *_ = list(task.batches(["abcdefghij"] * 2, batch_size=2, seed=1))
+    assert np.asarray(again["encoder_token_ids"]).tolist() != read
+    task.compile()
+    task.fit(["abcdefghij", "klm"], epochs=1, verbose=0)
+    with pytest.raises(kzoo.KzooError, match="fewer than two tokens in text 1"):
+        task.fit(["ab", "c"])
+    task = kzoo.Seq2SeqLM(task, objective="spans")
+    task.compile()
+    with pytest.raises(kzoo.KzooError, match="tokenizer without marks"):
+        task.fit(["ab"])

@@ -1,11 +1,13 @@
 """A text of a text: translations, summaries, answers (arXiv:1409.3215, arXiv:1706.03762)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from ..answers import RULES
 from ..data.batches import bucketed_batches
 from ..data.documents import read_documents
+from ..data.objectives import objective
 from ..errors import KzooError
 from ..generation.options import DRAWN, Generation
 from ..generation.writer import check_names
@@ -16,6 +18,9 @@ from .languages import code_id, codes, in_language
 from .text_scores import text_scores
 from .text_task import settled_length
 from .writing_task import WritingTask, one_or_all
+
+# The arguments of its own that a task has from the one that it goes on from.
+KEPT = ("max_target_length", "generation", "source_language", "target_language")
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -37,6 +42,8 @@ class Seq2SeqLM(WritingTask):
             `kzoo.generation.Generation` by name, such as {"num_beams": 4}.
         source_language, target_language: codes of languages that the tokenizer has tokens for, such
             as "en_XX" (mBART); those that its special tokens name by default.
+        objective: what `fit` makes of texts without targets, see `kzoo.data.objectives`: "spans"
+            (T5), "masking", "deletion", "infilling", "permutation" or "rotation" (BART).
     """
 
     task_name = "Seq2SeqLM"
@@ -58,10 +65,12 @@ class Seq2SeqLM(WritingTask):
         generation=None,
         source_language=None,
         target_language=None,
+        objective=None,
     ):
         self.max_target_length = max_target_length
         self.generation = None if generation is None else dict(generation)
         self.source_language, self.target_language = source_language, target_language
+        self.objective = objective
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
         self.generation = self.generation or {}
         check_names(self.generation)
@@ -69,7 +78,7 @@ class Seq2SeqLM(WritingTask):
 
     def inherit(self, before):
         """Read and write as the task did that this one goes on from."""
-        for name in ("max_target_length", "generation", "source_language", "target_language"):
+        for name in KEPT:
             if getattr(self, name) is None:
                 setattr(self, name, getattr(before, name))
         return super().inherit(before)
@@ -105,7 +114,7 @@ class Seq2SeqLM(WritingTask):
 
     def get_config(self):
         """The arguments."""
-        names = ("max_target_length", "generation", "source_language", "target_language")
+        names = (*KEPT, "objective")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     # -- on a device ----------------------------------------------------------------------------
@@ -139,31 +148,48 @@ class Seq2SeqLM(WritingTask):
 
     # -- learning -------------------------------------------------------------------------------
 
-    def batches(self, x, y=None, sample_weight=None, **options):
+    def batches(self, x, y=None, sample_weight=None, seed=0, **options):
         """Sources and targets as batches of similar lengths."""
         sources, targets = split_pairs(x)
         targets = y if targets is None else targets
-        if targets is None:
+        if targets is None and self.objective is not None:
+            read, rows = self._spoiled(sources, seed)
+        elif targets is None:
             raise KzooError(
                 "Got sources without targets; expected a text of each, as y, as pairs, or in a "
-                "second column of a table."
+                "second column of a table; or an objective, which makes both of raw text."
             )
-        wrong = next((each for each in targets if not isinstance(each, str)), None)
-        if wrong is not None:
-            raise KzooError(f"Got the target {wrong!r:.40} of a source; expected a text.")
-        rows = self.target_ids(targets)
+        else:
+            wrong = next((each for each in targets if not isinstance(each, str)), None)
+            if wrong is not None:
+                raise KzooError(f"Got the target {wrong!r:.40} of a source; expected a text.")
+            read, rows = self.source_ids(sources, self.max_length), self.target_ids(targets)
         start = self.starts(self.target_language)[0]
-        columns = {
-            "encoder_token_ids": self.source_ids(sources, self.max_length),
-            "decoder_token_ids": [[start, *row[:-1]] for row in rows],
-        }
         return bucketed_batches(
-            columns,
+            {
+                "encoder_token_ids": read,
+                "decoder_token_ids": [[start, *row[:-1]] for row in rows],
+            },
             rows,
             sample_weight=sample_weight,
+            seed=seed,
             padding_id=self.backbone.padding_id,
             **options,
         )
+
+    def _spoiled(self, texts, seed):
+        """Sources and targets that the objective makes of texts, drawn by a seed."""
+        make, draw = objective(self.objective, self.tokenizer), np.random.default_rng(seed)
+        before, after = self._frame(None)
+        most = min(self.max_length, self.max_target_length) - len(before) - len(after) - 1
+        texts = [ids[:most] for ids in self.tokenizer.bare_ids(texts)]
+        short = next((number for number, ids in enumerate(texts) if len(ids) < 2), None)
+        if short is not None:
+            raise KzooError(
+                f"Got fewer than two tokens in text {short}; expected more to learn of."
+            )
+        pairs = [make(ids, draw) for ids in texts]
+        return tuple([[*before, *ids, *after] for ids in side] for side in zip(*pairs, strict=True))
 
     @property
     def start_id(self):
@@ -172,9 +198,15 @@ class Seq2SeqLM(WritingTask):
 
     def target_ids(self, targets):
         """Targets as lists of token ids, cut to `max_target_length`, each with its end."""
+        before, after = self._frame(self.target_language)
+        most = self.max_target_length - len(before) - len(after)
+        return [[*before, *ids[:most], *after] for ids in self.tokenizer.bare_ids(targets)]
+
+    def _frame(self, language):
+        """What stands before and behind a target in a language, two lists of ids."""
         (before, _), _, (after, _) = self.tokenizer.frame()
         before, after = (
-            in_language(self.tokenizer, list(ids), self.target_language) for ids in (before, after)
+            in_language(self.tokenizer, list(ids), language) for ids in (before, after)
         )
         after = after or [self.tokenizer.end_id]
         if after == [None]:
@@ -182,8 +214,7 @@ class Seq2SeqLM(WritingTask):
                 "Got targets for a tokenizer that names no token for their end; expected one with "
                 "an end token, such as </s>."
             )
-        most = self.max_target_length - len(before) - len(after)
-        return [[*before, *ids[:most], *after] for ids in self.tokenizer.bare_ids(targets)]
+        return before, after
 
     def evaluate(self, x, y=None, batch_size=32, sample_weight=None, scores=(), **kwargs):
         """Loss, perplexity and accuracy on sources and targets; x and y as in `fit`.
