@@ -93,6 +93,9 @@ def list_presets(as_json: Json = False):
         screen.result(data, views.listing)
 
 
+WRITE = ("continuation", "rewriting")  # by which rules tasks answer that write
+
+
 @app.command()
 def show(preset: Preset, as_json: Json = False):
     """Show one preset, flat.
@@ -574,7 +577,7 @@ def generate(
     ] = None,
     as_json: Json = False,
 ):
-    """Write on from a text.
+    """Write on from a text, or of it: what a Seq2SeqLM makes of it.
 
     The text appears as it is written, the likeliest one unless an option says how to draw; Ctrl-C
     ends it. With --json, one object: prompt, text, tokens (how many were written), reason (end,
@@ -594,8 +597,7 @@ def generate(
     }
     options = {name: value for name, value in options.items() if value is not None}
     with session(as_json) as screen:
-        from .generation import Clock, Generation
-        from .generation.writer import prompt_ids
+        from .generation import Generation
 
         with _by_options():
             Generation(**options)  # What doesn't go together is said before anything is loaded.
@@ -603,18 +605,18 @@ def generate(
         with screen.working(f"Loading {source}"):
             writer = _writer(source)
         try:
-            (ids,) = prompt_ids(writer.tokenizer, [prompt])
+            (ids,) = writer.prompt_ids([prompt])
         except EmptyTextError as error:
             is_empty = "The prompt is empty: give a text to write on from."
             raise KzooError(error.named("The prompt") if prompt else is_empty) from None
         if not as_json and options.get("num_beams", 1) == 1:
             with _by_options():
-                pieces = writer.stream(ids, **options)
+                pieces = writer.write_pieces(ids, **options)
             screen.pieces(pieces)
             return
-        writer.step = clock = Clock(writer.step)
+        clock = writer.clocked()
         with _by_options():
-            ((answer,),) = writer.generate([ids], **options)
+            ((answer,),) = writer.write([ids], **options)
         if not as_json:
             screen.pieces([answer.text])
             return
@@ -645,13 +647,13 @@ def _by_options():
 
 
 def _writer(source):
-    """What writes with a preset or a bundle: a `kzoo.generation.Writer` with a tokenizer."""
+    """What writes: the task of a preset, or a bundle that is open."""
     from .bundle.manifest import MANIFEST
 
     if (Path(source) / MANIFEST).is_file():
         from .bundle.predict import Continuer
 
-        return Continuer(source).writer
+        return Continuer(source)
     from . import presets
 
     # Neither a model without weights nor one that doesn't write is built, which may take minutes.
@@ -661,12 +663,14 @@ def _writer(source):
         _check_writes(source, kind)
     model = presets.load(source)
     _check_writes(source, type(model))
-    return model.writer
+    return model
 
 
 def _check_writes(source, kind):
-    if getattr(kind, "rule", None) != "continuation":
-        raise KzooError(f"Got {source}, a {kind.__name__}; expected a CausalLM, which writes.")
+    if getattr(kind, "rule", None) not in WRITE:
+        raise KzooError(
+            f"Got {source}, a {kind.__name__}; expected a CausalLM or a Seq2SeqLM, which write."
+        )
 
 
 @app.command()

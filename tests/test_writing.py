@@ -325,3 +325,16 @@ def test_it_learns_from_a_dataset(writer):
     for dataset in (texts.batch(2), pairs):
         history = task.fit(dataset, epochs=1, verbose=0)
         assert history.history["perplexity"][0] > 1
+
+
+def test_the_command_writes_of_a_source(tmp_path, run):
+    from test_seq2seq import one_block
+
+    task = kzoo.Seq2SeqLM(add_noise(build(one_block("t5"))), tokenizer=byte_tokenizer())
+    task.save_preset(tmp_path / "preset")
+    command = ["generate", tmp_path / "preset", "the film", "--max-new-tokens", "6"]
+    expected = task.generate("the film", max_new_tokens=6)
+    assert run(*command) == (0, f"{expected}\n", "")
+    code, out, _ = run(*command, "--json")
+    answer = json.loads(out)
+    assert (code, answer["text"]) == (0, expected) and answer["tokens_per_second"] > 0

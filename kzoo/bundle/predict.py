@@ -10,7 +10,7 @@ from ..answers import PROBLEMS, READS, RULES, check_top, nearest, similarities
 from ..data.tables import check_table_path, write_table
 from ..errors import EmptyTextError, KzooError
 from ..files import writing_folder
-from ..generation.writer import Writer, prompt_ids
+from ..generation.writer import Clock, Writer, prompt_ids
 from ..litert.interpreter import Interpreter
 from .file_step import FileStep
 from .manifest import LABELS, MODEL, check_files, read_manifest
@@ -280,11 +280,28 @@ class Continuer(Predictor):
         step = FileStep(path, threads=threads)
         self.writer = Writer(step, self.processor, step.cache)
 
+    def prompt_ids(self, prompts):
+        """Prompts as token ids, see `kzoo.generation.writer.prompt_ids`."""
+        return prompt_ids(self.processor, prompts)
+
+    def write(self, ids, **options):
+        """For lists of token ids lists of `kzoo.generation.Written`, see `Writer.generate`."""
+        return self.writer.generate(ids, **options)
+
+    def write_pieces(self, ids, **options):
+        """The text that is written on from token ids, piece by piece."""
+        return self.writer.stream(ids, **options)
+
+    def clocked(self):
+        """A `Clock` of what is written from now on."""
+        self.writer.step = clock = Clock(self.writer.step)
+        return clock
+
     def __call__(self, text):
         """What the model writes behind a text."""
         self._check_kind([text])
-        (ids,) = prompt_ids(self.processor, [text])
-        ((answer,),) = self.writer.generate([ids])
+        (ids,) = self.prompt_ids([text])
+        ((answer,),) = self.write([ids])
         return {"text": text, "tokens": len(ids), "truncated": False, "continuation": answer.text}
 
 

@@ -97,6 +97,12 @@ class Clock:
         self.ends.append(time.perf_counter())
         return result
 
+    def reading(self, sources):
+        """What is written of sources, by the same clock."""
+        clock = Clock(self.step.reading(sources))
+        clock.ends = self.ends
+        return clock
+
     @property
     def tokens_per_second(self):
         """Tokens of one sequence a second, by the median step behind the prompt, or None."""

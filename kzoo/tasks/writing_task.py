@@ -9,7 +9,7 @@ from keras import ops
 from ..data.batches import IGNORED
 from ..errors import KzooError
 from ..generation.decoding import is_listed
-from ..generation.writer import Writer
+from ..generation.writer import Clock, Writer
 from .places import PlaceAccuracy, TiedTask, by_place
 
 LOGITS = 2**27  # float32 numbers of a batch whose texts are scored: half a gigabyte
@@ -60,6 +60,14 @@ class WritingTask(TiedTask):
     def write(self, ids, batch_size=None, **options):
         """For lists of token ids lists of `kzoo.generation.Written`, see `Writer.generate`."""
         return self.writer.generate(ids, batch_size, **options)
+
+    def clocked(self):
+        """A `Clock` of what is written from now on."""
+        from ..generation.runner import CachedModel
+
+        clock = Clock(CachedModel(self))
+        self.__dict__["step"] = clock
+        return clock
 
     def stream(self, prompt, **options):
         """Write on from one text, or of it; an iterator of pieces, which split no character."""
