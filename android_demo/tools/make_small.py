@@ -13,11 +13,13 @@ the pictures and sounds in `files`.
 import json
 import re
 import sys
+import tempfile
 import wave
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 import tokenizers
 from matplotlib.cbook import get_sample_data
 from PIL import Image, ImageDraw
@@ -365,6 +367,22 @@ def write_sounds(folder):
     return written
 
 
+def write_convolution(path):
+    """A model that every GPU delegate takes: TensorFlow Lite's refuses transformers."""
+    draw = np.random.default_rng(0)
+    kernel, dense = (draw.standard_normal(shape, "float32") for shape in ((3, 3, 3, 8), (8, 4)))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 3), name="images")])
+    def answer(images):
+        seen = tf.nn.relu(tf.nn.conv2d(images, kernel, 1, "SAME"))
+        return {"logits": tf.reduce_mean(seen, (1, 2)) @ dense}
+
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(tf.Module(), folder, signatures={"answer": answer})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["answer"])
+        path.write_bytes(converter.convert())
+
+
 def small_arrays(folder):
     """Name: (task, paths, None) of pictures and sounds."""
     pictures, sounds = write_pictures(folder), write_sounds(folder)
@@ -435,6 +453,7 @@ def main():
     output = Path(sys.argv[1])
     folder = output / "files"
     folder.mkdir(parents=True, exist_ok=True)
+    write_convolution(folder / "convolution.tflite")
     for name, (model, files, length) in small_arrays(folder).items():
         write(output, name, model, files, length, folder)
     for name, (model, texts, length) in small_tasks().items():

@@ -4,6 +4,8 @@ import android.app.AlertDialog
 import android.widget.LinearLayout
 import android.widget.TextView
 import kzoo.core.bundle.Manifest
+import kzoo.core.bundle.Place
+import kzoo.core.bundle.Processor
 import kzoo.core.bundle.Runtime
 import kzoo.core.bundle.Sense
 import kzoo.core.task.BundleCheck
@@ -14,6 +16,7 @@ import kzoo.core.task.Task
 /** What was found of a bundle on this device. */
 class Checks(
     val manifest: Manifest,
+    val place: Place,
     val bytes: Long,
     val report: Map<*, *>,
     val golden: List<GoldenResult>,
@@ -67,7 +70,7 @@ class BundleScreen(activity: MainActivity) :
         )
         progress(job, state) { activity.getString(R.string.measuring) }
         val latencies = Latency.measure(task, job.isCancelled)
-        return Checks(bundle.manifest, bundle.bytes, bundle.report, golden, latencies)
+        return Checks(bundle.manifest, task.place, bundle.bytes, bundle.report, golden, latencies)
     }
 
     private fun show(found: Checks) {
@@ -98,8 +101,17 @@ class BundleScreen(activity: MainActivity) :
         val here = app.engines.runtime
         minimumRuntime[here.name]?.let { fact(facts, activity.getString(R.string.about_runtime), Runtime(here.name, it).toString()) }
         fact(facts, activity.getString(R.string.about_runtime_here), here.toString())
-        fact(facts, activity.getString(R.string.about_runs), activity.getString(R.string.runs))
-        if (madeFor == "gpu") fact(facts, activity.getString(R.string.about_gpu), activity.getString(R.string.no_gpu))
+        fact(facts, activity.getString(R.string.about_runs), runsOn(found))
+        found.place.refusal?.let { fact(facts, activity.getString(R.string.about_gpu), it) }
+    }
+
+    /** What computes the model; of a GPU also what its delegate in TensorFlow Lite is known to leave to the processor. */
+    private fun runsOn(found: Checks): String {
+        val processor = found.place.processor
+        val words = activity.getString(WORDS.getValue(processor))
+        val left = found.manifest.leftToProcessor
+        if (processor == Processor.CPU || left.isEmpty() || app.engines.runtime.name != "tflite") return words
+        return activity.getString(R.string.on_both, words, left.entries.joinToString { "${it.value} ${it.key}" })
     }
 
     /** How much the model reads at once. */
@@ -184,6 +196,11 @@ class BundleScreen(activity: MainActivity) :
     }
 
     private companion object {
+        val WORDS = mapOf(
+            Processor.CPU to R.string.on_cpu,
+            Processor.GPU_FLOAT16 to R.string.on_gpu_float16,
+            Processor.GPU_FLOAT32 to R.string.on_gpu_float32,
+        )
         const val MOST_LABELS = 12
     }
 }

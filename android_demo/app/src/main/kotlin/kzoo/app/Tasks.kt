@@ -24,7 +24,7 @@ class Tasks(private val engines: Engines) {
     private fun load(source: Source): Task {
         val bundle = Bundle.open(source.open(), engines.runtime)
         try {
-            val engine = engines.open(bundle.model(), bundle.name)
+            val engine = engines.open(bundle)
             try {
                 return Task.of(bundle, engine, DevicePictures)
             } catch (error: Throwable) {

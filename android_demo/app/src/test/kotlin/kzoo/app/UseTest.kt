@@ -23,6 +23,7 @@ import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.FolderFiles
+import kzoo.core.bundle.Processor
 import kzoo.core.json.Json
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
@@ -380,23 +381,61 @@ class UseTest {
         phone.picture("picture-problem")
     }
 
-    @Test
-    fun `a bundle that was made for a GPU says that the processor runs it`() {
-        val phone = Phone()
+    /** A bundle of digits that says of itself that it was made for a GPU, in use on its page. */
+    private fun phoneWithGpuBundle() = Phone().apply {
         val text = File(small("digits"), "kzoo.json").readText()
         val seal = Regex("\"seal\": \"(.*)\"").find(text)!!.groupValues[1]
-        val bare = text.replace(seal, "0".repeat(64)).replace(" \"quantization\":", " \"for\": \"gpu\",\n \"delegates\": {\"refused\": {}, \"older\": {}},\n \"quantization\":")
+        val more = " \"for\": \"gpu\",\n \"delegates\": {\"refused\": {}, \"older\": {\"CAST\": 2}},\n \"quantization\":"
+        val bare = text.replace(seal, "0".repeat(64)).replace(" \"quantization\":", more)
         val digest = MessageDigest.getInstance("SHA-256").digest(bare.toByteArray()).joinToString("") { "%02x".format(it) }
-        phone.add(zip(small("digits"), "", mapOf("kzoo.json" to bare.replace("0".repeat(64), digest).toByteArray())))
-        phone.until("it is in use") { phone.text(R.id.title) == "Picture" && phone.text(R.id.chosen) == "mine" }
-        phone.go(Phone.BUNDLE)
-        phone.find<View>(R.id.chosen).performClick()
+        add(zip(small("digits"), "", mapOf("kzoo.json" to bare.replace("0".repeat(64), digest).toByteArray())))
+        until("it is in use") { text(R.id.title) == "Picture" && text(R.id.chosen) == "mine" }
+        go(Phone.BUNDLE)
+        find<View>(R.id.chosen).performClick()
         val choice = shadowOf(ShadowAlertDialog.getLatestDialog() as AlertDialog)
         choice.clickOnItem(choice.items.indexOf("mine"))
-        phone.until("everything is measured") { "All 12 pass on this device" == phone.text(R.id.golden_state) && phone.rows(R.id.latency).isNotEmpty() }
-        val said = phone.said()
-        assertTrue("$said", "the processor" in said && "no delegate in this app" in said && "28 × 28 pixels" in said)
+    }
+
+    private fun Phone.measured(): List<String> {
+        until("everything is measured") { "All 12 pass on this device" == text(R.id.golden_state) && rows(R.id.latency).isNotEmpty() }
+        return said()
+    }
+
+    @Test
+    fun `a bundle that was made for a GPU says why the processor runs it`() {
+        val phone = phoneWithGpuBundle()
+        val said = phone.measured()
+        val reason = if (phone.app.engines === Device) "The library of the GPU's delegate can't be loaded on this device." else "The desktop's engine has no GPU."
+        assertTrue("$said", listOf("the processor", "Why not on the GPU", reason, "28 × 28 pixels").all(said::contains))
         phone.picture("bundle-gpu", 2600)
+    }
+
+    @Test
+    @Config(application = GpuApp::class)
+    fun `a GPU runs a bundle where its golden examples pass`() {
+        val app = RuntimeEnvironment.getApplication() as GpuApp
+        val (half, single) = Processor.GPU_FLOAT16 to Processor.GPU_FLOAT32
+        app.off = mapOf(half to 0f, single to 0f)
+        val phone = phoneWithGpuBundle()
+        val left = if (app.engines.runtime.name == "tflite") ", and the processor for 2 CAST" else ""
+        for ((off, words, closed) in listOf(
+            Triple(mapOf(half to 0f), "the GPU, with numbers of 16 bits$left", listOf(false)),
+            Triple(mapOf(half to Float.NaN, single to 0f), "the GPU, with numbers of 32 bits$left", listOf(true, false)),
+            Triple(mapOf(half to Float.NaN, single to 100f), "the processor", listOf(true, true)),
+        )) {
+            phone.measured()
+            phone.app.worker.later {
+                phone.app.tasks.closeAll()
+                assertTrue(app.opened.all { it.closed })
+                app.opened.clear()
+                app.off = off
+            }
+            phone.find<View>(R.id.again).performClick()
+            val said = phone.measured()
+            assertTrue("$said", words in said)
+            assertEquals("$words", closed, app.opened.map { it.closed })
+            assertEquals(closed.all { it }, said.any { it.startsWith("The GPU fails 12 of 12 golden examples: logits off by ") })
+        }
     }
 
     /** A PNG whose head has the checksum that its sizes ask for. */

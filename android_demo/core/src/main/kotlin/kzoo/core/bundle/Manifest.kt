@@ -49,6 +49,9 @@ class Manifest private constructor(private val source: String, private val field
     val quantization: String = string("quantization")
     /** What the file was made for, such as "gpu"; null where it was for nothing in particular. */
     val madeFor: String? = fields["for"]?.let { string("for") }
+    /** How many operators of each name TensorFlow Lite's GPU delegate leaves to the processor, of a file for a GPU. */
+    val leftToProcessor: Map<String, Int> = fields["delegates"]?.let { table("delegates", it)["older"] }
+        ?.let { older -> table("delegates", older).mapValues { whole("delegates", it.value) } }.orEmpty()
     val kzoo: String = string("kzoo")
     val tolerance: Double = number("tolerance", fields["tolerance"])
     val limits: Map<String, Double> =

@@ -8,6 +8,7 @@ import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.Column
 import kzoo.core.bundle.Engine
 import kzoo.core.bundle.Ids
+import kzoo.core.bundle.Place
 import kzoo.core.bundle.Sense
 import kzoo.core.bundle.Tensor
 import kzoo.core.image.PictureDecoder
@@ -42,6 +43,9 @@ class Reading(val tokens: Int, val truncated: Boolean, val empty: Boolean) {
 sealed class Task(val bundle: Bundle, protected val engine: Engine) : Closeable {
     protected val options = bundle.manifest.options
     private val turn = Any()
+
+    /** Where the model runs. */
+    val place: Place get() = engine.place
     private var closed = false
 
     /** What runs the model, alone; CancellationException where the task is closed. */
