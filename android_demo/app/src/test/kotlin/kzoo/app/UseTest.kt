@@ -21,11 +21,13 @@ import java.nio.ByteOrder
 import java.security.MessageDigest
 import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicInteger
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.bundle.Processor
 import kzoo.core.json.Json
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
@@ -459,6 +461,10 @@ class UseTest {
         phone.activity.contentResolver.openOutputStream(target)!!.use { it.write(given("seven.png")) }
         phone.activity.onActivityResult(asked.requestCode, Activity.RESULT_OK, null)
         phone.until("a label is shown") { phone.text(R.id.result) == "7" }
+        // Whoever goes back after the camera wrote has not taken a picture, then or at the next time.
+        phone.find<View>(R.id.take).performClick()
+        phone.activity.contentResolver.openOutputStream(target)!!.use { it.write(given("four.png")) }
+        phone.activity.onActivityResult(shadowOf(phone.activity).nextStartedActivityForResult.requestCode, Activity.RESULT_CANCELED, null)
         phone.find<View>(R.id.take).performClick()
         val again = shadowOf(phone.activity).nextStartedActivityForResult
         phone.activity.onActivityResult(again.requestCode, Activity.RESULT_OK, null)
@@ -468,10 +474,8 @@ class UseTest {
 
     @Test
     fun `the microphone is asked for at its use, and what it hears is labelled`() {
-        val phone = Phone()
-        phone.add(zip(small("words"), ""))
-        phone.until("it is in use") { phone.text(R.id.title) == "Sound" && phone.text(R.id.chosen) == "mine" }
-        shadowOf(phone.app).denyPermissions(android.Manifest.permission.RECORD_AUDIO)
+        val phone = soundPhone()
+        shadowOf(phone.app).denyPermissions(LISTEN)
         phone.find<View>(R.id.record).performClick()
         val asked = shadowOf(phone.activity).lastRequestedPermission
         phone.activity.onRequestPermissionsResult(asked.requestCode, asked.requestedPermissions, intArrayOf(-1))
@@ -479,17 +483,8 @@ class UseTest {
 
         // A sound at the end of the second, by the file that Python has labelled; no more than a part is heard at a time.
         val words = File(small("words").path + ".jsonl").readLines().map { Json.parse(it) as Map<*, *> }
-        val samples = ByteBuffer.wrap(given("second.wav"), 44, 32_000).order(ByteOrder.LITTLE_ENDIAN).asShortBuffer()
-        ShadowAudioRecord.setSourceProvider { _ ->
-            object : ShadowAudioRecord.AudioRecordSource {
-                override fun readInShortArray(target: ShortArray, offset: Int, size: Int, blocking: Boolean): Int {
-                    val count = minOf(size, 700, samples.remaining())
-                    samples.get(target, offset, count)
-                    return count
-                }
-            }
-        }
-        shadowOf(phone.app).grantPermissions(android.Manifest.permission.RECORD_AUDIO)
+        hears(given("second.wav"))
+        shadowOf(phone.app).grantPermissions(LISTEN)
         phone.activity.onRequestPermissionsResult(asked.requestCode, asked.requestedPermissions, intArrayOf(0))
         val expected = words.first { it["sound"] == "files/second.wav" }["scores"] as Map<*, *>
         phone.until("a label is shown") { phone.text(R.id.result) == expected.entries.maxByOrNull { it.value as Double }!!.key }
@@ -503,6 +498,78 @@ class UseTest {
         phone.until("its beginning is read") { phone.text(R.id.note)?.endsWith("Only the first 1.0\u00A0s were read.") == true }
         phone.answer(R.id.choose, given("four.png"), "four.png")
         phone.until("a sentence is shown") { phone.text(R.id.problem)?.startsWith("four.png can't be read as sound") == true }
+    }
+
+    /** The microphone hears a WAV file of 16 bits, no more than a part at a time, and then nothing. */
+    private fun hears(wav: ByteArray, before: () -> Unit = {}) {
+        val samples = ByteBuffer.wrap(wav, 44, wav.size - 44).order(ByteOrder.LITTLE_ENDIAN).asShortBuffer()
+        ShadowAudioRecord.setSourceProvider { _ ->
+            object : ShadowAudioRecord.AudioRecordSource {
+                override fun readInShortArray(target: ShortArray, offset: Int, size: Int, blocking: Boolean): Int {
+                    before()
+                    val count = minOf(size, 700, samples.remaining())
+                    samples.get(target, offset, count)
+                    return count
+                }
+            }
+        }
+    }
+
+    private fun soundPhone() = Phone().apply {
+        add(zip(small("words"), ""))
+        until("it is in use") { text(R.id.title) == "Sound" && text(R.id.chosen) == "mine" }
+    }
+
+    @Test
+    fun `whoever allows the microphone after the screen turned is heard, and whoever doesn't is told`() {
+        val phone = soundPhone()
+        hears(given("second.wav"))
+        shadowOf(phone.app).denyPermissions(LISTEN)
+
+        fun answered(granted: Int, shown: () -> Boolean) {
+            phone.find<View>(R.id.record).performClick()
+            val asked = shadowOf(phone.activity).lastRequestedPermission
+            val listing = Semaphore(0) // The answer comes before it is looked up what bundles there are.
+            phone.app.worker.later { listing.acquire() }
+            RuntimeEnvironment.setQualifiers(if (granted == 0) "+port" else "+land")
+            phone.controller.recreate()
+            assertFalse(phone.activity.listed)
+            if (granted == 0) shadowOf(phone.app).grantPermissions(LISTEN)
+            phone.activity.onRequestPermissionsResult(asked.requestCode, asked.requestedPermissions, intArrayOf(granted))
+            listing.release()
+            phone.until("the page answers $granted", shown)
+        }
+        answered(-1) { phone.text(R.id.problem)?.startsWith("Without the microphone") == true }
+        answered(0) { phone.text(R.id.result) != null }
+    }
+
+    @Test
+    fun `what is said of a recording stays while it lasts, and another page ends it`() {
+        val phone = soundPhone()
+        val (reads, goOn) = AtomicInteger() to Semaphore(0)
+        hears(given("second.wav")) {
+            reads.incrementAndGet()
+            goOn.acquire()
+        }
+        shadowOf(phone.app).grantPermissions(LISTEN)
+        phone.find<View>(R.id.record).performClick()
+        phone.until("it listens") { reads.get() == 1 }
+        shadowOf(Looper.getMainLooper()).idleFor(1, TimeUnit.SECONDS)
+        assertEquals("Speak now …", phone.text(R.id.note))
+        assertEquals(View.VISIBLE, phone.find<View>(R.id.meter).visibility)
+        assertFalse(phone.find<View>(R.id.record).isEnabled)
+
+        phone.go(Phone.CLASSIFY)
+        phone.go(Phone.SOUND)
+        goOn.release(1000)
+        val idle = Semaphore(0)
+        phone.app.worker.later { idle.release() }
+        assertTrue(idle.tryAcquire(60, TimeUnit.SECONDS))
+        phone.settle()
+        assertEquals(1, reads.get())
+        assertEquals(listOf("What is heard appears here.", null), listOf(phone.text(R.id.note), phone.text(R.id.result)))
+        assertEquals(View.GONE, phone.find<View>(R.id.meter).visibility)
+        assertTrue(phone.find<View>(R.id.record).isEnabled)
     }
 
     @Test
@@ -604,5 +671,9 @@ class UseTest {
         val tabs = phone.activity.findViewById<View>(R.id.tabs)
         assertEquals(96, tabs.paddingBottom)
         assertTrue(Build.VERSION.SDK_INT >= 35)
+    }
+
+    private companion object {
+        const val LISTEN = android.Manifest.permission.RECORD_AUDIO
     }
 }
