@@ -1,5 +1,6 @@
 package kzoo.app
 
+import java.io.File
 import java.nio.ByteBuffer
 import kzoo.core.KzooException
 import kzoo.core.bundle.Bundle
@@ -25,18 +26,31 @@ interface Engines {
 /** A bundle's engine: on the GPU where its file was made for one and is right there, else on the processor. */
 fun Engines.open(bundle: Bundle): Engine {
     if (bundle.manifest.madeFor != "gpu") return open(bundle.model(), bundle.name)
-    var refusal: String? = null
-    try {
-        for (processor in listOf(Processor.GPU_FLOAT16, Processor.GPU_FLOAT32)) {
-            val engine = open(bundle.model(), bundle.name, processor)
-            refusal = wrong(bundle, engine) ?: return engine
-        }
-    } catch (error: KzooException) { // The other precision would be refused, too.
-        refusal = error.message
+    val refusal = try {
+        return onGpu(bundle)
+    } catch (error: KzooException) {
+        error.message
     }
     val engine = open(bundle.model(), bundle.name)
     return object : Engine by engine {
         override val place = Place(Processor.CPU, refusal)
+    }
+}
+
+/** There while a GPU is tried, as its driver may end the app; Android has this folder in the app's cache. */
+private val trial get() = File(System.getProperty("java.io.tmpdir")!!, "trial-of-gpu")
+
+/** An engine on the GPU, of the fewest bits in which golden examples pass; KzooException says why there is none. */
+private fun Engines.onGpu(bundle: Bundle): Engine {
+    if (!trial.mkdir()) throw KzooException("The app ended while it tried this device's GPU: clear its cache to try again.")
+    try {
+        val half = open(bundle.model(), bundle.name, Processor.GPU_FLOAT16)
+        if (wrong(bundle, half) == null) return half
+        val single = open(bundle.model(), bundle.name, Processor.GPU_FLOAT32)
+        wrong(bundle, single)?.let { throw KzooException(it) }
+        return single
+    } finally {
+        trial.delete()
     }
 }
 

@@ -418,7 +418,12 @@ class UseTest {
         val app = RuntimeEnvironment.getApplication() as GpuApp
         val (half, single) = Processor.GPU_FLOAT16 to Processor.GPU_FLOAT32
         app.off = mapOf(half to 0f, single to 0f)
+        // As a driver leaves it that has ended the app.
+        val trial = File(System.getProperty("java.io.tmpdir"), "trial-of-gpu").apply { mkdir() }
         val phone = phoneWithGpuBundle()
+        assertTrue("The app ended while it tried this device's GPU: clear its cache to try again." in phone.measured())
+        assertEquals(emptyList<Any>(), app.opened)
+        assertTrue(trial.delete())
         val left = if (app.engines.runtime.name == "tflite") ", and the processor for 2 CAST" else ""
         for ((off, words, closed) in listOf(
             Triple(mapOf(half to 0f), "the GPU, with numbers of 16 bits$left", listOf(false)),
@@ -436,6 +441,7 @@ class UseTest {
             val said = phone.measured()
             assertTrue("$said", words in said)
             assertEquals("$words", closed, app.opened.map { it.closed })
+            assertFalse(trial.exists())
             assertEquals(closed.all { it }, said.any { it.startsWith("The GPU fails 12 of 12 golden examples: logits off by ") })
         }
     }
@@ -537,6 +543,7 @@ class UseTest {
             if (granted == 0) shadowOf(phone.app).grantPermissions(LISTEN)
             phone.activity.onRequestPermissionsResult(asked.requestCode, asked.requestedPermissions, intArrayOf(granted))
             listing.release()
+            phone.until("the bundles are listed") { phone.activity.listed }
             phone.until("the page answers $granted", shown)
         }
         answered(-1) { phone.text(R.id.problem)?.startsWith("Without the microphone") == true }
