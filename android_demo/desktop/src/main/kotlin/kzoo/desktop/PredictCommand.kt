@@ -111,7 +111,7 @@ private fun towers(towers: Towers, paths: List<String>, given: Arguments): Seque
     val (query, labels) = given.last("--search") to given.all("--label")
     if (query != null && labels != null) throw KzooException("Got --search and --label; expected one of the two.")
     val top = given.count("--top") ?: Towers.TOP
-    val pictures = all(paths, towers.image.bundle).map { towers.see(bytes(it), it.path) }
+    val pictures = all(paths, towers.image.bundle).map { towers.image.see(bytes(it), it.path) }
     (labels.orEmpty() + listOfNotNull(query)).forEach(::checkReadable)
     if (query == null) return towers.classify(pictures, labels).map { (seen, found) -> mapOf("image" to seen.name) + found.json() }
     return towers.search(query, pictures, top).asSequence().map { mapOf("index" to it.place, "score" to it.similarity, "image" to it.text) }

@@ -36,7 +36,7 @@ class TowersTest {
     @Test
     fun `answers are Python's`() = towers().use { towers ->
         val written = Json.parse(File(small, "towers.json").readText()) as Map<*, *>
-        val pictures = strings(written["pictures"])!!.map { towers.see(File(small, it).readBytes(), it) }
+        val pictures = strings(written["pictures"])!!.map { towers.image.see(File(small, it).readBytes(), it) }
         for (search in written["searches"] as List<*>) {
             val (query, found) = (search as Map<*, *>)["query"].toString() to search["found"] as List<*>
             val hits = towers.search(query, pictures.asSequence(), (search["top"] as Long).toInt())
@@ -88,6 +88,7 @@ class TowersTest {
                 File(it, "text").deleteRecursively()
                 File(it, "image").copyRecursively(File(it, "text")) // A whole bundle, but another one.
             }, "text/kzoo.json isn't the one that"),
+            Triple("sealed", { RealBundle.reseal(File(it, "text")) { manifest -> manifest["kzoo"] = "another" } }, "text/kzoo.json isn't the one that"),
             Triple("swapped", {
                 File(it, "image").renameTo(File(it, "other"))
                 File(it, "text").renameTo(File(it, "image"))

@@ -11,6 +11,7 @@ import kzoo.core.bundle.Sense
 import kzoo.core.bundle.TaskOptions
 import kzoo.core.json.Json
 import kzoo.core.task.RowMaker
+import kzoo.core.task.Towers
 import kzoo.core.tokenizer.Encoding
 import kzoo.core.tokenizer.Tokenizer
 import kzoo.core.tokenizer.codePointOffsets
@@ -82,6 +83,12 @@ fun sounds(manifest: String, config: String) = SoundReader(manifest(manifest), p
 @JSExport
 fun writer(tokenizer: WebTokenizer, functions: Array<WebFunction>, manifest: String, special: String?): WebWriter =
     WebWriter(tokenizer, functions, manifest(manifest), special)
+
+/** Refuses a text that a tower of texts would cut. */
+@JSExport
+fun cut(text: String, tokens: Int) {
+    throw Towers.cut(text, tokens)
+}
 
 /** The sentence of an error that the core threw for a user; null of any other. */
 @JSExport

@@ -21,9 +21,9 @@ sealed interface Export : Closeable {
         fun open(files: BundleFiles, runtime: Runtime? = null): Export =
             if (isTogether(files)) Together.open(files, runtime) else Bundle.open(files, runtime)
 
-        /** What the first of its bundles says of itself, without a look at its files: what it reads, and answers with. */
-        fun manifest(files: BundleFiles): Manifest =
-            Bundle.manifest(if (isTogether(files)) files.within(TOWERS.keys.first()) else files)
+        /** What each of its bundles says of itself; of the files only the manifests are looked at. */
+        fun manifests(files: BundleFiles): List<Manifest> =
+            (if (isTogether(files)) TOWERS.keys.map { files.within(it) } else listOf(files)).map(Bundle::manifest)
 
         private fun isTogether(files: BundleFiles) = TOGETHER in files.list()
     }

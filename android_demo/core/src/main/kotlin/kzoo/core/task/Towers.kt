@@ -3,20 +3,12 @@ package kzoo.core.task
 import kotlin.math.sqrt
 import kzoo.core.KzooException
 import kzoo.core.bundle.Problem
-import kzoo.core.bundle.Similarity
 import kzoo.core.bundle.Together
 import kzoo.core.json.Json
-
-/** A picture by its vector; `name` is what an answer calls it. */
-class Seen(val name: String, val vector: FloatArray)
 
 /** Two towers with vectors of one space: pictures are found by words, and labelled by names that nobody trained. */
 class Towers(val together: Together, val image: ImageEmbedder, val text: TextEmbedder) : Opened {
     override val tasks get() = listOf(image, text)
-
-    /** The picture of a file. */
-    fun see(file: ByteArray, name: String, cancelled: () -> Boolean = { false }) =
-        Seen(name, image.embed(image.picture(file, name), cancelled).vector)
 
     /** A text as a vector; KzooException where the tower would cut it. */
     fun read(text: String, cancelled: () -> Boolean = { false }): Embedding {
@@ -30,7 +22,7 @@ class Towers(val together: Together, val image: ImageEmbedder, val text: TextEmb
         checkTop(top)
         val vector = read(query, cancelled).vector
         val seen = pictures.toList()
-        return Index(seen.map { it.name }, seen.map { it.vector }, Similarity.DOT).nearest(vector, top)
+        return Index(seen.map { it.name }, seen.map { it.vector }, image.similarity).nearest(vector, top)
     }
 
     /**

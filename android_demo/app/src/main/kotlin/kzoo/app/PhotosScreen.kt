@@ -1,0 +1,184 @@
+package kzoo.app
+
+import android.content.Intent
+import android.graphics.Bitmap
+import android.net.Uri
+import android.os.Bundle
+import android.widget.EditText
+import android.widget.ImageView
+import android.widget.LinearLayout
+import android.widget.TextView
+import java.text.NumberFormat
+import java.util.concurrent.CancellationException
+import kzoo.core.KzooException
+import kzoo.core.bundle.Answers
+import kzoo.core.bundle.Sense
+import kzoo.core.bundle.Similarity
+import kzoo.core.task.ImageEmbedder
+import kzoo.core.task.Index
+import kzoo.core.task.Opened
+import kzoo.core.task.Reading
+import kzoo.core.task.Seen
+import kzoo.core.task.Towers
+import kzoo.core.task.share
+
+/**
+ * Finds among pictures that a user chooses, some or a folder of them, those that fit words best, where a tower of texts
+ * reads them, or those most like one of them.
+ */
+class PhotosScreen(activity: MainActivity) :
+    Screen(activity, "photos", R.layout.photos, Sense.IMAGE, Answers.EMBEDDING, R.string.made_photos) {
+    private val words: EditText = find(R.id.words)
+    private val heading: TextView = find(R.id.heading)
+    private val bars: LinearLayout = find(R.id.bars)
+    private val note: TextView = find(R.id.note)
+
+    /** What was chosen: pictures, or one folder. */
+    private var chosen: List<Uri> = emptyList()
+    private var isFolder = false
+
+    /** The picture that the others are to be like. */
+    private var like: Uri? = null
+
+    private val readsWords get() = source?.alsoReads?.sense == Sense.TEXT
+
+    init {
+        follow(words)
+        find<TextView>(R.id.choose).setOnClickListener { choose() }
+        find<TextView>(R.id.folder).setOnClickListener { ask(Intent(Intent.ACTION_OPEN_DOCUMENT_TREE), REQUEST + 1, R.string.no_files) }
+        clear()
+    }
+
+    private fun choose() {
+        val intent = Intent(Intent.ACTION_OPEN_DOCUMENT)
+            .addCategory(Intent.CATEGORY_OPENABLE)
+            .setType("image/*")
+            .putExtra(Intent.EXTRA_ALLOW_MULTIPLE, true)
+        ask(intent, REQUEST, R.string.no_files)
+    }
+
+    override fun received(request: Int, data: Intent?) {
+        if (request != REQUEST && request != REQUEST + 1) return
+        val several = data?.clipData?.run { (0 until itemCount).mapNotNull { getItemAt(it).uri } }
+        chosen = (several ?: listOfNotNull(data?.data)).take(MOST + 1)
+        isFolder = request == REQUEST + 1
+        like = null
+        clear()
+        refresh()
+    }
+
+    override fun update() {
+        words.showIf(readsWords)
+        val asked = if (readsWords) words.words else ""
+        if (chosen.isEmpty()) return rest()
+        if (asked.isNotBlank()) like = null
+        val (given, isFolder, like) = Triple(chosen, isFolder, like)
+        answer({ opened, job -> find(opened, if (isFolder) app.documents.pictures(given[0], MOST + 1) else given, asked, like, job) }, ::show)
+    }
+
+    /** `total` of them could be looked at; the names and small pictures of those that are shown. */
+    private class Found(
+        val photos: List<Photo>, val by: Similarity, val total: Int, val problems: List<String>, val cut: Boolean, val cost: String?, val empty: Boolean,
+    )
+
+    /** `similarity` is null where nothing was asked for. */
+    private class Photo(val uri: Uri, val name: String, val small: Bitmap, val similarity: Double?)
+
+    private fun find(opened: Opened, given: List<Uri>, asked: String, like: Uri?, job: Worker.Job): Found {
+        if (given.isEmpty()) throw KzooException(activity.getString(R.string.photos_none))
+        val embedder = opened.tasks.filterIsInstance<ImageEmbedder>().single()
+        // Before the pictures, of which there may be many: a text that can't be read is said soon.
+        val (text, time) = timed { if (asked.isBlank()) null else (opened as Towers).read(asked, job.isCancelled) }
+        val (problems, taken) = ArrayList<String>() to given.take(MOST)
+        val seen = taken.mapIndexedNotNull { place, uri ->
+            if (job.isCancelled()) throw CancellationException()
+            progress(job, note) { activity.getString(R.string.looking, place + 1, taken.size) }
+            try {
+                uri to vector(embedder, uri, job)
+            } catch (error: KzooException) {
+                problems.add(error.message!!)
+                null
+            }
+        }
+        if (seen.isEmpty()) throw KzooException(problems[0])
+        val query = text?.vector ?: seen.firstOrNull { it.first == like }?.second
+        val hits = if (query == null) seen.take(SHOWN).map { it.first to null } else
+            Index(seen.map { it.first.toString() }, seen.map { it.second }, embedder.similarity).nearest(query, SHOWN).map { seen[it.place].first to it.similarity }
+        val photos = hits.map { (uri, similarity) -> Photo(uri, name(uri), DevicePictures.small(app.documents.bytes(uri), name(uri), SIDE), similarity) }
+        return Found(photos, embedder.similarity, seen.size, problems, given.size > MOST, text?.let { cost(it.reading, time) }, text?.reading?.empty == true)
+    }
+
+    private fun name(uri: Uri) = app.documents.name(uri) ?: activity.getString(R.string.picture)
+
+    private fun vector(embedder: ImageEmbedder, uri: Uri, job: Worker.Job): FloatArray {
+        val bundle = embedder.bundle.name
+        return app.vectors.get(bundle, uri.toString())
+            ?: embedder.see(app.documents.bytes(uri), name(uri), job.isCancelled).vector.also { app.vectors.put(bundle, uri.toString(), it) }
+    }
+
+    private fun show(found: Found) = with(found) {
+        if (empty) return@with empty()
+        bars.removeAllViews()
+        val ranked = photos[0].similarity != null
+        val count = activity.resources.getQuantityString(R.plurals.pictures, total, total)
+        if (ranked) tell(heading, activity.getString(R.string.nearest), activity.getString(R.string.nearest_is, photos[0].name)) else tell(heading, count)
+        for (photo in photos) show(photo, by)
+        val lines = listOfNotNull(
+            cost ?: count.takeIf { ranked } ?: activity.getString(if (readsWords) R.string.photos_words else R.string.photos_press),
+            activity.getString(R.string.photos_most, NumberFormat.getInstance().format(MOST)).takeIf { cut },
+            problems.firstOrNull()?.let { activity.resources.getQuantityString(R.plurals.photos_left, problems.size, problems.size, it) },
+        )
+        note.text = lines.joinToString("\n")
+    }
+
+    private fun show(photo: Photo, by: Similarity) {
+        val row = activity.layoutInflater.inflate(R.layout.photo, bars, false)
+        row.findViewById<ImageView>(R.id.seen)!!.setImageBitmap(photo.small)
+        row.findViewById<TextView>(R.id.label)!!.text = photo.name
+        val similarity = photo.similarity?.let { number(it, 2) }
+        row.findViewById<TextView>(R.id.value)!!.text = similarity
+        row.findViewById<BarView>(R.id.bar)!!.run {
+            share = photo.similarity?.let { share(it, by) }?.toFloat() ?: 0f
+            showIf(similarity != null)
+        }
+        row.contentDescription = if (similarity == null) photo.name else activity.getString(R.string.similarity, photo.name, similarity)
+        row.setOnClickListener {
+            like = photo.uri
+            if (words.length() > 0) words.setText("") else refresh()
+        }
+        bars.addView(row)
+    }
+
+    override fun clear() {
+        heading.contentDescription = null
+        heading.setText(R.string.nearest)
+        bars.removeAllViews()
+        note.setText(R.string.waiting_photos)
+    }
+
+    override fun save(state: Bundle) {
+        state.putParcelableArrayList(key, ArrayList(chosen))
+        state.putBoolean(FOLDER, isFolder)
+        state.putParcelable(LIKE, like)
+    }
+
+    @Suppress("DEPRECATION") // What replaced it is not on API 26.
+    override fun restore(state: Bundle) {
+        chosen = state.getParcelableArrayList<Uri>(key).orEmpty()
+        isFolder = state.getBoolean(FOLDER)
+        like = state.getParcelable(LIKE)
+    }
+
+    private companion object {
+        const val REQUEST = 30
+        const val FOLDER = "photos_folder"
+        const val LIKE = "photos_like"
+
+        /** Pictures: how many are looked at, and shown. */
+        const val MOST = 1000
+        const val SHOWN = 12
+
+        /** Pixels of the shorter side of a small one, at least. */
+        const val SIDE = 144
+    }
+}
