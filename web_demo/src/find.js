@@ -1,7 +1,7 @@
 // The part of the page where pictures are found by words, or by one of them.
 
 import { decoded, small } from "./pictures.js";
-import { $, bar, breath, element, milliseconds, problem, quiet, sentence } from "./view.js";
+import { $, bar, breath, element, milliseconds, percent, problem, quiet, sentence } from "./view.js";
 import { KzooError } from "./errors.js";
 
 const MOST = 1000; // Pictures that are looked at.
@@ -12,6 +12,7 @@ export const SAME = "same pixels and tokens, same vectors";
 
 let client = null; // The bundle that answers.
 let pictures = []; // Those that were looked at: [{name, image (small), embedding}].
+let names = { asked: null, of: null }; // What was asked for, and the labels to tell pictures apart by.
 let like = null; // The one among them that the others are to be like.
 let left = []; // Why others were not.
 let turn = 0; // Numbers what is given: what belongs to an earlier one is dropped.
@@ -21,6 +22,7 @@ export function rest() {
   client = null;
   turn++;
   [pictures, like, left] = [[], null, []];
+  names = { asked: null, of: null };
   $("find").hidden = true;
   clear();
 }
@@ -35,6 +37,7 @@ function clear() {
 export async function use(opened) {
   client = opened;
   $("title").textContent = "Find pictures by words";
+  $("labels").value = (opened.together.labels ?? []).join("\n");
   $("find").hidden = false;
   await look(opened.image.examples.map(({ name, bytes }) => async () => decoded(bytes, name)), false);
 }
@@ -103,6 +106,7 @@ async function answer() {
     if (words.trim()) like = null;
     try {
       const found = words.trim() ? await asking.read(words) : null;
+      await named(asking);
       if (asking !== client) continue;
       if (found?.empty) throw new KzooError("Nothing in this text is a character that the model reads.");
       present(asking, found);
@@ -115,6 +119,16 @@ async function answer() {
     await breath();
   }
   running = false;
+}
+
+/** Makes the labels that are asked for now what pictures are told apart by. */
+async function named(asking) {
+  const lines = $("labels").value.split("\n").map((line) => line.trim()).filter(Boolean);
+  const key = lines.join("\n");
+  if (names.asked === key) return;
+  const own = asking.together.labels ?? [];
+  const of = lines.length ? (await asking.names(key === own.join("\n") ? null : lines)).of : null;
+  if (asking === client) names = { asked: key, of };
 }
 
 /** Shows the pictures: ranked, where something is looked for. `found` is the answer to words. */
@@ -130,6 +144,8 @@ function present(asking, found) {
       answer();
     });
     made.querySelector(".name").prepend(button);
+    const label = names.of?.(pictures[index].embedding);
+    if (label) made.querySelector(".value, .name:only-child").after(element("span", { class: "faint label", dir: "auto" }, `${label.label} · ${percent(label.score)}`));
     return made;
   }));
   const count = `${pictures.length} ${pictures.length === 1 ? "picture" : "pictures"}`;
@@ -150,4 +166,4 @@ for (const chooser of [$("photos"), $("album")]) {
     chooser.value = "";
   });
 }
-$("words").addEventListener("input", answer);
+for (const field of ["words", "labels"]) $(field).addEventListener("input", answer);

@@ -11,7 +11,7 @@ export class Towers {
 
   /** @param together what `Together.open` gives */
   static async load(together) {
-    const towers = new Towers();
+    const towers = Object.assign(new Towers(), { together: together.fields, name: together.name });
     towers.image = await Perceiver.load(together.image);
     try {
       towers.text = await Answerer.load(together.text);
@@ -28,6 +28,22 @@ export class Towers {
     const found = await this.text.answer(text);
     if (found.truncated) asked(() => core.cut(text, found.tokens));
     return found;
+  }
+
+  /**
+   * Labels of which only the names are known, the bundle's own by default: `of` gives the answer to a picture's
+   * vector, with the scores as [[label, score]], and `json` that as text. Templates have {} in a label's place.
+   */
+  async names(labels = null, templates = null) {
+    const names = asked(() => core.names(labels, templates, JSON.stringify(this.together), this.name));
+    for (const [place, text] of names.texts.entries()) {
+      const { embedding } = await this.read(text);
+      names.give(place, Float32Array.from(embedding));
+    }
+    return {
+      of: (embedding) => names.of(Float32Array.from(embedding)),
+      json: (image, embedding) => names.json(image, Float32Array.from(embedding)),
+    };
   }
 
   /** The answer to a picture, with its vector; `given` as for `Perceiver.answer`. */

@@ -55,6 +55,47 @@ describe("pictures are found", () => {
     await page.close();
   });
 
+  test("with the labels that Python gives them, the bundle's and others", async () => {
+    const page = await opened("towers");
+    const answers = await page.evaluate(async ({ pictures, asked }) => {
+      const [{ Client }, { ServedFiles }] = await Promise.all([import("/src/client.js"), import("/src/files.js")]);
+      const client = await Client.open(await ServedFiles.of("/towers/"));
+      const seen = [];
+      for (const name of pictures) {
+        const bytes = new Uint8Array(await (await fetch(`/${name}`)).arrayBuffer());
+        seen.push([name, (await client.answer({ name, bytes })).embedding]);
+      }
+      const found = [];
+      for (const { labels, templates } of asked) {
+        const names = await client.names(labels, templates);
+        found.push(seen.map(([name, embedding]) => JSON.parse(names.json(name, embedding))));
+      }
+      return found;
+    }, WRITTEN);
+    for (const [place, { answers: expected }] of WRITTEN.asked.entries()) {
+      for (const [i, { scores, score, ...rest }] of expected.entries()) {
+        const { scores: here, score: best, ...others } = answers[place][i];
+        assert.deepEqual(others, rest);
+        assert.deepEqual(Object.keys(here), Object.keys(scores));
+        for (const [label, value] of [...Object.entries(scores)]) assert.ok(Math.abs(here[label] - value) < NEAR, `${rest.image} ${label}`);
+        assert.ok(Math.abs(best - score) < NEAR);
+      }
+    }
+    await choose(page, "#photos", PICTURES.slice(3, 5), 2);
+    const shown = () => page.locator("#found .label").allTextContents();
+    assert.equal(await page.inputValue("#labels"), "four\nseven");
+    assert.deepEqual((await shown()).map((each) => each.split(" · ")[0]), ["four", "seven"]);
+    await page.fill("#labels", "the digit seven\n the digit seven");
+    assert.match(await problem(page), /Got the labels the digit seven, the digit seven; expected each once/);
+    await page.fill("#labels", "a woman");
+    await page.waitForFunction(() => document.querySelectorAll("#found .label").length === 2 && document.getElementById("problem").hidden);
+    assert.deepEqual(await shown(), ["a woman · 100.0 %", "a woman · 100.0 %"]);
+    await page.fill("#labels", "");
+    await page.waitForFunction(() => !document.querySelectorAll("#found .label").length);
+    assert.deepEqual(page.failures, []);
+    await page.close();
+  });
+
   test("like the one that is pressed, and what is dropped stands beside the others", async () => {
     const page = await opened("towers");
     await choose(page, "#photos", PICTURES, PICTURES.length);

@@ -16,9 +16,8 @@ import kzoo.core.bundle.Sense
 import kzoo.core.bundle.Similarity
 import kzoo.core.task.ImageEmbedder
 import kzoo.core.task.Index
+import kzoo.core.task.Names
 import kzoo.core.task.Opened
-import kzoo.core.task.Reading
-import kzoo.core.task.Seen
 import kzoo.core.task.Towers
 import kzoo.core.task.share
 
@@ -29,6 +28,7 @@ import kzoo.core.task.share
 class PhotosScreen(activity: MainActivity) :
     Screen(activity, "photos", R.layout.photos, Sense.IMAGE, Answers.EMBEDDING, R.string.made_photos) {
     private val words: EditText = find(R.id.words)
+    private val labels: EditText = find(R.id.labels)
     private val heading: TextView = find(R.id.heading)
     private val bars: LinearLayout = find(R.id.bars)
     private val note: TextView = find(R.id.note)
@@ -40,10 +40,14 @@ class PhotosScreen(activity: MainActivity) :
     /** The picture that the others are to be like. */
     private var like: Uri? = null
 
+    /** The labels that were made last, and what was asked for then; for the worker's thread alone. */
+    private var names: Pair<List<String>, Names?>? = null
+
     private val readsWords get() = source?.alsoReads?.sense == Sense.TEXT
 
     init {
         follow(words)
+        follow(labels)
         find<TextView>(R.id.choose).setOnClickListener { choose() }
         find<TextView>(R.id.folder).setOnClickListener { ask(Intent(Intent.ACTION_OPEN_DOCUMENT_TREE), REQUEST + 1, R.string.no_files) }
         clear()
@@ -68,12 +72,13 @@ class PhotosScreen(activity: MainActivity) :
     }
 
     override fun update() {
-        words.showIf(readsWords)
+        for (field in listOf(words, labels)) field.showIf(readsWords)
         val asked = if (readsWords) words.words else ""
+        val named = labels.words.lines().map { it.trim() }.filter { it.isNotEmpty() }
         if (chosen.isEmpty()) return rest()
         if (asked.isNotBlank()) like = null
         val (given, isFolder, like) = Triple(chosen, isFolder, like)
-        answer({ opened, job -> find(opened, if (isFolder) app.documents.pictures(given[0], MOST + 1) else given, asked, like, job) }, ::show)
+        answer({ opened, job -> find(opened, if (isFolder) app.documents.pictures(given[0], MOST + 1) else given, asked, named, like, job) }, ::show)
     }
 
     /** `total` of them could be looked at; the names and small pictures of those that are shown. */
@@ -81,14 +86,15 @@ class PhotosScreen(activity: MainActivity) :
         val photos: List<Photo>, val by: Similarity, val total: Int, val problems: List<String>, val cut: Boolean, val cost: String?, val empty: Boolean,
     )
 
-    /** `similarity` is null where nothing was asked for. */
-    private class Photo(val uri: Uri, val name: String, val small: Bitmap, val similarity: Double?)
+    /** `similarity` is null where nothing was asked for, `label` where there are none. */
+    private class Photo(val uri: Uri, val name: String, val small: Bitmap, val similarity: Double?, val label: String?)
 
-    private fun find(opened: Opened, given: List<Uri>, asked: String, like: Uri?, job: Worker.Job): Found {
+    private fun find(opened: Opened, given: List<Uri>, asked: String, named: List<String>, like: Uri?, job: Worker.Job): Found {
         if (given.isEmpty()) throw KzooException(activity.getString(R.string.photos_none))
         val embedder = opened.tasks.filterIsInstance<ImageEmbedder>().single()
         // Before the pictures, of which there may be many: a text that can't be read is said soon.
         val (text, time) = timed { if (asked.isBlank()) null else (opened as Towers).read(asked, job.isCancelled) }
+        val names = (opened as? Towers)?.let { names(it, named, job) }
         val (problems, taken) = ArrayList<String>() to given.take(MOST)
         val seen = taken.mapIndexedNotNull { place, uri ->
             if (job.isCancelled()) throw CancellationException()
@@ -102,10 +108,23 @@ class PhotosScreen(activity: MainActivity) :
         }
         if (seen.isEmpty()) throw KzooException(problems[0])
         val query = text?.vector ?: seen.firstOrNull { it.first == like }?.second
-        val hits = if (query == null) seen.take(SHOWN).map { it.first to null } else
-            Index(seen.map { it.first.toString() }, seen.map { it.second }, embedder.similarity).nearest(query, SHOWN).map { seen[it.place].first to it.similarity }
-        val photos = hits.map { (uri, similarity) -> Photo(uri, name(uri), DevicePictures.small(app.documents.bytes(uri), name(uri), SIDE), similarity) }
+        val hits = if (query == null) seen.take(SHOWN).map { it to null } else
+            Index(seen.map { it.first.toString() }, seen.map { it.second }, embedder.similarity).nearest(query, SHOWN).map { seen[it.place] to it.similarity }
+        val photos = hits.map { (one, similarity) ->
+            val (uri, vector) = one
+            val label = names?.of(vector)?.run { activity.getString(R.string.photo_label, label, percent(score)) }
+            Photo(uri, name(uri), DevicePictures.small(app.documents.bytes(uri), name(uri), SIDE), similarity, label)
+        }
         return Found(photos, embedder.similarity, seen.size, problems, given.size > MOST, text?.let { cost(it.reading, time) }, text?.reading?.empty == true)
+    }
+
+    /** The labels that were typed, or the bundle's own; null where there are none. */
+    private fun names(towers: Towers, typed: List<String>, job: Worker.Job): Names? {
+        val asked = listOf(towers.together.name) + typed
+        names?.takeIf { it.first == asked }?.let { return it.second }
+        val made = if (typed.isEmpty() && towers.together.labels == null) null else towers.names(typed.ifEmpty { null }, null, job.isCancelled)
+        names = asked to made
+        return made
     }
 
     private fun name(uri: Uri) = app.documents.name(uri) ?: activity.getString(R.string.picture)
@@ -135,13 +154,18 @@ class PhotosScreen(activity: MainActivity) :
         val row = activity.layoutInflater.inflate(R.layout.photo, bars, false)
         row.findViewById<ImageView>(R.id.seen)!!.setImageBitmap(photo.small)
         row.findViewById<TextView>(R.id.label)!!.text = photo.name
+        row.findViewById<TextView>(R.id.named)!!.run {
+            text = photo.label
+            showIf(photo.label != null)
+        }
         val similarity = photo.similarity?.let { number(it, 2) }
         row.findViewById<TextView>(R.id.value)!!.text = similarity
         row.findViewById<BarView>(R.id.bar)!!.run {
             share = photo.similarity?.let { share(it, by) }?.toFloat() ?: 0f
             showIf(similarity != null)
         }
-        row.contentDescription = if (similarity == null) photo.name else activity.getString(R.string.similarity, photo.name, similarity)
+        val said = if (similarity == null) photo.name else activity.getString(R.string.similarity, photo.name, similarity)
+        row.contentDescription = listOfNotNull(said, photo.label).joinToString()
         row.setOnClickListener {
             like = photo.uri
             if (words.length() > 0) words.setText("") else refresh()

@@ -25,6 +25,7 @@ import java.security.MessageDigest
 import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import kzoo.core.bundle.Bundle
+import kzoo.core.bundle.Export
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.json.Json
 import org.junit.Assert.assertEquals
@@ -138,7 +139,7 @@ class UseTest {
         assertEquals(10_000, phone.find<EditText>(R.id.text).length())
         assertEquals("Only the first 10,000 characters are kept.", ShadowToast.getTextOfLatestToast())
         assertNull(phone.text(R.id.problem))
-        for (field in listOf(R.id.second, R.id.query, R.id.list, R.id.sentence, R.id.question, R.id.passage, R.id.prompt, R.id.words)) {
+        for (field in listOf(R.id.second, R.id.query, R.id.list, R.id.sentence, R.id.question, R.id.passage, R.id.prompt, R.id.words, R.id.labels)) {
             phone.activity.findViewById<EditText>(field).setText("good ".repeat(1_000_000))
         }
         val state = android.os.Bundle()
@@ -207,6 +208,12 @@ class UseTest {
         phone.until("a label is shown") { phone.text(R.id.result) == "positive" }
         phone.go(Phone.BUNDLE)
         phone.until("everything is measured") { phone.rows(R.id.latency).isNotEmpty() }
+    }
+
+    @Test
+    fun `two towers can be packed`() {
+        val assets = Phone().activity.assets
+        Export.open(AssetFiles(assets, "others/towers")).use { assertEquals(listOf("towers/image", "towers/text"), it.bundles.map(Bundle::name)) }
     }
 
     @Test
@@ -438,7 +445,17 @@ class UseTest {
         phone.until("it is in use") { phone.text(R.id.title) == "Photos" && phone.text(R.id.chosen) == "mine" }
         val written = Json.parse(File(small("towers").path + ".json").readText()) as Map<*, *>
         phone.choose((written["pictures"] as List<*>).map { it.toString().removePrefix("files/") })
-        fun row(place: Int) = phone.rows(R.id.bars)[place].contentDescription.toString()
+        fun row(place: Int) = phone.rows(R.id.bars)[place].contentDescription.toString().replace(Regex(", [a-z ]+ · .*"), "")
+        fun labels() = phone.rows(R.id.bars).map { it.findViewById<TextView>(R.id.named)!! }.filter { it.visibility == View.VISIBLE }.map { it.text.toString() }
+        fun labelled(answers: Any?) = (answers as List<*>).map { it as Map<*, *> }.map { "${it["label"]} · ${"%.1f".format(100 * it["score"] as Double)}\u00A0%" }
+        val asked = (written["asked"] as List<*>).map { it as Map<*, *> }
+        for (one in asked.filter { it["templates"] == null }) { // The bundle's own, and others.
+            phone.type(R.id.labels, (one["labels"] as List<*>?).orEmpty().joinToString("\n"))
+            phone.until("labels are shown") { labels() == labelled(one["answers"]) }
+        }
+        phone.type(R.id.labels, "a\na")
+        phone.until("a sentence is shown") { phone.text(R.id.problem) == "Got the labels a, a; expected each once." }
+        phone.type(R.id.labels, "")
         for (search in written["searches"] as List<*>) {
             val query = (search as Map<*, *>)["query"].toString()
             if (query.isEmpty()) continue // Nothing is asked for.
@@ -468,7 +485,7 @@ class UseTest {
         phone.until("it is in use") { phone.text(R.id.chosen) == "one" && phone.rows(R.id.bars).size == 10 }
         assertEquals(View.GONE, phone.find<View>(R.id.words).visibility)
         phone.rows(R.id.bars)[6].performClick()
-        phone.until("it is the first") { row(0) == "transparent.png, similarity 1.00" }
+        phone.until("it is the first") { row(0) == "transparent.png, similarity 1.00" && labels().isEmpty() }
         phone.go(Phone.BUNDLE)
         phone.find<View>(R.id.chosen).performClick()
         val choice = shadowOf(ShadowAlertDialog.getLatestDialog() as AlertDialog)
@@ -497,7 +514,7 @@ class UseTest {
         }
         choose(".")
         phone.until("its pictures are shown") { phone.rows(R.id.bars).isNotEmpty() }
-        assertEquals(listOf("logo.png", "seven.png", "four.png"), phone.rows(R.id.bars).map { it.contentDescription.toString() })
+        assertEquals(listOf("logo.png", "seven.png", "four.png"), phone.rows(R.id.bars).map { it.findViewById<TextView>(R.id.label)!!.text.toString() })
         assertTrue(phone.text(R.id.note)!!.endsWith("1 could not be read. broken.png is no picture of a format that is known; expected JPEG, PNG, WebP, GIF or BMP."))
         phone.type(R.id.words, "the digit seven")
         phone.until("it is found") { phone.rows(R.id.bars).isNotEmpty() && phone.rows(R.id.bars)[0].contentDescription.startsWith("seven.png, similarity 0.9") }
