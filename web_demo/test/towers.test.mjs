@@ -1,14 +1,16 @@
 // Two towers on the page: pictures that are chosen or dropped, found by words as Python finds them.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { changed, SMALL } from "./bundles.mjs";
 import { site } from "./site.mjs";
 
+const HERE = path.dirname(fileURLToPath(import.meta.url));
 const TOWERS = path.join(SMALL, "towers");
 const FILES = path.join(SMALL, "files");
 const WRITTEN = JSON.parse(fs.readFileSync(path.join(SMALL, "towers.json"), "utf8"));
@@ -184,6 +186,31 @@ test("a folder, a zip and a dropped zip of both towers are opened", async () => 
   }
   assert.deepEqual(page.failures, []);
   await page.close();
+});
+
+test("the command line searches and labels as Python does", () => {
+  const run = (input, ...options) => spawnSync("node", [path.join(HERE, "..", "client.mjs"), "predict", ...options], { input, encoding: "utf8" });
+  const paths = `${PICTURES.join("\n")}\n`;
+  const [{ query, top, found }] = WRITTEN.searches;
+  const searched = run(paths, TOWERS, "--search", query, "--top", String(top));
+  assert.equal(searched.stderr, "");
+  const hits = searched.stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(hits.map(({ index, image }) => [index, image]), found.map(({ index, image }) => [index, path.join(SMALL, image)]));
+  const [, { labels, answers }] = WRITTEN.asked;
+  const labelled = run(paths, TOWERS, ...labels.flatMap((label) => ["--label", label])).stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(labelled.map(({ label, image }) => [label, image]), answers.map(({ label, image }) => [label, path.join(SMALL, image)]));
+  for (const [options, words] of [
+    [[TOWERS, "--search", "a", "--label", "a"], /Got --search and --label; expected one of the two/],
+    [[TOWERS, "--search", "a", "--top", "0"], /Got --top 0; expected a whole number/],
+    [[TOWERS, "--search"], /Got --search and nothing behind it/],
+    [[TOWERS, "--pairs"], /tab/],
+    [[path.join(SMALL, "pictures"), "--label", "a"], /expected a bundle of pictures and texts/],
+  ]) {
+    const { status, stdout, stderr } = run(paths, ...options);
+    assert.deepEqual([status, stdout], [2, ""]);
+    assert.match(stderr, /^error: [^\n]+\.\n$/);
+    assert.match(stderr, words);
+  }
 });
 
 describe("what was changed is one sentence", () => {
