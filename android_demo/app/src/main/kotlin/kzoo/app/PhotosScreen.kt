@@ -4,6 +4,7 @@ import android.content.Intent
 import android.graphics.Bitmap
 import android.net.Uri
 import android.os.Bundle
+import android.util.LruCache
 import android.widget.EditText
 import android.widget.ImageView
 import android.widget.LinearLayout
@@ -14,10 +15,10 @@ import kzoo.core.KzooException
 import kzoo.core.bundle.Answers
 import kzoo.core.bundle.Sense
 import kzoo.core.bundle.Similarity
+import kzoo.core.task.Embedding
 import kzoo.core.task.ImageEmbedder
 import kzoo.core.task.Index
 import kzoo.core.task.Names
-import kzoo.core.task.Opened
 import kzoo.core.task.Towers
 import kzoo.core.task.share
 
@@ -37,11 +38,14 @@ class PhotosScreen(activity: MainActivity) :
     private var chosen: List<Uri> = emptyList()
     private var isFolder = false
 
+    /** The same, once they were looked at. */
+    private var looked: Looked? = null
+
+    /** Small ones of those that were shown last. */
+    private val smalls = LruCache<Uri, Bitmap>(SMALLS)
+
     /** The picture that the others are to be like. */
     private var like: Uri? = null
-
-    /** The labels that were made last, and what was asked for then; for the worker's thread alone. */
-    private var names: Pair<List<String>, Names?>? = null
 
     private val readsWords get() = source?.alsoReads?.sense == Sense.TEXT
 
@@ -67,6 +71,7 @@ class PhotosScreen(activity: MainActivity) :
         chosen = (several ?: listOfNotNull(data?.data)).take(MOST + 1)
         isFolder = request == REQUEST + 1
         like = null
+        looked = null
         clear()
         refresh()
     }
@@ -77,75 +82,85 @@ class PhotosScreen(activity: MainActivity) :
         val named = labels.words.lines().map { it.trim() }.filter { it.isNotEmpty() }
         if (chosen.isEmpty()) return rest()
         if (asked.isNotBlank()) like = null
-        val (given, isFolder, like) = Triple(chosen, isFolder, like)
-        answer({ opened, job -> find(opened, if (isFolder) app.documents.pictures(given[0], MOST + 1) else given, asked, named, like, job) }, ::show)
+        val (bundle, like) = source!!.id to like
+        forgetOthers()
+        val before = looked
+        val (given, isFolder) = chosen to isFolder
+        answer({ opened, job ->
+            // A text that can't be read is said before the pictures are looked at, of which there may be many.
+            val text = if (asked.isBlank()) null else timed { (opened as Towers).read(asked, job.isCancelled) }
+            val names = (opened as? Towers)?.let { names(it, named, job) }
+            val embedder = opened.tasks.filterIsInstance<ImageEmbedder>().single()
+            val looked = before ?: look(embedder, bundle, if (isFolder) app.documents.pictures(given[0], MOST + 1) else given, job)
+            Found(looked, ranked(looked, embedder.similarity, text?.first?.vector, like, names), embedder.similarity, text)
+        }, ::show)
     }
 
-    /** `total` of them could be looked at; the names and small pictures of those that are shown. */
-    private class Found(
-        val photos: List<Photo>, val by: Similarity, val total: Int, val problems: List<String>, val cut: Boolean, val cost: String?, val empty: Boolean,
-    )
+    /** The pictures that were chosen, by their vectors, as far as they could be read. */
+    private class Looked(val bundle: String, val seen: List<Pair<Uri, FloatArray>>, val problems: List<String>, val cut: Boolean)
+
+    /** What is shown, and of words what was read in how many milliseconds. */
+    private class Found(val looked: Looked, val photos: List<Photo>, val by: Similarity, val text: Pair<Embedding, Double>?)
 
     /** `similarity` is null where nothing was asked for, `label` where there are none. */
     private class Photo(val uri: Uri, val name: String, val small: Bitmap, val similarity: Double?, val label: String?)
 
-    private fun find(opened: Opened, given: List<Uri>, asked: String, named: List<String>, like: Uri?, job: Worker.Job): Found {
+    private fun look(embedder: ImageEmbedder, bundle: String, given: List<Uri>, job: Worker.Job): Looked {
         if (given.isEmpty()) throw KzooException(activity.getString(R.string.photos_none))
-        val embedder = opened.tasks.filterIsInstance<ImageEmbedder>().single()
-        // Before the pictures, of which there may be many: a text that can't be read is said soon.
-        val (text, time) = timed { if (asked.isBlank()) null else (opened as Towers).read(asked, job.isCancelled) }
-        val names = (opened as? Towers)?.let { names(it, named, job) }
         val (problems, taken) = ArrayList<String>() to given.take(MOST)
         val seen = taken.mapIndexedNotNull { place, uri ->
             if (job.isCancelled()) throw CancellationException()
             progress(job, note) { activity.getString(R.string.looking, place + 1, taken.size) }
             try {
-                uri to vector(embedder, uri, job)
+                uri to vector(embedder, bundle, uri, job)
             } catch (error: KzooException) {
                 problems.add(error.message!!)
                 null
             }
         }
         if (seen.isEmpty()) throw KzooException(problems[0])
-        val query = text?.vector ?: seen.firstOrNull { it.first == like }?.second
-        val hits = if (query == null) seen.take(SHOWN).map { it to null } else
-            Index(seen.map { it.first.toString() }, seen.map { it.second }, embedder.similarity).nearest(query, SHOWN).map { seen[it.place] to it.similarity }
-        val photos = hits.map { (one, similarity) ->
-            val (uri, vector) = one
-            val label = names?.of(vector)?.run { activity.getString(R.string.photo_label, label, percent(score)) }
-            Photo(uri, name(uri), DevicePictures.small(app.documents.bytes(uri), name(uri), SIDE), similarity, label)
-        }
-        return Found(photos, embedder.similarity, seen.size, problems, given.size > MOST, text?.let { cost(it.reading, time) }, text?.reading?.empty == true)
+        return Looked(bundle, seen, problems, given.size > MOST)
     }
 
-    /** The labels that were typed, or the bundle's own; null where there are none. */
-    private fun names(towers: Towers, typed: List<String>, job: Worker.Job): Names? {
-        val asked = listOf(towers.together.name) + typed
-        names?.takeIf { it.first == asked }?.let { return it.second }
-        val made = if (typed.isEmpty() && towers.together.labels == null) null else towers.names(typed.ifEmpty { null }, null, job.isCancelled)
-        names = asked to made
-        return made
+    /** The pictures nearest to a vector, or to that of the one they are to be like; without either the first ones. */
+    private fun ranked(looked: Looked, by: Similarity, vector: FloatArray?, like: Uri?, names: Names?): List<Photo> = with(looked) {
+        val query = vector ?: seen.firstOrNull { it.first == like }?.second
+        val hits = if (query == null) seen.take(SHOWN).map { it to null } else
+            Index(seen.map { it.first.toString() }, seen.map { it.second }, by).nearest(query, SHOWN).map { seen[it.place] to it.similarity }
+        hits.map { (one, similarity) ->
+            val (uri, own) = one
+            val label = names?.of(own)?.run { activity.getString(R.string.photo_label, label, percent(score)) }
+            Photo(uri, name(uri), small(uri), similarity, label)
+        }
     }
+
+    private fun small(uri: Uri): Bitmap =
+        smalls.get(uri) ?: DevicePictures.small(app.documents.bytes(uri), name(uri), SIDE).also { smalls.put(uri, it) }
+
+    /** The labels that were typed, or the bundle's own; null where there are none. */
+    private fun names(towers: Towers, typed: List<String>, job: Worker.Job): Names? =
+        if (typed.isEmpty() && towers.together.labels == null) null else towers.names(typed.ifEmpty { null }, null, job.isCancelled)
 
     private fun name(uri: Uri) = app.documents.name(uri) ?: activity.getString(R.string.picture)
 
-    private fun vector(embedder: ImageEmbedder, uri: Uri, job: Worker.Job): FloatArray {
-        val bundle = embedder.bundle.name
-        return app.vectors.get(bundle, uri.toString())
+    private fun vector(embedder: ImageEmbedder, bundle: String, uri: Uri, job: Worker.Job): FloatArray =
+        app.vectors.get(bundle, uri.toString())
             ?: embedder.see(app.documents.bytes(uri), name(uri), job.isCancelled).vector.also { app.vectors.put(bundle, uri.toString(), it) }
-    }
 
     private fun show(found: Found) = with(found) {
-        if (empty) return@with empty()
+        this@PhotosScreen.looked = looked
+        if (text?.first?.reading?.empty == true) return@with empty()
         bars.removeAllViews()
         val ranked = photos[0].similarity != null
-        val count = activity.resources.getQuantityString(R.plurals.pictures, total, total)
+        val count = looked.seen.size.let { activity.resources.getQuantityString(R.plurals.pictures, it, it) }
         if (ranked) tell(heading, activity.getString(R.string.nearest), activity.getString(R.string.nearest_is, photos[0].name)) else tell(heading, count)
         for (photo in photos) show(photo, by)
         val lines = listOfNotNull(
-            cost ?: count.takeIf { ranked } ?: activity.getString(if (readsWords) R.string.photos_words else R.string.photos_press),
-            activity.getString(R.string.photos_most, NumberFormat.getInstance().format(MOST)).takeIf { cut },
-            problems.firstOrNull()?.let { activity.resources.getQuantityString(R.plurals.photos_left, problems.size, problems.size, it) },
+            text?.let { cost(it.first.reading, it.second) } ?: count.takeIf { ranked } ?: activity.getString(if (readsWords) R.string.photos_words else R.string.photos_press),
+            activity.getString(R.string.photos_most, NumberFormat.getInstance().format(MOST)).takeIf { looked.cut },
+            looked.problems.firstOrNull()?.let {
+                activity.resources.getQuantityString(R.plurals.photos_left, looked.problems.size, looked.problems.size, it)
+            },
         )
         note.text = lines.joinToString("\n")
     }
@@ -173,7 +188,13 @@ class PhotosScreen(activity: MainActivity) :
         bars.addView(row)
     }
 
+    /** What another bundle has seen, which may be gone while this page is not shown. */
+    private fun forgetOthers() {
+        if (looked?.bundle != source?.id) looked = null
+    }
+
     override fun clear() {
+        forgetOthers()
         heading.contentDescription = null
         heading.setText(R.string.nearest)
         bars.removeAllViews()
@@ -198,9 +219,10 @@ class PhotosScreen(activity: MainActivity) :
         const val FOLDER = "photos_folder"
         const val LIKE = "photos_like"
 
-        /** Pictures: how many are looked at, and shown. */
+        /** Pictures: how many are looked at, shown, and kept small. */
         const val MOST = 1000
         const val SHOWN = 12
+        const val SMALLS = 3 * SHOWN
 
         /** Pixels of the shorter side of a small one, at least. */
         const val SIDE = 144

@@ -34,10 +34,15 @@ class Towers(val together: Together, val image: ImageEmbedder, val text: TextEmb
         return pictures.map { it to names.of(it.vector) }
     }
 
-    /** The labels that `classify` tells apart, to be used again. */
+    /** What was made last: whoever shows answers asks for the same labels again and again. */
+    @Volatile
+    private var last: Pair<NamesAsked, Names>? = null
+
+    /** The labels that `classify` tells apart. */
     fun names(labels: List<String>? = null, templates: List<String>? = null, cancelled: () -> Boolean = { false }): Names = with(together) {
         val asked = NamesAsked.of(labels, templates, this.labels, this.templates, name, task)
-        Names(asked.labels, asked.texts.map { read(it, cancelled).vector }, scale)
+        last?.let { (before, made) -> if (before.labels == asked.labels && before.texts == asked.texts) return made }
+        Names(asked.labels, asked.texts.map { read(it, cancelled).vector }, scale).also { last = asked to it }
     }
 
     override fun close() {
