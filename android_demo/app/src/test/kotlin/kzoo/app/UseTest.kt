@@ -27,7 +27,9 @@ import java.util.concurrent.TimeUnit
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.Export
 import kzoo.core.bundle.FolderFiles
+import kzoo.core.bundle.Similarity
 import kzoo.core.json.Json
+import kzoo.core.task.similarity
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
@@ -486,6 +488,12 @@ class UseTest {
         assertEquals(View.GONE, phone.find<View>(R.id.words).visibility)
         phone.rows(R.id.bars)[6].performClick()
         phone.until("it is the first") { row(0) == "transparent.png, similarity 1.00" && labels().isEmpty() }
+        val vectors = File(small("pictures_grey").path + ".jsonl").readLines().map { Json.parse(it) as Map<*, *> }
+            .associate { it["image"].toString().removePrefix("files/") to (it["embedding"] as List<*>).map { value -> (value as Double).toFloat() }.toFloatArray() }
+        val near = phone.rows(R.id.bars).indices.associate { row(it).substringBefore(',') to row(it).substringAfterLast(' ') }
+        for (name in listOf("whole.png", "line.png", "dot.png")) {
+            assertEquals("%.2f".format(similarity(vectors.getValue("transparent.png"), vectors.getValue(name), Similarity.COSINE)), near.getValue(name))
+        }
         phone.go(Phone.BUNDLE)
         phone.find<View>(R.id.chosen).performClick()
         val choice = shadowOf(ShadowAlertDialog.getLatestDialog() as AlertDialog)
