@@ -4,16 +4,19 @@ import android.app.Activity
 import android.app.AlertDialog
 import android.content.Intent
 import android.graphics.Rect
+import android.graphics.drawable.BitmapDrawable
 import android.net.Uri
 import android.os.Build
 import android.os.Looper
 import android.os.Parcel
+import android.provider.DocumentsContract
 import android.provider.MediaStore
 import android.text.Spanned
 import android.text.style.BackgroundColorSpan
 import android.view.View
 import android.view.WindowInsets
 import android.widget.EditText
+import android.widget.ImageView
 import android.widget.TextView
 import java.io.File
 import java.nio.ByteBuffer
@@ -23,15 +26,19 @@ import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import kzoo.core.bundle.Bundle
+import kzoo.core.bundle.Export
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.bundle.Processor
+import kzoo.core.bundle.Similarity
 import kzoo.core.json.Json
+import kzoo.core.task.similarity
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
+import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
@@ -137,7 +144,7 @@ class UseTest {
         assertEquals(10_000, phone.find<EditText>(R.id.text).length())
         assertEquals("Only the first 10,000 characters are kept.", ShadowToast.getTextOfLatestToast())
         assertNull(phone.text(R.id.problem))
-        for (field in listOf(R.id.second, R.id.query, R.id.list, R.id.sentence, R.id.question, R.id.passage, R.id.prompt)) {
+        for (field in listOf(R.id.second, R.id.query, R.id.list, R.id.sentence, R.id.question, R.id.passage, R.id.prompt, R.id.words, R.id.labels)) {
             phone.activity.findViewById<EditText>(field).setText("good ".repeat(1_000_000))
         }
         val state = android.os.Bundle()
@@ -206,6 +213,12 @@ class UseTest {
         phone.until("a label is shown") { phone.text(R.id.result) == "positive" }
         phone.go(Phone.BUNDLE)
         phone.until("everything is measured") { phone.rows(R.id.latency).isNotEmpty() }
+    }
+
+    @Test
+    fun `two towers can be packed`() {
+        val assets = Phone().activity.assets
+        Export.open(AssetFiles(assets, "others/towers")).use { assertEquals(listOf("towers/image", "towers/text"), it.bundles.map(Bundle::name)) }
     }
 
     @Test
@@ -479,6 +492,101 @@ class UseTest {
     }
 
     @Test
+    fun `pictures are found by words or by one of them, as Python finds them`() {
+        val phone = Phone()
+        phone.add(zip(small("towers"), "two/"))
+        phone.until("it is in use") { phone.text(R.id.title) == "Photos" && phone.text(R.id.chosen) == "mine" }
+        val written = Json.parse(File(small("towers").path + ".json").readText()) as Map<*, *>
+        phone.choose((written["pictures"] as List<*>).map { it.toString().removePrefix("files/") })
+        fun row(place: Int) = phone.rows(R.id.bars)[place].contentDescription.toString().replace(Regex(", [a-z ]+ · .*"), "")
+        fun labels() = phone.rows(R.id.bars).map { it.findViewById<TextView>(R.id.named)!! }.filter { it.visibility == View.VISIBLE }.map { it.text.toString() }
+        fun labelled(answers: Any?) = (answers as List<*>).map { it as Map<*, *> }.map { "${it["label"]} · ${"%.1f".format(100 * it["score"] as Double)}\u00A0%" }
+        val asked = (written["asked"] as List<*>).map { it as Map<*, *> }
+        for (one in asked.filter { it["templates"] == null }) { // The bundle's own, and others.
+            phone.type(R.id.labels, (one["labels"] as List<*>?).orEmpty().joinToString("\n"))
+            phone.until("labels are shown") { labels() == labelled(one["answers"]) }
+        }
+        phone.type(R.id.labels, "a\na")
+        phone.until("a sentence is shown") { phone.text(R.id.problem) == "Got the labels a, a; expected each once." }
+        phone.type(R.id.labels, "")
+        for (search in written["searches"] as List<*>) {
+            val query = (search as Map<*, *>)["query"].toString()
+            if (query.isEmpty()) continue // Nothing is asked for.
+            val found = (search["found"] as List<*>).map { it as Map<*, *> }.map { "${it["image"].toString().removePrefix("files/")}, similarity ${"%.2f".format(it["score"])}" }
+            phone.type(R.id.words, query)
+            phone.until("it is found for $query") { phone.rows(R.id.bars).size == 10 && row(0) == found[0] }
+            assertEquals(found, found.indices.map(::row))
+        }
+        val sizes = phone.rows(R.id.bars).associate { it.contentDescription.toString().substringBefore(',') to (it.findViewById<ImageView>(R.id.seen)!!.drawable as BitmapDrawable).bitmap }
+        assertEquals(250 to 200, sizes.getValue("held_sideways.jpg").run { width to height }) // Upright.
+        assertEquals(256 to 300, sizes.getValue("whole.png").run { width to height }) // Of 512 x 600.
+        val second = row(1).substringBefore(',')
+        phone.rows(R.id.bars)[1].performClick()
+        phone.until("it is the first") { row(0) == "$second, similarity 1.00" }
+        assertNull(phone.text(R.id.words))
+        assertEquals("10 pictures", phone.text(R.id.note))
+        RuntimeEnvironment.setQualifiers("+land")
+        phone.controller.recreate()
+        phone.until("it is back") { phone.rows(R.id.bars).isNotEmpty() && row(0) == "$second, similarity 1.00" }
+        phone.type(R.id.words, "dog ".repeat(99))
+        phone.until("a sentence is shown") { phone.text(R.id.problem)?.contains("longer than the 24 tokens that are read") == true }
+        assertEquals(0, phone.rows(R.id.bars).size)
+        phone.type(R.id.words, "\u0001")
+        phone.until("a sentence is shown") { phone.text(R.id.problem) == "This text holds nothing that the model reads." }
+
+        phone.add(zip(small("pictures_grey"), ""), "one.zip") // Which reads no words.
+        phone.until("it is in use") { phone.text(R.id.chosen) == "one" && phone.rows(R.id.bars).size == 10 }
+        assertEquals(View.GONE, phone.find<View>(R.id.words).visibility)
+        phone.rows(R.id.bars)[6].performClick()
+        phone.until("it is the first") { row(0) == "transparent.png, similarity 1.00" && labels().isEmpty() }
+        val vectors = File(small("pictures_grey").path + ".jsonl").readLines().map { Json.parse(it) as Map<*, *> }
+            .associate { it["image"].toString().removePrefix("files/") to (it["embedding"] as List<*>).map { value -> (value as Double).toFloat() }.toFloatArray() }
+        val near = phone.rows(R.id.bars).indices.associate { row(it).substringBefore(',') to row(it).substringAfterLast(' ') }
+        for (name in listOf("whole.png", "line.png", "dot.png")) {
+            assertEquals("%.2f".format(similarity(vectors.getValue("transparent.png"), vectors.getValue(name), Similarity.COSINE)), near.getValue(name))
+        }
+        phone.go(Phone.BUNDLE)
+        phone.find<View>(R.id.chosen).performClick()
+        val choice = shadowOf(ShadowAlertDialog.getLatestDialog() as AlertDialog)
+        choice.clickOnItem(choice.items.indexOf("mine"))
+        phone.until("both towers are measured") { phone.text(R.id.golden_state) == "All 24 pass on this device" && phone.rows(R.id.latency).isNotEmpty() }
+        assertTrue("${phone.said()}", phone.said().containsAll(listOf("Image embedder", "Text embedder", "32 × 32 pixels", "up to 24 tokens")))
+        phone.picture("bundle-towers", 3600)
+    }
+
+    @Test
+    fun `of a folder the pictures in it are looked at, and what can't be read is told`() {
+        val phone = Phone()
+        val root = File(phone.app.cacheDir, "album").apply { mkdir() }
+        for ((name, from) in listOf("b/seven.png" to "seven.png", "four.png" to "four.png", "b/c/logo.png" to "logo.png")) File(root, name).apply { parentFile!!.mkdirs() }.writeBytes(given(from))
+        for (name in listOf("broken.png", ".thumbnails/hidden.png", "notes.txt")) File(root, name).apply { parentFile!!.mkdirs() }.writeText("none")
+        Album.root = root
+        Robolectric.buildContentProvider(Album::class.java).create("album")
+        phone.add(zip(small("towers"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Photos" && phone.text(R.id.chosen) == "mine" }
+        fun choose(folder: String) {
+            phone.find<View>(R.id.folder).performClick()
+            val asked = shadowOf(phone.activity).nextStartedActivityForResult
+            assertEquals(Intent.ACTION_OPEN_DOCUMENT_TREE, asked.intent.action)
+            phone.activity.onActivityResult(asked.requestCode, Activity.RESULT_OK, Intent().setData(DocumentsContract.buildTreeDocumentUri("album", folder)))
+            phone.settle()
+        }
+        choose(".")
+        phone.until("its pictures are shown") { phone.rows(R.id.bars).isNotEmpty() }
+        assertEquals(listOf("logo.png", "seven.png", "four.png"), phone.rows(R.id.bars).map { it.findViewById<TextView>(R.id.label)!!.text.toString() })
+        assertTrue(phone.text(R.id.note)!!.endsWith("1 could not be read. broken.png is no picture of a format that is known; expected JPEG, PNG, WebP, GIF or BMP."))
+        phone.type(R.id.words, "the digit seven")
+        phone.until("it is found") { phone.rows(R.id.bars).isNotEmpty() && phone.rows(R.id.bars)[0].contentDescription.startsWith("seven.png, similarity 0.9") }
+        choose("b/c")
+        phone.until("another folder is looked at") { phone.rows(R.id.bars).size == 1 }
+        File(root, "empty").mkdir()
+        choose("empty")
+        phone.until("a sentence is shown") { phone.text(R.id.problem) == "This folder holds no pictures: choose another." }
+        choose("gone")
+        phone.until("a sentence is shown") { phone.text(R.id.problem) == "The file can’t be read any more: choose it anew." }
+    }
+
+    @Test
     fun `the microphone is asked for at its use, and what it hears is labelled`() {
         val phone = soundPhone()
         shadowOf(phone.app).denyPermissions(LISTEN)
@@ -652,6 +760,7 @@ class UseTest {
             Phone.ANSWER to listOf(R.id.result, R.id.problem),
             Phone.WRITE to listOf(R.id.state, R.id.problem),
             Phone.PICTURE to listOf(R.id.result, R.id.problem),
+            Phone.PHOTOS to listOf(R.id.heading, R.id.problem),
             Phone.SOUND to listOf(R.id.result, R.id.note, R.id.problem),
             Phone.BUNDLE to listOf(R.id.golden_state, R.id.problem),
         )

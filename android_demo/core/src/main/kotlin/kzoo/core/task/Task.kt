@@ -1,6 +1,5 @@
 package kzoo.core.task
 
-import java.io.Closeable
 import java.util.concurrent.CancellationException
 import kzoo.core.KzooException
 import kzoo.core.bundle.Answers
@@ -40,7 +39,8 @@ class Reading(val tokens: Int, val truncated: Boolean, val empty: Boolean) {
  * `cancelled` is asked before every run of the model; CancellationException where it says so.
  * KzooException, one sentence, where the model does not fit its bundle or can't answer.
  */
-sealed class Task(val bundle: Bundle, protected val engine: Engine) : Closeable {
+sealed class Task(val bundle: Bundle, protected val engine: Engine) : Opened {
+    override val tasks get() = listOf(this)
     protected val options = bundle.manifest.options
     private val turn = Any()
 
