@@ -47,7 +47,7 @@ app: build/sentiment/kzoo.json build/sentiment-2.16/kzoo.json build/small/unigra
 apk: BUNDLE = build/sentiment-2.16
 apk:
 	@[ "$(BUNDLE)" != build/sentiment-2.16 ] || $(MAKE) -s build/sentiment-2.16/kzoo.json
-	@[ -f "$(BUNDLE)/kzoo.json" ] || { echo "error: $(BUNDLE) is no bundle: name the folder of one"; exit 2; }
+	@[ -f "$(BUNDLE)/kzoo.json" ] || [ -f "$(BUNDLE)/towers.json" ] || { echo "error: $(BUNDLE) is no bundle: name the folder of one"; exit 2; }
 	@$(call need,mvn,install Maven and Java 17)
 	@$(call need,aapt2,apt-get install aapt)
 	@mvn -q -B -ntp -f android_demo -Papp package -DskipTests -Dbundle="$(abspath $(BUNDLE))"
@@ -55,7 +55,7 @@ apk:
 
 web-demo:
 	@[ "$(BUNDLE)" != build/sentiment ] || $(MAKE) -s build/sentiment/kzoo.json
-	@[ -f "$(BUNDLE)/kzoo.json" ] || { echo "error: $(BUNDLE) is no bundle: name the folder of one"; exit 2; }
+	@[ -f "$(BUNDLE)/kzoo.json" ] || [ -f "$(BUNDLE)/towers.json" ] || { echo "error: $(BUNDLE) is no bundle: name the folder of one"; exit 2; }
 	@$(call need,npm,install Node.js 20)
 	@$(call need,mvn,install Maven and Java 17)
 	@$(VENV)/bin/python -c 'import socket; socket.create_server(("localhost", $(PORT))).close()' 2>/dev/null || \

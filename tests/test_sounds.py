@@ -133,6 +133,17 @@ def test_a_file_that_ends_too_early_is_named(kind, tmp_path):
         read_sound(path, RATE)
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_says_by_its_last_page_that_it_is_whole(subtype):
+    file = io.BytesIO()
+    soundfile.write(file, sweep(3), RATE, format="OGG", subtype=subtype)
+    content = file.getvalue()
+    assert abs(len(read_sound(content, RATE)) - 3 * RATE) < 2
+    for size in (len(content) - 1, content.rindex(b"OggS"), content.rindex(b"OggS") + 9):
+        with pytest.raises(kzoo.KzooError, match="ends before its sound does.*no last page"):
+            read_sound(content[:size], RATE)
+
+
 def test_a_wav_written_to_a_pipe_knows_no_length_and_is_read(tmp_path):
     file = io.BytesIO()
     soundfile.write(file, sweep(), RATE, format="WAV")

@@ -31,7 +31,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [bundle, target] = process.argv.slice(2);
   try {
     if (!target) throw new Error("Two folders are expected: a bundle and where to write.");
-    if (!fs.existsSync(path.join(bundle, "kzoo.json"))) throw new Error(`${bundle} holds no kzoo.json: a bundle that \`kzoo export\` wrote was expected.`);
+    if (!["kzoo.json", "towers.json"].some((name) => fs.existsSync(path.join(bundle, name)))) throw new Error(`${bundle} holds no kzoo.json: a bundle that \`kzoo export\` wrote was expected.`);
     fs.rmSync(path.join(target, "bundle"), { recursive: true, force: true });
     assemble(target);
     fs.cpSync(bundle, path.join(target, "bundle"), { recursive: true });

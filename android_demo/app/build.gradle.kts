@@ -48,4 +48,6 @@ kotlin {
 dependencies {
     implementation(project(":core"))
     implementation(libs.litert)
+    implementation(libs.litert.gpu)
+    implementation(libs.litert.gpu.api)
 }

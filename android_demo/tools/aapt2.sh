@@ -13,8 +13,9 @@ sed -e "s#<manifest #<manifest package=\"$package\" #" \
   -e "s#<application\$#<uses-sdk android:minSdkVersion=\"$min\" android:targetSdkVersion=\"$target\"/><application android:extractNativeLibs=\"false\"#" \
   "$app/src/main/AndroidManifest.xml" > "$out/AndroidManifest.xml"
 aapt2 compile --dir "$app/src/main/res" -o "$out/res.zip"
+# Debian's aapt2 is older than uses-native-library, which it would refuse.
 link() {
-  aapt2 link -I "$framework" --manifest "$out/AndroidManifest.xml" --version-code 1 \
+  aapt2 link --warn-manifest-validation -I "$framework" --manifest "$out/AndroidManifest.xml" --version-code 1 \
     --version-name 1.0 --auto-add-overlay "$@" "$out/res.zip"
 }
 link -o "$out/resources.apk" --java "$out/gen" --proguard "$out/keep.pro"

@@ -40,7 +40,7 @@ cp "$root/app/target/resources.apk" "$out/unaligned.apk"
 (cd "$out/content" && unzip -q -o "$root/core/target/core-1.jar" -x 'META-INF/*' '*.class' 2>/dev/null || [ $? = 11 ])
 for abi in $abis; do
   mkdir -p "$out/content/lib/$abi"
-  cp "$root/aars/tflite/target/lite/jni/$abi/"*.so "$out/content/lib/$abi/"
+  cp "$root"/aars/tflite/target/{lite,gpu}/jni/"$abi"/*.so "$out/content/lib/$abi/"
 done
 # Libraries and models are stored as they are, for they are mapped into memory.
 (cd "$out/content" && zip -q -D -0 -r "$out/unaligned.apk" lib && zip -q -D -n .tflite:.so -r "$out/unaligned.apk" . -x 'lib/*')

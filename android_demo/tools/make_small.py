@@ -7,17 +7,20 @@ other languages' rows, windows and answer rules against Python's.
     python android_demo/tools/make_small.py build/small
 
 Beside each bundle NAME there is NAME.jsonl: what `kzoo predict --json` says of some texts, or of
-the pictures and sounds in `files`.
+the pictures and sounds in `files`. Of the two towers in `towers`, which know the captions of some
+pictures by heart, there is towers.json: what was searched and which labels were asked for.
 """
 
 import json
 import re
 import sys
+import tempfile
 import wave
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 import tokenizers
 from matplotlib.cbook import get_sample_data
 from PIL import Image, ImageDraw
@@ -27,10 +30,11 @@ import kzoo
 from kzoo import presets
 from kzoo.audio.audio_processor import AudioProcessor
 from kzoo.bundle import export_bundle
+from kzoo.bundle.towers import TowersPredictor
 from kzoo.images.image_processor import ImageProcessor
 from kzoo.models import build
 from kzoo.network import weights_by_path
-from kzoo.spec import Spec
+from kzoo.spec import Spec, Towers
 from kzoo.text.tokenizer import Tokenizer
 
 TEXTS = [
@@ -365,6 +369,22 @@ def write_sounds(folder):
     return written
 
 
+def write_convolution(path):
+    """A model that every GPU delegate takes: TensorFlow Lite's refuses transformers."""
+    draw = np.random.default_rng(0)
+    kernel, dense = (draw.standard_normal(shape, "float32") for shape in ((3, 3, 3, 8), (8, 4)))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 3), name="images")])
+    def answer(images):
+        seen = tf.nn.relu(tf.nn.conv2d(images, kernel, 1, "SAME"))
+        return {"logits": tf.reduce_mean(seen, (1, 2)) @ dense}
+
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(tf.Module(), folder, signatures={"answer": answer})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["answer"])
+        path.write_bytes(converter.convert())
+
+
 def small_arrays(folder):
     """Name: (task, paths, None) of pictures and sounds."""
     pictures, sounds = write_pictures(folder), write_sounds(folder)
@@ -412,6 +432,102 @@ def small_arrays(folder):
     }  # fmt: skip
 
 
+# Two towers -------------------------------------------------------------------------------------
+
+# Pictures with a text for each; the others that `write_pictures` makes have none.
+CAPTIONS = {
+    "whole.png": "a woman in uniform",
+    "present.png": "a blue present",
+    "logo.png": "a round chart",
+    "four.png": "the digit four",
+    "seven.png": "the digit seven",
+}
+SEARCHES = [(text, 3) for text in CAPTIONS.values()] + [("a café in 日本 😀", 99), ("", 5)]
+ASKED = [  # labels and templates; of the bundle where there are none
+    (None, None),
+    (["a round chart", "a blue present", "the digit four"], None),
+    (["four", "seven"], ["the digit {}", "a {}"]),
+    (["a woman"], None),
+]
+
+
+def write_album(folder):
+    """The pictures that have captions, as far as others haven't made them; the names of all."""
+    for name, sample in (("present", "Minduka_Present_Blue_Pack"), ("logo", "logo2")):
+        image = Image.open(get_sample_data(f"{sample}.png", asfileobj=False))
+        image.thumbnail((320, 240))
+        image.save(folder / f"{name}.png")
+    return [*CAPTIONS, "held_sideways.jpg", "transparent.png", "palette.gif", "line.png", "dot.png"]
+
+
+def small_towers(folder):
+    """A classifier on towers of pictures and of texts that know the captions by heart."""
+    keras.utils.set_random_seed(30)
+    tokenizer = Tokenizer.load(presets.find("bert_minilm_l3_en_uncased.sst2"))
+    shared = {
+        "hidden_dim": 32, "num_heads": 4, "intermediate_dim": 48, "schedule": (0, 1),
+        "block": "pre_norm", "dropout": 0.0,
+    }  # fmt: skip
+    image = Spec(
+        "clip_image",
+        {"kind": "patch", "image_size": 32, "patch_size": 8, "bias": False},
+        **shared,
+        norms=["embedding", "final"],
+        max_sequence_length=17,
+        pooler={"kind": "first", "dim": 24},
+    )
+    (end,) = tokenizer.bare_ids(["[SEP]"])[0]
+    text = Spec(
+        "clip_text",
+        {"kind": "token", "vocabulary_size": tokenizer.vocabulary_size, "padding_id": 0},
+        **shared,
+        norms=["final"],
+        max_sequence_length=24,
+        attention="causal",
+        pooler={"kind": "end", "dim": 24, "token": end},
+    )
+    processor = ImageProcessor({"shortest_edge": 32}, crop=32, mean=0.5, std=0.5)
+    model = kzoo.ZeroShotImageClassifier(
+        build(Towers("clip", {"image": image, "text": text})),
+        labels=["four", "seven"],
+        templates=["the digit {}"],
+        tokenizer=tokenizer,
+        image_processor=processor,
+    )
+    return by_heart(model, [(str(folder / name), text) for name, text in CAPTIONS.items()], None)
+
+
+def write_towers(output, folder):
+    """The bundle of two towers, and what Python finds and answers with it."""
+    if (output / "towers.json").is_file():
+        return
+    pictures = write_album(folder)
+    export_bundle(small_towers(folder), output / "towers", "float32", limits=NO_DISTANCE)
+    predictor = TowersPredictor(output / "towers")
+    paths = [folder / name for name in pictures]
+
+    def named(answers):
+        return [{**each, "image": f"{folder.name}/{Path(each['image']).name}"} for each in answers]
+
+    written = {
+        "pictures": [f"{folder.name}/{name}" for name in pictures],
+        "searches": [
+            {"query": query, "top": top, "found": named(predictor.search(query, paths, top))}
+            for query, top in SEARCHES
+        ],
+        "asked": [
+            {
+                "labels": labels,
+                "templates": templates,
+                "answers": named(predictor.classify(paths, labels, templates)),
+            }
+            for labels, templates in ASKED
+        ],
+    }
+    (output / "towers.json").write_text(json.dumps(written, indent=1), encoding="utf-8")
+    print("towers")
+
+
 NO_DISTANCE = {"cosine": None, "probability_difference": None}  # Clients are held against Python.
 
 
@@ -435,8 +551,10 @@ def main():
     output = Path(sys.argv[1])
     folder = output / "files"
     folder.mkdir(parents=True, exist_ok=True)
+    write_convolution(folder / "convolution.tflite")
     for name, (model, files, length) in small_arrays(folder).items():
         write(output, name, model, files, length, folder)
+    write_towers(output, folder)
     for name, (model, texts, length) in small_tasks().items():
         write(output, name, model, texts, length)
 

@@ -17,6 +17,7 @@ MOST_SECONDS = 4 * 3600
 LOUDEST = 64.0  # of numbers whose loudest should be 1; more are whole numbers that were only cast
 # What libsndfile notes of a file that says it holds more bytes of samples than are there.
 CUT = re.compile(r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+PAGE = 27 + 255 + 255 * 255  # bytes of the longest page of OGG
 UNKNOWN = 2**31 - 2**16  # bytes, and more: what programs say that write to a pipe
 ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")
 
@@ -67,7 +68,7 @@ def check_samples(samples, what="The sound"):
 
 
 def check_sound(path):
-    """Raise KzooError for a file that holds no sound; only its head is read."""
+    """Raise KzooError for a file that holds no sound; its samples are not read."""
     with _opened(path, _named(path, None)):
         pass
 
@@ -123,6 +124,8 @@ def _opened(source, what):
         raise KzooError(f"{what} is empty; expected a file of sound.")
     try:
         with soundfile.SoundFile(source) as file:
+            if file.format == "OGG":
+                _check_last_page(source, size, what)
             if not file.frames:
                 raise KzooError(f"{what} has no samples; expected at least one: leave it out.")
             if file.frames > MOST_SECONDS * file.samplerate:
@@ -140,6 +143,17 @@ def _opened(source, what):
             f"{what} can't be read as sound ({reason}); expected a whole file such as WAV, FLAC, "
             "OGG or MP3."
         ) from None
+
+
+def _check_last_page(source, size, what):
+    """Raise KzooError where OGG ends within a page, or with one that isn't its stream's last."""
+    with open(source, "rb") if isinstance(source, str) else io.BytesIO(source.getvalue()) as file:
+        file.seek(max(0, size - PAGE))
+        tail = file.read()
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    is_last = len(page) > 26 and page[5] & 4
+    if not is_last or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
+        raise _cut(what, f"{size:,} bytes and no last page")
 
 
 def _path(text, what):

@@ -4,7 +4,8 @@ TensorFlow's Analyzer answers this no more: that of TensorFlow 2.21 and of LiteR
 graph compatible, one with `WHERE` or an open size too. So the rules stand here. LiteRT's delegate
 took every file of benchmarks/gpu_delegate/ whole, where it ran over Vulkan; operators that are in
 none of these were not tried. Rules of the delegate in TensorFlow Lite are the Analyzer's of
-TensorFlow 2.16, the last that had some.
+TensorFlow 2.16, the last that had some; its delegate of 2.16.1 was seen to refuse more, see
+android_demo/README.md.
 """
 
 import collections

@@ -17,6 +17,7 @@ export class Answerer {
   }
 
   sense = "text";
+  members = [this];
 
   get kind() {
     return this.reader.kind;

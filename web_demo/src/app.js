@@ -2,6 +2,7 @@
 
 import * as ask from "./ask.js";
 import { Client } from "./client.js";
+import * as find from "./find.js";
 import { ChosenFiles, ServedFiles } from "./files.js";
 import * as listen from "./listen.js";
 import * as look from "./look.js";
@@ -9,17 +10,21 @@ import { $, bar, breath, element, megabytes, milliseconds, problem, row, sentenc
 import * as write from "./write.js";
 
 /** The parts of the page that use a bundle; each has what `partOf` says. */
-const PARTS = { ask, write, look, listen };
+const PARTS = { ask, write, look, find, listen };
+
+/** By what a bundle reads and how it answers, the part for it. */
+const PART_OF = {
+  text: { labels: ask, embedding: ask, entities: ask, span: ask, continuation: write },
+  image: { labels: look, embedding: look, towers: find },
+  sound: { labels: listen },
+};
 
 /**
  * The part for an open bundle. It has `use` and `rest`; SAME, what is the same of a golden example that passes;
  * `reads`, what the facts say of the most that a model reads; `sizes`, those that it is timed on, [[name, size]]; and
- * where it answers files, `takes`, which says whether one is such a file, and `take`.
+ * where it answers files, `takes`, which says whether one is such a file, and `take`, which is given several.
  */
-function partOf({ sense, kind }) {
-  if (sense !== "text") return sense === "image" ? look : listen;
-  return kind === "continuation" ? write : ask;
-}
+const partOf = ({ sense, kind }) => PART_OF[sense][kind];
 
 const ROUNDS = 7;
 
@@ -63,19 +68,22 @@ async function open(files) {
 }
 
 function show(source) {
-  const { manifest } = client;
-  const sizes = Object.values(manifest.files).map((entry) => entry.bytes);
+  const { members } = client;
+  const manifests = members.map(({ manifest }) => manifest);
+  const all = (of) => [...new Set(manifests.map(of))].join(", ");
+  const sizes = manifests.flatMap(({ files }) => Object.values(files)).map((entry) => entry.bytes);
   $("open-title").textContent = "Open another";
   $("bundle-title").textContent = source instanceof ChosenFiles ? source.name : "This bundle";
   const facts = {
-    Family: manifest.spec.family,
+    Family: all(({ spec }) => spec.family),
     Files: megabytes(sizes.reduce((sum, bytes) => sum + bytes, 0)),
-    Model: megabytes(manifest.files["model.tflite"].bytes),
-    Numbers: manifest.quantization,
-    "Reads at most": partOf(client).reads(client),
-    "Needs LiteRT": manifest.minimum_runtime.litert,
+    Model: all(({ files }) => megabytes(files["model.tflite"].bytes)),
+    Numbers: all(({ quantization }) => quantization),
+    "Reads at most": members.map((each) => partOf(each).reads(each)).join(", "),
+    "Needs LiteRT": all(({ minimum_runtime: minimum }) => minimum.litert),
   };
-  if (manifest.labels) facts.Labels = String(manifest.labels.length);
+  const labels = manifests.flatMap((manifest) => manifest.labels ?? []);
+  if (labels.length) facts.Labels = String(labels.length);
   $("facts").replaceChildren(...Object.entries(facts).map(([term, value]) =>
     element("div", {}, element("dt", {}, term), element("dd", {}, value))));
   $("bundle-part").hidden = false;
@@ -84,21 +92,21 @@ function show(source) {
 /** Runs the golden examples of a bundle for as long as it is the open one. */
 async function runGolden(asking) {
   if (asking !== client) return;
-  const { golden } = asking.manifest;
+  const golden = asking.members.flatMap((member) => member.manifest.golden.map((example) => [member, example]));
   let [passed, worst] = [0, 0];
   $("golden-part").hidden = false;
   $("again").disabled = true;
   $("golden").replaceChildren();
-  for (const example of golden) {
+  for (const [member, example] of golden) {
     const start = performance.now();
-    const found = await asking.check(example).catch((error) => {
+    const found = await member.check(example).catch((error) => {
       if (asking === client) throw error; // Of a closed bundle nobody wants to know.
     });
     if (asking !== client) return;
     const took = performance.now() - start;
     passed += Number(found.passed);
     worst = Math.max(worst, found.off ?? 0);
-    $("golden").append(row(found.passed, [example[asking.sense]].flat().join(" / "), milliseconds(took), found.why));
+    $("golden").append(row(found.passed, [example[member.sense]].flat().join(" / "), milliseconds(took), found.why));
     await breath();
     if (asking !== client) return;
   }
@@ -113,11 +121,11 @@ async function runGolden(asking) {
 async function measure(asking) {
   if (asking !== client) return;
   const found = [];
-  for (const [name, size] of partOf(asking).sizes(asking)) {
+  for (const [member, name, size] of asking.members.flatMap((each) => partOf(each).sizes(each).map((size) => [each, ...size]))) {
     const times = [];
     for (let i = 0; i <= ROUNDS; i++) {
       const start = performance.now();
-      await asking.measure(size);
+      await member.measure(size);
       if (i) times.push(performance.now() - start); // The first run of a length allocates.
       await breath();
       if (asking !== client) return;
@@ -129,11 +137,11 @@ async function measure(asking) {
   $("latency-part").hidden = !found.length;
 }
 
-/** Whether a file came for the open bundle, which answers it now. */
-function taken([file]) {
+/** Whether files came for the open bundle, which answers them now. */
+function taken([...files]) {
   const part = client && partOf(client);
-  if (!file || !part.takes?.(file)) return false;
-  part.take(file);
+  if (!files.length || !files.every((file) => part.takes?.(file))) return false;
+  part.take(...files);
   return true;
 }
 
@@ -142,14 +150,22 @@ async function dropped(transfer) {
   const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const folder = entries.find((entry) => entry.isDirectory);
   if (!folder) return ChosenFiles.of(transfer.files);
+  const paths = new Map();
+  for (const entry of await filesIn(folder)) {
+    paths.set(await new Promise((resolve, reject) => entry.file(resolve, reject)), entry.fullPath.slice(1));
+  }
+  return ChosenFiles.of(paths.keys(), (file) => paths.get(file));
+}
+
+/** The files in a dropped folder and in those within it. */
+async function filesIn(folder) {
   const reader = folder.createReader();
   const found = [];
   for (;;) {
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!some.length) break;
-    found.push(...some.filter((entry) => entry.isFile));
+    if (!some.length) return found;
+    for (const entry of some) found.push(...(entry.isFile ? [entry] : await filesIn(entry)));
   }
-  return ChosenFiles.of(await Promise.all(found.map((entry) => new Promise((resolve, reject) => entry.file(resolve, reject)))));
 }
 
 $("again").addEventListener("click", () => runGolden(client).catch((error) => problem(sentence(error), true)));

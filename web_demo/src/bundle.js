@@ -1,6 +1,7 @@
 // A bundle as `kzoo export` wrote it: the manifest behind its seal, and files behind their checksums.
 
 import { KzooError } from "./errors.js";
+import { within } from "./files.js";
 import { senseOf } from "./reader.js";
 
 const FORMAT = 3; // The newest; those before it are read too.
@@ -10,6 +11,10 @@ const FIELDS = ["format", "kzoo", "task", "spec", "labels", "max_length", "signa
 const SINCE = { task_options: 2, reads: 3, rule: 3, signatures: 3 }; // Fields that came with a format.
 const OPTIONAL = ["for", "delegates", "reading"]; // As kzoo/bundle/manifest.py has them.
 const MANIFEST_MOST = 2 ** 26; // Bytes, as in android_demo.
+const TOGETHER = "towers.json"; // What holds two bundles together, as kzoo/bundle/towers.py has it.
+const FORMAT_TOGETHER = 1;
+const FIELDS_TOGETHER = ["format", "kzoo", "task", "scale", "labels", "templates", "towers", "report", "seal"];
+const TOWERS = ["image", "text"]; // Their folders, and what each reads.
 const LEAST_GOLDEN = 6; // As kzoo/bundle/verify.py has it.
 /** By what a bundle reads: the file that says how one becomes numbers. */
 const PROCESSORS = { text: "tokenizer.json", image: "preprocessor_config.json", sound: "preprocessor_config.json" };
@@ -27,9 +32,7 @@ export class Bundle {
    * @param passed called with (file, bytes) when a file has passed its check
    */
   static async open(files, passed = () => {}) {
-    if (!globalThis.crypto?.subtle) {
-      throw new KzooError("This browser checks SHA-256 only on a safe address: open the page over HTTPS or from localhost.");
-    }
+    checkBrowser();
     const bundle = new Bundle();
     bundle.name = files.name;
     bundle.manifest = await manifestOf(files);
@@ -59,12 +62,78 @@ export class Bundle {
   }
 }
 
-async function manifestOf(files) {
-  const size = files.size("kzoo.json");
-  if (size > MANIFEST_MOST) {
-    throw new KzooError(`kzoo.json has ${size} bytes: at most ${MANIFEST_MOST} were expected; export anew.`);
+/** Two bundles that were checked, and what holds them together: `fields` is towers.json, `image` and `text` are the bundles. */
+export class Together {
+  /** Whether that is what lies there. */
+  static async is(files) {
+    return !(await files.has("kzoo.json")) && files.has(TOGETHER);
   }
-  const bytes = await files.read("kzoo.json");
+
+  /** See `Bundle.open`. */
+  static async open(files, passed = () => {}) {
+    checkBrowser();
+    const together = Object.assign(new Together(), { name: files.name, fields: await togetherOf(files) });
+    passed(TOGETHER, together.fields.bytes);
+    const report = await files.read("report.json");
+    if (!report || (await sha256(report)) !== together.fields.report) {
+      throw new KzooError("report.json was changed after the export: its SHA-256 is another; export anew.");
+    }
+    for (const folder of TOWERS) {
+      const bundle = await Bundle.open(within(files, folder), (name, bytes) => passed(`${folder}/${name}`, bytes));
+      const { seal, rule } = bundle.manifest;
+      if (seal !== together.fields.towers[folder] || rule !== "embedding" || bundle.sense !== folder) {
+        throw new KzooError(`${folder}/kzoo.json isn't the one that ${TOGETHER} was written for: export anew.`);
+      }
+      together[folder] = bundle;
+    }
+    return together;
+  }
+}
+
+function checkBrowser() {
+  if (!globalThis.crypto?.subtle) {
+    throw new KzooError("This browser checks SHA-256 only on a safe address: open the page over HTTPS or from localhost.");
+  }
+}
+
+/** Whether a text is the one that was sealed, with zeros for the seal, which is its last value. */
+async function isSealed(text, seal) {
+  const sealed = `"seal": "${seal}"`;
+  const place = text.lastIndexOf(sealed);
+  const unsealed = place < 0 ? text : `${text.slice(0, place)}"seal": "${UNSEALED}"${text.slice(place + sealed.length)}`;
+  return (await sha256(new TextEncoder().encode(unsealed))) === seal;
+}
+
+/** The bytes of a small file, or null where there is none. */
+async function small(files, name) {
+  const size = files.size(name);
+  if (size > MANIFEST_MOST) {
+    throw new KzooError(`${name} has ${size} bytes: at most ${MANIFEST_MOST} were expected; export anew.`);
+  }
+  return files.read(name);
+}
+
+async function togetherOf(files) {
+  const bytes = await small(files, TOGETHER);
+  const fields = parsed(bytes, TOGETHER);
+  if (fields === null || typeof fields !== "object" || Array.isArray(fields)) {
+    throw new KzooError(`${TOGETHER} holds ${JSON.stringify(fields).slice(0, 40)}; what holds two towers together, a JSON object, was expected there.`);
+  }
+  if (fields.format !== FORMAT_TOGETHER) {
+    throw new KzooError(`${TOGETHER} is of format ${String(JSON.stringify(fields.format)).slice(0, 40)}; this page reads ${FORMAT_TOGETHER}: export anew, or take the page of the kzoo that wrote it.`);
+  }
+  const strings = (list) => Array.isArray(list) && list.every((each) => typeof each === "string");
+  const names = (object) => String(Object.keys(object ?? {}).sort());
+  const fits = names(fields) === String([...FIELDS_TOGETHER].sort()) && names(fields.towers) === String(TOWERS) && fields.scale >= 0 &&
+    typeof fields.scale === "number" && strings(fields.templates) && (fields.labels === null || strings(fields.labels));
+  if (!fits || !(await isSealed(decoded(bytes, TOGETHER), fields.seal))) {
+    throw new KzooError(`${TOGETHER} was changed after the export: its seal doesn't fit; export anew.`);
+  }
+  return Object.defineProperty(fields, "bytes", { value: bytes.length });
+}
+
+async function manifestOf(files) {
+  const bytes = await small(files, "kzoo.json");
   if (!bytes) throw new KzooError(`${files.name} holds no kzoo.json: a bundle that \`kzoo export\` wrote was expected.`);
   if (!bytes.length) throw new KzooError("kzoo.json is empty: a bundle that `kzoo export` wrote was expected.");
   const manifest = parsed(bytes, "kzoo.json");
@@ -73,15 +142,10 @@ async function manifestOf(files) {
   if (!Number.isInteger(format) || format < 1 || format > FORMAT) {
     throw new KzooError(`kzoo.json is of format ${JSON.stringify(format).slice(0, 40)}; this page reads formats 1 to ${FORMAT}: export anew, or take the page of the kzoo that wrote it.`);
   }
-  const text = decoded(bytes, "kzoo.json");
-  const sealed = `"seal": "${manifest.seal}"`;
-  const place = text.lastIndexOf(sealed);
-  const unsealed = place < 0 ? text
-    : `${text.slice(0, place)}"seal": "${UNSEALED}"${text.slice(place + sealed.length)}`;
   const expected = [...FIELDS, ...Object.keys(SINCE).filter((field) => format >= SINCE[field])];
   const fields = Object.keys(manifest).filter((field) => !OPTIONAL.includes(field));
   const fits = String(fields.sort()) === String(expected.sort());
-  if (!fits || (await sha256(new TextEncoder().encode(unsealed))) !== manifest.seal) {
+  if (!fits || !(await isSealed(decoded(bytes, "kzoo.json"), manifest.seal))) {
     throw new KzooError("kzoo.json was changed after the export: its seal doesn't fit; export anew.");
   }
   return Object.defineProperty(manifest, "bytes", { value: bytes.length });

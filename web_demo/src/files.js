@@ -3,6 +3,24 @@
 import { KzooError } from "./errors.js";
 import { unzip } from "./zip.js";
 
+/** What lies in a folder of some files: one of the bundles in a bundle of two towers. */
+class Within {
+  constructor(files, folder) {
+    [this.files, this.folder, this.name] = [files, folder, `${files.name}/${folder}`];
+  }
+
+  size(name) {
+    return this.files.size(`${this.folder}/${name}`);
+  }
+
+  read(name) {
+    return this.files.read(`${this.folder}/${name}`);
+  }
+}
+
+/** The files in a folder of a bundle. */
+export const within = (files, folder) => new Within(files, folder);
+
 /** A bundle in a folder of the page's own server. */
 export class ServedFiles {
   constructor(name, address) {
@@ -14,17 +32,27 @@ export class ServedFiles {
     return null;
   }
 
+  /** Whether there is a file. */
+  async has(name) {
+    return (await this.#asked(name, "HEAD")) !== null;
+  }
+
   /** The bytes of a file, or null where there is none. */
   async read(name) {
+    const answer = await this.#asked(name, "GET");
+    return answer && new Uint8Array(await answer.arrayBuffer());
+  }
+
+  async #asked(name, method) {
     let answer;
     try {
-      answer = await fetch(this.address + encodeURIComponent(name), { cache: "no-cache" });
+      answer = await fetch(this.address + name.split("/").map(encodeURIComponent).join("/"), { cache: "no-cache", method });
     } catch {
       throw new KzooError(`${name} can't be fetched: the server doesn't answer; check the connection and load the page again.`);
     }
     if (answer.status === 404) return null;
     if (!answer.ok) throw new KzooError(`${name} can't be fetched: the server answers ${answer.status}.`);
-    return new Uint8Array(await answer.arrayBuffer());
+    return answer;
   }
 
   /**
@@ -70,6 +98,10 @@ export class ChosenFiles {
     return this.files.get(name)?.size ?? null;
   }
 
+  async has(name) {
+    return this.files.has(name);
+  }
+
   async read(name) {
     const file = this.files.get(name);
     if (!file) return null;
@@ -83,40 +115,47 @@ export class ChosenFiles {
 
   /**
    * @param chosen File objects: the files of one folder, or one zip
+   * @param path where each lies, the folder's own name first
    */
-  static async of(chosen) {
+  static async of(chosen, path = (file) => file.webkitRelativePath || file.name) {
     const files = Array.from(chosen);
     if (!files.length) throw new KzooError("The folder is empty: a bundle that `kzoo export` wrote was expected.");
     if (files.length === 1 && /\.zip$/i.test(files[0].name)) {
       return new ChosenFiles(files[0].name, unzipped(files[0].name, await unzip(files[0])));
     }
-    const path = (file) => file.webkitRelativePath || file.name;
     const folder = path(files[0]).split("/").slice(0, -1)[0];
     return new ChosenFiles(folder ?? files[0].name, unfolded(new Map(files.map((file) => [path(file), file]))));
   }
 }
 
-/** The files beside kzoo.json, without the folder they stand in. */
-function unfolded(files) {
-  const manifest = [...files.keys()].filter((path) => path.split("/").at(-1) === "kzoo.json" && !isOfFinder(path));
-  if (manifest.length !== 1) {
-    throw new KzooError(`${manifest.length || "No"} kzoo.json came among ${files.size} files: the folder or zip of one bundle was expected.`);
+/** The folder that a bundle's files stand in: that of towers.json, or else of kzoo.json, of which there is to be one. */
+function folderOf(files) {
+  const called = (name) => [...files.keys()].filter((path) => path.split("/").at(-1) === name && !isOfFinder(path));
+  const together = called("towers.json");
+  const name = together.length ? "towers.json" : "kzoo.json";
+  const found = together.length ? together : called(name);
+  if (found.length !== 1) {
+    throw new KzooError(`${found.length || "No"} ${name} came among ${files.size} files: the folder or zip of one bundle was expected.`);
   }
-  const folder = manifest[0].slice(0, -"kzoo.json".length);
-  const within = [...files].filter(([path]) => path.startsWith(folder) && !isOfFinder(path));
-  return new Map(within.map(([path, file]) => [path.slice(folder.length), file]));
+  return [found[0].slice(0, -name.length), together.length > 0];
+}
+
+/** The files there and in its folders, by their paths from there. */
+function unfolded(files) {
+  const [folder] = folderOf(files);
+  const inside = [...files].filter(([path]) => path.startsWith(folder) && !isOfFinder(path));
+  return new Map(inside.map(([path, file]) => [path.slice(folder.length), file]));
 }
 
 /**
- * The same of a zip, whose files lie at its top or in one folder of it. A member anywhere else, which
- * unpacking would write somewhere else, makes the zip unreadable as a whole.
+ * The same of a zip, whose files lie at its top or in one folder of it; of two towers, in their folders too. A
+ * member anywhere else, which unpacking would write somewhere else, makes the zip unreadable as a whole.
  */
 function unzipped(name, files) {
-  const found = unfolded(files);
-  const manifest = [...files.keys()].find((path) => files.get(path) === found.get("kzoo.json"));
-  const folder = manifest.slice(0, -"kzoo.json".length);
-  const plain = (path) => isPlain(path.slice(folder.length)) && (folder === "" || isPlain(folder.slice(0, -1)));
-  const outside = [...files.keys()].find((path) => !isOfFinder(path) && !(path.startsWith(folder) && plain(path)));
+  const [folder, together] = folderOf(files);
+  const plain = (path) => isPlain(together ? path.slice(folder.length).replace(/^(image|text)\//, "") : path.slice(folder.length));
+  const right = (path) => path.startsWith(folder) && plain(path) && (folder === "" || isPlain(folder.slice(0, -1)));
+  const outside = [...files.keys()].find((path) => !isOfFinder(path) && !right(path));
   if (outside !== undefined) throw new KzooError(`${name} holds ${outside} outside of the bundle: zip its folder anew.`);
-  return found;
+  return unfolded(files);
 }

@@ -1,6 +1,7 @@
 // The part of the page where a sound is listened to: a WAV file, or what the microphone hears.
 
 import { streamOf, refused } from "./look.js";
+import { Recording } from "./recording.js";
 import { SCREENS } from "./screens.js";
 import { $, element, milliseconds, percent, problem, quiet, sentence } from "./view.js";
 
@@ -12,7 +13,7 @@ export const SAME = "same samples, same labels";
 
 let client = null; // The bundle that answers.
 let turn = 0; // Numbers what is given: of two answers the later one is shown.
-let hearing = null; // What is recorded: {context, stream, goesOn, parts, count, rate, ...}.
+let hearing = null; // What is recorded: {way, recording, context, stream, rate, ...}.
 
 const seconds = ({ shape: [, samples], rate }) => samples / rate;
 const said = (value) => `${Number(value.toFixed(2))} ${value === 1 ? "second" : "seconds"}`;
@@ -70,7 +71,7 @@ async function show(make) {
     $("sound-note").hidden = !found.truncated;
     $("sound-bars").replaceChildren(...shown.bars);
     $("sound-figures").textContent = `${sound.name} · ${said(found.seconds)} · ${milliseconds(found.milliseconds)} here`;
-    if (!hearing?.goesOn) $("sound-told").textContent = shown.said;
+    (hearing?.way ?? ONCE).shows(shown.said);
     quiet();
     return found;
   } catch (error) {
@@ -81,10 +82,49 @@ async function show(make) {
   }
 }
 
-/** Records as much as the model reads, or until it is stopped, and answers that; or the newest, again and again. */
-async function hear(goesOn) {
+/** Records as much as the model reads, or until it is stopped, and answers that. */
+const ONCE = {
+  button: "record",
+  offers: "Record",
+  ends: "Stop",
+  heard(mine, asking) {
+    $("sound-figures").textContent = `Recording: ${said(mine.recording.count / mine.rate)} of ${reads(asking)} …`;
+    if (mine.recording.count >= samples(mine, asking)) stop();
+  },
+  stopped(mine) {
+    if (mine.recording.count) show(async () => newest(mine, client));
+  },
+  shows(words) {
+    $("sound-told").textContent = words;
+  },
+};
+
+/** Listens until it is stopped, and answers the newest of it again and again. */
+const ON = {
+  button: "keep",
+  offers: "Keep listening",
+  ends: "Stop listening",
+  heard(mine, asking, part) {
+    const whole = samples(mine, asking);
+    mine.recording.forget(whole);
+    mine.since += part.length;
+    const now = performance.now();
+    if (mine.recording.count < whole || mine.since < HOP * whole || now < mine.rested) return;
+    mine.since = 0;
+    mine.rested = Infinity;
+    show(async () => newest(mine, asking)).then((found) => {
+      const done = performance.now();
+      mine.rested = done + (done - now); // A slow device has as long for all else.
+      if (found?.label && hearing === mine) note(found);
+    });
+  },
+  stopped() {}, // All of it was answered.
+  shows() {}, // A screen reader would never end; what was heard is told as a list.
+};
+
+async function hear(way) {
   const asking = client;
-  const mine = { goesOn, parts: [], count: 0, since: 0, rested: 0 };
+  const mine = { way, recording: new Recording(), since: 0, rested: 0 };
   hearing = mine;
   labels();
   $("heard").replaceChildren();
@@ -98,7 +138,11 @@ async function hear(goesOn) {
     await mine.context.resume();
     if (hearing !== mine) return close(mine);
     const tap = new AudioWorkletNode(mine.context, "tap");
-    tap.port.onmessage = ({ data }) => hearing === mine && more(mine, data, asking);
+    tap.port.onmessage = ({ data }) => {
+      if (hearing !== mine) return;
+      mine.recording.add(data);
+      way.heard(mine, asking, data);
+    };
     mine.context.createMediaStreamSource(mine.stream).connect(tap);
     quiet();
   } catch (error) {
@@ -109,26 +153,12 @@ async function hear(goesOn) {
   }
 }
 
-function more(mine, part, asking) {
-  mine.parts.push(part);
-  mine.count += part.length;
-  mine.since += part.length;
-  const whole = Math.round(seconds(asking) * mine.rate);
-  if (!mine.goesOn) {
-    $("sound-figures").textContent = `Recording: ${said(mine.count / mine.rate)} of ${reads(asking)} …`;
-    if (mine.count >= whole) stop();
-    return;
-  }
-  while (mine.count - mine.parts[0].length >= whole) mine.count -= mine.parts.shift().length;
-  const now = performance.now();
-  if (mine.count < whole || mine.since < HOP * whole || now < mine.rested) return;
-  mine.since = 0;
-  mine.rested = Infinity;
-  show(async () => recorded(mine, whole)).then((found) => {
-    const done = performance.now();
-    mine.rested = done + (done - now); // A slow device has as long for all else.
-    if (found?.label && hearing === mine) note(found);
-  });
+/** Of how many samples of a recording's rate the model reads at once. */
+const samples = ({ rate }, asking) => Math.round(seconds(asking) * rate);
+
+/** The newest of a recording, as a sound for a model. */
+function newest(mine, asking) {
+  return { name: "what the microphone hears", samples: mine.recording.newest(samples(mine, asking)), rate: mine.rate };
 }
 
 /** Adds a label to those that were heard, where it is another one than just before. */
@@ -140,22 +170,11 @@ function note({ label, score }) {
   if ($("heard").childElementCount > KEPT) $("heard").firstChild.remove();
 }
 
-/** The last so many samples of what was recorded. */
-function recorded({ parts, count, rate }, most) {
-  const samples = new Float32Array(count);
-  let place = 0;
-  for (const part of parts) {
-    samples.set(part, place);
-    place += part.length;
-  }
-  return { name: "what the microphone hears", samples: samples.subarray(Math.max(0, count - most)).slice(), rate };
-}
-
-/** Ends what is recorded, and answers it where nothing of it was answered yet. */
+/** Ends what is recorded. */
 function stop() {
   const done = hearing;
   deafen();
-  if (!done.goesOn && done.count) show(async () => recorded(done, Math.round(seconds(client) * done.rate)));
+  done.way.stopped(done);
 }
 
 function deafen() {
@@ -170,10 +189,10 @@ function close({ stream, context }) {
 }
 
 function labels() {
-  $("record").textContent = hearing && !hearing.goesOn ? "Stop" : "Record";
-  $("keep").textContent = hearing?.goesOn ? "Stop listening" : "Keep listening";
-  $("record").disabled = Boolean(hearing?.goesOn);
-  $("keep").disabled = Boolean(hearing && !hearing.goesOn);
+  for (const way of [ONCE, ON]) {
+    $(way.button).textContent = hearing?.way === way ? way.ends : way.offers;
+    $(way.button).disabled = Boolean(hearing && hearing.way !== way);
+  }
 }
 
 $("sound-file").addEventListener("change", () => {
@@ -181,5 +200,4 @@ $("sound-file").addEventListener("change", () => {
   if (file) take(file);
   $("sound-file").value = "";
 });
-$("record").addEventListener("click", () => (hearing ? stop() : hear(false)));
-$("keep").addEventListener("click", () => (hearing ? stop() : hear(true)));
+for (const way of [ONCE, ON]) $(way.button).addEventListener("click", () => (hearing ? stop() : hear(way)));

@@ -1,6 +1,6 @@
 // The part of the page where a picture is looked at: a file, what is dropped or pasted, or what the camera sees.
 
-import { decoded, pixels } from "./pictures.js";
+import { decoded, pixels, small } from "./pictures.js";
 import { SCREENS } from "./screens.js";
 import { $, bar, milliseconds, problem, quiet, sentence } from "./view.js";
 import { KzooError } from "./errors.js";
@@ -44,7 +44,7 @@ export async function use(opened) {
     if (opened.kind === "embedding") enter(name, picture.canvas, (await opened.answer(picture)).embedding);
     const button = Object.assign(document.createElement("button"), { type: "button" });
     button.setAttribute("aria-label", `The golden picture ${name}`);
-    button.append(small(picture.canvas));
+    button.append(small(picture.canvas, SIDE));
     button.addEventListener("click", () => show(async () => picture));
     $("pictures").append(button);
     if ($("pictures").childElementCount === 1) await show(async () => picture);
@@ -56,14 +56,6 @@ export const takes = (file) => file.type.startsWith("image/");
 /** Answers a file. */
 export function take(file) {
   return show(async () => decoded(new Uint8Array(await file.arrayBuffer()), file.name));
-}
-
-function small(canvas) {
-  const share = Math.min(1, SIDE / Math.max(canvas.width, canvas.height));
-  const [width, height] = [canvas.width, canvas.height].map((side) => Math.max(1, Math.round(side * share)));
-  const made = Object.assign(document.createElement("canvas"), { width, height });
-  made.getContext("2d").drawImage(canvas, 0, 0, width, height);
-  return made;
 }
 
 /** Shows a picture and the answer to it. */
@@ -93,7 +85,7 @@ async function show(make) {
 }
 
 function enter(name, canvas, embedding) {
-  const entry = { name, image: small(canvas), embedding };
+  const entry = { name, image: small(canvas, SIDE), embedding };
   shownAs.set(canvas, entry);
   gallery.push(entry);
 }

@@ -30,6 +30,7 @@ const SENSES = {
 };
 
 export class Perceiver {
+  members = [this];
   #reader;
   #model;
   #inputs;

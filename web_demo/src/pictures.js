@@ -48,6 +48,15 @@ function check(width, height, name) {
   }
 }
 
+/** A smaller canvas of what one shows, with no side longer than `side`. */
+export function small(canvas, side) {
+  const share = Math.min(1, side / Math.max(canvas.width, canvas.height));
+  const [width, height] = [canvas.width, canvas.height].map((each) => Math.max(1, Math.round(each * share)));
+  const made = Object.assign(document.createElement("canvas"), { width, height });
+  made.getContext("2d").drawImage(canvas, 0, 0, width, height);
+  return made;
+}
+
 /** The pixels of a bitmap, or of the frame that a video shows; white is beneath what is transparent. */
 export function pixels(source, width, height, name) {
   check(width, height, name);

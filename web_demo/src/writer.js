@@ -9,6 +9,7 @@ const STEADY = 12; // Milliseconds of work between two looks at what the user do
 
 export class Writer {
   sense = "text";
+  members = [this];
   kind = "continuation";
   reads = "prompt";
   #writer;

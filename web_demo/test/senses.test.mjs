@@ -100,6 +100,11 @@ describe("pictures", () => {
     fs.writeFileSync(cut, fs.readFileSync(path.join(FILES, "whole.png")).subarray(0, 50_000));
     fs.writeFileSync(path.join(scratch, "none.png"), "");
     fs.writeFileSync(path.join(scratch, "bomb.png"), black(16_000));
+    await page.evaluate(() => {
+      const make = window.createImageBitmap;
+      window.unpacked = 0;
+      window.createImageBitmap = (...given) => (window.unpacked++, make(...given));
+    });
     for (const [file, words] of [
       [cut, /^cut\.png is no picture that this browser reads, or a damaged one/],
       [path.join(scratch, "none.png"), /^none\.png is empty/],
@@ -110,8 +115,11 @@ describe("pictures", () => {
       assert.match(await problem(page), words);
       assert.equal(await page.locator("#picture-bars li").count(), 0);
     }
+    const unpacked = await page.evaluate(() => window.unpacked);
     await page.setInputFiles("#picture-file", path.join(FILES, "grey.png"));
     await page.waitForSelector("#picture-bars .best");
+    // The bomb's sizes were looked at before there were pixels of it; each other file is asked for once at most.
+    assert.deepEqual([unpacked, await page.evaluate(() => window.unpacked)], [1, 2]);
     assert.equal(await page.locator("#problem:visible").count(), 0);
     await page.close();
   });

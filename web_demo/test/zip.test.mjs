@@ -1,12 +1,19 @@
 // Zips, good and bad: only what is asked for is inflated, and no more of it than the zip says.
 
 import assert from "node:assert/strict";
+import { register } from "node:module";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 import zlib from "node:zlib";
-import { Bundle } from "../src/bundle.js";
-import { KzooError } from "../src/errors.js";
-import { ChosenFiles } from "../src/files.js";
-import { unzip } from "../src/zip.js";
+import { CORE } from "../assemble.mjs";
+
+// What the page's import map does in a browser.
+register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) =>
+  next(name === "@kzoo/core" ? "${pathToFileURL(CORE)}" : name, context);`)}`);
+const { Bundle } = await import("../src/bundle.js");
+const { KzooError } = await import("../src/errors.js");
+const { ChosenFiles } = await import("../src/files.js");
+const { unzip } = await import("../src/zip.js");
 
 /** A zip of {path: {content, size = its length, stored = false}} as a File. */
 function zipped(files) {

@@ -13,9 +13,10 @@ import kzoo.core.bundle.BundleFiles
 class AssetFiles(private val assets: AssetManager, private val folder: String) : BundleFiles {
     override val name: String get() = folder.substringAfterLast('/')
 
-    private val files = assets.list(folder).orEmpty().sorted()
-
-    override fun list(): List<String> = files
+    override fun list(folder: String): List<String> {
+        val listed = assets.list(if (folder == "") this.folder else "${this.folder}/$folder").orEmpty()
+        return listed.map { it.substringBefore('/') }.distinct().sorted() // A platform may list the files within, too.
+    }
 
     override fun open(file: String): InputStream = assets.open("$folder/$file", AssetManager.ACCESS_STREAMING)
 

@@ -4,16 +4,19 @@ import android.app.AlertDialog
 import android.widget.LinearLayout
 import android.widget.TextView
 import kzoo.core.bundle.Manifest
+import kzoo.core.bundle.Place
+import kzoo.core.bundle.Processor
 import kzoo.core.bundle.Runtime
 import kzoo.core.bundle.Sense
 import kzoo.core.task.BundleCheck
 import kzoo.core.task.GoldenResult
 import kzoo.core.task.Latency
-import kzoo.core.task.Task
+import kzoo.core.task.Opened
 
 /** What was found of a bundle on this device. */
 class Checks(
     val manifest: Manifest,
+    val place: Place,
     val bytes: Long,
     val report: Map<*, *>,
     val golden: List<GoldenResult>,
@@ -53,40 +56,42 @@ class BundleScreen(activity: MainActivity) :
         }
     }
 
-    private fun measure(task: Task, job: Worker.Job): Checks {
-        val bundle = task.bundle
-        val count = bundle.manifest.golden.size
+    private fun measure(opened: Opened, job: Worker.Job): List<Checks> {
+        val count = opened.tasks.sumOf { it.bundle.manifest.golden.size }
         var run = 0
-        val golden = BundleCheck.run(
-            task,
-            {
+        val golden = opened.tasks.map { task ->
+            val each = { _: GoldenResult ->
                 val place = ++run
                 progress(job, state) { activity.getString(R.string.golden_running, place, count) }
-            },
-            job.isCancelled,
-        )
+            }
+            BundleCheck.run(task, each, job.isCancelled)
+        }
         progress(job, state) { activity.getString(R.string.measuring) }
-        val latencies = Latency.measure(task, job.isCancelled)
-        return Checks(bundle.manifest, bundle.bytes, bundle.report, golden, latencies)
+        return opened.tasks.zip(golden) { task, results ->
+            Checks(task.bundle.manifest, task.place, task.bundle.bytes, task.bundle.report, results, Latency.measure(task, job.isCancelled))
+        }
     }
 
-    private fun show(found: Checks) {
+    private fun show(found: List<Checks>) {
         clear()
         for (card in cards) find<LinearLayout>(card).showIf(true)
         again.showIf(true)
         title.text = source?.title
-        showFacts(found)
-        showReport(found.report)
-        val failed = found.golden.count { !it.passed }
-        val all = found.golden.size
+        found.forEach(::showFacts)
+        showDevice(found)
+        found.forEach { showReport(it.report) }
+        find<LinearLayout>(R.id.report_card).showIf(report.childCount > 0)
+        val results = found.flatMap { it.golden }
+        val failed = results.count { !it.passed }
+        val all = results.size
         state.text = if (failed == 0) activity.getString(R.string.golden_passed, all) else activity.getString(R.string.golden_failed, failed, all)
         state.setTextColor(activity.getColor(if (failed == 0) R.color.good else R.color.bad))
-        for (result in found.golden) {
+        for (result in results) {
             val verdict = result.reason ?: if (result.difference == 0.0) activity.getString(R.string.equal)
             else activity.getString(R.string.off_by, BundleCheck.percent(result.difference))
             check(golden, result.passed, result.golden.title, verdict)
         }
-        showLatency(found)
+        found.forEach(::showLatency)
     }
 
     private fun showFacts(found: Checks) = with(found.manifest) {
@@ -95,11 +100,24 @@ class BundleScreen(activity: MainActivity) :
         fact(facts, activity.getString(R.string.about_quantization), quantization)
         labels?.let { fact(facts, activity.getString(R.string.about_labels), it.joinToString(limit = MOST_LABELS)) }
         fact(facts, activity.getString(R.string.about_length), reads(this))
-        val here = app.engines.runtime
-        minimumRuntime[here.name]?.let { fact(facts, activity.getString(R.string.about_runtime), Runtime(here.name, it).toString()) }
-        fact(facts, activity.getString(R.string.about_runtime_here), here.toString())
-        fact(facts, activity.getString(R.string.about_runs), activity.getString(R.string.runs))
-        if (madeFor == "gpu") fact(facts, activity.getString(R.string.about_gpu), activity.getString(R.string.no_gpu))
+        val here = app.engines.runtime.name
+        minimumRuntime[here]?.let { fact(facts, activity.getString(R.string.about_runtime), Runtime(here, it).toString()) }
+    }
+
+    /** What is here to run them. */
+    private fun showDevice(found: List<Checks>) {
+        fact(facts, activity.getString(R.string.about_runtime_here), app.engines.runtime.toString())
+        for (words in found.map(::runsOn).distinct()) fact(facts, activity.getString(R.string.about_runs), words)
+        for (refusal in found.mapNotNull { it.place.refusal }.distinct()) fact(facts, activity.getString(R.string.about_gpu), refusal)
+    }
+
+    /** What computes the model; of a GPU also what its delegate in TensorFlow Lite is known to leave to the processor. */
+    private fun runsOn(found: Checks): String {
+        val processor = found.place.processor
+        val words = activity.getString(WORDS.getValue(processor))
+        val left = found.manifest.leftToProcessor
+        if (processor == Processor.CPU || left.isEmpty() || app.engines.runtime.name != "tflite") return words
+        return activity.getString(R.string.on_both, words, left.entries.joinToString { "${it.value} ${it.key}" })
     }
 
     /** How much the model reads at once. */
@@ -123,7 +141,6 @@ class BundleScreen(activity: MainActivity) :
         }
         share(evaluation ?: parity, "label_agreement") { fact(report, activity.getString(R.string.about_agreement), it) }
         (parity?.get("cosine") as? Number)?.let { fact(report, activity.getString(R.string.about_cosine), number(it.toDouble(), 5)) }
-        find<LinearLayout>(R.id.report_card).showIf(report.childCount > 0)
     }
 
     private fun share(from: Map<*, *>?, key: String, show: (String) -> Unit) {
@@ -184,6 +201,11 @@ class BundleScreen(activity: MainActivity) :
     }
 
     private companion object {
+        val WORDS = mapOf(
+            Processor.CPU to R.string.on_cpu,
+            Processor.GPU_FLOAT16 to R.string.on_gpu_float16,
+            Processor.GPU_FLOAT32 to R.string.on_gpu_float32,
+        )
         const val MOST_LABELS = 12
     }
 }

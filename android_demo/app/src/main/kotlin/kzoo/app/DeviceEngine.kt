@@ -10,22 +10,28 @@ import kzoo.core.bundle.Engine
 import kzoo.core.bundle.Ids
 import kzoo.core.bundle.Levels
 import kzoo.core.bundle.ModelFunction
+import kzoo.core.bundle.Place
+import kzoo.core.bundle.Processor
 import kzoo.core.bundle.Runtime
 import kzoo.core.bundle.Samples
 import kzoo.core.bundle.Tensor
 import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Interpreter
 import org.tensorflow.lite.TensorFlowLite
+import org.tensorflow.lite.gpu.CompatibilityList
+import org.tensorflow.lite.gpu.GpuDelegate
+import org.tensorflow.lite.gpu.GpuDelegateFactory
 
 /** LiteRT, or TensorFlow Lite, by the Java interface that both have. */
-class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
+class DeviceEngine(model: ByteBuffer, private val name: String, processor: Processor = Processor.CPU) : Engine {
     override val runtime = Device.runtime
+    override val place = Place(processor)
+    internal val delegate = delegate(processor)
     private val interpreter = try {
-        Interpreter(model, Interpreter.Options().setNumThreads(threads()))
-    } catch (error: IllegalArgumentException) {
-        throw KzooException("$name/model.tflite is no model that $runtime reads: take a newer runtime, or export anew.")
-    } catch (error: IllegalStateException) {
-        throw KzooException("$name/model.tflite can't be run by $runtime: take a newer runtime, or export anew.")
+        Interpreter(model, Interpreter.Options().setNumThreads(threads()).apply { delegate?.let(::addDelegate) })
+    } catch (error: RuntimeException) {
+        delegate?.close()
+        throw if (delegate == null) unread(error) else refused(error)
     }
     override val functions: Map<String, ModelFunction> = interpreter.signatureKeys.associateWith(::Copied)
     private val signature: String by lazy {
@@ -43,9 +49,20 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
         try {
             if (functions.size == 1) places
         } catch (error: KzooException) {
-            interpreter.close()
+            close()
             throw error
         }
+    }
+
+    private fun refused(error: RuntimeException): KzooException {
+        val reason = error.message.orEmpty().lines().firstOrNull { it.startsWith(REASON) }?.removePrefix(REASON)
+        return KzooException("The GPU's delegate of $runtime refuses $name/model.tflite${reason?.let { " ($it)" }.orEmpty()}.")
+    }
+
+    private fun unread(error: RuntimeException) = when (error) {
+        is IllegalArgumentException -> KzooException("$name/model.tflite is no model that $runtime reads: take a newer runtime, or export anew.")
+        is IllegalStateException -> KzooException("$name/model.tflite can't be run by $runtime: take a newer runtime, or export anew.")
+        else -> error
     }
 
     private fun place(input: String): Int {
@@ -60,7 +77,7 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
         val asked = inputs.values.firstOrNull { it is Ids }?.size ?: 0
         try {
             if (asked != length) {
-                for ((input, column) in inputs) if (column is Ids) interpreter.resizeInput(places.getValue(input), intArrayOf(1, asked))
+                for ((input, column) in inputs) if (column is Ids) resize(places.getValue(input), intArrayOf(1, asked))
                 interpreter.allocateTensors()
                 length = asked
             }
@@ -81,6 +98,11 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
         } catch (error: IllegalStateException) {
             throw refused(asked)
         }
+    }
+
+    /** What has this size already keeps it: another one would end the GPU's part in it. */
+    private fun resize(place: Int, shape: IntArray) {
+        if (!interpreter.getInputTensor(place).shape().contentEquals(shape)) interpreter.resizeInput(place, shape)
     }
 
     /** A column as the interpreter takes it: an array of rows, or memory of the tensor's own size. */
@@ -154,14 +176,32 @@ class DeviceEngine(model: ByteBuffer, private val name: String) : Engine {
         override fun output(name: String): ByteBuffer = room.getValue(name)
     }
 
-    override fun close() = interpreter.close()
+    override fun close() {
+        interpreter.close()
+        delegate?.close() // Which the interpreter runs on until its end.
+    }
 
     private companion object {
+        /** What stands before the delegate's reason in a message of many lines. */
+        const val REASON = "TfLiteGpuDelegate Init: "
+
         /** Of what a model may read. */
         val TYPES = mapOf(DataType.INT32 to "int32", DataType.UINT8 to "uint8", DataType.FLOAT32 to "float32")
 
+        fun delegate(processor: Processor): GpuDelegate? = when (processor) {
+            Processor.CPU -> null
+            else -> gpu { GpuDelegate(GpuDelegateFactory.Options().setPrecisionLossAllowed(processor == Processor.GPU_FLOAT16)) }
+        }
+
         fun threads() = minOf(4, maxOf(1, java.lang.Runtime.getRuntime().availableProcessors() / 2))
     }
+}
+
+/** Calls the delegate's classes; KzooException where their library can't be loaded. */
+private fun <T> gpu(call: () -> T): T = try {
+    call()
+} catch (error: LinkageError) {
+    throw KzooException("The library of the GPU's delegate can't be loaded on this device.")
 }
 
 /** What a phone has. */
@@ -172,5 +212,11 @@ object Device : Engines {
         Runtime(if (version.startsWith("1.")) "litert" else "tflite", version)
     }
 
-    override fun open(model: ByteBuffer, name: String): Engine = DeviceEngine(model, name)
+    override fun open(model: ByteBuffer, name: String, processor: Processor): Engine {
+        if (processor != Processor.CPU && !hasKnownGpu) throw KzooException("The delegate of $runtime knows no GPU of this device's kind to be right.")
+        return DeviceEngine(model, name, processor)
+    }
+
+    /** Whether the GPU is one that the delegate's makers have tried. */
+    private val hasKnownGpu: Boolean by lazy { gpu { CompatibilityList().use { it.isDelegateSupportedOnThisDevice } } }
 }

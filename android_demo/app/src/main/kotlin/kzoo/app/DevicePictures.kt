@@ -6,6 +6,7 @@ import java.nio.IntBuffer
 import kzoo.core.KzooException
 import kzoo.core.image.Picture
 import kzoo.core.image.PictureDecoder
+import kzoo.core.image.orientation
 
 /**
  * Pictures by Android's own BitmapFactory: JPEG, PNG, WebP, GIF and BMP; of an animation the first one. Not
@@ -15,7 +16,22 @@ import kzoo.core.image.PictureDecoder
  * and leaves the rest grey.
  */
 object DevicePictures : PictureDecoder {
-    override fun decode(bytes: ByteArray, name: String): Picture {
+    override fun decode(bytes: ByteArray, name: String): Picture = decode(bytes, name) { _, _ -> 1 }
+
+    /** To look at: upright, with half, a quarter ... of its sides where the shorter one stays at least so long. */
+    fun small(bytes: ByteArray, name: String, side: Int): Bitmap {
+        val picture = decode(bytes, name) { width, height -> maxOf(1, Integer.highestOneBit(minOf(width, height) / side)) }.upright(orientation(bytes))
+        return bitmap(picture)
+    }
+
+    /** A picture for a view. */
+    fun bitmap(picture: Picture): Bitmap {
+        val opaque = IntArray(picture.pixels.size) { picture.pixels[it] or 0xFF000000.toInt() }
+        return Bitmap.createBitmap(opaque, picture.width, picture.height, Bitmap.Config.ARGB_8888)
+    }
+
+    /** `step` says of how many columns and rows, a power of two, one is taken. */
+    private fun decode(bytes: ByteArray, name: String, step: (Int, Int) -> Int): Picture {
         if (bytes.isEmpty()) throw KzooException("$name is empty; expected a picture.")
         val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
         BitmapFactory.decodeByteArray(bytes, 0, bytes.size, bounds)
@@ -23,14 +39,16 @@ object DevicePictures : PictureDecoder {
             throw KzooException("$name is no picture of a format that is known; expected JPEG, PNG, WebP, GIF or BMP.")
         }
         Picture.check(bounds.outWidth, bounds.outHeight, name)
+        val taken = step(bounds.outWidth, bounds.outHeight)
         // Four bytes a pixel in the bitmap, and as many in the array that is made of it.
-        if (8L * bounds.outWidth * bounds.outHeight > Runtime.getRuntime().maxMemory()) {
+        if (8L * bounds.outWidth * bounds.outHeight / (taken * taken) > Runtime.getRuntime().maxMemory()) {
             throw KzooException("$name is ${bounds.outWidth} by ${bounds.outHeight} pixels, for which this device has no memory: make it smaller.")
         }
         val options = BitmapFactory.Options().apply {
             inPreferredConfig = Bitmap.Config.ARGB_8888
             inPremultiplied = false
             inScaled = false
+            inSampleSize = taken
         }
         val bitmap = BitmapFactory.decodeByteArray(bytes, 0, bytes.size, options)
         if (bitmap == null || !isWhole(bytes)) {

@@ -3,6 +3,7 @@ package kzoo.app
 import android.content.ContentResolver
 import android.content.Context
 import android.net.Uri
+import android.provider.DocumentsContract
 import android.provider.OpenableColumns
 import java.io.File
 import java.io.FileNotFoundException
@@ -37,6 +38,31 @@ class Documents(private val context: Context) {
         }
     }
 
+    /**
+     * The pictures in a folder that a user chose, and in the folders within it, by name; so many at most. KzooException
+     * where it can't be read.
+     */
+    fun pictures(folder: Uri, most: Int): List<Uri> = try {
+        ArrayList<Uri>().also { collect(folder, DocumentsContract.getTreeDocumentId(folder), most, it) }
+    } catch (error: RuntimeException) {
+        throw gone()
+    }
+
+    private fun collect(folder: Uri, id: String, most: Int, found: MutableList<Uri>) {
+        val rows = ArrayList<Triple<String, String, String>>() // Name, id, type.
+        resolver.query(DocumentsContract.buildChildDocumentsUriUsingTree(folder, id), COLUMNS, null, null, null)?.use {
+            while (it.moveToNext()) rows.add(Triple(it.getString(0).orEmpty(), it.getString(1), it.getString(2).orEmpty()))
+        }
+        for ((name, child, type) in rows.sortedBy { it.first }) {
+            if (found.size >= most) return
+            when {
+                name.startsWith(".") -> Unit // Thumbnails, and what else is hidden.
+                type == DocumentsContract.Document.MIME_TYPE_DIR -> collect(folder, child, most, found)
+                type.startsWith("image/") -> found.add(DocumentsContract.buildDocumentUriUsingTree(folder, child))
+            }
+        }
+    }
+
     /** Null where reading fails on the way. */
     private fun <T> open(uri: Uri, read: (InputStream) -> T): T? = try {
         (resolver.openInputStream(uri) ?: throw FileNotFoundException()).use(read)
@@ -52,5 +78,9 @@ class Documents(private val context: Context) {
 
     private companion object {
         const val FULL = 1L shl 20
+        val COLUMNS = arrayOf(
+            DocumentsContract.Document.COLUMN_DISPLAY_NAME, DocumentsContract.Document.COLUMN_DOCUMENT_ID,
+            DocumentsContract.Document.COLUMN_MIME_TYPE,
+        )
     }
 }

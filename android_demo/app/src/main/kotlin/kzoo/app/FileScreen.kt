@@ -1,6 +1,5 @@
 package kzoo.app
 
-import android.content.ActivityNotFoundException
 import android.content.Intent
 import android.net.Uri
 import android.os.Bundle
@@ -36,17 +35,6 @@ abstract class FileScreen(
             .setType(if (types.size == 1) types[0] else "*/*")
             .putExtra(Intent.EXTRA_MIME_TYPES, types)
         ask(intent, request, R.string.no_files)
-    }
-
-    /** Asks another app; `missing` is a sentence for a device that has none. */
-    protected fun ask(intent: Intent, request: Int, missing: Int) {
-        try {
-            activity.startActivityForResult(intent, request)
-        } catch (error: ActivityNotFoundException) {
-            activity.tell(activity.getString(missing))
-        } catch (error: SecurityException) { // Of a camera whose use was forbidden.
-            activity.tell(activity.getString(missing))
-        }
     }
 
     override fun received(request: Int, data: Intent?) {

@@ -20,8 +20,8 @@ open class KzooApp : Application() {
     /** What was written here last, by bundle. */
     val drafts = HashMap<String?, Draft>()
 
-    /** What was measured here, by bundle. */
-    val checks = HashMap<String, Checks>()
+    /** What was measured here, by source: of each bundle in it. */
+    val checks = HashMap<String, List<Checks>>()
 
     override fun onTrimMemory(level: Int) {
         super.onTrimMemory(level)

@@ -5,20 +5,24 @@ import android.net.Uri
 import java.io.File
 import kzoo.core.KzooException
 import kzoo.core.bundle.Answers
-import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.BundleFiles
 import kzoo.core.bundle.BundleStore
+import kzoo.core.bundle.Export
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.bundle.Reads
 import kzoo.core.bundle.ZipFiles
-import kzoo.core.task.Task
+import kzoo.core.task.Opened
 
-/** A bundle that can be chosen: packed into the app, or added by its user. */
+/**
+ * A bundle that can be chosen: packed into the app, or added by its user. Of two towers that of pictures says what
+ * it answers and reads, and `alsoReads` is what the other does.
+ */
 class Source(
     val id: String,
     val title: String,
     val answers: Answers?,
     val reads: Reads,
+    val alsoReads: Reads?,
     val folder: File?,
     private val files: () -> BundleFiles,
 ) {
@@ -49,8 +53,8 @@ class Library(private val context: Context, private val engines: Engines, privat
     }
 
     private fun source(id: String, title: String, folder: File?, files: () -> BundleFiles): Source? = try {
-        val manifest = files().use { Bundle.manifest(it) }
-        Source(id, title, manifest.options.answers, manifest.options.reads, folder, files)
+        val said = files().use { Export.manifests(it) }.map { it.options }
+        Source(id, title, said[0].answers, said[0].reads, said.getOrNull(1)?.reads, folder, files)
     } catch (error: KzooException) {
         null
     }
@@ -61,8 +65,8 @@ class Library(private val context: Context, private val engines: Engines, privat
         val copy = File(context.cacheDir, "opened.zip") // One at a time: what a killed process left is written over.
         try {
             documents.copy(uri, copy)
-            val folder = store.add(ZipFiles(copy, name), name, engines.runtime) { bundle ->
-                Task.of(bundle, engines.open(bundle.model(), name), DevicePictures).close()
+            val folder = store.add(ZipFiles(copy, name), name, engines.runtime) { export ->
+                Opened.of(export, DevicePictures) { engines.open(it.model(), name) }.close()
             }
             return added(folder) ?: throw KzooException(context.getString(R.string.file_gone))
         } finally {

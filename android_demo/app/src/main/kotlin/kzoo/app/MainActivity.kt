@@ -16,7 +16,7 @@ import android.widget.ImageView
 import android.widget.TextView
 import android.widget.Toast
 
-/** The only activity: eight screens, the tabs below them, and the choice of the bundle above. */
+/** The only activity: nine screens, the tabs below them, and the choice of the bundle above. */
 class MainActivity : Activity() {
     private class Tab(val screen: Screen, val title: Int, val icon: Int, val button: View)
 
@@ -31,6 +31,9 @@ class MainActivity : Activity() {
     /** Whether it was looked up what bundles there are. */
     var listed = false
         private set
+
+    /** What waits for that. */
+    private val waiting = ArrayList<() -> Unit>()
     private val app get() = application as KzooApp
     private val preferences get() = getSharedPreferences("chosen", Context.MODE_PRIVATE)
 
@@ -47,6 +50,7 @@ class MainActivity : Activity() {
             tab(AnswerScreen(this), R.string.answer, R.drawable.ic_answer),
             tab(WriteScreen(this), R.string.write, R.drawable.ic_write),
             tab(PictureScreen(this), R.string.picture, R.drawable.ic_picture),
+            tab(PhotosScreen(this), R.string.photos, R.drawable.ic_photos),
             tab(SoundScreen(this), R.string.sound, R.drawable.ic_sound),
             tab(BundleScreen(this), R.string.bundle, R.drawable.ic_bundle),
         )
@@ -148,6 +152,8 @@ class MainActivity : Activity() {
                 if (fresh && tabs[current].screen.source == null) tabs.indexOfFirst { it.screen.source != null }.takeIf { it >= 0 }?.let(::select)
                 fresh = false
                 showChosen()
+                waiting.forEach { it() }
+                waiting.clear()
             },
             { error -> tell(sentence(error)) },
         )
@@ -202,12 +208,17 @@ class MainActivity : Activity() {
         val uri = data?.data
         if (result != RESULT_OK) return
         if (request == OPEN && uri != null) add(uri)
-        tabs.forEach { it.screen.received(request, data) }
+        whenListed { tabs.forEach { it.screen.received(request, data) } }
     }
 
     override fun onRequestPermissionsResult(request: Int, permissions: Array<String>, granted: IntArray) {
         super.onRequestPermissionsResult(request, permissions, granted)
-        tabs.forEach { it.screen.permitted(request) }
+        whenListed { tabs.forEach { it.screen.permitted(request) } }
+    }
+
+    /** Tells the screens of an answer once they have their bundles: under a question the screen may have turned. */
+    private fun whenListed(tell: () -> Unit) {
+        if (listed) tell() else waiting.add(tell)
     }
 
     /** Adds the zip of a bundle, and goes to the screen that it is for. */

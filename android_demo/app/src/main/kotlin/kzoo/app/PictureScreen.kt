@@ -2,7 +2,6 @@ package kzoo.app
 
 import android.content.ClipData
 import android.content.Intent
-import android.graphics.Bitmap
 import android.graphics.drawable.BitmapDrawable
 import android.net.Uri
 import android.provider.MediaStore
@@ -59,9 +58,7 @@ class PictureScreen(activity: MainActivity) :
 
     private fun show(found: Found) {
         val picture = found.seen
-        val opaque = IntArray(picture.pixels.size) { picture.pixels[it] or 0xFF000000.toInt() }
-        val bitmap = Bitmap.createBitmap(opaque, picture.width, picture.height, Bitmap.Config.ARGB_8888)
-        seen.setImageDrawable(BitmapDrawable(activity.resources, bitmap).apply { isFilterBitmap = false }) // Its pixels, however few.
+        seen.setImageDrawable(BitmapDrawable(activity.resources, DevicePictures.bitmap(picture)).apply { isFilterBitmap = false }) // Its pixels, however few.
         seen.showIf(true)
         val size = activity.getString(R.string.pixels, picture.width, picture.height)
         show(found.labels, activity.getString(R.string.cost, size, number(found.milliseconds, 1)))

@@ -1,5 +1,6 @@
 package kzoo.app
 
+import android.content.ActivityNotFoundException
 import android.content.Intent
 import android.os.Bundle
 import android.os.SystemClock
@@ -18,8 +19,8 @@ import java.text.NumberFormat
 import kzoo.core.KzooException
 import kzoo.core.bundle.Answers
 import kzoo.core.bundle.Sense
+import kzoo.core.task.Opened
 import kzoo.core.task.Reading
-import kzoo.core.task.Task
 
 /**
  * One of the app's pages: a view, and the bundle that answers in it.
@@ -99,7 +100,7 @@ abstract class Screen(
     }
 
     /** Answers off the main thread; what was asked before from this screen is cancelled. */
-    protected fun <T> answer(work: (Task, Worker.Job) -> T, show: (T) -> Unit) {
+    protected fun <T> answer(work: (Opened, Worker.Job) -> T, show: (T) -> Unit) {
         val source = source ?: return
         view.removeCallbacks(pending)
         view.postDelayed(pending, PATIENCE)
@@ -148,6 +149,17 @@ abstract class Screen(
         problem.showIf(sentence != null)
         problem.setBackgroundResource(if (wrong) R.drawable.problem else R.drawable.hint)
         problem.setTextColor(activity.getColor(if (wrong) R.color.bad else R.color.text))
+    }
+
+    /** Asks another app; `missing` is a sentence for a device that has none. */
+    protected fun ask(intent: Intent, request: Int, missing: Int) {
+        try {
+            activity.startActivityForResult(intent, request)
+        } catch (error: ActivityNotFoundException) {
+            activity.tell(activity.getString(missing))
+        } catch (error: SecurityException) { // Of a camera whose use was forbidden.
+            activity.tell(activity.getString(missing))
+        }
     }
 
     protected fun <V : View> find(id: Int): V = view.findViewById(id)!!

@@ -67,11 +67,6 @@ class SoundScreen(activity: MainActivity) :
         show(found.labels, if (found.cut) cost + "\n" + activity.getString(R.string.sound_cut, seconds) else cost)
     }
 
-    override fun hide() {
-        super.hide()
-        if (!record.isEnabled) clear()
-    }
-
     override fun clear() {
         super.clear()
         record.isEnabled = true

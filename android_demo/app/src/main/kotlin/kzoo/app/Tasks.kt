@@ -1,13 +1,13 @@
 package kzoo.app
 
-import kzoo.core.bundle.Bundle
-import kzoo.core.task.Task
+import kzoo.core.bundle.Export
+import kzoo.core.task.Opened
 
 /** Bundles that are loaded: the two asked for last. For the worker's thread alone. */
 class Tasks(private val engines: Engines) {
-    private val open = LinkedHashMap<String, Task>(4, 0.75f, true)
+    private val open = LinkedHashMap<String, Opened>(4, 0.75f, true)
 
-    fun get(source: Source): Task {
+    fun get(source: Source): Opened {
         open[source.id]?.let { return it }
         while (open.size >= MOST) close(open.keys.first())
         val task = try {
@@ -21,21 +21,8 @@ class Tasks(private val engines: Engines) {
         return task
     }
 
-    private fun load(source: Source): Task {
-        val bundle = Bundle.open(source.open(), engines.runtime)
-        try {
-            val engine = engines.open(bundle.model(), bundle.name)
-            try {
-                return Task.of(bundle, engine, DevicePictures)
-            } catch (error: Throwable) {
-                engine.close()
-                throw error
-            }
-        } catch (error: Throwable) {
-            bundle.close()
-            throw error
-        }
-    }
+    private fun load(source: Source): Opened =
+        Opened.of(Export.open(source.open(), engines.runtime), DevicePictures) { engines.open(it) }
 
     fun close(id: String) {
         open.remove(id)?.close()

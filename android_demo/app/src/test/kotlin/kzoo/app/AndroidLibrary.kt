@@ -7,38 +7,56 @@ import java.nio.ByteOrder
 import java.nio.file.Files
 
 /**
- * TensorFlow Lite's own library for Android on x86-64, as the AAR holds it, in this JVM.
+ * TensorFlow Lite's own libraries for Android on x86-64, as their AARs hold them, in this JVM.
  *
- * Linux loads it once it asks for no Android versions of symbols and for no Android libraries but
- * one, which `bionic.c` stands in for. Its code is as it was.
+ * Linux loads them once they ask for no Android versions of symbols and for no Android libraries but
+ * the one that `bionic.c` stands in for, and those of OpenGL, which Linux has by other names. Their
+ * code is as it was.
  */
 object AndroidLibrary {
     /** Why it can't be loaded here; null where it was, into this class loader, in which TensorFlow Lite's classes find it. */
     val missing: String? by lazy {
-        if (System.getProperty("os.name") != "Linux" || System.getProperty("os.arch") != "amd64") return@lazy "this is not Linux on x86-64"
-        try {
-            load()
-            null
-        } catch (error: IOException) {
-            "there is no C compiler: ${error.message}"
-        } catch (error: UnsatisfiedLinkError) {
-            "Linux' loader refuses it: ${error.message}"
+        loaded { folder ->
+            System.load(compiled(folder, "libc.so", "$root/app/src/test/c/bionic.c", "-lm").path)
+            System.load(forLinux(folder, "lite", "libtensorflowlite_jni.so").path)
         }
     }
 
-    private fun load() {
-        val root = File(System.getProperty("root"))
+    /** The same of the GPU delegate's library; where it was loaded, OpenGL is that of this machine. */
+    val missingGpu: String? by lazy {
+        missing ?: if (!File(MESA).isFile) "Mesa is not there" else loaded { folder ->
+            for ((name, linked) in OPEN_GL) System.load(compiled(folder, name, "-xc", "/dev/null", "-Wl,--no-as-needed", "-l:$linked").path)
+            System.load(forLinux(folder, "gpu", "libtensorflowlite_gpu_jni.so").path)
+        }
+    }
+
+    private val root = File(System.getProperty("root"))
+
+    private fun loaded(load: (File) -> Unit): String? {
+        if (System.getProperty("os.name") != "Linux" || System.getProperty("os.arch") != "amd64") return "this is not Linux on x86-64"
         // A folder for each class loader, for a file is loaded into one only; Robolectric has its own.
         val folder = Files.createTempDirectory(File(root, "app/target").toPath(), "linux").toFile()
-        val libc = File(folder, "libc.so")
-        val compiler = ProcessBuilder("cc", "-shared", "-fPIC", "-O1", "-Wl,-soname,libc.so", "-o", "$libc", "$root/app/src/test/c/bionic.c", "-lm")
-        if (compiler.inheritIO().start().waitFor() != 0) throw IOException("bionic.c was not compiled")
-        val library = File(folder, "libtensorflowlite_jni.so")
-        library.writeBytes(forLinux(File(root, "aars/tflite/target/lite/jni/x86_64/libtensorflowlite_jni.so").readBytes()))
-        System.load(libc.path)
-        System.load(library.path)
-        check(folder.deleteRecursively())
+        try {
+            load(folder)
+            return null
+        } catch (error: IOException) {
+            return "there is no C compiler, or nothing to link: ${error.message}"
+        } catch (error: UnsatisfiedLinkError) {
+            return "Linux' loader refuses it: ${error.message}"
+        } finally {
+            check(folder.deleteRecursively())
+        }
     }
+
+    private fun compiled(folder: File, name: String, vararg sources: String): File {
+        val library = File(folder, name)
+        val compiler = ProcessBuilder("cc", "-shared", "-fPIC", "-O1", "-Wl,-soname,$name", "-o", "$library", *sources)
+        if (compiler.inheritIO().start().waitFor() != 0) throw IOException("$name was not compiled")
+        return library
+    }
+
+    private fun forLinux(folder: File, aar: String, name: String) =
+        File(folder, name).apply { writeBytes(forLinux(File(root, "aars/tflite/target/$aar/jni/x86_64/$name").readBytes())) }
 
     private fun forLinux(elf: ByteArray): ByteArray {
         val bytes = ByteBuffer.wrap(elf).order(ByteOrder.LITTLE_ENDIAN)
@@ -49,7 +67,7 @@ object AndroidLibrary {
         fun text(place: Int) = String(elf, place, (place until elf.size).first { elf[it] == 0.toByte() } - place)
         for (entry in entries.toList()) {
             val dropped = when (bytes.getLong(entry)) {
-                NEEDED -> text(strings + bytes.getLong(entry + 8).toInt()) != "libc.so"
+                NEEDED -> text(strings + bytes.getLong(entry + 8).toInt()).let { it != "libc.so" && it !in OPEN_GL }
                 in VERSIONS -> true
                 else -> false
             }
@@ -61,6 +79,12 @@ object AndroidLibrary {
         elf[sysconf + "sysconf".length] = 'F'.code.toByte()
         return elf
     }
+
+    /** The OpenGL that computes on a processor; pom.xml asks for it, as others were not tried. */
+    private const val MESA = "/usr/share/glvnd/egl_vendor.d/50_mesa.json"
+
+    /** What Android's libraries of OpenGL are called on Linux. */
+    private val OPEN_GL = mapOf("libEGL.so" to "libEGL.so.1", "libGLESv3.so" to "libGLESv2.so.2")
 
     // Of the ELF format: a segment's kind, and kinds of entries in it.
     private const val DYNAMIC = 2

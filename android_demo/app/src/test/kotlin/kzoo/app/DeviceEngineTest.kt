@@ -2,11 +2,14 @@ package kzoo.app
 
 import java.io.File
 import java.nio.ByteBuffer
+import java.nio.ByteOrder
 import kzoo.core.KzooException
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.bundle.Ids
 import kzoo.core.bundle.MANIFEST
+import kzoo.core.bundle.Processor
+import kzoo.core.bundle.Samples
 import kzoo.core.task.BundleCheck
 import kzoo.core.task.Task
 import kzoo.desktop.DesktopEngine
@@ -68,6 +71,25 @@ class DeviceEngineTest {
         val noise = ByteBuffer.allocateDirect(1000).put(ByteArray(1000) { (it * 31).toByte() })
         val error = assertThrows(KzooException::class.java) { Device.open(noise, "noise") }
         assertTrue(error.message!!, error.message!!.startsWith("noise/model.tflite is no model that TensorFlow Lite 2.16.1 reads"))
+    }
+
+    @Test
+    fun `a GPU that this machine plays computes what the processor does`() {
+        assumeTrue(AndroidLibrary.missingGpu, AndroidLibrary.missingGpu == null)
+        val bytes = File(System.getProperty("small"), "files/convolution.tflite").readBytes()
+        val model = ByteBuffer.allocateDirect(bytes.size).order(ByteOrder.nativeOrder()).put(bytes)
+        val row = mapOf("images" to Samples(FloatArray(16 * 16 * 3) { it % 7 / 7f }))
+        val expected = Device.open(model, "convolution").use { it.run(row).getValue("logits").values }
+        for ((processor, most) in listOf(Processor.GPU_FLOAT16 to 1e-2f, Processor.GPU_FLOAT32 to 1e-5f)) {
+            DeviceEngine(model, "convolution", processor).use { device ->
+                assertEquals(processor, device.place.processor)
+                repeat(2) { assertArrayEquals(expected, device.run(row).getValue("logits").values, most) }
+                device.close()
+                assertEquals(0L, device.delegate!!.nativeHandle)
+            }
+        }
+        val refused = assertThrows(KzooException::class.java) { DeviceEngine(model("entities_fixed"), "fixed", Processor.GPU_FLOAT16) }
+        assertTrue(refused.message!!, refused.message!!.startsWith("The GPU's delegate of TensorFlow Lite 2.16.1 refuses fixed/model.tflite"))
     }
 
     private fun model(name: String) = Bundle.open(FolderFiles(File(System.getProperty("small"), name)), Device.runtime).use { it.model() }

@@ -2,6 +2,7 @@ package kzoo.app
 
 import android.app.Activity
 import android.app.AlertDialog
+import android.content.ClipData
 import android.content.Intent
 import android.graphics.Bitmap
 import android.graphics.Canvas
@@ -80,6 +81,17 @@ class Phone(dark: Boolean = false) {
         settle()
     }
 
+    /** Presses the button that asks for pictures, and answers with these files. */
+    fun choose(names: List<String>) {
+        find<View>(R.id.choose).performClick()
+        val asked = shadowOf(activity).nextStartedActivityForResult
+        val several = names.map { Uri.parse("content://files/$it") }
+        for ((name, target) in names.zip(several)) shadowOf(activity.contentResolver).registerInputStreamSupplier(target) { ByteArrayInputStream(given(name)) }
+        val data = ClipData.newRawUri(null, several[0]).apply { several.drop(1).forEach { addItem(ClipData.Item(it)) } }
+        activity.onActivityResult(asked.requestCode, Activity.RESULT_OK, Intent().apply { clipData = data })
+        settle()
+    }
+
     /** What a text view says, or null where it is hidden or empty. */
     fun text(id: Int): String? {
         val view: TextView = find(id)
@@ -138,7 +150,8 @@ class Phone(dark: Boolean = false) {
         const val ANSWER = 3
         const val WRITE = 4
         const val PICTURE = 5
-        const val SOUND = 6
-        const val BUNDLE = 7
+        const val PHOTOS = 6
+        const val SOUND = 7
+        const val BUNDLE = 8
     }
 }

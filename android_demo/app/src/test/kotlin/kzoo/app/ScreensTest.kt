@@ -92,6 +92,19 @@ class ScreensTest(private val mode: String) {
     }
 
     @Test
+    fun photos() {
+        go(Phone.PHOTOS, "photos", "towers")
+        phone.choose(PHOTOS)
+        phone.until("the pictures are shown") { phone.rows(R.id.bars).size == PHOTOS.size }
+        assertEquals("6 pictures", phone.text(R.id.heading))
+        phone.picture("photos-chosen-$mode")
+        phone.type(R.id.words, "a blue present")
+        phone.until("the present is found") { phone.rows(R.id.bars)[0].contentDescription.startsWith("present.png, similarity 0.") }
+        assertTrue(Regex("[0-9]+ tokens · [0-9.]+.ms here").matches(phone.text(R.id.note)!!))
+        phone.picture("photos-$mode")
+    }
+
+    @Test
     fun sound() {
         go(Phone.SOUND, "words", "words")
         phone.answer(R.id.choose, given("short.wav"), "short.wav")
@@ -130,6 +143,8 @@ class ScreensTest(private val mode: String) {
         @JvmStatic
         @Parameters(name = "{0}")
         fun modes() = listOf(arrayOf("light"), arrayOf("dark"))
+
+        val PHOTOS = listOf("whole.png", "present.png", "logo.png", "four.png", "seven.png", "held_sideways.jpg")
 
         const val PARAGRAPH = "The Eiffel Tower is a lattice tower on the Champ de Mars in Paris. It is named after the engineer " +
             "Gustave Eiffel, whose company designed and built the tower from 1887 to 1889. It was finished in March 1889 as the " +

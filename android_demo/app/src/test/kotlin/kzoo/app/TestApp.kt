@@ -5,9 +5,12 @@ import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
+import kzoo.core.KzooException
 import kzoo.core.bundle.Column
 import kzoo.core.bundle.Engine
 import kzoo.core.bundle.ModelFunction
+import kzoo.core.bundle.Place
+import kzoo.core.bundle.Processor
 import kzoo.core.bundle.Tensor
 import kzoo.desktop.DesktopEngine
 
@@ -19,7 +22,8 @@ open class TestApp : KzooApp() {
         } else {
             object : Engines {
                 override val runtime = DesktopEngine.RUNTIME
-                override fun open(model: ByteBuffer, name: String): Engine = DesktopEngine(model, name)
+                override fun open(model: ByteBuffer, name: String, processor: Processor): Engine =
+                    if (processor == Processor.CPU) DesktopEngine(model, name) else throw KzooException("The desktop's engine has no GPU.")
             }
         }
     }
@@ -45,7 +49,7 @@ class SlowApp : TestApp() {
     override val engines: Engines by lazy {
         val own = super.engines
         object : Engines by own {
-            override fun open(model: ByteBuffer, name: String): Engine = Slow(own.open(model, name))
+            override fun open(model: ByteBuffer, name: String, processor: Processor): Engine = Slow(own.open(model, name, processor))
         }
     }
 
@@ -70,11 +74,39 @@ class SlowApp : TestApp() {
     }
 }
 
+/** The same on a device with a GPU, whose numbers are off by so much; it keeps what was opened there. */
+class GpuApp : TestApp() {
+    var off: Map<Processor, Float> = emptyMap()
+    val opened = ArrayList<OnGpu>()
+
+    override val engines: Engines by lazy {
+        val own = super.engines
+        object : Engines by own {
+            override fun open(model: ByteBuffer, name: String, processor: Processor): Engine =
+                own.open(model, name).let { if (processor == Processor.CPU) it else OnGpu(it, processor).also(opened::add) }
+        }
+    }
+
+    inner class OnGpu(private val engine: Engine, processor: Processor) : Engine by engine {
+        override val place = Place(processor)
+        var closed = false
+
+        override fun run(inputs: Map<String, Column>): Map<String, Tensor> = engine.run(inputs).mapValues { (_, tensor) ->
+            Tensor(tensor.shape, FloatArray(tensor.values.size) { tensor.values[it] + off.getValue(place.processor) })
+        }
+
+        override fun close() {
+            closed = true
+            engine.close()
+        }
+    }
+}
+
 /** The same on a device that has no memory left for a model. */
 class SmallApp : TestApp() {
     override val engines: Engines by lazy {
         object : Engines by super.engines {
-            override fun open(model: ByteBuffer, name: String): Engine = throw OutOfMemoryError()
+            override fun open(model: ByteBuffer, name: String, processor: Processor): Engine = throw OutOfMemoryError()
         }
     }
 }

@@ -20,7 +20,7 @@ fun zip(folder: File, prefix: String, changed: Map<String, ByteArray> = emptyMap
     val bytes = ByteArrayOutputStream()
     ZipOutputStream(bytes).use { zip ->
         zip.setLevel(1)
-        val files = folder.listFiles()!!.associate { it.name to it.readBytes() } + changed
+        val files = folder.walk().filter { it.isFile }.associate { it.relativeTo(folder).path to it.readBytes() } + changed
         for ((name, content) in files) {
             zip.putNextEntry(ZipEntry(prefix + name))
             zip.write(content)

@@ -11,7 +11,11 @@ private class Command(val usage: String, val run: (List<String>) -> Int)
 private val commands = mapOf(
     "encode" to Command("TOKENIZER.json [--json] [--pairs] [--plain] [--time] < lines.txt", ::encode),
     "generate" to Command("BUNDLE [PROMPT] [--max-new-tokens N] [< prompt.txt]", ::generate),
-    "predict" to Command("BUNDLE [--pairs] < lines.txt, or BUNDLE FILE... where it reads pictures or sounds", ::predict),
+    "predict" to Command(
+        "BUNDLE [--pairs] < lines.txt, or BUNDLE FILE... where it reads pictures or sounds, with --label TEXT or --search TEXT [--top N] " +
+            "where it holds two towers",
+        ::predict,
+    ),
     "verify" to Command("BUNDLE [--runtime tflite-2.16.1]", ::verify),
 )
 

@@ -6,19 +6,27 @@ import java.io.IOException
 import kzoo.core.KzooException
 import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.BundleFiles
+import kzoo.core.bundle.Export
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.bundle.Runtime
+import kzoo.core.bundle.Sense
 import kzoo.core.bundle.ZipFiles
 import kzoo.core.json.Json
 import kzoo.core.task.ArrayTask
 import kzoo.core.task.BundleCheck
+import kzoo.core.task.Opened
 import kzoo.core.task.Task
 import kzoo.core.task.TextTask
+import kzoo.core.task.Towers
 
-/** Opens a bundle, a folder or a zip, with the engine of this machine. */
-fun openTask(path: File, threads: Int = 1): Task {
-    val bundle = Bundle.open(files(path), DesktopEngine.RUNTIME)
-    return Task.of(bundle, DesktopEngine(bundle.model(), bundle.name, threads), DesktopPictures)
+/** Opens what `kzoo export` wrote, a folder or a zip, with the engine of this machine. */
+fun open(path: File, threads: Int = 1): Opened =
+    Opened.of(Export.open(files(path), DesktopEngine.RUNTIME), DesktopPictures) { DesktopEngine(it.model(), it.name, threads) }
+
+/** The same of one bundle. */
+fun openTask(path: File, threads: Int = 1): Task = when (val opened = open(path, threads)) {
+    is Task -> opened
+    is Towers -> opened.use { throw KzooException("$path holds two towers, of pictures and of texts; expected one bundle: name one of the folders in it.") }
 }
 
 /**
@@ -47,29 +55,39 @@ private fun files(path: File): BundleFiles = if (path.isFile) ZipFiles(path) els
 
 /**
  * `predict BUNDLE [--pairs]`: the lines of standard input, answered with one JSON object a line; of a bundle
- * that reads pictures or sounds `predict BUNDLE FILE...`, or a path a line.
+ * that reads pictures or sounds `predict BUNDLE FILE...`, or a path a line; of two towers with what
+ * `kzoo predict` has for them, `--label TEXT` and `--search TEXT [--top N]`.
  */
 fun predict(arguments: List<String>): Int {
-    val pairs = arguments.any { it == "--pairs" || it == "--pair" }
-    val paths = arguments.filter { !it.startsWith("--") }
-    val unknown = arguments.firstOrNull { it.startsWith("--") && it !in setOf("--pairs", "--pair", "--json") }
-    if (unknown != null || paths.isEmpty()) {
-        throw KzooException(
-            "predict takes a bundle, --pairs where each line is two texts, and files where it reads pictures or sounds; " +
-                "${unknown ?: "no path"} came.",
+    val given = Arguments.of(arguments, setOf("--pairs", "--pair", "--json"), setOf("--label", "--search", "--top")) { wrong ->
+        KzooException(
+            "predict takes a bundle, --pairs where each line is two texts, files where it reads pictures or sounds, and --label, --search " +
+                "and --top where it holds two towers; $wrong came.",
         )
     }
-    openTask(existing(paths[0])).use { task ->
+    if (given.plain.isEmpty()) throw given.wrong("no path")
+    val pairs = given.has("--pairs") || given.has("--pair")
+    val files = given.plain.drop(1)
+    open(existing(given.plain[0])).use { opened ->
         System.out.bufferedWriter(Charsets.UTF_8).use { out -> // Which keeps the answers before a bad line.
-            val files = paths.drop(1)
-            val answers = when (task) {
-                is TextTask -> texts(task, files, pairs)
-                is ArrayTask -> files(task, files, pairs)
+            val answers = when (opened) {
+                is TextTask -> texts(opened.alone(given), files, pairs)
+                is ArrayTask -> files(opened.alone(given), files, pairs)
+                is Towers -> towers(opened, files, given)
             }
             for (answer in answers) out.writeLine(Json.write(answer))
         }
     }
     return 0
+}
+
+/** A task, which is no pair of towers: KzooException where options came that are for those. */
+private fun <T : Task> T.alone(given: Arguments): T = also {
+    val foreign = listOf("--label", "--search", "--top").firstOrNull(given::has) ?: return@also
+    throw KzooException(
+        "Got $foreign for ${bundle.name}; expected a bundle of pictures and texts, of an ImageTextEmbedder or ZeroShotImageClassifier: " +
+            "leave it out.",
+    )
 }
 
 private fun texts(task: TextTask, files: List<String>, pairs: Boolean): Sequence<Map<String, Any?>> {
@@ -82,9 +100,48 @@ private fun texts(task: TextTask, files: List<String>, pairs: Boolean): Sequence
 
 private fun files(task: ArrayTask, paths: List<String>, pairs: Boolean): Sequence<Map<String, Any?>> {
     if (pairs) throw KzooException("${task.bundle.name} reads no texts, and so no --pairs: leave it out.")
-    val all = if (paths.isEmpty()) given("No path") else paths.asSequence()
-    return all.map { path -> task.json(bytes(existing(path)), path) }
+    return all(paths, task.bundle).map { task.json(bytes(it), it.path) }
 }
+
+private fun towers(towers: Towers, paths: List<String>, given: Arguments): Sequence<Map<String, Any?>> {
+    val pair = listOf("--pairs", "--pair").firstOrNull(given::has)
+    if (pair != null) {
+        throw KzooException("Got $pair for ${towers.together.name}, a bundle of pictures and texts; expected --label or --search: leave it out.")
+    }
+    val (query, labels) = given.last("--search") to given.all("--label")
+    if (query != null && labels != null) throw KzooException("Got --search and --label; expected one of the two.")
+    val top = given.count("--top") ?: Towers.TOP
+    val pictures = all(paths, towers.image.bundle).map { towers.image.see(bytes(it), it.path) }
+    (labels.orEmpty() + listOfNotNull(query)).forEach(::checkReadable)
+    if (query == null) return towers.classify(pictures, labels).map { (seen, found) -> mapOf("image" to seen.name) + found.json() }
+    return towers.search(query, pictures, top).asSequence().map { mapOf("index" to it.place, "score" to it.similarity, "image" to it.text) }
+}
+
+/** The files that paths name, or lines of standard input where none came; of a folder those in it that a bundle reads. */
+private fun all(paths: List<String>, bundle: Bundle): Sequence<File> {
+    val endings = ENDINGS.getValue(bundle.manifest.options.reads.sense)
+    return (if (paths.isEmpty()) given("No path") else paths.asSequence()).flatMap { path ->
+        val file = existing(path)
+        if (!file.isDirectory) return@flatMap sequenceOf(file)
+        val found = within(file).filter { it.extension.lowercase() in endings }
+        if (found.isEmpty()) throw KzooException("$file holds no ${bundle.manifest.options.reads.sense.noun} (${endings.joinToString { ".$it" }}).")
+        found.asSequence()
+    }
+}
+
+/** The files of a folder and of those in it, by name; not what systems hide. */
+private fun within(folder: File): List<File> {
+    val shown = folder.listFiles().orEmpty().filter { !it.name.startsWith(".") && it.name.lowercase() !in HIDDEN }.sortedBy { it.name }
+    return shown.flatMap { if (it.isDirectory) within(it) else listOf(it) }
+}
+
+private val HIDDEN = setOf("desktop.ini", "thumbs.db")
+
+/** By what a bundle reads, the endings of files that are such in a folder, as Python has them; not all can be read here. */
+private val ENDINGS = mapOf(
+    Sense.IMAGE to listOf("jpg", "jpeg", "png", "gif", "bmp", "webp", "tif", "tiff", "ppm", "pgm", "avif", "jp2", "ico"),
+    Sense.SOUND to listOf("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "au", "caf", "w64"),
+)
 
 /** The lines of standard input; `none` is what came where there are none. */
 private fun given(none: String): Sequence<String> {
@@ -95,7 +152,7 @@ private fun given(none: String): Sequence<String> {
 
 /** All of a file that a user named. */
 private fun bytes(file: File): ByteArray {
-    if (!file.isFile) throw KzooException("$file ${if (file.isDirectory) "is a folder" else "is not there"}; expected a file of a picture or a sound.")
+    if (!file.isFile) throw KzooException("$file is not there; expected a file of a picture or a sound.")
     if (file.length() > LARGEST) throw KzooException("$file has ${file.length()} bytes; expected at most $LARGEST: make it smaller.")
     return try {
         file.readBytes()
@@ -119,20 +176,24 @@ fun verify(arguments: List<String>): Int {
     if (asked != null) {
         val (name, version) = (arguments[asked + 1] + "-").split('-')
         if (name !in Runtime.TITLES) throw KzooException("--runtime is ${arguments[asked + 1]}; tflite-2.16.1 or litert-1.4.2, say, is expected.")
-        Bundle.open(files(path), Runtime(name, version)).close()
+        Export.open(files(path), Runtime(name, version)).close()
         return 0
     }
-    openTask(path).use { task ->
-        println("ok     ${task.bundle.manifest.files.size} files as written")
-        val found = BundleCheck.run(task, each = { result ->
-            val text = result.golden.title.take(50)
-            val verdict = result.reason ?: if (result.difference == 0.0) "equal" else "off by ${BundleCheck.percent(result.difference)}"
-            println("${if (result.passed) "ok    " else "FAILED"} $text: $verdict")
-        })
-        val failed = found.count { !it.passed }
-        if (failed > 0) throw KzooException("$failed of ${found.size} golden examples of ${task.bundle.name} fail on ${DesktopEngine.RUNTIME}.")
+    open(path).use { opened ->
+        for (task in opened.tasks) verify(task)
     }
     return 0
+}
+
+private fun verify(task: Task) {
+    println("ok     ${task.bundle.manifest.files.size} files of ${task.bundle.name} as written")
+    val found = BundleCheck.run(task, each = { result ->
+        val text = result.golden.title.take(50)
+        val verdict = result.reason ?: if (result.difference == 0.0) "equal" else "off by ${BundleCheck.percent(result.difference)}"
+        println("${if (result.passed) "ok    " else "FAILED"} $text: $verdict")
+    })
+    val failed = found.count { !it.passed }
+    if (failed > 0) throw KzooException("$failed of ${found.size} golden examples of ${task.bundle.name} fail on ${DesktopEngine.RUNTIME}.")
 }
 
 private fun BufferedWriter.writeLine(text: String) {

@@ -158,6 +158,41 @@ class CommandTest {
     }
 
     @Test
+    fun `two towers search a folder and label pictures, with Python's options`(@TempDir folder: File) {
+        val small = System.getProperty("small")
+        val towers = "$small/towers"
+        assumeTrue(File(towers).isDirectory)
+        File(small, "files/four.png").copyTo(File(folder, "b/four.PNG"))
+        File(small, "files/seven.png").copyTo(File(folder, "a.png"))
+        for (other in listOf("notes.txt", ".hidden.png", "b/thumbs.db")) File(folder, other).writeText("none")
+        fun answers(ran: Ran) = ran.also { assertEquals("" to 0, it.err to it.code) }.out.trimEnd('\n').lines().map { Json.parse(it) as Map<*, *> }
+        val found = answers(run("predict", towers, folder.path, "--search", "the digit four", "--json"))
+        assertEquals(listOf("$folder/b/four.PNG" to 1L, "$folder/a.png" to 0L), found.map { it["image"] to it["index"] })
+        assertEquals(listOf("index", "score", "image"), found[0].keys.toList())
+        assertEquals(1, answers(run("predict", towers, "--search", "the digit four", "--top", "1", input = "$folder\n".toByteArray())).size)
+        val labelled = answers(run("predict", towers, "--label", "the digit seven", "--label", "a cafe", "$folder/a.png"))
+        assertEquals(listOf("the digit seven"), labelled.map { it["label"] })
+        assertEquals(listOf("seven", "four"), answers(run("predict", towers, folder.path)).map { it["label"] })
+        File(folder, "empty").mkdir()
+        for ((words, arguments) in listOf(
+            "Got --search and --label; expected one of the two" to listOf("--search", "a", "--label", "a"),
+            "expected each once" to listOf("--label", "a", "--label", "a"),
+            "Got --pairs for" to listOf("--pairs"),
+            "Got --top 0; expected a whole number" to listOf("--search", "a", "--top", "0"),
+            "Got --search and nothing behind it" to listOf("--search"),
+            "longer than the 24 tokens" to listOf("--search", "dog ".repeat(99)),
+        )) {
+            failing(words, "predict", towers, folder.path + "/a.png", *arguments.toTypedArray())
+        }
+        failing("holds no image (.jpg", "predict", towers, "$folder/empty")
+        failing("expected a bundle of pictures and texts", "predict", bundle, "--label", "a", input = "a".toByteArray())
+        failing("expected a bundle of pictures and texts", "predict", "$small/pictures", "--search", "a", "$folder/a.png")
+        failing("holds two towers", "generate", towers, "A")
+        assertEquals(0, run("verify", towers).code)
+        assertEquals(0, run("verify", towers, "--runtime", "litert-1.4.2").code)
+    }
+
+    @Test
     fun `mistakes are one sentence and code 2`() {
         failing("usage", "dance")
         failing("usage")

@@ -10,7 +10,9 @@ import kzoo.core.bundle.PREPROCESSOR
 import kzoo.core.bundle.Sense
 import kzoo.core.bundle.TaskOptions
 import kzoo.core.json.Json
+import kzoo.core.task.NamesAsked
 import kzoo.core.task.RowMaker
+import kzoo.core.task.Towers
 import kzoo.core.tokenizer.Encoding
 import kzoo.core.tokenizer.Tokenizer
 import kzoo.core.tokenizer.codePointOffsets
@@ -82,6 +84,21 @@ fun sounds(manifest: String, config: String) = SoundReader(manifest(manifest), p
 @JSExport
 fun writer(tokenizer: WebTokenizer, functions: Array<WebFunction>, manifest: String, special: String?): WebWriter =
     WebWriter(tokenizer, functions, manifest(manifest), special)
+
+/** Labels and templates that may be null, for a bundle that `together` describes: a checked towers.json; `name` is the bundle's. */
+@JSExport
+fun names(labels: Array<String>?, templates: Array<String>?, together: String, name: String): WebNames {
+    val own = Json.parse(together) as Map<*, *>
+    fun strings(field: String) = (own[field] as List<*>?)?.map { it.toString() }
+    val asked = NamesAsked.of(labels?.asList(), templates?.asList(), strings("labels"), strings("templates").orEmpty(), name, own["task"].toString())
+    return WebNames(asked, (own["scale"] as Number).toDouble())
+}
+
+/** Refuses a text that a tower of texts would cut. */
+@JSExport
+fun cut(text: String, tokens: Int) {
+    throw Towers.cut(text, tokens)
+}
 
 /** The sentence of an error that the core threw for a user; null of any other. */
 @JSExport

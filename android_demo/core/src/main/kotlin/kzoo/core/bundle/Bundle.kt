@@ -1,9 +1,5 @@
 package kzoo.core.bundle
 
-import java.io.ByteArrayOutputStream
-import java.io.Closeable
-import java.io.IOException
-import java.io.InputStream
 import java.io.OutputStream
 import java.nio.ByteBuffer
 import java.security.MessageDigest
@@ -17,15 +13,17 @@ import kzoo.core.tokenizer.endOfText
  *
  * It can serve several threads. `close` closes the files that it lies in.
  */
-class Bundle private constructor(private val files: BundleFiles, val manifest: Manifest) : Closeable {
-    val name: String get() = files.name
+class Bundle private constructor(private val files: BundleFiles, val manifest: Manifest) : Export {
+    override val name: String get() = files.name
+
+    override val bundles get() = listOf(this)
 
     /** How many bytes its files have, without the manifest. */
-    val bytes: Long get() = manifest.files.values.sumOf { it.bytes }
+    override val bytes: Long get() = manifest.files.values.sumOf { it.bytes }
 
     /** How texts become ids; read when it is first asked for. */
     val tokenizer: Tokenizer by lazy {
-        reading(TOKENIZER) { files.open(TOKENIZER).buffered().use(Tokenizer::read) }
+        files.reading(TOKENIZER) { files.open(TOKENIZER).buffered().use(Tokenizer::read) }
     }
 
     /** How pictures or sounds become what the model reads. */
@@ -34,7 +32,7 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
     }
 
     /** A file's bytes, such as that of a golden example. */
-    fun bytes(file: String): ByteArray = reading(file) { files.open(file).use { it.readBytes() } }
+    fun bytes(file: String): ByteArray = files.reading(file) { files.open(file).use { it.readBytes() } }
 
     /** The token that ends what is written, or null where none does. */
     val endId: Int? by lazy {
@@ -49,17 +47,17 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
     }
 
     /** The model as a direct buffer, mapped where the files can be. */
-    fun model(): ByteBuffer = reading(MODEL) { files.map(MODEL) }
+    fun model(): ByteBuffer = files.reading(MODEL) { files.map(MODEL) }
 
     /**
      * Writes each file and the manifest: what comes out is a bundle again, if `open` finds it so.
      *
      * No file is read further than it may be long, and no other one at all.
      */
-    internal fun copy(target: (String) -> OutputStream) {
+    override fun copy(target: (String) -> OutputStream) {
         for (file in manifest.files.keys + MANIFEST) {
-            val most = manifest.files[file]?.bytes ?: LARGEST_MANIFEST.toLong()
-            reading(file) {
+            val most = manifest.files[file]?.bytes ?: LARGEST_SMALL
+            files.reading(file) {
                 files.open(file).use { stream -> target(file).use { pump(stream, most) { bytes, count -> it.write(bytes, 0, count) } } }
             }
         }
@@ -100,7 +98,7 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
 
     private fun checkFile(file: String, entry: FileEntry) {
         val digest = MessageDigest.getInstance("SHA-256")
-        val size = reading(file) {
+        val size = files.reading(file) {
             files.open(file).use { stream -> pump(stream, entry.bytes) { bytes, count -> digest.update(bytes, 0, count) } }
         }
         if (size != entry.bytes) {
@@ -114,13 +112,10 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
         }
     }
 
-    private fun <T> reading(file: String, read: () -> T): T = reading(files, file, read)
-
     companion object {
         private val NEEDED = listOf(MODEL, REPORT)
         /** What `kzoo export --compat` can write for. */
         private val OLDER_RUNTIMES = listOf("2.16", "2.14")
-        private const val LARGEST_MANIFEST = 64 shl 20
         /** All files together; no TensorFlow Lite model is larger. */
         private const val LARGEST = Int.MAX_VALUE.toLong()
 
@@ -149,36 +144,7 @@ class Bundle private constructor(private val files: BundleFiles, val manifest: M
                     "${files.name} holds no $MANIFEST: a bundle that `kzoo export` wrote is expected.",
                 )
             }
-            val source = "${files.name}/$MANIFEST"
-            val bytes = ByteArrayOutputStream()
-            reading(files, MANIFEST) {
-                files.open(MANIFEST).use { pump(it, LARGEST_MANIFEST.toLong()) { part, count -> bytes.write(part, 0, count) } }
-            }
-            if (bytes.size() > LARGEST_MANIFEST) throw KzooException("$source is too large for a manifest: export anew.")
-            return Manifest.read(bytes.toByteArray(), source)
-        }
-
-        /**
-         * Gives a stream's bytes away and says how many they were. One that grew, or unpacks without
-         * end, is left once it has more than `most`.
-         */
-        private inline fun pump(stream: InputStream, most: Long, give: (ByteArray, Int) -> Unit): Long {
-            val buffer = ByteArray(1 shl 16)
-            var size = 0L
-            while (size <= most) {
-                val count = stream.read(buffer)
-                if (count < 0) break
-                give(buffer, count)
-                size += count
-            }
-            return size
-        }
-
-        private fun <T> reading(files: BundleFiles, file: String, read: () -> T): T = try {
-            if (file !in files.list()) throw KzooException("${files.name}/$file is missing from the bundle: export anew.")
-            read()
-        } catch (error: IOException) {
-            throw KzooException("${files.name}/$file can't be read, it may be damaged: export or copy it anew.")
+            return Manifest.read(files.small(MANIFEST), "${files.name}/$MANIFEST")
         }
     }
 }

@@ -1,5 +1,6 @@
 package kzoo.core.bundle
 
+import java.io.ByteArrayOutputStream
 import java.io.Closeable
 import java.io.File
 import java.io.FileInputStream
@@ -19,10 +20,10 @@ interface BundleFiles : Closeable {
     /** What the place is called in an error. */
     val name: String
 
-    /** The names of all files, sorted. */
-    fun list(): List<String>
+    /** The names of all files and folders in it, or in a folder of it, sorted. */
+    fun list(folder: String = ""): List<String>
 
-    /** A file's bytes; IOException where it can't be read. */
+    /** A file's bytes, or those of "folder/file"; IOException where it can't be read. */
     fun open(file: String): InputStream
 
     /** A file as a direct buffer; places that can map it into memory do so. */
@@ -35,6 +36,55 @@ interface BundleFiles : Closeable {
     }
 
     override fun close() {}
+}
+
+/** The files of a folder in it: those of a bundle that is a part of another. They are closed with the whole. */
+internal fun BundleFiles.within(folder: String): BundleFiles = Within(this, folder)
+
+private class Within(private val whole: BundleFiles, private val folder: String) : BundleFiles {
+    override val name: String get() = "${whole.name}/$folder"
+
+    override fun list(folder: String) = whole.list(path(folder))
+
+    override fun open(file: String) = whole.open(path(file))
+
+    override fun map(file: String) = whole.map(path(file))
+
+    private fun path(file: String) = if (file == "") folder else "$folder/$file"
+}
+
+/** What `read` makes of a file, which is to be there; KzooException where it isn't, or can't be read. */
+internal fun <T> BundleFiles.reading(file: String, read: () -> T): T = try {
+    if (file !in list()) throw KzooException("$name/$file is missing from the bundle: export anew.")
+    read()
+} catch (error: IOException) {
+    throw KzooException("$name/$file can't be read, it may be damaged: export or copy it anew.")
+}
+
+/** All of a small file; KzooException where it has more than a small one may. */
+internal fun BundleFiles.small(file: String): ByteArray {
+    val bytes = ByteArrayOutputStream()
+    reading(file) { open(file).use { pump(it, LARGEST_SMALL) { part, count -> bytes.write(part, 0, count) } } }
+    if (bytes.size() > LARGEST_SMALL) throw KzooException("$name/$file is too large for what it is: export anew.")
+    return bytes.toByteArray()
+}
+
+internal const val LARGEST_SMALL = 64L shl 20
+
+/**
+ * Gives a stream's bytes away and says how many they were. One that grew, or unpacks without
+ * end, is left once it has more than `most`.
+ */
+internal inline fun pump(stream: InputStream, most: Long, give: (ByteArray, Int) -> Unit): Long {
+    val buffer = ByteArray(1 shl 16)
+    var size = 0L
+    while (size <= most) {
+        val count = stream.read(buffer)
+        if (count < 0) break
+        give(buffer, count)
+        size += count
+    }
+    return size
 }
 
 /**
@@ -56,8 +106,9 @@ class FolderFiles(private val folder: File) : BundleFiles {
         }
     }
 
-    override fun list(): List<String> {
-        val found = folder.list() ?: throw KzooException("The folder $folder can't be read: allow it.")
+    override fun list(folder: String): List<String> {
+        val asked = File(this.folder, folder)
+        val found = asked.list() ?: throw KzooException("The folder $asked can't be read: allow it.")
         return found.filterNot(::isOfFinder).sorted()
     }
 
@@ -70,8 +121,8 @@ class FolderFiles(private val folder: File) : BundleFiles {
 }
 
 /**
- * The files of a zip, which lie at its top or in one folder of it. A member anywhere else, which
- * unpacking would write somewhere else, makes the zip unreadable as a whole.
+ * The files of a zip, which lie at its top or in one folder of it; of two towers, in their folders too. A member
+ * anywhere else, which unpacking would write somewhere else, makes the zip unreadable as a whole.
  */
 class ZipFiles(file: File, override val name: String = file.path) : BundleFiles {
     private val zip: ZipFile
@@ -99,18 +150,20 @@ class ZipFiles(file: File, override val name: String = file.path) : BundleFiles 
         } catch (error: RuntimeException) { // Names that are no UTF-8.
             throw KzooException("$name is a damaged zip: the zip of a bundle is expected.")
         }
-        val manifest = members.map { it.name }.firstOrNull { it.substringAfter('/') == MANIFEST }
-            ?: throw KzooException(
-                "$name holds no $MANIFEST at its top or in a folder: the zip of a bundle is expected.",
-            )
-        val folder = manifest.removeSuffix(MANIFEST)
+        fun beside(file: String) = members.map { it.name }.firstOrNull { it.substringAfter('/') == file }?.removeSuffix(file)
+        val together = beside(TOGETHER)
+        val folder = together ?: beside(MANIFEST) ?: throw KzooException(
+            "$name holds no $MANIFEST at its top or in a folder: the zip of a bundle is expected.",
+        )
         if (folder != "" && !isPlain(folder.removeSuffix("/"))) {
-            throw KzooException("$name holds $manifest outside of the bundle: zip its folder anew.")
+            throw KzooException("$name holds ${folder}${if (together == null) MANIFEST else TOGETHER} outside of the bundle: zip its folder anew.")
         }
+        val folders = if (together == null) emptySet() else TOWERS.keys
         val found = LinkedHashMap<String, ZipEntry>()
         for (member in members) {
             val plain = member.name.removePrefix(folder)
-            if (!member.name.startsWith(folder) || !isPlain(plain)) {
+            val file = plain.substringAfter('/').takeIf { plain.substringBefore('/', "") in folders } ?: plain
+            if (!member.name.startsWith(folder) || !isPlain(file)) {
                 throw KzooException("$name holds ${member.name} outside of the bundle: zip its folder anew.")
             }
             if (found.put(plain, member) != null) {
@@ -124,7 +177,10 @@ class ZipFiles(file: File, override val name: String = file.path) : BundleFiles 
     private fun isPlain(name: String) = name.isNotEmpty() && name != ".." &&
         name.none { it == '/' || it == '\\' || it == '\u0000' } && !DRIVE.containsMatchIn(name)
 
-    override fun list(): List<String> = entries.keys.sorted()
+    override fun list(folder: String): List<String> {
+        val start = if (folder == "") "" else "$folder/"
+        return entries.keys.filter { it.startsWith(start) }.map { it.removePrefix(start).substringBefore('/') }.distinct().sorted()
+    }
 
     override fun open(file: String): InputStream {
         val entry = entries[file] ?: throw IOException("$file is not in $name")

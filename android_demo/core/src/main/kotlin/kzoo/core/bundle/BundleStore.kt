@@ -18,14 +18,14 @@ class BundleStore(private val folder: File) {
      * `accept` looks at the copy before it counts, and throws where it is of no use.
      */
     @Synchronized
-    fun add(files: BundleFiles, name: String, runtime: Runtime?, accept: (Bundle) -> Unit = {}): File =
-        Bundle.open(files, runtime).use { bundle ->
+    fun add(files: BundleFiles, name: String, runtime: Runtime?, accept: (Export) -> Unit = {}): File =
+        Export.open(files, runtime).use { bundle ->
             clean()
             val beside = File(folder, ".${System.nanoTime()}")
             try {
                 if (!beside.mkdirs()) throw IOException("no folder $beside")
-                bundle.copy { file -> Synced(File(beside, file)) }
-                Bundle.open(FolderFiles(beside), runtime).use(accept)
+                bundle.copy { file -> Synced(File(beside, file).apply { parentFile.mkdirs() }) }
+                Export.open(FolderFiles(beside), runtime).use(accept)
                 val target = free(plain(name))
                 if (!beside.renameTo(target)) throw IOException("no folder $target")
                 target

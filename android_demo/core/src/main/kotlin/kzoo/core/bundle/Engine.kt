@@ -18,6 +18,12 @@ class Levels(val values: ByteArray) : Column(values.size, "uint8")
 /** Numbers in the shape that the model has. */
 class Samples(val values: FloatArray) : Column(values.size, "float32")
 
+/** What can compute a model's numbers; a GPU with numbers of 16 bits, which most are made for, or of 32. */
+enum class Processor { CPU, GPU_FLOAT16, GPU_FLOAT32 }
+
+/** Where a model runs; `refusal` says why that is not the GPU, where its file was made for one. */
+class Place(val processor: Processor, val refusal: String? = null)
+
 /**
  * A runtime that has loaded a model. It need not be safe for several threads: the tasks take turns on
  * it.
@@ -27,6 +33,9 @@ class Samples(val values: FloatArray) : Column(values.size, "float32")
  */
 interface Engine : Closeable {
     val runtime: Runtime
+
+    /** Where it computes. */
+    val place: Place get() = Place(Processor.CPU)
 
     /** What the model can do, by the names that its file has for it. */
     val functions: Map<String, ModelFunction>

@@ -23,6 +23,14 @@ private const val FORMAT = 3L
 private val SINCE = mapOf("task_options" to 2, "reads" to 3, "rule" to 3, "signatures" to 3)
 private val UNSEALED = "0".repeat(64)
 
+/** Whether a text is the one that was sealed, with zeros for the seal, which is its last value. */
+internal fun isSealed(text: String, seal: String): Boolean {
+    val mark = "\"seal\": \"$seal\""
+    val place = text.lastIndexOf(mark)
+    val bare = if (place < 0) text else text.replaceRange(place, place + mark.length, "\"seal\": \"$UNSEALED\"")
+    return sha256(bare.toByteArray(Charsets.UTF_8)) == seal
+}
+
 /** How a file was written: its size and its SHA-256. */
 class FileEntry(val bytes: Long, val sha256: String)
 
@@ -42,6 +50,7 @@ class FunctionShapes(val inputs: Map<String, IntArray>, val outputs: Map<String,
 /** What `kzoo.json` says, after its format and its seal were checked. */
 class Manifest private constructor(private val source: String, private val fields: Map<*, *>) {
     val task: String = string("task")
+    val seal: String = fields["seal"].toString()
     val labels: List<String>? = fields["labels"]?.let { strings("labels", it) }
     val maxLength: Int = whole("max_length", fields["max_length"])
     /** The one length that the model takes, or null where it takes any. */
@@ -49,6 +58,9 @@ class Manifest private constructor(private val source: String, private val field
     val quantization: String = string("quantization")
     /** What the file was made for, such as "gpu"; null where it was for nothing in particular. */
     val madeFor: String? = fields["for"]?.let { string("for") }
+    /** How many operators of each name TensorFlow Lite's GPU delegate leaves to the processor, of a file for a GPU. */
+    val leftToProcessor: Map<String, Int> = fields["delegates"]?.let { table("delegates", it)["older"] }
+        ?.let { older -> table("delegates", older).mapValues { whole("delegates", it.value) } }.orEmpty()
     val kzoo: String = string("kzoo")
     val tolerance: Double = number("tolerance", fields["tolerance"])
     val limits: Map<String, Double> =
@@ -166,21 +178,12 @@ class Manifest private constructor(private val source: String, private val field
                     throw KzooException("$source is of format $format, which ${if (format >= since) "has" else "has no"} $field: export anew.")
                 }
             }
-            val seal = fields["seal"].toString()
-            if (sha256(resealed(text, seal).toByteArray(Charsets.UTF_8)) != seal) {
+            if (!isSealed(text, fields["seal"].toString())) {
                 throw KzooException(
                     "$source was changed after the export: its seal doesn't fit; export anew.",
                 )
             }
             return Manifest(source, fields)
-        }
-
-        /** The text as it was sealed: zeros for the seal, which is its last value. */
-        private fun resealed(text: String, seal: String): String {
-            val mark = "\"seal\": \"$seal\""
-            val place = text.lastIndexOf(mark)
-            if (place < 0) return text
-            return text.replaceRange(place, place + mark.length, "\"seal\": \"$UNSEALED\"")
         }
     }
 }

@@ -24,10 +24,13 @@ fun probabilities(logits: FloatArray, from: Int = 0, to: Int = logits.size): Dou
 }
 
 /** Softmax over a part of an array, in double precision. */
-fun softmax(logits: FloatArray, from: Int = 0, to: Int = logits.size): DoubleArray {
+fun softmax(logits: FloatArray, from: Int = 0, to: Int = logits.size): DoubleArray = softmax(DoubleArray(to - from) { logits[from + it].toDouble() })
+
+/** Softmax. */
+fun softmax(logits: DoubleArray): DoubleArray {
     var largest = Double.NEGATIVE_INFINITY
-    for (place in from until to) largest = maxOf(largest, logits[place].toDouble())
-    val raised = DoubleArray(to - from) { exp(logits[from + it].toDouble() - largest) }
+    for (logit in logits) largest = maxOf(largest, logit)
+    val raised = DoubleArray(logits.size) { exp(logits[it] - largest) }
     val sum = raised.sum()
     for (place in raised.indices) raised[place] /= sum
     return raised

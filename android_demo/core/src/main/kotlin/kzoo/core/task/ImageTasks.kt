@@ -21,6 +21,9 @@ class ImageClassifier(bundle: Bundle, engine: Engine, decoder: PictureDecoder) :
     override fun answer(column: Column) = classify(column).json()
 }
 
+/** A picture by its vector; `name` is what an answer calls it. */
+class Seen(val name: String, val vector: FloatArray)
+
 /** Makes vectors of pictures, near each other for pictures that show the same. */
 class ImageEmbedder(bundle: Bundle, engine: Engine, decoder: PictureDecoder) : ImageTask(bundle, engine, decoder) {
     /** How near its vectors are, as the model has learnt it. */
@@ -28,6 +31,9 @@ class ImageEmbedder(bundle: Bundle, engine: Engine, decoder: PictureDecoder) : I
 
     /** The picture is upright, see `picture`. */
     fun embed(picture: Picture, cancelled: () -> Boolean = { false }): Embedding = embed(levels(picture), cancelled)
+
+    /** The picture of a file. */
+    fun see(file: ByteArray, name: String, cancelled: () -> Boolean = { false }) = Seen(name, embed(picture(file, name), cancelled).vector)
 
     private fun embed(column: Column, cancelled: () -> Boolean = { false }) =
         Embedding(output(run(column, cancelled), "embedding", 1, -1))

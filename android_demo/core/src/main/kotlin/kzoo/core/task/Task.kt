@@ -1,6 +1,5 @@
 package kzoo.core.task
 
-import java.io.Closeable
 import java.util.concurrent.CancellationException
 import kzoo.core.KzooException
 import kzoo.core.bundle.Answers
@@ -8,6 +7,7 @@ import kzoo.core.bundle.Bundle
 import kzoo.core.bundle.Column
 import kzoo.core.bundle.Engine
 import kzoo.core.bundle.Ids
+import kzoo.core.bundle.Place
 import kzoo.core.bundle.Sense
 import kzoo.core.bundle.Tensor
 import kzoo.core.image.PictureDecoder
@@ -39,9 +39,13 @@ class Reading(val tokens: Int, val truncated: Boolean, val empty: Boolean) {
  * `cancelled` is asked before every run of the model; CancellationException where it says so.
  * KzooException, one sentence, where the model does not fit its bundle or can't answer.
  */
-sealed class Task(val bundle: Bundle, protected val engine: Engine) : Closeable {
+sealed class Task(val bundle: Bundle, protected val engine: Engine) : Opened {
+    override val tasks get() = listOf(this)
     protected val options = bundle.manifest.options
     private val turn = Any()
+
+    /** Where the model runs. */
+    val place: Place get() = engine.place
     private var closed = false
 
     /** What runs the model, alone; CancellationException where the task is closed. */
