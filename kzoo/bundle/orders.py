@@ -140,6 +140,7 @@ def ordered(model, quantization, length, limits, recipe=None):
     if unknown:
         raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
     check_arguments(model, quantization, length, recipe["compat"], recipe["for"])
+    kind_of(getattr(model, "rule", None))  # One without a kind is refused before it is traced.
     bounds = beside_usual(limits, defaults(quantization, measure_of(model)))
     order = Order(
         exportable=exportable(model),

@@ -61,6 +61,7 @@ def export_litert(
     model = as_exportable(model)
     length = getattr(model, "length", None) if length is None else length
     check_arguments(model, quantization, length, compat)
+    kind_of(getattr(model, "rule", None))  # One without a kind is refused before it is traced.
     path = Path(path)
     if path.suffix != ".tflite" or path.is_dir():
         raise KzooError(f"{path} is not the path of a .tflite file: give one.")
