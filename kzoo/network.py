@@ -59,7 +59,8 @@ class Network(Served, ExportsTokens, keras.Model):
 
     family = None
     output_axes = {}  # The axes of each output, by the names of their sizes; of some unsaid.
-    # What most families have nothing to say of: see `checkpoints/config.py` and `rows.py`.
+    # What some families have nothing to say of: see `checkpoints/config.py` and `rows.py`.
+    HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
     blocks_alike = True  # Whether one block of a kind stands for the others where they are counted.
     CLASS_HEADS = {}  # By a class there which head it has, where there is one for each.

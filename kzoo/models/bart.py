@@ -57,21 +57,7 @@ def words(vocabulary_size=50265, padding=1, start=2):
     }
 
 
-TABLE = """
-    shared                token_embedding
-    encoder.embed_tokens  =token_embedding
-    decoder.embed_tokens  =token_embedding
-"""
-TASK_ROWS = """
-    final_logits_bias:1  head/bias                                Seq2SeqLM
-    lm_head.weight       =backbone/token_embedding/embeddings     Seq2SeqLM
-"""
-HARMLESS = """
-    _num_labels activation_dropout add_bias_logits classif_dropout classifier_dropout
-    decoder_layerdrop encoder_layerdrop extra_pos_embeddings num_hidden_layers
-"""
 IS_PAIR = {"is_encoder_decoder": ((True,), True)}
-WRITER = {"kind": "tied_lm", "bias": True}
 TOWER = {
     "embedding": "vectors",
     "position": {"kind": "learned", "before": 2},
@@ -86,7 +72,6 @@ class BartEncoder(Stack):
     """BART's encoder."""
 
     family = "bart_encoder"
-    HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
 
     FIXED = TOWER
     ROWS = f"""
@@ -103,7 +88,6 @@ class BartDecoder(Stack):
     """BART's decoder."""
 
     family = "bart_decoder"
-    HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
 
     FIXED = {**TOWER, **LOOKS_BACK}
     ROWS = f"""
@@ -115,27 +99,48 @@ class BartDecoder(Stack):
     REQUIRED = IS_PAIR
 
 
+class BartShaped(EncoderDecoder):
+    """What BART, mBART and Marian have in common elsewhere."""
+
+    HEADS = {"Seq2SeqLM": {"kind": "tied_lm", "bias": True}}
+
+    # Hugging Face, as in bert.py.
+    PREFIX = "model."
+    CLASSES = {"Model": None, "ForConditionalGeneration": "Seq2SeqLM"}
+    FIXED = {"options.embedding.kind": lambda fields: "token"}
+    ROWS = """
+        shared                token_embedding
+        encoder.embed_tokens  =token_embedding
+        decoder.embed_tokens  =token_embedding
+    """
+    TASK_ROWS = """
+        final_logits_bias:1  head/bias                                Seq2SeqLM
+        lm_head.weight       =backbone/token_embedding/embeddings     Seq2SeqLM
+    """
+    CONFIG = words()
+    HARMLESS = """
+        _num_labels activation_dropout add_bias_logits classif_dropout classifier_dropout
+        decoder_layerdrop decoder_vocab_size encoder_layerdrop extra_pos_embeddings
+        num_hidden_layers
+    """
+
+
+def required(in_front, embedding_norm, waves=False):
+    """What keys of the whole say of norms and places, which the towers have."""
+    return {
+        **IS_PAIR,
+        "normalize_before": ((in_front,), in_front),
+        "add_final_layer_norm": ((in_front,), in_front),
+        "normalize_embedding": ((embedding_norm,), embedding_norm),
+        "static_position_embeddings": ((waves,), waves),
+    }
+
+
 @keras.saving.register_keras_serializable("kzoo")
-class Bart(EncoderDecoder):
+class Bart(BartShaped):
     """BART in every published size."""
 
     family = "bart"
     TOWERS = {"encoder": BartEncoder, "decoder": BartDecoder}
-    HEADS = {"Seq2SeqLM": WRITER}
-
-    # Hugging Face, as in bert.py.
     MODEL_TYPES = {"bart": "Bart"}
-    PREFIX = "model."
-    CLASSES = {"Model": None, "ForConditionalGeneration": "Seq2SeqLM"}
-    FIXED = {"options.embedding.kind": lambda fields: "token"}
-    ROWS = TABLE
-    TASK_ROWS = TASK_ROWS
-    CONFIG = words()
-    REQUIRED = {
-        **IS_PAIR,
-        "normalize_before": ((False,), False),
-        "add_final_layer_norm": ((False,), False),
-        "normalize_embedding": ((True,), True),
-        "static_position_embeddings": ((False,), False),
-    }
-    HARMLESS = HARMLESS
+    REQUIRED = required(in_front=False, embedding_norm=True)

@@ -6,20 +6,8 @@ languages. Of a wave all sines stand before all cosines.
 
 import keras
 
-from ..graphs import EncoderDecoder, Stack
-from .bart import (
-    DECODER,
-    ENCODER,
-    HARMLESS,
-    IS_PAIR,
-    LOOKS_BACK,
-    TABLE,
-    TASK_ROWS,
-    TOWER,
-    WRITER,
-    keys,
-    words,
-)
+from ..graphs import Stack
+from .bart import DECODER, ENCODER, IS_PAIR, LOOKS_BACK, TOWER, BartShaped, keys, required, words
 
 TOWER = {**TOWER, "position": {"kind": "sinusoidal", "interleaved": False}, "norms": []}
 
@@ -29,7 +17,6 @@ class MarianEncoder(Stack):
     """Marian's encoder."""
 
     family = "marian_encoder"
-    HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
 
     FIXED = TOWER
     ROWS = f"""
@@ -45,7 +32,6 @@ class MarianDecoder(Stack):
     """Marian's decoder."""
 
     family = "marian_decoder"
-    HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
 
     FIXED = {**TOWER, **LOOKS_BACK}
     ROWS = f"""
@@ -57,27 +43,15 @@ class MarianDecoder(Stack):
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class Marian(EncoderDecoder):
+class Marian(BartShaped):
     """Marian in the shape of every OPUS-MT model."""
 
     family = "marian"
     TOWERS = {"encoder": MarianEncoder, "decoder": MarianDecoder}
-    HEADS = {"Seq2SeqLM": WRITER}
-
-    # Hugging Face, as in bert.py.
     MODEL_TYPES = {"marian": "Marian"}
-    PREFIX = "model."
     CLASSES = {"Model": None, "MTModel": "Seq2SeqLM"}
-    FIXED = {"options.embedding.kind": lambda fields: "token"}
-    ROWS = TABLE
-    TASK_ROWS = TASK_ROWS
     CONFIG = words(58101, 58100, 58100)
     REQUIRED = {
-        **IS_PAIR,
-        "normalize_before": ((False,), False),
-        "add_final_layer_norm": ((False,), False),
-        "normalize_embedding": ((False,), False),
-        "static_position_embeddings": ((True,), True),
+        **required(in_front=False, embedding_norm=False, waves=True),
         "share_encoder_decoder_embeddings": ((True,), True),
     }
-    HARMLESS = f"{HARMLESS} decoder_vocab_size"

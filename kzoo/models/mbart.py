@@ -6,20 +6,8 @@ of says a token of it: behind a source and before all that is written, or before
 
 import keras
 
-from ..graphs import EncoderDecoder, Stack
-from .bart import (
-    DECODER,
-    ENCODER,
-    HARMLESS,
-    IS_PAIR,
-    LOOKS_BACK,
-    TABLE,
-    TASK_ROWS,
-    TOWER,
-    WRITER,
-    keys,
-    words,
-)
+from ..graphs import Stack
+from .bart import DECODER, ENCODER, IS_PAIR, LOOKS_BACK, TOWER, BartShaped, keys, required
 
 TOWER = {**TOWER, "block": "pre_norm", "norms": ["embedding", "final"]}
 
@@ -29,7 +17,6 @@ class MBartEncoder(Stack):
     """mBART's encoder."""
 
     family = "mbart_encoder"
-    HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
 
     FIXED = TOWER
     ROWS = f"""
@@ -47,7 +34,6 @@ class MBartDecoder(Stack):
     """mBART's decoder."""
 
     family = "mbart_decoder"
-    HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
 
     FIXED = {**TOWER, **LOOKS_BACK}
     ROWS = f"""
@@ -61,26 +47,10 @@ class MBartDecoder(Stack):
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class MBart(EncoderDecoder):
+class MBart(BartShaped):
     """mBART and mBART-50."""
 
     family = "mbart"
     TOWERS = {"encoder": MBartEncoder, "decoder": MBartDecoder}
-    HEADS = {"Seq2SeqLM": WRITER}
-
-    # Hugging Face, as in bert.py.
     MODEL_TYPES = {"mbart": "MBart"}
-    PREFIX = "model."
-    CLASSES = {"Model": None, "ForConditionalGeneration": "Seq2SeqLM"}
-    FIXED = {"options.embedding.kind": lambda fields: "token"}
-    ROWS = TABLE
-    TASK_ROWS = TASK_ROWS
-    CONFIG = words()
-    REQUIRED = {
-        **IS_PAIR,
-        "normalize_before": ((True,), True),
-        "add_final_layer_norm": ((True,), True),
-        "normalize_embedding": ((True,), True),
-        "static_position_embeddings": ((False,), False),
-    }
-    HARMLESS = HARMLESS
+    REQUIRED = required(in_front=True, embedding_norm=True)

@@ -74,11 +74,9 @@ class T5Encoder(Stack):
     """T5's encoder, alone and as a tower."""
 
     family = "t5_encoder"
-    HEADS = {}
 
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"t5": "T5", "mt5": "MT5"}
-    PREFIX = ""
     CLASSES = {"EncoderModel": None}
     FIXED = {**COMMON, "attention": FULL}
     ROWS = f"""
@@ -87,7 +85,6 @@ class T5Encoder(Stack):
         {attention("encoder", 0, "SelfAttention", "attention")}
         {feedforward("encoder", 1)}
     """
-    TASK_ROWS = ""
     CONFIG = {**KEYS, **WORDS, "num_layers": ("num_layers", 6)}
     REQUIRED = {"is_encoder_decoder": ((True, False), True)}
     HARMLESS = HARMLESS
@@ -98,7 +95,6 @@ class T5Decoder(Stack):
     """T5's decoder."""
 
     family = "t5_decoder"
-    HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
 
     FIXED = {**COMMON, "embedding": "vectors", "attention": CAUSAL, "cross_attention": FULL}
     ROWS = f"""
@@ -129,7 +125,6 @@ class T5(EncoderDecoder):
 
     # Hugging Face, as in bert.py.
     MODEL_TYPES = T5Encoder.MODEL_TYPES
-    PREFIX = ""
     CLASSES = {"Model": None, "ForConditionalGeneration": "Seq2SeqLM"}
     FIXED = {
         "options.embedding.kind": lambda fields: "token",

@@ -10,7 +10,6 @@ class TransformerEncoder(Stack):
     """The encoder: attention to all of a source."""
 
     family = "transformer_encoder"
-    HEADS, MODEL_TYPES = {}, {}
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -18,7 +17,6 @@ class TransformerDecoder(Stack):
     """The decoder: attention to what is written, and to the encoder's output."""
 
     family = "transformer_decoder"
-    HEADS, MODEL_TYPES = {}, {}
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -28,4 +26,4 @@ class Transformer(EncoderDecoder):
     family = "transformer"
     TOWERS = {"encoder": TransformerEncoder, "decoder": TransformerDecoder}
     HEADS = {"Seq2SeqLM": "tied_lm"}
-    MODEL_TYPES = {}  # Hugging Face has none: Marian's waves lie in another order.
+    # Hugging Face has none: Marian's waves lie in another order.
