@@ -142,3 +142,11 @@ def test_what_makes_no_bundle_of_towers_is_one_sentence(task, tmp_path):
         with pytest.raises(kzoo.KzooError, match=message):
             export_bundle(given, tmp_path / "none", recipe=recipe)
     assert not (tmp_path / "none").exists()
+
+
+def test_clients_are_held_against_one_tower_at_a_time(made):
+    from kzoo.bundle.clients import compare
+
+    folder, _ = made
+    with pytest.raises(kzoo.KzooError, match="two towers.*one by one: give .*image, then .*text"):
+        compare(folder)

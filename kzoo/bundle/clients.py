@@ -33,6 +33,7 @@ from .kinds import kind_of
 from .manifest import TOKENIZER
 from .predict import open_bundle
 from .senses import TEXTS
+from .towers import TOWERS, is_of_towers
 
 ROOT = Path(__file__).parents[2]
 NOISE = 0.05  # of a client's whole time, below which what the texts took can't be told
@@ -167,10 +168,17 @@ def compare(folder, texts=None, say=None, names=None):
         export: there the difference is that of an output, as a share of its largest number.
 
     Raises:
-        KzooError: where there is no checkout and no command was named, see `check_there`.
+        KzooError: where there is no checkout and no command was named, see `check_there`; and
+            for two towers.
     """
     check_there()
     folder = Path(folder)
+    if is_of_towers(folder):
+        one, other = (folder / name for name in TOWERS)
+        raise KzooError(
+            f"{folder} holds two towers, which clients are held against one by one: give {one}, "
+            f"then {other}."
+        )
     predictor = open_bundle(folder)
     manifest = predictor.manifest
     sense = predictor.sense
