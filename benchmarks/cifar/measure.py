@@ -43,6 +43,7 @@ SETTINGS = {
     "layers": 4,
     "heads": 3,
     "intermediate": 192,
+    "initializer_range": 0.08,
     "batch_size": 64,
     "learning_rate": 2e-3,
     "warmup": 0.1,  # of the seconds
