@@ -108,7 +108,6 @@ def kzoo_student(settings, teacher=None):
         norm={"kind": "layer_norm", "epsilon": 1e-6},
         norms=["final"],
         pooler="none",
-        initializer_range=settings["initializer_range"],
     )
     processor = kzoo.ImageProcessor(size=(32, 32))
     task = kzoo.ImageClassifier(build(spec), settings["labels"], image_processor=processor)
