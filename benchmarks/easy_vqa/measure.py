@@ -4,20 +4,29 @@
 
 FOLDER is easy-VQA's `data` (github.com/vzhou842/easy-VQA, MIT): `train` and `test`, each with
 `images/N.png`, pictures of one shape in one colour, and `questions.json`. What a picture shows is
-read off its questions and answers, and its text is such as "a blue circle"; it is learned with "a
-blue shape" and "a circle" too, without which a combination that was never seen is named by either
-half. All training pictures of one combination are left out, though others have its colour or its
-shape.
+read off its questions and answers; its texts are such as "a blue shape", "a circle" and "a blue
+circle". All training pictures of one combination are left out, though others have its colour or
+its shape. Then every test picture is given the nearest of all combinations, zero-shot, where a
+combination is as near as its three texts are on average (as prompts are averaged for CLIP,
+arXiv:2103.00020, section 3.1.4): how often that is right of the combination that no picture was
+seen of, and of the others; and R@1 of pictures to combinations and back.
 
-Then every test picture is given the nearest of all texts, zero-shot: how often that is right of
-the combination that no picture was seen of, and of the others; and R@1 of pictures to texts and
-back. Settings are to be chosen with another combination left out (`--held-out`, on training
-pictures of it). No choice was good there yet, and so no result is kept: of the red circles 65 %
-were right with those below, 1 % at half the rate. With three combinations left out at once, eleven
-runs of other widths, depths, dropouts, batches and lengths gave 0 to 86 % of the red circles, 0 to
-78 % of the green rectangles and at most 7 % of the yellow triangles. The test part was looked
-at once before, after 6 epochs at half the rate, by which nothing was chosen (33 % of the unseen,
-50 % of the seen). Writes `result.json` and `confusion.png`.
+Towers that learn from pairs as they come name nearly no picture of what they never saw. Colours are
+easy and are learned first; then a colour says which shapes it goes with, which is of use until
+shapes are told apart, and stays: probes found the colour of 95 % of the unseen pictures right, and
+the shape of none. Two things are against that. First only texts of shapes are learned, from
+pictures in grey: after 12 epochs 94 % of the shapes are right in colour as well, unseen ones
+included. Then the pictures of a batch all have one colour, and texts tell their shapes apart, or
+one shape, and texts tell their colours apart: a shape that no picture of this colour shows isn't
+among the texts, and nothing says that it can't be. Pictures in grey need a text without a colour,
+and no picture of the unseen combination is made of others.
+
+That equal texts of a batch count as each other's negatives costs nothing: over a batch the loss is
+that of shares among equal ones, but for a constant. Settings were chosen on training pictures with
+other combinations left out (`--held-out red circle`): 97 % of the red circles and 90 % of the green
+rectangles were right with those below (84 and 20 % after half the epochs of the second stage), and
+82 to 100 % where three were left out at once. The test part was looked at once before, by which
+nothing was chosen (33 % of the unseen, 50 % of the seen). Writes `result.json` and `confusion.png`.
 """
 
 import argparse
@@ -46,7 +55,6 @@ SOURCES = [
 COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 SHAPES = ("circle", "rectangle", "triangle")
 UNSEEN = ("blue", "triangle")
-UNSEEN_TO_CHOOSE = (("red", "circle"), ("green", "rectangle"), ("yellow", "triangle"))
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # What a picture's text says, by what it is of.
 TEXTS = {"colour": "a {0} shape", "shape": "a {1}", "both": "a {0} {1}"}
@@ -67,10 +75,10 @@ SETTINGS = {
     "stages": [
         {"texts": ["shape"], "alike": False, "grey": 1.0, "epochs": 12, "learning_rate": 2e-3},
         {
-            "texts": ["shape", "colour", "colour", "both"],
+            "texts": ["shape", "shape", "colour", "both"],
             "alike": True,
             "grey": 0.3,
-            "epochs": 24,
+            "epochs": 16,
             "learning_rate": 1e-3,
         },
     ],
@@ -237,7 +245,7 @@ def measure(task, rows, unseen):
     texts = [text for combination in combinations for text in texts_of(combination)]
     nearness = task.similarities(pictures, texts).reshape(len(rows), len(combinations), -1).mean(2)
     given = nearness.argmax(1)
-    is_unseen = np.isin(right, [combinations.index(combination) for combination in unseen])
+    is_unseen = right == combinations.index(unseen)
     counts = np.zeros((len(combinations),) * 2, int)
     np.add.at(counts, (right, given), 1)
     hit = given == right
@@ -249,15 +257,12 @@ def measure(task, rows, unseen):
         "colour": given // len(SHAPES) == right // len(SHAPES),
         "shape": given % len(SHAPES) == right % len(SHAPES),
     }
-    parts = {"unseen": is_unseen, "seen": ~is_unseen}
-    if len(unseen) > 1:
-        parts |= {text_of(c): right == combinations.index(c) for c in unseen}
     measured = {
         name: {
             "pictures": int(part.sum()),
             **{key: round(float(share[part].mean()), 4) for key, share in shares.items()},
         }
-        for name, part in parts.items()
+        for name, part in (("unseen", is_unseen), ("seen", ~is_unseen))
         if part.any()
     }
     recall = float(np.mean([right[nearness[:, text].argmax()] == text for text in there]))
@@ -267,19 +272,19 @@ def measure(task, rows, unseen):
 
 
 def main():
-    """Learn without some combinations, ask for them, and write what was measured."""
+    """Learn without one combination, ask for it, and write what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--held-out", action="store_true", help="leave out others, to choose")
+    parser.add_argument("--held-out", nargs=2, metavar=("COLOUR", "SHAPE"), help="another one")
     arguments = parser.parse_args()
-    train, unseen = shown(arguments.data / "train"), (UNSEEN,)
+    train, unseen = shown(arguments.data / "train"), UNSEEN
     if arguments.held_out:
         train = [row for row in train if row[1] != UNSEEN]
-        unseen = UNSEEN_TO_CHOOSE
-        test = [row for row in train if row[1] in unseen]
+        unseen = tuple(arguments.held_out)
+        test = [row for row in train if row[1] == unseen]
     else:
         test = shown(arguments.data / "test")
-    train = [row for row in train if row[1] not in unseen]
+    train = [row for row in train if row[1] != unseen]
     task = towers(vocabulary())
     pictures = np.stack([task.read_one(path) for path, _ in train])
     course, seconds = learn(task, pictures, [combination for _, combination in train])
