@@ -187,6 +187,19 @@ def test_a_line_is_cropped_before_it_is_made_as_large_as_its_size_says(monkeypat
     assert np.abs(processor.resized(photo()) - whole).max() <= 1
 
 
+def test_a_picture_of_the_right_size_is_taken_as_it_is_unless_it_is_a_part_of_a_larger_one():
+    picture = np.random.default_rng(0).integers(0, 256, PROCESSOR.shape).astype("uint8")
+    for resample in image_processor.RESAMPLE:
+        same = ImageProcessor(PROCESSOR.size, resample=resample).resized(picture)
+        np.testing.assert_array_equal(same, picture)
+    rows, columns = PROCESSOR.size
+    larger = ImageProcessor((2 * rows, 2 * columns), crop=PROCESSOR.size).resized(picture)
+    middle = Image.fromarray(picture).resize((2 * columns, 2 * rows), Image.Resampling.BILINEAR)
+    top, left = rows // 2, columns // 2
+    expected = np.asarray(middle)[top : top + rows, left : left + columns]
+    np.testing.assert_array_equal(larger, expected)
+
+
 def test_a_processor_is_written_as_it_was_read(tmp_path):
     config = {
         "image_processor_type": "ViTImageProcessorFast",

@@ -5,16 +5,21 @@
 FOLDER holds `pictures.npz` and `settings.json`, which `measure.py` writes, and takes what the arm
 leaves. The arms are fed alike: each epoch shows every picture mirrored or not and moved by up to
 4 pixels. The rate goes up and down by the share of the seconds that are used, from the end of the
-first batch on, so that no arm pays for the making of its graph.
+first batch on, so that no arm pays for the making of its graph. An arm has one core for all its
+threads: on two, those that wait for others use as much of the processor as those that work, and
+how long they wait is a matter of what else the machine does.
 """
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 
-import keras
-import numpy as np
+os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # TensorFlow counts them when it loads.
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
 
 ARMS = ("teacher", "kzoo", "kzoo distilled", "keras_hub")
 

@@ -249,7 +249,11 @@ class ImageProcessor:
         """
         from PIL import Image
 
-        image = Image.fromarray(read_picture(picture, name))
+        pixels = read_picture(picture, name)
+        sides = pixels.shape[:2]
+        if pixels.shape == self.shape and self._resized_size(*sides) == sides:
+            return pixels  # To go through Pillow would be most of a small picture's time.
+        image = Image.fromarray(pixels)
         image = image.convert("L") if self.channels == 1 else image
         rows, columns = self._resized_size(image.height, image.width)
         crop = self.crop or (rows, columns)

@@ -115,14 +115,17 @@ class AdamW(OneUpdate, keras.optimizers.AdamW):
 
     def update_steps(self, gradients, variables, learning_rate):
         """Decay the variables, then move them by Adam's rule."""
-        scalars = {}  # Of each dtype among the variables: for each one alone they'd be most of it.
+        scalars = {}  # Of each kind of variable: for each one alone they'd be most of the work.
         for gradient, variable in zip(gradients, variables, strict=True):
-            if variable.dtype not in scalars:
-                scalars[variable.dtype] = self._scalars(learning_rate, variable.dtype)
-            self._update_step(ops.cast(gradient, variable.dtype), variable, scalars[variable.dtype])
+            state = adam_state(self, variable)
+            kind = variable.dtype, self.rates[state[0]]
+            if kind not in scalars:
+                scalars[kind] = self._scalars(learning_rate, *kind)
+            gradient = ops.cast(gradient, variable.dtype)
+            self._update_step(gradient, variable, state, scalars[kind])
 
-    def _scalars(self, learning_rate, dtype):
-        """The rate, its correction, the epsilon, the betas and zero, as an update takes them.
+    def _scalars(self, learning_rate, dtype, relative):
+        """The decay, the rate, the epsilon, the betas and zero, as an update takes them.
 
         They follow the paper's order of computation, where the root of the second moment isn't
         corrected: the epsilon that belongs beside a corrected one is as much smaller.
@@ -130,15 +133,15 @@ class AdamW(OneUpdate, keras.optimizers.AdamW):
         root = ops.sqrt(_correction(self.beta_2, self.iterations))
         correction = root / _correction(self.beta_1, self.iterations)
         values = (learning_rate, correction, self.epsilon * root, self.beta_1, self.beta_2, 0)
-        return [ops.cast(value, dtype) for value in values]
+        rate, correction, *others = [ops.cast(value, dtype) for value in values]
+        rate = rate * relative
+        return [rate * (self.weight_decay or 0), rate * correction, *others]
 
-    def _update_step(self, gradient, variable, scalars):
-        rate, correction, epsilon, beta_1, beta_2, zero = scalars
-        index, momentum, velocity = adam_state(self, variable)
-        rate = rate * self.rates[index]
+    def _update_step(self, gradient, variable, state, scalars):
+        index, momentum, velocity = state
+        decay, rate, epsilon, beta_1, beta_2, zero = scalars
         if self.weight_decay and self.decayed[index] and decays(self, variable):
-            self.assign_sub(variable, variable * (rate * self.weight_decay))
-        rate = rate * correction
+            self.assign_sub(variable, variable * decay)
         if keras.backend.backend() != "tensorflow":
             momentum.assign(beta_1 * momentum + (1 - beta_1) * gradient)
             velocity.assign(beta_2 * velocity + (1 - beta_2) * ops.square(gradient))
