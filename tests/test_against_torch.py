@@ -24,8 +24,11 @@ NAMES = (
 
 
 def test_every_family_and_task_of_texts_is_held_against_torch():
-    """A new one is a line in `cases.py`; those of pictures and sounds have no such cases yet."""
-    tasks = {name for name, cls in TASKS.items() if issubclass(cls, TextTask)}
+    """A new one is a line in `cases.py`.
+
+    Those of pictures and sounds, and of a source and a target, have no such cases yet.
+    """
+    tasks = {name for name, cls in TASKS.items() if issubclass(cls, TextTask)} - {"Seq2SeqLM"}
     families = {name for name, cls in FAMILIES.items() if cls.MODEL_TYPES}
     of_texts = {name for name in families if tasks & {*FAMILIES[name].CLASSES.values()}}
     assert set(cases.FAMILIES) == of_texts
