@@ -14,6 +14,7 @@ from .nn.patches import between, grid_of, places
 from .nn.position import Unplaced
 from .parts import completed, make, resolve
 from .spec import Input
+from .values import is_whole
 
 UNPLACED = Unplaced()  # A memory's places are its own business.
 
@@ -326,6 +327,11 @@ class EncoderDecoder(Composite):
             if slot is None
             else make("embedding", slot, spec=self.head_spec, name="token_embedding")
         )
+        if not is_whole(self.start_id, 0, self.vocabulary_size - 1):
+            raise KzooError(
+                f"Got start_id = {self.start_id!r:.40}, the token that the decoder is given first; "
+                f"expected an id from 0 to {self.vocabulary_size - 1}."
+            )
 
     @property
     def longest(self):

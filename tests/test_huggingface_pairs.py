@@ -41,6 +41,10 @@ MARIAN = {**BART, "pad_token_id": 49, "decoder_start_token_id": 49, "scale_embed
 CASES = {
     "t5": ("T5", T5),
     "t5 1.1": ("T5", {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "t5, its own scale": (
+        "T5",
+        {**T5, "tie_word_embeddings": False, "scale_decoder_outputs": True},
+    ),
     "mt5": ("MT5", {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
     "bart": ("Bart", BART),
     "mbart": ("MBart", {**BART, "scale_embedding": True, "decoder_start_token_id": 5}),
@@ -168,7 +172,13 @@ def test_a_folder_says_how_it_writes(tmp_path):
     theirs = reference("bart")
     usual = {"num_beams": 3, "early_stopping": True, "max_length": 12, "length_penalty": 2.0}
     theirs.generation_config.update(
-        **usual, forced_eos_token_id=END, bad_words_ids=[[9]], forced_bos_token_id=7, min_length=4
+        **usual,
+        forced_eos_token_id=END,
+        bad_words_ids=[[9]],
+        suppress_tokens=[8],
+        forced_bos_token_id=7,
+        min_length=4,
+        decoder_start_token_id=6,
     )
     theirs.save_pretrained(tmp_path / "here")
     model = kzoo.from_huggingface(tmp_path / "here")
@@ -183,3 +193,11 @@ def test_a_folder_says_how_it_writes(tmp_path):
             expected = each.generate(**read, do_sample=False)[:, 1:].tolist()
         expected = [row[: row.index(END) + 1] for row in expected]
         assert model.generate(sources) == expected
+
+
+def test_what_kzoo_does_not_do_while_it_writes_is_said(tmp_path):
+    theirs = reference("bart")
+    theirs.generation_config.update(encoder_no_repeat_ngram_size=2, bad_words_ids=[[9, 8]])
+    theirs.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match="bad_words_ids = .*, encoder_no_repeat_ngram_size = 2"):
+        kzoo.from_huggingface(tmp_path)

@@ -66,7 +66,7 @@ def test_spans_that_are_filled_in_have_lengths_drawn_around_three():
         for place, each in enumerate(bounds):
             if each == MASK and MASK not in (bounds[place - 1], bounds[place + 1]):
                 sizes.append(bounds[place + 1] - bounds[place - 1] - 1)
-    assert 0.2 < np.mean(shares) < 0.3
+    assert np.mean(shares) == pytest.approx(0.3)
     assert 0 in sizes and 2 < np.mean(sizes) < 3.2
 
 

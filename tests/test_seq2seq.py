@@ -66,6 +66,8 @@ def test_a_cache_and_a_source_read_once_write_what_the_whole_does(family):
     assert task.generate(SOURCES, **options) == expected
     alone = task.generate([SOURCES[0]], num_beams=3, **options)
     assert task.generate(SOURCES, num_beams=3, **options)[0] == alone[0]
+    rows = task.write(SOURCES, batch_size=2, **options)
+    assert [row[0].token_ids for row in rows] == expected
 
 
 def test_jax_writes_the_same():
@@ -135,6 +137,16 @@ def test_texts_are_streamed_and_come_back_from_files(writer, tmp_path):
 
 
 REFUSED = {
+    "nothing": (lambda task: task.generate([]), "no source; expected one"),
+    "an empty source to learn": (lambda task: task.fit(["", "a"], ["b", "c"]), "empty|no token"),
+    "an objective that is none": (
+        lambda task: kzoo.Seq2SeqLM(task, objective="noise"),
+        "the objective 'noise'",
+    ),
+    "no such start": (
+        lambda task: build(SPECS["t5"].replace(options={**SPECS["t5"].options, "start_id": 999})),
+        "start_id = 999.*expected an id from 0 to 119",
+    ),
     "no text": (lambda task: task.generate([""]), "no token|empty"),
     "no token": (lambda task: task.generate([[]]), "0 tokens in source 0.*expected 1 to 40"),
     "too long": (lambda task: task.generate(["a" * 50]), "50 tokens in source 0.*shorten"),
@@ -189,6 +201,13 @@ def test_a_task_remembers_how_it_writes(writer, tmp_path):
     assert alone == writer.generate("the film", **{**kept, "num_beams": 1})
     drawn = task.generate("the film", temperature=2.0, seed=1)
     assert drawn == writer.generate("the film", temperature=2.0, seed=1, **{**kept, "num_beams": 1})
+    usual = {"num_beams": 3, "num_return_sequences": 2, "min_new_tokens": 5, "max_new_tokens": 9}
+    task = kzoo.Seq2SeqLM(writer, generation=usual)
+    assert len(task.generate("the film")) == 2
+    assert task.generate("the film", num_beams=1, max_new_tokens=3) == writer.generate(
+        "the film", max_new_tokens=3, min_new_tokens=3
+    )
+    assert isinstance("".join(task.stream("the film")), str)
     with pytest.raises(kzoo.KzooError, match="the option 'beams'"):
         kzoo.Seq2SeqLM(writer, generation={"beams": 3})
 
@@ -257,6 +276,9 @@ def test_scores_are_those_of_their_definitions():
     words = ["the cat sat on the mat"]
     found = text_scores(words, words, ["bleu", "chrf"])
     assert found == {"bleu": pytest.approx(100), "chrf": pytest.approx(100)}
+    for one, other in ((["a"], ["a", "b"]), ("ab", ["a", "b"]), ([], [])):
+        with pytest.raises(kzoo.KzooError, match="^Got .* to score.*expected"):
+            text_scores(one, other, "exact")
     scores = text_scores(["the cat sat"], ["the cat lay here"], "rouge")
     assert scores["rouge1"] == pytest.approx(100 * 2 * (2 / 3) * (2 / 4) / (2 / 3 + 2 / 4))
     assert scores["rouge2"] == pytest.approx(100 * 2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3))

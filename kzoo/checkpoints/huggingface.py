@@ -20,7 +20,7 @@ from ..spec import Towers
 from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
-from .generation_config import FILE, read_generation, written_generation
+from .generation_config import FILE, read_generation, read_there, written_generation
 from .origin import TOKENIZER_FILES, Origin
 from .rows import Table, parse
 from .safetensors import Lazy, numpy_dtype, write_tensors
@@ -77,6 +77,9 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
         architecture, task_name = _architecture(config, family, model_type)
         task_name = "TextEmbedder" if modules else task_name
     prefix = _prefix(family, tensors)
+    start = read_there(folder, config).get("decoder_start_token_id")
+    if start is not None and "decoder_start_token_id" in family.CONFIG:
+        config = {**config, "decoder_start_token_id": start}
     spec = spec_from_config(config, family, strict=strict)
     head = _head(family, task_name, spec, config, architecture, tensors)
     if head["kind"] == "pooled" if head else _has_pooler(family, prefix, tensors):
@@ -329,7 +332,7 @@ def _build(family, spec, task_name, head, config, modules, given, folder):
     if _asks(task_name):
         options["problem"] = _problem(config)
     if TASKS[task_name].remembers_how_it_writes:
-        options["generation"] = read_generation(folder, config)
+        options["generation"] = read_generation(read_there(folder, config), folder)
     return TASKS[task_name](backbone, **options)
 
 

@@ -56,13 +56,14 @@ def infilling(ids, draw, mask, share=MASKED, length=POISSON):
     free = np.ones(len(ids), bool)
     while left > 0:
         size = min(int(draw.poisson(length)), left)
-        start = int(draw.integers(0, len(source) - size + 1))
-        if not free[start : start + size].all():  # It would meet a span that was taken before.
-            left -= 1
+        # Where a span of this size meets none that was taken before; a shorter one always fits.
+        starts = [n for n in range(len(source) - size + 1) if free[n : n + size].all()]
+        if not starts:
             continue
+        start = int(draw.choice(starts))
         source[start : start + size] = [mask]
         free = np.concatenate([free[:start], [False], free[start + size :]])
-        left -= max(size, 1)
+        left -= size
     return source, list(ids)
 
 
@@ -93,17 +94,27 @@ def _chosen(length, share, draw):
     return chosen
 
 
+OBJECTIVES = ("spans", "masking", "deletion", "infilling", "permutation", "rotation")
+
+
+def check_objective(name):
+    """Raise KzooError for what is neither None nor the name of an objective."""
+    if name is not None and name not in OBJECTIVES:
+        raise KzooError(f"Got the objective {name!r:.40}; expected one of {', '.join(OBJECTIVES)}.")
+
+
 def objective(name, tokenizer):
     """A function of token ids and a generator that gives what is read and written, by name.
 
     Args:
-        name: "spans", "masking", "deletion", "infilling", "permutation" or "rotation".
+        name: one of `OBJECTIVES`.
         tokenizer: a `Tokenizer`, which has the marks: tokens <extra_id_0>, <extra_id_1>, ... for
             spans, a mask token for masking and infilling.
 
     Raises:
         KzooError: for another name, and for a tokenizer without the marks.
     """
+    check_objective(name)
     if name == "spans":
         marks = _sentinels(tokenizer)
         return lambda ids, draw: spans(ids, draw, marks)
@@ -116,11 +127,7 @@ def objective(name, tokenizer):
     if name == "permutation":
         ends = {number for mark in ".!?" for number in _tokens_of(tokenizer, mark)}
         return lambda ids, draw: permutation(ids, draw, ends)
-    plain = {"deletion": deletion, "rotation": rotation}
-    if name not in plain:
-        known = "spans, masking, deletion, infilling, permutation, rotation"
-        raise KzooError(f"Got the objective {name!r:.40}; expected one of {known}.")
-    return plain[name]
+    return {"deletion": deletion, "rotation": rotation}[name]
 
 
 def _sentinels(tokenizer):

@@ -404,11 +404,13 @@ class LMHead(layers.Layer):
 
     def __init__(self, spec, units, bias=False, name="head"):
         super().__init__(name=name)
+        self.scale = option(spec, "embedding", "logit_scale")
         self.logits = dense.Dense(units, spec, "logits", bias)
 
     def call(self, outputs, padding_mask, table=None, training=None):
         """Outputs of the backbone to {"logits": (batch, length, units)}."""
-        return {"logits": self.logits(outputs["sequence_output"])}
+        logits = self.logits(outputs["sequence_output"])
+        return {"logits": logits if self.scale == 1 else logits * self.scale}
 
 
 @part("head", "masked_lm")

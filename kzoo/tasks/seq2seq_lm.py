@@ -7,7 +7,8 @@ from keras import ops
 from ..answers import RULES
 from ..data.batches import bucketed_batches
 from ..data.documents import read_documents
-from ..data.objectives import objective
+from ..data.objectives import check_objective
+from ..data.objectives import objective as objective_of
 from ..errors import KzooError
 from ..generation.options import DRAWN, Generation
 from ..generation.writer import check_names
@@ -20,7 +21,7 @@ from .text_task import settled_length
 from .writing_task import WritingTask, one_or_all
 
 # The arguments of its own that a task has from the one that it goes on from.
-KEPT = ("max_target_length", "generation", "source_language", "target_language")
+KEPT = ("max_target_length", "generation", "source_language", "target_language", "objective")
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -43,7 +44,8 @@ class Seq2SeqLM(WritingTask):
         source_language, target_language: codes of languages that the tokenizer has tokens for, such
             as "en_XX" (mBART); those that its special tokens name by default.
         objective: what `fit` makes of texts without targets, see `kzoo.data.objectives`: "spans"
-            (T5), "masking", "deletion", "infilling", "permutation" or "rotation" (BART).
+            (T5), "masking", "deletion", "infilling", "permutation" or "rotation" (BART), drawn anew
+            at every call of `fit`.
     """
 
     task_name = "Seq2SeqLM"
@@ -70,6 +72,7 @@ class Seq2SeqLM(WritingTask):
         self.max_target_length = max_target_length
         self.generation = None if generation is None else dict(generation)
         self.source_language, self.target_language = source_language, target_language
+        check_objective(objective)
         self.objective = objective
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
         self.generation = self.generation or {}
@@ -114,8 +117,7 @@ class Seq2SeqLM(WritingTask):
 
     def get_config(self):
         """The arguments."""
-        names = (*KEPT, "objective")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        return {**super().get_config(), **{name: getattr(self, name) for name in KEPT}}
 
     # -- on a device ----------------------------------------------------------------------------
 
@@ -163,6 +165,7 @@ class Seq2SeqLM(WritingTask):
             wrong = next((each for each in targets if not isinstance(each, str)), None)
             if wrong is not None:
                 raise KzooError(f"Got the target {wrong!r:.40} of a source; expected a text.")
+            check_not_empty([len(ids) for ids in self.tokenizer.bare_ids(sources)])
             read, rows = self.source_ids(sources, self.max_length), self.target_ids(targets)
         start = self.starts(self.target_language)[0]
         return bucketed_batches(
@@ -179,9 +182,14 @@ class Seq2SeqLM(WritingTask):
 
     def _spoiled(self, texts, seed):
         """Sources and targets that the objective makes of texts, drawn by a seed."""
-        make, draw = objective(self.objective, self.tokenizer), np.random.default_rng(seed)
+        make, draw = objective_of(self.objective, self.tokenizer), np.random.default_rng(seed)
         before, after = self._frame(None)
         most = min(self.max_length, self.max_target_length) - len(before) - len(after) - 1
+        if most < 2:
+            raise KzooError(
+                f"Got max_length {self.max_length} and max_target_length {self.max_target_length} "
+                "with an objective; expected places for two tokens of a text at least."
+            )
         texts = [ids[:most] for ids in self.tokenizer.bare_ids(texts)]
         short = next((number for number, ids in enumerate(texts) if len(ids) < 2), None)
         if short is not None:
@@ -301,12 +309,14 @@ class Seq2SeqLM(WritingTask):
     def write(self, ids, batch_size=None, target_language=None, **options):
         """For sources, lists of token ids, lists of `kzoo.generation.Written`."""
         ids = [self._checked(number, source) for number, source in enumerate(ids)]
+        if not ids:
+            raise KzooError("Got no source; expected one at least.")
         start, options = self._options(target_language, options)
         return self.writer.generate([[start]] * len(ids), batch_size, sources=ids, **options)
 
     def write_pieces(self, ids, target_language=None, **options):
         """What is written of a source, piece by piece."""
-        start, options = self._options(target_language, options)
+        start, options = self._options(target_language, {"num_beams": 1, **options})
         return self.writer.stream([start], self._checked(0, ids), **options)
 
     def _options(self, language, options):
@@ -314,11 +324,17 @@ class Seq2SeqLM(WritingTask):
         check_names(options)
         start, forced = self.starts(language or self.target_language)
         usual = dict(self.generation)
+        # What a call says isn't refused for what the task has beside it.
         if any(options.get(name) is not None for name in DRAWN):
             usual.pop("num_beams", None)
+        if options.get("num_beams", 2) == 1:
+            usual.pop("num_return_sequences", None)
         places = self.backbone.head_spec.max_sequence_length
         if "max_new_tokens" in usual:
             usual["max_new_tokens"] = min(usual["max_new_tokens"], places)
+        most = options.get("max_new_tokens", usual.get("max_new_tokens", places))
+        if is_whole(most, 1):
+            usual["min_new_tokens"] = min(usual.get("min_new_tokens", 0), most)
         forced = {"forced_token_ids": forced} if forced else {}
         return start, {**usual, **forced, **options}
 
@@ -353,6 +369,8 @@ class Seq2SeqLM(WritingTask):
         Raises:
             KzooError: for an option out of its range, an empty source, or one that is longer than
                 the encoder has places.
+
+        Without `max_new_tokens` 64 tokens are written at most.
         """
         answers, is_text = self.written(sources, options)
         results = [

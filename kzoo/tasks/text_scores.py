@@ -51,8 +51,14 @@ def text_scores(written, expected, scores):
     unknown = [name for name in scores if name not in SCORES]
     if unknown:
         raise KzooError(f"Got the score {unknown[0]!r:.40}; expected some of {', '.join(SCORES)}.")
-    if not len(expected):
-        raise KzooError("Got no texts to score; expected one at least.")
+    for texts in (written, expected):
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(t, str) for t in texts):
+            raise KzooError(f"Got {texts!r:.40} to score; expected a list of texts.")
+    if not expected or len(written) != len(expected):
+        raise KzooError(
+            f"Got {len(written)} texts to score against {len(expected)}; expected one of each at "
+            "least, and as many of both."
+        )
     found = {}
     for name in scores:
         found |= SCORES[name](written, expected)
