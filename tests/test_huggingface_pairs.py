@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from families import add_noise
+from families import add_noise as add_own_noise
 from test_huggingface import TOLERANCE, contents, distance, reload
 
 import kzoo
+from kzoo.models import build
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -120,7 +121,7 @@ def test_both_ways(name, tmp_path):
     assert_same(model, theirs)
     kzoo.to_huggingface(model, tmp_path / "back")
     assert contents(tmp_path / "back") == contents(tmp_path / "here")
-    add_noise(model, seed=5)
+    add_own_noise(model, seed=5)
     del model.origin  # from here on a model that never saw transformers
     kzoo.to_huggingface(model, tmp_path / "there")
     assert_same(model, reload(theirs, tmp_path / "there"))
@@ -201,3 +202,23 @@ def test_what_kzoo_does_not_do_while_it_writes_is_said(tmp_path):
     theirs.save_pretrained(tmp_path)
     with pytest.warns(UserWarning, match="bad_words_ids = .*, encoder_no_repeat_ngram_size = 2"):
         kzoo.from_huggingface(tmp_path)
+
+
+def test_a_folder_with_a_tokenizer_goes_there_and_comes_back(tmp_path):
+    from test_causal_lm import byte_tokenizer
+    from test_seq2seq import one_block
+
+    task = kzoo.Seq2SeqLM(add_own_noise(build(one_block("t5"))), tokenizer=byte_tokenizer())
+    kzoo.to_huggingface(task, tmp_path / "there")
+    theirs = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path / "there").eval()
+    assert theirs.generation_config.eos_token_id == task.tokenizer.end_id
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "there")
+    ids = task.prompt_ids(["the film"])
+    assert tokenizer(["the film"])["input_ids"] == ids
+    with torch.no_grad():
+        expected = theirs.generate(torch.tensor(ids), max_new_tokens=6, do_sample=False)
+    again = kzoo.from_huggingface(tmp_path / "there")
+    assert again.generate(ids, max_new_tokens=6) == [expected[0, 1:].tolist()]
+    assert again.generate("the film", max_new_tokens=6) == task.generate(
+        "the film", max_new_tokens=6
+    )

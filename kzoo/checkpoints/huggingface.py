@@ -16,7 +16,7 @@ from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
 from ..logs import hidden
 from ..parts import completed, resolve
-from ..spec import Towers
+from ..spec import Spec
 from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
@@ -156,8 +156,10 @@ def to_huggingface(model, folder):
             known = {key: number for key, number in ids.items() if number is not None}
             _write_json(tmp_path / FILE, known)
         if getattr(model, "remembers_how_it_writes", False):
-            ids = {"decoder_start_token_id": model.start_id, "pad_token_id": backbone.padding_id}
-            _write_json(tmp_path / FILE, {**ids, **written_generation(model.generation)})
+            known = {key: number for key, number in (ids or {}).items() if number is not None}
+            start = {"decoder_start_token_id": model.start_id, "pad_token_id": backbone.padding_id}
+            usual = written_generation(model.generation)
+            _write_json(tmp_path / FILE, {**known, **start, **usual})
         if task_name == "TextEmbedder":
             sentence.write_modules(tmp_path, model)
 
@@ -449,11 +451,18 @@ def _sound(array, what):
 
 def _token_rows(spec):
     """How many rows the table of tokens has: of towers that of the first that reads tokens."""
-    for each in spec.towers.values() if isinstance(spec, Towers) else [spec]:
-        rows = completed("embedding", each.embedding).get("vocabulary_size")
+    slots = [spec.embedding] if isinstance(spec, Spec) else _embeddings(spec)
+    for slot in slots:
+        rows = completed("embedding", slot).get("vocabulary_size")
         if rows is not None:
             return rows
     return 0
+
+
+def _embeddings(towers):
+    """What the embedding slots of towers hold, the one that they share first."""
+    shared = [towers.options["embedding"]] if "embedding" in towers.options else []
+    return [*shared, *(tower.embedding for tower in towers.towers.values())]
 
 
 # -- to there -----------------------------------------------------------------------------------
@@ -507,7 +516,7 @@ def _writing_ids(model, origin):
     Empty for a model that doesn't write, and where its source said which they are.
     """
     tokenizer = model.processors.get("tokenizer")
-    writes = getattr(model, "rule", None) == "continuation"
+    writes = getattr(model, "rule", None) in ("continuation", "rewriting")
     if not writes or tokenizer is None or (origin and origin.tokenizer is tokenizer):
         return {}
     return {"bos_token_id": tokenizer.begin_id, "eos_token_id": tokenizer.end_id}
@@ -613,7 +622,7 @@ def _write_tokenizer(folder, tokenizer, model, backbone, origin):
     segments = ["token_type_ids"] if "segment_ids" in backbone.input_names else []
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",  # takes tokenizer.json as it is
-        "model_max_length": getattr(model, "max_length", backbone.largest["length"]),
+        "model_max_length": getattr(model, "max_length", backbone.longest),
         "model_input_names": ["input_ids", *segments, "attention_mask"],
         "clean_up_tokenization_spaces": False,
         **special,

@@ -92,13 +92,16 @@ class Seq2SeqLM(WritingTask):
         for language in filter(None, (self.source_language, self.target_language)):
             code_id(self.tokenizer, language)
 
-    def settle_sizes(self, backbone):
-        """Take the towers' maxima, or the tokenizer's, where nobody said how much is read."""
+    def check_backbone(self, backbone):
+        """Raise KzooError for a network that reads no source."""
         if "encode" not in backbone.signatures:
             raise KzooError(
                 f"Got a {backbone.family} for a Seq2SeqLM; expected a network that reads a source "
                 "and writes of it, such as a T5."
             )
+
+    def settle_sizes(self, backbone):
+        """Take the towers' maxima, or the tokenizer's, where nobody said how much is read."""
         tokenizer, largest = self.processors.get("tokenizer"), backbone.largest
         self.max_length = settled_length(self.max_length, tokenizer, largest["encoder_length"])
         self.max_target_length = settled_length(
@@ -262,7 +265,9 @@ class Seq2SeqLM(WritingTask):
             raise KzooError(
                 f"Got {len(sources)} sources and {count} targets; expected a target of each."
             )
-        rows = self.write(self.prompt_ids(sources), batch_size, **options)
+        check_not_empty([len(ids) for ids in self.tokenizer.bare_ids(sources)])
+        read = self.source_ids(sources, self.max_length)  # Cut as in `fit`.
+        rows = self.write(read, batch_size, **options)
         return text_scores([row[0].text for row in rows], targets, scores)
 
     def measure(self, x, y=None):
@@ -354,11 +359,12 @@ class Seq2SeqLM(WritingTask):
             )
         return [int(each) for each in ids]
 
-    def generate(self, sources, **options):
+    def generate(self, sources, batch_size=None, **options):
         """Write of sources.
 
         Args:
             sources: a text, a list of texts, or a list of lists of token ids of any lengths.
+            batch_size: sources that are read at the same time; by default all.
             options: those of `kzoo.generation.Generation`, by default the task's `generation`; the
                 tokenizer's end token ends a text by default. Also `target_language`, a code.
 
@@ -372,7 +378,7 @@ class Seq2SeqLM(WritingTask):
 
         Without `max_new_tokens` 64 tokens are written at most.
         """
-        answers, is_text = self.written(sources, options)
+        answers, is_text = self.written(sources, options, batch_size)
         results = [
             one_or_all([each.text if is_text else each.token_ids for each in rows])
             for rows in answers

@@ -68,6 +68,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         if before is not None:
             inherited = self.inherit(before)
             head = head or inherited
+        self.check_backbone(backbone)
         self.head_slot = head or self.usual_head(backbone)
         self.settle_sizes(backbone)
         with precision(backbone.dtype_policy):
@@ -110,6 +111,9 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         Those that the task's rule reads; a task that gives others as well adds them.
         """
         return dict(RULES[self.rule].outputs) if self.rule else {}
+
+    def check_backbone(self, backbone):
+        """Raise KzooError for a network that this task can't stand on."""
 
     def settle_sizes(self, backbone):
         """Decide how much is read at most, where nobody said."""

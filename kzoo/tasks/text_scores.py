@@ -47,7 +47,7 @@ def text_scores(written, expected, scores):
     Raises:
         KzooError: for a name that is none, and where a package is missing.
     """
-    scores = (scores,) if isinstance(scores, str) else tuple(scores)
+    scores = (scores,) if isinstance(scores, str) else tuple(scores or ())
     unknown = [name for name in scores if name not in SCORES]
     if unknown:
         raise KzooError(f"Got the score {unknown[0]!r:.40}; expected some of {', '.join(SCORES)}.")

@@ -51,14 +51,17 @@ class TextTask(Task):
         self.max_length = self.max_length or before.max_length
         return super().inherit(before)
 
-    def settle_sizes(self, backbone):
-        """Take the model's maximum, or the tokenizer's, where nobody said how much is read."""
+    def check_backbone(self, backbone):
+        """Raise KzooError for a network of several towers."""
         if isinstance(backbone.spec, Towers):
             fitting = "Seq2SeqLM" if "encode" in backbone.signatures else "ImageTextEmbedder"
             raise KzooError(
                 f"Got a {backbone.family} for a {self.task_name}; expected a network of one stack, "
                 f"such as a BERT: of {' and '.join(backbone.towers)} make a {fitting}."
             )
+
+    def settle_sizes(self, backbone):
+        """Take the model's maximum, or the tokenizer's, where nobody said how much is read."""
         self.max_length = settled_length(
             self.max_length, self.processors.get("tokenizer"), backbone.spec.max_sequence_length
         )
