@@ -54,7 +54,7 @@ def pipeline(task, model=None):
         numbers; for "text-generation" see `TextGeneration`, for pictures and sounds `OfMedia`,
         for labels that a call names `ZeroShot`; for the others what the task's `predict` gives.
     """
-    asked = task
+    requested = task
     if isinstance(task, str) and TRANSLATES.fullmatch(task):
         task = "translation"
     if task not in PIPELINES and task not in LABELLED:
@@ -75,7 +75,7 @@ def pipeline(task, model=None):
     if sense != "text":
         return OfMedia(model)
     if model.rule == "rewriting":
-        return Rewriting(model, asked)
+        return Rewriting(model, requested)
     return TextGeneration(model) if model.rule == "continuation" else Pipeline(model)
 
 

@@ -168,8 +168,7 @@ class Seq2SeqLM(WritingTask):
             wrong = next((each for each in targets if not isinstance(each, str)), None)
             if wrong is not None:
                 raise KzooError(f"Got the target {wrong!r:.40} of a source; expected a text.")
-            check_not_empty([len(ids) for ids in self.tokenizer.bare_ids(sources)])
-            read, rows = self.source_ids(sources, self.max_length), self.target_ids(targets)
+            read, rows = self.prompt_ids(sources, self.max_length), self.target_ids(targets)
         start = self.starts(self.target_language)[0]
         return bucketed_batches(
             {
@@ -265,8 +264,7 @@ class Seq2SeqLM(WritingTask):
             raise KzooError(
                 f"Got {len(sources)} sources and {count} targets; expected a target of each."
             )
-        check_not_empty([len(ids) for ids in self.tokenizer.bare_ids(sources)])
-        read = self.source_ids(sources, self.max_length)  # Cut as in `fit`.
+        read = self.prompt_ids(sources, self.max_length)  # Cut as in `fit`.
         rows = self.write(read, batch_size, **options)
         return text_scores([row[0].text for row in rows], targets, scores)
 
@@ -284,18 +282,14 @@ class Seq2SeqLM(WritingTask):
 
     # -- writing --------------------------------------------------------------------------------
 
-    def prompt_ids(self, prompts):
-        """Sources as lists of token ids, with the special tokens around them.
+    def prompt_ids(self, prompts, max_length=None):
+        """Sources as lists of token ids, in their language, cut where a length is given.
 
         Raises:
-            KzooError: for a source without a token, or with more than the encoder has places for.
+            KzooError: for a source without a token.
         """
         check_not_empty([len(ids) for ids in self.tokenizer.bare_ids(prompts)])
-        return self.source_ids(prompts)
-
-    def source_ids(self, sources, max_length=None):
-        """Sources as lists of token ids, in the source's language, cut where a length is given."""
-        rows = self.tokenizer.encode(sources, max_length=max_length)["token_ids"]
+        rows = self.tokenizer.encode(prompts, max_length=max_length)["token_ids"]
         return [in_language(self.tokenizer, list(row), self.source_language) for row in rows]
 
     def starts(self, language):

@@ -63,10 +63,7 @@ class WritingTask(TiedTask):
 
     def clocked(self):
         """A `Clock` of what is written from now on."""
-        from ..generation.runner import CachedModel
-
-        clock = Clock(CachedModel(self))
-        self.__dict__["step"] = clock
+        self.__dict__["step"] = clock = Clock(self.step)
         return clock
 
     def stream(self, prompt, **options):
