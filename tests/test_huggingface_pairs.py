@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from families import SPECS, inputs_of
 from families import add_noise as add_own_noise
 from test_huggingface import TOLERANCE, contents, distance, reload
 
 import kzoo
 from kzoo.models import build
+from kzoo.network import weights_by_path
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -222,3 +224,57 @@ def test_a_folder_with_a_tokenizer_goes_there_and_comes_back(tmp_path):
     assert again.generate("the film", max_new_tokens=6) == task.generate(
         "the film", max_new_tokens=6
     )
+
+
+def test_the_transformer_is_torchs_own_layers():
+    """No class there has the paper's waves: torch's encoder and decoder layers stand for it."""
+    model = add_own_noise(build(SPECS["transformer"]))
+    here = inputs_of(SPECS["transformer"])
+    weights = {path: torch.tensor(np.asarray(w)) for path, w in weights_by_path(model).items()}
+    table, width, heads = weights["token_embedding/embeddings"], 32, 4
+    places = np.arange(40)[:, None] / 10000.0 ** (2 * (np.arange(width) // 2)[None] / width)
+    even = np.arange(width) % 2 == 0
+    waves = torch.tensor(np.where(even, np.sin(places), np.cos(places)).astype("float32"))
+
+    def attend(module, path):
+        parts = [weights[f"{path}/{name}/kernel"].T for name in ("query", "key", "value")]
+        module.in_proj_weight.copy_(torch.cat(parts))
+        names = ("query", "key", "value")
+        module.in_proj_bias.copy_(torch.cat([weights[f"{path}/{name}/bias"] for name in names]))
+        module.out_proj.weight.copy_(weights[f"{path}/output/kernel"].T)
+        module.out_proj.bias.copy_(weights[f"{path}/output/bias"])
+
+    def fill(layer, path, norms):
+        for module, name in ((layer.linear1, "up"), (layer.linear2, "down")):
+            module.weight.copy_(weights[f"{path}/feedforward/{name}/kernel"].T)
+            module.bias.copy_(weights[f"{path}/feedforward/{name}/bias"])
+        attend(layer.self_attn, f"{path}/attention")
+        for number, name in enumerate(norms, 1):
+            norm = getattr(layer, f"norm{number}")
+            norm.weight.copy_(weights[f"{path}/{name}_norm/gamma"])
+            norm.bias.copy_(weights[f"{path}/{name}_norm/beta"])
+
+    epsilon = SPECS["transformer"].towers["encoder"].norm["epsilon"]
+    common = {"dropout": 0.0, "layer_norm_eps": epsilon, "batch_first": True}
+
+    def embedded(tower):
+        ids = torch.tensor(here[f"{tower}_token_ids"]).long()
+        return table[ids] * width**0.5 + waves[: ids.shape[1]]
+
+    with torch.no_grad():
+        gone = torch.tensor(here["encoder_padding_mask"] == 0)
+        memory = embedded("encoder")
+        for block in range(3):
+            layer = torch.nn.TransformerEncoderLayer(width, heads, 48, **common).train()
+            fill(layer, f"encoder/block_{block}", ("attention", "feedforward"))
+            memory = layer(memory, src_key_padding_mask=gone)
+        x, absent = embedded("decoder"), torch.tensor(here["decoder_padding_mask"] == 0)
+        ahead = torch.triu(torch.ones(x.shape[1], x.shape[1], dtype=torch.bool), 1)
+        for block in range(2):
+            layer = torch.nn.TransformerDecoderLayer(width, heads, 48, **common).train()
+            fill(layer, f"decoder/block_{block}", ("attention", "cross_attention", "feedforward"))
+            attend(layer.multihead_attn, f"decoder/block_{block}/cross_attention")
+            x = layer(x, memory, tgt_mask=ahead, tgt_key_padding_mask=absent,
+                      memory_key_padding_mask=gone)  # fmt: skip
+    mask = here["decoder_padding_mask"] == 1
+    assert distance(model(here)["sequence_output"], x.numpy(), mask) < TOLERANCE
