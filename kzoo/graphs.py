@@ -262,10 +262,20 @@ class Composite(Network):
         return self.spec.replace(towers=specs), values
 
     @property
-    def embedding(self):
-        """The first tower's that has one of tokens: the whole is told of ids and padding by it."""
+    def _reader(self):
+        """The first tower that reads tokens: the whole is told of ids, padding and places by it."""
         towers = list(self.towers.values())
-        return next((t for t in towers if "token_ids" in t.signature), towers[0]).embedding
+        return next((t for t in towers if "token_ids" in t.signature), towers[0])
+
+    @property
+    def embedding(self):
+        """That of the tower that reads tokens."""
+        return self._reader.embedding
+
+    @property
+    def longest(self):
+        """How many places the tower that reads tokens has at most."""
+        return self._reader.longest
 
     @property
     def largest(self):
@@ -332,11 +342,6 @@ class EncoderDecoder(Composite):
                 f"Got start_id = {self.start_id!r:.40}, the token that the decoder is given first; "
                 f"expected an id from 0 to {self.vocabulary_size - 1}."
             )
-
-    @property
-    def longest(self):
-        """How many places a source has at most."""
-        return self.spec.towers["encoder"].max_sequence_length
 
     @property
     def head_spec(self):
