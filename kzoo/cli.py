@@ -651,9 +651,9 @@ def _writer(source):
     from .bundle.manifest import MANIFEST
 
     if (Path(source) / MANIFEST).is_file():
-        from .bundle.predict import Continuer
+        from .bundle.predict import open_writer
 
-        return Continuer(source)
+        return open_writer(source)
     from . import presets
 
     # Neither a model without weights nor one that doesn't write is built, which may take minutes.

@@ -65,6 +65,7 @@ USUAL = {
     None: ("cosine",),
     "regression": ("value_difference",),
     "continuation": ("tokens_equal", "perplexity_ratio"),
+    "rewriting": ("tokens_equal", "perplexity_ratio"),
 }
 # Limits on what labelled texts tell better, where there are some: of shipped ones not held.
 BETTER_ON_LABELLED = ("label_agreement", "perplexity_ratio")
