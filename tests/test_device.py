@@ -196,7 +196,7 @@ def test_a_cache_has_places_for_a_prompt_and_no_more_than_the_model(cache, words
 
 def test_the_least_cache_is_that_of_the_texts_that_are_written_behind(tmp_path):
     task, path = writer(), tmp_path / "text.txt"
-    assert continuation.prompts_of(task, 17, 1)
+    assert continuation.prompts_of(task, {"past_length": 17}, 1)
     with pytest.raises(kzoo.KzooError, match="of 17 tokens; expected 18 at least, for 6 of"):
         ordered(task, "float32", None, None, {"cache": 17})  # Verifying asks for six.
     ordered(task, "float32", None, None, {"cache": 18})

@@ -150,6 +150,11 @@ def rows_of_pairs(sources, targets, begin):
     return [(source, [begin[0], *target[:-1]], target) for source, target in pairs]
 
 
+def rows_of_texts(rows):
+    """The same of (tokens, targets), which have no source."""
+    return [([], tokens, targets) for tokens, targets in rows]
+
+
 def rows_of(model, texts, cache, most):
     """(no source, tokens, targets) of texts, in windows that fit the cache, up to `most` tokens."""
     rows, count = [], 0
@@ -157,12 +162,12 @@ def rows_of(model, texts, cache, most):
         ids = [*model.start_ids(), *ids, *model.end_ids]
         for tokens, targets in windows(ids, cache) if len(ids) > 1 else ():
             if count + len(tokens) > most and rows:
-                return rows
-            rows.append(([], tokens, targets))
+                return rows_of_texts(rows)
+            rows.append((tokens, targets))
             count += len(tokens)
     if not rows:
         raise KzooError("The texts hold fewer than two tokens: there is nothing to predict.")
-    return rows
+    return rows_of_texts(rows)
 
 
 def perplexities(model, steps, rows):
