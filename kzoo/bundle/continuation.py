@@ -98,22 +98,25 @@ def distance(model, path, sizes, texts=None):
     Returns:
         A dict: `texts` (how many prompts), `tokens` (of each), `continuations` (for each the ids
         that Keras wrote and those of the file), `tokens_equal` (the share of places with the same
-        token), and what `perplexities` gives for every other shipped sentence, or for `texts`.
+        token), and what `perplexities` gives for every other shipped sentence or for `texts`, or, of
+        a model of sources, for what Keras wrote of them; `perplexity_on` says which.
     """
     cache, file, begin = sizes[CACHE], open_step(path), begins(model.task_options())
     prompts = [ids for _, ids in prompts_of(model, sizes, PROMPTS, texts)]
     sides = [written(step, prompts, cache, begin) for step in (model.step, file)]
     pairs = [list(pair) for pair in zip(*sides, strict=True)]
     if begin is NOTHING:
+        where = "shipped sentences" if texts is None else "the texts"
         rows = rows_of(model, sentences()[1::2] if texts is None else texts, cache, READ)
     else:
-        rows = rows_of_pairs(prompts, sides[0], begin)
+        where, rows = "what Keras wrote", rows_of_pairs(prompts, sides[0], begin)
     return {
         "texts": len(prompts),
         "tokens": [len(ids) for ids in prompts],
         "continuations": pairs,
         "tokens_equal": equal_share(pairs),
         **perplexities(model, {"file": file}, rows),
+        "perplexity_on": where,
     }
 
 
