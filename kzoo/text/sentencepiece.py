@@ -15,7 +15,7 @@ from . import charsmap
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # types of a piece
 ALGORITHMS = {1: "Unigram", 2: "BPE", 3: "words", 4: "characters"}
-# Of each message its fields: the number in the file, the kind, and what it is where nothing is said.
+# Of each message its fields: the number in the file, the kind, and what counts where it is absent.
 FIELDS = {
     "Piece": {"piece": (1, "string", ""), "score": (2, "float", "0"), "type": (3, "int32", "1")},
     "Trainer": {
@@ -62,7 +62,7 @@ def _message():
 
 
 def read(path):
-    """The model in a file: `pieces` with `piece`, `score`, `type`; `trainer_spec`, `normalizer_spec`.
+    """The model in a file, with the fields of `FIELDS`.
 
     Raises:
         KzooError: for a file that is none of a Unigram model, the kind that T5, mBART and Marian

@@ -86,7 +86,7 @@ LANGUAGES = """
     my_MM ne_NP nl_XX ro_RO ru_RU si_LK tr_TR vi_VN zh_CN
     af_ZA az_AZ bn_IN fa_IR he_IL hr_HR id_ID ka_GE km_KH mk_MK ml_IN mn_MN mr_IN pl_PL ps_AF pt_XX
     sv_SE sw_KE ta_IN te_IN th_TH tl_XX uk_UA ur_PK xh_ZA gl_ES sl_SI
-""".split()
+""".split()  # noqa: SIM905
 REFUSED = ("DebertaTokenizer", "HerbertTokenizer")
 
 

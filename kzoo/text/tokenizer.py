@@ -110,8 +110,8 @@ class Tokenizer:
         stands without one is guessed: `vocab.txt` becomes BERT's WordPiece (Devlin et al. 2018),
         lower-cased exactly when no piece of the vocabulary has a capital letter; `vocab.json`
         with `merges.txt` becomes byte-level BPE with RoBERTa's special tokens (Liu et al. 2019)
-        when `<s>` is in the vocabulary, else GPT-2's (none). A file of SentencePiece (`spiece.model`
-        and the like, or any `.spm`) becomes the tokenizer of the class that is named beside it, or
+        when `<s>` is in the vocabulary, else GPT-2's (none). A file of SentencePiece (`.model` or
+        `.spm`) becomes the tokenizer of the class that is named beside it, or
         T5's where its special tokens have T5's ids. Of `source.spm`, `target.spm` and `vocab.json`
         (Marian) it is the source's; the target's is a `TargetTokenizer`.
 
@@ -209,6 +209,15 @@ class Tokenizer:
         """Write the one file that holds most of it into `folder`."""
         with writing_file(Path(folder) / self.FILE) as path:
             path.write_text(self.to_json(), encoding="utf-8")
+
+    def save_two(self, folder, target):
+        """Write this and a `TargetTokenizer` as Marian's three files, see `shared_vocabulary`."""
+        if self._numbers is None or target._numbers is None:
+            raise KzooError(
+                "Got a target's tokenizer that shares no vocabulary with the source's as Marian's "
+                "do; Hugging Face has no class for such two: give the model one tokenizer."
+            )
+        shared_vocabulary.save(folder, self._backend, target._backend)
 
     def __eq__(self, other):
         if not isinstance(other, Tokenizer):
