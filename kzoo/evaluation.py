@@ -20,6 +20,7 @@ from .files import writing_folder
 from .generation.writer import framing, prompt_ids
 from .metrics import answer_scores, entity_scores, shares
 from .tasks.inputs import split_pairs
+from .tasks.text_scores import SCORES, exact, text_scores
 from .values import is_whole
 
 RESULT, PICTURE, WRONG = "evaluation.json", "confusion.png", "wrong.csv"
@@ -53,7 +54,8 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
         Scores are accuracy and macro_f1 for one label an example; micro_f1, macro_f1 and
         exact_match for several; mean_absolute_error, pearson and spearman for values; precision,
         recall and f1 of entities, see `kzoo.metrics.entity_scores`; exact_match and f1 of answers;
-        perplexity, loss and accuracy of a CausalLM, which has no wrong answers.
+        perplexity, loss and accuracy of a CausalLM, which has no wrong answers; of a Seq2SeqLM
+        those of `kzoo.tasks.text_scores`, each 0 to 100 but exact, a share.
 
     Raises:
         KzooError: where the file can't be read, or the source has no task with answers.
@@ -69,8 +71,8 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
     if reader.rule not in MEASURED:
         raise KzooError(
             f"{source} is a {reader.task}; expected a classifier of texts, pictures or sounds, a "
-            "TokenClassifier, QuestionAnswering or CausalLM, whose answers are right or wrong: one "
-            f"of the rules {', '.join(MEASURED)}."
+            "TokenClassifier, QuestionAnswering, CausalLM or Seq2SeqLM, whose answers are right or "
+            f"wrong: one of the rules {', '.join(MEASURED)}."
         )
     examples = kind.read_file(path, text, label, "required")
     _, examples = kind.understand(examples, reader.options.get("problem"), labels, False)
@@ -199,6 +201,11 @@ class _Model:
 
     def measure(self, texts, stride):
         return self.model.measure(texts, stride)
+
+    def written(self, sources):
+        """What is written of each source, which is cut as in `fit`."""
+        ids = self.model.prompt_ids(sources, self.model.max_length)
+        return [rows[0].text for rows in self.model.write(ids, batch_size=32)]
 
 
 def _reader(source, threads):
@@ -383,6 +390,25 @@ def _continuation(reader, examples):
     return reader.measure(examples.x, reader.stride), {}, None, []
 
 
+# -- texts that are written of others -------------------------------------------------------------
+
+
+def _rewriting(reader, examples):
+    sources, targets = split_pairs(examples.x)
+    if targets is None:
+        raise KzooError(
+            f"{examples.path} gives sources alone; expected a target of each: name its column as "
+            'label, such as label="summary".'
+        )
+    given = reader.written(sources)
+    wrong = [
+        (place, {"right": right, "given": text})
+        for place, (right, text) in enumerate(zip(targets, given, strict=True))
+        if not exact([text], [right])["exact"]
+    ]
+    return text_scores(given, targets, SCORES), {}, None, wrong
+
+
 # By rule, a function of the reader and the examples, which gives scores, classes, confusion, and
 # the place and the answers of each example that is wrong.
 MEASURED = {
@@ -392,4 +418,5 @@ MEASURED = {
     "entities": _entities,
     "span": _answers,
     "continuation": _continuation,
+    "rewriting": _rewriting,
 }

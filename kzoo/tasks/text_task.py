@@ -273,15 +273,15 @@ class TextTask(Task):
         return {**super().get_config(), "max_length": self.max_length}
 
 
-def settled_length(asked, tokenizer, longest):
+def settled_length(asked, tokenizer, longest, name="max_length"):
     """How many tokens a text has at most: what was asked for, or else the tokenizer's own limit.
 
-    longest: how many the network takes.
+    longest: how many the network takes. name: what an error calls it.
     """
     if asked is None:
         asked = min(getattr(tokenizer, "max_length", None) or longest, longest)
     if not is_whole(asked, 2, longest):
-        raise KzooError(f"max_length is {asked!r:.40}; 2 to {longest} tokens are expected.")
+        raise KzooError(f"{name} is {asked!r:.40}; 2 to {longest} tokens are expected.")
     return int(asked)
 
 
