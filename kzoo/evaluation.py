@@ -11,7 +11,7 @@ from .bundle.continuation import foretold, rows_of_texts
 from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
 from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
-from .bundle.predict import Answerer, Continuer, Predictor
+from .bundle.predict import Answerer, Continuer, Predictor, open_writer
 from .bundle.senses import TEXTS, sense_of
 from .data.documents import answer_rows, text_rows
 from .data.tables import write_table
@@ -167,8 +167,23 @@ class _WritingBundle:
         return foretold(self._step, rows_of_texts(rows))
 
 
+class _SourceBundle:
+    """A bundle that writes of sources: what it writes, on LiteRT."""
+
+    def __init__(self, folder, threads):
+        self._writer = open_writer(folder, threads)
+        manifest = self._writer.manifest
+        self.task, self.rule, self.labels = manifest["task"], manifest["rule"], None
+        self.options = manifest["task_options"]
+
+    def written(self, sources):
+        """What is written of each source, which is cut to what the file reads."""
+        ids = self._writer.prompt_ids(sources, self.options["source_length"])
+        return [rows[0].text for rows in self._writer.write(ids)]
+
+
 # What reads a bundle of a rule, where that isn't `_Bundle`.
-BUNDLES = {"continuation": _WritingBundle}
+BUNDLES = {"continuation": _WritingBundle, "rewriting": _SourceBundle}
 
 
 class _Model:

@@ -279,11 +279,10 @@ def golden(order, path):
 
 def shown(order, path, golden):
     """What both write behind the golden examples, {"file", "keras"} for each."""
+    tokenizer = order.model.writing_tokenizer
     return [
         {
-            side: {
-                "continuation": _text(order.model.writing_tokenizer, entry[outputs]["token_ids"])
-            }
+            side: {"continuation": _text(tokenizer, entry[outputs]["token_ids"])}
             for side, outputs in (("file", "outputs"), ("keras", "keras"))
         }
         for entry in golden

@@ -318,6 +318,10 @@ class SourceReader(Continuer):
 
     says = "written"
 
+    def prompt_ids(self, prompts, max_length=None):
+        """Sources as token ids, cut where a length is given."""
+        return self.writer.prompt_ids(prompts, max_length)
+
     def _writer(self, step):
         options, target = self.manifest["task_options"], self.processor
         if TargetTokenizer.FILE in self.manifest["files"]:

@@ -56,9 +56,10 @@ class Rewriter(Writer):
         self.vocabulary_size = vocabulary_size
         self.options = options
 
-    def prompt_ids(self, sources):
+    def prompt_ids(self, sources, max_length=None):
         """See `source_ids`."""
-        return source_ids(self.source_tokenizer, sources, self.options["source_language"])
+        language = self.options["source_language"]
+        return source_ids(self.source_tokenizer, sources, language, max_length)
 
     def generate(self, sources, batch_size=None, target_language=None, **options):
         """Write of sources, lists of token ids; as `Writer.generate`.

@@ -339,9 +339,14 @@ class Seq2SeqLM(WritingTask):
     @property
     def writer(self):
         """What writes with this model's step and its tokenizer, see `Rewriter`."""
-        backbone, tokenizer = self.backbone, self.processors.get("tokenizer")
-        places = backbone.head_spec.max_sequence_length
-        return Rewriter(self.step, tokenizer, places, backbone.vocabulary_size, self.task_options())
+        return Rewriter(
+            self.step,
+            self.writing_tokenizer,
+            self.backbone.head_spec.max_sequence_length,
+            self.backbone.vocabulary_size,
+            self.task_options(),
+            self.processors.get("tokenizer"),
+        )
 
     def task_options(self):
         """How it writes of sources, see `rewriting_options`."""
