@@ -242,11 +242,24 @@ def test_schedule(decay):
     assert again.get_config() == schedule.get_config()
 
 
+@pytest.mark.parametrize("total_steps", [None, 20])
+def test_the_inverse_square_root_is_equation_3_of_the_transformer(total_steps):
+    """arXiv:1706.03762: width ** -0.5 * min(step ** -0.5, step * warmup ** -1.5), from step 1."""
+    width, warmup, step = 512, 4, np.arange(1, 40)
+    expected = width**-0.5 * np.minimum(step**-0.5, step * warmup**-1.5)
+    schedule = WarmupDecay((width * warmup) ** -0.5, warmup, total_steps, "inverse_sqrt")
+    np.testing.assert_allclose([float(schedule(each - 1)) for each in step], expected, rtol=1e-6)
+    share = WarmupDecay(1.0, 0.1, None, "inverse_sqrt")
+    assert float(share(50)) == 1  # Of how many steps isn't known yet.
+    share.total_steps = 1000
+    assert float(share(399)) == 0.5
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"learning_rate": -1.0}, "above 0"),
-        ({"decay": "square"}, "linear, cosine"),
+        ({"decay": "square"}, "linear, cosine, inverse_sqrt"),
         ({"warmup": -3}, "warmup"),
         ({"warmup": 20, "total_steps": 10}, "no longer warm-up"),
     ],
