@@ -23,19 +23,20 @@ SOURCES = [
 ]  # fmt: skip
 
 
-def byte_tokenizer(texts=(), tokens=258):
+def byte_tokenizer(texts=(), tokens=258, more=()):
     """A byte-level BPE whose texts end in `</s>`: merges of texts, or bytes alone.
 
     Args:
         texts: what merges are found in.
         tokens: how many there are at most; 258 are the bytes, padding and the end.
+        more: special tokens beside these two.
     """
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=tokens,
-        special_tokens=[PADDING, END],
+        special_tokens=[PADDING, END, *more],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -46,7 +47,11 @@ def byte_tokenizer(texts=(), tokens=258):
 
 
 def network(preset, settings, tokenizer):
-    """A published network of two towers in another size, with fresh weights."""
+    """A published network of two towers in another size, with fresh weights.
+
+    Behind post-norm the usual range of 0.02 is too small for narrow networks; `width ** -0.5` is
+    what keeps the size of vectors.
+    """
     keras.utils.set_random_seed(settings["seed"])
     spec = presets.read_spec(preset)
     sizes = {
@@ -57,10 +62,11 @@ def network(preset, settings, tokenizer):
         "schedule": tuple(range(settings["layers"])),
         "max_sequence_length": settings["places"],
         "dropout": settings["dropout"],
-        "initializer_range": settings["width"] ** -0.5,
+        "initializer_range": settings["initializer_range"],
     }
     towers = {name: tower.replace(**sizes) for name, tower in spec.towers.items()}
     words = {**spec.options["embedding"], "vocabulary_size": tokenizer.vocabulary_size}
+    words |= {"logit_scale": settings["width"] ** -0.5} if "logit_scale" in words else {}
     return build(spec.replace(towers=towers, options={**spec.options, "embedding": words}))
 
 
@@ -114,15 +120,17 @@ def examples(pairs, written):
     ]
 
 
-def draw(curves, path, label, factor=100):
-    """What was measured by epoch, a line for each name."""
+def draw(curves, path, label, factor=100, below="epoch"):
+    """What was measured by epoch, or something else, a line for each name."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axis = figure.subplots()
     for (name, points), colour in zip(curves.items(), COLOURS, strict=False):
-        axis.plot(*zip(*[(x, factor * y) for x, y in points], strict=True), color=colour, label=name)
-    axis.set_xlabel("epoch")
+        axis.plot(
+            *zip(*[(x, factor * y) for x, y in points], strict=True), color=colour, label=name
+        )
+    axis.set_xlabel(below)
     axis.set_ylabel(label)
     axis.grid(color="#d9dee5", linewidth=0.8)
     axis.spines[["top", "right"]].set_visible(False)
