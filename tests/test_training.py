@@ -1,10 +1,12 @@
 """Training is right: the numbers of one device, of two replicas and of JAX are the same numbers."""
 
+import gc
 import importlib.util
 import json
 import shutil
 import subprocess
 import sys
+import weakref
 from functools import cache
 from pathlib import Path
 
@@ -296,6 +298,18 @@ def test_fit_traces_its_step_once():
     batches = bucketed_batches(*on_devices.examples(8), batch_size=4)
     keras_hooks.DistributedFit.fit(task, batches, epochs=2, verbose=0)
     assert len(traced) == 1
+
+
+def test_examples_are_let_go_with_their_batches():
+    """And not before what was made of these."""
+    batches = bucketed_batches(*on_devices.examples(8), batch_size=4)
+    plan, made = weakref.ref(batches.plan), batches.map(lambda *batch: batch)
+    del batches
+    gc.collect()
+    assert len(list(made)) == 2
+    del made
+    gc.collect()
+    assert plan() is None
 
 
 def test_the_schedule_ends_with_the_steps_that_are_asked_for():
