@@ -16,10 +16,10 @@ from kzoo.models import build
 PADDING, END = "<pad>", "</s>"
 COLOURS = ("#0b7a75", "#c2571a", "#5b4b8a")
 SOURCES = [
-    "benchmarks/pairs.py", "kzoo/data/batches.py", "kzoo/generation", "kzoo/graphs.py",
-    "kzoo/models/transformer.py", "kzoo/nn", "kzoo/tasks/seq2seq_lm.py", "kzoo/tasks/task.py",
-    "kzoo/tasks/text_scores.py", "kzoo/tasks/text_task.py", "kzoo/tasks/writing_task.py",
-    "kzoo/training",
+    "benchmarks/pairs.py", "kzoo/data/batches.py", "kzoo/data/plan.py", "kzoo/generation",
+    "kzoo/graphs.py", "kzoo/models/transformer.py", "kzoo/nn", "kzoo/tasks/seq2seq_lm.py",
+    "kzoo/tasks/task.py", "kzoo/tasks/text_scores.py", "kzoo/tasks/text_task.py",
+    "kzoo/tasks/writing_task.py", "kzoo/training",
 ]  # fmt: skip
 
 

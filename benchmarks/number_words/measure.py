@@ -107,11 +107,14 @@ def main():
         for code, name in LANGUAGES.items()
     }
     exact = 1 - len(wrong) / len(targets)
+    trained = [in_words(number, language) for number in range(100) for language in LANGUAGES]
+    below = task.score(trained, scores=["exact"], batch_size=300)["exact"]
     measured = {
         "data": f"{SIZES['test']:,} numbers of 3 to 6 digits in each language, of which none was "
         "trained in any, and by which nothing was chosen",
         "exact": round(exact, 5),
         "by_language": share,
+        "exact_below_100_which_was_trained": below,
         "command": "python benchmarks/number_words/measure.py",
     }
     made = (
@@ -134,6 +137,7 @@ def main():
         "parameters": task.count_params(),
         "exact": exact,
         "by_language": share,
+        "below_100_which_was_trained": below,
         **spent,
         "files_megabytes": round(sum(f.stat().st_size for f in args.output.iterdir()) / 1e6, 2),
         "samples": written,
