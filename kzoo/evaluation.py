@@ -94,7 +94,9 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
 
 def _row(kind, examples, place, **rest):
     x = examples.x[place]
-    if sense_of(kind.reads) is not TEXTS:
+    if "text" in rest:  # A pair may hold what is right.
+        texts = {}
+    elif sense_of(kind.reads) is not TEXTS:
         texts = {sense_of(kind.reads).noun: str(x)}
     elif isinstance(x, tuple):
         texts = {"text": x[0], "text_pair": x[1]}
@@ -417,7 +419,7 @@ def _rewriting(reader, examples):
         )
     given = reader.written(sources)
     wrong = [
-        (place, {"right": right, "given": text})
+        (place, {"text": sources[place], "right": right, "given": text})
         for place, (right, text) in enumerate(zip(targets, given, strict=True))
         if not exact([text], [right])["exact"]
     ]
