@@ -259,6 +259,7 @@ def small_tasks():
     names = [f"label {i}" for i in range(12)]
     return {
         "classifier": (random(kzoo.TextClassifier, 0, labels=names), TEXTS + PAIRS, None),
+        "classifier_for_gpu": (random(kzoo.TextClassifier, 0, labels=names), TEXTS + PAIRS, 64),
         "one_label": (random(kzoo.TextClassifier, 1, labels=["yes"]), TEXTS, 48),
         "embedder": (random(kzoo.TextEmbedder, 2), TEXTS, None),
         "entities": (entities(3, 200), TEXTS + [TEXTS[4] * 2, TEXTS[0] * 2], None),
@@ -370,7 +371,7 @@ def write_sounds(folder):
 
 
 def write_convolution(path):
-    """A model that every GPU delegate takes: TensorFlow Lite's refuses transformers."""
+    """A model that every GPU delegate takes, by OpenGL too."""
     draw = np.random.default_rng(0)
     kernel, dense = (draw.standard_normal(shape, "float32") for shape in ((3, 3, 3, 8), (8, 4)))
 
@@ -418,7 +419,7 @@ def small_arrays(folder):
         {"feature_extractor_type": "ASTFeatureExtractor", "max_length": 40, "num_mel_bins": 16}
     )
     heard = kzoo.AudioClassifier(build(ast), labels=["low", "high"], audio_processor=log_mel)
-    owls = ["cat", "dog", "owl"]
+    owls, digits = ["cat", "dog", "owl"], kzoo.load("vit_micro_4_28.mnist")
     return {
         "pictures": (
             of_pictures([32, 24], 3, kzoo.ImageClassifier, 20, cut, labels=owls), pictures, None
@@ -428,7 +429,8 @@ def small_arrays(folder):
         ),
         "sounds": (noisy(heard, 22), sounds, None),
         "words": (kzoo.load("kwt1_speech_commands"), sounds, None),
-        "digits": (kzoo.load("vit_micro_4_28.mnist"), write_digits(folder), None),
+        "digits": (digits, write_digits(folder), None),
+        "digits_for_gpu": (digits, write_digits(folder), None),
     }  # fmt: skip
 
 
@@ -532,10 +534,14 @@ NO_DISTANCE = {"cosine": None, "probability_difference": None}  # Clients are he
 
 
 def write(output, name, model, given, length, folder=None):
-    """A bundle, and what Python answers; `folder` holds what is given where that is files."""
+    """A bundle, and what Python answers; `folder` holds what is given where that is files.
+
+    One whose name ends so is made for GPUs.
+    """
     if (output / f"{name}.jsonl").is_file():
         return
-    export_bundle(model, output / name, "float32", length, limits=NO_DISTANCE)
+    form = ("float16", {"for": "gpu"}) if name.endswith("_for_gpu") else ("float32", None)
+    export_bundle(model, output / name, form[0], length, limits=NO_DISTANCE, recipe=form[1])
     paths = given if folder is None else [folder / each for each in given]
     answers = kzoo.predict_bundle(output / name, paths)
     if folder is not None:
