@@ -7,7 +7,7 @@ import numpy as np
 
 from . import plot, presets, tasks
 from .answers import PROBLEMS, described
-from .bundle.continuation import foretold
+from .bundle.continuation import foretold, rows_of_texts
 from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
 from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
@@ -156,12 +156,13 @@ class _WritingBundle:
         before, after = framing(tokenizer)
         if answers is not None:
             prompts = prompt_ids(tokenizer, prompts)
-            return foretold(self._step, answer_rows(prompts, read(answers), after, self._length))
+            rows = answer_rows(prompts, read(answers), after, self._length)
+            return foretold(self._step, rows_of_texts(rows))
         # A manifest doesn't say how its task cut texts: they are joined, as is usual.
         rows = text_rows(read(prompts), before, after, self._length, stride)
         if not rows:
             raise KzooError("The texts hold fewer than two tokens: there is nothing to predict.")
-        return foretold(self._step, rows)
+        return foretold(self._step, rows_of_texts(rows))
 
 
 # What reads a bundle of a rule, where that isn't `_Bundle`.
