@@ -266,8 +266,9 @@ class Towers(Value):
         name = next((name for name in changes if name in of_tower), None)
         if name is not None:
             raise KzooError(
-                f"Got {name} for a {self.family}, whose towers {' and '.join(self.towers)} have one "
-                "each: give towers, a spec of each by name, as spec.towers[name].replace makes them."
+                f"Got {name} for a {self.family}, whose towers {' and '.join(self.towers)} have "
+                "one each: give towers, a spec of each by name, as "
+                f"spec.towers[name].replace({name}=...) makes them."
             )
         return super().replace(**changes)
 

@@ -138,8 +138,8 @@ class Seq2SeqLM(WritingTask):
         head = super().make_head(backbone)
         if getattr(head, "tied", None) is None:
             raise KzooError(
-                f"Got the head {self.head_slot!r} for a Seq2SeqLM; expected one that scores tokens, "
-                '"tied_lm" or "lm".'
+                f"Got the head {self.head_slot!r} for a Seq2SeqLM; expected one that scores "
+                'tokens, "tied_lm" or "lm".'
             )
         return head
 
@@ -207,7 +207,8 @@ class Seq2SeqLM(WritingTask):
         elif targets is None:
             raise KzooError(
                 "Got sources without targets; expected a text of each, as y, as pairs, or in a "
-                "second column of a table, named as label; or an objective, which makes both of raw text."
+                "second column of a table, named as label; or an objective, which makes both of "
+                "raw text."
             )
         else:
             wrong = next((each for each in targets if not isinstance(each, str)), None)
