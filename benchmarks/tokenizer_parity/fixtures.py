@@ -3,8 +3,9 @@
     python benchmarks/tokenizer_parity/fixtures.py [--output FOLDER]
 
 Small tokenizers, trained here on the repository's own texts, one for each kind and option of a
-tokenizer.json, and two as Marian's that share a vocabulary; what the `tokenizers` library makes of some hundred texts with each; and for each
-normalizer and splitter one digest of what it does to every code point between two letters.
+tokenizer.json, and two as Marian's that share a vocabulary; what the `tokenizers` library makes of
+some hundred texts with each; and for each normalizer and splitter one digest of what it does to
+every code point between two letters.
 """
 
 import argparse

@@ -81,7 +81,7 @@ def write_folders(data, folder):
 
 
 def fairseq(folder, before, after, lines):
-    """mBART's ids of SentencePiece's: one on, the unknown piece's is 3, and round them the frame."""
+    """mBART's ids of SentencePiece's: one on, 3 for the unknown piece, in their frame."""
     model = sentencepiece.SentencePieceProcessor()
     model.Load(str(folder / "sentencepiece.bpe.model"))
     rows = model.encode(lines)
