@@ -111,9 +111,9 @@ class Tokenizer:
         lower-cased exactly when no piece of the vocabulary has a capital letter; `vocab.json`
         with `merges.txt` becomes byte-level BPE with RoBERTa's special tokens (Liu et al. 2019)
         when `<s>` is in the vocabulary, else GPT-2's (none). A file of SentencePiece (`.model` or
-        `.spm`) becomes the tokenizer of the class that is named beside it, or
-        T5's where its special tokens have T5's ids. Of `source.spm`, `target.spm` and `vocab.json`
-        (Marian) it is the source's; the target's is a `TargetTokenizer`.
+        `.spm`) becomes the tokenizer of the class that is named beside it, or T5's where its
+        special tokens have T5's ids. Of `source.spm`, `target.spm` and `vocab.json` (Marian) it is
+        the source's; the target's is a `TargetTokenizer`.
 
         Padding always stands on the right, whatever `padding_side` says: it is masked, so that
         an answer doesn't depend on it, and places are counted from the left.
@@ -123,6 +123,8 @@ class Tokenizer:
         """
         path = Path(path)
         if path.is_dir():
+            if (path / shared_vocabulary.TARGET).is_file():
+                return cls.load(path / cls.FILES[0])
             for name in cls.FILES:
                 if (path / name).is_file():
                     return cls.load(path / name)
@@ -131,13 +133,14 @@ class Tokenizer:
                 "merges.txt, a model of SentencePiece (spiece.model, sentencepiece.bpe.model), or "
                 "Marian's source.spm was expected."
             )
-        if not path.is_file():
+        of_two = path.name in (shared_vocabulary.SOURCE, shared_vocabulary.TARGET)
+        if not path.is_file() and not of_two:
             raise KzooError(f"{path} does not exist: name a tokenizer's folder or file.")
         files = SideFiles(path.parent)
         if path.suffix == ".json" and path.name != "vocab.json":
             text = read_text(path, "a tokenizer.json")
             backend = files.applied(_parsed(text, path))
-        elif path.name in (shared_vocabulary.SOURCE, shared_vocabulary.TARGET):
+        elif of_two:
             backend = _of_two_models(path, files)
         elif path.suffix in (".spm", ".model"):
             backend = _of_sentencepiece(path, files)
