@@ -539,7 +539,7 @@ def _head_config(model, family, task_name):
     key, default = family.HEAD_DROPOUT.get(task_name, (None, None))
     if key is None:
         return config
-    own = None if default is None else model.spec.dropout
+    own = None if default is None else model.backbone.head_spec.dropout
     return config | {key: own if rate is None else rate}
 
 
