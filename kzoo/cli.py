@@ -575,6 +575,14 @@ def generate(
         int | None,
         typer.Option(metavar="N", help="No N tokens in a row twice.", show_default=False),
     ] = None,
+    target_language: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE",
+            help="Of a Seq2SeqLM that knows languages, the one to write in, such as de_DE.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ):
     """Write on from a text, or of it: what a Seq2SeqLM makes of it.
@@ -601,6 +609,8 @@ def generate(
 
         with _by_options():
             Generation(**options)  # What doesn't go together is said before anything is loaded.
+        if target_language is not None:
+            options["target_language"] = target_language
         prompt = _whole_input() if prompt in (None, "-") else _utf8(prompt, "The prompt")
         with screen.working(f"Loading {source}"):
             writer = _writer(source)
@@ -651,9 +661,9 @@ def _writer(source):
     from .bundle.manifest import MANIFEST
 
     if (Path(source) / MANIFEST).is_file():
-        from .bundle.predict import Continuer
+        from .bundle.predict import open_writer
 
-        return Continuer(source)
+        return open_writer(source)
     from . import presets
 
     # Neither a model without weights nor one that doesn't write is built, which may take minutes.

@@ -7,11 +7,11 @@ import numpy as np
 
 from . import plot, presets, tasks
 from .answers import PROBLEMS, described
-from .bundle.continuation import foretold
+from .bundle.continuation import foretold, rows_of_texts
 from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
 from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
-from .bundle.predict import Answerer, Continuer, Predictor
+from .bundle.predict import Answerer, Continuer, Predictor, open_writer
 from .bundle.senses import TEXTS, sense_of
 from .data.documents import answer_rows, text_rows
 from .data.tables import write_table
@@ -94,7 +94,9 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
 
 def _row(kind, examples, place, **rest):
     x = examples.x[place]
-    if sense_of(kind.reads) is not TEXTS:
+    if "text" in rest:  # A pair may hold what is right.
+        texts = {}
+    elif sense_of(kind.reads) is not TEXTS:
         texts = {sense_of(kind.reads).noun: str(x)}
     elif isinstance(x, tuple):
         texts = {"text": x[0], "text_pair": x[1]}
@@ -158,16 +160,32 @@ class _WritingBundle:
         before, after = framing(tokenizer)
         if answers is not None:
             prompts = prompt_ids(tokenizer, prompts)
-            return foretold(self._step, answer_rows(prompts, read(answers), after, self._length))
+            rows = answer_rows(prompts, read(answers), after, self._length)
+            return foretold(self._step, rows_of_texts(rows))
         # A manifest doesn't say how its task cut texts: they are joined, as is usual.
         rows = text_rows(read(prompts), before, after, self._length, stride)
         if not rows:
             raise KzooError("The texts hold fewer than two tokens: there is nothing to predict.")
-        return foretold(self._step, rows)
+        return foretold(self._step, rows_of_texts(rows))
+
+
+class _SourceBundle:
+    """A bundle that writes of sources: what it writes, on LiteRT."""
+
+    def __init__(self, folder, threads):
+        self._writer = open_writer(folder, threads)
+        manifest = self._writer.manifest
+        self.task, self.rule, self.labels = manifest["task"], manifest["rule"], None
+        self.options = manifest["task_options"]
+
+    def written(self, sources):
+        """What is written of each source, which is cut to what the file reads."""
+        ids = self._writer.prompt_ids(sources, self.options["source_length"])
+        return [rows[0].text for rows in self._writer.write(ids)]
 
 
 # What reads a bundle of a rule, where that isn't `_Bundle`.
-BUNDLES = {"continuation": _WritingBundle}
+BUNDLES = {"continuation": _WritingBundle, "rewriting": _SourceBundle}
 
 
 class _Model:
@@ -401,7 +419,7 @@ def _rewriting(reader, examples):
         )
     given = reader.written(sources)
     wrong = [
-        (place, {"right": right, "given": text})
+        (place, {"text": sources[place], "right": right, "given": text})
         for place, (right, text) in enumerate(zip(targets, given, strict=True))
         if not exact([text], [right])["exact"]
     ]

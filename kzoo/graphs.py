@@ -344,12 +344,6 @@ class EncoderDecoder(Composite):
             )
 
     @property
-    def head_spec(self):
-        """The decoder's, with the embedding that it reads."""
-        decoder = self.spec.towers["decoder"]
-        return decoder.replace(embedding=self.spec.options.get("embedding", decoder.embedding))
-
-    @property
     def embedding(self):
         """What makes vectors of the tokens that are written."""
         shared = self.token_embedding

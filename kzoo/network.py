@@ -136,7 +136,7 @@ class Network(Served, ExportsTokens, keras.Model):
     @property
     def head_spec(self):
         """The spec of what gives the vectors that a head reads."""
-        return self.spec
+        return self.spec.head
 
     def symbolic_inputs(self, places=2):
         """One example of so many places, as Keras tensors, for layers to learn their shapes."""

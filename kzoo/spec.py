@@ -180,6 +180,11 @@ class Spec(Value):
         return f"A {self.family} of {self.num_layers} layers."
 
     @property
+    def head(self):
+        """The spec of what gives the vectors that a head reads."""
+        return self
+
+    @property
     def num_layers(self):
         """How many steps the schedule has."""
         return len(self.schedule)
@@ -267,8 +272,8 @@ class Towers(Value):
         if name is not None:
             raise KzooError(
                 f"Got {name} for a {self.family}, whose towers {' and '.join(self.towers)} have "
-                "one each: give towers, a spec of each by name, as "
-                f"spec.towers[name].replace({name}=...) makes them."
+                "one each; expected towers, a spec of each by name, as "
+                "spec.towers[name].replace makes them."
             )
         return super().replace(**changes)
 
@@ -276,6 +281,17 @@ class Towers(Value):
     def summary(self):
         """What it is, as a sentence."""
         return f"A {self.family} of {' and '.join(self.towers)}."
+
+    @property
+    def head(self):
+        """The spec of what gives the vectors that a head reads.
+
+        That of the decoder, where there is one, with the embedding that it reads.
+        """
+        decoder = self.towers.get("decoder")
+        if decoder is None:
+            return self
+        return decoder.replace(embedding=self.options.get("embedding", decoder.embedding))
 
     def to_dict(self):
         """The fields as JSON types."""

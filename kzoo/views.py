@@ -414,6 +414,9 @@ def _answers(data):
     if "continuation" in data[0]:
         rows = [[_shown(answer), _short(answer["continuation"])] for answer in data]
         return table("", ["prompt", "continuation"], rows)
+    if "written" in data[0]:
+        rows = [[_shown(answer), _short(answer["written"])] for answer in data]
+        return table("", ["text", "written"], rows)
     rows = [[answer["label"], f"{answer['score']:.3f}", _shown(answer)] for answer in data]
     return table("", ["label", ">score", given], rows)
 

@@ -14,7 +14,7 @@ from test_causal_lm import byte_tokenizer
 import kzoo
 from kzoo.bundle import continuation, export_bundle, predict_bundle, verify_bundle
 from kzoo.bundle.bench import bench_bundle
-from kzoo.bundle.file_step import FileStep
+from kzoo.bundle.file_step import open_step
 from kzoo.bundle.orders import ordered
 from kzoo.bundle.predict import open_bundle
 from kzoo.cli import main
@@ -67,13 +67,13 @@ def test_a_file_writes_what_keras_writes(made, options):
     """Ragged rows, whose caches take turns in the file, and beams that are reordered."""
     task, folder, _ = made
     given = prompts(1, 2, 17, 60)
-    step = FileStep(folder / "model.tflite")
+    step = open_step(folder / "model.tflite")
     assert answers(step, given, **options) == answers(task.step, given, **options)
 
 
 def test_a_row_that_is_taken_twice_has_a_cache_of_its_own(made):
     """The last row's cache is in the file when it is taken; others write there before its copy."""
-    step, given = FileStep(made[1] / "model.tflite"), np.array(prompts(5, 5, 5), "int32")
+    step, given = open_step(made[1] / "model.tflite"), np.array(prompts(5, 5, 5), "int32")
     _, state = step(given, np.tile(np.arange(5, dtype="int32"), (3, 1)))
     new = np.array([[7], [8], [9]], "int32")
     actual, _ = step(new, np.full((3, 1), 5, "int32"), state.reorder([2, 0, 2]))
@@ -90,7 +90,7 @@ def test_the_file_of_every_family_gives_keras_logits(family, tmp_path):
     task = writer(spec.replace(embedding=words))
     measured = kzoo.export_litert(task, tmp_path / "model.tflite", cache=32)
     assert measured["audit"]["partitions"] == 1 and not measured["audit"]["custom"]
-    step, ids = FileStep(tmp_path / "model.tflite"), np.array(prompts(20), "int32")
+    step, ids = open_step(tmp_path / "model.tflite"), np.array(prompts(20), "int32")
     logits, state = step(ids[:, :15], np.arange(15, dtype="int32")[None])
     found = [logits]
     for place in range(15, 20):
@@ -106,7 +106,7 @@ def test_a_long_prompt_is_read_in_parts(length, tmp_path, monkeypatch):
     task, path = writer(LOCAL), tmp_path / "model.tflite"
     measured = kzoo.export_litert(task, path, "float32", length, cache=64)
     assert measured["parity"]["tokens_equal"] == 1
-    step = FileStep(path)
+    step = open_step(path)
     assert (step.cache, step.length) == (64, length)
     given = prompts(30)
     assert answers(step, given) == answers(task.step, given)
@@ -166,7 +166,7 @@ def test_the_audit_looks_at_every_function(made, monkeypatch):
     ],
 )
 def test_what_the_file_has_no_place_for_is_one_sentence(made, token_ids, places, state, words):
-    step = FileStep(made[1] / "model.tflite")
+    step = open_step(made[1] / "model.tflite")
     if state:
         _, state = step(np.array([[5]], "int32"), np.array([[0]], "int32"), None)
     with pytest.raises(kzoo.KzooError, match=words):
@@ -196,7 +196,7 @@ def test_a_cache_has_places_for_a_prompt_and_no_more_than_the_model(cache, words
 
 def test_the_least_cache_is_that_of_the_texts_that_are_written_behind(tmp_path):
     task, path = writer(), tmp_path / "text.txt"
-    assert continuation.prompts_of(task, 17, 1)
+    assert continuation.prompts_of(task, {"past_length": 17}, 1)
     with pytest.raises(kzoo.KzooError, match="of 17 tokens; expected 18 at least, for 6 of"):
         ordered(task, "float32", None, None, {"cache": 17})  # Verifying asks for six.
     ordered(task, "float32", None, None, {"cache": 18})
@@ -329,7 +329,7 @@ def test_an_evaluation_is_the_perplexity_of_the_files_own_steps(tmp_path):
 
 def test_what_a_file_streams_is_what_it_generates(made):
     task, folder, _ = made
-    step = FileStep(folder / "model.tflite")
+    step = open_step(folder / "model.tflite")
     options = Generation(max_new_tokens=12)
     (ids,) = task.prompt_ids(["the cat"])
     pieces = list(stream(step, ids, task.tokenizer, options, PLACES))

@@ -12,6 +12,7 @@ from families import PAIRS, SPECS, add_noise, noisy
 from test_causal_lm import byte_tokenizer
 
 import kzoo
+from kzoo.generation.rewriter import beginning
 from kzoo.models import build
 from kzoo.network import weights_by_path
 from kzoo.tasks.text_scores import text_scores
@@ -246,7 +247,7 @@ def test_a_language_stands_where_its_tokenizer_puts_it(name):
     assert np.asarray(targets).tolist() == [[b, sep, en] if behind else [en, b, sep]]
     decoder = np.asarray(inputs["decoder_token_ids"]).tolist()
     assert decoder == [[en, b, sep] if behind else [5, en, b]]
-    assert task.starts("de_DE") == ((de, ()) if behind else (5, (de,)))
+    assert beginning(task.task_options(), "de_DE") == ((de, ()) if behind else (5, (de,)))
     written = task.generate([[a, b]], target_language="de_DE", max_new_tokens=4)
     assert behind or written[0][0] == de
     with pytest.raises(kzoo.KzooError, match="the language 'xx_XX'; expected one of de_DE, en_XX"):

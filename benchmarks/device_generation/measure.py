@@ -189,7 +189,7 @@ def reference(files):
 
 def kzoo_side(files, quantization):
     """A function that writes so many tokens behind a prompt."""
-    from kzoo.bundle.file_step import FileStep
+    from kzoo.bundle.file_step import open_step
     from kzoo.generation import Generation, generate
 
     path = files / f"{quantization}_{CACHE}.tflite"
@@ -201,7 +201,7 @@ def kzoo_side(files, quantization):
         task = kzoo.CausalLM(kzoo.from_huggingface(folder))
         with traced(exportable(task), sizes_of(task, cache=CACHE)) as graphs:
             write_file(graphs, path, quantization)
-    step = FileStep(path)
+    step = open_step(path)
 
     def write(prompt, count):
         options = Generation(max_new_tokens=count)

@@ -99,7 +99,7 @@ def measured(arguments):
 
 def written(task, folder, command):
     """What each side writes behind each prompt, and the engine's version."""
-    from kzoo.bundle.continuation import prompts_of
+    from kzoo.bundle.continuation import CACHE, prompts_of
 
     engine = subprocess.Popen(
         [str(part) for part in command],
@@ -110,7 +110,7 @@ def written(task, folder, command):
     )
     version, write, texts = json.loads(engine.stdout.readline()), writer(folder), []
     cache = task.spec.max_sequence_length
-    for prompt, ids in prompts_of(task, cache, PROMPTS):
+    for prompt, ids in prompts_of(task, {CACHE: cache}, PROMPTS):
         count = min(NEW, cache - len(ids))
         engine.stdin.write(json.dumps({"prompt": prompt, "count": count}) + "\n")
         engine.stdin.flush()

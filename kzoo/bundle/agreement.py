@@ -4,7 +4,7 @@ import numpy as np
 
 CLEAR = 0.05  # what a probability must be off by to be on the other side of another, see `verify`
 # What has no score, in any task.
-SAID = ("text", "tokens", "truncated", "answer", "start", "end", "continuation")
+SAID = ("text", "tokens", "truncated", "answer", "start", "end", "continuation", "written")
 
 
 def disagreement(answer, expected, tolerance, options):
@@ -74,7 +74,7 @@ def _numbers(answer, expected):
     """The numbers of an answer in the order of the expected one's."""
     if "embedding" in expected:
         return answer["embedding"]
-    if "continuation" in expected:
+    if "continuation" in expected or "written" in expected:
         return []
     if "entities" in expected:
         return [entity["score"] for entity in answer["entities"]]

@@ -41,7 +41,10 @@ def bench_bundle(folder, against=None, lengths=None, threads=1, rounds=20):
     kinds = [kind_of(manifest["rule"]) for manifest in manifests]
     if kinds[0] is not kinds[-1]:
         raise KzooError(f"Got {folder} and {against}, of which one writes; expected two of a kind.")
-    longest = min(manifest["max_length"] for manifest in manifests)
+    longest = min(
+        manifest["task_options"].get("source_length", manifest["max_length"])
+        for manifest in manifests
+    )
     files = {place: kinds[0].Opened(name / MODEL, threads) for place, name in enumerate(names)}
     lengths = _lengths(kinds[0], dict(zip(names, files.values(), strict=True)), longest, lengths)
     times, token = kinds[0].measure(files, lengths, rounds, threads)

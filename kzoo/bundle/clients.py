@@ -417,6 +417,7 @@ NAMED = (
     "start",
     "end",
     "continuation",
+    "written",
 )  # what of an answer must be the same
 
 

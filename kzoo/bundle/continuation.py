@@ -1,7 +1,8 @@
 """What a file that writes is measured by: the tokens that it writes, and how likely text is to it.
 
-Keras writes greedily from the same prompts, by the same code, and what both write is laid side by
-side. Perplexity is that of the file's own steps, a token at a time, as an app runs it.
+Keras writes greedily from the same prompts, or of the same sources, by the same code, and what both
+write is laid side by side. Perplexity is that of the file's own steps, a token at a time, as an app
+runs it: on text, or on targets of sources, which are those that Keras wrote where there are none.
 """
 
 import time
@@ -13,33 +14,35 @@ from ..data.documents import windows
 from ..errors import KzooError
 from ..generation import Generation, generate
 from ..generation.logit_processors import log_softmax
+from ..generation.rewriter import beginning, source_ids
 from ..generation.streaming import with_text
 from ..generation.writer import prompt_ids
 from ..litert.convert import CACHE
-from .file_step import FileStep
+from .file_step import SourceStep, open_step
 from .manifest import GOLDEN, MODEL
 from .senses import TEXTS, sentences
 
 SAYS = "text that both write"
-Opened = FileStep  # what runs a file
+Opened = open_step  # what runs a file
 PROMPTS, NEW = 20, 16  # prompts on which file and Keras write, and tokens that they write
 READ = 512  # tokens on which perplexity is measured where no evaluation file is
 MOST = 2048  # and of an evaluation file at most
 SHOWN = 8  # logits of the first step that a golden example holds
 LENGTHS = (16, 64, 128)  # tokens of the prompts that are timed
+NOTHING = (None, ())  # what stands before what is written on, see `begins`
 STEPS = 8  # tokens that are timed behind a prompt
 ROUNDS = 3  # measurements of latency, each of which takes long
 
 
 def check_sizes(model, sizes, texts=None, fewest=1):
-    """Raise KzooError where fewer prompts of the texts fit the cache, see `prompts_of`."""
-    prompts_of(model, sizes[CACHE], fewest, texts, fewest)
+    """Raise KzooError where fewer prompts of the texts fit a file, see `prompts_of`."""
+    prompts_of(model, sizes, fewest, texts, fewest)
 
 
-def prompts_of(model, cache, count, texts=None, fewest=1):
+def prompts_of(model, sizes, count, texts=None, fewest=1):
     """Beginnings of lines of texts, the shipped ones by default: (text, ids), short to long.
 
-    Behind each of them the cache has places for `NEW` tokens.
+    The file has places for `NEW` tokens behind each of them, or written of it.
 
     Raises:
         KzooError: where there are fewer than `fewest`.
@@ -51,21 +54,36 @@ def prompts_of(model, cache, count, texts=None, fewest=1):
     if not starts:
         raise KzooError("Got texts without a word; expected some whose beginnings are prompts.")
     rows = sorted(zip(starts, model.prompt_ids(starts), strict=True), key=lambda row: len(row[1]))
-    least = len(rows[min(fewest, len(rows)) - 1][1]) + NEW
-    if least > cache:
-        raise KzooError(
-            f"Got a cache of {cache} tokens; expected {least} at least, for {fewest} of the "
-            f"prompts that the file is measured on and the {NEW} tokens behind each."
-        )
-    rows = [row for row in rows if len(row[1]) + NEW <= cache]
+    least, cache = len(rows[min(fewest, len(rows)) - 1][1]), sizes[CACHE]
+    options = model.task_options()
+    if begins(options) is NOTHING:
+        room, needed = cache - NEW, [("cache", cache, least + NEW)]
+    else:
+        room = min(options["source_length"], sizes["length"] or options["source_length"])
+        needed = [("cache", cache, NEW), ("length", room, least)]
+    for what, actual, expected in needed:
+        if actual < expected:
+            raise KzooError(
+                f"Got a {what} of {actual} tokens; expected {expected} at least, for {fewest} of "
+                f"the prompts that the file is measured on and the {NEW} tokens behind each."
+            )
+    rows = [row for row in rows if len(row[1]) <= room]
     places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
     return [rows[place] for place in places]
 
 
-def written(step, prompts, cache):
-    """The `NEW` ids that a step function writes greedily behind each prompt of `prompts_of`."""
-    options = Generation(max_new_tokens=NEW)
-    return [generate(step, [ids], options, None, cache)[0][0].token_ids for ids in prompts]
+def written(step, prompts, cache, begin=NOTHING):
+    """The `NEW` ids that a step function writes greedily of each prompt of `prompts_of`.
+
+    For `begin` see `begins`.
+    """
+    start, forced = begin
+    options, results = Generation(max_new_tokens=NEW, forced_token_ids=forced), []
+    for ids in prompts:
+        own, prompt = begun(step, ids, start)
+        ((answer,),) = generate(own, [prompt], options, None, cache)
+        results.append(answer.token_ids)
+    return results
 
 
 def distance(model, path, sizes, texts=None):
@@ -80,19 +98,25 @@ def distance(model, path, sizes, texts=None):
     Returns:
         A dict: `texts` (how many prompts), `tokens` (of each), `continuations` (for each the ids
         that Keras wrote and those of the file), `tokens_equal` (the share of places with the same
-        token), and what `perplexities` gives for every other shipped sentence, or for `texts`.
+        token), and what `perplexities` gives for every other shipped sentence or for `texts`, or
+        for what Keras wrote of sources; `perplexity_on` says for which.
     """
-    cache, file = sizes[CACHE], FileStep(path)
-    prompts = [ids for _, ids in prompts_of(model, cache, PROMPTS, texts)]
-    sides = [written(step, prompts, cache) for step in (model.step, file)]
+    cache, file, begin = sizes[CACHE], open_step(path), begins(model.task_options())
+    prompts = [ids for _, ids in prompts_of(model, sizes, PROMPTS, texts)]
+    sides = [written(step, prompts, cache, begin) for step in (model.step, file)]
     pairs = [list(pair) for pair in zip(*sides, strict=True)]
-    rows = rows_of(model, sentences()[1::2] if texts is None else texts, cache, READ)
+    if begin is NOTHING:
+        where = "shipped sentences" if texts is None else "the texts"
+        rows = rows_of(model, sentences()[1::2] if texts is None else texts, cache, READ)
+    else:
+        where, rows = "what Keras wrote", rows_of_pairs(prompts, sides[0], begin)
     return {
         "texts": len(prompts),
         "tokens": [len(ids) for ids in prompts],
         "continuations": pairs,
         "tokens_equal": equal_share(pairs),
         **perplexities(model, {"file": file}, rows),
+        "perplexity_on": where,
     }
 
 
@@ -110,28 +134,52 @@ def equal_share(pairs):
     return equal / sum(max(map(len, pair)) for pair in pairs)
 
 
+def begins(options):
+    """What a decoder is given first and what it writes first, by a task's options.
+
+    Of what writes on these are None and ().
+    """
+    return beginning(options) if "start_id" in options else NOTHING
+
+
+def begun(step, ids, start):
+    """A step function and its prompt: ids to write on from, or `start` where it writes of them."""
+    return (step, ids) if start is None else (step.reading([ids]), [start])
+
+
+def rows_of_pairs(sources, targets, begin):
+    """(source, tokens, targets) of lists of ids: what a decoder reads, and what it foretells."""
+    pairs = zip(sources, targets, strict=True)
+    return [(source, [begin[0], *target[:-1]], target) for source, target in pairs]
+
+
+def rows_of_texts(rows):
+    """The same of (tokens, targets), which have no source."""
+    return [([], tokens, targets) for tokens, targets in rows]
+
+
 def rows_of(model, texts, cache, most):
-    """(tokens, targets) of texts, each cut into windows that fit the cache, up to `most` tokens."""
+    """(no source, tokens, targets) of texts, in windows that fit the cache, up to `most` tokens."""
     rows, count = [], 0
     for ids in model.tokenizer.bare_ids(texts):
         ids = [*model.start_ids(), *ids, *model.end_ids]
         for tokens, targets in windows(ids, cache) if len(ids) > 1 else ():
             if count + len(tokens) > most and rows:
-                return rows
+                return rows_of_texts(rows)
             rows.append((tokens, targets))
             count += len(tokens)
     if not rows:
         raise KzooError("The texts hold fewer than two tokens: there is nothing to predict.")
-    return rows
+    return rows_of_texts(rows)
 
 
 def perplexities(model, steps, rows):
-    """Perplexity on rows of (tokens, targets): e to the mean loss of a token.
+    """Perplexity on rows of (source, tokens, targets): e to the mean loss of a token.
 
     Args:
         model: the task in Keras.
         steps: {name: step function}, "file" among them.
-        rows: see `rows_of`.
+        rows: see `rows_of` and `rows_of_pairs`.
 
     Returns:
         A dict: `perplexity` of the file, `perplexity_keras`, `perplexity_NAME` of the others,
@@ -144,12 +192,12 @@ def perplexities(model, steps, rows):
         "perplexity": found["file"],
         **others,
         "perplexity_ratio": found["file"] / found["keras"],
-        "perplexity_tokens": sum(t != IGNORED for _, targets in rows for t in targets),
+        "perplexity_tokens": sum(t != IGNORED for *_, targets in rows for t in targets),
     }
 
 
 def foretold(step, rows):
-    """How well the tokens of rows of (tokens, targets) are foretold by a step function.
+    """How well the tokens of rows of (source, tokens, targets) are foretold by a step function.
 
     Returns:
         {"perplexity", "accuracy" (share of tokens that were likeliest), "loss" (nats a token)}.
@@ -166,8 +214,8 @@ def _mean_loss(logits_of, rows):
 def _losses(logits_of, rows):
     """For each target its loss, and whether it was the likeliest token."""
     losses, hits = [], []
-    for tokens, targets in rows:
-        scores = log_softmax(np.asarray(logits_of(tokens), "float64"))
+    for source, tokens, targets in rows:
+        scores = log_softmax(np.asarray(logits_of(source, tokens), "float64"))
         places = [place for place, target in enumerate(targets) if target != IGNORED]
         losses += [-scores[place, targets[place]] for place in places]
         hits += [scores[place].argmax() == targets[place] for place in places]
@@ -175,18 +223,22 @@ def _losses(logits_of, rows):
 
 
 def _by_keras(model):
-    def logits_of(tokens):
-        ids = np.array([tokens], "int32")
-        return model({"token_ids": ids, "padding_mask": np.ones_like(ids)})["logits"][0]
+    def logits_of(source, tokens):
+        names, columns = [n for n in model.backbone.input_names if n.endswith("token_ids")], {}
+        for name, ids in zip(names, (source, tokens)[-len(names) :], strict=True):
+            columns[name] = np.array([ids], "int32")
+            columns[name.replace("token_ids", "padding_mask")] = np.ones_like(columns[name])
+        return model(columns)["logits"][0]
 
     return logits_of
 
 
 def _by_steps(step):
-    def logits_of(tokens):
+    def logits_of(source, tokens):
+        own, _ = begun(step, source, tokens[0] if source else None)
         state, rows = None, []
         for place, token in enumerate(tokens):
-            logits, state = step(*_one(token, place), state)
+            logits, state = own(*_one(token, place), state)
             rows.append(logits[0])
         return np.stack(rows)
 
@@ -207,15 +259,15 @@ def golden(order, path):
     shipped ones. Their outputs are `token_ids`, the new ones, and `logits`, the first few behind
     the prompt.
     """
-    model, cache, rows = order.model, order.cache, []
+    model, sizes, rows = order.model, order.sizes, []
     if order.examples and order.share_texts:
-        rows = prompts_of(model, cache, GOLDEN // 2, order.examples.texts)
-    rows += prompts_of(model, cache, GOLDEN - len(rows))
-    prompts, file = [ids for _, ids in rows], FileStep(path)
+        rows = prompts_of(model, sizes, GOLDEN // 2, order.examples.texts)
+    rows += prompts_of(model, sizes, GOLDEN - len(rows))
+    prompts, file, begin = [ids for _, ids in rows], open_step(path), begins(order.options)
     sides = {}
     for name, step in (("outputs", file), ("keras", model.step)):
-        first = [_first_logits(step, ids) for ids in prompts]
-        new = written(step, prompts, cache)
+        first = [_first_logits(step, ids, begin[0]) for ids in prompts]
+        new = written(step, prompts, order.cache, begin)
         sides[name] = [
             {"token_ids": ids, "logits": logits} for ids, logits in zip(new, first, strict=True)
         ]
@@ -227,9 +279,10 @@ def golden(order, path):
 
 def shown(order, path, golden):
     """What both write behind the golden examples, {"file", "keras"} for each."""
+    tokenizer = order.model.writing_tokenizer
     return [
         {
-            side: {"continuation": _text(order.tokenizer, entry[outputs]["token_ids"])}
+            side: {"continuation": _text(tokenizer, entry[outputs]["token_ids"])}
             for side, outputs in (("file", "outputs"), ("keras", "keras"))
         }
         for entry in golden
@@ -242,7 +295,10 @@ def _text(tokenizer, token_ids):
 
 def golden_ids(tokenizer, manifest):
     """The ids of the golden examples as the tokenizer gives them now."""
-    return prompt_ids(tokenizer, [entry["text"] for entry in manifest["golden"]])
+    texts, options = [entry["text"] for entry in manifest["golden"]], manifest["task_options"]
+    if begins(options) is NOTHING:
+        return prompt_ids(tokenizer, texts)
+    return source_ids(tokenizer, texts, options["source_language"])
 
 
 def check_golden(folder, tokenizer, manifest):
@@ -250,12 +306,15 @@ def check_golden(folder, tokenizer, manifest):
     ids = golden_ids(tokenizer, manifest)
     for place, (entry, own) in enumerate(zip(manifest["golden"], ids, strict=True)):
         TEXTS.check_ids(place, entry, own)
-    return run_golden(FileStep(folder / MODEL), manifest["golden"], manifest["tolerance"])
+    step, begin = open_step(folder / MODEL), begins(manifest["task_options"])
+    return run_golden(step, manifest["golden"], manifest["tolerance"], begin)
 
 
 def run_again(predictor):
     """How many golden examples are written as at the export; the largest distance of logits."""
-    results = list(_rerun(predictor.writer.step, predictor.manifest["golden"]))
+    manifest = predictor.manifest
+    begin = begins(manifest["task_options"])
+    results = list(_rerun(predictor.writer.step, manifest["golden"], begin))
     equal = sum(all(share <= 0 for share in below) for _, _, below in results)
     return equal, float(np.max([off for _, off, _ in results]))
 
@@ -265,8 +324,8 @@ def client_texts(texts):
     return []
 
 
-def _first_logits(step, ids):
-    logits, _ = _read(step, ids)
+def _first_logits(step, ids, start):
+    logits, _ = _read(*begun(step, ids, start))
     return [float(f"{value:.7g}") for value in logits[0][:SHOWN]]
 
 
@@ -275,7 +334,7 @@ def _read(step, ids):
     return step(np.array([ids], "int32"), places, None)
 
 
-def run_golden(step, entries, tolerance):
+def run_golden(step, entries, tolerance, begin=NOTHING):
     """The largest distance of a golden example's logits, as a share of the largest of its step.
 
     The written tokens are read again, each of which is to be the likeliest within the tolerance.
@@ -284,7 +343,7 @@ def run_golden(step, entries, tolerance):
         KzooError: for an example that the file answers otherwise.
     """
     worst = 0.0
-    for number, (entry, off, below) in enumerate(_rerun(step, entries)):
+    for number, (entry, off, below) in enumerate(_rerun(step, entries, begin)):
         worst = max(worst, off)
         if not off <= tolerance:
             raise KzooError(
@@ -302,7 +361,7 @@ def run_golden(step, entries, tolerance):
     return worst
 
 
-def _rerun(step, entries):
+def _rerun(step, entries, begin):
     """Each golden example, how far its logits lie off, and how far its tokens below the likeliest.
 
     Both are shares of the largest logit of their step; of logits, written with seven digits, what
@@ -311,13 +370,15 @@ def _rerun(step, entries):
     for entry in entries:
         ids, new = entry["token_ids"], entry["outputs"]["token_ids"]
         first = np.asarray(entry["outputs"]["logits"], "float64")
-        logits, state = _read(step, ids)
+        own, prompt = begun(step, ids, begin[0])
+        logits, state = _read(own, prompt)
         off = float(np.abs(logits[0][: len(first)] - first).max()) / _largest(logits)
         below = []
         for place, token in enumerate(new):
             if place:
-                logits, state = step(*_one(new[place - 1], len(ids) + place - 1), state)
-            below.append((float(logits.max()) - float(logits[0, token])) / _largest(logits))
+                logits, state = own(*_one(new[place - 1], len(prompt) + place - 1), state)
+            if place >= len(begin[1]):  # Those before are forced, and need not be likely.
+                below.append((float(logits.max()) - float(logits[0, token])) / _largest(logits))
         yield entry, 0.0 if off < 1e-6 else off, below
 
 
@@ -334,7 +395,7 @@ def measure(steps, lengths, rounds, threads=1):
     Every round runs all files in turn, see `answering.measure`.
 
     Args:
-        steps: {name: `FileStep`}.
+        steps: {name: what `open_step` gives}.
         lengths: tokens of prompts.
         rounds: measurements of each.
         threads: how many the files use.
@@ -348,24 +409,25 @@ def measure(steps, lengths, rounds, threads=1):
     for turn in range(1 + rounds):
         for name, step in steps.items():
             for length in lengths:
-                ids = [1] * length
-                _read(step, ids)  # another length ran before: allocate outside the time
+                ids, first = [1] * length, 1 if isinstance(step, SourceStep) else None
+                _read(*begun(step, ids, first))  # another length ran before: allocate untimed
                 start = clock()
-                _, state = _read(step, ids)
+                own, prompt = begun(step, ids, first)
+                _, state = _read(own, prompt)
                 if turn:
                     prompts[name][length].append(1000 * (clock() - start))
-            count = min(STEPS, step.cache - length)
+            count = min(STEPS, step.cache - len(prompt))
             start = clock()
-            for place in range(length, length + count):
-                _, state = step(*_one(1, place), state)
+            for place in range(len(prompt), len(prompt) + count):
+                _, state = own(*_one(1, place), state)
             if turn:
                 tokens[name].append(1000 * (clock() - start) / count)
     return prompts, tokens
 
 
 def takes(file, longest):
-    """How many tokens of a prompt a file takes, as a range: one at least is to be written."""
-    return range(1, longest)
+    """How many tokens of a prompt a file takes, as a range."""
+    return file.takes(longest)
 
 
 def usual_lengths(taken):

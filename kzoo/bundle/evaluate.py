@@ -9,7 +9,7 @@ import numpy as np
 from ..answers import label_parts, probabilities
 from ..errors import KzooError
 from ..metrics import answer_scores, entity_scores, spans_of
-from .continuation import MOST, perplexities, rows_of
+from .continuation import MOST, begins, perplexities, rows_of, rows_of_pairs
 from .kinds import kind_of
 from .limits import LABELLED
 from .parity import label_of, measure, run_keras, run_sides
@@ -248,6 +248,40 @@ def _perplexity(examples, answerer, model, files):
     return perplexities(model, files, rows)
 
 
+def _targets(model, examples):
+    """Sources and their targets."""
+    pairs = examples.x if examples.y is None else zip(examples.x, examples.y, strict=True)
+    pairs = [pair for pair in pairs if isinstance(pair, tuple | list)]
+    if len(pairs) < len(examples.x) or not all(isinstance(each, str) for p in pairs for each in p):
+        raise KzooError(
+            f"Got no target of each source in {examples.path}; expected pairs of texts: name both "
+            "columns."
+        )
+    return tuple(map(list, zip(*pairs, strict=True)))
+
+
+def _foretold(examples, answerer, model, files):
+    """Perplexity of the targets of sources; sources that the file doesn't take are left out."""
+    room, most = answerer.options["source_length"], answerer.max_length
+    sources, targets = model.prompt_ids(examples.texts), model.target_ids(examples.targets)
+    pairs = [
+        (source, target[:most])
+        for source, target in zip(sources, targets, strict=True)
+        if len(source) <= room
+    ]
+    if not pairs:
+        raise KzooError(
+            f"Got sources of more than {room} tokens; expected some that the file takes."
+        )
+    rows, count = [], 0
+    for row in rows_of_pairs(*zip(*pairs, strict=True), begins(answerer.options)):
+        rows.append(row)
+        count += len(row[1])
+        if count > MOST:
+            break
+    return perplexities(model, files, rows)
+
+
 class Measure(NamedTuple):
     """How a rule's answers are measured on examples.
 
@@ -265,4 +299,5 @@ MEASURED = {
     "entities": Measure(lambda model, examples: labelled_spans(model.labels, examples), _entities),
     "span": Measure(lambda model, examples: gold_answers(examples), _answers),
     "continuation": Measure(_plain, _perplexity),
+    "rewriting": Measure(_targets, _foretold),
 }

@@ -1,8 +1,8 @@
 """A .tflite file as the function `step` that `kzoo.generation` asks, with its cache in place.
 
-The file's `decode` reads one token and its `prefill` all before it. Both have the cache as inputs;
-that of `decode` stays where LiteRT reads it, and what is new is written there. A token at place n
-of its sequence lies in slot n, so padding takes none.
+The file's `decode` reads one token. Its `prefill` reads all before it, or its `encode` a source.
+The cache of `decode` stays where LiteRT reads it, and what is new is written there. A token at
+place n of its sequence lies in slot n, so padding takes none.
 """
 
 import threading
@@ -16,39 +16,59 @@ from ..litert.interpreter import opened
 from ..values import NOWHERE
 
 CHUNK = 128  # tokens of a prompt that are read at once
-DECODE, PREFILL = "decode", "prefill"
+DECODE, PREFILL, ENCODE = "decode", "prefill", "encode"
 
 
-class FileStep:
-    """The step function of a file that writes.
-
-    The file runs one sequence at a time. Where there are several, each waits with its own copy of
-    the cache; of one alone nothing is ever copied. Threads may share one: they take turns.
+def open_step(path, threads=1, xnnpack=True):
+    """The step function of a file that writes: a `FileStep`, or a `SourceStep`.
 
     Args:
-        path: a file with the functions `prefill` and `decode`.
+        path: a file with the functions `decode`, and `prefill` or `encode`.
         threads: how many it may use.
         xnnpack: as for `litert.Interpreter`.
 
     Raises:
         KzooError: for another file.
     """
+    backend = opened(path, threads, xnnpack)
+    functions = set(backend.get_signature_list())
+    for kind in (FileStep, SourceStep):
+        if functions == {DECODE, kind.before}:
+            return kind(backend)
+    raise KzooError(
+        f"{path} has the functions {', '.join(sorted(functions))}; expected {DECODE} and "
+        f"{PREFILL}, or {DECODE} and {ENCODE}, those of a model that writes."
+    )
 
-    def __init__(self, path, threads=1, xnnpack=True):
-        backend = opened(path, threads, xnnpack)
-        functions = set(backend.get_signature_list())
-        if functions != {DECODE, PREFILL}:
-            raise KzooError(
-                f"{path} has the functions {', '.join(sorted(functions))}; expected {PREFILL} and "
-                f"{DECODE}, those of a model that writes."
-            )
-        self._decode, self._prefill = Function(backend, DECODE), Function(backend, PREFILL)
+
+class FileStep:
+    """The step function of a file that writes on.
+
+    The file runs one sequence at a time. Where there are several, each waits with its own copy of
+    the cache; of one alone nothing is ever copied. Threads may share one: they take turns.
+
+    Args:
+        backend: what `litert.interpreter.opened` gives.
+    """
+
+    before, prefix = PREFILL, ""  # the other function, and what stands before names of inputs
+
+    def __init__(self, backend):
+        self._decode, self._before = Function(backend, DECODE), Function(backend, self.before)
         self.vocabulary_size = self._decode.outputs["logits"][-1]
         self.cache = self._decode.inputs["past_places"][1]
-        self.length = None if self._prefill.is_open else self._prefill.inputs["places"][1]
         self._past = [name for name in self._decode.outputs if name != "logits"]
         self._resident = None  # a weak reference to the row whose cache `decode` holds
         self._one_at_a_time = threading.Lock()
+
+    @property
+    def length(self):
+        """How many tokens are read at once before the last one; None for any number."""
+        return None if self._before.is_open else self._before.inputs[f"{self.prefix}places"][1]
+
+    def takes(self, longest):
+        """How many tokens of a prompt it takes, of so many places: one is to be written."""
+        return range(1, longest)
 
     def __call__(self, token_ids, places, state=None):
         """Read tokens, see `generation.decoding`; state None starts anew.
@@ -94,29 +114,38 @@ class FileStep:
     def _read(self, row, ids):
         """Read a row's tokens; the logits behind the last, (vocabulary,)."""
         self._enter(row)
-        most = self.length or CHUNK
-        for start in range(0, len(ids) - 1, most):
-            self._fill(row, ids[start : min(start + most, len(ids) - 1)])
-        self._decode.input("token_ids")[:] = ids[-1]
-        self._decode.input("places")[:] = row.used
+        self._read_before(row, ids[:-1])
+        logits = self._step(row, ids[-1])
+        return logits.copy()
+
+    def _step(self, row, token):
+        """Read one token; the logits behind it, until the next run."""
+        self._decode.input(f"{self.prefix}token_ids")[:] = token
+        self._decode.input(f"{self.prefix}places")[:] = row.used
         outputs = self._decode.run()
         self._write(row, outputs, 1)
-        return outputs["logits"][0].copy()
+        return outputs["logits"][0]
+
+    def _read_before(self, row, ids):
+        """Read tokens of a prompt, whose logits nobody asks for."""
+        most = self.length or CHUNK
+        for start in range(0, len(ids), most):
+            self._fill(row, ids[start : start + most])
 
     def _fill(self, row, ids):
-        """Read tokens of a prompt, whose logits nobody asks for."""
+        """Read as many of them as are read at once."""
         count = len(ids)
-        self._prefill.fit(count)
+        self._before.fit(count)
         if row.used:
             for name in self._past:
                 held = self._decode.input(name)[:, :, : row.used]
-                self._prefill.input(name)[:, :, : row.used] = held
-        self._prefill.input("past_places")[:] = self._decode.input("past_places")
-        token_ids, places = self._prefill.input("token_ids"), self._prefill.input("places")
+                self._before.input(name)[:, :, : row.used] = held
+        self._before.input("past_places")[:] = self._decode.input("past_places")
+        token_ids, places = self._before.input("token_ids"), self._before.input("places")
         token_ids[:], places[:] = 0, NOWHERE  # what a file of one length reads behind them
         token_ids[0, :count], places[0, :count] = ids, np.arange(row.used, row.used + count)
         del token_ids, places
-        self._write(row, self._prefill.run(), count)
+        self._write(row, self._before.run(), count)
 
     def _write(self, row, outputs, count):
         """Put the keys and values of so many new places into the slots behind those used."""
@@ -131,9 +160,9 @@ class FileStep:
         resident = self._resident and self._resident()
         if resident is row:
             return
-        self._decode.fit()
         if resident is not None:
             resident.arrays = self._held(resident)
+        self._fit(row)
         for name in self._past if row.arrays else ():
             self._decode.input(name)[:, :, : row.used] = row.arrays[name]
         places = self._decode.input("past_places")
@@ -141,21 +170,108 @@ class FileStep:
         row.arrays, row.holder = None, self
         self._resident = weakref.ref(row)
 
+    def _fit(self, row):
+        """Give `decode` the sizes that a row asks for."""
+        self._decode.fit()
+
     def _held(self, row):
         """A copy of the cache of the row that `decode` holds."""
         return {name: self._decode.input(name)[:, :, : row.used].copy() for name in self._past}
 
 
-class _Row:
-    """A sequence: how many slots it uses, and its cache where the file doesn't hold that."""
+class SourceStep(FileStep):
+    """The step function of a file that reads a source and writes of it, see `reading`.
 
-    def __init__(self, used=0, arrays=None):
-        self.used, self.arrays, self.holder = used, arrays, None
+    Args:
+        backend: see `FileStep`.
+    """
+
+    before, prefix = ENCODE, "decoder_"
+    at_once = 1  # sources; of several at a time each step would copy what was read of them
+
+    def __init__(self, backend):
+        super().__init__(backend)
+        self._memory = None  # what was read of the source that `decode` holds
+
+    @property
+    def length(self):
+        """How many tokens of a source are read, padding included; None for any number."""
+        return None if self._before.is_open else self._before.inputs["encoder_token_ids"][1]
+
+    def takes(self, longest):
+        """How many tokens of a source it takes, of so many places."""
+        return range(1, min(longest, self.length or longest) + 1)
+
+    def reading(self, sources):
+        """The step function of what is written of sources.
+
+        Args:
+            sources: lists of token ids, one for each prompt, or for as many prompts in a row.
+
+        Raises:
+            KzooError: for a source that is longer than the file reads.
+        """
+        with self._one_at_a_time:
+            read = [self._encoded(ids) for ids in sources]
+        return _Reading(self, read)
+
+    def _encoded(self, ids):
+        """What `encode` gives of a source."""
+        size = self.length or len(ids)
+        if not 0 < len(ids) <= size:
+            raise KzooError(f"Got a source of {len(ids)} tokens; expected 1 to {size}.")
+        self._before.fit(size)
+        token_ids, mask = (
+            self._before.input(f"encoder_{n}") for n in ("token_ids", "padding_mask")
+        )
+        token_ids[:], mask[:] = 0, 0
+        token_ids[0, : len(ids)], mask[0, : len(ids)] = ids, 1
+        del token_ids
+        outputs = {name: value.copy() for name, value in self._before.run().items()}
+        return {**outputs, "memory_mask": mask.copy()}
+
+    def _read_before(self, row, ids):
+        """A token at a time."""
+        for token in ids:
+            self._step(row, token)
+
+    def _fit(self, row):
+        """Let `decode` have what was read of the row's source."""
+        if self._memory is row.source:
+            return
+        self._decode.fit(row.source["memory_mask"].shape[1])
+        for name, value in row.source.items():
+            self._decode.input(name)[:] = value
+        self._memory = row.source
+
+
+class _Reading:
+    """The step function of what is written of sources, which were read."""
+
+    def __init__(self, step, sources):
+        self.step, self.sources = step, sources
+
+    def __call__(self, token_ids, places, state=None):
+        """As `FileStep`."""
+        if state is None:
+            each = len(token_ids) // len(self.sources)
+            state = State([_Row(source=source) for source in self.sources for _ in range(each)])
+        return self.step(token_ids, places, state)
+
+
+class _Row:
+    """A sequence: how many slots it uses, and its cache where the file doesn't hold that.
+
+    Of one that is written of a source also what was read of it.
+    """
+
+    def __init__(self, used=0, arrays=None, source=None):
+        self.used, self.arrays, self.source, self.holder = used, arrays, source, None
 
     def copy(self):
         """Another sequence that begins the same."""
         arrays = self.holder._held(self) if self.arrays is None and self.holder else self.arrays
-        return _Row(self.used, arrays)
+        return _Row(self.used, arrays, self.source)
 
 
 class State:

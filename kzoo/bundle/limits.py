@@ -65,6 +65,7 @@ USUAL = {
     None: ("cosine",),
     "regression": ("value_difference",),
     "continuation": ("tokens_equal", "perplexity_ratio"),
+    "rewriting": ("tokens_equal", "perplexity_ratio"),
 }
 # Limits on what labelled texts tell better, where there are some: of shipped ones not held.
 BETTER_ON_LABELLED = ("label_agreement", "perplexity_ratio")
@@ -91,7 +92,7 @@ def check_names(limits, source="limits"):
 def greedy_tokens(parity):
     """Which tokens a report's `tokens_equal` is a share of, as words."""
     most = max(len(ids) for pair in parity["continuations"] for ids in pair)
-    return f"the first {most} tokens behind each of {parity['texts']} prompts"
+    return f"the first {most} tokens from each of {parity['texts']} prompts"
 
 
 def defaults(quantization, measure):

@@ -34,6 +34,7 @@ from pathlib import Path
 from ..answers import PROBLEMS, READS, RULES, check_names
 from ..errors import KzooError
 from ..files import MANIFEST, read_json, sha256, within
+from ..generation.options import Generation
 from ..values import is_number, is_whole
 
 FORMAT = 3
@@ -54,6 +55,7 @@ FIELDS = {
 OPTIONAL = {"for", "delegates", "reading"}
 # Fields by the format that they came with.
 SINCE = {"task_options": 2, "reads": 3, "rule": 3, "signatures": 3}
+SETTINGS = set(Generation.__dataclass_fields__)
 # What an option may be; a bundle has those of its task, see `TextTask.task_options`.
 OPTIONS = {
     "reads": lambda value: value in READS,
@@ -64,7 +66,16 @@ OPTIONS = {
     "prompts": lambda value: isinstance(value, dict) and _all_strings(value.values()),
     "default_prompt": lambda value: value is None or isinstance(value, str),
     "similarity": lambda value: value in ("cosine", "dot", "euclidean", "manhattan"),
+    "start_id": lambda value: is_whole(value, 0),
+    "source_length": lambda value: is_whole(value, 1),
+    "generation": lambda value: isinstance(value, dict) and set(value) <= SETTINGS,
+    "languages": lambda value: isinstance(value, dict) and _all_ids(value.values()),
+    "source_language": lambda value: value is None or isinstance(value, str),
+    "target_language": lambda value: value is None or isinstance(value, str),
+    "starts_with_code": lambda value: isinstance(value, bool),
 }
+# Of a task that writes of sources, see `generation.rewriter.rewriting_options`.
+OF_SOURCES = tuple(OPTIONS)[-7:]
 # What a task's options are where a manifest has none. An embedder has a vector for a text: two
 # texts in one were never learned.
 DEFAULTS = {
@@ -182,6 +193,8 @@ def _with_declarations(path, manifest):
             f"{path} answers by {manifest['rule']} and has the problem "
             f"{options.get('problem')!r:.60}; expected the same: export anew."
         )
+    if manifest["rule"] == "rewriting":
+        _check_of_sources(path, options)
     return {**manifest, "task_options": options}
 
 
@@ -208,6 +221,28 @@ def _check_options(path, options):
             f"{path} names the prompt {prompt!r:.60}; expected one of "
             f"{', '.join(options['prompts']) or 'its prompts, and it has none'}: export anew."
         )
+
+
+def _check_of_sources(path, options):
+    """What writes of sources has all of their options, which fit each other."""
+    missing = [name for name in OF_SOURCES if name not in options]
+    if missing:
+        raise KzooError(f"{path} has no task option {missing[0]}: export anew.")
+    for name in ("source_language", "target_language"):
+        if options[name] not in (None, *options["languages"]):
+            raise KzooError(
+                f"{path} has the {name} {options[name]!r:.60}; expected one of "
+                f"{', '.join(options['languages']) or 'its languages, and it has none'}: export "
+                "anew."
+            )
+    try:
+        Generation(**options["generation"])
+    except KzooError as error:
+        raise KzooError(f"{path} says how to write: {error}") from None
+
+
+def _all_ids(values):
+    return all(is_whole(value, 0) for value in values)
 
 
 def _all_strings(values):

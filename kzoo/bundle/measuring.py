@@ -56,7 +56,7 @@ def _latency(order, kind, paths):
     one more.
     """
     files = {name: kind.Opened(path) for name, path in paths.items()}
-    lengths = kind.usual_lengths(kind.takes(files["file"], order.max_length))
+    lengths = kind.usual_lengths(kind.takes(files["file"], order.longest_prompt))
     times, token = kind.measure(files, lengths, kind.ROUNDS)
     medians = {
         name: [round(statistics.median(times[name][length]), 3) for length in lengths]

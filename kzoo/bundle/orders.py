@@ -89,6 +89,9 @@ class Order:
             options.setdefault("problem", self.rule)
         if "stride" in options:  # A file of fixed length may be shorter than what the model reads.
             options["stride"] = min(options["stride"], default_stride(self.read_length))
+        if "source_length" in options:
+            longest = options["source_length"]
+            options["source_length"] = min(longest, self.length or longest)
         return options
 
     @property
@@ -119,6 +122,11 @@ class Order:
         return self.sizes.get(CACHE)
 
     @property
+    def longest_prompt(self):
+        """How many tokens a prompt has at most, or a source."""
+        return self.options.get("source_length", self.max_length)
+
+    @property
     def max_length(self):
         """How many tokens the model reads; of one that writes those that it keeps."""
         if self.cache is not None:
@@ -140,7 +148,6 @@ def ordered(model, quantization, length, limits, recipe=None):
     if unknown:
         raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
     check_arguments(model, quantization, length, recipe["compat"], recipe["for"])
-    kind_of(getattr(model, "rule", None))  # One without a kind is refused before it is traced.
     bounds = beside_usual(limits, defaults(quantization, measure_of(model)))
     order = Order(
         exportable=exportable(model),

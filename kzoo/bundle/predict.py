@@ -10,9 +10,11 @@ from ..answers import PROBLEMS, READS, RULES, check_top, nearest, similarities
 from ..data.tables import check_table_path, write_table
 from ..errors import EmptyTextError, KzooError
 from ..files import writing_folder
-from ..generation.writer import Clock, Writer, prompt_ids
+from ..generation.rewriter import Rewriter
+from ..generation.writer import Clock, Writer
 from ..litert.interpreter import Interpreter
-from .file_step import FileStep
+from ..text.tokenizer import TargetTokenizer
+from .file_step import open_step
 from .manifest import LABELS, MODEL, check_files, read_manifest
 from .senses import COLUMNS, TEXTS, sense_of
 
@@ -36,7 +38,8 @@ def predict_bundle(folder, texts, threads=1):
         `label`, `score` and `scores`; for an embedder `embedding`; for a token classifier
         `entities`; for question answering `answer`, `score`, `start` and `end`; of a model that
         writes `continuation`, the likeliest tokens as a text, 64 of them at most, as
-        `kzoo.generation.Generation` has it by default. Characters are counted in code points. Of
+        `kzoo.generation.Generation` has it by default; of one that writes of a source `written`,
+        as the task's own settings say. Characters are counted in code points. Of
         a picture `image`, its path or None, stands in the place of the first three; of a sound
         `sound`, `seconds` (how many were read) and `truncated`.
 
@@ -264,25 +267,30 @@ class Predictor:
 
 
 class Continuer(Predictor):
-    """A bundle that writes, open; called with a text it gives that text's dict.
+    """A bundle that writes on, open; called with a text it gives that text's dict.
 
     `writer` is a `kzoo.generation.Writer`, for other settings and for text as it comes.
     """
 
+    says = "continuation"  # what an answer calls what is written
+
     def _check_rule(self, folder, rule):
-        if rule != "continuation":
+        if OPENERS.get(rule) is not type(self):
             raise KzooError(
                 f"{folder} holds a {self.manifest['task']}, which answers by {rule or 'no rule'}; "
-                "expected a CausalLM, which writes."
+                "expected a CausalLM or a Seq2SeqLM, which write."
             )
 
     def _open(self, path, threads):
-        step = FileStep(path, threads=threads)
-        self.writer = Writer(step, self.processor, step.cache)
+        self.writer = self._writer(open_step(path, threads))
+
+    def _writer(self, step):
+        """What writes with a step function of the file."""
+        return Writer(step, self.processor, step.cache)
 
     def prompt_ids(self, prompts):
-        """Prompts as token ids, see `kzoo.generation.writer.prompt_ids`."""
-        return prompt_ids(self.processor, prompts)
+        """Prompts as token ids, see `Writer.prompt_ids`."""
+        return self.writer.prompt_ids(prompts)
 
     def write(self, ids, **options):
         """For lists of token ids lists of `kzoo.generation.Written`, see `Writer.generate`."""
@@ -298,19 +306,44 @@ class Continuer(Predictor):
         return clock
 
     def __call__(self, text):
-        """What the model writes behind a text."""
+        """What the model writes behind a text, or of it."""
         self._check_kind([text])
         (ids,) = self.prompt_ids([text])
-        ((answer,),) = self.write([ids])
-        return {"text": text, "tokens": len(ids), "truncated": False, "continuation": answer.text}
+        ((answer, *_),) = self.write([ids])
+        return {"text": text, "tokens": len(ids), "truncated": False, self.says: answer.text}
 
 
-OPENERS = {"continuation": Continuer}  # what opens a bundle by its rule, where not `Predictor`
+class SourceReader(Continuer):
+    """A bundle that writes of sources, open; `writer` is a `kzoo.generation.Rewriter`."""
+
+    says = "written"
+
+    def prompt_ids(self, prompts, max_length=None):
+        """Sources as token ids, cut where a length is given."""
+        return self.writer.prompt_ids(prompts, max_length)
+
+    def _writer(self, step):
+        options, target = self.manifest["task_options"], self.processor
+        if TargetTokenizer.FILE in self.manifest["files"]:
+            check_files(self.folder, self.manifest, {TargetTokenizer.FILE})
+            target = TargetTokenizer.load(self.folder)
+        size = step.vocabulary_size
+        return Rewriter(step, target, step.cache, size, options, self.processor)
+
+
+# What opens a bundle by its rule, where not `Predictor`.
+OPENERS = {"continuation": Continuer, "rewriting": SourceReader}
 
 
 def open_bundle(folder, threads=1, texts=()):
     """What answers by a bundle's rule; arguments as for `Predictor`."""
     return OPENERS.get(read_manifest(folder)["rule"], Predictor)(folder, threads, texts)
+
+
+def open_writer(folder, threads=1):
+    """A `Continuer` or `SourceReader`; KzooError for a bundle that doesn't write."""
+    opener = OPENERS.get(read_manifest(folder)["rule"], Continuer)
+    return opener(folder, threads)
 
 
 @dataclass(frozen=True)

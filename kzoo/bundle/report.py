@@ -175,11 +175,12 @@ def _parity_words(report):
         )
     if "tokens_equal" in parity:
         return (
-            f"File and Keras each wrote on freely, always the likeliest token, behind the same "
+            f"File and Keras each wrote freely, always the likeliest token, from the same "
             f"{parity['texts']} English prompts that ship, of {min(parity['tokens'])} to "
             f"{max(parity['tokens'])} tokens: of {greedy_tokens(parity)} "
             f"{100 * parity['tokens_equal']:.1f} % are the same at their places. One token that is "
-            "another changes what comes behind it. On shipped sentences the file's perplexity is "
+            f"another changes what comes behind it. On {parity['perplexity_on']} the file's "
+            f"perplexity is "
             f"{parity['perplexity']:.4g}, {parity['perplexity_ratio']:.4f} times Keras' "
             f"({parity['perplexity_tokens']} tokens). A dot is a prompt."
         )

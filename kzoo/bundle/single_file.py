@@ -27,7 +27,8 @@ def export_litert(
     The file has one signature, `serve`. Its inputs are the backbone's (int32 `token_ids`,
     `padding_mask` and, where the family has segments, `segment_ids`, each (1, length)), its
     outputs what the model called on tokens returns, such as `logits` (1, labels). That of a
-    `CausalLM` has two, `prefill` and `decode`, see `file_step.FileStep`.
+    `CausalLM` has two, `prefill` and `decode`, and one of a `Seq2SeqLM` `encode` and `decode`; see
+    `file_step.open_step`.
 
     Args:
         model: a task, a backbone, or a functional, sequential or subclassed `keras.Model` of your
@@ -61,7 +62,6 @@ def export_litert(
     model = as_exportable(model)
     length = getattr(model, "length", None) if length is None else length
     check_arguments(model, quantization, length, compat)
-    kind_of(getattr(model, "rule", None))  # One without a kind is refused before it is traced.
     path = Path(path)
     if path.suffix != ".tflite" or path.is_dir():
         raise KzooError(f"{path} is not the path of a .tflite file: give one.")

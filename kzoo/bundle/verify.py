@@ -193,7 +193,7 @@ def _check_quantization(folder, manifest, audited):
 def _check_shapes(folder, manifest, audited):
     """What goes into the file and comes out of it is what task, labels and spec ask for."""
     path = folder / MANIFEST
-    spec = Spec.from_dict(manifest["spec"])
+    spec = Spec.from_dict(manifest["spec"]).head
     embedding = {"vocabulary_size": 0, "num_segments": 0, "dim": 0, **spec.embedding}
     rows, width = embedding["vocabulary_size"], embedding["dim"] or spec.hidden_dim
     if rows and [rows, width] not in audited["tables"]:
@@ -251,9 +251,11 @@ def _undeclared(manifest, spec, embedding):
 def _check_ids(path, manifest, embedding, inputs):
     """Ids go up to the ends of the spec's tables."""
     below = {name: entry["below"] for name, entry in inputs.items() if entry["below"]}
-    expected = {"token_ids": embedding["vocabulary_size"], "segment_ids": embedding["num_segments"]}
-    expected = {name: size for name, size in expected.items() if size > 1}
-    if "token_ids" in inputs and below != expected:
+    sizes = {"token_ids": embedding["vocabulary_size"], "segment_ids": embedding["num_segments"]}
+    # Those of an encoder and a decoder begin with its name.
+    towers = [name.removesuffix("token_ids") for name in inputs if name.endswith("token_ids")]
+    expected = {f"{t}{name}": size for t in towers for name, size in sizes.items() if size > 1}
+    if towers and below != expected:
         raise KzooError(
             f"{path} says that this is a {manifest['task']}, whose inputs are ids below {below}; "
             f"its spec has {expected}: export anew."

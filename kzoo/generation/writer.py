@@ -24,14 +24,18 @@ class Writer:
         self.tokenizer = tokenizer
         self.max_length = max_length
 
+    def prompt_ids(self, prompts):
+        """See `prompt_ids`."""
+        return prompt_ids(self.tokenizer, prompts)
+
     def generate(self, prompts, batch_size=None, sources=None, **options):
         """Write on from lists of token ids.
 
         Args:
             prompts: lists of token ids, see `prompt_ids` and `chat_ids`.
             sources: of a network that reads a source first, one for each prompt, as token ids.
-            batch_size: how many are written on at the same time; by default all. What is written
-                doesn't depend on it.
+            batch_size: how many are written on at the same time; by default all, or as many as
+                suit the step. What is written doesn't depend on it.
             options: those of `Generation`. By default a text ends with the tokenizer's end token,
                 and each prompt gets as many new tokens as there are places, 64 at most.
 
@@ -53,7 +57,7 @@ class Writer:
             alike.setdefault(self._settings(prompt, options), []).append(number)
         answers = [None] * len(prompts)
         for settings, numbers in alike.items() or [(self._settings((), options), [])]:
-            count = batch_size or max(1, len(numbers))
+            count = batch_size or getattr(self.step, "at_once", None) or max(1, len(numbers))
             for start in range(0, max(1, len(numbers)), count):
                 some = numbers[start : start + count]
                 given = [prompts[number] for number in some]
@@ -118,15 +122,20 @@ def prompt_ids(tokenizer, prompts):
     Raises:
         KzooError: for a text without a token, and without a tokenizer.
     """
+    check_has_tokenizer(tokenizer)
+    (before, _), *_ = tokenizer.frame()
+    rows = [[*before, *ids] for ids in tokenizer.bare_ids(prompts)]
+    check_not_empty([len(row) for row in rows])
+    return rows
+
+
+def check_has_tokenizer(tokenizer):
+    """Raise KzooError for None, where texts came."""
     if tokenizer is None:
         raise KzooError(
             "Got a text for a model without a tokenizer; expected one with it: give the model's, "
             "or token ids."
         )
-    (before, _), *_ = tokenizer.frame()
-    rows = [[*before, *ids] for ids in tokenizer.bare_ids(prompts)]
-    check_not_empty([len(row) for row in rows])
-    return rows
 
 
 def framing(tokenizer):

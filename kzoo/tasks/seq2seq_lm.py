@@ -10,17 +10,15 @@ from ..data.documents import read_documents
 from ..data.objectives import check_objective
 from ..data.objectives import objective as objective_of
 from ..errors import KzooError
-from ..generation.options import DRAWN, Generation
+from ..generation.options import Generation
+from ..generation.rewriter import CALLED, Rewriter, beginning, rewriting_options, source_ids
 from ..generation.writer import check_names
-from ..text.tokenizer import check_not_empty
-from ..values import is_whole
+from ..text.languages import code_id, in_language
 from .inputs import check_columns, split_pairs
-from .languages import code_id, codes, in_language
 from .text_scores import check_scores, text_scores
 from .text_task import settled_length
 from .writing_task import WritingTask, one_or_all
 
-CALLED = ("target_language",)  # What a call may say beside the options of writing.
 WRITING = {*Generation.__dataclass_fields__, *CALLED}
 
 # The arguments of its own that a task has from the one that it goes on from.
@@ -215,7 +213,7 @@ class Seq2SeqLM(WritingTask):
             if wrong is not None:
                 raise KzooError(f"Got the target {wrong!r:.40} of a source; expected a text.")
             read, rows = self.prompt_ids(sources, self.max_length), self.target_ids(targets)
-        start = self.starts(self.target_language)[0]
+        start, _ = beginning(self.task_options())
         return bucketed_batches(
             {
                 "encoder_token_ids": read,
@@ -338,76 +336,37 @@ class Seq2SeqLM(WritingTask):
 
     # -- writing --------------------------------------------------------------------------------
 
+    @property
+    def writer(self):
+        """What writes with this model's step and its tokenizer, see `Rewriter`."""
+        return Rewriter(
+            self.step,
+            self.writing_tokenizer,
+            self.backbone.head_spec.max_sequence_length,
+            self.backbone.vocabulary_size,
+            self.task_options(),
+            self.processors.get("tokenizer"),
+        )
+
+    def task_options(self):
+        """How it writes of sources, see `rewriting_options`."""
+        own = rewriting_options(
+            self.processors.get("tokenizer"),
+            self.start_id,
+            self.backbone.largest["encoder_length"],
+            self.generation,
+            self.source_language,
+            self.target_language,
+        )
+        return {**super().task_options(), **own}
+
     def prompt_ids(self, prompts, max_length=None):
         """Sources as lists of token ids, in their language, cut where a length is given.
 
         Raises:
             KzooError: for a source without a token.
         """
-        check_not_empty([len(ids) for ids in self.tokenizer.bare_ids(prompts)])
-        rows = self.tokenizer.encode(prompts, max_length=max_length)["token_ids"]
-        return [in_language(self.tokenizer, list(row), self.source_language) for row in rows]
-
-    def starts(self, language):
-        """What the decoder is given first, and the tokens that what it writes begins with.
-
-        The code of a language stands there where the tokenizer puts it: behind a source it is what
-        the decoder is given (mBART), before a source what is written first (mBART-50).
-        """
-        number = code_id(self.tokenizer, language) if language else None
-        if number is None:
-            return self.start_id, ()
-        (before, _), *_ = self.tokenizer.frame()
-        behind = not set(before) & set(codes(self.tokenizer).values())
-        return (number, ()) if behind else (self.start_id, (number,))
-
-    def write(self, ids, batch_size=None, target_language=None, **options):
-        """For sources, lists of token ids, lists of `kzoo.generation.Written`."""
-        ids = [self._checked(number, source) for number, source in enumerate(ids)]
-        if not ids:
-            raise KzooError("Got no source; expected one at least.")
-        start, options = self._options(target_language, options)
-        return self.writer.generate([[start]] * len(ids), batch_size, sources=ids, **options)
-
-    def write_pieces(self, ids, target_language=None, **options):
-        """What is written of a source, piece by piece."""
-        start, options = self._options(target_language, {"num_beams": 1, **options})
-        return self.writer.stream([start], self._checked(0, ids), **options)
-
-    def _options(self, language, options):
-        """The decoder's first token, and the options of a call beside the task's own."""
-        check_names(options, CALLED)
-        start, forced = self.starts(language or self.target_language)
-        usual = dict(self.generation)
-        # What a call says isn't refused for what the task has beside it.
-        if any(options.get(name) is not None for name in DRAWN):
-            usual.pop("num_beams", None)
-        if options.get("num_beams", 2) == 1:
-            usual.pop("num_return_sequences", None)
-        places = self.backbone.head_spec.max_sequence_length
-        if "max_new_tokens" in usual:
-            usual["max_new_tokens"] = min(usual["max_new_tokens"], places)
-        most = options.get("max_new_tokens", usual.get("max_new_tokens", places))
-        if is_whole(most, 1):
-            usual["min_new_tokens"] = min(usual.get("min_new_tokens", 0), most)
-        forced = {"forced_token_ids": forced} if forced else {}
-        return start, {**usual, **forced, **options}
-
-    def _checked(self, number, source):
-        """A source as a list of ids, or an error that names it."""
-        ids = source.tolist() if hasattr(source, "tolist") else source
-        size, most = self.backbone.vocabulary_size, self.backbone.largest["encoder_length"]
-        if not isinstance(ids, (list, tuple)) or not all(is_whole(i, 0, size - 1) for i in ids):
-            raise KzooError(
-                f"Got {source!r:.40} as source {number}; expected a list of token ids, whole "
-                f"numbers from 0 to {size - 1}."
-            )
-        if not 0 < len(ids) <= most:
-            raise KzooError(
-                f"Got {len(ids)} tokens in source {number}; expected 1 to {most}, the places that "
-                f"the encoder has{': shorten it' if ids else ''}."
-            )
-        return [int(each) for each in ids]
+        return source_ids(self.tokenizer, prompts, self.source_language, max_length)
 
     def generate(self, sources, batch_size=None, **options):
         """Write of sources.

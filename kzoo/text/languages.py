@@ -21,7 +21,11 @@ def code_id(tokenizer, language):
     """
     if language is None:
         return None
-    known = codes(tokenizer)
+    return check_language(language, codes(tokenizer))
+
+
+def check_language(language, known):
+    """The id of a language among those of known ones by their codes, or KzooError."""
     if language not in known:
         if not known:
             raise KzooError(
