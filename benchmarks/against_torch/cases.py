@@ -10,6 +10,7 @@ import numpy as np
 
 VOCABULARY, LABELS, IGNORED = 60, ("bad", "fair", "good"), -100
 BATCH, EPOCHS = 4, 3
+START = 3  # What a decoder is given first; not padding, see `ON_PURPOSE`.
 # Examples are sorted by length, as kzoo's batches are, and the last batch is a smaller one.
 LENGTHS = (2, 3, 3, 5, 6, 6, 7, 9, 11, 12)
 SIZES = {
@@ -131,7 +132,7 @@ FAMILIES = {
             "num_heads": 4,
             "relative_attention_num_buckets": 8,
             "relative_attention_max_distance": 12,
-            "decoder_start_token_id": 0,
+            "decoder_start_token_id": START,
             "dropout_rate": 0.0,
         },
         1,
@@ -256,6 +257,8 @@ ON_PURPOSE = {
     "epsilon": "1e-6 where the setting has no other, so that gradients near zero don't become "
     "whole steps of Adam; weights whose gradient is rounding alone (the biases of keys, and of "
     "logits over places or choices) aren't compared",
+    "padding": "the row of padding learns nothing where it is looked up, as torch has it with "
+    "padding_idx, which transformers' T5 hasn't: the decoder starts with another token",
     "dropout": "off, since the two draw other numbers",
 }
 MAPPED = {"clip_norm": None, "warmup": 0, "decay": "constant", "weight_decay": 0.1}
@@ -342,7 +345,7 @@ def pairs(draw):
         columns[f"{tower}_token_ids"] = rows
         columns[f"{tower}_padding_mask"] = [[1] * len(row) for row in rows]
     targets = columns["decoder_token_ids"]
-    columns["decoder_token_ids"] = [[0, *row[:-1]] for row in targets]  # as the decoder starts
+    columns["decoder_token_ids"] = [[START, *row[:-1]] for row in targets]
     return columns, targets, np.ones(len(LENGTHS), "float32")
 
 
