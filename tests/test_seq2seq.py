@@ -12,6 +12,7 @@ from families import PAIRS, SPECS, add_noise, noisy
 from test_causal_lm import byte_tokenizer
 
 import kzoo
+from kzoo.evaluation import evaluate
 from kzoo.generation.rewriter import beginning
 from kzoo.models import build
 from kzoo.network import weights_by_path
@@ -169,7 +170,73 @@ REFUSED = {
     "a stack": (lambda task: kzoo.Seq2SeqLM(noisy("gpt2")), "gpt2 for a Seq2SeqLM"),
     "masks": (lambda task: kzoo.MaskedLM(noisy("t5")), "one stack.*make a Seq2SeqLM"),
     "the other task": (lambda task: kzoo.CausalLM(noisy("t5")), "one stack.*make a Seq2SeqLM"),
+    "pictures": (
+        lambda task: kzoo.ImageClassifier(noisy("t5"), labels=["a", "b"]),
+        "t5 for an ImageClassifier; expected a backbone that reads pictures",
+    ),
+    "a head of the whole": (lambda task: kzoo.Seq2SeqLM(task, head="mean"), "the head 'mean'"),
+    "options without names": (
+        lambda task: kzoo.Seq2SeqLM(task, generation=[1]),
+        r"generation \[1\]; expected options by name",
+    ),
+    "no places for a target": (
+        lambda task: kzoo.Seq2SeqLM(task, max_target_length=0),
+        "max_target_length is 0; 2 to 40",
+    ),
+    "a tokenizer of other padding": (
+        lambda task: kzoo.Seq2SeqLM(noisy("mbart"), tokenizer=padded(0)),
+        "pads with the token 0 and this mbart with 1",
+    ),
+    "two tokenizers swapped": (
+        lambda task: kzoo.Seq2SeqLM(task, tokenizer=other(task), target_tokenizer=task.tokenizer),
+        "tokenizer is Tokenizer.*a kzoo.Tokenizer is expected",
+    ),
+    "tokenizers of two models": (
+        lambda task: kzoo.Seq2SeqLM(task, target_tokenizer=other(task, end=None)),
+        "don't number their tokens alike",
+    ),
+    "a score that is none": (
+        lambda task: task.score(["a"], ["b"], scores="meteor", max_new_tokens=0),
+        "the score 'meteor'; expected some of exact",
+    ),
+    "writing without scores": (
+        lambda task: task.evaluate(["a"], ["b"], num_beams=2),
+        "num_beams for evaluate without scores",
+    ),
+    "never scored": (lambda task: kzoo.WrittenScores(["a"], ["b"], every=0), "every = 0"),
+    "a field of a tower": (
+        lambda task: task.backbone.with_spec(dropout=0.2),
+        "dropout for a t5, whose towers encoder and decoder have one each",
+    ),
+    "languages of none": (
+        lambda task: task.generate("a", target_language="de_DE"),
+        "the language 'de_DE' for a tokenizer without tokens of languages",
+    ),
+    "an option that is none": (
+        lambda task: task.generate("a", beams=2),
+        "the option 'beams'; .*, target_language",
+    ),
+    "answers without questions": (
+        lambda task: kzoo.pipeline("question-answering", task)("ab"),
+        "expected questions with their contexts",
+    ),
 }
+
+
+def other(task, **options):
+    """A target's tokenizer like a task's, or like bytes without an end."""
+    text = byte_tokenizer(**options) if options else task.tokenizer
+    return kzoo.TargetTokenizer.from_json(text.to_json())
+
+
+def padded(number):
+    """A tokenizer whose padding token has a number below 3."""
+    import tokenizers
+
+    words = {"[PAD]" if n == number else f"w{n}": n for n in range(3)}
+    return kzoo.Tokenizer.from_json(
+        tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "w2")).to_str()
+    )
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -299,6 +366,25 @@ def test_pipelines_answer_by_the_familiar_names(writer):
     assert [len(row) for row in both] == [2, 2]
     with pytest.raises(kzoo.KzooError, match="needs a Seq2SeqLM"):
         kzoo.pipeline("summarization", noisy("bert"))
+    qa = kzoo.pipeline("question-answering", writer)
+    prompts = ["question: q context: c", "question: r context: c"]
+    given = [{"answer": text} for text in writer.generate(prompts, **options)]
+    assert qa({"question": "q", "context": "c"}, **options) == given[0]
+    assert qa(("q", "c"), **options) == given[0]
+    assert qa(question=["q", "r"], context="c", **options) == given
+
+
+def test_the_command_scores_what_is_written_of_pairs(writer, tmp_path):
+    task = kzoo.Seq2SeqLM(writer, generation={"max_new_tokens": 4})
+    written = task.generate(["ab", "cd"])
+    rows = [f"ab\t{written[0]}", "cd\tsomething"]
+    (tmp_path / "pairs.tsv").write_text("\n".join(["source\ttarget", *rows]), encoding="utf-8")
+    found = evaluate(task, tmp_path / "pairs.tsv")
+    assert found["scores"]["exact"] == 0.5 and {"bleu", "chrf", "rougeL"} <= set(found["scores"])
+    assert [(row["text"], row["given"]) for row in found["wrong"]] == [("cd", written[1])]
+    (tmp_path / "alone.jsonl").write_text('{"text": "some words of it"}')
+    with pytest.raises(kzoo.KzooError, match="sources alone; expected a target of each"):
+        evaluate(task, tmp_path / "alone.jsonl")
 
 
 def test_raw_text_is_learned_from_by_an_objective():
