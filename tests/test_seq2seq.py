@@ -248,6 +248,26 @@ def test_what_it_cannot_do_is_one_sentence(case, writer):
     assert "\n" not in str(caught.value)
 
 
+def test_a_classifier_has_both_towers_read_its_text():
+    """The decoder sees the text one place on: the state at its end knows of every token."""
+    task = kzoo.TextClassifier(add_noise(build(one_block("bart"))), labels=["a", "b"])
+    assert task.backbone.family == "bart_reader"
+    assert task.head_slot == {"kind": "last", "activation": "tanh"}
+    ids = np.array([[7, 8, 9, 2], [7, 8, 2, 258]], "int32")
+    mask = np.array([[1, 1, 1, 1], [1, 1, 1, 0]], "int32")
+    found = np.asarray(task({"token_ids": ids, "padding_mask": mask})["logits"])
+    alone = task({"token_ids": ids[1:, :3], "padding_mask": mask[1:, :3]})["logits"]
+    np.testing.assert_allclose(found[1], np.asarray(alone)[0], atol=1e-5)
+    both = task.backbone.under(task.backbone.spec.replace(family="bart"), family=kzoo.models.Bart)
+    start = np.full((2, 1), both.start_id, "int32")
+    towers = {"encoder": ids, "decoder": np.concatenate([start, ids[:, :-1]], 1)}
+    inputs = {f"{name}_token_ids": value for name, value in towers.items()}
+    inputs |= {f"{name}_padding_mask": mask for name in towers}
+    states = both(inputs)["sequence_output"]
+    mine = task.backbone({"token_ids": ids, "padding_mask": mask})["sequence_output"]
+    np.testing.assert_array_equal(states, mine)
+
+
 def test_targets_need_an_end():
     task = kzoo.Seq2SeqLM(build(one_block("t5")), tokenizer=byte_tokenizer(end=None))
     task.compile()
