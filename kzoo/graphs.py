@@ -435,10 +435,10 @@ class BothRead(EncoderDecoder):
     def call(self, inputs, training=None):
         """Encode a text, and decode it one place on."""
         ids, mask = inputs["token_ids"], inputs["padding_mask"]
-        start = ops.full_like(ids[:, :1], self.start_id)
-        read = {"encoder_token_ids": ids, "decoder_token_ids": ops.concatenate([start, ids], 1)}
-        read["decoder_token_ids"] = read["decoder_token_ids"][:, :-1]
-        masks = {"encoder_padding_mask": mask, "decoder_padding_mask": mask}
+        start = 0 * ids[:, :1] + self.start_id  # without arithmetic on shapes
+        towers = {"encoder": ids, "decoder": ops.concatenate([start, ids[:, :-1]], 1)}
+        read = {f"{name}_token_ids": value for name, value in towers.items()}
+        masks = {f"{name}_padding_mask": mask for name in towers}
         outputs = super().call({**read, **masks}, training)
         return {"sequence_output": outputs["sequence_output"]}
 
