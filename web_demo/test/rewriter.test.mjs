@@ -65,7 +65,6 @@ test("a language and beams are chosen, and a text that is too long is one senten
     assert.equal(text, "Wer hat Tim in New York getroffen? Angela, im Café.");
     assert.match(pace, /^\d+ tokens · the first after [\d.]+ ms · [\d.]+ tokens a second here · ended by the model$/);
   }
-  await page.screenshot({ path: path.join(scratch, "rewriter.png"), fullPage: true });
   const { text, problem } = await rewrote(page, "word ".repeat(99));
   assert.match(problem, /tokens in the source; expected 1 to \d+, the places that the encoder has: shorten it\.$/);
   assert.equal(text, "");
