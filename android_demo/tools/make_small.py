@@ -207,8 +207,11 @@ def telling(model, text):
     """
     ids = [*model.tokenizer.bare_ids([text])[0], model.tokenizer.end_id]
     weights = weights_by_path(model.backbone)
-    *_, places = (weights[path] for path in sorted(weights, key=lambda path: "decoder" in path)
-                  if weights[path].shape[0] == PLACES)
+    *_, places = (
+        weights[path]
+        for path in sorted(weights, key=lambda path: "decoder" in path)
+        if weights[path].shape[0] == PLACES
+    )
     new = ids if isinstance(model, kzoo.Seq2SeqLM) else ids[1:]
     table = np.array(places)
     table[: len(new)] = 8 * np.asarray(model.backbone.embedding.embeddings)[new]
@@ -366,9 +369,14 @@ def small_tasks():
                 of_t5(
                     16,
                     generation={
-                        "num_beams": 4, "no_repeat_ngram_size": 3, "repetition_penalty": 1.3,
-                        "length_penalty": 0.7, "early_stopping": True, "min_new_tokens": 3,
-                        "forbidden_token_ids": [5], "end_token_ids": ENDS,
+                        "num_beams": 4,
+                        "no_repeat_ngram_size": 3,
+                        "repetition_penalty": 1.3,
+                        "length_penalty": 0.7,
+                        "early_stopping": True,
+                        "min_new_tokens": 3,
+                        "forbidden_token_ids": [5],
+                        "end_token_ids": ENDS,
                     },
                 ),
                 16,
@@ -384,7 +392,9 @@ def small_tasks():
                     "</s>",
                     after=False,
                     generation={
-                        "early_stopping": "never", "length_penalty": 1.5, "ends_at_last": True,
+                        "early_stopping": "never",
+                        "length_penalty": 1.5,
+                        "ends_at_last": True,
                         "end_token_ids": ENDS,
                     },
                 ),
