@@ -220,7 +220,7 @@ def speaking(name):
     """A tokenizer of two languages, whose codes stand where mBART's or mBART-50's do."""
     import tokenizers
 
-    tokens = ["[PAD]", "[SEP]", "en_XX", "de_DE", "a", "b", "[UNK]"]
+    tokens = ["[SEP]", "[PAD]", "en_XX", "de_DE", "a", "b", "[UNK]"]
     words = {token: number for number, token in enumerate(tokens)}
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "[UNK]"))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -240,7 +240,7 @@ def test_a_language_stands_where_its_tokenizer_puts_it(name):
         source_language="de_DE",
         target_language="en_XX",
     )
-    sep, en, de, a, b = 1, 2, 3, 4, 5
+    sep, en, de, a, b = 0, 2, 3, 4, 5
     behind = name == "mbart"
     assert task.prompt_ids(["a b"]) == [[a, b, sep, de] if behind else [de, a, b, sep]]
     inputs, targets = next(iter(task.batches(["a"], ["b"], batch_size=1)))

@@ -1,10 +1,12 @@
 """Training is right: the numbers of one device, of two replicas and of JAX are the same numbers."""
 
+import gc
 import importlib.util
 import json
 import shutil
 import subprocess
 import sys
+import weakref
 from functools import cache
 from pathlib import Path
 
@@ -242,11 +244,24 @@ def test_schedule(decay):
     assert again.get_config() == schedule.get_config()
 
 
+@pytest.mark.parametrize("total_steps", [None, 20])
+def test_the_inverse_square_root_is_equation_3_of_the_transformer(total_steps):
+    """arXiv:1706.03762: width ** -0.5 * min(step ** -0.5, step * warmup ** -1.5), from step 1."""
+    width, warmup, step = 512, 4, np.arange(1, 40)
+    expected = width**-0.5 * np.minimum(step**-0.5, step * warmup**-1.5)
+    schedule = WarmupDecay((width * warmup) ** -0.5, warmup, total_steps, "inverse_sqrt")
+    np.testing.assert_allclose([float(schedule(each - 1)) for each in step], expected, rtol=1e-6)
+    share = WarmupDecay(1.0, 0.1, None, "inverse_sqrt")
+    assert float(share(50)) == 1  # Of how many steps isn't known yet.
+    share.total_steps = 1000
+    assert float(share(399)) == 0.5
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"learning_rate": -1.0}, "above 0"),
-        ({"decay": "square"}, "linear, cosine"),
+        ({"decay": "square"}, "linear, cosine, inverse_sqrt"),
         ({"warmup": -3}, "warmup"),
         ({"warmup": 20, "total_steps": 10}, "no longer warm-up"),
     ],
@@ -283,6 +298,18 @@ def test_fit_traces_its_step_once():
     batches = bucketed_batches(*on_devices.examples(8), batch_size=4)
     keras_hooks.DistributedFit.fit(task, batches, epochs=2, verbose=0)
     assert len(traced) == 1
+
+
+def test_examples_are_let_go_with_their_batches():
+    """And not before what was made of these."""
+    batches = bucketed_batches(*on_devices.examples(8), batch_size=4)
+    plan, made = weakref.ref(batches.plan), batches.map(lambda *batch: batch)
+    del batches
+    gc.collect()
+    assert len(list(made)) == 2
+    del made
+    gc.collect()
+    assert plan() is None
 
 
 def test_the_schedule_ends_with_the_steps_that_are_asked_for():

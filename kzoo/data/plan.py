@@ -1,5 +1,7 @@
 """Which examples make up which batch of which epoch, and how Keras' loops take them."""
 
+import weakref
+
 import keras
 import numpy as np
 
@@ -142,9 +144,11 @@ def _tf_dataset(plan):
         shape = [None if axis in axes else size for axis, size in enumerate(value.shape)]
         return tf.TensorSpec(shape, value.dtype)
 
+    # TensorFlow keeps what makes batches to the end of the process, with all that it holds.
+    held = weakref.ref(plan)
     sample = plan.batch(np.arange(1))
     signature = keras.tree.map_structure(lambda v: v if v is None else spec(v), sample)
-    dataset = tf.data.Dataset.from_generator(plan.batches, output_signature=signature)
+    dataset = tf.data.Dataset.from_generator(lambda: held().batches(), output_signature=signature)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(plan))).prefetch(2)
     # There is nothing to tune here, and the end of an epoch would wait for the tuner to wake, at
     # 1.3 s, 2.6 s, 5.1 s and so on.

@@ -7,6 +7,8 @@ from ..values import is_whole
 from .options import DRAWN
 from .writer import Writer, check_has_tokenizer, check_names
 
+CALLED = ("target_language",)  # what a call may say beside the options of `Generation`
+
 
 def rewriting_options(tokenizer, start_id, source_length, generation, source, target):
     """How a task writes of sources, as JSON types: what `Rewriter` and other clients read.
@@ -41,20 +43,23 @@ class Rewriter(Writer):
     Args:
         step: the network; its `reading` gives the step function of sources, see
             `runner.CachedModel`.
-        tokenizer: a `Tokenizer`, or None where token ids alone are written.
+        tokenizer: the `Tokenizer` of what is written, or None where token ids alone are.
         max_length: places that the decoder has.
         vocabulary_size: ids lie below it.
         options: what `rewriting_options` gives.
+        source_tokenizer: that of what is read.
     """
 
-    def __init__(self, step, tokenizer, max_length, vocabulary_size, options):
+    def __init__(self, step, tokenizer, max_length, vocabulary_size, options, source_tokenizer):
         super().__init__(step, tokenizer, max_length)
+        self.source_tokenizer = source_tokenizer
         self.vocabulary_size = vocabulary_size
         self.options = options
 
-    def prompt_ids(self, sources):
+    def prompt_ids(self, sources, max_length=None):
         """See `source_ids`."""
-        return source_ids(self.tokenizer, sources, self.options["source_language"])
+        language = self.options["source_language"]
+        return source_ids(self.source_tokenizer, sources, language, max_length)
 
     def generate(self, sources, batch_size=None, target_language=None, **options):
         """Write of sources, lists of token ids; as `Writer.generate`.
@@ -75,7 +80,7 @@ class Rewriter(Writer):
 
     def _begun(self, language, options):
         """The decoder's first token, and the options of a call beside the usual ones."""
-        check_names(options)
+        check_names(options, CALLED)
         start, forced = beginning(self.options, language)
         usual = dict(self.options["generation"])
         # What a call says isn't refused for what the task has beside it.

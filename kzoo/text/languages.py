@@ -27,7 +27,12 @@ def code_id(tokenizer, language):
 def check_language(language, known):
     """The id of a language among those of known ones by their codes, or KzooError."""
     if language not in known:
-        some = ", ".join(sorted(known)[:60]) or "none, for this tokenizer has no such tokens"
+        if not known:
+            raise KzooError(
+                f"Got the language {language!r:.40} for a tokenizer without tokens of languages; "
+                "expected none: leave it out."
+            )
+        some = ", ".join(sorted(known)[:60])
         raise KzooError(f"Got the language {language!r:.40}; expected one of {some}.")
     return known[language]
 

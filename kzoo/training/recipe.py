@@ -51,7 +51,7 @@ KEYS = {
     "accumulation": 1,  # Batches whose gradients make one step.
     "learning_rate": 5e-5,
     "warmup": 0.1,
-    "decay": "linear",
+    "decay": "linear",  # Or cosine, inverse_sqrt (Noam's), constant: see `WarmupDecay`.
     "weight_decay": 0.01,
     "clip_norm": 1.0,
     "layer_decay": 1.0,

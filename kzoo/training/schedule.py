@@ -8,19 +8,21 @@ from keras import ops
 
 from ..errors import KzooError
 
-DECAYS = ("linear", "cosine", "constant")
+DECAYS = ("linear", "cosine", "inverse_sqrt", "constant")
 
 
 @keras.saving.register_keras_serializable("kzoo")
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Rise to a peak, then fall to zero at the last step (arXiv:1706.03762, arXiv:1810.04805).
+    """Rise to a peak, then fall (arXiv:1706.03762, arXiv:1810.04805).
 
     Args:
         peak: the highest rate.
         warmup: how long the rate rises: a number of steps, or below 1 a share of all steps.
         total_steps: steps of the whole training. Until it is known, the rate stays at its peak
             after a warm-up counted in steps.
-        decay: "linear", "cosine" (half a period, arXiv:1608.03983) or "constant".
+        decay: "linear" or "cosine" (half a period, arXiv:1608.03983) to zero at the last step;
+            "inverse_sqrt", the Transformer's own (arXiv:1706.03762, equation 3), whose peak there
+            is (width * warmup) ** -0.5, and which no number of steps ends; or "constant".
         first_step: the step at which this schedule begins.
     """
 
@@ -53,6 +55,8 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         step = ops.cast(step, "float32") - self.first_step
         rise = self.warmup_steps
         rate = self.peak * ops.minimum(1.0, (step + 1) / max(rise, 1))
+        if self.decay == "inverse_sqrt" and (rise or self.total_steps):
+            return rate * ops.sqrt(max(rise, 1) / ops.maximum(step + 1, max(rise, 1)))
         if self.decay == "constant" or self.total_steps is None:
             return rate
         done = ops.clip((step - rise) / max(self.total_steps - rise, 1), 0.0, 1.0)
