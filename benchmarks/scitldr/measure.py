@@ -10,7 +10,7 @@ their summaries, behind T5's "summarize: ". Abstracts are cut to 128 tokens.
 
 That is little, and what comes out is stated as it is: ROUGE on the test's 618 papers, against the
 first summary of each, beside the abstract's first sentence, which learns nothing. The dev part
-gives the curve; the test is looked at once, at the end. It writes `result.json` and `curve.png`
+gives the curve; nothing is chosen by the test. It writes `result.json` and `curve.png`
 beside this script.
 """
 
