@@ -66,7 +66,7 @@ def network(preset, settings, tokenizer):
     }
     towers = {name: tower.replace(**sizes) for name, tower in spec.towers.items()}
     words = {**spec.options["embedding"], "vocabulary_size": tokenizer.vocabulary_size}
-    words |= {"logit_scale": settings["width"] ** -0.5} if "logit_scale" in words else {}
+    words |= {"logit_scale": settings["width"] ** -0.5} if words.get("logit_scale", 1) != 1 else {}
     return build(spec.replace(towers=towers, options={**spec.options, "embedding": words}))
 
 

@@ -273,7 +273,7 @@ class Towers(Value):
             raise KzooError(
                 f"Got {name} for a {self.family}, whose towers {' and '.join(self.towers)} have "
                 "one each; expected towers, a spec of each by name, as "
-                "spec.towers[name].replace makes them."
+                f"spec.towers[name].replace({name}=...) makes them."
             )
         return super().replace(**changes)
 

@@ -12,6 +12,7 @@ from families import SPECS, noisy
 
 import kzoo
 from kzoo import presets
+from kzoo.data.documents import read_documents
 from kzoo.files import sha256
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
@@ -352,3 +353,16 @@ def test_shakespeare_knows_a_sonnet_from_its_letters_in_another_order(shakespear
     }
     assert perplexity[line] < 9
     assert perplexity[mixed] > 30
+
+
+# -- the one that writes of a source -------------------------------------------------------------
+
+
+def test_numbers_are_written_as_words_of_three_languages():
+    """Those of its card, and the file's that its recipe is measured on."""
+    name = "transformer_tiny_multi.number_words"
+    task, samples = presets.load(name), presets.card(name)["samples"]
+    assert samples["fr 71071"] == "soixante et onze mille soixante et onze"
+    assert task.generate(list(samples)) == list(samples.values())
+    pairs = read_documents(presets.shipped("export") / "number_words.tsv", "source", "target").x
+    assert task.score(pairs, scores=["exact"], batch_size=120)["exact"] > 0.98

@@ -85,6 +85,7 @@ QUESTIONS = [
 ]
 # What a decoder writes, with characters of two to four bytes, and texts to write on from.
 TOLD = "A café in naïve 日本語 has 😀 and 👍🏽 on its door."
+TOLD_IN_GERMAN = "Wer hat Tim in New York getroffen? Angela, im Café."
 PROMPTS = ["A", "A caf", "Angela Merkel", "Who met Tim", "A café in naïve 日", "   two", "Zz"]
 PLACES = 96
 ENDS = [2, *range(7, 160, 12)]  # tokens that end what is written, as many as texts soon have one
@@ -200,12 +201,20 @@ def writer(seed, tokenizer, **options):
 
 
 def telling(model, text):
-    """The model with places that name the next token: from any place on it writes a text's rest."""
-    ids = [*model.tokenizer.bare_ids([text])[0], *model.end_ids]
+    """The model with places that name the next token: from any place on it writes a text's rest.
+
+    One that writes of sources writes all of it, whatever the source is.
+    """
+    ids = [*model.tokenizer.bare_ids([text])[0], model.tokenizer.end_id]
     weights = weights_by_path(model.backbone)
-    (places,) = (weight for path, weight in weights.items() if weight.shape[0] == PLACES)
+    *_, places = (
+        weights[path]
+        for path in sorted(weights, key=lambda path: "decoder" in path)
+        if weights[path].shape[0] == PLACES
+    )
+    new = ids if isinstance(model, kzoo.Seq2SeqLM) else ids[1:]
     table = np.array(places)
-    table[: len(ids) - 1] = 8 * np.asarray(model.backbone.embedding.embeddings)[ids[1:]]
+    table[: len(new)] = 8 * np.asarray(model.backbone.embedding.embeddings)[new]
     places.assign(table)
     return model
 
@@ -223,7 +232,7 @@ def rewriter(seed, tokenizer, family, slots, decoder, start_id, **options):
     }
     words = {"kind": "token", "vocabulary_size": tokenizer.vocabulary_size, "padding_id": 0}
     network = build(Towers(family, towers, {"embedding": words, "start_id": start_id}))
-    return noisy(kzoo.Seq2SeqLM(network, tokenizer=tokenizer, **options), seed)
+    return kzoo.Seq2SeqLM(network, tokenizer=tokenizer, **options)
 
 
 def of_t5(seed, **options):
@@ -248,18 +257,17 @@ def with_spaces(tokenizer):
     return backend
 
 
-def of_mbart(seed, after, **options):
+def of_mbart(seed, backend, end, after, **options):
     """As mBART is built: a source ends with the code of its language, or of mBART-50 begins so."""
-    backend = with_spaces(unigram())
     backend.add_special_tokens(CODES)
-    frame = f"$A </s> {CODES[0]}" if after else f"{CODES[0]} $A </s>"
-    special = [(token, backend.token_to_id(token)) for token in ("</s>", CODES[0])]
+    frame = f"$A {end} {CODES[0]}" if after else f"{CODES[0]} $A {end}"
+    special = [(token, backend.token_to_id(token)) for token in (end, CODES[0])]
     backend.post_processor = processors.TemplateProcessing(frame, None, special)
     slots = {"position": "learned", "norms": ["embedding", "final"]}
     decoder = {"attention": "causal", "cross_attention": "full"}
-    return rewriter(
-        seed, Tokenizer(backend), "mbart", slots, decoder, 2, target_language=CODES[1], **options
-    )
+    tokenizer = Tokenizer(backend)
+    options = {"target_language": CODES[1], **options}
+    return rewriter(seed, tokenizer, "mbart", slots, decoder, tokenizer.end_id, **options)
 
 
 def byte_pairs():
@@ -357,38 +365,55 @@ def small_tasks():
             8,
         ),
         "rewriter": (
-            of_t5(
+            noisy(
+                of_t5(
+                    16,
+                    generation={
+                        "num_beams": 4,
+                        "no_repeat_ngram_size": 3,
+                        "repetition_penalty": 1.3,
+                        "length_penalty": 0.7,
+                        "early_stopping": True,
+                        "min_new_tokens": 3,
+                        "forbidden_token_ids": [5],
+                        "end_token_ids": ENDS,
+                    },
+                ),
                 16,
-                generation={
-                    "num_beams": 4,
-                    "no_repeat_ngram_size": 3,
-                    "repetition_penalty": 1.3,
-                    "length_penalty": 0.7,
-                    "early_stopping": True,
-                    "min_new_tokens": 3,
-                    "forbidden_token_ids": [5],
-                    "end_token_ids": ENDS,
-                },
             ),
             [text for text in TEXTS if text.strip()][:2],
             None,
         ),
         "translator": (
-            of_mbart(
+            noisy(
+                of_mbart(
+                    17,
+                    with_spaces(unigram()),
+                    "</s>",
+                    after=False,
+                    generation={
+                        "early_stopping": "never",
+                        "length_penalty": 1.5,
+                        "ends_at_last": True,
+                        "end_token_ids": ENDS,
+                    },
+                ),
                 17,
-                after=False,
-                generation={
-                    "early_stopping": "never",
-                    "length_penalty": 1.5,
-                    "ends_at_last": True,
-                    "end_token_ids": ENDS,
-                },
             ),
             PROMPTS,
             64,
         ),
         "translator_behind": (
-            of_mbart(18, after=True, source_language=CODES[2], generation={"end_token_ids": ENDS}),
+            telling(
+                of_mbart(
+                    18,
+                    tokenizers.Tokenizer.from_str(bytes_alone().to_json()),
+                    "<|endoftext|>",
+                    after=True,
+                    source_language=CODES[2],
+                ),
+                TOLD_IN_GERMAN,
+            ),
             PROMPTS,
             None,
         ),
@@ -633,7 +658,7 @@ ORDERS = {
         {"num_beams": 4, "target_language": "fr_XX", "max_new_tokens": 12},
         {"num_beams": 1, "max_new_tokens": 12},
     ],
-    "translator_behind": [{"num_beams": 3, "target_language": "en_XX", "max_new_tokens": 12}],
+    "translator_behind": [{"num_beams": 3, "target_language": "en_XX"}],
 }
 SOURCES = {"rewriter": 100}  # as many parts of the shipped sentences, or a dozen
 

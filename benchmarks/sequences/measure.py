@@ -117,10 +117,6 @@ def main():
     for name in args.tasks:
         known[name] = learn(name, {**SETTINGS, **OWN[name]})
         print(json.dumps({name: known[name]["sequence_accuracy"]}), flush=True)
-    curves = {
-        name: [(row["epoch"], row["val_exact"]) for row in known[name]["course"]] for name in known
-    }
-    pairs.draw(curves, HERE / "curve.png", "answers right to the character, %")
     result = {
         "what": "the Transformer of 2017 in small on reversing, sorting and adding: the share of "
         "2,000 unseen items of trained lengths whose answer is right to the character",
@@ -129,6 +125,10 @@ def main():
         "tasks": known,
     }
     pairs.write(path, result, ["benchmarks/sequences/measure.py"])
+    curves = {
+        name: [(row["epoch"], row["val_exact"]) for row in known[name]["course"]] for name in known
+    }
+    pairs.draw(curves, HERE / "curve.png", "answers right to the character, %")
 
 
 if __name__ == "__main__":

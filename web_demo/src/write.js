@@ -55,7 +55,7 @@ function offer() {
   $("language").replaceChildren(...Array.from(of.languages, (code) => element("option", { value: code }, named(code))));
   if (of.language) $("language").value = of.language;
   const counts = [...new Set([1, BEAMS, of.beams])].sort((a, b) => a - b);
-  $("beams").replaceChildren(...counts.map((count) => element("option", { value: count }, count === 1 ? "1, the likeliest word each time" : String(count))));
+  $("beams").replaceChildren(...counts.map((count) => element("option", { value: count }, count === 1 ? "1, greedy" : String(count))));
   $("beams").value = String(of.beams);
 }
 

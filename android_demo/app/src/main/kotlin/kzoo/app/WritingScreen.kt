@@ -38,7 +38,6 @@ abstract class WritingScreen(
         prompt.setHint(hint)
         limit(prompt)
         go.setOnClickListener { if (under == null) write() else halt() }
-        clear()
     }
 
     /** What is shown before what is written; by default nothing. */
