@@ -5,6 +5,7 @@ import json
 import pytest
 
 from kzoo import KzooError, TargetTokenizer, Tokenizer
+from kzoo.generation.rewriter import source_ids
 from kzoo.text import sentencepiece
 
 PIECES = {"▁": -2.0, "▁the": -3.0, "▁cat": -3.5, "a": -4.0, "t": -4.1, "s": -4.2, "▁sat": -4.5}
@@ -45,14 +46,14 @@ def mbart(folder, name):
     return folder
 
 
-def marian(folder):
+def marian(folder, languages=()):
     """The target's model has 猫, which the vocabulary has too; it lacks the source's ▁sat."""
     target = {"▁": -2.0, "▁le": -3.0, "▁chat": -3.5, "a": -4.0, "猫": -4.1, "s": -5.0}
     for name, pieces in (("source", PIECES), ("target", target)):
         file = sentencepiece.written(pieces.items(), "", "<unk>")
         (folder / f"{name}.spm").write_bytes(file)
     names = ["</s>", "<unk>", *dict.fromkeys([*target, *PIECES])]
-    names = [name for name in names if name != "▁sat"] + ["<pad>"]
+    names = [name for name in names if name != "▁sat"] + [*languages, "<pad>"]
     ids = {name: number for number, name in enumerate(names)}
     (folder / "vocab.json").write_text(json.dumps(ids))
     write_class(folder, "MarianTokenizer")
@@ -109,6 +110,16 @@ def test_two_models_number_their_pieces_by_one_vocabulary(tmp_path):
         assert kind.load(tmp_path / "other").bare_ids(TEXTS) == before.bare_ids(TEXTS)
 
 
+def test_a_source_asks_for_a_language_that_there_is(tmp_path):
+    tokenizer = Tokenizer.load(marian(tmp_path, [">>deu<<", ">>fra<<"]))
+    ids = tokenizer.vocabulary
+    rows = source_ids(tokenizer, [">>fra<< the cat", ">>deu<<the"])
+    assert rows[0] == [ids[piece] for piece in (">>fra<<", "▁the", "▁cat", "</s>")]
+    assert rows[1] == [ids[piece] for piece in (">>deu<<", "▁the", "</s>")]
+    with pytest.raises(KzooError, match="Got >>xyz<< before source 1; .*: >>deu<<, >>fra<<"):
+        source_ids(tokenizer, ["the", ">>xyz<< the"])
+
+
 @pytest.mark.parametrize(
     ("spoil", "match"),
     [
@@ -150,10 +161,13 @@ def test_ids_and_texts_are_those_of_transformers(tmp_path):
     theirs = transformers.T5Tokenizer.from_pretrained(t5(folders[0]))
     texts = [text for text in TEXTS if text]
     assert Tokenizer.load(folders[0]).encode(texts)["token_ids"] == theirs(texts).input_ids
-    theirs = transformers.MarianTokenizer.from_pretrained(marian(folders[1]))
-    texts = texts[:-1]  # transformers takes a </s> in a text for the special token, as kzoo does,
+    theirs = transformers.MarianTokenizer.from_pretrained(marian(folders[1], [">>fra<<"]))
+    texts = [
+        *texts[:-1],
+        ">>fra<< the cat",
+    ]  # transformers takes a </s> in a text for the special token, as kzoo does,
     assert Tokenizer.load(folders[1]).encode(texts)["token_ids"] == theirs(texts).input_ids
-    written = theirs(text_target=texts).input_ids  # and leaves the space before it.
+    written = theirs(text_target=texts).input_ids
     target = TargetTokenizer.load(folders[1])
     assert target.encode(texts)["token_ids"] == written
     for row in written:

@@ -1,7 +1,7 @@
 """A text of a text over a step function: how a model in Keras and a bundle write of sources."""
 
 from ..errors import KzooError
-from ..text.languages import check_language, codes, in_language
+from ..text.languages import check_asked, check_language, codes, in_language
 from ..text.tokenizer import check_not_empty
 from ..values import is_whole
 from .options import DRAWN
@@ -117,9 +117,11 @@ def source_ids(tokenizer, sources, language=None, max_length=None):
     """Texts as lists of token ids, in their language, cut where a length is given.
 
     Raises:
-        KzooError: for a text without a token, and without a tokenizer.
+        KzooError: for a text without a token, one that asks for a language without one, and
+            without a tokenizer.
     """
     check_has_tokenizer(tokenizer)
+    check_asked(tokenizer, sources)
     check_not_empty([len(ids) for ids in tokenizer.bare_ids(sources)])
     rows = tokenizer.encode(sources, max_length=max_length)["token_ids"]
     return [in_language(tokenizer, list(row), language) for row in rows]

@@ -1,10 +1,11 @@
-"""Tokens that say which language a text is of (mBART, arXiv:2001.08210)."""
+"""Tokens that say which language a text is of (mBART, arXiv:2001.08210), or is to become."""
 
 import re
 
 from ..errors import KzooError
 
 CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")  # "de_DE", "eng_Latn"
+ASKED = re.compile(r">>[^<>\s]+<<")  # ">>fra<<" before a source: what Marian is to write
 
 
 def codes(tokenizer):
@@ -44,3 +45,15 @@ def in_language(tokenizer, ids, language):
         return ids
     known = set(codes(tokenizer).values())
     return [number if each in known else each for each in ids]
+
+
+def check_asked(tokenizer, sources):
+    """Raise KzooError for a source that asks for a language which Marian has no token for."""
+    for number, source in enumerate(sources):
+        asked = ASKED.match(source)
+        known = asked and [token for token in tokenizer.vocabulary if ASKED.fullmatch(token)]
+        if known and asked[0] not in known:
+            raise KzooError(
+                f"Got {asked[0]:.40} before source {number}; expected a language that this "
+                f"tokenizer has a token for: {', '.join(sorted(known)[:60])}."
+            )
