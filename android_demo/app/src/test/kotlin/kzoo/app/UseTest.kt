@@ -331,6 +331,7 @@ class UseTest {
             app.waitIn.set(run)
             phone.find<View>(R.id.go).performClick()
             phone.until("it writes") { app.runs.get() == run }
+            phone.settle()
             assertEquals(listOf("Stop", "Writing …"), listOf(phone.text(R.id.go), phone.text(R.id.state)))
             stop()
             app.goOn.release()
