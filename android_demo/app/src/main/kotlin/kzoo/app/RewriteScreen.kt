@@ -23,6 +23,7 @@ class RewriteScreen(activity: MainActivity) : WritingScreen(
     private var count: Int? = null
 
     init {
+        prompt.id = R.id.source // What views keep when the screen turns lies by their ids, and the screen that writes on has this one too.
         language.setOnClickListener { choose() }
         beams.setOnClickListener {
             count = if (beamsNow == 1) BEAMS else 1

@@ -85,7 +85,7 @@ class ScreensTest(private val mode: String) {
     @Test
     fun rewrite() {
         go(Phone.REWRITE, "rewrite", "translator_behind")
-        phone.type(R.id.prompt, "Who met Tim in New York? Angela, in the café.")
+        phone.type(R.id.source, "Who met Tim in New York? Angela, in the café.")
         assertEquals(listOf("Into German", "Likeliest word each time"), listOf(phone.text(R.id.language), phone.text(R.id.beams)))
         phone.write()
         assertEquals(GERMAN, phone.text(R.id.written))

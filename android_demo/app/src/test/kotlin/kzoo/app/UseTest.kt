@@ -331,6 +331,7 @@ class UseTest {
             app.waitIn.set(run)
             phone.find<View>(R.id.go).performClick()
             phone.until("it writes") { app.runs.get() == run }
+            phone.settle()
             assertEquals(listOf("Stop", "Writing …"), listOf(phone.text(R.id.go), phone.text(R.id.state)))
             stop()
             app.goOn.release()
@@ -379,7 +380,7 @@ class UseTest {
         assertEquals(listOf("English", "German", "French"), (0 until list.count).map { list.adapter.getItem(it) })
         shadowOf(list).performItemClick(2)
         phone.find<View>(R.id.beams).performClick()
-        phone.type(R.id.prompt, "A caf")
+        phone.type(R.id.source, "A caf")
         phone.write()
         val written = phone.text(R.id.written)
         assertNotNull(written)
@@ -388,7 +389,7 @@ class UseTest {
         phone.until("it is back") { phone.text(R.id.written) == written }
         assertEquals(listOf("Into French", "Best of 4 beams"), listOf(phone.text(R.id.language), phone.text(R.id.beams)))
         for ((text, words) in listOf("word ".repeat(99) to "expected 1 to 64, the places that the encoder has: shorten it", "" to "no token that the model could read")) {
-            phone.type(R.id.prompt, text)
+            phone.type(R.id.source, text)
             phone.write()
             assertTrue(phone.text(R.id.problem)!!, words in phone.text(R.id.problem)!!)
             assertNull(phone.text(R.id.written))
