@@ -271,7 +271,7 @@ SPECS["t5_encoder"] = Spec(
 SPECS |= {
     "t5": pair(
         "t5", T5, {"attention": of_t5("causal"), "cross_attention": of_t5("full")},
-        logit_scale=32**-0.5,
+        logit_scale=32**-0.5, padding_learns=True,
     ),
     "transformer": pair("transformer", {**OF_2017, "norms": []}, scaled=True),
     "bart": pair("bart", {**BART, **PLACED}, start=2, padding_id=1),

@@ -10,7 +10,7 @@ import numpy as np
 
 VOCABULARY, LABELS, IGNORED = 60, ("bad", "fair", "good"), -100
 BATCH, EPOCHS = 4, 3
-START = 3  # What a decoder is given first; not padding, see `ON_PURPOSE`.
+START = 0  # what a decoder is given first, the padding
 # Examples are sorted by length, as kzoo's batches are, and the last batch is a smaller one.
 LENGTHS = (2, 3, 3, 5, 6, 6, 7, 9, 11, 12)
 SIZES = {
@@ -257,8 +257,6 @@ ON_PURPOSE = {
     "epsilon": "1e-6 where the setting has no other, so that gradients near zero don't become "
     "whole steps of Adam; weights whose gradient is rounding alone (the biases of keys, and of "
     "logits over places or choices) aren't compared",
-    "padding": "the row of padding learns nothing where it is looked up, as torch has it with "
-    "padding_idx, which transformers' T5 hasn't: the decoder starts with another token",
     "dropout": "off, since the two draw other numbers",
 }
 MAPPED = {"clip_norm": None, "warmup": 0, "decay": "constant", "weight_decay": 0.1}

@@ -128,6 +128,8 @@ class T5(EncoderDecoder):
     CLASSES = {"Model": None, "ForConditionalGeneration": "Seq2SeqLM"}
     FIXED = {
         "options.embedding.kind": lambda fields: "token",
+        # The decoder begins with it, and torch's T5 has no padding_idx.
+        "options.embedding.padding_learns": lambda fields: True,
         "towers.encoder.embedding": lambda fields: "vectors",
     }
     ROWS = """
