@@ -52,6 +52,7 @@ _HOME = {
     "ImageEmbedder": "tasks",
     "InBatchLoss": "tasks.text_embedder",
     "WrittenScores": "tasks.text_scores",
+    "TargetTokenizer": "text.tokenizer",
     "Tokenizer": "text.tokenizer",
     "AudioProcessor": "audio.audio_processor",
     "ImageProcessor": "images.image_processor",

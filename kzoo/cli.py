@@ -729,7 +729,8 @@ def evaluate(
     """Measure a model on labelled texts, pictures or sounds.
 
     Accuracy, and precision, recall and F1 of every label; F1 of entities; exact matches and F1 of
-    answers; perplexity of a CausalLM, which plain text will do for: --text line or --text file.
+    answers; perplexity of a CausalLM, which plain text will do for: --text line or --text file;
+    BLEU, chrF, ROUGE and exact matches of what a Seq2SeqLM writes of the first column of pairs.
     A bundle runs on LiteRT, a preset on Keras.
     """
     with session(as_json) as screen:

@@ -11,7 +11,7 @@ from .bundle.continuation import foretold, rows_of_texts
 from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
 from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
-from .bundle.predict import Answerer, Continuer, Predictor
+from .bundle.predict import Answerer, Continuer, Predictor, open_writer
 from .bundle.senses import TEXTS, sense_of
 from .data.documents import answer_rows, text_rows
 from .data.tables import write_table
@@ -20,6 +20,7 @@ from .files import writing_folder
 from .generation.writer import framing, prompt_ids
 from .metrics import answer_scores, entity_scores, shares
 from .tasks.inputs import split_pairs
+from .tasks.text_scores import SCORES, exact, text_scores
 from .values import is_whole
 
 RESULT, PICTURE, WRONG = "evaluation.json", "confusion.png", "wrong.csv"
@@ -53,7 +54,8 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
         Scores are accuracy and macro_f1 for one label an example; micro_f1, macro_f1 and
         exact_match for several; mean_absolute_error, pearson and spearman for values; precision,
         recall and f1 of entities, see `kzoo.metrics.entity_scores`; exact_match and f1 of answers;
-        perplexity, loss and accuracy of a CausalLM, which has no wrong answers.
+        perplexity, loss and accuracy of a CausalLM, which has no wrong answers; of a Seq2SeqLM
+        those of `kzoo.tasks.text_scores`, each 0 to 100 but exact, a share.
 
     Raises:
         KzooError: where the file can't be read, or the source has no task with answers.
@@ -69,8 +71,8 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
     if reader.rule not in MEASURED:
         raise KzooError(
             f"{source} is a {reader.task}; expected a classifier of texts, pictures or sounds, a "
-            "TokenClassifier, QuestionAnswering or CausalLM, whose answers are right or wrong: one "
-            f"of the rules {', '.join(MEASURED)}."
+            "TokenClassifier, QuestionAnswering, CausalLM or Seq2SeqLM, whose answers are right or "
+            f"wrong: one of the rules {', '.join(MEASURED)}."
         )
     examples = kind.read_file(path, text, label, "required")
     _, examples = kind.understand(examples, reader.options.get("problem"), labels, False)
@@ -92,7 +94,9 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
 
 def _row(kind, examples, place, **rest):
     x = examples.x[place]
-    if sense_of(kind.reads) is not TEXTS:
+    if "text" in rest:  # A pair may hold what is right.
+        texts = {}
+    elif sense_of(kind.reads) is not TEXTS:
         texts = {sense_of(kind.reads).noun: str(x)}
     elif isinstance(x, tuple):
         texts = {"text": x[0], "text_pair": x[1]}
@@ -165,8 +169,23 @@ class _WritingBundle:
         return foretold(self._step, rows_of_texts(rows))
 
 
+class _SourceBundle:
+    """A bundle that writes of sources: what it writes, on LiteRT."""
+
+    def __init__(self, folder, threads):
+        self._writer = open_writer(folder, threads)
+        manifest = self._writer.manifest
+        self.task, self.rule, self.labels = manifest["task"], manifest["rule"], None
+        self.options = manifest["task_options"]
+
+    def written(self, sources):
+        """What is written of each source, which is cut to what the file reads."""
+        ids = self._writer.prompt_ids(sources, self.options["source_length"])
+        return [rows[0].text for rows in self._writer.write(ids)]
+
+
 # What reads a bundle of a rule, where that isn't `_Bundle`.
-BUNDLES = {"continuation": _WritingBundle}
+BUNDLES = {"continuation": _WritingBundle, "rewriting": _SourceBundle}
 
 
 class _Model:
@@ -199,6 +218,11 @@ class _Model:
 
     def measure(self, texts, stride):
         return self.model.measure(texts, stride)
+
+    def written(self, sources):
+        """What is written of each source, which is cut as in `fit`."""
+        ids = self.model.prompt_ids(sources, self.model.max_length)
+        return [rows[0].text for rows in self.model.write(ids, batch_size=32)]
 
 
 def _reader(source, threads):
@@ -383,6 +407,25 @@ def _continuation(reader, examples):
     return reader.measure(examples.x, reader.stride), {}, None, []
 
 
+# -- texts that are written of others -------------------------------------------------------------
+
+
+def _rewriting(reader, examples):
+    sources, targets = split_pairs(examples.x)
+    if targets is None:
+        raise KzooError(
+            f"{examples.path} gives sources alone; expected a target of each: name its column as "
+            'label, such as label="summary".'
+        )
+    given = reader.written(sources)
+    wrong = [
+        (place, {"text": sources[place], "right": right, "given": text})
+        for place, (right, text) in enumerate(zip(targets, given, strict=True))
+        if not exact([text], [right])["exact"]
+    ]
+    return text_scores(given, targets, SCORES), {}, None, wrong
+
+
 # By rule, a function of the reader and the examples, which gives scores, classes, confusion, and
 # the place and the answers of each example that is wrong.
 MEASURED = {
@@ -392,4 +435,5 @@ MEASURED = {
     "entities": _entities,
     "span": _answers,
     "continuation": _continuation,
+    "rewriting": _rewriting,
 }

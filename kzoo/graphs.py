@@ -406,6 +406,43 @@ class EncoderDecoder(Composite):
         return {"vectors": vectors, **{k: v for k, v in own.items() if k != "token_ids"}}
 
 
+class BothRead(EncoderDecoder):
+    """An encoder-decoder that reads a text with both towers (BART, arXiv:1910.13461, section 3.1).
+
+    The decoder is given the text too, one place on, so that its last place knows all of it.
+
+    Inputs: int32 `token_ids` and `padding_mask` (batch, length), as of a `Stack`.
+
+    Outputs: `sequence_output` of the decoder.
+    """
+
+    @property
+    def signatures(self):
+        """A text, as the table of tokens reads it."""
+        tokens = self.embedding.signature["token_ids"]
+        return {"serve": {"token_ids": tokens, "padding_mask": Input(tokens.axes, tokens.dtype)}}
+
+    @property
+    def longest(self):
+        """How many places both towers have."""
+        return min(tower.longest for tower in self.towers.values())
+
+    @property
+    def largest(self):
+        """The largest size of a text."""
+        return {"length": self.longest}
+
+    def call(self, inputs, training=None):
+        """Encode a text, and decode it one place on."""
+        ids, mask = inputs["token_ids"], inputs["padding_mask"]
+        start = 0 * ids[:, :1] + self.start_id  # without arithmetic on shapes
+        towers = {"encoder": ids, "decoder": ops.concatenate([start, ids[:, :-1]], 1)}
+        read = {f"{name}_token_ids": value for name, value in towers.items()}
+        masks = {f"{name}_padding_mask": mask for name in towers}
+        outputs = super().call({**read, **masks}, training)
+        return {"sequence_output": outputs["sequence_output"]}
+
+
 class TwoTower(Composite):
     """Two networks whose pooled outputs lie in one space, and how near they are (CLIP).
 

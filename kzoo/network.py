@@ -62,6 +62,7 @@ class Network(Served, ExportsTokens, keras.Model):
     # What some families have nothing to say of: see `checkpoints/config.py` and `rows.py`.
     HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
+    reader = None  # The family of an encoder-decoder where both towers read, see `BothRead`.
     blocks_alike = True  # Whether one block of a kind stands for the others where they are counted.
     CLASS_HEADS = {}  # By a class there which head it has, where there is one for each.
 
@@ -294,6 +295,12 @@ class Network(Served, ExportsTokens, keras.Model):
         """
         return self.under(self.spec.replace(**changes))
 
+    def as_reader(self):
+        """A copy whose towers both read, of a family that has such; itself of any other."""
+        if self.reader is None:
+            return self
+        return self.under(self.spec.replace(family=self.reader.family), family=self.reader)
+
     def resized(self, image_size):
         """A copy for pictures of another size, with a processor that makes them so.
 
@@ -317,10 +324,13 @@ class Network(Served, ExportsTokens, keras.Model):
         """The spec for pictures of another size, and by path the weights that change with it."""
         raise NotImplementedError
 
-    def under(self, spec, values=None):
-        """`with_spec` for a whole spec; `values` by path stand in place of this one's weights."""
+    def under(self, spec, values=None, family=None):
+        """`with_spec` for a whole spec; `values` by path stand in place of this one's weights.
+
+        family: the class of the copy, by default that of this one.
+        """
         with precision(self.dtype_policy):
-            copy = type(self)(spec)
+            copy = (family or type(self))(spec)
         here, there = weights_by_path(self) | (values or {}), weights_by_path(copy)
         for path in here.keys() & there.keys():
             # A copy: on JAX the weight would share its numbers, which `fit` gives away.

@@ -6,6 +6,8 @@ from pathlib import Path
 from .answers import PROBLEMS, READS, check_labels
 from .errors import KzooError
 from .generation.writer import chat_ids, is_chat
+from .tasks.inputs import split_pairs
+from .tasks.writing_task import one_or_all
 
 SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
 SHAKESPEARE = "gpt2_tiny_en.shakespeare"
@@ -19,7 +21,7 @@ PIPELINES = {
     "feature-extraction": ("TextEmbedder", "text", ("embedding",), None),
     "token-classification": ("TokenClassifier", "text", ("entities",), None),
     "ner": ("TokenClassifier", "text", ("entities",), None),
-    "question-answering": ("QuestionAnswering", "text", ("span",), None),
+    "question-answering": ("QuestionAnswering", "text", ("span", "rewriting"), None),
     "fill-mask": ("MaskedLM", "text", ("candidates",), None),
     "text-generation": ("CausalLM", "text", ("continuation",), SHAKESPEARE),
     "text2text-generation": ("Seq2SeqLM", "text", ("rewriting",), None),
@@ -52,7 +54,8 @@ def pipeline(task, model=None):
         a list of {"label", "score"}, with `top_k=None` a list of all labels an input, where a
         score is a probability or for regression the value; for embeddings a list of lists of
         numbers; for "text-generation" see `TextGeneration`, for pictures and sounds `OfMedia`,
-        for labels that a call names `ZeroShot`; for the others what the task's `predict` gives.
+        for labels that a call names `ZeroShot`, for a question that a `Seq2SeqLM` answers in its
+        own words `WrittenAnswers`; for the others what the task's `predict` gives.
     """
     requested = task
     if isinstance(task, str) and TRANSLATES.fullmatch(task):
@@ -71,11 +74,13 @@ def pipeline(task, model=None):
     if task in LABELLED:
         return LABELLED[task](model)
     if getattr(model, "rule", None) not in rules or _sense(model) != sense:
+        name = f"{name} or a Seq2SeqLM" if "rewriting" in rules[1:] else name
         raise KzooError(f"{task!r} needs a {name}; a {type(model).__name__} came.")
     if sense != "text":
         return OfMedia(model)
     if model.rule == "rewriting":
-        return Rewriting(model, requested)
+        answers = task == "question-answering"
+        return WrittenAnswers(model) if answers else Rewriting(model, requested)
     return TextGeneration(model) if model.rule == "continuation" else Pipeline(model)
 
 
@@ -284,6 +289,49 @@ class Rewriting:
         if alone:
             return results[0]
         return [row[0] if len(row) == 1 else row for row in results]
+
+
+class WrittenAnswers:
+    """Questions that a `Seq2SeqLM` answers in its own words (T5, arXiv:1910.10683, appendix D.15).
+
+    Args:
+        model: the task.
+
+    `template` is the source that a question and its context become, T5's at first.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.template = "question: {question} context: {context}"
+
+    def __call__(self, inputs=None, batch_size=32, question=None, context=None, **options):
+        """Answer one question or several.
+
+        Args:
+            inputs: a pair (question, context), as {"question": ..., "context": ...}, or a list of
+                such.
+            batch_size: sources that are read at the same time.
+            question, context: as for `Pipeline`.
+            options: those of `Seq2SeqLM.generate`.
+
+        Returns:
+            {"answer": ...}, or a list of as many as `num_return_sequences`; for a list of questions
+            a list of such. What is written needn't stand in the context, and has no score.
+        """
+        if (question, context) != (None, None):
+            inputs = _questions(inputs, question, context)
+        is_pair = isinstance(inputs, tuple) and all(isinstance(each, str) for each in inputs)
+        questions, contexts = split_pairs([inputs] if is_pair else inputs)
+        if contexts is None:
+            raise KzooError(
+                f"Got {inputs!r:.60} to answer; expected questions with their contexts, such as "
+                '{"question": ..., "context": ...}.'
+            )
+        pairs = zip(questions, contexts, strict=True)
+        sources = [self.template.format(question=q, context=c) for q, c in pairs]
+        rows = self.model.write(self.model.prompt_ids(sources), batch_size, **options)
+        answers = [one_or_all([{"answer": each.text} for each in row]) for row in rows]
+        return answers[0] if is_pair or isinstance(inputs, dict) else answers
 
 
 def _joined(prompt, text, is_full):

@@ -7,10 +7,11 @@ preset, a bundle and a `.keras` file alike.
 from .audio.audio_processor import AudioProcessor
 from .errors import KzooError
 from .images.image_processor import ImageProcessor
-from .text.tokenizer import Tokenizer
+from .text.tokenizer import TargetTokenizer, Tokenizer
 
 KINDS = {
     "tokenizer": Tokenizer,
+    "target_tokenizer": TargetTokenizer,  # where what is written is cut otherwise (Marian)
     "image_processor": ImageProcessor,
     "audio_processor": AudioProcessor,
 }
@@ -18,7 +19,9 @@ KINDS = {
 
 def checked(kind, processor):
     """A processor as it is, or None; KzooError for what is none of its kind."""
-    if processor is None or isinstance(processor, KINDS[kind]):
+    # By the class itself: a target's tokenizer is no source's.
+    fitting = [each for each, cls in KINDS.items() if isinstance(processor, cls)]
+    if processor is None or kind in fitting[-1:]:
         return processor
     name = f"kzoo.{KINDS[kind].__name__}"
     raise KzooError(

@@ -219,7 +219,7 @@ class _Export:
         """The answers, and the model's raw outputs."""
         import tensorflow as tf
 
-        limit = self.backbone.spec.max_sequence_length
+        limit = self.backbone.longest
         tf.debugging.assert_less_equal(
             tf.shape(inputs["token_ids"])[-1],
             limit,
@@ -409,7 +409,7 @@ def _golden_inputs(export, golden):
 
 def _some_ids(backbone, choices):
     """Token ids of three lengths, where no tokenizer says better ones."""
-    shape = (3, min(16, backbone.spec.max_sequence_length))
+    shape = (3, min(16, backbone.longest))
     draw = np.random.default_rng(0)
     ids = draw.integers(0, backbone.vocabulary_size, shape)
     mask = np.arange(shape[1]) < np.array([[shape[1]], [shape[1] - 3], [2]])

@@ -264,6 +264,19 @@ class Towers(Value):
         }
         object.__setattr__(self, "towers", made)
 
+    def replace(self, **changes):
+        """Return a copy with some fields changed; KzooError for a field of one of the towers."""
+        own = {field.name for field in dataclasses.fields(self)}
+        of_tower = {field.name for field in dataclasses.fields(Spec)} - own
+        name = next((name for name in changes if name in of_tower), None)
+        if name is not None:
+            raise KzooError(
+                f"Got {name} for a {self.family}, whose towers {' and '.join(self.towers)} have "
+                "one each; expected towers, a spec of each by name, as "
+                f"spec.towers[name].replace({name}=...) makes them."
+            )
+        return super().replace(**changes)
+
     @property
     def summary(self):
         """What it is, as a sentence."""

@@ -129,6 +129,45 @@ def test_both_ways(name, tmp_path):
     assert_same(model, reload(theirs, tmp_path / "there"))
 
 
+def text_of(theirs):
+    """A ragged text that both towers read, each with one end, for both libraries."""
+    lengths = np.array([9, 6, 3])
+    mask = np.arange(9) < lengths[:, None]
+    ids = np.where(mask, np.random.default_rng(4).integers(5, 45, mask.shape), 1)
+    ids[np.arange(3), lengths - 1] = END
+    there = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask * 1)}
+    return {"token_ids": ids.astype("int32"), "padding_mask": mask.astype("int32")}, there
+
+
+@pytest.mark.parametrize("suffix", ["ForSequenceClassification", "ForQuestionAnswering"])
+def test_both_towers_read_a_text(suffix, tmp_path):
+    torch.manual_seed(1)
+    config = transformers.BartConfig(**BART, num_labels=4 if "Sequence" in suffix else 2)
+    theirs = getattr(transformers, f"Bart{suffix}")(config).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    theirs.save_pretrained(tmp_path / "here")
+
+    def assert_alike(model, theirs):
+        here, there = text_of(theirs)
+        actual = model(here)
+        with torch.no_grad():
+            expected = theirs(**there)
+        for name, value in actual.items():
+            kept = here["padding_mask"] == 1 if "start" in name or "end" in name else slice(None)
+            assert distance(value, expected[name].numpy(), kept) < TOLERANCE
+
+    model = kzoo.from_huggingface(tmp_path / "here", strict=True)
+    assert_alike(model, theirs)
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path / "here")
+    add_own_noise(model, seed=5)
+    del model.origin
+    kzoo.to_huggingface(model, tmp_path / "there")
+    assert_alike(model, reload(theirs, tmp_path / "there"))
+
+
 WAYS = {
     "greedy": ({}, {}),
     "greedy without repeats": ({"no_repeat_ngram_size": 2, "repetition_penalty": 1.3},) * 2,

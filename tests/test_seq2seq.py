@@ -12,6 +12,7 @@ from families import PAIRS, SPECS, add_noise, noisy
 from test_causal_lm import byte_tokenizer
 
 import kzoo
+from kzoo.evaluation import evaluate
 from kzoo.generation.rewriter import beginning
 from kzoo.models import build
 from kzoo.network import weights_by_path
@@ -169,7 +170,73 @@ REFUSED = {
     "a stack": (lambda task: kzoo.Seq2SeqLM(noisy("gpt2")), "gpt2 for a Seq2SeqLM"),
     "masks": (lambda task: kzoo.MaskedLM(noisy("t5")), "one stack.*make a Seq2SeqLM"),
     "the other task": (lambda task: kzoo.CausalLM(noisy("t5")), "one stack.*make a Seq2SeqLM"),
+    "pictures": (
+        lambda task: kzoo.ImageClassifier(noisy("t5"), labels=["a", "b"]),
+        "t5 for an ImageClassifier; expected a backbone that reads pictures",
+    ),
+    "a head of the whole": (lambda task: kzoo.Seq2SeqLM(task, head="mean"), "the head 'mean'"),
+    "options without names": (
+        lambda task: kzoo.Seq2SeqLM(task, generation=[1]),
+        r"generation \[1\]; expected options by name",
+    ),
+    "no places for a target": (
+        lambda task: kzoo.Seq2SeqLM(task, max_target_length=0),
+        "max_target_length is 0; 2 to 40",
+    ),
+    "a tokenizer of other padding": (
+        lambda task: kzoo.Seq2SeqLM(noisy("mbart"), tokenizer=padded(0)),
+        "pads with the token 0 and this mbart with 1",
+    ),
+    "two tokenizers swapped": (
+        lambda task: kzoo.Seq2SeqLM(task, tokenizer=other(task), target_tokenizer=task.tokenizer),
+        "tokenizer is Tokenizer.*a kzoo.Tokenizer is expected",
+    ),
+    "tokenizers of two models": (
+        lambda task: kzoo.Seq2SeqLM(task, target_tokenizer=other(task, end=None)),
+        "don't number their tokens alike",
+    ),
+    "a score that is none": (
+        lambda task: task.score(["a"], ["b"], scores="meteor", max_new_tokens=0),
+        "the score 'meteor'; expected some of exact",
+    ),
+    "writing without scores": (
+        lambda task: task.evaluate(["a"], ["b"], num_beams=2),
+        "num_beams for evaluate without scores",
+    ),
+    "never scored": (lambda task: kzoo.WrittenScores(["a"], ["b"], every=0), "every = 0"),
+    "a field of a tower": (
+        lambda task: task.backbone.with_spec(dropout=0.2),
+        "dropout for a t5, whose towers encoder and decoder have one each",
+    ),
+    "languages of none": (
+        lambda task: task.generate("a", target_language="de_DE"),
+        "the language 'de_DE' for a tokenizer without tokens of languages",
+    ),
+    "an option that is none": (
+        lambda task: task.generate("a", beams=2),
+        "the option 'beams'; .*, target_language",
+    ),
+    "answers without questions": (
+        lambda task: kzoo.pipeline("question-answering", task)("ab"),
+        "expected questions with their contexts",
+    ),
 }
+
+
+def other(task, **options):
+    """A target's tokenizer like a task's, or like bytes without an end."""
+    text = byte_tokenizer(**options) if options else task.tokenizer
+    return kzoo.TargetTokenizer.from_json(text.to_json())
+
+
+def padded(number):
+    """A tokenizer whose padding token has a number below 3."""
+    import tokenizers
+
+    words = {"[PAD]" if n == number else f"w{n}": n for n in range(3)}
+    return kzoo.Tokenizer.from_json(
+        tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "w2")).to_str()
+    )
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -179,6 +246,26 @@ def test_what_it_cannot_do_is_one_sentence(case, writer):
     with pytest.raises(kzoo.KzooError, match=message) as caught:
         run(writer)
     assert "\n" not in str(caught.value)
+
+
+def test_a_classifier_has_both_towers_read_its_text():
+    """The decoder sees the text one place on: the state at its end knows of every token."""
+    task = kzoo.TextClassifier(add_noise(build(one_block("bart"))), labels=["a", "b"])
+    assert task.backbone.family == "bart_reader"
+    assert task.head_slot == {"kind": "last", "activation": "tanh"}
+    ids = np.array([[7, 8, 9, 2], [7, 8, 2, 258]], "int32")
+    mask = np.array([[1, 1, 1, 1], [1, 1, 1, 0]], "int32")
+    found = np.asarray(task({"token_ids": ids, "padding_mask": mask})["logits"])
+    alone = task({"token_ids": ids[1:, :3], "padding_mask": mask[1:, :3]})["logits"]
+    np.testing.assert_allclose(found[1], np.asarray(alone)[0], atol=1e-5)
+    both = task.backbone.under(task.backbone.spec.replace(family="bart"), family=kzoo.models.Bart)
+    start = np.full((2, 1), both.start_id, "int32")
+    towers = {"encoder": ids, "decoder": np.concatenate([start, ids[:, :-1]], 1)}
+    inputs = {f"{name}_token_ids": value for name, value in towers.items()}
+    inputs |= {f"{name}_padding_mask": mask for name in towers}
+    states = both(inputs)["sequence_output"]
+    mine = task.backbone({"token_ids": ids, "padding_mask": mask})["sequence_output"]
+    np.testing.assert_array_equal(states, mine)
 
 
 def test_targets_need_an_end():
@@ -220,7 +307,7 @@ def speaking(name):
     """A tokenizer of two languages, whose codes stand where mBART's or mBART-50's do."""
     import tokenizers
 
-    tokens = ["[PAD]", "[SEP]", "en_XX", "de_DE", "a", "b", "[UNK]"]
+    tokens = ["[SEP]", "[PAD]", "en_XX", "de_DE", "a", "b", "[UNK]"]
     words = {token: number for number, token in enumerate(tokens)}
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "[UNK]"))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -240,7 +327,7 @@ def test_a_language_stands_where_its_tokenizer_puts_it(name):
         source_language="de_DE",
         target_language="en_XX",
     )
-    sep, en, de, a, b = 1, 2, 3, 4, 5
+    sep, en, de, a, b = 0, 2, 3, 4, 5
     behind = name == "mbart"
     assert task.prompt_ids(["a b"]) == [[a, b, sep, de] if behind else [de, a, b, sep]]
     inputs, targets = next(iter(task.batches(["a"], ["b"], batch_size=1)))
@@ -299,6 +386,25 @@ def test_pipelines_answer_by_the_familiar_names(writer):
     assert [len(row) for row in both] == [2, 2]
     with pytest.raises(kzoo.KzooError, match="needs a Seq2SeqLM"):
         kzoo.pipeline("summarization", noisy("bert"))
+    qa = kzoo.pipeline("question-answering", writer)
+    prompts = ["question: q context: c", "question: r context: c"]
+    given = [{"answer": text} for text in writer.generate(prompts, **options)]
+    assert qa({"question": "q", "context": "c"}, **options) == given[0]
+    assert qa(("q", "c"), **options) == given[0]
+    assert qa(question=["q", "r"], context="c", **options) == given
+
+
+def test_the_command_scores_what_is_written_of_pairs(writer, tmp_path):
+    task = kzoo.Seq2SeqLM(writer, generation={"max_new_tokens": 4})
+    written = task.generate(["ab", "cd"])
+    rows = [f"ab\t{written[0]}", "cd\tsomething"]
+    (tmp_path / "pairs.tsv").write_text("\n".join(["source\ttarget", *rows]), encoding="utf-8")
+    found = evaluate(task, tmp_path / "pairs.tsv")
+    assert found["scores"]["exact"] == 0.5 and {"bleu", "chrf", "rougeL"} <= set(found["scores"])
+    assert [(row["text"], row["given"]) for row in found["wrong"]] == [("cd", written[1])]
+    (tmp_path / "alone.jsonl").write_text('{"text": "some words of it"}')
+    with pytest.raises(kzoo.KzooError, match="sources alone; expected a target of each"):
+        evaluate(task, tmp_path / "alone.jsonl")
 
 
 def test_raw_text_is_learned_from_by_an_objective():

@@ -260,6 +260,7 @@ IMPORTED_AS = {
     "ai-edge-litert": "ai_edge_litert",
     "huggingface-hub": "huggingface_hub",
     "pillow": "PIL",
+    "protobuf": "google",
 }
 
 

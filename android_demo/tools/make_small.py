@@ -8,7 +8,8 @@ other languages' rows, windows and answer rules against Python's.
 
 Beside each bundle NAME there is NAME.jsonl: what `kzoo predict --json` says of some texts, or of
 the pictures and sounds in `files`. Of the two towers in `towers`, which know the captions of some
-pictures by heart, there is towers.json: what was searched and which labels were asked for.
+pictures by heart, there is towers.json: what was searched and which labels were asked for. Of the
+bundles that write of sources there is sources.json: tokens that were written greedily and by beams.
 """
 
 import json
@@ -30,6 +31,8 @@ import kzoo
 from kzoo import presets
 from kzoo.audio.audio_processor import AudioProcessor
 from kzoo.bundle import export_bundle
+from kzoo.bundle.predict import open_writer
+from kzoo.bundle.senses import sentences
 from kzoo.bundle.towers import TowersPredictor
 from kzoo.images.image_processor import ImageProcessor
 from kzoo.models import build
@@ -82,8 +85,11 @@ QUESTIONS = [
 ]
 # What a decoder writes, with characters of two to four bytes, and texts to write on from.
 TOLD = "A café in naïve 日本語 has 😀 and 👍🏽 on its door."
+TOLD_IN_GERMAN = "Wer hat Tim in New York getroffen? Angela, im Café."
 PROMPTS = ["A", "A caf", "Angela Merkel", "Who met Tim", "A café in naïve 日", "   two", "Zz"]
 PLACES = 96
+ENDS = [2, *range(7, 160, 12)]  # tokens that end what is written, as many as texts soon have one
+CODES = ["en_XX", "de_DE", "fr_XX"]
 
 
 def noisy(model, seed, part="", scale=0.3):
@@ -195,14 +201,73 @@ def writer(seed, tokenizer, **options):
 
 
 def telling(model, text):
-    """The model with places that name the next token: from any place on it writes a text's rest."""
-    ids = [*model.tokenizer.bare_ids([text])[0], *model.end_ids]
+    """The model with places that name the next token: from any place on it writes a text's rest.
+
+    One that writes of sources writes all of it, whatever the source is.
+    """
+    ids = [*model.tokenizer.bare_ids([text])[0], model.tokenizer.end_id]
     weights = weights_by_path(model.backbone)
-    (places,) = (weight for path, weight in weights.items() if weight.shape[0] == PLACES)
+    *_, places = (
+        weights[path]
+        for path in sorted(weights, key=lambda path: "decoder" in path)
+        if weights[path].shape[0] == PLACES
+    )
+    new = ids if isinstance(model, kzoo.Seq2SeqLM) else ids[1:]
     table = np.array(places)
-    table[: len(ids) - 1] = 8 * np.asarray(model.backbone.embedding.embeddings)[ids[1:]]
+    table[: len(new)] = 8 * np.asarray(model.backbone.embedding.embeddings)[new]
     places.assign(table)
     return model
+
+
+def rewriter(seed, tokenizer, family, slots, decoder, start_id, **options):
+    """A small encoder-decoder."""
+    keras.utils.set_random_seed(seed)
+    shared = {
+        "hidden_dim": 32, "num_heads": 4, "intermediate_dim": 48, "max_sequence_length": PLACES,
+        "pooler": "none", "dropout": 0.0, "schedule": (0, 1), "block": "pre_norm", **slots,
+    }  # fmt: skip
+    towers = {
+        "encoder": Spec(f"{family}_encoder", "vectors", **shared),
+        "decoder": Spec(f"{family}_decoder", "vectors", **{**shared, **decoder}),
+    }
+    words = {"kind": "token", "vocabulary_size": tokenizer.vocabulary_size, "padding_id": 0}
+    network = build(Towers(family, towers, {"embedding": words, "start_id": start_id}))
+    return kzoo.Seq2SeqLM(network, tokenizer=tokenizer, **options)
+
+
+def of_t5(seed, **options):
+    """As T5 is built, with its kind of tokenizer."""
+    wide, narrow = ({"kind": k, "bias": [], "scale": 1.0} for k in ("full", "causal"))
+    slots = {
+        "attention": wide,
+        "position": {"kind": "bucketed", "buckets": 8, "longest": 12},
+        "feedforward": {"kind": "gated", "activation": "gelu_tanh", "bias": False},
+        "norm": {"kind": "rms_norm", "epsilon": 1e-6},
+        "norms": ["final"],
+    }
+    decoder = {"attention": narrow, "cross_attention": wide}
+    tokenizer = Tokenizer(with_spaces(unigram()))
+    return rewriter(seed, tokenizer, "t5", slots, decoder, 0, **options)
+
+
+def with_spaces(tokenizer):
+    """What a tokenizer is made of, with spaces in what it decodes."""
+    backend = tokenizers.Tokenizer.from_str(tokenizer.to_json())
+    backend.decoder = decoders.Metaspace()
+    return backend
+
+
+def of_mbart(seed, backend, end, after, **options):
+    """As mBART is built: a source ends with the code of its language, or of mBART-50 begins so."""
+    backend.add_special_tokens(CODES)
+    frame = f"$A {end} {CODES[0]}" if after else f"{CODES[0]} $A {end}"
+    special = [(token, backend.token_to_id(token)) for token in (end, CODES[0])]
+    backend.post_processor = processors.TemplateProcessing(frame, None, special)
+    slots = {"position": "learned", "norms": ["embedding", "final"]}
+    decoder = {"attention": "causal", "cross_attention": "full"}
+    tokenizer = Tokenizer(backend)
+    options = {"target_language": CODES[1], **options}
+    return rewriter(seed, tokenizer, "mbart", slots, decoder, tokenizer.end_id, **options)
 
 
 def byte_pairs():
@@ -259,6 +324,7 @@ def small_tasks():
     names = [f"label {i}" for i in range(12)]
     return {
         "classifier": (random(kzoo.TextClassifier, 0, labels=names), TEXTS + PAIRS, None),
+        "classifier_for_gpu": (random(kzoo.TextClassifier, 0, labels=names), TEXTS + PAIRS, 64),
         "one_label": (random(kzoo.TextClassifier, 1, labels=["yes"]), TEXTS, 48),
         "embedder": (random(kzoo.TextEmbedder, 2), TEXTS, None),
         "entities": (entities(3, 200), TEXTS + [TEXTS[4] * 2, TEXTS[0] * 2], None),
@@ -297,6 +363,59 @@ def small_tasks():
             ),
             PROMPTS,
             8,
+        ),
+        "rewriter": (
+            noisy(
+                of_t5(
+                    16,
+                    generation={
+                        "num_beams": 4,
+                        "no_repeat_ngram_size": 3,
+                        "repetition_penalty": 1.3,
+                        "length_penalty": 0.7,
+                        "early_stopping": True,
+                        "min_new_tokens": 3,
+                        "forbidden_token_ids": [5],
+                        "end_token_ids": ENDS,
+                    },
+                ),
+                16,
+            ),
+            [text for text in TEXTS if text.strip()][:2],
+            None,
+        ),
+        "translator": (
+            noisy(
+                of_mbart(
+                    17,
+                    with_spaces(unigram()),
+                    "</s>",
+                    after=False,
+                    generation={
+                        "early_stopping": "never",
+                        "length_penalty": 1.5,
+                        "ends_at_last": True,
+                        "end_token_ids": ENDS,
+                    },
+                ),
+                17,
+            ),
+            PROMPTS,
+            64,
+        ),
+        "translator_behind": (
+            telling(
+                of_mbart(
+                    18,
+                    tokenizers.Tokenizer.from_str(bytes_alone().to_json()),
+                    "<|endoftext|>",
+                    after=True,
+                    source_language=CODES[2],
+                ),
+                TOLD_IN_GERMAN,
+            ),
+            PROMPTS,
+            None,
         ),
         "marks": (random(kzoo.TokenClassifier, 13, labels=MARKS), TEXTS + [TEXTS[4] * 2], 40),
     }
@@ -370,7 +489,7 @@ def write_sounds(folder):
 
 
 def write_convolution(path):
-    """A model that every GPU delegate takes: TensorFlow Lite's refuses transformers."""
+    """A model that every GPU delegate takes, by OpenGL too."""
     draw = np.random.default_rng(0)
     kernel, dense = (draw.standard_normal(shape, "float32") for shape in ((3, 3, 3, 8), (8, 4)))
 
@@ -418,7 +537,7 @@ def small_arrays(folder):
         {"feature_extractor_type": "ASTFeatureExtractor", "max_length": 40, "num_mel_bins": 16}
     )
     heard = kzoo.AudioClassifier(build(ast), labels=["low", "high"], audio_processor=log_mel)
-    owls = ["cat", "dog", "owl"]
+    owls, digits = ["cat", "dog", "owl"], kzoo.load("vit_micro_4_28.mnist")
     return {
         "pictures": (
             of_pictures([32, 24], 3, kzoo.ImageClassifier, 20, cut, labels=owls), pictures, None
@@ -428,7 +547,8 @@ def small_arrays(folder):
         ),
         "sounds": (noisy(heard, 22), sounds, None),
         "words": (kzoo.load("kwt1_speech_commands"), sounds, None),
-        "digits": (kzoo.load("vit_micro_4_28.mnist"), write_digits(folder), None),
+        "digits": (digits, write_digits(folder), None),
+        "digits_for_gpu": (digits, write_digits(folder), None),
     }  # fmt: skip
 
 
@@ -528,14 +648,52 @@ def write_towers(output, folder):
     print("towers")
 
 
+# How sources are written of beside the tasks' own settings, by the bundle.
+ORDERS = {
+    "rewriter": [
+        {"num_beams": 1, "max_new_tokens": 20},
+        {"num_beams": 4, "max_new_tokens": 20},
+    ],
+    "translator": [
+        {"num_beams": 4, "target_language": "fr_XX", "max_new_tokens": 12},
+        {"num_beams": 1, "max_new_tokens": 12},
+    ],
+    "translator_behind": [{"num_beams": 3, "target_language": "en_XX"}],
+}
+SOURCES = {"rewriter": 100}  # as many parts of the shipped sentences, or a dozen
+
+
+def write_sources(output):
+    """What Python writes of sources by the files of the bundles, token by token."""
+    if (output / "sources.json").is_file():
+        return
+    words = [word for text in sentences() for word in text.split()]
+    rows = []
+    for name, orders in ORDERS.items():
+        writes = open_writer(output / name)
+        starts = np.linspace(0, len(words) - 9, SOURCES.get(name, 12)).astype(int)
+        texts = [" ".join(words[start : start + 2 + start % 7])[:40] for start in starts]
+        ids = writes.prompt_ids(texts)
+        for order in orders:
+            for text, (answer, *_) in zip(texts, writes.write(ids, **order), strict=True):
+                told = {"token_ids": answer.token_ids, "written": answer.text}
+                rows.append({"bundle": name, "text": text, "order": order, **told})
+    (output / "sources.json").write_text(json.dumps(rows, indent=0), encoding="utf-8")
+    print("sources")
+
+
 NO_DISTANCE = {"cosine": None, "probability_difference": None}  # Clients are held against Python.
 
 
 def write(output, name, model, given, length, folder=None):
-    """A bundle, and what Python answers; `folder` holds what is given where that is files."""
+    """A bundle, and what Python answers; `folder` holds what is given where that is files.
+
+    One whose name ends so is made for GPUs.
+    """
     if (output / f"{name}.jsonl").is_file():
         return
-    export_bundle(model, output / name, "float32", length, limits=NO_DISTANCE)
+    form = ("float16", {"for": "gpu"}) if name.endswith("_for_gpu") else ("float32", None)
+    export_bundle(model, output / name, form[0], length, limits=NO_DISTANCE, recipe=form[1])
     paths = given if folder is None else [folder / each for each in given]
     answers = kzoo.predict_bundle(output / name, paths)
     if folder is not None:
@@ -557,6 +715,7 @@ def main():
     write_towers(output, folder)
     for name, (model, texts, length) in small_tasks().items():
         write(output, name, model, texts, length)
+    write_sources(output)
 
 
 if __name__ == "__main__":

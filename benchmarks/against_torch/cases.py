@@ -10,6 +10,7 @@ import numpy as np
 
 VOCABULARY, LABELS, IGNORED = 60, ("bad", "fair", "good"), -100
 BATCH, EPOCHS = 4, 3
+START = 3  # What a decoder is given first; not padding, see `ON_PURPOSE`.
 # Examples are sorted by length, as kzoo's batches are, and the last batch is a smaller one.
 LENGTHS = (2, 3, 3, 5, 6, 6, 7, 9, 11, 12)
 SIZES = {
@@ -120,7 +121,25 @@ FAMILIES = {
         },
         1,
     ),
+    "t5": (
+        "T5",
+        {
+            "vocab_size": VOCABULARY,
+            "d_model": 32,
+            "d_kv": 8,
+            "d_ff": 48,
+            "num_layers": 2,
+            "num_heads": 4,
+            "relative_attention_num_buckets": 8,
+            "relative_attention_max_distance": 12,
+            "decoder_start_token_id": START,
+            "dropout_rate": 0.0,
+        },
+        1,
+    ),
 }
+# Those of a source and a target: their task is one of their own. T5 stands for them all.
+PAIRS = ("t5",)
 BY_PLACE = ("sequence classification", "token classification", "question answering")
 # Those that write: what follows the name of the class with that head, and the other tasks.
 WRITERS = {
@@ -162,6 +181,7 @@ TASKS = {
     ),
     "masked language model": Task("ForMaskedLM", "MaskedLM", "tokens", "places"),
     "causal language model": Task("", "CausalLM", "tokens", "places"),
+    "sequence to sequence": Task("ForConditionalGeneration", "Seq2SeqLM", "tokens", "places"),
     "multiple choice": Task(
         "ForMultipleChoice", "MultipleChoice", "choice", "rows", 2, moot=SAME_FOR_ALL
     ),
@@ -210,12 +230,13 @@ SETTINGS = {
 # Where kzoo runs: TensorFlow, JAX, or two replicas of TensorFlow on one processor.
 TENSORFLOW, JAX, REPLICAS = "tensorflow", "jax", "replicas"
 COMMON = "AdamW, clipping, warm-up, linear decay"
-WRITING = "causal language model"
-READ = tuple(task for task in TASKS if task != WRITING)
-READERS = tuple(family for family in FAMILIES if family not in WRITERS)
+WRITING, REWRITING = "causal language model", "sequence to sequence"
+READ = tuple(task for task in TASKS if task not in (WRITING, REWRITING))
+READERS = tuple(family for family in FAMILIES if family not in (*WRITERS, *PAIRS))
 RUNS = (
     (TENSORFLOW, READERS, READ, (COMMON,)),
     *((TENSORFLOW, (name,), (WRITING, *tasks), (COMMON,)) for name, (_, tasks) in WRITERS.items()),
+    (TENSORFLOW, PAIRS, (REWRITING,), (COMMON,)),
     (TENSORFLOW, ("bert",), ("sequence classification",), SETTINGS),
     (TENSORFLOW, ("bert",), BY_PLACE[1:], ("sample weights", "accumulation")),
     (TENSORFLOW, ("albert",), ("masked language model",), ("layer decay", "accumulation")),
@@ -236,6 +257,8 @@ ON_PURPOSE = {
     "epsilon": "1e-6 where the setting has no other, so that gradients near zero don't become "
     "whole steps of Adam; weights whose gradient is rounding alone (the biases of keys, and of "
     "logits over places or choices) aren't compared",
+    "padding": "the row of padding learns nothing where it is looked up, as torch has it with "
+    "padding_idx, which transformers' T5 hasn't: the decoder starts with another token",
     "dropout": "off, since the two draw other numbers",
 }
 MAPPED = {"clip_norm": None, "warmup": 0, "decay": "constant", "weight_decay": 0.1}
@@ -282,6 +305,8 @@ def examples(case):
     """Ragged columns, targets and weights; rows of several sequences are nested."""
     task, segments = TASKS[case.task], FAMILIES[case.family][2]
     draw = np.random.default_rng(len(case.family) + 7 * len(case.task))
+    if case.task == REWRITING:
+        return pairs(draw)
     columns = {"token_ids": [], "padding_mask": []}
     columns |= {"segment_ids": []} if segments > 1 else {}
     for length in LENGTHS:
@@ -310,6 +335,18 @@ def examples(case):
     elif task.targets in ("score", "span"):
         targets = np.array(targets, "float32" if task.targets == "score" else "int32")
     return columns, targets, draw.uniform(0.2, 2.0, len(LENGTHS)).astype("float32")
+
+
+def pairs(draw):
+    """Sources and targets of other lengths, with the decoder's tokens, and weights."""
+    columns = {}
+    for tower, more in (("encoder", 1), ("decoder", 0)):
+        rows = [draw.integers(5, VOCABULARY, length + more).tolist() for length in LENGTHS]
+        columns[f"{tower}_token_ids"] = rows
+        columns[f"{tower}_padding_mask"] = [[1] * len(row) for row in rows]
+    targets = columns["decoder_token_ids"]
+    columns["decoder_token_ids"] = [[START, *row[:-1]] for row in targets]
+    return columns, targets, np.ones(len(LENGTHS), "float32")
 
 
 def class_weights():

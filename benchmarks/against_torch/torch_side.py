@@ -27,6 +27,10 @@ NAMES = {
     "token_ids": "input_ids",
     "padding_mask": "attention_mask",
     "segment_ids": "token_type_ids",
+    "encoder_token_ids": "input_ids",
+    "encoder_padding_mask": "attention_mask",
+    "decoder_token_ids": "decoder_input_ids",
+    "decoder_padding_mask": "decoder_attention_mask",
 }
 
 

@@ -3,14 +3,17 @@
     python benchmarks/tokenizer_parity/fixtures.py [--output FOLDER]
 
 Small tokenizers, trained here on the repository's own texts, one for each kind and option of a
-tokenizer.json; what the `tokenizers` library makes of some hundred texts with each; and for each
-normalizer and splitter one digest of what it does to every code point between two letters.
+tokenizer.json, and two as Marian's that share a vocabulary; what the `tokenizers` library makes of
+some hundred texts with each; and for each normalizer and splitter one digest of what it does to
+every code point between two letters.
 """
 
 import argparse
 import hashlib
 import json
 import struct
+import tempfile
+from base64 import b64encode
 from pathlib import Path
 
 from tokenizers import (
@@ -24,6 +27,8 @@ from tokenizers import (
     processors,
     trainers,
 )
+
+from kzoo.text import sentencepiece, shared_vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "android_demo/core/src/test/resources/kzoo/core/tokenizer"
@@ -322,23 +327,44 @@ def small_tokenizers():
         )
 
 
+def two_models():
+    """Two models that share a vocabulary which lacks a piece of each."""
+    rows = json.loads(unigram(None, pre_tokenizers.Metaspace()).to_str())["model"]["vocab"][4:]
+    written = [*rows[: len(rows) // 2], ["你", -5.0], ["好", -5.5], ["ﾊ", -6.0]]
+    table = b64encode(charsmap(RULES)).decode()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        for name, pieces in (("source", rows[10:]), ("target", written)):
+            model = sentencepiece.written(pieces, table, "<unk>")
+            (folder / f"{name}.spm").write_bytes(model)
+        pieces = dict.fromkeys(piece for piece, _ in [*written, *rows])
+        kept = ["</s>", "<unk>", *[p for p in pieces if p not in ("好", rows[20][0])], "<pad>"]
+        vocabulary = {piece: number for number, piece in enumerate(kept)}
+        (folder / shared_vocabulary.VOCABULARY).write_text(json.dumps(vocabulary))
+        for name in ("source", "target"):
+            yield f"shared_{name}", shared_vocabulary.read(folder / f"{name}.spm")
+
+
 def cases(tokenizer):
+    numbers = shared_vocabulary.Numbers.of(tokenizer)
+
     def case(text, pair, special):
         given = {"text": text, "pair": pair, "special": special}
         try:
             encoding = tokenizer.encode(text, pair, add_special_tokens=special)
         except Exception as error:  # The library raises bare Exception.
             return {**given, "error": str(error)}
+        ids = encoding.ids if numbers is None else numbers.ids(encoding)
         return {
             **given,
-            "ids": encoding.ids,
+            "ids": ids,
             "tokens": encoding.tokens,
             "offsets": encoding.offsets,
             "type_ids": encoding.type_ids,
             "attention_mask": encoding.attention_mask,
             "special_tokens_mask": encoding.special_tokens_mask,
-            "decoded": tokenizer.decode(encoding.ids, skip_special_tokens=True),
-            "decoded_all": tokenizer.decode(encoding.ids, skip_special_tokens=False),
+            "decoded": tokenizer.decode(ids, skip_special_tokens=True),
+            "decoded_all": tokenizer.decode(ids, skip_special_tokens=False),
         }
 
     for text in TEXTS:
@@ -399,7 +425,7 @@ def main():
     parser.add_argument("--output", type=Path, default=OUTPUT)
     output = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)
-    for name, tokenizer in small_tokenizers():
+    for name, tokenizer in [*small_tokenizers(), *two_models()]:
         tokenizer.save(str(output / f"{name}.json"), pretty=False)
         # What a file holds is what counts: scores go through its decimals.
         tokenizer = Tokenizer.from_file(str(output / f"{name}.json"))

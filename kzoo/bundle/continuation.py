@@ -98,8 +98,8 @@ def distance(model, path, sizes, texts=None):
     Returns:
         A dict: `texts` (how many prompts), `tokens` (of each), `continuations` (for each the ids
         that Keras wrote and those of the file), `tokens_equal` (the share of places with the same
-        token), and what `perplexities` gives for every other shipped sentence or for `texts`, or, of
-        a model of sources, for what Keras wrote of them; `perplexity_on` says which.
+        token), and what `perplexities` gives for every other shipped sentence or for `texts`, or
+        for what Keras wrote of sources; `perplexity_on` says for which.
     """
     cache, file, begin = sizes[CACHE], open_step(path), begins(model.task_options())
     prompts = [ids for _, ids in prompts_of(model, sizes, PROMPTS, texts)]
@@ -279,9 +279,10 @@ def golden(order, path):
 
 def shown(order, path, golden):
     """What both write behind the golden examples, {"file", "keras"} for each."""
+    tokenizer = order.model.writing_tokenizer
     return [
         {
-            side: {"continuation": _text(order.tokenizer, entry[outputs]["token_ids"])}
+            side: {"continuation": _text(tokenizer, entry[outputs]["token_ids"])}
             for side, outputs in (("file", "outputs"), ("keras", "keras"))
         }
         for entry in golden

@@ -46,8 +46,10 @@ def write_folder(measured, folder, name, say):
 
 
 def _write_sides(order, folder):
-    """What reads, and the labels."""
+    """What reads, what another tokenizer writes by, and the labels."""
     order.processor.save(folder)
+    if target := order.model.processors.get("target_tokenizer"):
+        target.save(folder)
     if order.labels:
         text = "\n".join(order.labels) + "\n"
         (folder / LABELS).write_text(text, encoding="utf-8")

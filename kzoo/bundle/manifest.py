@@ -34,7 +34,6 @@ from pathlib import Path
 from ..answers import PROBLEMS, READS, RULES, check_names
 from ..errors import KzooError
 from ..files import MANIFEST, read_json, sha256, within
-from ..generation.options import Generation
 from ..values import is_number, is_whole
 
 FORMAT = 3
@@ -55,7 +54,6 @@ FIELDS = {
 OPTIONAL = {"for", "delegates", "reading"}
 # Fields by the format that they came with.
 SINCE = {"task_options": 2, "reads": 3, "rule": 3, "signatures": 3}
-SETTINGS = set(Generation.__dataclass_fields__)
 # What an option may be; a bundle has those of its task, see `TextTask.task_options`.
 OPTIONS = {
     "reads": lambda value: value in READS,
@@ -68,7 +66,7 @@ OPTIONS = {
     "similarity": lambda value: value in ("cosine", "dot", "euclidean", "manhattan"),
     "start_id": lambda value: is_whole(value, 0),
     "source_length": lambda value: is_whole(value, 1),
-    "generation": lambda value: isinstance(value, dict) and set(value) <= SETTINGS,
+    "generation": lambda value: isinstance(value, dict),
     "languages": lambda value: isinstance(value, dict) and _all_ids(value.values()),
     "source_language": lambda value: value is None or isinstance(value, str),
     "target_language": lambda value: value is None or isinstance(value, str),
@@ -225,6 +223,10 @@ def _check_options(path, options):
 
 def _check_of_sources(path, options):
     """What writes of sources has all of their options, which fit each other."""
+    # Which needs a tokenizer's library, as no reader of pictures and labels does.
+    from ..generation.options import Generation
+    from ..generation.writer import check_names
+
     missing = [name for name in OF_SOURCES if name not in options]
     if missing:
         raise KzooError(f"{path} has no task option {missing[0]}: export anew.")
@@ -236,6 +238,7 @@ def _check_of_sources(path, options):
                 "anew."
             )
     try:
+        check_names(options["generation"])
         Generation(**options["generation"])
     except KzooError as error:
         raise KzooError(f"{path} says how to write: {error}") from None

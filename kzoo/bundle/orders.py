@@ -131,7 +131,7 @@ class Order:
         """How many tokens the model reads; of one that writes those that it keeps."""
         if self.cache is not None:
             return self.cache
-        return getattr(self.model, "max_length", self.model.spec.max_sequence_length)
+        return getattr(self.model, "max_length", self.model.backbone.longest)
 
     @property
     def read_length(self):

@@ -13,6 +13,7 @@ from ..files import writing_folder
 from ..generation.rewriter import Rewriter
 from ..generation.writer import Clock, Writer
 from ..litert.interpreter import Interpreter
+from ..text.tokenizer import TargetTokenizer
 from .file_step import open_step
 from .manifest import LABELS, MODEL, check_files, read_manifest
 from .senses import COLUMNS, TEXTS, sense_of
@@ -317,9 +318,17 @@ class SourceReader(Continuer):
 
     says = "written"
 
+    def prompt_ids(self, prompts, max_length=None):
+        """Sources as token ids, cut where a length is given."""
+        return self.writer.prompt_ids(prompts, max_length)
+
     def _writer(self, step):
-        options = self.manifest["task_options"]
-        return Rewriter(step, self.processor, step.cache, step.vocabulary_size, options)
+        options, target = self.manifest["task_options"], self.processor
+        if TargetTokenizer.FILE in self.manifest["files"]:
+            check_files(self.folder, self.manifest, {TargetTokenizer.FILE})
+            target = TargetTokenizer.load(self.folder)
+        size = step.vocabulary_size
+        return Rewriter(step, target, step.cache, size, options, self.processor)
 
 
 # What opens a bundle by its rule, where not `Predictor`.

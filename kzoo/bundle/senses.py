@@ -210,7 +210,7 @@ class Texts(Sense):
         from ..litert.convert import model_inputs  # Who only answers needs no Keras.
 
         names, backbone = model_inputs(model), getattr(model, "backbone", model)
-        longest = getattr(model, "max_length", backbone.spec.max_sequence_length)
+        longest = getattr(model, "max_length", backbone.longest)
         limit = min(longest, length or 10**9)
         tokenizer = model.processors.get("tokenizer")
         draw, rows = np.random.default_rng(0), []

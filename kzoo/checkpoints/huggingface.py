@@ -33,7 +33,6 @@ PROBLEM_TYPES = {
     "multi_label": "multi_label_classification",
     "regression": "regression",
 }
-TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -84,7 +83,9 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     head = _head(family, task_name, spec, config, architecture, tensors)
     if head["kind"] == "pooled" if head else _has_pooler(family, prefix, tensors):
         spec = spec.replace(pooler=family.FIXED.get("pooler", "tanh"))
-    if tokenizer is None and any((folder / name).is_file() for name in TOKENIZERS):
+    # Beside another tokenizer than the folder's its target's has no place.
+    without = ["tokenizer"] if tokenizer is None else ["tokenizer", "target_tokenizer"]
+    if tokenizer is None and any((folder / name).is_file() for name in Tokenizer.FILES):
         tokenizer = Tokenizer.load(folder)
     tokenizer = tokenizer or None
     baked = modules is not None and modules.lowercase and tokenizer is not None
@@ -97,7 +98,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
             f"only {rows} rows: give the tokenizer that belongs to the weights, or "
             "tokenizer=False to go without."
         )
-    others = processors.load(folder, without=["tokenizer"])
+    others = processors.load(folder, without)
     given = {"tokenizer": tokenizer, **others}
     model = _build(family, spec, task_name, head, config, modules, given, folder)
     model.origin = Origin(model_type, architecture, config, tokenizer=tokenizer)
@@ -144,12 +145,14 @@ def to_huggingface(model, folder):
     config = _config(model, family, spec, task_name, origin)
     tensors = _outgoing(weights, family, spec, task_name, origin)
     tokenizer = model.processors.get("tokenizer")
-    others = {kind: p for kind, p in model.processors.items() if kind != "tokenizer"}
+    target = model.processors.get("target_tokenizer")
+    written = ("tokenizer", "target_tokenizer")
+    others = {kind: p for kind, p in model.processors.items() if kind not in written}
     with writing_folder(folder) as tmp_path:
         _write_json(tmp_path / "config.json", config)
         write_tensors(tmp_path / "model.safetensors", tensors, {"format": "pt"})
         if tokenizer is not None:
-            _write_tokenizer(tmp_path, tokenizer, model, backbone, origin)
+            _write_tokenizer(tmp_path, tokenizer, target, model, backbone, origin)
         processors.save(others, tmp_path)
         if ids := _writing_ids(model, origin):
             ids = {**ids, "pad_token_id": tokenizer.padding_id}
@@ -536,7 +539,7 @@ def _head_config(model, family, task_name):
     key, default = family.HEAD_DROPOUT.get(task_name, (None, None))
     if key is None:
         return config
-    own = None if default is None else model.spec.dropout
+    own = None if default is None else model.backbone.head_spec.dropout
     return config | {key: own if rate is None else rate}
 
 
@@ -597,9 +600,12 @@ def _joined(name, tensor, weights, dtype=None):
     return Lazy(dtype, shape, lambda: read().astype(there))
 
 
-def _write_tokenizer(folder, tokenizer, model, backbone, origin):
-    """tokenizer.json and the files that transformers reads beside it."""
-    tokenizer.save(folder)
+def _write_tokenizer(folder, tokenizer, target, model, backbone, origin):
+    """tokenizer.json, or the files of two models, and what transformers reads beside it."""
+    if target is None:
+        tokenizer.save(folder)
+    else:
+        tokenizer.save_two(folder, target)
     if origin and origin.tokenizer is tokenizer and origin.files:
         for name, text in origin.files.items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -621,7 +627,8 @@ def _write_tokenizer(folder, tokenizer, model, backbone, origin):
         special |= tokenizer.chat_template.tokens
     segments = ["token_type_ids"] if "segment_ids" in backbone.input_names else []
     config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",  # takes tokenizer.json as it is
+        # The first takes tokenizer.json as it is.
+        "tokenizer_class": "PreTrainedTokenizerFast" if target is None else "MarianTokenizer",
         "model_max_length": getattr(model, "max_length", backbone.longest),
         "model_input_names": ["input_ids", *segments, "attention_mask"],
         "clean_up_tokenization_spaces": False,

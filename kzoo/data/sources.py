@@ -18,6 +18,7 @@ PAIRS = (
     ("question", "sentence"),
     ("question", "context"),
     ("#1 string", "#2 string"),
+    ("source", "target"),
 )
 LABELS = (
     "label",
@@ -196,7 +197,7 @@ def _text_columns(table, text, labels):
         return tuple(_named(table, name) for name in _as_names(text))
     holding = [name for name in table.columns if name not in labels and _holds_text(table, name)]
     pairs = [tuple(_by_known_name(table, pair).values()) for pair in PAIRS]
-    pairs = [pair for pair in pairs if len(pair) == 2]
+    pairs = [pair for pair in pairs if len(pair) == 2 and not set(pair) & set(labels)]
     singles = tuple(_by_known_name(table, TEXTS).values())
     if len(pairs) == 1 and set(holding) <= set(pairs[0]):
         return pairs[0]
@@ -210,8 +211,14 @@ def _text_columns(table, text, labels):
         )
     raise _no_header(table) or KzooError(
         f"{table.path} has no column called sentence or text; it has {_quoted(table)}: say "
-        f"which, such as text={(holding or ['review'])[0]!r}."
+        f"which, such as text={(holding or ['review'])[0]!r}{_or_pairs(table)}."
     )
+
+
+def _or_pairs(table):
+    """How to name the columns of pairs, where a table has just two."""
+    names = list(table.columns)
+    return f", or text={names!r} for pairs" if len(names) == 2 else ""
 
 
 def _quoted(table):

@@ -26,6 +26,7 @@ from .streaming import TextStream, is_ended_by
 
 LAST = 2**31 - 1  # the largest id that int32 holds
 UNLIKELY = np.float32(-1e9)  # what beam search adds to what isn't to be chosen
+BLOCK = 64  # values of which the largest stands for all, where few of many are sought
 
 
 class Written(NamedTuple):
@@ -318,14 +319,23 @@ class _Ended:
 
 
 def _largest(values, count):
-    """The largest values of each row and where they are, (rows, count) each, the largest first."""
+    """The largest values of each row and where they are, (rows, count) each, the largest first.
+
+    Of equals the earlier comes first.
+    """
     count = min(count, values.shape[1])
-    index = np.argpartition(-values, count - 1, axis=1)[:, :count]
-    index = np.sort(index, axis=1)
-    index = np.take_along_axis(
-        index, np.argsort(-np.take_along_axis(values, index, 1), axis=1, kind="stable"), 1
-    )
+    index = np.stack([_largest_of(row, count) for row in values])
     return np.take_along_axis(values, index, 1), index
+
+
+def _largest_of(row, count):
+    """Where a row's largest values are, of which those of its blocks leave few to be sorted."""
+    blocks = row[: len(row) // BLOCK * BLOCK].reshape(-1, BLOCK).max(1)
+    if len(blocks) > count:
+        places = np.flatnonzero(row >= np.partition(blocks, -count)[-count])
+    else:
+        places = np.arange(len(row))
+    return places[np.argsort(-row[places], kind="stable")[:count]]
 
 
 def _prefilled(step, prompts):

@@ -1,11 +1,13 @@
 """A text of a text over a step function: how a model in Keras and a bundle write of sources."""
 
 from ..errors import KzooError
-from ..text.languages import check_language, codes, in_language
+from ..text.languages import check_asked, check_language, codes, in_language
 from ..text.tokenizer import check_not_empty
 from ..values import is_whole
 from .options import DRAWN
 from .writer import Writer, check_has_tokenizer, check_names
+
+CALLED = ("target_language",)  # what a call may say beside the options of `Generation`
 
 
 def rewriting_options(tokenizer, start_id, source_length, generation, source, target):
@@ -41,20 +43,23 @@ class Rewriter(Writer):
     Args:
         step: the network; its `reading` gives the step function of sources, see
             `runner.CachedModel`.
-        tokenizer: a `Tokenizer`, or None where token ids alone are written.
+        tokenizer: the `Tokenizer` of what is written, or None where token ids alone are.
         max_length: places that the decoder has.
         vocabulary_size: ids lie below it.
         options: what `rewriting_options` gives.
+        source_tokenizer: that of what is read.
     """
 
-    def __init__(self, step, tokenizer, max_length, vocabulary_size, options):
+    def __init__(self, step, tokenizer, max_length, vocabulary_size, options, source_tokenizer):
         super().__init__(step, tokenizer, max_length)
+        self.source_tokenizer = source_tokenizer
         self.vocabulary_size = vocabulary_size
         self.options = options
 
-    def prompt_ids(self, sources):
+    def prompt_ids(self, sources, max_length=None):
         """See `source_ids`."""
-        return source_ids(self.tokenizer, sources, self.options["source_language"])
+        language = self.options["source_language"]
+        return source_ids(self.source_tokenizer, sources, language, max_length)
 
     def generate(self, sources, batch_size=None, target_language=None, **options):
         """Write of sources, lists of token ids; as `Writer.generate`.
@@ -75,7 +80,7 @@ class Rewriter(Writer):
 
     def _begun(self, language, options):
         """The decoder's first token, and the options of a call beside the usual ones."""
-        check_names(options)
+        check_names(options, CALLED)
         start, forced = beginning(self.options, language)
         usual = dict(self.options["generation"])
         # What a call says isn't refused for what the task has beside it.
@@ -112,9 +117,11 @@ def source_ids(tokenizer, sources, language=None, max_length=None):
     """Texts as lists of token ids, in their language, cut where a length is given.
 
     Raises:
-        KzooError: for a text without a token, and without a tokenizer.
+        KzooError: for a text without a token, one that asks for a language without one, and
+            without a tokenizer.
     """
     check_has_tokenizer(tokenizer)
+    check_asked(tokenizer, sources)
     check_not_empty([len(ids) for ids in tokenizer.bare_ids(sources)])
     rows = tokenizer.encode(sources, max_length=max_length)["token_ids"]
     return [in_language(tokenizer, list(row), language) for row in rows]

@@ -179,11 +179,9 @@ def is_chat(inputs):
     )
 
 
-def check_names(options):
-    """Raise KzooError for options that `Generation` doesn't have."""
-    unknown = sorted(set(options) - set(Generation.__dataclass_fields__))
+def check_names(options, others=()):
+    """Raise KzooError for options that neither `Generation` has nor `others`."""
+    known = [*Generation.__dataclass_fields__, *others]
+    unknown = sorted(set(options) - set(known), key=str)
     if unknown:
-        raise KzooError(
-            f"Got the option {unknown[0]!r}; expected some of "
-            f"{', '.join(Generation.__dataclass_fields__)}."
-        )
+        raise KzooError(f"Got the option {unknown[0]!r}; expected some of {', '.join(known)}.")

@@ -4,8 +4,9 @@ TensorFlow's Analyzer answers this no more: that of TensorFlow 2.21 and of LiteR
 graph compatible, one with `WHERE` or an open size too. So the rules stand here. LiteRT's delegate
 took every file of benchmarks/gpu_delegate/ whole, where it ran over Vulkan; operators that are in
 none of these were not tried. Rules of the delegate in TensorFlow Lite are the Analyzer's of
-TensorFlow 2.16, the last that had some; its delegate of 2.16.1 was seen to refuse more, see
-android_demo/README.md.
+TensorFlow 2.16, the last that had some, and what its delegate of 2.16.1 was seen to refuse beside
+these: it took every file of benchmarks/gpu_delegate/ that was made for it, but for what is told,
+where it ran over OpenCL. Its OpenGL, which it falls back to, lacks products of matrices.
 """
 
 import collections
@@ -27,7 +28,13 @@ TAKEN = {
     "RELU", "RESHAPE", "RSQRT", "SIN", "SOFTMAX", "SPLIT", "SQRT", "SQUARE", "SQUARED_DIFFERENCE",
     "STRIDED_SLICE", "SUB", "SUM", "TANH", "TRANSPOSE",
 }  # fmt: skip
-# Those of them that TensorFlow Lite's delegate has not.
+# Those of them that mean the same with an axis of one before the others of their inputs.
+OF_ANY_RANK = {
+    "ABS", "ADD", "CAST", "COS", "DIV", "EXP", "FULLY_CONNECTED", "GELU", "LOG", "LOGISTIC",
+    "MAXIMUM", "MINIMUM", "MUL", "NEG", "RELU", "RESHAPE", "RSQRT", "SIN", "SOFTMAX", "SQRT",
+    "SQUARE", "SQUARED_DIFFERENCE", "SUB", "TANH",
+}  # fmt: skip
+# Those that TensorFlow Lite's delegate has not.
 NEWER = {"ARG_MAX", "EMBEDDING_LOOKUP", "LOGICAL_AND"}
 OPEN = "its sizes are open"
 
@@ -140,7 +147,27 @@ def _older_refuses(graph, operator):
         return not {graph.type(operator.inputs[0]), graph.type(operator.outputs[0])} <= {
             "float32", "int32",
         }  # fmt: skip
-    return name in NEWER or (name == "MUL" and _is_two_sided(graph, operator))
+    if name in NEWER or (name == "MUL" and _is_two_sided(graph, operator)):
+        return True
+    given = [i for i in map(int, operator.inputs) if i >= 0 and graph.data(i) is None]
+    return name != "ONE_HOT" and any(graph.type(i) == "int32" for i in given)
+
+
+def _stops_older(graph, operator):
+    """Whether TensorFlow Lite's delegate refuses all of a file for the form of an operator."""
+    name = graph.name(operator)
+    if name == "CONCATENATION":
+        rank = len(graph.shape(operator.outputs[0]))
+        return rank != 4 and any(graph.floats(i) is not None for i in operator.inputs)
+    return name not in ("DEQUANTIZE", "EMBEDDING_LOOKUP", "RESHAPE") and any(
+        _has_rows(graph, i) for i in operator.outputs
+    )
+
+
+def _has_rows(graph, index):
+    """Whether a tensor is (rows, width) of several rows: delegates take these for a batch."""
+    shape = graph.shape(index)
+    return graph.type(index) == "float32" and len(shape) == 2 and shape[0] > 1
 
 
 def _is_two_sided(graph, operator):
@@ -156,10 +183,12 @@ def refused(model):
     """What GPU delegates refuse of a model (see `flatbuffer.read_model`).
 
     Returns:
-        A dict: `refused`, {operator: {"count", "reason"}} of LiteRT's delegate, and `older`,
-        {operator: count} that TensorFlow Lite's leaves to the processor beside these.
+        A dict: `refused`, {operator: {"count", "reason"}} of LiteRT's delegate, and of those that
+        it takes `older`, {operator: count} that TensorFlow Lite's leaves to the processor, and
+        `stopping`, the same of those for which that runs nothing.
     """
-    reasons, older = collections.defaultdict(list), collections.Counter()
+    reasons = collections.defaultdict(list)
+    older, stopping = collections.Counter(), collections.Counter()
     for each in model.subgraphs:
         graph = Graph(model, each)
         for operator in each.operators:
@@ -168,12 +197,15 @@ def refused(model):
                 reasons[graph.name(operator)].append(reason)
             elif _older_refuses(graph, operator):
                 older[graph.name(operator)] += 1
+            elif _stops_older(graph, operator):
+                stopping[graph.name(operator)] += 1
     return {
         "refused": {
             name: {"count": len(given), "reason": given[0]}
             for name, given in sorted(reasons.items())
         },
         "older": dict(sorted(older.items())),
+        "stopping": dict(sorted(stopping.items())),
     }
 
 
@@ -197,9 +229,17 @@ def told(found):
     """What `refused` found, as the end of a sentence about a file."""
     if found["refused"]:
         return f"LiteRT's GPU delegate refuses {words(found)}"
-    older = " and ".join(f"{count} {name}" for name, count in found["older"].items())
-    rest = f", TensorFlow Lite's leaves {older} to the processor" if older else ""
+    if found["stopping"]:
+        rest = f", TensorFlow Lite's none for its {_counted(found['stopping'])}"
+    elif found["older"]:
+        rest = f", TensorFlow Lite's leaves {_counted(found['older'])} to the processor"
+    else:
+        rest = ", and so does TensorFlow Lite's over OpenCL"
     return f"LiteRT's GPU delegate takes all of it{rest}"
+
+
+def _counted(operators):
+    return " and ".join(f"{count} {name}" for name, count in operators.items())
 
 
 def check_target(target, quantization, compat, functions):
@@ -253,38 +293,69 @@ class _Rewriting(Graph):
     def run(self):
         """Write a replacement in place of each operator that has one."""
         forms = {
+            "CONCATENATION": self._in_four_axes,
             "CUMSUM": self._float_sums,
             "EMBEDDING_LOOKUP": self._float_table,
             "L2_NORMALIZATION": self._steps_of_norm,
             "ONE_HOT": self._float_values,
         }
+        self._give_batch()
         operators = []
-        for operator in self.graph.operators:
-            is_wrong = CONDITIONS.get(self.name(operator)) is _rows_of_constant
-            if is_wrong and _rows_of_constant(self, operator):
-                operators += self._as_one_of_batch(operator)
-            else:
-                operators.append(operator)
-        self.graph.operators, operators = operators, []
         for operator in self.graph.operators:
             form = forms.get(self.name(operator))
             operators += [operator] if form is None else form(operator)
         self.graph.operators = operators
         self._drop_unread()
 
-    def _as_one_of_batch(self, operator):
-        """Rows (n, width) as (1, n, width) for an operator, and back."""
+    def _give_batch(self):
+        """Rows (n, width) become (1, n, width), of which delegates take no axis for a batch."""
+        narrow, operators = {}, []
+        for operator in self.graph.operators:
+            name = self.name(operator)
+            if name not in OF_ANY_RANK:
+                for place, index in enumerate(map(int, operator.inputs)):
+                    if index not in narrow:
+                        continue
+                    if narrow[index] is None:
+                        narrow[index] = self._like(index, "float32", self.shape(index)[1:])
+                        operators.append(self._reshape(index, narrow[index]))
+                    operator.inputs[place] = narrow[index]
+            operators.append(operator)
+            output = int(operator.outputs[0])
+            if name == "DEQUANTIZE" or not _has_rows(self, output) or output in self.graph.outputs:
+                continue
+            given = shape = self.shape(output)
+            if name == "FULLY_CONNECTED":
+                operator.builtinOptions.keepNumDims = True
+                given = (*self.shape(operator.inputs[0])[:-1], shape[1])
+            elif name in OF_ANY_RANK:
+                given = (1, *shape)
+            narrow[output] = None
+            self.graph.tensors[output].shape = np.array((1, *shape), "int32")
+            if name == "RESHAPE":
+                operators[-1] = self._reshape(operator.inputs[0], output)
+            elif given != (1, *shape):
+                before = self._like(output, "float32", given)
+                operator.outputs = np.array([before], "int32")
+                operators.append(self._reshape(before, output))
+        self.graph.operators = operators
+
+    def _in_four_axes(self, operator):
+        """What is joined with a constant has four axes, as TensorFlow Lite's delegate asks."""
         output = operator.outputs[0]
-        shape = (1, *self.shape(output))
-        wide = self._like(output, "float32", shape)
+        constant = [self.floats(i) for i in operator.inputs]
+        if len(self.shape(output)) != 3 or all(each is None for each in constant):
+            return [operator]
         before, inputs = [], []
-        for index in operator.inputs:
-            if self.floats(index) is None:
-                reshaped = self._like(index, "float32", shape)
-                before.append(self._reshape(index, reshaped))
-                index = reshaped
-            inputs.append(index)
+        for index, values in zip(operator.inputs, constant, strict=True):
+            if values is None:
+                inputs.append(self._like(index, "float32", (1, *self.shape(index))))
+                before.append(self._reshape(index, inputs[-1]))
+            else:
+                inputs.append(self._constant(values[None]))
+        wide = self._like(output, "float32", (1, *self.shape(output)))
         operator.inputs, operator.outputs = np.array(inputs, "int32"), np.array([wide], "int32")
+        operator.builtinOptions.axis += operator.builtinOptions.axis >= 0
         return [*before, operator, self._reshape(wide, output)]
 
     def _reshape(self, source, target):

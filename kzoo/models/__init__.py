@@ -8,7 +8,7 @@ from ..network import weights_by_path
 from ..spec import Towers, Value
 from .albert import Albert
 from .ast import Ast
-from .bart import Bart
+from .bart import Bart, BartReader
 from .bert import Bert
 from .bloom import Bloom
 from .clip import Clip, ClipImage, ClipText
@@ -32,7 +32,7 @@ from .vit import Vit
 CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
-    MBart, Marian,
+    BartReader, MBart, Marian,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

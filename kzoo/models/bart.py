@@ -2,7 +2,7 @@
 
 import keras
 
-from ..graphs import EncoderDecoder, Stack
+from ..graphs import BothRead, EncoderDecoder, Stack
 
 # What the towers of BART, mBART and Marian have in common there: rows, keys, keys without effect.
 BLOCK = "layers.{step}"
@@ -137,10 +137,34 @@ def required(in_front, embedding_norm, waves=False):
 
 
 @keras.saving.register_keras_serializable("kzoo")
+class BartReader(BothRead, BartShaped):
+    """BART where it reads with both towers, to classify a text or to find an answer in it."""
+
+    family = "bart_reader"
+    TOWERS = {"encoder": BartEncoder, "decoder": BartDecoder}
+    HEADS = {"TextClassifier": {"kind": "last", "activation": "tanh"}}
+    MODEL_TYPES = {"bart": "Bart"}
+    CLASSES = {
+        "Model": None,
+        "ForSequenceClassification": "TextClassifier",
+        "ForQuestionAnswering": "QuestionAnswering",
+    }
+    TASK_ROWS = """
+        classification_head.dense     head/hidden  TextClassifier
+        classification_head.out_proj  head/logits  TextClassifier
+        qa_outputs                    head/logits  QuestionAnswering
+    """
+    REQUIRED = required(in_front=False, embedding_norm=True)
+    HARMLESS = BartShaped.HARMLESS.replace("classifier_dropout", "")
+    HEAD_DROPOUT = {"TextClassifier": ("classifier_dropout", 0.0)}
+
+
+@keras.saving.register_keras_serializable("kzoo")
 class Bart(BartShaped):
     """BART in every published size."""
 
     family = "bart"
-    TOWERS = {"encoder": BartEncoder, "decoder": BartDecoder}
+    reader = BartReader
+    TOWERS = BartReader.TOWERS
     MODEL_TYPES = {"bart": "Bart"}
-    REQUIRED = required(in_front=False, embedding_norm=True)
+    REQUIRED = BartReader.REQUIRED

@@ -40,6 +40,11 @@ class ImageTask(ArrayTask):
     def check_processors(self):
         """Raise KzooError for a processor whose pictures the backbone doesn't read."""
         processor = self.processors.get("image_processor")
+        if "images" not in self.backbone.signature:
+            raise KzooError(
+                f"Got a {self.backbone.family} for an {self.task_name}; expected a backbone that "
+                "reads pictures, such as a Vit."
+            )
         expected = self.backbone.signature["images"].axes[1:]
         fits = processor is None or all(
             isinstance(axis, str) or axis == size

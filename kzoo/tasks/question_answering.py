@@ -51,6 +51,7 @@ class QuestionAnswering(TextTask):
 
     reads = "pair"
     default_head = "span"
+    both_may_read = True
     rule = "span"
     scored_output = None  # Both, in one array.
     read_file = staticmethod(read_questions)

@@ -11,13 +11,15 @@ from ..data.objectives import check_objective
 from ..data.objectives import objective as objective_of
 from ..errors import KzooError
 from ..generation.options import Generation
-from ..generation.rewriter import Rewriter, beginning, rewriting_options, source_ids
+from ..generation.rewriter import CALLED, Rewriter, beginning, rewriting_options, source_ids
 from ..generation.writer import check_names
 from ..text.languages import code_id, in_language
 from .inputs import check_columns, split_pairs
-from .text_scores import text_scores
+from .text_scores import check_scores, text_scores
 from .text_task import settled_length
 from .writing_task import WritingTask, one_or_all
+
+WRITING = {*Generation.__dataclass_fields__, *CALLED}
 
 # The arguments of its own that a task has from the one that it goes on from.
 KEPT = ("max_target_length", "generation", "source_language", "target_language", "objective")
@@ -45,6 +47,8 @@ class Seq2SeqLM(WritingTask):
         objective: what `fit` makes of texts without targets, see `kzoo.data.objectives`: "spans"
             (T5), "masking", "deletion", "infilling", "permutation" or "rotation" (BART), drawn anew
             at every call of `fit`.
+        target_tokenizer: a `TargetTokenizer` where targets are cut by another tokenizer than
+            sources, with the same ids (Marian).
     """
 
     task_name = "Seq2SeqLM"
@@ -67,13 +71,21 @@ class Seq2SeqLM(WritingTask):
         source_language=None,
         target_language=None,
         objective=None,
+        target_tokenizer=None,
     ):
+        if not isinstance(generation, (dict, type(None))):
+            raise KzooError(
+                f"Got generation {generation!r:.40}; expected options by name, such as "
+                '{"num_beams": 4}.'
+            )
         self.max_target_length = max_target_length
         self.generation = None if generation is None else dict(generation)
         self.source_language, self.target_language = source_language, target_language
         check_objective(objective)
         self.objective = objective
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
+        if target_tokenizer is not None:
+            self.target_tokenizer = target_tokenizer
         self.generation = self.generation or {}
         check_names(self.generation)
         Generation(**self.generation)
@@ -86,8 +98,20 @@ class Seq2SeqLM(WritingTask):
         return super().inherit(before)
 
     def check_processors(self):
-        """Raise KzooError for a tokenizer that doesn't fit, or has no token of a language."""
+        """Raise KzooError for tokenizers that don't fit, or have no token of a language."""
         super().check_processors()
+        source, target = map(self.processors.get, ("tokenizer", "target_tokenizer"))
+        padding, own = source and source.padding_id, self.backbone.padding_id
+        if padding is not None and padding != own:
+            raise KzooError(
+                f"The tokenizer pads with the token {padding} and this {self.backbone.family} with "
+                f"{own}: give the tokenizer that belongs to the weights."
+            )
+        if target is not None and (source is None or not _number_alike(source, target)):
+            raise KzooError(
+                "The tokenizers of what is read and of what is written don't number their tokens "
+                "alike: give the two of one model."
+            )
         for language in filter(None, (self.source_language, self.target_language)):
             code_id(self.tokenizer, language)
 
@@ -104,8 +128,28 @@ class Seq2SeqLM(WritingTask):
         tokenizer, largest = self.processors.get("tokenizer"), backbone.largest
         self.max_length = settled_length(self.max_length, tokenizer, largest["encoder_length"])
         self.max_target_length = settled_length(
-            self.max_target_length, tokenizer, largest["decoder_length"]
+            self.max_target_length, tokenizer, largest["decoder_length"], "max_target_length"
         )
+
+    def make_head(self, backbone):
+        """The head layer."""
+        head = super().make_head(backbone)
+        if getattr(head, "tied", None) is None:
+            raise KzooError(
+                f"Got the head {self.head_slot!r} for a Seq2SeqLM; expected one that scores "
+                'tokens, "tied_lm" or "lm".'
+            )
+        return head
+
+    @property
+    def target_tokenizer(self):
+        """The tokenizer of what is written; that of what is read where it has no other."""
+        return self.processors.get("target_tokenizer") or self.tokenizer
+
+    @property
+    def writing_tokenizer(self):
+        """What the writer decodes by; None where there is no tokenizer."""
+        return self.processors.get("target_tokenizer") or self.processors.get("tokenizer")
 
     def run_head(self, outputs, inputs, training):
         """Logits, and what was seen at the places of a step."""
@@ -161,7 +205,8 @@ class Seq2SeqLM(WritingTask):
         elif targets is None:
             raise KzooError(
                 "Got sources without targets; expected a text of each, as y, as pairs, or in a "
-                "second column of a table; or an objective, which makes both of raw text."
+                "second column of a table, named as label; or an objective, which makes both of "
+                "raw text."
             )
         else:
             wrong = next((each for each in targets if not isinstance(each, str)), None)
@@ -209,7 +254,7 @@ class Seq2SeqLM(WritingTask):
         """Targets as lists of token ids, cut to `max_target_length`, each with its end."""
         before, after = self._frame(self.target_language)
         most = self.max_target_length - len(before) - len(after)
-        return [[*before, *ids[:most], *after] for ids in self.tokenizer.bare_ids(targets)]
+        return [[*before, *ids[:most], *after] for ids in self.target_tokenizer.bare_ids(targets)]
 
     def _frame(self, language):
         """What stands before and behind a target in a language, two lists of ids."""
@@ -231,8 +276,17 @@ class Seq2SeqLM(WritingTask):
         Args:
             scores: names of `text_scores.SCORES`, "bleu", "chrf", "rouge" and "exact", by which
                 what is written of the sources is compared with the targets too.
-            kwargs: text, label and what `keras.Model.evaluate` takes; with scores a dict comes.
+            kwargs: text, label and what `keras.Model.evaluate` takes, and with scores, where a
+                dict comes, options of `generate`.
         """
+        writing = {name: kwargs.pop(name) for name in list(kwargs) if name in WRITING}
+        if writing and not scores:
+            raise KzooError(
+                f"Got {next(iter(writing))} for evaluate without scores; expected scores too, such "
+                'as ("bleu", "chrf"): only for them something is written.'
+            )
+        check_scores(scores)
+        check_names(writing, CALLED)
         if not scores:
             return super().evaluate(x, y, batch_size, sample_weight, **kwargs)
         named = {name: kwargs.pop(name) for name in ("text", "label") if name in kwargs}
@@ -242,7 +296,7 @@ class Seq2SeqLM(WritingTask):
         x, y, sample_weight = self._examples(x, y, sample_weight, columns, learning=False)
         kwargs = {**kwargs, "return_dict": True}
         measured = super().evaluate(x, y, batch_size, sample_weight, **kwargs)
-        return {**measured, **self.score(x, y, scores, batch_size)}
+        return {**measured, **self.score(x, y, scores, batch_size, **writing)}
 
     def score(self, x, y=None, scores=("bleu", "chrf"), batch_size=32, **options):
         """How near what is written of sources is to their targets.
@@ -256,6 +310,7 @@ class Seq2SeqLM(WritingTask):
         Returns:
             {name: number}; BLEU, chrF and ROUGE from 0 to 100, the exact share from 0 to 1.
         """
+        check_scores(scores)
         sources, targets = split_pairs(x)
         targets = list(y) if targets is None and y is not None else targets
         if targets is None or len(targets) != len(sources):
@@ -284,9 +339,14 @@ class Seq2SeqLM(WritingTask):
     @property
     def writer(self):
         """What writes with this model's step and its tokenizer, see `Rewriter`."""
-        backbone, tokenizer = self.backbone, self.processors.get("tokenizer")
-        places = backbone.head_spec.max_sequence_length
-        return Rewriter(self.step, tokenizer, places, backbone.vocabulary_size, self.task_options())
+        return Rewriter(
+            self.step,
+            self.writing_tokenizer,
+            self.backbone.head_spec.max_sequence_length,
+            self.backbone.vocabulary_size,
+            self.task_options(),
+            self.processors.get("tokenizer"),
+        )
 
     def task_options(self):
         """How it writes of sources, see `rewriting_options`."""
@@ -333,3 +393,9 @@ class Seq2SeqLM(WritingTask):
             for rows in answers
         ]
         return results[0] if isinstance(sources, str) else results
+
+
+def _number_alike(one, other):
+    """Whether two tokenizers have as many tokens, and the same ids of those that matter."""
+    names = ("vocabulary_size", "padding_id", "end_id", "unknown_id")
+    return all(getattr(one, name) == getattr(other, name) for name in names)

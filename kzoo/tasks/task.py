@@ -55,7 +55,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
 
     def __init__(self, backbone, labels=None, head=None, given=None, name=None):
         source = _loaded(backbone)
-        backbone = _backbone_of(source)
+        backbone = self.suited(_backbone_of(source))
         super().__init__(name=name or _snake_case(type(self).__name__), dtype=backbone.dtype_policy)
         given = {k: processors.checked(k, p) for k, p in (given or {}).items() if p is not None}
         self.processors = {**source.processors, **given}
@@ -111,6 +111,10 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         Those that the task's rule reads; a task that gives others as well adds them.
         """
         return dict(RULES[self.rule].outputs) if self.rule else {}
+
+    def suited(self, backbone):
+        """The backbone, or another of its weights that reads as this task does."""
+        return backbone
 
     def check_backbone(self, backbone):
         """Raise KzooError for a network that this task can't stand on."""

@@ -31,6 +31,7 @@ class TextClassifier(Classifier, TextTask):
     task_name = "TextClassifier"
 
     default_head = "mean"
+    both_may_read = True
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 import keras
 
 from ..errors import KzooError
+from ..values import is_whole
 
 
 def exact(written, expected):
@@ -47,10 +48,7 @@ def text_scores(written, expected, scores):
     Raises:
         KzooError: for a name that is none, and where a package is missing.
     """
-    scores = (scores,) if isinstance(scores, str) else tuple(scores or ())
-    unknown = [name for name in scores if name not in SCORES]
-    if unknown:
-        raise KzooError(f"Got the score {unknown[0]!r:.40}; expected some of {', '.join(SCORES)}.")
+    scores = check_scores(scores)
     for texts in (written, expected):
         if not isinstance(texts, (list, tuple)) or not all(isinstance(t, str) for t in texts):
             raise KzooError(f"Got {texts!r:.40} to score; expected a list of texts.")
@@ -63,6 +61,15 @@ def text_scores(written, expected, scores):
     for name in scores:
         found |= SCORES[name](written, expected)
     return found
+
+
+def check_scores(scores):
+    """Names of `SCORES` as a tuple; KzooError for what is none."""
+    scores = (scores,) if isinstance(scores, str) else tuple(scores or ())
+    unknown = [name for name in scores if name not in SCORES]
+    if unknown:
+        raise KzooError(f"Got the score {unknown[0]!r:.40}; expected some of {', '.join(SCORES)}.")
+    return scores
 
 
 def _sacrebleu():
@@ -92,6 +99,9 @@ class WrittenScores(keras.callbacks.Callback):
 
     def __init__(self, x, y=None, scores=("bleu", "chrf"), every=1, **options):
         super().__init__()
+        check_scores(scores)
+        if not is_whole(every, 1):
+            raise KzooError(f"Got every = {every!r:.40}; expected a whole number of epochs from 1.")
         self.given, self.scores, self.every, self.options = (x, y), scores, every, options
 
     def on_epoch_end(self, epoch, logs=None):

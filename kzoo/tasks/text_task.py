@@ -9,6 +9,7 @@ from ..answers import READS
 from ..data.batches import BatchPlan, bucketed_batches
 from ..data.sources import TABLES, is_file, read_examples, read_texts
 from ..errors import KzooError
+from ..graphs import BothRead
 from ..spec import Towers
 from ..text.tokenizer import check_not_empty
 from ..values import is_whole
@@ -31,6 +32,7 @@ class TextTask(Task):
         tokenizer: a `Tokenizer`; the preset's by default.
     """
 
+    both_may_read = False  # Whether it stands on an encoder-decoder whose towers both read.
     several = False  # Whether an example is several sequences: an axis more, behind the first.
     read_file = staticmethod(read_examples)
     # What reads the inputs of a file for `predict`, and the endings of such files.
@@ -51,9 +53,14 @@ class TextTask(Task):
         self.max_length = self.max_length or before.max_length
         return super().inherit(before)
 
+    def suited(self, backbone):
+        """Of an encoder-decoder the one whose towers both read, where this task can stand on it."""
+        return backbone.as_reader() if self.both_may_read else backbone
+
     def check_backbone(self, backbone):
-        """Raise KzooError for a network of several towers."""
-        if isinstance(backbone.spec, Towers):
+        """Raise KzooError for a network of several towers, but those that read a text together."""
+        both_read = self.both_may_read and isinstance(backbone, BothRead)
+        if isinstance(backbone.spec, Towers) and not both_read:
             fitting = "Seq2SeqLM" if "encode" in backbone.signatures else "ImageTextEmbedder"
             raise KzooError(
                 f"Got a {backbone.family} for a {self.task_name}; expected a network of one stack, "
@@ -63,7 +70,7 @@ class TextTask(Task):
     def settle_sizes(self, backbone):
         """Take the model's maximum, or the tokenizer's, where nobody said how much is read."""
         self.max_length = settled_length(
-            self.max_length, self.processors.get("tokenizer"), backbone.spec.max_sequence_length
+            self.max_length, self.processors.get("tokenizer"), backbone.longest
         )
 
     def export_inputs(self):
@@ -273,15 +280,15 @@ class TextTask(Task):
         return {**super().get_config(), "max_length": self.max_length}
 
 
-def settled_length(asked, tokenizer, longest):
+def settled_length(asked, tokenizer, longest, name="max_length"):
     """How many tokens a text has at most: what was asked for, or else the tokenizer's own limit.
 
-    longest: how many the network takes.
+    longest: how many the network takes. name: what an error calls it.
     """
     if asked is None:
         asked = min(getattr(tokenizer, "max_length", None) or longest, longest)
     if not is_whole(asked, 2, longest):
-        raise KzooError(f"max_length is {asked!r:.40}; 2 to {longest} tokens are expected.")
+        raise KzooError(f"{name} is {asked!r:.40}; 2 to {longest} tokens are expected.")
     return int(asked)
 
 

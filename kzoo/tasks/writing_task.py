@@ -33,7 +33,12 @@ class WritingTask(TiedTask):
     def writer(self):
         """What writes with this model's step and its tokenizer, see `kzoo.generation.Writer`."""
         places = self.backbone.head_spec.max_sequence_length
-        return Writer(self.step, self.processors.get("tokenizer"), places)
+        return Writer(self.step, self.writing_tokenizer, places)
+
+    @property
+    def writing_tokenizer(self):
+        """The tokenizer of what is written, or None."""
+        return self.processors.get("tokenizer")
 
     def measured(self, batches):
         """How well the targets of batches are foretold, however the task is compiled.

@@ -4,6 +4,6 @@
 tensorflow-text and is imported only by who builds a graph.
 """
 
-from .tokenizer import Tokenizer
+from .tokenizer import TargetTokenizer, Tokenizer
 
-__all__ = ["Tokenizer"]
+__all__ = ["TargetTokenizer", "Tokenizer"]

@@ -1,10 +1,11 @@
-"""Tokens that say which language a text is of (mBART, arXiv:2001.08210)."""
+"""Tokens that say which language a text is of (mBART, arXiv:2001.08210), or is to become."""
 
 import re
 
 from ..errors import KzooError
 
 CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")  # "de_DE", "eng_Latn"
+ASKED = re.compile(r">>[^<>\s]+<<")  # ">>fra<<" before a source: what Marian is to write
 
 
 def codes(tokenizer):
@@ -27,7 +28,12 @@ def code_id(tokenizer, language):
 def check_language(language, known):
     """The id of a language among those of known ones by their codes, or KzooError."""
     if language not in known:
-        some = ", ".join(sorted(known)[:60]) or "none, for this tokenizer has no such tokens"
+        if not known:
+            raise KzooError(
+                f"Got the language {language!r:.40} for a tokenizer without tokens of languages; "
+                "expected none: leave it out."
+            )
+        some = ", ".join(sorted(known)[:60])
         raise KzooError(f"Got the language {language!r:.40}; expected one of {some}.")
     return known[language]
 
@@ -39,3 +45,15 @@ def in_language(tokenizer, ids, language):
         return ids
     known = set(codes(tokenizer).values())
     return [number if each in known else each for each in ids]
+
+
+def check_asked(tokenizer, sources):
+    """Raise KzooError for a source that asks for a language which Marian has no token for."""
+    for number, source in enumerate(sources):
+        asked = ASKED.match(source)
+        known = asked and [token for token in tokenizer.vocabulary if ASKED.fullmatch(token)]
+        if known and asked[0] not in known:
+            raise KzooError(
+                f"Got {asked[0]:.40} before source {number}; expected a language that this "
+                f"tokenizer has a token for: {', '.join(sorted(known)[:60])}."
+            )

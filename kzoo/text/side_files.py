@@ -26,6 +26,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from ..errors import KzooError
 from ..files import read_json
 from ..values import is_number, is_whole
+from . import sentencepiece
 
 CONFIG, SPECIAL, ADDED, MODEL = (
     "tokenizer_config.json",
@@ -72,13 +73,20 @@ ANEW = """
     CpmTokenizer DPRReaderTokenizer DebertaTokenizer DebertaV2Tokenizer EsmcTokenizer
     FunnelTokenizer GPTNeoXTokenizer GPTSw3Tokenizer GemmaTokenizer HerbertTokenizer LasrTokenizer
     LayoutLMv2Tokenizer LayoutLMv3Tokenizer LayoutXLMTokenizer LlamaTokenizer LukeTokenizer
-    M2M100Tokenizer MBart50Tokenizer MBartTokenizer MLukeTokenizer MPNetTokenizer MarianTokenizer
+    M2M100Tokenizer MLukeTokenizer MPNetTokenizer MarianTokenizer
     MarkupLMTokenizer NllbTokenizer NougatTokenizer OpenAIGPTTokenizer PLBartTokenizer
     PegasusTokenizer Qwen2Tokenizer Qwen3_5Tokenizer ReformerTokenizer RemBertTokenizer
     RoFormerTokenizer SeamlessM4TTokenizer Siglip2Tokenizer SiglipTokenizer Speech2TextTokenizer
-    SpeechT5Tokenizer SplinterTokenizer T5Tokenizer Tipsv2Tokenizer UdopTokenizer
+    SpeechT5Tokenizer SplinterTokenizer Tipsv2Tokenizer UdopTokenizer
     VideoPrismTokenizer WhisperTokenizer XGLMTokenizer XLNetTokenizer
 """
+# mBART's, and behind them those that mBART-50 added (arXiv:2008.00401).
+LANGUAGES = """
+    ar_AR cs_CZ de_DE en_XX es_XX et_EE fi_FI fr_XX gu_IN hi_IN it_IT ja_XX kk_KZ ko_KR lt_LT lv_LV
+    my_MM ne_NP nl_XX ro_RO ru_RU si_LK tr_TR vi_VN zh_CN
+    af_ZA az_AZ bn_IN fa_IR he_IL hr_HR id_ID ka_GE km_KH mk_MK ml_IN mn_MN mr_IN pl_PL ps_AF pt_XX
+    sv_SE sw_KE ta_IN te_IN th_TH tl_XX uk_UA ur_PK xh_ZA gl_ES sl_SI
+""".split()  # noqa: SIM905
 REFUSED = ("DebertaTokenizer", "HerbertTokenizer")
 
 
@@ -109,13 +117,13 @@ class SideFiles:
         for key in SWITCHES:
             value = self.config.get(key)
             if not isinstance(value, (bool, type(None))):
-                raise self._wrong(key, value, "true or false")
+                raise self.wrong(key, value, "true or false")
         side = self.config.get("truncation_side")
         if side not in (None, *SIDES):
-            raise self._wrong("truncation_side", side, "left or right")
+            raise self.wrong("truncation_side", side, "left or right")
         length = self.config.get("model_max_length", self.config.get("max_len"))
         if length is not None and not is_number(length, 2):
-            raise self._wrong("model_max_length", length, "a number of tokens from 2")
+            raise self.wrong("model_max_length", length, "a number of tokens from 2")
         if self.config.get("split_special_tokens"):
             raise KzooError(
                 f"{self.folder / CONFIG} has split_special_tokens true; kzoo finds special tokens "
@@ -128,7 +136,8 @@ class SideFiles:
                 "another as tokenizer=, or tokenizer=False to go without."
             )
 
-    def _wrong(self, key, value, expected):
+    def wrong(self, key, value, expected):
+        """The error for a setting that is none."""
         return KzooError(f"{self.folder / CONFIG} has {key} {value!r:.40}; {expected} is expected.")
 
     # -- what they say -------------------------------------------------------------------------
@@ -173,6 +182,14 @@ class SideFiles:
     def truncation_side(self):
         """From which side a long text loses tokens, or None where it isn't said."""
         return self.config.get("truncation_side")
+
+    @property
+    def language(self):
+        """The code of the language that a text is in, where no call says so (mBART)."""
+        code = self.config.get("src_lang") or "en_XX"
+        if not isinstance(code, str):
+            raise self.wrong("src_lang", code, "the code of a language")
+        return code
 
     @property
     def _stated(self):
@@ -270,10 +287,10 @@ class SideFiles:
         if LISTED in self.config:
             entries = self.config[LISTED]
             if not isinstance(entries, dict):
-                raise self._wrong(LISTED, entries, "an object of tokens by id")
+                raise self.wrong(LISTED, entries, "an object of tokens by id")
             for number, entry in entries.items():
                 if not number.isascii() or not number.isdigit() or not isinstance(entry, dict):
-                    raise self._wrong(LISTED, {number: entry}, "a token by its id")
+                    raise self.wrong(LISTED, {number: entry}, "a token by its id")
                 tokens[int(number)] = self._token(entry)
             return tokens
         for content, number in self.added.items():
@@ -303,7 +320,7 @@ class SideFiles:
         if isinstance(extra, dict):
             extra = list(extra.values())
         if not isinstance(extra, list) or not all(map(_is_token, extra)):
-            raise self._wrong("additional_special_tokens", extra, "a list of tokens")
+            raise self.wrong("additional_special_tokens", extra, "a list of tokens")
         return [self._token(value, special=True) for value in [*values, *extra] if _is_token(value)]
 
     def _token(self, value, special=None):
@@ -315,7 +332,7 @@ class SideFiles:
         if special is not None:
             flags["special"] = special
         if not isinstance(content, str) or not all(isinstance(v, bool) for v in flags.values()):
-            raise self._wrong("the token", value, "a content, and flags that are true or false,")
+            raise self.wrong("the token", value, "a content, and flags that are true or false,")
         return AddedToken(content, **flags)
 
 
@@ -341,6 +358,8 @@ class Recipe:
             backend without added tokens.
         frame: sets its post-processor, once all tokens have ids.
         tokens: the special tokens where the files name no others.
+        pieces: takes the side files and a model of SentencePiece; gives the object of a
+            tokenizer.json, and added tokens by id. None for a class that reads no such model.
     """
 
     model: type
@@ -348,6 +367,7 @@ class Recipe:
     build: object
     frame: object
     tokens: dict
+    pieces: object = None
 
 
 def word_piece(files, recipe, parts):
@@ -409,6 +429,58 @@ def albert_unigram(files, recipe, parts):
     return backend
 
 
+def pieces_as_they_are(files, model, special=()):
+    """A model's own numbers; its control pieces are special tokens."""
+    rows = [(p.piece, p.score) for p in model.pieces]
+    return _parts(model, rows, model.trainer_spec.unk_id, special)
+
+
+def pieces_of_t5(files, model):
+    """Behind a model's pieces its sentinels, the last first."""
+    count = files.config.get("extra_ids", 100)
+    if not is_whole(count, 0, 2**16):
+        raise files.wrong("extra_ids", count, "a whole number")
+    rows = [(p.piece, p.score) for p in model.pieces]
+    known = {piece for piece, _ in rows}
+    sentinels = [f"<extra_id_{n}>" for n in reversed(range(count))]
+    rows += [(piece, 0.0) for piece in sentinels if piece not in known]
+    return _parts(model, rows, model.trainer_spec.unk_id, sentinels)
+
+
+def pieces_of_fairseq(files, model, codes=()):
+    """Four special tokens, a model's pieces, codes of languages and the mask."""
+    rows = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")]
+    rows += [(p.piece, p.score) for p in model.pieces if p.type == sentencepiece.NORMAL]
+    rows += [(piece, 0.0) for piece in (*codes, "<mask>")]
+    return _parts(model, rows, 3, codes)
+
+
+def pieces_of_mbart(files, model):
+    """fairseq's, with 25 languages."""
+    return pieces_of_fairseq(files, model, LANGUAGES[:25])
+
+
+def pieces_of_mbart50(files, model):
+    """fairseq's, with all languages."""
+    return pieces_of_fairseq(files, model, LANGUAGES)
+
+
+def _parts(model, rows, unknown, special):
+    """The object of a tokenizer.json for rows of pieces and scores, and the added tokens."""
+    numbers = {piece: number for number, (piece, _) in enumerate(rows)}
+    by_type = {p.piece: p.type for p in model.pieces}
+    added = {
+        numbers[piece]: AddedToken(piece, normalized=False, special=special)
+        for of_type, special in ((sentencepiece.CONTROL, True), (sentencepiece.USER_DEFINED, False))
+        for piece, its_type in by_type.items()
+        if its_type == of_type and piece in numbers
+    }
+    added |= {numbers[p]: AddedToken(p, normalized=False, special=True) for p in special}
+    table = sentencepiece.table(model)
+    parts = {"model": {"vocab": rows, "unk_id": unknown}}
+    return parts | ({"normalizer": {"precompiled_charsmap": table}} if table else {}), added
+
+
 def frame_as_bert(files, recipe, backend):
     """[CLS] A [SEP] B [SEP], the second text with segments of its own."""
     start, stop = files.named("cls_token", recipe), files.named("sep_token", recipe)
@@ -438,6 +510,36 @@ def frame_as_xlm_roberta(files, recipe, backend):
         single=[start, "$A", stop],
         pair=[start, "$A", stop, stop, "$B", stop],
         special_tokens=_ids(files, backend, start, stop),
+    )
+
+
+def frame_as_t5(files, recipe, backend):
+    """A </s> B </s>."""
+    stop = files.named("eos_token", recipe)
+    backend.post_processor = processors.TemplateProcessing(
+        single=["$A", stop],
+        pair=["$A", stop, "$B", stop],
+        special_tokens=_ids(files, backend, stop),
+    )
+
+
+def frame_as_mbart(files, recipe, backend):
+    """A </s> and the code of the source's language, which the settings name."""
+    stop, code = files.named("eos_token", recipe), files.language
+    backend.post_processor = processors.TemplateProcessing(
+        single=["$A", stop, code],
+        pair=["$A", "$B", stop, code],
+        special_tokens=_ids(files, backend, stop, code),
+    )
+
+
+def frame_as_mbart50(files, recipe, backend):
+    """The code of the source's language, A </s>."""
+    stop, code = files.named("eos_token", recipe), files.language
+    backend.post_processor = processors.TemplateProcessing(
+        single=[code, "$A", stop],
+        pair=[code, "$A", "$B", stop],
+        special_tokens=_ids(files, backend, stop, code),
     )
 
 
@@ -488,13 +590,22 @@ ROBERTA_TOKENS = {
     "mask_token": "<mask>",
 }
 ALBERT_TOKENS = {**BERT_TOKENS, "unk_token": "<unk>", "pad_token": "<pad>"}
+T5_TOKENS = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 GPT2_TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
 BPE_FILES = ("vocab.json", "merges.txt")
 BERT = Recipe(models.WordPiece, ("vocab.txt",), word_piece, frame_as_bert, BERT_TOKENS)
 ROBERTA = Recipe(models.BPE, BPE_FILES, byte_level, frame_as_roberta, ROBERTA_TOKENS)
 GPT2 = Recipe(models.BPE, BPE_FILES, byte_level, frame_as_gpt2, GPT2_TOKENS)
-ALBERT = Recipe(models.Unigram, (), albert_unigram, frame_as_bert, ALBERT_TOKENS)
-XLM_ROBERTA = Recipe(models.Unigram, (), unigram, frame_as_xlm_roberta, ROBERTA_TOKENS)
+ALBERT = Recipe(
+    models.Unigram, (), albert_unigram, frame_as_bert, ALBERT_TOKENS, pieces_as_they_are
+)
+XLM_ROBERTA = Recipe(
+    models.Unigram, (), unigram, frame_as_xlm_roberta, ROBERTA_TOKENS, pieces_of_fairseq
+)
+T5 = Recipe(models.Unigram, (), unigram, frame_as_t5, T5_TOKENS, pieces_of_t5)
+MBART_TOKENS = {**ROBERTA_TOKENS, "mask_token": {"content": "<mask>", "lstrip": True}}
+MBART = Recipe(models.Unigram, (), unigram, frame_as_mbart, MBART_TOKENS, pieces_of_mbart)
+MBART50 = Recipe(models.Unigram, (), unigram, frame_as_mbart50, MBART_TOKENS, pieces_of_mbart50)
 RECIPES = {
     "AlbertTokenizer": ALBERT,
     "BartTokenizer": ROBERTA,
@@ -509,10 +620,14 @@ RECIPES = {
     "LayoutLMTokenizer": BERT,
     "LongformerTokenizer": ROBERTA,
     "LxmertTokenizer": BERT,
+    "MBart50Tokenizer": MBART50,
+    "MBartTokenizer": MBART,
+    "MT5Tokenizer": T5,
     "MobileBertTokenizer": BERT,
     "MvpTokenizer": ROBERTA,
     "RobertaTokenizer": ROBERTA,
     "SqueezeBertTokenizer": BERT,
+    "T5Tokenizer": T5,
     "XLMRobertaTokenizer": XLM_ROBERTA,
 }
 AS_IT_IS = ("ConvBertTokenizer",)  # builds from a vocabulary only where no tokenizer.json is
@@ -521,6 +636,9 @@ MODEL_CLASSES = {
     "albert": "AlbertTokenizer",
     "bert": "BertTokenizer",
     "distilbert": "BertTokenizer",
+    "mbart": "MBartTokenizer",
+    "mt5": "T5Tokenizer",
     "roberta": "RobertaTokenizer",
+    "t5": "T5Tokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
 }

@@ -20,9 +20,9 @@ from tokenizers import models, normalizers
 from ..errors import EmptyTextError, KzooError
 from ..files import read_text, writing_file
 from ..values import is_whole
-from . import charsmap
+from . import charsmap, sentencepiece, shared_vocabulary
 from .chat import ChatTemplate
-from .side_files import BERT, GPT2, LONGEST, ROBERTA, SideFiles
+from .side_files import BERT, GPT2, LONGEST, RECIPES, ROBERTA, T5, SideFiles
 
 NOWHERE = (-1, -1)  # The offsets of a token that stands for no characters: special or padding.
 NO_WORD = -1
@@ -84,10 +84,21 @@ class Tokenizer:
 
     # -- making and keeping ------------------------------------------------------------------
 
-    @staticmethod
-    def is_in(folder):
+    FILE = "tokenizer.json"
+    # What holds one, the first that a folder has.
+    FILES = (
+        shared_vocabulary.SOURCE,
+        FILE,
+        "vocab.txt",
+        "vocab.json",
+        "spiece.model",
+        "sentencepiece.bpe.model",
+    )
+
+    @classmethod
+    def is_in(cls, folder):
         """Whether a preset's folder holds one."""
-        return (Path(folder) / "tokenizer.json").is_file()
+        return (Path(folder) / cls.FILE).is_file()
 
     @classmethod
     def load(cls, path):
@@ -99,7 +110,10 @@ class Tokenizer:
         stands without one is guessed: `vocab.txt` becomes BERT's WordPiece (Devlin et al. 2018),
         lower-cased exactly when no piece of the vocabulary has a capital letter; `vocab.json`
         with `merges.txt` becomes byte-level BPE with RoBERTa's special tokens (Liu et al. 2019)
-        when `<s>` is in the vocabulary, else GPT-2's (none).
+        when `<s>` is in the vocabulary, else GPT-2's (none). A file of SentencePiece (`.model` or
+        `.spm`) becomes the tokenizer of the class that is named beside it, or T5's where its
+        special tokens have T5's ids. Of `source.spm`, `target.spm` and `vocab.json` (Marian) it is
+        the source's; the target's is a `TargetTokenizer`.
 
         Padding always stands on the right, whatever `padding_side` says: it is masked, so that
         an answer doesn't depend on it, and places are counted from the left.
@@ -109,19 +123,27 @@ class Tokenizer:
         """
         path = Path(path)
         if path.is_dir():
-            for name in ("tokenizer.json", "vocab.txt", "vocab.json"):
+            if (path / shared_vocabulary.TARGET).is_file():
+                return cls.load(path / cls.FILES[0])
+            for name in cls.FILES:
                 if (path / name).is_file():
                     return cls.load(path / name)
             raise KzooError(
-                f"{path} holds no tokenizer: tokenizer.json, vocab.txt, or vocab.json with "
-                "merges.txt was expected."
+                f"{path} holds no tokenizer: tokenizer.json, vocab.txt, vocab.json with "
+                "merges.txt, a model of SentencePiece (spiece.model, sentencepiece.bpe.model), or "
+                "Marian's source.spm was expected."
             )
-        if not path.is_file():
+        of_two = path.name in (shared_vocabulary.SOURCE, shared_vocabulary.TARGET)
+        if not path.is_file() and not of_two:
             raise KzooError(f"{path} does not exist: name a tokenizer's folder or file.")
         files = SideFiles(path.parent)
         if path.suffix == ".json" and path.name != "vocab.json":
             text = read_text(path, "a tokenizer.json")
             backend = files.applied(_parsed(text, path))
+        elif of_two:
+            backend = _of_two_models(path, files)
+        elif path.suffix in (".spm", ".model"):
+            backend = _of_sentencepiece(path, files)
         else:
             backend = _of_vocabulary(path, files)
         return cls(
@@ -163,8 +185,7 @@ class Tokenizer:
         another tokenizer's. A chat template is written beside it, see `ChatTemplate.save`.
         """
         folder = Path(folder)
-        with writing_file(folder / "tokenizer.json") as path:
-            path.write_text(self.to_json(), encoding="utf-8")
+        self.save_json(folder)
         names = folder / "special_tokens_map.json"
         guessed = Tokenizer.from_json(self.to_json())._tokens
         unusual = {r: t for r, t in self._named().items() if t != guessed[r]}
@@ -186,6 +207,20 @@ class Tokenizer:
         if self.chat_template is not None:
             self.chat_template.save(folder)
         return folder
+
+    def save_json(self, folder):
+        """Write the one file that holds most of it into `folder`."""
+        with writing_file(Path(folder) / self.FILE) as path:
+            path.write_text(self.to_json(), encoding="utf-8")
+
+    def save_two(self, folder, target):
+        """Write this and a `TargetTokenizer` as Marian's three files, see `shared_vocabulary`."""
+        if self._numbers is None or target._numbers is None:
+            raise KzooError(
+                "Got a target's tokenizer that shares no vocabulary with the source's as Marian's "
+                "do; Hugging Face has no class for such two: give the model one tokenizer."
+            )
+        shared_vocabulary.save(folder, self._backend, target._backend)
 
     def __eq__(self, other):
         if not isinstance(other, Tokenizer):
@@ -228,12 +263,23 @@ class Tokenizer:
     @cached_property
     def vocabulary_size(self):
         """The rows an embedding needs: the highest id plus one, added tokens included."""
-        return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
+        return max(self.vocabulary.values()) + 1
 
     @property
     def vocabulary(self):
         """Token to id, added tokens included."""
-        return self._backend.get_vocab(with_added_tokens=True)
+        known = self._backend.get_vocab(with_added_tokens=True)
+        if self._numbers is None:
+            return known
+        return self._numbers.vocabulary(known)
+
+    @cached_property
+    def _numbers(self):
+        """How ids are found where two models share a vocabulary, or None."""
+        return shared_vocabulary.Numbers.of(self._backend)
+
+    def _ids(self, encoding):
+        return encoding.ids if self._numbers is None else self._numbers.ids(encoding)
 
     @property
     def padding_id(self):
@@ -283,7 +329,7 @@ class Tokenizer:
 
     def token_to_id(self, token):
         """The id of a token; KzooError when the vocabulary lacks it."""
-        number = self._backend.token_to_id(token)
+        number = self.vocabulary.get(token) if self._numbers else self._backend.token_to_id(token)
         if number is None:
             raise KzooError(
                 f"The token {token!r} is not among the {self.vocabulary_size} of this "
@@ -293,7 +339,8 @@ class Tokenizer:
 
     def id_to_token(self, number):
         """The token of an id; KzooError when the id is out of range."""
-        return self._backend.id_to_token(_checked_id(number, self.vocabulary_size)) or ""
+        token = self._backend.id_to_token(_checked_id(number, self.vocabulary_size)) or ""
+        return token if self._numbers is None else token.removeprefix(shared_vocabulary.MARK)
 
     def frame(self, pair=False):
         """How special tokens stand around one text, or a pair.
@@ -382,7 +429,7 @@ class Tokenizer:
         room = self._room(max_length, False)
         rows = []
         for encoding in encodings:
-            content = {"token_ids": encoding.ids, "word_ids": encoding.word_ids}
+            content = {"token_ids": self._ids(encoding), "word_ids": encoding.word_ids}
             rows.append(self._row([self._kept(content, room)]))
         return self._batch(rows, padding, pad_to_multiple)
 
@@ -561,14 +608,14 @@ class Tokenizer:
     def _split(self, texts, offsets):
         """One dict of columns a text, without special tokens."""
         if not offsets:
-            encodings = self._run(
-                lambda: self._backend.encode_batch_fast(texts, add_special_tokens=False)
-            )
-            return [{"token_ids": encoding.ids} for encoding in encodings]
+            plain = self._numbers is None  # Else what unknown tokens stand for is asked for.
+            encode = self._backend.encode_batch_fast if plain else self._backend.encode_batch
+            encodings = self._run(lambda: encode(texts, add_special_tokens=False))
+            return [{"token_ids": self._ids(encoding)} for encoding in encodings]
         encodings = self._run(lambda: self._backend.encode_batch(texts, add_special_tokens=False))
         return [
             {
-                "token_ids": encoding.ids,
+                "token_ids": self._ids(encoding),
                 "offsets": encoding.offsets,
                 "word_ids": encoding.word_ids if self.cuts_words else [NO_WORD] * len(encoding),
             }
@@ -642,6 +689,36 @@ class Tokenizer:
                 if count:
                     target[:count] = row[name]
         return batch
+
+
+class TargetTokenizer(Tokenizer):
+    """The tokenizer of what is written, where it isn't that of what is read, as Marian's.
+
+    Both number their tokens alike. A folder that kzoo wrote has `target_tokenizer.json` for it.
+    """
+
+    FILE = "target_tokenizer.json"
+    FILES = (shared_vocabulary.TARGET, FILE)
+
+    @classmethod
+    def is_in(cls, folder):
+        """Whether a folder holds one."""
+        return any((Path(folder) / name).is_file() for name in cls.FILES)
+
+    @classmethod
+    def load(cls, path):
+        """The target's tokenizer in a folder, or in one file of it, as `Tokenizer.load`."""
+        path = Path(path)
+        if not path.is_dir() or cls.is_in(path):
+            return super().load(path)
+        raise KzooError(
+            f"{path} holds no tokenizer of what is written: {' or '.join(cls.FILES)} was expected."
+        )
+
+    def save(self, folder):
+        """Write `target_tokenizer.json` into `folder`; return the folder."""
+        self.save_json(folder)
+        return Path(folder)
 
 
 def check_not_empty(lengths):
@@ -789,6 +866,35 @@ def _of_vocabulary(path, files):
             f"{path} lacks {', '.join(missing)}: a vocabulary with its special tokens was expected."
         )
     return files.built(recipe, {"model": {"vocab": vocabulary, "merges": merges}})
+
+
+def _of_two_models(path, files):
+    """The backend of Marian's `source.spm` or `target.spm`."""
+    if files.config.get("separate_vocabs"):
+        raise KzooError(
+            f"{path.parent} has separate_vocabs true, two vocabularies; kzoo reads Marian's with "
+            "one vocab.json for both languages: give another as tokenizer=, or tokenizer=False to "
+            "go without."
+        )
+    return shared_vocabulary.read(path)
+
+
+def _of_sentencepiece(path, files):
+    """The backend of a model of SentencePiece, by the class that the files beside it name."""
+    model = sentencepiece.read(path)
+    trained = model.trainer_spec
+    if files.class_name is None and (trained.pad_id, trained.eos_id, trained.unk_id) == (0, 1, 2):
+        recipe = T5
+    else:
+        recipe = files.recipe
+    if recipe is None or recipe.pieces is None:
+        what = f"of a {files.class_name}" if files.class_name else "without a class"
+        raise KzooError(
+            f"{path} is a model {what}; kzoo makes tokenizers of SentencePiece's models for "
+            f"{', '.join(sorted(n for n, each in RECIPES.items() if each.pieces))}: write one as "
+            "tokenizer_class into a tokenizer_config.json beside it."
+        )
+    return files.built(recipe, *recipe.pieces(files, model))
 
 
 def _read_pieces(path):

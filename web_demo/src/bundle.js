@@ -18,7 +18,8 @@ const TOWERS = ["image", "text"]; // Their folders, and what each reads.
 const LEAST_GOLDEN = 6; // As kzoo/bundle/verify.py has it.
 /** By what a bundle reads: the file that says how one becomes numbers. */
 const PROCESSORS = { text: "tokenizer.json", image: "preprocessor_config.json", sound: "preprocessor_config.json" };
-const GOLDEN = { continuation: ["logits", "token_ids"] }; // By rule: what is written down beside a text, where not what the file gives.
+const WRITTEN = ["logits", "token_ids"];
+const GOLDEN = { continuation: WRITTEN, rewriting: WRITTEN }; // By rule: what is written down beside a text, where not what the file gives.
 
 /**
  * A bundle that was checked: `manifest` is kzoo.json, `sense` what it reads ("text", "image" or "sound"), `model`

@@ -5,10 +5,10 @@ import { Bundle, Together } from "./bundle.js";
 import { Perceiver } from "./perceiver.js";
 import { kindOf } from "./reader.js";
 import { Towers } from "./towers.js";
-import { Writer } from "./writer.js";
+import { Rewriter, Writer } from "./writer.js";
 
 /** What answers texts by the kind of the bundle's rule. */
-const CLIENTS = { labels: Answerer, embedding: Answerer, entities: Answerer, span: Answerer, continuation: Writer };
+const CLIENTS = { labels: Answerer, embedding: Answerer, entities: Answerer, span: Answerer, continuation: Writer, rewriting: Rewriter };
 
 export const Client = {
   /**
@@ -19,7 +19,6 @@ export const Client = {
   async open(files, passed) {
     if (await Together.is(files)) return Towers.load(await Together.open(files, passed));
     const bundle = await Bundle.open(files, passed);
-    const { load } = bundle.sense === "text" ? CLIENTS[kindOf(bundle.manifest)] : Perceiver;
-    return load(bundle);
+    return (bundle.sense === "text" ? CLIENTS[kindOf(bundle.manifest)] : Perceiver).load(bundle);
   },
 };

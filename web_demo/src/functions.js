@@ -4,20 +4,20 @@ import { Tensor } from "@litertjs/core";
 import { fixed } from "./flatbuffer.js";
 import { compiled, memory, memoryOr, reason } from "./runtime.js";
 
-// LiteRT.js makes room for outputs before it knows how many tokens come: so many of a prompt are read
-// at once, and the last part of one is padded.
-const LENGTH = 32;
 const NUMBERS = { float32: Float32Array, int32: Int32Array };
 
 export class Functions {
   #model;
 
-  /** @param bytes of model.tflite */
-  static async load(bytes) {
+  /**
+   * @param bytes of model.tflite
+   * @param length that its open axes have: LiteRT.js makes room for outputs before it knows what comes
+   */
+  static async load(bytes, length) {
     const functions = new Functions();
-    functions.#model = await compiled(() => fixed(bytes, LENGTH));
+    functions.#model = await compiled(() => fixed(bytes, length));
     try {
-      functions.all = Object.values(functions.#model.signatures).map((each) => new InPlace(each, functions.#model));
+      functions.all = Object.values(functions.#model.signatures).map((each) => new InPlace(each, functions.#model, length));
     } catch (error) {
       functions.delete();
       throw memoryOr(error, `model.tflite can't be run (${reason(error)}): a file that LiteRT.js reads was expected.`);
@@ -40,12 +40,12 @@ class InPlace {
   #names; // Of outputs.
   #found = [];
 
-  constructor(signature, model) {
+  constructor(signature, model, length) {
     this.name = signature.key;
     this.#model = model.liteRtCompiledModel;
     this.#index = signature.signatureIndex;
     const settled = (tensors) => Object.fromEntries(tensors.map(({ name, shape }) =>
-      [name, Array.from(shape, (size, axis) => (size >= 0 ? size : axis ? LENGTH : 1))]));
+      [name, Array.from(shape, (size, axis) => (size >= 0 ? size : axis ? length : 1))]));
     const [inputs, outputs] = [signature.getInputDetails(), signature.getOutputDetails()];
     const shapes = { inputs: settled(inputs), outputs: settled(outputs) };
     this.shapes = JSON.stringify(shapes);

@@ -35,7 +35,7 @@ const declared = ({ task, task_options, reads, rule }) => JSON.stringify({ task:
 /** What a bundle reads by its manifest: "text", "image" or "sound". */
 export const senseOf = (manifest) => asked(() => core.sense(declared(manifest)));
 
-/** What outputs become by it: "labels", "embedding", "entities", "span" or "continuation". */
+/** What outputs become by it: "labels", "embedding", "entities", "span", "continuation" or "rewriting". */
 export const kindOf = (manifest) => asked(() => core.kind(declared(manifest)));
 
 /** How a bundle's task reads texts and answers. */
@@ -102,11 +102,14 @@ export const parts = (text) => (typeof text === "string" ? [text, null] : text);
 
 const LENGTHS = [16, 32, 64, 128];
 
-/** What the facts say of the most tokens that a model reads. */
-export const reads = ({ manifest }) => `${manifest.max_length} tokens`;
+/** How many tokens of a text a model reads; of one that writes of sources, of a source. */
+const most = ({ max_length: longest, task_options: options }) => options?.source_length ?? longest;
+
+/** What the facts say of them. */
+export const reads = ({ manifest }) => `${most(manifest)} tokens`;
 
 /** Numbers of tokens that a model is timed on, [[name, tokens]]. */
-export function sizes({ manifest: { max_length: longest, length } }) {
-  const counts = length ? [length] : LENGTHS.filter((count) => count <= longest);
+export function sizes({ manifest }) {
+  const counts = manifest.length ? [manifest.length] : LENGTHS.filter((count) => count <= most(manifest));
   return counts.map((count) => [`${count} tokens`, count]);
 }

@@ -137,6 +137,9 @@ class DeviceEngine(model: ByteBuffer, private val name: String, processor: Proce
         override val outputs = interpreter.getSignatureOutputs(signature)
             .associateWith { interpreter.getOutputTensorFromSignature(it, signature).shapeSignature() }
         private var length = -1
+
+        /** Whether the interpreter has this length; it doesn't before it was given inputs of it. */
+        private var isSized = false
         private var given = emptyMap<String, ByteBuffer>()
         private var room = emptyMap<String, ByteBuffer>()
 
@@ -145,6 +148,7 @@ class DeviceEngine(model: ByteBuffer, private val name: String, processor: Proce
             given = inputs.mapValues { memory(it.value, length) }
             room = outputs.mapValues { memory(it.value, length) }
             this.length = length
+            isSized = inputs.values.all { -1 !in it }
         }
 
         private fun memory(shape: IntArray, length: Int): ByteBuffer {
@@ -155,12 +159,13 @@ class DeviceEngine(model: ByteBuffer, private val name: String, processor: Proce
         override fun input(name: String): ByteBuffer = given.getValue(name)
 
         override fun run() {
-            // Of an array the interpreter sees the size, and gives the input the same; of a buffer it doesn't.
-            val values = given.mapValues { (name, memory) ->
-                if (-1 in inputs.getValue(name)) arrayOf(IntArray(length).also { memory.asIntBuffer().get(it) }) else memory
+            // Of arrays the interpreter sees the size, and gives the input the same; of a buffer it doesn't.
+            val values = if (isSized) given else given.mapValues { (name, memory) ->
+                if (-1 in inputs.getValue(name)) arrays(name, memory) else memory
             }
             try {
                 interpreter.runSignature(values, room as Map<String, Any>, signature)
+                isSized = true
             } catch (error: IllegalArgumentException) {
                 throw refused()
             } catch (error: IllegalStateException) {
@@ -168,6 +173,21 @@ class DeviceEngine(model: ByteBuffer, private val name: String, processor: Proce
             } finally {
                 for (memory in given.values + room.values) (memory as Buffer).rewind()
             }
+        }
+
+        /** An input as arrays of arrays. */
+        private fun arrays(name: String, memory: ByteBuffer): Any {
+            val shape = IntArray(inputs.getValue(name).size) { place -> inputs.getValue(name)[place].takeIf { it >= 0 } ?: length }
+            val isWhole = interpreter.getInputTensorFromSignature(name, signature).dataType() == DataType.INT32
+            val (numbers, floats) = memory.asIntBuffer() to memory.asFloatBuffer()
+            fun part(axis: Int): Any {
+                if (axis == shape.size - 1) return if (isWhole) IntArray(shape[axis]).also(numbers::get) else FloatArray(shape[axis]).also(floats::get)
+                val parts = List(shape[axis]) { part(axis + 1) }
+                return (java.lang.reflect.Array.newInstance(parts[0].javaClass, parts.size) as Array<Any>).also { array ->
+                    parts.forEachIndexed { place, each -> array[place] = each }
+                }
+            }
+            return part(0)
         }
 
         private fun refused() =

@@ -10,12 +10,13 @@ import kzoo.core.bundle.BundleStore
 import kzoo.core.bundle.Export
 import kzoo.core.bundle.FolderFiles
 import kzoo.core.bundle.Reads
+import kzoo.core.bundle.SourceOptions
 import kzoo.core.bundle.ZipFiles
 import kzoo.core.task.Opened
 
 /**
  * A bundle that can be chosen: packed into the app, or added by its user. Of two towers that of pictures says what
- * it answers and reads, and `alsoReads` is what the other does.
+ * it answers and reads, and `alsoReads` is what the other does; `sources` is how one writes that writes of them.
  */
 class Source(
     val id: String,
@@ -23,6 +24,7 @@ class Source(
     val answers: Answers?,
     val reads: Reads,
     val alsoReads: Reads?,
+    val sources: SourceOptions?,
     val folder: File?,
     private val files: () -> BundleFiles,
 ) {
@@ -54,7 +56,7 @@ class Library(private val context: Context, private val engines: Engines, privat
 
     private fun source(id: String, title: String, folder: File?, files: () -> BundleFiles): Source? = try {
         val said = files().use { Export.manifests(it) }.map { it.options }
-        Source(id, title, said[0].answers, said[0].reads, said.getOrNull(1)?.reads, folder, files)
+        Source(id, title, said[0].answers, said[0].reads, said.getOrNull(1)?.reads, said[0].sources, folder, files)
     } catch (error: KzooException) {
         null
     }

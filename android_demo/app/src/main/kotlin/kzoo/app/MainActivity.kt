@@ -16,7 +16,7 @@ import android.widget.ImageView
 import android.widget.TextView
 import android.widget.Toast
 
-/** The only activity: nine screens, the tabs below them, and the choice of the bundle above. */
+/** The only activity: ten screens, the tabs below them, and the choice of the bundle above. */
 class MainActivity : Activity() {
     private class Tab(val screen: Screen, val title: Int, val icon: Int, val button: View)
 
@@ -49,6 +49,7 @@ class MainActivity : Activity() {
             tab(EntitiesScreen(this), R.string.entities, R.drawable.ic_entities),
             tab(AnswerScreen(this), R.string.answer, R.drawable.ic_answer),
             tab(WriteScreen(this), R.string.write, R.drawable.ic_write),
+            tab(RewriteScreen(this), R.string.rewrite, R.drawable.ic_rewrite),
             tab(PictureScreen(this), R.string.picture, R.drawable.ic_picture),
             tab(PhotosScreen(this), R.string.photos, R.drawable.ic_photos),
             tab(SoundScreen(this), R.string.sound, R.drawable.ic_sound),

@@ -26,9 +26,16 @@ object AndroidLibrary {
     val missingGpu: String? by lazy {
         missing ?: if (!File(MESA).isFile) "Mesa is not there" else loaded { folder ->
             for ((name, linked) in OPEN_GL) System.load(compiled(folder, name, "-xc", "/dev/null", "-Wl,--no-as-needed", "-l:$linked").path)
+            if (missingOpenCl == null) {
+                val sources = arrayOf("$root/app/src/test/c/opencl.c", "-Wl,--no-as-needed", "-l:libOpenCL.so.1", "-ldl")
+                System.load(compiled(folder, "libOpenCL.so", *sources).path)
+            }
             System.load(forLinux(folder, "gpu", "libtensorflowlite_gpu_jni.so").path)
         }
     }
+
+    /** Why no processor plays a GPU by OpenCL here, which the delegate takes before OpenGL; null where one does. */
+    val missingOpenCl: String? = if (File(POCL).isFile) null else "PoCL is not there"
 
     private val root = File(System.getProperty("root"))
 
@@ -82,6 +89,9 @@ object AndroidLibrary {
 
     /** The OpenGL that computes on a processor; pom.xml asks for it, as others were not tried. */
     private const val MESA = "/usr/share/glvnd/egl_vendor.d/50_mesa.json"
+
+    /** An OpenCL that computes on a processor. */
+    private const val POCL = "/etc/OpenCL/vendors/pocl.icd"
 
     /** What Android's libraries of OpenGL are called on Linux. */
     private val OPEN_GL = mapOf("libEGL.so" to "libEGL.so.1", "libGLESv3.so" to "libGLESv2.so.2")

@@ -92,6 +92,19 @@ class DeviceEngineTest {
         assertTrue(refused.message!!, refused.message!!.startsWith("The GPU's delegate of TensorFlow Lite 2.16.1 refuses fixed/model.tflite"))
     }
 
+    @Test
+    fun `a file for the GPU runs on one, and its golden examples pass there`() {
+        assumeTrue(AndroidLibrary.missingGpu, AndroidLibrary.missingGpu == null)
+        assumeTrue(AndroidLibrary.missingOpenCl, AndroidLibrary.missingOpenCl == null)
+        for ((name, processor) in listOf("digits_for_gpu" to Processor.GPU_FLOAT16, "classifier_for_gpu" to Processor.GPU_FLOAT32)) {
+            val bundle = Bundle.open(FolderFiles(File(System.getProperty("small"), name)), Device.runtime)
+            assertEquals("gpu", bundle.manifest.madeFor)
+            Task.of(bundle, DeviceEngine(bundle.model(), name, processor), DesktopPictures).use { task ->
+                BundleCheck.run(task).forEach { assertTrue("$name, ${it.golden.title}: ${it.reason}", it.passed) }
+            }
+        }
+    }
+
     private fun model(name: String) = Bundle.open(FolderFiles(File(System.getProperty("small"), name)), Device.runtime).use { it.model() }
 
     private fun row(inputs: Set<String>, ids: IntArray) =

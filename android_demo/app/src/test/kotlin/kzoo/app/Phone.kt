@@ -59,8 +59,9 @@ class Phone(dark: Boolean = false) {
 
     /** Presses the button of the screen that writes, and waits until it has written. */
     fun write() {
+        val label = text(R.id.go)
         find<View>(R.id.go).performClick()
-        until("it has written") { text(R.id.go) == "Write" }
+        until("it has written") { text(R.id.go) == label }
     }
 
     /** Opens a file with the app, as a user does. */
@@ -149,9 +150,10 @@ class Phone(dark: Boolean = false) {
         const val ENTITIES = 2
         const val ANSWER = 3
         const val WRITE = 4
-        const val PICTURE = 5
-        const val PHOTOS = 6
-        const val SOUND = 7
-        const val BUNDLE = 8
+        const val REWRITE = 5
+        const val PICTURE = 6
+        const val PHOTOS = 7
+        const val SOUND = 8
+        const val BUNDLE = 9
     }
 }

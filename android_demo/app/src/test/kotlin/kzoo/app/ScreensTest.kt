@@ -2,6 +2,7 @@ package kzoo.app
 
 import android.text.Spanned
 import android.text.style.BackgroundColorSpan
+import android.view.View
 import android.widget.TextView
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
@@ -82,6 +83,22 @@ class ScreensTest(private val mode: String) {
     }
 
     @Test
+    fun rewrite() {
+        go(Phone.REWRITE, "rewrite", "translator_behind")
+        phone.type(R.id.prompt, "Who met Tim in New York? Angela, in the café.")
+        assertEquals(listOf("Into German", "Likeliest word each time"), listOf(phone.text(R.id.language), phone.text(R.id.beams)))
+        phone.write()
+        assertEquals(GERMAN, phone.text(R.id.written))
+        assertEquals("The model ended the text.", phone.text(R.id.state))
+        phone.find<View>(R.id.beams).performClick()
+        assertEquals("Best of 4 beams", phone.text(R.id.beams))
+        phone.write()
+        assertEquals(GERMAN, phone.text(R.id.written))
+        assertTrue(Regex("[0-9]+ tokens · the first after [0-9.]+.ms · [0-9.,]+ a second here").matches(phone.text(R.id.note)!!))
+        phone.picture("rewrite-$mode")
+    }
+
+    @Test
     fun picture() {
         go(Phone.PICTURE, "digits", "digits")
         phone.answer(R.id.choose, given("seven_large.jpg"), "seven.jpg")
@@ -145,6 +162,8 @@ class ScreensTest(private val mode: String) {
         fun modes() = listOf(arrayOf("light"), arrayOf("dark"))
 
         val PHOTOS = listOf("whole.png", "present.png", "logo.png", "four.png", "seven.png", "held_sideways.jpg")
+
+        const val GERMAN = "Wer hat Tim in New York getroffen? Angela, im Café."
 
         const val PARAGRAPH = "The Eiffel Tower is a lattice tower on the Champ de Mars in Paris. It is named after the engineer " +
             "Gustave Eiffel, whose company designed and built the tower from 1887 to 1889. It was finished in March 1889 as the " +

@@ -34,6 +34,7 @@ import kzoo.core.json.Json
 import kzoo.core.task.similarity
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
@@ -366,6 +367,32 @@ class UseTest {
         phone.type(R.id.prompt, "A")
         phone.write()
         assertEquals(listOf(null, "The model ended the text."), listOf(phone.text(R.id.problem), phone.text(R.id.state)))
+    }
+
+    @Test
+    fun `a language and beams are chosen, kept when the screen turns, and what can't be read is a sentence`() {
+        val phone = Phone()
+        phone.add(zip(small("translator"), ""))
+        phone.until("it is in use") { phone.text(R.id.title) == "Rewrite" && phone.text(R.id.chosen) == "mine" }
+        phone.find<View>(R.id.language).performClick()
+        val list = (ShadowAlertDialog.getLatestDialog() as AlertDialog).listView
+        assertEquals(listOf("English", "German", "French"), (0 until list.count).map { list.adapter.getItem(it) })
+        shadowOf(list).performItemClick(2)
+        phone.find<View>(R.id.beams).performClick()
+        phone.type(R.id.prompt, "A caf")
+        phone.write()
+        val written = phone.text(R.id.written)
+        assertNotNull(written)
+        RuntimeEnvironment.setQualifiers("+land")
+        phone.controller.recreate()
+        phone.until("it is back") { phone.text(R.id.written) == written }
+        assertEquals(listOf("Into French", "Best of 4 beams"), listOf(phone.text(R.id.language), phone.text(R.id.beams)))
+        for ((text, words) in listOf("word ".repeat(99) to "expected 1 to 64, the places that the encoder has: shorten it", "" to "no token that the model could read")) {
+            phone.type(R.id.prompt, text)
+            phone.write()
+            assertTrue(phone.text(R.id.problem)!!, words in phone.text(R.id.problem)!!)
+            assertNull(phone.text(R.id.written))
+        }
     }
 
     @Test

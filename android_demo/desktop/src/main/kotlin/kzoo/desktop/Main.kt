@@ -10,7 +10,7 @@ private class Command(val usage: String, val run: (List<String>) -> Int)
 
 private val commands = mapOf(
     "encode" to Command("TOKENIZER.json [--json] [--pairs] [--plain] [--time] < lines.txt", ::encode),
-    "generate" to Command("BUNDLE [PROMPT] [--max-new-tokens N] [< prompt.txt]", ::generate),
+    "generate" to Command("BUNDLE [PROMPT] [--max-new-tokens N] [--num-beams N] [--target-language CODE] [< prompt.txt]", ::generate),
     "predict" to Command(
         "BUNDLE [--pairs] < lines.txt, or BUNDLE FILE... where it reads pictures or sounds, with --label TEXT or --search TEXT [--top N] " +
             "where it holds two towers",

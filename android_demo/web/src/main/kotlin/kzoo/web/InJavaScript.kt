@@ -4,6 +4,7 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import kzoo.core.bundle.FunctionShapes
 import kzoo.core.bundle.ModelFunction
+import kzoo.core.json.Json
 import org.teavm.jso.JSObject
 import org.teavm.jso.JSProperty
 import org.teavm.jso.typedarrays.Int8Array
@@ -38,4 +39,17 @@ internal class InJavaScript(private val function: WebFunction, shapes: FunctionS
     override fun output(name: String) = buffer(function.output(name))
 
     private fun buffer(memory: Int8Array): ByteBuffer = ByteBuffer.wrap(memory.toJavaArray()).order(ByteOrder.nativeOrder())
+
+    companion object {
+        /** A model's functions by their names. */
+        fun of(functions: Array<WebFunction>) = functions.associate { it.name to InJavaScript(it, shapes(it)) }
+
+        private fun shapes(function: WebFunction): FunctionShapes {
+            val sides = Json.parse(function.shapes) as Map<*, *>
+            fun side(name: String) = (sides[name] as Map<*, *>).entries.associate { (tensor, shape) ->
+                tensor.toString() to (shape as List<*>).map { (it as Number).toInt() }.toIntArray()
+            }
+            return FunctionShapes(side("inputs"), side("outputs"))
+        }
+    }
 }

@@ -77,7 +77,7 @@ class Reader internal constructor(
                 }
                 Answer.of(pair!!, found, options.noAnswer, asked.rows).json(text, pair)
             }
-            Answers.CONTINUATION -> throw IllegalStateException("WebWriter writes.")
+            Answers.CONTINUATION, Answers.REWRITING -> throw IllegalStateException("WebWriter and WebRewriter write.")
         }
     }
 

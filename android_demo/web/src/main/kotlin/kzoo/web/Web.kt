@@ -60,7 +60,7 @@ private fun options(declared: String): Pair<TaskOptions, Answers> {
 @JSExport
 fun sense(declared: String): String = options(declared).first.reads.sense.noun
 
-/** By which of the core's rules it answers: "labels", "embedding", "entities", "span" or "continuation". */
+/** By which of the core's rules it answers: "labels", "embedding", "entities", "span", "continuation" or "rewriting". */
 @JSExport
 fun kind(declared: String): String = options(declared).second.name.lowercase()
 
@@ -84,6 +84,11 @@ fun sounds(manifest: String, config: String) = SoundReader(manifest(manifest), p
 @JSExport
 fun writer(tokenizer: WebTokenizer, functions: Array<WebFunction>, manifest: String, special: String?): WebWriter =
     WebWriter(tokenizer, functions, manifest(manifest), special)
+
+/** The same for one that writes of sources. */
+@JSExport
+fun rewriter(tokenizer: WebTokenizer, functions: Array<WebFunction>, manifest: String, special: String?): WebRewriter =
+    WebRewriter(tokenizer, functions, manifest(manifest), special)
 
 /** Labels and templates that may be null, for a bundle that `together` describes: a checked towers.json; `name` is the bundle's. */
 @JSExport

@@ -1,11 +1,12 @@
 package kzoo.web
 
-import kzoo.core.bundle.FunctionShapes
+import kzoo.core.KzooException
 import kzoo.core.bundle.Manifest
 import kzoo.core.bundle.TextGolden
 import kzoo.core.json.Json
 import kzoo.core.task.Ending
 import kzoo.core.task.ReadAgain
+import kzoo.core.task.Rewriter
 import kzoo.core.task.RowMaker
 import kzoo.core.task.Writer
 import kzoo.core.task.Writing
@@ -16,21 +17,13 @@ import org.teavm.jso.JSProperty
 /** What writes in a browser: the core's writer over functions that JavaScript runs. */
 class WebWriter internal constructor(tokenizer: WebTokenizer, functions: Array<WebFunction>, private val manifest: Manifest, special: String?) {
     private val writer = Writer(
-        functions.associate { it.name to InJavaScript(it, shapes(it)) },
+        InJavaScript.of(functions),
         manifest.functions,
         "The bundle",
         tokenizer.inner,
         RowMaker(tokenizer.inner, manifest.maxLength, null),
         endOfText(tokenizer.inner, special?.let { Json.parse(it) as? Map<*, *> }),
     )
-
-    private fun shapes(function: WebFunction): FunctionShapes {
-        val sides = Json.parse(function.shapes) as Map<*, *>
-        fun side(name: String) = (sides[name] as Map<*, *>).entries.associate { (tensor, shape) ->
-            tensor.toString() to (shape as List<*>).map { (it as Number).toInt() }.toIntArray()
-        }
-        return FunctionShapes(side("inputs"), side("outputs"))
-    }
 
     /** Begins to write behind a text, which no pair is; as much as a bundle usually does or, if so asked, as there is room for. */
     @JSExport
@@ -46,6 +39,55 @@ class WebWriter internal constructor(tokenizer: WebTokenizer, functions: Array<W
     /** Reads a prompt of so many tokens, whichever they are. */
     @JSExport
     fun runOn(tokens: Int) = writer.runOn(tokens)
+}
+
+/** What writes of sources in a browser, in the same way. */
+class WebRewriter internal constructor(tokenizer: WebTokenizer, functions: Array<WebFunction>, private val manifest: Manifest, special: String?) {
+    private val sources = manifest.options.sources ?: throw KzooException("The bundle doesn't say how it writes of sources: export anew.")
+    private val rewriter = Rewriter(
+        InJavaScript.of(functions),
+        manifest.functions,
+        "The bundle",
+        tokenizer.inner,
+        RowMaker(tokenizer.inner, manifest.maxLength, null),
+        endOfText(tokenizer.inner, special?.let { Json.parse(it) as? Map<*, *> }),
+        sources,
+    )
+
+    /** Codes of the languages that it can write in. */
+    @get:JSExport
+    @get:JSProperty
+    val languages: Array<String> get() = sources.languages.keys.toTypedArray()
+
+    /** The one that it writes in where nobody says, or null. */
+    @get:JSExport
+    @get:JSProperty
+    val language: String? get() = sources.targetLanguage
+
+    /** How many texts it follows at a time where nobody says. */
+    @get:JSExport
+    @get:JSProperty
+    val beams: Int get() = sources.settings.numBeams
+
+    /** How many tokens a source has at most. */
+    @get:JSExport
+    @get:JSProperty
+    val longest: Int get() = rewriter.longest
+
+    /** Begins to write of a text, which no pair is, in a language that may be null, with so many beams, of which 0 are the bundle's own. */
+    @JSExport
+    fun begin(text: String, pair: String?, language: String?, beams: Int): WebWriting {
+        manifest.options.check("The bundle", pair != null)
+        return WebWriting(text, rewriter.begin(text, language, beams.takeIf { it > 0 }))
+    }
+
+    /** Begins to go through the golden example at a place of the manifest. */
+    @JSExport
+    fun again(place: Int) = WebReadAgain(rewriter.again(manifest.golden[place] as TextGolden, manifest.tolerance))
+
+    /** Reads a source of so many tokens, whichever they are. */
+    @JSExport
+    fun runOn(tokens: Int) = rewriter.runOn(tokens)
 }
 
 /** A text on its way: `next` gives the piece that is certain after one token more. */
@@ -64,6 +106,16 @@ class WebWriting internal constructor(private val prompt: String, private val wr
     @get:JSExport
     @get:JSProperty
     val isEnded: Boolean get() = writing.ending != null
+
+    /** Whether the text only grows, by the pieces that `next` gives. */
+    @get:JSExport
+    @get:JSProperty
+    val isGrowing: Boolean get() = writing.isGrowing
+
+    /** The text so far. */
+    @get:JSExport
+    @get:JSProperty
+    val text: String get() = writing.text
 
     /** Whether the model ended the text, and not a lack of room. */
     @get:JSExport

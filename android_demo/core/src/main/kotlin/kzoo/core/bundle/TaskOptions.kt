@@ -16,10 +16,10 @@ enum class Reads(val sense: Sense = Sense.TEXT) {
     TEXT, PAIR, EITHER, CHOICES, PROMPT, IMAGE(Sense.IMAGE), SOUND(Sense.SOUND)
 }
 
-/** What outputs become, by the rule that a bundle names: labels or values, a vector, entities, a span of a context, or text. */
+/** What outputs become, by the rule that a bundle names: labels or values, a vector, entities, a span of a context, or text, behind a prompt or of a source. */
 enum class Answers(vararg val rules: String) {
     LABELS("single_label", "multi_label", "regression"), EMBEDDING("embedding"), ENTITIES("entities"), SPAN("span"),
-    CONTINUATION("continuation")
+    CONTINUATION("continuation"), REWRITING("rewriting")
 }
 
 /** What a classifier's logits stand for: one label of many, any number of labels, or values. */
@@ -35,7 +35,8 @@ enum class Similarity { COSINE, DOT, EUCLIDEAN, MANHATTAN }
  * `answers` is null where no rule is known that the outputs follow;
  * `threshold` is the least probability of an answer's labels; `stride` how many tokens neighbouring
  * windows share, or null for a quarter of the length; `noAnswer` how far no answer must score above
- * the best span, or null where a span always answers; `prompt` what stands before each text.
+ * the best span, or null where a span always answers; `prompt` what stands before each text; `sources`
+ * how one writes that writes of them.
  */
 class TaskOptions(
     val answers: Answers? = null,
@@ -46,6 +47,7 @@ class TaskOptions(
     val noAnswer: Double? = null,
     val prompt: String = "",
     val similarity: Similarity = Similarity.COSINE,
+    val sources: SourceOptions? = null,
 ) {
     /** KzooException where one text came for a task of pairs, or a pair for one of texts. */
     fun check(name: String, isPair: Boolean) {
@@ -60,7 +62,7 @@ class TaskOptions(
     companion object {
         private val KNOWN = setOf(
             "reads", "problem", "threshold", "stride", "no_answer", "prompts", "default_prompt", "similarity",
-        )
+        ) + SourceOptions.KEYS
 
         /** What the tasks of formats 1 and 2 answer, and what those of format 1 read. */
         private val OLD = mapOf(
@@ -102,6 +104,7 @@ class TaskOptions(
                     (options["prompts"] as? Map<*, *>)?.get(name) as? String ?: wrong("default_prompt")
                 } ?: "",
                 options["similarity"]?.let { named(Similarity.values(), it) ?: wrong("similarity") } ?: Similarity.COSINE,
+                SourceOptions.read(options, ::wrong),
             )
         }
 

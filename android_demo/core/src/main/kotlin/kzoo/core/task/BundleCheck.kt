@@ -43,6 +43,7 @@ object BundleCheck {
     private fun check(task: Task, golden: Golden, cancelled: () -> Boolean): GoldenResult = when (task) {
         is RowTask -> again(task, golden as TextGolden, cancelled)
         is TextWriter -> task.again(golden as TextGolden, cancelled)
+        is TextRewriter -> task.again(golden as TextGolden, cancelled)
         is ArrayTask -> again(task, golden as FileGolden, cancelled)
     }
 

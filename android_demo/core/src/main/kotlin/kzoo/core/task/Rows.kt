@@ -99,6 +99,13 @@ class RowMaker(
         return ids
     }
 
+    /** A text to write of: what stands round any text, and all of its tokens. */
+    fun source(text: String): IntArray {
+        val content = split(text)
+        if (content.size == 0) throw noToken()
+        return single.fill(listOf(content)).tokenIds
+    }
+
     /** A question before each window over a text; a question over half of the room is cut. */
     fun windows(question: String, text: String): Rows {
         val frame = frame(2)

@@ -105,6 +105,7 @@ sealed class Task(val bundle: Bundle, protected val engine: Engine) : Opened {
             Pair(Sense.TEXT, Answers.ENTITIES) to { bundle, engine, _ -> TokenClassifier(bundle, engine) },
             Pair(Sense.TEXT, Answers.SPAN) to { bundle, engine, _ -> QuestionAnswerer(bundle, engine) },
             Pair(Sense.TEXT, Answers.CONTINUATION) to { bundle, engine, _ -> TextWriter(bundle, engine) },
+            Pair(Sense.TEXT, Answers.REWRITING) to { bundle, engine, _ -> TextRewriter(bundle, engine) },
             Pair(Sense.IMAGE, Answers.LABELS) to ::ImageClassifier,
             Pair(Sense.IMAGE, Answers.EMBEDDING) to ::ImageEmbedder,
             Pair(Sense.SOUND, Answers.LABELS) to { bundle, engine, _ -> AudioClassifier(bundle, engine) },
@@ -133,10 +134,13 @@ sealed class TextTask(bundle: Bundle, engine: Engine) : Task(bundle, engine) {
     protected fun check(pair: String?) = options.check(bundle.name, pair != null)
 
     internal override val lengths: List<Int>
-        get() = with(bundle.manifest) { length?.let(::listOf) ?: LENGTHS.filter { it <= maxLength }.ifEmpty { listOf(maxLength) } }
+        get() = bundle.manifest.length?.let(::listOf) ?: lengths(bundle.manifest.maxLength)
 
-    private companion object {
-        val LENGTHS = listOf(16, 32, 64, 128, 256)
+    protected companion object {
+        /** Numbers of tokens that are timed of a model that reads so many. */
+        fun lengths(most: Int) = LENGTHS.filter { it <= most }.ifEmpty { listOf(most) }
+
+        private val LENGTHS = listOf(16, 32, 64, 128, 256)
     }
 }
 

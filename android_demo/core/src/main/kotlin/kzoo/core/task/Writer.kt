@@ -20,7 +20,7 @@ class Writer(
     private val rows: RowMaker,
     private val endId: Int?,
 ) {
-    private val steps = Steps(functions, stated, name)
+    private val steps = PromptSteps(functions, stated, name)
 
     /**
      * Begins to write behind a text: `maxNewTokens` at most or, where that is null, `usual` or as many
@@ -40,20 +40,26 @@ class Writer(
                     "$name has a cache of ${steps.cache}: shorten one of them.",
             )
         }
-        return Writing(steps, tokenizer, prompt, count, endId)
+        val settings = Settings(count, endTokenIds = listOfNotNull(endId))
+        return Greedy(steps, tokenizer, prompt.size, settings, CONTINUATION, prompt) { cancelled -> steps.begin(prompt, cancelled) }
     }
 
     /** Begins to go through a golden example again. */
-    fun again(golden: TextGolden, tolerance: Double) = ReadAgain(steps, rows.prompt(golden.text), golden, tolerance)
+    fun again(golden: TextGolden, tolerance: Double): ReadAgain {
+        val prompt = rows.prompt(golden.text)
+        return ReadAgain(steps, prompt, golden, tolerance) { cancelled -> steps.begin(prompt, cancelled) }
+    }
 
     /** Reads a prompt of so many tokens, whichever they are. */
     fun runOn(tokens: Int, cancelled: () -> Boolean = { false }) {
-        steps.start()
-        steps.read(IntArray(tokens) { 1 }, cancelled)
+        steps.begin(IntArray(tokens) { 1 }, cancelled)
     }
 
     companion object {
         /** How many new tokens are written where nobody says. */
         const val USUAL = 64
+
+        /** What an answer calls what is written. */
+        private const val CONTINUATION = "continuation"
     }
 }

@@ -29,6 +29,7 @@ class Tokenizer internal constructor(
     private val model: Model,
     private val addedTokens: AddedTokens,
     private val postProcessor: PostProcessor?,
+    private val shared: SharedVocabulary?,
     private val decoder: Decoder?,
     private val truncation: Truncation?,
     private val padding: Padding?,
@@ -74,7 +75,7 @@ class Tokenizer internal constructor(
     fun id(token: String): Int? = addedTokens.id(token)
 
     /** The token with an id, or null. */
-    fun token(id: Int): String? = addedTokens.string(id) ?: model.vocabulary.piece(id)
+    fun token(id: Int): String? = addedTokens.string(id) ?: model.vocabulary.piece(id)?.let(SharedVocabulary::unmarked)
 
     /** Whether a token shows in no text. */
     fun isSpecial(id: Int): Boolean = token(id)?.let(addedTokens::isSpecial) ?: false
@@ -107,7 +108,8 @@ class Tokenizer internal constructor(
         )
         val strings = List(tokens.ids.size) { tokens.string(it) }
         val words = if (cutsWords) tokens.words.toArray() else IntArray(tokens.ids.size) { -1 }
-        return Encoding.ofText(tokens.ids.toArray(), strings, tokens.starts.toArray(), tokens.ends.toArray(), number, words)
+        val ids = tokens.ids.toArray().let { shared?.ids(it, strings, model.vocabulary) ?: it }
+        return Encoding.ofText(ids, strings, tokens.starts.toArray(), tokens.ends.toArray(), number, words)
     }
 
     private fun truncate(parts: List<Encoding>, limit: Truncation, addSpecialTokens: Boolean): List<Encoding> {

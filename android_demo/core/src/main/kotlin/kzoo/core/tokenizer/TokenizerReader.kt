@@ -31,6 +31,7 @@ internal class TokenizerReader(stream: InputStream) {
             model,
             AddedTokens(list(parts["added_tokens"] ?: listOf<Any>()).map { addedToken(map(it)) }, model, normalizer),
             part(parts["post_processor"], ::postProcessor),
+            part(parts["post_processor"], SharedVocabulary::of),
             part(parts["decoder"], ::decoder),
             part(parts["truncation"], ::truncation),
             part(parts["padding"], ::padding),
