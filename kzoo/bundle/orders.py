@@ -131,7 +131,8 @@ class Order:
         """How many tokens the model reads; of one that writes those that it keeps."""
         if self.cache is not None:
             return self.cache
-        return getattr(self.model, "max_length", self.model.backbone.longest)
+        backbone = getattr(self.model, "backbone", self.model)
+        return getattr(self.model, "max_length", backbone.longest)
 
     @property
     def read_length(self):

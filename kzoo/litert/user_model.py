@@ -47,7 +47,7 @@ class UserModel(Served):
         tokenizers = [getattr(model, "tokenizer", None), self.backbone.tokenizer]
         tokenizers += [task.processors.get("tokenizer") for task in tasks]
         self.processors = {"tokenizer": next(filter(None, tokenizers), None)}
-        longest = self.backbone.spec.max_sequence_length
+        longest = self.backbone.longest
         self.max_length = min([longest, *(getattr(t, "max_length", longest) for t in tasks)])
         self.input_names, self.length = self._inputs()
 
