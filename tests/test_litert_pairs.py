@@ -19,6 +19,7 @@ from kzoo.litert.convert import exportable, sizes_of, traced, write_file
 from kzoo.models import build
 
 SOURCES, NEW = [[7, 8, 9, 10, 11, 30], [5, 6], [40, 41, 42]], 9
+END = 16  # a token that this network of noise likes to write
 TEXTS = ["a dog", "The film was long, and good.", "x"]
 
 
@@ -48,7 +49,9 @@ def test_a_file_writes_kerass_tokens_in_one_partition_a_function(family, tmp_pat
 def made(tmp_path_factory):
     backbone = add_noise(build(one_block("t5")))
     task = kzoo.Seq2SeqLM(
-        backbone, tokenizer=byte_tokenizer(), generation={"num_beams": 2, "max_new_tokens": 12}
+        backbone,
+        tokenizer=byte_tokenizer(),
+        generation={"num_beams": 2, "max_new_tokens": 12, "end_token_ids": (END,)},
     )
     folder = tmp_path_factory.mktemp("bundle") / "t5"
     report = export_bundle(task, folder, "float32", recipe={"cache": 32})
@@ -59,6 +62,10 @@ def test_a_bundle_answers_as_keras_does_however_it_is_asked(made):
     task, folder, report = made
     assert report["parity"]["tokens_equal"] == 1.0
     assert {row["check"] for row in verify_bundle(folder)["checks"]} >= {"golden examples", "files"}
+    golden = manifests.read_manifest(folder)["golden"]
+    written = [entry["outputs"]["token_ids"] for entry in golden]
+    assert any(ids[-1] == END for ids in written)
+    assert not any(END in ids[:-1] for ids in written)  # What comes behind says nothing.
     answers = predict_bundle(folder, TEXTS)
     assert [each["written"] for each in answers] == task.predict(TEXTS)
     writer = open_writer(folder)

@@ -72,13 +72,14 @@ def prompts_of(model, sizes, count, texts=None, fewest=1):
     return [rows[place] for place in places]
 
 
-def written(step, prompts, cache, begin=NOTHING):
-    """The `NEW` ids that a step function writes greedily of each prompt of `prompts_of`.
+def written(step, prompts, cache, begin=NOTHING, ends=()):
+    """The ids that a step function writes greedily of each prompt of `prompts_of`, `NEW` at most.
 
-    For `begin` see `begins`.
+    For `begin` see `begins`, for `ends` `ends_of`.
     """
     start, forced = begin
-    options, results = Generation(max_new_tokens=NEW, forced_token_ids=forced), []
+    options = Generation(max_new_tokens=NEW, forced_token_ids=forced, end_token_ids=ends)
+    results = []
     for ids in prompts:
         own, prompt = begun(step, ids, start)
         ((answer,),) = generate(own, [prompt], options, None, cache)
@@ -103,7 +104,8 @@ def distance(model, path, sizes, texts=None):
     """
     cache, file, begin = sizes[CACHE], open_step(path), begins(model.task_options())
     prompts = [ids for _, ids in prompts_of(model, sizes, PROMPTS, texts)]
-    sides = [written(step, prompts, cache, begin) for step in (model.step, file)]
+    ends = ends_of(model)
+    sides = [written(step, prompts, cache, begin, ends) for step in (model.step, file)]
     pairs = [list(pair) for pair in zip(*sides, strict=True)]
     if begin is NOTHING:
         where = "shipped sentences" if texts is None else "the texts"
@@ -140,6 +142,14 @@ def begins(options):
     Of what writes on these are None and ().
     """
     return beginning(options) if "start_id" in options else NOTHING
+
+
+def ends_of(model):
+    """The tokens that end what a task writes of a source; one that writes on has none here."""
+    if begins(model.task_options()) is NOTHING:
+        return ()
+    end = model.writing_tokenizer.end_id
+    return model.generation.get("end_token_ids") or (() if end is None else (end,))
 
 
 def begun(step, ids, start):
@@ -267,7 +277,7 @@ def golden(order, path):
     sides = {}
     for name, step in (("outputs", file), ("keras", model.step)):
         first = [_first_logits(step, ids, begin[0]) for ids in prompts]
-        new = written(step, prompts, order.cache, begin)
+        new = written(step, prompts, order.cache, begin, ends_of(model))
         sides[name] = [
             {"token_ids": ids, "logits": logits} for ids, logits in zip(new, first, strict=True)
         ]
