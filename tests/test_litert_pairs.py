@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from families import add_noise, noisy
+from families import PAIRS, add_noise, noisy
 from test_causal_lm import byte_tokenizer
 from test_seq2seq import one_block
 
@@ -31,7 +31,7 @@ def tokens_of(path, start):
     return [row.token_ids for (row,) in rows]
 
 
-@pytest.mark.parametrize("family", ["t5", "mbart", "marian"])
+@pytest.mark.parametrize("family", PAIRS)
 def test_a_file_writes_kerass_tokens_in_one_partition_a_function(family, tmp_path):
     task = kzoo.Seq2SeqLM(noisy(family))
     expected = task.generate(SOURCES, max_new_tokens=NEW, end_token_ids=())
