@@ -34,6 +34,7 @@ HOMES = {
     "Bart": "models.bart",
     "BartEncoder": "models.bart",
     "BartDecoder": "models.bart",
+    "BartReader": "models.bart",
     "MBart": "models.mbart",
     "MBartEncoder": "models.mbart",
     "MBartDecoder": "models.mbart",

@@ -1,11 +1,13 @@
 """An encoder-decoder as a LiteRT file and bundle: one function reads a source, another writes."""
 
 import json
+import shutil
 
 import pytest
 from families import PAIRS, add_noise, noisy
 from test_causal_lm import byte_tokenizer
-from test_seq2seq import one_block
+from test_sentencepiece import marian
+from test_seq2seq import one_block, speaking
 
 import kzoo
 from kzoo.bundle import manifest as manifests
@@ -14,6 +16,7 @@ from kzoo.bundle.export import export_bundle
 from kzoo.bundle.file_step import open_step
 from kzoo.bundle.predict import open_writer, predict_bundle
 from kzoo.bundle.verify import verify_bundle
+from kzoo.evaluation import evaluate
 from kzoo.generation.writer import Writer
 from kzoo.litert.convert import exportable, sizes_of, traced, write_file
 from kzoo.models import build
@@ -21,6 +24,17 @@ from kzoo.models import build
 SOURCES, NEW = [[7, 8, 9, 10, 11, 30], [5, 6], [40, 41, 42]], 9
 END = 16  # a token that this network of noise likes to write
 TEXTS = ["a dog", "The film was long, and good.", "x"]
+
+
+def resealed(folder, change):
+    """Change task options of a bundle as at its export, and seal it again."""
+    kept = folder.parent / "kept.json"
+    if not kept.exists():
+        shutil.copyfile(folder / "kzoo.json", kept)
+    manifest = json.loads(kept.read_text(encoding="utf-8"))
+    options = {**manifest["task_options"], **change}
+    manifest["task_options"] = {k: v for k, v in options.items() if v is not ...}
+    manifests.write_manifest(folder, manifest)
 
 
 def tokens_of(path, start):
@@ -87,15 +101,65 @@ def test_a_bundle_answers_as_keras_does_however_it_is_asked(made):
     ],
 )
 def test_options_that_no_export_writes_are_refused(made, change, said, tmp_path):
-    folder = made[1]
-    text = (folder / "kzoo.json").read_text(encoding="utf-8")
-    manifest = json.loads(text)
-    options = {**manifest["task_options"], **change}
-    manifest["task_options"] = {k: v for k, v in options.items() if v is not ...}
-    (tmp_path / "b").mkdir()
-    manifests.write_manifest(tmp_path / "b", manifest)
+    shutil.copytree(made[1], tmp_path / "b")
+    resealed(tmp_path / "b", change)
     with pytest.raises(kzoo.KzooError, match=said):
         manifests.read_manifest(tmp_path / "b")
+
+
+def test_a_bundle_of_one_length_writes_in_the_language_asked_for(tmp_path):
+    task = kzoo.Seq2SeqLM(
+        noisy("mbart"),
+        tokenizer=speaking("mbart-50"),
+        source_language="de_DE",
+        target_language="en_XX",
+        generation={"max_new_tokens": 6},
+    )
+    export_bundle(task, tmp_path / "b", "float32", 24, recipe={"cache": 20})
+    writer = open_writer(tmp_path / "b")
+    ids = writer.prompt_ids(["a b", "b"])
+    for language in (None, "de_DE"):
+        rows, expected = (
+            [[row.token_ids for row in each] for each in side.write(ids, target_language=language)]
+            for side in (writer, task)
+        )
+        assert rows == expected
+    with pytest.raises(kzoo.KzooError, match="25 tokens in the source; expected 1 to 24"):
+        writer.write([[4] * 25])
+    for change, said in (
+        ({"target_language": "de_DE"}, "written otherwise from token 0"),
+        ({"languages": {"en_XX": 3, "de_DE": 2}}, "names the languages"),
+        ({"source_length": 30}, "source_length 30; 1 to 24 is expected"),
+    ):
+        resealed(tmp_path / "b", change)
+        with pytest.raises(kzoo.KzooError, match=said):
+            verify_bundle(tmp_path / "b")
+
+
+def test_a_bundle_of_two_tokenizers_reads_by_the_one_and_writes_by_the_other(tmp_path):
+    folder = marian(tmp_path)
+    source, target = kzoo.Tokenizer.load(folder), kzoo.TargetTokenizer.load(folder)
+    size = source.vocabulary_size
+    network = one_block("marian", vocabulary_size=size, padding_id=size - 1)
+    task = kzoo.Seq2SeqLM(
+        add_noise(build(network)),
+        tokenizer=source,
+        target_tokenizer=target,
+        generation={"max_new_tokens": 8, "forbidden_token_ids": (1, size - 1)},
+    )
+    assert task.target_ids(["le chat"]) == [[*target.bare_ids(["le chat"])[0], source.end_id]]
+    assert task.target_ids(["le chat"]) != [[*source.bare_ids(["le chat"])[0], source.end_id]]
+    texts = ["the cat", "sat the"]
+    pairs = zip(texts, task.predict(texts), strict=True)
+    lines = [json.dumps({"source": one, "target": other}) for one, other in pairs]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+    recipe = {"cache": 20, "evaluation": tmp_path / "pairs.jsonl"}
+    report = export_bundle(task, tmp_path / "b", "float32", recipe=recipe)
+    assert report["evaluation"]["perplexity_ratio"] == pytest.approx(1, abs=1e-3)
+    assert predict_bundle(tmp_path / "b", texts[0])[0]["written"] == task.predict(texts)[0]
+    assert evaluate(tmp_path / "b", tmp_path / "pairs.jsonl")["scores"]["exact"] == 1
+    with pytest.raises(kzoo.KzooError, match="Text 1: Got 102 tokens in the source"):
+        predict_bundle(tmp_path / "b", [texts[0], "a" * 100])
 
 
 def test_a_file_without_one_of_the_two_functions_and_a_source_too_long_are_refused(made, tmp_path):
@@ -106,7 +170,7 @@ def test_a_file_without_one_of_the_two_functions_and_a_source_too_long_are_refus
         open_step(tmp_path / "half.tflite")
     writer = open_writer(made[1])
     longest = task.backbone.largest["encoder_length"]
-    with pytest.raises(kzoo.KzooError, match=f"tokens in source 0; expected 1 to {longest}"):
+    with pytest.raises(kzoo.KzooError, match=f"tokens in the source; expected 1 to {longest}"):
         writer.write(writer.prompt_ids(["a" * (longest + 1)]))
     with pytest.raises(kzoo.KzooError, match="cache of 8 tokens; expected 16 at least"):
         export_bundle(task, tmp_path / "small", recipe={"cache": 8})

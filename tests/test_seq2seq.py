@@ -149,11 +149,12 @@ REFUSED = {
         "start_id = 999.*expected an id from 0 to 119",
     ),
     "no text": (lambda task: task.generate([""]), "no token|empty"),
-    "no token": (lambda task: task.generate([[]]), "0 tokens in source 0.*expected 1 to 40"),
-    "too long": (lambda task: task.generate(["a" * 50]), "50 tokens in source 0.*shorten"),
+    "no token": (lambda task: task.generate([[]]), "0 tokens in the source.*expected 1 to 40"),
+    "too long": (lambda task: task.generate(["a" * 50]), "50 tokens in the source.*shorten"),
     "unknown": (lambda task: task.generate([[3, 700]]), "expected a list of token ids.*259"),
     "no beam": (lambda task: task.generate(["a"], num_beams=0), "num_beams = 0"),
     "no targets": (lambda task: task.fit(["a", "b"]), "sources without targets"),
+    "no text as source": (lambda task: task.fit([None], ["x"]), "a string was expected"),
     "no text as target": (lambda task: task.fit(["a", "b"], [1, 2]), "the target 1 of a source"),
     "an end that may not come": (
         lambda task: task.generate(["a"], forbidden_token_ids=[256], end_token_ids=[256]),
@@ -189,7 +190,7 @@ REFUSED = {
     ),
     "two tokenizers swapped": (
         lambda task: kzoo.Seq2SeqLM(task, tokenizer=other(task), target_tokenizer=task.tokenizer),
-        "tokenizer is Tokenizer.*a kzoo.Tokenizer is expected",
+        "tokenizer is TargetTokenizer.*a kzoo.Tokenizer is expected",
     ),
     "tokenizers of two models": (
         lambda task: kzoo.Seq2SeqLM(task, target_tokenizer=other(task, end=None)),

@@ -4,6 +4,7 @@ import statistics
 from pathlib import Path
 
 from ..errors import KzooError
+from . import answering
 from .kinds import kind_of
 from .manifest import MODEL, check_files, read_manifest
 
@@ -39,7 +40,8 @@ def bench_bundle(folder, against=None, lengths=None, threads=1, rounds=20):
     for name, manifest in zip(names, manifests, strict=True):
         check_files(name, manifest, {MODEL})
     kinds = [kind_of(manifest["rule"]) for manifest in manifests]
-    if kinds[0] is not kinds[-1]:
+    rules = [manifest["rule"] for manifest in manifests]
+    if rules[0] != rules[-1] and not kinds[0] is kinds[-1] is answering:
         raise KzooError(f"Got {folder} and {against}, of which one writes; expected two of a kind.")
     longest = min(
         manifest["task_options"].get("source_length", manifest["max_length"])

@@ -18,6 +18,7 @@ from ..generation.rewriter import beginning, source_ids
 from ..generation.streaming import with_text
 from ..generation.writer import prompt_ids
 from ..litert.convert import CACHE
+from ..text.languages import codes
 from .file_step import SourceStep, open_step
 from .manifest import GOLDEN, MODEL
 from .senses import TEXTS, sentences
@@ -316,7 +317,13 @@ def check_golden(folder, tokenizer, manifest):
     ids = golden_ids(tokenizer, manifest)
     for place, (entry, own) in enumerate(zip(manifest["golden"], ids, strict=True)):
         TEXTS.check_ids(place, entry, own)
-    step, begin = open_step(folder / MODEL), begins(manifest["task_options"])
+    begin = begins(manifest["task_options"])
+    if begin is not NOTHING and manifest["task_options"]["languages"] != codes(tokenizer):
+        raise KzooError(
+            f"{folder} names the languages {manifest['task_options']['languages']!s:.60}; its "
+            f"tokenizer has {codes(tokenizer)!s:.60}: export anew."
+        )
+    step = open_step(folder / MODEL)
     return run_golden(step, manifest["golden"], manifest["tolerance"], begin)
 
 
@@ -355,6 +362,8 @@ def run_golden(step, entries, tolerance, begin=NOTHING):
     worst = 0.0
     for number, (entry, off, below) in enumerate(_rerun(step, entries, begin)):
         worst = max(worst, off)
+        if not entry["outputs"]["token_ids"]:
+            raise KzooError(f"Golden example {number} holds no tokens: export anew.")
         if not off <= tolerance:
             raise KzooError(
                 f"Golden example {number} ({entry['text']!r:.40}) has logits that lie "
@@ -387,7 +396,9 @@ def _rerun(step, entries, begin):
         for place, token in enumerate(new):
             if place:
                 logits, state = own(*_one(new[place - 1], len(prompt) + place - 1), state)
-            if place >= len(begin[1]):  # Those before are forced, and need not be likely.
+            if place < len(begin[1]):  # It is forced, and need not be likely.
+                below.append(0.0 if token == begin[1][place] else np.inf)
+            else:
                 below.append((float(logits.max()) - float(logits[0, token])) / _largest(logits))
         yield entry, 0.0 if off < 1e-6 else off, below
 

@@ -219,7 +219,8 @@ class SourceStep(FileStep):
         """What `encode` gives of a source."""
         size = self.length or len(ids)
         if not 0 < len(ids) <= size:
-            raise KzooError(f"Got a source of {len(ids)} tokens; expected 1 to {size}.")
+            most = f"1 to {self.length}" if self.length else "at least 1"
+            raise KzooError(f"Got a source of {len(ids)} tokens; expected {most}.")
         self._before.fit(size)
         token_ids, mask = (
             self._before.input(f"encoder_{n}") for n in ("token_ids", "padding_mask")

@@ -54,6 +54,16 @@ FIELDS = {
 OPTIONAL = {"for", "delegates", "reading"}
 # Fields by the format that they came with.
 SINCE = {"task_options": 2, "reads": 3, "rule": 3, "signatures": 3}
+# Of a task that writes of sources, see `generation.rewriter.rewriting_options`.
+OF_SOURCES = {
+    "start_id": lambda value: is_whole(value, 0),
+    "source_length": lambda value: is_whole(value, 1),
+    "generation": lambda value: isinstance(value, dict),
+    "languages": lambda value: isinstance(value, dict) and _all_ids(value.values()),
+    "source_language": lambda value: value is None or isinstance(value, str),
+    "target_language": lambda value: value is None or isinstance(value, str),
+    "starts_with_code": lambda value: isinstance(value, bool),
+}
 # What an option may be; a bundle has those of its task, see `TextTask.task_options`.
 OPTIONS = {
     "reads": lambda value: value in READS,
@@ -64,16 +74,8 @@ OPTIONS = {
     "prompts": lambda value: isinstance(value, dict) and _all_strings(value.values()),
     "default_prompt": lambda value: value is None or isinstance(value, str),
     "similarity": lambda value: value in ("cosine", "dot", "euclidean", "manhattan"),
-    "start_id": lambda value: is_whole(value, 0),
-    "source_length": lambda value: is_whole(value, 1),
-    "generation": lambda value: isinstance(value, dict),
-    "languages": lambda value: isinstance(value, dict) and _all_ids(value.values()),
-    "source_language": lambda value: value is None or isinstance(value, str),
-    "target_language": lambda value: value is None or isinstance(value, str),
-    "starts_with_code": lambda value: isinstance(value, bool),
+    **OF_SOURCES,
 }
-# Of a task that writes of sources, see `generation.rewriter.rewriting_options`.
-OF_SOURCES = tuple(OPTIONS)[-7:]
 # What a task's options are where a manifest has none. An embedder has a vector for a text: two
 # texts in one were never learned.
 DEFAULTS = {

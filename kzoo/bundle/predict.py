@@ -10,7 +10,7 @@ from ..answers import PROBLEMS, READS, RULES, check_top, nearest, similarities
 from ..data.tables import check_table_path, write_table
 from ..errors import EmptyTextError, KzooError
 from ..files import writing_folder
-from ..generation.rewriter import Rewriter
+from ..generation.rewriter import Rewriter, check_numbered_alike
 from ..generation.writer import Clock, Writer
 from ..litert.interpreter import Interpreter
 from ..text.tokenizer import TargetTokenizer
@@ -65,6 +65,8 @@ def predict_named(folder, texts, names, threads=1):
             answers.append(predictor(text))
         except EmptyTextError as error:
             raise KzooError(error.named(name)) from None
+        except KzooError as error:
+            raise KzooError(f"{name}: {error}" if len(texts) > 1 else str(error)) from None
     return answers
 
 
@@ -327,6 +329,7 @@ class SourceReader(Continuer):
         if TargetTokenizer.FILE in self.manifest["files"]:
             check_files(self.folder, self.manifest, {TargetTokenizer.FILE})
             target = TargetTokenizer.load(self.folder)
+            check_numbered_alike(self.processor, target)
         size = step.vocabulary_size
         return Rewriter(step, target, step.cache, size, options, self.processor)
 

@@ -207,6 +207,7 @@ def _check_shapes(folder, manifest, audited):
             f"{path} says max_length {manifest['max_length']}; 2 to {spec.max_sequence_length} of "
             "its spec is expected: export anew."
         )
+    _check_source(path, manifest)
     length = -1 if manifest["length"] is None else manifest["length"]
     sizes = {
         "past_length": manifest["max_length"],  # that many tokens fit a cache
@@ -226,6 +227,19 @@ def _check_shapes(folder, manifest, audited):
         for name, sides in declared.items():
             _check_ids(path, manifest, embedding, sides["inputs"])
             _check_sides(path, manifest, sides, audited["signatures"][name], sizes)
+
+
+def _check_source(path, manifest):
+    """A source, where one is read, is no longer than its encoder has places."""
+    stated = manifest["task_options"].get("source_length")
+    if stated is None:
+        return
+    places = Spec.from_dict(manifest["spec"]).towers["encoder"].max_sequence_length
+    most = min(places, manifest["length"] or places)
+    if stated > most:
+        raise KzooError(
+            f"{path} says source_length {stated}; 1 to {most} is expected: export anew."
+        )
 
 
 def _undeclared(manifest, spec, embedding):

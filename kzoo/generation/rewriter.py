@@ -67,7 +67,9 @@ class Rewriter(Writer):
         Args:
             target_language: the code of a language in place of the task's own.
         """
-        sources = [self._checked(number, source) for number, source in enumerate(sources)]
+        sources = list(sources)
+        names = [f"source {n}" for n in range(len(sources))] if len(sources) > 1 else ["the source"]
+        sources = [self._checked(*pair) for pair in zip(names, sources, strict=False)]
         if not sources:
             raise KzooError("Got no source; expected one at least.")
         start, options = self._begun(target_language, options)
@@ -76,7 +78,7 @@ class Rewriter(Writer):
     def stream(self, source, target_language=None, **options):
         """Write of one source; an iterator of pieces of text."""
         start, options = self._begun(target_language, {"num_beams": 1, **options})
-        return super().stream([start], self._checked(0, source), **options)
+        return super().stream([start], self._checked("the source", source), **options)
 
     def _begun(self, language, options):
         """The decoder's first token, and the options of a call beside the usual ones."""
@@ -96,21 +98,30 @@ class Rewriter(Writer):
         forced = {"forced_token_ids": forced} if forced else {}
         return start, {**usual, **forced, **options}
 
-    def _checked(self, number, source):
+    def _checked(self, name, source):
         """A source as a list of ids, or an error that names it."""
         ids = source.tolist() if hasattr(source, "tolist") else source
         size, most = self.vocabulary_size, self.options["source_length"]
         if not isinstance(ids, (list, tuple)) or not all(is_whole(i, 0, size - 1) for i in ids):
             raise KzooError(
-                f"Got {source!r:.40} as source {number}; expected a list of token ids, whole "
+                f"Got {source!r:.40} as {name}; expected a list of token ids, whole "
                 f"numbers from 0 to {size - 1}."
             )
         if not 0 < len(ids) <= most:
             raise KzooError(
-                f"Got {len(ids)} tokens in source {number}; expected 1 to {most}, the places that "
+                f"Got {len(ids)} tokens in {name}; expected 1 to {most}, the places that "
                 f"the encoder has{': shorten it' if ids else ''}."
             )
         return [int(each) for each in ids]
+
+
+def check_numbered_alike(source, target):
+    """Raise KzooError unless two tokenizers have the same tokens with the same ids."""
+    if source.vocabulary != target.vocabulary:
+        raise KzooError(
+            "The tokenizers of what is read and of what is written don't number their tokens "
+            "alike: give the two of one model."
+        )
 
 
 def source_ids(tokenizer, sources, language=None, max_length=None):
@@ -121,8 +132,8 @@ def source_ids(tokenizer, sources, language=None, max_length=None):
             without a tokenizer.
     """
     check_has_tokenizer(tokenizer)
-    check_asked(tokenizer, sources)
     check_not_empty([len(ids) for ids in tokenizer.bare_ids(sources)])
+    check_asked(tokenizer, sources)
     rows = tokenizer.encode(sources, max_length=max_length)["token_ids"]
     return [in_language(tokenizer, list(row), language) for row in rows]
 
@@ -137,7 +148,7 @@ def beginning(options, language=None):
     Raises:
         KzooError: for a language that the tokenizer has no token for.
     """
-    language = language or options["target_language"]
+    language = options["target_language"] if language is None else language
     if language is None:
         return options["start_id"], ()
     number = check_language(language, options["languages"])

@@ -11,7 +11,14 @@ from ..data.objectives import check_objective
 from ..data.objectives import objective as objective_of
 from ..errors import KzooError
 from ..generation.options import Generation
-from ..generation.rewriter import CALLED, Rewriter, beginning, rewriting_options, source_ids
+from ..generation.rewriter import (
+    CALLED,
+    Rewriter,
+    beginning,
+    check_numbered_alike,
+    rewriting_options,
+    source_ids,
+)
 from ..generation.writer import check_names
 from ..text.languages import code_id, in_language
 from .inputs import check_columns, split_pairs
@@ -107,11 +114,12 @@ class Seq2SeqLM(WritingTask):
                 f"The tokenizer pads with the token {padding} and this {self.backbone.family} with "
                 f"{own}: give the tokenizer that belongs to the weights."
             )
-        if target is not None and (source is None or not _number_alike(source, target)):
+        if target is not None and source is None:
             raise KzooError(
-                "The tokenizers of what is read and of what is written don't number their tokens "
-                "alike: give the two of one model."
+                "Got a target_tokenizer alone; expected the tokenizer of what is read as well."
             )
+        if target is not None:
+            check_numbered_alike(source, target)
         for language in filter(None, (self.source_language, self.target_language)):
             code_id(self.tokenizer, language)
 
@@ -393,9 +401,3 @@ class Seq2SeqLM(WritingTask):
             for rows in answers
         ]
         return results[0] if isinstance(sources, str) else results
-
-
-def _number_alike(one, other):
-    """Whether two tokenizers have as many tokens, and the same ids of those that matter."""
-    names = ("vocabulary_size", "padding_id", "end_id", "unknown_id")
-    return all(getattr(one, name) == getattr(other, name) for name in names)

@@ -27,7 +27,7 @@ def code_id(tokenizer, language):
 
 def check_language(language, known):
     """The id of a language among those of known ones by their codes, or KzooError."""
-    if language not in known:
+    if not isinstance(language, str) or language not in known:
         if not known:
             raise KzooError(
                 f"Got the language {language!r:.40} for a tokenizer without tokens of languages; "

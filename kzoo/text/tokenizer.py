@@ -235,7 +235,7 @@ class Tokenizer:
     __hash__ = object.__hash__
 
     def __repr__(self):
-        return f"Tokenizer({self.kind}, {self.vocabulary_size} tokens)"
+        return f"{type(self).__name__}({self.kind}, {self.vocabulary_size} tokens)"
 
     def lowercased(self):
         """A tokenizer that lower-cases a text before all else; itself where it does so already."""
