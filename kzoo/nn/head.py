@@ -7,6 +7,7 @@ from ..parts import completed, make, option, part
 from ..values import is_number, is_whole
 from . import dense
 from .composed import Composed
+from .lowering import apart
 from .pooler import first_place
 
 # A pooling takes the outputs of the backbone and the padding mask; `skip` leaves out as many
@@ -353,7 +354,8 @@ class TiedHead(layers.Layer):
 
     def products(self, x, table):
         """(batch, length, width) and the table (units, width) to (batch, length, units)."""
-        flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.transpose(table))
+        flat = ops.matmul(apart(ops.reshape(x, (-1, x.shape[-1]))), ops.transpose(table))
+        flat = apart(flat) if self.bias is not None or self.scale != 1 else flat
         flat = flat if self.bias is None else flat + self.bias
         flat = flat if self.scale == 1 else flat * self.scale
         return ops.reshape(flat, (ops.shape(x)[0], -1, self.units))

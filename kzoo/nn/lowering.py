@@ -9,6 +9,8 @@ import contextvars
 
 from keras import ops
 
+LEAST = -3e38  # about the least float32
+
 # What normalizes x (..., dim) by (x, gamma, beta or None, epsilon) where an exporter says how.
 _layer_norm = contextvars.ContextVar("layer_norm", default=None)
 
@@ -36,6 +38,15 @@ def rows_from(table, start, count):
         return table[start : start + count]
     rows = ops.arange(count, dtype="int32")
     return function(table, rows + start if start else rows)
+
+
+def apart(x):
+    """x, between which and a table that is looked up too an exporter's compiler folds nothing.
+
+    TensorFlow's converter multiplies what a product with constants is scaled by into them, be it a
+    norm's gain before or a factor behind: a table that is looked up as well would be there twice.
+    """
+    return x if _lookup.get() is _take else ops.maximum(x, LEAST)
 
 
 def layer_norm(usual, x, gamma, beta, epsilon):
