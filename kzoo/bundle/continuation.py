@@ -43,21 +43,25 @@ def check_sizes(model, sizes, texts=None, fewest=1):
 def prompts_of(model, sizes, count, texts=None, fewest=1):
     """Beginnings of lines of texts, the shipped ones by default: (text, ids), short to long.
 
-    The file has places for `NEW` tokens behind each of them, or written of it.
+    The file has places for `NEW` tokens behind each of them. Sources that were given are whole.
 
     Raises:
         KzooError: where there are fewer than `fewest`.
     """
     lines = [line for text in texts or sentences() for line in text.splitlines()]
     words = [line.split() for line in lines if line.strip()]
-    starts = [" ".join(each[: max(1, len(each) // 2)]) for each in words]
-    starts = sorted({*starts, *(each[0] for each in words)})
+    options = model.task_options()
+    writes_on = begins(options) is NOTHING
+    if writes_on or texts is None:
+        starts = [" ".join(each[: max(1, len(each) // 2)]) for each in words]
+        starts = sorted({*starts, *(each[0] for each in words)})
+    else:
+        starts = sorted({" ".join(each) for each in words})
     if not starts:
         raise KzooError("Got texts without a word; expected some whose beginnings are prompts.")
     rows = sorted(zip(starts, model.prompt_ids(starts), strict=True), key=lambda row: len(row[1]))
     least, cache = len(rows[min(fewest, len(rows)) - 1][1]), sizes[CACHE]
-    options = model.task_options()
-    if begins(options) is NOTHING:
+    if writes_on:
         room, needed = cache - NEW, [("cache", cache, least + NEW)]
     else:
         room = min(options["source_length"], sizes["length"] or options["source_length"])

@@ -64,7 +64,7 @@ KEYS = {
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
     "TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "QuestionAnswering",
-    "CausalLM", "ImageClassifier", "AudioClassifier",
+    "CausalLM", "Seq2SeqLM", "ImageClassifier", "AudioClassifier",
 )  # fmt: skip
 CLASSIFIERS = ("TextClassifier", "ImageClassifier", "AudioClassifier")
 ARRAYS = ("ImageClassifier", "AudioClassifier")  # what learns from files of their own
@@ -73,8 +73,15 @@ USED_BY = {
     "problem": CLASSIFIERS,
     "labels": (*CLASSIFIERS, "TokenClassifier"),
     "class_weights": (*CLASSIFIERS, "TokenClassifier"),
-    "text": ("TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "CausalLM"),
-    "label": (*CLASSIFIERS, "TextEmbedder", "TokenClassifier", "CausalLM"),
+    "text": (
+        "TextClassifier",
+        "TextEmbedder",
+        "MaskedLM",
+        "TokenClassifier",
+        "CausalLM",
+        "Seq2SeqLM",
+    ),
+    "label": (*CLASSIFIERS, "TextEmbedder", "TokenClassifier", "CausalLM", "Seq2SeqLM"),
     "max_length": tuple(name for name in TRAINED if name not in ARRAYS),
     "image_size": ("ImageClassifier",),
     "augment": ARRAYS,
