@@ -366,3 +366,19 @@ def test_numbers_are_written_as_words_of_three_languages():
     assert task.generate(list(samples)) == list(samples.values())
     pairs = read_documents(presets.shipped("export") / "number_words.tsv", "source", "target").x
     assert task.score(pairs, scores=["exact"], batch_size=120)["exact"] > 0.98
+
+
+def test_what_writes_numbers_learns_on_from_a_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("more.tsv").write_text("source\ttarget\nen 7\tsieben\nen 8\tacht\n", encoding="utf-8")
+    recipe = {
+        "model": "transformer_tiny_multi.number_words",
+        "train": "more.tsv",
+        "text": "source",
+        "label": "target",
+        "epochs": 1,
+        "output": "out",
+    }
+    task, _ = kzoo.train(recipe, verbose=0)
+    assert type(task) is kzoo.Seq2SeqLM
+    assert presets.load("out").generate("en 7") == task.generate("en 7")
