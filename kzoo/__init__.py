@@ -61,6 +61,7 @@ _HOME = {
     "load": "presets",
     "save_preset": "presets",
     "from_huggingface": "checkpoints",
+    "recognised": "checkpoints",
     "to_hub": "checkpoints",
     "to_huggingface": "checkpoints",
     "convert": "conversion",

@@ -97,18 +97,23 @@ WRITE = ("continuation", "rewriting")  # by which rules tasks answer that write
 
 
 @app.command()
-def show(preset: Preset, as_json: Json = False):
-    """Show one preset, flat.
+def show(
+    preset: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name in `kzoo list`, or a folder.")
+    ],
+    as_json: Json = False,
+):
+    """Show one model, flat.
 
     Every slot with the file and line of its class, every tensor with its shape, and which steps
-    share weights. Nothing is allocated.
+    share weights; of what another library wrote also what it was recognised by. Nothing of a
+    preset is allocated.
     """
     with session(as_json) as screen:
-        from . import presets, views
+        from . import views
 
-        folder = presets.find(preset)
         with screen.working(f"Laying out {preset}"):
-            data = views.flat(folder)
+            data = views.flat(preset)
         screen.result(data, views.flat_view)
 
 
@@ -125,11 +130,12 @@ def convert(
     ] = False,
     as_json: Json = False,
 ):
-    """Convert between Hugging Face and presets.
+    """Convert between presets and what other libraries write.
 
-    SRC is a preset's name or folder, a Hugging Face folder (config.json, safetensors), or the id
-    of a repository on the hub. DST is a folder that is new or empty, unless --overwrite says that
-    what it holds may go; files that no conversion writes are never lost.
+    SRC is a preset's name or folder, a folder that another library wrote (kzoo sees which, and
+    says so), or the id of a repository on Hugging Face's hub. DST is a folder that is new or
+    empty, unless --overwrite says that what it holds may go; files that no conversion writes are
+    never lost.
     """
     with session(as_json) as screen:
         from . import views
@@ -140,14 +146,18 @@ def convert(
                 "folder that is new or empty: name another, or add --overwrite to replace it."
             )
         with screen.working(f"Converting {source}"):
+            from .checkpoints.formats import recognised
             from .conversion import convert as convert_folder
             from .network import weights_by_path
 
+            found = recognised(source)
             model = convert_folder(source, destination, to)
         written = "preset" if (destination / "spec.json").is_file() else "huggingface"
         weights = weights_by_path(model)
         data = {
             "source": source,
+            "format": found and found.format.name,
+            "known_by": found and found.why,
             "destination": str(destination),
             "to": written,
             "model": type(model).__name__,

@@ -1,21 +1,23 @@
-"""One folder format to the other: a Hugging Face folder to a preset, a preset to such a folder."""
+"""One format to another: what a library wrote to a preset, a preset to what a library reads."""
 
 from pathlib import Path
 
 from . import presets
-from .checkpoints import from_huggingface, to_huggingface
+from .checkpoints import formats, from_huggingface, to_huggingface
 from .errors import KzooError
+from .presets import save_preset
 
-KINDS = ("huggingface", "preset")
+WRITERS = {"huggingface": to_huggingface, "preset": save_preset}
 
 
 def convert(source, destination, to=None):
-    """Write a model in the other library's format.
+    """Write a model in another format.
 
     Args:
-        source: a preset's name or folder, a Hugging Face folder, or a repository of the hub.
+        source: a preset's name or folder, a folder of any format in `checkpoints.formats`, the
+            prefix of a TensorFlow checkpoint's files, or a repository of Hugging Face's hub.
         destination: the folder to write; one that is there may hold only what is written anew.
-        to: "huggingface" or "preset"; the kind that the source is not, by default.
+        to: "huggingface" or "preset"; by default "huggingface" of a preset, else "preset".
 
     Returns:
         The model, as it was read.
@@ -23,15 +25,15 @@ def convert(source, destination, to=None):
     Raises:
         KzooError: when the source can't be read, holds no weights, or fits no class there.
     """
+    foreign = formats.recognised(source)
     is_preset = str(source) in presets.names() or (Path(source) / "spec.json").is_file()
     to = to or ("huggingface" if is_preset else "preset")
-    if to not in KINDS:
-        raise KzooError(f"to is {to!r}; {' or '.join(map(repr, KINDS))} is expected.")
+    if to not in WRITERS:
+        raise KzooError(f"to is {to!r}; {' or '.join(map(repr, WRITERS))} is expected.")
     if is_preset:
         presets.check_has_weights(source, "there is nothing to convert")
-    model = presets.load(source) if is_preset else from_huggingface(source)
-    if to == "huggingface":
-        to_huggingface(model, destination)
-    else:
-        presets.save_preset(model, destination, card={"source": str(source)})
+    is_here = is_preset or foreign or Path(source).exists()
+    model = presets.load(source) if is_here else from_huggingface(source)
+    more = {"card": {"source": str(source)}} if to == "preset" else {}
+    WRITERS[to](model, destination, **more)
     return model

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from . import processors
+from .checkpoints import formats
 from .errors import KzooError
 from .files import MANIFEST, read_json, sha256, within, writing_folder
 from .logs import hidden
@@ -50,11 +51,10 @@ def find(name_or_folder):
             f"Got {text}, a bundle; expected a preset or a Hugging Face folder: bundles are what "
             "kzoo.predict_bundle, kzoo predict and kzoo generate take."
         )
+    if folder.is_dir():
+        raise KzooError(formats.unknown(folder))
     if folder.exists():
-        raise KzooError(
-            f"{text} holds no spec.json: a preset's folder or name is expected; a Hugging Face "
-            "folder is read by kzoo.from_huggingface."
-        )
+        raise KzooError(f"{text} is a file; expected the folder of a model, or a .keras file.")
     import difflib
 
     begins = sorted((name for name in names() if text and name.startswith(text)), key=len)
@@ -63,13 +63,6 @@ def find(name_or_folder):
     if text.count("/") == 1 and not text.startswith((".", "/")):
         hint += f" A repository of the hub is read by kzoo.from_huggingface({text!r})."
     raise KzooError(f"No preset or folder is called {text!r}: {hint}")
-
-
-def is_foreign(folder):
-    """Whether a folder is Hugging Face's, or sentence-transformers' with its parts in folders."""
-    folder = Path(str(folder))
-    marks = ("config.json", "modules.json")
-    return any((folder / m).is_file() for m in marks) and not (folder / "spec.json").is_file()
 
 
 def warn_if_random(name, model):
@@ -155,7 +148,8 @@ def has_weights(name_or_folder):
 def _is_preset(name_or_folder):
     """Whether something is read as a preset; not what other libraries or `save()` wrote."""
     path = Path(str(name_or_folder))
-    return (path.suffix != ".keras" or path.is_dir()) and not is_foreign(path)
+    is_keras = path.suffix == ".keras" and not path.is_dir()
+    return not is_keras and formats.recognised(path) is None
 
 
 def _published(folder):
@@ -175,18 +169,16 @@ def _hub_id(folder):
 def load(name_or_folder):
     """The model of a preset: its task if it has one, else the backbone.
 
-    A folder with a `config.json` or `modules.json` and no `spec.json` is read as Hugging Face's,
-    a `.keras` file as Keras does. Weights that the preset doesn't hold start at random; those
-    that it does are the ones that were saved, or KzooError says so.
+    What another library wrote is known by its files, as `kzoo.recognised` says, and read; a
+    `.keras` file as Keras does. Weights that the preset doesn't hold start at random; those that
+    it does are the ones that were saved, or KzooError says so.
     """
     folder = Path(str(name_or_folder))
     with hidden():
         if folder.suffix == ".keras" and not folder.is_dir():
             return _load_keras(folder)
-        if is_foreign(folder):
-            from .checkpoints import from_huggingface
-
-            return from_huggingface(folder)
+        if formats.recognised(folder):
+            return formats.read(folder)
         from .checkpoints.origin import Origin
 
         folder = find(name_or_folder)

@@ -60,19 +60,30 @@ def listing(data):
     return shown
 
 
-def flat(folder):
-    """The flat view of a preset folder as data, without allocating its weights.
+def flat(source):
+    """The flat view of a model as data: of a preset's folder, without allocating its weights.
 
-    Several networks as one have `towers`, in the place of `spec` and `blocks`.
+    What another library wrote is read. Several networks as one have `towers`, in the place of
+    `spec` and `blocks`.
     """
     from . import presets
+    from .checkpoints import formats
     from .files import read_json
     from .keras_hooks import abstract_build
     from .models import family_of
     from .network import weights_by_path
 
-    spec = presets.read_spec(folder)
-    model = abstract_build(lambda: presets.empty(folder))
+    found = formats.recognised(source)
+    if found:
+        model = presets.load(source)
+        spec, name = model.spec, Path(source).name
+        about = {"summary": spec.summary, "format": found.format.name, "known_by": found.why}
+        about["weights"] = True
+    else:
+        folder = presets.find(source)
+        spec, name = presets.read_spec(folder), folder.name
+        model = abstract_build(lambda: presets.empty(folder))
+        about = read_json(folder / presets.CARD, "the preset's card")
     shape = _shown_spec(spec)
     if hasattr(model, "head"):
         shape.setdefault("slots", []).append(_held("head", model.head_slot, type(model.head)))
@@ -81,8 +92,8 @@ def flat(folder):
         for path, weight in weights_by_path(model).items()
     ]
     return {
-        "name": folder.name,
-        **read_json(folder / presets.CARD, "the preset's card"),
+        "name": name,
+        **about,
         "model": {"family": spec.family, **_where(family_of(spec))},
         "task": {"labels": model.labels, **_where(type(model))} if hasattr(model, "head") else None,
         "parameters": sum(tensor["numbers"] for tensor in tensors),
@@ -120,13 +131,14 @@ def _held(slot, held, cls):
 
 def flat_view(data):
     """`kzoo show`."""
-    head = [["family", f"{data['model']['class']}  {_place(data['model'])}"]]
+    head = [["format", data["known_by"]]] if "known_by" in data else []
+    head.append(["family", f"{data['model']['class']}  {_place(data['model'])}"])
     if data["task"]:
         head.append(["task", f"{data['task']['class']}  {_place(data['task'])}"])
         head.append(["labels", ", ".join(data["task"]["labels"] or []) or "none"])
     head += [
         ["parameters", f"{data['parameters']:,}"],
-        ["weights", "in the preset" if data.get("weights") else "none: starts at random"],
+        ["weights", "there" if data.get("weights") else "none: starts at random"],
     ]
     tensors = [[t["path"], _shape(t["shape"]), f"{t['numbers']:,}"] for t in data["tensors"]]
     return [
@@ -163,7 +175,8 @@ def _spec_view(data, of):
 
 def converted(data):
     """`kzoo convert`."""
-    rows = [["model", f"{data['model']}, {data['family']}"]]
+    rows = [["format", data["known_by"]]] if data["known_by"] else []
+    rows.append(["model", f"{data['model']}, {data['family']}"])
     rows += [["tensors", f"{data['tensors']}"], ["parameters", f"{data['parameters']:,}"]]
     files = [[name, size_of(count)] for name, count in data["files"].items()]
     return [

@@ -208,7 +208,7 @@ def _check_known(config, family, strict):
         )
     warnings.warn(
         f"{message}: it is kept and has no effect here; compare an output if it has one there.",
-        stacklevel=5,
+        stacklevel=6,
     )
 
 

@@ -24,7 +24,7 @@ from .generation_config import FILE, read_generation, read_there, written_genera
 from .origin import TOKENIZER_FILES, Origin
 from .rows import Table, parse
 from .safetensors import Lazy, numpy_dtype, write_tensors
-from .source import find_folder, read_weights
+from .source import find_folder, read_weights, weight_files
 
 # What transformers calls a classifier's problem. Without a name its pipeline answers as for one
 # label a text; with one label alone that is a sigmoid, as here.
@@ -36,6 +36,19 @@ PROBLEM_TYPES = {
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+
+
+def sign(path):
+    """By what a folder is known to be Hugging Face's, see `formats`."""
+    if (path / "modules.json").is_file():
+        return "modules.json"
+    files = weight_files(path)
+    return f"config.json, {files[0]}" if files and (path / "config.json").is_file() else None
+
+
+def read(path, task=None, tokenizer=None):
+    """The model in a folder, see `formats`."""
+    return from_huggingface(path, task, tokenizer)
 
 
 @hidden()
@@ -59,16 +72,32 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     Raises:
         KzooError: naming the file, the config key or the tensors that don't fit.
     """
-    from ..text.tokenizer import Tokenizer
-
-    if task not in (None, "backbone"):
-        raise KzooError(f'task is {task!r}; None or "backbone" is expected.')
-    processors.checked("tokenizer", tokenizer or None)
     folder = find_folder(source, revision)
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
     config = _read_config(folder)
     tensors = _unwrapped(read_weights(folder), folder)
+    return assembled(folder, config, tensors, task, tokenizer, strict, modules)
+
+
+def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, modules=None):
+    """The model of a configuration and of tensors as Hugging Face names and lays them.
+
+    What other libraries wrote comes through here as well, once its names are these.
+
+    Args:
+        folder: where tokenizer and other processors lie, and what errors name.
+        config: the object of config.json.
+        tensors: `{name: Lazy}`.
+        task: as in `from_huggingface`, like `tokenizer` and `strict`.
+        modules: what sentence-transformers says of the folder, if it wrote it.
+    """
+    from ..text.tokenizer import Tokenizer
+
+    if task not in (None, "backbone"):
+        raise KzooError(f'task is {task!r}; None or "backbone" is expected.')
+    processors.checked("tokenizer", tokenizer or None)
+    config = {**config, "architectures": config.get("architectures") or []}
     family, model_type = _family(config, tensors)
     if task:
         architecture, task_name = (config["architectures"] or [None])[0], None

@@ -55,17 +55,20 @@ def _download(repository, revision):
 
 
 def read_weights(folder):
-    """All tensors of a folder as `{name: Lazy}`: safetensors before torch's format."""
-    for stem, read in (("model.safetensors", read_tensors), ("pytorch_model.bin", _read_torch)):
+    """All tensors of a folder as `{name: Lazy}`, from the first of `READERS` whose files it has."""
+    for stem, read in READERS.items():
         if (folder / stem).is_file():
             return read(folder / stem)
         index = folder / f"{stem}.index.json"
         if index.is_file():
             return _read_shards(folder, index, read)
-    raise KzooError(
-        f"{folder} has no weights: model.safetensors, model.safetensors.index.json or "
-        "pytorch_model.bin is expected."
-    )
+    raise KzooError(f"{folder} has no weights: {', '.join(READERS)} or an index is expected.")
+
+
+def weight_files(folder):
+    """The names of a folder's files of weights, or of their indices; the first is read."""
+    names = (name for stem in READERS for name in (stem, f"{stem}.index.json"))
+    return [name for name in names if (folder / name).is_file()]
 
 
 def _read_shards(folder, index, read):
@@ -125,3 +128,7 @@ def _lazy(tensor):
         return value.numpy()
 
     return Lazy(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), read)
+
+
+# By the name of a file; safetensors before torch's format.
+READERS = {"model.safetensors": read_tensors, "pytorch_model.bin": _read_torch}
