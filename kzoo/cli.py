@@ -540,7 +540,7 @@ def _predict_towers(screen, bundle, pictures, labels, search, draw, threads):
 @app.command()
 def generate(
     source: Annotated[
-        str, typer.Argument(metavar="PRESET_OR_BUNDLE", help="A model that writes, a CausalLM.")
+        str, typer.Argument(metavar="PRESET_OR_BUNDLE", help="A CausalLM or Seq2SeqLM.")
     ],
     prompt: Annotated[
         str | None,

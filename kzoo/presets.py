@@ -2,9 +2,9 @@
 
 A preset folder holds `spec.json` and `card.json`; for tasks `task.json`; maybe `tokenizer.json`
 and `weights.safetensors`, and `origin.*` where the model came from another library. The card holds
-the SHA-256 of the files of tensors, which a changed bit would not keep from loading, and the paths
-of the weights that stand still, if any. A weight may be stored as int8 with one scale a row beside
-it, in `<path>/scale`: its values then are exactly `int8 * scale`.
+the SHA-256 of the files of tensors and of tokenizers, whose changes would not keep a model from
+loading, and the paths of the weights that stand still, if any. A weight may be stored as int8 with
+one scale a row beside it, in `<path>/scale`: its values then are exactly `int8 * scale`.
 """
 
 import json
@@ -301,7 +301,8 @@ def save_preset(model, folder, card=None, int8_tables=False):
         if getattr(model, "origin", None) is not None:
             model.origin.save(tmp_path)
         write_weights(weights, tmp_path / WEIGHTS, int8_tables)
-        sums = {path.name: sha256(path) for path in sorted(tmp_path.glob("*.safetensors"))}
+        bound = (*tmp_path.glob("*.safetensors"), *tmp_path.glob("*tokenizer.json"))
+        sums = {path.name: sha256(path) for path in sorted(bound)}
         _write_json(tmp_path / CARD, {**fields, "sha256": sums})
 
 

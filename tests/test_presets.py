@@ -239,6 +239,24 @@ def test_weights_that_the_card_tells_of_must_be_there(copy):
         kzoo.load(copy)
 
 
+def test_a_tokenizer_that_was_swapped_or_removed_is_noticed(tmp_path):
+    """Which would give other ids, or none, and no error."""
+    import tokenizers
+
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "a": 1}, "[UNK]"))
+    backbone = noisy("bert")
+    backbone.processors = {"tokenizer": kzoo.Tokenizer.from_json(words.to_str())}
+    presets.save_preset(backbone, tmp_path / "preset")
+    kzoo.load(tmp_path / "preset")
+    file = tmp_path / "preset" / "tokenizer.json"
+    file.write_text(file.read_text() + "\n")
+    with pytest.raises(kzoo.KzooError, match=r"tokenizer\.json was changed"):
+        kzoo.load(tmp_path / "preset")
+    file.unlink()
+    with pytest.raises(kzoo.KzooError, match=r"tokenizer\.json is missing"):
+        kzoo.load(tmp_path / "preset")
+
+
 @pytest.mark.parametrize("name", sorted(set(presets.names()) - set(PUBLISHED)))
 def test_weights_that_ship_have_their_checksum(name):
     assert presets.card(name)["sha256"] == {

@@ -205,6 +205,14 @@ REFUSED = {
         "num_beams for evaluate without scores",
     ),
     "never scored": (lambda task: kzoo.WrittenScores(["a"], ["b"], every=0), "every = 0"),
+    "scored by a misspelt option": (
+        lambda task: fitted_with(task, kzoo.WrittenScores(["a"], ["b"], beams=2)),
+        "the option 'beams'",
+    ),
+    "scored without targets": (
+        lambda task: fitted_with(task, kzoo.WrittenScores(["a"])),
+        "1 sources and no targets",
+    ),
     "a field of a tower": (
         lambda task: task.backbone.with_spec(dropout=0.2),
         "dropout for a t5, whose towers encoder and decoder have one each",
@@ -222,6 +230,16 @@ REFUSED = {
         "expected questions with their contexts",
     ),
 }
+
+
+def fitted_with(task, callback):
+    """A fit that fails the test where the callback lets an epoch begin."""
+
+    def begin(epoch, logs=None):
+        raise AssertionError("an epoch began")
+
+    late = keras.callbacks.LambdaCallback(on_epoch_begin=begin)
+    task.fit(["a"], ["b"], callbacks=[callback, late], verbose=0)
 
 
 def other(task, **options):

@@ -385,9 +385,9 @@ def _checked_prompts(prompts, options, tokenizer, max_length, numbers=None):
                     "the network has as many places: shorten it."
                 )
             raise KzooError(
-                f"Got {len(ids)} tokens in prompt {number} and max_new_tokens = "
-                f"{options.max_new_tokens}; expected {max_length + 1} together at most, for the "
-                f"network has {max_length} places: shorten one of them."
+                f"Got max_new_tokens = {options.max_new_tokens}; expected "
+                f"{max_length + 1 - len(ids)} at most behind the tokens of prompt {number}, which "
+                f"are {len(ids)}, for the network has {max_length} places."
             )
         checked.append([int(each) for each in ids])
     if not checked:

@@ -319,6 +319,13 @@ class Seq2SeqLM(WritingTask):
             {name: number}; BLEU, chrF and ROUGE from 0 to 100, the exact share from 0 to 1.
         """
         check_scores(scores)
+        sources, targets = self.sources_and_targets(x, y)
+        read = self.prompt_ids(sources, self.max_length)  # Cut as in `fit`.
+        rows = self.write(read, batch_size, **options)
+        return text_scores([row[0].text for row in rows], targets, scores)
+
+    def sources_and_targets(self, x, y=None):
+        """Two lists of the same length, of what `score` takes."""
         sources, targets = split_pairs(x)
         targets = list(y) if targets is None and y is not None else targets
         if targets is None or len(targets) != len(sources):
@@ -326,9 +333,7 @@ class Seq2SeqLM(WritingTask):
             raise KzooError(
                 f"Got {len(sources)} sources and {count} targets; expected a target of each."
             )
-        read = self.prompt_ids(sources, self.max_length)  # Cut as in `fit`.
-        rows = self.write(read, batch_size, **options)
-        return text_scores([row[0].text for row in rows], targets, scores)
+        return sources, targets
 
     def measure(self, x, y=None):
         """How well targets are foretold of their sources, however the task is compiled.

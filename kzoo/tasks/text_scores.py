@@ -104,6 +104,11 @@ class WrittenScores(keras.callbacks.Callback):
             raise KzooError(f"Got every = {every!r:.40}; expected a whole number of epochs from 1.")
         self.given, self.scores, self.every, self.options = (x, y), scores, every, options
 
+    def on_train_begin(self, logs=None):
+        """Score one source: what is wrong with sources or options is said before the training."""
+        sources, targets = self.model.sources_and_targets(*self.given)
+        self.model.score(sources[:1], targets[:1], scores=self.scores, **self.options)
+
     def on_epoch_end(self, epoch, logs=None):
         """Score, where it is this epoch's turn."""
         if (epoch + 1) % self.every == 0:
