@@ -36,12 +36,17 @@ def read_h5(path):
 def read_h5_texts(path, group="/"):
     """The attributes of a group of an H5 file that are text, as `{name: list of str}`.
 
-    What Keras parted for its length (`layer_names0`, `layer_names1` ...) is not joined. Raises
-    `KzooError` as `read_h5` does, and when there is no such group.
+    What Keras parts for its length (`layer_names0`, `layer_names1` ...) is joined under its name.
+    Raises `KzooError` as `read_h5` does, and when there is no such group.
     """
     path = Path(path)
     with _opened(path) as file:
-        return _texts(_followed(file, group, path), path)
+        texts = _texts(_followed(file, group, path), path)
+    parted = {name.rstrip("0123456789") for name in texts} - texts.keys()
+    for name in parted:
+        pieces = (texts.get(f"{name}{number}", ()) for number in range(len(texts)))
+        texts[name] = [text for piece in pieces for text in piece]
+    return texts
 
 
 def _texts(item, path):

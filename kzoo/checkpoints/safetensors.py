@@ -44,10 +44,28 @@ class Lazy:
     shape: tuple
     read: Callable
 
+    @property
+    def nbytes(self):
+        """How many bytes its numbers take."""
+        return math.prod(self.shape) * numpy_dtype(self.dtype).itemsize
+
     @classmethod
     def of(cls, array):
         """An array that is already there, in the same dress."""
         return cls(array.dtype.name, tuple(array.shape), lambda: array)
+
+
+def mapped(path, dtype, shape, offset):
+    """The `Lazy` of a tensor that lies in a file, from the byte `offset` on, row by row."""
+
+    def read():
+        if 0 in shape:
+            return np.zeros(shape, numpy_dtype(dtype))
+        count = math.prod(shape) * numpy_dtype(dtype).itemsize
+        flat = np.asarray(np.memmap(path, np.uint8, "r", offset, count))
+        return flat.view(numpy_dtype(dtype)).reshape(shape)
+
+    return Lazy(dtype, shape, read)
 
 
 def numpy_dtype(name):
@@ -71,14 +89,13 @@ def read_tensors(path):
         if name == "__metadata__":
             continue
         dtype, shape, (begin, end) = _entry(path, name, entry)
-        expected = math.prod(shape) * numpy_dtype(dtype).itemsize
-        if end - begin != expected:
+        tensors[name] = mapped(path, dtype, shape, start + begin)
+        if end - begin != (expected := tensors[name].nbytes):
             raise _damaged(
                 path,
                 f"tensor {name} of {dtype} {list(shape)} has {end - begin} bytes, not {expected}",
             )
         spans.append((begin, end, name))
-        tensors[name] = Lazy(dtype, shape, _reader(path, dtype, shape, start + begin))
     position = 0
     for begin, end, name in sorted(spans):
         if begin != position:
@@ -89,6 +106,13 @@ def read_tensors(path):
             path, f"its header describes {position} bytes of tensors and {size - start} are there"
         )
     return tensors
+
+
+def read_metadata(path):
+    """What the writer of a safetensors file says of it: words by name."""
+    header, _, _ = _read_header(Path(path))
+    words = header.get("__metadata__")
+    return words if isinstance(words, dict) else {}
 
 
 def write_tensors(path, tensors, metadata=None):
@@ -102,7 +126,7 @@ def write_tensors(path, tensors, metadata=None):
     header, position = {"__metadata__": metadata} if metadata else {}, 0
     for name in order:
         lazy = tensors[name]
-        end = position + math.prod(lazy.shape) * numpy_dtype(lazy.dtype).itemsize
+        end = position + lazy.nbytes
         header[name] = {
             "dtype": CODES[lazy.dtype],
             "shape": list(lazy.shape),
@@ -156,17 +180,6 @@ def _entry(path, name, entry):
     if not all(is_whole(n, 0) for n in numbers) or begin > end:
         raise _damaged(path, f"tensor {name} has shape {shape} at bytes {begin} to {end}")
     return DTYPES[dtype], tuple(shape), (begin, end)
-
-
-def _reader(path, dtype, shape, offset):
-    def read():
-        if 0 in shape:
-            return np.zeros(shape, numpy_dtype(dtype))
-        count = math.prod(shape) * numpy_dtype(dtype).itemsize
-        flat = np.asarray(np.memmap(path, np.uint8, "r", offset, count))
-        return flat.view(numpy_dtype(dtype)).reshape(shape)
-
-    return read
 
 
 def _damaged(path, what):

@@ -1,14 +1,16 @@
 """Where a Hugging Face model lies, and its tensors, not yet in memory."""
 
+import importlib.util
 import re
 from pathlib import Path
 
 from ..errors import KzooError
 from ..files import read_json, within
-from .safetensors import Lazy, read_tensors
+from .safetensors import Lazy, read_metadata, read_tensors
+from .tf_names import from_safetensors, name_in_index, read_flax, read_tensorflow
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-HUB_FILES = ("*.json", "vocab.txt", "merges.txt", "model*.safetensors", "*_Dense/*")
+HUB_FILES = ("*.json", "vocab.txt", "merges.txt", "*_Dense/*")
 
 
 def find_folder(source, revision=None):
@@ -35,15 +37,16 @@ def _download(repository, revision):
             "installed: install it, or name a folder."
         ) from None
     try:
-        folder = Path(
-            huggingface_hub.snapshot_download(
-                repository, revision=revision, allow_patterns=list(HUB_FILES)
+        names = list(HUB_FILES)
+        for stem in _preferred():
+            pattern = "*.".join(stem.split("."))
+            folder = Path(
+                huggingface_hub.snapshot_download(
+                    repository, revision=revision, allow_patterns=[*names, pattern]
+                )
             )
-        )
-        if not list(folder.glob("model*.safetensors")):
-            huggingface_hub.snapshot_download(
-                repository, revision=revision, allow_patterns=["pytorch_model*.bin"]
-            )
+            if list(folder.glob(pattern)):
+                break
     # The client lets through what its HTTP library raises, which differs between versions.
     except Exception as error:
         reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
@@ -55,8 +58,9 @@ def _download(repository, revision):
 
 
 def read_weights(folder):
-    """All tensors of a folder as `{name: Lazy}`, from the first of `READERS` whose files it has."""
-    for stem, read in READERS.items():
+    """All tensors of a folder as `{torch's name: Lazy}`, from the first of `READERS` it has."""
+    for stem in _preferred():
+        _, read = READERS[stem]
         if (folder / stem).is_file():
             return read(folder / stem)
         index = folder / f"{stem}.index.json"
@@ -67,8 +71,18 @@ def read_weights(folder):
 
 def weight_files(folder):
     """The names of a folder's files of weights, or of their indices; the first is read."""
-    names = (name for stem in READERS for name in (stem, f"{stem}.index.json"))
+    names = (name for stem in _preferred() for name in (stem, f"{stem}.index.json"))
     return [name for name in names if (folder / name).is_file()]
+
+
+def _preferred():
+    """The names in `READERS` in their order, but last what needs a package that isn't here."""
+
+    def lacks(stem):
+        needs, _ = READERS[stem]
+        return needs is not None and importlib.util.find_spec(needs) is None
+
+    return sorted(READERS, key=lacks)
 
 
 def _read_shards(folder, index, read):
@@ -83,7 +97,7 @@ def _read_shards(folder, index, read):
         if twice:
             raise KzooError(f"{folder} has {', '.join(twice[:8])} in more than one shard.")
         tensors.update(shard)
-    absent = sorted(names.keys() - tensors.keys())
+    absent = sorted({name_in_index(name) for name in names} - {None} - tensors.keys())
     if absent:
         raise KzooError(f"{index} names {', '.join(absent[:8])}, which no shard holds.")
     return tensors
@@ -130,5 +144,14 @@ def _lazy(tensor):
     return Lazy(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), read)
 
 
-# By the name of a file; safetensors before torch's format.
-READERS = {"model.safetensors": read_tensors, "pytorch_model.bin": _read_torch}
+def _read_safetensors(path):
+    return from_safetensors(read_tensors(path), read_metadata(path).get("format"), path)
+
+
+# By the name of a file: the package that it needs, and what reads it; the best first.
+READERS = {
+    "model.safetensors": (None, _read_safetensors),
+    "pytorch_model.bin": ("torch", _read_torch),
+    "tf_model.h5": (None, read_tensorflow),
+    "flax_model.msgpack": (None, read_flax),
+}

@@ -1,0 +1,141 @@
+"""Weights of transformers' TensorFlow and Flax models under torch's names, in torch's layouts.
+
+All three hold the same layers there. What differs is what stands in front of a name, what a layer
+calls its variables and how these lie; one rule turns both into what the rows of a family know.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import KzooError
+from .h5 import read_h5, read_h5_texts
+from .msgpack import read_msgpack
+from .safetensors import Lazy
+
+# A variable's name here, by its name in TensorFlow and Flax.
+LEAVES = {
+    "kernel": "weight",
+    "embeddings": "weight",
+    "embedding": "weight",
+    "gamma": "weight",
+    "scale": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+TURNED = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}  # a kernel's axes in torch, by their number
+LAYERS_ALONE = {"clip"}  # main layers whose names torch's models don't have in front
+LONE_NUMBERS = {"logit_scale"}
+# TensorFlow's ALBERT has two biases and adds the second; torch has them tied.
+OTHERWISE = {"predictions.bias": None, "predictions.decoder.bias": "predictions.bias"}
+
+
+def read_tensorflow(path):
+    """The tensors of a tf_model.h5 or one of its shards as `{torch's name: Lazy}`.
+
+    Raises `KzooError` when the file is damaged or not what transformers writes.
+    """
+    path = Path(path)
+    arrays, texts = read_h5(path), read_h5_texts(path)
+    if "model_config" in texts:
+        raise KzooError(
+            f"{path} is a whole Keras model (model.save), not the weights of a model of "
+            "transformers: load it with Keras, and save the model in it by save_pretrained."
+        )
+    layers = texts.get("layer_names")
+    if layers is None:
+        raise KzooError(
+            f"{path} has no layer_names, so transformers didn't write it: the tf_model.h5 that "
+            "save_pretrained writes is expected."
+        )
+    shard, named = set(layers), []
+    for where, lazy in arrays.items():
+        # A shard lists its arrays, which follow the model's name: only shared ones keep a scope.
+        within = where in shard
+        levels = _levels(where if within else where.partition("/")[2])
+        named.append((levels if within and "model." not in where else _scoped(levels), lazy))
+    return _tensors(named, path)
+
+
+def read_flax(path):
+    """The tensors of a flax_model.msgpack as `{torch's name: Lazy}`.
+
+    Raises `KzooError` when the file is damaged or holds other things than arrays.
+    """
+    return _tensors(read_msgpack(path).items(), path)
+
+
+def from_safetensors(tensors, writer, path):
+    """The tensors of a safetensors file, which says what wrote it ("tf", "flax", "pt" ...)."""
+    if writer == "tf":
+        return _tensors(((_levels(name), lazy) for name, lazy in tensors.items()), path)
+    if writer == "flax":
+        return _tensors(((name.split("."), lazy) for name, lazy in tensors.items()), path)
+    return tensors
+
+
+def name_in_index(name):
+    """Torch's name of a tensor in an index of shards; None of one that has no use."""
+    if name.endswith(":0"):
+        return _name(_scoped(_levels(name)))
+    return _name(name.split("/")) if "/" in name else name
+
+
+def _levels(name):
+    return name.removesuffix(":0").split("/")
+
+
+def _scoped(levels):
+    """The levels below the model's own name; what stands alone has none."""
+    return levels[1:] or levels
+
+
+def _name(levels):
+    # "mlm___cls" is a layer that torch calls cls, "layer_._0" the first of a list.
+    levels = [part for level in levels for part in level.rpartition("___")[2].split("_._") if part]
+    *front, leaf = levels[1:] if levels[0] in LAYERS_ALONE else levels
+    name = ".".join((*front, LEAVES.get(leaf, leaf)))
+    return OTHERWISE.get(name, name)
+
+
+def _tensors(named, path):
+    """`{torch's name: Lazy}` of pairs of levels and a `Lazy`; layers may share a tensor."""
+    found = {}
+    for levels, lazy in named:
+        if name := _name(levels):
+            found.setdefault(name, []).append(_laid(levels[-1], lazy))
+    return {name: _one(name, some, path) for name, some in found.items()}
+
+
+def _laid(leaf, lazy):
+    """A tensor as it lies in torch."""
+    shape = lazy.shape
+    if leaf == "kernel" and len(shape) in TURNED:
+        axes = TURNED[len(shape)]
+        turned = tuple(shape[axis] for axis in axes)
+        return Lazy(lazy.dtype, turned, lambda: lazy.read().transpose(axes))
+    if leaf == "bias" and len(shape) == 2:  # GPT-2's layers have an axis in front.
+        shape = shape[1:] if shape[0] == 1 else shape
+    if leaf in LONE_NUMBERS and shape == (1,):
+        shape = ()
+    return lazy if shape == lazy.shape else Lazy(lazy.dtype, shape, lambda: lazy.read()[0])
+
+
+def _one(name, some, path):
+    """The tensor that several layers share, each with a copy in the file."""
+    first, *others = some
+    if not others:
+        return first
+
+    def read():
+        array = first.read()
+        for other in others:
+            copy = other.read()
+            if copy.dtype != array.dtype or not np.array_equal(copy, array):
+                raise KzooError(
+                    f"{path} has {name} more than once, with different numbers: fetch it again."
+                )
+        return array
+
+    return Lazy(first.dtype, first.shape, read)
