@@ -28,7 +28,7 @@ TURNED = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}  # a kernel's axes in torch,
 LAYERS_ALONE = {"clip"}  # main layers whose names torch's models don't have in front
 LONE_NUMBERS = {"logit_scale"}
 # TensorFlow's ALBERT has two biases and adds the second; torch has them tied.
-OTHERWISE = {"predictions.bias": None, "predictions.decoder.bias": "predictions.bias"}
+IN_TENSORFLOW = {"predictions.bias": None, "predictions.decoder.bias": "predictions.bias"}
 
 
 def read_tensorflow(path):
@@ -52,33 +52,34 @@ def read_tensorflow(path):
     shard, named = set(layers), []
     for where, lazy in arrays.items():
         # A shard lists its arrays, which follow the model's name: only shared ones keep a scope.
-        within = where in shard
-        levels = _levels(where if within else where.partition("/")[2])
-        named.append((levels if within and "model." not in where else _scoped(levels), lazy))
-    return _tensors(named, path)
+        bare = where in shard and "model." not in where
+        levels = _levels(where if where in shard else where.partition("/")[2])
+        named.append((levels if bare else _scoped(levels), lazy))
+    return _tensors(named, _in_tensorflow, path)
 
 
 def read_flax(path):
-    """The tensors of a flax_model.msgpack as `{torch's name: Lazy}`.
+    """The tensors of a flax_model.msgpack or one of its shards as `{torch's name: Lazy}`.
 
     Raises `KzooError` when the file is damaged or holds other things than arrays.
     """
-    return _tensors(read_msgpack(path).items(), path)
+    return _tensors(read_msgpack(path).items(), _name, path)
 
 
 def from_safetensors(tensors, writer, path):
     """The tensors of a safetensors file, which says what wrote it ("tf", "flax", "pt" ...)."""
     if writer == "tf":
-        return _tensors(((_levels(name), lazy) for name, lazy in tensors.items()), path)
+        named = ((_levels(name), lazy) for name, lazy in tensors.items())
+        return _tensors(named, _in_tensorflow, path)
     if writer == "flax":
-        return _tensors(((name.split("."), lazy) for name, lazy in tensors.items()), path)
+        return _tensors(((n.split("."), lazy) for n, lazy in tensors.items()), _name, path)
     return tensors
 
 
 def name_in_index(name):
     """Torch's name of a tensor in an index of shards; None of one that has no use."""
     if name.endswith(":0"):
-        return _name(_scoped(_levels(name)))
+        return _in_tensorflow(_scoped(_levels(name)))
     return _name(name.split("/")) if "/" in name else name
 
 
@@ -91,19 +92,23 @@ def _scoped(levels):
     return levels[1:] or levels
 
 
-def _name(levels):
-    # "mlm___cls" is a layer that torch calls cls, "layer_._0" the first of a list.
+def _in_tensorflow(levels):
+    """Torch's name of a variable in TensorFlow: "mlm___cls" is cls, "layer_._0" the first layer."""
     levels = [part for level in levels for part in level.rpartition("___")[2].split("_._") if part]
-    *front, leaf = levels[1:] if levels[0] in LAYERS_ALONE else levels
-    name = ".".join((*front, LEAVES.get(leaf, leaf)))
-    return OTHERWISE.get(name, name)
+    name = _name(levels[1:] if levels[0] in LAYERS_ALONE else levels)
+    return IN_TENSORFLOW.get(name, name)
 
 
-def _tensors(named, path):
+def _name(levels):
+    *front, leaf = levels
+    return ".".join((*front, LEAVES.get(leaf, leaf)))
+
+
+def _tensors(named, rule, path):
     """`{torch's name: Lazy}` of pairs of levels and a `Lazy`; layers may share a tensor."""
     found = {}
     for levels, lazy in named:
-        if name := _name(levels):
+        if name := rule(levels):
             found.setdefault(name, []).append(_laid(levels[-1], lazy))
     return {name: _one(name, some, path) for name, some in found.items()}
 
