@@ -8,6 +8,7 @@ writes tests/golden/on_disk/tf_model.json or flax_model.json. All weights are no
 from their names, so that the tests can write the same files.
 """
 
+import base64
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ import transformers
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 sys.path.insert(0, str(TESTS))
-from on_disk import nested, noise  # noqa: E402
+from on_disk import flat, nested, noise  # noqa: E402
 
 GOLDEN = TESTS / "golden" / "on_disk"
 WORDS, PADDING, END = 16, 1, 2
@@ -281,6 +282,33 @@ def recorded(library, stem, suffix, work, name, changes=None, **options):
     }
 
 
+def record_bytes():
+    """What Flax's codec makes of arrays of every kind, as bytes and as what they are."""
+    import flax.serialization
+    import ml_dtypes
+
+    draw = np.random.default_rng(8)
+    tree = {
+        "a_name_that_is_longer_than_31_letters": {"kernel": draw.integers(-9, 9, (2, 3)) / 4},
+        "many": {str(i): np.float32([i]) for i in range(17)},
+        "row": np.arange(300, dtype="int32"),
+        "in_pieces": draw.integers(-9, 9, (20, 30)).astype("float32"),
+        "number": np.float32(0.25),
+        "truths": np.array([True, False]),
+        "half": np.float16([0.5, -2]),
+        "brain": np.array([0.5, -2], ml_dtypes.bfloat16),
+        "none": np.zeros((0, 4), "float32"),
+    }
+    flax.serialization.MAX_CHUNK_SIZE = 1500
+    arrays = {
+        name: [x.dtype.name, list(x.shape), x.ravel().astype("float64").tolist()]
+        for name, x in flat(tree).items()
+    }
+    packed = base64.b64encode(flax.serialization.to_bytes(tree)).decode()
+    text = json.dumps({"bytes": packed, "arrays": arrays}, separators=(",", ":"))
+    (GOLDEN / "flax_bytes.json").write_text(f"{text}\n")
+
+
 def main(library, work):
     work.mkdir(parents=True, exist_ok=True)
     cases = []
@@ -299,6 +327,8 @@ def main(library, work):
     path = GOLDEN / f"{library}_model.json"
     text = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
     path.write_text(f"[\n{text}\n]\n")
+    if library == "flax":
+        record_bytes()
     print(len(cases), "cases,", path.stat().st_size, "bytes")
 
 
