@@ -5,7 +5,10 @@ The weights follow from their names, so the tests write the same files without i
 """
 
 import base64
+import hashlib
+import http.server
 import json
+import threading
 from pathlib import Path
 
 import h5py
@@ -172,7 +175,7 @@ def test_the_vocabulary_comes_along(tmp_path):
     folder = written(CASES[BERT], tmp_path / "model")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "film"]
     (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    assert kzoo.load(folder).tokenizer.encode("Good film") == [2, 5, 6, 3]
+    assert kzoo.load(folder).tokenizer.encode(["Good film"])["token_ids"] == [[2, 5, 6, 3]]
 
 
 def test_of_several_files_the_surest_is_read(tmp_path, monkeypatch):
@@ -188,6 +191,55 @@ def test_of_several_files_the_surest_is_read(tmp_path, monkeypatch):
     (folder / "model.safetensors").unlink()
     assert source.weight_files(folder)[0] == "tf_model.h5"
     assert apart(kzoo.load(folder), CASES[BERT]) < TOLERANCE
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of the hub as gives files; `asked` says which were fetched."""
+
+    files, asked = {}, []
+
+    def do_HEAD(self):
+        self.answer(b"", self.files[Path(self.path).name])
+
+    def do_GET(self):
+        if self.path.startswith("/api/"):
+            listed = [
+                {"type": "file", "path": name, "rfilename": name, "size": len(x), "oid": name}
+                for name, x in self.files.items()
+            ]
+            about = {"id": "me/tiny", "sha": "0" * 40, "siblings": listed, "tags": []}
+            about = listed if "/tree/" in self.path else about
+            about = json.dumps(about).encode()
+            return self.answer(about, about)
+        self.asked.append(Path(self.path).name)
+        self.answer(self.files[self.asked[-1]], self.files[self.asked[-1]])
+
+    def answer(self, body, content):
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        pass
+
+
+def test_the_hub_is_asked_for_the_surest_file_alone(tmp_path, monkeypatch):
+    folder = written(CASES[BERT], tmp_path / "model")
+    Hub.files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    Hub.files |= {"flax_model.msgpack": b"", "rust_model.ot": b""}
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        assert apart(kzoo.from_huggingface("me/tiny"), CASES[BERT]) < TOLERANCE
+        server.shutdown()
+    assert sorted(Hub.asked) == ["config.json", "tf_model.h5"]
 
 
 def test_what_flax_itself_packed(tmp_path):
