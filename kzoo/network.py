@@ -64,6 +64,7 @@ class Network(Served, ExportsTokens, keras.Model):
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
     reader = None  # The family of an encoder-decoder where both towers read, see `BothRead`.
     blocks_alike = True  # Whether one block of a kind stands for the others where they are counted.
+    ZERO_IF_MISSING = ()  # Tensors that are all zeros where a file there lacks them.
     CLASS_HEADS = {}  # By a class there which head it has, where there is one for each.
 
     def __init__(self, spec, name=None):

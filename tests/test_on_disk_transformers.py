@@ -153,6 +153,28 @@ def test_names_of_transformers_2_and_3(tmp_path):
     assert apart(kzoo.load(folder), case) < TOLERANCE
 
 
+def test_what_older_files_have_besides_and_lack(tmp_path):
+    """A second table of distances, which T5 doesn't read; no bias of BART's scores, thus zeros."""
+    folder = written(CASES["tf_T5ForConditionalGeneration"], tmp_path / "t5")
+    names = read_h5(folder / "tf_model.h5")
+    with h5py.File(folder / "tf_model.h5", "r+") as file:
+        first = next(n for n in names if n.startswith("decoder") and "relative" in n)
+        second = first.replace("_0/SelfAttention", "_1/EncDecAttention")
+        file[second] = np.ones(file[first].shape, "float32")
+    assert apart(kzoo.load(folder), CASES["tf_T5ForConditionalGeneration"]) < TOLERANCE
+
+    case = CASES["tf_BartForConditionalGeneration"]
+    folder = written(case, tmp_path / "bart")
+    with h5py.File(folder / "tf_model.h5", "r+") as file:
+        bias = file["final_logits_bias/final_logits_bias:0"][()]
+        del file["final_logits_bias"]
+        file.attrs["layer_names"] = ["model"]
+    logits = case["outputs"]["logits"]
+    without = np.reshape(logits["values"], logits["shape"]) - bias
+    case = {**case, "outputs": {"logits": {"shape": logits["shape"], "values": without.ravel()}}}
+    assert apart(kzoo.load(folder), case) < TOLERANCE
+
+
 def test_safetensors_that_tensorflow_and_flax_wrote(tmp_path):
     """The same names as in their own files, which the writer's mark tells apart from torch's."""
     for name in (BERT, "flax_BertForMaskedLM"):

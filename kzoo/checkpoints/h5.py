@@ -53,7 +53,7 @@ def _texts(item, path):
     import h5py
 
     found = {}
-    for name in item.attrs:
+    for name in _names(item.attrs, path):
         attribute = item.attrs.get_id(name)
         if h5py.check_string_dtype(attribute.dtype) is None and attribute.dtype.kind != "S":
             continue
@@ -114,7 +114,7 @@ def _walk(group, prefix, path, seen, tensors):
 
     if prefix.count("/") > DEEPEST:
         raise _damaged(path, f"its groups lie more than {DEEPEST} deep")
-    for name in group:
+    for name in _names(group, path):
         where = prefix + name
         _check_link(group, name, where, path)
         item = group[name]
@@ -127,6 +127,14 @@ def _walk(group, prefix, path, seen, tensors):
             tensors[where] = _lazy(item, where, path)
         else:
             raise _damaged(path, f"{where} is neither a group nor an array")
+
+
+def _names(held, path):
+    """The names of what a group holds, or of its attributes."""
+    names = list(held)
+    if not all(isinstance(name, str) for name in names):  # h5py gives what is no UTF-8 as bytes.
+        raise _damaged(path, "a name in it is not UTF-8")
+    return names
 
 
 def _check_link(group, name, where, path):

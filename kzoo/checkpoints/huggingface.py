@@ -417,6 +417,12 @@ def _assign(model, family, task_name, prefix, tensors, folder):
 
     weights = _in_main_file(weights_by_path(model))
     table = Table(family, model.spec, weights, task_name, prefix)
+    zeros = {
+        name: Lazy.of(np.zeros(table.tensors[name].shape(weights), "float32"))
+        for name in family.ZERO_IF_MISSING
+        if name in table.tensors
+    }
+    tensors = zeros | tensors
     names = {
         path: [name for name in dict.fromkeys(table.names[path].accepted) if name in tensors]
         for path in weights

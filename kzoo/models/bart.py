@@ -117,6 +117,7 @@ class BartShaped(EncoderDecoder):
         final_logits_bias:1  head/bias                                Seq2SeqLM
         lm_head.weight       =backbone/token_embedding/embeddings     Seq2SeqLM
     """
+    ZERO_IF_MISSING = ("final_logits_bias",)  # TensorFlow's classes kept it out of files once.
     CONFIG = words()
     HARMLESS = """
         _num_labels activation_dropout add_bias_logits classif_dropout classifier_dropout

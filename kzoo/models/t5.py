@@ -52,7 +52,6 @@ def attention(tower, place, there, here):
     return f"""
         {layer}.layer_norm            block_{{step}}/{here}_norm
         {layer}.{there}.{{q|k|v|o}}     block_{{step}}/{here}/{{query|key|value|output}}
-        {tower}.block.0.layer.{place}.{there}.relative_attention_bias  position?
     """
 
 
@@ -83,6 +82,7 @@ class T5Encoder(Stack):
         shared                token_embedding   embedding=token
         encoder.embed_tokens  =token_embedding  embedding=token
         {attention("encoder", 0, "SelfAttention", "attention")}
+        encoder.block.0.layer.0.SelfAttention.relative_attention_bias  position?
         {feedforward("encoder", 1)}
     """
     CONFIG = {**KEYS, **WORDS, "num_layers": ("num_layers", 6)}
@@ -99,7 +99,9 @@ class T5Decoder(Stack):
     FIXED = {**COMMON, "embedding": "vectors", "attention": CAUSAL, "cross_attention": FULL}
     ROWS = f"""
         {attention("decoder", 0, "SelfAttention", "attention")}
+        decoder.block.0.layer.0.SelfAttention.relative_attention_bias    position?
         {attention("decoder", 1, "EncDecAttention", "cross_attention")}
+        decoder.block.0.layer.1.EncDecAttention.relative_attention_bias  -
         {feedforward("decoder", 2)}
     """
     CONFIG = {
