@@ -2,9 +2,9 @@
 
     python benchmarks/on_disk/measure.py --format NAME --work FOLDER
 
-FOLDER is what a `record_*.py` left: folders, each with `FOLDER.inputs.npz` and `FOLDER.outputs.npz`
-beside it, under kzoo's names. Every folder is loaded and run; the worst difference wherever there
-is a token is written to `result_NAME.json`.
+FOLDER is what a `record_*.py` left: a folder or a checkpoint's files for each case, with
+`CASE.inputs.npz` and `CASE.outputs.npz` beside it, under kzoo's names. Every case is loaded and
+run; the worst difference wherever there is a token is written to `result_NAME.json`.
 """
 
 import argparse
@@ -24,10 +24,17 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / "tests")]
 from on_disk import difference  # noqa: E402
 from provenance import provenance  # noqa: E402
 
-SOURCES = ["kzoo/checkpoints", "kzoo/models", "kzoo/nn"]
+READERS = [f"kzoo/checkpoints/{name}.py" for name in ("huggingface", "rows", "config", "source")]
+NAMES = [*READERS, "kzoo/checkpoints/tf_names.py"]
+# What a format is read by, beside the families.
+SOURCES = {
+    "tf_model": [*NAMES, "kzoo/checkpoints/h5.py"],
+    "flax_model": [*NAMES, "kzoo/checkpoints/msgpack.py"],
+}
 
 
 def measure(work):
+    """What each case was known by, and how far its outputs are from those beside it."""
     cases = {}
     for outputs in sorted(work.glob("*.outputs.npz")):
         name = outputs.name.removesuffix(".outputs.npz")
@@ -36,7 +43,7 @@ def measure(work):
             apart = difference(model, dict(given), dict(expected))
         cases[name] = {
             "model": type(model).__name__,
-            "known_by": kzoo.recognised(work / name).why,
+            "known_by": kzoo.recognised(work / name).sign,
             "difference": float(f"{apart:.2g}"),
         }
         print(f"{name:50} {type(model).__name__:20} {apart:.2g}", flush=True)
@@ -45,18 +52,21 @@ def measure(work):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--format", required=True)
+    parser.add_argument("--format", required=True, choices=SOURCES)
     parser.add_argument("--work", type=Path, required=True)
     options = parser.parse_args()
     cases = measure(options.work)
     result = {
         "worst": max(case["difference"] for case in cases.values()),
         "cases": cases,
-        "provenance": provenance(SOURCES, ["keras", "tensorflow", "numpy", "h5py"]),
+        "provenance": provenance(
+            [*SOURCES[options.format], "kzoo/models", "benchmarks/on_disk/measure.py"],
+            ["keras", "tensorflow", "numpy", "h5py"],
+        ),
     }
     path = HERE / f"result_{options.format}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(f"{len(cases)} files, worst {result['worst']}")
+    print(f"{len(cases)} cases, worst {result['worst']}")
 
 
 if __name__ == "__main__":
