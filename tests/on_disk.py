@@ -50,9 +50,10 @@ def difference(model, given, expected):
     for name, there in expected.items():
         assert tuple(actual[name].shape) == tuple(np.shape(there)), name
         apart = np.abs(np.asarray(actual[name]) - there)
-        # The last mask is the decoder's, where there are two; scores of spans have no third axis.
+        # Of two masks the first is the encoder's; scores of spans have no third axis.
+        mask = masks[0 if name == "memory" else -1] if masks else None
         by_token = apart.ndim == 3 or name in ("start_logits", "end_logits")
-        if by_token and masks and masks[-1].shape == apart.shape[:2]:
-            apart = apart[masks[-1]]
+        if by_token and mask is not None and mask.shape == apart.shape[:2]:
+            apart = apart[mask]
         worst = max(worst, float(apart.max()))
     return worst

@@ -149,8 +149,9 @@ OUTPUTS = {
     "text_embeds": "text_embedding",
     "image_embeds": "image_embedding",
     "cls_logits": "class_logits",
+    "encoder_last_hidden_state": "memory",
 }
-UNUSED = {"seq_relationship_logits", "sop_logits", "logits_per_text", "encoder_last_hidden_state"}
+UNUSED = {"seq_relationship_logits", "sop_logits", "logits_per_text"}
 
 
 def inputs(stem, suffix, config):
@@ -263,8 +264,8 @@ def recorded(library, stem, suffix, work, name, changes=None, **options):
         for name, value in outputs.items()
         if name not in UNUSED and hasattr(value, "shape")
     }
-    if suffix == "Model" and config.is_encoder_decoder:
-        found = {"sequence_output": found["sequence_output"]}
+    if suffix != "Model":  # A head's class gives what the encoder made as well.
+        found.pop("memory", None)
     if stem == "MobileViT" and suffix == "Model":  # A map there.
         states = found["sequence_output"]
         found["sequence_output"] = states.reshape(*states.shape[:2], -1).transpose(0, 2, 1)
