@@ -605,9 +605,9 @@ def _outgoing(weights, family, spec, task_name, origin):
     tensors = {
         name: _joined(name, table.tensors[name], weights, dtypes.get(name)) for name in names
     }
+    tensors |= {name: Lazy.of(np.zeros((), "int64")) for name in table.counts}
     if origin:
         return tensors | {name: Lazy.of(array) for name, array in origin.carried.items()}
-    tensors |= {name: Lazy.of(np.zeros((), "int64")) for name in table.counts}
     pooler = _pooler_name(family)
     if headless and pooler and spec.pooler == "none":
         # The class there always has one; without these zeros it would be drawn at random.
