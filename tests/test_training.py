@@ -501,6 +501,11 @@ def test_every_epoch_has_its_order_and_keeps_it():
     assert rows_of(batches) == first
 
 
+def test_examples_that_are_not_shuffled_are_learned_from_in_their_order():
+    batches = bucketed_batches(counted(50), batch_size=8, shuffle=False)
+    assert [token for rows in rows_of(batches) for token in rows] == list(range(50))
+
+
 def test_outputs_come_back_in_order():
     batches = bucketed_batches(counted(50), batch_size=8)
     flat = np.array([token for rows in rows_of(batches) for token in rows])

@@ -39,7 +39,8 @@ folder, count = sys.argv[1], int(sys.argv[2])
 labels = {0: "negative", 1: "positive"}
 config = BertConfig(
     vocab_size=count, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
-    intermediate_size=128, max_position_embeddings=64, hidden_dropout_prob=0.0,
+    intermediate_size=128, max_position_embeddings=64, initializer_range=0.15,
+    hidden_dropout_prob=0.0,
     attention_probs_dropout_prob=0.0, id2label=labels, label2id={v: k for k, v in labels.items()},
 )
 model = TFBertForSequenceClassification(config)
@@ -87,9 +88,7 @@ def main():
         "worst_difference": differences,
         "same_labels": float(right.mean()),
         "reference": {
-            each["name"]: each["version"]
-            for each in json.loads(versions)
-            if each["name"] in wanted
+            each["name"]: each["version"] for each in json.loads(versions) if each["name"] in wanted
         },
         "provenance": provenance(SOURCES, ["kzoo", "keras", "tensorflow"]),
     }

@@ -20,7 +20,7 @@ def bucketed_batches(
     labels=None,
     sample_weight=None,
     batch_size=32,
-    shuffle=False,
+    shuffle=None,
     seed=0,
     padding_id=0,
     initial_epoch=0,
@@ -37,7 +37,8 @@ def bucketed_batches(
             place, of the last of several token columns, and padded with -100.
         sample_weight: one weight an example, or a list of one for each place.
         batch_size: examples a batch; the last may be smaller.
-        shuffle: a new order every epoch, that (seed, epoch) decides.
+        shuffle: a new order every epoch, that (seed, epoch) decides; False for the order in which
+            they come, None for what no order matters to: the shortest come first.
         seed: of the order.
         padding_id: the token id that fills rows up.
         initial_epoch: the epoch to begin with.
@@ -71,7 +72,7 @@ class BatchPlan(Plan):
         labels,
         sample_weight,
         batch_size,
-        shuffle=False,
+        shuffle=None,
         seed=0,
         padding_id=0,
         epoch=0,
@@ -111,7 +112,8 @@ class BatchPlan(Plan):
     def order(self, epoch=0):
         """The batches of an epoch, as a list of arrays of example numbers."""
         if not self.shuffle:
-            rows = np.argsort(self.row_lengths, kind="stable")
+            by_length = np.argsort(self.row_lengths, kind="stable")
+            rows = by_length if self.shuffle is None else np.arange(self.size)
             return [rows[i : i + self.batch_size] for i in range(0, self.size, self.batch_size)]
         draw = np.random.default_rng([self.seed, epoch])
         rows = draw.permutation(self.size)

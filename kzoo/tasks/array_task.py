@@ -180,7 +180,7 @@ class ArrayTask(Task):
             epochs: passes over the data.
             validation_data: `(x, y)` or `(x, y, sample_weight)`, a folder, table or dataset.
             validation_split: the share at the end of the data that is held out instead.
-            shuffle: a new order every epoch, decided by `seed`.
+            shuffle: a new order every epoch, decided by `seed`; False for the order they come in.
             sample_weight: one weight an example.
             seed: of the order of the examples.
             column: in tables, the column of the files.

@@ -171,7 +171,7 @@ class TextTask(Task):
             validation_data: `(x, y)` or `(x, y, sample_weight)`, a path, a dataset, or a list of
                 inputs where there are no targets.
             validation_split: the share at the end of the data that is held out instead.
-            shuffle: a new order every epoch, decided by `seed`.
+            shuffle: a new order every epoch, decided by `seed`; False for the order they come in.
             sample_weight: one weight an example.
             seed: of the order of the examples.
             text: in files, the column of the text, or a list of two for pairs.
