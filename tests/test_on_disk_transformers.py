@@ -447,25 +447,25 @@ SOUND = b"\x81\xa1x" + extension(np.float32([1, 2]))
 PIECES = b"\xb9__msgpack_chunked_array__\xc3\xa6chunks\x81\xa10" + SOUND[3:]
 # Of each: what is said of it, and its bytes.
 MSGPACK = {
-    "half": ("it ends after", b"\x82" + SOUND[1:]),
-    "more": ("1 bytes follow its end", SOUND + b"\x80"),
+    "half": ("incomplete", b"\x82" + SOUND[1:]),
+    "more": ("extra data", SOUND + b"\x80"),
     "twice": ("x stands there twice", b"\x82" + 2 * SOUND[1:]),
     "no map": ("it is no map", SOUND[3:]),
     "number": ("x is no array", b"\x81\xa1x\x05"),
-    "nil": ("is 0xc0", b"\x81\xa1x\xc0"),
-    "text": ("is 0xa1", b"\x81\xa1x\xa1y"),
+    "nil": ("x is no array", b"\x81\xa1x\xc0"),
+    "text": ("x is no array", b"\x81\xa1x\xa1y"),
     "complex number": ("an extension of type 2", b"\x81\xa1x\xc7\x03\x02\x92\x01\x02"),
-    "time": ("an extension of type 255", b"\x81\xa1x\xd6\xff\x00\x00\x00\x01"),
+    "time": ("x is no array", b"\x81\xa1x\xd6\xff\x00\x00\x00\x01"),
     "objects": ("dtype 'object'", b"\x81\xa1x" + extension(np.float32([1, 2]), "object")),
     "another shape": ("8 bytes, not 12", b"\x81\xa1x" + extension(np.float32([1, 2]), shape=(3,))),
     "deep": ("lie more than", b"\x81\xa1x" * 200 + b"\x80"),
-    "name of bytes": ("a name is not UTF-8", b"\x81\xa2\xff\xfe" + SOUND[3:]),
+    "name of bytes": ("utf-8", b"\x81\xa2\xff\xfe" + SOUND[3:]),
     "pieces without shape": ("lacks its shape or pieces", b"\x82" + PIECES),
     "too few pieces": (
         "w of [3] has pieces of 2 numbers",
         b"\x81\xa1w\x83\xa5shape\x81\xa10\x03" + PIECES,
     ),
-    "empty": ("it is empty", b""),
+    "empty": ("incomplete", b""),
 }
 
 

@@ -1,4 +1,4 @@
-"""The msgpack files of Flax, read lazily and checked, without flax or its codec.
+"""The msgpack files of Flax, read through the package msgpack and checked, without flax.
 
 A file is one map of maps by name; its leaves are arrays, each an extension of type 1 that holds
 shape, dtype and bytes, or a map of such pieces where an array was too long for one. Nothing else
@@ -6,53 +6,82 @@ that msgpack knows has a place there.
 """
 
 import math
-import mmap
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import KzooError
 from ..files import DEEPEST
-from .safetensors import DTYPES, Lazy, mapped
+from ..values import is_whole
+from .safetensors import DTYPES, Lazy, numpy_dtype
 
 ARRAY, NUMBER = 1, 3  # Flax's extensions; 2 is a complex number
 CHUNKED = "__msgpack_chunked_array__"
-# How many bytes the length of a thing has, by its first byte.
-TEXTS = {0xD9: 1, 0xDA: 2, 0xDB: 4}
-BYTES = {0xC4: 1, 0xC5: 2, 0xC6: 4}
-LISTS = {0xDC: 2, 0xDD: 4}
-MAPS = {0xDE: 2, 0xDF: 4}
-EXTENSIONS = {0xC7: 1, 0xC8: 2, 0xC9: 4}
-FIXED = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}  # extensions of these lengths
-WHOLES = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 
 
 def read_msgpack(path):
-    """The arrays of a Flax file as `{names from the outermost on: Lazy}`; the file stays mapped.
+    """The arrays of a Flax file as `{names from the outermost on: Lazy}`; the file is read whole.
 
     Raises `KzooError` when the file is missing, truncated, or holds other things than arrays.
     """
     path, tensors = Path(path), {}
     try:
-        with open(path, "rb") as file:
-            if not path.stat().st_size:
-                raise _damaged(path, "it is empty")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                reader = _Reader(path, data)
-                tree = reader.tree()
-                if reader.at != len(data):
-                    raise _damaged(path, f"{len(data) - reader.at} bytes follow its end")
+        import msgpack
+    except ImportError:
+        raise KzooError(
+            f"{path} is in Flax's format, which needs msgpack, and that is not installed: install "
+            "kzoo[flax], or save the model as safetensors."
+        ) from None
+
+    def array(kind, content):
+        if kind not in (ARRAY, NUMBER):
+            raise _damaged(path, f"an extension of type {kind} and {len(content)} bytes")
+        return _array(msgpack.unpackb(content), path)
+
+    def named(pairs):
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise _damaged(path, f"{twice} stands there twice")
+        return found
+
+    try:
+        tree = msgpack.unpackb(path.read_bytes(), ext_hook=array, object_pairs_hook=named)
     except FileNotFoundError:
         raise KzooError(f"{path} is missing: a msgpack file was expected there.") from None
     except IsADirectoryError:
         raise KzooError(f"{path} is a folder: a msgpack file was expected there.") from None
+    except KzooError:
+        raise
+    # What msgpack raises where a file is none: its own errors, ValueError, TypeError ...
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        raise _damaged(path, reason) from None
     if not isinstance(tree, dict):
         raise _damaged(path, "it is no map of names")
     _flatten(tree, (), path, tensors)
     return tensors
 
 
+def _array(parts, path):
+    """The `Lazy` of an array's shape, dtype and bytes."""
+    if not isinstance(parts, list) or list(map(type, parts)) != [list, str, bytes]:
+        raise _damaged(path, "an array lacks its shape, dtype or bytes")
+    shape, dtype, content = parts
+    if dtype not in DTYPES.values() or not all(is_whole(size, 0) for size in shape):
+        raise _damaged(path, f"an array of dtype {dtype!r:.40} and shape {shape!r:.40}")
+    expected = math.prod(shape) * numpy_dtype(dtype).itemsize
+    if len(content) != expected:
+        raise _damaged(
+            path, f"an array of {dtype} {shape} has {len(content)} bytes, not {expected}"
+        )
+    return Lazy.of(np.frombuffer(content, numpy_dtype(dtype)).reshape(shape))
+
+
 def _flatten(tree, names, path, tensors):
+    if len(names) > DEEPEST:
+        raise _damaged(path, f"its maps lie more than {DEEPEST} deep")
     if CHUNKED in tree:
         tensors[names] = _joined(tree, ".".join(names), path)
         return
@@ -87,92 +116,6 @@ def _listed(tree, kind):
         return None
     values = tuple(tree[str(i)] for i in range(len(tree)))
     return values if all(type(value) is kind for value in values) else None
-
-
-class _Reader:
-    """What stands in a file, from `at` on; every length is held against the file's."""
-
-    def __init__(self, path, data, at=0, depth=0):
-        self.path, self.data, self.at, self.depth = path, data, at, depth
-
-    def tree(self):
-        """The next thing: a dict, a `Lazy`, a whole number or a truth value."""
-        code = self.number(1)
-        if 0x80 <= code <= 0x8F or code in MAPS:
-            return self.map(code & 0x0F if code <= 0x8F else self.number(MAPS[code]))
-        if code in FIXED or code in EXTENSIONS:
-            return self.extension(FIXED[code] if code in FIXED else self.number(EXTENSIONS[code]))
-        if code in (0xC2, 0xC3):
-            return code == 0xC3
-        return self.whole(code)
-
-    def map(self, count):
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise _damaged(self.path, f"its maps lie more than {DEEPEST} deep")
-        found = {}
-        for _ in range(count):
-            name = self.text()
-            if name in found:
-                raise _damaged(self.path, f"{name} stands there twice")
-            found[name] = self.tree()
-        self.depth -= 1
-        return found
-
-    def extension(self, length):
-        kind = self.number(1)
-        end = self.at + length
-        if kind not in (ARRAY, NUMBER) or end > len(self.data):
-            raise _damaged(self.path, f"an extension of type {kind} and {length} bytes")
-        code = self.number(1)
-        if code != 0x93:
-            raise _damaged(self.path, "an array lacks its shape, dtype or bytes")
-        shape, dtype = self.shape(), self.text()
-        if dtype not in DTYPES.values():
-            raise _damaged(self.path, f"an array of dtype {dtype!r:.40}")
-        length = self.length(BYTES, self.number(1))
-        lazy = mapped(self.path, dtype, shape, self.at)
-        self.at += length
-        if self.at != end or length != lazy.nbytes:
-            raise _damaged(
-                self.path,
-                f"an array of {dtype} {list(shape)} has {length} bytes, not {lazy.nbytes}",
-            )
-        return lazy
-
-    def shape(self):
-        code = self.number(1)
-        count = code & 0x0F if 0x90 <= code <= 0x9F else self.length(LISTS, code)
-        return tuple(self.whole(self.number(1)) for _ in range(count))
-
-    def text(self):
-        code = self.number(1)
-        length = code & 0x1F if 0xA0 <= code <= 0xBF else self.length(TEXTS, code)
-        try:
-            return self.take(length).decode("utf-8")
-        except UnicodeDecodeError:
-            raise _damaged(self.path, "a name is not UTF-8") from None
-
-    def whole(self, code):
-        return code if code <= 0x7F else self.length(WHOLES, code)
-
-    def length(self, kinds, code):
-        if code not in kinds:
-            raise _damaged(
-                self.path, f"byte {self.at - 1} is {code:#04x}, which has no place there"
-            )
-        return self.number(kinds[code])
-
-    def number(self, count):
-        return int.from_bytes(self.take(count), "big")
-
-    def take(self, count):
-        if self.at + count > len(self.data):
-            raise _damaged(
-                self.path, f"it ends after {len(self.data)} bytes, within a name or array"
-            )
-        self.at += count
-        return self.data[self.at - count : self.at]
 
 
 def _damaged(path, what):

@@ -153,5 +153,5 @@ READERS = {
     "model.safetensors": (None, _read_safetensors),
     "pytorch_model.bin": ("torch", _read_torch),
     "tf_model.h5": (None, read_tensorflow),
-    "flax_model.msgpack": (None, read_flax),
+    "flax_model.msgpack": ("msgpack", read_flax),
 }
