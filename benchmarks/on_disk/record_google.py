@@ -13,7 +13,6 @@ import os
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 import json
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,27 @@ import triton  # noqa: F401  before TensorFlow: their copies of LLVM end the pro
 import torch
 import tensorflow as tf
 import transformers
+from checkpoint_cases import IDS, TEXTS, case, noise
+from checkpoint_cases import write as write_golden
 from transformers.models.albert.modeling_albert import load_tf_weights_in_albert
 from transformers.models.bert.modeling_bert import load_tf_weights_in_bert
 from transformers.models.t5.modeling_t5 import load_tf_weights_in_t5
 
-GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "on_disk" / "google.json"
+PAIRS = {
+    "encoder_token_ids": TEXTS["token_ids"],
+    "encoder_padding_mask": TEXTS["padding_mask"],
+    "decoder_token_ids": np.array(IDS, "int32")[:, :4],
+    "decoder_padding_mask": np.ones((2, 4), "int32"),
+}
+# An output's name in kzoo.
+OUTPUTS = {
+    "last_hidden_state": "sequence_output",
+    "pooler_output": "pooled_output",
+    "prediction_logits": "logits",
+    "logits": "logits",
+    "start_logits": "start_logits",
+    "end_logits": "end_logits",
+}
 SIZES = {
     "vocab_size": 37,
     "hidden_size": 8,
@@ -38,15 +53,6 @@ SIZES = {
     "attention_probs_dropout_prob": 0.1,
     "initializer_range": 0.02,
 }
-IDS = [[2, 7, 9, 11, 3, 20, 3, 0], [2, 30, 5, 36, 3, 0, 0, 0]]
-MASK = [[int(i > 0) for i in row] for row in IDS]
-SEGMENTS = [[0, 0, 0, 0, 0, 1, 1, 0], [0] * 8]
-
-
-def noise(name, shape):
-    """Numbers for a variable of a name; around 1 for a scale."""
-    drawn = np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape) * 0.2
-    return (drawn + (name.split("/")[-1] in ("gamma", "scale"))).astype("float32")
 
 
 def map_(name, inputs, outputs):
@@ -220,7 +226,8 @@ def model_of(prefix, arrays, config, name, head):
         loader(target, made.config, str(prefix))
     else:
         bare = prefix.with_name("bare.ckpt")
-        write(bare, {n: a for n, a in arrays.items() if not n.split("/")[-1].startswith("output_")})
+        without = ("output_", "pooler") if name.endswith("Answering") else ("output_",)
+        write(bare, {n: a for n, a in arrays.items() if not any(part in n for part in without)})
         loader(made, made.config, str(bare))
         for file in bare.parent.glob("bare.ckpt*"):
             file.unlink()
@@ -235,65 +242,42 @@ def outputs_of(model, name):
     """The outputs by the names that a test knows."""
     with torch.no_grad():
         if name.startswith("T5"):
-            ids, mask = torch.tensor(IDS), torch.tensor(MASK)
-            found = model(input_ids=ids, attention_mask=mask, decoder_input_ids=ids[:, :4])
+            found = model(
+                input_ids=torch.tensor(PAIRS["encoder_token_ids"]),
+                attention_mask=torch.tensor(PAIRS["encoder_padding_mask"]),
+                decoder_input_ids=torch.tensor(PAIRS["decoder_token_ids"]),
+            )
         else:
             found = model(
-                input_ids=torch.tensor(IDS),
-                attention_mask=torch.tensor(MASK),
-                token_type_ids=torch.tensor(SEGMENTS),
+                input_ids=torch.tensor(TEXTS["token_ids"]),
+                attention_mask=torch.tensor(TEXTS["padding_mask"]),
+                token_type_ids=torch.tensor(TEXTS["segment_ids"]),
             )
-    named = {
-        "last_hidden_state": "sequence",
-        "pooler_output": "pooled",
-        "prediction_logits": "logits",
-        "logits": "logits",
-        "start_logits": "start",
-        "end_logits": "end",
-    }
-    return {
-        here: np.vectorize(lambda x: float(f"{x:.7g}"))(found[there].numpy()).tolist()
-        for there, here in named.items()
-        if there in found
-    }
+    return {here: found[there].numpy() for there, here in OUTPUTS.items() if there in found}
 
 
 def main(work):
     """Write all cases below a folder, and the golden file."""
     cases = []
-    for case, (shapes, config, file, name, head) in CASES.items():
-        folder = work / "google" / case
+    for name, (shapes, config, file, cls, head) in CASES.items():
+        folder = work / name
         folder.mkdir(parents=True, exist_ok=True)
+        prefix = folder / "model.ckpt"
         arrays = {n: noise(n, shape) for n, shape in with_training(shapes).items()}
         arrays["global_step"] = np.array(7, "int64")
-        write(folder / "model.ckpt", arrays)
+        write(prefix, arrays)
         if file:
             (folder / file).write_text(json.dumps(config, indent=2))
-        model = model_of(folder / "model.ckpt", arrays, config, name, head)
-        listed = tf.train.load_checkpoint(str(folder / "model.ckpt"))
-        dtypes = listed.get_variable_to_dtype_map()
-        cases.append(
-            {
-                "case": case,
-                "file": file,
-                "config": config if file else None,
-                "tensors": {
-                    n: [dtypes[n].name, s]
-                    for n, s in sorted(listed.get_variable_to_shape_map().items())
-                },
-                "outputs": outputs_of(model, name),
-            }
-        )
-        inputs = {"ids": IDS, "mask": MASK, "segments": SEGMENTS}
-        (folder / "reference.json").write_text(
-            json.dumps({"inputs": inputs, "outputs": cases[-1]["outputs"]})
-        )
-        print(case, {k: np.shape(v) for k, v in cases[-1]["outputs"].items()})
-    made = {"transformers": transformers.__version__, "tensorflow": tf.__version__}
-    text = json.dumps({"made_with": made, "inputs": inputs, "cases": cases})
-    GOLDEN.parent.mkdir(parents=True, exist_ok=True)
-    GOLDEN.write_text(text + "\n")
-    print(len(text))
+        outputs = outputs_of(model_of(prefix, arrays, config, cls, head), cls)
+        assert not any(np.isnan(x).any() for x in outputs.values())
+        reader = tf.train.load_checkpoint(str(prefix))
+        shapes = reader.get_variable_to_shape_map()
+        dtypes = reader.get_variable_to_dtype_map()
+        tensors = {n: (dtypes[n].name, shape) for n, shape in shapes.items()}
+        inputs = PAIRS if cls.startswith("T5") else TEXTS
+        given = {"file": file, "config": config if file else None}
+        cases.append(case(work, name, tensors, inputs, outputs, **given))
+    write_golden("google", cases)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def _t5_config(folder, tensors):
         "num_heads": num_heads,
     }
     for key, size in sizes.items():
-        _check_size(folder / "operative_config.gin", key, stated.get(key, size), size)
+        check_size(folder / "operative_config.gin", key, stated.get(key, size), size)
     gate = next((v[0] for v in stated.values() if isinstance(v, list) and v[1:] == ["linear"]), "")
     gate = {"": "gelu", "swish": "silu"}.get(gate, gate)
     return {
@@ -151,6 +151,7 @@ class Kind:
         words: pairs of a pattern and what stands there in torch, applied in order.
         config: a function of the folder and the tensors.
         usual: the class there of a checkpoint without a head.
+        heads: the class there by a head's name in torch.
     """
 
     title: str
@@ -161,20 +162,26 @@ class Kind:
     words: tuple = ()
     config: Callable | None = None
     usual: str = "Model"
+    heads: dict = dataclasses.field(default_factory=lambda: CLASSES)
 
 
-TEXT = r"(?:bert(?:_\d+)?/)?(?:embeddings|encoder|pooler)/|cls/|output_(?:weights|bias)$"
+TEXT = (
+    r"(?:bert(?:_\d+)?/)?(?:embeddings|encoder|pooler)/"
+    r"|cls/|classifier/|qa_outputs/|output_(?:weights|bias)$"
+)
 # Those that kzoo doesn't have yet come first: some of their names are BERT's.
 KINDS = (
     Kind("ELECTRA", r"(^|/)(electra|discriminator_predictions|generator_predictions)/"),
     Kind("XLNet", r"/rel_attn/"),
-    Kind("MobileBERT", r"/bottleneck/|FakeLayerNorm"),
+    Kind("MobileBERT", r"/bottleneck|FakeLayerNorm|no_norm"),
     Kind("ALBERT", r"/inner_group_\d+/", "albert", "Albert", TEXT, ALBERT,
          _json_config("albert_config.json")),
     Kind("BERT", r"encoder/layer_\d+/attention/self/", "bert", "Bert", TEXT, BERT,
          _json_config("bert_config.json")),
     Kind("T5", r"encoder/block_\d+/layer_\d+/", "t5", "T5", r"(?:encoder|decoder|shared)/", T5,
          _t5_config, "ForConditionalGeneration"),
+    Kind("ViT", r"^vit/", "vit", "ViT", r"vit/|classifier/",
+         heads={"classifier": "ForImageClassification"}),
 )  # fmt: skip
 
 
@@ -205,7 +212,7 @@ def read(folder, task=None, tokenizer=None):
     return model_of(prefix.parent, tensors, None, task, tokenizer)
 
 
-def model_of(folder, tensors, config, task, tokenizer, lower=None):
+def model_of(folder, tensors, config, task, tokenizer, lower=None, suffix=None):
     """The model of variables that have the names of TensorFlow 1.
 
     Args:
@@ -215,20 +222,22 @@ def model_of(folder, tensors, config, task, tokenizer, lower=None):
         task: see `read`.
         tokenizer: see `read`.
         lower: whether texts are lower-cased, where the format says so.
+        suffix: the class there, without its stem, where names don't tell it.
     """
     tensors = {name.removesuffix(":0"): lazy for name, lazy in tensors.items()}
     kind = _kind(folder, tensors)
     tensors = in_torch(folder, tensors, kind)
     config = config or kind.config(folder, tensors)
-    heads = (c for head, c in CLASSES.items() if any(n.startswith(f"{head}.") for n in tensors))
-    suffix = next(heads, kind.usual)
+    heads = (c for head, c in kind.heads.items() if any(n.startswith(f"{head}.") for n in tensors))
+    suffix = suffix or next(heads, kind.usual)
     config = {**config, "model_type": kind.model_type, "architectures": [kind.stem + suffix]}
     if "classifier.bias" in tensors and "id2label" not in config:
         config["num_labels"] = tensors["classifier.bias"].shape[0]
     if tokenizer is None:
         tokenizer = tokenizer_there(folder, kind.model_type, lower)
-    # A folder's own files are no tokenizer of Hugging Face's: they have been read above, or not.
-    return assembled(folder, config, tensors, task, tokenizer or False)
+    model = assembled(folder, config, tensors, task, tokenizer or False)
+    model.origin.files = {}  # Those of the folder don't say which class reads them, and how.
+    return model
 
 
 def _kind(folder, tensors):
@@ -261,7 +270,7 @@ def in_torch(folder, tensors, kind):
             "optimizers leave is passed over; remove what isn't the model's."
         )
     for source, lazy in tensors.items():
-        name = re.sub(rf"^(?:[^/]+/)*?(?={kind.roots})", "", source)
+        name = re.sub(rf"^(?:[^/]+/)*?(?={kind.roots})", "", source, count=1)
         for pattern, words in kind.words:
             name = re.sub(pattern, words, name)
         name, turned = _in_torch(name)
@@ -295,7 +304,8 @@ def _count(names, pattern):
     return len({match[1] for name in names if (match := re.match(pattern, name))})
 
 
-def _check_size(path, key, stated, size):
+def check_size(path, key, stated, size):
+    """Refuse a size that a file states and a checkpoint doesn't have."""
     if stated != size:
         raise KzooError(
             f"{path} has {key} = {stated!r:.40} and the checkpoint {size}: they don't belong "

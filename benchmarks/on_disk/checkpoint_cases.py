@@ -1,0 +1,58 @@
+"""What the recordings of TensorFlow's checkpoints have in common."""
+
+import base64
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "on_disk"
+IDS = [[2, 7, 9, 11, 3, 20, 3, 0], [2, 30, 5, 36, 3, 0, 0, 0]]
+TEXTS = {
+    "token_ids": np.array(IDS, "int32"),
+    "padding_mask": np.array(IDS, "int32").clip(0, 1),
+    "segment_ids": np.array([[0, 0, 0, 0, 0, 1, 1, 0], [0] * 8], "int32"),
+}
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", *"012345"]
+
+
+def noise(name, shape, scale=("gamma", "scale")):
+    """The weight of a name: the same numbers wherever it is asked for."""
+    drawn = np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape) * 0.2
+    is_scale = name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").endswith(scale)
+    return (drawn + is_scale).astype("float32")
+
+
+def rounded(array):
+    """A list of seven digits a number."""
+    array = np.asarray(array, "float32")
+    return np.array([float(f"{x:.7g}") for x in array.ravel()]).reshape(array.shape).tolist()
+
+
+def packed(content):
+    """Bytes as a text that JSON holds."""
+    return base64.b85encode(zlib.compress(content, 9)).decode()
+
+
+def case(work, name, tensors, inputs, outputs, **more):
+    """One case of the golden file; inputs and outputs beside the genuine folder as well."""
+    np.savez(work / f"{name}.inputs.npz", **inputs)
+    np.savez(work / f"{name}.outputs.npz", **outputs)
+    return {
+        "case": name,
+        **more,
+        "tensors": {n: [dtype, list(shape)] for n, (dtype, shape) in sorted(tensors.items())},
+        "inputs": {
+            n: x.tolist() if x.dtype.kind == "i" else list(x.shape) for n, x in inputs.items()
+        },
+        "outputs": {n: rounded(x) for n, x in outputs.items()},
+    }
+
+
+def write(name, cases):
+    """Write the golden file of a format."""
+    text = ",\n".join(json.dumps(each, separators=(",", ":")) for each in cases)
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    (GOLDEN / f"{name}.json").write_text(f"[\n{text}\n]\n")
+    print(name, len(cases), "cases,", len(text), "bytes")
