@@ -178,13 +178,13 @@ KINDS = (
     ),
     Kind(
         r"posembed_input/pos_embedding$",
-        (r"encoder/transformer_encoder_block(?:_(\d+))?/", r"vit/encoder/layer_\1/"),
+        (r"encoder(?:_\d+)?/transformer_encoder_block_(\d+)/", r"vit/encoder/layer_\1/"),
         VIT_PARTS,
         (
             (r"posembed_input/pos_embedding$", "vit/embeddings/position_embeddings/value"),
             (r"cls/cls$", "vit/embeddings/cls_token/value"),
             (r"conv2d(?:_\d+)?/", "vit/embeddings/patch_embeddings/projection/"),
-            (r"encoder/layer_normalization(?:_\d+)?/", "vit/layernorm/"),
+            (r"encoder(?:_\d+)?/layer_normalization(?:_\d+)?/", "vit/layernorm/"),
             (r"dense(?:_\d+)?/(?=kernel$|bias$)", "classifier/"),
         ),
         _vit_config,
@@ -350,5 +350,7 @@ def _shape(folder, tensors, pattern):
     """The shape of the first variable whose name has a pattern."""
     shape = next((lazy.shape for name, lazy in tensors.items() if re.search(pattern, name)), None)
     if shape is None:
-        raise KzooError(f"{folder} lacks a variable {pattern.strip('^$/')}: a whole encoder is expected.")
+        raise KzooError(
+            f"{folder} lacks a variable {pattern.strip('^$/')}: a whole encoder is expected."
+        )
     return shape

@@ -173,7 +173,7 @@ TEXT = (
 KINDS = (
     Kind("ELECTRA", r"(^|/)(electra|discriminator_predictions|generator_predictions)/"),
     Kind("XLNet", r"/rel_attn/"),
-    Kind("MobileBERT", r"/bottleneck|FakeLayerNorm|no_norm"),
+    Kind("MobileBERT", r"/bottleneck|FakeLayerNorm|(^|/)mobile_?bert"),
     Kind("ALBERT", r"/inner_group_\d+/", "albert", "Albert", TEXT, ALBERT,
          _json_config("albert_config.json")),
     Kind("BERT", r"encoder/layer_\d+/attention/self/", "bert", "Bert", TEXT, BERT,

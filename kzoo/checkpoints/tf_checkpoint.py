@@ -19,7 +19,7 @@ PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 # What an optimizer and the training loop leave behind, as the last part of a name.
 TRAINING = re.compile(
     r"(^|/)(adam_[mv]|Adam(_\d+)?|AdamWeightDecayOptimizer(_\d+)?|lamb_[mv]|LAMB\w*|Momentum"
-    r"|global_step|beta[12]_power(_\d+)?|save_counter|_CHECKPOINT\w*|[^/]*_slot_\w+)$"
+    r"|global_step|beta[12]_power(_\d+)?|save_counter|_CHECKPOINT\w*|[^/]*_slot_\w+)(:0)?$"
 )
 
 

@@ -1,0 +1,89 @@
+"""Checkpoints and SavedModels of TensorFlow as the recordings describe them, written by the tests."""
+
+import base64
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kzoo
+
+GOLDEN = Path(__file__).parent / "golden" / "on_disk"
+GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+TOLERANCE = 1e-5
+
+
+def golden(name):
+    """The cases of a recording by their names."""
+    cases = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    return {case["case"]: case for case in cases}
+
+
+def noise(name, shape):
+    """The numbers that the recording drew for a name."""
+    drawn = np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape) * 0.2
+    return (drawn + name.removesuffix(VALUE).endswith(("gamma", "scale"))).astype("float32")
+
+
+def unpacked(text):
+    """The bytes that the recording packed."""
+    return zlib.decompress(base64.b85decode(text))
+
+
+def arrays(case, names=None):
+    """The variables of a case, noise in each that is a number with a fraction."""
+    return {
+        key: noise((names or {}).get(key, key), shape)
+        if dtype == "float32"
+        else np.ones(shape, dtype)
+        for key, (dtype, shape) in case["tensors"].items()
+        if dtype != "string"
+    }
+
+
+def write_checkpoint(prefix, values, graph=None):
+    """Write arrays under their names, and a graph of objects, as TensorFlow's own writer does."""
+    values = {name: tf.constant(value) for name, value in values.items()}
+    if graph:
+        values[GRAPH] = tf.constant(graph)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    names = list(values)
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[values[name] for name in names],
+    )
+    shard = prefix.with_name(f"{prefix.name}.data-00000-of-00001")
+    assert shard.is_file()
+
+
+def check(case, model):
+    """Assert that a model gives what the reference gave."""
+    inputs = {
+        name: 5 * noise(name, value) if name == "images" else np.array(value, "int32")
+        for name, value in case["inputs"].items()
+    }
+    actual = model(inputs)
+    seen = inputs.get("decoder_padding_mask", inputs.get("padding_mask"))
+    assert case["outputs"].keys() <= actual.keys()
+    for name, expected in case["outputs"].items():
+        apart = np.abs(np.asarray(actual[name]) - np.array(expected))
+        if seen is not None and apart.shape[:2] == seen.shape:
+            apart = apart[seen == 1]
+        assert apart.max() < TOLERANCE, name
+
+
+def refused(path, *words, **options):
+    """Assert that a path is one sentence with these words."""
+    with pytest.raises(kzoo.KzooError) as error:
+        kzoo.load(path, **options)
+    message = str(error.value)
+    assert message.endswith(".")
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
