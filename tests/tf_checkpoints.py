@@ -1,4 +1,4 @@
-"""Checkpoints and SavedModels of TensorFlow as the recordings describe them, written by the tests."""
+"""Checkpoints and SavedModels of TensorFlow, written as the recordings describe them."""
 
 import base64
 import json

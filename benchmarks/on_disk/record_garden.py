@@ -2,9 +2,9 @@
 
     python benchmarks/on_disk/record_garden.py WORK
 
-Runs where tf-models-official is installed. Writes each checkpoint with tf.train.Checkpoint, and each
-SavedModel with the package's own exporter, below WORK/garden and WORK/tfhub; names, shapes, graphs
-of objects and outputs go to tests/golden/on_disk/garden.json and tfhub.json.
+Runs where tf-models-official is installed. Writes each checkpoint with tf.train.Checkpoint, and
+each SavedModel with the package's own exporter, below WORK/garden and WORK/tfhub; names, shapes,
+graphs of objects and outputs go to tests/golden/on_disk/garden.json and tfhub.json.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from checkpoint_cases import PIECES, TEXTS, case, noise, packed, write
+from checkpoint_cases import GRAPH, PIECES, TEXTS, case, contents, cut, noise, write
 from official.legacy.bert.configs import BertConfig
 from official.modeling import tf_utils
 from official.nlp.configs import encoders
@@ -24,10 +24,8 @@ from official.nlp.modeling import layers, models, networks
 from official.nlp.tools import export_tfhub_lib
 from official.vision.modeling.backbones.vit import VisionTransformer
 from official.vision.modeling.classification_model import ClassificationModel
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
-GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 SIZES = {
     "vocab_size": 37,
     "hidden_size": 8,
@@ -106,7 +104,8 @@ def encoded(model):
 def places(model):
     """What ViT's blocks give at every place."""
     blocks = next(layer for layer in model.layers if hasattr(layer, "_encoder_layers"))
-    return {"sequence_output": tf_keras.Model(model.inputs, blocks.output)(PICTURES["images"]).numpy()}
+    whole = tf_keras.Model(model.inputs, blocks.output)
+    return {"sequence_output": whole(PICTURES["images"]).numpy()}
 
 
 def logits(model):
@@ -170,8 +169,6 @@ def saved(folder, model, trains):
     checkpoint = tf.train.Checkpoint(model=model, **more)
     prefix = checkpoint.save(str(folder / "ckpt"))
     reader = tf.train.load_checkpoint(prefix)
-    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
-
     graph = TrackableObjectGraph.FromString(reader.get_tensor(GRAPH))
     by_name = {}
     for node in graph.nodes:
@@ -184,40 +181,6 @@ def saved(folder, model, trains):
     for file in folder.glob("ckpt-1*"):
         file.unlink()
     return checkpoint.write(str(folder / "ckpt-1")), graph
-
-
-def contents(prefix):
-    """The variables of a checkpoint and its graph of objects."""
-    reader = tf.train.load_checkpoint(str(prefix))
-    shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-    tensors = {n: (dtypes[n].name, shapes[n]) for n in shapes if n != GRAPH}
-    return tensors, packed(reader.get_tensor(GRAPH))
-
-
-def cut(folder):
-    """The graph of a SavedModel without all that isn't read: operations by kind alone."""
-    message = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    small = SavedModel()
-    for meta in message.meta_graphs:
-        made = small.meta_graphs.add()
-        made.graph_def.node.extend(
-            tf.compat.v1.NodeDef(name=n.name, op=n.op, attr=_kept(n)) for n in meta.graph_def.node
-        )
-        # Functions that call others hold what those do: the ones with most are enough.
-        functions = sorted(
-            meta.graph_def.library.function, key=lambda f: -sum(n.op == "Softmax" for n in f.node_def)
-        )
-        for function in functions[:2]:
-            one = made.graph_def.library.function.add()
-            one.signature.name = function.signature.name
-            one.node_def.extend(tf.compat.v1.NodeDef(op=n.op) for n in function.node_def)
-        if meta.object_graph_def.nodes:
-            made.object_graph_def.nodes.add()
-    return packed(small.SerializeToString())
-
-
-def _kept(node):
-    return {"value": node.attr["value"]} if node.name.lower().endswith("/self/mul/y") else {}
 
 
 def garden(work):
@@ -254,9 +217,10 @@ def hub(work):
             intermediate_size=12, max_position_embeddings=16, type_vocab_size=2,
         ),
     )  # fmt: skip
+    words_of = {"vocab_file": str(vocabulary), "do_lower_case": True}
     made = {
-        "bert_masked_lm": ({"bert_config": config}, True, {"vocab_file": str(vocabulary), "do_lower_case": True}),
-        "bert_cased": ({"bert_config": config}, False, {"vocab_file": str(vocabulary), "do_lower_case": False}),
+        "bert_masked_lm": ({"bert_config": config}, True, words_of),
+        "bert_cased": ({"bert_config": config}, False, words_of | {"do_lower_case": False}),
         "albert": ({"encoder_config": narrow}, False, {"sp_model_file": str(pieces(work))}),
     }
     cases = []
@@ -271,17 +235,25 @@ def hub(work):
             str(folder), **of, model_checkpoint_path=prefix, with_mlm=with_mlm, **files
         )
         loaded = tf.saved_model.load(str(folder))
-        found = loaded({k: tf.constant(v) for k, v in GIVEN.items()})
+        given = {name: tf.constant(value) for name, value in GIVEN.items()}
+        found = loaded(given)
         outputs = {n: found[n].numpy() for n in ("sequence_output", "pooled_output")}
         if with_mlm:
-            scored = loaded.mlm({k: tf.constant(v) for k, v in (GIVEN | {"masked_lm_positions": PLACES}).items()})
+            scored = loaded.mlm(given | {"masked_lm_positions": tf.constant(PLACES)})
             outputs = {"logits": scored["mlm_logits"].numpy()}
         tensors, graph = contents(folder / "variables" / "variables")
         names = {a.checkpoint_key: a.full_name for a in attributes(folder)}
         cases.append(
             case(
-                work, name, tensors, TEXTS, outputs, graph=graph, saved_model=cut(folder),
-                names=names, assets=[file.name for file in (folder / "assets").iterdir()],
+                work,
+                name,
+                tensors,
+                TEXTS,
+                outputs,
+                graph=graph,
+                saved_model=cut(folder),
+                names=names,
+                assets=[file.name for file in (folder / "assets").iterdir()],
             )  # fmt: skip
         )
         print(name)
@@ -289,15 +261,14 @@ def hub(work):
         str(work / "preprocessing"), vocab_file=str(vocabulary), do_lower_case=True,
         tokenize_with_offsets=False, default_seq_length=8,
     )  # fmt: skip
-    tensors, graph = contents(work / "preprocessing" / "variables" / "variables")
-    cases.append({"case": "preprocessing", "tensors": {}, "saved_model": cut(work / "preprocessing"), "graph": graph})
+    _, graph = contents(work / "preprocessing" / "variables" / "variables")
+    small = cut(work / "preprocessing")
+    cases.append({"case": "preprocessing", "tensors": {}, "saved_model": small, "graph": graph})
     write("tfhub", cases)
 
 
 def attributes(folder):
     """The attributes of all objects of a SavedModel."""
-    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
-
     reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
     graph = TrackableObjectGraph.FromString(reader.get_tensor(GRAPH))
     return [a for node in graph.nodes for a in node.attributes]

@@ -10,17 +10,18 @@ tests/golden/on_disk/google.json.
 
 import os
 
+import triton  # noqa: F401  before TensorFlow: their copies of LLVM end the process otherwise
+
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
-import triton  # noqa: F401  before TensorFlow: their copies of LLVM end the process otherwise
-import torch
 import tensorflow as tf
+import torch
 import transformers
-from checkpoint_cases import IDS, TEXTS, case, noise
+from checkpoint_cases import IDS, TEXTS, case, contents, noise
 from checkpoint_cases import write as write_golden
 from transformers.models.albert.modeling_albert import load_tf_weights_in_albert
 from transformers.models.bert.modeling_bert import load_tf_weights_in_bert
@@ -270,10 +271,7 @@ def main(work):
             (folder / file).write_text(json.dumps(config, indent=2))
         outputs = outputs_of(model_of(prefix, arrays, config, cls, head), cls)
         assert not any(np.isnan(x).any() for x in outputs.values())
-        reader = tf.train.load_checkpoint(str(prefix))
-        shapes = reader.get_variable_to_shape_map()
-        dtypes = reader.get_variable_to_dtype_map()
-        tensors = {n: (dtypes[n].name, shape) for n, shape in shapes.items()}
+        tensors, _ = contents(prefix)
         inputs = PAIRS if cls.startswith("T5") else TEXTS
         given = {"file": file, "config": config if file else None}
         cases.append(case(work, name, tensors, inputs, outputs, **given))

@@ -1,4 +1,4 @@
-"""Checkpoints of TensorFlow's Model Garden: BERT, ALBERT and ViT, as tf.train.Checkpoint writes them.
+"""Checkpoints of TensorFlow's Model Garden: BERT, ALBERT and ViT of tf.train.Checkpoint.
 
 A variable is found by the name that it was made with, which says the layer whatever objects lead to
 it; only a head that shares its name with another is told by the attribute that holds it. The names
@@ -194,10 +194,8 @@ KINDS = (
 
 def sign(folder):
     """Why a path is of this format, or None."""
-    prefix = tf_checkpoint.find_prefix(folder)
-    if prefix is None or not tf_checkpoint.has_graph(prefix):
-        return None
-    return f"{prefix.name}.index has a graph of objects"
+    graphs = [p for p in tf_checkpoint.prefixes(folder) if tf_checkpoint.has_graph(p)]
+    return f"{graphs[0].name}.index has a graph of objects" if graphs else None
 
 
 def read(folder, task=None, tokenizer=None):
@@ -243,11 +241,7 @@ def model_of(folder, tensors, graph, stated, task, tokenizer, lower=None):
             if match := re.search(rf"(?:^|/){pattern}", name):
                 name = _block(kind, match, name) if words is None else words + name[match.end() :]
                 break
-        if name in renamed:
-            raise KzooError(
-                f"{folder} has {name} twice: save the checkpoint of one model alone."
-            )
-        renamed[name] = lazy
+        _put(renamed, name, lazy, folder)
     config = kind.config(folder, renamed, stated)
     for key, value in stated.items():
         if key == "hidden_act":
@@ -297,15 +291,17 @@ def _named(folder, tensors, graph):
         # Blocks whose names count what was made before them are told by their place.
         if place := re.search(r"/_encoder_layers/(\d+)/", plain):
             name = re.sub(r"(transformer_encoder_block)(_\d+)?/", rf"\1_{place[1]}/", name)
-        if name in named:
-            raise KzooError(
-                f"{folder} has {name} twice: save the checkpoint of one model alone."
-            )
-        named[name] = lazy
+        _put(named, name, lazy, folder)
     for used, unused in UNUSED.items():
         if any(re.search(rf"(^|/){used}", name) for name in named):
             named = {n: v for n, v in named.items() if not re.search(rf"(^|/){unused}", n)}
     return named, suffix
+
+
+def _put(named, name, lazy, folder):
+    if name in named:
+        raise KzooError(f"{folder} has {name} twice: save the checkpoint of one model alone.")
+    named[name] = lazy
 
 
 def _attributes(graph):

@@ -187,10 +187,8 @@ KINDS = (
 
 def sign(folder):
     """Why a path is of this format, or None."""
-    prefix = tf_checkpoint.find_prefix(folder)
-    if prefix is None or tf_checkpoint.has_graph(prefix):
-        return None
-    return f"{prefix.name}.index is of a checkpoint of TensorFlow 1"
+    plain = [p for p in tf_checkpoint.prefixes(folder) if not tf_checkpoint.has_graph(p)]
+    return f"{plain[0].name} without a graph of objects" if plain else None
 
 
 def read(folder, task=None, tokenizer=None):

@@ -23,35 +23,45 @@ TRAINING = re.compile(
 )
 
 
-def find_prefix(path):
-    """The prefix of the checkpoint that a path means, or None where there is none.
+def prefixes(path):
+    """The prefixes of all checkpoints that a path may mean.
 
     Args:
-        path: a folder, of whose several checkpoints its file `checkpoint` names the latest; or a
-            prefix, or one of the files that begin with it.
-
-    Raises:
-        KzooError: for several checkpoints of which none is named.
+        path: a folder; or a prefix, or one of the files that begin with it.
     """
     path = Path(path)
     if not path.is_dir():
         prefix = path.with_name(PART.sub("", path.name))
-        return prefix if _parts(prefix) else None
+        return [prefix] if _parts(prefix) else []
     stems = {PART.sub("", each.name) for each in path.iterdir() if PART.search(each.name)}
-    prefixes = sorted(path / stem for stem in stems if _parts(path / stem))
+    return sorted(path / stem for stem in stems if _parts(path / stem))
+
+
+def find_prefix(path):
+    """The prefix of the checkpoint that a path means.
+
+    Args:
+        path: as for `prefixes`; of a folder's several its file `checkpoint` names the latest.
+
+    Raises:
+        KzooError: for several checkpoints of which none is named, and for none.
+    """
+    path, found = Path(path), prefixes(path)
+    if not found:
+        raise KzooError(f"{path} has no checkpoint: NAME.index and NAME.data-* are expected.")
     if (path / STATE).is_file():
         text = read_text(path / STATE, "the names of checkpoints")
         latest = re.search(r'^model_checkpoint_path: "([^"]*)"', text, re.MULTILINE)
         # The folder has often moved since: only the name counts.
         name = latest and re.split(r"[/\\]", latest[1])[-1]
-        if name and (prefix := within(path, name, path / STATE)) in prefixes:
+        if name and (prefix := within(path, name, path / STATE)) in found:
             return prefix
-    if len(prefixes) > 1:
+    if len(found) > 1:
         raise KzooError(
-            f"{path} has the checkpoints {', '.join(p.name for p in prefixes[:8])}, and no file "
-            f"{STATE} that names one of them: give the path of one, such as {prefixes[0]}."
+            f"{path} has the checkpoints {', '.join(p.name for p in found[:8])}, and no file "
+            f"{STATE} that names one of them: give the path of one, such as {found[0]}."
         )
-    return prefixes[0] if prefixes else None
+    return found[0]
 
 
 def has_graph(prefix):

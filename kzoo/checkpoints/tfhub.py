@@ -106,7 +106,8 @@ def _module_config(graphs, tensors, stated):
             node.attr["value"].tensor.float_val[0]
             for nodes in _functions(graphs)
             for node in nodes
-            if re.search(r"/attention(_1)?/self/[Mm]ul/y$", node.name) and node.op == "Const"
+            if re.search(r"/attention(_1)?/self/[Mm]ul/y$", node.name)
+            and node.op == "Const"
             and node.attr["value"].tensor.float_val
         ),
         None,
