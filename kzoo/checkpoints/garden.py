@@ -55,6 +55,8 @@ ATTRIBUTES = {
 }
 # Of two variables for one place, the one that a head computes with.
 UNUSED = {r"sentence_prediction/pooler_dense/": r"pooler_transform/"}
+# Blocks whose names count all that were ever made: the lowest is the first.
+COUNTED = re.compile(r"(transformer_encoder_block)(?:_(\d+))?/")
 NEXT_SENTENCE = re.compile(r"(^|/)next_sentence/pooler_dense/")
 
 # How sizes are called in config files: of transformers and of params.yaml.
@@ -276,7 +278,7 @@ def stated_there(folder):
 def _named(folder, tensors, graph):
     """Variables by the names that they were made with, and the class there of a head."""
     names = {a.checkpoint_key: a.full_name for node in graph.nodes for a in node.attributes}
-    attributes = _attributes(graph)
+    attributes, places = _attributes(graph), _places(names.values())
     named, suffix = {}, None
     for key, lazy in tensors.items():
         plain = key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
@@ -288,9 +290,7 @@ def _named(folder, tensors, graph):
         if match := re.search(rf"(?:^|/){SHARED}", name):
             words, head = ATTRIBUTES[attributes.get(key, "classifier")]
             name, suffix = words + name[match.end() :], head or suffix
-        # Blocks whose names count what was made before them are told by their place.
-        if place := re.search(r"/_encoder_layers/(\d+)/", plain):
-            name = re.sub(r"(transformer_encoder_block)(_\d+)?/", rf"\1_{place[1]}/", name)
+        name = COUNTED.sub(lambda match: f"{match[1]}_{places[match[0]]}/", name)
         _put(named, name, lazy, folder)
     for used, unused in UNUSED.items():
         if any(re.search(rf"(^|/){used}", name) for name in named):
@@ -302,6 +302,12 @@ def _put(named, name, lazy, folder):
     if name in named:
         raise KzooError(f"{folder} has {name} twice: save the checkpoint of one model alone.")
     named[name] = lazy
+
+
+def _places(names):
+    """The places of `COUNTED` blocks by what names call them."""
+    found = {match[0]: int(match[2] or 0) for name in names for match in COUNTED.finditer(name)}
+    return {block: place for place, block in enumerate(sorted(found, key=found.get))}
 
 
 def _attributes(graph):

@@ -24,24 +24,26 @@ TRAINING = re.compile(
 
 
 def prefixes(path):
-    """The prefixes of all checkpoints that a path may mean.
+    """The prefixes of all checkpoints that a path may mean; of a folder's, the latest first.
 
     Args:
-        path: a folder; or a prefix, or one of the files that begin with it.
+        path: a folder, whose file `checkpoint` names the latest; or a prefix, or one of the files
+            that begin with it.
     """
     path = Path(path)
     if not path.is_dir():
         prefix = path.with_name(PART.sub("", path.name))
         return [prefix] if _parts(prefix) else []
     stems = {PART.sub("", each.name) for each in path.iterdir() if PART.search(each.name)}
-    return sorted(path / stem for stem in stems if _parts(path / stem))
+    latest = _latest(path) if len(stems) > 1 else None
+    return sorted((path / s for s in stems if _parts(path / s)), key=lambda p: (p != latest, p))
 
 
 def find_prefix(path):
     """The prefix of the checkpoint that a path means.
 
     Args:
-        path: as for `prefixes`; of a folder's several its file `checkpoint` names the latest.
+        path: as for `prefixes`.
 
     Raises:
         KzooError: for several checkpoints of which none is named, and for none.
@@ -49,19 +51,23 @@ def find_prefix(path):
     path, found = Path(path), prefixes(path)
     if not found:
         raise KzooError(f"{path} has no checkpoint: NAME.index and NAME.data-* are expected.")
-    if (path / STATE).is_file():
-        text = read_text(path / STATE, "the names of checkpoints")
-        latest = re.search(r'^model_checkpoint_path: "([^"]*)"', text, re.MULTILINE)
-        # The folder has often moved since: only the name counts.
-        name = latest and re.split(r"[/\\]", latest[1])[-1]
-        if name and (prefix := within(path, name, path / STATE)) in found:
-            return prefix
-    if len(found) > 1:
+    if len(found) > 1 and found[0] != _latest(path):
         raise KzooError(
             f"{path} has the checkpoints {', '.join(p.name for p in found[:8])}, and no file "
             f"{STATE} that names one of them: give the path of one, such as {found[0]}."
         )
     return found[0]
+
+
+def _latest(path):
+    """The prefix that a folder's file `checkpoint` names, or None."""
+    if not (path / STATE).is_file():
+        return None
+    text = read_text(path / STATE, "the names of checkpoints")
+    latest = re.search(r'^model_checkpoint_path: "([^"]*)"', text, re.MULTILINE)
+    # The folder has often moved since: only the name counts.
+    name = latest and re.split(r"[/\\]", latest[1])[-1]
+    return within(path, name, path / STATE) if name else None
 
 
 def has_graph(prefix):
