@@ -257,6 +257,7 @@ def hub(work):
             )  # fmt: skip
         )
         print(name)
+    cases.append(exact(work))
     export_tfhub_lib.export_preprocessing(
         str(work / "preprocessing"), vocab_file=str(vocabulary), do_lower_case=True,
         tokenize_with_offsets=False, default_seq_length=8,
@@ -265,6 +266,21 @@ def hub(work):
     small = cut(work / "preprocessing")
     cases.append({"case": "preprocessing", "tensors": {}, "saved_model": small, "graph": graph})
     write("tfhub", cases)
+
+
+def exact(work):
+    """An encoder with the exact GELU, saved as it is."""
+    model = networks.BertEncoder(
+        **SIZES, intermediate_size=12, dict_outputs=True, activation=tf.nn.gelu
+    )
+    for weight in model.weights:
+        weight.assign(noise(weight.name.split(":")[0], weight.shape))
+    folder = work / "bert_exact"
+    tf.saved_model.save(model, str(folder))
+    tensors, graph = contents(folder / "variables" / "variables")
+    names = {a.checkpoint_key: a.full_name for a in attributes(folder)}
+    more = {"graph": graph, "saved_model": cut(folder), "names": names}
+    return case(work, "bert_exact", tensors, TEXTS, encoded(model), **more)
 
 
 def attributes(folder):

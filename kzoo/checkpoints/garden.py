@@ -247,7 +247,7 @@ def model_of(folder, tensors, graph, stated, task, tokenizer, lower=None):
     config = kind.config(folder, renamed, stated)
     for key, value in stated.items():
         if key == "hidden_act":
-            config[key] = ACTIVATIONS.get(value, value)
+            config[key] = value
         elif key in config:
             google.check_size(f"A config in {folder}", key, value, config[key])
     flat = {name: _flat(name, lazy) for name, lazy in renamed.items()}
@@ -272,7 +272,10 @@ def stated_there(folder):
     known = ("hidden_act", "num_hidden_layers", "hidden_size", "num_attention_heads")
     known += ("intermediate_size", "vocab_size", "embedding_size", "max_position_embeddings")
     known += ("type_vocab_size",)
-    return {key: stated[key] for key in known if stated.get(key) not in (None, "null")}
+    found = {key: stated[key] for key in known if stated.get(key) not in (None, "null")}
+    if "hidden_act" in found:
+        found["hidden_act"] = ACTIVATIONS.get(found["hidden_act"], found["hidden_act"])
+    return found
 
 
 def _named(folder, tensors, graph):

@@ -233,7 +233,7 @@ def model_of(folder, tensors, config, task, tokenizer, lower=None, suffix=None):
         config["num_labels"] = tensors["classifier.bias"].shape[0]
     if tokenizer is None:
         tokenizer = tokenizer_there(folder, kind.model_type, lower)
-    model = assembled(folder, config, tensors, task, tokenizer or False)
+    model = assembled(folder, config, tensors, task, tokenizer)
     model.origin.files = {}  # Those of the folder don't say which class reads them, and how.
     return model
 

@@ -53,7 +53,7 @@ def read(folder, task=None, tokenizer=None):
             "encoder's, whose vocabulary comes along."
         )
     deepest = max(counts, key=lambda count: count["Softmax"], default=Counter())
-    stated = {"hidden_act": "gelu" if deepest["Erf"] else "gelu_new"}
+    stated = {"hidden_act": "gelu" if deepest["Erf"] + deepest["Erfc"] else "gelu_new"}
     if any(len(graph.object_graph_def.nodes) for graph in graphs):
         tensors, objects = tf_checkpoint.read_objects(prefix)
         case = [name for name in tensors if CASE.search(name)]
