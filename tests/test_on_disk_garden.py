@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from on_disk import noise
 from tf_checkpoints import (
     VALUE,
     arrays,
     check,
     golden,
-    noise,
     refused,
     unpacked,
     write_checkpoint,

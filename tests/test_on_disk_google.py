@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from tf_checkpoints import arrays, check, golden, noise, refused, write_checkpoint
+from on_disk import noise
+from tf_checkpoints import arrays, check, golden, refused, write_checkpoint
 
 import kzoo
 from kzoo.checkpoints import formats

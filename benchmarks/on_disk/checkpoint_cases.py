@@ -2,13 +2,19 @@
 
 import base64
 import json
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+TESTS = Path(__file__).resolve().parents[2] / "tests"
+sys.path.insert(0, str(TESTS))
+from on_disk import noise  # noqa: E402, F401
+
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "on_disk"
+GOLDEN = TESTS / "golden" / "on_disk"
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 IDS = [[2, 7, 9, 11, 3, 20, 3, 0], [2, 30, 5, 36, 3, 0, 0, 0]]
 TEXTS = {
     "token_ids": np.array(IDS, "int32"),
@@ -16,13 +22,6 @@ TEXTS = {
     "segment_ids": np.array([[0, 0, 0, 0, 0, 1, 1, 0], [0] * 8], "int32"),
 }
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", *"012345"]
-
-
-def noise(name, shape, scale=("gamma", "scale")):
-    """The weight of a name: the same numbers wherever it is asked for."""
-    drawn = np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape) * 0.2
-    is_scale = name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").endswith(scale)
-    return (drawn + is_scale).astype("float32")
 
 
 def rounded(array):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from checkpoint_cases import GRAPH, PIECES, TEXTS, case, contents, cut, noise, write
+from checkpoint_cases import GRAPH, PIECES, TEXTS, VALUE, case, contents, cut, noise, write
 from official.legacy.bert.configs import BertConfig
 from official.modeling import tf_utils
 from official.nlp.configs import encoders
@@ -177,7 +177,7 @@ def saved(folder, model, trains):
     for weight in model.weights:
         keys = [k for k in by_name[weight.name.split(":")[0]] if "OPTIMIZER_SLOT" not in k]
         assert len(keys) == 1, (weight.name, keys)
-        weight.assign(noise(keys[0], weight.shape))
+        weight.assign(noise(keys[0].removesuffix(VALUE), weight.shape))
     for file in folder.glob("ckpt-1*"):
         file.unlink()
     return checkpoint.write(str(folder / "ckpt-1")), graph
