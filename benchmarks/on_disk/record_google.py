@@ -37,7 +37,6 @@ PAIRS = {
 OUTPUTS = {
     "last_hidden_state": "sequence_output",
     "pooler_output": "pooled_output",
-    "encoder_last_hidden_state": "memory",
     "prediction_logits": "logits",
     "logits": "logits",
     "start_logits": "start_logits",
