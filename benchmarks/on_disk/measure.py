@@ -26,10 +26,15 @@ from provenance import provenance  # noqa: E402
 
 READERS = [f"kzoo/checkpoints/{name}.py" for name in ("huggingface", "rows", "config", "source")]
 NAMES = [*READERS, "kzoo/checkpoints/tf_names.py"]
+PLAIN = [*READERS, *(f"kzoo/checkpoints/{name}.py" for name in ("tf_checkpoint", "google"))]
+GRAPHS = [*PLAIN, "kzoo/checkpoints/garden.py"]
 # What a format is read by, beside the families; of any other format all readers count.
 SOURCES = {
     "tf_model": [*NAMES, "kzoo/checkpoints/h5.py"],
     "flax_model": [*NAMES, "kzoo/checkpoints/msgpack.py"],
+    "google": PLAIN,
+    "garden": GRAPHS,
+    "tfhub": [*GRAPHS, "kzoo/checkpoints/tfhub.py"],
 }
 
 

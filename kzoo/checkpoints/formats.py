@@ -54,6 +54,24 @@ FORMATS = (
         "or modules.json",
         "huggingface",
     ),
+    Format(
+        "tf-hub",
+        "a SavedModel of TF Hub",
+        "saved_model.pb and a folder variables",
+        "tfhub",
+    ),
+    Format(
+        "model-garden",
+        "a checkpoint of TensorFlow's Model Garden",
+        "NAME.index and NAME.data-00000-of-00001 of tf.train.Checkpoint",
+        "garden",
+    ),
+    Format(
+        "google",
+        "a checkpoint of TensorFlow 1",
+        "NAME.index and NAME.data-00000-of-00001 beside bert_config.json or albert_config.json",
+        "google",
+    ),
 )
 
 

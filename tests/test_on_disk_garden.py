@@ -1,0 +1,93 @@
+"""Checkpoints of the Model Garden: the outputs of its own networks, or one sentence."""
+
+import json
+
+import numpy as np
+import pytest
+from on_disk import noise
+from tf_checkpoints import (
+    VALUE,
+    arrays,
+    check,
+    golden,
+    refused,
+    unpacked,
+    write_checkpoint,
+)
+
+import kzoo
+from kzoo.checkpoints import formats
+
+CASES = golden("garden")
+
+
+def written(folder, name="bert", values=None, **files):
+    """The folder of a case, with other variables or files where they are given."""
+    case = CASES[name]
+    values = arrays(case) if values is None else values
+    write_checkpoint(folder / "ckpt-1", values, unpacked(case["graph"]))
+    for file, text in (case["files"] | files).items():
+        (folder / file).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_are_those_of_the_reference(name, tmp_path):
+    folder = written(tmp_path, name)
+    assert formats.recognised(folder).format.name == "model-garden"
+    check(CASES[name], kzoo.load(folder))
+
+
+def test_a_head_may_be_left_out(tmp_path):
+    model = formats.read(written(tmp_path, "bert_classifier"), task="backbone")
+    assert type(model).__name__ == "Bert"
+
+
+def test_how_often_alberts_block_runs_must_be_said_somewhere(tmp_path):
+    folder = written(tmp_path, "albert", **{"params.yaml": "runtime:\n  num_gpus: 3\n"})
+    refused(folder, "how often", "num_hidden_layers")
+    # What is said twice, otherwise, is of something else as well.
+    (folder / "params.yaml").write_text("a:\n  num_layers: 3\nb:\n  num_layers: 4\n")
+    refused(folder, "how often")
+
+
+def test_a_config_beside_says_the_activation_and_may_not_contradict_the_shapes(tmp_path):
+    folder = written(tmp_path, **{"params.yaml": "encoder:\n  hidden_activation: relu\n"})
+    assert kzoo.load(folder).spec.feedforward["activation"] == "relu"
+    (folder / "bert_config.json").write_text(json.dumps({"hidden_size": 768}))
+    refused(folder, "hidden_size = 768", "the checkpoint 8")
+
+
+def test_what_is_no_part_of_the_network_is_named(tmp_path):
+    key = f"model/adapter/kernel{VALUE}"
+    refused(written(tmp_path, values=arrays(CASES["bert"]) | {key: noise("", (8, 8))}), "adapter")
+
+
+def test_a_vit_without_a_class_token_or_for_other_than_squares_is_one_sentence(tmp_path):
+    values = arrays(CASES["vit"])
+    place = next(key for key in values if "pos_embedding" in key)
+    token = next(key for key in values if "/cls/" in key)
+    others = values | {place: np.zeros((1, 7, 8), "float32")}
+    refused(written(tmp_path / "a", "vit", others), "7 places", "square")
+    del values[token]
+    refused(written(tmp_path / "b", "vit", values), "class token")
+
+
+@pytest.mark.parametrize(
+    "title, name",
+    [
+        ("MobileBERT", "mobile_bert_embedding/word_embedding/embeddings"),
+        ("XLNet", "xl_net_base/transformer_xl/layer_0/rel_attn/query/kernel"),
+        ("no kind", "conv2d/kernel"),
+    ],
+)
+def test_another_network_is_one_sentence(title, name, tmp_path):
+    refused(written(tmp_path, values={name + VALUE: noise("", (4, 4))}), title)
+
+
+def test_half_an_encoder_and_a_damaged_graph_are_one_sentence(tmp_path):
+    values = arrays(CASES["bert"])
+    less = {key: value for key, value in values.items() if "_position" not in key}
+    refused(written(tmp_path / "a", values=less), "position_embeddings", "whole encoder")
+    write_checkpoint(tmp_path / "b" / "ckpt-1", values, b"\xff\xfe")
+    refused(tmp_path / "b", "graph of objects")
