@@ -251,7 +251,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 def test_the_hub_is_asked_for_the_surest_file_alone(tmp_path, monkeypatch):
     folder = written(CASES[BERT], tmp_path / "model")
     Hub.files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    Hub.files |= {"flax_model.msgpack": b"", "rust_model.ot": b""}
+    Hub.files |= {"flax_model.msgpack": b"no", "rust_model.ot": b"no"}
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
@@ -439,6 +439,9 @@ def test_h5_arrays_are_read_when_asked_for(tmp_path):
         assert np.array_equal(arrays[name].read(), array)
     assert read_h5_texts(path, "a")["weight_names"] == ["x", "y", "z"]
     assert "has no b" in refusal(read_h5_texts, path, "b")
+    with h5py.File(path, "r+") as file:
+        file["b"] = h5py.SoftLink("/a")
+    assert "b is a link" in refusal(read_h5_texts, path, "b")
     path.unlink()
     assert "is missing" in refusal(arrays["half"].read)
 
