@@ -459,6 +459,7 @@ MSGPACK = {
     "text": ("x is no array", b"\x81\xa1x\xa1y"),
     "complex number": ("an extension of type 2", b"\x81\xa1x\xc7\x03\x02\x92\x01\x02"),
     "time": ("x is no array", b"\x81\xa1x\xd6\xff\x00\x00\x00\x01"),
+    "two parts": ("lacks its shape, dtype or bytes", b"\x81\xa1x\xc7\x03\x01\x92\x90\xa0"),
     "objects": ("dtype 'object'", b"\x81\xa1x" + extension(np.float32([1, 2]), "object")),
     "another shape": ("8 bytes, not 12", b"\x81\xa1x" + extension(np.float32([1, 2]), shape=(3,))),
     "deep": ("lie more than", b"\x81\xa1x" * 200 + b"\x80"),
