@@ -251,7 +251,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 def test_the_hub_is_asked_for_the_surest_file_alone(tmp_path, monkeypatch):
     folder = written(CASES[BERT], tmp_path / "model")
     Hub.files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    Hub.files |= {"flax_model.msgpack": b"", "rust_model.ot": b""}
+    Hub.files |= {"flax_model.msgpack": b"no", "rust_model.ot": b"no"}
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
@@ -439,6 +439,9 @@ def test_h5_arrays_are_read_when_asked_for(tmp_path):
         assert np.array_equal(arrays[name].read(), array)
     assert read_h5_texts(path, "a")["weight_names"] == ["x", "y", "z"]
     assert "has no b" in refusal(read_h5_texts, path, "b")
+    with h5py.File(path, "r+") as file:
+        file["b"] = h5py.SoftLink("/a")
+    assert "b is a link" in refusal(read_h5_texts, path, "b")
     path.unlink()
     assert "is missing" in refusal(arrays["half"].read)
 
@@ -456,6 +459,7 @@ MSGPACK = {
     "text": ("x is no array", b"\x81\xa1x\xa1y"),
     "complex number": ("an extension of type 2", b"\x81\xa1x\xc7\x03\x02\x92\x01\x02"),
     "time": ("x is no array", b"\x81\xa1x\xd6\xff\x00\x00\x00\x01"),
+    "two parts": ("lacks its shape, dtype or bytes", b"\x81\xa1x\xc7\x03\x01\x92\x90\xa0"),
     "objects": ("dtype 'object'", b"\x81\xa1x" + extension(np.float32([1, 2]), "object")),
     "another shape": ("8 bytes, not 12", b"\x81\xa1x" + extension(np.float32([1, 2]), shape=(3,))),
     "deep": ("lie more than", b"\x81\xa1x" * 200 + b"\x80"),

@@ -54,11 +54,9 @@ def _texts(item, path):
 
     found = {}
     for name in _names(item.attrs, path):
-        attribute = item.attrs.get_id(name)
-        if h5py.check_string_dtype(attribute.dtype) is None and attribute.dtype.kind != "S":
+        dtype = item.attrs.get_id(name).dtype
+        if h5py.check_string_dtype(dtype) is None:
             continue
-        if attribute.get_storage_size() > path.stat().st_size:
-            raise _damaged(path, f"the attribute {name} is larger than the file")
         values = np.atleast_1d(np.asarray(item.attrs[name], dtype=object)).ravel()
         found[name] = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values]
     return found
@@ -69,7 +67,7 @@ def _followed(file, group, path):
 
     item = file
     for name in filter(None, group.split("/")):
-        if not isinstance(item, h5py.Group) or name not in item:
+        if not isinstance(item, h5py.Group) or name not in set(item):
             raise KzooError(f"{path} has no {group}: another {WHOLE} was expected there.")
         _check_link(item, name, f"{item.name}/{name}".lstrip("/"), path)
         item = item[name]

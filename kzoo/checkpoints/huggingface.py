@@ -55,11 +55,12 @@ def read(path, task=None, tokenizer=None):
 def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=False):
     """The model in a Hugging Face folder or hub repository.
 
-    Reads config.json and model.safetensors (sharded too; pytorch_model.bin where torch is
-    installed). Without `task`, `architectures` in config.json says what comes back: the backbone,
-    or a task with its head and labels; a folder with modules.json (sentence-transformers) is a
-    `TextEmbedder`. Tensors that the model has no use for, and whatever else `to_huggingface`
-    needs to write the folder back, are kept in the model's `origin`.
+    Reads config.json and model.safetensors, or pytorch_model.bin (where torch is installed),
+    tf_model.h5 or flax_model.msgpack (where msgpack is); sharded too. Without `task`,
+    `architectures` in config.json says what comes back: the backbone, or a task with its head and
+    labels; a folder with modules.json (sentence-transformers) is a `TextEmbedder`. Tensors that
+    the model has no use for, and whatever else `to_huggingface` needs to write the folder back,
+    are kept in the model's `origin`.
 
     Args:
         source: a folder, or a repository of the hub such as "google-bert/bert-base-uncased".

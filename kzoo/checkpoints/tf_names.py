@@ -24,7 +24,7 @@ LEAVES = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-TURNED = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}  # a kernel's axes in torch, by their number
+TURNED = {2: (1, 0), 4: (3, 2, 0, 1)}  # a kernel's axes in torch, by their number
 LAYERS_ALONE = {"clip"}  # main layers whose names torch's models don't have in front
 LONE_NUMBERS = {"logit_scale"}
 # TensorFlow's ALBERT has two biases and adds the second; torch has them tied.
