@@ -85,7 +85,7 @@ def flat(source):
         model = abstract_build(lambda: presets.empty(folder))
         about = read_json(folder / presets.CARD, "the preset's card")
     shape = _shown_spec(spec)
-    if hasattr(model, "head"):
+    if getattr(model, "head", None) is not None:  # A task on two towers has none.
         shape.setdefault("slots", []).append(_held("head", model.head_slot, type(model.head)))
     tensors = [
         {"path": path, "shape": list(weight.shape), "numbers": math.prod(weight.shape)}
