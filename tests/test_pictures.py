@@ -542,8 +542,9 @@ def test_what_mixes_pictures_needs_targets_that_can_be_mixed():
     task.compile(loss=keras.losses.CategoricalCrossentropy())
     with pytest.raises(kzoo.KzooError, match="Got weights for examples that augment mixes"):
         task.fit([CORNERS] * 2, ["a", "b"], augment=mix, class_weight={"a": 2.0}, verbose=0)
-    with pytest.raises(kzoo.KzooError, match="expected Keras' layers"):
-        task.fit([CORNERS] * 2, ["a", "b"], augment="flip", verbose=0)
+    for wrong, words in ((3, "expected Keras' layers"), ("flip", "Got the kind 'flip' in augment")):
+        with pytest.raises(kzoo.KzooError, match=words):
+            task.fit([CORNERS] * 2, ["a", "b"], augment=wrong, verbose=0)
 
 
 # -- embedder and pipelines ---------------------------------------------------------------------

@@ -219,6 +219,8 @@ def read_recipe(recipe):
                 f"{key} in the recipe means nothing to a {settings['task']}, only to a "
                 f"{' or '.join(uses)}: leave it out."
             )
+    if settings["augment"] is not None:
+        tasks.TASKS[settings["task"]].named_augment(settings["augment"])  # Else it says why not.
     return settings
 
 
