@@ -509,7 +509,8 @@ def _shown(answer):
         path = answer[_given(answer)] or "-"
         path = path if len(path) <= LONGEST_PATH else f"...{path[3 - LONGEST_PATH :]}"
         if answer.get("truncated"):
-            path += f" (only the first {answer['seconds']:.3g} seconds read)"
+            seconds = f"{answer['seconds']:.3g}"
+            path += f" (only the first {seconds} second{'s' * (seconds != '1')} read)"
         return path
     text = answer["text"] if isinstance(answer["text"], str) else " | ".join(answer["text"])
     text = _short(" | ".join([text, *([answer["text_pair"]] if "text_pair" in answer else [])]))

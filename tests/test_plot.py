@@ -11,6 +11,7 @@ from PIL import Image
 
 import kzoo
 from kzoo.bundle import export_bundle, predict_table
+from kzoo.bundle.senses import SENSES
 from kzoo.cli import main
 from kzoo.images.image_processor import ImageProcessor
 
@@ -244,7 +245,23 @@ def test_sounds_get_labels_and_drawings_and_it_is_said_what_is_cut(run, words, t
     assert [answer["truncated"] for answer in answers] == [False, False, False, True]
     assert all((tmp_path / "drawn" / f"{name}.png").is_file() for name in ("wide", "long"))
     out = " ".join(run(words, long)[1].split())  # A long path breaks the line.
-    assert "only the first 1 seconds read" in out
+    assert "only the first 1 second read" in out
+
+
+def test_of_a_long_sound_is_drawn_what_was_heard(words, tmp_path):
+    """And the axis says that there is more."""
+    sense, processor = SENSES["sound"], kzoo.AudioProcessor.load(words)
+    for seconds, shown, label in (
+        (2.5, 1, "seconds (heard: the first 1 of 2.5)"),
+        (1.00375, 1.00375, "seconds"),  # What is less than a frame is nothing.
+        (0.5, 0.5, "seconds"),
+    ):
+        path = tone(tmp_path / "tone.wav", seconds=seconds)
+        loudness, _, spectrum = sense.drawn(path, processor, {"a": 1.0}).axes
+        assert loudness.get_xlim() == spectrum.get_xlim() == pytest.approx((0, shown), abs=1e-3)
+        assert spectrum.images[0].get_extent()[1] == pytest.approx(shown, abs=1e-3)
+        assert max(loudness.lines[0].get_xdata()) == pytest.approx(shown, abs=1e-3)
+        assert spectrum.get_xlabel() == label
 
 
 def test_what_is_no_sound_is_one_sentence(run, words, tmp_path):

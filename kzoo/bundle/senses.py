@@ -503,8 +503,11 @@ class Sounds(Arrays):
         """See `Sense`; in the place of tokens seconds, of which a sound may have more."""
         samples, most = processor.read(given), processor.num_samples
         rows = [({"samples": processor.fitted(samples)[None]}, {})]
-        cut = len(samples) >= most + processor.features.spectrogram.hop  # Less is no frame.
-        return rows, min(len(samples), most) / processor.rate, cut
+        return rows, min(len(samples), most) / processor.rate, self._is_cut(processor, samples)
+
+    def _is_cut(self, processor, samples):
+        """Whether a sound has more than a file hears; what is less than a frame is nothing."""
+        return len(samples) >= processor.num_samples + processor.features.spectrogram.hop
 
     def echo(self, given, tokens, truncated):
         """The path, where the sound has one, how many seconds were read, and whether it has more.
@@ -520,7 +523,9 @@ class Sounds(Arrays):
 
     def drawn(self, given, processor, scores):
         """See `plot.sound`."""
-        return plot.sound(given, scores, processor.rate)
+        samples = processor.read(given)
+        heard = processor.num_samples if self._is_cut(processor, samples) else None
+        return plot.sound(samples, scores, processor.rate, heard)
 
     def write(self, given, path):
         """As WAV of 16 bits."""
