@@ -114,12 +114,13 @@ def test_cmyk_and_urls_of_files_are_read(tmp_path):
 
 WHOLE = encoded(photo().resize((64, 64)))
 NO_PICTURES = {
+    "The third is an empty path": "",
     "is empty": b"",
     "can't be read whole": WHOLE[: len(WHOLE) // 2],
     "is no picture of a format that is known": b"hello",
     "doesn't exist": "gone.jpg",
     "is a folder": Path(__file__).parent,
-    "fetch the picture first": "https://example.org/a.jpg",
+    "fetch it first": "https://example.org/a.jpg",
     "134,217,728 pixels": encoded(Image.new("1", (11_600, 11_600))),
     "more than 134,217,728": encoded(Image.new("1", (20_000, 9_000))),  # Too many for Pillow, too.
     "from nan": np.full((2, 2), np.nan),

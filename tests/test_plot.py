@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from families import add_noise, one_block
 from PIL import Image
+from test_cli import assert_one_sentence
 
 import kzoo
 from kzoo.bundle import export_bundle, predict_table
@@ -211,6 +212,33 @@ def test_what_is_no_picture_is_one_sentence(run, bundle, tmp_path):
         code, out, err = run(bundle, tmp_path / name, "--draw", tmp_path / "drawn")
         assert (code, out) == (2, "") and words in err and name in err and err.count("\n") == 1
     assert not (tmp_path / "drawn").exists()
+
+
+@pytest.mark.parametrize("sense", ["image", "sound"])
+def test_an_empty_path_is_named_and_is_not_the_current_folder(
+    sense, run, task, bundle, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        picture(tmp_path / label / "a.png")
+        tone(tmp_path / label / "a.wav")
+    folder, model = bundle, task
+    if sense == "sound":
+        folder, model = words, kzoo.load("kwt1_speech_commands")
+    known = f"cat/a.{'png' if sense == 'image' else 'wav'}"
+    for call in (
+        lambda: model.predict(""),
+        lambda: model.predict([""]),
+        lambda: kzoo.evaluate(model, ""),
+        lambda: kzoo.predict_bundle(folder, ""),
+        lambda: kzoo.predict_bundle(folder, [known, ""]),
+    ):
+        with pytest.raises(kzoo.KzooError, match="is an empty path; expected that of a"):
+            call()
+    assert_one_sentence(run(folder, ""), "is an empty path")
+    assert_one_sentence(run(folder, known, ""), "1 is an empty path")
+    assert len(model.predict(known)) == len(kzoo.predict_bundle(folder, known)) == 1
 
 
 # -- sounds ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from .. import plot, processors
 from ..data.media import PICTURES, SOUNDS
 from ..data.sources import read_rows
 from ..errors import KzooError
+from ..files import path_of
 from ..litert.interpreter import encode
 from ..values import as_text, is_whole
 from .manifest import TOKENIZER
@@ -314,7 +315,7 @@ class Arrays(Sense):
     def listed(self, given):
         """A list of inputs from one or several; of a folder those that lie in it."""
         if isinstance(given, (str, os.PathLike)):
-            return self._files(given)
+            return self._files(given, f"The {self.medium.name}")
         if self.is_alone(given):
             return [given]
         if not hasattr(given, "__iter__"):
@@ -322,9 +323,11 @@ class Arrays(Sense):
         several = list(given)
         if not several:
             raise KzooError(f"Got no {self.noun}; expected at least one.")
-        paths = [isinstance(each, (str, os.PathLike)) for each in several]
-        files = [self._files(s) if p else [s] for s, p in zip(several, paths, strict=True)]
-        return [each for some in files for each in some]
+        listed = []
+        for place, each in enumerate(several):
+            is_path = isinstance(each, (str, os.PathLike))
+            listed += self._files(each, f"{self.name} {place}") if is_path else [each]
+        return listed
 
     def is_alone(self, given):
         """One file, the bytes of one, or `is_one`."""
@@ -332,9 +335,9 @@ class Arrays(Sense):
             return not os.path.isdir(given)
         return isinstance(given, bytes) or self.is_one(given)
 
-    def _files(self, path):
-        """The path alone; or those of the files in a folder."""
-        if not os.path.isdir(path):
+    def _files(self, path, name):
+        """The path alone; or those of the files in a folder. An error calls the path `name`."""
+        if not path_of(path, name).is_dir():
             return [path]
         return [str(file) for file in self.medium.read(path, targets="none").x]
 

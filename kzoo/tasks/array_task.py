@@ -7,6 +7,7 @@ import numpy as np
 
 from ..data.arrays import ArrayPlan
 from ..errors import KzooError
+from ..files import path_of
 from ..spec import Input
 from .inputs import decoded, is_column
 from .task import Task
@@ -122,7 +123,9 @@ class ArrayTask(Task):
 
     def given(self, x, column=None):
         """A list of examples from whatever `predict` was handed: files, folders, tables too."""
-        if isinstance(x, (str, Path)) and (Path(x).is_dir() or self.medium.is_table(x)):
+        is_path = isinstance(x, (str, Path))
+        folder = is_path and path_of(x, f"The {self.medium.name}").is_dir()
+        if folder or (is_path and self.medium.is_table(x)):
             return self.read_file(x, column, None, "none").x
         if column is not None:
             raise KzooError(
