@@ -244,6 +244,21 @@ def test_a_configuration_that_can_t_be_is_one_sentence(config, said):
         ImageProcessor.from_config(config)
 
 
+def test_a_file_without_its_type_says_what_it_lacks(tmp_path):
+    """And a folder without the file, that it is missing."""
+    with pytest.raises(kzoo.KzooError, match="preprocessor_config.json is missing: an image"):
+        ImageProcessor.load(tmp_path)
+    file = tmp_path / image_processor.FILE
+    for config, said in (
+        ({"size": 32}, f"{file} has no image_processor_type; expected one of ViTImageProcessor"),
+        ({"feature_extractor_type": "X"}, f"{file} has feature_extractor_type 'X'; expected one"),
+    ):
+        file.write_text(json.dumps(config))
+        for path in (tmp_path, file):
+            with pytest.raises(kzoo.KzooError, match=said):
+                ImageProcessor.load(path)
+
+
 # -- tasks --------------------------------------------------------------------------------------
 
 
