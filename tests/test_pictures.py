@@ -536,11 +536,22 @@ def test_fit_learns_from_augmented_pictures_and_is_measured_on_whole_ones():
     whole = [np.unique(batch) for batch in seen if len(batch) == 4]  # Others show Keras a shape.
     np.testing.assert_allclose(whole[0], np.unique(plain * 0.5), atol=1e-3)
     np.testing.assert_array_equal(whole[-1], np.unique(plain))
-    with pytest.raises(kzoo.KzooError, match="of .9, 8, 3.; expected .12, 8, 3."):
-        plan = task.batches(
-            x, y, batch_size=4, augment=task.augmentation(keras.layers.RandomCrop(9, 8))
-        ).plan
-        next(plan.batches())
+
+
+def test_layers_that_give_no_such_pictures_are_told_before_anything_is_read(capfd):
+    """Within the dataset TensorFlow would print where it stood."""
+    task = classifier(["a", "b"])
+    task.compile()
+    task.read_one = None
+    for layers, words in (
+        (keras.layers.RandomCrop(9, 8), "of .9, 8, 3.; expected .12, 8, 3."),
+        ([keras.layers.RandomFlip(), keras.layers.Flatten()], "of .288,.; expected .12, 8, 3."),
+        (keras.layers.Reshape((5, 5)), r"augment fails on pictures of \(12, 8, 3\)"),
+    ):
+        with pytest.raises(kzoo.KzooError, match=words) as caught:
+            task.fit([CORNERS] * 4, ["a", "b"] * 2, augment=layers, verbose=0)
+        assert "\n" not in str(caught.value)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_what_mixes_pictures_needs_targets_that_can_be_mixed():
