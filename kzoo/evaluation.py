@@ -13,6 +13,7 @@ from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
 from .bundle.predict import Answerer, Continuer, Predictor, open_writer
 from .bundle.senses import TEXTS, sense_of
+from .bundle.towers import TowersPredictor, is_of_towers
 from .data.documents import answer_rows, text_rows
 from .data.tables import write_table
 from .errors import KzooError
@@ -67,7 +68,7 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
             "leave it out."
         )
     reader.stride = stride
-    kind, labels = tasks.TASKS[reader.task], reader.labels
+    kind, labels = getattr(reader, "kind", tasks.TASKS[reader.task]), reader.labels
     if reader.rule not in MEASURED:
         raise KzooError(
             f"{source} is a {reader.task}; expected a classifier of texts, pictures or sounds, a "
@@ -225,8 +226,52 @@ class _Model:
         return [rows[0].text for rows in self.model.write(ids, batch_size=32)]
 
 
+class _Named:
+    """A classifier of pictures by what labels are called; examples are read as a classifier's."""
+
+    rule, options, kind = "single_label", {"problem": "single_label"}, tasks.ImageClassifier
+
+    def __init__(self, task, labels):
+        if not labels:
+            raise KzooError(
+                f"Got a {task}, which has no labels of its own; expected a "
+                "ZeroShotImageClassifier: kzoo.ZeroShotImageClassifier(model, labels) makes one."
+            )
+        self.task, self.labels = task, labels
+
+
+class _NamedModel(_Named):
+    """One in Keras."""
+
+    def __init__(self, model):
+        super().__init__(model.task_name, model.labels)
+        self._model = model
+
+    def answers(self, pictures):
+        given = self._model.predict(pictures)
+        return [described(row, self.labels, self.options) for row in given]
+
+
+class _NamedBundle(_Named):
+    """A bundle of two towers."""
+
+    def __init__(self, folder, threads):
+        self._predictor = TowersPredictor(folder, threads)
+        together = self._predictor.together
+        super().__init__(together["task"], together["labels"])
+
+    def answers(self, pictures):
+        return self._predictor.classify(pictures)
+
+
+# What reads a task in Keras, where that isn't `_Model`.
+MODELS = {"ImageTextEmbedder": _NamedModel, "ZeroShotImageClassifier": _NamedModel}
+
+
 def _reader(source, threads):
     if isinstance(source, (str, Path)):
+        if is_of_towers(source):
+            return _NamedBundle(source, threads)
         if (Path(source) / MANIFEST).is_file():
             return BUNDLES.get(read_manifest(source)["rule"], _Bundle)(source, threads)
         presets.check_has_weights(source, "its answers would be random")
@@ -236,7 +281,7 @@ def _reader(source, threads):
             f"Got a {type(source).__name__}, which answers nothing; expected a task, such as a "
             "preset that kzoo train wrote."
         )
-    return _Model(source)
+    return MODELS.get(source.task_name, _Model)(source)
 
 
 # -- classifiers ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import shutil
 import stat
 import tempfile
 from pathlib import Path, PureWindowsPath
+from urllib.parse import unquote, urlsplit
 
 from .errors import KzooError
 
@@ -161,6 +162,27 @@ def within(folder, name, source, nested=False):
             "it leads to into the folder."
         )
     return path
+
+
+def path_of(source, what):
+    """The path that a user gave, maybe as a file:// URL, or with ~ for the own folder.
+
+    Args:
+        source: a path, or text.
+        what: what an error calls that which lies there.
+
+    Raises:
+        KzooError: for an empty path, which would be the current folder, and for other URLs.
+    """
+    text = str(source)
+    if not text:
+        raise KzooError(f"{what} is an empty path; expected that of a file or folder.")
+    if "://" not in text:
+        return Path(os.path.expanduser(text))
+    url = urlsplit(text)
+    if url.scheme != "file" or url.netloc not in ("", "localhost"):
+        raise KzooError(f"Got {text:.80}; expected a path or a file:// URL: fetch it first.")
+    return Path(unquote(url.path))
 
 
 def read_json(path, what, kind=dict):

@@ -75,15 +75,18 @@ def picture(image, scores):
     return figure
 
 
-def sound(samples, scores, rate=16000):
+def sound(samples, scores, rate=16000, heard=None):
     """The waveform and the spectrogram of a sound beside bars of the likeliest of its labels.
 
     Args:
         samples: what `read_sound` takes.
         scores: as for `picture`.
         rate: samples a second at which it is read and shown.
+        heard: how many of the first samples were heard, where not all: these alone are drawn, and
+            the axis says of how much they are the beginning.
     """
     values = read_sound(samples, rate)
+    whole, values = len(values) / rate, values[:heard]
     seconds = len(values) / rate
     with _figure(8.6, 3.2, width_ratios=[5.2, 3.4], mosaic="wb;sb") as (figure, axes):
         wave, spectrum, bars = (axes[name] for name in "wsb")
@@ -97,7 +100,9 @@ def sound(samples, scores, rate=16000):
             _decibels(values, rate), origin="lower", aspect="auto", cmap="GnBu",
             extent=(0, seconds, 0, rate / 2000),
         )  # fmt: skip
-        spectrum.set_xlabel("seconds")
+        is_all = len(values) == round(whole * rate)
+        beginning = "" if is_all else f" (heard: the first {seconds:.3g} of {whole:.3g})"
+        spectrum.set_xlabel(f"seconds{beginning}")
         spectrum.set_ylabel("kHz")
         for axis in (wave, spectrum):
             axis.set_xlim(0, seconds)

@@ -85,7 +85,7 @@ def flat(source):
         model = abstract_build(lambda: presets.empty(folder))
         about = read_json(folder / presets.CARD, "the preset's card")
     shape = _shown_spec(spec)
-    if hasattr(model, "head"):
+    if getattr(model, "head", None) is not None:  # A task on two towers has none.
         shape.setdefault("slots", []).append(_held("head", model.head_slot, type(model.head)))
     tensors = [
         {"path": path, "shape": list(weight.shape), "numbers": math.prod(weight.shape)}
@@ -509,7 +509,8 @@ def _shown(answer):
         path = answer[_given(answer)] or "-"
         path = path if len(path) <= LONGEST_PATH else f"...{path[3 - LONGEST_PATH :]}"
         if answer.get("truncated"):
-            path += f" (only the first {answer['seconds']:.3g} seconds read)"
+            seconds = f"{answer['seconds']:.3g}"
+            path += f" (only the first {seconds} second{'s' * (seconds != '1')} read)"
         return path
     text = answer["text"] if isinstance(answer["text"], str) else " | ".join(answer["text"])
     text = _short(" | ".join([text, *([answer["text_pair"]] if "text_pair" in answer else [])]))

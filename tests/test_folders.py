@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,11 +16,14 @@ from test_cli import assert_one_sentence
 from test_sounds import wav
 
 import kzoo
+from kzoo import presets
 from kzoo.bundle import export_bundle
 from kzoo.cli import main
 from kzoo.errors import KzooError
 from kzoo.images.image_processor import ImageProcessor
 
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+RECIPES = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
 LEARNING = {"epochs": 8, "batch_size": 8, "learning_rate": 3e-3, "warmup": 0.0}
 
 
@@ -172,6 +177,7 @@ def test_bad_folders_are_one_sentence(learned, here, tmp_path, name, words):
         ({"train": "none"}, "doesn't exist"),
         ({"train": "one"}, "has the one label"),
         ({"augment": "Chess"}, "Got the kind 'Chess' in augment; expected"),
+        ({"augment": "Chess", "train": "none"}, "Got the kind 'Chess' in augment; expected"),
         ({"augment": 5}, "augment in the recipe is 5"),
         ({"max_length": 8}, "max_length in the recipe means nothing to"),
         ({"text": "path"}, "text in the recipe means nothing to"),
@@ -203,3 +209,37 @@ def test_a_recipe_mixes_pictures_of_another_size_for_a_backbone(tmp_path):
     assert type(task) is kzoo.ImageClassifier and task.array_shape == (16, 12, 3)
     assert type(task.loss) is keras.losses.CategoricalCrossentropy
     assert kzoo.load(tmp_path / "out").image_processor.shape == (16, 12, 3)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=[json.loads(each)["output"] for each in RECIPES])
+def test_the_recipes_of_the_readme_run_as_they_stand_there(recipe, tmp_path):
+    write_pictures(tmp_path / "train")
+    write_pictures(tmp_path / "val")
+    rows = [f"a {word} film\t{word}\n" for word in ("positive", "negative")] * 10
+    (tmp_path / "train.tsv").write_text("sentence\tlabel\n" + "".join(rows))
+    (tmp_path / "corpus.txt").write_text("To be, or not to be.\n" * 20)
+    writer = presets.shipped("presets") / "gpt2_tiny_en.shakespeare"
+    shutil.copytree(writer, tmp_path / "my_gpt")
+    (tmp_path / "recipe.json").write_text(recipe)
+    task, history = kzoo.train(tmp_path / "recipe.json", verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    assert type(kzoo.load(tmp_path / json.loads(recipe)["output"])) is type(task)
+
+
+def test_augment_by_name_is_the_layer_in_fit_and_in_a_recipe():
+    """Its arguments are written as a recipe has them."""
+    written = {"kind": "RandomFlip", "mode": "vertical"}
+    losses = []
+    for augment in (keras.layers.RandomFlip("vertical"), written, [written], "RandomFlip"):
+        keras.utils.set_random_seed(0)
+        task = untrained_pictures()
+        task.compile()
+        pictures = np.random.default_rng(0).integers(0, 256, (8, 12, 8, 3)).astype("uint8")
+        history = task.fit(pictures, ["a", "b"] * 4, augment=augment, verbose=0)
+        losses.append(history.history["loss"])
+    assert losses[0] == losses[1] == losses[2] != losses[3]
+    expected = 'without factor; expected {"kind": "RandomRotation", "factor": VALUE}.'
+    with pytest.raises(KzooError, match=re.escape(expected)):
+        task.fit(pictures, ["a", "b"] * 4, augment="RandomRotation", verbose=0)
+    with pytest.raises(KzooError, match="which it doesn't take: Unrecognized keyword arguments"):
+        task.named_augment({**written, "angle": 3})

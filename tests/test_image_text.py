@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from families import SPECS, add_noise, inputs_of, noisy
 from PIL import Image
+from rich.console import Console
 from test_tasks import tokenizer
 
 import kzoo
+from kzoo import views
 from kzoo.compression import AffinityLoss, affinity_targets
 from kzoo.images.image_processor import ImageProcessor
 from kzoo.litert.convert import exportable, traced, write_file
@@ -242,6 +244,17 @@ def test_labels_are_the_mean_of_their_templates_and_a_picture_has_the_nearest(tm
     assert {answer["label"] for answer in usual} == {"good", "dog"}
     other = kzoo.ZeroShotImageClassifier(task, ["film"])
     assert other.templates == templates and other.predict(pictures).tolist() == [[1.0]] * 3
+
+
+@pytest.mark.parametrize("labels", [None, ["good", "dog"]])
+def test_a_task_of_two_towers_is_shown_without_a_head(labels, tmp_path, capsys):
+    task = embedder() if labels is None else kzoo.ZeroShotImageClassifier(embedder(), labels)
+    task.save_preset(tmp_path / "preset")
+    data = views.flat(tmp_path / "preset")
+    assert (data["task"]["class"], data["task"]["labels"]) == (task.task_name, labels)
+    assert list(data["towers"]) == ["image", "text"] and "slots" not in data
+    Console(width=200).print(*views.flat_view(data))
+    assert f"{task.task_name}  " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("templates", [[], "a photo", ["a {}", 3]])

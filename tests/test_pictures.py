@@ -114,12 +114,13 @@ def test_cmyk_and_urls_of_files_are_read(tmp_path):
 
 WHOLE = encoded(photo().resize((64, 64)))
 NO_PICTURES = {
+    "The third is an empty path": "",
     "is empty": b"",
     "can't be read whole": WHOLE[: len(WHOLE) // 2],
     "is no picture of a format that is known": b"hello",
     "doesn't exist": "gone.jpg",
     "is a folder": Path(__file__).parent,
-    "fetch the picture first": "https://example.org/a.jpg",
+    "fetch it first": "https://example.org/a.jpg",
     "134,217,728 pixels": encoded(Image.new("1", (11_600, 11_600))),
     "more than 134,217,728": encoded(Image.new("1", (20_000, 9_000))),  # Too many for Pillow, too.
     "from nan": np.full((2, 2), np.nan),
@@ -241,6 +242,21 @@ def test_grey_pictures_have_one_channel():
 def test_a_configuration_that_can_t_be_is_one_sentence(config, said):
     with pytest.raises(kzoo.KzooError, match=said):
         ImageProcessor.from_config(config)
+
+
+def test_a_file_without_its_type_says_what_it_lacks(tmp_path):
+    """And a folder without the file, that it is missing."""
+    with pytest.raises(kzoo.KzooError, match="preprocessor_config.json is missing: an image"):
+        ImageProcessor.load(tmp_path)
+    file = tmp_path / image_processor.FILE
+    for config, said in (
+        ({"size": 32}, f"{file} has no image_processor_type; expected one of ViTImageProcessor"),
+        ({"feature_extractor_type": "X"}, f"{file} has feature_extractor_type 'X'; expected one"),
+    ):
+        file.write_text(json.dumps(config))
+        for path in (tmp_path, file):
+            with pytest.raises(kzoo.KzooError, match=said):
+                ImageProcessor.load(path)
 
 
 # -- tasks --------------------------------------------------------------------------------------
@@ -520,11 +536,22 @@ def test_fit_learns_from_augmented_pictures_and_is_measured_on_whole_ones():
     whole = [np.unique(batch) for batch in seen if len(batch) == 4]  # Others show Keras a shape.
     np.testing.assert_allclose(whole[0], np.unique(plain * 0.5), atol=1e-3)
     np.testing.assert_array_equal(whole[-1], np.unique(plain))
-    with pytest.raises(kzoo.KzooError, match="of .9, 8, 3.; expected .12, 8, 3."):
-        plan = task.batches(
-            x, y, batch_size=4, augment=task.augmentation(keras.layers.RandomCrop(9, 8))
-        ).plan
-        next(plan.batches())
+
+
+def test_layers_that_give_no_such_pictures_are_told_before_anything_is_read(capfd):
+    """Within the dataset TensorFlow would print where it stood."""
+    task = classifier(["a", "b"])
+    task.compile()
+    task.read_one = None
+    for layers, words in (
+        (keras.layers.RandomCrop(9, 8), "of .9, 8, 3.; expected .12, 8, 3."),
+        ([keras.layers.RandomFlip(), keras.layers.Flatten()], "of .288,.; expected .12, 8, 3."),
+        (keras.layers.Reshape((5, 5)), r"augment fails on pictures of \(12, 8, 3\)"),
+    ):
+        with pytest.raises(kzoo.KzooError, match=words) as caught:
+            task.fit([CORNERS] * 4, ["a", "b"] * 2, augment=layers, verbose=0)
+        assert "\n" not in str(caught.value)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_what_mixes_pictures_needs_targets_that_can_be_mixed():
@@ -542,8 +569,9 @@ def test_what_mixes_pictures_needs_targets_that_can_be_mixed():
     task.compile(loss=keras.losses.CategoricalCrossentropy())
     with pytest.raises(kzoo.KzooError, match="Got weights for examples that augment mixes"):
         task.fit([CORNERS] * 2, ["a", "b"], augment=mix, class_weight={"a": 2.0}, verbose=0)
-    with pytest.raises(kzoo.KzooError, match="expected Keras' layers"):
-        task.fit([CORNERS] * 2, ["a", "b"], augment="flip", verbose=0)
+    for wrong, words in ((3, "expected Keras' layers"), ("flip", "Got the kind 'flip' in augment")):
+        with pytest.raises(kzoo.KzooError, match=words):
+            task.fit([CORNERS] * 2, ["a", "b"], augment=wrong, verbose=0)
 
 
 # -- embedder and pipelines ---------------------------------------------------------------------

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from families import add_noise, one_block
 from PIL import Image
+from test_cli import assert_one_sentence
 
 import kzoo
 from kzoo.bundle import export_bundle, predict_table
+from kzoo.bundle.senses import SENSES
 from kzoo.cli import main
 from kzoo.images.image_processor import ImageProcessor
 
@@ -212,6 +214,33 @@ def test_what_is_no_picture_is_one_sentence(run, bundle, tmp_path):
     assert not (tmp_path / "drawn").exists()
 
 
+@pytest.mark.parametrize("sense", ["image", "sound"])
+def test_an_empty_path_is_named_and_is_not_the_current_folder(
+    sense, run, task, bundle, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        picture(tmp_path / label / "a.png")
+        tone(tmp_path / label / "a.wav")
+    folder, model = bundle, task
+    if sense == "sound":
+        folder, model = words, kzoo.load("kwt1_speech_commands")
+    known = f"cat/a.{'png' if sense == 'image' else 'wav'}"
+    for call in (
+        lambda: model.predict(""),
+        lambda: model.predict([""]),
+        lambda: kzoo.evaluate(model, ""),
+        lambda: kzoo.predict_bundle(folder, ""),
+        lambda: kzoo.predict_bundle(folder, [known, ""]),
+    ):
+        with pytest.raises(kzoo.KzooError, match="is an empty path; expected that of a"):
+            call()
+    assert_one_sentence(run(folder, ""), "is an empty path")
+    assert_one_sentence(run(folder, known, ""), "1 is an empty path")
+    assert len(model.predict(known)) == len(kzoo.predict_bundle(folder, known)) == 1
+
+
 # -- sounds ---------------------------------------------------------------------------------------
 
 
@@ -244,7 +273,23 @@ def test_sounds_get_labels_and_drawings_and_it_is_said_what_is_cut(run, words, t
     assert [answer["truncated"] for answer in answers] == [False, False, False, True]
     assert all((tmp_path / "drawn" / f"{name}.png").is_file() for name in ("wide", "long"))
     out = " ".join(run(words, long)[1].split())  # A long path breaks the line.
-    assert "only the first 1 seconds read" in out
+    assert "only the first 1 second read" in out
+
+
+def test_of_a_long_sound_is_drawn_what_was_heard(words, tmp_path):
+    """And the axis says that there is more."""
+    sense, processor = SENSES["sound"], kzoo.AudioProcessor.load(words)
+    for seconds, shown, label in (
+        (2.5, 1, "seconds (heard: the first 1 of 2.5)"),
+        (1.00375, 1.00375, "seconds"),  # What is less than a frame is nothing.
+        (0.5, 0.5, "seconds"),
+    ):
+        path = tone(tmp_path / "tone.wav", seconds=seconds)
+        loudness, _, spectrum = sense.drawn(path, processor, {"a": 1.0}).axes
+        assert loudness.get_xlim() == spectrum.get_xlim() == pytest.approx((0, shown), abs=1e-3)
+        assert spectrum.images[0].get_extent()[1] == pytest.approx(shown, abs=1e-3)
+        assert max(loudness.lines[0].get_xdata()) == pytest.approx(shown, abs=1e-3)
+        assert spectrum.get_xlabel() == label
 
 
 def test_what_is_no_sound_is_one_sentence(run, words, tmp_path):

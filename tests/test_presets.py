@@ -8,15 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from families import SPECS, noisy
+from families import SPECS, STACKS, noisy, shared
 
 import kzoo
-from kzoo import presets
+from kzoo import presets, processors
 from kzoo.data.documents import read_documents
 from kzoo.files import sha256
+from kzoo.images.image_processor import ImageProcessor
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
-from kzoo.spec import Spec
+from kzoo.parts import make
+from kzoo.spec import Spec, Towers
+from kzoo.tasks import TASKS
+from kzoo.training.recipe import read_recipe
 
 PUBLISHED = [name for name in presets.names() if not presets.card(name)["weights"]]
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "param_counts.json"
@@ -83,6 +87,14 @@ WITH_HEADS = {
     "mobilevit_xs_256": (2_317_848, 1, 384),
     "mobilevit_small_256": (5_578_632, 1, 640),
 }
+# Those that read pictures or sounds, by what their embedding is.
+SENSING = [
+    name
+    for name in presets.names()
+    if re.search(
+        r'"kind": "(patch|mobile|spectrogram)"', (presets.find(name) / "spec.json").read_text()
+    )
+]
 # Of shapes that were published without weights: layers, heads, width, and the billions that the
 # paper speaks of, which for LaMDA are those beside the embedding.
 SHAPES = {
@@ -154,6 +166,49 @@ def test_cards_hold_the_reference_counts():
     assert {n: c["parameters"] + more.get(n, 0) for n, c in cards.items()} == {
         n: counts[c["source"]] for n, c in cards.items()
     }
+
+
+@pytest.mark.parametrize("name", SENSING)
+def test_presets_of_pictures_and_sounds_have_a_processor_and_a_task(name):
+    spec, held = presets.read_spec(name), processors.load(presets.find(name))
+    tower = spec.towers["image"] if isinstance(spec, Towers) else spec
+    embedding = make("embedding", tower.embedding, spec=tower, name="embedding")
+    (axes,) = [entry.axes for entry in embedding.signature.values()]
+    (processor,) = held.values()
+    assert processor.shape == axes[1:]
+    recipe = {"model": name, "train": "train/", "output": "out"}
+    if tower is not spec:
+        with pytest.raises(kzoo.KzooError, match="family clip, for which kzoo train has no task"):
+            read_recipe(recipe)
+    else:
+        kind = TASKS[read_recipe(recipe)["task"]]
+        assert list(embedding.signature) == [kind.input_name]
+        assert list(held) == [kind.processor_kind]
+
+
+@pytest.mark.filterwarnings("ignore:The preset .* holds no weights")
+@pytest.mark.parametrize("name", ["kwt_1", "mobilevit_xxs_256"])
+def test_the_name_of_such_a_preset_makes_a_classifier(name):
+    cls = kzoo.AudioClassifier if name == "kwt_1" else kzoo.ImageClassifier
+    task = cls(name, ["a", "b"])
+    example = np.zeros(16000, "float32") if name == "kwt_1" else np.zeros((9, 8, 3), "uint8")
+    np.testing.assert_allclose(task.predict([example]).sum(), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", STACKS)
+def test_an_embedding_names_what_it_reads(family):
+    model = shared(family)
+    assert model.embedding.input_name == next(iter(model.signature))
+
+
+def test_what_reads_pictures_learns_as_a_classifier_of_pictures_whatever_files_lie_there(tmp_path):
+    """Also what another library wrote, and with a tokenizer's or no processor's file beside it."""
+    presets.save_preset(noisy("kwt"), tmp_path / "sounds")
+    ImageProcessor(size=(12, 8)).save(tmp_path / "sounds")
+    kzoo.to_huggingface(noisy("vit"), tmp_path / "pictures")
+    for name, task in (("sounds", "AudioClassifier"), ("pictures", "ImageClassifier")):
+        recipe = {"model": str(tmp_path / name), "train": "train/", "output": "out"}
+        assert read_recipe(recipe)["task"] == task
 
 
 def test_the_transformer_counts_what_its_equations_do():

@@ -97,6 +97,7 @@ def test_another_rate_is_resampled_without_aliases(rate):
         (wav(sweep())[:30], "can't be read as sound"),
         ("missing.wav", "'missing.wav' is missing"),
         ("https://example.org/a.wav", "fetch it first"),
+        ("", "is an empty path"),
         ((sweep(), 0), "0 samples a second"),
         ((sweep(), True), "expected"),
         (np.zeros((2, 3, 4), "float32"), "float32"),

@@ -128,6 +128,31 @@ def test_a_teacher_of_another_size_is_one_sentence():
         task.fit(pictures(), y=[LABELS[0], LABELS[1]] * 3, verbose=0)
 
 
+def test_a_teacher_of_kzoo_of_another_size_is_named_with_the_remedy():
+    task = student()
+    backbone = noisy("vit").resized([16, 20])
+    large = kzoo.ImageClassifier(
+        backbone, labels=LABELS, image_processor=ImageProcessor([16, 20]), name="large"
+    )
+    words = r"large reads images of 16 x 20 x 3, and the student of 12 x 8 x 3.*resized\(\[12, 8\]"
+    with pytest.raises(kzoo.KzooError, match=words):
+        task.compile(teacher=Teacher(large))
+    task.compile(teacher=Teacher(large.resized([12, 8])))
+    task.fit(pictures(), y=LABELS * 2, verbose=0)
+
+
+def test_a_teacher_without_its_classes_is_told_to_have_them():
+    x = keras.Input((12, 8, 3))
+    model = keras.Model(x, keras.layers.Conv2D(3, 3)(x), name="bare")
+    for labels in (None, LABELS):
+        task = student()
+        task.compile(teacher=Teacher(model, labels=labels))
+        with pytest.raises(
+            kzoo.KzooError, match="bare gives 10 x 6 x 3 numbers .*include_top=True"
+        ):
+            task.fit(pictures(), y=LABELS * 2, verbose=0)
+
+
 def test_a_teacher_of_kzoo_is_asked_in_its_own_order_and_scale():
     task, x = student(), pictures()
     teacher = kzoo.ImageClassifier(

@@ -134,6 +134,33 @@ def test_the_command_line_names_searches_and_draws(run, made, pictures, tmp_path
     assert code == 2 and "expected a bundle of pictures and texts" in err
 
 
+def test_it_is_measured_on_a_folder_of_classes_as_in_keras(run, task, made, tmp_path):
+    for number, (picture, text) in enumerate(coloured(12)):
+        name = text.removeprefix("a ")
+        if name in LABELS:
+            (tmp_path / "data" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(tmp_path / "data" / name / f"{number}.png")
+    right = [path.parent.name for path in sorted((tmp_path / "data").rglob("*.png"))]
+    given = [LABELS[row.argmax()] for row in task.predict(tmp_path / "data")]
+    accuracy = np.mean(np.equal(right, given))
+    task.save_preset(tmp_path / "preset")
+    for source in (task, tmp_path / "preset", made[0]):
+        result = kzoo.evaluate(source, tmp_path / "data")
+        assert result["scores"]["accuracy"] == pytest.approx(accuracy)
+        assert result["confusion"]["labels"] == LABELS and result["examples"] == 9
+        assert len(result["wrong"]) == 9 - sum(map(np.equal, right, given))
+    code, out, err = run("evaluate", made[0], tmp_path / "data", "--output", tmp_path / "out")
+    assert code == 0 and (tmp_path / "out" / "confusion.png").is_file(), err
+    export_bundle(embedder(), tmp_path / "unnamed", "float32")
+    embedder().save_preset(tmp_path / "bare")
+    for name in ("unnamed", "bare"):
+        code, out, err = run("evaluate", tmp_path / name, tmp_path / "data")
+        assert (code, out) == (2, "") and "ImageTextEmbedder, which has no labels" in err
+    (tmp_path / "data" / "good").rename(tmp_path / "data" / "cow")
+    with pytest.raises(kzoo.KzooError, match="cow"):
+        kzoo.evaluate(made[0], tmp_path / "data")
+
+
 def test_what_makes_no_bundle_of_towers_is_one_sentence(task, tmp_path):
     for given, recipe, message in [
         (task, {"mediapipe": True}, "mediapipe for a ZeroShotImageClassifier"),

@@ -4,11 +4,11 @@ import contextlib
 import io
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from ..errors import KzooError
+from ..files import path_of
 from ..values import is_whole
 
 RATES = (100, 768_000)  # samples a second
@@ -88,8 +88,9 @@ def _of_dict(given, what):
 
 def _named(source, what):
     """How errors call a file."""
-    is_path = isinstance(source, (str, Path))
-    return f"{str(source)!r:.120}" if is_path else f"{what}, {len(source)} bytes,"
+    if isinstance(source, (str, Path)):
+        return f"{str(source)!r:.120}" if str(source) else what
+    return f"{what}, {len(source)} bytes,"
 
 
 def _decoded(source, what):
@@ -113,7 +114,7 @@ def _opened(source, what):
     """A file, or its bytes, as soundfile has it open; what goes wrong is one sentence."""
     soundfile = _library("soundfile")
     if isinstance(source, (str, Path)):
-        path = _path(str(source), what)
+        path = path_of(source, what)
         if not path.is_file():
             state = "a folder" if path.is_dir() else "missing"
             raise KzooError(f"{what} is {state}; expected a file of sound.")
@@ -154,16 +155,6 @@ def _check_last_page(source, size, what):
     is_last = len(page) > 26 and page[5] & 4
     if not is_last or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
         raise _cut(what, f"{size:,} bytes and no last page")
-
-
-def _path(text, what):
-    """The path that a user gave, maybe as a URL of a file."""
-    if "://" not in text:
-        return Path(text).expanduser()
-    parts = urlsplit(text)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise KzooError(f"{what} is no file of this machine; expected a path: fetch it first.")
-    return Path(unquote(parts.path))
 
 
 def _mono(samples, what):

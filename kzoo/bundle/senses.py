@@ -16,6 +16,7 @@ from .. import plot, processors
 from ..data.media import PICTURES, SOUNDS
 from ..data.sources import read_rows
 from ..errors import KzooError
+from ..files import path_of
 from ..litert.interpreter import encode
 from ..values import as_text, is_whole
 from .manifest import TOKENIZER
@@ -314,7 +315,7 @@ class Arrays(Sense):
     def listed(self, given):
         """A list of inputs from one or several; of a folder those that lie in it."""
         if isinstance(given, (str, os.PathLike)):
-            return self._files(given)
+            return self._files(given, f"The {self.medium.name}")
         if self.is_alone(given):
             return [given]
         if not hasattr(given, "__iter__"):
@@ -322,9 +323,11 @@ class Arrays(Sense):
         several = list(given)
         if not several:
             raise KzooError(f"Got no {self.noun}; expected at least one.")
-        paths = [isinstance(each, (str, os.PathLike)) for each in several]
-        files = [self._files(s) if p else [s] for s, p in zip(several, paths, strict=True)]
-        return [each for some in files for each in some]
+        listed = []
+        for place, each in enumerate(several):
+            is_path = isinstance(each, (str, os.PathLike))
+            listed += self._files(each, f"{self.name} {place}") if is_path else [each]
+        return listed
 
     def is_alone(self, given):
         """One file, the bytes of one, or `is_one`."""
@@ -332,9 +335,9 @@ class Arrays(Sense):
             return not os.path.isdir(given)
         return isinstance(given, bytes) or self.is_one(given)
 
-    def _files(self, path):
-        """The path alone; or those of the files in a folder."""
-        if not os.path.isdir(path):
+    def _files(self, path, name):
+        """The path alone; or those of the files in a folder. An error calls the path `name`."""
+        if not path_of(path, name).is_dir():
             return [path]
         return [str(file) for file in self.medium.read(path, targets="none").x]
 
@@ -503,8 +506,11 @@ class Sounds(Arrays):
         """See `Sense`; in the place of tokens seconds, of which a sound may have more."""
         samples, most = processor.read(given), processor.num_samples
         rows = [({"samples": processor.fitted(samples)[None]}, {})]
-        cut = len(samples) >= most + processor.features.spectrogram.hop  # Less is no frame.
-        return rows, min(len(samples), most) / processor.rate, cut
+        return rows, min(len(samples), most) / processor.rate, self._is_cut(processor, samples)
+
+    def _is_cut(self, processor, samples):
+        """Whether a sound has more than a file hears; what is less than a frame is nothing."""
+        return len(samples) >= processor.num_samples + processor.features.spectrogram.hop
 
     def echo(self, given, tokens, truncated):
         """The path, where the sound has one, how many seconds were read, and whether it has more.
@@ -520,7 +526,9 @@ class Sounds(Arrays):
 
     def drawn(self, given, processor, scores):
         """See `plot.sound`."""
-        return plot.sound(given, scores, processor.rate)
+        samples = processor.read(given)
+        heard = processor.num_samples if self._is_cut(processor, samples) else None
+        return plot.sound(samples, scores, processor.rate, heard)
 
     def write(self, given, path):
         """As WAV of 16 bits."""

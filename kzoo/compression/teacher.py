@@ -73,10 +73,32 @@ class Teacher:
                 f"The teacher doesn't know {', '.join(unknown[:3])}; expected one that has all of "
                 "the student's labels."
             )
+        if self.answer == self._of_ours:
+            self._check_size(student)
+
+    def _check_size(self, student):
+        """Raise KzooError where a kzoo teacher reads arrays of another size than the student."""
+        own, other = (each.backbone.signature for each in (self.model, student))
+        for name in own.keys() & other.keys():
+            sizes = [axes[name].axes[1:] for axes in (own, other)]
+            if sizes[0] == sizes[1]:
+                continue
+            resized = f": Teacher(model.resized({list(sizes[1][:2])})) has it"
+            raise KzooError(
+                f"The teacher {self.model.name} reads {name} of {_size(sizes[0])}, and the student "
+                f"of {_size(sizes[1])}; expected the student's size"
+                f"{resized if hasattr(self.model, 'resized') else ''}."
+            )
 
     def loss_of(self, student, inputs, logits, sample_weight=None):
         """How far a student's logits (batch, labels) are from the teacher's on its inputs."""
         there = ops.stop_gradient(ops.cast(self.answer(student, inputs), "float32"))
+        if len(there.shape) != 2:
+            raise KzooError(
+                f"The teacher {self.model.name} gives {_size(there.shape[1:])} numbers for an "
+                "example; expected one for each class: make it with include_top=True, or put a "
+                "layer of classes behind it."
+            )
         if self.labels is not None and list(self.labels) != student.labels:
             order = [list(self.labels).index(label) for label in student.labels]
             there = ops.take(there, order, axis=-1)
@@ -106,6 +128,10 @@ class Teacher:
         if not _ends_in_softmax(self.model):
             return answers
         return ops.log(ops.maximum(ops.cast(answers, "float32"), keras.config.epsilon()))
+
+
+def _size(shape):
+    return " x ".join(map(str, shape))
 
 
 def _ends_in_softmax(layer):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..audio import sounds
 from ..errors import KzooError
-from ..files import within
+from ..files import path_of, within
 from ..images import reading
 from .examples import Examples, listed
 from .sources import LABELS
@@ -55,7 +55,7 @@ class Medium:
         Raises:
             KzooError: naming files that can't be read, and where nothing can be learnt from them.
         """
-        path = Path(path)
+        path = path_of(path, f"The folder or table of {self.name}s")
         if path.is_dir():
             if (column, label) != (None, None):
                 raise KzooError(f"{path} is a folder, which has no columns: leave their names out.")

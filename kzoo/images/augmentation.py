@@ -47,6 +47,20 @@ class Augmentation:
             )
         self.shape = tuple(shape)
         self.steps = [_Step(type(layer).from_config(layer.get_config())) for layer in layers]
+        self._try()
+
+    def _try(self):
+        """Raise KzooError where the layers can't make such pictures of such pictures."""
+        try:
+            self(np.zeros((2, *self.shape)), np.eye(2), [0])
+        except KzooError:
+            raise
+        except Exception as error:  # What a layer raises is of any kind.
+            reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+            raise KzooError(
+                f"augment fails on pictures of {self.shape} ({reason}); expected layers that "
+                "change such pictures."
+            ) from None
 
     def __call__(self, pictures, labels, draw):
         """A batch (pictures, height, width, channels) and its targets, changed.

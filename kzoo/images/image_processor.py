@@ -150,9 +150,9 @@ class ImageProcessor:
         name = _stem(config)
         if name not in DEFAULTS:
             known = ", ".join(f"{each}ImageProcessor" for each in DEFAULTS)
+            given = [f"{key} {config[key]!r:.60}" for key in TYPES if key in config]
             raise KzooError(
-                f"{source} has {TYPES[0]} {config.get(TYPES[0], config.get(TYPES[1]))!r:.60}; "
-                f"expected one of {known}."
+                f"{source} has {given[0] if given else f'no {TYPES[0]}'}; expected one of {known}."
             )
         defaults = DEFAULTS[name]
         given = {key: value for key, value in config.items() if value is not None}
@@ -324,9 +324,9 @@ class ImageProcessor:
         path = Path(path)
         if path.is_dir():
             found = _config_in(path)
-            if found is None:
-                raise KzooError(f"{path / FILE} is missing: an image processor's was expected.")
-            return cls.from_config(*found)
+            if found is not None:
+                return cls.from_config(*found)
+            path = path / FILE  # What lies there says itself what it lacks.
         return cls.from_config(read_json(path, "an image processor's configuration"), path)
 
     def save(self, folder):

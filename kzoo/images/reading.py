@@ -4,11 +4,11 @@ import io
 import os
 import warnings
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from ..errors import KzooError
+from ..files import path_of
 
 # A file with more pixels isn't decoded: a small one can hold a picture that fills the memory.
 MOST_PIXELS = 2**27
@@ -38,8 +38,7 @@ def read_picture(source, name=None):
         KzooError: naming the picture, where it can't be read.
     """
     if isinstance(source, (str, Path)):
-        path = path_of(source)
-        return _from_file(path, str(source))
+        return _from_file(path_of(source, name or "The picture"), str(source))
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _from_file(io.BytesIO(source), name or f"The picture of {len(source):,} bytes")
     name = name or "The picture"
@@ -51,22 +50,9 @@ def read_picture(source, name=None):
     return _from_array(np.asarray(source), name)
 
 
-def path_of(source):
-    """The path that a path or a file:// URL names; KzooError for a URL of another kind."""
-    text = str(source)
-    if "://" not in text:
-        return Path(source)
-    url = urlsplit(text)
-    if url.scheme != "file" or url.netloc not in ("", "localhost"):
-        raise KzooError(
-            f"Got {text:.80}; expected a path or a file:// URL: fetch the picture first."
-        )
-    return Path(unquote(url.path))
-
-
 def check_picture(path):
     """Raise KzooError unless a file begins as a picture does; its pixels aren't decoded."""
-    with _opened(path_of(path), str(path)):
+    with _opened(path_of(path, "The picture"), str(path)):
         pass
 
 

@@ -47,6 +47,7 @@ class Embedding(NotByKeras, layers.Layer):
 
     # The name of its layer, and so of its weights.
     layer_name = None
+    input_name = None  # Which input it makes vectors of.
     # What it reads of further places of a sequence, by name; None where it can't read on.
     step_signature = None
     padding_id = 0  # what fills up rows of ids
@@ -89,7 +90,7 @@ class TokenEmbedding(Table, Embedding):
         scaled: whether vectors are multiplied by sqrt(dim), arXiv:1706.03762, section 3.4.
     """
 
-    layer_name = "token_embedding"
+    layer_name, input_name = "token_embedding", "token_ids"
     WHOLE = {"vocabulary_size": 1, "num_segments": 0, "padding_id": 0, "dim": 0}
 
     def __init__(
@@ -166,7 +167,7 @@ class TokenEmbedding(Table, Embedding):
 class Vectors(Embedding):
     """Vectors as they come, such as those of a table that two towers share: nothing to learn."""
 
-    layer_name = "vectors"
+    layer_name = input_name = "vectors"
 
     def __init__(self, spec, name):
         super().__init__(name=name)

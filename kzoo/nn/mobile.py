@@ -115,7 +115,7 @@ class MobileEmbedding(Embedding):
         kernel_size: of the convolutions round a transformer.
     """
 
-    layer_name = "embedding"
+    layer_name, input_name = "embedding", "images"
 
     def __init__(
         self,

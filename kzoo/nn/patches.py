@@ -99,7 +99,7 @@ class PatchEmbedding(Embedding, layers.Layer):
             "distillation" (DeiT, arXiv:2012.12877).
     """
 
-    layer_name = "patch_embedding"
+    layer_name, input_name = "patch_embedding", "images"
     SIZE = "image_size"  # the option that says how large what is cut is
     TOKENS = ("class", "distillation")
 
@@ -202,6 +202,7 @@ class SpectrogramEmbedding(PatchEmbedding):
     """
 
     SIZE = "size"
+    input_name = "features"
 
     def __init__(
         self,

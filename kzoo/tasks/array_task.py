@@ -1,11 +1,13 @@
 """What tasks share whose every input becomes an array of one shape: a picture, or a sound."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
 
 from ..data.arrays import ArrayPlan
 from ..errors import KzooError
+from ..files import path_of
 from ..spec import Input
 from .inputs import decoded, is_column
 from .task import Task
@@ -121,7 +123,9 @@ class ArrayTask(Task):
 
     def given(self, x, column=None):
         """A list of examples from whatever `predict` was handed: files, folders, tables too."""
-        if isinstance(x, (str, Path)) and (Path(x).is_dir() or self.medium.is_table(x)):
+        is_path = isinstance(x, (str, Path))
+        folder = is_path and path_of(x, f"The {self.medium.name}").is_dir()
+        if folder or (is_path and self.medium.is_table(x)):
             return self.read_file(x, column, None, "none").x
         if column is not None:
             raise KzooError(
@@ -186,8 +190,8 @@ class ArrayTask(Task):
             column: in tables, the column of the files.
             label: in tables, the column of the targets.
             class_weight: {label or its index: weight}; see `TextTask.fit`.
-            augment: what makes others of what is learned from, drawn by `seed`; see
-                `augmentation`.
+            augment: what makes others of what is learned from, drawn by `seed`: layers, or what a
+                recipe calls them, see `named_augment` and `augmentation`.
             kwargs: `callbacks`, `verbose`, `initial_epoch` and the like, as Keras has them.
 
         Returns:
@@ -205,7 +209,7 @@ class ArrayTask(Task):
             seed,
             (column, label),
             class_weight,
-            {} if augment is None else {"augment": self.augmentation(augment)},
+            {} if augment is None else {"augment": self.augmentation(self.named_augment(augment))},
             **kwargs,
         )
 
@@ -215,22 +219,34 @@ class ArrayTask(Task):
 
     @classmethod
     def named_augment(cls, asked):
-        """What `fit` takes as `augment`, of what a recipe says.
+        """What `augmentation` takes, of what a recipe says.
 
-        asked: a name, or {"kind": name, argument: value}, or a list of such.
+        asked: a name, or {"kind": name, argument: value}, or a list of such; what is none of these
+        is given back as it is.
         """
         if isinstance(asked, list):
             return [cls.named_augment(slot) for slot in asked]
+        if not isinstance(asked, (str, dict)):
+            return asked
         options = dict(asked) if isinstance(asked, dict) else {"kind": asked}
         kind = options.pop("kind", None)
         make = cls.augmenting(kind)
         if make is None:
             raise KzooError(f"Got the kind {kind!r:.40} in augment; expected {cls.augmented_by}.")
+        arguments = inspect.signature(make).parameters.values()
+        missing = [a.name for a in arguments if _is_required(a) and a.name not in options]
+        if missing:
+            written = "".join(f', "{name}": VALUE' for name in missing)
+            raise KzooError(
+                f"Got {kind} in augment without {' and '.join(missing)}; expected "
+                f'{{"kind": "{kind}"{written}}}.'
+            )
         try:
             return make(**options)
         except (TypeError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
             raise KzooError(
-                f"Got {options} for {kind} in augment, which it doesn't take: {error}"
+                f"Got {options} for {kind} in augment, which it doesn't take: {reason}"
             ) from None
 
     @classmethod
@@ -255,3 +271,8 @@ class ArrayTask(Task):
         whose files are read in the order of their names, or a table whose `column` names files.
         """
         return self.answer_all(self.encode_examples(self.given(x, column)), batch_size, verbose)
+
+
+def _is_required(argument):
+    """Whether a call must name an argument of a signature."""
+    return argument.kind is argument.POSITIONAL_OR_KEYWORD and argument.default is argument.empty

@@ -51,6 +51,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
     rule = None  # By which of `answers.RULES` outputs become an answer.
     has_head_there = True  # Whether a folder of Hugging Face's of such a task holds a head.
     remembers_how_it_writes = False  # Whether it has options of writing of its own.
+    input_name = None  # Which of a network's inputs is made of that.
     reads = None  # What a user gives, one of `answers.READS`; None until `fit` tells.
 
     def __init__(self, backbone, labels=None, head=None, given=None, name=None):

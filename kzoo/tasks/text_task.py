@@ -37,7 +37,7 @@ class TextTask(Task):
     read_file = staticmethod(read_examples)
     # What reads the inputs of a file for `predict`, and the endings of such files.
     read_inputs, inputs_end = staticmethod(read_texts), TABLES
-    reads = "either"
+    reads, input_name = "either", "token_ids"
     as_inputs, from_dataset = staticmethod(as_list), staticmethod(from_dataset)
 
     def __init__(

@@ -7,12 +7,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .. import plot, presets, processors, tasks
+from .. import plot, presets, tasks
 from ..answers import PROBLEMS, check_labels
 from ..data.examples import listed
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
+from ..parts import resolve
+from ..spec import Towers
 from ..tasks.classes import class_index
 from ..values import is_number, is_whole
 from .epochs import Epochs, check_resume
@@ -219,6 +221,8 @@ def read_recipe(recipe):
                 f"{key} in the recipe means nothing to a {settings['task']}, only to a "
                 f"{' or '.join(uses)}: leave it out."
             )
+    if settings["augment"] is not None:
+        tasks.TASKS[settings["task"]].named_augment(settings["augment"])  # Else it says why not.
     return settings
 
 
@@ -238,14 +242,18 @@ def _own_task(model):
 
 
 def _usual_task(model):
-    """The first of `TRAINED` that reads with a processor which a model's folder holds."""
-    folder = Path(str(model))
-    folder = folder if folder.exists() else presets.find(model)
-    kinds = {name: getattr(tasks.TASKS[name], "processor_kind", None) for name in TRAINED}
-    for name, kind in kinds.items():
-        if kind is not None and processors.KINDS[kind].is_in(folder):
+    """The first of `TRAINED` that makes what a model's embedding reads."""
+    # Of what another library wrote only reading tells.
+    spec = presets.load(model).spec if presets.class_of(model) is None else presets.read_spec(model)
+    slot = spec.options.get("embedding") if isinstance(spec, Towers) else spec.embedding
+    reads = resolve("embedding", slot)[0].input_name if slot else None
+    for name in TRAINED:
+        if tasks.TASKS[name].input_name == reads:
             return name
-    return TRAINED[0]
+    raise KzooError(
+        f"Got {model}, a network of the family {spec.family}, for which kzoo train has no task; "
+        "expected one that reads texts, pictures or sounds: train it in Python."
+    )
 
 
 def _read(settings):
