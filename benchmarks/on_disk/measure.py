@@ -61,8 +61,11 @@ def main():
     parser.add_argument("--work", type=Path, required=True)
     options = parser.parse_args()
     cases = measure(options.work)
+    worst = max(case["difference"] for case in cases.values())
     result = {
-        "worst": max(case["difference"] for case in cases.values()),
+        "worst": worst,
+        "worst_in_millionths": round(worst * 1e6, 2),
+        "count": len(cases),
         "cases": cases,
         "provenance": provenance(
             [*SOURCES.get(options.format, ["kzoo/checkpoints"]), "kzoo/models"],

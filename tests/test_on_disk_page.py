@@ -1,0 +1,71 @@
+"""README's page of other libraries' files: each of its commands, on a small file of its kind."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import test_on_disk_garden
+import test_on_disk_google
+import test_on_disk_tfhub
+import test_on_disk_transformers
+from on_disk_kerashub import write_folder
+
+import kzoo
+from kzoo.cli import main
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+PAGE = README.partition("## Files that other libraries wrote\n")[2].partition("\n## ")[0]
+COMMANDS = re.findall(r"\| `kzoo ([^`]+)` \|$", PAGE, re.MULTILINE)
+TRANSFORMERS = test_on_disk_transformers.CASES
+
+
+def transformers(name):
+    return lambda folder: test_on_disk_transformers.written(TRANSFORMERS[name], folder)
+
+
+def keras_hub(folder):
+    golden = Path(__file__).parent / "golden" / "on_disk" / "kerashub.json"
+    cases = json.loads(golden.read_text(encoding="utf-8"))
+    write_folder(next(case for case in cases if case["case"] == "bert"), folder)
+
+
+def made(written):
+    """What writes into a folder that is there."""
+
+    def make(folder):
+        folder.mkdir()
+        written(folder)
+
+    return make
+
+
+# What lies in each folder that a command of the page reads.
+FOLDERS = {
+    "tf_bert": transformers("tf_BertForSequenceClassification"),
+    "flax_bert": transformers("flax_BertForSequenceClassification"),
+    "keras_hub_bert": keras_hub,
+    "google_bert": made(test_on_disk_google.written),
+    "garden_bert": made(test_on_disk_garden.written),
+    "hub_bert": made(test_on_disk_tfhub.written),
+    "bert": lambda folder: kzoo.save_preset(
+        kzoo.load(transformers("tf_BertModel")(folder.with_name("source"))), folder
+    ),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_page_does_what_it_says(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = command.split()
+    FOLDERS[words[1].partition("/")[0]](tmp_path / words[1].partition("/")[0])
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 0, capsys.readouterr().err
+    if words[0] == "convert":
+        assert kzoo.load(words[2]).spec.family == "bert"
+        assert (tmp_path / words[2] / "spec.json").is_file() == ("--to" not in words)
+
+
+def test_the_page_has_every_format():
+    assert len(COMMANDS) == 9
