@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402
 ARMS = ("teacher", "kzoo", "kzoo distilled", "keras_hub")
 
 
-def moved(pictures, draw, most=4):
+def moved(pictures, draw, most=4, erased=8):
     """Pictures (pictures, side, side, 3), each mirrored or not and moved by up to `most` pixels."""
     side = pictures.shape[1]
     padded = np.pad(pictures, ((0, 0), (most, most), (most, most), (0, 0)), mode="reflect")
@@ -33,6 +33,9 @@ def moved(pictures, draw, most=4):
         result[place] = padded[place, top : top + side, left : left + side]
     mirrored = draw.random(len(pictures)) < 0.5
     result[mirrored] = result[mirrored, :, ::-1]
+    middle = pictures[:100].mean()
+    for picture, (top, left) in zip(result, draw.integers(0, side, (len(result), 2)), strict=True):
+        picture[max(0, top - erased) : top + erased, max(0, left - erased) : left + erased] = middle
     return result
 
 
