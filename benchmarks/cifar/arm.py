@@ -3,8 +3,8 @@
     python benchmarks/cifar/arm.py ARM --work FOLDER --seed N
 
 FOLDER holds `pictures.npz` and `settings.json`, which `measure.py` writes, and takes what the arm
-leaves. The arms are fed alike: each epoch shows every picture mirrored or not and moved by up to
-4 pixels. The rate goes up and down by the share of the seconds that are used, from the end of the
+leaves. The arms are fed alike: each epoch shows every picture mirrored or not, moved by up to 4
+pixels, and with a grey square of up to 16 pixels on it (arXiv:1708.04552). The rate goes up and down by the share of the seconds that are used, from the end of the
 first batch on, so that no arm pays for the making of its graph. An arm has one core for all its
 threads: on two, those that wait for others use as much of the processor as those that work, and
 how long they wait is a matter of what else the machine does.
@@ -25,7 +25,7 @@ ARMS = ("teacher", "kzoo", "kzoo distilled", "keras_hub")
 
 
 def moved(pictures, draw, most=4, erased=8):
-    """Pictures (pictures, side, side, 3), each mirrored or not and moved by up to `most` pixels."""
+    """Pictures (pictures, side, side, 3), mirrored or not, moved by up to `most`, partly grey."""
     side = pictures.shape[1]
     padded = np.pad(pictures, ((0, 0), (most, most), (most, most), (0, 0)), mode="reflect")
     result = np.empty_like(pictures)
@@ -106,6 +106,7 @@ def kzoo_student(settings, teacher=None):
         schedule=tuple(range(layers)),
         max_sequence_length=1 + (32 // square) ** 2,
         dropout=0.0,
+        initializer_range=settings["initializer_range"],
         attention_dropout=0.0,
         block="pre_norm",
         norm={"kind": "layer_norm", "epsilon": 1e-6},
