@@ -34,7 +34,8 @@ def moved(pictures, draw, most=4, erased=8):
     mirrored = draw.random(len(pictures)) < 0.5
     result[mirrored] = result[mirrored, :, ::-1]
     middle = pictures[:100].mean()
-    for picture, (top, left) in zip(result, draw.integers(0, side, (len(result), 2)), strict=True):
+    corners = draw.integers(0, side, (len(result), 2))
+    for picture, (top, left) in zip(result, corners, strict=True):
         picture[max(0, top - erased) : top + erased, max(0, left - erased) : left + erased] = middle
     return result
 
