@@ -4,10 +4,11 @@
 
 FOLDER holds `pictures.npz` and `settings.json`, which `measure.py` writes, and takes what the arm
 leaves. The arms are fed alike: each epoch shows every picture mirrored or not, moved by up to 4
-pixels, and with a grey square of up to 16 pixels on it (arXiv:1708.04552). The rate goes up and down by the share of the seconds that are used, from the end of the
-first batch on, so that no arm pays for the making of its graph. An arm has one core for all its
-threads: on two, those that wait for others use as much of the processor as those that work, and
-how long they wait is a matter of what else the machine does.
+pixels, and with a grey square of up to 16 pixels on it (arXiv:1708.04552). The rate goes up and
+down by the share of the seconds that are used, from the end of the first batch on, so that no arm
+pays for the making of its graph. An arm has one core for all its threads: on two, those that wait
+for others use as much of the processor as those that work, and how long they wait is a matter of
+what else the machine does.
 """
 
 import argparse
