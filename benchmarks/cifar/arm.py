@@ -3,11 +3,12 @@
     python benchmarks/cifar/arm.py ARM --work FOLDER --seed N
 
 FOLDER holds `pictures.npz` and `settings.json`, which `measure.py` writes, and takes what the arm
-leaves. The arms are fed alike: each epoch shows every picture mirrored or not and moved by up to
-4 pixels. The rate goes up and down by the share of the seconds that are used, from the end of the
-first batch on, so that no arm pays for the making of its graph. An arm has one core for all its
-threads: on two, those that wait for others use as much of the processor as those that work, and
-how long they wait is a matter of what else the machine does.
+leaves. The arms are fed alike: each epoch shows every picture mirrored or not, moved by up to 4
+pixels, and with a grey square of up to 16 pixels on it (arXiv:1708.04552). The rate goes up and
+down by the share of the seconds that are used, from the end of the first batch on, so that no arm
+pays for the making of its graph. An arm has one core for all its threads: on two, those that wait
+for others use as much of the processor as those that work, and how long they wait is a matter of
+what else the machine does.
 """
 
 import argparse
@@ -24,8 +25,8 @@ import numpy as np  # noqa: E402
 ARMS = ("teacher", "kzoo", "kzoo distilled", "keras_hub")
 
 
-def moved(pictures, draw, most=4):
-    """Pictures (pictures, side, side, 3), each mirrored or not and moved by up to `most` pixels."""
+def moved(pictures, draw, most=4, erased=8):
+    """Pictures (pictures, side, side, 3), mirrored or not, moved by up to `most`, partly grey."""
     side = pictures.shape[1]
     padded = np.pad(pictures, ((0, 0), (most, most), (most, most), (0, 0)), mode="reflect")
     result = np.empty_like(pictures)
@@ -33,6 +34,10 @@ def moved(pictures, draw, most=4):
         result[place] = padded[place, top : top + side, left : left + side]
     mirrored = draw.random(len(pictures)) < 0.5
     result[mirrored] = result[mirrored, :, ::-1]
+    middle = pictures[:100].mean()
+    corners = draw.integers(0, side, (len(result), 2))
+    for picture, (top, left) in zip(result, corners, strict=True):
+        picture[max(0, top - erased) : top + erased, max(0, left - erased) : left + erased] = middle
     return result
 
 
@@ -103,6 +108,7 @@ def kzoo_student(settings, teacher=None):
         schedule=tuple(range(layers)),
         max_sequence_length=1 + (32 // square) ** 2,
         dropout=0.0,
+        initializer_range=settings["initializer_range"],
         attention_dropout=0.0,
         block="pre_norm",
         norm={"kind": "layer_norm", "epsilon": 1e-6},
