@@ -1,0 +1,232 @@
+"""KerasHub's folders as models: config.json says which, task.json with which head."""
+
+import re
+from pathlib import Path
+
+from ... import processors
+from ...errors import KzooError
+from ...files import read_json
+from ...logs import hidden
+from ..config import spec_from_config
+from ..h5 import read_h5
+from ..huggingface import assign, is_tied
+from ..origin import Origin
+from ..rows import KERAS, Table
+from .processors import read_processors
+from .tables import MODEL, PRESETS, TASK
+
+CONFIG, TASK_CONFIG, METADATA = "config.json", "task.json", "metadata.json"
+# What a head's activation there says of the problem; kzoo's logits come before it.
+PROBLEMS = {None: None, "linear": None, "softmax": "single_label", "sigmoid": "multi_label"}
+
+
+def sign(folder):
+    """Why a folder is a preset of KerasHub, in a phrase; None where it isn't."""
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        return None
+    try:
+        name = read_json(path, "a model's configuration").get("registered_name")
+    except KzooError:
+        return None
+    is_preset = isinstance(name, str) and re.match(r"keras_(hub|nlp)>", name)
+    return f"config.json has registered_name {name!r:.60}" if is_preset else None
+
+
+def read(folder, task=None, tokenizer=None):
+    """`from_kerashub`, as the registry of formats calls it."""
+    return from_kerashub(folder, task, tokenizer)
+
+
+@hidden()
+def from_kerashub(folder, task=None, tokenizer=None):
+    """The model in a folder that KerasHub's (or KerasNLP's) `save_to_preset` wrote.
+
+    Reads config.json and model.weights.h5, and where there is task.json its head from
+    task.weights.h5; the tokenizer's files and the image converter as well. What it takes to write
+    the folder back is kept in the model's `origin`.
+
+    Args:
+        folder: the folder.
+        task: "backbone" for the backbone alone, whatever task the folder has.
+        tokenizer: a `Tokenizer` to take in place of the folder's; False for none.
+
+    Raises:
+        KzooError: naming the file, the config key or the tensors that don't fit.
+    """
+    if task not in (None, "backbone"):
+        raise KzooError(f'task is {task!r}; None or "backbone" is expected.')
+    processors.checked("tokenizer", tokenizer or None)
+    folder = Path(folder)
+    network = _object(folder / CONFIG, "backbone")
+    job = _object(folder / TASK_CONFIG, "task") if (folder / TASK_CONFIG).is_file() else None
+    if "backbone" in network["config"]:  # The config of a task: KerasNLP 0.6 wrote no task.json.
+        job, network = network, _checked(network["config"]["backbone"], folder / CONFIG, "backbone")
+    preset = _preset(network, folder)
+    given = read_processors(folder, preset, tokenizer)
+    beside = _beside(folder)
+    if given.get("tokenizer") is not None and "padding_id" in preset.BESIDE:
+        beside["padding_id"] = given["tokenizer"].padding_id
+    config = {**{k: v for k, v in beside.items() if k in preset.BESIDE}, **plain(network, preset)}
+    spec = spec_from_config(config, preset)
+    model = _build(preset, spec, job if task is None else None, config, beside, folder)
+    network_of(model).processors = given
+    model.origin = Origin(
+        preset.BACKBONE,
+        job["class_name"] if job and task is None else None,
+        {"network": network, "task": job},
+        format="kerashub",
+    )
+    tensors = _tensors(folder, preset)
+    if task == "backbone":
+        tensors = {n: lazy for n, lazy in tensors.items() if not n.startswith(f"{TASK}/")}
+    task_name = None if network_of(model) is model else model.task_name
+    assign(model, preset, task_name, preset.PREFIX, tensors, folder, KERAS, _respelled)
+    return model
+
+
+def network_of(model):
+    """The backbone of a model, or the model itself."""
+    return getattr(model, "backbone", model)
+
+
+def plain(held, preset):
+    """The config of a serialized backbone, those of its towers in place."""
+    config = dict(held["config"])
+    for tower in preset.TOWERS.values():
+        if tower.KEY:
+            part = config.get(tower.KEY)
+            config[tower.KEY] = _checked(part, f"{tower.KEY} in {CONFIG}", "tower")["config"]
+    return config
+
+
+def _object(path, what):
+    """A serialized object of Keras: a class and its config."""
+    return _checked(read_json(path, f"KerasHub's configuration of a {what}"), path, what)
+
+
+def _checked(held, path, what):
+    is_object = isinstance(held, dict) and isinstance(held.get("class_name"), str)
+    if not is_object or not isinstance(held.get("config"), dict):
+        raise KzooError(f"{path} has no class_name and config: those of a {what} are expected.")
+    return held
+
+
+def _preset(network, folder):
+    name = network["class_name"]
+    if name not in PRESETS:
+        raise KzooError(
+            f"{folder / CONFIG} has the class {name!r:.60}; kzoo reads {', '.join(sorted(PRESETS))}."
+        )
+    return PRESETS[name]
+
+
+def _beside(folder):
+    """What kzoo keeps in metadata.json because KerasHub has no place for it."""
+    path = folder / METADATA
+    held = read_json(path, "a preset's metadata").get("kzoo", {}) if path.is_file() else {}
+    if not isinstance(held, dict):
+        raise KzooError(f"{path} has kzoo = {held!r:.40}; a JSON object is expected.")
+    return dict(held)
+
+
+def _build(preset, spec, job, config, beside, folder):
+    """The model with weights still at random."""
+    from ...models import FAMILIES
+    from ...tasks import TASKS
+
+    backbone = FAMILIES[preset.family](spec)
+    if job is None:
+        return backbone
+    name = job["class_name"]
+    known = {old_name(there): entry for there, entry in preset.TASKS.items()} | preset.TASKS
+    if name not in known:
+        raise KzooError(
+            f"{folder / TASK_CONFIG} has the class {name!r:.60}; of {preset.BACKBONE} kzoo reads "
+            f"{', '.join(preset.TASKS) or 'the backbone alone'}; leave out the head with "
+            'task="backbone".'
+        )
+    task_name, heads = known[name]
+    said = job["config"]
+    for key, value in preset.TASK_CONFIG.items():
+        expected = value(spec) if callable(value) else value
+        if said.get(key, expected) != expected:
+            raise KzooError(
+                f"{folder / TASK_CONFIG} has {key} = {said[key]!r:.40}; kzoo computes only "
+                f"{expected!r}."
+            )
+    tied = config.get("tie_embedding_weights", True)
+    head = next(head for head in heads if is_tied(head) in (None, tied))
+    head = {"kind": head} if isinstance(head, str) else dict(head)
+    key, default = preset.HEAD_DROPOUT.get(task_name, (None, None))
+    options = {"head": head if key is None else head | {"dropout": said.get(key, default)}}
+    if TASKS[task_name].names_labels:
+        options["labels"] = _labels(said, beside, folder)
+        options["problem"] = beside.get("problem") or _problem(said, folder)
+    return TASKS[task_name](backbone, **options)
+
+
+def old_name(name):
+    """What KerasNLP called a class of KerasHub."""
+    return name.replace("TextClassifier", "Classifier")
+
+
+def _labels(said, beside, folder):
+    count = said.get("num_classes")
+    labels = beside.get("labels") or [f"LABEL_{i}" for i in range(count or 0)]
+    if not isinstance(labels, list) or not labels or len(labels) != count:
+        raise KzooError(
+            f"{folder} has num_classes = {count!r:.40} and {len(labels)} labels: as many are "
+            "expected, at least one."
+        )
+    return labels
+
+
+def _problem(said, folder):
+    """The problem that a classifier solves, or None where task.json doesn't say."""
+    name = said.get("activation")
+    if not isinstance(name, str | None) or name not in PROBLEMS:
+        raise KzooError(
+            f"{folder / TASK_CONFIG} has activation = {name!r:.60}; kzoo knows "
+            f"{', '.join(map(str, PROBLEMS))}."
+        )
+    return PROBLEMS[name]
+
+
+def _tensors(folder, preset):
+    """All tensors of the files, those of the optimizer left out."""
+    files = [folder / name for name in (MODEL, TASK) if (folder / name).is_file()]
+    if not files:  # Weights that a task or a backbone saved, by whatever name.
+        files = sorted(folder.glob("*.weights.h5"))[:2]
+        if len(files) != 1:
+            raise KzooError(f"{folder / MODEL} is missing: KerasHub's weights are expected there.")
+    whole = len(files) == 1
+    found = {}
+    for path in files:
+        file = path.name if path.name == TASK else MODEL
+        for name, lazy in read_h5(path).items():
+            if not name.startswith("optimizer/"):
+                found[f"{file}/{name}"] = lazy
+    inside = re.compile(rf"{MODEL}/layers/\w*_backbone/")
+    if whole and any(map(inside.match, found)):  # A task that was saved with its backbone.
+        return {
+            inside.sub(f"{MODEL}/", name)
+            if inside.match(name)
+            else name.replace(MODEL, TASK, 1): lazy
+            for name, lazy in found.items()
+        }
+    return found
+
+
+def _respelled(tensors, table):
+    """The tensors by the names that Keras 3 and KerasHub have for them.
+
+    Keras 2 has the parts of attention as private ones, and tables of tokens beside the layers.
+    """
+    known = {_spelling(name): name for name in [*table.tensors, *table.unused]}
+    return {known.get(_spelling(name), name): lazy for name, lazy in tensors.items()}
+
+
+def _spelling(name):
+    name = name.replace("/layers/reversible_embedding/", "/token_embedding/")
+    return re.sub("/_", "/", name)
