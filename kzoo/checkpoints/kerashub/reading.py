@@ -11,7 +11,7 @@ from ..config import spec_from_config
 from ..h5 import read_h5
 from ..huggingface import assign, is_tied
 from ..origin import Origin
-from ..rows import KERAS, Table
+from ..rows import KERAS
 from .processors import read_processors
 from .tables import MODEL, PRESETS, TASK
 
@@ -20,22 +20,22 @@ CONFIG, TASK_CONFIG, METADATA = "config.json", "task.json", "metadata.json"
 PROBLEMS = {None: None, "linear": None, "softmax": "single_label", "sigmoid": "multi_label"}
 
 
-def sign(folder):
-    """Why a folder is a preset of KerasHub, in a phrase; None where it isn't."""
-    path = Path(folder) / CONFIG
-    if not path.is_file():
+def sign(path):
+    """By what a folder is known to be KerasHub's, see `formats`."""
+    config = path / CONFIG
+    if not config.is_file():
         return None
     try:
-        name = read_json(path, "a model's configuration").get("registered_name")
+        name = read_json(config, "a model's configuration").get("registered_name")
     except KzooError:
         return None
     is_preset = isinstance(name, str) and re.match(r"keras_(hub|nlp)>", name)
-    return f"config.json has registered_name {name!r:.60}" if is_preset else None
+    return f"{CONFIG} with {name:.60}" if is_preset else None
 
 
-def read(folder, task=None, tokenizer=None):
-    """`from_kerashub`, as the registry of formats calls it."""
-    return from_kerashub(folder, task, tokenizer)
+def read(path, task=None, tokenizer=None):
+    """The model in a folder, see `formats`."""
+    return from_kerashub(path, task, tokenizer)
 
 
 @hidden()
@@ -116,7 +116,8 @@ def _preset(network, folder):
     name = network["class_name"]
     if name not in PRESETS:
         raise KzooError(
-            f"{folder / CONFIG} has the class {name!r:.60}; kzoo reads {', '.join(sorted(PRESETS))}."
+            f"{folder / CONFIG} has the class {name!r:.60}; kzoo reads "
+            f"{', '.join(sorted(PRESETS))}."
         )
     return PRESETS[name]
 
@@ -135,9 +136,9 @@ def _build(preset, spec, job, config, beside, folder):
     from ...models import FAMILIES
     from ...tasks import TASKS
 
-    backbone = FAMILIES[preset.family](spec)
+    family = FAMILIES[preset.family]
     if job is None:
-        return backbone
+        return family(spec.replace(pooler=preset.POOLER) if preset.POOLER else spec)
     name = job["class_name"]
     known = {old_name(there): entry for there, entry in preset.TASKS.items()} | preset.TASKS
     if name not in known:
@@ -158,12 +159,13 @@ def _build(preset, spec, job, config, beside, folder):
     tied = config.get("tie_embedding_weights", True)
     head = next(head for head in heads if is_tied(head) in (None, tied))
     head = {"kind": head} if isinstance(head, str) else dict(head)
+    spec = spec.replace(pooler=preset.POOLER) if head["kind"] == "pooled" else spec
     key, default = preset.HEAD_DROPOUT.get(task_name, (None, None))
     options = {"head": head if key is None else head | {"dropout": said.get(key, default)}}
     if TASKS[task_name].names_labels:
         options["labels"] = _labels(said, beside, folder)
         options["problem"] = beside.get("problem") or _problem(said, folder)
-    return TASKS[task_name](backbone, **options)
+    return TASKS[task_name](family(spec), **options)
 
 
 def old_name(name):

@@ -32,6 +32,7 @@ class Preset:
     ROWS, TASK_ROWS, CONFIG, FIXED, REQUIRED, BESIDE, ALWAYS = "", "", {}, {}, {}, (), {}
     HARMLESS = "name trainable dtype data_format"
     HEAD_DROPOUT = {"TextClassifier": ("dropout", 0.1)}
+    POOLER = None  # what the backbone there gives beside its sequence, which not every head reads
 
 
 def sizes(inner="intermediate_dim"):
@@ -131,6 +132,7 @@ class Bert(Preset):
     }
     BESIDE = ("padding_id",)
     ALWAYS = pooler("dense")
+    POOLER = "tanh"
 
 
 class Albert(Bert):
@@ -223,9 +225,7 @@ class XlmRoberta(Roberta):
     """XLM-RoBERTa, which has classes of its own there."""
 
     BACKBONE = "XLMRobertaBackbone"
-    TASKS = {
-        name.replace("Roberta", "XLMRoberta"): task for name, task in Roberta.TASKS.items()
-    }
+    TASKS = {name.replace("Roberta", "XLMRoberta"): task for name, task in Roberta.TASKS.items()}
 
 
 class Gpt2(Preset):
@@ -666,6 +666,17 @@ class Clip(Preset):
 PRESETS = {
     preset.BACKBONE: preset
     for preset in (
-        Albert, Bart, Bert, Bloom, Clip, Deit, DistilBert, Gpt2, Roberta, T5, Vit, XlmRoberta,
+        Albert,
+        Bart,
+        Bert,
+        Bloom,
+        Clip,
+        Deit,
+        DistilBert,
+        Gpt2,
+        Roberta,
+        T5,
+        Vit,
+        XlmRoberta,
     )  # fmt: skip
 }

@@ -7,15 +7,15 @@ import numpy as np
 
 from ...errors import KzooError
 from ...files import writing_folder
-from ...parts import completed
 from ..config import config_from_spec
-from ..h5 import write_h5
 from ..huggingface import is_tied, joined, without_dropout
+from ..origin import Origin
 from ..rows import KERAS, Table
 from ..safetensors import Lazy
 from .processors import write_processors
 from .reading import CONFIG, METADATA, TASK_CONFIG, network_of, plain
-from .tables import PRESETS
+from .tables import MODEL, PRESETS
+from .weights import write_weights
 
 VERSION = "0.32.0"
 
@@ -42,18 +42,15 @@ def to_kerashub(model, folder):
         raise KzooError(f"to_kerashub takes a backbone or a task; {type(model).__name__} came.")
     task_name = None if backbone is model else model.task_name
     weights = weights_by_path(model)
-    origin = getattr(model, "origin", None)
-    if origin is not None and (origin.format != "kerashub" or set(origin.names) != set(weights)):
-        origin = None  # It came from elsewhere, or was changed since.
+    origin = Origin.of(model, "kerashub", weights)
     preset = _preset(backbone, origin)
     kept = plain(origin.config["network"], preset) if origin else None
     config = config_from_spec(backbone.spec, preset, kept)
     job = None if task_name is None else _task(model, preset, config, origin)
     config = {**(kept or {}), **config}
     beside = {key: config.pop(key) for key in preset.BESIDE if key in config}
-    beside |= {
-        name: getattr(model, name) for name in ("labels", "problem") if hasattr(model, name)
-    }
+    if getattr(model, "labels", None):
+        beside |= {"labels": model.labels, "problem": model.problem}
     tensors = _outgoing(model, weights, preset, task_name, origin)
     network = _serialized(preset, config)
     with writing_folder(Path(folder)) as tmp_path:
@@ -67,8 +64,8 @@ def to_kerashub(model, folder):
             file, _, path = name.partition("/")
             files.setdefault(file, {})[path] = lazy
         for file, held in files.items():
-            write_h5(tmp_path / file, held)
-        count = sum(int(np.prod(lazy.shape)) for lazy in files["model.weights.h5"].values())
+            write_weights(tmp_path / file, held)
+        count = sum(int(np.prod(lazy.shape)) for lazy in files[MODEL].values())
         metadata = {"keras_hub_version": VERSION, "parameter_count": count, "kzoo": beside}
         _write(tmp_path / METADATA, metadata)
         write_processors(tmp_path, preset, model)
@@ -110,7 +107,7 @@ def _task(model, preset, config, origin):
     key, _ = preset.HEAD_DROPOUT.get(model.task_name, (None, None))
     if key:
         said[key] = model.backbone.head_spec.dropout if rate is None else rate
-    if hasattr(model, "labels"):
+    if getattr(model, "labels", None):
         said["num_classes"] = len(model.labels)
     return name, said
 
@@ -145,9 +142,7 @@ def _outgoing(model, weights, preset, task_name, origin):
             )
     names = list(dict.fromkeys(name for path in weights for name in written.get(path, ())))
     dtypes = origin.dtypes if origin else {}
-    tensors = {
-        name: joined(name, table.tensors[name], weights, dtypes.get(name)) for name in names
-    }
+    tensors = {name: joined(name, table.tensors[name], weights, dtypes.get(name)) for name in names}
     if origin:
         tensors |= {name: Lazy.of(array) for name, array in origin.carried.items()}
     for name, make in preset.ALWAYS.items():
