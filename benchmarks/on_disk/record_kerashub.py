@@ -104,8 +104,8 @@ def add_noise(path):
         file.visititems(lambda name, held: found.update({name: held}) if hasattr(held, "shape") else None)
         found = {name: held for name, held in found.items() if not name.startswith("optimizer/")}
         for name, held in found.items():
-            if held.dtype == "float32":
-                held[...] = noise(name, held.shape)
+            is_places = held.dtype == "int64"  # Zeros in a new CLIP, these in one that was trained.
+            held[...] = np.arange(held.size) if is_places else noise(name, held.shape)
         return {name: [held.dtype.name, list(held.shape)] for name, held in found.items()}
 
 

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
 from ... import processors
 from ...errors import KzooError
 from ...files import read_json
@@ -80,6 +82,7 @@ def from_kerashub(folder, task=None, tokenizer=None):
     tensors = _tensors(folder, preset)
     if task == "backbone":
         tensors = {n: lazy for n, lazy in tensors.items() if not n.startswith(f"{TASK}/")}
+    _check_places(tensors, preset, spec, folder)
     task_name = None if network_of(model) is model else model.task_name
     assign(model, preset, task_name, preset.PREFIX, tensors, folder, KERAS, _respelled)
     return model
@@ -218,6 +221,17 @@ def _tensors(folder, preset):
             for name, lazy in found.items()
         }
     return found
+
+
+def _check_places(tensors, preset, spec, folder):
+    """Whether whole numbers in a file say what kzoo computes: those of a CLIP made anew don't."""
+    for name, make in preset.ALWAYS.items():
+        if name in tensors and "int" in tensors[name].dtype:
+            if not np.array_equal(tensors[name].read(), make(spec)):
+                raise KzooError(
+                    f"Tensor {name} in {folder} doesn't count places from 0, which kzoo expects: "
+                    "KerasHub leaves zeros there unless weights were converted from elsewhere."
+                )
 
 
 def _respelled(tensors, table):
