@@ -17,7 +17,8 @@ def convert(source, destination, to=None):
         source: a preset's name or folder, a folder of any format in `checkpoints.formats`, the
             prefix of a TensorFlow checkpoint's files, or a repository of Hugging Face's hub.
         destination: the folder to write; one that is there may hold only what is written anew.
-        to: "huggingface", "kerashub" or "preset"; by default "huggingface" of a preset, else "preset".
+        to: "huggingface", "kerashub" or "preset"; by default "huggingface" of a preset,
+            else "preset".
 
     Returns:
         The model, as it was read.

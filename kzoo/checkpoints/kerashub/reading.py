@@ -65,14 +65,15 @@ def from_kerashub(folder, task=None, tokenizer=None):
     if "backbone" in network["config"]:  # The config of a task: KerasNLP 0.6 wrote no task.json.
         job, network = network, _checked(network["config"]["backbone"], folder / CONFIG, "backbone")
     preset = _preset(network, folder)
-    given = read_processors(folder, preset, tokenizer)
+    held = plain(network, preset)
+    given = read_processors(folder, _rows(held, preset), tokenizer)
     beside = _beside(folder)
-    if given.get("tokenizer") is not None and "padding_id" in preset.BESIDE:
-        beside["padding_id"] = given["tokenizer"].padding_id
-    config = {**{k: v for k, v in beside.items() if k in preset.BESIDE}, **plain(network, preset)}
+    padding = given["tokenizer"].padding_id if "tokenizer" in given else None
+    if padding is not None and "padding_id" in preset.BESIDE:
+        beside["padding_id"] = padding
+    config = {**{k: v for k, v in beside.items() if k in preset.BESIDE}, **held}
     spec = spec_from_config(config, preset)
-    model = _build(preset, spec, job if task is None else None, config, beside, folder)
-    network_of(model).processors = given
+    model = _build(preset, spec, job if task is None else None, config, beside, given, folder)
     model.origin = Origin(
         preset.BACKBONE,
         job["class_name"] if job and task is None else None,
@@ -101,6 +102,13 @@ def plain(held, preset):
             part = config.get(tower.KEY)
             config[tower.KEY] = _checked(part, f"{tower.KEY} in {CONFIG}", "tower")["config"]
     return config
+
+
+def _rows(config, preset):
+    """How many rows the table of tokens has; None of a model that reads none."""
+    towers = (config[tower.KEY] for tower in preset.TOWERS.values() if tower.KEY)
+    rows = (held.get("vocabulary_size") for held in (config, *towers))
+    return next(filter(None, rows), None)
 
 
 def _object(path, what):
@@ -134,14 +142,18 @@ def _beside(folder):
     return dict(held)
 
 
-def _build(preset, spec, job, config, beside, folder):
+def _build(preset, spec, job, config, beside, given, folder):
     """The model with weights still at random."""
     from ...models import FAMILIES
     from ...tasks import TASKS
 
-    family = FAMILIES[preset.family]
+    def backbone(pooler):
+        network = FAMILIES[preset.family](spec.replace(pooler=pooler) if pooler else spec)
+        network.processors = given
+        return network
+
     if job is None:
-        return family(spec.replace(pooler=preset.POOLER) if preset.POOLER else spec)
+        return backbone(preset.POOLER)
     name = job["class_name"]
     known = {old_name(there): entry for there, entry in preset.TASKS.items()} | preset.TASKS
     if name not in known:
@@ -162,13 +174,13 @@ def _build(preset, spec, job, config, beside, folder):
     tied = config.get("tie_embedding_weights", True)
     head = next(head for head in heads if is_tied(head) in (None, tied))
     head = {"kind": head} if isinstance(head, str) else dict(head)
-    spec = spec.replace(pooler=preset.POOLER) if head["kind"] == "pooled" else spec
+    pooler = preset.POOLER if head["kind"] == "pooled" else None
     key, default = preset.HEAD_DROPOUT.get(task_name, (None, None))
     options = {"head": head if key is None else head | {"dropout": said.get(key, default)}}
     if TASKS[task_name].names_labels:
         options["labels"] = _labels(said, beside, folder)
         options["problem"] = beside.get("problem") or _problem(said, folder)
-    return TASKS[task_name](family(spec), **options)
+    return TASKS[task_name](backbone(pooler), **options)
 
 
 def old_name(name):
@@ -226,12 +238,12 @@ def _tensors(folder, preset):
 def _check_places(tensors, preset, spec, folder):
     """Whether whole numbers in a file say what kzoo computes: those of a CLIP made anew don't."""
     for name, make in preset.ALWAYS.items():
-        if name in tensors and "int" in tensors[name].dtype:
-            if not np.array_equal(tensors[name].read(), make(spec)):
-                raise KzooError(
-                    f"Tensor {name} in {folder} doesn't count places from 0, which kzoo expects: "
-                    "KerasHub leaves zeros there unless weights were converted from elsewhere."
-                )
+        is_count = name in tensors and "int" in tensors[name].dtype
+        if is_count and not np.array_equal(tensors[name].read(), make(spec)):
+            raise KzooError(
+                f"Tensor {name} in {folder} doesn't count places from 0, which kzoo expects: "
+                "KerasHub leaves zeros there unless weights were converted from elsewhere."
+            )
 
 
 def _respelled(tensors, table):

@@ -12,7 +12,7 @@ from ..huggingface import is_tied, joined, without_dropout
 from ..origin import Origin
 from ..rows import KERAS, Table
 from ..safetensors import Lazy
-from .processors import write_processors
+from .processors import holds, serialized, written_processors
 from .reading import CONFIG, METADATA, TASK_CONFIG, network_of, plain
 from .tables import MODEL, PRESETS
 from .weights import write_weights
@@ -43,7 +43,7 @@ def to_kerashub(model, folder):
     task_name = None if backbone is model else model.task_name
     weights = weights_by_path(model)
     origin = Origin.of(model, "kerashub", weights)
-    preset = _preset(backbone, origin)
+    preset = _preset(backbone, origin, model.processors.get("tokenizer"))
     kept = plain(origin.config["network"], preset) if origin else None
     config = config_from_spec(backbone.spec, preset, kept)
     job = None if task_name is None else _task(model, preset, config, origin)
@@ -53,12 +53,14 @@ def to_kerashub(model, folder):
         beside |= {"labels": model.labels, "problem": model.problem}
     tensors = _outgoing(model, weights, preset, task_name, origin)
     network = _serialized(preset, config)
+    names = job and job[0]
+    files_of_processors, preprocessor = written_processors(preset, model, names)
     with writing_folder(Path(folder)) as tmp_path:
         _write(tmp_path / CONFIG, network)
         if job is not None:
             name, said = job
-            said = {"backbone": network, "preprocessor": None, **said}
-            _write(tmp_path / TASK_CONFIG, _object(name, said))
+            said = {"backbone": network, "preprocessor": preprocessor, **said}
+            _write(tmp_path / TASK_CONFIG, serialized(name, said))
         files = {}
         for name, lazy in tensors.items():
             file, _, path = name.partition("/")
@@ -68,11 +70,19 @@ def to_kerashub(model, folder):
         count = sum(int(np.prod(lazy.shape)) for lazy in files[MODEL].values())
         metadata = {"keras_hub_version": VERSION, "parameter_count": count, "kzoo": beside}
         _write(tmp_path / METADATA, metadata)
-        write_processors(tmp_path, preset, model)
+        for name, content in files_of_processors.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            elif isinstance(content, str):
+                path.write_text(content, encoding="utf-8")
+            else:
+                _write(path, content)
 
 
-def _preset(backbone, origin):
-    """What a backbone is there; of several classes for one family that of its origin."""
+def _preset(backbone, origin, tokenizer):
+    """What a backbone is there; of several classes for a family one that has its tokenizer."""
     family = type(backbone).family
     some = [preset for preset in PRESETS.values() if preset.family == family]
     if not some:
@@ -80,7 +90,9 @@ def _preset(backbone, origin):
         raise KzooError(
             f"KerasHub has no class that kzoo writes for {family!r}; it has {', '.join(known)}."
         )
-    return PRESETS[origin.model_type] if origin else some[0]
+    if origin:
+        return PRESETS[origin.model_type]
+    return next((preset for preset in some if tokenizer and holds(preset, tokenizer)), some[0])
 
 
 def _task(model, preset, config, origin):
@@ -118,16 +130,7 @@ def _serialized(preset, config):
     for tower in preset.TOWERS.values():
         if tower.KEY:
             config[tower.KEY] = _serialized(tower, config[tower.KEY])
-    return _object(preset.BACKBONE, config)
-
-
-def _object(name, config):
-    return {
-        "module": "keras_hub.models",
-        "class_name": name,
-        "config": config,
-        "registered_name": f"keras_hub>{name}",
-    }
+    return serialized(preset.BACKBONE, config)
 
 
 def _outgoing(model, weights, preset, task_name, origin):
