@@ -10,171 +10,93 @@ are noise that follows from their names, so that the tests can write the same fi
 import json
 import os
 import sys
-import zlib
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import h5py
 import keras_hub
 import numpy as np
 from keras_hub.src.utils.keras_utils import gelu_approximate
+from recording import PAIR, TEXT, VOCABULARY, add_noise, inputs, rounded, write_golden
 
-GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "on_disk" / "kerashub.json"
-VOCABULARY, LENGTH = 41, 9
-TOWER = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 12}
-TEXT = {"vocabulary_size": VOCABULARY, **TOWER, "max_sequence_length": LENGTH}
-PAIR = {**TEXT, "num_layers": 1}
-PICTURE = {"image_shape": (12, 12, 3), "patch_size": (4, 4), "num_heads": 2, "hidden_dim": 8}
-VIT = {**PICTURE, "num_layers": 2, "mlp_dim": 12, "layer_norm_epsilon": 1e-5}
-DEIT = {**PICTURE, "num_layers": 2, "intermediate_dim": 12}
-T5 = {"vocabulary_size": VOCABULARY, **TOWER, "key_value_dim": 3}
-CLIP_VISION = {**TOWER, "patch_size": 4, "image_shape": (12, 12, 3), "name": "vision_encoder"}
-CLIP_TEXT = {**TEXT, "embedding_dim": 8, "name": "text_encoder"}
+TOWER = {key: PAIR[key] for key in ("num_layers", "num_heads", "hidden_dim", "intermediate_dim")}
+BLOOM = {"vocabulary_size": VOCABULARY, **TOWER}
+SIDES = {"image_shape": (8, 8, 3), "patch_size": (4, 4), "num_heads": 2, "hidden_dim": 8}
+VIT = {**SIDES, "num_layers": 2, "mlp_dim": 12, "layer_norm_epsilon": 1e-5}
+DEIT = {**SIDES, "num_layers": 1, "intermediate_dim": 12}
+T5 = {**BLOOM, "num_layers": 2, "key_value_dim": 3}
+CLIP_VISION = {**TOWER, "patch_size": 4, "image_shape": (8, 8, 3), "name": "vision_encoder"}
+CLIP_TEXT = {**PAIR, "embedding_dim": 8, "name": "text_encoder"}
 
 
 def cases():
-    """Each case: its name, a function that makes the model, and what its inputs are."""
+    """Each case: its name and a function that makes the model."""
     m = keras_hub.models
     albert = {**TEXT, "embedding_dim": 6}
+    relu = {**T5, "activation": "relu", "use_gated_activation": False}
+    gelu = {**T5, "activation": gelu_approximate, "tie_embedding_weights": False}
     return [
-        ("bert", lambda: m.BertTextClassifier(m.BertBackbone(**TEXT), 3, dropout=0.2), "texts"),
-        ("bert_masked_lm", lambda: m.BertMaskedLM(m.BertBackbone(**PAIR)), "texts"),
-        ("albert", lambda: m.AlbertTextClassifier(m.AlbertBackbone(**albert), 3), "texts"),
-        (
-            "albert_groups",
-            lambda: m.AlbertMaskedLM(m.AlbertBackbone(**{**albert, "num_groups": 2})),
-            "texts",
-        ),
-        (
-            "distil_bert",
-            lambda: m.DistilBertTextClassifier(m.DistilBertBackbone(**TEXT), 3),
-            "texts",
-        ),
-        ("distil_bert_masked_lm", lambda: m.DistilBertMaskedLM(m.DistilBertBackbone(**PAIR)), "texts"),
-        ("roberta", lambda: m.RobertaTextClassifier(m.RobertaBackbone(**TEXT), 3), "texts"),
-        ("roberta_masked_lm", lambda: m.RobertaMaskedLM(m.RobertaBackbone(**PAIR)), "texts"),
-        ("xlm_roberta", lambda: m.XLMRobertaTextClassifier(m.XLMRobertaBackbone(**PAIR), 3), "texts"),
-        ("gpt2", lambda: m.GPT2CausalLM(m.GPT2Backbone(**TEXT)), "texts"),
-        ("bloom", lambda: m.BloomCausalLM(m.BloomBackbone(**_without(TEXT, "max_sequence_length"))), "texts"),
-        (
-            "t5",
-            lambda: m.T5Seq2SeqLM(m.T5Backbone(**T5, activation="relu", use_gated_activation=False)),
-            "pairs",
-        ),
-        (
-            "t5_gated",
-            lambda: m.T5Seq2SeqLM(
-                m.T5Backbone(**T5, activation=gelu_approximate, tie_embedding_weights=False)
-            ),
-            "pairs",
-        ),
-        ("bart", lambda: m.BartSeq2SeqLM(m.BartBackbone(**TEXT)), "pairs"),
-        (
-            "vit",
-            lambda: m.ViTImageClassifier(m.ViTBackbone(**VIT, use_mha_bias=False), 3),
-            "pictures",
-        ),
-        ("deit", lambda: m.DeiTImageClassifier(m.DeiTBackbone(**DEIT), 3), "pictures"),
+        ("bert", lambda: m.BertTextClassifier(m.BertBackbone(**TEXT), 3, dropout=0.2)),
+        ("bert_masked_lm", lambda: m.BertMaskedLM(m.BertBackbone(**PAIR))),
+        ("albert", lambda: m.AlbertTextClassifier(m.AlbertBackbone(**albert), 3)),
+        ("albert_groups", lambda: m.AlbertMaskedLM(m.AlbertBackbone(**albert, num_groups=2))),
+        ("distil_bert", lambda: m.DistilBertTextClassifier(m.DistilBertBackbone(**PAIR), 3)),
+        ("distil_bert_masked_lm", lambda: m.DistilBertMaskedLM(m.DistilBertBackbone(**PAIR))),
+        ("roberta", lambda: m.RobertaTextClassifier(m.RobertaBackbone(**PAIR), 3)),
+        ("roberta_masked_lm", lambda: m.RobertaMaskedLM(m.RobertaBackbone(**PAIR))),
+        ("xlm_roberta", lambda: m.XLMRobertaTextClassifier(m.XLMRobertaBackbone(**PAIR), 3)),
+        ("gpt2", lambda: m.GPT2CausalLM(m.GPT2Backbone(**TEXT))),
+        ("bloom", lambda: m.BloomCausalLM(m.BloomBackbone(**BLOOM))),
+        ("t5", lambda: m.T5Seq2SeqLM(m.T5Backbone(**relu))),
+        ("t5_gated", lambda: m.T5Seq2SeqLM(m.T5Backbone(**gelu))),
+        ("bart", lambda: m.BartSeq2SeqLM(m.BartBackbone(**PAIR))),
+        ("vit", lambda: m.ViTImageClassifier(m.ViTBackbone(**VIT, use_mha_bias=False), 3)),
+        ("deit", lambda: m.DeiTImageClassifier(m.DeiTBackbone(**DEIT), 3)),
         (
             "clip",
             lambda: m.CLIPBackbone(
                 m.CLIPVisionEncoder(**CLIP_VISION), m.CLIPTextEncoder(**CLIP_TEXT), 6
             ),
-            "both",
         ),
     ]
 
 
-def _without(options, name):
-    return {key: value for key, value in options.items() if key != name}
-
-
-def noise(name, shape):
-    """The numbers of a tensor, from its name; those of a scale lie around 1."""
-    array = np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape) * 0.2
-    is_scale = len(shape) == 1 and name.endswith("/vars/0") and "mlm_head" not in name
-    return (array + is_scale).astype("float32")
-
-
-def add_noise(path):
-    """Noise on every tensor of an H5 file; their dtypes and shapes by name."""
-    found = {}
-    with h5py.File(path, "r+") as file:
-        file.visititems(lambda name, held: found.update({name: held}) if hasattr(held, "shape") else None)
-        found = {name: held for name, held in found.items() if not name.startswith("optimizer/")}
-        for name, held in found.items():
-            is_places = held.dtype == "int64"  # Zeros in a new CLIP, these in one that was trained.
-            held[...] = np.arange(held.size) if is_places else noise(name, held.shape)
-        return {name: [held.dtype.name, list(held.shape)] for name, held in found.items()}
-
-
-def inputs(model, kind):
-    """Ragged texts, pictures, or both, by the names that the model has for them."""
-    draw = np.random.default_rng(7)
-    mask = (np.arange(LENGTH) < np.array([[LENGTH], [5], [3]])).astype("int32")
-    ids = np.where(mask, draw.integers(3, VOCABULARY, (3, LENGTH)), 1).astype("int32")
-    known = {
-        "token_ids": ids,
-        "padding_mask": mask,
-        "segment_ids": (np.arange(LENGTH) > 2).astype("int32") * mask,
-        "mask_positions": np.tile(np.arange(LENGTH, dtype="int32"), (3, 1)),
-        "encoder_token_ids": ids,
-        "encoder_padding_mask": mask,
-        "decoder_token_ids": np.where(mask, ids[::-1], 1)[:, :6],
-        "decoder_padding_mask": mask[::-1][:, :6],
-        "images": draw.normal(size=(3, 12, 12, 3)).astype("float32").round(3),
-    }
-    names = model.input if isinstance(model.input, dict) else ["images"]
-    return {name: known[name] for name in names}
-
-
-def run(model, kind):
-    given = inputs(model, kind)
-    outputs = model(given if isinstance(model.input, dict) else given["images"], training=False)
+def run(model):
+    """Inputs of a model and what it gives, by name."""
+    named = isinstance(model.input, dict)
+    given = inputs(list(model.input) if named else ["images"])
+    outputs = model(given if named else given["images"], training=False)
     outputs = outputs if isinstance(outputs, dict) else {"output": outputs}
-    plain = lambda array: np.asarray(array)
-    return {name: plain(x) for name, x in given.items()}, {n: plain(x) for n, x in outputs.items()}
+    return given, {name: np.asarray(array) for name, array in outputs.items()}
 
 
-def rounded(array):
-    if array.dtype != "float32":
-        return array.tolist()
-    return [float(f"{x:.7g}") for x in array.ravel().tolist()]
-
-
-def recorded(name, make, kind, work):
+def recorded(name, make, work):
     """A case: written by KerasHub, noise put into its files, read and run by KerasHub."""
     folder, model = work / name, make()
     model.save_to_preset(str(folder))
-    files = {p.name: add_noise(p) for p in sorted(folder.glob("*.weights.h5"))}
+    files = {path.name: add_noise(path) for path in sorted(folder.glob("*.weights.h5"))}
     backbone = keras_hub.models.Backbone.from_preset(str(folder))
-    case = {"case": name, "config": {}, "tensors": files}
-    for path in sorted(folder.glob("*.json")):
-        if path.name != "metadata.json":
-            case["config"][path.name] = json.loads(path.read_text())
-    given, outputs = run(backbone, kind)
+    given, outputs = run(backbone)
     arrays = {"backbone": outputs}
     if (folder / "task.json").is_file():
-        given, arrays["task"] = run(type(model).from_preset(str(folder)), kind)
-    case["inputs"] = {n: x.tolist() for n, x in given.items()}
-    case["outputs"] = {
-        part: {n: {"shape": x.shape, "values": rounded(x)} for n, x in of.items()}
-        for part, of in arrays.items()
-    }
+        given, arrays["task"] = run(type(model).from_preset(str(folder)))
     np.savez(work / f"{name}.inputs.npz", **given)
     for part, of in arrays.items():
         np.savez(work / f"{name}.{part}.npz", **of)
-    return case
+    configs = (path for path in sorted(folder.glob("*.json")) if path.name != "metadata.json")
+    return {
+        "case": name,
+        "config": {path.name: json.loads(path.read_text()) for path in configs},
+        "tensors": files,
+        "inputs": {n: x.tolist() for n, x in given.items()},
+        "outputs": {part: {n: rounded(x) for n, x in of.items()} for part, of in arrays.items()},
+    }
 
 
 def main(work):
     work.mkdir(parents=True, exist_ok=True)
-    GOLDEN.parent.mkdir(parents=True, exist_ok=True)
-    done = [recorded(*case, work) for case in cases()]
-    text = ",\n".join(json.dumps(case, separators=(",", ":")) for case in done)
-    GOLDEN.write_text(f"[\n{text}\n]\n")
-    print(GOLDEN.stat().st_size, "bytes")
+    write_golden("kerashub", [recorded(name, make, work) for name, make in cases()])
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ SETTINGS, WORDS, MERGES, PIECES = (
     "vocabulary.spm",
 )
 BPE = ("vocabulary.json", MERGES)
+LENGTHS = ("sequence_length", "encoder_sequence_length")  # the latter of one that writes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,8 @@ def read_processors(folder, rows, tokenizer=None):
     length = None
     if (folder / PREPROCESSOR).is_file():
         said = read_json(folder / PREPROCESSOR, "a preset's preprocessor").get("config")
-        length = said.get("sequence_length") if isinstance(said, dict) else None
+        if isinstance(said, dict):
+            length = next(filter(None, map(said.get, LENGTHS)), None)
     if tokenizer is None and (folder / TOKENIZER).is_file():
         tokenizer = _read_tokenizer(folder, rows, length)
     if tokenizer and rows and tokenizer.vocabulary_size > rows:
@@ -244,7 +246,7 @@ def written_processors(preset, model, task_class):
         held["tokenizer"] = serialized(name, {**config, "config_file": TOKENIZER})
         files[TOKENIZER] = held["tokenizer"]
         if task_class and hasattr(model, "max_length"):
-            held["sequence_length"] = model.max_length
+            held[LENGTHS["Seq2SeqLM" in task_class]] = model.max_length
     if pictures is not None:
         name = f"{preset.BACKBONE.removesuffix('Backbone')}ImageConverter"
         held["image_converter"] = serialized(name, _converter_there(pictures))
@@ -334,7 +336,7 @@ def _unigram_there(held):
         "pad_id": numbers.get("<pad>", -1),
         "eos_id": numbers.get("</s>", -1),
     }
-    return {PIECES: sentencepiece.serialized(rows, _charsmap(held), **ids)}, {}
+    return {PIECES: sentencepiece.serialized(rows, _charsmap(held), **ids)}, {"proto": None}
 
 
 def _fairseq_there(held):
@@ -351,7 +353,9 @@ def _fairseq_there(held):
         ("</s>", 0.0, sentencepiece.CONTROL),
     ]
     own += [(piece, score, sentencepiece.NORMAL) for piece, score in rows[4:last]]
-    return {PIECES: sentencepiece.serialized(own, _charsmap(held), bos_id=1, eos_id=2)}, {}
+    return {PIECES: sentencepiece.serialized(own, _charsmap(held), bos_id=1, eos_id=2)}, {
+        "proto": None
+    }
 
 
 def _converter_there(pictures):
