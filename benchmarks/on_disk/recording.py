@@ -1,24 +1,21 @@
-"""What the recordings of KerasHub and of KerasNLP have in common: noise, inputs, golden files."""
+"""What the recordings of KerasHub and of KerasNLP have in common: inputs, golden files."""
 
 import json
-import zlib
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "on_disk"
+TESTS = Path(__file__).resolve().parents[2] / "tests"
+sys.path.insert(0, str(TESTS))
+from on_disk_kerashub import weight  # noqa: E402
+
+GOLDEN = TESTS / "golden" / "on_disk"
 VOCABULARY, LENGTH = 23, 7
 TOWER = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 12}
 TEXT = {"vocabulary_size": VOCABULARY, **TOWER, "max_sequence_length": LENGTH}
 PAIR = {**TEXT, "num_layers": 1}
-
-
-def noise(name, shape):
-    """The numbers of a tensor, from its name; those of a scale lie around 1."""
-    array = np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape) * 0.2
-    is_scale = len(shape) == 1 and name.endswith("/vars/0")
-    return (array + is_scale).astype("float32")
 
 
 def add_noise(path):
@@ -33,8 +30,7 @@ def add_noise(path):
         file.visititems(visit)
         listed = {}
         for name, held in found.items():
-            is_places = held.dtype == "int64"  # Zeros in a new CLIP, these in one that was trained.
-            held[...] = np.arange(held.size) if is_places else noise(name, held.shape)
+            held[...] = weight(name, held.dtype.name, held.shape)
             kind = " ".join([held.dtype.name, *map(str, held.shape)])
             listed.setdefault(kind, []).append(name)
     return listed

@@ -256,5 +256,6 @@ def _respelled(tensors, table):
 
 
 def _spelling(name):
-    name = name.replace("/layers/reversible_embedding/", "/token_embedding/")
+    for of_tokens in ("reversible_embedding", "token_and_position_embedding/token_embedding"):
+        name = name.replace(f"/layers/{of_tokens}/", "/token_embedding/")
     return re.sub("/_", "/", name)
