@@ -298,6 +298,7 @@ def _word_piece_there(held):
     lowercase, strip = normalizer["lowercase"], normalizer["strip_accents"]
     lines = "".join(f"{token}\n" for token in sorted(tokens, key=tokens.get))
     return {WORDS: lines}, {
+        "vocabulary": None,  # It stands in the file.
         "lowercase": lowercase,
         "strip_accents": lowercase if strip is None else strip,
         "oov_token": held["model"]["unk_token"],

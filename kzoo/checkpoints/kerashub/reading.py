@@ -213,8 +213,8 @@ def _problem(said, folder):
 def _tensors(folder, preset):
     """All tensors of the files, those of the optimizer left out."""
     files = [folder / name for name in (MODEL, TASK) if (folder / name).is_file()]
-    if not files:  # Weights that a task or a backbone saved, by whatever name.
-        files = sorted(folder.glob("*.weights.h5"))[:2]
+    if folder / MODEL not in files:  # Weights that a model saved by another name?
+        files = [path for path in sorted(folder.glob("*.weights.h5")) if path.name != TASK]
         if len(files) != 1:
             raise KzooError(f"{folder / MODEL} is missing: KerasHub's weights are expected there.")
     whole = len(files) == 1
