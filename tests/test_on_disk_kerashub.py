@@ -19,8 +19,8 @@ from on_disk_kerashub import alike, difference, tensors, write_folder
 import kzoo
 from kzoo import presets
 from kzoo.checkpoints.config import spec_from_config
-from kzoo.checkpoints.kerashub.reading import plain
-from kzoo.checkpoints.kerashub.tables import PRESETS
+from kzoo.checkpoints.kerashub.preset_reading import plain
+from kzoo.checkpoints.kerashub.preset_tables import PRESETS
 from kzoo.conversion import convert
 from kzoo.errors import KzooError
 from kzoo.images.image_processor import ImageProcessor

@@ -467,7 +467,7 @@ def assign(model, family, task_name, prefix, tensors, folder, dialect=TORCH, res
                 )
         # As an array of the same rank: ascontiguousarray would make an axis of a lone number.
         weight.assign(np.array(array, dtype=numpy_dtype(str(weight.dtype)), order="C"))
-    model.origin.names = names | {path: [] for path in table.zeros}
+    model.origin.names = names | {path: ["0"] for path in table.zeros}
     model.origin.dtypes = {n: tensors[n].dtype for n in used if tensors[n].dtype != "float32"}
     model.origin.carried = {
         name: np.array(lazy.read()) for name, lazy in tensors.items() if name not in used

@@ -76,7 +76,7 @@ class Origin:
 def _wrong(fields):
     """The name of a field that `Origin.save` would not have written so, or None."""
     texts = {
-        "names": lambda v: isinstance(v, list) and all(isinstance(n, str) for n in v),
+        "names": lambda v: isinstance(v, list) and v and all(isinstance(n, str) for n in v),
         "dtypes": lambda v: isinstance(v, str) and v in CODES,
         "files": lambda v: isinstance(v, str),
     }

@@ -112,18 +112,18 @@ class Layout:
         turned: whether outputs come before inputs there, as in torch's Linear and convolutions.
         by_head: whether variables that share a tensor alternate head by head.
         heads: whether the last axis there is parted into heads and their width.
-        from_heads: whether the first of two axes is.
         ones: how many axes of one stand in front.
         head_dim: the width of a head, where heads are parted.
+        from_heads: whether the first of two axes is parted so.
         before: how many rows of a table of places are not there; None for other tensors.
     """
 
     turned: bool = False
     by_head: bool = False
     heads: bool = False
-    from_heads: bool = False
     ones: int = 0
     head_dim: int = 1
+    from_heads: bool = False
     before: int | None = None
 
     def shape(self, shapes):

@@ -12,10 +12,10 @@ from ..huggingface import is_tied, joined, without_dropout
 from ..origin import Origin
 from ..rows import KERAS, Table
 from ..safetensors import Lazy
-from .processors import holds, serialized, written_processors
-from .reading import CONFIG, METADATA, TASK_CONFIG, network_of, plain
-from .tables import MODEL, PRESETS
-from .weights import write_weights
+from .preset_processors import holds, serialized, written_processors
+from .preset_reading import CONFIG, METADATA, TASK_CONFIG, network_of, plain
+from .preset_tables import MODEL, PRESETS
+from .preset_weights import write_weights
 
 VERSION = "0.32.0"
 
@@ -143,7 +143,8 @@ def _outgoing(model, weights, preset, task_name, origin):
                 f"This model's {path} is not zero everywhere; KerasHub's {preset.BACKBONE} has no "
                 "such weight: such a model can't be exported to it."
             )
-    names = list(dict.fromkeys(name for path in weights for name in written.get(path, ())))
+    held = (path for path in weights if path not in table.zeros)
+    names = list(dict.fromkeys(name for path in held for name in written[path]))
     dtypes = origin.dtypes if origin else {}
     tensors = {name: joined(name, table.tensors[name], weights, dtypes.get(name)) for name in names}
     if origin:

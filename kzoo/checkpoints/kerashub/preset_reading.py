@@ -14,8 +14,8 @@ from ..h5 import read_h5
 from ..huggingface import assign, is_tied
 from ..origin import Origin
 from ..rows import KERAS
-from .processors import read_processors
-from .tables import MODEL, PRESETS, TASK
+from .preset_processors import read_processors
+from .preset_tables import MODEL, PRESETS, TASK
 
 CONFIG, TASK_CONFIG, METADATA = "config.json", "task.json", "metadata.json"
 # What a head's activation there says of the problem; kzoo's logits come before it.
