@@ -18,6 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras_hub
 import numpy as np
 
+BATCH = 256
+
 
 def answers(model, given):
     """The outputs of a model by name."""
@@ -25,6 +27,14 @@ def answers(model, given):
     outputs = model({n: given[n] for n in model.input} if named else given["images"])
     outputs = outputs if isinstance(outputs, dict) else {"output": outputs}
     return {name: np.asarray(array) for name, array in outputs.items()}
+
+
+def cut(tokenizer, texts, start):
+    """The ids of as many texts as a batch holds."""
+    rows = tokenizer(texts[start : start + BATCH])
+    return (
+        rows.to_list() if hasattr(rows, "to_list") else [np.asarray(row).tolist() for row in rows]
+    )
 
 
 def main(work):
@@ -41,7 +51,7 @@ def main(work):
             np.savez(work / f"{folder.name}.{part}.npz", **outputs)
         if texts and (folder / "tokenizer.json").is_file():
             tokenizer = keras_hub.models.Tokenizer.from_preset(str(folder))
-            ids = [np.asarray(tokenizer(text)).tolist() for text in texts]
+            ids = [row for at in range(0, len(texts), BATCH) for row in cut(tokenizer, texts, at)]
             (work / f"{folder.name}.tokens.json").write_text(json.dumps(ids))
 
 
