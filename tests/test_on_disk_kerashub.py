@@ -343,7 +343,19 @@ BAD = {
     "no count of classes": (
         "bert",
         lambda f: changed(f, "task.json", num_classes=None),
-        "num_classes = None and 0 labels",
+        "num_classes = None; 1 or more is expected",
+    ),
+    "a picture that is divided by zero": (
+        "vit",
+        lambda f: (f / "image_converter.json").write_text(
+            json.dumps({"config": {**CONVERTER, "scale": [1.0, 0.0, 1.0]}})
+        ),
+        "scale = .* that of scale not 0",
+    ),
+    "a tokenizer of no class": (
+        "bert",
+        lambda f: (f / "tokenizer.json").write_text('{"class_name": [], "config": {}}'),
+        r"has the class \[\]; kzoo reads Albert",
     ),
     "layers within a group": (
         "albert",
@@ -399,7 +411,7 @@ BAD = {
     "labels of another count": (
         "bert",
         lambda f: (f / "metadata.json").write_text('{"kzoo": {"labels": ["a"]}}'),
-        "num_classes = 3 and 1 labels",
+        r"labels = \['a'\]; a list of 3",
     ),
     "metadata of another kind": (
         "bert",

@@ -88,7 +88,7 @@ def _read_tokenizer(folder, rows, length):
     path = folder / TOKENIZER
     held = read_json(path, "a preset's tokenizer")
     name, config = held.get("class_name"), held.get("config")
-    if name not in KINDS or not isinstance(config, dict):
+    if not isinstance(name, str) or name not in KINDS or not isinstance(config, dict):
         raise KzooError(
             f"{path} has the class {name!r:.60}; kzoo reads {', '.join(sorted(KINDS))}: give "
             "another as tokenizer=, or tokenizer=False to go without."
@@ -180,28 +180,37 @@ def _read_converter(path):
     """What KerasHub scales by and adds, as what is taken away and divided by."""
     said = read_json(path, "a preset's image converter").get("config")
     said = said if isinstance(said, dict) else {}
-    size = said.get("image_size")
+    size, way = said.get("image_size"), said.get("interpolation", "bilinear")
     scale, offset = (
         [value] * 3 if is_number(value) else value
         for value in (said.get("scale") or 1.0, said.get("offset") or 0.0)
     )
     if said.get("pad_to_aspect_ratio"):
         raise KzooError(f"{path} has pad_to_aspect_ratio, which kzoo doesn't do: resize, or crop.")
-    if said.get("interpolation", "bilinear") not in RESAMPLE or not _are_sides(size):
+    if str(way) not in RESAMPLE or not _are(size, 2, lambda side: is_whole(side, 1)):
         raise KzooError(
-            f"{path} has image_size = {size!r:.40} and interpolation = "
-            f"{said.get('interpolation')!r:.40}; expected two sides and one of "
-            f"{', '.join(RESAMPLE)}."
+            f"{path} has image_size = {size!r:.40} and interpolation = {way!r:.40}; expected two "
+            f"sides and one of {', '.join(RESAMPLE)}."
+        )
+    if not _are(scale, 3, lambda one: is_number(one) and one) or not _are(offset, 3, is_number):
+        raise KzooError(
+            f"{path} has scale = {scale!r:.60} and offset = {offset!r:.60}; expected a number for "
+            "each of 3 channels, that of scale not 0."
         )
     cuts = said.get("crop_to_aspect_ratio", True) and size[0] == size[1]
     return ImageProcessor(
         size={"shortest_edge": size[0]} if cuts else tuple(size),
         crop=tuple(size) if cuts else None,
-        resample=RESAMPLE[said.get("interpolation", "bilinear")],
+        resample=RESAMPLE[way],
         rescale=None,
         mean=[-o / s for o, s in zip(offset, scale, strict=True)],
         std=[1 / s for s in scale],
     )
+
+
+def _are(values, count, fits):
+    """Whether there is a list of as many values that all fit."""
+    return isinstance(values, list) and len(values) == count and all(map(fits, values))
 
 
 RESAMPLE = {
@@ -210,10 +219,6 @@ RESAMPLE = {
     "bicubic": "bicubic",
     "lanczos3": "lanczos",
 }
-
-
-def _are_sides(size):
-    return isinstance(size, list) and len(size) == 2 and all(is_whole(side, 1) for side in size)
 
 
 # -- to there -----------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from ... import processors
+from ...answers import check_labels
 from ...errors import KzooError
 from ...files import read_json
 from ...logs import hidden
+from ...values import is_whole
 from ..config import spec_from_config
 from ..h5 import read_h5
 from ..huggingface import assign, is_tied
@@ -108,7 +110,7 @@ def _rows(config, preset):
     """How many rows the table of tokens has; None of a model that reads none."""
     towers = (config[tower.KEY] for tower in preset.TOWERS.values() if tower.KEY)
     rows = (held.get("vocabulary_size") for held in (config, *towers))
-    return next(filter(None, rows), None)
+    return next(filter(is_whole, rows), None)
 
 
 def _object(path, what):
@@ -190,12 +192,17 @@ def old_name(name):
 
 def _labels(said, beside, folder):
     count = said.get("num_classes")
-    labels = beside.get("labels") or [f"LABEL_{i}" for i in range(count or 0)]
-    if not isinstance(labels, list) or not labels or len(labels) != count:
+    if not is_whole(count, 1, 2**20):
         raise KzooError(
-            f"{folder} has num_classes = {count!r:.40} and {len(labels)} labels: as many are "
-            "expected, at least one."
+            f"{folder / TASK_CONFIG} has num_classes = {count!r:.40}; 1 or more is expected."
         )
+    labels = beside.get("labels") or [f"LABEL_{i}" for i in range(count)]
+    if not isinstance(labels, list) or len(labels) != count:
+        raise KzooError(
+            f"{folder / METADATA} has labels = {labels!r:.40}; a list of {count}, the num_classes "
+            f"of {TASK_CONFIG}, is expected."
+        )
+    check_labels(labels, f"labels in {METADATA}")
     return labels
 
 
