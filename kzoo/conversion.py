@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from . import presets
-from .checkpoints import formats, from_huggingface, to_huggingface
+from .checkpoints import formats, from_huggingface, to_huggingface, to_kerashub
 from .errors import KzooError
 from .presets import save_preset
 
-WRITERS = {"huggingface": to_huggingface, "preset": save_preset}
+WRITERS = {"huggingface": to_huggingface, "kerashub": to_kerashub, "preset": save_preset}
 
 
 def convert(source, destination, to=None):
@@ -17,7 +17,8 @@ def convert(source, destination, to=None):
         source: a preset's name or folder, a folder of any format in `checkpoints.formats`, the
             prefix of a TensorFlow checkpoint's files, or a repository of Hugging Face's hub.
         destination: the folder to write; one that is there may hold only what is written anew.
-        to: "huggingface" or "preset"; by default "huggingface" of a preset, else "preset".
+        to: "huggingface", "kerashub" or "preset"; by default "huggingface" of a preset,
+            else "preset".
 
     Returns:
         The model, as it was read.

@@ -61,6 +61,7 @@ class Network(Served, ExportsTokens, keras.Model):
     output_axes = {}  # The axes of each output, by the names of their sizes; of some unsaid.
     # What some families have nothing to say of: see `checkpoints/config.py` and `rows.py`.
     HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
+    elsewhere = "Hugging Face"
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
     reader = None  # The family of an encoder-decoder where both towers read, see `BothRead`.
     blocks_alike = True  # Whether one block of a kind stands for the others where they are counted.

@@ -17,7 +17,7 @@ class Writer:
     """A decoder, with each kind of key that one has."""
 
     family = "writer"
-    TOWERS, KEY, HEAD_DROPOUT = {}, None, {}
+    TOWERS, KEY, HEAD_DROPOUT, elsewhere = {}, None, {}, "Hugging Face"
     FIXED = {
         "attention": ["causal", {"kind": "local", "window": 256}],
         "block": "pre_norm",
@@ -227,7 +227,7 @@ class Image(Writer):
 
 class Pair:
     family = "pair"
-    TOWERS, FIXED = {"text": Text, "image": Image}, {}
+    TOWERS, FIXED, elsewhere = {"text": Text, "image": Image}, {}, "Hugging Face"
     CONFIG = {"width": (["towers.text.pooler.units", "towers.image.pooler.units"], 512)}
     REQUIRED, HARMLESS, HEAD_DROPOUT, KEY = {"both": ([1], 1)}, "note", {}, None
 

@@ -1,5 +1,6 @@
 """What is written for others and read of them: tensors, names, specs, manifests; without Keras."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -385,6 +386,9 @@ def random_case(draw):
     groups = int(draw.integers(1, 4))
     lead = [int(x) for x in draw.integers(1, 5, rank - 1)]
     if layout.heads and layout.turned:  # What comes last there are the inputs.
+        lead[-1] *= head_dim
+    if rank == 2 and not (layout.heads or layout.turned) and draw.integers(0, 2):
+        layout = dataclasses.replace(layout, from_heads=True)
         lead[-1] *= head_dim
     # Of keys that several queries share there are fewer.
     widths = [head_dim * groups * int(draw.integers(1, 3)) for _ in range(count)]

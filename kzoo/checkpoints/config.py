@@ -324,8 +324,9 @@ def config_from_fields(fields, family, kept=None):
         for key, value in written.items():
             if config.setdefault(key, value) != value:
                 raise KzooError(
-                    f"The towers have {key} {config[key]!r} and {value!r}; Hugging Face's "
-                    f"{family.family} has one for both: such a model can't be exported to it."
+                    f"The towers have {key} {config[key]!r} and {value!r}; "
+                    f"{family.elsewhere}'s {family.family} has one for both: such a model can't be "
+                    "exported to it."
                 )
     for key, path, default, *meaning in _entries(family):
         here, there = _value(whole, _paths(path)[0]), {**kept, **config}
@@ -365,7 +366,9 @@ def _written(here, path, key, default, meaning, config):
     else:
         value = meaning[1](here, config)
     if value is None:
-        raise KzooError(f"Hugging Face's {key} has no name for {here!r}.")
+        raise KzooError(
+            f"The key {key} has no name for {here!r} there: such a model can't be exported to it."
+        )
     return value
 
 
@@ -398,13 +401,15 @@ def _check_back(fields, family, config):
         pooler = "none" if pooler == "none" else "tanh"
         there = _filled(fields_from_config(config, family, pooler))
     except KzooError as error:
-        raise KzooError(f"Hugging Face's {family.family} can't hold this spec: {error}") from None
+        raise KzooError(
+            f"{family.elsewhere}'s {family.family} can't hold this spec: {error}"
+        ) from None
     difference = _difference(_meaning(fields, family), _meaning(there, family))
     if difference:
         name, here, only = difference
         raise KzooError(
-            f"The spec has {name} {here!r}; Hugging Face's {family.family} has only {only!r}: "
-            "such a model can't be exported to it."
+            f"The spec has {name} {here!r}; {family.elsewhere}'s {family.family} has only "
+            f"{only!r}: such a model can't be exported to it."
         )
 
 

@@ -72,6 +72,12 @@ FORMATS = (
         "NAME.index and NAME.data-00000-of-00001 beside bert_config.json or albert_config.json",
         "google",
     ),
+    Format(
+        "kerashub",
+        "a preset of KerasHub",
+        "config.json with a registered_name of keras_hub or keras_nlp, and model.weights.h5",
+        "kerashub",
+    ),
 )
 
 

@@ -22,7 +22,7 @@ from . import sentence
 from .config import config_from_spec, spec_from_config
 from .generation_config import FILE, read_generation, read_there, written_generation
 from .origin import TOKENIZER_FILES, Origin
-from .rows import Table, parse
+from .rows import TORCH, Table, parse
 from .safetensors import Lazy, numpy_dtype, write_tensors
 from .source import find_folder, read_weights, weight_files
 
@@ -138,7 +138,7 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
             for name in TOKENIZER_FILES
             if (folder / name).is_file()
         }
-    _assign(model, family, task_name, prefix, tensors, folder)
+    assign(model, family, task_name, prefix, tensors, folder)
     if modules:
         sentence.read_dense(model, modules)
     return model
@@ -169,9 +169,7 @@ def to_huggingface(model, folder):
     family, spec = type(backbone), backbone.spec
     task_name = None if backbone is model else model.task_name
     weights = _in_main_file(weights_by_path(model))
-    origin = getattr(model, "origin", None)
-    if origin is not None and set(origin.names) != set(weights):
-        origin = None  # The model was cut or widened since; it only descends from its source.
+    origin = Origin.of(model, "huggingface", weights)
     config = _config(model, family, spec, task_name, origin)
     tensors = _outgoing(weights, family, spec, task_name, origin)
     tokenizer = model.processors.get("tokenizer")
@@ -288,9 +286,9 @@ def _head(family, task_name, spec, config, architecture, tensors):
     kinds = [kind for suffix, kind in family.CLASS_HEADS.items() if architecture.endswith(suffix)]
     heads = [head for head in heads if not kinds or head["kind"] in kinds]
     tied = config.get("tie_word_embeddings") is not False
-    if tied and {True, False} <= {_is_tied(head) for head in heads}:
+    if tied and {True, False} <= {is_tied(head) for head in heads}:
         tied = not _scores_alone(family, task_name, tensors)
-    fitting = [head for head in heads if _is_tied(head) in (None, tied)]
+    fitting = [head for head in heads if is_tied(head) in (None, tied)]
     if not fitting:
         raise KzooError(
             f"config.json has tie_word_embeddings = {config.get('tie_word_embeddings')}; a "
@@ -316,7 +314,7 @@ def _scores_alone(family, task_name, tensors):
     return False
 
 
-def _is_tied(head):
+def is_tied(head):
     """Whether a head scores tokens against their embeddings; None for one that scores others."""
     return getattr(resolve("head", head)[0], "tied", None)
 
@@ -412,18 +410,33 @@ def _labels(config):
     return labels
 
 
-def _assign(model, family, task_name, prefix, tensors, folder):
-    """Put every tensor where it belongs; what is missing or left over is an error with names."""
+def assign(model, family, task_name, prefix, tensors, folder, dialect=TORCH, respelled=None):
+    """Put every tensor where it belongs; what is missing or left over is an error with names.
+
+    Args:
+        model: the model, with weights still at random.
+        family: its class, or another's table for it, see `Table`.
+        task_name: the task's class name, or None for a backbone.
+        prefix: what stands before the backbone's names there.
+        tensors: `{name: Lazy}`.
+        folder: what errors name.
+        dialect: how variables are called there.
+        respelled: a function of tensors and `Table` that gives the tensors other names.
+    """
     from ..network import weights_by_path
 
     weights = _in_main_file(weights_by_path(model))
-    table = Table(family, model.spec, weights, task_name, prefix)
+    table = Table(family, model.spec, weights, task_name, prefix, dialect)
+    tensors = respelled(tensors, table) if respelled else tensors
     zeros = {
         name: Lazy.of(np.zeros(table.tensors[name].shape(weights), "float32"))
         for name in family.ZERO_IF_MISSING
         if name in table.tensors
     }
     tensors = zeros | tensors
+    for path in table.zeros:  # What has no name there.
+        weight = weights.pop(path)
+        weight.assign(np.zeros(weight.shape, weight.dtype))
     names = {
         path: [name for name in dict.fromkeys(table.names[path].accepted) if name in tensors]
         for path in weights
@@ -454,7 +467,7 @@ def _assign(model, family, task_name, prefix, tensors, folder):
                 )
         # As an array of the same rank: ascontiguousarray would make an axis of a lone number.
         weight.assign(np.array(array, dtype=numpy_dtype(str(weight.dtype)), order="C"))
-    model.origin.names = names
+    model.origin.names = names | {path: ["0"] for path in table.zeros}
     model.origin.dtypes = {n: tensors[n].dtype for n in used if tensors[n].dtype != "float32"}
     model.origin.carried = {
         name: np.array(lazy.read()) for name, lazy in tensors.items() if name not in used
@@ -564,13 +577,13 @@ def _writing_ids(model, origin):
 def _head_config(model, family, task_name):
     """What config.json says about the head, or an error when there is no such head there."""
     heads = _heads(family, task_name, model.spec)
-    held, rate = _without_dropout(model.head_slot)
-    if held not in [_without_dropout(head)[0] for head in heads]:
+    held, rate = without_dropout(model.head_slot)
+    if held not in [without_dropout(head)[0] for head in heads]:
         raise KzooError(
             f"This {task_name} has the head {model.head_slot!r}; Hugging Face's {family.__name__} "
             f"has only {' or '.join(map(repr, heads))}: build it with that head to export it."
         )
-    tied = _is_tied(held)
+    tied = is_tied(held)
     config = {} if tied is None else {"tie_word_embeddings": tied}
     key, default = family.HEAD_DROPOUT.get(task_name, (None, None))
     if key is None:
@@ -579,7 +592,7 @@ def _head_config(model, family, task_name):
     return config | {key: own if rate is None else rate}
 
 
-def _without_dropout(slot):
+def without_dropout(slot):
     """A head slot with all its options but the dropout, and the dropout."""
     held = completed("head", slot)
     rate = held.pop("dropout", None)
@@ -603,9 +616,7 @@ def _outgoing(weights, family, spec, task_name, origin):
             "it has no row for: convert the checkpoint anew."
         )
     dtypes = origin.dtypes if origin else {}
-    tensors = {
-        name: _joined(name, table.tensors[name], weights, dtypes.get(name)) for name in names
-    }
+    tensors = {name: joined(name, table.tensors[name], weights, dtypes.get(name)) for name in names}
     tensors |= {name: Lazy.of(np.zeros((), "int64")) for name in table.counts}
     if origin:
         return tensors | {name: Lazy.of(array) for name, array in origin.carried.items()}
@@ -618,7 +629,7 @@ def _outgoing(weights, family, spec, task_name, origin):
     return tensors
 
 
-def _joined(name, tensor, weights, dtype=None):
+def joined(name, tensor, weights, dtype=None):
     """The weights of a tensor as it is written: in the dtype it came in, if that loses nothing."""
     from keras import ops
 

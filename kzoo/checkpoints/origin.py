@@ -32,6 +32,17 @@ class Origin:
     carried: dict = dataclasses.field(default_factory=dict)  # name there: array
     files: dict = dataclasses.field(default_factory=dict)  # name: text, round the tokenizer
     tokenizer: object = None  # the one that the files belong to
+    format: str = "huggingface"  # whose names these are
+
+    @classmethod
+    def of(cls, model, format, weights):
+        """The origin of a model in a format; None of one from elsewhere, and of a changed one.
+
+        What was cut or widened since only descends from its source.
+        """
+        origin = getattr(model, "origin", None)
+        is_whole = origin is not None and set(origin.names) == set(weights)
+        return origin if is_whole and origin.format == format else None
 
     def save(self, folder):
         """Write the origin beside a preset's weights."""
@@ -69,8 +80,9 @@ def _wrong(fields):
         "dtypes": lambda v: isinstance(v, str) and v in CODES,
         "files": lambda v: isinstance(v, str),
     }
-    kinds = {"model_type": str, "architecture": (str, type(None)), "config": dict}
+    kinds = {"model_type": str, "format": str, "architecture": (str, type(None)), "config": dict}
     kinds |= dict.fromkeys(texts, dict)
+    fields = {"format": "huggingface", **fields}  # Before 0.5 there was no other.
     for name in sorted({*fields, *kinds}):
         if name not in fields or name not in kinds or not isinstance(fields[name], kinds[name]):
             return name

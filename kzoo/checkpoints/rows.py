@@ -12,14 +12,19 @@ A family writes down what its tensors are called elsewhere and here, one row a l
   there, along their outputs.
 * `{step}` counts the steps of the schedule there and names the block of that step here, so a
   student that runs blocks 0, 2 and 4 has the layers 0, 1 and 2 elsewhere. `{group}` counts
-  separate blocks (ALBERT).
+  separate blocks (ALBERT). `{_step}` and `{_group}` count as Keras does in a file: nothing for the
+  first, `_1` for the second; `{_next}` counts on behind as many steps of another tower, and
+  `{_behind}` is the first of these alone.
 * Marks behind a colon after the name there say how its tensors lie, several with commas between:
   `io` as here and not transposed (Conv1D of GPT-2), `by_head` side by side head for head (BLOOM:
-  heads, 3, dim), `heads` with an axis for the heads (XLNet), and each `1` an axis of one in front.
+  heads, 3, dim), `heads` with an axis for the heads (XLNet), `from_heads` the same for what a
+  kernel takes in, and each `1` an axis of one in front. `places`: a table of places without the
+  rows before the first (RoBERTa, BART), what is the same at every place added to it.
 * `=path` is a tied duplicate: another name of the same numbers, unless a weight has that name.
 * `-` is known and unused, and `path?` is unused where the model has no such layer. Tensors of
   such rows are carried along and written back. `0` is the same, and a lone whole number that a
   class there wants to have; without a source 0 is written.
+* `0` on the left is a weight that has no tensor there and is all zeros.
 * Words after the path limit a row: to these tasks, and `feedforward=gated` to blocks (or models)
   whose slot holds that kind.
 
@@ -33,18 +38,53 @@ import re
 import numpy as np
 
 from ..errors import KzooError
+from ..parts import completed
 
-# A variable's name here, and its names there; the first is written.
-LEAVES = {
-    "kernel": ("weight",),
-    "bias": ("bias",),
-    "gamma": ("weight", "gamma"),
-    "beta": ("bias", "beta"),
-    "embeddings": ("weight",),
-    "moving_mean": ("running_mean",),
-    "moving_variance": ("running_var",),
+MARKS = {"io", "by_head", "heads", "from_heads", "places", "1"}
+
+# What counts steps or groups in a name there: what a place, of as many, is called.
+COUNTERS = {
+    "{step}": lambda place, of: str(place),
+    "{group}": lambda place, of: str(place),
+    "{_step}": lambda place, of: f"_{place}" if place else "",
+    "{_group}": lambda place, of: f"_{place}" if place else "",
+    "{_next}": lambda place, of: f"_{place + of}",
+    "{_behind}": lambda place, of: f"_{of}",
 }
-MARKS = {"io", "by_head", "heads", "1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Dialect:
+    """How a kind of file calls the variables of a layer.
+
+    Args:
+        leaves: a variable's name here, and its names there; the first is written.
+        between: what stands between a layer's name and a variable's.
+        turned: whether kernels lie with outputs before inputs.
+    """
+
+    leaves: dict
+    between: str = "."
+    turned: bool = True
+
+
+TORCH = Dialect(
+    {
+        "kernel": ("weight",),
+        "bias": ("bias",),
+        "gamma": ("weight", "gamma"),
+        "beta": ("bias", "beta"),
+        "embeddings": ("weight",),
+        "moving_mean": ("running_mean",),
+        "moving_variance": ("running_var",),
+    }
+)
+# Keras numbers the variables of a layer.
+KERAS = Dialect(
+    {"kernel": ("0",), "bias": ("1",), "gamma": ("0",), "beta": ("1",), "embeddings": ("0",)},
+    between="/vars/",
+    turned=False,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +114,8 @@ class Layout:
         heads: whether the last axis there is parted into heads and their width.
         ones: how many axes of one stand in front.
         head_dim: the width of a head, where heads are parted.
+        from_heads: whether the first of two axes is parted so.
+        before: how many rows of a table of places are not there; None for other tensors.
     """
 
     turned: bool = False
@@ -81,21 +123,30 @@ class Layout:
     heads: bool = False
     ones: int = 0
     head_dim: int = 1
+    from_heads: bool = False
+    before: int | None = None
 
     def shape(self, shapes):
         """The shape there of variables that have these shapes here."""
         shape = tuple(shapes[0])
-        if len(shapes) > 1:
+        if self.before is not None:
+            shape = (shape[0] - self.before, *shape[1:])
+        elif len(shapes) > 1:
             shape = (*shape[:-1], sum(each[-1] for each in shapes))
         if self.turned:
             shape = tuple(shape[axis] for axis in _order(len(shape)))
         if self.heads:
             shape = (*shape[:-1], shape[-1] // self.head_dim, self.head_dim)
+        if self.from_heads and len(shape) > 1:
+            shape = (shape[0] // self.head_dim, self.head_dim, *shape[1:])
         return (1,) * self.ones + shape
 
     def there(self, arrays):
         """One array of variables, each as it lies here."""
-        array = self._joined(arrays) if len(arrays) > 1 else arrays[0]
+        if self.before is not None:
+            array = sum(arrays[1:], arrays[0][self.before :])
+        else:
+            array = self._joined(arrays) if len(arrays) > 1 else arrays[0]
         if self.turned:
             array = array.transpose(_order(array.ndim))
         return array.reshape(self.shape([each.shape for each in arrays]))
@@ -105,8 +156,14 @@ class Layout:
         array = array.reshape(array.shape[self.ones :])
         if self.heads:
             array = array.reshape(*array.shape[:-2], array.shape[-2] * array.shape[-1])
+        if self.from_heads and array.ndim > 2:
+            array = array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
         if self.turned:
             array = array.transpose(np.argsort(_order(array.ndim)))
+        if self.before is not None:
+            rows = np.zeros((self.before, *array.shape[1:]), array.dtype)
+            others = [np.zeros(shape, array.dtype) for shape in shapes[1:]]
+            return [np.concatenate([rows, array]), *others]
         return self._parted(array, shapes) if len(shapes) > 1 else [array]
 
     def _joined(self, arrays):
@@ -188,20 +245,23 @@ class Table:
     model has variables for.
 
     Args:
-        family: a model class with `ROWS` (the backbone), `TASK_ROWS` and `PREFIX`.
+        family: a model class, or another's table for it, with `ROWS` (the backbone), `TASK_ROWS`,
+            `TOWERS` and their `PREFIX`.
         spec: the backbone's spec.
         paths: the paths of the model's weights, `weights_by_path(model)`.
         task: the task's class name, or None for a backbone.
         prefix: what stands before the backbone's names there, such as "bert." or "".
+        dialect: how variables are called there.
 
     Raises:
         KzooError: when the rows leave a weight without a name, or contradict each other.
     """
 
-    def __init__(self, family, spec, paths, task, prefix):
+    def __init__(self, family, spec, paths, task, prefix, dialect=TORCH):
+        self._dialect = dialect
         inside = "backbone/" if any(path.startswith("backbone/") for path in paths) else ""
         self.names = {path: Names() for path in paths}
-        self.tensors, self.unused, self.counts = {}, [], []
+        self.tensors, self.unused, self.counts, self.zeros = {}, [], [], []
         self._layers = {}
         for path in paths:
             layer, _, leaf = path.rpartition("/")
@@ -217,7 +277,11 @@ class Table:
             if self.tensors.setdefault(name, tensor) == tensor:  # Else it is a weight's own.
                 for path in tensor.paths:
                     self.names[path].tied.append(name)
-        unnamed = sorted(path for path, names in self.names.items() if not names.primary)
+        unnamed = sorted(
+            path
+            for path, names in self.names.items()
+            if not names.primary and path not in self.zeros
+        )
         if unnamed:
             raise KzooError(
                 f"No row of {family.__name__} says what {', '.join(unnamed)} is called elsewhere: "
@@ -226,7 +290,8 @@ class Table:
 
     def carries(self, name):
         """Whether a tensor there is known and unused."""
-        return any(name == known or name.startswith(f"{known}.") for known in self.unused)
+        between = self._dialect.between
+        return any(name == known or name.startswith(f"{known}{between}") for known in self.unused)
 
     def _file_network(self, family, spec, there_prefix, here_prefix, tied):
         for row in parse(family.ROWS):
@@ -238,6 +303,9 @@ class Table:
             self._file_network(tower, spec.towers[name], *prefixes, tied)
 
     def _file(self, row, there, here, spec, tied):
+        if there == "0":
+            self.zeros += [path for each in here for path in self._variables(each).values()]
+            return
         found = [self._variables(path) for path in here]
         if any(each.keys() != found[0].keys() for each in found):
             raise KzooError(
@@ -246,8 +314,9 @@ class Table:
             )
         for leaf in found[0] if found else ():
             paths = tuple(each[leaf] for each in found)
-            tensor = Tensor(paths, _layout(row.marks, paths[0], spec))
-            first, *others = [f"{there}.{name}" for name in LEAVES[leaf]] if leaf else [there]
+            tensor = Tensor(paths, _layout(row.marks, paths[0], spec, self._dialect))
+            names = [there + self._dialect.between + n for n in self._dialect.leaves.get(leaf, ())]
+            first, *others = names if leaf else [there]
             if row.tied:
                 tied.append((first, tensor))
                 continue
@@ -269,19 +338,30 @@ class Table:
         """The paths of a layer's variables by their leaves; of a variable, itself by ""."""
         if path in self.names:
             return {"": path}
-        return {leaf: p for leaf, p in self._layers.get(path, {}).items() if leaf in LEAVES}
+        known = self._dialect.leaves
+        return {leaf: p for leaf, p in self._layers.get(path, {}).items() if leaf in known}
 
 
-def _layout(marks, path, spec):
+def _layout(marks, path, spec, dialect):
     """The layout that marks give to the tensor of a path."""
-    parted = "heads" in marks or "by_head" in marks
+    parted = not {"heads", "from_heads", "by_head"}.isdisjoint(marks)
     return Layout(
-        turned=path.rpartition("/")[2] == "kernel" and "io" not in marks,
+        turned=dialect.turned and path.rpartition("/")[2] == "kernel" and "io" not in marks,
         by_head="by_head" in marks,
         heads="heads" in marks,
+        from_heads="from_heads" in marks,
+        before=_rows_before(spec) if "places" in marks else None,
         ones=marks.count("1"),
         head_dim=(spec.head_dim or spec.hidden_dim // spec.num_heads) if parted else 1,
     )
+
+
+def _rows_before(spec):
+    """How many rows of a table stand before that of the first place."""
+    position = completed("position", spec.position)
+    if position["kind"] == "counted":
+        return completed("embedding", spec.embedding)["padding_id"] + 1
+    return position["before"]
 
 
 def _order(rank):
@@ -312,18 +392,16 @@ def _side_by_side(here):
 
 def _filled(row, spec):
     """A row's names there and paths here, for each step or group that it applies to."""
-    if "{step}" in row.there:
-        mark, blocks = "{step}", spec.schedule
-    elif "{group}" in row.there:
-        mark, blocks = "{group}", dict.fromkeys(spec.schedule)
-    else:
+    mark = next((mark for mark in COUNTERS if mark in row.there), None)
+    if mark is None:
         if _applies(row, spec):
             yield row.there, row.here
         return
-    for place, block in enumerate(blocks):
+    blocks = list(dict.fromkeys(spec.schedule) if "group" in mark else spec.schedule)
+    for place, block in enumerate(blocks[:1] if mark == "{_behind}" else blocks):
         if _applies(row, spec, block):
-            here = [path.replace(mark, str(block)) for path in row.here]
-            yield row.there.replace(mark, str(place)), here
+            here = [re.sub(r"{(step|group)}", str(block), path) for path in row.here]
+            yield row.there.replace(mark, COUNTERS[mark](place, len(blocks))), here
 
 
 def _applies(row, spec, block=0):

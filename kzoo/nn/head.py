@@ -417,13 +417,20 @@ class LMHead(layers.Layer):
 
 @part("head", "masked_lm")
 class MaskedLMHead(TiedHead):
-    """Transform, then scores against the token embeddings themselves, plus a bias."""
+    """Transform, then scores against the token embeddings themselves, plus a bias.
 
-    def __init__(self, spec, units, activation="gelu", name="head"):
+    Args:
+        spec, units: as for `TiedHead`.
+        activation: the transform's, by name.
+        epsilon: of the norm behind it, where that isn't the spec's (KerasHub).
+    """
+
+    def __init__(self, spec, units, activation="gelu", epsilon=None, name="head"):
         super().__init__(spec, units, name)
         self.transform = dense.Dense(self.width, spec, "transform")
         self.activation = dense.activation(activation)
-        self.norm = make("norm", spec.norm, name="norm")
+        own = {} if epsilon is None else {"epsilon": epsilon}
+        self.norm = make("norm", completed("norm", spec.norm) | own, name="norm")
 
     def build(self, outputs_shape=None, padding_mask_shape=None, table_shape=None):
         """Make the bias (units,)."""

@@ -103,13 +103,25 @@ def written(pieces, charsmap_text, unknown):
         charsmap_text: the table of replaced characters in base64, or empty.
         unknown: what the unknown piece is called.
     """
+    rows = [(unknown, 0.0, UNKNOWN), *((piece, score, NORMAL) for piece, score in pieces)]
+    return serialized(rows, charsmap_text)
+
+
+def serialized(rows, charsmap_text, **ids):
+    """The bytes of a file.
+
+    Args:
+        rows: (piece, score, type) in the order of their ids.
+        charsmap_text: the table of replaced characters in base64, or empty.
+        ids: `bos_id`, `eos_id`, `pad_id` and `unk_id`, by default none and 0.
+    """
     model = _message()()
-    model.pieces.add(piece=unknown, type=UNKNOWN)
-    for piece, score in pieces:
-        model.pieces.add(piece=piece, score=score, type=NORMAL)
+    for piece, score, kind in rows:
+        model.pieces.add(piece=piece, score=score, type=kind)
     model.trainer_spec.SetInParent()
     model.trainer_spec.model_type = 1
-    model.trainer_spec.bos_id = model.trainer_spec.eos_id = -1
+    for name, number in {"bos_id": -1, "eos_id": -1, **ids}.items():
+        setattr(model.trainer_spec, name, number)
     model.normalizer_spec.name = "nmt_nfkc" if charsmap_text else "identity"
     model.normalizer_spec.precompiled_charsmap = base64.b64decode(charsmap_text)
     return model.SerializeToString()
