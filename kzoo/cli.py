@@ -122,7 +122,7 @@ def convert(
     source: Annotated[str, typer.Argument(metavar="SRC", help="A preset, a folder or a hub id.")],
     destination: Annotated[Path, typer.Argument(metavar="DST", help="The folder to write.")],
     to: Annotated[
-        Literal["huggingface", "preset"] | None,
+        Literal["huggingface", "kerashub", "preset"] | None,
         typer.Option(help="What to write; by default the other kind than SRC."),
     ] = None,
     overwrite: Annotated[
@@ -152,7 +152,7 @@ def convert(
 
             found = recognised(source)
             model = convert_folder(source, destination, to)
-        written = "preset" if (destination / "spec.json").is_file() else "huggingface"
+        written = to or ("preset" if (destination / "spec.json").is_file() else "huggingface")
         weights = weights_by_path(model)
         data = {
             "source": source,

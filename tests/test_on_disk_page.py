@@ -43,13 +43,13 @@ def made(written):
 # What lies in each folder that a command of the page reads.
 FOLDERS = {
     "tf_bert": transformers("tf_BertForSequenceClassification"),
-    "flax_bert": transformers("flax_BertForSequenceClassification"),
+    "flax_bert": transformers("flax_BertForMaskedLM"),
     "keras_hub_bert": keras_hub,
     "google_bert": made(test_on_disk_google.written),
     "garden_bert": made(test_on_disk_garden.written),
     "hub_bert": made(test_on_disk_tfhub.written),
-    "bert": lambda folder: kzoo.save_preset(
-        kzoo.load(transformers("tf_BertModel")(folder.with_name("source"))), folder
+    "gpt2": lambda folder: kzoo.save_preset(
+        kzoo.load(transformers("tf_GPT2LMHeadModel")(folder.with_name("source"))), folder
     ),
 }
 
@@ -63,7 +63,7 @@ def test_a_command_of_the_page_does_what_it_says(command, tmp_path, monkeypatch,
         main(words)
     assert left.value.code == 0, capsys.readouterr().err
     if words[0] == "convert":
-        assert kzoo.load(words[2]).spec.family == "bert"
+        assert kzoo.load(words[2]).spec.family == words[1].partition("/")[0].rpartition("_")[2]
         assert (tmp_path / words[2] / "spec.json").is_file() == ("--to" not in words)
 
 
