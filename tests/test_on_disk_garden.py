@@ -85,6 +85,12 @@ def test_another_network_is_one_sentence(title, name, tmp_path):
     refused(written(tmp_path, values={name + VALUE: noise("", (4, 4))}), title)
 
 
+def test_a_variable_with_other_axes_is_one_sentence(tmp_path):
+    values = arrays(CASES["bert"])
+    key = next(key for key in values if "_query_dense/kernel" in key)
+    refused(written(tmp_path, values=values | {key: noise("", (8, 8))}), "query/kernel", "[8, 8]")
+
+
 def test_half_an_encoder_and_a_damaged_graph_are_one_sentence(tmp_path):
     values = arrays(CASES["bert"])
     less = {key: value for key, value in values.items() if "_position" not in key}

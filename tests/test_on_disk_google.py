@@ -119,6 +119,28 @@ def test_a_config_that_is_missing_or_of_another_size_is_one_sentence(tmp_path):
     refused(tmp_path / "b", "bert_config.json", "num_attention_heads")
 
 
+@pytest.mark.parametrize(
+    "name, variable",
+    [
+        ("bert_classifier", "output_bias"),
+        ("t5", "shared/embedding"),
+        ("t5", "encoder/block_000/layer_000/SelfAttention/q"),
+    ],
+)
+def test_a_variable_with_other_axes_is_one_sentence(name, variable, tmp_path):
+    values = arrays(CASES[name]) | {variable: noise("", (2, 2, 2))}
+    refused(written(tmp_path, name, values), "[2, 2, 2]", variable.split("/")[-1])
+
+
+def test_what_is_read_can_be_written_for_transformers(tmp_path):
+    folder = written(tmp_path / "cased", "bert_squad")
+    (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n")
+    kzoo.to_huggingface(kzoo.load(folder), tmp_path / "there")
+    model = kzoo.from_huggingface(tmp_path / "there")
+    check(CASES["bert_squad"], model)
+    assert model.processors["tokenizer"].tokens("The cat") == ["[CLS]", "[UNK]", "cat", "[SEP]"]
+
+
 def test_settings_of_t5_are_read_and_may_not_contradict_the_shapes(tmp_path):
     folder = written(tmp_path, "t5_gated")
     gin = folder / "operative_config.gin"

@@ -36,6 +36,9 @@ def test_a_module_of_tensorflow_1_without_a_text_encoder_is_one_sentence(tmp_pat
     others = {f"a/{name}": value for name, value in arrays(case).items() if "/query/" not in name}
     write_checkpoint(folder / "variables" / "variables", others)
     refused(folder, "bert_config.json", "num_attention_heads")
+    flat = arrays(case) | {"module/bert/embeddings/word_embeddings": np.zeros(3, "float32")}
+    write_checkpoint(folder / "variables" / "variables", flat)
+    refused(folder, "word_embeddings", "[3]")
     write_checkpoint(folder / "variables" / "variables", {"module/dense/kernel": np.zeros((2, 2))})
     refused(folder, "module/dense/kernel", "no kind")
 

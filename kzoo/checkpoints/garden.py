@@ -91,7 +91,7 @@ class Kind:
 def _text_config(folder, tensors, stated):
     """A config of BERT or ALBERT."""
     width = _shape(folder, tensors, r"^bert/embeddings/word_embeddings$")
-    query = _shape(folder, tensors, r"/query/kernel$")
+    query = _shape(folder, tensors, r"/query/kernel$", 3)
     up = _shape(folder, tensors, r"/intermediate/dense/kernel$")
     blocks = {match[1] for n in tensors if (match := re.search(r"encoder/layer_(\d+)/", n))}
     config = {
@@ -117,9 +117,9 @@ def _text_config(folder, tensors, stated):
 
 def _vit_config(folder, tensors, stated):
     """A config of ViT, for square pictures."""
-    patch = _shape(folder, tensors, r"/projection/kernel$")
-    query = _shape(folder, tensors, r"/query/kernel$")
-    places = _shape(folder, tensors, r"/position_embeddings/value$")[1] - 1
+    patch = _shape(folder, tensors, r"/projection/kernel$", 4)
+    query = _shape(folder, tensors, r"/query/kernel$", 3)
+    places = _shape(folder, tensors, r"/position_embeddings/value$", 3)[1] - 1
     side = math.isqrt(places)
     if side * side != places or not any(n.endswith("/cls_token/value") for n in tensors):
         raise KzooError(
@@ -351,11 +351,11 @@ def _flat(name, lazy):
     return Lazy(lazy.dtype, shape, lambda: lazy.read().reshape(shape))
 
 
-def _shape(folder, tensors, pattern):
+def _shape(folder, tensors, pattern, rank=2):
     """The shape of the first variable whose name has a pattern."""
-    shape = next((lazy.shape for name, lazy in tensors.items() if re.search(pattern, name)), None)
-    if shape is None:
+    name = next((name for name in tensors if re.search(pattern, name)), None)
+    if name is None:
         raise KzooError(
             f"{folder} lacks a variable {pattern.strip('^$/')}: a whole encoder is expected."
         )
-    return shape
+    return google.shape_of(folder, name, tensors[name], rank)

@@ -96,12 +96,13 @@ def _t5_config(folder, tensors):
             f"{folder} lacks shared/embedding, or relative_attention_bias or the kernels of the "
             "encoder's first block: a checkpoint of T5 with encoder and decoder is expected."
         )
-    buckets, num_heads = heads.shape
+    buckets, num_heads = shape_of(folder, "relative_attention_bias", heads, 2)
+    inner, width = shape_of(folder, "SelfAttention/q", first, 2)
     stated = _gin(folder / "operative_config.gin")
     sizes = {
-        "d_model": first.shape[1],
-        "d_kv": first.shape[0] // num_heads,
-        "d_ff": tensors[wide].shape[0],
+        "d_model": width,
+        "d_kv": inner // num_heads,
+        "d_ff": shape_of(folder, wide, tensors[wide], 2)[0],
         "num_heads": num_heads,
     }
     for key, size in sizes.items():
@@ -110,7 +111,7 @@ def _t5_config(folder, tensors):
     gate = {"": "gelu", "swish": "silu"}.get(gate, gate)
     return {
         **sizes,
-        "vocab_size": table.shape[0],
+        "vocab_size": shape_of(folder, "shared/embedding", table, 2)[0],
         "num_layers": _count(tensors, r"encoder\.block\.(\d+)\."),
         "num_decoder_layers": _count(tensors, r"decoder\.block\.(\d+)\."),
         "relative_attention_num_buckets": buckets,
@@ -230,7 +231,7 @@ def model_of(folder, tensors, config, task, tokenizer, lower=None, suffix=None):
     suffix = suffix or next(heads, kind.usual)
     config = {**config, "model_type": kind.model_type, "architectures": [kind.stem + suffix]}
     if "classifier.bias" in tensors and "id2label" not in config:
-        config["num_labels"] = tensors["classifier.bias"].shape[0]
+        config["num_labels"] = shape_of(folder, "output_bias", tensors["classifier.bias"], 1)[0]
     if tokenizer is None:
         tokenizer = tokenizer_there(folder, kind.model_type, lower)
     model = assembled(folder, config, tensors, task, tokenizer)
@@ -300,6 +301,16 @@ def _turned(lazy):
 def _count(names, pattern):
     """How many blocks names speak of."""
     return len({match[1] for name in names if (match := re.match(pattern, name))})
+
+
+def shape_of(folder, name, lazy, rank):
+    """The shape of a variable that is to have so many axes."""
+    if len(lazy.shape) != rank or 0 in lazy.shape:
+        raise KzooError(
+            f"Variable {name} in {folder} has the shape {list(lazy.shape)}; {rank} axes are "
+            "expected, none of them empty."
+        )
+    return lazy.shape
 
 
 def check_size(path, key, stated, size):

@@ -62,7 +62,9 @@ def read(folder, task=None, tokenizer=None):
             stated["num_hidden_layers"] = deepest["Softmax"]
         return garden.model_of(folder, tensors, objects, stated, task, tokenizer, lower)
     tensors = tf_checkpoint.read_checkpoint(prefix)
-    config = _module_config(graphs, tensors, stated | {"num_hidden_layers": deepest["Softmax"]})
+    config = _module_config(
+        folder, graphs, tensors, stated | {"num_hidden_layers": deepest["Softmax"]}
+    )
     return google.model_of(folder, tensors, config, task, tokenizer)
 
 
@@ -94,13 +96,13 @@ def _made(objects):
     return [a.full_name for node in objects.nodes for a in node.attributes]
 
 
-def _module_config(graphs, tensors, stated):
+def _module_config(folder, graphs, tensors, stated):
     """The config of a graph of TensorFlow 1; None where it is no text encoder's."""
     found = {}
     for name, lazy in tensors.items():
         for key, (pattern, axis) in SIZES.items():
             if re.search(pattern, name):
-                found[key] = lazy.shape[axis]
+                found[key] = google.shape_of(folder, name, lazy, 2)[axis]
     scale = next(
         (
             node.attr["value"].tensor.float_val[0]
