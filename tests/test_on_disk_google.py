@@ -69,11 +69,13 @@ def test_a_head_may_be_left_out_and_labels_are_numbered(tmp_path):
 @pytest.mark.parametrize(
     "folder, lower", [("uncased_L-2", True), ("multi_cased_L-2", False), ("other", True)]
 )
-def test_the_folders_name_says_whether_texts_are_lower_cased(folder, lower, tmp_path):
+def test_the_folders_name_says_whether_texts_are_lower_cased(folder, lower, tmp_path, caplog):
+    caplog.set_level("INFO", "kzoo")
     folder = written(tmp_path / folder)
     (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n")
     tokenizer = kzoo.load(folder).processors["tokenizer"]
     assert (tokenizer.tokens("The Cats") == ["[CLS]", "the", "cat", "##s", "[SEP]"]) is lower
+    assert (f"do_lower_case = {lower}" in caplog.text) is ("cased" in folder.name)
     assert formats.read(folder, tokenizer=False).processors["tokenizer"] is None
     (folder / "vocab.txt").write_text("a\n\nb\n")
     refused(folder, str(folder / "vocab.txt"), "Line 2")

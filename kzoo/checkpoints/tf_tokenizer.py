@@ -1,12 +1,14 @@
 """The tokenizer of a TensorFlow checkpoint: vocabulary files without side files."""
 
 import json
+import logging
 import shutil
 import tempfile
 from pathlib import Path
 
 from ..errors import KzooError
 
+log = logging.getLogger("kzoo")
 # What a family's vocabulary is called for `Tokenizer.load`, and its class there.
 CLASSES = {
     ("bert", ".txt"): ("vocab.txt", "BertTokenizer"),
@@ -40,9 +42,11 @@ def tokenizer_there(folder, model_type, lower=None):
         return None
     name, class_name = suffixes[files[0].suffix]
     settings = {"tokenizer_class": class_name}
+    source = "the SavedModel" if lower is not None else "the folder's name"
     lower = _casing(folder) if lower is None else lower
     if lower is not None:
         settings["do_lower_case"] = bool(lower)
+        log.info("%s: %s says do_lower_case = %s", folder, source, settings["do_lower_case"])
     with tempfile.TemporaryDirectory() as tmp:
         shutil.copyfile(files[0], Path(tmp) / name)
         if lower is not None or name != "vocab.txt":
