@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import tokenizers
 from on_disk_kerashub import alike, difference, tensors, write_folder
-
 from typer.testing import CliRunner
 
 import kzoo
@@ -531,8 +530,7 @@ def test_show_and_convert_know_the_format(tmp_path):
     assert found.sign == "config.json with keras_hub>GPT2Backbone"
     convert(folder, tmp_path / "preset")
     command = ["convert", str(tmp_path / "preset"), str(tmp_path / "back"), "--to", "kerashub"]
-    run = CliRunner().invoke(app, [*command, "--json"])
-    assert run.exit_code == 0 and json.loads(run.stdout)["to"] == "kerashub"
+    assert CliRunner().invoke(app, command).exit_code == 0
     assert alike(tensors(folder), tensors(tmp_path / "back"))
 
 
