@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 import tokenizers
 from on_disk_kerashub import alike, difference, tensors, write_folder
+from typer.testing import CliRunner
 
 import kzoo
 from kzoo import presets
 from kzoo.checkpoints.config import spec_from_config
 from kzoo.checkpoints.kerashub.preset_reading import plain
 from kzoo.checkpoints.kerashub.preset_tables import PRESETS
+from kzoo.cli import app
 from kzoo.conversion import convert
 from kzoo.errors import KzooError
 from kzoo.images.image_processor import ImageProcessor
@@ -527,7 +529,8 @@ def test_show_and_convert_know_the_format(tmp_path):
     assert found.format.name == "kerashub"
     assert found.sign == "config.json with keras_hub>GPT2Backbone"
     convert(folder, tmp_path / "preset")
-    convert(tmp_path / "preset", tmp_path / "back", to="kerashub")
+    command = ["convert", str(tmp_path / "preset"), str(tmp_path / "back"), "--to", "kerashub"]
+    assert CliRunner().invoke(app, command).exit_code == 0
     assert alike(tensors(folder), tensors(tmp_path / "back"))
 
 

@@ -146,10 +146,12 @@ def main():
         print(name, shares[name], flush=True)
         for i in differing[:2]:
             print("   ", lines[i][:80], list(here[i][:20]), there[i][:20])
+    parts = ("task", "backbone")
+    worst = max(case.get(part, 0.0) for case in cases.values() for part in parts)
     result = {
-        "worst": max(
-            case.get(part, 0.0) for case in cases.values() for part in ("task", "backbone")
-        ),
+        "worst": worst,
+        "worst_in_millionths": round(1e6 * worst, 2),
+        "count": len(cases),
         "worst_written": max(case["written_then_read_by_kerashub"] for case in cases.values()),
         "cases": cases,
         "lines_of_the_declaration": len(lines),

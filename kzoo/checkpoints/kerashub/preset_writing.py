@@ -26,7 +26,8 @@ def to_kerashub(model, folder):
     config.json, model.weights.h5 and metadata.json always; task.json and task.weights.h5 for a
     task; the files of its processors where the model has any. A model that came from KerasHub gets
     its tensors back as they were. What KerasHub has no place for, such as the labels, stands in
-    metadata.json, where `from_kerashub` finds it.
+    metadata.json, where `from_kerashub` finds it. BERT of Hugging Face computes GELU
+    exactly and KerasHub's doesn't: `backbone.with_spec(feedforward=...)` makes one that fits.
 
     Args:
         model: a backbone or task of a family that KerasHub has.
