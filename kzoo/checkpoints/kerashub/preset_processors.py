@@ -118,9 +118,13 @@ def _read_tokenizer(folder, rows, length):
 
 
 def _casing(config, _rows):
+    """BERT's lower-casing drops accents as well; KerasHub's keeps them unless it is told.
+
+    The ids are Hugging Face's: the published vocabularies have no letter with an accent.
+    """
     return {
         "do_lower_case": bool(config.get("lowercase")),
-        "strip_accents": bool(config.get("strip_accents")),
+        "strip_accents": bool(config.get("strip_accents")) or None,
     }
 
 
