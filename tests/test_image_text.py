@@ -138,7 +138,7 @@ def test_it_learns_which_text_fits_a_picture(tmp_path):
 
 def test_a_student_learns_its_teachers_affinities():
     teacher, pairs = embedder(), coloured(12)
-    # Read from the shortest on, and given back in their own order.
+    # Whatever their length, they come back in their own order.
     mixed = [(picture, text + " film" * (5 * n % 12)) for n, (picture, text) in enumerate(pairs)]
     targets = affinity_targets(teacher, mixed, batch_size=5)
     scale = float(np.exp(teacher.backbone.logit_scale))

@@ -125,6 +125,7 @@ NO_PICTURES = {
     "more than 134,217,728": encoded(Image.new("1", (20_000, 9_000))),  # Too many for Pillow, too.
     "from nan": np.full((2, 2), np.nan),
     "cast it to uint8": np.full((2, 2, 3), 200.0),
+    "or save the file in 8 bits": encoded(np.full((2, 2), 200, "float32"), "TIFF"),
     "from 0 to 255": np.full((2, 2), 300),
     "of 1, 3 or 4 channels": np.zeros((2, 2, 7), "uint8"),
     "is a int": 3,
