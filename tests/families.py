@@ -305,10 +305,10 @@ GAIN = 1.4
 
 def add_noise(model, seed=0, scale=0.2):
     """Make every weight normal noise, the same for the same path and seed; return the model."""
-    for i, (_, weight) in enumerate(sorted(weights_by_path(model).items())):
+    for i, (path, weight) in enumerate(sorted(weights_by_path(model).items())):
         noise = np.random.default_rng([seed, i]).standard_normal(weight.shape)
         ones = 1.0 if weight.path.endswith(("gamma", "moving_variance")) else 0.0
-        is_kernel = len(weight.shape) == 4
+        is_kernel = path.endswith("convolution/kernel")
         size = GAIN / np.sqrt(np.prod(weight.shape[:-1])) if is_kernel else scale
         weight.assign((ones + size * noise).astype("float32"))
     return model
