@@ -11,6 +11,7 @@ import typer
 
 from .errors import EmptyTextError, KzooError
 from .terminal import INTERRUPTED, complain, session
+from .values import an
 
 app = typer.Typer(
     name="kzoo",
@@ -516,11 +517,18 @@ def _predict_towers(screen, bundle, pictures, labels, search, draw, threads):
     from . import views
     from .bundle.predict import check_free, draw_answers
     from .bundle.towers import TowersPredictor
+    from .images.reading import is_picture
 
     query, top = search
     if query is not None and (labels is not None or draw is not None):
         other = "--draw" if labels is None else "--label"
         raise KzooError(f"Got --search and {other}; expected one of the two.")
+    for each in pictures:
+        if each and not Path(each).exists() and "://" not in each and not is_picture(each):
+            raise KzooError(
+                f"Got {each!r:.60} in the place of a picture; expected pictures, or folders of "
+                "them: a text stands behind --search or --label."
+            )
     if draw is not None:
         check_free(draw)
     with screen.working(f"Loading {bundle}") as say:
@@ -689,7 +697,7 @@ def _writer(source):
 def _check_writes(source, kind):
     if getattr(kind, "rule", None) not in WRITE:
         raise KzooError(
-            f"Got {source}, a {kind.__name__}; expected a CausalLM or a Seq2SeqLM, which write."
+            f"Got {source}, {an(kind.__name__)}; expected a CausalLM or a Seq2SeqLM, which write."
         )
 
 

@@ -22,7 +22,7 @@ from .generation.writer import framing, prompt_ids
 from .metrics import answer_scores, entity_scores, shares
 from .tasks.inputs import split_pairs
 from .tasks.text_scores import SCORES, exact, text_scores
-from .values import is_whole
+from .values import an, is_whole
 
 RESULT, PICTURE, WRONG = "evaluation.json", "confusion.png", "wrong.csv"
 NONE = "none"  # In a table of kinds of entities: no entity stands there.
@@ -64,14 +64,14 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
     reader = _reader(source, threads)
     if stride is not None and reader.rule != "continuation":
         raise KzooError(
-            f"Got stride {stride!r:.40} for a {reader.task}; expected it for a CausalLM alone: "
+            f"Got stride {stride!r:.40} for {an(reader.task)}; expected it for a CausalLM alone: "
             "leave it out."
         )
     reader.stride = stride
     kind, labels = getattr(reader, "kind", tasks.TASKS[reader.task]), reader.labels
     if reader.rule not in MEASURED:
         raise KzooError(
-            f"{source} is a {reader.task}; expected a classifier of texts, pictures or sounds, a "
+            f"{source} is {an(reader.task)}; expected a classifier of texts, pictures or sounds, a "
             "TokenClassifier, QuestionAnswering, CausalLM or Seq2SeqLM, whose answers are right or "
             f"wrong: one of the rules {', '.join(MEASURED)}."
         )
@@ -234,7 +234,7 @@ class _Named:
     def __init__(self, task, labels):
         if not labels:
             raise KzooError(
-                f"Got a {task}, which has no labels of its own; expected a "
+                f"Got {an(task)}, which has no labels of its own; expected a "
                 "ZeroShotImageClassifier: kzoo.ZeroShotImageClassifier(model, labels) makes one."
             )
         self.task, self.labels = task, labels

@@ -14,6 +14,7 @@ from .keras_hooks import (
 )
 from .logs import hidden
 from .spec import Spec, Value
+from .values import an
 
 # Keras gives inputs these types where it builds or exports a model of the user's that doesn't say
 # its own; each holds every id. With values at hand, ids that are no whole numbers are a mistake.
@@ -285,7 +286,7 @@ class Network(Served, ExportsTokens, keras.Model):
         model = presets.load_backbone(name, load_weights=load_weights)
         if not isinstance(model, cls):
             raise KzooError(
-                f"The preset {str(name)!r} is a {type(model).__name__}; "
+                f"The preset {str(name)!r} is {an(type(model).__name__)}; "
                 f"{cls.__name__}.from_preset was asked for it: use kzoo.load."
             )
         return model

@@ -8,6 +8,7 @@ from .errors import KzooError
 from .generation.writer import chat_ids, is_chat
 from .tasks.inputs import split_pairs
 from .tasks.writing_task import one_or_all
+from .values import an
 
 SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
 SHAKESPEARE = "gpt2_tiny_en.shakespeare"
@@ -75,7 +76,7 @@ def pipeline(task, model=None):
         return LABELLED[task](model)
     if getattr(model, "rule", None) not in rules or _sense(model) != sense:
         name = f"{name} or a Seq2SeqLM" if "rewriting" in rules[1:] else name
-        raise KzooError(f"{task!r} needs a {name}; a {type(model).__name__} came.")
+        raise KzooError(f"{task!r} needs a {name}; {an(type(model).__name__)} came.")
     if sense != "text":
         return OfMedia(model)
     if model.rule == "rewriting":

@@ -17,6 +17,7 @@ from .answers import READS
 from .errors import KzooError
 from .files import writing_folder
 from .logs import hidden
+from .values import an
 
 LIMIT = 1e-5  # Largest difference from Keras, in probabilities or in parts of a vector.
 LIMIT_HALF = 2e-2  # The same where the model computes in half precision.
@@ -141,8 +142,8 @@ class _Export:
         self.rule = getattr(model, "rule", None)
         if self.is_task and self.rule not in SIGNATURES:
             raise KzooError(
-                f"Got a {type(model).__name__} that answers by {self.rule or 'no rule'}; expected "
-                f"one that answers by {', '.join(SIGNATURES)}."
+                f"Got {an(type(model).__name__)} that answers by {self.rule or 'no rule'}; "
+                f"expected one that answers by {', '.join(SIGNATURES)}."
             )
         self.signature = SIGNATURES.get(self.rule)
         self.backbone = model.backbone if self.is_task else model

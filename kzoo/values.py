@@ -9,6 +9,11 @@ from .errors import KzooError
 NOWHERE = 2**20
 
 
+def an(name):
+    """A name behind its article: "an ImageClassifier", "a Vit"."""
+    return f"{'an' if name[:1] in 'AEIOaeio' else 'a'} {name}"
+
+
 def is_whole(value, least=-math.inf, most=math.inf):
     """Whether a value is a whole number within bounds, which may be met; true and false are none.
 

@@ -298,12 +298,19 @@ WRITERS = [
 PAIRS = ["t5", "transformer", "bart", "mbart", "marian"]
 
 
+# How much larger than its inputs what a convolution gives is: so many follow each other that with
+# less nothing of a picture would come through, and with more it would grow beyond all limits.
+GAIN = 1.4
+
+
 def add_noise(model, seed=0, scale=0.2):
-    """Add normal noise to every weight, the same for the same path and seed; return the model."""
-    for i, (_, weight) in enumerate(sorted(weights_by_path(model).items())):
+    """Make every weight normal noise, the same for the same path and seed; return the model."""
+    for i, (path, weight) in enumerate(sorted(weights_by_path(model).items())):
         noise = np.random.default_rng([seed, i]).standard_normal(weight.shape)
         ones = 1.0 if weight.path.endswith(("gamma", "moving_variance")) else 0.0
-        weight.assign((ones + scale * noise).astype("float32"))
+        is_kernel = path.endswith("convolution/kernel")
+        size = GAIN / np.sqrt(np.prod(weight.shape[:-1])) if is_kernel else scale
+        weight.assign((ones + size * noise).astype("float32"))
     return model
 
 

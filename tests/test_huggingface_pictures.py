@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import test_huggingface_towers as towers
-from test_huggingface import LABELS, TOLERANCE, add_noise, contents, distance, reload
+from families import add_noise
+from test_huggingface import LABELS, TOLERANCE, contents, distance, reload
 
 import kzoo
 
@@ -30,6 +31,8 @@ SIZES = {
         "image_size": [128, 64],
     },
 }
+SPREAD = 0.1  # by how much two pictures' outputs differ at least
+GAIN = 1.28  # as in families.py, beside what these weights have already
 # What stands before the names of classes there, and behind them.
 CLASSIFY = "ForImageClassification"
 FAMILIES = {
@@ -52,12 +55,14 @@ def reference(family, suffix, **changes):
     model = getattr(transformers, stem + suffix)(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
+            is_kernel = parameter.ndim == 4
+            scale = GAIN / np.sqrt(np.prod(parameter.shape[1:])) if is_kernel else 0.2
+            parameter += scale * torch.randn_like(parameter)
             if "normalization" in name:  # These begin at 0 there: nothing would come through.
                 parameter += float(name.endswith("weight"))
         for name, buffer in model.named_buffers():
             if "running" in name:
-                buffer += torch.rand_like(buffer)
+                buffer += 0.2 * torch.randn_like(buffer)
     return model.eval()
 
 
@@ -79,6 +84,9 @@ def assert_same(model, theirs, suffix, inputs=None, **options):
     asked = {"output_attentions": True} if looks else {}
     with torch.no_grad():
         expected = theirs(**there, output_hidden_states=True, **asked, **options)
+    # Else all that agrees may be biases.
+    first = expected["last_hidden_state" if suffix == "Model" else "logits"]
+    assert distance(first[0], first[1]) > SPREAD
     if suffix != "Model":
         actual = model(here)
         for name in actual:

@@ -138,10 +138,14 @@ def test_it_learns_which_text_fits_a_picture(tmp_path):
 
 def test_a_student_learns_its_teachers_affinities():
     teacher, pairs = embedder(), coloured(12)
-    targets = affinity_targets(teacher, pairs, batch_size=5)
-    vectors = teacher.predict([picture for picture, _ in pairs])
+    # Whatever their length, they come back in their own order.
+    mixed = [(picture, text + " film" * (5 * n % 12)) for n, (picture, text) in enumerate(pairs)]
+    targets = affinity_targets(teacher, mixed, batch_size=5)
     scale = float(np.exp(teacher.backbone.logit_scale))
-    np.testing.assert_allclose(targets[:, 0], vectors * np.sqrt(scale), atol=1e-4)
+    pictures, texts = map(list, zip(*mixed, strict=True))
+    for place, vectors in enumerate((teacher.predict(pictures), teacher.predict_texts(texts))):
+        np.testing.assert_allclose(targets[:, place], vectors * np.sqrt(scale), atol=1e-4)
+    targets = affinity_targets(teacher, pairs, batch_size=5)
     keras.utils.set_random_seed(0)
     student = embedder(clip(dim=8, depth=(0,)))
     student.compile(kzoo.AdamW(3e-3), AffinityLoss())

@@ -125,6 +125,7 @@ NO_PICTURES = {
     "more than 134,217,728": encoded(Image.new("1", (20_000, 9_000))),  # Too many for Pillow, too.
     "from nan": np.full((2, 2), np.nan),
     "cast it to uint8": np.full((2, 2, 3), 200.0),
+    "or save the file in 8 bits": encoded(np.full((2, 2), 200, "float32"), "TIFF"),
     "from 0 to 255": np.full((2, 2), 300),
     "of 1, 3 or 4 channels": np.zeros((2, 2, 7), "uint8"),
     "is a int": 3,
@@ -151,6 +152,7 @@ CHANGES = [
     ("ViT", {"size": {"height": 90, "width": 31}, "do_rescale": False}),
     ("ViT", {"size": 64, "do_center_crop": True, "crop_size": 99, "do_normalize": False}),
     ("CLIP", {"size": 60, "crop_size": {"height": 61, "width": 40}}),
+    ("CLIP", {"size": 62, "crop_size": 40}),  # A side of 265.7 is one of 265.
     ("MobileViT", {"do_normalize": True, "do_flip_channel_order": False}),
 ]
 
@@ -613,7 +615,7 @@ def test_the_pipeline_answers_as_transformers_does(trained, folders, tmp_path):
             assert [row["label"] for row in there] == [row["label"] for row in here]
             scores = [[row["score"] for row in some] for some in (there, here)]
             np.testing.assert_allclose(*scores, atol=1e-5)
-    with pytest.raises(kzoo.KzooError, match="needs a TextClassifier; a ImageClassifier came"):
+    with pytest.raises(kzoo.KzooError, match="needs a TextClassifier; an ImageClassifier came"):
         kzoo.pipeline("text-classification", trained)
 
 

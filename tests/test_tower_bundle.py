@@ -127,6 +127,7 @@ def test_the_command_line_names_searches_and_draws(run, made, pictures, tmp_path
         ((pictures, "--label", "a", "--label", "a"), "each once"),
         ((pictures, "--search", "a", "--label", "a"), "--search and --label"),
         ((pictures, "--pair"), "--pair"),
+        (("a red dog", pictures / "1.png"), "a text stands behind --search or --label"),
     ]:
         code, out, err = run("predict", folder, *arguments)
         assert (code, out) == (2, "") and message in err and err.count("\n") == 1

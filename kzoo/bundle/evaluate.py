@@ -9,6 +9,7 @@ import numpy as np
 from ..answers import label_parts, probabilities
 from ..errors import KzooError
 from ..metrics import answer_scores, entity_scores, spans_of
+from ..values import an
 from .continuation import MOST, begins, perplexities, rows_of, rows_of_pairs
 from .kinds import kind_of
 from .limits import LABELLED
@@ -51,8 +52,9 @@ def labelled_texts(model, evaluation, asked, text=None, label=None):
     rule = getattr(model, "rule", None)
     if rule not in MEASURED:
         raise KzooError(
-            f"Got an evaluation file for a {type(model).__name__} that answers by {rule}; expected "
-            f"one for a task that is measured on texts, by {', '.join(MEASURED)}: one label a text."
+            f"Got an evaluation file for {an(type(model).__name__)} that answers by {rule}; "
+            f"expected one for a task that is measured on texts, by "
+            f"{', '.join(MEASURED)}: one label a text."
         )
     targets = "none" if model.targets == "optional" else "required"
     examples = model.read_file(evaluation, text, label, targets)

@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import KzooError
 from ..files import writing_folder
 from ..logs import hidden
+from ..values import an
 from .folder import write_folder
 from .manifest import MANIFEST
 from .measuring import measure_files
@@ -103,8 +104,8 @@ def _export_towers(model, tasks, folder, quantization, length, limits, recipe, s
     others = sorted(key for key, value in recipe.items() if value and key not in FOR_TOWERS)
     if others:
         raise KzooError(
-            f"Got {others[0]} for a {model.task_name}, whose bundle has two towers; expected none: "
-            "leave it out."
+            f"Got {others[0]} for {an(model.task_name)}, whose bundle has two towers; expected "
+            "none: leave it out."
         )
     source, reports = recipe.get("preset"), {}
     with hidden(), writing_folder(folder, mark=TOGETHER) as tmp_path:

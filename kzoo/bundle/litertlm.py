@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import KzooError
 from ..litert.convert import Exportable, traced, write_file
 from ..litert.engine_model import EngineModel, EngineStep, prefill_lengths
+from ..values import an
 from .continuation import equal_share, run_golden, written
 from .limits import TOLERANCE
 from .manifest import MODEL
@@ -36,7 +37,8 @@ def check(model):
     _builder()
     if getattr(model, "rule", None) != "continuation":
         raise KzooError(
-            f"Got a {type(model).__name__} for LiteRT-LM; expected a model that writes, a CausalLM."
+            f"Got {an(type(model).__name__)} for LiteRT-LM; expected a model that writes, a "
+            "CausalLM."
         )
     step = set(model.backbone.signatures["step"])
     if unknown := sorted(step - KNOWN - set(model.backbone.past_names)):

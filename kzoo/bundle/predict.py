@@ -14,6 +14,7 @@ from ..generation.rewriter import Rewriter, check_numbered_alike
 from ..generation.writer import Clock, Writer
 from ..litert.interpreter import Interpreter
 from ..text.tokenizer import TargetTokenizer
+from ..values import an
 from .file_step import open_step
 from .manifest import LABELS, MODEL, check_files, read_manifest
 from .senses import COLUMNS, TEXTS, sense_of
@@ -100,8 +101,8 @@ def check_drawable(folder, output):
     manifest = read_manifest(folder)
     if sense_of(manifest["reads"]) is TEXTS or manifest["rule"] not in PROBLEMS:
         raise KzooError(
-            f"Got {folder} to draw answers of, which holds a {manifest['task']}; expected a bundle "
-            "that gives labels to pictures or sounds: leave --draw out."
+            f"Got {folder} to draw answers of, which holds {an(manifest['task'])}; expected a "
+            "bundle that gives labels to pictures or sounds: leave --draw out."
         )
     check_free(output)
 
@@ -190,7 +191,7 @@ def search_bundle(folder, query, among, top=5, threads=1):
     predictor = Predictor(folder, threads, [*queries, *among])
     if predictor.manifest["rule"] != "embedding":
         raise KzooError(
-            f"{folder} holds a {predictor.manifest['task']}; expected a TextEmbedder or an "
+            f"{folder} holds {an(predictor.manifest['task'])}; expected a TextEmbedder or an "
             "ImageEmbedder, whose vectors say what is near."
         )
     sides = [[predictor(each)["embedding"] for each in side] for side in (queries, among)]
@@ -223,8 +224,8 @@ class Predictor:
         if rule is None or RULES[rule].find is None:
             known = ", ".join([*(name for name in RULES if RULES[name].find), *OPENERS])
             raise KzooError(
-                f"{folder} holds a {self.manifest['task']}, which answers by {rule or 'no rule'}; "
-                f"predict answers by {known}."
+                f"{folder} holds {an(self.manifest['task'])}, which answers by "
+                f"{rule or 'no rule'}; predict answers by {known}."
             )
 
     def _open(self, path, threads):
@@ -279,8 +280,8 @@ class Continuer(Predictor):
     def _check_rule(self, folder, rule):
         if OPENERS.get(rule) is not type(self):
             raise KzooError(
-                f"{folder} holds a {self.manifest['task']}, which answers by {rule or 'no rule'}; "
-                "expected a CausalLM or a Seq2SeqLM, which write."
+                f"{folder} holds {an(self.manifest['task'])}, which answers by "
+                f"{rule or 'no rule'}; expected a CausalLM or a Seq2SeqLM, which write."
             )
 
     def _open(self, path, threads):

@@ -11,6 +11,7 @@ from ..files import read_json, sha256
 from ..litert.audit import KINDS, audit, check_audit, check_quantization
 from ..litert.gpu import TARGETS, check_taken, told
 from ..spec import Spec
+from ..values import an
 from . import continuation, limits
 from .kinds import kind_of
 from .limits import BETTER_ON_LABELLED
@@ -271,7 +272,7 @@ def _check_ids(path, manifest, embedding, inputs):
     expected = {f"{t}{name}": size for t in towers for name, size in sizes.items() if size > 1}
     if towers and below != expected:
         raise KzooError(
-            f"{path} says that this is a {manifest['task']}, whose inputs are ids below {below}; "
+            f"{path} says that this is {an(manifest['task'])}, whose inputs are ids below {below}; "
             f"its spec has {expected}: export anew."
         )
 
@@ -307,8 +308,8 @@ def _check_sides(path, manifest, declared, file, sizes):
         given = {name: shape[1:] for name, shape in actual.items()}
         if given != wanted or any(shape[0] not in (1, -1) for shape in actual.values()):
             raise KzooError(
-                f"{path} says that this is a {manifest['task']}, whose {side} are {wanted} behind "
-                f"the batch (-1: any length); the file has {given}: export anew."
+                f"{path} says that this is {an(manifest['task'])}, whose {side} are {wanted} "
+                f"behind the batch (-1: any length); the file has {given}: export anew."
             )
     for name, entry in declared["inputs"].items():
         if entry["dtype"] != file["inputs"][name]["type"]:

@@ -15,10 +15,9 @@ def affinity_targets(teacher, pairs, batch_size=64, verbose=0):
         teacher: an `ImageTextEmbedder`.
         pairs: what `fit` of the student takes: a list of (picture, text).
     """
-    order, outputs = teacher.run_batches(teacher.encode_examples(list(pairs)), batch_size, verbose)
-    vectors = np.concatenate([batch["pairs"] for batch in outputs])
-    vectors[order] = vectors.copy()
-    return vectors
+    # Pairs are read in their own order, however long their texts are.
+    _, outputs = teacher.run_batches(teacher.encode_examples(list(pairs)), batch_size, verbose)
+    return np.concatenate([batch["pairs"] for batch in outputs])
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -182,7 +182,7 @@ def _eight_bits(array, name):
     most = 65535 if is_wide else 255 if whole else 1
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= most):  # NaN is neither.
-        hint = ": cast it to uint8" if 0 <= low <= high <= 255 else ""
+        hint = ": cast it to uint8, or save the file in 8 bits" if 0 <= low <= high <= 255 else ""
         raise KzooError(
             f"{name} holds {array.dtype} from {low:g} to {high:g}; expected uint8, or "
             f"{'whole numbers' if whole else 'floating-point numbers'} from 0 to {most}{hint}."

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import KzooError
 from ..network import Network, weights_by_path
 from ..nn import lowering
-from ..values import is_whole
+from ..values import an, is_whole
 from . import gpu, quantize
 from .audit import audit, check_audit, check_quantization
 from .compat import check_compat, rewritten
@@ -135,8 +135,8 @@ def check_arguments(model, quantization, length, compat=None, target=None):
     backbone = getattr(model, "backbone", model)
     if not isinstance(backbone, Network):
         raise KzooError(
-            f"got a {type(model).__name__} for a LiteRT file; expected a kzoo task or backbone, or "
-            "for a file without a bundle a keras.Model that holds one."
+            f"got {an(type(model).__name__)} for a LiteRT file; expected a kzoo task or backbone, "
+            "or for a file without a bundle a keras.Model that holds one."
         )
     if quantization not in quantize.QUANTIZATIONS:
         raise KzooError(

@@ -9,6 +9,7 @@ from ..data.arrays import ArrayPlan
 from ..errors import KzooError
 from ..files import path_of
 from ..spec import Input
+from ..values import an
 from .inputs import decoded, is_column
 from .task import Task
 
@@ -215,7 +216,7 @@ class ArrayTask(Task):
 
     def augmentation(self, augment):
         """What `ArrayPlan` takes as `augment`, of what `fit` was given as that."""
-        raise KzooError(f"Got augment for a {self.task_name}; expected None.")
+        raise KzooError(f"Got augment for {an(self.task_name)}; expected None.")
 
     @classmethod
     def named_augment(cls, asked):

@@ -8,7 +8,7 @@ from ..audio.spec_augment import SpecAugment
 from ..data.media import SOUNDS
 from ..errors import KzooError
 from ..spec import Input
-from ..values import is_number, is_whole
+from ..values import an, is_number, is_whole
 from .array_task import ArrayTask
 
 MOST_CHANNELS = 8  # of one sound that is an array of two axes
@@ -48,8 +48,8 @@ class AudioTask(ArrayTask):
         processor = self.processors.get("audio_processor")
         if "features" not in self.backbone.signature:
             raise KzooError(
-                f"Got a {self.backbone.family} for a {self.task_name}; expected a backbone that "
-                "reads sounds, such as a Kwt."
+                f"Got {an(self.backbone.family)} for {an(self.task_name)}; expected a backbone "
+                "that reads sounds, such as a Kwt."
             )
         expected = self.backbone.signature["features"].axes[1:]
         if processor is not None and processor.shape != tuple(expected):

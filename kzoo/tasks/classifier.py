@@ -8,7 +8,7 @@ import numpy as np
 from ..answers import PROBLEMS, class_scores
 from ..data.labels import class_names, unknown_label
 from ..errors import KzooError
-from ..values import is_number
+from ..values import an, is_number
 from .classes import (
     BINARY_LOSSES,
     INDEX_LOSSES,
@@ -265,7 +265,7 @@ class Classifier(Task):
         if type(loss) in SHARE_LOSSES or any(loss is known for known in SHARE_FUNCTIONS):
             raise KzooError(
                 f"Got the loss {getattr(loss, '__name__', type(loss).__name__)}, which takes "
-                f"probabilities or margins, and a {self.task_name} gives logits: take "
+                f"probabilities or margins, and {an(self.task_name)} gives logits: take "
                 "keras.losses.CategoricalCrossentropy()."
             )
         asked = self._problem_of(loss)

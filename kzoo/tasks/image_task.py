@@ -7,6 +7,7 @@ import keras
 from ..data.media import PICTURES
 from ..errors import KzooError
 from ..images.augmentation import Augmentation, layer_for_pictures, mixing_among
+from ..values import an
 from .array_task import ArrayTask
 from .classes import ROW_LOSSES
 
@@ -42,8 +43,8 @@ class ImageTask(ArrayTask):
         processor = self.processors.get("image_processor")
         if "images" not in self.backbone.signature:
             raise KzooError(
-                f"Got a {self.backbone.family} for an {self.task_name}; expected a backbone that "
-                "reads pictures, such as a Vit."
+                f"Got {an(self.backbone.family)} for {an(self.task_name)}; expected a backbone "
+                "that reads pictures, such as a Vit."
             )
         expected = self.backbone.signature["images"].axes[1:]
         fits = processor is None or all(

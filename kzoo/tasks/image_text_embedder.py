@@ -13,6 +13,7 @@ from ..data.tables import read_table
 from ..errors import KzooError
 from ..images.augmentation import mixing_among
 from ..spec import Input
+from ..values import an
 from .contrastive import ContrastiveLoss
 from .image_embedder import ImageEmbedder
 from .image_task import ImageTask
@@ -67,8 +68,8 @@ class ImageTextEmbedder(ImageTask):
         """Take the model's maximum, or the tokenizer's, where nobody said how much is read."""
         if set(getattr(backbone, "towers", ())) != {"image", "text"}:
             raise KzooError(
-                f"Got a {type(backbone).__name__} for an {self.task_name}; expected a network of "
-                "a tower of pictures and one of texts, such as a Clip."
+                f"Got {an(type(backbone).__name__)} for {an(self.task_name)}; expected a network "
+                "of a tower of pictures and one of texts, such as a Clip."
             )
         tokenizer = self.processors.get("tokenizer")
         self.max_length = settled_length(self.max_length, tokenizer, backbone.largest["length"])

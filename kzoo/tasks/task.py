@@ -17,6 +17,7 @@ from ..logs import verbosity
 from ..network import Network, Served, freeze, frozen, weights_by_path
 from ..parts import make
 from ..spec import Spec
+from ..values import an
 from .classes import on_logits, weighted_by_class
 from .inputs import is_column, split
 from .probabilities import on_probabilities
@@ -88,7 +89,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         expected = {output: len(axes) for output, axes in self.output_axes.items()}
         if {**actual, **expected} != actual:
             raise KzooError(
-                f"The head {self.head_slot!r} gives {_axes(actual)}; a {self.task_name} needs "
+                f"The head {self.head_slot!r} gives {_axes(actual)}; {an(self.task_name)} needs "
                 f"{_axes(expected)}: take its usual head, or another of that kind."
             )
         if before is not None:
@@ -368,7 +369,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         loss = self._by_name(loss, "loss")
         if isinstance(loss, (list, tuple)):
             raise KzooError(
-                f"Got loss={loss!r:.60}, {len(loss)} losses; a {self.task_name} takes one: give "
+                f"Got loss={loss!r:.60}, {len(loss)} losses; {an(self.task_name)} takes one: give "
                 "it alone."
             )
         return self.default_loss() if loss is None else self.suited_loss(on_logits(loss))
@@ -381,7 +382,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             name = self.scored_output
             expected = f"no name but {name!r}" if name else "no names, since both outputs are one"
             raise KzooError(
-                f"Got {argument} by the names {listed(given)}; a {self.task_name} takes "
+                f"Got {argument} by the names {listed(given)}; {an(self.task_name)} takes "
                 f"{expected}: give it without a dict."
             )
         return given[self.scored_output]
@@ -518,8 +519,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
     def class_weights(self, class_weight, x):
         """The weights of the classes in their order; KzooError where a task has none."""
         raise KzooError(
-            f"Got class_weight for a {self.task_name}, whose targets are no classes: leave it out, "
-            "and weight examples by sample_weight."
+            f"Got class_weight for {an(self.task_name)}, whose targets are no classes: leave it "
+            "out, and weight examples by sample_weight."
         )
 
     def batches(self, x, y=None, sample_weight=None, class_weight=None, **options):
@@ -564,7 +565,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
     def _check_targets(self, y):
         if y is None and self.targets == "required":
             raise KzooError(
-                f"No targets came: fit and evaluate of a {self.task_name} take one for each "
+                f"No targets came: fit and evaluate of {an(self.task_name)} take one for each "
                 "input, as y or beside it in a file or dataset."
             )
 
@@ -683,7 +684,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
 
         task = presets.load(name)
         if not isinstance(task, cls):
-            raise KzooError(f"{str(name)!r} is a {type(task).__name__}, not a {cls.__name__}.")
+            raise KzooError(f"{str(name)!r} is {an(type(task).__name__)}, not {an(cls.__name__)}.")
         return task
 
     def save_preset(self, folder, card=None):

@@ -12,7 +12,7 @@ from ..errors import KzooError
 from ..graphs import BothRead
 from ..spec import Towers
 from ..text.tokenizer import check_not_empty
-from ..values import is_whole
+from ..values import an, is_whole
 from .inputs import as_list, check_columns, from_dataset, split_pairs
 from .task import Task
 
@@ -63,8 +63,8 @@ class TextTask(Task):
         if isinstance(backbone.spec, Towers) and not both_read:
             fitting = "Seq2SeqLM" if "encode" in backbone.signatures else "ImageTextEmbedder"
             raise KzooError(
-                f"Got a {backbone.family} for a {self.task_name}; expected a network of one stack, "
-                f"such as a BERT: of {' and '.join(backbone.towers)} make a {fitting}."
+                f"Got {an(backbone.family)} for {an(self.task_name)}; expected a network of one "
+                f"stack, such as a BERT: of {' and '.join(backbone.towers)} make a {fitting}."
             )
 
     def settle_sizes(self, backbone):

@@ -16,7 +16,7 @@ from ..keras_hooks import precision
 from ..parts import resolve
 from ..spec import Towers
 from ..tasks.classes import class_index
-from ..values import is_number, is_whole
+from ..values import an, is_number, is_whole
 from .epochs import Epochs, check_resume
 from .optimizer import AdamW
 
@@ -218,7 +218,7 @@ def read_recipe(recipe):
     for key, uses in USED_BY.items():
         if settings[key] is not None and settings["task"] not in uses:
             raise KzooError(
-                f"{key} in the recipe means nothing to a {settings['task']}, only to a "
+                f"{key} in the recipe means nothing to {an(settings['task'])}, only to a "
                 f"{' or '.join(uses)}: leave it out."
             )
     if settings["augment"] is not None:
@@ -235,7 +235,7 @@ def _own_task(model):
     task, _ = presets.read_task(model) or (_usual_task(model), None)
     if task not in TRAINED or tasks.TASKS[task].targets == "none":
         raise KzooError(
-            f"Got {model}, a {task}, and no task in the recipe; expected it to say "
+            f"Got {model}, {an(task)}, and no task in the recipe; expected it to say "
             f"{' or '.join(TRAINED)}."
         )
     return task
