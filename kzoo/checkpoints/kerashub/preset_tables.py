@@ -9,6 +9,7 @@ Read from the sources of keras-hub 0.32 (Apache 2.0), https://github.com/keras-t
 
 import numpy as np
 
+from ...models import bloom
 from ...models.vit import places
 from ...values import is_whole
 
@@ -262,14 +263,7 @@ class Bloom(Preset):
 
     family, BACKBONE = "bloom", "BloomBackbone"
     TASKS = {"BloomCausalLM": ("CausalLM", ["tied_lm"])}
-    FIXED = {
-        "attention": "causal",
-        "block": "pre_norm",
-        "feedforward": {"kind": "mlp", "activation": "gelu_tanh"},
-        "norms": ["embedding", "final"],
-        "pooler": "none",
-        "position": "alibi",
-    }
+    FIXED = bloom.Bloom.FIXED
     LAYER = "layers/bloom_decoder{_step}"
     SELF = f"{LAYER}/_self_attention_layer"
     ROWS = f"""
