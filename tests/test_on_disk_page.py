@@ -67,5 +67,14 @@ def test_a_command_of_the_page_does_what_it_says(command, tmp_path, monkeypatch,
         assert (tmp_path / words[2] / "spec.json").is_file() == ("--to" not in words)
 
 
+def test_a_folder_that_is_none_says_what_is_there_and_one_too_high_which_to_name(tmp_path):
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(kzoo.KzooError, match="holds notes/, which no format is known by; expected"):
+        kzoo.load(tmp_path)
+    FOLDERS["hub_bert"](tmp_path / "versions")
+    with pytest.raises(kzoo.KzooError, match=r"a folder of some: name one, such as .*/versions\."):
+        kzoo.load(tmp_path)
+
+
 def test_the_page_has_every_format():
     assert len(COMMANDS) == 9

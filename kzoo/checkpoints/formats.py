@@ -12,6 +12,7 @@ from ..errors import KzooError
 
 log = logging.getLogger("kzoo")
 SHOWN_FILES = 6  # of a folder that no format is recognised in
+LOOKED_INTO = 50  # of its folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +128,11 @@ def read(path, task=None, tokenizer=None):
 
 
 def unknown(path):
-    """The sentence about a folder whose format nobody knows."""
+    """The sentence about a folder whose format nobody knows, or which is one too high."""
+    inside = [each for each in sorted(Path(path).iterdir()) if each.is_dir()][:LOOKED_INTO]
+    for each in inside:
+        if (each / "spec.json").is_file() or recognised(each):
+            return f"{path} is no model, but a folder of some: name one, such as {each}."
     names = sorted(each.name + "/" * each.is_dir() for each in Path(path).iterdir())
     listed = ", ".join(names[:SHOWN_FILES])
     if len(names) > SHOWN_FILES:
