@@ -35,6 +35,11 @@ def convert(source, destination, to=None):
         presets.check_has_weights(source, "there is nothing to convert")
     is_here = is_preset or foreign or Path(source).exists()
     model = presets.load(source) if is_here else from_huggingface(source)
+    if not hasattr(model, "spec"):
+        raise KzooError(
+            f"{source} is a {type(model).__name__} of Keras; expected a backbone or a task of "
+            "kzoo: convert that part of it."
+        )
     more = {"card": {"source": str(source)}} if to == "preset" else {}
     WRITERS[to](model, destination, **more)
     return model

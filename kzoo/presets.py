@@ -21,6 +21,8 @@ from .logs import hidden
 
 HERE = Path(__file__).parent
 CARD, WEIGHTS = "card.json", "weights.safetensors"
+LONGEST_REASON = 200  # characters of what Keras says
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # a repository of the hub, where a card names one
 
 
@@ -54,7 +56,12 @@ def find(name_or_folder):
     if folder.is_dir():
         raise KzooError(formats.unknown(folder))
     if folder.exists():
-        raise KzooError(f"{text} is a file; expected the folder of a model, or a .keras file.")
+        hint = "give the folder that it lies in, with its configuration"
+        if folder.suffix in ARCHIVES:
+            hint = "unpack it, and give the folder"
+        raise KzooError(
+            f"{text} is a file; expected the folder of a model, or a .keras file: {hint}."
+        )
     import difflib
 
     begins = sorted((name for name in names() if text and name.startswith(text)), key=len)
@@ -246,11 +253,11 @@ def _load_keras(path):
             "expected."
         )
     try:
-        return keras.saving.load_model(path)
+        return _checked_model(keras.saving.load_model(path), path)
     except (KzooError, OSError):
         raise
     except Exception as error:  # Keras lets through what zip, HDF5 and its own classes raise.
-        reason = str(error).strip().split("\n")[0].rstrip(".")
+        reason = _first_words(error)
     try:  # A loss of the user's own, unknown here, is no reason to go without the model.
         model = keras.saving.load_model(path, compile=False)
     except Exception:  # The same: it is no such file at all, for the reason given first.
@@ -261,6 +268,22 @@ def _load_keras(path):
         f"{path} is not compiled: what it was compiled with can't be read ({reason}).",
         stacklevel=3,
     )
+    return _checked_model(model, path)
+
+
+def _first_words(error):
+    """What an error says, without the configuration that Keras shows whole."""
+    line = str(error).strip().split("\n")[0].partition(" Full object config")[0].rstrip(".")
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} ..."
+
+
+def _checked_model(model, path):
+    """The model, unless kzoo has no part in it."""
+    if "keras_hub" in type(model).__module__ or "keras_nlp" in type(model).__module__:
+        raise KzooError(
+            f"{path} holds a {type(model).__name__} of KerasHub; expected a model of kzoo: what "
+            "save_to_preset(folder) writes is read."
+        )
     return model
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from .bundle.limits import greedy_tokens
 from .bundle.senses import sense_of
 from .data.examples import count_of
+from .errors import KzooError
 from .litert import gpu
 
 HERE = Path(__file__).parent
@@ -73,12 +74,18 @@ def flat(source):
     from .models import family_of
     from .network import weights_by_path
 
-    found = formats.recognised(source)
-    if found:
+    found, path = formats.recognised(source), Path(source)
+    if found or path.suffix == ".keras" and path.is_file():
         model = presets.load(source)
-        spec, name = model.spec, Path(source).name
-        about = {"summary": spec.summary, "format": found.format.name, "known_by": found.why}
-        about["weights"] = True
+        if not hasattr(model, "spec"):
+            raise KzooError(
+                f"{source} is a {type(model).__name__} of Keras; expected a backbone or a task of "
+                "kzoo: its summary() shows what it is."
+            )
+        spec, name = model.spec, path.name
+        about = {"summary": spec.summary, "weights": True}
+        about["format"] = found.format.name if found else "keras"
+        about["known_by"] = found.why if found else "a file that save() wrote (.keras)"
     else:
         folder = presets.find(source)
         spec, name = presets.read_spec(folder), folder.name

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import keras
 import pytest
 import test_on_disk_garden
 import test_on_disk_google
@@ -12,6 +13,7 @@ import test_on_disk_transformers
 from on_disk_kerashub import write_folder
 
 import kzoo
+from kzoo import views
 from kzoo.cli import main
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -74,6 +76,48 @@ def test_a_folder_that_is_none_says_what_is_there_and_one_too_high_which_to_name
     FOLDERS["hub_bert"](tmp_path / "versions")
     with pytest.raises(kzoo.KzooError, match=r"a folder of some: name one, such as .*/versions\."):
         kzoo.load(tmp_path)
+
+
+HINTS = {
+    "weights alone": ({"tf_model.h5": b""}, "", "expected the model's config.json beside tf_model"),
+    "a config alone": ({"config.json": b"{}"}, "", "config.json and no weights of its library"),
+    "a file of weights": ({"tf_model.h5": b""}, "tf_model.h5", "give the folder that it lies in"),
+    "an archive": ({"bert.tar.gz": b""}, "bert.tar.gz", "unpack it, and give the folder"),
+    "a pointer": (
+        {"config.json": b"{}", "tf_model.h5": b"version https://git-lfs.github.com/spec/v1\n"},
+        "",
+        "git lfs pull",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HINTS)
+def test_what_is_nearly_a_model_says_what_is_missing(case, tmp_path):
+    files, name, hint = HINTS[case]
+    for file, content in files.items():
+        (tmp_path / file).write_bytes(content)
+    with pytest.raises(kzoo.KzooError, match=hint) as caught:
+        kzoo.load(tmp_path / name)
+    assert len(str(caught.value)) < len(str(tmp_path)) + 300
+
+
+def test_of_two_formats_the_other_is_named(tmp_path):
+    FOLDERS["keras_hub_bert"](tmp_path / "both")
+    (tmp_path / "both" / "tf_model.h5").write_bytes(b"")
+    found = kzoo.recognised(tmp_path / "both")
+    assert found.format.name == "kerashub"
+    FOLDERS["tf_bert"](tmp_path / "two")
+    test_on_disk_google.written(tmp_path / "two")
+    (tmp_path / "two" / "flax_model.msgpack").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"tf_model\.h5 and not flax.*TensorFlow 1.* is not read"):
+        kzoo.load(tmp_path / "two")
+
+
+def test_a_model_of_keras_alone_is_none_of_kzoo(tmp_path):
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "m.keras")
+    for run in (lambda path: kzoo.convert(path, tmp_path / "out"), views.flat):
+        with pytest.raises(kzoo.KzooError, match="a Sequential of Keras; expected a backbone"):
+            run(tmp_path / "m.keras")
 
 
 def test_the_page_has_every_format():

@@ -130,6 +130,15 @@ def test_outputs_are_those_of_transformers(name, tmp_path):
         assert model.labels == list(case["config"]["id2label"].values())
 
 
+def test_a_head_that_no_architecture_names_is_told_and_tensorflows_names_are_known(tmp_path):
+    case = CASES[BERT]
+    with pytest.warns(UserWarning, match=r"no architectures, so classifier\.(weight|bias)"):
+        model = kzoo.load(written(case, tmp_path / "none", architectures=None))
+    assert type(model).__name__ == "Bert"
+    names = [f"TF{name}" for name in case["config"]["architectures"]]
+    assert apart(kzoo.load(written(case, tmp_path / "tf", architectures=names)), case) < TOLERANCE
+
+
 @pytest.mark.parametrize("name", ["tf_AlbertForPreTraining", "flax_T5ForConditionalGeneration"])
 def test_what_was_read_is_written_as_safetensors(name, tmp_path):
     kzoo.to_huggingface(kzoo.load(written(CASES[name], tmp_path / "model")), tmp_path / "back")

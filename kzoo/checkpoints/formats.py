@@ -6,9 +6,11 @@ A format is recognised by its files, without reading weights, and read by the mo
 import dataclasses
 import importlib
 import logging
+import warnings
 from pathlib import Path
 
 from ..errors import KzooError
+from .source import READERS, weight_files
 
 log = logging.getLogger("kzoo")
 SHOWN_FILES = 6  # of a folder that no format is recognised in
@@ -124,6 +126,8 @@ def read(path, task=None, tokenizer=None):
     if found is None:
         raise KzooError(unknown(path))
     log.info("%s: %s", path, found.why)
+    if found.others:
+        warnings.warn(f"{path} is read as {found.why}.", stacklevel=4)
     return found.format.read(Path(str(path)), task, tokenizer)
 
 
@@ -137,6 +141,14 @@ def unknown(path):
     listed = ", ".join(names[:SHOWN_FILES])
     if len(names) > SHOWN_FILES:
         listed += f" and {len(names) - SHOWN_FILES} more"
+    weights = [*weight_files(Path(path)), *(n for n in names if n == "model.weights.h5")]
+    if weights and "config.json" not in names:
+        return f"{path} holds {listed}; expected the model's config.json beside {weights[0]}."
+    if "config.json" in names:
+        return (
+            f"{path} holds {listed}: config.json and no weights of its library; expected beside it "
+            f"{' or '.join(READERS)} of Hugging Face's, or model.weights.h5 of KerasHub's."
+        )
     needs = "; ".join(f"{each.title}: {each.needs}" for each in FORMATS)
     return (
         f"{path} holds {listed or 'no files'}, which no format is known by; expected a preset: "

@@ -15,6 +15,7 @@ from ..errors import KzooError
 from ..files import DEEPEST
 from .safetensors import Lazy, numpy_dtype
 
+POINTER = b"version https://git-lfs"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32"}  # those that every HDF5 library has
 TIGHTEST = 1032  # deflate makes no byte stand for more
@@ -93,6 +94,8 @@ def _opened(path):
         raise KzooError(f"{path} is a folder: an H5 file was expected there.") from None
     if start != SIGNATURE:
         what = "it starts with other bytes than an H5 file does"
+        if start == POINTER[: len(start)]:
+            what = "it is a pointer of Git LFS: run `git lfs pull`"
         if h5py.is_hdf5(path):
             what = "a user block stands in front"
         raise _damaged(path, what)

@@ -6,6 +6,8 @@ is known and unused, or an error that names it.
 """
 
 import json
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +44,19 @@ def sign(path):
     """By what a folder is known to be Hugging Face's, see `formats`."""
     if (path / "modules.json").is_file():
         return "modules.json"
-    files = weight_files(path)
-    return f"config.json, {files[0]}" if files and (path / "config.json").is_file() else None
+    first, *others = weight_files(path) or [None]
+    config = path / "config.json"
+    if first is None or not config.is_file() or is_serialized(config):
+        return None
+    return f"config.json, {first}" + f" and not {', '.join(others)}" * bool(others)
+
+
+def is_serialized(config):
+    """Whether a config.json is that of an object of Keras, as KerasHub writes it."""
+    try:
+        return "registered_name" in read_json(config, "a model's configuration")
+    except KzooError:
+        return False
 
 
 def read(path, task=None, tokenizer=None):
@@ -98,7 +111,9 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
     if task not in (None, "backbone"):
         raise KzooError(f'task is {task!r}; None or "backbone" is expected.')
     processors.checked("tokenizer", tokenizer or None)
-    config = {**config, "architectures": config.get("architectures") or []}
+    # Files of TensorFlow's and Flax's classes may have these in front.
+    names = [re.sub("^(TF|Flax)", "", name) for name in config.get("architectures") or []]
+    config = {**config, "architectures": names}
     family, model_type = _family(config, tensors)
     if task:
         architecture, task_name = (config["architectures"] or [None])[0], None
@@ -106,6 +121,8 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
         architecture, task_name = _architecture(config, family, model_type)
         task_name = "TextEmbedder" if modules else task_name
     prefix = _prefix(family, tensors)
+    if not (task or modules or names):
+        _warn_of_head(family, prefix, tensors)
     start = read_there(folder, config).get("decoder_start_token_id")
     if start is not None and "decoder_start_token_id" in family.CONFIG:
         config = {**config, "decoder_start_token_id": start}
@@ -241,6 +258,20 @@ def _family(config, tensors):
     some = types[model_type]  # Of several families the architecture is one's.
     family = next((cls for cls in some if first in _architectures(cls, model_type)), some[0])
     return family, model_type
+
+
+def _warn_of_head(family, prefix, tensors):
+    """Warn of a head in a file whose config.json doesn't say which."""
+    beside = [name for name in tensors if prefix and not name.startswith(prefix)]
+    if beside:
+        suffixes = [suffix for suffix, task in family.CLASSES.items() if task]
+        stem = next(iter(family.MODEL_TYPES.values()))
+        warnings.warn(
+            f"config.json names no architectures, so {_listed(beside)} are no part of the model: "
+            f"the backbone alone is read. Put the class there to have its head, such as "
+            f'"architectures": ["{stem}{suffixes[0]}"].',
+            stacklevel=4,
+        )
 
 
 def _architectures(family, model_type):
