@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import ml_dtypes
 import numpy as np
 import pytest
 import tokenizers
@@ -20,8 +21,11 @@ from typer.testing import CliRunner
 import kzoo
 from kzoo import presets
 from kzoo.checkpoints.config import spec_from_config
+from kzoo.checkpoints.h5 import read_h5
 from kzoo.checkpoints.kerashub.preset_reading import plain
 from kzoo.checkpoints.kerashub.preset_tables import PRESETS
+from kzoo.checkpoints.kerashub.preset_weights import write_weights
+from kzoo.checkpoints.safetensors import Lazy
 from kzoo.cli import app
 from kzoo.conversion import convert
 from kzoo.errors import KzooError
@@ -572,3 +576,18 @@ def test_kerashub_itself_loads_what_kzoo_writes(name, answered):
         (ids,) = json.loads((answered / f"{name}.tokens.json").read_text())
         tokenizer = kzoo.from_kerashub(answered / name).processors["tokenizer"]
         assert ids == tokenizer.bare_ids(["the ran"])[0]
+
+
+def test_bfloat16_is_marked_as_such(tmp_path):
+    array = np.array([0.5, -2], ml_dtypes.bfloat16)
+    write_weights(tmp_path / "x.weights.h5", {"layers/dense/vars/0": Lazy.of(array)})
+    lazy = read_h5(tmp_path / "x.weights.h5")["layers/dense/vars/0"]
+    assert lazy.dtype == "bfloat16" and lazy.read().tolist() == [0.5, -2]
+
+
+def test_an_untied_t5_without_its_head_has_the_map_that_kerashub_asks_for(tmp_path):
+    task = kzoo.load(write_folder(CASES["t5_gated"], tmp_path / "there"))
+    kzoo.to_kerashub(task.backbone, tmp_path / "back")
+    shapes = {name: array.shape for name, array in tensors(tmp_path / "back").items()}
+    assert shapes["model.weights.h5/layers/reversible_embedding/vars/1"] == (8, 23)
+    assert values(kzoo.load(tmp_path / "back")).keys() == values(task.backbone).keys()

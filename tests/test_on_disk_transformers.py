@@ -19,7 +19,7 @@ import pytest
 from on_disk import difference, flat, noise
 
 import kzoo
-from kzoo.checkpoints import source
+from kzoo.checkpoints import formats, source
 from kzoo.checkpoints.h5 import read_h5, read_h5_texts
 from kzoo.checkpoints.msgpack import read_msgpack
 from kzoo.checkpoints.safetensors import write_tensors
@@ -128,6 +128,31 @@ def test_outputs_are_those_of_transformers(name, tmp_path):
     assert apart(model, case) < TOLERANCE
     if getattr(model, "labels", None) and "id2label" in case["config"]:
         assert model.labels == list(case["config"]["id2label"].values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"vocab_size": 2**31 - 1}, {"num_hidden_layers": 10**6}, {"intermediate_size": 2**30},
+     {"max_position_embeddings": 2**30}],
+)  # fmt: skip
+def test_a_config_of_another_size_is_refused_before_anything_of_it_is_made(changes, tmp_path):
+    path = written(CASES[BERT], tmp_path / "model", **changes)
+    assert "don't belong together" in refusal(kzoo.load, path)
+
+
+def test_the_backbone_of_untied_scores_is_read_and_these_are_carried(tmp_path):
+    path = written(CASES["tf_MT5ForConditionalGeneration"], tmp_path / "model")
+    model = formats.read(path, task="backbone")
+    assert list(model.origin.carried) == ["lm_head.weight"]
+    table = kzoo.load(path).backbone.token_embedding.embeddings
+    assert np.array_equal(model.token_embedding.embeddings, table)
+
+
+def test_an_array_outside_of_the_layers_is_named(tmp_path):
+    path = written(CASES[BERT], tmp_path / "model")
+    with h5py.File(path / "tf_model.h5", "a") as file:
+        file["stray"] = np.zeros(3)
+    assert "has stray, which Bert has no row for" in refusal(kzoo.load, path)
 
 
 def test_a_head_that_no_architecture_names_is_told_and_tensorflows_names_are_known(tmp_path):

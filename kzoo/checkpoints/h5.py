@@ -94,7 +94,7 @@ def _opened(path):
         raise KzooError(f"{path} is a folder: an H5 file was expected there.") from None
     if start != SIGNATURE:
         what = "it starts with other bytes than an H5 file does"
-        if start == POINTER[: len(start)]:
+        if start == POINTER[: len(SIGNATURE)]:
             what = "it is a pointer of Git LFS: run `git lfs pull`"
         if h5py.is_hdf5(path):
             what = "a user block stands in front"

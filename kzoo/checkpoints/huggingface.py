@@ -6,6 +6,7 @@ is known and unused, or an error that names it.
 """
 
 import json
+import math
 import re
 import warnings
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..errors import KzooError
 from ..files import read_json, read_text, writing_folder
 from ..logs import hidden
 from ..parts import completed, resolve
-from ..spec import Spec
+from ..spec import Spec, Towers
 from ..values import is_number, is_whole
 from . import sentence
 from .config import config_from_spec, spec_from_config
@@ -37,6 +38,7 @@ PROBLEM_TYPES = {
 }
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.
+MOST_STEPS = 10_000  # layers, where they may share weights
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
@@ -147,6 +149,7 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
         )
     others = processors.load(folder, without)
     given = {"tokenizer": tokenizer, **others}
+    _check_sizes(spec, tensors, folder)
     model = _build(family, spec, task_name, head, config, modules, given, folder)
     model.origin = Origin(model_type, architecture, config, tokenizer=tokenizer)
     if tokenizer and not baked:  # They would not say that a text is lower-cased first.
@@ -472,6 +475,10 @@ def assign(model, family, task_name, prefix, tensors, folder, dialect=TORCH, res
         path: [name for name in dict.fromkeys(table.names[path].accepted) if name in tensors]
         for path in weights
     }
+    for path, (first, *others) in [item for item in names.items() if item[1]]:
+        own = [n for n in others if n in table.of_heads and not _same(tensors[n], tensors[first])]
+        names[path] = [name for name in names[path] if name not in own]
+        table.unused += own
     used = dict.fromkeys(name for some in names.values() for name in some)
     missing = dict.fromkeys(table.names[p].primary[0] for p, some in names.items() if not some)
     left = [name for name in tensors if name not in used and not table.carries(name)]
@@ -503,6 +510,30 @@ def assign(model, family, task_name, prefix, tensors, folder, dialect=TORCH, res
     model.origin.carried = {
         name: np.array(lazy.read()) for name, lazy in tensors.items() if name not in used
     }
+
+
+def _same(one, other):
+    """Whether two tensors have the same numbers."""
+    return one.shape == other.shape and one.read().tobytes() == other.read().tobytes()
+
+
+def _check_sizes(spec, tensors, folder):
+    """Whether a file could hold the spec, before anything is made of a size that is a mistake."""
+    numbers = sum(math.prod(lazy.shape) for lazy in tensors.values())
+    asked = {"tokens": _token_rows(spec)}
+    for stack in spec.towers.values() if isinstance(spec, Towers) else [spec]:
+        has_table = completed("position", stack.position)["kind"] == "learned"
+        asked |= {
+            "blocks": len(set(stack.schedule)) * stack.hidden_dim,
+            "width": stack.hidden_dim * stack.intermediate_dim,
+            "places": (stack.max_sequence_length or 0) * has_table,
+        }
+        too_large = next((what for what, count in asked.items() if count > numbers), None)
+        if too_large or len(stack.schedule) > MOST_STEPS:
+            raise KzooError(
+                f"{folder} has {numbers:,} numbers in {len(tensors)} tensors, and config.json asks "
+                f"for more in its {too_large or 'layers'} alone: they don't belong together."
+            )
 
 
 def _in_main_file(weights):

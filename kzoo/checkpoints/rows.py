@@ -262,6 +262,7 @@ class Table:
         inside = "backbone/" if any(path.startswith("backbone/") for path in paths) else ""
         self.names = {path: Names() for path in paths}
         self.tensors, self.unused, self.counts, self.zeros = {}, [], [], []
+        self.of_heads = []  # duplicates that a head may have untied
         self._layers = {}
         for path in paths:
             layer, _, leaf = path.rpartition("/")
@@ -273,6 +274,7 @@ class Table:
             if (not row.tasks or not has_head or task in row.tasks) and _applies(row, spec):
                 here = [path.removeprefix("" if inside else "backbone/") for path in row.here]
                 self._file(row, row.there, here, spec, tied)
+                self.of_heads += [row.there] * (row.tied and not has_head)
         for name, tensor in tied:
             if self.tensors.setdefault(name, tensor) == tensor:  # Else it is a weight's own.
                 for path in tensor.paths:

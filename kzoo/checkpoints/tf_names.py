@@ -53,7 +53,7 @@ def read_tensorflow(path):
     for where, lazy in arrays.items():
         # A shard lists its arrays, which follow the model's name: only shared ones keep a scope.
         bare = where in shard and "model." not in where
-        levels = _levels(where if where in shard else where.partition("/")[2])
+        levels = _levels(where if where in shard else where.partition("/")[2] or where)
         named.append((levels if bare else _scoped(levels), lazy))
     return _tensors(named, _in_tensorflow, path)
 

@@ -24,7 +24,7 @@ class Preset:
     task here and the heads that it may have (of several, the one whose scores are tied as those
     there); `TASK_CONFIG` is what their configs must say. `BESIDE` are keys that KerasHub's config
     lacks: kzoo keeps them in metadata.json, which nothing there reads. `ALWAYS` has arrays that a
-    file must hold where the model has none.
+    file must hold where the model has none, by functions of the spec that may give None.
     """
 
     elsewhere = "KerasHub"
@@ -431,6 +431,14 @@ class T5Decoder(T5Encoder):
     """
 
 
+def untied(spec):
+    """The map to scores of a T5 without a head, zeros; None where the table of tokens is it."""
+    table = spec.options["embedding"]
+    if table["logit_scale"] != 1.0:
+        return None
+    return np.zeros((spec.towers["decoder"].hidden_dim, table["vocabulary_size"]), "float32")
+
+
 class T5(Preset):
     """T5 and FLAN-T5."""
 
@@ -457,6 +465,7 @@ class T5(Preset):
         "start_id": ("options.start_id", 0),
     }
     BESIDE = ("padding_id", "start_id", "max_sequence_length")
+    ALWAYS = {f"{MODEL}/layers/reversible_embedding/vars/1": untied}
 
 
 def picture(tokens=("class",)):

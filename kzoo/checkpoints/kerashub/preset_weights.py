@@ -9,4 +9,6 @@ def write_weights(path, tensors):
 
     with writing_file(path) as tmp_path, h5py.File(tmp_path, "w") as file:
         for name in sorted(tensors):
-            file.create_dataset(name, data=tensors[name].read())
+            dataset = file.create_dataset(name, data=tensors[name].read())
+            if tensors[name].dtype == "bfloat16":  # Which H5 keeps as bare bytes.
+                dataset.attrs["dtype"] = "bfloat16"

@@ -151,8 +151,9 @@ def _outgoing(model, weights, preset, task_name, origin):
     if origin:
         tensors |= {name: Lazy.of(array) for name, array in origin.carried.items()}
     for name, make in preset.ALWAYS.items():
-        if name not in tensors:
-            tensors[name] = Lazy.of(make(model.spec))
+        array = None if name in tensors else make(model.spec)
+        if array is not None:
+            tensors[name] = Lazy.of(array)
     return tensors
 
 
