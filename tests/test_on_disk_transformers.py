@@ -442,6 +442,8 @@ def test_h5_that_is_none(tmp_path):
     path = tmp_path / "x.h5"
     assert f"{path} is missing" in refusal(read_h5, path)
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    assert "git lfs pull" in refusal(read_h5, path)
+    path.write_bytes(b"<html>")
     assert "starts with other bytes" in refusal(read_h5, path)
     assert "is a folder" in refusal(read_h5, tmp_path)
     with h5py.File(tmp_path / "block.h5", "w", userblock_size=512) as file:
