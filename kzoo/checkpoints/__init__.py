@@ -1,9 +1,11 @@
-"""Checkpoints of other libraries as models of kzoo, and back."""
+"""Checkpoints of other libraries as models of kzoo, and back.
+
+KerasHub's tables are loaded on first use: they stand on the families, and so on Keras.
+"""
 
 from .formats import recognised
 from .hub import to_hub
 from .huggingface import from_huggingface, to_huggingface
-from .kerashub import from_kerashub, to_kerashub
 
 __all__ = [
     "from_huggingface",
@@ -13,3 +15,11 @@ __all__ = [
     "to_huggingface",
     "to_kerashub",
 ]
+
+
+def __getattr__(name):
+    if name not in ("from_kerashub", "to_kerashub"):
+        raise AttributeError(f"{__name__} has no {name!r}.")
+    from . import kerashub
+
+    return getattr(kerashub, name)

@@ -88,6 +88,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     Raises:
         KzooError: naming the file, the config key or the tensors that don't fit.
     """
+    _check_asked(task, tokenizer)
     folder = find_folder(source, revision)
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
@@ -110,9 +111,7 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
     """
     from ..text.tokenizer import Tokenizer
 
-    if task not in (None, "backbone"):
-        raise KzooError(f'task is {task!r}; None or "backbone" is expected.')
-    processors.checked("tokenizer", tokenizer or None)
+    _check_asked(task, tokenizer)
     # Files of TensorFlow's and Flax's classes may have these in front.
     names = [re.sub("^(TF|Flax)", "", name) for name in config.get("architectures") or []]
     config = {**config, "architectures": names}
@@ -162,6 +161,12 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
     if modules:
         sentence.read_dense(model, modules)
     return model
+
+
+def _check_asked(task, tokenizer):
+    if task not in (None, "backbone"):
+        raise KzooError(f'task is {task!r}; None or "backbone" is expected.')
+    processors.checked("tokenizer", tokenizer or None)
 
 
 def to_huggingface(model, folder):
