@@ -50,6 +50,15 @@ def read_h5_texts(path, group="/"):
     return texts
 
 
+def check_not_whole(path, library, saver):
+    """Raise KzooError for a whole Keras model in place of the weights of a library's model."""
+    if "model_config" in read_h5_texts(path):
+        raise KzooError(
+            f"{path} is a whole Keras model (model.save), not the weights of a model of "
+            f"{library}: load it with Keras, and save the model in it by {saver}."
+        )
+
+
 def _texts(item, path):
     import h5py
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import KzooError
-from .h5 import read_h5, read_h5_texts
+from .h5 import check_not_whole, read_h5, read_h5_texts
 from .msgpack import read_msgpack
 from .safetensors import Lazy
 
@@ -37,12 +37,8 @@ def read_tensorflow(path):
     Raises `KzooError` when the file is damaged or not what transformers writes.
     """
     path = Path(path)
+    check_not_whole(path, "transformers", "save_pretrained")
     arrays, texts = read_h5(path), read_h5_texts(path)
-    if "model_config" in texts:
-        raise KzooError(
-            f"{path} is a whole Keras model (model.save), not the weights of a model of "
-            "transformers: load it with Keras, and save the model in it by save_pretrained."
-        )
     layers = texts.get("layer_names")
     if layers is None:
         raise KzooError(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import tokenizers
-from tokenizers import models, normalizers
+from tokenizers import models, normalizers, processors
 
 from ..errors import EmptyTextError, KzooError
 from ..files import read_text, writing_file
@@ -246,6 +246,26 @@ class Tokenizer:
             return self
         backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+        return Tokenizer(
+            backend, self._named(), self.max_length, self.truncation_side, self.chat_template
+        )
+
+    def begun(self):
+        """A tokenizer that puts the token which begins what is written before every text.
+
+        Itself where something stands there already, and where there is no such token.
+        """
+        begin, (before, _) = self._tokens["begin"], self.frame()[0]
+        if begin is None or before:
+            return self
+        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        frame = processors.TemplateProcessing(
+            single=[begin, "$A"],
+            pair=[begin, "$A", "$B:1"],
+            special_tokens=[(begin, self.begin_id)],
+        )
+        known = backend.post_processor
+        backend.post_processor = processors.Sequence([known, frame]) if known else frame
         return Tokenizer(
             backend, self._named(), self.max_length, self.truncation_side, self.chat_template
         )

@@ -4,9 +4,11 @@ A tokenizer there is a vocabulary and a class, so that it is read as the tokeniz
 that has the same vocabulary: its ids are Hugging Face's, which KerasHub's differ from on some text.
 """
 
+import base64
 import dataclasses
 import json
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from ...text import sentencepiece
 from ...text.tokenizer import Tokenizer
 from ...values import is_number, is_whole
 
-ASSETS = "assets/tokenizer"
+# Where the files of a tokenizer lie in a preset, and in a file `.keras` that was unpacked.
+ASSETS = ("assets/tokenizer", "assets/preprocessor/tokenizer")
 TOKENIZER, PREPROCESSOR, CONVERTER = "tokenizer.json", "preprocessor.json", "image_converter.json"
 SETTINGS, WORDS, MERGES, PIECES = (
     "tokenizer_config.json",
@@ -55,22 +58,26 @@ class Kind:
 # -- from there ---------------------------------------------------------------------------------
 
 
-def read_processors(folder, rows, tokenizer=None):
+def read_processors(folder, rows, tokenizer=None, job=None, begins=True):
     """The processors of a folder by kind.
 
     Args:
         folder: the folder.
         rows: how many rows the table of tokens has, or None.
         tokenizer: one to take in place of the folder's; False for none.
+        job: the object of its task, which holds those that have no file, or None.
+        begins: whether a causal LM's texts get the token before them that KerasHub puts there.
     """
     found = {}
-    length = None
-    if (folder / PREPROCESSOR).is_file():
-        said = read_json(folder / PREPROCESSOR, "a preset's preprocessor").get("config")
-        if isinstance(said, dict):
-            length = next(filter(None, map(said.get, LENGTHS)), None)
-    if tokenizer is None and (folder / TOKENIZER).is_file():
-        tokenizer = _read_tokenizer(folder, rows, length)
+    preprocessor = _held(folder / PREPROCESSOR, job and job["config"].get("preprocessor"))
+    said = preprocessor.get("config")
+    said = said if isinstance(said, dict) else {}
+    if tokenizer is None:
+        length = next(filter(None, map(said.get, LENGTHS)), None)
+        tokenizer = _read_tokenizer(folder, rows, length, said.get("tokenizer"))
+        writes = "CausalLM" in str((job or preprocessor).get("class_name"))
+        if tokenizer and begins and writes and said.get("add_start_token", True):
+            tokenizer = tokenizer.begun()
     if tokenizer and rows and tokenizer.vocabulary_size > rows:
         raise KzooError(
             f"The tokenizer of {folder} has {tokenizer.vocabulary_size} tokens and the embedding "
@@ -79,16 +86,26 @@ def read_processors(folder, rows, tokenizer=None):
         )
     if tokenizer:
         found["tokenizer"] = tokenizer
-    if (folder / CONVERTER).is_file():
-        found["image_processor"] = _read_converter(folder / CONVERTER)
+    if converter := _held(folder / CONVERTER, said.get("image_converter")):
+        found["image_processor"] = _read_converter(folder / CONVERTER, converter)
     return found
 
 
-def _read_tokenizer(folder, rows, length):
+def _held(path, inside):
+    """The object in a file; without the file that inside another, or an empty one."""
+    if path.is_file():
+        return read_json(path, "a preset's configuration")
+    return inside if isinstance(inside, dict) else {}
+
+
+def _read_tokenizer(folder, rows, length, inside):
+    """The tokenizer of a folder, or the one inside its preprocessor if that has its vocabulary."""
     path = folder / TOKENIZER
-    held = read_json(path, "a preset's tokenizer")
+    held = _held(path, inside)
     name, config = held.get("class_name"), held.get("config")
     if not isinstance(name, str) or name not in KINDS or not isinstance(config, dict):
+        if not path.is_file():
+            return None
         raise KzooError(
             f"{path} has the class {name!r:.60}; kzoo reads {', '.join(sorted(KINDS))}: give "
             "another as tokenizer=, or tokenizer=False to go without."
@@ -96,25 +113,49 @@ def _read_tokenizer(folder, rows, length):
     kind = KINDS[name]
     with tempfile.TemporaryDirectory() as place:
         for there, here in kind.names.items():
-            asset = folder / ASSETS / there
-            if not asset.is_file():
-                raise KzooError(f"{asset} is missing: {path.name} has a {name}, which needs it.")
-            (Path(place) / here).write_bytes(asset.read_bytes())
+            content = _asset(folder, there, config)
+            if content is None:
+                if not path.is_file():
+                    return None
+                raise KzooError(
+                    f"{folder / ASSETS[0] / there} is missing: {path.name} has a {name}, which "
+                    "needs it."
+                )
+            (Path(place) / here).write_bytes(content)
         settings = {"tokenizer_class": kind.there, **kind.settings(config, rows)}
         if is_whole(length, 2):
             settings["model_max_length"] = length
-        if kind.build:
-            settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-            vocabulary, merges = models.BPE.read_file(f"{place}/vocab.json", f"{place}/merges.txt")
-            kind.build(vocabulary, merges).save(f"{place}/tokenizer.json")
-        (Path(place) / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
         try:
+            if kind.build:
+                settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+                files = f"{place}/vocab.json", f"{place}/merges.txt"
+                kind.build(*models.BPE.read_file(*files)).save(f"{place}/tokenizer.json")
+            (Path(place) / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
             return Tokenizer.load(place)
         except KzooError as error:
-            text = str(error).replace(place, str(folder / ASSETS))
+            text = str(error).replace(place, str(folder / ASSETS[0]))
             for there, here in kind.names.items():
                 text = text.replace(here, there)
             raise KzooError(text) from None
+
+
+def _asset(folder, name, config):
+    """The bytes of a tokenizer's file, which KerasNLP 0.6 has in the config; None without it."""
+    for place in ASSETS:
+        if (folder / place / name).is_file():
+            return (folder / place / name).read_bytes()
+    key, kind, written = INSIDE[name]
+    held = config.get(key)
+    if not isinstance(held, kind):
+        return None
+    try:
+        return written(held)
+    except ValueError as error:
+        raise KzooError(f"{folder} has {key} of a tokenizer that is damaged: {error}.") from None
+
+
+def _lines(texts):
+    return "".join(f"{text}\n" for text in texts).encode()
 
 
 def _casing(config, _rows):
@@ -180,9 +221,9 @@ def _bloom(vocabulary, merges):
     return backend
 
 
-def _read_converter(path):
+def _read_converter(path, held):
     """What KerasHub scales by and adds, as what is taken away and divided by."""
-    said = read_json(path, "a preset's image converter").get("config")
+    said = held.get("config")
     said = said if isinstance(said, dict) else {}
     size, way = said.get("image_size"), said.get("interpolation", "bilinear")
     scale, offset = (
@@ -200,6 +241,13 @@ def _read_converter(path):
         raise KzooError(
             f"{path} has scale = {scale!r:.60} and offset = {offset!r:.60}; expected a number for "
             "each of 3 channels, that of scale not 0."
+        )
+    if way != "nearest" and not said.get("antialias"):
+        warnings.warn(
+            f"{path} has antialias = false: of a picture that it makes smaller KerasHub skips "
+            "pixels, and kzoo takes the mean of them, so that what it answers differs; give "
+            f"pictures of {size[0]} x {size[1]} pixels to get KerasHub's answers.",
+            stacklevel=4,
         )
     cuts = said.get("crop_to_aspect_ratio", True) and size[0] == size[1]
     return ImageProcessor(
@@ -251,11 +299,13 @@ def written_processors(preset, model, task_class):
                 'processors["tokenizer"] to None to export the model without it.'
             )
         assets, config = written
-        files |= {f"{ASSETS}/{path}": content for path, content in assets.items()}
+        files |= {f"{ASSETS[0]}/{path}": content for path, content in assets.items()}
         held["tokenizer"] = serialized(name, {**config, "config_file": TOKENIZER})
         files[TOKENIZER] = held["tokenizer"]
         if task_class and hasattr(model, "max_length"):
             held[LENGTHS["Seq2SeqLM" in task_class]] = model.max_length
+            if "CausalLM" in task_class:
+                held |= _ends_there(tokenizer)
     if pictures is not None:
         name = f"{preset.BACKBONE.removesuffix('Backbone')}ImageConverter"
         held["image_converter"] = serialized(name, _converter_there(pictures))
@@ -265,6 +315,19 @@ def written_processors(preset, model, task_class):
     preprocessor = serialized(f"{task_class}Preprocessor", {**held, "config_file": PREPROCESSOR})
     files[PREPROCESSOR] = preprocessor
     return files, preprocessor
+
+
+def _ends_there(tokenizer):
+    """What a causal LM's preprocessor there puts round a text that it learns."""
+    before, _ = tokenizer.frame()[0]
+    if not before:
+        warnings.warn(
+            "KerasHub's generate puts the start token before every prompt, and this model's "
+            "tokenizer does not: there call preprocessor.build(None), and set "
+            "preprocessor.packer.start_value to None, to get the same text.",
+            stacklevel=4,
+        )
+    return {"add_start_token": bool(before), "add_end_token": tokenizer.end_id is not None}
 
 
 def serialized(name, config):
@@ -393,6 +456,13 @@ def _converter_there(pictures):
 BERT = Kind("BertTokenizer", {WORDS: "vocab.txt"}, _casing, write=_word_piece_there)
 JSON_AND_MERGES = dict(zip(BPE, ("vocab.json", "merges.txt"), strict=True))
 ONE_MODEL = {PIECES: "spiece.model"}
+# Where the config of a tokenizer of KerasNLP 0.6 has what a file holds now, and the file of it.
+INSIDE = {
+    WORDS: ("vocabulary", list, _lines),
+    BPE[0]: ("vocabulary", dict, lambda held: json.dumps(held, ensure_ascii=False).encode()),
+    MERGES: ("merges", list, _lines),
+    PIECES: ("proto", str, base64.b64decode),
+}
 KINDS = {
     "AlbertTokenizer": Kind("AlbertTokenizer", ONE_MODEL, write=_unigram_there),
     "BartTokenizer": Kind("BartTokenizer", JSON_AND_MERGES, write=_bpe_there),

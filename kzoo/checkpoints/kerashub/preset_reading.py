@@ -12,7 +12,7 @@ from ...files import read_json
 from ...logs import hidden
 from ...values import is_whole
 from ..config import spec_from_config
-from ..h5 import read_h5
+from ..h5 import check_not_whole, read_h5
 from ..huggingface import assign, is_tied
 from ..origin import Origin
 from ..rows import KERAS
@@ -48,7 +48,14 @@ def from_kerashub(folder, task=None, tokenizer=None):
 
     Reads config.json and model.weights.h5, and where there is task.json its head from
     task.weights.h5; the tokenizer's files and the image converter as well. What it takes to write
-    the folder back is kept in the model's `origin`.
+    the folder back is kept in the model's `origin`. A causal LM's tokenizer puts the start token
+    before a text where add_start_token says so, as it does there by default.
+
+    A folder may also be what an unpacked `.keras` file holds. Where there is neither, as in
+    KerasNLP 0.6, two lines write a folder of a model there:
+
+        model.save_weights("folder/model.weights.h5")
+        json.dump(keras.saving.serialize_keras_object(model), open("folder/config.json", "w"))
 
     Args:
         folder: the folder.
@@ -68,7 +75,7 @@ def from_kerashub(folder, task=None, tokenizer=None):
         job, network = network, _checked(network["config"]["backbone"], folder / CONFIG, "backbone")
     preset = _preset(network, folder)
     held = plain(network, preset)
-    given = read_processors(folder, _rows(held, preset), tokenizer)
+    given = read_processors(folder, _rows(held, preset), tokenizer, job, begins=task is None)
     beside = _beside(folder)
     padding = given["tokenizer"].padding_id if "tokenizer" in given else None
     if padding is not None and "padding_id" in preset.BESIDE:
@@ -227,6 +234,7 @@ def _tensors(folder, preset):
     whole = len(files) == 1
     found = {}
     for path in files:
+        check_not_whole(path, "KerasHub", "save_to_preset")
         file = path.name if path.name == TASK else MODEL
         for name, lazy in read_h5(path).items():
             if not name.startswith("optimizer/"):
