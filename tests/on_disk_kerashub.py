@@ -21,6 +21,9 @@ OUTPUTS = {
 }
 
 
+END, SPECIAL = "<|endoftext|>", ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+
+
 def noise(name, shape):
     """The weight of a name: the same numbers wherever it is asked for; scales lie around 1."""
     array = np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape) * 0.2
@@ -31,6 +34,15 @@ def noise(name, shape):
 def weight(name, dtype, shape):
     """The weight of a name in a file: noise, or places counted in whole numbers."""
     return noise(name, shape) if dtype == "float32" else np.arange(np.prod(shape)).reshape(shape)
+
+
+def bpe(folder, special):
+    """The files of a byte-level vocabulary."""
+    letters = ["t", "h", "e", "Ġ", "r", "a", "n", "th", "the", "Ġr", "Ġra"]
+    vocabulary = {token: number for number, token in enumerate([*special, *letters])}
+    merges = ["#version: 0.2", "t h", "th e", "Ġ r", "Ġr a"]
+    (folder / "vocabulary.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(merges) + "\n", encoding="utf-8")
 
 
 def write_folder(case, folder):

@@ -5,17 +5,21 @@ named, shaped and answered. The weights follow from their names, so the tests wr
 without them; the parity suite has KerasHub itself read what kzoo writes.
 """
 
+import base64
 import json
+import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import h5py
+import keras
 import ml_dtypes
 import numpy as np
 import pytest
 import tokenizers
-from on_disk_kerashub import alike, difference, tensors, write_folder
+from on_disk_kerashub import END, SPECIAL, alike, bpe, difference, tensors, write_folder
 from typer.testing import CliRunner
 
 import kzoo
@@ -108,15 +112,6 @@ WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] the quick fox ##es ran . café cafe The"
 TEXTS = ["The quick foxes ran.", "café"]
 
 
-def bpe(folder, special):
-    """The files of a byte-level vocabulary."""
-    letters = ["t", "h", "e", "Ġ", "r", "a", "n", "th", "the", "Ġr", "Ġra"]
-    vocabulary = {token: number for number, token in enumerate([*special, *letters])}
-    merges = ["#version: 0.2", "t h", "th e", "Ġ r", "Ġr a"]
-    (folder / "vocabulary.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    (folder / "merges.txt").write_text("\n".join(merges) + "\n", encoding="utf-8")
-
-
 def pieces(folder, special, **ids):
     """A model of SentencePiece."""
     kinds = dict.fromkeys(special, sentencepiece.CONTROL) | {"<unk>": sentencepiece.UNKNOWN}
@@ -130,14 +125,13 @@ def words(folder):
     (folder / "vocabulary.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
 
 
-ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 TOKENIZERS = {
     "bert": ("BertTokenizer", words, {"lowercase": True}),
     "distil_bert": ("DistilBertTokenizer", words, {"lowercase": False, "strip_accents": False}),
-    "roberta": ("RobertaTokenizer", lambda folder: bpe(folder, ROBERTA), {}),
-    "bart": ("BartTokenizer", lambda folder: bpe(folder, ROBERTA), {}),
-    "gpt2": ("GPT2Tokenizer", lambda folder: bpe(folder, ["<|endoftext|>"]), {}),
-    "bloom": ("BloomTokenizer", lambda folder: bpe(folder, ROBERTA), {}),
+    "roberta": ("RobertaTokenizer", lambda folder: bpe(folder, SPECIAL), {}),
+    "bart": ("BartTokenizer", lambda folder: bpe(folder, SPECIAL), {}),
+    "gpt2": ("GPT2Tokenizer", lambda folder: bpe(folder, [END]), {}),
+    "bloom": ("BloomTokenizer", lambda folder: bpe(folder, SPECIAL), {}),
     "clip": (
         "CLIPTokenizer",
         lambda folder: bpe(folder, ["<|startoftext|>", "<|endoftext|>", "n</w>", "the</w>"]),
@@ -172,6 +166,44 @@ def with_tokenizer(name, folder):
     held["registered_name"] = f"keras_hub>{class_name}"
     (folder / "tokenizer.json").write_text(json.dumps(held))
     return folder
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bloom"])
+def test_a_causal_lm_writes_on_as_in_kerashub(name, tmp_path):
+    """Greedily, from texts, before which KerasHub's preprocessor puts the start token."""
+    generation = CASES[name]["generation"]
+    folder = with_tokenizer(name, tmp_path / "there")
+    (folder / "preprocessor.json").write_text(json.dumps(generation["preprocessor"]))
+    model = kzoo.from_kerashub(folder)
+    for text, ids in zip(generation["texts"], generation["token_ids"], strict=True):
+        (prompt,) = model.prompt_ids([text])
+        new = {"max_new_tokens": len(ids) - len(prompt), "end_token_ids": []}
+        assert [*prompt, *model.generate([prompt], **new)[0]] == ids
+
+    kzoo.to_kerashub(model, tmp_path / "back")
+    again = kzoo.from_kerashub(tmp_path / "back")
+    assert again.processors["tokenizer"] == model.processors["tokenizer"]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bloom"])
+def test_the_start_token_is_what_the_preprocessor_says(name, tmp_path):
+    folder = with_tokenizer(name, tmp_path / "there")
+    bare = kzoo.from_kerashub(folder, task="backbone").processors["tokenizer"]
+    model = kzoo.from_kerashub(folder)  # KerasHub's default without a file.
+    start = model.processors["tokenizer"].begin_id
+    assert model.prompt_ids(["the"]) == [[start, *bare.bare_ids(["the"])[0]]]
+
+    held = {"class_name": "CausalLMPreprocessor", "config": {"add_start_token": False}}
+    (folder / "preprocessor.json").write_text(json.dumps(held))
+    model = kzoo.from_kerashub(folder)
+    assert model.prompt_ids(["the"]) == bare.bare_ids(["the"])
+    with pytest.warns(UserWarning, match="generate puts the start token before every prompt"):
+        kzoo.to_kerashub(model, tmp_path / "back")
+    for file in ("preprocessor.json", "task.json"):
+        config = json.loads((tmp_path / "back" / file).read_text())["config"]
+        config = config.get("preprocessor", {}).get("config", config)
+        assert (config["add_start_token"], config["add_end_token"]) == (False, True)
+    assert kzoo.from_kerashub(tmp_path / "back").prompt_ids(["the"]) == bare.bare_ids(["the"])
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -220,6 +252,7 @@ CONVERTER = {
     "scale": [1 / 127.5] * 3,
     "offset": [-1.0, -0.5, 0.0],
     "interpolation": "bicubic",
+    "antialias": True,
     "crop_to_aspect_ratio": True,
 }
 
@@ -243,6 +276,58 @@ def test_image_converters_scale_as_there_and_go_back(tmp_path):
     assert again.config == pictures.config
     preprocessor = json.loads((tmp_path / "back" / "task.json").read_text())["config"]
     assert preprocessor["preprocessor"]["class_name"] == "ViTImageClassifierPreprocessor"
+
+
+def test_a_converter_that_skips_pixels_is_named(tmp_path):
+    folder = write_folder(CASES["vit"], tmp_path / "there")
+    for said, count in (({"antialias": False}, 1), ({"interpolation": "nearest"}, 0), ({}, 0)):
+        held = {"config": {**CONVERTER, **said}}
+        (folder / "image_converter.json").write_text(json.dumps(held))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            kzoo.from_kerashub(folder)
+        named = [str(w.message) for w in caught if "antialias = false" in str(w.message)]
+        assert len(named) == count
+        assert all("give pictures of 8 x 8 pixels" in text for text in named)
+
+
+# -- what was no preset there --------------------------------------------------------------------
+
+
+def inside(name, config):
+    """A preprocessor with a tokenizer, as an object within that of a task."""
+    return {
+        "class_name": "Preprocessor",
+        "config": {"sequence_length": 6, "tokenizer": {"class_name": name, "config": config}},
+    }
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "albert"])
+def test_a_task_as_one_object_brings_its_vocabulary(name, tmp_path):
+    """As KerasNLP 0.6 serializes a task, and as a file of the name .keras lies unpacked."""
+    class_name, _, config = TOKENIZERS[name]
+    expected = kzoo.from_kerashub(with_tokenizer(name, tmp_path / "there")).processors["tokenizer"]
+    assets = tmp_path / "there" / "assets" / "tokenizer"
+    held = {path.name: path.read_bytes() for path in assets.iterdir()}
+    own = {
+        "bert": lambda: {"vocabulary": held["vocabulary.txt"].decode().splitlines()},
+        "roberta": lambda: {
+            "vocabulary": json.loads(held["vocabulary.json"]),
+            "merges": held["merges.txt"].decode().splitlines(),
+        },
+        "albert": lambda: {"proto": base64.b64encode(held["vocabulary.spm"]).decode()},
+    }[name]()
+    for place, said in (("old", {**config, **own}), ("unpacked", config)):
+        folder = write_folder(CASES[name], tmp_path / place)
+        job = json.loads((folder / "task.json").read_text())
+        job["config"]["preprocessor"] = inside(class_name, said)
+        (folder / "task.json").write_text(json.dumps(job))
+        assert "tokenizer" not in kzoo.from_kerashub(folder).processors or place == "old"
+        if place == "unpacked":
+            shutil.copytree(assets, folder / "assets" / "preprocessor" / "tokenizer")
+        tokenizer = kzoo.from_kerashub(folder).processors["tokenizer"]
+        assert (tokenizer.vocabulary, tokenizer.max_length) == (expected.vocabulary, 6)
+        assert tokenizer.encode(TEXTS) == expected.encode(TEXTS)
 
 
 # -- what only one of the two has ----------------------------------------------------------------
@@ -315,6 +400,15 @@ def reweighted(folder, name, array):
 
 
 SEGMENTS = "layers/embedding/vars/0"
+
+
+def whole(folder):
+    """A model that Keras itself saved, in the place of weights."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.save(folder / "whole.h5")
+    (folder / "whole.h5").rename(folder / "model.weights.h5")
+
+
 BAD = {
     "config without a class": (
         "bert",
@@ -413,6 +507,11 @@ BAD = {
             (f / "model.weights.h5").read_bytes()[:2000]
         ),
         "model.weights.h5",
+    ),
+    "a whole model in their place": (
+        "bert",
+        whole,
+        r"model.weights.h5 is a whole Keras model \(model.save\), not the .* of KerasHub: load it",
     ),
     "labels of another count": (
         "bert",

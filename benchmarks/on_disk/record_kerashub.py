@@ -15,11 +15,16 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import keras
 import keras_hub
 import numpy as np
 from keras_hub.src.utils.keras_utils import gelu_approximate
-from recording import PAIR, TEXT, VOCABULARY, add_noise, inputs, rounded, write_golden
+from recording import LENGTH, PAIR, TEXT, VOCABULARY, add_noise, inputs, rounded, write_golden
 
+from on_disk_kerashub import END, SPECIAL, bpe  # isort: skip  # recording says where it is.
+
+TEXTS = ["the ran", "the"]
+FIRST = {"gpt2": [END], "bloom": SPECIAL}  # the tokens that a causal LM's vocabulary begins with
 TOWER = {key: PAIR[key] for key in ("num_layers", "num_heads", "hidden_dim", "intermediate_dim")}
 BLOOM = {"vocabulary_size": VOCABULARY, **TOWER}
 SIDES = {"image_shape": (8, 8, 3), "patch_size": (4, 4), "num_heads": 2, "hidden_dim": 8}
@@ -71,6 +76,27 @@ def run(model):
     return given, {name: np.asarray(array) for name, array in outputs.items()}
 
 
+def generation(name, lm, folder):
+    """What a causal LM writes on greedily from texts, by its preprocessor's defaults."""
+    assets = folder / "assets" / "tokenizer"
+    assets.mkdir(parents=True)
+    bpe(assets, FIRST[name])
+    preprocessor = type(lm).preprocessor_cls(
+        type(lm).preprocessor_cls.tokenizer_cls(
+            vocabulary=str(assets / "vocabulary.json"), merges=str(assets / "merges.txt")
+        ),
+        sequence_length=LENGTH,
+    )
+    lm.compile(sampler="greedy")
+    written = []
+    for text in TEXTS:
+        given = preprocessor.generate_preprocess([text], sequence_length=LENGTH)
+        given = {name: np.asarray(array) for name, array in given.items()}
+        written += np.asarray(lm.generate(given, stop_token_ids=None)["token_ids"]).tolist()
+    said = keras.saving.serialize_keras_object(preprocessor)
+    return {"preprocessor": said, "texts": TEXTS, "token_ids": written}
+
+
 def recorded(name, make, work):
     """A case: written by KerasHub, noise put into its files, read and run by KerasHub."""
     folder, model = work / name, make()
@@ -80,18 +106,22 @@ def recorded(name, make, work):
     given, outputs = run(backbone)
     arrays = {"backbone": outputs}
     if (folder / "task.json").is_file():
-        given, arrays["task"] = run(type(model).from_preset(str(folder)))
+        task = type(model).from_preset(str(folder))
+        given, arrays["task"] = run(task)
     np.savez(work / f"{name}.inputs.npz", **given)
     for part, of in arrays.items():
         np.savez(work / f"{name}.{part}.npz", **of)
     configs = (path for path in sorted(folder.glob("*.json")) if path.name != "metadata.json")
-    return {
+    case = {
         "case": name,
         "config": {path.name: json.loads(path.read_text()) for path in configs},
         "tensors": files,
         "inputs": {n: x.tolist() for n, x in given.items()},
         "outputs": {part: {n: rounded(x) for n, x in of.items()} for part, of in arrays.items()},
     }
+    if name in FIRST:
+        case["generation"] = generation(name, task, folder)
+    return case
 
 
 def main(work):

@@ -246,7 +246,7 @@ def _read_converter(path, held):
         warnings.warn(
             f"{path} has antialias = false: of a picture that it makes smaller KerasHub skips "
             "pixels, and kzoo takes the mean of them, so that what it answers differs; give "
-            f"pictures of {size[0]} x {size[1]} pixels to get KerasHub's answers.",
+            f"pictures of {size[1]} x {size[0]} pixels to get KerasHub's answers.",
             stacklevel=4,
         )
     cuts = said.get("crop_to_aspect_ratio", True) and size[0] == size[1]
