@@ -26,10 +26,11 @@ def transformers(name):
     return lambda folder: test_on_disk_transformers.written(TRANSFORMERS[name], folder)
 
 
-def keras_hub(folder):
-    golden = Path(__file__).parent / "golden" / "on_disk" / "kerashub.json"
+def keras(library):
+    golden = Path(__file__).parent / "golden" / "on_disk" / f"{library}.json"
     cases = json.loads(golden.read_text(encoding="utf-8"))
-    write_folder(next(case for case in cases if case["case"] == "bert"), folder)
+    case = next(case for case in cases if case["case"] == "bert")
+    return lambda folder: write_folder(case, folder)
 
 
 def made(written):
@@ -46,7 +47,8 @@ def made(written):
 FOLDERS = {
     "tf_bert": transformers("tf_BertForSequenceClassification"),
     "flax_bert": transformers("flax_BertForMaskedLM"),
-    "keras_hub_bert": keras_hub,
+    "keras_hub_bert": keras("kerashub"),
+    "keras_bert": keras("keras_nlp_0.6.4"),
     "google_bert": made(test_on_disk_google.written),
     "garden_bert": made(test_on_disk_garden.written),
     "hub_bert": made(test_on_disk_tfhub.written),
@@ -121,4 +123,4 @@ def test_a_model_of_keras_alone_is_none_of_kzoo(tmp_path):
 
 
 def test_the_page_has_every_format():
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 10
