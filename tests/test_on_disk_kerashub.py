@@ -189,6 +189,7 @@ def test_a_causal_lm_writes_on_as_in_kerashub(name, tmp_path):
 def test_the_start_token_is_what_the_preprocessor_says(name, tmp_path):
     folder = with_tokenizer(name, tmp_path / "there")
     bare = kzoo.from_kerashub(folder, task="backbone").processors["tokenizer"]
+    assert bare.encode(["the"])["token_ids"] == bare.bare_ids(["the"])
     model = kzoo.from_kerashub(folder)  # KerasHub's default without a file.
     start = model.processors["tokenizer"].begin_id
     assert model.prompt_ids(["the"]) == [[start, *bare.bare_ids(["the"])[0]]]
