@@ -26,7 +26,7 @@ def transformers(name):
     return lambda folder: test_on_disk_transformers.written(TRANSFORMERS[name], folder)
 
 
-def keras(library):
+def keras_library(library):
     golden = Path(__file__).parent / "golden" / "on_disk" / f"{library}.json"
     cases = json.loads(golden.read_text(encoding="utf-8"))
     case = next(case for case in cases if case["case"] == "bert")
@@ -47,8 +47,8 @@ def made(written):
 FOLDERS = {
     "tf_bert": transformers("tf_BertForSequenceClassification"),
     "flax_bert": transformers("flax_BertForMaskedLM"),
-    "keras_hub_bert": keras("kerashub"),
-    "keras_bert": keras("keras_nlp_0.6.4"),
+    "keras_hub_bert": keras_library("kerashub"),
+    "keras_bert": keras_library("keras_nlp_0.6.4"),
     "google_bert": made(test_on_disk_google.written),
     "garden_bert": made(test_on_disk_garden.written),
     "hub_bert": made(test_on_disk_tfhub.written),
