@@ -252,8 +252,9 @@ def _load_keras(path):
             f"{path} is no .keras file, or only a part of one: a file that save() wrote is "
             "expected."
         )
+    _check_is_ours(path)
     try:
-        return _checked_model(keras.saving.load_model(path), path)
+        return keras.saving.load_model(path)
     except (KzooError, OSError):
         raise
     except Exception as error:  # Keras lets through what zip, HDF5 and its own classes raise.
@@ -268,7 +269,7 @@ def _load_keras(path):
         f"{path} is not compiled: what it was compiled with can't be read ({reason}).",
         stacklevel=3,
     )
-    return _checked_model(model, path)
+    return model
 
 
 def _first_words(error):
@@ -277,14 +278,20 @@ def _first_words(error):
     return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} ..."
 
 
-def _checked_model(model, path):
-    """The model, unless kzoo has no part in it."""
-    if "keras_hub" in type(model).__module__ or "keras_nlp" in type(model).__module__:
+def _check_is_ours(path):
+    """Raise KzooError for a file of KerasHub or KerasNLP, which is read unpacked."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as held:
+            name = json.loads(held.read("config.json"))["registered_name"]
+    except Exception:  # Keras says what is wrong with it.
+        return
+    if str(name).startswith(("keras_hub>", "keras_nlp>")):
         raise KzooError(
-            f"{path} holds a {type(model).__name__} of KerasHub; expected a model of kzoo: what "
-            "save_to_preset(folder) writes is read."
+            f"{path} holds {name:.60}; expected a model of kzoo: unpack the file (unzip "
+            f"{path.name} -d FOLDER) and name the folder, which is read."
         )
-    return model
 
 
 def load_backbone(name_or_folder, load_weights=True):

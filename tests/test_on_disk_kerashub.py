@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -293,6 +294,19 @@ def test_a_converter_that_skips_pixels_is_named(tmp_path):
 
 
 # -- what was no preset there --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", ["kerashub", "keras_nlp_0.6.4"])
+def test_a_packed_file_says_that_it_is_read_unpacked(library, tmp_path):
+    (case,) = (p.values[0] for p in [*NOW, *OLD] if p.id == f"{library}-bert")
+    folder = write_folder(case, tmp_path / "there")
+    name = "task.json" if (folder / "task.json").is_file() else "config.json"
+    with zipfile.ZipFile(tmp_path / "bert.keras", "w") as file:
+        file.write(folder / name, "config.json")
+        file.write(folder / "model.weights.h5", "model.weights.h5")
+    expected = r"holds keras_\w+>Bert\w+; .* \(unzip bert.keras -d FOLDER\) and name the folder"
+    with pytest.raises(KzooError, match=expected):
+        kzoo.load(tmp_path / "bert.keras")
 
 
 def inside(name, config):
