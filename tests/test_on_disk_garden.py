@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from on_disk import noise
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 from tf_checkpoints import (
     VALUE,
     arrays,
@@ -61,6 +62,20 @@ def test_a_config_beside_says_the_activation_and_may_not_contradict_the_shapes(t
 def test_what_is_no_part_of_the_network_is_named(tmp_path):
     key = f"model/adapter/kernel{VALUE}"
     refused(written(tmp_path, values=arrays(CASES["bert"]) | {key: noise("", (8, 8))}), "adapter")
+
+
+@pytest.mark.parametrize("name, shape, below", [("scale", (), "net"), ("places", (3,), None)])
+def test_only_single_numbers_beside_the_network_are_passed_over(name, shape, below, tmp_path):
+    case = CASES["bert_in_a_loop"]
+    graph = TrackableObjectGraph.FromString(unpacked(case["graph"]))
+    children = {child.local_name: child.node_id for child in graph.nodes[0].children}
+    holder = children.get(below, 0)
+    graph.nodes[holder].children.add(local_name=name, node_id=len(graph.nodes))
+    key = f"{name}{VALUE}"
+    graph.nodes.add().attributes.add(name="VARIABLE_VALUE", full_name=name, checkpoint_key=key)
+    values = arrays(case) | {key: noise(name, shape)}
+    write_checkpoint(tmp_path / "ckpt-1", values, graph.SerializeToString())
+    refused(tmp_path, f"has {name},", "no part of BERT")
 
 
 def test_a_vit_without_a_class_token_or_for_other_than_squares_is_one_sentence(tmp_path):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from ..errors import KzooError
 from ..files import read_json, read_text
 from . import google, tf_checkpoint
-from .huggingface import assembled
+from .huggingface import assembled, read_config
 from .safetensors import Lazy
 from .tf_names import from_variables
 
@@ -237,8 +237,8 @@ def model_of(folder, tensors, graph, stated, task, tokenizer, lower=None):
         lower: whether texts are lower-cased, where the format says so.
     """
     variables = _variables(tensors, graph)
-    if any(TRANSFORMERS.search(name) for name, _ in variables.values()):
-        return _of_transformers(folder, dict(variables.values()), task, tokenizer)
+    if writer := next((n for n, _ in variables.values() if TRANSFORMERS.search(n)), None):
+        return _of_transformers(folder, variables, writer.partition("/")[0], task, tokenizer)
     named, suffix = _named(folder, variables, graph)
     kind = next((k for k in KINDS if any(re.search(k.mark, name) for name in named)), None)
     if kind is None:  # That sentence is there.
@@ -260,16 +260,19 @@ def model_of(folder, tensors, graph, stated, task, tokenizer, lower=None):
     return google.model_of(folder, flat, config, task, tokenizer, lower, suffix)
 
 
-def _of_transformers(folder, variables, task, tokenizer):
+def _of_transformers(folder, variables, writer, task, tokenizer):
     """The model of variables of one of transformers' TensorFlow classes, a config.json beside."""
     if not (folder / "config.json").is_file():
         raise KzooError(
-            f"{folder} was written by a TensorFlow class of transformers "
-            f"({next(iter(variables)).partition('/')[0]}) and has no config.json: put the model's "
-            "there, or give the folder that save_pretrained writes (config.json and tf_model.h5)."
+            f"{folder} was written by a TensorFlow class of transformers ({writer}) and has no "
+            "config.json: put the model's there, or give the folder that save_pretrained writes "
+            "(config.json and tf_model.h5)."
         )
-    config = read_json(folder / "config.json", "a model's configuration")
-    return assembled(folder, config, from_variables(variables, folder), task, tokenizer)
+    named = {}
+    for name, lazy in variables.values():
+        _put(named, name, lazy, folder)
+    tensors = from_variables(named, folder)
+    return assembled(folder, read_config(folder), tensors, task, tokenizer)
 
 
 def stated_there(folder):
@@ -305,16 +308,22 @@ def _variables(tensors, graph):
     names = {a.checkpoint_key: a.full_name for node in graph.nodes for a in node.attributes}
     network = _below(graph, 0, TRAINING)
     beside = {child.node_id for node in graph.nodes[:1] for child in node.children}
-    left = {
-        attribute.checkpoint_key: number in network
-        for number, node in enumerate(graph.nodes)
-        if number not in network or number in beside
-        for attribute in node.attributes
-    }
+    left = _keys(graph, set(range(len(graph.nodes))) - network)
+    left |= {key for key in _keys(graph, beside) & tensors.keys() if not tensors[key].shape}
     return {
         key: (names.get(key) or key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"), lazy)
         for key, lazy in tensors.items()
-        if "int" not in lazy.dtype and (key not in left or left[key] and lazy.shape)
+        if "int" not in lazy.dtype and key not in left
+    }
+
+
+def _keys(graph, numbers):
+    """The keys of the variables that objects are."""
+    return {
+        attribute.checkpoint_key
+        for number, node in enumerate(graph.nodes)
+        if number in numbers
+        for attribute in node.attributes
     }
 
 
@@ -371,12 +380,11 @@ def _places(names):
 def _attributes(graph):
     """The attribute of `ATTRIBUTES` below which each variable lies, by its key."""
     return {
-        attribute.checkpoint_key: child.local_name
+        key: child.local_name
         for node in graph.nodes
         for child in node.children
         if child.local_name in ATTRIBUTES
-        for number in _below(graph, child.node_id)
-        for attribute in graph.nodes[number].attributes
+        for key in _keys(graph, _below(graph, child.node_id))
     }
 
 
