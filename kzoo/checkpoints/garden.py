@@ -208,7 +208,8 @@ def read(folder, task=None, tokenizer=None):
 
     An encoder alone, or with the head of BertClassifier, BertTokenClassifier, BertSpanLabeler or
     BertPretrainer(V2); AlbertEncoder; a ViT alone or in a ClassificationModel. The activation is
-    GELU by tanh, as there, unless a config beside says otherwise; `vocab.txt` comes along.
+    GELU by tanh, as there, unless a config beside says otherwise; `vocab.txt` comes along. What
+    save_weights of transformers' TensorFlow classes writes is read with their config.json beside.
 
     Args:
         folder: the folder, or the prefix of a checkpoint in it.
