@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from on_disk import noise
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 from tf_checkpoints import (
     VALUE,
     arrays,
@@ -61,6 +62,44 @@ def test_a_config_beside_says_the_activation_and_may_not_contradict_the_shapes(t
 def test_what_is_no_part_of_the_network_is_named(tmp_path):
     key = f"model/adapter/kernel{VALUE}"
     refused(written(tmp_path, values=arrays(CASES["bert"]) | {key: noise("", (8, 8))}), "adapter")
+
+
+def with_more(folder, value, *way):
+    """A checkpoint with a variable more, at the end of a way through objects."""
+    case = CASES["bert_in_a_loop"]
+    graph = TrackableObjectGraph.FromString(unpacked(case["graph"]))
+    node, key = graph.nodes[0], "/".join(way) + VALUE
+    for name in way:
+        found = [child.node_id for child in node.children if child.local_name == name]
+        if not found:
+            found = [len(graph.nodes)]
+            node.children.add(local_name=name, node_id=found[0])
+            graph.nodes.add()
+        node = graph.nodes[found[0]]
+    node.attributes.add(name="VARIABLE_VALUE", full_name=name, checkpoint_key=key)
+    values = arrays(case) | {key: np.array(value)}
+    write_checkpoint(folder / "ckpt-1", values, graph.SerializeToString())
+    return folder
+
+
+@pytest.mark.parametrize(
+    "value, way",
+    [
+        (np.ones(3, "int64"), ("net", "generator", "state")),
+        (np.ones(3, "float32"), ("trainer", "optimizer", "inner", "scales")),
+        (np.ones(3, "float32"), ("train_metrics", "0", "true_positives")),
+        (np.float32(1), ("validation_loss", "total")),
+        (np.float32(1), ("best_score",)),
+    ],
+)
+def test_what_training_leaves_is_passed_over(value, way, tmp_path):
+    check(CASES["bert_in_a_loop"], kzoo.load(with_more(tmp_path, value, *way)))
+
+
+@pytest.mark.parametrize("shape, way", [((), ("net", "scale")), ((3,), ("places",))])
+def test_only_single_numbers_beside_the_network_are_passed_over(shape, way, tmp_path):
+    folder = with_more(tmp_path, np.ones(shape, "float32"), *way)
+    refused(folder, f"has {way[-1]},", "no part of BERT")
 
 
 def test_a_vit_without_a_class_token_or_for_other_than_squares_is_one_sentence(tmp_path):

@@ -40,7 +40,7 @@ def test_a_module_of_tensorflow_1_without_a_text_encoder_is_one_sentence(tmp_pat
     write_checkpoint(folder / "variables" / "variables", flat)
     refused(folder, "word_embeddings", "[3]")
     write_checkpoint(folder / "variables" / "variables", {"module/dense/kernel": np.zeros((2, 2))})
-    refused(folder, "module/dense/kernel", "no kind")
+    refused(folder, "module/dense/kernel", "a SavedModel of something else than the BERT")
 
 
 @pytest.mark.parametrize("lower", [True, False])
@@ -62,6 +62,20 @@ def test_a_damaged_savedmodel_and_one_of_something_else_are_one_sentence(tmp_pat
     (folder / "saved_model.pb").write_bytes(b"\xff\xff\xff")
     refused(folder, "saved_model.pb", "sound SavedModel")
     folder = written(tmp_path / "b")
-    write_checkpoint(folder / "variables" / "variables", {"w": np.zeros(3, "float32")}, b"")
+    write_checkpoint(folder / "variables" / "variables", {"w": np.zeros(3, "float32")}, b"\n\0")
+    refused(folder, "it has w;", "a SavedModel of something else than the BERT")
     (folder / "variables" / "variables.index").unlink()
     refused(folder, "half a checkpoint")
+
+
+def test_a_savedmodel_without_its_weights_says_what_is_expected_where(tmp_path):
+    folder = written(tmp_path)
+    variables = list((folder / "variables").iterdir())
+    for file in variables:
+        file.rename(folder / file.name)
+    refused(folder, "variables/variables.index", "move those beside it into a folder variables.")
+    (folder / "variables").rmdir()
+    refused(folder, "variables/variables.index", "move those beside it into a folder variables.")
+    for file in variables:
+        (folder / file.name).unlink()
+    refused(folder, "variables/variables.index", "fetch all of it.")

@@ -17,6 +17,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 from on_disk import difference, flat, noise
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
+from tf_checkpoints import VALUE, refused, write_checkpoint
 
 import kzoo
 from kzoo.checkpoints import formats, source
@@ -225,6 +227,41 @@ def test_safetensors_that_tensorflow_and_flax_wrote(tmp_path):
             shapes[there] = noise(full, shape)
         write_tensors(folder / "model.safetensors", shapes, {"format": library})
         assert apart(kzoo.load(folder), case) < TOLERANCE
+
+
+def checkpoint(case, folder):
+    """A folder as save_weights of a TensorFlow class leaves it, a config.json beside."""
+    graph, values = TrackableObjectGraph(), {}
+    graph.nodes.add()
+    # What layers share is one variable here.
+    names = {n.partition("/")[2]: s for n, s in flat(case["files"]["tf_model.h5"]).items()}
+    for place, (name, shape) in enumerate(names.items(), 1):
+        key = f"variables/{place}{VALUE}"
+        graph.nodes[0].children.add(local_name=str(place), node_id=place)
+        variable = graph.nodes.add().attributes.add(checkpoint_key=key)
+        variable.full_name = name.removesuffix(":0")
+        values[key] = noise(name, shape)
+    write_checkpoint(folder / "weights", values, graph.SerializeToString())
+    (folder / "config.json").write_text(json.dumps(case["config"]))
+    return folder
+
+
+@pytest.mark.parametrize("name", [BERT, "tf_AlbertForPreTraining", "tf_GPT2LMHeadModel"])
+def test_checkpoints_that_tensorflow_classes_wrote(name, tmp_path):
+    assert apart(kzoo.load(checkpoint(CASES[name], tmp_path)), CASES[name]) < TOLERANCE
+
+
+def test_a_checkpoint_of_a_tensorflow_class_without_a_config_says_what_wrote_it(tmp_path):
+    folder = checkpoint(CASES[BERT], tmp_path)
+    (folder / "config.json").write_text('{"architectures": 3}')
+    refused(folder, "config.json has architectures = 3")
+    (folder / "config.json").unlink()
+    refused(
+        folder,
+        "written by a TensorFlow class of transformers (tf_bert_for_sequence_classification)",
+        "no config.json",
+        "the folder that save_pretrained writes (config.json and tf_model.h5)",
+    )
 
 
 def test_the_vocabulary_comes_along(tmp_path):

@@ -43,9 +43,9 @@ PICTURES = {"images": 5 * noise("images", (2, 8, 8, 3))}
 GELU = tf_utils.get_activation("gelu")
 
 
-def bert():
+def bert(**sizes):
     """The encoder of today."""
-    encoder = networks.BertEncoderV2(**SIZES, inner_dim=12)
+    encoder = networks.BertEncoderV2(**SIZES | sizes, inner_dim=12)
     encoder(GIVEN)
     return encoder
 
@@ -68,6 +68,11 @@ def pretrainer():
     model = models.BertPretrainerV2(bert(), GELU, classification_heads=[head])
     model(GIVEN | {"masked_lm_positions": PLACES})
     return model
+
+
+def small_classifier():
+    """A classifier of one block."""
+    return models.BertClassifier(bert(num_layers=1), 3)
 
 
 def own_pooler():
@@ -126,47 +131,77 @@ def words(model):
     return {"logits": found["mlm_logits"].numpy()}
 
 
-# case: the model, its outputs, the files beside it, whether an optimizer is saved as well
+def alone(model):
+    """What tf.train.Checkpoint is given of a network that isn't trained."""
+    return {"model": model}
+
+
+def with_slots(model):
+    """A network and the first Adam, which keeps its slots in the graph."""
+    optimizer = tf_keras.optimizers.legacy.Adam()
+    weights = model.trainable_variables
+    optimizer.apply_gradients([(tf.zeros_like(w), w) for w in weights])
+    return {"model": model, "optimizer": optimizer}
+
+
+def fitted(model, optimizer=tf_keras.optimizers.Adam):
+    """A classifier that Keras fitted, which has the optimizer."""
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=optimizer(), loss=loss, metrics=["accuracy"])
+    model.fit(GIVEN, np.array([0, 1]), epochs=1, verbose=0)
+    return {"model": model}
+
+
+def fitted_before(model):
+    """The same with the first Adam."""
+    return fitted(model, tf_keras.optimizers.legacy.Adam)
+
+
+def in_a_loop(model):
+    """As in TensorFlow's guide to checkpoints: whatever names, counters and a best score."""
+    optimizer = fitted(model)["model"].optimizer
+    counters = {"step": tf.Variable(1), "epoch": tf.Variable(1, name="epoch")}
+    return {"net": model, "adam": optimizer, **counters, "best": tf.Variable(0.5)}
+
+
+# case: the model, its outputs, the files beside it, what is saved of it
 CASES = {
-    "bert": (bert, encoded, {}, False),
-    "bert_first": (first_bert, encoded, {}, False),
-    "bert_masked_lm": (pretrainer, words, {}, False),
-    "bert_classifier": (lambda: models.BertClassifier(bert(), 3), logits, {}, True),
-    "bert_own_pooler": (own_pooler, logits, {}, False),
-    "bert_first_classifier": (lambda: models.BertClassifier(first_bert(), 3), logits, {}, False),
-    "bert_tokens": (lambda: models.BertTokenClassifier(bert(), 3), logits, {}, False),
-    "bert_spans": (lambda: models.BertSpanLabeler(bert()), ends, {}, False),
-    "albert": (albert, encoded, {"params.yaml": "task:\n  model:\n    num_layers: 3\n"}, False),
+    "bert": (bert, encoded, {}, alone),
+    "bert_first": (first_bert, encoded, {}, alone),
+    "bert_masked_lm": (pretrainer, words, {}, alone),
+    "bert_classifier": (lambda: models.BertClassifier(bert(), 3), logits, {}, alone),
+    "bert_fitted": (small_classifier, logits, {}, fitted),
+    "bert_fitted_before": (small_classifier, logits, {}, fitted_before),
+    "bert_in_a_loop": (small_classifier, logits, {}, in_a_loop),
+    "bert_own_pooler": (own_pooler, logits, {}, alone),
+    "bert_first_classifier": (lambda: models.BertClassifier(first_bert(), 3), logits, {}, alone),
+    "bert_tokens": (lambda: models.BertTokenClassifier(bert(), 3), logits, {}, alone),
+    "bert_spans": (lambda: models.BertSpanLabeler(bert()), ends, {}, alone),
+    "albert": (albert, encoded, {"params.yaml": "task:\n  model:\n    num_layers: 3\n"}, alone),
     "albert_classifier": (
         lambda: models.BertClassifier(albert(), 3),
         logits,
         {"albert_config.json": '{"num_hidden_layers": 3, "hidden_act": "gelu"}'},
-        False,
+        alone,
     ),
     "vit_classifier": (
         classifier_of_pictures,
         lambda model: {"logits": model(PICTURES["images"]).numpy()},
         {},
-        True,
+        with_slots,
     ),
     "vit": (
         vit,
         places,
         {},
-        False,
+        alone,
     ),
 }
 
 
-def saved(folder, model, trains):
-    """Save a model with noise in every weight; with slots of an optimizer where it trains."""
-    more = {}
-    if trains:
-        optimizer = tf_keras.optimizers.legacy.Adam()
-        weights = model.trainable_variables
-        optimizer.apply_gradients([(tf.zeros_like(w), w) for w in weights])
-        more["optimizer"] = optimizer
-    checkpoint = tf.train.Checkpoint(model=model, **more)
+def saved(folder, model, objects):
+    """Save a model with noise in every weight, with what objects a function gives for it."""
+    checkpoint = tf.train.Checkpoint(**objects(model))
     prefix = checkpoint.save(str(folder / "ckpt"))
     reader = tf.train.load_checkpoint(prefix)
     graph = TrackableObjectGraph.FromString(reader.get_tensor(GRAPH))
@@ -187,11 +222,11 @@ def garden(work):
     """The checkpoints."""
     work.mkdir(parents=True, exist_ok=True)
     cases = []
-    for name, (build, run, files, trains) in CASES.items():
+    for name, (build, run, files, objects) in CASES.items():
         folder = work / name
         folder.mkdir(exist_ok=True)
         model = build()
-        prefix, _ = saved(folder, model, trains)
+        prefix, _ = saved(folder, model, objects)
         for file, text in files.items():
             (folder / file).write_text(text)
         tensors, graph = contents(prefix)

@@ -14,13 +14,16 @@ from collections.abc import Callable
 from ..errors import KzooError
 from ..files import read_json, read_text
 from . import google, tf_checkpoint
+from .huggingface import assembled, read_config
 from .safetensors import Lazy
+from .tf_names import from_variables
 
-# What training leaves in a checkpoint, by the first object on the way to it.
-TRAINING = re.compile(
-    r"^(optimizer|_optimizer|global_step|save_counter|train_loss|keras_api/metrics)(/|$)"
-    r"|/\.OPTIMIZER_SLOT/|(^|/)(keras_api/)?metrics/"
-)
+# The way to what training leaves, which no network computes with; an optimizer may be called
+# anything, but counts its steps.
+TRAINING = re.compile(r"_?optimizer|(\w+_)?metrics|\w+_loss")
+STEPS = {"_iterations", "iterations", "iter"}
+# Names of transformers' TensorFlow classes: TFBertModel is tf_bert_model, layers are layer_._0.
+TRANSFORMERS = re.compile(r"^tf\w*_\w+/|_\._\d+/")
 # The layers of a block; each kind says what they are called in the names of TensorFlow 1.
 PARTS = (
     r"self_attention/(?=query/|key/|value/)",
@@ -205,7 +208,8 @@ def read(folder, task=None, tokenizer=None):
 
     An encoder alone, or with the head of BertClassifier, BertTokenClassifier, BertSpanLabeler or
     BertPretrainer(V2); AlbertEncoder; a ViT alone or in a ClassificationModel. The activation is
-    GELU by tanh, as there, unless a config beside says otherwise; `vocab.txt` comes along.
+    GELU by tanh, as there, unless a config beside says otherwise; `vocab.txt` comes along. What
+    save_weights of transformers' TensorFlow classes writes is read with their config.json beside.
 
     Args:
         folder: the folder, or the prefix of a checkpoint in it.
@@ -233,7 +237,10 @@ def model_of(folder, tensors, graph, stated, task, tokenizer, lower=None):
         tokenizer: see `read`.
         lower: whether texts are lower-cased, where the format says so.
     """
-    named, suffix = _named(folder, tensors, graph)
+    variables = _variables(tensors, graph)
+    if writer := next((n for n, _ in variables.values() if TRANSFORMERS.search(n)), None):
+        return _of_transformers(folder, variables, writer.partition("/")[0], task, tokenizer)
+    named, suffix = _named(folder, variables, graph)
     kind = next((k for k in KINDS if any(re.search(k.mark, name) for name in named)), None)
     if kind is None:  # That sentence is there.
         return google.model_of(folder, named, None, task, tokenizer)
@@ -252,6 +259,21 @@ def model_of(folder, tensors, graph, stated, task, tokenizer, lower=None):
             google.check_size(f"A config in {folder}", key, value, config[key])
     flat = {name: _flat(name, lazy) for name, lazy in renamed.items()}
     return google.model_of(folder, flat, config, task, tokenizer, lower, suffix)
+
+
+def _of_transformers(folder, variables, writer, task, tokenizer):
+    """The model of variables of one of transformers' TensorFlow classes, a config.json beside."""
+    if not (folder / "config.json").is_file():
+        raise KzooError(
+            f"{folder} was written by a TensorFlow class of transformers ({writer}) and has no "
+            "config.json: put the model's there, or give the folder that save_pretrained writes "
+            "(config.json and tf_model.h5)."
+        )
+    named = {}
+    for name, lazy in variables.values():
+        _put(named, name, lazy, folder)
+    tensors = from_variables(named, folder)
+    return assembled(folder, read_config(folder), tensors, task, tokenizer)
 
 
 def stated_there(folder):
@@ -278,16 +300,59 @@ def stated_there(folder):
     return found
 
 
-def _named(folder, tensors, graph):
-    """Variables by the names that they were made with, and the class there of a head."""
+def _variables(tensors, graph):
+    """Those of a network as pairs of the name that each was made with, by their keys.
+
+    Passed over are variables that lie below an optimizer or a metric alone, numbers of steps and
+    the like (no weight is a whole number), and single numbers beside the network.
+    """
     names = {a.checkpoint_key: a.full_name for node in graph.nodes for a in node.attributes}
-    attributes, places = _attributes(graph), _places(names.values())
-    named, suffix = {}, None
-    for key, lazy in tensors.items():
-        plain = key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
-        if TRAINING.search(plain) or TRAINING.search(key):
+    network = _below(graph, 0, TRAINING)
+    beside = {child.node_id for node in graph.nodes[:1] for child in node.children}
+    left = _keys(graph, set(range(len(graph.nodes))) - network)
+    left |= {key for key in _keys(graph, beside) & tensors.keys() if not tensors[key].shape}
+    return {
+        key: (names.get(key) or key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"), lazy)
+        for key, lazy in tensors.items()
+        if "int" not in lazy.dtype and key not in left
+    }
+
+
+def _keys(graph, numbers):
+    """The keys of the variables that objects are."""
+    return {
+        attribute.checkpoint_key
+        for number, node in enumerate(graph.nodes)
+        if number in numbers
+        for attribute in node.attributes
+    }
+
+
+def _below(graph, start, passed_over=None):
+    """The numbers of the objects that one leads to, itself included, past no optimizer."""
+    below, seen = [start], set()
+    while below:
+        number = below.pop()
+        if number in seen or not 0 <= number < len(graph.nodes):
             continue
-        name = names.get(key) or plain
+        children = graph.nodes[number].children
+        if graph.nodes[number].slot_variables or any(c.local_name in STEPS for c in children):
+            continue
+        seen.add(number)
+        below += [
+            child.node_id
+            for child in children
+            if not (passed_over and passed_over.fullmatch(child.local_name))
+        ]
+    return seen
+
+
+def _named(folder, variables, graph):
+    """Variables by the names of a network, and the class there of a head."""
+    attributes = _attributes(graph)
+    places = _places(name for name, _ in variables.values())
+    named, suffix = {}, None
+    for key, (name, lazy) in variables.items():
         if NEXT_SENTENCE.search(name):  # no model here scores it
             continue
         if match := re.search(rf"(?:^|/){SHARED}", name):
@@ -315,20 +380,13 @@ def _places(names):
 
 def _attributes(graph):
     """The attribute of `ATTRIBUTES` below which each variable lies, by its key."""
-    found = {}
-    for node in graph.nodes:
-        for child in node.children:
-            if child.local_name not in ATTRIBUTES:
-                continue
-            below, seen = [child.node_id], set()
-            while below:
-                number = below.pop()
-                if number not in seen and number < len(graph.nodes):
-                    seen.add(number)
-                    below += [c.node_id for c in graph.nodes[number].children]
-                    for attribute in graph.nodes[number].attributes:
-                        found[attribute.checkpoint_key] = child.local_name
-    return found
+    return {
+        key: child.local_name
+        for node in graph.nodes
+        for child in node.children
+        if child.local_name in ATTRIBUTES
+        for key in _keys(graph, _below(graph, child.node_id))
+    }
 
 
 def _block(kind, match, name):

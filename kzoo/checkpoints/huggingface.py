@@ -92,7 +92,7 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     folder = find_folder(source, revision)
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
-    config = _read_config(folder)
+    config = read_config(folder)
     tensors = _unwrapped(read_weights(folder), folder)
     return assembled(folder, config, tensors, task, tokenizer, strict, modules)
 
@@ -223,7 +223,8 @@ def to_huggingface(model, folder):
 # -- from there ---------------------------------------------------------------------------------
 
 
-def _read_config(folder):
+def read_config(folder):
+    """The object of a folder's config.json, in which `architectures` is a list."""
     path = folder / "config.json"
     config = read_json(path, "a Hugging Face model's configuration")
     names = config.get("architectures") or []

@@ -72,6 +72,12 @@ def from_safetensors(tensors, writer, path):
     return tensors
 
 
+def from_variables(variables, path):
+    """The tensors of `{a variable's name in TensorFlow: Lazy}`, which a model's name begins."""
+    named = ((_scoped(_levels(name)), lazy) for name, lazy in variables.items())
+    return _tensors(named, _in_tensorflow, path)
+
+
 def name_in_index(name):
     """Torch's name of a tensor in an index of shards; None of one that has no use."""
     if name.endswith(":0"):

@@ -45,7 +45,6 @@ def read(folder, task=None, tokenizer=None):
         KzooError: for a SavedModel of something else, and for one that is damaged.
     """
     graphs = _graphs(folder)
-    prefix = folder / "variables" / "variables"
     counts = [Counter(node.op for node in nodes) for nodes in _functions(graphs)]
     if any(TEXT_OPS & count.keys() for count in counts) and not any(c["Softmax"] for c in counts):
         raise KzooError(
@@ -54,18 +53,45 @@ def read(folder, task=None, tokenizer=None):
         )
     deepest = max(counts, key=lambda count: count["Softmax"], default=Counter())
     stated = {"hidden_act": "gelu" if deepest["Erf"] + deepest["Erfc"] else "gelu_new"}
+    prefix = _prefix(folder)
     if any(len(graph.object_graph_def.nodes) for graph in graphs):
         tensors, objects = tf_checkpoint.read_objects(prefix)
+        _check_kind(folder, _made(objects) or list(tensors))
         case = [name for name in tensors if CASE.search(name)]
         lower = next((bool(tensors.pop(name).read()) for name in case), None)
         if any(re.search(r"transformer/self_attention/", n) for n in _made(objects)):
             stated["num_hidden_layers"] = deepest["Softmax"]
         return garden.model_of(folder, tensors, objects, stated, task, tokenizer, lower)
     tensors = tf_checkpoint.read_checkpoint(prefix)
+    _check_kind(folder, list(tensors))
     config = _module_config(
         folder, graphs, tensors, stated | {"num_hidden_layers": deepest["Softmax"]}
     )
     return google.model_of(folder, tensors, config, task, tokenizer)
+
+
+def _prefix(folder):
+    """The prefix of a SavedModel's variables, some of whose files are there."""
+    prefix = folder / "variables" / "variables"
+    if not tf_checkpoint.prefixes(prefix):
+        flat = folder / "variables" in tf_checkpoint.prefixes(folder)
+        what = "move those beside it into a folder variables" if flat else "fetch all of it"
+        raise KzooError(
+            f"{folder} has {FILE} without its weights: variables/variables.index and "
+            f"variables/variables.data-00000-of-00001 are expected beside; {what}."
+        )
+    return prefix
+
+
+def _check_kind(folder, names):
+    """Refuse a SavedModel of which no variable is called as a known network's."""
+    marks = [garden.TRANSFORMERS, *(kind.mark for kind in (*garden.KINDS, *google.KINDS))]
+    if not any(re.search(mark, name) for mark in marks for name in names):
+        raise KzooError(
+            f"{folder} is a SavedModel of something else than the BERT, ALBERT or ViT of TF Hub "
+            f"and Model Garden: it has {', '.join(names[:4]) or 'no variables'}; a SavedModel of "
+            "one of these is expected."
+        )
 
 
 def _graphs(folder):
