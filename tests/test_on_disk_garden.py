@@ -17,7 +17,7 @@ from tf_checkpoints import (
 )
 
 import kzoo
-from kzoo.checkpoints import formats
+from kzoo.checkpoints import formats, garden
 
 CASES = golden("garden")
 
@@ -57,6 +57,20 @@ def test_a_config_beside_says_the_activation_and_may_not_contradict_the_shapes(t
     assert kzoo.load(folder).spec.feedforward["activation"] == "relu"
     (folder / "bert_config.json").write_text(json.dumps({"hidden_size": 768}))
     refused(folder, "hidden_size = 768", "the checkpoint 8")
+
+
+def test_norms_in_front_are_refused_where_they_are_stated(tmp_path):
+    text = "encoder:\n  norm_first: true\n  num_layers: \u00b2\n"
+    refused(written(tmp_path, **{"params.yaml": text}), "norm_first: true")
+    (tmp_path / "params.yaml").write_text(text.replace("true", "false").replace("\u00b2", "2"))
+    kzoo.load(tmp_path)
+
+
+def test_blocks_are_in_the_order_of_their_numbers():
+    names = [f"vit/transformer_encoder_block{number}/" for number in ("_10", "_2", "")]
+    assert list(garden._places(names).values()) == [0, 1, 2]
+    assert next(iter(garden._places(names))) == "transformer_encoder_block/"
+    assert list(garden._places(names))[-1].endswith("_10/")
 
 
 def test_what_is_no_part_of_the_network_is_named(tmp_path):

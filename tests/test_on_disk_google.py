@@ -134,6 +134,19 @@ def test_a_variable_with_other_axes_is_one_sentence(name, variable, tmp_path):
     refused(written(tmp_path, name, values), "[2, 2, 2]", variable.split("/")[-1])
 
 
+def test_towers_of_t5_may_differ_in_depth(tmp_path):
+    values = {n: v for n, v in arrays(CASES["t5"]).items() if "decoder/block_001/" not in n}
+    towers = kzoo.load(written(tmp_path, "t5", values)).spec.towers
+    assert [towers[name].num_layers for name in ("encoder", "decoder")] == [2, 1]
+
+
+def test_data_in_parts_are_all_asked_for(tmp_path):
+    folder = written(tmp_path)
+    file = folder / "model.ckpt.data-00000-of-00001"
+    file.rename(folder / "model.ckpt.data-00000-of-00002")
+    refused(folder, "half a checkpoint", "model.ckpt.data-00001-of-00002")
+
+
 def test_what_is_read_can_be_written_for_transformers(tmp_path):
     folder = written(tmp_path / "cased", "bert_squad")
     (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n")

@@ -705,3 +705,14 @@ def test_an_untied_t5_without_its_head_has_the_map_that_kerashub_asks_for(tmp_pa
     shapes = {name: array.shape for name, array in tensors(tmp_path / "back").items()}
     assert shapes["model.weights.h5/layers/reversible_embedding/vars/1"] == (8, 23)
     assert values(kzoo.load(tmp_path / "back")).keys() == values(task.backbone).keys()
+
+
+def test_an_optimizer_is_passed_over_and_shards_are_told(tmp_path):
+    folder = write_folder(CASES["bert"], tmp_path / "there")
+    with h5py.File(folder / "task.weights.h5", "a") as file:
+        file["optimizer/vars/0"] = 3
+    kzoo.load(folder)
+    (folder / "model.weights.h5").rename(folder / "model_00000.weights.h5")
+    (folder / "model.weights.json").write_text("{}")
+    with pytest.raises(KzooError, match="in shards .*larger max_shard_size"):
+        kzoo.load(folder)

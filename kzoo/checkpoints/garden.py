@@ -290,7 +290,12 @@ def stated_there(folder):
             values.setdefault(line[1], set()).add(line[2])
         for key, (value, *more) in values.items():
             if not more:  # One that is said twice, otherwise, is of something else as well.
-                stated[SPELLINGS.get(key, key)] = int(value) if value.isdigit() else value
+                stated[SPELLINGS.get(key, key)] = int(value) if value.isdecimal() else value
+    if stated.get("norm_first") == "true":
+        raise KzooError(
+            f"{path} has norm_first: true, and no family here has BERT's names with its norms in "
+            "front; expected an encoder without it."
+        )
     known = ("hidden_act", "num_hidden_layers", "hidden_size", "num_attention_heads")
     known += ("intermediate_size", "vocab_size", "embedding_size", "max_position_embeddings")
     known += ("type_vocab_size",)

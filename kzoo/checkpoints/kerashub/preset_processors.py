@@ -43,14 +43,14 @@ class Kind:
     Args:
         there: transformers' class of the same vocabulary, or None for one that `build` makes.
         names: its files, and what transformers calls them.
-        settings: from the config there, and the rows of the embedding, to transformers' settings.
+        settings: from the config there to transformers' settings.
         build: from vocabulary and merges to a backend, where kzoo has no recipe of the class.
         write: from the object of a tokenizer.json to files and config there.
     """
 
     there: str | None
     names: dict
-    settings: Callable = lambda config, rows: {}
+    settings: Callable = lambda config: {}
     build: Callable | None = None
     write: Callable | None = None
 
@@ -74,7 +74,7 @@ def read_processors(folder, rows, tokenizer=None, job=None, begins=True):
     said = said if isinstance(said, dict) else {}
     if tokenizer is None:
         length = next(filter(None, map(said.get, LENGTHS)), None)
-        tokenizer = _read_tokenizer(folder, rows, length, said.get("tokenizer"))
+        tokenizer = _read_tokenizer(folder, length, said.get("tokenizer"))
         writes = "CausalLM" in str((job or preprocessor).get("class_name"))
         if tokenizer and begins and writes and said.get("add_start_token", True):
             tokenizer = tokenizer.begun()
@@ -98,7 +98,7 @@ def _held(path, inside):
     return inside if isinstance(inside, dict) else {}
 
 
-def _read_tokenizer(folder, rows, length, inside):
+def _read_tokenizer(folder, length, inside):
     """The tokenizer of a folder, or the one inside its preprocessor if that has its vocabulary."""
     path = folder / TOKENIZER
     held = _held(path, inside)
@@ -122,7 +122,7 @@ def _read_tokenizer(folder, rows, length, inside):
                     "needs it."
                 )
             (Path(place) / here).write_bytes(content)
-        settings = {"tokenizer_class": kind.there, **kind.settings(config, rows)}
+        settings = {"tokenizer_class": kind.there, **kind.settings(config)}
         if is_whole(length, 2):
             settings["model_max_length"] = length
         try:
@@ -158,7 +158,7 @@ def _lines(texts):
     return "".join(f"{text}\n" for text in texts).encode()
 
 
-def _casing(config, _rows):
+def _casing(config):
     """BERT's lower-casing drops accents as well; KerasHub's keeps them unless it is told.
 
     The ids are Hugging Face's: the published vocabularies have no letter with an accent.
@@ -169,7 +169,7 @@ def _casing(config, _rows):
     }
 
 
-def _sentinels(config, rows):
+def _sentinels(_config):
     """T5's extra tokens: KerasHub's are those that its model of SentencePiece has."""
     return {"extra_ids": 0}
 

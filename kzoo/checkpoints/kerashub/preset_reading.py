@@ -19,6 +19,7 @@ from ..rows import KERAS
 from .preset_processors import read_processors
 from .preset_tables import MODEL, PRESETS, TASK
 
+SHARDS = "model.weights.json"  # where weights are in several files
 CONFIG, TASK_CONFIG, METADATA = "config.json", "task.json", "metadata.json"
 # What a head's activation there says of the problem; kzoo's logits come before it.
 PROBLEMS = {None: None, "linear": None, "softmax": "single_label", "sigmoid": "multi_label"}
@@ -229,6 +230,11 @@ def _tensors(folder, preset):
     files = [folder / name for name in (MODEL, TASK) if (folder / name).is_file()]
     if folder / MODEL not in files:  # Weights that a model saved by another name?
         files = [path for path in sorted(folder.glob("*.weights.h5")) if path.name != TASK]
+        if (folder / SHARDS).is_file():
+            raise KzooError(
+                f"{folder} has its weights in shards ({SHARDS}), which kzoo doesn't read; expected "
+                f"one {MODEL}: save it by KerasHub with a larger max_shard_size."
+            )
         if len(files) != 1:
             raise KzooError(f"{folder / MODEL} is missing: KerasHub's weights are expected there.")
     whole = len(files) == 1

@@ -563,17 +563,14 @@ class Deit(Vit):
     REQUIRED = {}
 
 
-def clip_blocks(tower):
-    """The rows of a tower's CLIPEncoderLayers."""
-    layer = "layers/clip_encoder_layer{_step}"
-    return f"""
-        {layer}/layer_norm_1         block_{{step}}/attention_norm
-        {attention(f"{layer}/attention", "block_{step}/attention")}
-        {layer}/layer_norm_2         block_{{step}}/feedforward_norm
-        {layer}/{{dense_1|dense_2}}    block_{{step}}/feedforward/{{up|down}}
-    """
-
-
+# The rows of a tower's CLIPEncoderLayers.
+CLIP_LAYER = "layers/clip_encoder_layer{_step}"
+CLIP_BLOCKS = f"""
+    {CLIP_LAYER}/layer_norm_1         block_{{step}}/attention_norm
+    {attention(f"{CLIP_LAYER}/attention", "block_{step}/attention")}
+    {CLIP_LAYER}/layer_norm_2         block_{{step}}/feedforward_norm
+    {CLIP_LAYER}/{{dense_1|dense_2}}    block_{{step}}/feedforward/{{up|down}}
+"""
 CLIP_KEYS = {
     **sizes(),
     "intermediate_activation": ("feedforward.activation", "quick_gelu"),
@@ -603,7 +600,7 @@ class ClipImage(Preset):
         layers/clip_vision_embedding/vars/1              -
         layers/clip_vision_embedding/position_embedding  position
         layers/layer_normalization                       embedding_norm
-        {clip_blocks("vision")}
+        {CLIP_BLOCKS}
         layers/layer_normalization_1                     pooler/norm
     """
     CONFIG = {
@@ -629,7 +626,7 @@ class ClipText(Preset):
     ROWS = f"""
         {TOKENS}/token_embedding     token_embedding
         {TOKENS}/position_embedding  position
-        {clip_blocks("text")}
+        {CLIP_BLOCKS}
         layers/layer_normalization   final_norm
     """
     CONFIG = {
