@@ -51,6 +51,9 @@ FOLDERS = {
     "keras_bert": keras_library("keras_nlp_0.6.4"),
     "google_bert": made(test_on_disk_google.written),
     "garden_bert": made(test_on_disk_garden.written),
+    "saved_bert": made(
+        lambda folder: test_on_disk_transformers.checkpoint(TRANSFORMERS["tf_BertModel"], folder)
+    ),
     "hub_bert": made(test_on_disk_tfhub.written),
     "gpt2": lambda folder: kzoo.save_preset(
         kzoo.load(transformers("tf_GPT2LMHeadModel")(folder.with_name("source"))), folder
@@ -123,4 +126,4 @@ def test_a_model_of_keras_alone_is_none_of_kzoo(tmp_path):
 
 
 def test_the_page_has_every_format():
-    assert len(COMMANDS) == 10
+    assert len(COMMANDS) == 11
