@@ -36,9 +36,9 @@ PROBLEM_TYPES = {
     "multi_label": "multi_label_classification",
     "regression": "regression",
 }
+MOST_STEPS = 10_000  # layers, where they may share weights
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.
-MOST_STEPS = 10_000  # layers, where they may share weights
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
@@ -350,7 +350,7 @@ def _scores_alone(family, task_name, tensors):
         if row.tied and task_name in row.tasks and row.there in tensors:
             layer = row.here[0].removeprefix("backbone/").removesuffix("/embeddings")
             own, table = tensors[row.there], tensors.get(tables.get((layer,)))
-            return table is not None and own.read().tobytes() != table.read().tobytes()
+            return table is not None and not _same(own, table)
     return False
 
 

@@ -82,7 +82,7 @@ def _wrong(fields):
     }
     kinds = {"model_type": str, "format": str, "architecture": (str, type(None)), "config": dict}
     kinds |= dict.fromkeys(texts, dict)
-    fields = {"format": "huggingface", **fields}  # Before 0.5 there was no other.
+    fields = {"format": "huggingface", **fields}  # There was no other at first.
     for name in sorted({*fields, *kinds}):
         if name not in fields or name not in kinds or not isinstance(fields[name], kinds[name]):
             return name
