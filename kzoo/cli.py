@@ -124,7 +124,7 @@ def convert(
     destination: Annotated[Path, typer.Argument(metavar="DST", help="The folder to write.")],
     to: Annotated[
         Literal["huggingface", "kerashub", "preset"] | None,
-        typer.Option(help="What to write; by default the other kind than SRC."),
+        typer.Option(help="What to write; by default huggingface of a preset, else a preset."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the model that DST holds.")

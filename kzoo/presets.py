@@ -285,8 +285,8 @@ def _check_is_ours(path):
     try:
         with zipfile.ZipFile(path) as held:
             name = json.loads(held.read("config.json"))["registered_name"]
-    except Exception:  # Keras says what is wrong with it.
-        return
+    except (KeyError, TypeError, ValueError, OSError, RuntimeError, zipfile.BadZipFile):
+        return  # Keras, which reads it next, says what is wrong with it.
     if str(name).startswith(("keras_hub>", "keras_nlp>")):
         raise KzooError(
             f"{path} holds {name:.60}; expected a model of kzoo: unpack the file (unzip "

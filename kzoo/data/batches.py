@@ -112,8 +112,9 @@ class BatchPlan(Plan):
     def order(self, epoch=0):
         """The batches of an epoch, as a list of arrays of example numbers."""
         if not self.shuffle:
-            by_length = np.argsort(self.row_lengths, kind="stable")
-            rows = by_length if self.shuffle is None else np.arange(self.size)
+            rows = np.arange(self.size)
+            if self.shuffle is None:
+                rows = np.argsort(self.row_lengths, kind="stable")
             return [rows[i : i + self.batch_size] for i in range(0, self.size, self.batch_size)]
         draw = np.random.default_rng([self.seed, epoch])
         rows = draw.permutation(self.size)
