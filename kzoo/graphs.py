@@ -102,11 +102,14 @@ class Stack(Network):
 
     def _caches(self, of):
         """The keys and values of every step, of what was read (past) or of the memory."""
-        attention = self.block_list[0].attention
-        axes = ("batch", attention.key_value_heads, f"{of}_length", attention.head_dim)
-        steps = range(self.spec.num_layers)
-        names = [f"{of}_{what}_{step}" for step in steps for what in ("key", "value")]
-        return dict.fromkeys(names, Input(axes, "float32"))
+        blocks, caches = dict(zip(self.spec.blocks, self.block_list, strict=True)), {}
+        for step, index in enumerate(self.spec.schedule):
+            block = blocks[index]
+            attention = block.attention if of == "past" else block.cross_attention
+            axes = ("batch", attention.key_value_heads, f"{of}_length", attention.head_dim)
+            for what in ("key", "value"):
+                caches[f"{of}_{what}_{step}"] = Input(axes, "float32")
+        return caches
 
     @property
     def past_names(self):

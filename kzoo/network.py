@@ -327,10 +327,15 @@ class Network(Served, ExportsTokens, keras.Model):
         """The spec for pictures of another size, and by path the weights that change with it."""
         raise NotImplementedError
 
-    def under(self, spec, values=None, family=None):
-        """`with_spec` for a whole spec; `values` by path stand in place of this one's weights.
+    def under(self, spec, values=None, processors=None, family=None):
+        """`with_spec` for a whole spec.
 
-        family: the class of the copy, by default that of this one.
+        Args:
+            spec: that of the copy.
+            values: weights by path that stand in place of this one's, such as those that have
+                another shape there.
+            processors: by kind, in place of this one's.
+            family: the class of the copy, by default that of this one.
         """
         with precision(self.dtype_policy):
             copy = (family or type(self))(spec)
@@ -339,7 +344,7 @@ class Network(Served, ExportsTokens, keras.Model):
             # A copy: on JAX the weight would share its numbers, which `fit` gives away.
             there[path].assign(keras.ops.copy(here[path]))
         freeze(copy, frozen(self))
-        copy.processors = dict(self.processors)
+        copy.processors = {**self.processors, **(processors or {})}
         return copy
 
 

@@ -33,6 +33,8 @@ class Attention(Composed):
         spec: the spec of the stack.
         bias: the projections that have one, of "query", "key", "value", "output".
         scale: what queries are multiplied by; by default 1 / sqrt(head_dim).
+        num_heads: how many heads it has, where these aren't as many as the spec's (0), because
+            some were pruned; those that share keys stay as many to each.
 
     With fewer heads for keys and values than for queries, as many queries share each
     (arXiv:2305.13245; one for all: arXiv:1911.02150).
@@ -40,7 +42,7 @@ class Attention(Composed):
 
     looks_ahead = True  # Whether a place sees those behind it.
 
-    def __init__(self, spec, name, bias=PROJECTIONS, scale=None):
+    def __init__(self, spec, name, bias=PROJECTIONS, scale=None, num_heads=0):
         super().__init__(name=name)
         if not isinstance(bias, (list, tuple)) or not set(bias) <= set(PROJECTIONS):
             raise KzooError(
@@ -48,10 +50,17 @@ class Attention(Composed):
             )
         if scale is not None and not (is_number(scale, 0) and scale):
             raise KzooError(f"Got scale = {scale!r:.40} for attention; expected a number above 0.")
-        self.num_heads = spec.num_heads
+        key_value_heads = spec.num_key_value_heads or spec.num_heads
+        sharing = 1 if key_value_heads == 1 else spec.num_heads // key_value_heads
+        if not is_whole(num_heads, 0) or num_heads % sharing:
+            raise KzooError(
+                f"Got num_heads = {num_heads!r:.40} for attention; expected a multiple of "
+                f"{sharing}, or 0 for the spec's {spec.num_heads}."
+            )
+        self.num_heads = num_heads or spec.num_heads
         self.head_dim = spec.head_dim or spec.hidden_dim // spec.num_heads
         self.scale = 1.0 / math.sqrt(self.head_dim) if scale is None else scale
-        self.key_value_heads = spec.num_key_value_heads or spec.num_heads
+        self.key_value_heads = 1 if key_value_heads == 1 else self.num_heads // sharing
         heads = (self.num_heads, self.key_value_heads, self.key_value_heads)
         self.query, self.key, self.value = (
             Dense(count * self.head_dim, spec, name, name in bias)
@@ -155,8 +164,8 @@ class Local(Attention):
 
     looks_ahead = False
 
-    def __init__(self, spec, name, window=256, bias=PROJECTIONS, scale=None):
-        super().__init__(spec, name, bias, scale)
+    def __init__(self, spec, name, window=256, bias=PROJECTIONS, scale=None, num_heads=0):
+        super().__init__(spec, name, bias, scale, num_heads)
         if not is_whole(window, 1):
             raise KzooError(f"Got window = {window!r:.40} for attention; expected 1 or more.")
         self.window = window

@@ -1,6 +1,8 @@
 """What a block does to each place on its own."""
 
+from ..errors import KzooError
 from ..parts import part
+from ..values import is_whole
 from . import dense
 from .composed import Composed
 
@@ -13,11 +15,19 @@ class MLP(Composed):
         spec: the spec of the stack.
         activation: its name.
         bias: whether the maps have one.
+        intermediate_dim: how many units it has, where these aren't as many as the spec's (0),
+            because some were pruned.
     """
 
-    def __init__(self, spec, name, activation="gelu", bias=True):
+    def __init__(self, spec, name, activation="gelu", bias=True, intermediate_dim=0):
         super().__init__(name=name)
-        self.up = dense.Dense(spec.intermediate_dim, spec, "up", bias)
+        if not is_whole(intermediate_dim, 0):
+            raise KzooError(
+                f"Got intermediate_dim = {intermediate_dim!r:.40} for a feed-forward net; expected "
+                "a whole number, 0 for the spec's."
+            )
+        self.units = intermediate_dim or spec.intermediate_dim
+        self.up = dense.Dense(self.units, spec, "up", bias)
         self.down = dense.Dense(spec.hidden_dim, spec, "down", bias)
         self.activation = dense.activation(activation)
 
@@ -30,9 +40,9 @@ class MLP(Composed):
 class Gated(MLP):
     """`down(activation(gate(x)) * up(x))` (arXiv:2002.05202; SwiGLU with "silu")."""
 
-    def __init__(self, spec, name, activation="silu", bias=False):
-        super().__init__(spec, name, activation, bias)
-        self.gate = dense.Dense(spec.intermediate_dim, spec, "gate", bias)
+    def __init__(self, spec, name, activation="silu", bias=False, intermediate_dim=0):
+        super().__init__(spec, name, activation, bias, intermediate_dim)
+        self.gate = dense.Dense(self.units, spec, "gate", bias)
 
     def call(self, x):
         """(batch, length, hidden_dim) to the same shape."""

@@ -180,14 +180,30 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             rows = order is not None and path.split("/")[1].endswith("logits")
             weight.assign(value[..., order] if rows else value)
 
-    def on(self, backbone):
-        """A copy of this task on another backbone, whose processors it has, with the same head."""
+    def on(self, backbone, values=None):
+        """A copy of this task on another backbone, whose processors it has, with the same head.
+
+        `values` by path, such as "head/logits/kernel", stand in place of the head's weights.
+        """
         config = {key: value for key, value in self.get_config().items() if key != "backbone"}
         copy = type(self)(backbone, **config)
-        there = weights_by_path(self)
+        there = weights_by_path(self) | (values or {})
         for path, weight in weights_by_path(copy).items():
             if path.startswith("head/"):
                 weight.assign(there[path])
+        return copy
+
+    def under(self, spec, values=None, processors=None):
+        """A copy of this task whose backbone has another spec, see `Network.under`.
+
+        `values` are by the paths of `weights_by_path(self)`, those of the head among them.
+        """
+        values = values or {}
+        own = {p.removeprefix("backbone/"): v for p, v in values.items() if p[:9] == "backbone/"}
+        backbone = self.backbone.under(spec, own)
+        backbone.processors = {**self.processors, **(processors or {})}
+        copy = self.on(backbone, values)
+        freeze(copy, frozen(self))
         return copy
 
     @property
