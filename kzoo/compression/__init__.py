@@ -2,14 +2,18 @@
 
 from .affinity import AffinityLoss, affinity_targets
 from .distill import DistillationLoss, DistilledAccuracy, cut, distillation_targets
+from .prune import Pruning, prune, shrink
 from .teacher import Teacher
 
 __all__ = [
     "AffinityLoss",
     "DistillationLoss",
     "DistilledAccuracy",
+    "Pruning",
     "Teacher",
     "affinity_targets",
     "cut",
     "distillation_targets",
+    "prune",
+    "shrink",
 ]

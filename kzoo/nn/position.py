@@ -32,6 +32,8 @@ class Unplaced:
 class Position(Unplaced, layers.Layer):
     """A position encoding; each of its functions leaves its input as it is unless overridden."""
 
+    bound_to = ()  # Of what it has something for each: "heads", or channels ("width").
+
     def __init__(self, spec, name):
         super().__init__(name=name)
         self.spec = spec
@@ -90,6 +92,8 @@ class Sinusoidal(Position):
         interleaved: whether sine and cosine of a wave stand beside each other, as in the paper, or
             all sines before all cosines (tensor2tensor, Marian).
     """
+
+    bound_to = ("width",)
 
     def __init__(self, spec, name, interleaved=True):
         super().__init__(spec, name)
@@ -155,6 +159,8 @@ class Counted(Learned):
 @part("position", "alibi")
 class Alibi(Position):
     """Scores fall with distance, for each head at a slope of its own (arXiv:2108.12409)."""
+
+    bound_to = ("heads",)
 
     def __init__(self, spec, name):
         super().__init__(spec, name)
@@ -236,6 +242,8 @@ class Bucketed(Position):
         buckets: how many there are.
         longest: the distance from which all are alike.
     """
+
+    bound_to = ("heads",)
 
     def __init__(self, spec, name, buckets=32, longest=128):
         super().__init__(spec, name)

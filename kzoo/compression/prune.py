@@ -1,0 +1,565 @@
+"""Fewer heads, feed-forward units, blocks or channels, chosen by what the model loses with them.
+
+A head or a unit whose row of the map behind it is zero adds nothing: to zero such rows is to mask,
+and to leave them out changes no output. So `Pruning` zeroes rows inside `fit`, a few at a time, and
+`shrink` gives the model without them, of ordinary layers that are smaller.
+"""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+
+from ..errors import KzooError
+from ..keras_hooks import abstract_build
+from ..network import Network, weights_by_path
+from ..parts import resolve
+from ..spec import Towers
+from ..values import is_number, is_whole
+from .distill import cut
+from .gradients import batches_of, gradients, loss_of
+
+BATCH = 16  # examples whose importance is one number, before its sign goes
+GRAIN = 8  # units that a product computes at once: of a larger net a multiple of them stays
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What each block has a number of.
+
+    Args:
+        name: what they are called.
+        slot: whose part has them.
+        size: the option of the part, and the field of the spec, that says how many.
+    """
+
+    name: str
+    slot: str
+    size: str
+
+    def count(self, spec, block):
+        """How many a block has."""
+        _, options = resolve(self.slot, spec.slot(self.slot, block))
+        return options.get(self.size) or getattr(spec, self.size)
+
+    def sharing(self, spec):
+        """How many stand or fall together: heads that share keys and values."""
+        shared = spec.num_key_value_heads if self.slot == "attention" else 0
+        return spec.num_heads // shared if shared > 1 else 1
+
+    def resized(self, spec, counts):
+        """The spec with so many in each block, {block: count}.
+
+        One number for all is the spec's own; several stand in a list that the blocks take in turn.
+        """
+        sizes = set(counts.values())
+        if len(sizes) == 1:
+            slot, size = self._without_size(spec), sizes.pop()
+            changes = {self.size: size, self.slot: slot}
+            if self.slot == "attention":
+                changes["head_dim"] = spec.head_dim or spec.hidden_dim // spec.num_heads
+                if spec.num_key_value_heads:
+                    kept = spec.num_key_value_heads * size // spec.num_heads
+                    changes["num_key_value_heads"] = max(1, kept)
+            return spec.replace(**changes)
+        slots = []
+        for block in range(max(spec.blocks) + 1):
+            held = spec.slot(self.slot, block)
+            held = {"kind": held} if isinstance(held, str) else held
+            slots.append({**held, self.size: counts[block]} if block in counts else held)
+        return spec.replace(**{self.slot: slots})
+
+    def _without_size(self, spec):
+        """What the slot holds, its parts without a size of their own."""
+
+        def bare(held):
+            if isinstance(held, str):
+                return held
+            return {name: option for name, option in held.items() if name != self.size}
+
+        held = getattr(spec, self.slot)
+        if not isinstance(held, list):
+            return bare(held)
+        held = [bare(each) for each in held]
+        return held[0] if all(each == held[0] for each in held) else held
+
+
+HEADS = Kind("heads", "attention", "num_heads")
+UNITS = Kind("units", "feedforward", "intermediate_dim")
+KINDS = {kind.name: kind for kind in (HEADS, UNITS)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Units:
+    """The heads or units of one block.
+
+    Args:
+        kind: which of both.
+        block: whose they are.
+        count: how many there are.
+        sharing: how many of them stand or fall together.
+        gate: the path of the weight whose rows they are multiplied with last.
+        axes: the axis of each weight that has them, by path.
+    """
+
+    kind: Kind
+    block: int
+    count: int
+    sharing: int
+    gate: str
+    axes: dict
+
+    @property
+    def groups(self):
+        """How many may go, each by itself."""
+        return self.count // self.sharing
+
+    def by_group(self, rows):
+        """Rows of the gate (rows, dim) by group: (groups, rows of each, dim)."""
+        return np.reshape(rows, (self.groups, -1, rows.shape[-1]))
+
+    def alive(self, weights):
+        """Which groups are there: those of which some row of the gate isn't zero."""
+        return np.any(self.by_group(np.asarray(weights[self.gate])) != 0, axis=(1, 2))
+
+    def magnitude(self, weights):
+        """The root of the sum of squares of each group's weights."""
+        total = np.zeros(self.groups)
+        for path, axis in self.axes.items():
+            moved = np.moveaxis(np.asarray(weights[path], "float64"), axis, 0)
+            total += np.square(moved.reshape(self.groups, -1)).sum(-1)
+        return np.sqrt(total)
+
+    def kept(self, weights, alive):
+        """The values of the weights without the groups that are gone, by path."""
+        return {
+            path: _taken(np.asarray(weights[path]), axis, self.groups, np.flatnonzero(alive))
+            for path, axis in self.axes.items()
+        }
+
+
+def _taken(array, axis, groups, kept):
+    """An array with those groups of an axis that are kept, each of which lies in one piece."""
+    each = array.shape[axis] // groups
+    rows = (kept[:, None] * each + np.arange(each)).ravel()
+    return np.take(array, rows, axis)
+
+
+# -- one step -------------------------------------------------------------------------------------
+
+
+def prune(model, heads=None, units=None, blocks=None, width=None, data=None):
+    """A smaller model: what it has least need of left out, at once.
+
+    A share is of all that there is in the model, of which each block keeps what matters; a whole
+    number is what each block keeps. What matters is decided by the weights' magnitude; with `data`
+    by how the loss would change without it, to first order: the absolute value of weight times
+    gradient, summed over the rows that a head (Michel et al. 2019, arXiv:1905.10650) or a unit
+    (Molchanov et al. 2019, arXiv:1906.10771) is multiplied with, and the same of each channel.
+    Blocks go one after the other, that first without which the loss is least; without data those
+    stay that lie evenly, as in DistilBERT (arXiv:1910.01108).
+
+    Args:
+        model: a task or a network; with `data` a compiled task.
+        heads: how many heads of attention to keep: a share below 1, or a number for each block.
+        units: the same of feed-forward units; of large nets a multiple of 8 stays.
+        blocks: the same of the steps of the schedule.
+        width: the same of the channels of the residual stream. Its norms then see fewer channels,
+            so that a model narrower by some has other outputs than one that has them masked only
+            outside of the norms: let it learn again.
+        data: examples (x, y), as `fit` takes them; some hundreds will do.
+
+    Returns:
+        The smaller model, and a report: parameters `before` and `after`, and what each block kept.
+
+    Raises:
+        KzooError: for more than there are, a network of several towers, and for heads or channels
+            of which the position encoding has something of its own.
+    """
+    asked = {"heads": heads, "units": units, "blocks": blocks, "width": width}
+    asked = {name: keep for name, keep in asked.items() if keep is not None}
+    if not asked:
+        raise KzooError(
+            "Got nothing to prune; expected heads, units, blocks or width: how many to keep."
+        )
+    _check_data(model, data)
+    task, before, report = model, _size(model), {}
+    if blocks is not None:
+        model, report["blocks"] = _fewer_blocks(model, blocks, data, task)
+    for name, kind in KINDS.items():
+        if asked.get(name) is not None:
+            found = find(model, kind)
+            scores = importance(model, found, data, task)
+            model, report[name] = _without(model, found, chosen(found, scores, asked[name]))
+    if width is not None:
+        model, report["width"] = _narrower(model, width, data, task)
+    return model, {"before": before, "after": _size(model), **report}
+
+
+def shrink(model):
+    """A model without the heads and units that are masked, as `Pruning` leaves them.
+
+    Of a block of which all are, one stays.
+
+    Args:
+        model: a task or a network.
+
+    Returns:
+        The smaller model with the same outputs, and a report as `prune` gives.
+    """
+    before, report = _size(model), {}
+    bound = _bound(_stack(model))
+    for name, kind in KINDS.items():
+        if name in bound:
+            continue
+        found, weights = find(model, kind), weights_by_path(model)
+        alive = {units.block: units.alive(weights) for units in found}
+        for each in alive.values():
+            each[0] |= not each.any()
+        if all(each.all() for each in alive.values()):
+            continue
+        model, report[name] = _without(model, found, alive)
+    return model, {"before": before, "after": _size(model), **report}
+
+
+def find(model, kind):
+    """The `Units` of a kind in each block of a model.
+
+    Their axes are those that are shorter where the spec says that there are fewer.
+
+    Raises:
+        KzooError: for a network of several towers, and one whose position encoding has something
+            for each head.
+    """
+    spec = _stack(model)
+    _check_position(spec, kind.name)
+    counts = {block: kind.count(spec, block) for block in spec.blocks}
+    sharing = kind.sharing(spec)
+    if min(counts.values()) <= sharing:  # More instead of fewer: the axes are the same.
+        other = {block: count + sharing for block, count in counts.items()}
+    else:
+        other = {block: count - sharing for block, count in counts.items()}
+    axes, weights = _axes(model, kind.resized(spec, other)), weights_by_path(model)
+    prefix = "" if isinstance(model, Network) else "backbone/"
+    found = []
+    for block, count in counts.items():
+        own = {p: a for p, (a, *_) in axes.items() if p.startswith(f"{prefix}block_{block}/")}
+        gates = [p for p, axis in own.items() if axis == 0 and len(weights[p].shape) > 1]
+        if len(gates) != 1:
+            raise KzooError(
+                f"Got {kind.name} to prune of a {spec.family}, whose blocks lie otherwise than "
+                f"those that kzoo prunes; expected one map behind the {kind.name} of a block."
+            )
+        found.append(Units(kind, block, count, sharing, gates[0], own))
+    return found
+
+
+def importance(model, found, data=None, task=None):
+    """The importance of each group, {block: (groups,)}, of length 1 in each block.
+
+    Args:
+        model: what they are in.
+        found: what `find` gives.
+        data: examples (x, y); None for the weights' magnitude.
+        task: the compiled task whose loss counts; the model by default.
+    """
+    weights = weights_by_path(model)
+    if data is None:
+        scores = {units.block: units.magnitude(weights) for units in found}
+    else:
+        gates = [weights[units.gate] for units in found]
+        scores = {units.block: np.zeros(units.groups) for units in found}
+        for products in _products(model, gates, data, task):
+            for units, product in zip(found, products, strict=True):
+                scores[units.block] += np.abs(units.by_group(product).sum((1, 2)))
+    return {block: s / max(np.linalg.norm(s), 1e-30) for block, s in scores.items()}
+
+
+def _products(model, weights, data, task):
+    """Of each batch weight times gradient, for each of some weights."""
+    of = gradients(task or model, weights, model)
+    for batch in batches_of(task or model, data, BATCH):
+        yield [np.asarray(w) * g for w, g in zip(weights, of(batch), strict=True)]
+
+
+def chosen(found, scores, keep):
+    """Which groups stay, {block: booleans}: the most important, and at least one of a block."""
+    kind = found[0].kind
+    total = {units.block: units.groups for units in found}
+    if is_whole(keep, 1):
+        sharing, most = found[0].sharing, min(units.count for units in found)
+        if keep > most or keep % sharing:
+            raise KzooError(
+                f"Got {kind.name}={keep} to keep; expected 1 to {most}, which a block has"
+                f"{f', and a multiple of {sharing}, which share keys' if sharing > 1 else ''}."
+            )
+        counts = {block: keep // sharing for block in total}
+    else:
+        keep = _share(keep, kind.name)
+        every = np.sort(np.concatenate([scores[block] for block in total]))[::-1]
+        least = every[max(1, round(keep * len(every))) - 1]
+        counts = {block: int(np.sum(scores[block] >= least)) for block in total}
+        counts = {block: _rounded(count, total[block], kind) for block, count in counts.items()}
+    alive = {}
+    for block, count in counts.items():
+        order = np.argsort(-scores[block], kind="stable")[:count]
+        alive[block] = np.isin(np.arange(total[block]), order)
+    return alive
+
+
+def _rounded(count, total, kind):
+    """How many stay where so many matter: one at least; of many units a multiple of `GRAIN`."""
+    if kind is UNITS and total >= 8 * GRAIN:
+        return min(total, max(GRAIN, GRAIN * round(count / GRAIN)))
+    return max(1, count)
+
+
+def _without(model, found, alive):
+    """The model without what isn't alive, and how many each block has then."""
+    kind, weights, values = found[0].kind, weights_by_path(model), {}
+    for units in found:
+        values |= units.kept(weights, alive[units.block])
+    counts = {u.block: int(alive[u.block].sum()) * u.sharing for u in found}
+    spec = kind.resized(_stack(model), counts)
+    return model.under(spec, values), {f"block_{block}": count for block, count in counts.items()}
+
+
+def _fewer_blocks(model, keep, data, task):
+    """The model with fewer steps of its schedule, and which stay."""
+    steps = _stack(model).schedule
+    if not is_whole(keep, 1, len(steps)):
+        keep = max(1, round(_share(keep, "blocks", len(steps)) * len(steps)))
+    if data is None:
+        kept = [steps[i * len(steps) // keep] for i in range(keep)]
+        return _cut(model, kept), kept
+    batches, kept = list(batches_of(task, data, BATCH)), list(steps)
+    while len(kept) > keep:
+        losses = []
+        for i in range(len(kept)):
+            without = _cut(model, kept[:i] + kept[i + 1 :])
+            losses.append(sum(float(loss_of(task, batch, without)) for batch in batches))
+        del kept[int(np.argmin(losses))]
+    return _cut(model, kept), kept
+
+
+def _cut(model, schedule):
+    if isinstance(model, Network):
+        return model.with_spec(schedule=tuple(schedule))
+    return cut(model, schedule)
+
+
+def _narrower(model, keep, data, task):
+    """The model with fewer channels in its residual stream, and how many."""
+    spec = _stack(model)
+    _check_position(spec, "width")
+    width = spec.hidden_dim
+    if not is_whole(keep, 1):
+        keep = max(GRAIN, GRAIN * round(_share(keep, "width") * width / GRAIN))
+    if keep > width:
+        raise KzooError(f"Got width={keep} to keep; expected 1 to {width}, which the model has.")
+    narrow = spec.replace(hidden_dim=keep, head_dim=spec.head_dim or width // spec.num_heads)
+    other = narrow if keep < width else narrow.replace(hidden_dim=width + 1)
+    axes, weights = _axes(model, other), weights_by_path(model)
+    scores = np.zeros(width)
+    if data is None:
+        for path, numbers in axes.items():
+            value = np.square(np.asarray(weights[path], "float64"))
+            scores += _by_channel(value, numbers, width) / max(value.sum(), 1e-30)
+    else:
+        learned = {path: axis for path, axis in axes.items() if weights[path].trainable}
+        for products in _products(model, [weights[path] for path in learned], data, task):
+            pairs = zip(products, learned.values(), strict=True)
+            scores += np.abs(sum(_by_channel(product, own, width) for product, own in pairs))
+    kept = np.sort(np.argsort(-scores, kind="stable")[:keep])
+    values = {}
+    for path, numbers in axes.items():
+        value = np.asarray(weights[path])
+        for axis in numbers:
+            # Of several vectors side by side, as poolings give them, each has all channels.
+            copies = value.shape[axis] // width
+            rows = (np.arange(copies)[:, None] * width + kept).ravel()
+            value = np.take(value, rows, axis)
+        values[path] = value
+    return model.under(narrow, values), keep
+
+
+def _by_channel(value, axes, width):
+    """What an array has for each channel, on the axes that channels lie on: (width,)."""
+    total = np.zeros(width)
+    for axis in axes:
+        others = tuple(i for i in range(value.ndim) if i != axis)
+        total += value.sum(others).reshape(-1, width).sum(0)
+    return total
+
+
+# -- a step at a time -----------------------------------------------------------------------------
+
+
+class Pruning(keras.callbacks.Callback):
+    """Masks heads and units in `fit`, a few at a time; `shrink` then leaves them out.
+
+    The share that is masked grows with the third power of what is left (Zhu and Gupta 2017,
+    arXiv:1710.01878). A masked row is zero from then on: it is zeroed again behind each batch, on
+    all replicas. Which rows are masked is seen from the weights and how far the training is from
+    the optimizer's steps, so that a run that goes on from a checkpoint prunes as one that was never
+    stopped.
+
+    Args:
+        heads, units: how many to keep in the end, as for `prune`.
+        data: examples (x, y) on which importance is measured anew at each change, see `prune`; the
+            weights' magnitude decides without.
+        begin, end: the shares of all batches at which it begins, and is done.
+        every: after how many batches more are masked.
+
+    Raises:
+        KzooError: for shares that are none, and what `prune` refuses.
+    """
+
+    def __init__(self, heads=None, units=None, data=None, begin=0.1, end=0.6, every=50):
+        super().__init__()
+        if not (is_number(begin, 0, 1) and is_number(end, begin, 1)):
+            raise KzooError(
+                f"Got begin={begin!r:.40} and end={end!r:.40}; expected shares of a training, "
+                "begin no larger than end."
+            )
+        if not is_whole(every, 1):
+            raise KzooError(f"Got every={every!r:.40}; expected a number of batches, 1 or more.")
+        self.asked = {n: keep for n, keep in (("heads", heads), ("units", units)) if keep}
+        if not self.asked:
+            raise KzooError("Got nothing to prune; expected heads or units: how many to keep.")
+        self.data, self.begin, self.end, self.every = data, begin, end, every
+
+    def on_train_begin(self, logs=None):
+        """Find what there is, and what is masked already."""
+        _check_data(self.model, self.data)
+        self.steps = self.params["steps"] or 1
+        self.total = self.steps * self.params["epochs"]
+        if self.every > self.total:
+            raise KzooError(
+                f"Got every={self.every} for a training of {self.total} batches, in which nothing "
+                "would be pruned; expected a smaller number."
+            )
+        self.last = self.every * math.ceil(self.end * self.total / self.every)
+        weights = weights_by_path(self.model)
+        self.alive = {}
+        for name in self.asked:
+            found = find(self.model, KINDS[name])
+            same = {units.block: np.ones(units.groups) for units in found}
+            chosen(found, same, self.asked[name])  # Else it would be an error at the end.
+            alive = {units.block: units.alive(weights) for units in found}
+            self.alive[name] = found, alive
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Note the epoch."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Mask more where it is time; and again what is masked."""
+        step = self.epoch * self.steps + batch + 1
+        if step == self.total or (step % self.every == 0 and step <= self.last):
+            first, last = self.begin * self.total, self.end * self.total
+            past = min(1.0, max(0.0, step - first) / max(last - first, 1))
+            self._advance(1 - (1 - past) ** 3)
+        self._mask()
+
+    def on_train_end(self, logs=None):
+        """Mask what averages of weights have brought back."""
+        self._mask()
+
+    def _advance(self, done):
+        """Let so much of what is to go be gone."""
+        for name, (found, alive) in self.alive.items():
+            keep = _so_far(found, self.asked[name], done)
+            scores = importance(self.model, found, self.data)
+            # What is gone stays gone: nothing matters less.
+            scores = {block: np.where(alive[block], s, -1.0) for block, s in scores.items()}
+            for block, stays in chosen(found, scores, keep).items():
+                alive[block] &= stays
+
+    def _mask(self):
+        weights = weights_by_path(self.model)
+        for found, alive in self.alive.values():
+            for units in found:
+                if alive[units.block].all():
+                    continue
+                gate = weights[units.gate]
+                rows = np.repeat(alive[units.block], gate.shape[0] // units.groups)
+                gate.assign(gate * keras.ops.cast(rows[:, None], gate.dtype))
+
+
+def _so_far(found, keep, done):
+    """How many to keep where a part of the pruning, 0 to 1, is done."""
+    if not is_whole(keep, 1):
+        return 1 - done * (1 - keep)
+    most, sharing = min(units.count for units in found), found[0].sharing
+    return most - sharing * round(done * (most - keep) / sharing)
+
+
+# -- what a model is made of ----------------------------------------------------------------------
+
+
+def _stack(model):
+    """The spec of a model of one stack."""
+    if isinstance(model.spec, Towers):
+        raise KzooError(
+            f"Got a {model.spec.family}, a network of {' and '.join(model.spec.towers)}; expected "
+            "one of one stack."
+        )
+    return model.spec
+
+
+def _bound(spec):
+    """Of what the position encoding has something for each."""
+    return resolve("position", spec.position)[0].bound_to
+
+
+def _check_position(spec, name):
+    if name in _bound(spec):
+        raise KzooError(
+            f"Got {name} to prune of a {spec.family}, whose position {spec.position!r:.60} has "
+            f"something of its own for each of them; expected what isn't bound to it: leave {name} "
+            "out."
+        )
+
+
+def _check_data(model, data):
+    if data is None:
+        return
+    if isinstance(model, Network) or not model.compiled:
+        raise KzooError(
+            "Got data for a model without a loss; expected a compiled task: call compile() first, "
+            "its defaults will do."
+        )
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise KzooError(f"Got data of the type {type(data).__name__}; expected (x, y).")
+
+
+def _share(value, name, most=None):
+    if not is_number(value, 0, 1) or not value:
+        counts = f"a number from 1 to {most}" if most else "a number"
+        raise KzooError(
+            f"Got {name}={value!r:.40} to keep; expected a share between 0 and 1, or {counts}."
+        )
+    return value
+
+
+def _size(model):
+    return sum(math.prod(weight.shape) for weight in weights_by_path(model).values())
+
+
+def _axes(model, spec):
+    """The axes of each weight that change with the spec, by path."""
+    if isinstance(model, Network):
+        other = abstract_build(lambda: type(model)(spec))
+    else:
+        config = {k: v for k, v in model.get_config().items() if k != "backbone"}
+        other = abstract_build(lambda: type(model)(type(model.backbone)(spec), **config))
+    here, there = weights_by_path(model), weights_by_path(other)
+    found = {}
+    for path, weight in here.items():
+        pairs = enumerate(zip(weight.shape, there[path].shape, strict=True))
+        axes = [axis for axis, (one, two) in pairs if one != two]
+        if axes:
+            found[path] = axes
+    return found
