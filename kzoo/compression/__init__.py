@@ -3,6 +3,7 @@
 from .affinity import AffinityLoss, affinity_targets
 from .distill import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 from .prune import Pruning, prune, shrink
+from .sparsity import Sparsity, sparsify
 from .teacher import Teacher
 
 __all__ = [
@@ -10,10 +11,12 @@ __all__ = [
     "DistillationLoss",
     "DistilledAccuracy",
     "Pruning",
+    "Sparsity",
     "Teacher",
     "affinity_targets",
     "cut",
     "distillation_targets",
     "prune",
     "shrink",
+    "sparsify",
 ]

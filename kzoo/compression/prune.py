@@ -19,6 +19,7 @@ from ..spec import Towers
 from ..values import is_number, is_whole
 from .distill import cut
 from .gradients import batches_of, gradients, loss_of
+from .gradual import Gradual
 
 BATCH = 16  # examples whose importance is one number, before its sign goes
 GRAIN = 8  # units that a product computes at once: of a larger net a multiple of them stays
@@ -226,7 +227,7 @@ def shrink(model):
 def find(model, kind):
     """The `Units` of a kind in each block of a model.
 
-    Their axes are those that are shorter where the spec says that there are fewer.
+    Their axes are those that are longer where the spec says that there are more.
 
     Raises:
         KzooError: for a network of several towers, and one whose position encoding has something
@@ -236,11 +237,8 @@ def find(model, kind):
     _check_position(spec, kind.name)
     counts = {block: kind.count(spec, block) for block in spec.blocks}
     sharing = kind.sharing(spec)
-    if min(counts.values()) <= sharing:  # More instead of fewer: the axes are the same.
-        other = {block: count + sharing for block, count in counts.items()}
-    else:
-        other = {block: count - sharing for block, count in counts.items()}
-    axes, weights = _axes(model, kind.resized(spec, other)), weights_by_path(model)
+    more = kind.resized(spec, {block: count + sharing for block, count in counts.items()})
+    axes, weights = _axes(model, more), weights_by_path(model)
     prefix = "" if isinstance(model, Network) else "backbone/"
     found = []
     for block, count in counts.items():
@@ -396,51 +394,30 @@ def _by_channel(value, axes, width):
 # -- a step at a time -----------------------------------------------------------------------------
 
 
-class Pruning(keras.callbacks.Callback):
+class Pruning(Gradual):
     """Masks heads and units in `fit`, a few at a time; `shrink` then leaves them out.
-
-    The share that is masked grows with the third power of what is left (Zhu and Gupta 2017,
-    arXiv:1710.01878). A masked row is zero from then on: it is zeroed again behind each batch, on
-    all replicas. Which rows are masked is seen from the weights and how far the training is from
-    the optimizer's steps, so that a run that goes on from a checkpoint prunes as one that was never
-    stopped.
 
     Args:
         heads, units: how many to keep in the end, as for `prune`.
         data: examples (x, y) on which importance is measured anew at each change, see `prune`; the
             weights' magnitude decides without.
-        begin, end: the shares of all batches at which it begins, and is done.
-        every: after how many batches more are masked.
+        begin, end, every: see `Gradual`.
 
     Raises:
-        KzooError: for shares that are none, and what `prune` refuses.
+        KzooError: what `prune` and `Gradual` refuse, before the training begins.
     """
 
     def __init__(self, heads=None, units=None, data=None, begin=0.1, end=0.6, every=50):
-        super().__init__()
-        if not (is_number(begin, 0, 1) and is_number(end, begin, 1)):
-            raise KzooError(
-                f"Got begin={begin!r:.40} and end={end!r:.40}; expected shares of a training, "
-                "begin no larger than end."
-            )
-        if not is_whole(every, 1):
-            raise KzooError(f"Got every={every!r:.40}; expected a number of batches, 1 or more.")
-        self.asked = {n: keep for n, keep in (("heads", heads), ("units", units)) if keep}
+        super().__init__(begin, end, every)
+        asked = (("heads", heads), ("units", units))
+        self.asked = {name: keep for name, keep in asked if keep is not None}
         if not self.asked:
             raise KzooError("Got nothing to prune; expected heads or units: how many to keep.")
-        self.data, self.begin, self.end, self.every = data, begin, end, every
+        self.data = data
 
-    def on_train_begin(self, logs=None):
-        """Find what there is, and what is masked already."""
+    def find(self):
+        """See `Gradual`."""
         _check_data(self.model, self.data)
-        self.steps = self.params["steps"] or 1
-        self.total = self.steps * self.params["epochs"]
-        if self.every > self.total:
-            raise KzooError(
-                f"Got every={self.every} for a training of {self.total} batches, in which nothing "
-                "would be pruned; expected a smaller number."
-            )
-        self.last = self.every * math.ceil(self.end * self.total / self.every)
         weights = weights_by_path(self.model)
         self.alive = {}
         for name in self.asked:
@@ -450,25 +427,8 @@ class Pruning(keras.callbacks.Callback):
             alive = {units.block: units.alive(weights) for units in found}
             self.alive[name] = found, alive
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Note the epoch."""
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Mask more where it is time; and again what is masked."""
-        step = self.epoch * self.steps + batch + 1
-        if step == self.total or (step % self.every == 0 and step <= self.last):
-            first, last = self.begin * self.total, self.end * self.total
-            past = min(1.0, max(0.0, step - first) / max(last - first, 1))
-            self._advance(1 - (1 - past) ** 3)
-        self._mask()
-
-    def on_train_end(self, logs=None):
-        """Mask what averages of weights have brought back."""
-        self._mask()
-
-    def _advance(self, done):
-        """Let so much of what is to go be gone."""
+    def advance(self, done):
+        """See `Gradual`."""
         for name, (found, alive) in self.alive.items():
             keep = _so_far(found, self.asked[name], done)
             scores = importance(self.model, found, self.data)
@@ -477,7 +437,8 @@ class Pruning(keras.callbacks.Callback):
             for block, stays in chosen(found, scores, keep).items():
                 alive[block] &= stays
 
-    def _mask(self):
+    def mask(self):
+        """See `Gradual`."""
         weights = weights_by_path(self.model)
         for found, alive in self.alive.values():
             for units in found:
