@@ -202,6 +202,146 @@ def train(
 
 
 @app.command()
+def compress(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE_OR_PRESET", help="A recipe of steps, .json; or a preset."),
+    ],
+    task: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Of a preset, a folder with train.tsv and dev.tsv, as GLUE's tasks lie: what "
+            "learns, and what measures and decides nothing.",
+            show_default=False,
+        ),
+    ] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A file to learn from.", show_default=False),
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A file that measures alone.", show_default=False),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What shapes are chosen by; a tenth of what is learnt from by default.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Text = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of the labels.")
+    ] = None,
+    max_mb: Annotated[
+        float | None,
+        typer.Option(help="Megabytes of the int8 file at most.", show_default=False),
+    ] = None,
+    max_ms_ratio: Annotated[
+        float | None,
+        typer.Option(
+            help="Its time at most, as a share of that of the preset's own int8 file.",
+            show_default=False,
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Points of 100 that it may lose at most.", show_default=False),
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Shapes that are tried.")] = 6,
+    epochs: Annotated[int, typer.Option(help="Passes over the examples, for the last.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
+    references: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Published models to draw beside: a JSON list of name, megabytes, score, source.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The folder of a search, build/NAME-compressed by default; a recipe names its "
+            "own.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+):
+    """Make a model smaller, as a recipe says or within a budget.
+
+    A recipe's steps (trim, prune, factorize, train and others) are in kzoo/training/steps.py. Of a
+    preset shapes are tried that keep to --max-mb and --max-ms-ratio, each learning of the preset
+    itself; a table and a picture say what each costs. A run that was stopped goes on where it was.
+    """
+    budget = {"max_mb": max_mb, "max_ms_ratio": max_ms_ratio, "max_drop": max_drop}
+    with session(as_json) as screen:
+        from . import views
+
+        if source.endswith(".json"):
+            given = {"--task": task, "--train": train, "--test": test, "--output": output}
+            given |= {f"--{name.replace('_', '-')}": value for name, value in budget.items()}
+            other = next((name for name, value in given.items() if value is not None), None)
+            if other is not None:
+                raise KzooError(f"{other} is for a preset; a recipe says it itself: leave it out.")
+            from .training.steps import compress as follow
+
+            with screen.working(f"Following {source}") as say:
+                _, record = follow(source, verbose=0, say=say)
+            recipe = record["recipe"]
+            folder = Path(source).parent / recipe["output"]
+            data = {**record, "source": recipe["model"], "output": str(folder)}
+            screen.result({**data, "files": _files(folder)}, views.compressed)
+            return
+        if (task is None) == (train is None):
+            raise KzooError("Say --task, a folder with train.tsv and dev.tsv, or --train, a file.")
+        if task is not None:
+            train, test = (_of_task(task, name) for name in ("train", "dev"))
+        from .budget import search
+        from .files import read_json
+
+        shown = None if references is None else read_json(references, "published models", list)
+        with screen.working(f"Searching smaller shapes of {source}") as say:
+            data = search(
+                source,
+                train,
+                output or Path("build") / f"{Path(source).name}-compressed",
+                validation=validation and str(validation),
+                test=test,
+                **budget,
+                text=text[0] if text and len(text) == 1 else text,
+                label=label,
+                trials=trials,
+                epochs=epochs,
+                seed=seed,
+                references=shown,
+                say=say,
+            )
+        screen.result(data, views.searched)
+        if data["best"] is None:
+            raise KzooError(
+                f"No shape keeps to the budget: {data['closest']} comes nearest, see "
+                f"{data['output']}/report.json."
+            )
+
+
+def _of_task(folder, name):
+    """The file of a GLUE task's folder: train or dev, a .tsv, .csv or .jsonl, maybe with .gz."""
+    endings = [f"{end}{gz}" for end in (".tsv", ".csv", ".jsonl") for gz in ("", ".gz")]
+    found = next((p for end in endings if (p := folder / f"{name}{end}").is_file()), None)
+    if found is None:
+        raise KzooError(
+            f"{folder} has no {name}.tsv (or .csv, .jsonl, maybe .gz); expected train and dev there."
+        )
+    return found
+
+
+@app.command()
 def export(
     source: Annotated[
         str,

@@ -93,6 +93,18 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
     return result
 
 
+def scores_of(source, examples, threads=1):
+    """The scores of `evaluate` on examples that were read: {measure: value}.
+
+    Args:
+        source: a task, or a bundle's folder.
+        examples: `Examples` as the task's `understand` gives them.
+        threads: see `evaluate`.
+    """
+    reader = _reader(source, threads)
+    return MEASURED[reader.rule](reader, examples)[0]
+
+
 def _row(kind, examples, place, **rest):
     x = examples.x[place]
     if "text" in rest:  # A pair may hold what is right.

@@ -206,11 +206,47 @@ def history(history):
             axis.set_title(name.replace("_", " "), color=INK, size=12)
             axis.set_xlabel("epoch")
             axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-            axis.grid(color=GRID, linewidth=0.8)
-            axis.spines[["top", "right"]].set_visible(False)
-            axis.spines[["left", "bottom"]].set_color(GRID)
+            _ruled(axis)
             if f"val_{name}" in values:
                 axis.legend(frameon=False, labelcolor=FAINT)
+    return figure
+
+
+def pareto(report):
+    """How right the points of a search for a smaller model are, by their size and by their time.
+
+    Args:
+        report: what `kzoo.budget.search` returns: `points` and `model`, dicts with `megabytes`,
+            `ms_ratio` and `score`, 0 to 1; `references` with `megabytes` and `score` as well; and
+            `budget`, whose bounds are drawn.
+    """
+    own, budget = {"name": "the model itself", **report["model"]}, report["budget"]
+    sides = (
+        ("megabytes", "megabytes of the file", budget["max_mb"], report["references"]),
+        ("ms_ratio", "time, as a share of the model's", budget["max_ms_ratio"], []),
+    )
+    with _figure(10.4, 4.2, 2) as (figure, axes):
+        for axis, (key, title, bound, others) in zip(axes, sides, strict=True):
+            kinds = (
+                (others, FAINT, "s"),
+                ([own], COLOURS[1], "D"),
+                (report["points"], COLOURS[0], "o"),
+            )
+            for points, colour, marker in kinds:
+                for point in points:
+                    place = (point[key], 100 * point["score"])
+                    axis.plot(*place, color=colour, marker=marker, markersize=6, linestyle="none")
+                    axis.annotate(
+                        point["name"], place, (5, 4), textcoords="offset points", size=7,
+                        color=colour,
+                    )  # fmt: skip
+            if bound is not None:
+                axis.axvline(bound, color=FAINT, linewidth=1, linestyle="--")
+            axis.set_xscale("log")
+            axis.margins(x=0.15, y=0.12)
+            axis.set_xlabel(title)
+            axis.set_ylabel(f"{report['measure'].replace('_', ' ')}, of 100")
+            _ruled(axis)
     return figure
 
 
@@ -327,6 +363,13 @@ def _decibels(values, rate, most=1000):
     power = np.abs(np.fft.rfft(frames, axis=1)).T ** 2
     strength = 10 * np.log10(np.maximum(power, 1e-12))
     return np.maximum(strength, strength.max() - 80)
+
+
+def _ruled(axis):
+    """An axis for lines and points: ruled, and open to the top and the right."""
+    axis.grid(color=GRID, linewidth=0.8)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(GRID)
 
 
 def _shortened(name, most=LONGEST):

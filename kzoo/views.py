@@ -207,6 +207,49 @@ def trained(data):
     ]  # fmt: skip
 
 
+def compressed(data):
+    """`kzoo compress RECIPE`: what each step left."""
+    before, rows = data["parameters"], []
+    for row in data["steps"]:
+        share = row["parameters"] / before
+        rows.append([row["step"], f"{row['parameters']:,}", f"{share:.1%}"])
+    files = [[name, size_of(count)] for name, count in data["files"].items()]
+    return [
+        table(
+            f"{data['source']}, {before:,} parameters, made smaller: {data['output']}",
+            ["step", ">parameters left", ">of all"],
+            rows,
+        ),
+        table("", ["file", ">size"], files),
+    ]
+
+
+def searched(data):
+    """`kzoo compress PRESET --max-mb ...`: the points of a budget."""
+    own, measure = data["model"], data["measure"].replace("_", " ")
+    rows = [["the model itself", *_point(own), ""]]
+    rows += [
+        [point["name"], *_point(point), "yes" if point["fits"] else "no"]
+        for point in data["points"]
+    ]
+    bounds = {"max_mb": "MB", "max_ms_ratio": "of the time", "max_drop": "points less"}
+    asked = ", ".join(f"at most {v:g} {bounds[k]}" for k, v in data["budget"].items() if v)
+    title = f"{data['recipe']['model']}, {asked}: {data['output']}"
+    names = ["shape", ">MB", ">time", f">{measure} in Keras", ">of the file", "fits"]
+    best = data["best"]
+    told = f"The best that fits is {best}." if best else f"None fits; nearest is {data['closest']}."
+    return [table(title, names, rows), told]
+
+
+def _point(point):
+    return [
+        f"{point['megabytes']:.2f}",
+        f"{point['ms_ratio']:.2f}",
+        f"{point['keras']:.2%}",
+        f"{point['score']:.2%}",
+    ]
+
+
 def saved(data):
     """`kzoo export --to savedmodel`."""
     files = [[name, size_of(count)] for name, count in data["files"].items()]

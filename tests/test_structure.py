@@ -38,6 +38,7 @@ ORDER = [
     {"litert", "serving"},
     {"bundle"},
     {"evaluation"},
+    {"budget"},
     {"__init__"},
     {"views"},
     {"cli"},

@@ -1,4 +1,4 @@
-"""Learning: the optimizer, its schedule, and trainings written down as recipes."""
+"""Learning: the optimizer, its schedule; trainings and compressions written down as recipes."""
 
 import os
 
@@ -9,5 +9,6 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 from .optimizer import AdamW  # noqa: E402
 from .recipe import train  # noqa: E402
 from .schedule import WarmupDecay  # noqa: E402
+from .steps import compress  # noqa: E402
 
-__all__ = ["AdamW", "WarmupDecay", "train"]
+__all__ = ["AdamW", "WarmupDecay", "compress", "train"]

@@ -1,0 +1,397 @@
+"""A budget in place of a recipe: shapes that fit it are tried, shortly and then longer.
+
+Megabytes and time follow from a shape, and are reckoned before anything learns; what a shape costs
+in answers only learning shows. So the shapes of a budget learn on a part of the examples, the best
+half of them on more (successive halving, arXiv:1502.07943), and the last are written as bundles and
+measured. Each is a preset with the recipe that makes it again.
+"""
+
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+
+from . import plot, presets
+from .bundle import bench_bundle, export_bundle
+from .bundle.limits import defaults
+from .bundle.manifest import MANIFEST, MODEL
+from .bundle.parity import measure_of
+from .data.tables import write_table
+from .errors import KzooError
+from .evaluation import scores_of
+from .files import read_json, writing_file
+from .litert.quantize import expected_bytes
+from .network import weights_by_path
+from .parts import completed
+from .spec import Towers
+from .training import steps
+from .values import is_number, is_whole
+
+REPORT, PICTURE, TABLE = "report.json", "pareto.png", "points.csv"
+# The measure by which a task's answers are judged, by rule.
+JUDGED = {
+    "single_label": "accuracy", "multi_label": "micro_f1", "regression": "spearman",
+    "entities": "f1", "span": "f1",
+}  # fmt: skip
+SHARES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.125)
+TOKENS = (1.0, 0.7, 0.5, 0.35, 0.25)  # of those that the examples use
+RANKS = (1.0, 0.5, 0.25)  # of the width
+FIRST = 0.125  # the share of the examples that the first round learns from
+RATE = 3e-4  # of learning: a cut model has more to learn than one that is tuned
+TOKENS_TIMED = 32
+HELD = 0.1  # the share held out where no file is named
+QUANTIZATION = "int8"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """How much of a model stays.
+
+    Args:
+        blocks: how many.
+        inner: the share of heads and of feed-forward units.
+        tokens: how many rows the table of tokens has.
+        rank: how wide these are; 0 for as wide as before.
+    """
+
+    blocks: int
+    inner: float
+    tokens: int
+    rank: int
+
+    @property
+    def name(self):
+        """What its folder is called."""
+        rank = f"-r{self.rank}" if self.rank else ""
+        return f"b{self.blocks}-i{round(100 * self.inner)}-t{self.tokens}{rank}"
+
+    def steps(self, model, learning):
+        """The steps of a recipe that makes it, and lets it learn of the model."""
+        spec, steps = model.spec, []
+        if self.tokens < model.backbone.vocabulary_size:
+            steps.append({"step": "trim", "size": self.tokens})
+        pruned = {}
+        if self.blocks < spec.num_layers:
+            pruned["blocks"] = self.blocks
+        if self.inner < 1:
+            pruned |= {"heads": self.inner, "units": self.inner}
+        if pruned:
+            steps.append({"step": "prune", **pruned})
+        if self.rank:
+            steps.append({"step": "factorize", "embedding": self.rank})
+        return [*steps, {"step": "train", "teacher": {"hard": False, "share": 0.9}, **learning}]
+
+
+class Sizes:
+    """What shapes of a model weigh and take, reckoned from its own weights.
+
+    Args:
+        model: a task of one stack.
+    """
+
+    def __init__(self, model):
+        spec = model.spec
+        self.width, self.layers = spec.hidden_dim, spec.num_layers
+        self.rows = model.backbone.vocabulary_size
+        inner = blocks = table = other = 0
+        for path, weight in weights_by_path(model).items():
+            size = expected_bytes(path, tuple(weight.shape), QUANTIZATION)
+            if path.endswith("token_embedding/embeddings"):
+                table = size
+            elif "/block_" in path and math.prod(weight.shape) > 4 * self.width:
+                inner += size
+            elif "/block_" in path:
+                blocks += size
+            else:
+                other += size
+        each = len(spec.blocks)
+        self.inner, self.block = inner / each, blocks / each
+        self.row, self.other = table / self.rows, other
+
+    def megabytes(self, shape):
+        """What an int8 file of a shape weighs, about."""
+        row = (shape.rank + 12) if shape.rank else self.row
+        table = shape.tokens * row + shape.rank * self.width
+        blocks = shape.blocks * (self.inner * shape.inner + self.block)
+        return (table + blocks + self.other) / 1e6 + 0.15
+
+    def time(self, shape):
+        """Its time as a share of the model's, about: that of its products."""
+        return shape.blocks * shape.inner / self.layers
+
+
+def search(
+    preset, train, output, *, validation=None, test=None, max_mb=None, max_ms_ratio=None,
+    max_drop=None, text=None, label=None, trials=6, epochs=3, seed=0, references=None, say=None,
+):  # fmt: skip
+    """Find a smaller model of a budget: the most right of those that fit.
+
+    Args:
+        preset: the task that is made smaller: a preset's name or folder.
+        train: a file to learn from, as the task's `fit` reads it.
+        output: the folder to write: report.json, points.csv and pareto.png, the recipe of each
+            shape in `recipes`, and in `points` the presets and bundles of the last ones. A run
+            that was stopped goes on there.
+        validation: a file by which shapes are chosen, or a share of `train`; a tenth by default.
+        test: a file on which the last are measured, and which decides nothing; what shapes were
+            chosen by where there is none.
+        max_mb: megabytes of the int8 file at most.
+        max_ms_ratio: its time at most, as a share of that of the model's own int8 file.
+        max_drop: how many points in a hundred the measure may fall at most.
+        text, label: the columns of the files.
+        trials: how many shapes learn in the first round.
+        epochs: passes over the examples, for the last ones.
+        seed: of all draws.
+        references: published models to draw beside: dicts with name, megabytes, score and source.
+        say: called with a line of text before each step.
+
+    Returns:
+        What report.json holds: `model`, the preset's own measures; `points`, those of the last
+        shapes; `tried`, what each shape had in each round; `best`, the name of the point that fits
+        and is most right, or None; and `closest`, what comes nearest where none fits.
+
+    Raises:
+        KzooError: for a budget that no shape can meet, and a task without a measure.
+    """
+    say = say or (lambda line: None)
+    budget = _checked(max_mb, max_ms_ratio, max_drop, trials, epochs)
+    presets.check_has_weights(preset, "there is nothing to make smaller")
+    model, validation = presets.load(preset), HELD if validation is None else validation
+    if getattr(model, "rule", None) not in JUDGED or isinstance(model.spec, Towers):
+        raise KzooError(
+            f"Got {preset}, for whose answers no single measure says how right they are; expected "
+            "a task of one stack whose answers are right or wrong, such as a TextClassifier."
+        )
+    recipe = {"model": str(preset), "train": str(train), "validation": validation, "text": text,
+              "label": label, "seed": seed}  # fmt: skip
+    shapes = _shapes(model, Sizes(model), budget, trials)
+    facts = {"recipe": recipe, "test": test and str(test), "budget": budget, "trials": trials,
+             "epochs": epochs}  # fmt: skip
+    state = _State(Path(output), facts)
+    held = steps.read(recipe, model)[1]
+    tested = held if test is None else steps.read({**recipe, "train": str(test),
+                                                      "validation": None}, model)[0]  # fmt: skip
+    rounds = max(1, math.ceil(math.log2(len(shapes))))
+    for turn in range(rounds):
+        is_last = turn == rounds - 1
+        share = 1.0 if is_last else min(0.5, FIRST * 2**turn)
+        learning = {"epochs": epochs if is_last else 1, "learning_rate": RATE}
+        learning |= {} if is_last else {"examples": share}
+        scores = {}
+        for shape in shapes:
+            say(f"{shape.name}, round {turn + 1} of {rounds}")
+            found = _Point(state, shape, "points" if is_last else f"round-{turn + 1}")
+            scores[shape] = found.learnt(recipe, model, learning, held)
+        state.note([
+            {"name": shape.name, "round": turn + 1, "share": share, "held": score}
+            for shape, score in scores.items()
+        ])  # fmt: skip
+        shapes = sorted(shapes, key=lambda shape: -scores[shape])
+        shapes = shapes if is_last else shapes[: max(2, math.ceil(len(shapes) / 2))]
+    own = state.get("model", lambda: _measured(model, state.folder / "model", tested, None))
+    points = []
+    for shape in shapes:
+        say(f"Measuring {shape.name}")
+        point = _Point(state, shape, "points").measured(tested, state.folder / "model")
+        fits = _fits(point, own, budget)
+        points.append({"name": shape.name, "held": scores[shape], **point, "fits": fits})
+    return _reported(state, own, points, model, references or [])
+
+
+def _checked(max_mb, max_ms_ratio, max_drop, trials, epochs):
+    budget = {"max_mb": max_mb, "max_ms_ratio": max_ms_ratio, "max_drop": max_drop}
+    for name, value in budget.items():
+        if value is not None and not (is_number(value, 0) and value):
+            raise KzooError(f"Got {name}={value!r:.40}; expected a number above 0.")
+    if max_mb is None and max_ms_ratio is None:
+        raise KzooError("Got no budget; expected max_mb, max_ms_ratio or both.")
+    for name, value in (("trials", trials), ("epochs", epochs)):
+        if not is_whole(value, 1):
+            raise KzooError(f"Got {name}={value!r:.40}; expected a whole number of at least 1.")
+    return budget
+
+
+def _shapes(model, sizes, budget, trials):
+    """The largest shapes within a budget, as many as are tried: of each depth the best first."""
+    is_text = "vocabulary_size" in completed("embedding", model.spec.embedding)
+    rows, width = model.backbone.vocabulary_size if is_text else 0, sizes.width
+    tokens = [round(share * rows) for share in TOKENS] if is_text else [0]
+    ranks = [0 if share == 1 else round(share * width) for share in RANKS] if is_text else [0]
+    every = [
+        Shape(blocks, inner, count, rank)
+        for blocks in range(1, sizes.layers + 1)
+        for inner in SHARES
+        for count in tokens
+        for rank in ranks
+    ]
+    limits = [
+        (budget["max_mb"], sizes.megabytes, "MB"),
+        (budget["max_ms_ratio"], sizes.time, "of the time"),
+    ]
+    fitting = every
+    for bound, measure, unit in limits:
+        if bound is None:
+            continue
+        fitting = [shape for shape in fitting if measure(shape) <= bound]
+        if not fitting:
+            least = min(every, key=measure)
+            raise KzooError(
+                f"Got a budget of {bound:g} {unit}, which no shape meets; the smallest of "
+                f"{model.name}, {least.name}, has about {measure(least):.2g} {unit}."
+            )
+    by_depth = {}
+    for shape in sorted(fitting, key=lambda s: -_capacity(s, sizes)):
+        by_depth.setdefault(shape.blocks, []).append(shape)
+    chosen = []
+    while len(chosen) < trials and any(by_depth.values()):
+        best = sorted((held.pop(0) for held in by_depth.values() if held),
+                      key=lambda s: -_capacity(s, sizes))  # fmt: skip
+        chosen += best[: trials - len(chosen)]
+    return chosen
+
+
+def _capacity(shape, sizes):
+    """By what shapes of a budget are ordered before they learn: products, and the table's width."""
+    table = shape.tokens * (shape.rank or sizes.width)
+    return math.log(shape.blocks * shape.inner) + 0.3 * math.log(max(table, 1))
+
+
+class _State:
+    """What a run has found so far, on disk, so that the next one needn't find it again."""
+
+    def __init__(self, folder, facts):
+        self.folder, self.path = folder, folder / "state.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.held = {"facts": facts, "found": {}, "tried": []}
+        if self.path.is_file():
+            held = read_json(self.path, "the state of a search")
+            if held.get("facts") != facts:
+                raise KzooError(
+                    f"{folder} holds a search with another budget or other files: name another "
+                    "folder."
+                )
+            self.held = held
+
+    def get(self, name, find):
+        """What was found under a name, or what `find()` gives, which is kept."""
+        if name not in self.held["found"]:
+            self.held["found"][name] = find()
+            self._write()
+        return self.held["found"][name]
+
+    def note(self, rows):
+        """Keep what was tried, unless it is kept."""
+        self.held["tried"] += [row for row in rows if row not in self.held["tried"]]
+        self._write()
+
+    def _write(self):
+        with writing_file(self.path) as tmp_path:
+            tmp_path.write_text(json.dumps(self.held, indent=1) + "\n", encoding="utf-8")
+
+
+class _Point:
+    """A shape in one of the folders of a search."""
+
+    def __init__(self, state, shape, place):
+        self.state, self.shape, self.name = state, shape, f"{place}/{shape.name}"
+        self.preset = state.folder / place / shape.name / "preset"
+
+    def learnt(self, recipe, model, learning, held):
+        """How right it is on examples that were held out, once it has learnt."""
+        own = {"output": str(self.preset), "steps": self.shape.steps(model, learning)}
+        recipe = {**recipe, **own}
+
+        def learn():
+            path = self.preset.parent / "recipe.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            here = _relative(recipe, path.parent)
+            path.write_text(json.dumps(here, indent=1) + "\n", encoding="utf-8")
+            made, _ = steps.compress(path, verbose=0)
+            return _score(made, held)
+
+        return self.state.get(f"{self.name} held", learn)
+
+    def measured(self, examples, reference):
+        """The measures of its bundle."""
+        folder = self.preset.parent / "bundle"
+
+        def measure():
+            return _measured(presets.load(self.preset), folder, examples, reference)
+
+        return {"folder": self.name, **self.state.get(f"{self.name} measured", measure)}
+
+
+def _relative(recipe, folder):
+    """The recipe with the paths of files that are there as seen from a folder."""
+    keys = ("model", "train", "validation", "output")
+    return {
+        key: os.path.relpath(value, folder)
+        if key in keys and isinstance(value, str) and (key == "output" or Path(value).exists())
+        else value
+        for key, value in recipe.items()
+        if value is not None
+    }
+
+
+def _score(source, examples):
+    """The one measure by which a task's answers are judged, 0 to 1."""
+    scores = scores_of(source, examples)
+    return next(scores[name] for name in JUDGED.values() if name in scores)
+
+
+def _measured(model, folder, examples, reference):
+    """What is told of a model: its bundle's megabytes, its time by the model's own, how right."""
+    if not (folder / MANIFEST).is_file():
+        limits = dict.fromkeys(defaults(QUANTIZATION, measure_of(model)))
+        export_bundle(model, folder, QUANTIZATION, limits=limits)
+    rows = bench_bundle(folder, reference)["lengths"] if reference else []
+    row = next((row for row in rows if row["tokens"] >= TOKENS_TIMED), rows[-1] if rows else None)
+    return {
+        "megabytes": (folder / MODEL).stat().st_size / 1e6,
+        "ms_ratio": 1 / row["speed"] if row else 1.0,
+        "keras": _score(model, examples),
+        "score": _score(folder, examples),
+    }
+
+
+def _fits(point, own, budget):
+    """Whether a point keeps to each part of a budget."""
+    actual = _against(point, own)
+    return all(bound is None or actual[name] <= bound for name, bound in budget.items())
+
+
+def _against(point, own):
+    """A point in the numbers of a budget."""
+    drop = 100 * (own["score"] - point["score"])
+    return {"max_mb": point["megabytes"], "max_ms_ratio": point["ms_ratio"], "max_drop": drop}
+
+
+def _reported(state, own, points, model, references):
+    """The report of a search, which is written beside its table and its picture."""
+    budget = state.held["facts"]["budget"]
+    fitting = [point for point in points if point["fits"]]
+    best = max(fitting, key=lambda point: point["score"], default=None)
+
+    def excess(point):
+        actual = _against(point, own)
+        return sum(max(0, actual[n] / bound - 1) for n, bound in budget.items() if bound)
+
+    report = {
+        **state.held["facts"],
+        "measure": JUDGED[model.rule],
+        "quantization": QUANTIZATION,
+        "model": own,
+        "points": points,
+        "tried": state.held["tried"],
+        "best": best and best["name"],
+        "closest": None if best else min(points, key=excess)["name"],
+        "references": references,
+    }
+    names = ["name", "folder", "megabytes", "ms_ratio", "held", "keras", "score", "fits"]
+    write_table(state.folder / TABLE, {n: [point[n] for point in points] for n in names})
+    plot.write(plot.pareto(report), state.folder / PICTURE)
+    text = json.dumps(report, indent=1) + "\n"
+    with writing_file(state.folder / REPORT) as tmp_path:
+        tmp_path.write_text(text, encoding="utf-8")
+    return {"output": str(state.folder), **report}

@@ -1,0 +1,340 @@
+"""A compression written down: which steps make a smaller model of a model, one after the other.
+
+Each step maps a model to a model and is written as a preset, so that a run that was stopped goes on
+behind the last one that was finished, and any two may follow each other.
+"""
+
+import inspect
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from .. import compression, presets
+from ..errors import KzooError
+from ..files import read_json, sha256, writing_folder
+from ..network import weights_by_path
+from ..values import is_whole
+from . import recipe as trainings
+
+# Every key of a recipe with its default; without one, the key is required.
+REQUIRED = trainings.REQUIRED
+KEYS = {
+    "summary": "",  # One sentence for the card of what comes out.
+    "model": REQUIRED,  # The preset's name or folder that is made smaller.
+    "output": REQUIRED,  # The preset folder to write.
+    # What is done, in order: {"step": one of `STEPS`, its options}, and the options of those alone
+    # that its function in kzoo/compression has. A "train" step takes the keys of a training recipe.
+    "steps": REQUIRED,
+    # Examples, as a training recipe has them; what steps look at and learn from.
+    "train": None,
+    "validation": None,
+    "text": None,
+    "label": None,
+    "seed": 0,
+}
+RECORD = "compression.json"
+FILES = {*trainings.FILES, RECORD}
+EXAMPLES = 512  # that a step looks at where it says nothing else; of 0 it looks at none
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step by its name in a recipe.
+
+    Args:
+        function: of a model, `Known` and the step's options, which gives a model and a report.
+        options: the names of these.
+    """
+
+    function: object
+    options: tuple
+
+
+@dataclass
+class Known:
+    """What steps have beside the model.
+
+    Args:
+        settings: the recipe's, with every key.
+        folder: the preset of the model, as the step before wrote it.
+        output: the folder that the step's own is written to.
+        verbose: as Keras' `fit` has it.
+        found: what was read.
+    """
+
+    settings: dict
+    folder: str
+    output: Path
+    verbose: object = "auto"
+    found: dict = field(default_factory=dict)
+
+    def examples(self, model, key="train"):
+        """The examples of the recipe's file, as the model takes them; None where it names none."""
+        if not self.found:
+            self.found |= dict(
+                zip(("train", "validation"), read(self.settings, model), strict=True)
+            )
+        return self.found[key]
+
+    def some(self, model, count):
+        """So many of the examples, (x, y), drawn by the seed; None for 0, or without any."""
+        found = self.examples(model) if count else None
+        if found is None:
+            return None
+        draw = np.random.default_rng(self.settings["seed"])
+        some = draw.permutation(len(found))[:count]
+        return tuple(found.part(sorted(some.tolist())))
+
+
+def read(settings, model):
+    """What is learnt from and what is held out, or None of each, as the model takes them."""
+
+    def examples_of(path):
+        found = model.read_file(path, settings["text"], settings["label"], model.targets)
+        return model.understand(found, getattr(model, "problem", None), model.labels, False)[1]
+
+    held = settings["validation"]
+    if settings["train"] is None:
+        return None, None
+    if isinstance(held, float):
+        return model.hold_out(examples_of(settings["train"]), held, settings["seed"])
+    return examples_of(settings["train"]), None if held is None else examples_of(held)
+
+
+def _trim(model, known, texts=None, held_out=None, **options):
+    """Texts are those of the examples, unless the step names a file of lines."""
+    given = known.examples(model) if texts is None else None
+    if given is None and texts is None:
+        raise KzooError(
+            'Got the step trim without texts; expected "train" in the recipe, or "texts" in the '
+            "step: a file of lines."
+        )
+    x = list(given.x) if texts is None else _lines(texts)
+    held = known.examples(model, "validation") if held_out is None else None
+    held = _lines(held_out) if held is None and held_out is not None else held and list(held.x)
+    return compression.trim(model, x, held_out=held or None, **options)
+
+
+def _prune(model, known, examples=EXAMPLES, **options):
+    data = known.some(model, examples)
+    if data is not None and not model.compiled:
+        model.compile()
+    return compression.prune(model, data=data, **options)
+
+
+def _shrink(model, known):
+    return compression.shrink(model)
+
+
+def _factorize(model, known, examples=EXAMPLES, **options):
+    data = known.some(model, examples)
+    return compression.factorize(model, data=data and data[0], **options)
+
+
+def _sparsify(model, known, **options):
+    return compression.sparsify(model, **options)
+
+
+def _round(model, known):
+    """The weights that an int8 file holds, see `presets.round_tables`."""
+    presets.round_tables(model)
+    return model, {}
+
+
+def _train(model, known, **options):
+    """As `kzoo train`, from the model on."""
+    own = {key: known.settings[key] for key in ("train", "validation", "text", "label", "seed")}
+    asked = {**{k: v for k, v in own.items() if v is not None}, **options}
+    asked = {**asked, "model": known.folder, "output": str(known.output), "resume": True}
+    task, history = trainings.train(asked, verbose=known.verbose)
+    return task, {"history": history.history}
+
+
+def _of(function, wrapper, *given):
+    """A step whose options are those of a function and of its wrapper, without what is given."""
+    names = []
+    for each, first in ((function, 1), (wrapper, 2)):
+        parameters = list(inspect.signature(each).parameters.values())[first:]
+        names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+    return Step(wrapper, tuple(name for name in names if name not in given))
+
+
+STEPS = {
+    "trim": _of(compression.trim, _trim),
+    "prune": _of(compression.prune, _prune, "data"),
+    "shrink": _of(compression.shrink, _shrink),
+    "factorize": _of(compression.factorize, _factorize, "data"),
+    "sparsify": _of(compression.sparsify, _sparsify),
+    "round": Step(_round, ()),
+    "train": Step(
+        _train, tuple(k for k in trainings.KEYS if k not in ("model", "output", "resume"))
+    ),
+}
+
+
+def compress(recipe, verbose="auto", say=None):
+    """Follow a recipe of steps: a smaller preset, with `compression.json` beside it.
+
+    Steps that were finished lie in `<output>.steps`, each as a preset, until the last one is. A run
+    of the same recipe goes on behind them.
+
+    Args:
+        recipe: the path of a JSON file, or a dict, with the keys of `KEYS`. Paths in a file are
+            relative to its folder.
+        verbose: as Keras' `fit` has it.
+        say: called with a line of text before each step.
+
+    Returns:
+        The model, and the record: {"recipe", "steps": a list of {"step", "parameters", "report"},
+        "parameters": of the model before, "versions"}.
+
+    Raises:
+        KzooError: for keys, steps and options that aren't known, all before the first step; and
+            what a step refuses.
+    """
+    say = say or (lambda line: None)
+    settings = read_recipe(recipe)
+    output = Path(settings["output"])
+    kept = sorted(file.name for file in output.glob("*") if file.name not in FILES)
+    if kept:
+        raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
+    presets.check_has_weights(settings["model"], "there is nothing to make smaller")
+    steps_folder = output.resolve().with_name(output.resolve().name + ".steps")
+    keras.utils.set_random_seed(settings["seed"])
+    model, folder = presets.load(settings["model"]), settings["model"]
+    paths = settings.pop("paths")
+    record = {
+        "recipe": {**settings, **paths},
+        "parameters": _count(model),
+        "steps": [],
+        "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
+    }
+    facts = [_fingerprint(settings["model"]), settings["seed"]]
+    for key in ("train", "validation"):
+        path = settings[key]
+        facts.append(_fingerprint(path) if isinstance(path, str) else path)
+    found = {}
+    for number, asked in enumerate(settings["steps"]):
+        name, options = asked["step"], {k: v for k, v in asked.items() if k != "step"}
+        facts = [*facts, name, options]
+        own = steps_folder / f"{number}-{name}"
+        done = _finished(own, facts)
+        say(f"Step {number + 1} of {len(settings['steps'])}, {name}{': done before' * bool(done)}")
+        if done:
+            model = presets.load(own)
+        else:
+            keras.utils.set_random_seed(settings["seed"])
+            known = Known(settings, str(folder), own, verbose, found)
+            model, report = STEPS[name].function(model, known, **options)
+            done = {"step": name, "parameters": _count(model), "report": report, "facts": facts}
+            _write(model, own, settings["summary"], done)
+        record["steps"].append({k: v for k, v in done.items() if k != "facts"})
+        folder = own
+    _write(model, output, settings["summary"], record)
+    shutil.rmtree(steps_folder)
+    return model, record
+
+
+def read_recipe(recipe):
+    """The settings of a recipe, every key filled in and checked."""
+    base = Path()
+    if isinstance(recipe, (str, Path)):
+        base = Path(recipe).parent
+        recipe = read_json(recipe, "a compression recipe")
+    if not isinstance(recipe, dict):
+        raise KzooError(f"A recipe is a JSON object; {type(recipe).__name__} came.")
+    unknown = sorted(set(recipe) - set(KEYS))
+    if unknown:
+        raise KzooError(
+            f"The recipe has the unknown key {unknown[0]!r}; known are {', '.join(KEYS)}."
+        )
+    settings = {**KEYS, **recipe}
+    missing = [key for key, value in settings.items() if value is REQUIRED]
+    if missing:
+        raise KzooError(f"The recipe lacks {' and '.join(missing)}: say which.")
+    settings["paths"] = {}
+    for key in ("model", "output", "train", "validation"):
+        if isinstance(settings[key], (str, Path)):
+            settings["paths"][key] = str(settings[key])
+            path = base / settings[key]
+            settings[key] = str(path if key != "model" or path.exists() else settings[key])
+    for key, fits, expected in (
+        ("model", isinstance(settings["model"], str), "a preset's name or folder"),
+        ("output", isinstance(settings["output"], str), "a folder"),
+        ("seed", is_whole(settings["seed"], 0), "a whole number"),
+        ("steps", isinstance(settings["steps"], list) and settings["steps"], "a list of steps"),
+    ):
+        if not fits:
+            raise KzooError(f"{key} in the recipe is {settings[key]!r:.60}; expected {expected}.")
+    settings["steps"] = [_checked(step, base) for step in settings["steps"]]
+    return settings
+
+
+def _checked(step, base):
+    """A step of a recipe, its paths as seen from here; KzooError for what it doesn't know."""
+    name = step.get("step") if isinstance(step, dict) else step
+    if not isinstance(step, dict) or name not in STEPS:
+        raise KzooError(
+            f"The recipe has the step {name!r:.60}; expected an object whose step is one of "
+            f"{', '.join(STEPS)}."
+        )
+    options = STEPS[name].options
+    unknown = sorted(set(step) - {"step", *options})
+    if unknown:
+        raise KzooError(
+            f"The step {name} has the unknown option {unknown[0]!r}; known are "
+            f"{', '.join(options) or 'none'}."
+        )
+    paths = ("texts", "held_out", "train", "validation")
+    return {k: str(base / v) if k in paths and isinstance(v, str) else v for k, v in step.items()}
+
+
+def _lines(path):
+    """The lines of a file that aren't blank."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KzooError(f"{path} can't be read as text ({error}): name a file of lines.") from None
+    return [line for line in lines if line.strip()]
+
+
+def _finished(folder, facts):
+    """The record of a step that was finished with the same facts, or None."""
+    if not (folder / RECORD).is_file():
+        return None
+    record = read_json(folder / RECORD, "the record of a step")
+    return record if record.get("facts") == json.loads(json.dumps(facts)) else None
+
+
+def _write(model, folder, summary, record):
+    """The model as a preset with its record beside it; what `train` wrote into it stays."""
+    folder = Path(folder)
+    also = {
+        name: (folder / name).read_bytes()
+        for name in ("training.json", trainings.CURVES)
+        if (folder / name).is_file()
+    }
+    summary = summary or f"A smaller {model.spec.family}."
+    with writing_folder(folder) as tmp_path:
+        model.save_preset(tmp_path, card={"summary": summary, "made": "by kzoo compress"})
+        text = json.dumps(record, indent=2) + "\n"
+        (tmp_path / RECORD).write_text(text, encoding="utf-8")
+        for name, content in also.items():
+            (tmp_path / name).write_bytes(content)
+
+
+def _fingerprint(path):
+    """What changes with a file or a preset."""
+    path = Path(path)
+    if path.is_file():
+        return sha256(path)
+    folder = path if path.is_dir() else presets.find(path)
+    return {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
+
+
+def _count(model):
+    return sum(int(np.prod(weight.shape)) for weight in weights_by_path(model).values())
