@@ -336,7 +336,7 @@ def _of_task(folder, name):
     found = next((p for end in endings if (p := folder / f"{name}{end}").is_file()), None)
     if found is None:
         raise KzooError(
-            f"{folder} has no {name}.tsv (or .csv, .jsonl, maybe .gz); expected train and dev there."
+            f"{folder} has no {name}.tsv (or .csv, .jsonl, maybe .gz); expected train and dev."
         )
     return found
 

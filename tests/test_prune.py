@@ -13,7 +13,7 @@ from families import SPECS, STACKS, add_noise, noisy
 
 import kzoo
 from kzoo.compression import Pruning, prune, shrink
-from kzoo.compression.prune import HEADS, KINDS, UNITS, find, importance
+from kzoo.compression.prune import HEADS, KINDS, UNITS, Importance, find
 from kzoo.models import build
 from kzoo.network import weights_by_path
 from kzoo.parts import resolve
@@ -120,7 +120,7 @@ def test_first_order_importance_is_the_change_of_the_loss():
     task = classifier()
     data = TEXTS[:4], LABELS[:4]
     found = find(task, HEADS)
-    actual = importance(task, found, data)
+    actual = Importance(task, found, data)()
     batch, y = task.tokenize(TEXTS[:4]), np.array(LABELS[:4])
 
     def loss():
@@ -243,7 +243,7 @@ def test_pruning_that_is_taken_up_again_ends_as_if_never_stopped():
     """Masks are in the weights, and the rest is counted from epoch and batch."""
     ends = []
     for stops in ((4,), (2, 4)):
-        task, first = classifier(), 0
+        task, first = classifier(schedule=(0,)), 0
         for stop in stops:
             pruning = Pruning(units=0.5, begin=0.0, end=0.9, every=2)
             task.fit(

@@ -191,7 +191,7 @@ def prune(model, heads=None, units=None, blocks=None, width=None, data=None):
     for name, kind in KINDS.items():
         if asked.get(name) is not None:
             found = find(model, kind)
-            scores = importance(model, found, data, task)
+            scores = Importance(model, found, data, task)()
             model, report[name] = _without(model, found, chosen(found, scores, asked[name]))
     if width is not None:
         model, report["width"] = _narrower(model, width, data, task)
@@ -253,32 +253,48 @@ def find(model, kind):
     return found
 
 
-def importance(model, found, data=None, task=None):
-    """The importance of each group, {block: (groups,)}, of length 1 in each block.
+class Importance:
+    """The importance of each group of heads or units, as the weights are at a call.
 
     Args:
         model: what they are in.
         found: what `find` gives.
         data: examples (x, y); None for the weights' magnitude.
         task: the compiled task whose loss counts; the model by default.
+
     """
-    weights = weights_by_path(model)
-    if data is None:
-        scores = {units.block: units.magnitude(weights) for units in found}
-    else:
-        gates = [weights[units.gate] for units in found]
-        scores = {units.block: np.zeros(units.groups) for units in found}
-        for products in _products(model, gates, data, task):
-            for units, product in zip(found, products, strict=True):
-                scores[units.block] += np.abs(units.by_group(product).sum((1, 2)))
-    return {block: s / max(np.linalg.norm(s), 1e-30) for block, s in scores.items()}
+
+    def __init__(self, model, found, data=None, task=None):
+        self.model, self.found, self.products = model, found, None
+        if data is not None:
+            gates = [weights_by_path(model)[units.gate] for units in found]
+            self.products = _Products(model, gates, data, task)
+
+    def __call__(self):
+        """What it is now, {block: (groups,)}, of length 1 in each block."""
+        weights = weights_by_path(self.model)
+        if self.products is None:
+            scores = {units.block: units.magnitude(weights) for units in self.found}
+        else:
+            scores = {units.block: np.zeros(units.groups) for units in self.found}
+            for products in self.products:
+                for units, product in zip(self.found, products, strict=True):
+                    scores[units.block] += np.abs(units.by_group(product).sum((1, 2)))
+        return {block: s / max(np.linalg.norm(s), 1e-30) for block, s in scores.items()}
 
 
-def _products(model, weights, data, task):
-    """Of each batch weight times gradient, for each of some weights."""
-    of = gradients(task or model, weights, model)
-    for batch in batches_of(task or model, data, BATCH):
-        yield [np.asarray(w) * g for w, g in zip(weights, of(batch), strict=True)]
+class _Products:
+    """Of each batch of some examples weight times gradient, for each of some weights."""
+
+    def __init__(self, model, weights, data, task):
+        task = task or model
+        self.weights, self.gradients = weights, gradients(task, weights, model)
+        self.batches = list(batches_of(task, data, BATCH))
+
+    def __iter__(self):
+        for batch in self.batches:
+            pairs = zip(self.weights, self.gradients(batch), strict=True)
+            yield [np.asarray(weight) * gradient for weight, gradient in pairs]
 
 
 def chosen(found, scores, keep):
@@ -366,7 +382,7 @@ def _narrower(model, keep, data, task):
             scores += _by_channel(value, numbers, width) / max(value.sum(), 1e-30)
     else:
         learned = {path: axis for path, axis in axes.items() if weights[path].trainable}
-        for products in _products(model, [weights[path] for path in learned], data, task):
+        for products in _Products(model, [weights[path] for path in learned], data, task):
             pairs = zip(products, learned.values(), strict=True)
             scores += np.abs(sum(_by_channel(product, own, width) for product, own in pairs))
     kept = np.sort(np.argsort(-scores, kind="stable")[:keep])
@@ -419,19 +435,20 @@ class Pruning(Gradual):
         """See `Gradual`."""
         _check_data(self.model, self.data)
         weights = weights_by_path(self.model)
-        self.alive = {}
+        self.alive, self.importance = {}, {}
         for name in self.asked:
             found = find(self.model, KINDS[name])
             same = {units.block: np.ones(units.groups) for units in found}
             chosen(found, same, self.asked[name])  # Else it would be an error at the end.
             alive = {units.block: units.alive(weights) for units in found}
             self.alive[name] = found, alive
+            self.importance[name] = Importance(self.model, found, self.data)
 
     def advance(self, done):
         """See `Gradual`."""
         for name, (found, alive) in self.alive.items():
             keep = _so_far(found, self.asked[name], done)
-            scores = importance(self.model, found, self.data)
+            scores = self.importance[name]()
             # What is gone stays gone: nothing matters less.
             scores = {block: np.where(alive[block], s, -1.0) for block, s in scores.items()}
             for block, stays in chosen(found, scores, keep).items():
