@@ -2,6 +2,7 @@
 
 from .affinity import AffinityLoss, affinity_targets
 from .distill import DistillationLoss, DistilledAccuracy, cut, distillation_targets
+from .factorize import factorize, multiplied_out
 from .teacher import Teacher
 
 __all__ = [
@@ -12,4 +13,6 @@ __all__ = [
     "affinity_targets",
     "cut",
     "distillation_targets",
+    "factorize",
+    "multiplied_out",
 ]
