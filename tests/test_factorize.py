@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from bundles import LABELS, noisy_task
-from families import SPECS, add_noise, inputs_of, noisy, shared, tokens
+from families import SPECS, add_noise, inputs_of, noisy, one_block, shared, tokens
 from test_tasks import tokenizer
 
 import kzoo
@@ -123,11 +123,11 @@ def test_a_table_is_nearest_in_its_frequent_tokens():
 
 def test_an_energy_takes_the_least_rank_and_leaves_whole_what_saves_nothing():
     model = shared("bert")
-    copy, report = factorize(model, energy=0.8)
+    copy, report = factorize(model, energy=0.9)
     held = arrays(model)
     for path, entry in report["maps"].items():
         s = np.linalg.svd(held[f"{path}/kernel"], compute_uv=False) ** 2
-        least = int(np.argmax(np.cumsum(s) >= 0.8 * s.sum())) + 1
+        least = int(np.argmax(np.cumsum(s) >= 0.9 * s.sum())) + 1
         pays = least * sum(entry["shape"]) < np.prod(entry["shape"])
         assert entry["rank"] == (least if pays else None)
         assert (f"{path}/reduce" in arrays(copy)) == pays
@@ -137,7 +137,7 @@ def test_an_energy_takes_the_least_rank_and_leaves_whole_what_saves_nothing():
 
 @pytest.mark.parametrize(("name", "family"), [("MaskedLM", "albert"), ("CausalLM", "gpt2")])
 def test_a_tied_head_scores_against_the_product(name, family):
-    model = noisy_task(name, family)
+    model = add_noise(getattr(kzoo, name)(one_block(family)), scale=0.1)
     inputs = tokens(model.spec)
     near(factorize(model, embedding=1.0)[0](inputs), model(inputs))
     copy, _ = factorize(model, embedding=7)
@@ -245,7 +245,7 @@ def of_bert(**changes):
         (lambda: factorize(shared("vit"), embedding=4), "vit, which reads no tokens"),
         (lambda: factorize(build(SPECS["mobilevit"]), rank=4), "mobilevit to factorize"),
         (lambda: of_bert(dense="low_rank"), "Got ranks = None"),
-        (lambda: of_bert(dense={"kind": "low_rank", "ranks": {"attention/query": 33}}), "most 32"),
+        (lambda: of_bert(dense={"kind": "low_rank", "ranks": {"attention/query": 33}}), "1 to 32"),
         (lambda: of_bert(dense={"kind": "low_rank", "ranks": {"attention/query": 0}}), "rank 0"),
         (lambda: of_bert(dense={"kind": "low_rank", "ranks": {"attention/gate": 1}}), "the block"),
         (lambda: of_bert(embedding={"kind": "low_rank_token", "vocabulary_size": 9}), "rank None"),

@@ -64,10 +64,13 @@ class Attention(Composed):
         self.key_value_heads = 1 if key_value_heads == 1 else self.num_heads // sharing
         heads = (self.num_heads, self.key_value_heads, self.key_value_heads)
         self.query, self.key, self.value = (
-            of_block(count * self.head_dim, spec, f"{name}/{each}", each in bias)
+            of_block(spec, f"{name}/{each}", spec.hidden_dim, count * self.head_dim, each in bias)
             for each, count in zip(PROJECTIONS, heads, strict=False)
         )
-        self.output_dense = of_block(spec.hidden_dim, spec, f"{name}/output", "output" in bias)
+        width = self.num_heads * self.head_dim
+        self.output_dense = of_block(
+            spec, f"{name}/output", width, spec.hidden_dim, "output" in bias
+        )
         self.dropout = layers.Dropout(spec.attention_dropout)
 
     def call(self, x, context, training=None):

@@ -72,15 +72,19 @@ class Dense(NotByKeras, layers.Layer):
         return ops.matmul(x, self.kernel)
 
 
-def of_block(units, spec, path, bias=True):
+def of_block(spec, path, width, units, bias):
     """A map of a block: a whole one, or what the `dense` slot of the block's spec makes of it.
 
-    `path` is that of the layer within the block, such as "attention/query".
+    Args:
+        spec: the spec of the block.
+        path: that of the layer within the block, such as "attention/query".
+        width: how wide the vectors are that it reads; `units` those that it gives.
+        bias: whether it has one.
     """
-    name = path.rpartition("/")[2]
+    given = {"units": units, "spec": spec, "name": path.rpartition("/")[2], "bias": bias}
     if spec.dense is None:
-        return Dense(units, spec, name, bias)
-    return make("dense", spec.dense, units=units, spec=spec, name=name, path=path, bias=bias)
+        return Dense(**given)
+    return make("dense", spec.dense, path=path, width=width, **given)
 
 
 def check_maps(spec, paths):
@@ -100,20 +104,22 @@ class LowRank(Dense):
     Args:
         spec: the spec of the block.
         path: which of its maps this is, such as "attention/query".
+        width: how wide the vectors are that it reads; `units` those that it gives.
         ranks: the rank of each map by its path; one that isn't among them stays whole.
     """
 
-    def __init__(self, units, spec, name, path, bias, ranks=None):
+    def __init__(self, units, spec, name, path, width, bias, ranks=None):
         super().__init__(units, spec, name, bias)
         if not isinstance(ranks, dict):
             raise KzooError(
                 f"Got ranks = {ranks!r:.60} for maps of low rank; expected a dict such as "
                 '{"attention/query": 64}.'
             )
-        self.path_in_block, self.rank = path, ranks.get(path)
-        if path in ranks and not is_whole(self.rank, 1):
+        self.rank, most = ranks.get(path), min(width, units)
+        if path in ranks and not is_whole(self.rank, 1, most):
             raise KzooError(
-                f"Got the rank {self.rank!r:.40} for {path}; expected a whole number of at least 1."
+                f"Got the rank {self.rank!r:.40} for {path}, a map from {width} to {units}; "
+                f"expected a whole number from 1 to {most}, its lesser width."
             )
 
     @staticmethod
@@ -130,11 +136,6 @@ class LowRank(Dense):
         """Make reduce (in, rank), kernel (rank, units) and, where it has one, bias (units,)."""
         if self.rank is None:
             return super().build(shape)
-        if self.rank > min(shape[-1], self.units):
-            raise KzooError(
-                f"Got the rank {self.rank} for {self.path_in_block}, a map from {shape[-1]} to "
-                f"{self.units}; expected at most {min(shape[-1], self.units)}, its lesser width."
-            )
         self.reduce = self.add_weight(
             shape=(shape[-1], self.rank), initializer=normal(self.spec), name="reduce"
         )

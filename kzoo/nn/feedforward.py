@@ -29,8 +29,9 @@ class MLP(Composed):
                 "a whole number, 0 for the spec's."
             )
         self.units = intermediate_dim or spec.intermediate_dim
-        self.up = dense.of_block(self.units, spec, f"{name}/up", bias)
-        self.down = dense.of_block(spec.hidden_dim, spec, f"{name}/down", bias)
+        outer, inner = spec.hidden_dim, self.units
+        self.up = dense.of_block(spec, f"{name}/up", outer, inner, bias)
+        self.down = dense.of_block(spec, f"{name}/down", inner, outer, bias)
         self.activation = dense.activation(activation)
 
     def call(self, x):
@@ -46,7 +47,7 @@ class Gated(MLP):
 
     def __init__(self, spec, name, activation="silu", bias=False, intermediate_dim=0):
         super().__init__(spec, name, activation, bias, intermediate_dim)
-        self.gate = dense.of_block(self.units, spec, f"{name}/gate", bias)
+        self.gate = dense.of_block(spec, f"{name}/gate", spec.hidden_dim, self.units, bias)
 
     def call(self, x):
         """(batch, length, hidden_dim) to the same shape."""
