@@ -223,7 +223,7 @@ class _Seen:
         """The share of each token in what was read, (rows,), or None."""
         if self.counts is None or not self.counts.sum():
             return None
-        counts = np.pad(self.counts, (0, rows - len(self.counts)))
+        counts = np.pad(self.counts, (0, max(0, rows - len(self.counts))))[:rows]
         return (1 - UNSEEN) * counts / counts.sum() + UNSEEN / rows
 
 
