@@ -251,6 +251,10 @@ def of_bert(**changes):
     return build(SPECS["bert"].replace(schedule=(0,), **changes))
 
 
+def mobile():
+    return build(SPECS["mobilevit"])
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -265,7 +269,7 @@ def of_bert(**changes):
         (lambda: factorize(shared("bert"), rank=1, maps="up"), r"such as \['up'\]"),
         (lambda: factorize(shared("bert"), rank=1, data=[]), "without an example"),
         (lambda: factorize(shared("vit"), embedding=4), "vit, which reads no tokens"),
-        (lambda: factorize(abstract_build(lambda: build(SPECS["mobilevit"])), rank=4), "mobilevit to factorize"),
+        (lambda: factorize(abstract_build(mobile), rank=4), "mobilevit to factorize"),
         (lambda: of_bert(dense="low_rank"), "Got ranks = None"),
         (lambda: of_bert(dense={"kind": "low_rank", "ranks": {"attention/query": 33}}), "1 to 32"),
         (lambda: of_bert(dense={"kind": "low_rank", "ranks": {"attention/query": 0}}), "rank 0"),
