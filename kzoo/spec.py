@@ -67,10 +67,10 @@ class Spec(Value):
 
     Sizes are counted in units of the tensor axes they name. The slots each hold one part, named
     by its kind (`"learned"`) or by a dict of the kind and its options (`{"kind": "token",
-    "vocabulary_size": 30522}`); `attention` and `feedforward` may hold a list, whose entries the
-    blocks take in turn. `norms` says where norms stand beside those of the blocks: behind the
-    `embedding`, behind the `final` block. `schedule` is the depth: which block runs at each
-    step, so `(0, 1, 2)` is three blocks, `(0, 0, 0)` one block run three times (ALBERT) and
+    "vocabulary_size": 30522}`); `attention`, `feedforward` and `dense` may hold a list, whose
+    entries the blocks take in turn. `norms` says where norms stand beside those of the blocks:
+    behind the `embedding`, behind the `final` block. `schedule` is the depth: which block runs at
+    each step, so `(0, 1, 2)` is three blocks, `(0, 0, 0)` one block run three times (ALBERT) and
     `(0, 2, 4)` a student cut from a deeper teacher.
 
     Raises:
@@ -100,13 +100,14 @@ class Spec(Value):
     )
     norms: tuple = ("embedding",)
     cross_attention: object = None  # that to another stack's output; None: there is no other
+    dense: object = None  # the affine maps of the blocks; None: each is one whole matrix
     pooler: object = "tanh"
 
     # The slots that may hold a list, whose entries the blocks take in turn.
-    IN_TURN = ("attention", "feedforward")
+    IN_TURN = ("attention", "feedforward", "dense")
     SLOTS = ("embedding", "position", "attention", "block", "feedforward", "norm", "pooler")
     # The slots that may be empty, and what their parts are filed under.
-    MAYBE = {"cross_attention": "attention"}
+    MAYBE = {"cross_attention": "attention", "dense": "dense"}
 
     # Whole numbers and the least that each may be; rates.
     WHOLE = {

@@ -195,8 +195,9 @@ def _check_shapes(folder, manifest, audited):
     """What goes into the file and comes out of it is what task, labels and spec ask for."""
     path = folder / MANIFEST
     spec = Spec.from_dict(manifest["spec"]).head
-    embedding = {"vocabulary_size": 0, "num_segments": 0, "dim": 0, **spec.embedding}
-    rows, width = embedding["vocabulary_size"], embedding["dim"] or spec.hidden_dim
+    embedding = {"vocabulary_size": 0, "num_segments": 0, "dim": 0, "rank": 0, **spec.embedding}
+    rows = embedding["vocabulary_size"]
+    width = embedding["rank"] or embedding["dim"] or spec.hidden_dim
     if rows and [rows, width] not in audited["tables"]:
         raise KzooError(
             f"{path} has a spec of {rows} tokens by {width}; the file looks tokens up in "

@@ -408,7 +408,7 @@ def _check_back(fields, family, config):
     if difference:
         name, here, only = difference
         raise KzooError(
-            f"The spec has {name} {here!r}; {family.elsewhere}'s {family.family} has only "
+            f"The spec has {name} {here!r:.80}; {family.elsewhere}'s {family.family} has only "
             f"{only!r}: such a model can't be exported to it."
         )
 
@@ -433,8 +433,8 @@ def _meaning(fields, family):
     steps = [blocks.index(block) for block in schedule]
     meaning["schedule"] = steps if "num_groups" in paths else len(steps)
     for slot in Spec.IN_TURN:
-        if isinstance(meaning[slot], list):
-            by_step = [meaning[slot][block % len(meaning[slot])] for block in schedule]
+        if isinstance(held := meaning.get(slot), list):
+            by_step = [held[block % len(held)] for block in schedule]
             alike = all(held == by_step[0] for held in by_step)
             meaning[slot] = by_step[0] if alike else by_step
     # What has no key there and no effect on outputs is nobody's loss.

@@ -2,6 +2,7 @@
 
 from .affinity import AffinityLoss, affinity_targets
 from .distill import DistillationLoss, DistilledAccuracy, cut, distillation_targets
+from .factorize import factorize, multiplied_out
 from .prune import Pruning, prune, shrink
 from .sparsity import Sparsity, sparsify
 from .teacher import Teacher
@@ -16,6 +17,8 @@ __all__ = [
     "affinity_targets",
     "cut",
     "distillation_targets",
+    "factorize",
+    "multiplied_out",
     "prune",
     "shrink",
     "sparsify",

@@ -9,7 +9,7 @@ from ..errors import KzooError
 from ..parts import part
 from ..values import is_number, is_whole
 from .composed import Composed
-from .dense import Dense
+from .dense import of_block
 
 PROJECTIONS = ("query", "key", "value", "output")
 
@@ -41,6 +41,7 @@ class Attention(Composed):
     """
 
     looks_ahead = True  # Whether a place sees those behind it.
+    MAPS = PROJECTIONS  # The names of its affine maps.
 
     def __init__(self, spec, name, bias=PROJECTIONS, scale=None, num_heads=0):
         super().__init__(name=name)
@@ -63,10 +64,13 @@ class Attention(Composed):
         self.key_value_heads = 1 if key_value_heads == 1 else self.num_heads // sharing
         heads = (self.num_heads, self.key_value_heads, self.key_value_heads)
         self.query, self.key, self.value = (
-            Dense(count * self.head_dim, spec, name, name in bias)
-            for name, count in zip(PROJECTIONS, heads, strict=False)
+            of_block(spec, f"{name}/{each}", spec.hidden_dim, count * self.head_dim, each in bias)
+            for each, count in zip(PROJECTIONS, heads, strict=False)
         )
-        self.output_dense = Dense(spec.hidden_dim, spec, "output", "output" in bias)
+        width = self.num_heads * self.head_dim
+        self.output_dense = of_block(
+            spec, f"{name}/output", width, spec.hidden_dim, "output" in bias
+        )
         self.dropout = layers.Dropout(spec.attention_dropout)
 
     def call(self, x, context, training=None):

@@ -5,6 +5,7 @@ from keras import layers
 from ..errors import KzooError
 from ..parts import make, part
 from .composed import Composed
+from .dense import check_maps
 
 
 @part("block", "post_norm")
@@ -17,10 +18,13 @@ class PostNorm(Composed):
     Args:
         spec: the spec of the stack.
         index: which of its blocks this is, for slots whose list the blocks take in turn.
+
+    `maps` has the paths of its affine maps, such as "attention/query".
     """
 
     def __init__(self, spec, name, index=0):
         super().__init__(name=name)
+        spec = _own(spec, index)
         self.attention = _slot("attention", spec, index)
         self.attention_norm = make("norm", spec.norm, name="attention_norm")
         self.cross_attention = self.cross_attention_norm = None
@@ -31,6 +35,7 @@ class PostNorm(Composed):
             self.cross_attention_norm = make("norm", spec.norm, name="cross_attention_norm")
         self.feedforward = _slot("feedforward", spec, index)
         self.feedforward_norm = make("norm", spec.norm, name="feedforward_norm")
+        self.maps = _maps(spec, self.attention, self.cross_attention, self.feedforward)
         self.dropout = layers.Dropout(spec.dropout)
 
     def call(self, x, context, training=None):
@@ -80,9 +85,11 @@ class Parallel(Composed):
         super().__init__(name=name)
         if spec.cross_attention is not None:
             raise KzooError("A parallel block has no attention to a memory: take another block.")
+        spec = _own(spec, index)
         self.norm = make("norm", spec.norm, name="norm")
         self.attention = _slot("attention", spec, index)
         self.feedforward = _slot("feedforward", spec, index)
+        self.maps = _maps(spec, self.attention, self.feedforward)
         self.dropout = layers.Dropout(spec.dropout)
 
     def call(self, x, context, training=None):
@@ -100,3 +107,15 @@ class Parallel(Composed):
 def _slot(part, spec, index):
     """What a slot holds for a block."""
     return make(part, spec.slot(part, index), spec=spec, name=part)
+
+
+def _own(spec, index):
+    """The spec of a stack with what its `dense` slot holds for one block."""
+    return spec if spec.dense is None else spec.replace(dense=spec.slot("dense", index))
+
+
+def _maps(spec, *parts):
+    """The paths of the affine maps of a block's parts; KzooError where `dense` names another."""
+    paths = tuple(f"{part.name}/{name}" for part in parts if part for name in part.MAPS)
+    check_maps(spec, paths)
+    return paths

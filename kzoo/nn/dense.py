@@ -1,9 +1,11 @@
-"""The affine map, its initialisation and the activations by their exact names."""
+"""The affine map, whole or of low rank, its initialisation and the activations' exact names."""
 
 import keras
 from keras import layers, ops
 
 from ..errors import KzooError
+from ..parts import completed, make, part, resolve
+from ..values import is_whole
 
 ACTIVATIONS = {
     "gelu": lambda x: ops.gelu(x, approximate=False),  # erf, arXiv:1606.08415
@@ -59,8 +61,86 @@ class Dense(NotByKeras, layers.Layer):
 
     def call(self, x):
         """(..., in) to (..., units)."""
-        y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), self.kernel)
+        y = self.product(ops.reshape(x, (-1, x.shape[-1])))
         y = ops.add(y, self.bias) if self.has_bias else y
         if len(x.shape) == 2:
             return y
         return ops.reshape(y, (ops.shape(x)[0], *ops.shape(x)[1:-2], -1, self.units))
+
+    def product(self, x):
+        """(rows, in) to (rows, units), before the bias."""
+        return ops.matmul(x, self.kernel)
+
+
+def of_block(spec, path, width, units, bias):
+    """A map of a block: a whole one, or what the `dense` slot of the block's spec makes of it.
+
+    Args:
+        spec: the spec of the block.
+        path: that of the layer within the block, such as "attention/query".
+        width: how wide the vectors are that it reads; `units` those that it gives.
+        bias: whether it has one.
+    """
+    given = {"units": units, "spec": spec, "name": path.rpartition("/")[2], "bias": bias}
+    if spec.dense is None:
+        return Dense(**given)
+    return make("dense", spec.dense, path=path, width=width, **given)
+
+
+def check_maps(spec, paths):
+    """Raise KzooError where the `dense` slot names a map that isn't one of the block's `paths`."""
+    if spec.dense is not None:
+        cls, _ = resolve("dense", spec.dense)
+        cls.check_maps(paths, completed("dense", spec.dense))
+
+
+@part("dense", "low_rank")
+class LowRank(Dense):
+    """`x @ reduce @ kernel + bias`, where the map has a rank: two products of narrow matrices.
+
+    In the place of in * units numbers it has (in + units) * rank, fewer where the rank is less
+    than in * units / (in + units). `compression.factorize` makes it of a whole map.
+
+    Args:
+        spec: the spec of the block.
+        path: which of its maps this is, such as "attention/query".
+        width: how wide the vectors are that it reads; `units` those that it gives.
+        ranks: the rank of each map by its path; one that isn't among them stays whole.
+    """
+
+    def __init__(self, units, spec, name, path, width, bias, ranks=None):
+        super().__init__(units, spec, name, bias)
+        if not isinstance(ranks, dict):
+            raise KzooError(
+                f"Got ranks = {ranks!r:.60} for maps of low rank; expected a dict such as "
+                '{"attention/query": 64}.'
+            )
+        self.rank, most = ranks.get(path), min(width, units)
+        if path in ranks and not is_whole(self.rank, 1, most):
+            raise KzooError(
+                f"Got the rank {self.rank!r:.40} for {path}, a map from {width} to {units}; "
+                f"expected a whole number from 1 to {most}, its lesser width."
+            )
+
+    @staticmethod
+    def check_maps(paths, options):
+        """Raise KzooError where ranks are those of maps that a block lacks."""
+        unknown = sorted(set(options["ranks"] or ()) - set(paths))
+        if unknown:
+            raise KzooError(
+                f"Got ranks for {', '.join(unknown)}, which the block lacks; expected some of "
+                f"{', '.join(paths)}."
+            )
+
+    def build(self, shape):
+        """Make reduce (in, rank), kernel (rank, units) and, where it has one, bias (units,)."""
+        if self.rank is None:
+            return super().build(shape)
+        self.reduce = self.add_weight(
+            shape=(shape[-1], self.rank), initializer=normal(self.spec), name="reduce"
+        )
+        super().build((None, self.rank))
+
+    def product(self, x):
+        """(rows, in) to (rows, units), before the bias."""
+        return super().product(x if self.rank is None else ops.matmul(x, self.reduce))

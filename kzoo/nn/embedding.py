@@ -8,7 +8,7 @@ from ..errors import KzooError
 from ..parts import part
 from ..spec import LARGEST, Input
 from ..values import is_number, is_whole
-from .dense import NotByKeras, normal
+from .dense import Dense, NotByKeras, normal
 from .lowering import lookup
 
 
@@ -23,19 +23,20 @@ class Table(NotByKeras, layers.Layer):
     def __init__(self, rows, dim, spec, name):
         super().__init__(name=name)
         self.rows, self.dim, self.spec = rows, dim, spec
+        self.columns = dim  # of the table itself
 
     def build(self, _shape=None):
         """Make the table."""
         # Cast after the look-up, not before: mixed precision would copy the whole table.
         self.embeddings = self.add_weight(
-            shape=(self.rows, self.dim),
+            shape=(self.rows, self.columns),
             initializer=normal(self.spec),
             name="embeddings",
             autocast=False,
         )
 
     def call(self, ids):
-        """Ids (...) to vectors (..., dim)."""
+        """Ids (...) to vectors (..., columns)."""
         return ops.cast(lookup(self.embeddings, ids), self.compute_dtype)
 
 
@@ -153,14 +154,72 @@ class TokenEmbedding(Table, Embedding):
         """The segment of each token, (batch, length)."""
         return inputs["segment_ids"] if self.num_segments > 1 else 0 * inputs["token_ids"]
 
+    @property
+    def factors(self):
+        """What vectors (..., dim) are multiplied by, each transposed, to score the tokens."""
+        return [self.embeddings]
+
+    def vectors(self, ids):
+        """Ids (...) to vectors (..., dim)."""
+        return Table.call(self, ids)
+
     def call(self, inputs, training=None):
         """The inputs to vectors (batch, length, dim)."""
         ids = inputs["token_ids"]
-        vectors = super().call(ids)
+        vectors = self.vectors(ids)
         vectors = vectors if self.scale == 1 else vectors * self.scale
         if not training or self.padding_learns:
             return vectors
         return padding_kept(vectors, ops.equal(ids, self.padding_id))
+
+
+@part("embedding", "low_rank_token")
+class LowRankToken(TokenEmbedding):
+    """Tokens whose vectors are those of a narrow table, brought to their width by one map.
+
+    Its numbers are rows * rank + rank * dim. ALBERT's `dim` is something else: there segments,
+    places and a norm stand before the map, here they are added behind it, so that a table of any
+    model can be factorized; `compression.factorize` does so.
+
+    Args:
+        spec: the spec of the stack.
+        rank: how wide the table is.
+        vocabulary_size, num_segments, padding_id, dim, logit_scale, padding_learns, scaled: as for
+            "token".
+    """
+
+    def __init__(
+        self,
+        spec,
+        name,
+        rank=None,
+        vocabulary_size=None,
+        num_segments=0,
+        padding_id=0,
+        dim=0,
+        logit_scale=1.0,
+        padding_learns=False,
+        scaled=False,
+    ):
+        others = num_segments, padding_id, dim, logit_scale, padding_learns, scaled
+        super().__init__(spec, name, vocabulary_size, *others)
+        most = min(self.rows, self.dim)
+        if not is_whole(rank, 1, most):
+            raise KzooError(
+                f"Got the rank {rank!r:.40} for a table of {self.rows} tokens by {self.dim}; "
+                f"expected a whole number from 1 to {most}, its lesser width."
+            )
+        self.columns = rank
+        self.expand = Dense(self.dim, spec, "expand", bias=False)
+
+    @property
+    def factors(self):
+        """What vectors (..., dim) are multiplied by, each transposed, to score the tokens."""
+        return [self.expand.kernel, self.embeddings]
+
+    def vectors(self, ids):
+        """Ids (...) to vectors (..., dim)."""
+        return self.expand(super().vectors(ids))
 
 
 @part("embedding", "vectors")

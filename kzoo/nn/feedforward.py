@@ -19,6 +19,8 @@ class MLP(Composed):
             because some were pruned.
     """
 
+    MAPS = ("up", "down")  # The names of its affine maps.
+
     def __init__(self, spec, name, activation="gelu", bias=True, intermediate_dim=0):
         super().__init__(name=name)
         if not is_whole(intermediate_dim, 0):
@@ -27,8 +29,9 @@ class MLP(Composed):
                 "a whole number, 0 for the spec's."
             )
         self.units = intermediate_dim or spec.intermediate_dim
-        self.up = dense.Dense(self.units, spec, "up", bias)
-        self.down = dense.Dense(spec.hidden_dim, spec, "down", bias)
+        outer, inner = spec.hidden_dim, self.units
+        self.up = dense.of_block(spec, f"{name}/up", outer, inner, bias)
+        self.down = dense.of_block(spec, f"{name}/down", inner, outer, bias)
         self.activation = dense.activation(activation)
 
     def call(self, x):
@@ -40,9 +43,11 @@ class MLP(Composed):
 class Gated(MLP):
     """`down(activation(gate(x)) * up(x))` (arXiv:2002.05202; SwiGLU with "silu")."""
 
+    MAPS = (*MLP.MAPS, "gate")
+
     def __init__(self, spec, name, activation="silu", bias=False, intermediate_dim=0):
         super().__init__(spec, name, activation, bias, intermediate_dim)
-        self.gate = dense.Dense(self.units, spec, "gate", bias)
+        self.gate = dense.of_block(spec, f"{name}/gate", spec.hidden_dim, self.units, bias)
 
     def call(self, x):
         """(batch, length, hidden_dim) to the same shape."""

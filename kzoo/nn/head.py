@@ -353,8 +353,14 @@ class TiedHead(layers.Layer):
         self.scale = option(spec, "embedding", "logit_scale")
 
     def products(self, x, table):
-        """(batch, length, width) and the table (units, width) to (batch, length, units)."""
-        flat = ops.matmul(apart(ops.reshape(x, (-1, x.shape[-1]))), ops.transpose(table))
+        """(batch, length, width) and the table (units, width) to (batch, length, units).
+
+        The table is a list of the factors that it is of: itself, or the map (rank, width) behind
+        a narrow one and that, (units, rank).
+        """
+        flat = ops.reshape(x, (-1, x.shape[-1]))
+        for factor in table:
+            flat = ops.matmul(apart(flat), ops.transpose(factor))
         flat = apart(flat) if self.bias is not None or self.scale != 1 else flat
         flat = flat if self.bias is None else flat + self.bias
         flat = flat if self.scale == 1 else flat * self.scale

@@ -58,7 +58,7 @@ class TiedTask(PlaceTask):
 
     def run_head(self, outputs, inputs, training):
         """Logits against the backbone's own token table."""
-        table = ops.cast(self.backbone.embedding.embeddings, self.compute_dtype)
+        table = [ops.cast(f, self.compute_dtype) for f in self.backbone.embedding.factors]
         return self.head(outputs, inputs.get("padding_mask"), table=table, training=training)
 
 

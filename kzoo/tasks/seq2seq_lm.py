@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from ..answers import RULES
-from ..data.batches import bucketed_batches
+from ..data.batches import BatchPlan, bucketed_batches
 from ..data.documents import read_documents
 from ..data.objectives import check_objective
 from ..data.objectives import objective as objective_of
@@ -209,30 +209,44 @@ class Seq2SeqLM(WritingTask):
         sources, targets = split_pairs(x)
         targets = y if targets is None else targets
         if targets is None and self.objective is not None:
-            read, rows = self._spoiled(sources, seed)
-        elif targets is None:
-            raise KzooError(
-                "Got sources without targets; expected a text of each, as y, as pairs, or in a "
-                "second column of a table, named as label; or an objective, which makes both of "
-                "raw text."
-            )
+            columns, rows = self._columns_of(*self._spoiled(sources, seed))
         else:
-            wrong = next((each for each in targets if not isinstance(each, str)), None)
-            if wrong is not None:
-                raise KzooError(f"Got the target {wrong!r:.40} of a source; expected a text.")
-            read, rows = self.prompt_ids(sources, self.max_length), self.target_ids(targets)
-        start, _ = beginning(self.task_options())
+            columns, rows = self._encoded(sources, targets)
         return bucketed_batches(
-            {
-                "encoder_token_ids": read,
-                "decoder_token_ids": [[start, *row[:-1]] for row in rows],
-            },
+            columns,
             rows,
             sample_weight=sample_weight,
             seed=seed,
             padding_id=self.backbone.padding_id,
             **options,
         )
+
+    def encode_examples(self, x):
+        """(source, target) pairs as ragged columns of both towers."""
+        return self._encoded(*split_pairs(x))[0]
+
+    def plan(self, columns, batch_size):
+        """From short to long."""
+        return BatchPlan(columns, None, None, batch_size, padding_id=self.backbone.padding_id)
+
+    def _encoded(self, sources, targets):
+        """Columns of both towers, and the rows of targets."""
+        if targets is None:
+            raise KzooError(
+                "Got sources without targets; expected a text of each, as y, as pairs, or in a "
+                "second column of a table, named as label; or an objective, which makes both of "
+                "raw text."
+            )
+        wrong = next((each for each in targets if not isinstance(each, str)), None)
+        if wrong is not None:
+            raise KzooError(f"Got the target {wrong!r:.40} of a source; expected a text.")
+        return self._columns_of(self.prompt_ids(sources, self.max_length), self.target_ids(targets))
+
+    def _columns_of(self, read, rows):
+        """What the encoder reads, and what the decoder is given of rows of targets; and these."""
+        start, _ = beginning(self.task_options())
+        given = [[start, *row[:-1]] for row in rows]
+        return {"encoder_token_ids": read, "decoder_token_ids": given}, rows
 
     def _spoiled(self, texts, seed):
         """Sources and targets that the objective makes of texts, drawn by a seed."""
