@@ -3,6 +3,7 @@
 from .affinity import AffinityLoss, affinity_targets
 from .distill import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 from .teacher import Teacher
+from .trim import trim
 
 __all__ = [
     "AffinityLoss",
@@ -12,4 +13,5 @@ __all__ = [
     "affinity_targets",
     "cut",
     "distillation_targets",
+    "trim",
 ]
