@@ -194,7 +194,7 @@ def pair(family):
     generation = {
         "end_token_ids": 502,
         "forced_token_ids": [499],
-        "forbidden_token_ids": list(range(400, 500)),
+        "forbidden_token_ids": list(range(400, 499)),
         "num_beams": 2,
     }
     options = {"tokenizer": special_last(), "generation": generation}
@@ -224,7 +224,11 @@ TASKS = {
     "CausalLM": on("gpt2", head={"kind": "tied_lm", "bias": True}),
     "CausalLM untied": on("gpt2", head={"kind": "lm", "bias": True}),
     "Seq2SeqLM": lambda: pair("bart"),
-    "Seq2SeqLM untied": lambda: (pair("t5")[0], {**pair("t5")[1], "head": "lm"}),
+}
+
+CORPORA = {
+    "TokenClassifier": [line.split() for line in LINES[:40]],
+    "QuestionAnswering": list(zip(LINES[:20], LINES[20:40], strict=True)),
 }
 
 
@@ -245,7 +249,8 @@ def read(model, texts):
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_answers_as_before_on_texts_over_kept_tokens(name, tmp_path):
     before, texts = task_of(name), LINES[:12]
-    made, report = trim(before, LINES[:40])
+    made, report = trim(before, CORPORA.get(name, LINES[:40]))
+    assert report["texts"]["cut_as_before"] == report["texts"]["texts"]
     after, size = made.tokenizer, made.backbone.vocabulary_size
     assert size == report["tokens"]["after"] < report["tokens"]["before"]
     old = [before.tokenizer.token_to_id(after.id_to_token(n)) for n in range(size)]
@@ -286,13 +291,13 @@ def test_ids_that_a_model_names_move_with_their_tokens():
     before = task_of("Seq2SeqLM")
     made, _ = trim(before, [(line, "Ωmega") for line in LINES[:40]])
     after = made.tokenizer
-    never = [before.tokenizer.id_to_token(n) for n in range(400, 500)]
+    *never, forced = [before.tokenizer.id_to_token(n) for n in range(400, 500)]
     kept = [after.token_to_id(token) for token in never if token in after.vocabulary]
     assert made.spec.options["embedding"]["padding_id"] == after.padding_id < 500
     assert made.start_id == after.token_to_id("</s>")
     assert made.generation == {
         "end_token_ids": [after.token_to_id("</s>")],
-        "forced_token_ids": [after.token_to_id(never[-1])],
+        "forced_token_ids": [after.token_to_id(forced)],
         "forbidden_token_ids": kept,
         "num_beams": 2,
     }

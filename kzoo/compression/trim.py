@@ -172,9 +172,9 @@ def _kept(always, counts, closures, size, least):
     for number in np.argsort(-counts, kind="stable").tolist():
         if counts[number] < least:
             break
-        more = kept | needs(number)
-        if size is None or len(more) <= size:
-            kept = more
+        more = needs(number) - kept
+        if size is None or len(kept) + len(more) <= size:
+            kept |= more
     return kept
 
 
@@ -244,27 +244,27 @@ def _renumbered(spec, number, size):
 
 def _made(model, network, numbers, processors):
     """The model of some ids alone, and what the report says of its tables."""
-    rows, size = np.array(sorted(numbers)), _size(network.spec)
-    spec = _renumbered(network.spec, numbers.__getitem__, len(rows))
-    values = _values(model, network, spec, processors, rows)
+    before, after = _size(network.spec), len(numbers)
+    values = _values(model, network, numbers, processors)
+    spec = _renumbered(network.spec, numbers.__getitem__, after)
     made = model.under(spec, values, processors)
     options = _generation(model)
     if options:
         made.generation = {**options, **_options(options, numbers)}
     weights = weights_by_path(model)
-    shapes = [weights[path].shape for path in values], [v.shape for v in values.values()]
+    tables = [(weights[path].shape, value.shape) for path, value in values.items()]
     table_bytes = {
         kind: {
-            name: sum(nbytes(shape, count) for shape in some)
-            for name, some, count in zip(
-                ("before", "after"), shapes, (size, len(rows)), strict=True
-            )
+            "before": sum(nbytes(old, before) for old, _ in tables),
+            "after": sum(nbytes(new, after) for _, new in tables),
         }
         for kind, nbytes in (("float32", _float32), ("int8", _int8))
     }
-    saved = 1 - len(rows) / size
-    tokens = {"before": size, "after": len(rows)}
-    return made, {"tokens": tokens, "table_bytes": table_bytes, "share_saved": saved}
+    return made, {
+        "tokens": {"before": before, "after": after},
+        "table_bytes": table_bytes,
+        "share_saved": 1 - after / before,
+    }
 
 
 def _float32(shape, rows):
@@ -282,31 +282,35 @@ def _options(options, numbers):
     return {name: [numbers[n] for n in ids if n in numbers] for name, ids in listed.items()}
 
 
-def _values(model, network, spec, processors, rows):
-    """The rows that stay of each weight that has one for each token, by path."""
+def _values(model, network, numbers, processors):
+    """The rows that stay of each weight that has one for each token, by path.
 
-    def empty():
-        backbone = type(network)(spec)
+    Those are known by an axis that is longer in a model of one token more.
+    """
+    size = _size(network.spec)
+    more = _renumbered(network.spec, numbers.__getitem__, size + 1)
+
+    def longer():
+        backbone = type(network)(more)
         if model is network:
             return backbone
         backbone.processors = {**model.processors, **processors}
         config = {key: value for key, value in model.get_config().items() if key != "backbone"}
         return type(model)(backbone, **config)
 
-    there, values = weights_by_path(abstract_build(empty)), {}
+    there, values = weights_by_path(abstract_build(longer)), {}
     for path, weight in weights_by_path(model).items():
-        before, after = tuple(weight.shape), tuple(there[path].shape)
-        if before == after:
-            continue
-        value = keras.ops.convert_to_numpy(weight)
-        for axis, (old, new) in enumerate(zip(before, after, strict=True)):
-            if old != new and (old, new) != (_size(network.spec), len(rows)):
+        lengths = enumerate(zip(weight.shape, there[path].shape, strict=True))
+        axes = {axis: pair for axis, pair in lengths if pair[0] != pair[1]}
+        for axis, pair in axes.items():
+            if pair != (size, size + 1):
                 raise KzooError(
-                    f"Got a model whose {path} of {old} rows would have {new}, because the padding "
-                    "token moves; expected padding to stand before all tokens that texts have."
+                    f"Got a model whose {path} of {pair[0]} rows begins with one for each token up "
+                    "to that of padding, which moves; expected padding to stand before all tokens "
+                    "that are dropped."
                 )
-            value = value if old == new else value.take(rows, axis)
-        values[path] = value
+            value = values.get(path, keras.ops.convert_to_numpy(weight))
+            values[path] = value.take(sorted(numbers), axis)
     return values
 
 

@@ -50,7 +50,7 @@ class Closure:
         if self.kind == "Unigram":
             scores = [score for _, score in self.model["vocab"]]
             ids |= {scores.index(min(scores)), self.model["unk_id"]} - {None}
-        if "ByteLevel" in json.dumps(parts["pre_tokenizer"]):
+        if "ByteLevel" in json.dumps([parts["normalizer"], parts["pre_tokenizer"]]):
             ids |= self.alphabet()
 
         def seen(number):
