@@ -6,6 +6,7 @@ from .factorize import factorize, multiplied_out
 from .prune import Pruning, prune, shrink
 from .sparsity import Sparsity, sparsify
 from .teacher import Teacher
+from .trim import trim
 
 __all__ = [
     "AffinityLoss",
@@ -22,4 +23,5 @@ __all__ = [
     "prune",
     "shrink",
     "sparsify",
+    "trim",
 ]

@@ -20,7 +20,7 @@ from tokenizers import models, normalizers, processors
 from ..errors import EmptyTextError, KzooError
 from ..files import read_text, writing_file
 from ..values import is_whole
-from . import charsmap, sentencepiece, shared_vocabulary
+from . import charsmap, sentencepiece, shared_vocabulary, trimming
 from .chat import ChatTemplate
 from .side_files import BERT, GPT2, LONGEST, RECIPES, ROBERTA, T5, SideFiles
 
@@ -246,9 +246,7 @@ class Tokenizer:
             return self
         backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
-        return Tokenizer(
-            backend, self._named(), self.max_length, self.truncation_side, self.chat_template
-        )
+        return self._on(backend)
 
     def begun(self):
         """A tokenizer that puts the token which begins what is written before every text.
@@ -266,7 +264,33 @@ class Tokenizer:
         )
         known = backend.post_processor
         backend.post_processor = processors.Sequence([known, frame]) if known else frame
-        return Tokenizer(
+        return self._on(backend)
+
+    def closure(self):
+        """What must stay with some of its tokens for texts to be cut as before, see `trimming`."""
+        return trimming.Closure(json.loads(self._backend.to_str()), self._named().values())
+
+    def of_tokens(self, ids):
+        """A tokenizer of some of its tokens, numbered anew from 0 in their order.
+
+        Texts of these tokens are cut as before where they are closed, see `closure`.
+
+        Raises:
+            KzooError: where the ids of those that stay can't follow each other.
+        """
+        numbers = {old: new for new, old in enumerate(sorted(ids))}
+        expected = {t: numbers[old] for t, old in self.vocabulary.items() if old in numbers}
+        if self._numbers is not None:  # Theirs lie behind the vocabulary, and take no row.
+            others = sorted(self._numbers.others)
+            numbers |= {old: new for new, old in enumerate(others, len(numbers))}
+        parts = trimming.renumbered(json.loads(self._backend.to_str()), numbers)
+        made = self._on(tokenizers.Tokenizer.from_str(json.dumps(parts, **PLAIN)))
+        trimming.check_numbered(made.vocabulary, expected)
+        return made
+
+    def _on(self, backend):
+        """The same on another backend."""
+        return type(self)(
             backend, self._named(), self.max_length, self.truncation_side, self.chat_template
         )
 
