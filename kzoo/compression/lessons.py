@@ -184,8 +184,8 @@ class Embeddings(Lesson):
         """Both give vectors."""
         if not isinstance(student, Embedder) or source.width is None:
             raise KzooError(
-                f"Got Embeddings for {an(student.task_name)} of the teacher {source.name}; expected "
-                "embedders, such as a TextEmbedder of a TextEmbedder."
+                f"Got Embeddings for {an(student.task_name)} of the teacher {source.name}; "
+                "expected embedders, such as a TextEmbedder of a TextEmbedder."
             )
 
     def bridges(self, student, source):
