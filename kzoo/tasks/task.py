@@ -486,7 +486,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         teacher = self.teacher if training else None
         if teacher is not None and teacher.share == 1:
             loss = teacher.loss_of(self, x, y_pred, sample_weight)
-            return loss + nothing(self.head.trainable_variables)  # Lessons needn't read it.
+            ends = self.head, getattr(self.backbone, "pooler", None)  # Lessons needn't read them.
+            return loss + nothing(w for end in ends if end for w in end.trainable_variables)
         loss = super().compute_loss(x, y, self.scored(y_pred, x), sample_weight, training=training)
         if teacher is None:
             return loss + nothing(self._of_bridges) if training and self._of_bridges else loss
