@@ -193,26 +193,31 @@ class Stack(Network):
         training=None,
         return_hidden_states=False,
         return_attention_maps=False,
+        return_attention_scores=False,
+        return_projections=False,
         first=None,
     ):
         """Run the schedule.
 
         With `return_hidden_states`, `hidden_states` is a tuple of the embeddings and every step's
         output, the last as `sequence_output` has it; with `return_attention_maps`,
-        `attention_maps` is a tuple by step of (batch, heads, queries, keys). A block run twice
-        gives two entries. With `first`, `sequence_output` has as many of the first places alone.
+        `attention_maps` is a tuple by step of (batch, heads, queries, keys), and with
+        `return_attention_scores`, `attention_scores` one of what these are the softmax of. With
+        `return_projections`, `projections` is a tuple by step of (query, key, value), as in
+        `nn.attention.Seen`. A block run twice gives two entries. With `first`, `sequence_output`
+        has as many of the first places alone.
         """
         context = self.context(inputs)
         x = self.embed(inputs, context, training=training)
         blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
-        states, maps, past = [x], [], {}
+        states, all_seen, past = [x], [], {}
         for step, index in enumerate(self.spec.schedule):
             here = context.at(*(_pair(inputs, of, step) for of in ("past", "memory")))
             if first is not None and step == self.spec.num_layers - 1:
                 here = here.for_first(first)
             x, seen = blocks[index](x, context=here, training=training)
             states.append(x)
-            maps.append(seen.maps)
+            all_seen.append(seen)
             past |= {f"past_key_{step}": seen.key, f"past_value_{step}": seen.value}
         if self.final_norm is not None:
             x = states[-1] = self.final_norm(x)
@@ -225,7 +230,11 @@ class Stack(Network):
         if return_hidden_states:
             outputs["hidden_states"] = tuple(states)
         if return_attention_maps:
-            outputs["attention_maps"] = tuple(maps)
+            outputs["attention_maps"] = tuple(seen.maps for seen in all_seen)
+        if return_attention_scores:
+            outputs["attention_scores"] = tuple(seen.scores for seen in all_seen)
+        if return_projections:
+            outputs["projections"] = tuple((s.query, s.key, s.value) for s in all_seen)
         return outputs
 
 

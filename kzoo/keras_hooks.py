@@ -163,6 +163,16 @@ class DistributedFit:
         """
         return keras.ops.shape(keras.tree.flatten(y)[0])[0]
 
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Keras' hook: the loss; on replicas what this one adds to that of the whole batch."""
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training=training)
+        replicas = _replicas()
+        if replicas is None:
+            return loss
+        # Keras has divided by their number, as if all had the same share.
+        share = mean_of_all(self.loss_count(y), self.loss_count(y))
+        return replicas.num_replicas_in_sync * loss * keras.ops.cast(share, loss.dtype)
+
     def fit(
         self, x=None, *args, epochs=1, verbose="auto", callbacks=None, initial_epoch=0, **kwargs
     ):
@@ -257,19 +267,16 @@ class DistributedFit:
 
     def _share_of_loss(self, x, y, y_pred, sample_weight, training):
         """What this replica adds to the loss of the whole batch; the tracker is told of it."""
-        import tensorflow as tf
-
-        replicas, mine = _replicas(), tf.cast(self.loss_count(y), "float32")
-        counted = replicas.all_reduce("SUM", mine) if replicas else mine
-        share = tf.math.divide_no_nan(mine, counted)
         loss = self._compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
-        if replicas:  # Keras has divided by their number, as if all had the same share.
-            loss = replicas.num_replicas_in_sync * loss
         # An epoch's loss is the mean over all that its batches count, however it was cut.
-        self._loss_tracker.update_state(loss, sample_weight=mine)
-        return loss * tf.cast(share, loss.dtype)
+        replicas, counted = _replicas(), keras.ops.cast(self.loss_count(y), "float32")
+        number = 1
+        if replicas:
+            number, counted = replicas.num_replicas_in_sync, replicas.all_reduce("SUM", counted)
+        self._loss_tracker.update_state(loss * number, sample_weight=counted / number)
+        return loss
 
     def _update_metrics_variables(self, variables, loss, x, y, y_pred, sample_weight):
         """Keras' hook on JAX: it weights a batch's loss by the first size of what is in `x`."""
@@ -427,6 +434,25 @@ def of_all_replicas(rows):
     """
     replicas = _replicas()
     return rows if replicas is None else replicas.all_gather(rows, axis=0)
+
+
+def mean_of_all(total, count):
+    """`total / count` of all replicas together: as much of it as this one adds, a float32 scalar.
+
+    Nothing where there is nothing to count.
+    """
+    total, count = (keras.ops.cast(each, "float32") for each in (total, count))
+    replicas = _replicas()
+    counted = count if replicas is None else replicas.all_reduce("SUM", count)
+    return total / keras.ops.maximum(counted, 1e-9)
+
+
+@contextlib.contextmanager
+def placed_with(model):
+    """Weights made inside lie where those of `model` do: a copy of each on every replica."""
+    strategy = getattr(model, "_distribute_strategy", None)
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        yield
 
 
 def _check_on_replicas(optimizer):

@@ -15,7 +15,9 @@ import numpy as np
 IDS = np.array([[0, 0, 1], [0, 2, 1]])  # Repeated ids: what Keras' Adam gets wrong.
 
 
-def model(kind="TextClassifier", precision=None, undecayed=None, learning=None, **options):
+def model(
+    kind="TextClassifier", precision=None, undecayed=None, learning=None, hidden_dim=16, **options
+):
     """A task with fixed weights, the same on every backend; `learning` goes to its optimizer."""
     import kzoo
     from kzoo import keras_hooks
@@ -25,7 +27,7 @@ def model(kind="TextClassifier", precision=None, undecayed=None, learning=None, 
     spec = kzoo.Spec(
         family="bert",
         embedding={"kind": "token", "vocabulary_size": 50, "num_segments": 1},
-        hidden_dim=16,
+        hidden_dim=hidden_dim,
         num_heads=2,
         intermediate_dim=32,
         schedule=(0,),
@@ -71,6 +73,24 @@ def fit(task, size, epochs=2, validates=True):
     history = DistributedFit.fit(task, batches, epochs=epochs, validation_data=held, verbose=0)
     weights = {path: np.asarray(weight) for path, weight in weights_by_path(task).items()}
     return {**{key: np.array(value) for key, value in history.history.items()}, **weights}
+
+
+def fit_taught(size):
+    """Train on the labels of places and on lessons of a wider teacher; as `fit`."""
+    from kzoo.compression import AttentionScores, HiddenStates, Logits, Teacher, ValueRelations
+
+    own = {"head": "token", "learning": {"clip_norm": None}}
+    task = model("TokenClassifier", **own)
+    lessons = [Logits(), HiddenStates(), AttentionScores(), ValueRelations(heads=4)]
+    teacher = Teacher(model("TokenClassifier", **own, hidden_dim=32), share=0.6, lessons=lessons)
+    task.compile(task.optimizer, teacher=teacher)
+    for number, weight in enumerate(task.bridges.trainable_variables):
+        draw = np.random.default_rng(number)
+        weight.assign(draw.normal(0, 0.3, weight.shape).astype("float32"))
+    learnt = fit(task, size, validates=False)
+    bridges = {weight.path: np.asarray(weight) for weight in task.bridges.trainable_variables}
+    assert len(bridges) == 2
+    return learnt | bridges
 
 
 def fit_pairs(size, label_share=None):
@@ -152,6 +172,7 @@ OVERWRITTEN = {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 
 RUNS = {
     "contrastive": lambda: fit_pairs(7),
     "mimicking": lambda: fit_pairs(5, label_share=0.3),
+    "taught": lambda: fit_taught(7),
     "clipped": lambda: fit(model(learning=OVERWRITTEN), 7),
     "by place": lambda: fit(
         model("TokenClassifier", head="token", learning={"clip_norm": None}), 7
@@ -378,7 +399,7 @@ def shapes_on_jax():
 def on_jax():
     """The training and the embedding on JAX."""
     found = {"scores_by_place": scores_by_place()}
-    for name in ("accumulated", "contrastive", "mimicking"):
+    for name in ("accumulated", "contrastive", "mimicking", "taught"):
         found |= {f"{name}/{key}": value for key, value in RUNS[name]().items()}
     import keras
 

@@ -49,6 +49,11 @@ def log_softmax(x):
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
+def answered(teacher, task):
+    """What a teacher gives for the pictures as a task reads them."""
+    return teacher.source.outputs(task, task.prepared(pictures()), ())["logits"]
+
+
 def scaled(x):
     """Pictures of 0 to 255 as those of 0 to 1."""
     return x / 255.0
@@ -99,7 +104,7 @@ def test_probabilities_are_known_wherever_the_softmax_stands(where):
         model = keras.Sequential([brightness(None), end])
     expected = log_softmax(brightness(None)(pictures() / 255.0))
     teacher = Teacher(model, preprocess=scaled)
-    actual = np.asarray(teacher.answer(student(), student().prepared(pictures())))
+    actual = np.asarray(answered(teacher, student()))
     np.testing.assert_allclose(log_softmax(actual), expected, atol=1e-4)
 
 
@@ -112,7 +117,7 @@ def test_a_teacher_stands_still_while_it_is_asked():
     task = student()
     task.compile(teacher=Teacher(model, preprocess=scaled))
     expected = np.asarray(model(pictures() / 255.0, training=False))
-    actual = np.asarray(task.teacher.answer(task, task.prepared(pictures())))
+    actual = np.asarray(answered(task.teacher, task))
     np.testing.assert_allclose(actual, expected, atol=1e-4)
     task.fit(pictures(), y=[LABELS[0], LABELS[1]] * 3, verbose=0)
     np.testing.assert_allclose(norm.moving_mean, [0.3, 0.1, 0.2], atol=1e-7)

@@ -1,8 +1,20 @@
 """From a model to a smaller model: what comes out is again a model that every door accepts."""
 
 from .affinity import AffinityLoss, affinity_targets
+from .cache import Cache, cached
 from .distill import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 from .factorize import factorize, multiplied_out
+from .lessons import (
+    AttentionMaps,
+    AttentionScores,
+    Embeddings,
+    HardLabels,
+    HiddenStates,
+    Lesson,
+    Logits,
+    ValueRelations,
+)
+from .narrow import narrowed
 from .prune import Pruning, prune, shrink
 from .sparsity import Sparsity, sparsify
 from .teacher import Teacher
@@ -10,16 +22,27 @@ from .trim import trim
 
 __all__ = [
     "AffinityLoss",
+    "AttentionMaps",
+    "AttentionScores",
+    "Cache",
     "DistillationLoss",
     "DistilledAccuracy",
+    "Embeddings",
+    "HardLabels",
+    "HiddenStates",
+    "Lesson",
+    "Logits",
     "Pruning",
     "Sparsity",
     "Teacher",
+    "ValueRelations",
     "affinity_targets",
+    "cached",
     "cut",
     "distillation_targets",
     "factorize",
     "multiplied_out",
+    "narrowed",
     "prune",
     "shrink",
     "sparsify",

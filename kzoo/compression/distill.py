@@ -30,13 +30,18 @@ def cut(task, schedule):
 
 def distillation_targets(teacher, texts, labels, batch_size=64, verbose=0):
     """Targets (texts, 1 + labels): the class index, then the teacher's logits."""
-    columns = teacher.encode_examples(list(texts))
-    order, outputs = teacher.run_batches(columns, batch_size, verbose)
-    logits = np.concatenate([out["logits"] for out in outputs])
-    restored = np.empty_like(logits)
-    restored[order] = logits
+    logits = answers(teacher, list(texts), batch_size, verbose)
     indices = teacher.class_indices(labels)[:, None]
-    return np.concatenate([indices.astype("float32"), restored], axis=1)
+    return np.concatenate([indices.astype("float32"), logits], axis=1)
+
+
+def answers(teacher, x, batch_size=64, verbose=0):
+    """The output that a teacher's loss looks at, (examples, ...), for a list of examples."""
+    order, outputs = teacher.run_batches(teacher.encode_examples(x), batch_size, verbose)
+    values = np.concatenate([out[teacher.scored_output] for out in outputs])
+    restored = np.empty_like(values)
+    restored[order] = values
+    return restored
 
 
 def soft_cross_entropy(there, here, temperature):

@@ -29,6 +29,7 @@ class ArrayPlan(Plan):
         augment: what makes others of a batch to learn from: `augment(arrays, labels, draw)`, where
             `draw` is a list of whole numbers that are other ones in each batch; its attribute
             `mixes` says whether it mixes examples, which then can't have weights.
+        beside: as for `Plan`, of examples as they are: not beside `augment`.
     """
 
     def __init__(
@@ -44,8 +45,14 @@ class ArrayPlan(Plan):
         epoch=0,
         cache=CACHE,
         augment=None,
+        beside=None,
     ):
-        super().__init__(len(examples), batch_size, shuffle, seed, epoch)
+        super().__init__(len(examples), batch_size, shuffle, seed, epoch, beside)
+        if beside is not None and augment is not None:
+            raise KzooError(
+                "Got augment beside a teacher's cached answers, which are to examples as they "
+                "are; expected one of the two: give the teacher itself, which sees each batch."
+            )
         for name, given in (("labels", labels), ("sample weights", sample_weight)):
             if given is not None and len(given) != self.size:
                 raise KzooError(
@@ -91,6 +98,7 @@ class ArrayPlan(Plan):
 
     def _made(self, arrays, labels, rows):
         inputs = {name: np.asarray(value) for name, value in self.inputs(arrays).items()}
+        inputs |= self.beside(rows)
         if labels is None and self.sample_weight is None:
             return (inputs,)
         if self.sample_weight is None:

@@ -25,6 +25,7 @@ def bucketed_batches(
     padding_id=0,
     initial_epoch=0,
     max_length=None,
+    beside=None,
 ):
     """Padded batches of examples of similar length, in the form that Keras' `fit` takes.
 
@@ -43,6 +44,7 @@ def bucketed_batches(
         padding_id: the token id that fills rows up.
         initial_epoch: the epoch to begin with.
         max_length: tokens that a row may be padded to; the longest row's by default.
+        beside: what batches hold beside it, see `Plan`.
 
     Returns:
         On TensorFlow a `tf.data.Dataset` of known cardinality, with shapes (None, None); on
@@ -60,6 +62,7 @@ def bucketed_batches(
         padding_id,
         initial_epoch,
         max_length,
+        beside,
     ).dataset()
 
 
@@ -77,12 +80,13 @@ class BatchPlan(Plan):
         padding_id=0,
         epoch=0,
         max_length=None,
+        beside=None,
     ):
         columns = token_lists if isinstance(token_lists, dict) else {"token_ids": token_lists}
         columns = {name: list(rows) for name, rows in columns.items()}
         tokens = {n.removesuffix(TOKENS): n for n in columns if n.endswith(TOKENS)}
         size = len(next(iter(columns.values())))
-        super().__init__(size, batch_size, shuffle, seed, epoch)
+        super().__init__(size, batch_size, shuffle, seed, epoch, beside)
         for which, name in tokens.items():
             if f"{which}padding_mask" not in columns:
                 columns[f"{which}padding_mask"] = [_ones(row) for row in columns[name]]
@@ -135,6 +139,7 @@ class BatchPlan(Plan):
             which = max((each for each in lengths if name.startswith(each)), key=len)
             fill = self.padding_id if name.endswith(TOKENS) else 0
             inputs[name] = padded([column[i] for i in rows], lengths[which], fill)
+        inputs |= self.beside(rows)
         if self.labels is None and self.sample_weight is None:
             return (inputs,)
         labels = None

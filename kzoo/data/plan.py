@@ -22,9 +22,11 @@ class Plan:
         shuffle: a new order every epoch.
         seed: of the order.
         epoch: the epoch to begin with.
+        beside: what batches hold beside their inputs, such as a teacher's answers: it makes a dict
+            of arrays, a row an example, of an array of example numbers. Nothing by default.
     """
 
-    def __init__(self, size, batch_size, shuffle=False, seed=0, epoch=0):
+    def __init__(self, size, batch_size, shuffle=False, seed=0, epoch=0, beside=None):
         if not size:
             raise KzooError("No examples came; at least one is expected.")
         batch_size = 32 if batch_size is None else batch_size
@@ -34,6 +36,7 @@ class Plan:
             raise KzooError(f"seed is {seed!r:.40}; a whole number of at least 0 is expected.")
         self.size, self.batch_size, self.shuffle, self.seed = size, int(batch_size), shuffle, seed
         self.epoch, self.epoch_is_set, self.error = epoch, False, None
+        self.beside = beside or (lambda rows: {})
         self.shapes_cost = keras.backend.backend() != "tensorflow"  # Each is compiled anew.
 
     def __len__(self):

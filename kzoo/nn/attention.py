@@ -15,12 +15,16 @@ PROJECTIONS = ("query", "key", "value", "output")
 
 
 class Seen(NamedTuple):
-    """What attention saw: its maps (batch, heads, queries, keys), and the keys and values it made.
+    """What attention saw: its maps, of what scores, and the queries, keys and values it made.
 
-    These two are (batch, key_value_heads, length, head_dim), as a cache keeps them.
+    The first two are (batch, heads, queries, keys); queries are (batch, heads, length, head_dim),
+    keys and values (batch, key_value_heads, length, head_dim), as a cache keeps them. Queries and
+    keys are rotated where the position encoding does so, and not scaled.
     """
 
     maps: object
+    scores: object
+    query: object
     key: object
     value: object
 
@@ -99,7 +103,7 @@ class Attention(Composed):
         y = self.by_heads(self.mixed(kept, values))
         y = ops.transpose(y, (0, 2, 1, 3))
         y = ops.reshape(y, (ops.shape(x)[0], -1, self.num_heads * self.head_dim))
-        return self.output_dense(y), Seen(maps, k, v)
+        return self.output_dense(y), Seen(maps, scores, q, k, v)
 
     def keys_and_values(self, x, context):
         """Those of the memory, or of x where there is none."""

@@ -79,7 +79,6 @@ class Classifier(Task):
     """
 
     names_labels = True
-    teacher = None  # The `compression.Teacher` whose answers are learnt too.
 
     def ask(self, problem, threshold):
         """Keep which problem is to be solved; see `TextClassifier` for both."""
@@ -242,23 +241,11 @@ class Classifier(Task):
 
     # -- learning -------------------------------------------------------------------------------
 
-    def compile(self, optimizer=None, loss=None, metrics=None, teacher=None, **kwargs):
-        """As `Task.compile`; a `compression.Teacher` says what is learnt beside the labels."""
-        super().compile(optimizer, loss, metrics, **kwargs)
-        if teacher is not None:
-            teacher.check(self)
-        self.teacher = teacher
-
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Keras' hook: the loss of the labels, and in training that of a teacher's answers."""
-        if self.teacher is None or not training:
-            return super().compute_loss(x, y, y_pred, sample_weight, training)
-        logits = y_pred["logits"]
-        own = {**y_pred, "logits": y_pred.get("class_logits", logits)}
-        taught = y_pred.get("distillation_logits", logits)
-        loss = super().compute_loss(x, y, own, sample_weight, training)
-        answers = self.teacher.loss_of(self, x, taught, sample_weight)
-        return (1 - self.teacher.share) * loss + self.teacher.share * answers
+        """Keras' hook: beside a teacher, labels are learnt by a class token that has logits."""
+        if self.teacher is not None and training:
+            y_pred = {**y_pred, "logits": y_pred.get("class_logits", y_pred["logits"])}
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def suited_loss(self, loss):
         """The loss, once the problem that it is for is settled."""

@@ -37,9 +37,9 @@ class MultipleChoice(TextTask):
         """One score a choice."""
         return 1
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None, seen=None):
         """Scores of the choices, (batch, choices)."""
-        logits = super().call(inputs, training=training)["logits"]
+        logits = super().call(inputs, training=training, seen=seen)["logits"]
         return {"logits": logits[..., 0]}
 
     def encode_examples(self, x):

@@ -182,17 +182,11 @@ class QuestionAnswering(TextTask):
         logs |= answer_scores(golds, [answer["answer"] for answer in answers])
         return logs if return_dict else list(logs.values())
 
-    def scored(self, outputs):
-        """Start and end logits as (batch, 2, length)."""
-        return ops.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Keras' hook: places of padding are no places for an answer."""
-        return super().compute_loss(x, y, _without_padding(x, y_pred), sample_weight, training)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Keras' hook: places of padding are no places for an answer."""
-        return super().compute_metrics(x, y, _without_padding(x, y_pred), sample_weight)
+    def scored(self, outputs, inputs):
+        """Start and end logits as (batch, 2, length); padding is no place for an answer."""
+        logits = ops.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
+        hidden = ops.cast(ops.equal(inputs["padding_mask"], 0), logits.dtype) * HIDDEN
+        return logits + hidden[:, None]
 
     def predict(self, x, batch_size=32, verbose=0, text=None):
         """The best span for each (question, context)."""
@@ -306,11 +300,6 @@ def _held(rows, row, span):
     places = np.flatnonzero((offsets[:, 1] > span[0]) & (offsets[:, 0] < span[1]))
     places = places[offsets[places, 0] >= 0]
     return (places - front + rows["starts"][row]).tolist(), places.tolist()
-
-
-def _without_padding(x, outputs):
-    hidden = ops.cast(ops.equal(x["padding_mask"], 0), "float32") * HIDDEN
-    return {name: value + ops.cast(hidden, value.dtype) for name, value in outputs.items()}
 
 
 def _golds(target):

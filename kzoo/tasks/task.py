@@ -12,9 +12,17 @@ from ..answers import RULES, check_labels
 from ..data.examples import listed
 from ..data.labels import held_out
 from ..errors import KzooError
-from ..keras_hooks import DistributedFit, ExportsTokens, outputs_of, precision, set_trainable
+from ..keras_hooks import (
+    DistributedFit,
+    ExportsTokens,
+    outputs_of,
+    placed_with,
+    precision,
+    set_trainable,
+)
 from ..logs import verbosity
 from ..network import Network, Served, freeze, frozen, weights_by_path
+from ..nn.bridges import Bridges, nothing
 from ..parts import make
 from ..spec import Spec
 from ..values import an
@@ -54,6 +62,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
     remembers_how_it_writes = False  # Whether it has options of writing of its own.
     input_name = None  # Which of a network's inputs is made of that.
     reads = None  # What a user gives, one of `answers.READS`; None until `fit` tells.
+    teacher = None  # The `compression.Teacher` that is learnt from in `fit`.
+    bridges = None  # The `Bridges` that learn with it; they are no part of the task.
 
     def __init__(self, backbone, labels=None, head=None, given=None, name=None):
         source = _loaded(backbone)
@@ -213,13 +223,20 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
 
     @property
     def trainable_variables(self):
-        """Keras' list, without what the head doesn't read."""
-        return self._without_unread(super().trainable_variables)
+        """Keras' list, without what the head doesn't read, and with what a teacher's lessons learn.
+
+        That stands last, and is in no other list of weights.
+        """
+        return self._without_unread(super().trainable_variables) + self._of_bridges
 
     @property
     def trainable_weights(self):
-        """Keras' list, without what the head doesn't read."""
-        return self._without_unread(super().trainable_weights)
+        """Keras' list, as `trainable_variables`."""
+        return self._without_unread(super().trainable_weights) + self._of_bridges
+
+    @property
+    def _of_bridges(self):
+        return [] if self.bridges is None else self.bridges.trainable_variables
 
     @property
     def non_trainable_variables(self):
@@ -270,11 +287,22 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         """The raw outputs, as NumPy, for the dict of inputs."""
         return super().predict_on_batch(self.check_inputs(x))
 
-    def call(self, inputs, training=None):
-        """The raw outputs, in float32, for the dict of the backbone's inputs."""
-        outputs = self.backbone.run_for(inputs, getattr(self.head, "places", None), training)
-        outputs = self.run_head(outputs, inputs, training)
-        return {name: ops.cast(value, "float32") for name, value in outputs.items()}
+    def call(self, inputs, training=None, seen=None):
+        """The raw outputs, in float32, for the dict of the backbone's inputs.
+
+        `seen` names what the outputs are to have beside them of what the backbone can return, such
+        as "hidden_states", see `Stack.call`; by default, in training, what a teacher compares.
+        """
+        if seen is None:
+            seen = self.teacher.needs if training and self.teacher is not None else ()
+        if seen:
+            asked = {f"return_{name}": True for name in seen}
+            inner = self.backbone.run(inputs, training=training, **asked)
+        else:
+            inner = self.backbone.run_for(inputs, getattr(self.head, "places", None), training)
+        outputs = self.run_head(inner, inputs, training)
+        outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
+        return outputs | {name: inner[name] for name in seen}
 
     def run_function(self, name, inputs):
         """The outputs of a file's function: those that the rule reads, not what only `fit` does."""
@@ -352,8 +380,10 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             )
         return examples.part(rest), examples.part(held)
 
-    def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
+    def compile(self, optimizer=None, loss=None, metrics=None, teacher=None, **kwargs):
         """`keras.Model.compile` with the task's loss and metrics as defaults.
+
+        A `compression.Teacher` says what is learnt in `fit` beside the targets, or in their place.
 
         The outputs are logits: Keras' cross-entropies are taken with `from_logits`, whatever they
         say, and its metrics that read probabilities are given them. The loss may stand in a list
@@ -369,6 +399,15 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         weighted = self.default_metrics() if own else self._suited_metrics(weighted)
         metrics = self._suited_metrics(metrics)
         self._compile(optimizer, loss, metrics=metrics, weighted_metrics=weighted, **kwargs)
+        self._learn_from(teacher, None if teacher is None else teacher.bridged(self))
+
+    def _learn_from(self, teacher, bridges):
+        """Take a teacher, and bridges by name as the widths (here, there) that they lie between."""
+        self.teacher, made = teacher, None
+        if bridges:
+            with placed_with(self):
+                made = Bridges(bridges)
+        vars(self)["bridges"] = made  # Past Keras, which would count them among our weights.
 
     def _compile(self, optimizer, loss, **kwargs):
         """`keras.Model.compile` with losses and metrics that read this task's outputs."""
@@ -435,17 +474,29 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         """The metric that says which epoch is best: of the loss the least, of others the most."""
         return "loss"
 
-    def scored(self, outputs):
-        """The output that loss and metrics look at."""
+    def scored(self, outputs, inputs):
+        """The output that loss and metrics look at, for the dict of inputs."""
         return outputs[self.scored_output]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Keras' hook: the loss of the scored output."""
-        return super().compute_loss(x, y, self.scored(y_pred), sample_weight, training=training)
+        """Keras' hook: the loss of the scored output, and in training that of a teacher's lessons.
+
+        On replicas it is what each adds to that of the whole batch.
+        """
+        teacher = self.teacher if training else None
+        if teacher is not None and teacher.share == 1:
+            loss = teacher.loss_of(self, x, y_pred, sample_weight)
+            ends = self.head, getattr(self.backbone, "pooler", None)  # Lessons needn't read them.
+            return loss + nothing(w for end in ends if end for w in end.trainable_variables)
+        loss = super().compute_loss(x, y, self.scored(y_pred, x), sample_weight, training=training)
+        if teacher is None:
+            return loss + nothing(self._of_bridges) if training and self._of_bridges else loss
+        taught = teacher.loss_of(self, x, y_pred, sample_weight)
+        return (1 - teacher.share) * loss + teacher.share * taught
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Keras' hook: the metrics of the scored output."""
-        return super().compute_metrics(x, y, self.scored(y_pred), sample_weight)
+        return super().compute_metrics(x, y, self.scored(y_pred, x), sample_weight)
 
     def fit_examples(
         self,
@@ -482,6 +533,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             batching["class_weight"] = self.class_weights(class_weight, x)
         if validation_split:
             x, y, sample_weight, validation_data = split(x, y, sample_weight, validation_split)
+        if self.teacher is not None:
+            batching |= self.teacher.batching(x)
         batches = self.batches(
             x,
             y,
@@ -661,6 +714,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
                 del config["jit_compile"]  # It follows the backend, which may be another there.
             config["frozen"] = frozen(self)
             config["optimizer_built"] = self.optimizer.built
+            if self.bridges is not None:
+                config["bridges"] = self.bridges.widths
         return config
 
     def compile_from_config(self, config):
@@ -680,7 +735,10 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         freeze(self, still)
         config = keras.saving.deserialize_keras_object(config)
         config["loss"] = self._settled_loss(config.get("loss"))
+        bridges = config.pop("bridges", None)
         self._compile(**config)
+        # The teacher is gone; what its lessons learnt keeps its place in the optimizer's state.
+        self._learn_from(None, bridges)
         if built:
             self.optimizer.build(self.trainable_variables)
 

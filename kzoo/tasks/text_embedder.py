@@ -182,10 +182,17 @@ class TextEmbedder(Embedder, TextTask):
         return scores
 
     def batches(self, x, y=None, sample_weight=None, **options):
-        """Pairs with scores; without them, every text's target is its own partner."""
-        if split_pairs(x)[1] is None:
-            raise KzooError("fit and evaluate of a TextEmbedder take pairs of texts.")
-        if y is None and isinstance(getattr(self, "loss", None), CosineLoss):
+        """Pairs with scores; without them, every text's target is its own partner.
+
+        A teacher alone, whose vectors are the targets, takes single texts as well.
+        """
+        alone = self.teacher is not None and self.teacher.share == 1
+        if split_pairs(x)[1] is None and not alone:
+            raise KzooError(
+                "fit and evaluate of a TextEmbedder take pairs of texts; single ones come with a "
+                "teacher, compile(teacher=kzoo.compression.Teacher(model))."
+            )
+        if not alone and y is None and isinstance(getattr(self, "loss", None), CosineLoss):
             raise KzooError(
                 "The pairs came without scores, which CosineLoss learns: give them, or "
                 "compile(loss=kzoo.InBatchLoss()), which learns to find each text's partner."
@@ -201,11 +208,16 @@ class TextEmbedder(Embedder, TextTask):
         """Each text is to find its partner among those of the batch."""
         return InBatchLoss()
 
-    def compile(self, optimizer=None, loss=None, metrics=None, **kwargs):
-        """As for every task; beside `InBatchLoss` the share of partners that are found."""
+    def compile(self, optimizer=None, loss=None, metrics=None, teacher=None, **kwargs):
+        """As for every task; beside `InBatchLoss` the share of partners that are found.
+
+        A teacher alone, whose vectors are the targets, has no metric by default.
+        """
+        if metrics is None and teacher is not None and teacher.share == 1:
+            metrics = []
         if metrics is None and isinstance(loss, InBatchLoss):
             kwargs.setdefault("weighted_metrics", [PartnerAccuracy()])
-        super().compile(optimizer, loss, metrics, **kwargs)
+        super().compile(optimizer, loss, metrics, teacher, **kwargs)
 
     def default_metrics(self):
         """How far the cosines lie from the scores."""

@@ -89,14 +89,17 @@ class TextTask(Task):
             )
         return self.backbone.check_inputs(inputs, several=True)
 
-    def call(self, inputs, training=None):
-        """The raw outputs, in float32, for the dict of the backbone's inputs."""
+    def call(self, inputs, training=None, seen=None):
+        """The raw outputs, in float32, for the dict of the backbone's inputs, see `Task`.
+
+        Of rows of several sequences nothing else is `seen`.
+        """
         first = next(iter(inputs.values()))
         if len(first.shape) < 3:
-            return super().call(inputs, training=training)
+            return super().call(inputs, training=training, seen=seen)
         count = ops.shape(first)[1]
         folded = {k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()}
-        outputs = super().call(folded, training=training)
+        outputs = super().call(folded, training=training, seen=())
         return {k: ops.reshape(v, (-1, count, *v.shape[1:])) for k, v in outputs.items()}
 
     # -- text to tokens -------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from .schedule import WarmupDecay
 # A gain or an offset by its name; whatever has one axis is one too.
 _GAIN_OR_OFFSET = re.compile(r"(^|/)(bias|gamma|beta|scale)$")
 _BLOCK = re.compile(r"(^|/)block_(\d+)(/|$)")
-_HEAD = re.compile(r"(^|/)head(/|$)")
+_HEAD = re.compile(r"(^|/)(head|bridges)(/|$)")
 
 
 @keras.saving.register_keras_serializable("kzoo")
