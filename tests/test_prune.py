@@ -4,17 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from families import SPECS, STACKS, add_noise, noisy
+from families import SPECS, STACKS, noisy
 
 import kzoo
+from kzoo import presets
 from kzoo.compression import Pruning, prune, shrink
 from kzoo.compression.prune import HEADS, KINDS, UNITS, Importance, find
-from kzoo.models import build
 from kzoo.network import weights_by_path
 from kzoo.parts import resolve
 
@@ -48,23 +49,30 @@ def outputs_of(model):
     return np.asarray(model(inputs_of(model))["sequence_output"])
 
 
+@cache
+def tokenizer():
+    """The one that ships."""
+    return kzoo.Tokenizer.load(presets.find("bert_minilm_l3_en_uncased.sst2"))
+
+
 def classifier(schedule=(0, 1), **changes):
     """A tiny classifier of texts with dropout off, on the tokenizer that ships."""
-    source = kzoo.load("bert_minilm_l3_en_uncased.sst2")
-    spec = SPECS["bert"].replace(
-        embedding={**SPECS["bert"].embedding, "vocabulary_size": source.backbone.vocabulary_size},
-        schedule=schedule,
-        dropout=0.0,
-        attention_dropout=0.0,
-        **changes,
-    )
+    words = {**SPECS["bert"].embedding, "vocabulary_size": tokenizer().vocabulary_size}
     keras.utils.set_random_seed(0)
-    backbone = build(spec)
+    backbone = noisy(
+        "bert", embedding=words, schedule=schedule, dropout=0.0, attention_dropout=0.0, **changes
+    )
     task = kzoo.TextClassifier(
-        add_noise(backbone), labels=["a", "b"], head="mean", tokenizer=source.tokenizer
+        backbone, labels=["a", "b"], head="mean", tokenizer=tokenizer(), max_length=16
     )
     task.compile(optimizer=kzoo.AdamW(1e-3, decay="constant", warmup=0))
     return task
+
+
+@cache
+def unchanged():
+    """A classifier that tests only look at."""
+    return classifier()
 
 
 def masked(model, kind, dead):
@@ -117,7 +125,7 @@ def test_groups_of_heads_that_share_keys_go_together():
 
 def test_first_order_importance_is_the_change_of_the_loss():
     """Of a tiny step towards zero, batch by batch."""
-    task = classifier()
+    task = unchanged()
     data = TEXTS[:4], LABELS[:4]
     found = find(task, HEADS)
     actual = Importance(task, found, data)()
@@ -305,7 +313,7 @@ def test_a_decoder_with_fewer_heads_writes_with_its_cache():
 )
 def test_what_cannot_be_pruned_is_one_sentence(options, match):
     with pytest.raises(kzoo.KzooError, match=match):
-        prune(classifier(), **options)
+        prune(unchanged(), **options)
 
 
 def test_a_network_of_towers_and_one_without_a_loss_are_refused():
@@ -325,6 +333,7 @@ import tensorflow as tf
 devices = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import kzoo
+from kzoo import presets
 from kzoo.compression import Pruning
 from kzoo.network import weights_by_path
 from test_prune import LABELS, TEXTS, classifier

@@ -1,0 +1,132 @@
+"""Recipes of steps: any two follow each other, a run goes on, and a budget is searched by them."""
+
+import json
+
+import numpy as np
+import pytest
+from test_prune import classifier
+
+import kzoo
+from kzoo import budget
+from kzoo.training import compress, steps
+
+ROWS = [
+    ("a fine and funny film", "b"), ("dull , slow and sad", "a"), ("what a great day", "b"),
+    ("no one should see this", "a"), ("the best of all", "b"), ("a waste of time", "a"),
+] * 6  # fmt: skip
+# One of each step that needs no other before it, as small as they go.
+EACH = {
+    "trim": {"size": 1000},
+    "prune": {"heads": 2, "units": 0.5, "examples": 8},
+    "factorize": {"rank": 12, "embedding": 8, "examples": 8},
+    "sparsify": {"share": 0.5},
+    "train": {"epochs": 1, "batch_size": 18, "teacher": {"hard": False}},
+    "round": {},
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a preset and a table to learn from."""
+    folder = tmp_path_factory.mktemp("steps")
+    classifier(schedule=(0,)).save_preset(folder / "whole")
+    lines = ["sentence\tlabel", *(f"{text}\t{label}" for text, label in ROWS)]
+    (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def recipe_of(made, names, output="small"):
+    """A recipe of some steps, written beside the preset."""
+    steps = [{"step": name, **EACH[name]} for name in names]
+    recipe = {"model": "whole", "train": "train.tsv", "output": output, "steps": steps}
+    path = made / f"{output}.json"
+    path.write_text(json.dumps(recipe), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("names", [
+    ("trim", "prune", "factorize", "sparsify", "train", "round"),
+    ("train", "round", "sparsify", "factorize", "prune", "trim"),
+], ids=["forwards", "backwards"])  # fmt: skip
+def test_steps_follow_each_other_in_either_order_and_end_as_a_preset(made, names):
+    """Both orders together have each of two steps before and behind the other."""
+    model, record = compress(recipe_of(made, names, names[0]), verbose=0)
+    assert [row["step"] for row in record["steps"]] == list(names)
+    counts = [record["parameters"], *(row["parameters"] for row in record["steps"])]
+    assert counts == sorted(counts, reverse=True) and counts[-1] < counts[0] / 8
+    again = kzoo.load(made / names[0])
+    texts = [text for text, _ in ROWS[:4]]
+    np.testing.assert_allclose(again.predict(texts), model.predict(texts), atol=1e-6)
+    assert not (made / f"{names[0]}.steps").exists()
+    kept = json.loads((made / names[0] / "compression.json").read_text())
+    assert kept["recipe"]["model"] == "whole" and kept["steps"] == record["steps"]
+
+
+def test_a_run_that_was_stopped_goes_on_behind_its_last_step(made, monkeypatch):
+    path = recipe_of(made, ("prune", "train", "round"), "stopped")
+    whole, _ = compress(recipe_of(made, ("prune", "train", "round"), "straight"), verbose=0)
+    real = steps.STEPS["round"]
+
+    def stopped(model, known):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(steps.STEPS, "round", steps.Step(stopped, ()))
+    with pytest.raises(KeyboardInterrupt):
+        compress(path, verbose=0)
+    assert not (made / "stopped").exists()
+    monkeypatch.setitem(steps.STEPS, "round", real)
+    said = []
+    model, _ = compress(path, verbose=0, say=said.append)
+    assert [line.endswith("done before") for line in said] == [True, True, False]
+    texts = [text for text, _ in ROWS[:4]]
+    np.testing.assert_array_equal(model.predict(texts), whole.predict(texts))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"steps": [{"step": "shrug"}]}, "step 'shrug'; expected an object whose step is one of"),
+        ({"steps": [{"step": "prune", "depth": 2}]}, "unknown option 'depth'; known are heads"),
+        ({"steps": []}, "steps in the recipe"),
+        ({"size": 3}, "unknown key 'size'"),
+        ({"output": None}, "output in the recipe is None"),
+        ({"steps": [{"step": "trim"}], "train": None}, "step trim without texts"),
+        ({"model": "bert_tiny_en_uncased"}, "holds no weights"),
+    ],
+)
+def test_a_recipe_that_is_wrong_is_one_sentence(made, changes, match):
+    recipe = json.loads(recipe_of(made, ("round",), "wrong").read_text())
+    recipe = {**recipe, "model": str(made / "whole"), "train": str(made / "train.tsv")}
+    recipe = {**recipe, "output": str(made / "wrong"), **changes}
+    with pytest.raises(kzoo.KzooError, match=match):
+        compress(recipe, verbose=0)
+    assert not (made / "wrong").exists()
+
+
+def test_a_budget_ends_in_points_that_fit_and_goes_on_where_it_was(made):
+    """Two shapes of one block, each a preset with its recipe and its bundle."""
+    asked = {"max_mb": 0.6, "max_ms_ratio": 0.99, "trials": 2, "epochs": 1}
+    found = budget.search(made / "whole", made / "train.tsv", made / "found", **asked)
+    assert len(found["points"]) == 2 and len(found["tried"]) == 2
+    for point in found["points"]:
+        assert point["fits"] == (point["megabytes"] <= 0.6 and point["ms_ratio"] <= 0.99)
+        folder = made / "found" / point["folder"]
+        assert (folder / "recipe.json").is_file() and kzoo.load(folder / "preset").labels
+        size = (folder / "bundle" / "model.tflite").stat().st_size / 1e6
+        assert size == point["megabytes"]
+    for name in ("report.json", "points.csv", "pareto.png"):
+        assert (made / "found" / name).is_file()
+    said = []
+    again = budget.search(
+        made / "whole", made / "train.tsv", made / "found", **asked, say=said.append
+    )
+    assert again["points"] == found["points"]
+    with pytest.raises(kzoo.KzooError, match="another budget or other files"):
+        budget.search(made / "whole", made / "train.tsv", made / "found", max_mb=0.5)
+
+
+def test_a_budget_that_no_shape_meets_says_the_smallest(made):
+    with pytest.raises(kzoo.KzooError, match="which no shape meets; the smallest of .* 0.2"):
+        budget.search(made / "whole", made / "train.tsv", made / "none", max_mb=0.01)
+    with pytest.raises(kzoo.KzooError, match="no budget"):
+        budget.search(made / "whole", made / "train.tsv", made / "none")
