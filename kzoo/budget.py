@@ -12,8 +12,9 @@ import math
 import os
 from pathlib import Path
 
-from . import plot, presets
-from .bundle import bench_bundle, export_bundle
+from . import compression, plot, presets
+from .bundle import export_bundle
+from .bundle.bench import bench_bundle
 from .bundle.limits import defaults
 from .bundle.manifest import MANIFEST, MODEL
 from .bundle.parity import measure_of
@@ -23,7 +24,6 @@ from .evaluation import scores_of
 from .files import read_json, writing_file
 from .litert.quantize import expected_bytes
 from .network import weights_by_path
-from .parts import completed
 from .spec import Towers
 from .training import steps
 from .values import is_number, is_whole
@@ -51,7 +51,7 @@ class Shape:
     Args:
         blocks: how many.
         inner: the share of heads and of feed-forward units.
-        tokens: how many rows the table of tokens has.
+        tokens: how many rows the table of tokens has; 0 where there is none.
         rank: how wide these are; 0 for as wide as before.
     """
 
@@ -69,8 +69,8 @@ class Shape:
     def steps(self, model, learning):
         """The steps of a recipe that makes it, and lets it learn of the model."""
         spec, steps = model.spec, []
-        if self.tokens < model.backbone.vocabulary_size:
-            steps.append({"step": "trim", "size": self.tokens})
+        if self.tokens:
+            steps.append({"step": "trim", "size": self.tokens, "alphabet": "corpus"})
         pruned = {}
         if self.blocks < spec.num_layers:
             pruned["blocks"] = self.blocks
@@ -165,11 +165,11 @@ def search(
         )
     recipe = {"model": str(preset), "train": str(train), "validation": validation, "text": text,
               "label": label, "seed": seed}  # fmt: skip
-    shapes = _shapes(model, Sizes(model), budget, trials)
+    learnt, held = steps.read(recipe, model)
+    shapes = _shapes(model, learnt, budget, trials)
     facts = {"recipe": recipe, "test": test and str(test), "budget": budget, "trials": trials,
              "epochs": epochs}  # fmt: skip
     state = _State(Path(output), facts)
-    held = steps.read(recipe, model)[1]
     tested = held if test is None else steps.read({**recipe, "train": str(test),
                                                       "validation": None}, model)[0]  # fmt: skip
     rounds = max(1, math.ceil(math.log2(len(shapes))))
@@ -212,12 +212,13 @@ def _checked(max_mb, max_ms_ratio, max_drop, trials, epochs):
     return budget
 
 
-def _shapes(model, sizes, budget, trials):
+def _shapes(model, learnt, budget, trials):
     """The largest shapes within a budget, as many as are tried: of each depth the best first."""
-    is_text = "vocabulary_size" in completed("embedding", model.spec.embedding)
-    rows, width = model.backbone.vocabulary_size if is_text else 0, sizes.width
-    tokens = [round(share * rows) for share in TOKENS] if is_text else [0]
-    ranks = [0 if share == 1 else round(share * width) for share in RANKS] if is_text else [0]
+    sizes, tokens, ranks = Sizes(model), [0], [0]
+    if "tokenizer" in model.processors:
+        used = _tokens_used(model, learnt)
+        tokens = [round(share * used) for share in TOKENS]
+        ranks = [0 if share == 1 else round(share * sizes.width) for share in RANKS]
     every = [
         Shape(blocks, inner, count, rank)
         for blocks in range(1, sizes.layers + 1)
@@ -249,6 +250,12 @@ def _shapes(model, sizes, budget, trials):
                       key=lambda s: -_capacity(s, sizes))  # fmt: skip
         chosen += best[: trials - len(chosen)]
     return chosen
+
+
+def _tokens_used(model, learnt):
+    """How many tokens stay where all that the examples use do."""
+    _, report = compression.trim(model.backbone, list(learnt.x), alphabet="corpus")
+    return report["tokens"]["after"]
 
 
 def _capacity(shape, sizes):
@@ -389,6 +396,7 @@ def _reported(state, own, points, model, references):
         "references": references,
     }
     names = ["name", "folder", "megabytes", "ms_ratio", "held", "keras", "score", "fits"]
+    (state.folder / TABLE).unlink(missing_ok=True)
     write_table(state.folder / TABLE, {n: [point[n] for point in points] for n in names})
     plot.write(plot.pareto(report), state.folder / PICTURE)
     text = json.dumps(report, indent=1) + "\n"

@@ -16,7 +16,7 @@ ROWS = [
 ] * 6  # fmt: skip
 # One of each step that needs no other before it, as small as they go.
 EACH = {
-    "trim": {"size": 1000},
+    "trim": {"size": 1000, "alphabet": "corpus"},
     "prune": {"heads": 2, "units": 0.5, "examples": 8},
     "factorize": {"rank": 12, "embedding": 8, "examples": 8},
     "sparsify": {"share": 0.5},
@@ -126,7 +126,7 @@ def test_a_budget_ends_in_points_that_fit_and_goes_on_where_it_was(made):
 
 
 def test_a_budget_that_no_shape_meets_says_the_smallest(made):
-    with pytest.raises(kzoo.KzooError, match="which no shape meets; the smallest of .* 0.2"):
+    with pytest.raises(kzoo.KzooError, match="no shape meets; the smallest .* about 0.1"):
         budget.search(made / "whole", made / "train.tsv", made / "none", max_mb=0.01)
     with pytest.raises(kzoo.KzooError, match="no budget"):
         budget.search(made / "whole", made / "train.tsv", made / "none")

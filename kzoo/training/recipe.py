@@ -1,5 +1,6 @@
 """A training written down: what is learnt from what, with which settings, and where it goes."""
 
+import inspect
 import json
 import time
 from pathlib import Path
@@ -9,6 +10,18 @@ import numpy as np
 
 from .. import plot, presets, tasks
 from ..answers import PROBLEMS, check_labels
+from ..compression import (
+    AttentionMaps,
+    AttentionScores,
+    Embeddings,
+    HardLabels,
+    HiddenStates,
+    Logits,
+    Pruning,
+    Sparsity,
+    Teacher,
+    ValueRelations,
+)
 from ..data.examples import listed
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
@@ -48,6 +61,15 @@ KEYS = {
     "label": None,  # The column of the labels, or several.
     # A file or folder like `train`, or a share of it below 1, drawn from each class.
     "validation": None,
+    # How many of the training examples are learnt from, drawn by the seed: a number, or a share
+    # below 1; all by default.
+    "examples": None,
+    # What is learnt from beside the labels: a preset, or {"model": a preset, argument: value} of
+    # kzoo.compression.Teacher, where a lesson is a name or {"kind": name, argument: value}.
+    "teacher": None,
+    # What is masked while it learns: {"kind": "Pruning" or "Sparsity", argument: value} of
+    # kzoo.compression; with "examples" a Pruning measures on so many of the training's.
+    "masking": None,
     "epochs": 3,
     "batch_size": 32,
     "accumulation": 1,  # Batches whose gradients make one step.
@@ -89,6 +111,14 @@ USED_BY = {
     "augment": ARRAYS,
     "column": ARRAYS,
 }
+MASKINGS = {"Pruning": Pruning, "Sparsity": Sparsity}
+LESSONS = {
+    cls.__name__: cls
+    for cls in (
+        AttentionMaps, AttentionScores, Embeddings, HardLabels, HiddenStates, Logits,
+        ValueRelations,
+    )
+}  # fmt: skip
 CURVES = "curves.png"  # loss and metrics by epoch
 # What a folder that is written anew may hold.
 FILES = {
@@ -132,6 +162,7 @@ def train(recipe, verbose="auto"):
             if verbose not in (0, "0"):
                 for part in filter(None, (data, held)):
                     print(part.describe(task.labels), flush=True)
+            data = _part(data, settings)
             start = time.monotonic()
             epochs = _fit(task, settings, data, held, unfinished, verbose)
         record = {
@@ -185,9 +216,13 @@ def read_recipe(recipe):
     for key in ("train", "output", "model", "validation"):
         if isinstance(settings[key], (str, Path)):
             settings["paths"][key] = str(settings[key])
-            path = base / settings[key]
-            # A model may be a preset's name, which is no path.
-            settings[key] = str(path if key != "model" or path.exists() else settings[key])
+            settings[key] = _placed(settings[key], base, is_preset=key == "model")
+    teacher = settings["teacher"]
+    if teacher is not None:
+        settings["paths"]["teacher"] = teacher
+        teacher = teacher if isinstance(teacher, dict) else {"model": teacher}
+        model = _placed(teacher["model"], base, is_preset=True)
+        settings["teacher"] = {**teacher, "model": model}
     if settings["task"] is None:
         settings["task"] = _own_task(settings["model"])
     _check(settings, "task", settings["task"] in TRAINED, " or ".join(TRAINED))
@@ -224,6 +259,12 @@ def read_recipe(recipe):
     if settings["augment"] is not None:
         tasks.TASKS[settings["task"]].named_augment(settings["augment"])  # Else it says why not.
     return settings
+
+
+def _placed(path, base, is_preset=False):
+    """A path as seen from here; a preset's name, which is no path, stays one."""
+    beside = base / path
+    return str(beside if not is_preset or beside.exists() else path)
 
 
 def _own_task(model):
@@ -357,6 +398,18 @@ TYPES = {
         "a column or a list of some",
     ),
     "patience": (lambda v: v is None or is_whole(v, 1), "a number of epochs"),
+    "examples": (
+        lambda v: v is None or is_whole(v, 1) or (is_number(v, 0, 1) and v),
+        "a number of examples, or a share of them",
+    ),
+    "teacher": (
+        lambda v: v is None or _is_path(v) or (isinstance(v, dict) and _is_path(v.get("model"))),
+        'a preset, or an object whose "model" is one',
+    ),
+    "masking": (
+        lambda v: v is None or (isinstance(v, dict) and v.get("kind") in MASKINGS),
+        'an object whose "kind" is Pruning or Sparsity',
+    ),
     "resume": (lambda v: v is None or type(v) is bool, "true or false"),
     "seed": (lambda v: is_whole(v, 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
 }
@@ -399,8 +452,66 @@ def _named(examples, task, known):
     return task.understand(examples, known.get("problem"), task.labels, False)[1]
 
 
+def _part(data, settings):
+    """As many of the examples as the recipe says, in the file's order."""
+    asked = settings["examples"]
+    if asked is None:
+        return data
+    count = round(asked * len(data)) if isinstance(asked, float) else asked
+    draw = np.random.default_rng(settings["seed"]).permutation(len(data))
+    return data.part(sorted(draw[: max(1, count)].tolist()))
+
+
+def _teacher(asked):
+    """The teacher that a recipe asks for, or None."""
+    if asked is None:
+        return None
+    options = {key: value for key, value in asked.items() if key != "model"}
+    if isinstance(options.get("lessons"), list):
+        options["lessons"] = [_named_of(LESSONS, lesson, "lesson") for lesson in options["lessons"]]
+    presets.check_has_weights(asked["model"], "it has nothing to teach")
+    return _made(Teacher, {"model": presets.load(asked["model"]), **options}, "teacher")
+
+
+def _masking(asked, data, seed):
+    """The callback that a recipe asks for, in a list; or none."""
+    if asked is None:
+        return []
+    options = dict(asked)
+    count = options.pop("examples", 0)
+    if count:
+        rows = np.random.default_rng(seed).permutation(len(data))[:count]
+        options["data"] = tuple(data.part(sorted(rows.tolist())))
+    return [_named_of(MASKINGS, options, "masking")]
+
+
+def _named_of(known, asked, what):
+    """One of some classes: its name, or {"kind": its name, argument: value}."""
+    options = {"kind": asked} if isinstance(asked, str) else asked
+    kind = options.get("kind") if isinstance(options, dict) else None
+    if kind not in known:
+        raise KzooError(f"Got the {what} {asked!r:.60}; expected one of {', '.join(known)}.")
+    options = {key: value for key, value in options.items() if key != "kind"}
+    if isinstance(options.get("steps"), dict):  # JSON has no numbers as keys.
+        options["steps"] = {int(k) if k.isdecimal() else k: v for k, v in options["steps"].items()}
+    return _made(known[kind], options, f"{what} {kind}")
+
+
+def _made(cls, options, what):
+    """An object of a class; an option that it doesn't have is an error that names it."""
+    known = [name for name in inspect.signature(cls).parameters]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise KzooError(
+            f"The {what} in the recipe has the unknown option {unknown[0]!r}; known are "
+            f"{', '.join(known)}."
+        )
+    return cls(**options)
+
+
 def _fit(task, settings, data, held, unfinished, verbose):
     steps, options = settings["accumulation"], {}
+    masking = _masking(settings["masking"], data, settings["seed"])
     loss = task.loss_without_targets() if data.y is None else None
     if settings["augment"] is not None:
         options["augment"] = task.named_augment(settings["augment"])
@@ -416,6 +527,7 @@ def _fit(task, settings, data, held, unfinished, verbose):
             layer_decay=settings["layer_decay"],
             gradient_accumulation_steps=steps if steps > 1 else None,
         ),
+        teacher=_teacher(settings["teacher"]),
     )
     monitor = "val_" + task.monitored()
     keep_best, patience = settings["keep"] == "best", settings["patience"]
@@ -438,7 +550,7 @@ def _fit(task, settings, data, held, unfinished, verbose):
             seed=settings["seed"],
             class_weight=_class_weights(settings["class_weights"], data, task),
             validation_data=None if held is None else tuple(held),
-            callbacks=[keras.callbacks.TerminateOnNaN(), progress],
+            callbacks=[keras.callbacks.TerminateOnNaN(), *masking, progress],
             verbose=verbose,
             **options,
         )

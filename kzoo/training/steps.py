@@ -146,12 +146,18 @@ def _round(model, known):
 
 
 def _train(model, known, **options):
-    """As `kzoo train`, from the model on."""
-    own = {key: known.settings[key] for key in ("train", "validation", "text", "label", "seed")}
-    asked = {**{k: v for k, v in own.items() if v is not None}, **options}
-    asked = {**asked, "model": known.folder, "output": str(known.output), "resume": True}
+    asked = _training(known.settings, options, known.folder, known.output)
     task, history = trainings.train(asked, verbose=known.verbose)
     return task, {"history": history.history}
+
+
+def _training(settings, options, model, output):
+    """A training recipe from the model on; a teacher without a model is the recipe's own."""
+    own = {key: settings[key] for key in ("train", "validation", "text", "label", "seed")}
+    asked = {**{key: value for key, value in own.items() if value is not None}, **options}
+    if isinstance(teacher := options.get("teacher"), dict):
+        asked["teacher"] = {"model": settings["model"], **teacher}
+    return {**asked, "model": str(model), "output": str(output), "resume": True}
 
 
 def _of(function, wrapper, *given):
@@ -271,6 +277,11 @@ def read_recipe(recipe):
         if not fits:
             raise KzooError(f"{key} in the recipe is {settings[key]!r:.60}; expected {expected}.")
     settings["steps"] = [_checked(step, base) for step in settings["steps"]]
+    for step in settings["steps"]:
+        if step["step"] == "train":
+            options = {key: value for key, value in step.items() if key != "step"}
+            model, output = settings["model"], settings["output"]
+            trainings.read_recipe(_training(settings, options, model, output))
     return settings
 
 
