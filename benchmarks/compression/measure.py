@@ -3,14 +3,14 @@
     python benchmarks/sst2/run.py teacher --data DATA/glue_sst2 --model MINILM --output TEACHER
     python benchmarks/compression/measure.py ROW --data DATA --teacher TEACHER --output FOLDER
 
-DATA is a folder with the public sets (`glue_sst2/train.tsv.gz`, `glue_sst2/dev.tsv` and so on), MINILM
-the Hugging Face folder of all-MiniLM-L6-v2. A row is a recipe in `recipes/` beside this script:
-`kzoo compress` with its paths filled in. What comes out is exported as int8 and measured on the test
-file, which nothing was trained on and nothing chosen by, and against the teacher's own int8 file, in
-turns on one thread. ROW.json is written beside this script.
+DATA is a folder with the public sets (`glue_sst2/train.tsv.gz`, `glue_sst2/dev.tsv` and so on),
+MINILM the Hugging Face folder of all-MiniLM-L6-v2. A row is a recipe in `recipes/` beside this
+script: `kzoo compress` with its paths filled in. What comes out is exported as int8 and measured on
+the test file, which nothing was trained on and nothing chosen by, and against the teacher's own
+int8 file, in turns on one thread. ROW.json is written beside this script.
 
-The shapes and rates in the recipes were chosen on sentences held out of train (`--held`, which trains on
-the rest and looks at nothing else) or not at all.
+The shapes and rates in the recipes were chosen on sentences held out of train (`--held`, which
+trains on the rest and looks at nothing else) or not at all.
 """
 
 import argparse
