@@ -16,6 +16,7 @@ import kzoo
 from kzoo.compression import trim
 from kzoo.models import build
 from kzoo.network import weights_by_path
+from kzoo.text.trimming import BYTES
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -163,13 +164,29 @@ def test_the_most_frequent_tokens_that_fit_stay():
 
 def test_the_worst_piece_of_a_unigram_stays_since_unknown_characters_cost_what_it_does():
     # An unknown character costs 10 more than the worst piece: without "zz" less than "ab", "cd".
-    scored = {"yy": -9.0, "<unk>": 0.0, "▁": -1.0, "ab": -95.0, "cd": -95.0, "bcd": -1.0}
-    backend = tokenizers.Tokenizer(models.Unigram([*scored.items(), ("zz", -200.0)], 1))
+    scored = {"▁": -1.0, "yy": -9.0, "<unk>": 0.0, "ab": -95.0, "cd": -95.0, "bcd": -1.0}
+    backend = tokenizers.Tokenizer(models.Unigram([*scored.items(), ("zz", -200.0)], 2))
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     before = kzoo.Tokenizer(backend)
     made, _ = trim(network(before), ["abcd", "bcd"])
     expected = [["▁", "ab", "cd"], ["▁", "<unk>"]]
     assert pieces(made.tokenizer, ["abcd", "x"]) == pieces(before, ["abcd", "x"]) == expected
+
+
+def test_what_unknown_characters_become_stays():
+    names = ["a", "b", "c", "ab", "bc", *BYTES, "<s>", "<unk>"]
+    backend = tokenizers.Tokenizer(
+        models.BPE(
+            {name: number for number, name in enumerate(names)},
+            [("a", "b"), ("b", "c")],
+            unk_token="<unk>",
+            byte_fallback=True,
+        )
+    )
+    before = kzoo.Tokenizer(backend)
+    made, _ = trim(network(before), ["ab"], alphabet="corpus")
+    assert pieces(made.tokenizer, ["abcé"]) == [["ab", "<0x63>", "<0xC3>", "<0xA9>"]]
+    assert made.tokenizer.vocabulary.keys() == set(names) - {"c", "bc"}
 
 
 # -- whole models --------------------------------------------------------------------------------
