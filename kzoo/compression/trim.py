@@ -1,7 +1,7 @@
 """A smaller vocabulary: the tokens that a corpus uses, and what its tokenizer needs for them.
 
-Of the multilingual BERT 36 % of the tokens do for one language, Abdaoui et al. 2020
-(arXiv:2010.05609); the tables of small models are most of what they weigh.
+Done to multilingual BERT by Abdaoui et al. 2020, arXiv:2010.05609. Small models weigh the more by
+their tables the smaller they are.
 """
 
 import keras
@@ -66,7 +66,7 @@ def trim(model, texts, size=None, least=1, alphabet="vocabulary", held_out=None)
             "the model is to read."
         )
     closures = [tokenizer.closure() for tokenizer in tokenizers.values()]
-    known = set(next(iter(tokenizers.values())).vocabulary.values())
+    known = set(tokenizers["tokenizer"].vocabulary.values())
     letters = None
     if alphabet == "corpus":
         used = np.flatnonzero(counts).tolist()

@@ -95,9 +95,9 @@ class Closure:
         first = self.prefix if piece.startswith(self.prefix) else ""
         last = self.suffix if piece.endswith(self.suffix) else ""
         letters = piece[len(first) : len(piece) - len(last)]
-        symbols = [self.prefix + letter for letter in letters]
-        if not symbols or any(symbol not in self.pieces for symbol in symbols[1:-1]):
+        if not letters:
             return set()
+        symbols = [self.prefix + letter for letter in letters]
         symbols[0] = first + letters[0]
         symbols[-1] += last
         built = set(symbols)
