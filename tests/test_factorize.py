@@ -16,7 +16,6 @@ from test_tasks import tokenizer
 import kzoo
 from kzoo.checkpoints import to_huggingface
 from kzoo.compression import factorize, multiplied_out
-from kzoo.keras_hooks import abstract_build
 from kzoo.litert.flatbuffer import read_model
 from kzoo.models import build
 from kzoo.network import frozen, weights_by_path
@@ -252,10 +251,6 @@ def of_bert(**changes):
     return build(SPECS["bert"].replace(schedule=(0,), **changes))
 
 
-def mobile():
-    return build(SPECS["mobilevit"])
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -265,12 +260,13 @@ def mobile():
         (lambda: factorize(shared("bert"), energy=0), "Got energy = 0"),
         (lambda: factorize(shared("bert"), rank=1, energy=0.5), "expected one of them, since"),
         (lambda: factorize(shared("bert")), "neither a rank nor an energy"),
+        (lambda: factorize(shared("bert"), embedding=True), "neither a rank nor an energy"),
+        (lambda: factorize(shared("bert"), embedding=0), "Got embedding = 0"),
         (lambda: factorize(shared("bert"), embedding=33), "rank 33 for token_embedding"),
         (lambda: factorize(shared("bert"), rank=1, maps=["gate"]), "the map 'gate'"),
         (lambda: factorize(shared("bert"), rank=1, maps="up"), r"such as \['up'\]"),
         (lambda: factorize(shared("bert"), rank=1, data=[]), "without an example"),
         (lambda: factorize(shared("vit"), embedding=4), "vit, which reads no tokens"),
-        (lambda: factorize(abstract_build(mobile), rank=4), "mobilevit to factorize"),
         (lambda: of_bert(dense="low_rank"), "Got ranks = None"),
         (lambda: of_bert(dense={"kind": "low_rank", "ranks": {"attention/query": 33}}), "1 to 32"),
         (lambda: of_bert(dense={"kind": "low_rank", "ranks": {"attention/query": 0}}), "rank 0"),
