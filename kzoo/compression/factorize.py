@@ -46,7 +46,8 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
             `energy` is given.
         data: what the model reads, to weigh by: of a task what `predict` takes, of a backbone dicts
             of its inputs, each a batch. What maps give is nearest on these examples then, and a
-            table's vectors are for the tokens that are frequent there. Some hundred texts will do.
+            table's vectors are for the tokens that are frequent there. Take some hundred texts of
+            the kind that the model is for: what others need is given up first.
         batch_size: how many of these are run at once.
 
     Returns:
@@ -206,8 +207,9 @@ class _Moments:
 
     def metric(self, centred):
         """The mean of the rows, or zeros, and how much each direction counts, (in, in)."""
-        mean = self.sum / self.count * centred
-        metric = self.products / self.count - np.outer(mean, mean)
+        count = max(self.count, 1)
+        mean = self.sum / count * centred
+        metric = self.products / count - np.outer(mean, mean)
         return mean, metric + np.eye(len(mean)) * (RIDGE * np.trace(metric) / len(mean))
 
 
@@ -406,7 +408,9 @@ def _eigen(matrix):
 
 def _balanced(one, other, energies):
     """The same product, both sides of each component of one length."""
-    lengths = [np.maximum(np.linalg.norm(x, axis=a), 1e-30) for x, a in ((one, 0), (other, 1))]
+    lengths = [np.linalg.norm(one, axis=0), np.linalg.norm(other, axis=1)]
+    # Components that the matrix lacks have no length.
+    lengths = [np.maximum(length, length.max() * 1e-6 + 1e-30) for length in lengths]
     scale = np.sqrt(lengths[1] / lengths[0])
     return one * scale, other / scale[:, None], energies
 
