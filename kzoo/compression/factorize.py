@@ -19,10 +19,11 @@ from ..spec import Towers
 from ..values import is_number, is_whole
 
 # How much of the mean square of all directions is added to each: data may show no more than a few.
-RIDGE = 0.01
+RIDGE = 0.001
 # The share that all tokens of a vocabulary have in equal parts, whatever their counts.
-UNSEEN = 0.1
+UNSEEN = 0.3
 TABLE = "token_embedding"
+IDS, MASK = "token_ids", "padding_mask"  # What the names of such inputs end with.
 
 
 def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=None, batch_size=32):
@@ -45,7 +46,8 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
             `energy` is given.
         data: what the model reads, to weigh by: of a task what `predict` takes, of a backbone dicts
             of its inputs, each a batch. What maps give is nearest on these examples then, and a
-            table's vectors are for the tokens that are frequent there. Some hundred texts will do.
+            table's vectors are for the tokens that are frequent there. Take some hundred texts of
+            the kind that the model is for: what others need is given up first.
         batch_size: how many of these are run at once.
 
     Returns:
@@ -61,7 +63,7 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
     stacks = _stacks(network)
     chosen, tables = _chosen(stacks, maps), {}
     _check(rank, energy, embedding)
-    if embedding not in (None, False):
+    if embedding is not None and embedding is not False:
         tables = dict.fromkeys(_tables(network))
         if not tables:
             raise KzooError(
@@ -69,19 +71,18 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
                 "leave it out."
             )
     if rank is None and energy is None:
-        if maps is not None or not tables:
+        if maps is not None or not tables or embedding is True:
             raise KzooError(
                 "Got neither a rank nor an energy; expected one of them, such as rank=0.25 or "
                 "energy=0.9."
             )
         chosen = []
     seen = _Seen() if data is None else _observed(model, network, chosen, data, batch_size)
-    weights = {path: _array(weight) for path, weight in weights_by_path(network).items()}
-    values, ranks = {}, {}
+    weights, values, ranks = weights_by_path(network), {}, {}
     report = {"rank": rank, "energy": energy, "maps": {}, "tables": {}}
     for path in chosen:
-        whole = _whole(weights, path, "kernel")
-        found = _nearest(path, whole, weights.get(f"{path}/bias"), seen.of(path), rank, energy)
+        whole, bias = _whole(weights, path, "kernel"), _array(weights.get(f"{path}/bias"))
+        found = _nearest(path, whole, bias, seen.moments.get(path), rank, energy)
         ranks[path], report["maps"][path] = found.rank, found.described()
         values |= found.at(path)
     for path in tables:
@@ -99,7 +100,7 @@ def multiplied_out(model):
     It answers as the model does, but for rounding; a model that has whole ones is copied.
     """
     network = model if isinstance(model, Network) else model.backbone
-    weights = {path: _array(weight) for path, weight in weights_by_path(network).items()}
+    weights = weights_by_path(network)
     maps, tables = _chosen(_stacks(network), None), _tables(network)
     values = {f"{path}/kernel": _whole(weights, path, "kernel") for path in maps}
     values |= {f"{path}/embeddings": _whole(weights, path, "embeddings") for path in tables}
@@ -175,6 +176,9 @@ def _tables(network):
 
 
 def _array(weight):
+    """A weight in float64; None where there is none."""
+    if weight is None:
+        return None
     return ops.convert_to_numpy(ops.cast(weight, "float32")).astype("float64")
 
 
@@ -182,8 +186,8 @@ def _whole(weights, path, name):
     """The matrix of a map or table, multiplied out where it is of low rank."""
     narrow = {"kernel": (f"{path}/reduce", f"{path}/kernel")}
     narrow["embeddings"] = (f"{path}/embeddings", f"{path}/expand/kernel")
-    one, other = (weights.get(each) for each in narrow[name])
-    return weights[f"{path}/{name}"] if one is None or other is None else one @ other
+    one, other = (_array(weights.get(each)) for each in narrow[name])
+    return _array(weights[f"{path}/{name}"]) if one is None or other is None else one @ other
 
 
 # -- what it reads ---------------------------------------------------------------------------------
@@ -203,25 +207,29 @@ class _Moments:
 
     def metric(self, centred):
         """The mean of the rows, or zeros, and how much each direction counts, (in, in)."""
-        mean = self.sum / self.count * centred
-        metric = self.products / self.count - np.outer(mean, mean)
+        count = max(self.count, 1)
+        mean = self.sum / count * centred
+        metric = self.products / count - np.outer(mean, mean)
         return mean, metric + np.eye(len(mean)) * (RIDGE * np.trace(metric) / len(mean))
 
 
 @dataclasses.dataclass
 class _Seen:
-    """What data showed: moments by the path of a map, and counts by token."""
+    """What data showed: in how many batches, moments by the path of a map, counts by token."""
 
+    batches: int = 0
     moments: dict = dataclasses.field(default_factory=dict)
-    counts: object = None
+    counts: object = dataclasses.field(default_factory=lambda: np.zeros(0, "int64"))
 
-    def of(self, path):
-        """The moments of a map, or None."""
-        return self.moments.get(path)
+    def count(self, ids):
+        """Count tokens (number of them,)."""
+        counts = np.bincount(ids, minlength=len(self.counts))
+        counts[: len(self.counts)] += self.counts
+        self.counts = counts
 
     def of_tokens(self, rows):
         """The share of each token in what was read, (rows,), or None."""
-        if self.counts is None or not self.counts.sum():
+        if not self.counts.sum():
             return None
         counts = np.pad(self.counts, (0, max(0, rows - len(self.counts))))[:rows]
         return (1 - UNSEEN) * counts / counts.sum() + UNSEEN / rows
@@ -233,22 +241,18 @@ def _observed(model, network, paths, data, batch_size):
         layer.path.removeprefix(f"{network.path}/"): layer
         for layer, _ in layers_with_weights(network)
     }
-    seen, masks = _Seen(counts=np.zeros(0)), {}
+    seen, masks = _Seen(), {}
 
     def run(inputs):
         masks.clear()
         for name, value in inputs.items():
-            if name.endswith("padding_mask"):
-                masks[name.removesuffix("padding_mask").strip("_")] = np.asarray(value) > 0
+            if name.endswith(MASK):
+                masks[name.removesuffix(MASK).rstrip("_")] = np.asarray(value) > 0
         for name, value in inputs.items():
-            if name.endswith("token_ids"):
-                mask = masks[name.removesuffix("token_ids").strip("_")]
-                counts = np.bincount(np.asarray(value)[mask])
-                size = max(len(counts), len(seen.counts))
-                seen.counts = np.pad(counts, (0, size - len(counts))) + np.pad(
-                    seen.counts, (0, size - len(seen.counts))
-                )
+            if name.endswith(IDS):
+                seen.count(np.asarray(value)[masks[name.removesuffix(IDS).rstrip("_")]])
         model(inputs)
+        seen.batches += 1
         return {}
 
     with contextlib.ExitStack() as watched:
@@ -256,10 +260,10 @@ def _observed(model, network, paths, data, batch_size):
             watched.enter_context(_watched(path, layers[path], seen.moments, masks))
         if model is network:
             for inputs in data:
-                run(inputs)
+                run(network.check_inputs(inputs))
         else:
             model.run_batches(model.encode_examples(model.as_inputs(data)), batch_size, run=run)
-    if not all(path in seen.moments for path in paths):
+    if not seen.batches:
         raise KzooError("Got data without an example; expected some that the model reads.")
     return seen
 
@@ -404,7 +408,9 @@ def _eigen(matrix):
 
 def _balanced(one, other, energies):
     """The same product, both sides of each component of one length."""
-    lengths = [np.maximum(np.linalg.norm(x, axis=a), 1e-30) for x, a in ((one, 0), (other, 1))]
+    lengths = [np.linalg.norm(one, axis=0), np.linalg.norm(other, axis=1)]
+    # Components that the matrix lacks have no length.
+    lengths = [np.maximum(length, length.max() * 1e-6 + 1e-30) for length in lengths]
     scale = np.sqrt(lengths[1] / lengths[0])
     return one * scale, other / scale[:, None], energies
 
