@@ -190,7 +190,8 @@ class _OfOurs:
                 name: ops.take(numbers, value, axis=0) if name.endswith("token_ids") else value
                 for name, value in inputs.items()
             }
-        return self.model(inputs, training=False, seen=needs)
+        seen = {"seen": needs} if needs else {}  # A task of the user's own needn't know it.
+        return self.model(inputs, training=False, **seen)
 
     def _numbers(self, student):
         """Its number of each of the student's tokens, int32; None where they are the same."""

@@ -181,6 +181,16 @@ class TextEmbedder(Embedder, TextTask):
             )
         return scores
 
+    def _examples(self, x, y=None, *args, learning=True, **options):
+        """See `Task`; what is measured is pairs, whatever is learnt from."""
+        x, y, sample_weight = super()._examples(x, y, *args, learning=learning, **options)
+        if not learning and split_pairs(x)[1] is None:
+            raise KzooError(
+                "Got single texts to measure a TextEmbedder on; expected pairs of texts, with "
+                "scores as targets."
+            )
+        return x, y, sample_weight
+
     def batches(self, x, y=None, sample_weight=None, **options):
         """Pairs with scores; without them, every text's target is its own partner.
 
@@ -199,6 +209,12 @@ class TextEmbedder(Embedder, TextTask):
             )
         y = np.ones(len(x)) if y is None else y  # Targets that InBatchLoss doesn't read.
         return super().batches(x, y, sample_weight, **options)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Keras' hook; of single texts nothing is learnt but a teacher's lessons."""
+        if len(y_pred["embedding"].shape) < 3 and not training:
+            return ops.zeros(())  # Keras builds a loss by measuring it before the first step.
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def default_loss(self):
         """Cosines against scores, arXiv:1908.10084 section 3.1."""

@@ -128,11 +128,14 @@ def check_resume(folder, facts, resume):
 
 
 def _variables(model):
-    """All that moves in a training: weights, seeds, the optimizer's moments and steps."""
+    """All that moves in a training: weights, seeds, the optimizer's moments and steps.
+
+    Of weights also those that learn beside the model, see `nn.bridges`.
+    """
     of_metrics = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in of_metrics]
-    known = {id(variable) for variable in own}
-    return own + [v for v in model.optimizer.variables if id(v) not in known]
+    moving = [*own, *model.trainable_variables, *model.optimizer.variables]
+    return list({id(variable): variable for variable in moving}.values())
 
 
 def _values(weights):
