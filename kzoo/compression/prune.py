@@ -12,11 +12,11 @@ import keras
 import numpy as np
 
 from ..errors import KzooError
-from ..keras_hooks import abstract_build
 from ..network import Network, weights_by_path
 from ..parts import resolve
 from ..spec import Towers
 from ..values import is_number, is_whole
+from .axes import axes_that_change
 from .distill import cut
 from .gradients import batches_of, gradients, loss_of
 from .gradual import Gradual
@@ -238,7 +238,7 @@ def find(model, kind):
     counts = {block: kind.count(spec, block) for block in spec.blocks}
     sharing = kind.sharing(spec)
     more = kind.resized(spec, {block: count + sharing for block, count in counts.items()})
-    axes, weights = _axes(model, more), weights_by_path(model)
+    axes, weights = axes_that_change(model, more), weights_by_path(model)
     prefix = "" if isinstance(model, Network) else "backbone/"
     found = []
     for block, count in counts.items():
@@ -374,7 +374,7 @@ def _narrower(model, keep, data, task):
         raise KzooError(f"Got width={keep} to keep; expected 1 to {width}, which the model has.")
     narrow = spec.replace(hidden_dim=keep, head_dim=spec.head_dim or width // spec.num_heads)
     other = narrow if keep < width else narrow.replace(hidden_dim=width + 1)
-    axes, weights = _axes(model, other), weights_by_path(model)
+    axes, weights = axes_that_change(model, other), weights_by_path(model)
     scores = np.zeros(width)
     if data is None:
         for path, numbers in axes.items():
@@ -524,20 +524,3 @@ def _share(value, name, most=None):
 
 def _size(model):
     return sum(math.prod(weight.shape) for weight in weights_by_path(model).values())
-
-
-def _axes(model, spec):
-    """The axes of each weight that change with the spec, by path."""
-    if isinstance(model, Network):
-        other = abstract_build(lambda: type(model)(spec))
-    else:
-        config = {k: v for k, v in model.get_config().items() if k != "backbone"}
-        other = abstract_build(lambda: type(model)(type(model.backbone)(spec), **config))
-    here, there = weights_by_path(model), weights_by_path(other)
-    found = {}
-    for path, weight in here.items():
-        pairs = enumerate(zip(weight.shape, there[path].shape, strict=True))
-        axes = [axis for axis, (one, two) in pairs if one != two]
-        if axes:
-            found[path] = axes
-    return found

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from ..errors import KzooError
-from ..keras_hooks import abstract_build
 from ..network import Network, weights_by_path
 from ..parts import completed
 from ..spec import Towers
@@ -17,6 +16,7 @@ from ..tasks.task import Task
 from ..tasks.text_task import check_tokenizer
 from ..tasks.token_classifier import TokenClassifier
 from ..values import an, is_whole
+from .axes import axes_that_change
 
 ALPHABETS = ("vocabulary", "corpus")
 IDS = ("end_token_ids", "forced_token_ids", "forbidden_token_ids")  # among options of `Generation`
@@ -290,18 +290,8 @@ def _values(model, network, numbers, processors):
     size = _size(network.spec)
     more = _renumbered(network.spec, numbers.__getitem__, size + 1)
 
-    def longer():
-        backbone = type(network)(more)
-        if model is network:
-            return backbone
-        backbone.processors = {**model.processors, **processors}
-        config = {key: value for key, value in model.get_config().items() if key != "backbone"}
-        return type(model)(backbone, **config)
-
-    there, values = weights_by_path(abstract_build(longer)), {}
-    for path, weight in weights_by_path(model).items():
-        lengths = enumerate(zip(weight.shape, there[path].shape, strict=True))
-        axes = {axis: pair for axis, pair in lengths if pair[0] != pair[1]}
+    weights, values = weights_by_path(model), {}
+    for path, axes in axes_that_change(model, more, processors).items():
         for axis, pair in axes.items():
             if pair != (size, size + 1):
                 raise KzooError(
@@ -309,7 +299,7 @@ def _values(model, network, numbers, processors):
                     "to that of padding, which moves; expected padding to stand before all tokens "
                     "that are dropped."
                 )
-            value = values.get(path, keras.ops.convert_to_numpy(weight))
+            value = values.get(path, keras.ops.convert_to_numpy(weights[path]))
             values[path] = value.take(sorted(numbers), axis)
     return values
 
