@@ -25,6 +25,9 @@ class Teacher:
     isn't saved with the student; nor is what lessons learn themselves, such as maps between
     widths.
 
+    A classifier's lessons alone (share 1) don't read its labels: with the teacher's best classes
+    in their place, accuracy is the agreement of both.
+
     A teacher reads the student's own tokens. Of one with a larger vocabulary of the same kind, as
     after trimming, it reads them by its own numbers. Where vocabularies are others, take
     `cached(model, texts, folder)`: of texts its answers are known, whatever tokens it reads.
