@@ -335,6 +335,7 @@ def test_kept_answers_are_found_by_what_a_student_reads_in_their_place(tmp_path)
     cache = cached(teacher, TEXTS, tmp_path / "answers", read_as=other)
     expected = np.asarray(teacher(teacher.tokenize(TEXTS))["logits"])
     np.testing.assert_allclose(cache.read(cache.rows_of(other)), expected, atol=1e-4)
+    np.testing.assert_array_equal(cache.rows_of(np.array(other)), np.arange(10))
     with pytest.raises(kzoo.KzooError, match="no answer to 10 of 10 examples, such as example 0"):
         cache.rows_of(TEXTS)
 

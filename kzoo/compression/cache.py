@@ -216,7 +216,8 @@ def _content(example):
     """The bytes that say what a text, a pair of texts, a file or an array is."""
     if isinstance(example, bytes):
         return example
-    if isinstance(example, (list, tuple, dict)) or not hasattr(example, "__array__"):
+    # A text of NumPy's is a str, and an array as well.
+    if isinstance(example, (str, list, tuple, dict)) or not hasattr(example, "__array__"):
         return json.dumps(example, default=str).encode()
     array = np.asarray(example)
     return f"{array.dtype} {array.shape} ".encode() + array.tobytes()

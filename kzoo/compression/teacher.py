@@ -22,8 +22,11 @@ class Teacher:
     own and `share` times that of the lessons, each a mean over examples or over places without
     padding. A student with a head "distilled" learns the labels by its class token and the
     teacher's by its distillation token, equations 2 and 3 there. The teacher learns nothing, and
-    isn't saved with the student; nor is what lessons learn themselves, such as maps between
-    widths.
+    isn't saved with the student. What lessons learn themselves, maps between widths, stays in a
+    `.keras` file, where the optimizer's state has a place for it, and in no preset.
+
+    A classifier's lessons alone (share 1) don't read its labels: with the teacher's best classes
+    in their place, accuracy is the agreement of both.
 
     A teacher reads the student's own tokens. Of one with a larger vocabulary of the same kind, as
     after trimming, it reads them by its own numbers. Where vocabularies are others, take
