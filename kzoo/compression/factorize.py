@@ -194,20 +194,25 @@ def _whole(weights, path, name):
 
 
 class _Moments:
-    """Of the rows (count, in) that a map read: their number, their sum, the sum of products."""
+    """Of the rows (rows, in) that a map read: their weights' sum, their sum, that of products.
+
+    A row weighs one by the square of its length. Some tokens have vectors a hundred times as long
+    as others, which a norm makes equals again: they would decide alone.
+    """
 
     def __init__(self, width):
-        self.count, self.sum = 0, np.zeros(width)
+        self.count, self.sum = 0.0, np.zeros(width)
         self.products = np.zeros((width, width))
 
     def add(self, rows):
-        self.count += len(rows)
-        self.sum += rows.sum(0, dtype="float64")
-        self.products += rows.T @ rows
+        weights = 1 / np.maximum((rows.astype("float64") ** 2).sum(1, keepdims=True), 1e-12)
+        self.count += weights.sum()
+        self.sum += (rows * weights).sum(0)
+        self.products += rows.T @ (rows * weights)
 
     def metric(self, centred):
         """The mean of the rows, or zeros, and how much each direction counts, (in, in)."""
-        count = max(self.count, 1)
+        count = max(self.count, 1e-30)
         mean = self.sum / count * centred
         metric = self.products / count - np.outer(mean, mean)
         return mean, metric + np.eye(len(mean)) * (RIDGE * np.trace(metric) / len(mean))
@@ -340,9 +345,10 @@ class _Found:
 def _nearest(path, whole, bias, seen, rank, energy):
     """A matrix (in, units) as the product of a rank that is nearest on what was seen.
 
-    With the root R of the second moments of the inputs x, the mean of |x (W - W')|^2 is
-    |R (W - W')|^2: least where R W' is R W without its smaller singular values. Where there is a
-    bias the mean of x needn't be kept by W', since the bias has room for what that gives.
+    With the root R of the second moments of the inputs x, of which each is taken at length 1, the
+    mean of |x (W - W')|^2 is |R (W - W')|^2: least where R W' is R W without its smaller singular
+    values. Where there is a bias the mean of x needn't be kept by W', since the bias has room for
+    what that gives.
     """
     mean, metric = np.zeros(len(whole)), None
     if isinstance(seen, _Moments):
