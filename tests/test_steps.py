@@ -1,13 +1,18 @@
 """Recipes of steps: any two follow each other, a run goes on, and a budget is searched by them."""
 
 import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from test_prune import classifier
 
 import kzoo
-from kzoo import budget
+from kzoo import budget, presets
 from kzoo.training import compress, steps
 
 ROWS = [
@@ -130,3 +135,28 @@ def test_a_budget_that_no_shape_meets_says_the_smallest(made):
         budget.search(made / "whole", made / "train.tsv", made / "none", max_mb=0.01)
     with pytest.raises(kzoo.KzooError, match="no budget"):
         budget.search(made / "whole", made / "train.tsv", made / "none")
+
+
+PAGE = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+PAGE = PAGE.partition("## Smaller models\n")[2].partition("\n## ")[0]
+
+
+def test_the_page_of_the_readme_runs_as_it_stands_there(tmp_path, monkeypatch):
+    """Its lines of Python and its recipe, on the preset that ships."""
+    shipped = presets.find("bert_minilm_l3_en_uncased.sst2")
+    shutil.copytree(shipped, tmp_path / "my_preset")
+    shutil.copy(presets.shipped("export") / "sentiment.tsv", tmp_path / "train.tsv")
+    monkeypatch.chdir(tmp_path)
+    code, recipe = (
+        re.search(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[1] for kind in ("python", "json")
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    (tmp_path / "smaller.json").write_text(recipe, encoding="utf-8")
+    compress("smaller.json", verbose=0)
+    sizes = {
+        name: sum(file.stat().st_size for file in (tmp_path / name).glob("*.safetensors"))
+        for name in ("my_preset", "my_small_preset", "my_smaller_preset")
+    }
+    assert kzoo.load(tmp_path / "my_small_preset").spec.num_layers == 2
+    assert max(sizes["my_small_preset"], sizes["my_smaller_preset"]) < 0.5 * sizes["my_preset"]
