@@ -220,6 +220,8 @@ def pareto(report):
             `ms_ratio` and `score`, 0 to 1; `references` with `megabytes` and `score` as well; and
             `budget`, whose bounds are drawn.
     """
+    from matplotlib.ticker import LogLocator
+
     own, budget = {"name": "the model itself", **report["model"]}, report["budget"]
     sides = (
         ("megabytes", "megabytes of the file", budget["max_mb"], report["references"]),
@@ -243,7 +245,10 @@ def pareto(report):
             if bound is not None:
                 axis.axvline(bound, color=FAINT, linewidth=1, linestyle="--")
             axis.set_xscale("log")
-            axis.margins(x=0.15, y=0.12)
+            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_formatter("")
+            axis.margins(x=0.25, y=0.12)
             axis.set_xlabel(title)
             axis.set_ylabel(f"{report['measure'].replace('_', ' ')}, of 100")
             _ruled(axis)
