@@ -101,12 +101,13 @@ class Spec(Value):
     norms: tuple = ("embedding",)
     cross_attention: object = None  # that to another stack's output; None: there is no other
     pooler: object = "tanh"
+    quantization: object = None  # what a file rounds, see `nn.rounding`; None: nothing is
 
     # The slots that may hold a list, whose entries the blocks take in turn.
     IN_TURN = ("attention", "feedforward")
     SLOTS = ("embedding", "position", "attention", "block", "feedforward", "norm", "pooler")
     # The slots that may be empty, and what their parts are filed under.
-    MAYBE = {"cross_attention": "attention"}
+    MAYBE = {"cross_attention": "attention", "quantization": "quantization"}
 
     # Whole numbers and the least that each may be; rates.
     WHOLE = {

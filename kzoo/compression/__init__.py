@@ -2,6 +2,7 @@
 
 from .affinity import AffinityLoss, affinity_targets
 from .distill import DistillationLoss, DistilledAccuracy, cut, distillation_targets
+from .quantize_aware import quantize_aware
 from .teacher import Teacher
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "affinity_targets",
     "cut",
     "distillation_targets",
+    "quantize_aware",
 ]

@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from ..errors import KzooError
+from .rounding import rounding_of
 
 ACTIVATIONS = {
     "gelu": lambda x: ops.gelu(x, approximate=False),  # erf, arXiv:1606.08415
@@ -48,6 +49,7 @@ class Dense(NotByKeras, layers.Layer):
     def __init__(self, units, spec, name, bias=True):
         super().__init__(name=name)
         self.units, self.spec, self.has_bias = units, spec, bias
+        self.rounding = rounding_of(spec)
 
     def build(self, shape):
         """Make kernel (in, units) and, where it has one, bias (units,)."""
@@ -56,11 +58,13 @@ class Dense(NotByKeras, layers.Layer):
         )
         if self.has_bias:
             self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+        self.rounding.build(self)
 
     def call(self, x):
         """(..., in) to (..., units)."""
-        y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), self.kernel)
-        y = ops.add(y, self.bias) if self.has_bias else y
+        y = ops.reshape(self.rounding.input(x), (-1, x.shape[-1]))
+        y = ops.matmul(y, self.rounding.kernel(self.kernel))
+        y = self.rounding.output(ops.add(y, self.bias) if self.has_bias else y)
         if len(x.shape) == 2:
             return y
         return ops.reshape(y, (ops.shape(x)[0], *ops.shape(x)[1:-2], -1, self.units))

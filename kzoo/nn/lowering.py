@@ -20,6 +20,9 @@ def _take(table, ids):
 
 
 _lookup = contextvars.ContextVar("lookup", default=_take)
+# What stands for the rounding of activations x to the grid of a range, (x, range), where somebody
+# says: an exporter, whose file rounds by itself, or who looks for the ranges.
+_rounding = contextvars.ContextVar("rounding", default=None)
 
 
 def lookup(table, ids):
@@ -53,6 +56,27 @@ def layer_norm(usual, x, gamma, beta, epsilon):
     """Layer normalisation of x (..., dim): `usual(x)`, or what an exporter has in its place."""
     function = _layer_norm.get()
     return usual(x) if function is None else function(x, gamma, beta, epsilon)
+
+
+def rounded(usual, x, limits=None):
+    """`usual(x)`, which rounds x to a grid, or what somebody else has in its place.
+
+    Activations have the `limits` (2,) of their grid; weights have none, and stay as they are there.
+    """
+    function = _rounding.get()
+    if function is None:
+        return usual(x)
+    return x if limits is None else function(x, limits)
+
+
+@contextlib.contextmanager
+def rounding(function):
+    """Round inside the block with `function(x, limits)`, see `rounded`."""
+    token = _rounding.set(function)
+    try:
+        yield
+    finally:
+        _rounding.reset(token)
 
 
 @contextlib.contextmanager
