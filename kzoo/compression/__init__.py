@@ -3,6 +3,7 @@
 from .affinity import AffinityLoss, affinity_targets
 from .distill import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 from .quantize_aware import quantize_aware
+from .sensitivity import sensitivity
 from .teacher import Teacher
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "cut",
     "distillation_targets",
     "quantize_aware",
+    "sensitivity",
 ]

@@ -16,12 +16,14 @@ from ..nn.rounding import STEPS
 from ..spec import Towers
 
 KIND = "int8_static"
-ENDS = ("input_range", "output_range")
-SAMPLES = 100_000  # numbers of each tensor by which its range is chosen, about
-SHARES = np.linspace(0.05, 1.0, 39)  # of the largest numbers that came, as ends of a range
+ENDS = ("input", "output")  # of a product, where activations are rounded
+HELD = [f"{end}_{name}" for end in ENDS for name in ("range", "factors")]
+SAMPLES = 200_000  # numbers of each tensor by which its range is chosen, about
+SHARES = np.linspace(0.05, 1.0, 20)  # of the largest numbers that came, as ends of a range
+USUAL = 4  # times the median of all channels, above which the largest number of one is an outlier's
 
 
-def quantize_aware(task, examples, dynamic=()):
+def quantize_aware(task, examples, dynamic=None):
     """A copy of a task that rounds as LiteRT does in a file of "int8_static".
 
     It learns on as any task does: gradients pass the rounding, the ranges of activations stand
@@ -32,35 +34,50 @@ def quantize_aware(task, examples, dynamic=()):
         examples: what `predict` takes, such as texts: a hundred or more like those to come. They
             need no labels.
         dynamic: patterns such as "backbone/block_*/feedforward/down" or "head/*" of the paths of
-            layers whose activations are rounded as they come, and so not here.
+            layers whose activations are rounded as they come, and so not here. By default those of
+            the head: of the 256 numbers of a range several labels would soon have the same.
 
     Returns:
         The task, and a report: `examples` (their number), `layers` (by path its `input_range` and
-        `output_range`), `dynamic` (paths of the layers without).
+        `output_range`, and how many of its `input_outliers` and `output_outliers` are scaled),
+        `dynamic` (paths of the layers without).
 
     Raises:
         KzooError: for no examples, such of another kind, and a pattern that no layer has.
     """
-    aware = task.under(_with(task.spec, KIND))
-    still = frozen(task)
-    weights = weights_by_path(aware)
-    paths = layers_of(aware)
-    freeze(aware, [*still, *(f"{path}/{end}" for path in paths for end in ENDS)])
-    chosen = matching(paths, dynamic)
-    samples = sampled(aware, examples)
+    values = {}
+    for path in layers_of(task):
+        values |= _without_factors(weights_by_path(task), path)
+    aware = task.under(_with(task.spec, KIND), values)
+    weights, paths = weights_by_path(aware), layers_of(aware)
+    freeze(aware, [*frozen(task), *(f"{path}/{name}" for path in paths for name in HELD)])
+    head = [path for path in paths if path.startswith("head/")]
+    chosen = set(head) if dynamic is None else matching(paths, dynamic)
+    seen, layers = watched(aware, examples), {}
     for path in paths:
-        for end in ENDS:
-            place = f"{path}/{end}"
-            # What is never read, such as a head of another function, has no range.
-            known = path not in chosen and weights[place].path in samples
-            weights[place].assign(range_of(samples[weights[place].path]) if known else [0.0, 0.0])
-    ranges = {path: _ranges(weights, path) for path in paths}
-    report = {
-        "examples": len(examples),
-        "layers": {path: pair for path, pair in ranges.items() if any(pair["input_range"])},
-        "dynamic": [path for path, pair in ranges.items() if not any(pair["input_range"])],
-    }
-    return aware, report
+        sides = {end: seen.get(weights[f"{path}/{end}_range"].path) for end in ENDS}
+        # What is never read, such as a head of another function, has no range.
+        if path in chosen or None in sides.values():
+            _assign(weights, path, {"input_range": np.zeros(2), "output_range": np.zeros(2)})
+            continue
+        found = {end: _smoothed(*side) for end, side in sides.items()}
+        factors = {"input": 1 / found["input"][0], "output": found["output"][0]}
+        kernel = ops.convert_to_numpy(weights[f"{path}/kernel"])
+        changed = {
+            "kernel": kernel / factors["input"][:, None] / factors["output"],
+            **{f"{end}_range": found[end][1] for end in ENDS},
+            **{f"{end}_factors": factors[end] for end in ENDS},
+        }
+        if f"{path}/bias" in weights:
+            bias = ops.convert_to_numpy(weights[f"{path}/bias"])
+            changed["bias"] = bias / factors["output"]
+        _assign(weights, path, changed)
+        layers[path] = {
+            **{f"{end}_range": [float(each) for each in found[end][1]] for end in ENDS},
+            **{f"{end}_outliers": int((found[end][0] != 1).sum()) for end in ENDS},
+        }
+    rest = [path for path in paths if path not in layers]
+    return aware, {"examples": len(examples), "layers": layers, "dynamic": rest}
 
 
 def is_aware(model):
@@ -70,7 +87,7 @@ def is_aware(model):
 
 def layers_of(model):
     """The paths of the layers of a model that have ranges, in order."""
-    end = f"/{ENDS[0]}"
+    end = f"/{HELD[0]}"
     return [path.removesuffix(end) for path in weights_by_path(model) if path.endswith(end)]
 
 
@@ -87,10 +104,11 @@ def matching(paths, patterns):
     return {path for pattern in patterns for path in fnmatch.filter(paths, pattern)}
 
 
-def sampled(task, examples):
-    """Numbers of what goes into and comes out of each product: {path of the range: numbers}.
+def watched(task, examples):
+    """What goes into and comes out of each product: {path of its range: (rows, largest)}.
 
-    Examples are read one at a time, so that none is padding.
+    Rows are some of the vectors (rows, channels), and `largest` has the largest absolute number of
+    each channel in all of them. Examples are read one at a time, so that none is padding.
     """
     if not hasattr(task, "encode_examples"):
         raise KzooError(f"Got a {type(task).__name__}, which reads no examples; expected a task.")
@@ -99,20 +117,30 @@ def sampled(task, examples):
             f"Got {examples!r:.40} as examples for calibration; expected a list of at least one, "
             "and better of a hundred."
         )
-    random, samples = np.random.default_rng(0), {}
-    most = max(SAMPLES // len(examples), 64)
+    rows, largest = {}, {}
 
     def watch(x, limits):
-        values = ops.convert_to_numpy(ops.cast(x, "float32")).ravel()
-        extremes = values.min(), values.max()
-        picked = values if len(values) <= most else random.choice(values, most)
-        samples.setdefault(limits.path, []).append(np.append(picked, extremes))
+        values = ops.convert_to_numpy(ops.cast(x, "float32"))
+        values = values.reshape(-1, values.shape[-1])
+        # The same places for all, so that layers that read the same get the same range.
+        count = max(SAMPLES // len(examples) // values.shape[1], 1)
+        places = np.linspace(0, len(values) - 1, min(count, len(values))).astype(int)
+        rows.setdefault(limits.path, []).append(values[places])
+        most = np.abs(values).max(axis=0)
+        largest[limits.path] = np.maximum(largest.get(limits.path, 0), most)
         return x
 
     with lowering.rounding(watch):
         columns = task.encode_examples(task.as_inputs(examples))
         task.run_batches(columns, 1, run=lambda inputs: task(inputs))
-    return {path: np.concatenate(held) for path, held in samples.items()}
+    return {path: (np.concatenate(held), largest[path]) for path, held in rows.items()}
+
+
+def _smoothed(rows, largest):
+    """What each channel is divided by, 1 but for outliers, and the range of what comes of it."""
+    factors = np.maximum(largest / max(USUAL * float(np.median(largest)), 1e-6), 1)
+    factors = factors.astype("float32")
+    return factors, range_of(rows / factors)
 
 
 def range_of(values):
@@ -154,8 +182,20 @@ def _with(spec, kind):
     return spec.replace(quantization=kind)
 
 
-def _ranges(weights, path):
-    return {
-        end: [float(each) for each in ops.convert_to_numpy(weights[f"{path}/{end}"])]
-        for end in ENDS
+def _assign(weights, path, values):
+    """Give weights of a layer new values, by their names in it."""
+    for name, value in values.items():
+        weights[f"{path}/{name}"].assign(value)
+
+
+def _without_factors(weights, path):
+    """Kernel and bias of a layer, and its factors, as if there were no outliers, by path."""
+    held = {
+        name: ops.convert_to_numpy(weights[f"{path}/{name}"])
+        for name in ("kernel", "bias", "input_factors", "output_factors")
+        if f"{path}/{name}" in weights
     }
+    ones = {name: np.ones_like(held[name]) for name in ("input_factors", "output_factors")}
+    kernel = held["kernel"] * held["input_factors"][:, None] * held["output_factors"]
+    bias = {"bias": held["bias"] * held["output_factors"]} if "bias" in held else {}
+    return {f"{path}/{name}": v for name, v in {"kernel": kernel, **bias, **ones}.items()}

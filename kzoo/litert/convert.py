@@ -240,7 +240,7 @@ def _function(model, name, sizes, marked):
 
     def run(**inputs):
         mark = _mark if marked else _as_it_is
-        with lowering.using(lookup, _layer_norm), lowering.rounding(mark):
+        with lowering.using(lookup, _layer_norm), lowering.rounding(mark, _scaled):
             return model.run_function(name, inputs)
 
     lengths = dict.fromkeys(model.length_axes, sizes.get("length"))
@@ -263,6 +263,15 @@ def _mark(x, limits):
     with tf.init_scope():  # They are constants there, and not variables that are read.
         low, high = (float(each) for each in np.asarray(limits))
     return x if low == high else tf.quantization.fake_quant_with_min_max_args(x, low, high)
+
+
+def _scaled(x, factors):
+    """x times constants; itself where they are all 1."""
+    import tensorflow as tf
+
+    with tf.init_scope():
+        values = np.asarray(factors)
+    return x if (values == 1).all() else x * tf.constant(values)
 
 
 def _as_it_is(x, _limits):

@@ -58,7 +58,7 @@ class Dense(NotByKeras, layers.Layer):
         )
         if self.has_bias:
             self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
-        self.rounding.build(self)
+        self.rounding.build(self, shape[-1], self.units)
 
     def call(self, x):
         """(..., in) to (..., units)."""

@@ -19,10 +19,16 @@ def _take(table, ids):
     return ops.take(table, ids, axis=0)
 
 
+def _multiplied(x, factors):
+    return x * ops.cast(factors, x.dtype)
+
+
 _lookup = contextvars.ContextVar("lookup", default=_take)
 # What stands for the rounding of activations x to the grid of a range, (x, range), where somebody
-# says: an exporter, whose file rounds by itself, or who looks for the ranges.
+# says: an exporter, whose file rounds by itself, or who looks for the ranges. And what multiplies
+# x (..., dim) by factors (dim,) that may all be 1.
 _rounding = contextvars.ContextVar("rounding", default=None)
+_scaling = contextvars.ContextVar("scaling", default=_multiplied)
 
 
 def lookup(table, ids):
@@ -69,14 +75,20 @@ def rounded(usual, x, limits=None):
     return x if limits is None else function(x, limits)
 
 
+def scaled(x, factors):
+    """x (..., dim) times factors (dim,)."""
+    return _scaling.get()(x, factors)
+
+
 @contextlib.contextmanager
-def rounding(function):
-    """Round inside the block with `function(x, limits)`, see `rounded`."""
-    token = _rounding.set(function)
+def rounding(function, scaling=_multiplied):
+    """Round inside the block with `function(x, limits)`, see `rounded`, and multiply likewise."""
+    tokens = _rounding.set(function), _scaling.set(scaling)
     try:
         yield
     finally:
-        _rounding.reset(token)
+        for variable, token in zip((_rounding, _scaling), tokens, strict=True):
+            variable.reset(token)
 
 
 @contextlib.contextmanager

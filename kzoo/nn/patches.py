@@ -156,7 +156,7 @@ class PatchEmbedding(Embedding, layers.Layer):
             self.add_weight(shape=(self.dim,), initializer=normal(self.spec), name=f"{token}_token")
             for token in self.tokens
         ]
-        self.rounding.build(self)
+        self.rounding.build(self, self.channels, self.dim)
 
     def pictures(self, inputs):
         """What is cut into squares, (batch, height, width, channels)."""

@@ -1,7 +1,9 @@
 """The whole numbers that a file computes on, in training: the slot `quantization`.
 
 Quantization-aware training as in arXiv:1712.05877, section 3: what a file will round is rounded
-forward, and gradients pass as if it weren't.
+forward, and gradients pass as if it weren't. Channels that are much larger than the others, as
+those of encoders with norms behind their branches are, are made smaller before they are rounded
+(SmoothQuant, arXiv:2211.10438, section 4).
 """
 
 from keras import ops
@@ -34,14 +36,14 @@ def on_range(x, limits):
     return ops.cast(ops.where(high > low, kept, wide), x.dtype)
 
 
-def on_scales(x, axes):
-    """Numbers x on symmetric grids of -127 to 127, one for all that differ in `axes` alone.
+def on_scales(x, axes, most=LARGEST):
+    """Numbers x on symmetric grids of -`most` to `most`, one for all that differ in `axes` alone.
 
     Gradients pass as if nothing were rounded.
     """
     wide = ops.cast(x, "float32")
     largest = ops.max(ops.abs(wide), axis=axes, keepdims=True)
-    step = ops.where(largest > 0, largest / LARGEST, 1.0)
+    step = ops.where(largest > 0, largest / most, 1.0)
     near = ops.round(wide / step) * step
     return ops.cast(wide + ops.stop_gradient(near - wide), x.dtype)
 
@@ -49,7 +51,7 @@ def on_scales(x, axes):
 class Floats:
     """What stands where nothing is rounded."""
 
-    def build(self, layer):
+    def build(self, layer, inputs, outputs):
         """Give a layer nothing."""
 
     def input(self, x):
@@ -75,23 +77,28 @@ class StaticInt8(Floats):
 
     A kernel has a scale for each of its outputs, a table for each row, symmetric; activations have
     one range for each tensor, which the layer holds as `input_range` and `output_range`, both (2,).
-    They are found by calibration and don't learn. Where they are equal activations stay float32:
-    the file rounds those of such a layer as they come.
+    Where its ends are equal activations stay float32: the file rounds those of such a layer as they
+    come. What goes in is multiplied by `input_factors` (inputs,) before it is rounded, and what
+    comes out by `output_factors` (outputs,) after that; the kernel has both in it the other way.
+    All four are found by calibration and don't learn.
     """
 
-    def build(self, layer):
-        """Give a layer the ranges of what goes into its product and comes out."""
-        self.limits = [
-            layer.add_weight(
-                shape=(2,), initializer="zeros", trainable=False, name=name, autocast=False
+    def build(self, layer, inputs, outputs):
+        """Give a layer the ranges and factors of what goes into its product and comes out."""
+
+        def held(name, size, value):
+            return layer.add_weight(
+                shape=(size,), initializer=value, trainable=False, name=name, autocast=False
             )
-            for name in ("input_range", "output_range")
-        ]
-        layer.input_range, layer.output_range = self.limits
+
+        self.input_range = held("input_range", 2, "zeros")
+        self.output_range = held("output_range", 2, "zeros")
+        self.input_factors = held("input_factors", inputs, "ones")
+        self.output_factors = held("output_factors", outputs, "ones")
 
     def input(self, x):
         """What goes into a product."""
-        return self._rounded(x, self.limits[0])
+        return self._rounded(lowering.scaled(x, self.input_factors), self.input_range)
 
     def kernel(self, kernel):
         """The kernel (..., outputs) of a product."""
@@ -100,7 +107,7 @@ class StaticInt8(Floats):
 
     def output(self, x):
         """What comes out of it, its bias added."""
-        return self._rounded(x, self.limits[1])
+        return lowering.scaled(self._rounded(x, self.output_range), self.output_factors)
 
     def rows(self, vectors):
         """Rows (..., dim) of a table."""
