@@ -14,6 +14,7 @@ from ..network import freeze, frozen, weights_by_path
 from ..nn import lowering
 from ..nn.rounding import STEPS
 from ..spec import Towers
+from ..values import an
 
 KIND = "int8_static"
 ENDS = ("input", "output")  # of a product, where activations are rounded
@@ -45,6 +46,7 @@ def quantize_aware(task, examples, dynamic=None):
     Raises:
         KzooError: for no examples, such of another kind, and a pattern that no layer has.
     """
+    check_examples(task, examples)
     values = {}
     for path in layers_of(task):
         values |= _without_factors(weights_by_path(task), path)
@@ -104,19 +106,26 @@ def matching(paths, patterns):
     return {path for pattern in patterns for path in fnmatch.filter(paths, pattern)}
 
 
+def check_examples(task, examples):
+    """Raise KzooError for what is no task that reads alone, or no examples."""
+    if not hasattr(task, "encode_examples") or getattr(task, "rule", None) == "rewriting":
+        raise KzooError(
+            f"Got {an(type(task).__name__)} for calibration; expected a task that answers what it "
+            "reads: choose int8 for another."
+        )
+    if isinstance(examples, str) or not len(examples):
+        raise KzooError(
+            f"Got {examples!r:.40} as examples for calibration; expected a list of at least one, "
+            "and better of a hundred."
+        )
+
+
 def watched(task, examples):
     """What goes into and comes out of each product: {path of its range: (rows, largest)}.
 
     Rows are some of the vectors (rows, channels), and `largest` has the largest absolute number of
     each channel in all of them. Examples are read one at a time, so that none is padding.
     """
-    if not hasattr(task, "encode_examples"):
-        raise KzooError(f"Got a {type(task).__name__}, which reads no examples; expected a task.")
-    if isinstance(examples, str) or not len(examples):
-        raise KzooError(
-            f"Got {examples!r:.40} as examples for calibration; expected a list of at least one, "
-            "and better of a hundred."
-        )
     rows, largest = {}, {}
 
     def watch(x, limits):
