@@ -59,7 +59,6 @@ def distance(one, other):
 
 CASES = {
     "texts": (classifier, SENTENCES),
-    "places": (lambda: noisy_task("TokenClassifier", "roberta"), [s.split() for s in SENTENCES]),
     "pictures": (lambda: add_noise(picture_task("vit"), scale=0.1), list(pictures())),
 }
 
@@ -74,6 +73,7 @@ def test_a_file_computes_what_keras_rounds(case, tmp_path):
     assert found["partitions"] == 1 and not found["understated"] and not found["custom"]
     assert found["minimum_runtime"]["tflite"] == "2.18.0"
 
+    assert found["operators"]["FULLY_CONNECTED"] == len(report["layers"])
     if case != "pictures":  # A file of pictures reads them as bytes.
         interpreter = Interpreter(path)
         written = outputs_of(aware, examples, run=lambda inputs: run(interpreter, inputs))
@@ -112,6 +112,9 @@ def test_a_recipe_names_its_calibration(tmp_path):
     classifier().save_preset(tmp_path / "tiny")
     (tmp_path / "texts.tsv").write_text("\n".join(["sentence", *SENTENCES, ""]))
     recipe = {"preset": "tiny", "quantization": "int8_static", "calibration": "texts.tsv"}
+    (tmp_path / "tiny.json").write_text(json.dumps({**recipe, "calibration": "none.tsv"}))
+    with pytest.raises(kzoo.KzooError, match="none.tsv"):
+        kzoo.export_recipe(tmp_path / "tiny.json", tmp_path / "bundle")
     (tmp_path / "tiny.json").write_text(json.dumps(recipe))
     report = kzoo.export_recipe(tmp_path / "tiny.json", tmp_path / "bundle")
     assert report["quantization"] == "int8_static"
@@ -143,6 +146,8 @@ def test_a_task_that_rounds_learns_and_keeps_its_ranges(tmp_path):
     task.backbone.embedding.trainable = False
     aware, _ = quantize_aware(task, SENTENCES)
     before = {path: ops.convert_to_numpy(w).copy() for path, w in weights_by_path(aware).items()}
+    learning = {weight.path for weight in aware.trainable_weights}
+    assert not [path for path in learning if path.endswith(("_range", "_factors"))]
     aware.compile(kzoo.AdamW(1e-2))
     aware.fit(SENTENCES, [0, 1, 0, 1], batch_size=2, epochs=1, verbose=0)
     for path, weight in weights_by_path(aware).items():

@@ -20,12 +20,14 @@ from .flatbuffer import (
     write_model,
 )
 
-# Operators with a form for int8, each with the version that has it; the second row also asks that
-# what comes out lies on the grid of what goes in. That of FULLY_CONNECTED is the one of a scale a
-# channel: it has had no version of its own for whole numbers, and older runtimes compute nonsense.
-TAKEN = {"FULLY_CONNECTED": 12, "CONV_2D": 5}
-MOVED = {"RESHAPE": 1, "TRANSPOSE": 2}
-WEIGHTS = {"FULLY_CONNECTED": 12, "EMBEDDING_LOOKUP": 4, "CONV_2D": 5}
+TAKEN = ("FULLY_CONNECTED", "CONV_2D")  # products, which have a form for int8
+MOVED = ("RESHAPE", "TRANSPOSE")  # what moves numbers, of whatever type
+WEIGHTS = (*TAKEN, "EMBEDDING_LOOKUP")
+# The version of an operator that has these forms. That of FULLY_CONNECTED is the one of floats with
+# a scale a channel: its form for int8 has none of its own, and before it runtimes compute nonsense.
+VERSIONS = {
+    "FULLY_CONNECTED": 12, "CONV_2D": 5, "EMBEDDING_LOOKUP": 4, "TRANSPOSE": 2, "DEQUANTIZE": 2,
+}  # fmt: skip
 RUNTIME = "2.18.0"  # that looks up in tables with a scale a row
 LARGEST = 127  # of a weight; -128 is left out, so that products of two fit 16 bits with their sum
 
@@ -49,9 +51,8 @@ def rewritten(content, tables=()):
             "one at least: calibrate it with kzoo.compression.quantize_aware."
         )
     for entry in model.operatorCodes:
-        name = operator_names()[operator_code(entry)]
-        least_version = {**TAKEN, **MOVED, **WEIGHTS, "DEQUANTIZE": 2}.get(name, 1)
-        entry.version = max(entry.version, least_version)
+        least = VERSIONS.get(operator_names()[operator_code(entry)], 1)
+        entry.version = max(entry.version, least)
     state_runtime(model, RUNTIME)
     return write_model(model)
 
