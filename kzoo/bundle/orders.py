@@ -16,7 +16,7 @@ from ..litert.convert import (
 from ..tasks.task import Task
 from ..text.tokenizer import default_stride
 from . import evaluate, litertlm, mediapipe
-from .calibration import check_calibration
+from .calibration import STATIC, check_calibration
 from .kinds import kind_of
 from .limits import beside_usual, defaults
 from .manifest import LEAST_GOLDEN
@@ -198,6 +198,8 @@ def ordered(model, quantization, length, limits, recipe=None):
         )
     if order.litertlm:
         litertlm.check(order.model)
+        if quantization == STATIC:
+            raise KzooError(f"Got {STATIC} for a file for LiteRT-LM's engine; expected int8.")
     columns = recipe["text"], recipe["label"]
     examples = evaluate.labelled_texts(order.model, order.evaluation, bounds, *columns)
     kind = kind_of(order.rule)

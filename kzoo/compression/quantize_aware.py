@@ -84,7 +84,9 @@ def quantize_aware(task, examples, dynamic=None):
 
 def is_aware(model):
     """Whether a model rounds as a file of int8_static does."""
-    return bool(layers_of(model))
+    spec = getattr(model, "backbone", model).spec
+    specs = spec.towers.values() if isinstance(spec, Towers) else [spec]
+    return any(each.quantization is not None for each in specs)
 
 
 def layers_of(model):
