@@ -12,7 +12,7 @@ from keras import ops
 from ..errors import KzooError
 from ..network import freeze, frozen, weights_by_path
 from ..nn import lowering
-from ..nn.rounding import STEPS
+from ..nn.rounding import STEPS, on_range
 from ..spec import Towers
 from ..values import an
 
@@ -149,8 +149,8 @@ def watched(task, examples):
 
 def _smoothed(rows, largest):
     """What each channel is divided by, 1 but for outliers, and the range of what comes of it."""
-    factors = np.maximum(largest / max(USUAL * float(np.median(largest)), 1e-6), 1)
-    factors = factors.astype("float32")
+    most = USUAL * float(np.median(largest)) or np.inf  # 0: most channels say nothing here
+    factors = np.maximum(largest / most, 1).astype("float32")
     return factors, range_of(rows / factors)
 
 
@@ -165,7 +165,7 @@ def range_of(values):
     best, least = None, np.inf
     for share in SHARES:
         limits = whole_range(low * share, high * share)
-        error = float(np.square(rounded(values, limits) - values).mean())
+        error = float(np.square(ops.convert_to_numpy(on_range(values, limits)) - values).mean())
         if error < least:
             best, least = limits, error
     return best
@@ -176,13 +176,6 @@ def whole_range(low, high):
     step = np.float32((high - low) / STEPS)
     below = np.clip(np.round(-low / step), 0, STEPS)
     return np.array([-below * step, (STEPS - below) * step], "float32")
-
-
-def rounded(values, limits):
-    """Numbers on the grid of a range, as `nn.rounding.on_range` has them."""
-    step = (limits[1] - limits[0]) / STEPS
-    zero = np.round(-limits[0] / step)
-    return (np.clip(np.round(values / step) + zero, 0, STEPS) - zero) * step
 
 
 def _with(spec, kind):
