@@ -102,12 +102,17 @@ class Spec(Value):
     cross_attention: object = None  # that to another stack's output; None: there is no other
     dense: object = None  # the affine maps of the blocks; None: each is one whole matrix
     pooler: object = "tanh"
+    quantization: object = None  # what a file rounds, see `nn.rounding`; None: nothing is
 
     # The slots that may hold a list, whose entries the blocks take in turn.
     IN_TURN = ("attention", "feedforward", "dense")
     SLOTS = ("embedding", "position", "attention", "block", "feedforward", "norm", "pooler")
     # The slots that may be empty, and what their parts are filed under.
-    MAYBE = {"cross_attention": "attention", "dense": "dense"}
+    MAYBE = {
+        "cross_attention": "attention",
+        "dense": "dense",
+        "quantization": "quantization",
+    }
 
     # Whole numbers and the least that each may be; rates.
     WHOLE = {

@@ -51,6 +51,23 @@ def model(
     return task
 
 
+def rounding():
+    """A task that rounds as a file of int8_static does, in ranges of -3 to 3."""
+    import kzoo
+    from kzoo.network import freeze, weights_by_path
+
+    task = model()
+    aware = task.under(task.spec.replace(quantization="int8_static"))
+    ranges = [path for path in weights_by_path(aware) if path.endswith("_range")]
+    for path in ranges:
+        weights_by_path(aware)[path].assign([-3.0, 3.0])
+    freeze(
+        aware, [path for path in weights_by_path(aware) if path.endswith(("_range", "_factors"))]
+    )
+    aware.compile(optimizer=kzoo.AdamW(1e-2, clip_norm=0.1, epsilon=1e-4))
+    return aware
+
+
 def examples(size, by_place=False):
     """Ragged rows and labels; by place, a third of the places have none."""
     draw = np.random.default_rng(size)
@@ -180,6 +197,7 @@ RUNS = {
     "accumulated": lambda: fit(
         model(learning=ACCUMULATED | OVERWRITTEN, undecayed="kernel"), 9, epochs=3
     ),
+    "rounding": lambda: fit(rounding(), 7),
     "float16": lambda: fit(
         model(precision="mixed_float16", learning=ACCUMULATED), 10, validates=False
     ),

@@ -13,8 +13,10 @@ from ..litert.convert import (
     model_inputs,
     sizes_of,
 )
+from ..tasks.task import Task
 from ..text.tokenizer import default_stride
 from . import evaluate, litertlm, mediapipe
+from .calibration import STATIC, check_calibration
 from .kinds import kind_of
 from .limits import beside_usual, defaults
 from .manifest import LEAST_GOLDEN
@@ -25,7 +27,7 @@ from .senses import sense_of
 # The keys of a recipe, beside quantization, length and limits, that `export_bundle` takes.
 REST = (
     "preset", "for", "cache", "compat", "mediapipe", "litertlm", "evaluation", "text", "label",
-    "note", "share_texts",
+    "note", "share_texts", "calibration",
 )  # fmt: skip
 
 
@@ -42,6 +44,8 @@ class Order:
         limits: {name: bound}, those that suit the quantization and those that were asked for.
         evaluation: the path of the labelled texts, or None.
         examples: what it holds, an `evaluate.Labelled`, or None.
+        calibration: the examples by which ranges of activations are found, or None for shipped
+            ones.
     """
 
     exportable: Exportable
@@ -57,6 +61,7 @@ class Order:
     source: str | None
     limits: dict
     evaluation: Path | None
+    calibration: list | None
     examples: evaluate.Labelled | None
 
     @property
@@ -149,6 +154,10 @@ def ordered(model, quantization, length, limits, recipe=None):
     if unknown:
         raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
     check_arguments(model, quantization, length, recipe["compat"], recipe["for"])
+    calibration = recipe["calibration"]
+    if calibration is not None and isinstance(model, Task):
+        calibration = model.read_file(calibration, None, None, "none").x
+    check_calibration(model, quantization, calibration)
     bounds = beside_usual(limits, defaults(quantization, measure_of(model)))
     order = Order(
         exportable=exportable(model),
@@ -165,6 +174,7 @@ def ordered(model, quantization, length, limits, recipe=None):
         limits=bounds,
         evaluation=None if recipe["evaluation"] is None else Path(recipe["evaluation"]),
         examples=None,
+        calibration=calibration,
     )
     if order.processor is None:
         needed = order.sense.processor.replace("_", " ")
@@ -188,6 +198,8 @@ def ordered(model, quantization, length, limits, recipe=None):
         )
     if order.litertlm:
         litertlm.check(order.model)
+        if quantization == STATIC:
+            raise KzooError(f"Got {STATIC} for a file for LiteRT-LM's engine; expected int8.")
     columns = recipe["text"], recipe["label"]
     examples = evaluate.labelled_texts(order.model, order.evaluation, bounds, *columns)
     kind = kind_of(order.rule)

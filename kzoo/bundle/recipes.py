@@ -12,7 +12,7 @@ from .mediapipe import client_file
 
 KEYS = {
     "preset": "the name of a preset that ships, or the folder of one",
-    "quantization": "float32, float16, int8 or int8_int4_table",
+    "quantization": "float32, float16, int8, int8_int4_table or int8_static",
     "for": "null, or gpu for a file of one length that its delegates take, as float16",
     "length": "null for a dynamic length, or the one length that the file takes",
     "image_size": "of a model of pictures, their height and width in the file: a number, or a "
@@ -30,6 +30,8 @@ KEYS = {
     "of plain text line or file, which of them a document is",
     "label": "the column of its labels; by default what the file shows",
     "note": "a sentence about the evaluation, for the report",
+    "calibration": "for int8_static a file of examples like those to come, labelled or not; by "
+    "default what the file is compared on",
     "share_texts": "true to let texts of the evaluation file travel in the bundle, as golden "
     "examples and in the report; their numbers alone do otherwise",
 }
@@ -77,7 +79,7 @@ def read_recipe(path):
                 f"{path} has {key} {recipe[key]!r:.60}; expected a column by its name, or by its "
                 f"place in a file without a header{', or two' if most > 1 else ''}."
             )
-    for key in ("preset", "evaluation", "note"):
+    for key in ("preset", "evaluation", "note", "calibration"):
         if recipe[key] is not None and (not isinstance(recipe[key], str) or "\0" in recipe[key]):
             raise KzooError(f"{path} has {key} {recipe[key]!r:.60}; a string is expected.")
     return recipe
@@ -136,7 +138,8 @@ def asked(path_or_name, changes=None):
     name = path.stem if path else Path(str(path_or_name)).name
     preset = preset_of(path, recipe) if path else str(path_or_name)
     presets.check_has_weights(preset, "an export would answer at random")
-    if recipe["evaluation"] is not None and path:
-        recipe["evaluation"] = path.parent / recipe["evaluation"]
+    for key in ("evaluation", "calibration"):
+        if recipe[key] is not None and path:
+            recipe[key] = path.parent / recipe[key]
     recipe["preset"] = recipe["preset"] or name
     return Asked(name, preset, recipe, recipe["length"] is None and "length" not in changes)

@@ -7,6 +7,7 @@ from ..files import writing_file
 from ..litert.convert import check_arguments, exportable, sizes_of, traced, write_file
 from ..litert.user_model import UserModel, as_exportable
 from ..logs import hidden
+from .calibration import STATIC, check_calibration, source_of
 from .kinds import kind_of
 from .limits import LABELLED, check, check_names, defaults
 from .parity import measure_of
@@ -21,6 +22,7 @@ def export_litert(
     compat=None,
     texts=None,
     cache=None,
+    calibration=None,
 ):
     """Write a model as a .tflite file that a phone runs at batch 1, and check the file.
 
@@ -37,7 +39,9 @@ def export_litert(
         path: the file to write; it is there whole or not at all.
         quantization: "float32"; "float16" (weights in half precision); "int8" (weights int8 with
             a scale a channel or row, activations quantized as they come); "int8_int4_table" (the
-            same, but the token table int4 with a scale for every 32 numbers).
+            same, but the token table int4 with a scale for every 32 numbers); "int8_static"
+            (weights int8, and activations int8 in ranges that are known before, those of a task
+            of `kzoo.compression.quantize_aware` or found by calibration).
         length: None for a dynamic length (the caller resizes the inputs, padding is not needed),
             or the one length that the file takes. A functional model of one length takes that.
         limits: what the file must keep, such as {"cosine": 0.997, "megabytes": 23.6}; see
@@ -48,6 +52,8 @@ def export_litert(
             as many as the model has places, at most 1,024, by default.
         texts: strings, or pairs for a task that reads those, on which the file is compared with
             Keras; shipped English sentences by default.
+        calibration: for "int8_static" examples like those to come, a hundred or more, as
+            `predict` takes them; what the file is compared on by default.
 
     Returns:
         A dict: `audit` (bytes, operators, partitions, minimum_runtime and more, see
@@ -62,6 +68,7 @@ def export_litert(
     model = as_exportable(model)
     length = getattr(model, "length", None) if length is None else length
     check_arguments(model, quantization, length, compat)
+    check_calibration(model, quantization, calibration)
     path = Path(path)
     if path.suffix != ".tflite" or path.is_dir():
         raise KzooError(f"{path} is not the path of a .tflite file: give one.")
@@ -81,7 +88,8 @@ def export_litert(
     kind.check_sizes(source.model, sizes, texts)
     with hidden(), writing_file(path) as tmp_path:
         partitions = limits.get("partitions", None if own else 1)
-        with traced(source, sizes) as graphs:
+        made_of = source_of(source, quantization, length, calibration)
+        with traced(made_of, sizes, marked=quantization == STATIC) as graphs:
             audited = write_file(graphs, tmp_path, quantization, compat, partitions)
         parity = kind.distance(source.model, tmp_path, sizes, texts)
         measured = {"megabytes": audited["bytes"] / 1e6, "partitions": audited["partitions"]}

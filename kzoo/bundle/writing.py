@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..litert.convert import traced, write_file
+from .calibration import STATIC, source_of
 from .manifest import MODEL
 from .orders import Order
 
@@ -30,9 +31,15 @@ def write_files(order, folder, scratch, say):
     paths = {"file": folder / MODEL, "float32": scratch / "float32.tflite"}
     most = order.limits.get("partitions", 1)
     say(f"Exporting as {order.quantization}")
+    options = order.quantization, order.compat, most, order.target
+    audits = {}
+    if order.quantization == STATIC:  # Of another graph: this one says what is rounded.
+        source = source_of(order.exportable, STATIC, order.length, order.calibration)
+        with traced(source, order.sizes, marked=True) as graphs:
+            audits["file"] = write_file(graphs, paths["file"], *options)
     with traced(order.exportable, order.sizes) as graphs:
-        options = order.quantization, order.compat, most, order.target
-        audits = {"file": write_file(graphs, paths["file"], *options)}
+        if "file" not in audits:
+            audits["file"] = write_file(graphs, paths["file"], *options)
         if order.quantization == "float32":
             shutil.copyfile(paths["file"], paths["float32"])
             audits["float32"] = audits["file"]

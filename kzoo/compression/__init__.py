@@ -16,6 +16,8 @@ from .lessons import (
 )
 from .narrow import narrowed
 from .prune import Pruning, prune, shrink
+from .quantize_aware import quantize_aware
+from .sensitivity import sensitivity
 from .sparsity import Sparsity, sparsify
 from .teacher import Teacher
 from .trim import trim
@@ -44,6 +46,8 @@ __all__ = [
     "multiplied_out",
     "narrowed",
     "prune",
+    "quantize_aware",
+    "sensitivity",
     "shrink",
     "sparsify",
     "trim",

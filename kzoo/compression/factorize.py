@@ -184,7 +184,7 @@ def _array(weight):
 
 def _whole(weights, path, name):
     """The matrix of a map or table, multiplied out where it is of low rank."""
-    narrow = {"kernel": (f"{path}/reduce", f"{path}/kernel")}
+    narrow = {"kernel": (f"{path}/reduce/kernel", f"{path}/kernel")}
     narrow["embeddings"] = (f"{path}/embeddings", f"{path}/expand/kernel")
     one, other = (_array(weights.get(each)) for each in narrow[name])
     return _array(weights[f"{path}/{name}"]) if one is None or other is None else one @ other
@@ -333,7 +333,7 @@ class _Found:
         if self.rank is None:
             values = {f"{path}/kernel": self.one}
         else:
-            values = {f"{path}/reduce": self.one, f"{path}/kernel": self.other}
+            values = {f"{path}/reduce/kernel": self.one, f"{path}/kernel": self.other}
         return values if self.bias is None else {**values, f"{path}/bias": self.bias}
 
     def at_table(self, path):
@@ -466,7 +466,7 @@ def _rebuilt(model, spec, values, report):
     values = {f"{top}{path}": value.astype("float32") for path, value in values.items()}
     copy = model.under(spec, values)
     still = set(frozen(model))
-    narrow = {"reduce": "kernel", "expand/kernel": "embeddings"}
+    narrow = {"reduce/kernel": "kernel", "expand/kernel": "embeddings"}
     freeze(
         copy,
         [

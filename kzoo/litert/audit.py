@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import KzooError
 from . import gpu
-from .flatbuffer import operator_code, operator_names, read_model, type_names, write_model
+from .flatbuffer import RUNTIME, operator_code, operator_names, read_model, type_names, write_model
 
 VARIABLES = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
 BITS = {"float32": 32, "float16": 16, "int8": 8, "uint8": 8, "int4": 4, "int2": 2}
@@ -16,6 +16,7 @@ KINDS = {
     "float16": ({"float16"}, {"float16"}),
     "int8": ({"int8"}, {"int8"}),
     "int8_int4_table": ({"int4"}, {"int4", "int8", "float16"}),
+    "int8_static": ({"int8"}, {"int8"}),
 }
 # Where a weight's form asks for a newer operator than the first: (operator, version) and the
 # first runtime that has it. Blockwise int4 tables carry version 4 too, but what is older than
@@ -169,7 +170,7 @@ def _runtime(model, names, types):
     """The oldest runtime that computes the file right, and operators that promise an older one."""
     minimum, litert = "2.3.0", FIRST_LITERT
     for entry in model.metadata or []:
-        if entry.name == b"min_runtime_version":
+        if entry.name == RUNTIME:
             stated = bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode("ascii")
             minimum = _later(minimum, stated) if stated else minimum
     understated = set()
@@ -180,7 +181,6 @@ def _runtime(model, names, types):
             if name not in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP"):
                 continue
             weight = graph.tensors[operator.inputs[1]]
-            first = graph.tensors[operator.inputs[0]]
             quantization = weight.quantization
             scales = quantization is not None and quantization.scale is not None
             by_channel = scales and len(quantization.scale) > 1
@@ -188,7 +188,7 @@ def _runtime(model, names, types):
             needed, runtime = 1, "1.13.0"
             if name == "EMBEDDING_LOOKUP" and (by_channel or blockwise):
                 needed, runtime = LOOKUP_BY_ROW
-            elif by_channel and types[first.type] == "float32" and types[weight.type] == "int8":
+            elif by_channel and types[weight.type] == "int8":
                 needed, runtime = FULLY_CONNECTED_BY_CHANNEL
             if blockwise:
                 litert, runtime = BLOCKWISE_LITERT, BLOCKWISE_TFLITE

@@ -12,7 +12,14 @@ import copy
 import numpy as np
 
 from ..errors import KzooError
-from .flatbuffer import operator_code, operator_names, read_model, schema, write_model
+from .flatbuffer import (
+    operator_code,
+    operator_names,
+    read_model,
+    schema,
+    state_runtime,
+    write_model,
+)
 
 # What a recipe may ask for, and the runtime that its file states.
 RUNTIMES = {"tflite-2.14": "2.14.0", "tflite-2.16": "2.16.0"}
@@ -34,6 +41,11 @@ def check_compat(compat, quantization):
     """Raise KzooError unless `compat` is None or a runtime that the quantization can be for."""
     if compat is not None and compat not in RUNTIMES:
         raise KzooError(f"compat is {compat!r}; None or one of {', '.join(RUNTIMES)} is expected.")
+    if compat is not None and quantization == "int8_static":
+        raise KzooError(
+            f"Got int8_static for {compat}, which has no products of whole numbers with a scale a "
+            "channel; expected int8."
+        )
     if compat is not None and quantization == "int8_int4_table":
         raise KzooError(
             f"An int4 table needs TFLite 2.20, so there is no such file for {compat}: choose int8."
@@ -53,9 +65,7 @@ def rewritten(content, compat):
                 f"The file has {name} version {entry.version}, which was never tried on {compat}: "
                 "export without it."
             )
-    stated = next(entry for entry in model.metadata if entry.name == b"min_runtime_version")
-    text = RUNTIMES[compat].encode("ascii")
-    model.buffers[stated.buffer].data = np.frombuffer(text.ljust(16, b"\0"), "uint8")
+    state_runtime(model, RUNTIMES[compat])
     return write_model(model)
 
 

@@ -65,7 +65,7 @@ class Traced:
 
 
 @contextlib.contextmanager
-def traced(source, sizes=None, functions=None):
+def traced(source, sizes=None, functions=None, marked=False):
     """The `Traced` of an `Exportable`, for as long as it is open.
 
     Args:
@@ -74,6 +74,7 @@ def traced(source, sizes=None, functions=None):
             other is open.
         functions: the names of those of the model's functions that the file is to have, such as
             one of two towers; all by default.
+        marked: whether the graphs say what int8_static rounds, for such a file alone.
     """
     import tensorflow as tf
 
@@ -82,7 +83,7 @@ def traced(source, sizes=None, functions=None):
     # The raw variables, without Keras' tracking round them: these the converter freezes.
     module.held = [weight.value for weight in weights.values()]
     names = model.functions if functions is None else functions
-    concrete = {name: _function(model, name, dict(sizes or {})) for name in names}
+    concrete = {name: _function(model, name, dict(sizes or {}), marked) for name in names}
     read = {id(variable) for function in concrete.values() for variable in function.variables}
     used = {
         path: tuple(weight.shape) for path, weight in weights.items() if id(weight.value) in read
@@ -224,7 +225,7 @@ def model_inputs(model, function=None):
     return {name: inputs[name] for name in names}
 
 
-def _function(model, name, sizes):
+def _function(model, name, sizes, marked):
     """A function of a model as a graph for batch 1 and the sizes of the axes that have one."""
     import tensorflow as tf
 
@@ -238,7 +239,8 @@ def _function(model, name, sizes):
         return tf.reshape(result, [*([1] if len(ids.shape) == 2 else []), -1, table.shape[1]])
 
     def run(**inputs):
-        with lowering.using(lookup, _layer_norm):
+        mark = _mark if marked else _as_it_is
+        with lowering.using(lookup, _layer_norm), lowering.rounding(mark, _scaled):
             return model.run_function(name, inputs)
 
     lengths = dict.fromkeys(model.length_axes, sizes.get("length"))
@@ -252,6 +254,28 @@ def _function(model, name, sizes):
         for key, entry in model_inputs(model, name).items()
     }
     return tf.function(run).get_concrete_function(**signature)
+
+
+def _mark(x, limits):
+    """x with what the converter writes as QUANTIZE and DEQUANTIZE; itself without a range."""
+    import tensorflow as tf
+
+    with tf.init_scope():  # They are constants there, and not variables that are read.
+        low, high = (float(each) for each in np.asarray(limits))
+    return x if low == high else tf.quantization.fake_quant_with_min_max_args(x, low, high)
+
+
+def _scaled(x, factors):
+    """x times constants; itself where they are all 1."""
+    import tensorflow as tf
+
+    with tf.init_scope():
+        values = np.asarray(factors)
+    return x if (values == 1).all() else x * tf.constant(values)
+
+
+def _as_it_is(x, _limits):
+    return x
 
 
 def _layer_norm(x, gamma, beta, epsilon):

@@ -1,8 +1,11 @@
 """Reading and writing .tflite files with the schema that LiteRT's wheel carries."""
 
+import numpy as np
+
 from ..errors import KzooError
 
 IDENTIFIER = b"TFL3"
+RUNTIME = b"min_runtime_version"  # the name of what a file says of it
 
 
 def schema():
@@ -32,6 +35,13 @@ def write_model(model):
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
+
+
+def state_runtime(model, version):
+    """Let a model say which runtime it asks for at least, such as "2.16.0"."""
+    stated = next(entry for entry in model.metadata if entry.name == RUNTIME)
+    text = version.encode("ascii").ljust(16, b"\0")
+    model.buffers[stated.buffer].data = np.frombuffer(text, "uint8")
 
 
 def operator_names():

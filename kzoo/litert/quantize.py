@@ -3,9 +3,10 @@
 import math
 
 from ..errors import KzooError
+from . import static
 from .flatbuffer import operator_code, operator_names, read_model, schema, write_model
 
-QUANTIZATIONS = ("float32", "float16", "int8", "int8_int4_table")
+QUANTIZATIONS = ("float32", "float16", "int8", "int8_int4_table", "int8_static")
 TOKEN_TABLE = "token_embedding/embeddings"
 BLOCK = 32  # numbers of an int4 table that share a scale
 LEAST = 1024  # numbers from which the converter quantizes a weight
@@ -20,6 +21,8 @@ def convert(converter, quantization, weights, used, tables=()):
     """
     import tensorflow as tf
 
+    if quantization == "int8_static":  # From floats: with its own way the converter takes all.
+        return static.rewritten(bytes(converter.convert()), tables)
     if quantization != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
@@ -46,7 +49,8 @@ def expected_bytes(path, shape, quantization):
         return count / 2 + 2 * count / BLOCK
     # A scale and a zero point (8 bytes) for each row of a table or column of a kernel.
     channels = shape[0] if path.endswith("/embeddings") else shape[-1]
-    return count + 12 * channels if count >= LEAST else 4 * count
+    small = count < LEAST and quantization != "int8_static"
+    return 4 * count if small else count + 12 * channels
 
 
 def _inputs_first(content):

@@ -6,6 +6,7 @@ from keras import layers, ops
 from ..errors import KzooError
 from ..parts import completed, make, part, resolve
 from ..values import is_whole
+from .rounding import rounding_of
 
 ACTIVATIONS = {
     "gelu": lambda x: ops.gelu(x, approximate=False),  # erf, arXiv:1606.08415
@@ -50,6 +51,7 @@ class Dense(NotByKeras, layers.Layer):
     def __init__(self, units, spec, name, bias=True):
         super().__init__(name=name)
         self.units, self.spec, self.has_bias = units, spec, bias
+        self.rounding = rounding_of(spec)
 
     def build(self, shape):
         """Make kernel (in, units) and, where it has one, bias (units,)."""
@@ -58,18 +60,16 @@ class Dense(NotByKeras, layers.Layer):
         )
         if self.has_bias:
             self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+        self.rounding.build(self, shape[-1], self.units)
 
     def call(self, x):
         """(..., in) to (..., units)."""
-        y = self.product(ops.reshape(x, (-1, x.shape[-1])))
-        y = ops.add(y, self.bias) if self.has_bias else y
+        y = ops.reshape(self.rounding.input(x), (-1, x.shape[-1]))
+        y = ops.matmul(y, self.rounding.kernel(self.kernel))
+        y = self.rounding.output(ops.add(y, self.bias) if self.has_bias else y)
         if len(x.shape) == 2:
             return y
         return ops.reshape(y, (ops.shape(x)[0], *ops.shape(x)[1:-2], -1, self.units))
-
-    def product(self, x):
-        """(rows, in) to (rows, units), before the bias."""
-        return ops.matmul(x, self.kernel)
 
 
 def of_block(spec, path, width, units, bias):
@@ -121,6 +121,8 @@ class LowRank(Dense):
                 f"Got the rank {self.rank!r:.40} for {path}, a map from {width} to {units}; "
                 f"expected a whole number from 1 to {most}, its lesser width."
             )
+        if self.rank is not None:
+            self.reduce = Dense(self.rank, spec, "reduce", bias=False)
 
     @staticmethod
     def check_maps(paths, options):
@@ -133,14 +135,9 @@ class LowRank(Dense):
             )
 
     def build(self, shape):
-        """Make reduce (in, rank), kernel (rank, units) and, where it has one, bias (units,)."""
-        if self.rank is None:
-            return super().build(shape)
-        self.reduce = self.add_weight(
-            shape=(shape[-1], self.rank), initializer=normal(self.spec), name="reduce"
-        )
-        super().build((None, self.rank))
+        """Make kernel (rank, units) and, where it has one, bias (units,)."""
+        super().build(shape if self.rank is None else (None, self.rank))
 
-    def product(self, x):
-        """(rows, in) to (rows, units), before the bias."""
-        return super().product(x if self.rank is None else ops.matmul(x, self.reduce))
+    def call(self, x):
+        """(..., in) to (..., units)."""
+        return super().call(x if self.rank is None else self.reduce(x))

@@ -10,6 +10,7 @@ from ..spec import LARGEST, Input
 from ..values import is_number, is_whole
 from .dense import Dense, NotByKeras, normal
 from .lowering import lookup
+from .rounding import rounding_of
 
 
 def padding_kept(vectors, padding):
@@ -24,6 +25,7 @@ class Table(NotByKeras, layers.Layer):
         super().__init__(name=name)
         self.rows, self.dim, self.spec = rows, dim, spec
         self.columns = dim  # of the table itself
+        self.rounding = rounding_of(spec)
 
     def build(self, _shape=None):
         """Make the table."""
@@ -37,7 +39,8 @@ class Table(NotByKeras, layers.Layer):
 
     def call(self, ids):
         """Ids (...) to vectors (..., columns)."""
-        return ops.cast(lookup(self.embeddings, ids), self.compute_dtype)
+        rows = self.rounding.rows(lookup(self.embeddings, ids))
+        return ops.cast(rows, self.compute_dtype)
 
 
 class Embedding(NotByKeras, layers.Layer):

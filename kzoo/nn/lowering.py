@@ -19,7 +19,16 @@ def _take(table, ids):
     return ops.take(table, ids, axis=0)
 
 
+def _multiplied(x, factors):
+    return x * ops.cast(factors, x.dtype)
+
+
 _lookup = contextvars.ContextVar("lookup", default=_take)
+# What stands for the rounding of activations x to the grid of a range, (x, range), where somebody
+# says: an exporter, whose file rounds by itself, or who looks for the ranges. And what multiplies
+# x (..., dim) by factors (dim,) that may all be 1.
+_rounding = contextvars.ContextVar("rounding", default=None)
+_scaling = contextvars.ContextVar("scaling", default=_multiplied)
 
 
 def lookup(table, ids):
@@ -53,6 +62,33 @@ def layer_norm(usual, x, gamma, beta, epsilon):
     """Layer normalisation of x (..., dim): `usual(x)`, or what an exporter has in its place."""
     function = _layer_norm.get()
     return usual(x) if function is None else function(x, gamma, beta, epsilon)
+
+
+def rounded(usual, x, limits=None):
+    """`usual(x)`, which rounds x to a grid, or what somebody else has in its place.
+
+    Activations have the `limits` (2,) of their grid; weights have none, and stay as they are there.
+    """
+    function = _rounding.get()
+    if function is None:
+        return usual(x)
+    return x if limits is None else function(x, limits)
+
+
+def scaled(x, factors):
+    """x (..., dim) times factors (dim,)."""
+    return _scaling.get()(x, factors)
+
+
+@contextlib.contextmanager
+def rounding(function, scaling=_multiplied):
+    """Round inside the block with `function(x, limits)`, see `rounded`, and multiply likewise."""
+    tokens = _rounding.set(function), _scaling.set(scaling)
+    try:
+        yield
+    finally:
+        for variable, token in zip((_rounding, _scaling), tokens, strict=True):
+            variable.reset(token)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from ..values import NOWHERE, is_number, is_whole
 from .dense import normal
 from .embedding import padding_kept
 from .lowering import lookup, rows_from
+from .rounding import rounding_of
 
 
 class Unplaced:
@@ -61,7 +62,7 @@ class Learned(Position):
         super().__init__(spec, name)
         if not is_whole(before, 0, LARGEST):
             raise KzooError(f"Got before = {before!r:.40} for positions; expected 0 or more rows.")
-        self.before = before
+        self.before, self.rounding = before, rounding_of(spec)
 
     def build(self, x_shape):
         """Make the table (max_sequence_length + before, dim)."""
@@ -76,9 +77,11 @@ class Learned(Position):
         if context.length is None:
             places = ops.minimum(context.inputs["places"], self.spec.max_sequence_length - 1)
             places = places + self.before if self.before else places
-            return x + ops.cast(lookup(self.embeddings, places), x.dtype)
+            rows = self.rounding.rows(lookup(self.embeddings, places))
+            return x + ops.cast(rows, x.dtype)
         # The length is the input's, not that of x: on a device it is known before x is computed.
-        return x + rows_from(self.embeddings, self.before, context.length)
+        rows = rows_from(self.embeddings, self.before, context.length)
+        return x + self.rounding.rows(rows)
 
 
 @part("position", "sinusoidal")
@@ -151,7 +154,8 @@ class Counted(Learned):
             places = ops.minimum(context.inputs["places"], last) + 1
         else:
             places = ops.cumsum(real, axis=1)
-        rows = ops.cast(lookup(self.embeddings, places * real + self.padding_id), x.dtype)
+        rows = lookup(self.embeddings, places * real + self.padding_id)
+        rows = ops.cast(self.rounding.rows(rows), x.dtype)
         padding = ops.equal(token_ids, self.padding_id)
         return x + (padding_kept(rows, padding) if training else rows)
 

@@ -199,7 +199,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         copy = type(self)(backbone, **config)
         there = weights_by_path(self) | (values or {})
         for path, weight in weights_by_path(copy).items():
-            if path.startswith("head/"):
+            if path.startswith("head/") and path in there:
                 weight.assign(there[path])
         return copy
 
