@@ -1,17 +1,22 @@
 """What a recipe for an export may say, and what it asks for."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import presets
 from ..errors import KzooError
 from ..files import read_json
+from ..training.steps import compress
+from ..training.steps import read_recipe as compressed
 from ..values import is_whole
 from . import limits
 from .mediapipe import client_file
 
 KEYS = {
     "preset": "the name of a preset that ships, or the folder of one",
+    "compression": "in the place of a preset the path of a recipe of steps, see "
+    "kzoo/training/steps.py, which is followed unless its output is there",
     "quantization": "float32, float16, int8, int8_int4_table or int8_static",
     "for": "null, or gpu for a file of one length that its delegates take, as float16",
     "length": "null for a dynamic length, or the one length that the file takes",
@@ -58,6 +63,10 @@ def read_recipe(path):
     unknown = sorted(set(recipe) - set(KEYS))
     if unknown:
         raise KzooError(f"{path} has the unknown key {unknown[0]!r}; known: {', '.join(KEYS)}.")
+    if isinstance(recipe.get("compression"), str) and "preset" not in recipe:
+        steps = path.parent / recipe["compression"]
+        output = compressed(steps)["output"]
+        recipe["preset"] = os.path.relpath(output, path.parent)
     if not isinstance(recipe.get("preset"), str):
         raise KzooError(f"{path} names no preset: {KEYS['preset']} is expected.")
     recipe = {**dict.fromkeys(KEYS), "quantization": _usual(recipe.get("for")), **recipe}
@@ -136,6 +145,10 @@ def asked(path_or_name, changes=None):
         recipe["limits"] = None
     recipe.update(changes)
     name = path.stem if path else Path(str(path_or_name)).name
+    if path and recipe["compression"] is not None:
+        steps = path.parent / recipe["compression"]
+        if not (Path(compressed(steps)["output"]) / "spec.json").is_file():
+            compress(steps, verbose=0)
     preset = preset_of(path, recipe) if path else str(path_or_name)
     presets.check_has_weights(preset, "an export would answer at random")
     for key in ("evaluation", "calibration"):

@@ -17,6 +17,7 @@ from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import completed
 from ..spec import Towers
 from ..values import is_number, is_whole
+from .quantize_aware import is_aware
 
 # How much of the mean square of all directions is added to each: data may show no more than a few.
 RIDGE = 0.001
@@ -60,6 +61,11 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
             that are no stacks of blocks.
     """
     network = model if isinstance(model, Network) else model.backbone
+    if is_aware(model):
+        raise KzooError(
+            f"Got {model.name} with ranges of activations, which are those of its own maps; "
+            "expected one without: factorize first, then quantize_aware."
+        )
     stacks = _stacks(network)
     chosen, tables = _chosen(stacks, maps), {}
     _check(rank, energy, embedding)

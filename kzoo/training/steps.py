@@ -135,6 +135,16 @@ def _factorize(model, known, examples=EXAMPLES, **options):
     return compression.factorize(model, data=data and data[0], **options)
 
 
+def _quantize_aware(model, known, examples=EXAMPLES, **options):
+    data = known.some(model, examples)
+    if data is None:
+        raise KzooError(
+            "Got the step quantize_aware without examples, of which ranges are found; expected "
+            '"train" in the recipe, and "examples" of 1 or more.'
+        )
+    return compression.quantize_aware(model, data[0], **options)
+
+
 def _sparsify(model, known, **options):
     return compression.sparsify(model, **options)
 
@@ -175,6 +185,7 @@ STEPS = {
     "shrink": _of(compression.shrink, _shrink),
     "factorize": _of(compression.factorize, _factorize, "data"),
     "sparsify": _of(compression.sparsify, _sparsify),
+    "quantize_aware": _of(compression.quantize_aware, _quantize_aware),
     "round": Step(_round, ()),
     "train": Step(
         _train, tuple(k for k in trainings.KEYS if k not in ("model", "output", "resume"))
