@@ -30,6 +30,8 @@ import numpy as np
 import kzoo
 from kzoo import presets
 from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillation_targets
+from kzoo.keras_hooks import precision
+from kzoo.network import weights_by_path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from provenance import provenance  # noqa: E402
@@ -153,16 +155,17 @@ def optimizer(settings, count):
 def classifier(folder, settings):
     """MiniLM with a fresh classification head."""
     keras.utils.set_random_seed(settings["seed"])
-    source = kzoo.load(folder)
     rate = settings["dropout"]
-    backbone = source.backbone.with_spec(dropout=rate, attention_dropout=rate)
+    with precision(settings.get("precision")):
+        source = kzoo.load(folder)
+        backbone = source.backbone.with_spec(dropout=rate, attention_dropout=rate)
     return kzoo.TextClassifier(
         backbone, labels=LABELS, head=settings["head"], tokenizer=source.tokenizer, max_length=128
     )
 
 
-def train(task, settings, data, held=None, **compiled):
-    """Fit; returns the history with seconds."""
+def train(task, settings, data, held=None, order=None, **compiled):
+    """Fit; returns the history with seconds. `order` is a seed of the examples' order."""
     task.compile(optimizer=optimizer(settings, len(data[0])), **compiled)
     start = time.time()
     history = task.fit(
@@ -170,7 +173,7 @@ def train(task, settings, data, held=None, **compiled):
         batch_size=settings["batch_size"],
         epochs=settings["epochs"],
         validation_data=held,
-        seed=settings["seed"],
+        seed=settings["seed"] if order is None else order,
         verbose=2,
     ).history
     seconds = time.time() - start
@@ -239,14 +242,30 @@ def distilled(big, settings, data):
 
 
 def teacher(args):
-    """The chosen settings on all of train; dev once, at the end."""
+    """The chosen settings on all of train, once an order of its phrases; dev once, at the end.
+
+    The teacher is the mean of the weights of all runs, which begin alike: arXiv:2203.05482.
+    """
     data, dev = read_all(args.data)
     settings = json.loads((HERE / "teacher_settings.json").read_text())
-    task = classifier(args.model, settings)
-    history = train(task, settings, data)
-    result = {"settings": settings, "history": history, "dev_accuracy": accuracy(task, dev)}
+    runs, sums = [], {}
+    for order in settings["orders"]:
+        folder = args.output.with_name(f"{args.output.name}-{order}")
+        record = folder / "run.json"
+        if not record.is_file():  # Else it was made by a run that was stopped.
+            task = classifier(args.model, settings)
+            history = train(task, settings, data, order=order)
+            presets.save_preset(task, folder)
+            record.write_text(json.dumps({"order": order, **history}) + "\n")
+        task = kzoo.load(folder)
+        for path, weight in weights_by_path(task).items():
+            sums[path] = sums.get(path, 0) + np.asarray(weight, "float64")
+        run = json.loads(record.read_text())
+        runs.append({**run, "dev_accuracy": accuracy(task, dev)})
+    for path, weight in weights_by_path(task).items():
+        weight.assign(sums[path] / len(runs))
     presets.save_preset(task, args.output)
-    write("teacher", result)
+    write("teacher", {"settings": settings, "runs": runs, "dev_accuracy": accuracy(task, dev)})
 
 
 def student(args):
