@@ -56,6 +56,9 @@ def measured(row, args):
     """The record of a row."""
     train, test, columns, measure = FILES[row.split("_")[0]]
     recipe = json.loads((HERE / "recipes" / f"{row}.json").read_text(encoding="utf-8"))
+    for step in recipe["steps"]:
+        if "teacher" in step:
+            step["teacher"]["answers"] = str(args.output / "answers")
     asked = {
         **recipe,
         **columns,
@@ -92,7 +95,7 @@ def measured(row, args):
         **scores,
         "drop": scores["teacher"]["int8"] - scores["row"]["int8"],
         "speed": {str(entry["tokens"]): round(entry["speed"], 3) for entry in speeds},
-        "steps": recipe["steps"],
+        "steps": json.loads((HERE / "recipes" / f"{row}.json").read_text())["steps"],
         "parameters": [record["parameters"], *(step["parameters"] for step in record["steps"])],
         "seconds": round(seconds),
     }

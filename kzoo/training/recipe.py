@@ -21,6 +21,7 @@ from ..compression import (
     Sparsity,
     Teacher,
     ValueRelations,
+    cached,
 )
 from ..data.examples import listed
 from ..errors import KzooError
@@ -65,7 +66,8 @@ KEYS = {
     # below 1; all by default.
     "examples": None,
     # What is learnt from beside the labels: a preset, or {"model": a preset, argument: value} of
-    # kzoo.compression.Teacher, where a lesson is a name or {"kind": name, argument: value}.
+    # kzoo.compression.Teacher, where a lesson is a name or {"kind": name, argument: value}. With
+    # "answers", a folder, those of a classifier or an embedder are kept there, and not made again.
     "teacher": None,
     # What is masked while it learns: {"kind": "Pruning" or "Sparsity", argument: value} of
     # kzoo.compression; with "examples" a Pruning measures on so many of the training's.
@@ -222,7 +224,8 @@ def read_recipe(recipe):
         settings["paths"]["teacher"] = teacher
         teacher = teacher if isinstance(teacher, dict) else {"model": teacher}
         model = _placed(teacher["model"], base, is_preset=True)
-        settings["teacher"] = {**teacher, "model": model}
+        answers = {"answers": _placed(teacher["answers"], base)} if "answers" in teacher else {}
+        settings["teacher"] = {**teacher, "model": model, **answers}
     if settings["task"] is None:
         settings["task"] = _own_task(settings["model"])
     _check(settings, "task", settings["task"] in TRAINED, " or ".join(TRAINED))
@@ -403,8 +406,14 @@ TYPES = {
         "a number of examples, or a share of them",
     ),
     "teacher": (
-        lambda v: v is None or _is_path(v) or (isinstance(v, dict) and _is_path(v.get("model"))),
-        'a preset, or an object whose "model" is one',
+        lambda v: (
+            v is None
+            or _is_path(v)
+            or (
+                isinstance(v, dict) and _is_path(v.get("model")) and _is_path(v.get("answers", "."))
+            )
+        ),
+        'a preset, or an object whose "model" is one and whose "answers", if any, are a folder',
     ),
     "masking": (
         lambda v: v is None or (isinstance(v, dict) and v.get("kind") in MASKINGS),
@@ -462,15 +471,18 @@ def _part(data, settings):
     return data.part(sorted(draw[: max(1, count)].tolist()))
 
 
-def _teacher(asked):
-    """The teacher that a recipe asks for, or None."""
+def _teacher(asked, x):
+    """The teacher that a recipe asks for, or None; `x` are the examples that it is to answer."""
     if asked is None:
         return None
-    options = {key: value for key, value in asked.items() if key != "model"}
+    options = {key: value for key, value in asked.items() if key not in ("model", "answers")}
     if isinstance(options.get("lessons"), list):
         options["lessons"] = [_named_of(LESSONS, lesson, "lesson") for lesson in options["lessons"]]
     presets.check_has_weights(asked["model"], "it has nothing to teach")
-    return _made(Teacher, {"model": presets.load(asked["model"]), **options}, "teacher")
+    model = presets.load(asked["model"])
+    if asked.get("answers") is not None:
+        model = cached(model, x, asked["answers"])
+    return _made(Teacher, {"model": model, **options}, "teacher")
 
 
 def _masking(asked, data, seed):
@@ -527,7 +539,7 @@ def _fit(task, settings, data, held, unfinished, verbose):
             layer_decay=settings["layer_decay"],
             gradient_accumulation_steps=steps if steps > 1 else None,
         ),
-        teacher=_teacher(settings["teacher"]),
+        teacher=_teacher(settings["teacher"], data.x),
     )
     monitor = "val_" + task.monitored()
     keep_best, patience = settings["keep"] == "best", settings["patience"]

@@ -311,8 +311,20 @@ def _checked(step, base):
             f"The step {name} has the unknown option {unknown[0]!r}; known are "
             f"{', '.join(options) or 'none'}."
         )
-    paths = ("texts", "held_out", "train", "validation")
-    return {k: str(base / v) if k in paths and isinstance(v, str) else v for k, v in step.items()}
+    return _from(base, step, ("texts", "held_out", "train", "validation", "teacher"))
+
+
+def _from(base, options, paths):
+    """Options with those that are paths as seen from here; a preset's name stays one."""
+    placed = {}
+    for key, value in options.items():
+        if key in paths and isinstance(value, str):
+            is_name = key in ("model", "teacher") and not (base / value).exists()
+            value = value if is_name else str(base / value)
+        elif key == "teacher" and isinstance(value, dict):
+            value = _from(base, value, ("model", "answers"))
+        placed[key] = value
+    return placed
 
 
 def _lines(path):
