@@ -38,6 +38,7 @@ SHARES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.125)
 TOKENS = (1.0, 0.7, 0.5, 0.35, 0.25)  # of those that the examples use
 RANKS = (1.0, 0.5, 0.25)  # of the width
 FIRST = 0.125  # the share of the examples that the first round learns from
+GRAPH = 12_000  # bytes of a file that a block's operators take, and those about all blocks
 RATE = 3e-4  # of learning: a cut model has more to learn than one that is tuned
 TOKENS_TIMED = 32
 HELD = 0.1  # the share held out where no file is named
@@ -80,7 +81,10 @@ class Shape:
             steps.append({"step": "prune", **pruned})
         if self.rank:
             steps.append({"step": "factorize", "embedding": self.rank})
-        return [*steps, {"step": "train", "teacher": {"hard": False, "share": 0.9}, **learning}]
+        problem = getattr(model, "problem", "single_label")
+        if problem == "single_label" and len(model.labels or "ab") > 1:
+            learning = {"teacher": {"hard": False, "share": 0.9}, **learning}
+        return [*steps, {"step": "train", **learning}]
 
 
 class Sizes:
@@ -93,7 +97,8 @@ class Sizes:
     def __init__(self, model):
         spec = model.spec
         self.width, self.layers = spec.hidden_dim, spec.num_layers
-        self.rows = model.backbone.vocabulary_size
+        self.rows = model.backbone.vocabulary_size if "tokenizer" in model.processors else 1
+        self.separate = len(spec.blocks)
         inner = blocks = table = other = 0
         for path, weight in weights_by_path(model).items():
             size = expected_bytes(path, tuple(weight.shape), QUANTIZATION)
@@ -105,16 +110,16 @@ class Sizes:
                 blocks += size
             else:
                 other += size
-        each = len(spec.blocks)
-        self.inner, self.block = inner / each, blocks / each
+        self.inner, self.block = inner / self.separate, blocks / self.separate
         self.row, self.other = table / self.rows, other
 
     def megabytes(self, shape):
         """What an int8 file of a shape weighs, about."""
         row = (shape.rank + 12) if shape.rank else self.row
         table = shape.tokens * row + shape.rank * self.width
-        blocks = shape.blocks * (self.inner * shape.inner + self.block)
-        return (table + blocks + self.other) / 1e6 + 0.15
+        separate = min(shape.blocks, self.separate)
+        blocks = separate * (self.inner * shape.inner + self.block) + shape.blocks * GRAPH
+        return (table + blocks + self.other + GRAPH) / 1e6
 
     def time(self, shape):
         """Its time as a share of the model's, about: that of its products."""
@@ -156,6 +161,7 @@ def search(
     """
     say = say or (lambda line: None)
     budget = _checked(max_mb, max_ms_ratio, max_drop, trials, epochs)
+    _check_references(references or [])
     presets.check_has_weights(preset, "there is nothing to make smaller")
     model, validation = presets.load(preset), HELD if validation is None else validation
     if getattr(model, "rule", None) not in JUDGED or isinstance(model.spec, Towers):
@@ -165,11 +171,12 @@ def search(
         )
     recipe = {"model": str(preset), "train": str(train), "validation": validation, "text": text,
               "label": label, "seed": seed}  # fmt: skip
-    learnt, held = steps.read(recipe, model)
-    shapes = _shapes(model, learnt, budget, trials)
     facts = {"recipe": recipe, "test": test and str(test), "budget": budget, "trials": trials,
              "epochs": epochs}  # fmt: skip
-    state = _State(Path(output), facts)
+    state = _State(Path(output), facts, steps.fact({**recipe, "test": facts["test"]}))
+    learnt, held = steps.read(recipe, model)
+    shapes = _shapes(model, learnt, budget, trials)
+    state.begin()
     tested = held if test is None else steps.read({**recipe, "train": str(test),
                                                       "validation": None}, model)[0]  # fmt: skip
     rounds = max(1, math.ceil(math.log2(len(shapes))))
@@ -187,15 +194,14 @@ def search(
             {"name": shape.name, "round": turn + 1, "share": share, "held": score}
             for shape, score in scores.items()
         ])  # fmt: skip
-        shapes = sorted(shapes, key=lambda shape: -scores[shape])
-        shapes = shapes if is_last else shapes[: max(2, math.ceil(len(shapes) / 2))]
+        shapes = best_first(scores)[: len(shapes) if is_last else math.ceil(len(shapes) / 2)]
     own = state.get("model", lambda: _measured(model, state.folder / "model", tested, None))
     points = []
     for shape in shapes:
         say(f"Measuring {shape.name}")
         point = _Point(state, shape, "points").measured(tested, state.folder / "model")
-        fits = _fits(point, own, budget)
-        points.append({"name": shape.name, "held": scores[shape], **point, "fits": fits})
+        is_fit = fits(point, own, budget)
+        points.append({"name": shape.name, "held": scores[shape], **point, "fits": is_fit})
     return _reported(state, own, points, model, references or [])
 
 
@@ -212,12 +218,24 @@ def _checked(max_mb, max_ms_ratio, max_drop, trials, epochs):
     return budget
 
 
+def _check_references(references):
+    """Raise KzooError for published models without what is drawn of them."""
+    needed = {"name": str, "megabytes": (int, float), "score": (int, float), "source": str}
+    for entry in references:
+        if not isinstance(entry, dict) or not all(
+            isinstance(entry.get(key), kinds) for key, kinds in needed.items()
+        ):
+            raise KzooError(
+                f"Got the published model {entry!r:.80}; expected name, megabytes, score (0 to 1) "
+                "and source."
+            )
+
+
 def _shapes(model, learnt, budget, trials):
     """The largest shapes within a budget, as many as are tried: of each depth the best first."""
     sizes, tokens, ranks = Sizes(model), [0], [0]
     if "tokenizer" in model.processors:
-        used = _tokens_used(model, learnt)
-        tokens = [round(share * used) for share in TOKENS]
+        tokens = _tokens(model, learnt)
         ranks = [0 if share == 1 else round(share * sizes.width) for share in RANKS]
     every = [
         Shape(blocks, inner, count, rank)
@@ -252,10 +270,15 @@ def _shapes(model, learnt, budget, trials):
     return chosen
 
 
-def _tokens_used(model, learnt):
-    """How many tokens stay where all that the examples use do."""
-    _, report = compression.trim(model.backbone, list(learnt.x), alphabet="corpus")
-    return report["tokens"]["after"]
+def _tokens(model, learnt):
+    """How many tokens a table may have: shares of those used, and no fewer than always stay."""
+
+    def kept(least):
+        _, report = compression.trim(model, list(learnt.x), least=least, alphabet="corpus")
+        return report["tokens"]["after"]
+
+    used, fewest = kept(1), kept(2**31)
+    return sorted({max(fewest, round(share * used)) for share in TOKENS}, reverse=True)
 
 
 def _capacity(shape, sizes):
@@ -264,21 +287,35 @@ def _capacity(shape, sizes):
     return math.log(shape.blocks * shape.inner) + 0.3 * math.log(max(table, 1))
 
 
+def best_first(scores):
+    """What has scores, {what: score}, the most right first."""
+    return sorted(scores, key=lambda what: -scores[what])
+
+
 class _State:
     """What a run has found so far, on disk, so that the next one needn't find it again."""
 
-    def __init__(self, folder, facts):
+    def __init__(self, folder, facts, contents):
         self.folder, self.path = folder, folder / "state.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.held = {"facts": facts, "found": {}, "tried": []}
+        self.held = {"facts": facts, "contents": contents, "found": {}, "tried": []}
+        if folder.exists() and not folder.is_dir():
+            raise KzooError(f"{folder} is a file; expected a folder for the search: name another.")
         if self.path.is_file():
             held = read_json(self.path, "the state of a search")
-            if held.get("facts") != facts:
+            now = json.loads(json.dumps(self.held))
+            if any(held.get(key) != now[key] for key in ("facts", "contents")):
                 raise KzooError(
                     f"{folder} holds a search with another budget or other files: name another "
                     "folder."
                 )
             self.held = held
+        elif folder.is_dir() and any(folder.iterdir()):
+            raise KzooError(f"{folder} holds other files: name a folder that is new or empty.")
+
+    def begin(self):
+        """Make the folder, now that the search can begin."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write()
 
     def get(self, name, find):
         """What was found under a name, or what `find()` gives, which is kept."""
@@ -362,7 +399,17 @@ def _measured(model, folder, examples, reference):
     }
 
 
-def _fits(point, own, budget):
+def closest(points, own, budget):
+    """The point that exceeds a budget least, as a share of each of its bounds."""
+
+    def excess(point):
+        actual = _against(point, own)
+        return sum(max(0, actual[n] / bound - 1) for n, bound in budget.items() if bound)
+
+    return min(points, key=excess)
+
+
+def fits(point, own, budget):
     """Whether a point keeps to each part of a budget."""
     actual = _against(point, own)
     return all(bound is None or actual[name] <= bound for name, bound in budget.items())
@@ -379,11 +426,6 @@ def _reported(state, own, points, model, references):
     budget = state.held["facts"]["budget"]
     fitting = [point for point in points if point["fits"]]
     best = max(fitting, key=lambda point: point["score"], default=None)
-
-    def excess(point):
-        actual = _against(point, own)
-        return sum(max(0, actual[n] / bound - 1) for n, bound in budget.items() if bound)
-
     report = {
         **state.held["facts"],
         "measure": JUDGED[model.rule],
@@ -392,7 +434,7 @@ def _reported(state, own, points, model, references):
         "points": points,
         "tried": state.held["tried"],
         "best": best and best["name"],
-        "closest": None if best else min(points, key=excess)["name"],
+        "closest": None if best else closest(points, own, budget)["name"],
         "references": references,
     }
     names = ["name", "folder", "megabytes", "ms_ratio", "held", "keras", "score", "fits"]

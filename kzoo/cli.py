@@ -251,9 +251,19 @@ def compress(
         float | None,
         typer.Option(help="Points of 100 that it may lose at most.", show_default=False),
     ] = None,
-    trials: Annotated[int, typer.Option(help="Shapes that are tried.")] = 6,
-    epochs: Annotated[int, typer.Option(help="Passes over the examples, for the last.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
+    trials: Annotated[
+        int | None, typer.Option(help="Shapes that are tried; 6 by default.", show_default=False)
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Passes over the examples, for the last; 3 by default.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of all draws; 0 by default.", min=0, max=2**32 - 1, show_default=False),
+    ] = None,
     references: Annotated[
         Path | None,
         typer.Option(
@@ -286,6 +296,9 @@ def compress(
         if source.endswith(".json"):
             given = {"--task": task, "--train": train, "--test": test, "--output": output}
             given |= {f"--{name.replace('_', '-')}": value for name, value in budget.items()}
+            given |= {"--validation": validation, "--text": text, "--label": label}
+            given |= {"--references": references, "--trials": trials, "--epochs": epochs}
+            given["--seed"] = seed
             other = next((name for name, value in given.items() if value is not None), None)
             if other is not None:
                 raise KzooError(f"{other} is for a preset; a recipe says it itself: leave it out.")
@@ -305,6 +318,7 @@ def compress(
         from .budget import search
         from .files import read_json
 
+        counts = {"trials": trials, "epochs": epochs, "seed": seed}
         shown = None if references is None else read_json(references, "published models", list)
         with screen.working(f"Searching smaller shapes of {source}") as say:
             data = search(
@@ -316,10 +330,8 @@ def compress(
                 **budget,
                 text=text[0] if text and len(text) == 1 else text,
                 label=label,
-                trials=trials,
-                epochs=epochs,
-                seed=seed,
                 references=shown,
+                **{name: value for name, value in counts.items() if value is not None},
                 say=say,
             )
         screen.result(data, views.searched)

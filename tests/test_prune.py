@@ -1,5 +1,6 @@
 """What is left out adds nothing, what stays is what the loss needs, and `fit` prunes by steps."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from families import SPECS, STACKS, noisy
 import kzoo
 from kzoo import presets
 from kzoo.compression import Pruning, prune, shrink
-from kzoo.compression.prune import HEADS, KINDS, UNITS, Importance, find
+from kzoo.compression.prune import HEADS, KINDS, UNITS, Importance, chosen, find
 from kzoo.network import weights_by_path
 from kzoo.parts import resolve
 
@@ -207,6 +208,41 @@ def test_a_narrower_model_is_the_masked_one_with_norms_over_what_stays(monkeypat
     expected = task(task.tokenize(TEXTS[:3]))["logits"]
     monkeypatch.undo()
     np.testing.assert_allclose(small(small.tokenize(TEXTS[:3]))["logits"], expected, atol=1e-5)
+
+
+def test_channels_are_chosen_by_first_order_too():
+    """Those that are zero everywhere go; tables have gradients by rows."""
+    task = classifier(schedule=(0,))
+    weights, idle = weights_by_path(task), [3, 17, 30]
+    ends = (
+        "gamma",
+        "beta",
+        "embeddings",
+        "output/kernel",
+        "output/bias",
+        "down/kernel",
+        "down/bias",
+    )
+    for path, weight in weights.items():
+        if path.endswith(ends):
+            value = np.array(weight)
+            value[..., idle] = 0
+            weight.assign(value)
+    small, report = prune(task, width=29, data=(TEXTS[:8], LABELS[:8]))
+    assert report["width"] == 29
+    gains = [weights_by_path(each)["backbone/embedding_norm/gamma"] for each in (task, small)]
+    np.testing.assert_array_equal(np.delete(np.array(gains[0]), idle), gains[1])
+
+
+def test_of_many_units_a_multiple_stays_and_ties_are_counted():
+    """40 of 48 that nothing needs go, though all of them are as important."""
+    units = find(unchanged(), UNITS)
+    scores = {u.block: np.where(np.arange(48) < 8, 1.0, 0.0) for u in units}
+    kept = chosen(units, scores, 0.5)
+    assert sum(int(each.sum()) for each in kept.values()) == 48
+    large = [dataclasses.replace(u, count=128) for u in units]
+    scores = {0: np.arange(128.0), 1: np.arange(128.0) - 3}
+    assert [int(each.sum()) % 8 for each in chosen(large, scores, 0.41).values()] == [0, 0]
 
 
 def test_blocks_go_without_which_the_loss_is_least():

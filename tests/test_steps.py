@@ -106,12 +106,19 @@ def test_a_run_that_was_stopped_goes_on_behind_its_last_step(made, monkeypatch):
     ("changes", "match"),
     [
         ({"steps": [{"step": "shrug"}]}, "step 'shrug'; expected an object whose step is one of"),
-        ({"steps": [{"step": "prune", "depth": 2}]}, "unknown option 'depth'; known are heads"),
+        ({"steps": [{"step": "prune", "depth": 2}]}, "unknown option 'depth'; known are examples"),
         ({"steps": []}, "steps in the recipe"),
         ({"size": 3}, "unknown key 'size'"),
         ({"output": None}, "output in the recipe is None"),
         ({"steps": [{"step": "trim"}], "train": None}, "step trim without texts"),
         ({"model": "bert_tiny_en_uncased"}, "holds no weights"),
+        ({"steps": [{"step": "sparsify"}]}, "step sparsify lacks share"),
+        ({"steps": [{"step": ["trim"]}]}, "expected an object whose step"),
+        ({"steps": [{"step": "prune", "heads": 2, "examples": -1}]}, "Got examples=-1"),
+        ({"steps": [{"step": "prune", "heads": [2]}]}, "heads"),
+        ({"validation": 5}, "validation in the recipe is 5"),
+        ({"steps": [{"step": "train", "teacher": {"hrad": 1}}]}, "unknown option 'hrad'"),
+        ({"steps": [{"step": "train", "masking": {"kind": "Sparsity"}}]}, "lacks share"),
     ],
 )
 def test_a_recipe_that_is_wrong_is_one_sentence(made, changes, match):
@@ -145,8 +152,45 @@ def test_a_budget_ends_in_points_that_fit_and_goes_on_where_it_was(made):
         budget.search(made / "whole", made / "train.tsv", made / "found", max_mb=0.5)
 
 
+def test_the_most_right_of_what_fits_is_best_and_else_what_comes_nearest():
+    own = {"megabytes": 20.0, "ms_ratio": 1.0, "score": 0.9}
+    points = [
+        {"megabytes": 4.0, "ms_ratio": 0.4, "score": 0.85},
+        {"megabytes": 4.9, "ms_ratio": 0.5, "score": 0.88},
+        {"megabytes": 8.0, "ms_ratio": 0.5, "score": 0.89},
+    ]
+    asked = {"max_mb": 5, "max_ms_ratio": None, "max_drop": 3.0}
+    assert [budget.fits(point, own, asked) for point in points] == [False, True, False]
+    assert budget.closest(points, own, {**asked, "max_drop": 1.5}) is points[1]
+    assert budget.best_first({"a": 0.5, "b": 0.9, "c": 0.7}) == ["b", "c", "a"]
+
+
+def test_what_changed_since_a_run_was_stopped_is_done_anew(made, tmp_path):
+    """A fact is what a file holds, not what it is called."""
+    (tmp_path / "texts.txt").write_text("one")
+    before = steps.fact({"texts": str(tmp_path / "texts.txt"), "size": 3})
+    (tmp_path / "texts.txt").write_text("other")
+    assert steps.fact({"texts": str(tmp_path / "texts.txt"), "size": 3}) != before
+    assert steps.fact("bert_tiny_en_uncased") != steps.fact("bert_mini_en_uncased")
+
+
+def test_files_of_the_user_stay(made, tmp_path):
+    recipe = json.loads(recipe_of(made, ("round",), "kept").read_text())
+    own = made / "kept.steps"
+    own.mkdir()
+    (own / "thesis.txt").write_text("mine")
+    compress(made / "kept.json", verbose=0)
+    assert (own / "thesis.txt").read_text() == "mine"
+    with pytest.raises(kzoo.KzooError, match="as the model and as the output"):
+        path = made / "whole"
+        compress({**recipe, "model": str(path), "output": str(path), "train": None}, verbose=0)
+    (tmp_path / "report.json").write_text("mine")
+    with pytest.raises(kzoo.KzooError, match="holds other files"):
+        budget.search(made / "whole", made / "train.tsv", tmp_path, max_mb=0.6)
+
+
 def test_a_budget_that_no_shape_meets_says_the_smallest(made):
-    with pytest.raises(kzoo.KzooError, match="no shape meets; the smallest .* about 0.1"):
+    with pytest.raises(kzoo.KzooError, match="no shape meets; the smallest .* about 0.0"):
         budget.search(made / "whole", made / "train.tsv", made / "none", max_mb=0.01)
     with pytest.raises(kzoo.KzooError, match="no budget"):
         budget.search(made / "whole", made / "train.tsv", made / "none")

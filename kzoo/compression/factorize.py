@@ -159,8 +159,8 @@ def _chosen(stacks, maps):
     ]
     if maps is None:
         return paths
-    if isinstance(maps, str):
-        raise KzooError(f"Got maps = {maps!r:.40}; expected a list of names, such as [{maps!r}].")
+    if not isinstance(maps, (list, tuple)) or not maps:
+        raise KzooError(f'Got maps = {maps!r:.40}; expected a list of names, such as ["up"].')
     known = list(dict.fromkeys(path.rpartition("/")[2] for path in paths))
     for name in maps:
         if not any(_is_called(path, name) for path in paths):

@@ -36,7 +36,9 @@ def gradients(task, weights, model=None):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(values)
                 lost = loss(values, batch)
-            return tape.gradient(lost, values)
+            # Of a table's rows that were looked up, and of what this loss doesn't read, too.
+            found = tape.gradient(lost, values, unconnected_gradients="zero")
+            return [tf.convert_to_tensor(gradient) for gradient in found]
     else:
         import jax
 

@@ -60,18 +60,26 @@ class Gradual(keras.callbacks.Callback):
         self.find()
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Note the epoch."""
-        self.epoch = epoch
+        """Note the epoch, and how far it is."""
+        self.epoch, self.step = epoch, epoch * self.steps
 
     def on_train_batch_end(self, batch, logs=None):
-        """Mask more where it is time; and again what is masked."""
-        step = self.epoch * self.steps + batch + 1
-        if step == self.total or (step % self.every == 0 and step <= self.last):
-            first, last = self.begin * self.total, self.end * self.total
-            past = min(1.0, max(0.0, step - first) / max(last - first, 1))
-            self.advance(1 - (1 - past) ** 3)
+        """Mask more where it is time; and again what is masked.
+
+        With `steps_per_execution` Keras calls this behind the last of several batches.
+        """
+        before, self.step = self.step, self.epoch * self.steps + batch + 1
+        due = self.step // self.every > before // self.every
+        if self.step == self.total or (due and before < self.last):
+            self.advance(self._done(self.step))
         self.mask()
 
     def on_train_end(self, logs=None):
         """Mask what averages of weights have brought back."""
         self.mask()
+
+    def _done(self, step):
+        """How much of what is to go is gone by a batch, 0 to 1."""
+        first, last = self.begin * self.total, self.end * self.total
+        past = min(1.0, max(0.0, step - first) / max(last - first, 1))
+        return 1 - (1 - past) ** 3

@@ -15,7 +15,8 @@ from ..errors import KzooError
 from ..network import Network, weights_by_path
 from ..parts import resolve
 from ..spec import Towers
-from ..values import is_number, is_whole
+from ..tasks.task import Task
+from ..values import an, is_number, is_whole
 from .axes import axes_that_change
 from .distill import cut
 from .gradients import batches_of, gradients, loss_of
@@ -184,6 +185,7 @@ def prune(model, heads=None, units=None, blocks=None, width=None, data=None):
         raise KzooError(
             "Got nothing to prune; expected heads, units, blocks or width: how many to keep."
         )
+    _stack(model)
     _check_data(model, data)
     task, before, report = model, _size(model), {}
     if blocks is not None:
@@ -209,8 +211,7 @@ def shrink(model):
     Returns:
         The smaller model with the same outputs, and a report as `prune` gives.
     """
-    before, report = _size(model), {}
-    bound = _bound(_stack(model))
+    bound, before, report = _bound(_stack(model)), _size(model), {}
     for name, kind in KINDS.items():
         if name in bound:
             continue
@@ -261,7 +262,6 @@ class Importance:
         found: what `find` gives.
         data: examples (x, y); None for the weights' magnitude.
         task: the compiled task whose loss counts; the model by default.
-
     """
 
     def __init__(self, model, found, data=None, task=None):
@@ -311,9 +311,10 @@ def chosen(found, scores, keep):
         counts = {block: keep // sharing for block in total}
     else:
         keep = _share(keep, kind.name)
-        every = np.sort(np.concatenate([scores[block] for block in total]))[::-1]
-        least = every[max(1, round(keep * len(every))) - 1]
-        counts = {block: int(np.sum(scores[block] >= least)) for block in total}
+        every = np.concatenate([scores[block] for block in total])
+        of = np.repeat(list(total), list(total.values()))
+        best = np.argsort(-every, kind="stable")[: max(1, round(keep * len(every)))]
+        counts = {block: int(np.sum(of[best] == block)) for block in total}
         counts = {block: _rounded(count, total[block], kind) for block, count in counts.items()}
     alive = {}
     for block, count in counts.items():
@@ -479,6 +480,11 @@ def _so_far(found, keep, done):
 
 def _stack(model):
     """The spec of a model of one stack."""
+    if not isinstance(model, (Network, Task)):
+        raise KzooError(
+            f"Got {an(type(model).__name__)} to prune; expected a task or a network: "
+            "kzoo.load(name) gives one."
+        )
     if isinstance(model.spec, Towers):
         raise KzooError(
             f"Got a {model.spec.family}, a network of {' and '.join(model.spec.towers)}; expected "

@@ -126,7 +126,7 @@ CURVES = "curves.png"  # loss and metrics by epoch
 FILES = {
     "spec.json", "task.json", "card.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "chat_template.jinja", "additional_chat_templates",
-    "preprocessor_config.json", presets.WEIGHTS, "training.json", CURVES,
+    "preprocessor_config.json", presets.WEIGHTS, "training.json", "compression.json", CURVES,
 }  # fmt: skip
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -153,7 +153,7 @@ def train(recipe, verbose="auto"):
     kept = sorted(file.name for file in output.glob("*") if file.name not in FILES)
     if kept:
         raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
-    unfinished = output.resolve().with_name(output.resolve().name + ".unfinished")
+    unfinished = _unfinished(output)
     check_resume(unfinished, _facts(settings), settings["resume"])
     # The folder comes first: a training must not end in a path that can't be written.
     with writing_folder(settings["output"]) as folder:
@@ -190,6 +190,23 @@ def train(recipe, verbose="auto"):
         plot.write(plot.history(task.history), folder / CURVES)
     epochs.clear()
     return task, task.history
+
+
+def can_resume(recipe):
+    """Whether there are finished epochs of an interrupted run of this very recipe."""
+    settings = read_recipe(recipe)
+    settings.pop("paths")
+    try:
+        check_resume(_unfinished(settings["output"]), _facts(settings), True)
+    except KzooError:
+        return False
+    return True
+
+
+def _unfinished(output):
+    """The folder of the epochs that an interrupted run finished."""
+    output = Path(output).resolve()
+    return output.with_name(output.name + ".unfinished")
 
 
 def read_recipe(recipe):
@@ -253,6 +270,13 @@ def read_recipe(recipe):
                 f"{key} in the recipe asks for the best epoch, and there is no validation: name a "
                 "file or a share."
             )
+    if settings["masking"] is not None and (settings["keep"] == "best" or settings["patience"]):
+        raise KzooError(
+            "masking in the recipe needs all epochs, and keep or patience asks for an earlier one, "
+            "in which less was masked: leave one of them out."
+        )
+    _masking(settings["masking"], None, settings["seed"])  # Else it says what is wrong.
+    _lessons(settings["teacher"])
     for key, uses in USED_BY.items():
         if settings[key] is not None and settings["task"] not in uses:
             raise KzooError(
@@ -416,7 +440,7 @@ TYPES = {
         'a preset, or an object whose "model" is one and whose "answers", if any, are a folder',
     ),
     "masking": (
-        lambda v: v is None or (isinstance(v, dict) and v.get("kind") in MASKINGS),
+        lambda v: v is None or (isinstance(v, dict) and isinstance(v.get("kind"), str)),
         'an object whose "kind" is Pruning or Sparsity',
     ),
     "resume": (lambda v: v is None or type(v) is bool, "true or false"),
@@ -475,14 +499,26 @@ def _teacher(asked, x):
     """The teacher that a recipe asks for, or None; `x` are the examples that it is to answer."""
     if asked is None:
         return None
-    options = {key: value for key, value in asked.items() if key not in ("model", "answers")}
-    if isinstance(options.get("lessons"), list):
-        options["lessons"] = [_named_of(LESSONS, lesson, "lesson") for lesson in options["lessons"]]
-    presets.check_has_weights(asked["model"], "it has nothing to teach")
     model = presets.load(asked["model"])
     if asked.get("answers") is not None:
         model = cached(model, x, asked["answers"])
-    return _made(Teacher, {"model": model, **options}, "teacher")
+    options = {key: value for key, value in asked.items() if key not in ("model", "answers")}
+    return _made(Teacher, {"model": model, **options, **_lessons(asked)}, "teacher")
+
+
+def _lessons(asked):
+    """What a teacher is asked to give, its `lessons` alone; KzooError for what it hasn't got."""
+    if asked is None:
+        return {}
+    presets.check_has_weights(asked["model"], "it has nothing to teach")
+    known = [*inspect.signature(Teacher).parameters, "answers"]
+    _check_options(asked, known, "teacher")
+    lessons = asked.get("lessons")
+    if lessons is None:
+        return {}
+    if not isinstance(lessons, list):
+        raise KzooError(f"Got the lessons {lessons!r:.60} in the recipe; expected a list of them.")
+    return {"lessons": [_named_of(LESSONS, lesson, "lesson") for lesson in lessons]}
 
 
 def _masking(asked, data, seed):
@@ -491,7 +527,12 @@ def _masking(asked, data, seed):
         return []
     options = dict(asked)
     count = options.pop("examples", 0)
-    if count:
+    if not is_whole(count, 0):
+        raise KzooError(
+            f"Got examples={count!r:.40} for the masking in the recipe; expected how many of the "
+            "training's it measures on."
+        )
+    if count and data is not None:
         rows = np.random.default_rng(seed).permutation(len(data))[:count]
         options["data"] = tuple(data.part(sorted(rows.tolist())))
     return [_named_of(MASKINGS, options, "masking")]
@@ -501,7 +542,7 @@ def _named_of(known, asked, what):
     """One of some classes: its name, or {"kind": its name, argument: value}."""
     options = {"kind": asked} if isinstance(asked, str) else asked
     kind = options.get("kind") if isinstance(options, dict) else None
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         raise KzooError(f"Got the {what} {asked!r:.60}; expected one of {', '.join(known)}.")
     options = {key: value for key, value in options.items() if key != "kind"}
     if isinstance(options.get("steps"), dict):  # JSON has no numbers as keys.
@@ -511,14 +552,23 @@ def _named_of(known, asked, what):
 
 def _made(cls, options, what):
     """An object of a class; an option that it doesn't have is an error that names it."""
-    known = [name for name in inspect.signature(cls).parameters]
+    parameters = inspect.signature(cls).parameters
+    _check_options(options, list(parameters), what)
+    empty = inspect.Parameter.empty
+    missing = [n for n, p in parameters.items() if p.default is empty and n not in options]
+    if missing:
+        raise KzooError(f"The {what} in the recipe lacks {missing[0]}: say which.")
+    return cls(**options)
+
+
+def _check_options(options, known, what):
+    """Raise KzooError for options that nobody knows."""
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise KzooError(
             f"The {what} in the recipe has the unknown option {unknown[0]!r}; known are "
             f"{', '.join(known)}."
         )
-    return cls(**options)
 
 
 def _fit(task, settings, data, held, unfinished, verbose):

@@ -4,6 +4,7 @@ Each step maps a model to a model and is written as a preset, so that a run that
 behind the last one that was finished, and any two may follow each other.
 """
 
+import contextlib
 import inspect
 import json
 import shutil
@@ -17,7 +18,8 @@ from .. import compression, presets
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..network import weights_by_path
-from ..values import is_whole
+from ..tasks.task import Task
+from ..values import an, is_whole
 from . import recipe as trainings
 
 # Every key of a recipe with its default; without one, the key is required.
@@ -47,11 +49,12 @@ class Step:
 
     Args:
         function: of a model, `Known` and the step's options, which gives a model and a report.
-        options: the names of these.
+        options: the names of these; `required` those without a default.
     """
 
     function: object
     options: tuple
+    required: tuple = ()
 
 
 @dataclass
@@ -82,6 +85,10 @@ class Known:
 
     def some(self, model, count):
         """So many of the examples, (x, y), drawn by the seed; None for 0, or without any."""
+        if not is_whole(count, 0):
+            raise KzooError(
+                f"Got examples={count!r:.40} in a step; expected how many it looks at, or 0."
+            )
         found = self.examples(model) if count else None
         if found is None:
             return None
@@ -150,13 +157,16 @@ def _sparsify(model, known, **options):
 
 
 def _round(model, known):
-    """The weights that an int8 file holds, see `presets.round_tables`."""
+    """Weights as a preset keeps them in the least room: tables int8, other matrices float16."""
     presets.round_tables(model)
     return model, {}
 
 
 def _train(model, known, **options):
+    problem = getattr(model, "problem", None)
+    options = options if problem is None else {"problem": problem, **options}
     asked = _training(known.settings, options, known.folder, known.output)
+    asked["resume"] = trainings.can_resume(asked)
     task, history = trainings.train(asked, verbose=known.verbose)
     return task, {"history": history.history}
 
@@ -167,16 +177,19 @@ def _training(settings, options, model, output):
     asked = {**{key: value for key, value in own.items() if value is not None}, **options}
     if isinstance(teacher := options.get("teacher"), dict):
         asked["teacher"] = {"model": settings["model"], **teacher}
-    return {**asked, "model": str(model), "output": str(output), "resume": True}
+    return {**asked, "model": str(model), "output": str(output)}
 
 
 def _of(function, wrapper, *given):
     """A step whose options are those of a function and of its wrapper, without what is given."""
-    names = []
-    for each, first in ((function, 1), (wrapper, 2)):
+    named = {}
+    for each, first in ((wrapper, 2), (function, 1)):
         parameters = list(inspect.signature(each).parameters.values())[first:]
-        names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
-    return Step(wrapper, tuple(name for name in names if name not in given))
+        for parameter in parameters:
+            if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in given:
+                named.setdefault(parameter.name, parameter.default)
+    required = [name for name, default in named.items() if default is inspect.Parameter.empty]
+    return Step(wrapper, tuple(named), tuple(required))
 
 
 STEPS = {
@@ -215,14 +228,22 @@ def compress(recipe, verbose="auto", say=None):
     """
     say = say or (lambda line: None)
     settings = read_recipe(recipe)
-    output = Path(settings["output"])
+    output, source = Path(settings["output"]), Path(settings["model"])
+    if source.exists() and output.resolve() == source.resolve():
+        raise KzooError(f"Got {output} as the model and as the output; expected another folder.")
     kept = sorted(file.name for file in output.glob("*") if file.name not in FILES)
     if kept:
         raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
     presets.check_has_weights(settings["model"], "there is nothing to make smaller")
     steps_folder = output.resolve().with_name(output.resolve().name + ".steps")
+    names = [f"{number}-{step['step']}" for number, step in enumerate(settings["steps"])]
     keras.utils.set_random_seed(settings["seed"])
     model, folder = presets.load(settings["model"]), settings["model"]
+    if not isinstance(model, Task):
+        raise KzooError(
+            f"Got {settings['model']}, {an(type(model).__name__)} without a task; expected a task, "
+            "such as a preset that kzoo train wrote."
+        )
     paths = settings.pop("paths")
     record = {
         "recipe": {**settings, **paths},
@@ -230,29 +251,37 @@ def compress(recipe, verbose="auto", say=None):
         "steps": [],
         "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
     }
-    facts = [_fingerprint(settings["model"]), settings["seed"]]
-    for key in ("train", "validation"):
-        path = settings[key]
-        facts.append(_fingerprint(path) if isinstance(path, str) else path)
+    general = ("model", "seed", "train", "validation", "text", "label")
+    facts = [record["versions"], *(fact(settings[key]) for key in general)]
     found = {}
     for number, asked in enumerate(settings["steps"]):
         name, options = asked["step"], {k: v for k, v in asked.items() if k != "step"}
-        facts = [*facts, name, options]
-        own = steps_folder / f"{number}-{name}"
+        facts = [*facts, name, fact(options)]
+        own = steps_folder / names[number]
         done = _finished(own, facts)
         say(f"Step {number + 1} of {len(settings['steps'])}, {name}{': done before' * bool(done)}")
         if done:
             model = presets.load(own)
         else:
+            shutil.rmtree(own, ignore_errors=True)  # a step of another recipe, or half of this one
             keras.utils.set_random_seed(settings["seed"])
             known = Known(settings, str(folder), own, verbose, found)
-            model, report = STEPS[name].function(model, known, **options)
+            try:
+                model, report = STEPS[name].function(model, known, **options)
+            except (TypeError, AttributeError) as error:
+                raise KzooError(
+                    f"The step {name} can't take {json.dumps(options)} ({error}); see its function "
+                    "in kzoo/compression."
+                ) from error
             done = {"step": name, "parameters": _count(model), "report": report, "facts": facts}
-            _write(model, own, settings["summary"], done)
+            _write(model, own, own, settings["summary"], done)
         record["steps"].append({k: v for k, v in done.items() if k != "facts"})
         folder = own
-    _write(model, output, settings["summary"], record)
-    shutil.rmtree(steps_folder)
+    _write(model, folder, output, settings["summary"], record)
+    for name in names:
+        shutil.rmtree(steps_folder / name, ignore_errors=True)
+    with contextlib.suppress(OSError):  # Somebody else's files stay.
+        steps_folder.rmdir()
     return model, record
 
 
@@ -279,10 +308,18 @@ def read_recipe(recipe):
             settings["paths"][key] = str(settings[key])
             path = base / settings[key]
             settings[key] = str(path if key != "model" or path.exists() else settings[key])
+    held = settings["validation"]
     for key, fits, expected in (
         ("model", isinstance(settings["model"], str), "a preset's name or folder"),
         ("output", isinstance(settings["output"], str), "a folder"),
-        ("seed", is_whole(settings["seed"], 0), "a whole number"),
+        ("seed", is_whole(settings["seed"], 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
+        ("summary", isinstance(settings["summary"], str), "text"),
+        ("train", isinstance(settings["train"], (str, type(None))), "a file or a folder"),
+        (
+            "validation",
+            isinstance(held, (str, type(None))) or (isinstance(held, float) and 0 < held < 1),
+            "a file, a folder or a share between 0 and 1",
+        ),
         ("steps", isinstance(settings["steps"], list) and settings["steps"], "a list of steps"),
     ):
         if not fits:
@@ -299,7 +336,7 @@ def read_recipe(recipe):
 def _checked(step, base):
     """A step of a recipe, its paths as seen from here; KzooError for what it doesn't know."""
     name = step.get("step") if isinstance(step, dict) else step
-    if not isinstance(step, dict) or name not in STEPS:
+    if not isinstance(step, dict) or not isinstance(name, str) or name not in STEPS:
         raise KzooError(
             f"The recipe has the step {name!r:.60}; expected an object whose step is one of "
             f"{', '.join(STEPS)}."
@@ -311,6 +348,12 @@ def _checked(step, base):
             f"The step {name} has the unknown option {unknown[0]!r}; known are "
             f"{', '.join(options) or 'none'}."
         )
+    missing = [option for option in STEPS[name].required if option not in step]
+    if missing:
+        raise KzooError(f"The step {name} lacks {missing[0]}: say which.")
+    for key in ("texts", "held_out"):
+        if not isinstance(step.get(key), (str, type(None))):
+            raise KzooError(f"Got {key}={step[key]!r:.40} in the step {name}; expected a file.")
     return _from(base, step, ("texts", "held_out", "train", "validation", "teacher"))
 
 
@@ -344,30 +387,43 @@ def _finished(folder, facts):
     return record if record.get("facts") == json.loads(json.dumps(facts)) else None
 
 
-def _write(model, folder, summary, record):
-    """The model as a preset with its record beside it; what `train` wrote into it stays."""
-    folder = Path(folder)
+def _write(model, source, folder, summary, record):
+    """The model as a preset with its record beside it, and with what `train` wrote in `source`."""
     also = {
-        name: (folder / name).read_bytes()
+        name: (Path(source) / name).read_bytes()
         for name in ("training.json", trainings.CURVES)
-        if (folder / name).is_file()
+        if (Path(source) / name).is_file()
     }
+    last = record.get("step") or record["steps"][-1]["step"]
     summary = summary or f"A smaller {model.spec.family}."
     with writing_folder(folder) as tmp_path:
-        model.save_preset(tmp_path, card={"summary": summary, "made": "by kzoo compress"})
+        card = {"summary": summary, "made": "by kzoo compress"}
+        presets.save_preset(model, tmp_path, card=card, int8_tables=last == "round")
         text = json.dumps(record, indent=2) + "\n"
         (tmp_path / RECORD).write_text(text, encoding="utf-8")
         for name, content in also.items():
             (tmp_path / name).write_bytes(content)
 
 
-def _fingerprint(path):
-    """What changes with a file or a preset."""
-    path = Path(path)
+def fact(value):
+    """A value of a recipe, and of what is a file or a folder its content."""
+    if isinstance(value, dict):
+        return {key: fact(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [fact(each) for each in value]
+    if not isinstance(value, str) or not value:
+        return value
+    path = Path(value)
+    if not path.exists() and value in presets.names():
+        path = presets.find(value)
     if path.is_file():
         return sha256(path)
-    folder = path if path.is_dir() else presets.find(path)
-    return {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
+    if not path.is_dir():
+        return value
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    # Weights by what they hold; of pictures, which are many, the sizes.
+    few = len(files) < 100
+    return [[str(f.relative_to(path)), sha256(f) if few else f.stat().st_size] for f in files]
 
 
 def _count(model):
