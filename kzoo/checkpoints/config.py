@@ -407,6 +407,7 @@ def _check_back(fields, family, config):
     difference = _difference(_meaning(fields, family), _meaning(there, family))
     if difference:
         name, here, only = difference
+        here = fields.get(name, here)  # as the spec says it, without what it leaves out
         raise KzooError(
             f"The spec has {name} {here!r:.80}; {family.elsewhere}'s {family.family} has only "
             f"{only!r}: such a model can't be exported to it."
