@@ -160,7 +160,8 @@ def _chosen(stacks, maps):
     if maps is None:
         return paths
     if not isinstance(maps, (list, tuple)) or not maps:
-        raise KzooError(f'Got maps = {maps!r:.40}; expected a list of names, such as ["up"].')
+        such = [maps if isinstance(maps, str) else "up"]
+        raise KzooError(f"Got maps = {maps!r:.40}; expected a list of names, such as {such!r}.")
     known = list(dict.fromkeys(path.rpartition("/")[2] for path in paths))
     for name in maps:
         if not any(_is_called(path, name) for path in paths):
