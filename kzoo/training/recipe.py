@@ -209,23 +209,32 @@ def _unfinished(output):
     return output.with_name(output.name + ".unfinished")
 
 
-def read_recipe(recipe):
-    """The settings of a recipe, every key filled in and checked."""
+def filled(recipe, keys, what):
+    """A recipe with every key of `keys`, and the folder that its paths are relative to.
+
+    `what` names it in the error about a file that isn't one.
+    """
     base = Path()
     if isinstance(recipe, (str, Path)):
         base = Path(recipe).parent
-        recipe = read_json(recipe, "a training recipe")
+        recipe = read_json(recipe, what)
     if not isinstance(recipe, dict):
         raise KzooError(f"A recipe is a JSON object; {type(recipe).__name__} came.")
-    unknown = sorted(set(recipe) - set(KEYS))
+    unknown = sorted(set(recipe) - set(keys))
     if unknown:
         raise KzooError(
-            f"The recipe has the unknown key {unknown[0]!r}; known are {', '.join(KEYS)}."
+            f"The recipe has the unknown key {unknown[0]!r}; known are {', '.join(keys)}."
         )
-    settings = {**KEYS, **recipe}
+    settings = {**keys, **recipe}
     missing = [key for key, value in settings.items() if value is REQUIRED]
     if missing:
         raise KzooError(f"The recipe lacks {' and '.join(missing)}: say which.")
+    return settings, base
+
+
+def read_recipe(recipe):
+    """The settings of a recipe, every key filled in and checked."""
+    settings, base = filled(recipe, KEYS, "a training recipe")
     for key, (fits, expected) in TYPES.items():
         _check(settings, key, fits(settings[key]), expected)
     if settings["labels"] is not None:

@@ -287,21 +287,7 @@ def compress(recipe, verbose="auto", say=None):
 
 def read_recipe(recipe):
     """The settings of a recipe, every key filled in and checked."""
-    base = Path()
-    if isinstance(recipe, (str, Path)):
-        base = Path(recipe).parent
-        recipe = read_json(recipe, "a compression recipe")
-    if not isinstance(recipe, dict):
-        raise KzooError(f"A recipe is a JSON object; {type(recipe).__name__} came.")
-    unknown = sorted(set(recipe) - set(KEYS))
-    if unknown:
-        raise KzooError(
-            f"The recipe has the unknown key {unknown[0]!r}; known are {', '.join(KEYS)}."
-        )
-    settings = {**KEYS, **recipe}
-    missing = [key for key, value in settings.items() if value is REQUIRED]
-    if missing:
-        raise KzooError(f"The recipe lacks {' and '.join(missing)}: say which.")
+    settings, base = trainings.filled(recipe, KEYS, "a compression recipe")
     settings["paths"] = {}
     for key in ("model", "output", "train", "validation"):
         if isinstance(settings[key], (str, Path)):
