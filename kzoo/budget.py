@@ -135,15 +135,15 @@ def search(
     Args:
         preset: the task that is made smaller: a preset's name or folder.
         train: a file to learn from, as the task's `fit` reads it.
-        output: the folder to write: report.json, points.csv and pareto.png, the recipe of each
-            shape in `recipes`, and in `points` the presets and bundles of the last ones. A run
-            that was stopped goes on there.
+        output: the folder to write: report.json, points.csv and pareto.png; in `points/<name>` of
+            each of the last shapes its recipe, its preset and its bundle, and in `round-N/<name>`
+            those of earlier rounds. A run that was stopped goes on there.
         validation: a file by which shapes are chosen, or a share of `train`; a tenth by default.
-        test: a file on which the last are measured, and which decides nothing; what shapes were
+        test: a file on which the last are measured, and by which none is chosen; what shapes were
             chosen by where there is none.
         max_mb: megabytes of the int8 file at most.
         max_ms_ratio: its time at most, as a share of that of the model's own int8 file.
-        max_drop: how many points in a hundred the measure may fall at most.
+        max_drop: how many points in a hundred the measure may fall at most, on `test`.
         text, label: the columns of the files.
         trials: how many shapes learn in the first round.
         epochs: passes over the examples, for the last ones.
@@ -154,7 +154,8 @@ def search(
     Returns:
         What report.json holds: `model`, the preset's own measures; `points`, those of the last
         shapes; `tried`, what each shape had in each round; `best`, the name of the point that fits
-        and is most right, or None; and `closest`, what comes nearest where none fits.
+        and is most right on what was held out, or None; and `closest`, what comes nearest where
+        none fits.
 
     Raises:
         KzooError: for a budget that no shape can meet, and a task without a measure.
@@ -399,6 +400,12 @@ def _measured(model, folder, examples, reference):
     }
 
 
+def best_of(points):
+    """Of the points that fit the most right on what was held out, or None: not chosen by a test."""
+    fitting = [point for point in points if point["fits"]]
+    return max(fitting, key=lambda point: point["held"], default=None)
+
+
 def closest(points, own, budget):
     """The point that exceeds a budget least, as a share of each of its bounds."""
 
@@ -424,8 +431,7 @@ def _against(point, own):
 def _reported(state, own, points, model, references):
     """The report of a search, which is written beside its table and its picture."""
     budget = state.held["facts"]["budget"]
-    fitting = [point for point in points if point["fits"]]
-    best = max(fitting, key=lambda point: point["score"], default=None)
+    best = best_of(points)
     report = {
         **state.held["facts"],
         "measure": JUDGED[model.rule],

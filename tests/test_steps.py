@@ -162,6 +162,9 @@ def test_the_most_right_of_what_fits_is_best_and_else_what_comes_nearest():
     asked = {"max_mb": 5, "max_ms_ratio": None, "max_drop": 3.0}
     assert [budget.fits(point, own, asked) for point in points] == [False, True, False]
     assert budget.closest(points, own, {**asked, "max_drop": 1.5}) is points[1]
+    held = [{"fits": fit, "held": h, "score": s} for fit, h, s in
+            ((True, 0.8, 0.9), (True, 0.85, 0.7), (False, 0.9, 0.9))]  # fmt: skip
+    assert budget.best_of(held) is held[1] and budget.best_of(held[2:]) is None
     assert budget.best_first({"a": 0.5, "b": 0.9, "c": 0.7}) == ["b", "c", "a"]
 
 
@@ -171,7 +174,15 @@ def test_what_changed_since_a_run_was_stopped_is_done_anew(made, tmp_path):
     before = steps.fact({"texts": str(tmp_path / "texts.txt"), "size": 3})
     (tmp_path / "texts.txt").write_text("other")
     assert steps.fact({"texts": str(tmp_path / "texts.txt"), "size": 3}) != before
-    assert steps.fact("bert_tiny_en_uncased") != steps.fact("bert_mini_en_uncased")
+    presets = [
+        steps.fact({"model": name}) for name in ("bert_tiny_en_uncased", "bert_mini_en_uncased")
+    ]
+    assert presets[0] != presets[1]
+    teacher = {"teacher": {"answers": str(tmp_path / "answers"), "hard": False}, "label": "label"}
+    before = steps.fact(teacher)
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "answers" / "0.npy").write_text("kept")  # by the run itself
+    assert steps.fact(teacher) == before
 
 
 def test_files_of_the_user_stay(made, tmp_path):

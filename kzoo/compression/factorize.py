@@ -69,6 +69,8 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
     stacks = _stacks(network)
     chosen, tables = _chosen(stacks, maps), {}
     _check(rank, energy, embedding)
+    if not is_whole(batch_size, 1):
+        raise KzooError(f"Got batch_size={batch_size!r:.40}; expected a whole number from 1 on.")
     if embedding is not None and embedding is not False:
         tables = dict.fromkeys(_tables(network))
         if not tables:

@@ -80,18 +80,11 @@ def scaled(x, factors):
     return _scaling.get()(x, factors)
 
 
-@contextlib.contextmanager
 def rounding(function, scaling=_multiplied):
     """Round inside the block with `function(x, limits)`, see `rounded`, and multiply likewise."""
-    tokens = _rounding.set(function), _scaling.set(scaling)
-    try:
-        yield
-    finally:
-        for variable, token in zip((_rounding, _scaling), tokens, strict=True):
-            variable.reset(token)
+    return _set({_rounding: function, _scaling: scaling})
 
 
-@contextlib.contextmanager
 def using(lookup, layer_norm):
     """Write look-ups inside the block with `lookup(table, ids)`, and normalisations likewise.
 
@@ -99,9 +92,15 @@ def using(lookup, layer_norm):
         lookup: rows of a table at ids.
         layer_norm: a function of x (..., dim), gamma, beta or None, and epsilon.
     """
-    tokens = _lookup.set(lookup), _layer_norm.set(layer_norm)
+    return _set({_lookup: lookup, _layer_norm: layer_norm})
+
+
+@contextlib.contextmanager
+def _set(values):
+    """Give context variables values for the time of a block."""
+    tokens = {variable: variable.set(value) for variable, value in values.items()}
     try:
         yield
     finally:
-        for variable, token in zip((_lookup, _layer_norm), tokens, strict=True):
+        for variable, token in tokens.items():
             variable.reset(token)

@@ -40,6 +40,8 @@ KEYS = {
 }
 RECORD = "compression.json"
 FILES = {*trainings.FILES, RECORD}
+# The keys of a recipe, its steps and their teachers that name what is read.
+READ = ("model", "train", "validation", "test", "texts", "held_out", "teacher")
 EXAMPLES = 512  # that a step looks at where it says nothing else; of 0 it looks at none
 
 
@@ -252,7 +254,7 @@ def compress(recipe, verbose="auto", say=None):
         "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
     }
     general = ("model", "seed", "train", "validation", "text", "label")
-    facts = [record["versions"], *(fact(settings[key]) for key in general)]
+    facts = [record["versions"], fact({key: settings[key] for key in general})]
     found = {}
     for number, asked in enumerate(settings["steps"]):
         name, options = asked["step"], {k: v for k, v in asked.items() if k != "step"}
@@ -266,13 +268,7 @@ def compress(recipe, verbose="auto", say=None):
             shutil.rmtree(own, ignore_errors=True)  # a step of another recipe, or half of this one
             keras.utils.set_random_seed(settings["seed"])
             known = Known(settings, str(folder), own, verbose, found)
-            try:
-                model, report = STEPS[name].function(model, known, **options)
-            except (TypeError, AttributeError) as error:
-                raise KzooError(
-                    f"The step {name} can't take {json.dumps(options)} ({error}); see its function "
-                    "in kzoo/compression."
-                ) from error
+            model, report = STEPS[name].function(model, known, **options)
             done = {"step": name, "parameters": _count(model), "report": report, "facts": facts}
             _write(model, own, own, settings["summary"], done)
         record["steps"].append({k: v for k, v in done.items() if k != "facts"})
@@ -340,7 +336,7 @@ def _checked(step, base):
     for key in ("texts", "held_out"):
         if not isinstance(step.get(key), (str, type(None))):
             raise KzooError(f"Got {key}={step[key]!r:.40} in the step {name}; expected a file.")
-    return _from(base, step, ("texts", "held_out", "train", "validation", "teacher"))
+    return _from(base, step, READ)
 
 
 def _from(base, options, paths):
@@ -351,7 +347,7 @@ def _from(base, options, paths):
             is_name = key in ("model", "teacher") and not (base / value).exists()
             value = value if is_name else str(base / value)
         elif key == "teacher" and isinstance(value, dict):
-            value = _from(base, value, ("model", "answers"))
+            value = _from(base, value, (*READ, "answers"))
         placed[key] = value
     return placed
 
@@ -391,25 +387,31 @@ def _write(model, source, folder, summary, record):
             (tmp_path / name).write_bytes(content)
 
 
-def fact(value):
-    """A value of a recipe, and of what is a file or a folder its content."""
-    if isinstance(value, dict):
-        return {key: fact(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [fact(each) for each in value]
-    if not isinstance(value, str) or not value:
-        return value
-    path = Path(value)
-    if not path.exists() and value in presets.names():
-        path = presets.find(value)
+def fact(options):
+    """Options of a recipe, where of those that are read the content stands in place of the path.
+
+    What is written, such as a teacher's answers, is known by its path: it changes with the run.
+    """
+    return {
+        key: fact(value)
+        if isinstance(value, dict)
+        else _content(value)
+        if key in READ and isinstance(value, str) and value
+        else value
+        for key, value in options.items()
+    }
+
+
+def _content(path):
+    """What changes with a file, a folder or a preset."""
+    path = Path(presets.find(path) if path in presets.names() and not Path(path).exists() else path)
     if path.is_file():
         return sha256(path)
-    if not path.is_dir():
-        return value
     files = sorted(file for file in path.rglob("*") if file.is_file())
     # Weights by what they hold; of pictures, which are many, the sizes.
     few = len(files) < 100
-    return [[str(f.relative_to(path)), sha256(f) if few else f.stat().st_size] for f in files]
+    found = [[str(f.relative_to(path)), sha256(f) if few else f.stat().st_size] for f in files]
+    return found or str(path)
 
 
 def _count(model):
