@@ -47,6 +47,17 @@ def completed(slot, value):
     return {"kind": kind} | {k: list(v) if type(v) is tuple else v for k, v in options.items()}
 
 
+def shortened(slot, value):
+    """What a slot holds without the options that are at their defaults: `completed`'s opposite."""
+    if isinstance(value, list):
+        return [shortened(slot, held) for held in value]
+    if not isinstance(value, dict) or "kind" not in value:
+        return value
+    defaults = completed(slot, value["kind"])
+    told = {name: held for name, held in value.items() if held != defaults.get(name) or name == "kind"}
+    return told if len(told) > 1 else value["kind"]
+
+
 def option(spec, slot, name):
     """An option of the part that a slot of a spec holds, or its default."""
     return completed(slot, getattr(spec, slot))[name]

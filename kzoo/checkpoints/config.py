@@ -25,7 +25,7 @@ import dataclasses
 import warnings
 
 from ..errors import KzooError
-from ..parts import completed
+from ..parts import completed, shortened
 from ..spec import Spec
 from ..values import is_number, is_whole
 
@@ -407,7 +407,8 @@ def _check_back(fields, family, config):
     difference = _difference(_meaning(fields, family), _meaning(there, family))
     if difference:
         name, here, only = difference
-        here = fields.get(name, here)  # as the spec says it, without what it leaves out
+        slot = name.rpartition(".")[2]
+        here, only = shortened(slot, here), shortened(slot, only)
         raise KzooError(
             f"The spec has {name} {here!r:.80}; {family.elsewhere}'s {family.family} has only "
             f"{only!r}: such a model can't be exported to it."
