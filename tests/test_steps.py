@@ -25,7 +25,12 @@ EACH = {
     "prune": {"heads": 2, "units": 0.5, "examples": 8},
     "factorize": {"rank": 12, "embedding": 8, "examples": 8},
     "sparsify": {"share": 0.5},
-    "train": {"epochs": 1, "batch_size": 18, "teacher": {"hard": False, "answers": "answers"}},
+    "train": {
+        "epochs": 1,
+        "batch_size": 18,
+        "variations": {"copies": 2},
+        "teacher": {"hard": False, "answers": "answers"},
+    },
     "quantize_aware": {"examples": 8},
     "round": {},
 }

@@ -1,22 +1,21 @@
-"""What each step of compression costs and gains, row by row: SST-2 and others, on LiteRT's files.
+"""What each step of compression costs and gains, row by row, on LiteRT's files.
 
     python benchmarks/sst2/run.py teacher --data DATA/glue_sst2 --model MINILM --output TEACHER
-    python benchmarks/compression/measure.py ROW --data DATA --teacher TEACHER --output FOLDER
+    python benchmarks/compression/measure.py ROW --data DATA --model MINILM --output FOLDER \\
+        [--teacher TEACHER]
 
 DATA is a folder with the public sets (`glue_sst2/train.tsv.gz`, `glue_sst2/dev.tsv` and so on),
 MINILM the Hugging Face folder of all-MiniLM-L6-v2. A row is a recipe in `recipes/` beside this
-script: `kzoo compress` with its paths filled in. What comes out is exported as int8 and measured on
-the test file, which nothing was trained on and nothing chosen by, and against the teacher's own
-int8 file, in turns on one thread. ROW.json is written beside this script.
-
-The shapes and rates in the recipes were chosen on sentences held out of train (`--held`, which
-trains on the rest and looks at nothing else) or not at all.
+script, for `kzoo compress` (its "steps") or `kzoo train` ("train"), without its paths. A row of
+another ("of") begins where that one ended, which is made first where it isn't there; the others
+begin with TEACHER or, as those of `kzoo train` do, with MINILM. What comes out is exported and
+measured on the test file, which nothing was trained on and nothing chosen by, and against the
+int8 file of where its recipe began, in turns on one thread. ROW.json is written beside this script.
 """
 
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 
 import kzoo
@@ -39,9 +38,10 @@ SOURCES = [
 # By the beginning of a row's name: what is learnt from, what measures, the columns, the measure.
 FILES = {
     "sst2": ("glue_sst2/train.tsv.gz", "glue_sst2/dev.tsv", {}, "accuracy"),
+    "banking77": ("banking77/train.csv.gz", "banking77/test.csv.gz", {}, "accuracy"),
+    "wnut17": ("wnut17_ner/train.conll.gz", "wnut17_ner/test.conll.gz", {}, "f1"),
 }
 LENGTHS = [32, 64, 128]
-HELD = 0.03  # of the training file, for choices
 
 
 def bundle(model, folder, quantization="int8"):
@@ -52,52 +52,83 @@ def bundle(model, folder, quantization="int8"):
     return folder
 
 
+def recipe_of(row):
+    """What a row does, as it is written down."""
+    return json.loads((HERE / "recipes" / f"{row}.json").read_text(encoding="utf-8"))
+
+
+def made(row, args):
+    """The preset of a row, and the one that it is measured against: itself if nothing was before.
+
+    Both are made where they aren't there.
+    """
+    recipe, output = recipe_of(row), args.output / row
+    train, _, columns, _ = FILES[row.split("_")[0]]
+    asked = {**columns, "train": str(args.data / train), "output": str(output)}
+    if "train" in recipe:
+        if not (output / "spec.json").is_file():
+            kzoo.train({"model": str(args.model), **asked, **recipe["train"]}, verbose=2)
+        return output, output
+    start, first = (args.teacher,) * 2
+    if "of" in recipe:
+        start, first = made(recipe["of"], args)
+    for step in recipe["steps"]:
+        if "answers" in step.get("teacher", {}):
+            # Those of one teacher lie together, whichever row asked for them.
+            step["teacher"] |= {"model": str(first)}
+            step["teacher"]["answers"] = str(args.output / step["teacher"]["answers"])
+    if not (output / "spec.json").is_file():
+        steps = {**asked, "model": str(start), "steps": recipe["steps"]}
+        compress(steps, verbose=2, say=lambda line: print(line, flush=True))
+    return output, first
+
+
+def seconds_of(folder):
+    """How long the recipe of a preset took, with a teacher's answers unless they were there."""
+    record = folder / "compression.json"
+    if not record.is_file():
+        return json.loads((folder / "training.json").read_text(encoding="utf-8"))["seconds"]
+    return sum(step["seconds"] for step in json.loads(record.read_text(encoding="utf-8"))["steps"])
+
+
+def scored(folder, file, args, row):
+    """What a preset and its file get right, and how large the file is."""
+    _, test, _, measure = FILES[row.split("_")[0]]
+    return {
+        "keras": evaluate(kzoo.load(folder), args.data / test)["scores"][measure],
+        "int8": evaluate(file, args.data / test)["scores"][measure],
+        "megabytes": round((file / MODEL).stat().st_size / 1e6, 3),
+    }
+
+
 def measured(row, args):
     """The record of a row."""
-    train, test, columns, measure = FILES[row.split("_")[0]]
-    recipe = json.loads((HERE / "recipes" / f"{row}.json").read_text(encoding="utf-8"))
-    for step in recipe["steps"]:
-        if "teacher" in step:
-            step["teacher"]["answers"] = str(args.output / "answers")
-    asked = {
-        **recipe,
-        **columns,
-        "model": str(args.teacher),
-        "train": str(args.data / train),
-        "output": str(args.output / row),
-        **({"validation": HELD} if args.held else {}),
-    }
-    start = time.time()
-    if not (args.output / row / "spec.json").is_file():
-        compress(asked, verbose=2, say=lambda line: print(line, flush=True))
-    seconds = time.time() - start
-    model, teacher = kzoo.load(args.output / row), kzoo.load(args.teacher)
-    if args.held:
-        return {"row": row, "seconds": round(seconds)}
+    recipe = recipe_of(row)
+    own, first = made(row, args)
+    quantization = recipe.get("quantization", "int8")
     files = {
-        "row": bundle(model, args.output / f"{row}-int8"),
-        "teacher": bundle(teacher, args.output / "teacher-int8"),
+        folder: bundle(kzoo.load(folder), folder.with_name(f"{folder.name}-{kind}"), kind)
+        for folder, kind in ((first, "int8"), (own, quantization))
     }
     scores = {
-        name: {
-            "keras": evaluate(own, args.data / test)["scores"][measure],
-            "int8": evaluate(files[name], args.data / test)["scores"][measure],
-            "megabytes": round((files[name] / MODEL).stat().st_size / 1e6, 3),
-        }
-        for name, own in (("row", model), ("teacher", teacher))
+        name: scored(f, files[f], args, row) for name, f in (("row", own), ("teacher", first))
     }
-    speeds = bench_bundle(files["row"], files["teacher"], LENGTHS)["lengths"]
-    record = json.loads((args.output / row / "compression.json").read_text(encoding="utf-8"))
+    speeds = bench_bundle(files[own], files[first], LENGTHS)["lengths"]
+    _, test, _, measure = FILES[row.split("_")[0]]
     return {
         "row": row,
         "measure": measure,
         "test": test,
+        "quantization": quantization,
         **scores,
         "drop": scores["teacher"]["int8"] - scores["row"]["int8"],
         "speed": {str(entry["tokens"]): round(entry["speed"], 3) for entry in speeds},
-        "steps": json.loads((HERE / "recipes" / f"{row}.json").read_text())["steps"],
-        "parameters": [record["parameters"], *(step["parameters"] for step in record["steps"])],
-        "seconds": round(seconds),
+        "recipe": recipe,
+        "parameters": {
+            name: kzoo.load(folder).count_params()
+            for name, folder in (("row", own), ("teacher", first))
+        },
+        "seconds": round(seconds_of(own)),
     }
 
 
@@ -107,16 +138,15 @@ def main():
     rows = sorted(path.stem for path in (HERE / "recipes").glob("*.json"))
     parser.add_argument("row", choices=rows)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--teacher", type=Path, required=True)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--teacher", type=Path)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--held", action="store_true", help="train on a part, and measure nothing")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     result = measured(args.row, args)
-    if not args.held:
-        made = provenance(SOURCES, ["kzoo", "keras", "tensorflow", "ai-edge-litert"])
-        text = json.dumps({"provenance": made, **result}, indent=1) + "\n"
-        (HERE / f"{args.row}.json").write_text(text, encoding="utf-8")
+    facts = provenance(SOURCES, ["kzoo", "keras", "tensorflow", "ai-edge-litert"])
+    text = json.dumps({"provenance": facts, **result}, indent=1) + "\n"
+    (HERE / f"{args.row}.json").write_text(text, encoding="utf-8")
     print(json.dumps(result, indent=1))
 
 

@@ -23,7 +23,8 @@ from ..compression import (
     ValueRelations,
     cached,
 )
-from ..data.examples import listed
+from ..data.examples import count_of, listed
+from ..data.variations import Variations
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
@@ -65,6 +66,9 @@ KEYS = {
     # How many of the training examples are learnt from, drawn by the seed: a number, or a share
     # below 1; all by default.
     "examples": None,
+    # Copies of the training's texts with small changes, for a teacher to answer: {"copies": 4,
+    # argument: value} of kzoo.data.variations.Variations.
+    "variations": None,
     # What is learnt from beside the labels: a preset, or {"model": a preset, argument: value} of
     # kzoo.compression.Teacher, where a lesson is a name or {"kind": name, argument: value}. With
     # "answers", a folder, those of a classifier or an embedder are kept there, and not made again.
@@ -109,6 +113,7 @@ USED_BY = {
     ),
     "label": (*CLASSIFIERS, "TextEmbedder", "TokenClassifier", "CausalLM", "Seq2SeqLM"),
     "max_length": tuple(name for name in TRAINED if name not in ARRAYS),
+    "variations": ("TextClassifier", "TextEmbedder"),
     "image_size": ("ImageClassifier",),
     "augment": ARRAYS,
     "column": ARRAYS,
@@ -165,6 +170,10 @@ def train(recipe, verbose="auto"):
                 for part in filter(None, (data, held)):
                     print(part.describe(task.labels), flush=True)
             data = _part(data, settings)
+            if settings["variations"] is not None:
+                own, data = len(data), _variations(settings).of(data)
+                if verbose not in (0, "0"):
+                    print(f"and {count_of(len(data) - own, 'copy')} with changes.", flush=True)
             start = time.monotonic()
             epochs = _fit(task, settings, data, held, unfinished, verbose)
         record = {
@@ -286,6 +295,7 @@ def read_recipe(recipe):
         )
     _masking(settings["masking"], None, settings["seed"])  # Else it says what is wrong.
     _lessons(settings["teacher"])
+    _variations(settings)
     for key, uses in USED_BY.items():
         if settings[key] is not None and settings["task"] not in uses:
             raise KzooError(
@@ -448,6 +458,7 @@ TYPES = {
         ),
         'a preset, or an object whose "model" is one and whose "answers", if any, are a folder',
     ),
+    "variations": (lambda v: v is None or isinstance(v, dict), 'an object such as {"copies": 4}'),
     "masking": (
         lambda v: v is None or (isinstance(v, dict) and isinstance(v.get("kind"), str)),
         'an object whose "kind" is Pruning or Sparsity',
@@ -502,6 +513,14 @@ def _part(data, settings):
     count = round(asked * len(data)) if isinstance(asked, float) else asked
     draw = np.random.default_rng(settings["seed"]).permutation(len(data))
     return data.part(sorted(draw[: max(1, count)].tolist()))
+
+
+def _variations(settings):
+    """What makes the copies that a recipe asks for, or None."""
+    asked = settings["variations"]
+    if asked is None:
+        return None
+    return _made(Variations, {"seed": settings["seed"], **asked}, "variations")
 
 
 def _teacher(asked, x):

@@ -8,6 +8,7 @@ import contextlib
 import inspect
 import json
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -221,8 +222,8 @@ def compress(recipe, verbose="auto", say=None):
         say: called with a line of text before each step.
 
     Returns:
-        The model, and the record: {"recipe", "steps": a list of {"step", "parameters", "report"},
-        "parameters": of the model before, "versions"}.
+        The model, and the record: {"recipe", "steps": a list of {"step", "parameters", "report",
+        "seconds"}, "parameters": of the model before, "versions"}.
 
     Raises:
         KzooError: for keys, steps and options that aren't known, all before the first step; and
@@ -268,8 +269,11 @@ def compress(recipe, verbose="auto", say=None):
             shutil.rmtree(own, ignore_errors=True)  # a step of another recipe, or half of this one
             keras.utils.set_random_seed(settings["seed"])
             known = Known(settings, str(folder), own, verbose, found)
+            start = time.monotonic()
             model, report = STEPS[name].function(model, known, **options)
-            done = {"step": name, "parameters": _count(model), "report": report, "facts": facts}
+            seconds = round(time.monotonic() - start, 1)
+            done = {"step": name, "parameters": _count(model), "report": report}
+            done |= {"seconds": seconds, "facts": facts}
             _write(model, own, own, settings["summary"], done)
         record["steps"].append({k: v for k, v in done.items() if k != "facts"})
         folder = own
