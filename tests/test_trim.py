@@ -162,6 +162,14 @@ def test_the_most_frequent_tokens_that_fit_stay():
     frequent, _ = trim(network(before), texts, least=4)
     assert "Ġthe" in frequent.tokenizer.vocabulary
     assert "Ġpurpose" not in frequent.tokenizer.vocabulary
+    size = every.vocabulary_size + 50
+    full, report = trim(network(before), texts, size=size, least=0)
+    assert report["tokens"]["after"] == size
+    assert every.tokenizer.vocabulary.keys() < full.tokenizer.vocabulary.keys()
+    others = sorted(
+        set(before.vocabulary.values()) - {before.vocabulary[t] for t in every.tokenizer.vocabulary}
+    )
+    assert all(before.id_to_token(i) in full.tokenizer.vocabulary for i in others[:10])
 
 
 def test_the_worst_piece_of_a_unigram_stays_since_unknown_characters_cost_what_it_does():

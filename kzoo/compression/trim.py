@@ -37,7 +37,8 @@ def trim(model, texts, size=None, least=1, alphabet="vocabulary", held_out=None)
             `TokenClassifier`. Of a `Seq2SeqLM` pairs of a source and a target, or texts that may be
             either. Prompts of a `TextEmbedder` needn't be among them; those of a chat must.
         size: tokens that stay at most, of the most frequent ones those that fit; None for all.
-        least: how often the texts have a token that stays.
+        least: how often the texts have a token that stays; 0 fills a size up with the tokens that
+            stand first in the vocabulary, in most published ones the most frequent elsewhere.
         alphabet: which single characters stay: all that the "vocabulary" has, so that nothing
             becomes unknown that was known, or those of the "corpus" alone.
         held_out: more texts, of which the report says how they are cut; they decide nothing.
@@ -94,8 +95,10 @@ def _check_options(size, least, alphabet):
     """Raise KzooError for what is out of its range."""
     if size is not None and not is_whole(size, 1):
         raise KzooError(f"Got size={size!r:.40}; expected how many tokens stay at most, or None.")
-    if not is_whole(least, 1):
-        raise KzooError(f"Got least={least!r:.40}; expected a whole number of at least 1.")
+    if not is_whole(least, 0 if size else 1):
+        raise KzooError(
+            f"Got least={least!r:.40}; expected a whole number of at least 1, or 0 beside a size."
+        )
     if alphabet not in ALPHABETS:
         raise KzooError(f"Got alphabet={alphabet!r:.40}; expected {' or '.join(ALPHABETS)}.")
 

@@ -173,7 +173,7 @@ def train(recipe, verbose="auto"):
             if settings["variations"] is not None:
                 own, data = len(data), _variations(settings).of(data)
                 if verbose not in (0, "0"):
-                    print(f"and {count_of(len(data) - own, 'copy')} with changes.", flush=True)
+                    print(f"Beside them {count_of(len(data) - own, 'variation')}.", flush=True)
             start = time.monotonic()
             epochs = _fit(task, settings, data, held, unfinished, verbose)
         record = {
