@@ -50,10 +50,12 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
         `confusion` (`labels` and `counts`, a row for each right label and a column for each
         given one) or None, and `wrong`, a dict for each example that isn't right: `line` (in a
         folder the path within), `text` (and `text_pair`) or the path of the `image` or `sound`,
-        `right`, `given` and maybe `score`. For regression `wrong` has all, the farthest first.
+        `right`, `given` and maybe `score`. For regression and likeness `wrong` has all, the
+        farthest first.
 
         Scores are accuracy and macro_f1 for one label an example; micro_f1, macro_f1 and
-        exact_match for several; mean_absolute_error, pearson and spearman for values; precision,
+        exact_match for several; mean_absolute_error, pearson and spearman for values; the last two
+        of cosines, for a TextEmbedder on pairs and how alike they are; precision,
         recall and f1 of entities, see `kzoo.metrics.entity_scores`; exact_match and f1 of answers;
         perplexity, loss and accuracy of a CausalLM, which has no wrong answers; of a Seq2SeqLM
         those of `kzoo.tasks.text_scores`, each 0 to 100 but exact, a share.
@@ -72,8 +74,8 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
     if reader.rule not in MEASURED:
         raise KzooError(
             f"{source} is {an(reader.task)}; expected a classifier of texts, pictures or sounds, a "
-            "TokenClassifier, QuestionAnswering, CausalLM or Seq2SeqLM, whose answers are right or "
-            f"wrong: one of the rules {', '.join(MEASURED)}."
+            "TokenClassifier, QuestionAnswering, TextEmbedder, CausalLM or Seq2SeqLM, whose "
+            f"answers are right or wrong: one of the rules {', '.join(MEASURED)}."
         )
     examples = kind.read_file(path, text, label, "required")
     _, examples = kind.understand(examples, reader.options.get("problem"), labels, False)
@@ -222,8 +224,8 @@ class _Model:
         given = self.model.predict(texts)
         if self.rule in PROBLEMS:
             return [described(row, self.labels, self.options) for row in given]
-        if self.rule == "entities":
-            return [{"entities": spans} for spans in given]
+        if self.rule in ("entities", "embedding"):
+            return [{self.rule: each} for each in given]
         return given
 
     def outputs(self, rows):
@@ -361,9 +363,7 @@ def _regression(reader, examples):
     answers = [answer["values"] for answer in reader.answers(examples.x)]
     given = np.array([[values[name] for name in labels] for values in answers])
     scores = {"mean_absolute_error": float(np.abs(right - given).mean())}
-    for name, of in (("pearson", lambda values: values), ("spearman", _ranks)):
-        columns = [(of(a), of(b)) for a, b in zip(right.T, given.T, strict=True)]
-        scores[name] = float(np.mean([_correlation(a, b) for a, b in columns]))
+    scores |= _correlations(right, given)
     far = np.abs(right - given).max(axis=1)
     plain = len(labels) == 1
     wrong = [
@@ -391,6 +391,15 @@ def _classes(counts):
     return classes, sum(seen) / max(1, len(seen))
 
 
+def _correlations(right, given):
+    """Pearson's and Spearman's, the mean over the columns of two tables (examples, values)."""
+    scores = {}
+    for name, of in (("pearson", lambda values: values), ("spearman", _ranks)):
+        columns = [(of(a), of(b)) for a, b in zip(right.T, given.T, strict=True)]
+        scores[name] = float(np.mean([_correlation(a, b) for a, b in columns]))
+    return scores
+
+
 def _correlation(one, other):
     spread = np.std(one) * np.std(other)
     return 0.0 if spread == 0 else np.mean((one - one.mean()) * (other - other.mean())) / spread
@@ -400,6 +409,35 @@ def _ranks(values):
     """The place of each value in their order; equals share the mean of theirs."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+
+# -- vectors --------------------------------------------------------------------------------------
+
+
+def _likeness(reader, examples):
+    """How alike the texts of a pair are: cosines against what judges said, on a scale of theirs."""
+    firsts, seconds = split_pairs(examples.x)
+    if seconds is None:
+        raise KzooError(
+            f"Got single examples for {an(reader.task)}; expected pairs of texts, and how alike "
+            "they are: name two columns, text=[0, 1]."
+        )
+    try:
+        right = np.asarray(examples.y, "float64").reshape(-1)
+    except ValueError:
+        raise KzooError(
+            f"Got {examples.y[0]!r:.40} as how alike a pair is; expected a number: name its column."
+        ) from None
+    sides = [[answer["embedding"] for answer in reader.answers(s)] for s in (firsts, seconds)]
+    one, other = (np.asarray(side, "float64") for side in sides)
+    lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+    given = (one * other).sum(-1) / np.maximum(lengths, 1e-12)
+    apart = np.abs(_ranks(right) - _ranks(given))
+    wrong = [
+        (int(place), {"right": float(right[place]), "given": float(given[place])})
+        for place in np.argsort(-apart, kind="stable")
+    ]
+    return _correlations(right[:, None], given[:, None]), {}, None, wrong
 
 
 # -- entities, and answers to questions -----------------------------------------------------------
@@ -491,6 +529,7 @@ MEASURED = {
     "regression": _regression,
     "entities": _entities,
     "span": _answers,
+    "embedding": _likeness,
     "continuation": _continuation,
     "rewriting": _rewriting,
 }

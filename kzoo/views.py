@@ -516,7 +516,7 @@ def evaluated(data):
             [row["line"], _listed(row["right"]), _listed(row["given"]), _shown(row)]
             for row in wrong[:SHOWN_WRONG]
         ]
-        named = "Farthest" if "mean_absolute_error" in data["scores"] else "Wrong"
+        named = "Farthest" if "spearman" in data["scores"] else "Wrong"
         of = f"{named} answers, {len(rows)} of {len(wrong):,}"
         noun = next(noun for noun in ("image", "sound", "text") if noun in wrong[0])
         unit = ">line" if read["unit"] == "line" else read["unit"]

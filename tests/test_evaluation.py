@@ -126,6 +126,26 @@ def test_evaluate_of_several_labels_and_of_values(make, tmp_path):
     assert scores["mean_absolute_error"] == pytest.approx(np.abs(given + 1).mean(), rel=1e-5)
 
 
+def test_evaluate_of_an_embedder_is_of_the_cosines_of_pairs(make, tmp_path):
+    embedder = make(kzoo.TextEmbedder)
+    others, scores = TEXTS[1:] + TEXTS[:1], [3.0, 1.0, 5.0, 2.5, 0.0]
+    path = tmp_path / "pairs.csv"
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(zip(TEXTS, others, scores, strict=True))
+    result = kzoo.evaluate(embedder, path, text=[0, 1], label=2)
+    cosines = (embedder.predict(TEXTS) * embedder.predict(others)).sum(-1)
+    assert result["scores"]["pearson"] == pytest.approx(np.corrcoef(cosines, scores)[0, 1], 1e-4)
+    places = [np.argsort(np.argsort(values)) for values in (cosines, scores)]
+    assert result["scores"]["spearman"] == pytest.approx(np.corrcoef(*places)[0, 1])
+    assert [row["right"] for row in sorted(result["wrong"], key=lambda row: row["line"])] == scores
+    path.write_text("text,label\ni loved it,alike\n", encoding="utf-8")
+    with pytest.raises(KzooError, match="Got single examples for a TextEmbedder; expected pairs"):
+        kzoo.evaluate(embedder, path)
+    path.write_text("text,text_pair,label\ni loved it,a film,alike\n", encoding="utf-8")
+    with pytest.raises(KzooError, match="Got 'alike' as how alike a pair is; expected a number"):
+        kzoo.evaluate(embedder, path)
+
+
 def test_evaluate_of_entities_and_answers(make, tmp_path):
     tagger = make(kzoo.TokenClassifier, labels=["O", "B-PER", "I-PER", "B-LOC"])
     (tmp_path / "ner.conll").write_text("john B-PER\nsmith I-PER\n\nparis B-LOC\n", "utf-8")
@@ -144,8 +164,8 @@ def test_evaluate_of_entities_and_answers(make, tmp_path):
 
 
 def test_evaluate_refuses_what_answers_nothing(make, tmp_path):
-    with pytest.raises(KzooError, match="TextEmbedder; expected a classifier"):
-        kzoo.evaluate(make(kzoo.TextEmbedder), tmp_path / "test.csv")
+    with pytest.raises(KzooError, match="MaskedLM; expected a classifier"):
+        kzoo.evaluate(make(kzoo.MaskedLM), tmp_path / "test.csv")
 
 
 # -- tables and search -----------------------------------------------------------------------------

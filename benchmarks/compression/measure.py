@@ -7,10 +7,11 @@
 DATA is a folder with the public sets (`glue_sst2/train.tsv.gz`, `glue_sst2/dev.tsv` and so on),
 MINILM the Hugging Face folder of all-MiniLM-L6-v2. A row is a recipe in `recipes/` beside this
 script, for `kzoo compress` (its "steps") or `kzoo train` ("train"), without its paths. A row of
-another ("of") begins where that one ended, which is made first where it isn't there; the others
-begin with TEACHER or, as those of `kzoo train` do, with MINILM. What comes out is exported and
+another ("of") begins where that one ended, which is made first where it isn't there; that of
+"model", and those of `kzoo train`, begin with MINILM, the others with TEACHER. What comes out is exported and
 measured on the test file, which nothing was trained on and nothing chosen by, and against the
-int8 file of where its recipe began, in turns on one thread. ROW.json is written beside this script.
+file of where its recipe began ("against" says of which quantization; int8), in turns on one thread.
+ROW.json is written beside this script.
 """
 
 import argparse
@@ -25,22 +26,27 @@ from kzoo.bundle.limits import defaults
 from kzoo.bundle.manifest import MANIFEST, MODEL
 from kzoo.bundle.parity import measure_of
 from kzoo.evaluation import evaluate
+from kzoo.files import writing_file
 from kzoo.training import compress
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from provenance import provenance  # noqa: E402
+from sentences import sentences  # noqa: E402
 
 SOURCES = [
-    "benchmarks/compression/measure.py", "kzoo/compression", "kzoo/litert", "kzoo/nn",
+    "benchmarks/compression/measure.py", "benchmarks/compression/sentences.py", "kzoo/compression", "kzoo/litert", "kzoo/nn",
     "kzoo/tasks", "kzoo/training",
 ]  # fmt: skip
-# By the beginning of a row's name: what is learnt from, what measures, the columns, the measure.
+# By the beginning of a row's name: what is learnt from, what measures and how, the columns there.
 FILES = {
-    "sst2": ("glue_sst2/train.tsv.gz", "glue_sst2/dev.tsv", {}, "accuracy"),
-    "banking77": ("banking77/train.csv.gz", "banking77/test.csv.gz", {}, "accuracy"),
-    "wnut17": ("wnut17_ner/train.conll.gz", "wnut17_ner/test.conll.gz", {}, "f1"),
-}
+    "sst2": ("glue_sst2/train.tsv.gz", "glue_sst2/dev.tsv", "accuracy", {}),
+    "banking77": ("banking77/train.csv.gz", "banking77/test.csv.gz", "accuracy", {}),
+    "wnut17": ("wnut17_ner/train.conll.gz", "wnut17_ner/test.conll.gz", "f1", {}),
+    "stsb": (
+        "sentences.tsv", "stsb_multi/stsb-en-test.csv.gz", "spearman", {"text": [0, 1], "label": 2},
+    ),
+}  # fmt: skip
 LENGTHS = [32, 64, 128]
 
 
@@ -63,14 +69,24 @@ def made(row, args):
     Both are made where they aren't there.
     """
     recipe, output = recipe_of(row), args.output / row
-    train, _, columns, _ = FILES[row.split("_")[0]]
-    asked = {**columns, "train": str(args.data / train), "output": str(output)}
+    train = args.data / FILES[row.split("_")[0]][0]
+    if train.name == "sentences.tsv":
+        train = args.output / train.name
+        if not train.is_file():
+            with writing_file(train) as path:
+                lines = ["sentence", *sentences(args.data)]
+                path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    asked = {"train": str(train), "output": str(output)}
     if "train" in recipe:
         if not (output / "spec.json").is_file():
             kzoo.train({"model": str(args.model), **asked, **recipe["train"]}, verbose=2)
         return output, output
     start, first = (args.teacher,) * 2
-    if "of" in recipe:
+    if recipe.get("of") == "model":
+        start = first = args.output / "model"
+        if not first.is_dir():
+            kzoo.load(args.model).save_preset(first)
+    elif "of" in recipe:
         start, first = made(recipe["of"], args)
     for step in recipe["steps"]:
         if "answers" in step.get("teacher", {}):
@@ -93,11 +109,12 @@ def seconds_of(folder):
 
 def scored(folder, file, args, row):
     """What a preset and its file get right, and how large the file is."""
-    _, test, _, measure = FILES[row.split("_")[0]]
+    _, test, measure, columns = FILES[row.split("_")[0]]
     return {
-        "keras": evaluate(kzoo.load(folder), args.data / test)["scores"][measure],
-        "int8": evaluate(file, args.data / test)["scores"][measure],
+        "keras": evaluate(kzoo.load(folder), args.data / test, **columns)["scores"][measure],
+        "file": evaluate(file, args.data / test, **columns)["scores"][measure],
         "megabytes": round((file / MODEL).stat().st_size / 1e6, 3),
+        "partitions": json.loads((file / "report.json").read_text())["audit"]["partitions"],
     }
 
 
@@ -105,23 +122,24 @@ def measured(row, args):
     """The record of a row."""
     recipe = recipe_of(row)
     own, first = made(row, args)
-    quantization = recipe.get("quantization", "int8")
+    quantization, against = recipe.get("quantization", "int8"), recipe.get("against", "int8")
     files = {
         folder: bundle(kzoo.load(folder), folder.with_name(f"{folder.name}-{kind}"), kind)
-        for folder, kind in ((first, "int8"), (own, quantization))
+        for folder, kind in ((first, against), (own, quantization))
     }
     scores = {
         name: scored(f, files[f], args, row) for name, f in (("row", own), ("teacher", first))
     }
     speeds = bench_bundle(files[own], files[first], LENGTHS)["lengths"]
-    _, test, _, measure = FILES[row.split("_")[0]]
+    _, test, measure, _ = FILES[row.split("_")[0]]
     return {
         "row": row,
         "measure": measure,
         "test": test,
         "quantization": quantization,
+        "against": against,
         **scores,
-        "drop": scores["teacher"]["int8"] - scores["row"]["int8"],
+        "drop": scores["teacher"]["file"] - scores["row"]["file"],
         "speed": {str(entry["tokens"]): round(entry["speed"], 3) for entry in speeds},
         "recipe": recipe,
         "parameters": {
