@@ -75,6 +75,21 @@ def test_steps_follow_each_other_in_either_order_and_end_as_a_preset(made, names
     assert kept["recipe"]["model"] == "whole" and kept["steps"] == record["steps"]
 
 
+def test_an_embedder_without_targets_is_pruned_by_what_tells_its_texts_apart(made):
+    before = kzoo.load(made / "whole")
+    kzoo.TextEmbedder(before.backbone, tokenizer=before.tokenizer).save_preset(made / "vectors")
+    (made / "texts.tsv").write_text("sentence\n" + "\n".join(t for t, _ in ROWS), "utf-8")
+    counts = {}
+    for examples in (0, 12):
+        step = {"step": "prune", "units": 0.5, "examples": examples}
+        recipe = {"model": "vectors", "train": "texts.tsv", "output": f"pruned{examples}"}
+        recipe = {key: str(made / name) for key, name in recipe.items()} | {"steps": [step]}
+        model, _ = compress(recipe, verbose=0)
+        weights = kzoo.network.weights_by_path(model)
+        (counts[examples],) = [w for path, w in weights.items() if path.endswith("up/kernel")]
+    assert counts[0].shape == counts[12].shape and not np.array_equal(counts[0], counts[12])
+
+
 def test_an_export_may_name_the_steps_that_make_its_preset(made):
     """The whole story of a file: from the model to the bundle."""
     recipe_of(made, ("prune",), "told")

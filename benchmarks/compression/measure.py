@@ -8,10 +8,11 @@ DATA is a folder with the public sets (`glue_sst2/train.tsv.gz`, `glue_sst2/dev.
 MINILM the Hugging Face folder of all-MiniLM-L6-v2. A row is a recipe in `recipes/` beside this
 script, for `kzoo compress` (its "steps") or `kzoo train` ("train"), without its paths. A row of
 another ("of") begins where that one ended, which is made first where it isn't there; that of
-"model", and those of `kzoo train`, begin with MINILM, the others with TEACHER. What comes out is exported and
-measured on the test file, which nothing was trained on and nothing chosen by, and against the
-file of where its recipe began ("against" says of which quantization; int8), in turns on one thread.
-ROW.json is written beside this script.
+"model", and those of `kzoo train`, begin with MINILM, the others with TEACHER.
+
+What comes out is exported and measured on the test file, which nothing was trained on and nothing
+chosen by, and against the file of where its recipe began ("against" says of which quantization;
+int8), in turns on one thread. ROW.json is written beside this script.
 """
 
 import argparse
@@ -35,8 +36,8 @@ from provenance import provenance  # noqa: E402
 from sentences import sentences  # noqa: E402
 
 SOURCES = [
-    "benchmarks/compression/measure.py", "benchmarks/compression/sentences.py", "kzoo/compression", "kzoo/litert", "kzoo/nn",
-    "kzoo/tasks", "kzoo/training",
+    "benchmarks/compression/measure.py", "benchmarks/compression/sentences.py",
+    "kzoo/compression", "kzoo/litert", "kzoo/nn", "kzoo/tasks", "kzoo/training",
 ]  # fmt: skip
 # By the beginning of a row's name: what is learnt from, what measures and how, the columns there.
 FILES = {

@@ -466,6 +466,10 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         """The loss that a recipe takes where examples have no targets; None for the default."""
         return None
 
+    def measured_by(self, x, y):
+        """Examples whose loss says what the task can, where some have no targets of their own."""
+        return x, y
+
     def default_metrics(self):
         """The metrics that `compile` takes by default."""
         return []

@@ -224,6 +224,10 @@ class TextEmbedder(Embedder, TextTask):
         """Each text is to find its partner among those of the batch."""
         return InBatchLoss()
 
+    def measured_by(self, x, y):
+        """See `Task`; single texts are their own partners, to be told from the others of a batch."""
+        return (x, y) if y is not None or split_pairs(x)[1] else ([(text, text) for text in x], None)
+
     def compile(self, optimizer=None, loss=None, metrics=None, teacher=None, **kwargs):
         """As for every task; beside `InBatchLoss` the share of partners that are found.
 

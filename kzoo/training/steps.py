@@ -131,8 +131,10 @@ def _trim(model, known, texts=None, held_out=None, **options):
 
 def _prune(model, known, examples=EXAMPLES, **options):
     data = known.some(model, examples)
-    if data is not None and not model.compiled:
-        model.compile()
+    if data is not None:
+        data = model.measured_by(*data)
+        if not model.compiled:
+            model.compile(loss=model.loss_without_targets() if data[1] is None else None)
     return compression.prune(model, data=data, **options)
 
 
