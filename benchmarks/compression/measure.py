@@ -7,8 +7,9 @@
 DATA is a folder with the public sets (`glue_sst2/train.tsv.gz`, `glue_sst2/dev.tsv` and so on),
 MINILM the Hugging Face folder of all-MiniLM-L6-v2. A row is a recipe in `recipes/` beside this
 script, for `kzoo compress` (its "steps") or `kzoo train` ("train"), without its paths. A row of
-another ("of") begins where that one ended, which is made first where it isn't there; that of
-"model", and those of `kzoo train`, begin with MINILM, the others with TEACHER.
+another ("of") begins where that one ended, which is made first where it isn't there, or with a
+preset of kzoo's; that of "model", and those of `kzoo train`, begin with MINILM, the others with
+TEACHER.
 
 What comes out is exported and measured on the test file, which nothing was trained on and nothing
 chosen by, and against the file of where its recipe began ("against" says of which quantization;
@@ -21,22 +22,22 @@ import sys
 from pathlib import Path
 
 import kzoo
+from kzoo import presets
 from kzoo.bundle import export_bundle
 from kzoo.bundle.bench import bench_bundle
 from kzoo.bundle.limits import defaults
 from kzoo.bundle.manifest import MANIFEST, MODEL
 from kzoo.bundle.parity import measure_of
 from kzoo.evaluation import evaluate
-from kzoo.files import writing_file
 from kzoo.training import compress
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from provenance import provenance  # noqa: E402
-from sentences import sentences  # noqa: E402
+from sets import digits, sentences  # noqa: E402
 
 SOURCES = [
-    "benchmarks/compression/measure.py", "benchmarks/compression/sentences.py",
+    "benchmarks/compression/measure.py", "benchmarks/compression/sets.py",
     "kzoo/compression", "kzoo/litert", "kzoo/nn", "kzoo/tasks", "kzoo/training",
 ]  # fmt: skip
 # By the beginning of a row's name: what is learnt from, what measures and how, the columns there.
@@ -45,8 +46,9 @@ FILES = {
     "banking77": ("banking77/train.csv.gz", "banking77/test.csv.gz", "accuracy", {}),
     "wnut17": ("wnut17_ner/train.conll.gz", "wnut17_ner/test.conll.gz", "f1", {}),
     "stsb": (
-        "sentences.tsv", "stsb_multi/stsb-en-test.csv.gz", "spearman", {"text": [0, 1], "label": 2},
+        sentences, "stsb_multi/stsb-en-test.csv.gz", "spearman", {"text": [0, 1], "label": 2},
     ),
+    "mnist": (digits, "test", "accuracy", {}),
 }  # fmt: skip
 LENGTHS = [32, 64, 128]
 
@@ -64,31 +66,37 @@ def recipe_of(row):
     return json.loads((HERE / "recipes" / f"{row}.json").read_text(encoding="utf-8"))
 
 
+def files_of(row, args):
+    """What a row learns from, and what it is measured on."""
+    train, test, *_ = FILES[row.split("_")[0]]
+    if isinstance(train, str):
+        return args.data / train, args.data / test
+    found = train(args.data, args.output)
+    return (found / "train", found / test) if found.is_dir() else (found, args.data / test)
+
+
+def begun(name, args):
+    """What a recipe begins with: MINILM, a preset of kzoo's, or another row."""
+    if name not in ("model", *presets.names()):
+        return made(name, args)
+    folder = args.output / name
+    if not folder.is_dir():
+        kzoo.load(args.model if name == "model" else name).save_preset(folder)
+    return folder, folder
+
+
 def made(row, args):
     """The preset of a row, and the one that it is measured against: itself if nothing was before.
 
     Both are made where they aren't there.
     """
     recipe, output = recipe_of(row), args.output / row
-    train = args.data / FILES[row.split("_")[0]][0]
-    if train.name == "sentences.tsv":
-        train = args.output / train.name
-        if not train.is_file():
-            with writing_file(train) as path:
-                lines = ["sentence", *sentences(args.data)]
-                path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    asked = {"train": str(train), "output": str(output)}
+    asked = {"train": str(files_of(row, args)[0]), "output": str(output)}
     if "train" in recipe:
         if not (output / "spec.json").is_file():
             kzoo.train({"model": str(args.model), **asked, **recipe["train"]}, verbose=2)
         return output, output
-    start, first = (args.teacher,) * 2
-    if recipe.get("of") == "model":
-        start = first = args.output / "model"
-        if not first.is_dir():
-            kzoo.load(args.model).save_preset(first)
-    elif "of" in recipe:
-        start, first = made(recipe["of"], args)
+    start, first = begun(recipe["of"], args) if "of" in recipe else (args.teacher, args.teacher)
     for step in recipe["steps"]:
         if "answers" in step.get("teacher", {}):
             # Those of one teacher lie together, whichever row asked for them.
@@ -110,10 +118,11 @@ def seconds_of(folder):
 
 def scored(folder, file, args, row):
     """What a preset and its file get right, and how large the file is."""
-    _, test, measure, columns = FILES[row.split("_")[0]]
+    _, _, measure, columns = FILES[row.split("_")[0]]
+    test = files_of(row, args)[1]
     return {
-        "keras": evaluate(kzoo.load(folder), args.data / test, **columns)["scores"][measure],
-        "file": evaluate(file, args.data / test, **columns)["scores"][measure],
+        "keras": evaluate(kzoo.load(folder), test, **columns)["scores"][measure],
+        "file": evaluate(file, test, **columns)["scores"][measure],
         "megabytes": round((file / MODEL).stat().st_size / 1e6, 3),
         "partitions": json.loads((file / "report.json").read_text())["audit"]["partitions"],
     }
@@ -131,7 +140,8 @@ def measured(row, args):
     scores = {
         name: scored(f, files[f], args, row) for name, f in (("row", own), ("teacher", first))
     }
-    speeds = bench_bundle(files[own], files[first], LENGTHS)["lengths"]
+    lengths = LENGTHS if kzoo.load(own).reads == "text" else None
+    speeds = bench_bundle(files[own], files[first], lengths)["lengths"]
     _, test, measure, _ = FILES[row.split("_")[0]]
     return {
         "row": row,

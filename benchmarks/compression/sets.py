@@ -1,7 +1,4 @@
-"""English sentences of the public sets, for a student of sentence embeddings to learn from.
-
-Those of STS-B's dev and test files, which are from some of the same sources, are left out.
-"""
+"""What rows learn from where that is no file of a public set: sentences of many, and digits."""
 
 import csv
 import gzip
@@ -10,6 +7,11 @@ import json
 import re
 import tarfile
 import zipfile
+
+import numpy as np
+from PIL import Image
+
+from kzoo.files import writing_file, writing_folder
 
 TABLES = {  # file: its separator, the places of its texts, whether it has a header
     "glue_sst2/train.tsv.gz": ("\t", (0,), True),
@@ -26,8 +28,44 @@ LEFT_OUT = ("stsb_multi/stsb-en-dev.csv.gz", "stsb_multi/stsb-en-test.csv.gz")
 WORDS = range(4, 60)  # of a sentence
 
 
-def sentences(data):
-    """Every sentence once, in the order of the files; `data` is the folder of the sets."""
+def sentences(data, output):
+    """A table of the English sentences of many sets, each once, in the order of the files.
+
+    Those of STS-B's dev and test files, which are from some of the same sources, are left out.
+    """
+    table = output / "sentences.tsv"
+    if not table.is_file():
+        with writing_file(table) as path:
+            path.write_text("\n".join(["sentence", *_sentences(data)]) + "\n", encoding="utf-8")
+    return table
+
+
+def digits(data, output):
+    """MNIST's pictures as folders of PNG files: `train` (the first 20,000) and `test` (3,000)."""
+    folder = output / "mnist"
+    if not folder.is_dir():
+        with writing_folder(folder) as path:
+            for part, name in (("train", "train20k"), ("test", "t3k")):
+                pictures, labels = (
+                    _idx(data / "mnist" / f"{name}-{what}.gz")
+                    for what in ("images-idx3-ubyte", "labels-idx1-ubyte")
+                )
+                for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+                    (path / part / str(label)).mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(picture).save(path / part / str(label) / f"{number:05d}.png")
+    return folder
+
+
+def _idx(path):
+    """An array in MNIST's format."""
+    content = gzip.decompress(path.read_bytes())
+    axes = content[3]
+    shape = np.frombuffer(content, ">i4", axes, 4)
+    return np.frombuffer(content, "uint8", offset=4 + 4 * axes).reshape(shape)
+
+
+def _sentences(data):
+    """Every sentence once; `data` is the folder of the sets."""
     left_out = {_key(text) for name in LEFT_OUT for text in _columns(data / name, ",", (0, 1))}
     found = {}
     for text in _all(data):
