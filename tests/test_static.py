@@ -15,7 +15,8 @@ from test_teacher import pictures
 from test_teacher import student as picture_task
 
 import kzoo
-from kzoo.compression import quantize_aware, sensitivity
+from kzoo.compression import mixed, quantize_aware, sensitivity
+from kzoo.compression.sensitivity import Scan
 from kzoo.litert.flatbuffer import operator_code, operator_names, read_model
 from kzoo.litert.interpreter import Interpreter
 from kzoo.network import frozen, weights_by_path
@@ -230,6 +231,20 @@ def test_layers_are_sorted_by_what_their_rounding_costs():
     aware, report = quantize_aware(aware, SENTENCES, dynamic=["*/down", "head/*"])
     assert OUTLIER in report["dynamic"] and OUTLIER not in report["layers"]
     assert distance(before, outputs_of(aware)) < 0.05
+
+
+def test_as_few_layers_as_may_be_are_left_dynamic():
+    task = classifier()
+    scan = Scan(task, SENTENCES)
+    costly = [path for path in scan.by_layer() if not path.startswith("head/")]
+    most = 0.7 * scan.error(costly)
+    aware, report = mixed(task, SENTENCES, most)
+    left = [path for path in report["dynamic"] if not path.startswith("head/")]
+    assert set(left) == set(costly[: len(left)]) and 0 < len(left) < len(costly)
+    assert report["error"] <= most < scan.error(costly[len(left) - 1 :])
+    assert distance(outputs_of(task), outputs_of(aware)) <= 2 * most
+    with pytest.raises(kzoo.KzooError, match="Got most=0.0; the ranges of .* alone move"):
+        mixed(task, SENTENCES, 0.0)
 
 
 # -- what can't be ------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from .lessons import (
 from .narrow import narrowed
 from .prune import Pruning, prune, shrink
 from .quantize_aware import quantize_aware
-from .sensitivity import sensitivity
+from .sensitivity import mixed, sensitivity
 from .sparsity import Sparsity, sparsify
 from .teacher import Teacher
 from .trim import trim
@@ -44,6 +44,7 @@ __all__ = [
     "distillation_targets",
     "factorize",
     "multiplied_out",
+    "mixed",
     "narrowed",
     "prune",
     "quantize_aware",

@@ -225,8 +225,9 @@ class TextEmbedder(Embedder, TextTask):
         return InBatchLoss()
 
     def measured_by(self, x, y):
-        """See `Task`; single texts are their own partners, to be told from the others of a batch."""
-        return (x, y) if y is not None or split_pairs(x)[1] else ([(text, text) for text in x], None)
+        """See `Task`; a single text is its own partner, to be told from the rest of a batch."""
+        alone = y is None and split_pairs(x)[1] is None
+        return ([(text, text) for text in x], None) if alone else (x, y)
 
     def compile(self, optimizer=None, loss=None, metrics=None, teacher=None, **kwargs):
         """As for every task; beside `InBatchLoss` the share of partners that are found.

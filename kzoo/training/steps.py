@@ -147,14 +147,21 @@ def _factorize(model, known, examples=EXAMPLES, **options):
     return compression.factorize(model, data=data and data[0], **options)
 
 
-def _quantize_aware(model, known, examples=EXAMPLES, **options):
+def _quantize_aware(model, known, examples=EXAMPLES, most=None, **options):
+    """With `most` as `mixed` has it, else as `quantize_aware`."""
     data = known.some(model, examples)
     if data is None:
         raise KzooError(
             "Got the step quantize_aware without examples, of which ranges are found; expected "
             '"train" in the recipe, and "examples" of 1 or more.'
         )
-    return compression.quantize_aware(model, data[0], **options)
+    if most is None:
+        return compression.quantize_aware(model, data[0], **options)
+    if options:
+        raise KzooError(
+            f"Got most and {', '.join(options)} in a step quantize_aware; expected one."
+        )
+    return compression.mixed(model, data[0], most)
 
 
 def _sparsify(model, known, **options):
