@@ -4,7 +4,7 @@ A preset folder holds `spec.json` and `card.json`; for tasks `task.json`; maybe 
 and `weights.safetensors`, and `origin.*` where the model came from another library. The card holds
 the SHA-256 of the files of tensors and of tokenizers, whose changes would not keep a model from
 loading, and the paths of the weights that stand still, if any. A weight may be stored as int8 with
-one scale a row beside it, in `<path>/scale`: its values then are exactly `int8 * scale`.
+scales beside it, in `<path>/scale`: its values then are exactly `int8 * scale`.
 """
 
 import json
@@ -300,15 +300,15 @@ def load_backbone(name_or_folder, load_weights=True):
     return getattr(model, "backbone", model)
 
 
-def save_preset(model, folder, card=None, int8_tables=False):
+def save_preset(model, folder, card=None, rounded=None):
     """Write a backbone or a task as a preset folder, whole or not at all.
 
     Args:
         model: a `Network` or a task.
         folder: where to.
         card: fields of `card.json` beside those the model tells itself.
-        int8_tables: store embedding tables as int8 with a scale a row (see `round_tables`), and
-            the other matrices as float16; exact only if the weights lie on that grid.
+        rounded: what is stored as int8, see `round_weights`; exact only if the weights lie on that
+            grid. None for float32.
     """
     from .network import frozen, weights_by_path
 
@@ -330,7 +330,7 @@ def save_preset(model, folder, card=None, int8_tables=False):
         processors.save(model.processors, tmp_path)
         if getattr(model, "origin", None) is not None:
             model.origin.save(tmp_path)
-        write_weights(weights, tmp_path / WEIGHTS, int8_tables)
+        write_weights(weights, tmp_path / WEIGHTS, rounded)
         bound = (*tmp_path.glob("*.safetensors"), *tmp_path.glob("*tokenizer.json"))
         sums = {path.name: sha256(path) for path in sorted(bound)}
         _write_json(tmp_path / CARD, {**fields, "sha256": sums})
@@ -360,8 +360,12 @@ def empty(folder):
 # -- weights ------------------------------------------------------------------------------------
 
 
-def write_weights(weights, path, int8_tables=False):
-    """Write {path: weight} as safetensors."""
+TABLE = "/embeddings"  # how the path of a table of tokens or places ends
+ROUNDED = ("tables", "all")  # what of a preset's weights may be int8
+
+
+def write_weights(weights, path, rounded=None):
+    """Write {path: weight} as safetensors, on the grid of `rounded` if it isn't None."""
     from safetensors.numpy import save_file
 
     tensors = {}
@@ -369,10 +373,11 @@ def write_weights(weights, path, int8_tables=False):
         value = np.asarray(weight, "float32")
         if not np.isfinite(value).all():
             raise KzooError(f"{name} holds NaN or infinity: train or load the model anew.")
-        if int8_tables and name.endswith("/embeddings"):
-            tensors[name], tensors[f"{name}/scale"] = to_int8(value)
+        stored = stored_as(name, value, rounded)
+        if stored == "int8":
+            tensors[name], tensors[f"{name}/scale"] = to_int8(value, _axis(name))
         else:
-            tensors[name] = value.astype("float16") if int8_tables and value.ndim > 1 else value
+            tensors[name] = value.astype(stored)
     save_file(tensors, path)
 
 
@@ -384,7 +389,8 @@ def read_weights(model, path):
     here, stored = weights_by_path(model), read_tensors(path)
     expected = {name: tuple(weight.shape) for name, weight in here.items()}
     for name in [name for name in here if name in stored and stored[name].dtype == "int8"]:
-        expected[f"{name}/scale"] = (*expected[name][:-1], 1)
+        shape = expected[name]
+        expected[f"{name}/scale"] = _scales(shape, _axis(name))
     if set(stored) != set(expected):
         missing = sorted(set(expected) - set(stored))[:5]
         extra = sorted(set(stored) - set(expected))[:5]
@@ -408,26 +414,54 @@ def read_weights(model, path):
         weight.assign(value)
 
 
-def to_int8(table):
-    """A table (rows, dim) as int8 and one float32 scale a row (rows, 1), symmetric round zero."""
-    scale = np.maximum(np.abs(table).max(-1, keepdims=True), 1e-12).astype("float32") / 127
-    return np.round(table / scale).astype("int8"), scale
+def stored_as(name, value, rounded):
+    """The type in which a weight is stored, where `rounded` says what is int8."""
+    if rounded is not None and rounded not in ROUNDED:
+        raise KzooError(f"Got rounded={rounded!r:.40}; expected {' or '.join(ROUNDED)}, or None.")
+    if rounded is None or value.ndim < 2:
+        return "float32"
+    if rounded == "all" and value.ndim == 2 or name.endswith(TABLE):
+        return "int8"
+    return "float16"
 
 
-def round_tables(model):
-    """Move every weight onto the grid that `save_preset(int8_tables=True)` stores exactly.
+def _axis(name):
+    """The axis along which the numbers of a weight share a scale: a row of a table has one, and
+    each output of another matrix, as in LiteRT's int8 files.
+    """
+    return -1 if name.endswith(TABLE) else 0
 
-    Embedding tables go to int8 with a scale a row, other matrices to float16. Done before a
-    model is measured, what ships is what was measured.
+
+def _scales(shape, axis):
+    shape = list(shape)
+    shape[axis] = 1
+    return tuple(shape)
+
+
+def to_int8(values, axis=-1):
+    """Numbers as int8 and float32 scales, symmetric round zero; those along `axis` share one."""
+    largest = np.abs(values).max(axis, keepdims=True)
+    scale = np.maximum(largest, 1e-12).astype("float32") / 127
+    return np.round(values / scale).astype("int8"), scale
+
+
+def round_weights(model, rounded="tables"):
+    """Move every weight onto the grid that `save_preset(rounded=...)` stores exactly.
+
+    Of "tables" embedding tables go to int8 with a scale a row, and other matrices to float16; of
+    "all" the matrices too are int8, with a scale for each output: the weights of an int8 file,
+    which then computes on the very numbers that the preset holds. Done before a model is measured,
+    what ships is what was measured.
     """
     from .network import weights_by_path
 
     for name, weight in weights_by_path(model).items():
         value = np.asarray(weight, "float32")
-        if name.endswith("/embeddings"):
-            whole, scale = to_int8(value)
+        stored = stored_as(name, value, rounded)
+        if stored == "int8":
+            whole, scale = to_int8(value, _axis(name))
             weight.assign(whole.astype("float32") * scale)
-        elif value.ndim > 1:
+        elif stored == "float16":
             weight.assign(value.astype("float16").astype("float32"))
 
 

@@ -31,9 +31,10 @@ from kzoo.litert.audit import check_audit
 from kzoo.litert.convert import in_float32
 from kzoo.litert.interpreter import Interpreter
 from kzoo.models import build
+from kzoo.network import weights_by_path
 from kzoo.nn import lowering
 from kzoo.parts import make
-from kzoo.presets import round_tables, to_int8
+from kzoo.presets import round_weights
 from kzoo.tasks.text_task import TextTask
 
 NOISE = 0.1
@@ -129,18 +130,23 @@ def test_quantized_files(quantization, kind, tolerance, runtime, tmp_path):
     assert 0 < distance < tolerance * np.abs(np.asarray(model(columns)["embedding"])).max()
 
 
-def test_a_table_on_the_int8_grid_is_stored_as_it_is(tmp_path):
+def test_matrices_on_the_int8_grid_are_stored_as_they_are(tmp_path):
     model = task("TextEmbedder")
-    round_tables(model)
-    table = np.asarray(model.backbone.token_embedding.embeddings)
+    round_weights(model, "all")
     kzoo.export_litert(model, tmp_path / "model.tflite", "int8", limits={})
     stored = flatbuffer.read_model((tmp_path / "model.tflite").read_bytes())
     shapes = [() if t.shape is None else tuple(t.shape) for t in stored.subgraphs[0].tensors]
-    tensor = stored.subgraphs[0].tensors[shapes.index(table.shape)]
-    whole = np.frombuffer(bytes(stored.buffers[tensor.buffer].data), "int8").reshape(table.shape)
-    scale = np.asarray(tensor.quantization.scale, "float32")[:, None]
-    np.testing.assert_array_equal(whole, to_int8(table)[0])
-    np.testing.assert_allclose(whole * scale, table, rtol=1e-6, atol=0)
+    weights = weights_by_path(model)
+    table = weights["backbone/token_embedding/embeddings"]
+    kernel = weights["backbone/block_0/feedforward/up/kernel"]
+    for matrix in (np.asarray(table), np.asarray(kernel).T):  # LiteRT has outputs as rows
+        found = [
+            np.frombuffer(bytes(stored.buffers[tensor.buffer].data), "int8").reshape(matrix.shape)
+            * np.asarray(tensor.quantization.scale, "float32")[:, None]
+            for tensor, shape in zip(stored.subgraphs[0].tensors, shapes, strict=True)
+            if shape == matrix.shape and tensor.type == flatbuffer.schema().TensorType.INT8
+        ]
+        assert min(np.abs(each - matrix).max() for each in found) <= 1e-6 * np.abs(matrix).max()
 
 
 def test_int4_scales_are_searched_and_packed_in_pairs():

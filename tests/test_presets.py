@@ -244,7 +244,7 @@ def saved(tmp_path_factory):
     """A classifier as a preset with int8 tables."""
     folder = tmp_path_factory.mktemp("presets") / "saved"
     task = kzoo.TextClassifier(noisy("bert"), labels=["no", "yes"])
-    presets.save_preset(task, folder, int8_tables=True)
+    presets.save_preset(task, folder, rounded="tables")
     return folder
 
 
@@ -325,6 +325,21 @@ def test_int8_tables_come_back_as_they_were_rounded(saved):
         if path.endswith("/embeddings"):
             whole, scale = presets.to_int8(np.asarray(weight))
             assert np.array_equal(np.asarray(weights[f"backbone/{path}"]), whole * scale)
+
+
+@pytest.mark.parametrize("what", presets.ROUNDED)
+def test_a_rounded_preset_holds_the_very_numbers_that_were_measured(what, tmp_path):
+    task = kzoo.TextClassifier(noisy("bert"), labels=["no", "yes"])
+    presets.round_weights(task, what)
+    presets.save_preset(task, tmp_path / "rounded", rounded=what)
+    again = weights_by_path(presets.load(tmp_path / "rounded"))
+    for path, weight in weights_by_path(task).items():
+        assert np.array_equal(np.asarray(again[path]), np.asarray(weight)), path
+    size = (tmp_path / "rounded" / presets.WEIGHTS).stat().st_size
+    count = sum(weight.shape.num_elements() for weight in weights_by_path(task).values())
+    assert size < (1.6 if what == "all" else 2.2) * count
+    with pytest.raises(kzoo.KzooError, match="Got rounded='most'; expected tables or all"):
+        presets.save_preset(task, tmp_path / "other", rounded="most")
 
 
 @pytest.mark.parametrize(

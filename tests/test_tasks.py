@@ -752,9 +752,9 @@ def test_the_int8_preset_is_exactly_what_was_rounded(tmp_path):
     from kzoo import presets
 
     model = task("TextClassifier")
-    presets.round_tables(model)
+    presets.round_weights(model)
     before = model.predict(TEXTS)
-    presets.save_preset(model, tmp_path / "small", int8_tables=True)
+    presets.save_preset(model, tmp_path / "small", rounded="tables")
     np.testing.assert_array_equal(kzoo.load(tmp_path / "small").predict(TEXTS), before)
 
 

@@ -180,7 +180,7 @@ def main():
     processor = time.process_time()
     course, seconds = learn(task, *train, settings)
     processor = round(time.process_time() - processor)
-    presets.round_tables(task)
+    presets.round_weights(task)
     right = task.predict(test[0], batch_size=256).argmax(-1) == test[1]
     measured = {
         "data": f"the first {len(right):,} of MNIST's test pictures, by which nothing was chosen",
@@ -193,7 +193,7 @@ def main():
         "they are stored; the accuracy is of the rounded weights."
     )
     card = {**CARD, "made": made, "settings": settings, "measured": measured}
-    presets.save_preset(task, args.output, card=card, int8_tables=True)
+    presets.save_preset(task, args.output, card=card, rounded="tables")
     if args.result == RESULT:
         plot(course, HERE / "curve.png")
     result = {

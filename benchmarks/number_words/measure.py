@@ -99,7 +99,7 @@ def main():
         verbose=0,
     )
     spent = watch.read()
-    presets.round_tables(task)
+    presets.round_weights(task)
     sources, targets = zip(*parts["test"], strict=True)
     shown = pairs.examples(parts["test"], task.generate(list(sources), batch_size=500))
     wrong = [each for each in shown if each["written"] != each["expected"]]
@@ -129,7 +129,7 @@ def main():
     )
     card = {**CARD, "made": made, "settings": SETTINGS, "measured": measured}
     written = dict(zip(SHOWN, task.generate(list(SHOWN)), strict=True))
-    presets.save_preset(task, args.output, card={**card, "samples": written}, int8_tables=True)
+    presets.save_preset(task, args.output, card={**card, "samples": written}, rounded="tables")
     result = {
         "what": "a small Transformer that writes numbers as words in English, German and French: "
         "the share of numbers it was not trained on that is right to the character",

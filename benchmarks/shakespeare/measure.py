@@ -341,7 +341,7 @@ def ship(args, task, runs):
     learn, held = read(args.data)
     cut = int(0.95 * len(learn))
     points, seconds = train(task, runs[-1], learn[:cut], learn[cut:], keep_best=True)
-    presets.round_tables(task)
+    presets.round_weights(task)
     validation, written = on_validation(task, PRESET, held), samples(task)
     made = (
         "benchmarks/shakespeare/measure.py: trained from nothing on the first 85.5 % of the text, "
@@ -359,7 +359,7 @@ def ship(args, task, runs):
     sample = {"prompt": PROMPTS[0], "options": {**WAYS["temperature 0.8"], "max_new_tokens": 80}}
     sample["text"] = task.generate(sample["prompt"], **sample["options"])
     card = {**CARD, "made": made, "settings": runs, "measured": measured, "sample": sample}
-    presets.save_preset(task, args.output, card=card, int8_tables=True)
+    presets.save_preset(task, args.output, card=card, rounded="tables")
     result = {
         "what": "the preset that ships: nats a character of Tiny Shakespeare, and what it writes",
         "runs": runs,

@@ -275,7 +275,7 @@ def student(args):
     big = kzoo.load(args.model)
     small, history = distilled(big, settings, data)
     before = accuracy(small, dev)
-    presets.round_tables(small)
+    presets.round_weights(small)
     result = {
         "settings": settings,
         "history": history,
@@ -299,7 +299,7 @@ def student(args):
     }
     chosen = {"teacher": teacher_result["settings"], "student": settings}
     card = {**CARD, "made": made, "settings": chosen, "measured": measured}
-    presets.save_preset(small, args.output, card=card, int8_tables=True)
+    presets.save_preset(small, args.output, card=card, rounded="tables")
     size = sum(file.stat().st_size for file in args.output.iterdir())
     write("student", {**result, "files_megabytes": round(size / 1e6, 2)})
 

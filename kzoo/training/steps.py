@@ -168,10 +168,10 @@ def _sparsify(model, known, **options):
     return compression.sparsify(model, **options)
 
 
-def _round(model, known):
-    """Weights as a preset keeps them in the least room: tables int8, other matrices float16."""
-    presets.round_tables(model)
-    return model, {}
+def _round(model, known, what="tables"):
+    """Weights as a preset keeps them in the least room: see `presets.round_weights`."""
+    presets.round_weights(model, what)
+    return model, {"rounded": what}
 
 
 def _train(model, known, **options):
@@ -211,7 +211,7 @@ STEPS = {
     "factorize": _of(compression.factorize, _factorize, "data"),
     "sparsify": _of(compression.sparsify, _sparsify),
     "quantize_aware": _of(compression.quantize_aware, _quantize_aware),
-    "round": Step(_round, ()),
+    "round": Step(_round, ("what",)),
     "train": Step(
         _train, tuple(k for k in trainings.KEYS if k not in ("model", "output", "resume"))
     ),
@@ -389,11 +389,11 @@ def _write(model, source, folder, summary, record):
         for name in ("training.json", trainings.CURVES)
         if (Path(source) / name).is_file()
     }
-    last = record.get("step") or record["steps"][-1]["step"]
+    last = record if "step" in record else record["steps"][-1]
     summary = summary or f"A smaller {model.spec.family}."
     with writing_folder(folder) as tmp_path:
         card = {"summary": summary, "made": "by kzoo compress"}
-        presets.save_preset(model, tmp_path, card=card, int8_tables=last == "round")
+        presets.save_preset(model, tmp_path, card=card, rounded=last["report"].get("rounded"))
         text = json.dumps(record, indent=2) + "\n"
         (tmp_path / RECORD).write_text(text, encoding="utf-8")
         for name, content in also.items():
