@@ -436,7 +436,7 @@ def _attention(backbone, step):
 
 
 def _distance(name):
-    if name not in DISTANCES:
+    if not isinstance(name, str) or name not in DISTANCES:
         raise KzooError(f"Got distance={name!r:.40}; expected {' or '.join(map(repr, DISTANCES))}.")
     return DISTANCES[name]
 

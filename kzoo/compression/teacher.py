@@ -68,6 +68,8 @@ class Teacher:
                 f"Got a {type(model).__name__} as a teacher; expected a kzoo task, a Cache or a "
                 "Keras model."
             )
+        if type(hard) is not bool:
+            raise KzooError(f"Got hard={hard!r:.40} for a teacher; expected True or False.")
         usual = 1.0 if lessons is not None else 0.5 if hard else 0.1
         share = usual if share is None else share
         if not is_number(share, 0, 1):
