@@ -367,7 +367,7 @@ def export(
         ),
     ] = "litert",
     quantization: Annotated[
-        Literal["float32", "float16", "int8", "int8_int4_table", "int8_static"] | None,
+        Literal["float32", "float16", "int8", "int8_int4_table", "int8_static", "int4"] | None,
         typer.Option(help="In place of the recipe's; int8 for a preset.", show_default=False),
     ] = None,
     length: Annotated[

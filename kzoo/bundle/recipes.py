@@ -17,7 +17,7 @@ KEYS = {
     "preset": "the name of a preset that ships, or the folder of one",
     "compression": "in the place of a preset the path of a recipe of steps, see "
     "kzoo/training/steps.py, which is followed unless its output is there",
-    "quantization": "float32, float16, int8, int8_int4_table or int8_static",
+    "quantization": "float32, float16, int8, int8_int4_table, int8_static or int4",
     "for": "null, or gpu for a file of one length that its delegates take, as float16",
     "length": "null for a dynamic length, or the one length that the file takes",
     "image_size": "of a model of pictures, their height and width in the file: a number, or a "

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..compression.four_bits import as_floats
 from ..errors import KzooError
 from ..files import writing_file
 from ..litert.convert import check_arguments, exportable, sizes_of, traced, write_file
@@ -41,7 +42,10 @@ def export_litert(
             a scale a channel or row, activations quantized as they come); "int8_int4_table" (the
             same, but the token table int4 with a scale for every 32 numbers); "int8_static"
             (weights int8, and activations int8 in ranges that are known before, those of a task
-            of `kzoo.compression.quantize_aware` or found by calibration).
+            of `kzoo.compression.quantize_aware` or found by calibration); "int4" (the weights of
+            products int4 with a scale for each output, those of a task of
+            `kzoo.compression.four_bits` as it has them, the token table as in "int8_int4_table",
+            activations quantized as they come).
         length: None for a dynamic length (the caller resizes the inputs, padding is not needed),
             or the one length that the file takes. A functional model of one length takes that.
         limits: what the file must keep, such as {"cosine": 0.997, "megabytes": 23.6}; see
@@ -83,7 +87,7 @@ def export_litert(
             f"The limit {labelled[0]} needs labelled texts, which only a bundle is measured on: "
             "export a recipe with an evaluation file, or leave the limit out."
         )
-    source, sizes = exportable(model), sizes_of(model, length, cache)
+    source, sizes = exportable(as_floats(model)), sizes_of(model, length, cache)
     kind = kind_of(getattr(source.model, "rule", None))
     kind.check_sizes(source.model, sizes, texts)
     with hidden(), writing_file(path) as tmp_path:

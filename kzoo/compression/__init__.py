@@ -4,6 +4,7 @@ from .affinity import AffinityLoss, affinity_targets
 from .cache import Cache, cached
 from .distill import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 from .factorize import factorize, multiplied_out
+from .four_bits import four_bits
 from .lessons import (
     AttentionMaps,
     AttentionScores,
@@ -43,6 +44,7 @@ __all__ = [
     "cut",
     "distillation_targets",
     "factorize",
+    "four_bits",
     "multiplied_out",
     "mixed",
     "narrowed",

@@ -17,7 +17,7 @@ from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import completed
 from ..spec import Towers
 from ..values import is_number, is_whole
-from .quantize_aware import is_aware
+from .quantize_aware import rounds_as
 
 # How much of the mean square of all directions is added to each: data may show no more than a few.
 RIDGE = 0.001
@@ -61,10 +61,10 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
             that are no stacks of blocks.
     """
     network = model if isinstance(model, Network) else model.backbone
-    if is_aware(model):
+    if rounds_as(model):
         raise KzooError(
-            f"Got {model.name} with ranges of activations, which are those of its own maps; "
-            "expected one without: factorize first, then quantize_aware."
+            f"Got {model.name}, which rounds as a file of {rounds_as(model)} does, its own maps; "
+            "expected one that rounds nothing: factorize first."
         )
     stacks = _stacks(network)
     chosen, tables = _chosen(stacks, maps), {}

@@ -44,13 +44,19 @@ def quantize_aware(task, examples, dynamic=None):
         `dynamic` (paths of the layers without).
 
     Raises:
-        KzooError: for no examples, such of another kind, and a pattern that no layer has.
+        KzooError: for no examples, such of another kind, a pattern that no layer has, and a task
+            whose weights have 4 bits.
     """
     check_examples(task, examples)
+    if rounds_as(task) not in (None, KIND):
+        raise KzooError(
+            f"Got a task that rounds as a file of {rounds_as(task)} does; expected the one before "
+            "it, for ranges of its activations."
+        )
     values = {}
     for path in layers_of(task):
         values |= _without_factors(weights_by_path(task), path)
-    aware = task.under(_with(task.spec, KIND), values)
+    aware = task.under(with_quantization(task.spec, KIND), values)
     weights, paths = weights_by_path(aware), layers_of(aware)
     freeze(aware, [*frozen(task), *(f"{path}/{name}" for path in paths for name in HELD)])
     head = [path for path in paths if path.startswith("head/")]
@@ -82,11 +88,16 @@ def quantize_aware(task, examples, dynamic=None):
     return aware, {"examples": len(examples), "layers": layers, "dynamic": rest}
 
 
-def is_aware(model):
-    """Whether a model rounds as a file of int8_static does."""
+def rounds_as(model):
+    """The quantization of the files that a model rounds like, or None where it rounds nothing."""
     spec = getattr(model, "backbone", model).spec
     specs = spec.towers.values() if isinstance(spec, Towers) else [spec]
-    return any(each.quantization is not None for each in specs)
+    return next((each.quantization for each in specs if each.quantization is not None), None)
+
+
+def is_aware(model):
+    """Whether a model rounds as a file of int8_static does."""
+    return rounds_as(model) == KIND
 
 
 def layers_of(model):
@@ -178,10 +189,10 @@ def whole_range(low, high):
     return np.array([-below * step, (STEPS - below) * step], "float32")
 
 
-def _with(spec, kind):
+def with_quantization(spec, kind):
     """A spec, of all its towers, with a quantization."""
     if isinstance(spec, Towers):
-        towers = {name: _with(tower, kind) for name, tower in spec.towers.items()}
+        towers = {name: with_quantization(tower, kind) for name, tower in spec.towers.items()}
         return spec.replace(towers=towers)
     return spec.replace(quantization=kind)
 

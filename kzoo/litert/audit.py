@@ -17,6 +17,7 @@ KINDS = {
     "int8": ({"int8"}, {"int8"}),
     "int8_int4_table": ({"int4"}, {"int4", "int8", "float16"}),
     "int8_static": ({"int8"}, {"int8"}),
+    "int4": ({"int4"}, {"int4", "int8", "float16"}),
 }
 # Where a weight's form asks for a newer operator than the first: (operator, version) and the
 # first runtime that has it. Blockwise int4 tables carry version 4 too, but what is older than

@@ -46,9 +46,9 @@ def check_compat(compat, quantization):
             f"Got int8_static for {compat}, which has no products of whole numbers with a scale a "
             "channel; expected int8."
         )
-    if compat is not None and quantization == "int8_int4_table":
+    if compat is not None and quantization in ("int8_int4_table", "int4"):
         raise KzooError(
-            f"An int4 table needs TFLite 2.20, so there is no such file for {compat}: choose int8."
+            f"Weights of int4 need TFLite 2.20, so there is no such file for {compat}: choose int8."
         )
 
 

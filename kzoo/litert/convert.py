@@ -146,7 +146,7 @@ def check_arguments(model, quantization, length, compat=None, target=None):
         )
     check_compat(compat, quantization)
     gpu.check_target(target, quantization, compat, model.functions)
-    if quantization == "int8_int4_table" and len(model.functions) > 1:
+    if quantization in ("int8_int4_table", "int4") and len(model.functions) > 1:
         raise KzooError(
             f"Got {quantization} for a model whose file has the functions "
             f"{', '.join(model.functions)}; expected int8, for the int4 table is one of a single "

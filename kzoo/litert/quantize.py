@@ -1,15 +1,27 @@
-"""Smaller weights: what the converter quantizes itself, and int4 tables that it can't."""
+"""Smaller weights: what the converter quantizes itself, and those of 4 bits that it can't."""
 
 import math
 
 from ..errors import KzooError
 from . import static
-from .flatbuffer import operator_code, operator_names, read_model, schema, write_model
+from .flatbuffer import (
+    operator_code,
+    operator_names,
+    read_model,
+    schema,
+    state_runtime,
+    write_model,
+)
 
-QUANTIZATIONS = ("float32", "float16", "int8", "int8_int4_table", "int8_static")
+QUANTIZATIONS = ("float32", "float16", "int8", "int8_int4_table", "int8_static", "int4")
 TOKEN_TABLE = "token_embedding/embeddings"
 BLOCK = 32  # numbers of an int4 table that share a scale
 LEAST = 1024  # numbers from which the converter quantizes a weight
+FOUR_BITS = 7  # the largest weight of 4 bits; -8 is left out, so that its grid is symmetric
+# Of the step with which 7 of them reach a row's largest number: shorter ones, which clip a few, and
+# those with which 6, 5, 4 or 3 reach it, as in rows that were rounded to 4 bits before.
+STEPS = [*(i / 25 for i in range(12, 26)), 7 / 6, 7 / 5, 7 / 4, 7 / 3]
+RUNTIME = "2.20.0"  # the oldest on which products with int4 weights were tried
 
 
 def convert(converter, quantization, weights, used, tables=()):
@@ -32,10 +44,10 @@ def convert(converter, quantization, weights, used, tables=()):
         content = _as_floats(content, tables)
     if quantization == "float16":
         return _inputs_first(content)
-    if quantization == "int8_int4_table":
-        path = next(path for path in used if path.endswith(TOKEN_TABLE))
-        return _int4_table(content, weights[path])
-    return content
+    if quantization in ("int8_int4_table", "int4"):
+        for path in [path for path in used if path.endswith(TOKEN_TABLE)]:
+            content = _int4_table(content, weights[path])
+    return _int4_products(content) if quantization == "int4" else content
 
 
 def expected_bytes(path, shape, quantization):
@@ -45,8 +57,10 @@ def expected_bytes(path, shape, quantization):
         return 4 * count
     if quantization == "float16":
         return 2 * count
-    if quantization == "int8_int4_table" and path.endswith(TOKEN_TABLE):
+    if quantization in ("int8_int4_table", "int4") and path.endswith(TOKEN_TABLE):
         return count / 2 + 2 * count / BLOCK
+    if quantization == "int4" and path.endswith("/kernel") and len(shape) == 2 and count >= LEAST:
+        return count / 2 + 12 * shape[-1]
     # A scale and a zero point (8 bytes) for each row of a table or column of a kernel.
     channels = shape[0] if path.endswith("/embeddings") else shape[-1]
     small = count < LEAST and quantization != "int8_static"
@@ -206,6 +220,60 @@ def _int4_table(content, table):
     model.buffers[old.buffer].data = None
     old.shape, old.quantization, old.type = np.array([0], "int32"), None, kinds.TensorType.INT8
     return write_model(model)
+
+
+def _int4_products(content):
+    """The same file with the int8 weights of its products as int4, a scale for each output.
+
+    What is looked up as well stays int8, and so do weights of an odd number of inputs, of which two
+    share no byte.
+    """
+    import numpy as np
+
+    model, kinds, names = read_model(content), schema(), operator_names()
+    looked_up, weights = set(), {}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            name = names[operator_code(model.operatorCodes[operator.opcodeIndex])]
+            if name not in ("EMBEDDING_LOOKUP", "FULLY_CONNECTED"):
+                continue
+            tensor = graph.tensors[operator.inputs[1]]
+            if name == "EMBEDDING_LOOKUP":
+                looked_up.add(tensor.buffer)
+            elif tensor.type == kinds.TensorType.INT8 and _is_constant(model, tensor):
+                weights.setdefault(tensor.buffer, {})[id(tensor)] = tensor
+    for buffer, tensors in weights.items():
+        tensors = list(tensors.values())
+        shape, scales = tensors[0].shape, np.asarray(tensors[0].quantization.scale, "float32")
+        if buffer in looked_up or shape[-1] % 2:
+            continue
+        whole = np.asarray(model.buffers[buffer].data).view("int8").reshape(shape)
+        rows = whole * scales[:, None]
+        steps = steps_of(rows)
+        near = np.round(rows / np.where(steps > 0, steps, 1)[:, None])
+        model.buffers[buffer].data = packed(np.clip(near, -FOUR_BITS, FOUR_BITS).astype("int8"))
+        for tensor in tensors:
+            tensor.type, tensor.quantization = kinds.TensorType.INT4, static.scaled(steps)
+    state_runtime(model, RUNTIME)
+    return write_model(model)
+
+
+def steps_of(rows):
+    """The step of a grid of -7 to 7 steps for each row (rows, numbers): float32 (rows,).
+
+    Of several that which leaves the smallest squared error; 0 for a row of zeros.
+    """
+    import numpy as np
+
+    rows = np.asarray(rows, "float32")
+    largest = np.abs(rows).max(-1)
+    best, least = np.zeros_like(largest), np.full_like(largest, np.inf)
+    for share in STEPS:
+        steps = (largest * np.float32(share) / FOUR_BITS).astype("float32")
+        near = np.clip(np.round(rows / np.maximum(steps, 1e-30)[:, None]), -FOUR_BITS, FOUR_BITS)
+        error = np.square(near * steps[:, None] - rows).sum(-1)
+        best, least = np.where(error < least, steps, best), np.minimum(error, least)
+    return best
 
 
 def to_int4(values):

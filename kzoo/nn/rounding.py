@@ -13,6 +13,8 @@ from . import lowering
 
 STEPS = 255  # of a range of activations: int8 has 256 numbers
 LARGEST = 127  # of a weight: -128 is left out, so that its grid is symmetric
+FOUR_BITS = 7  # the same of one of 4 bits
+SCALES = "kernel_scales"  # what a layer calls those of its weights of 4 bits
 
 
 def rounding_of(spec):
@@ -45,6 +47,17 @@ def on_scales(x, axes, most=LARGEST):
     largest = ops.max(ops.abs(wide), axis=axes, keepdims=True)
     step = ops.where(largest > 0, largest / most, 1.0)
     near = ops.round(wide / step) * step
+    return ops.cast(wide + ops.stop_gradient(near - wide), x.dtype)
+
+
+def on_steps(x, steps, most=FOUR_BITS):
+    """Numbers x (..., outputs) on symmetric grids of -`most` to `most` steps (outputs,).
+
+    Gradients pass as if nothing were rounded. Steps of 0 leave x as it is.
+    """
+    wide = ops.cast(x, "float32")
+    near = ops.clip(ops.round(wide / ops.where(steps > 0, steps, 1.0)), -most, most) * steps
+    near = ops.where(steps > 0, near, wide)
     return ops.cast(wide + ops.stop_gradient(near - wide), x.dtype)
 
 
@@ -116,3 +129,23 @@ class StaticInt8(Floats):
     @staticmethod
     def _rounded(x, limits):
         return lowering.rounded(lambda x: on_range(x, limits), x, limits)
+
+
+@part("quantization", "int4")
+class FourBits(Floats):
+    """Products with weights of 4 bits, as LiteRT's files of `int4` have them.
+
+    A kernel has a scale for each of its outputs, which the layer holds as `kernel_scales`
+    (outputs,): found by its numbers, and not learnt; where they are 0 it stays as it is.
+    Activations are rounded as they come, by the file alone.
+    """
+
+    def build(self, layer, inputs, outputs):
+        """Give a layer the scales of its kernel."""
+        self.scales = layer.add_weight(
+            shape=(outputs,), initializer="zeros", trainable=False, name=SCALES, autocast=False
+        )
+
+    def kernel(self, kernel):
+        """The kernel (..., outputs) of a product."""
+        return on_steps(kernel, self.scales)

@@ -164,6 +164,10 @@ def _quantize_aware(model, known, examples=EXAMPLES, most=None, **options):
     return compression.mixed(model, data[0], most)
 
 
+def _four_bits(model, known):
+    return compression.four_bits(model)
+
+
 def _sparsify(model, known, **options):
     return compression.sparsify(model, **options)
 
@@ -211,6 +215,7 @@ STEPS = {
     "factorize": _of(compression.factorize, _factorize, "data"),
     "sparsify": _of(compression.sparsify, _sparsify),
     "quantize_aware": _of(compression.quantize_aware, _quantize_aware),
+    "four_bits": _of(compression.four_bits, _four_bits),
     "round": Step(_round, ("what",)),
     "train": Step(
         _train, tuple(k for k in trainings.KEYS if k not in ("model", "output", "resume"))

@@ -1,0 +1,69 @@
+"""Weights of 4 bits: what a file of "int4" has of them, in training too."""
+
+import numpy as np
+from keras import ops
+
+from ..errors import KzooError
+from ..litert.quantize import steps_of
+from ..network import freeze, frozen, weights_by_path
+from ..nn.rounding import SCALES, on_steps
+from ..tasks.task import Task
+from ..values import an
+from .quantize_aware import rounds_as, with_quantization
+
+KIND = "int4"
+
+
+def four_bits(task):
+    """A copy of a task whose products have weights of 4 bits, as LiteRT's files of "int4" do.
+
+    It learns on as any task does, with gradients that pass the rounding (arXiv:1712.05877). Each
+    output of a layer has a scale, that of several which leaves the smallest squared error; scales
+    stand still. Tables are not rounded here: the file rounds them once.
+
+    Args:
+        task: a task that rounds nothing yet, or its weights to 4 bits: it gets new scales.
+
+    Returns:
+        The task, and a report: `layers` (by path the root of the mean squared difference that
+        rounding makes, as a share of the root of the mean square).
+
+    Raises:
+        KzooError: for what is no task, and one that rounds otherwise.
+    """
+    if not isinstance(task, Task):
+        raise KzooError(f"Got {an(type(task).__name__)} for weights of 4 bits; expected a task.")
+    if rounds_as(task) not in (None, KIND):
+        raise KzooError(
+            f"Got a task that rounds as a file of {rounds_as(task)} does; expected the one before "
+            "it, for weights of 4 bits."
+        )
+    aware = task.under(with_quantization(task.spec, KIND))
+    weights, report = weights_by_path(aware), {}
+    paths = rounded_layers(aware)
+    freeze(aware, [*frozen(task), *(f"{path}/{SCALES}" for path in paths)])
+    for path in paths:
+        kernel = ops.convert_to_numpy(weights[f"{path}/kernel"])
+        weights[f"{path}/{SCALES}"].assign(steps_of(np.reshape(kernel, (-1, kernel.shape[-1])).T))
+        near = ops.convert_to_numpy(on_steps(kernel, weights[f"{path}/{SCALES}"]))
+        report[path] = float(np.sqrt(np.square(near - kernel).sum() / np.square(kernel).sum()))
+    return aware, {"layers": report}
+
+
+def rounded_layers(model):
+    """The paths of the layers of a model whose weights have 4 bits, in order."""
+    end = f"/{SCALES}"
+    return [path.removesuffix(end) for path in weights_by_path(model) if path.endswith(end)]
+
+
+def as_floats(model):
+    """A model of `four_bits` with its rounded weights as floats; another one as it is."""
+    paths = rounded_layers(model) if rounds_as(model) == KIND else []
+    if not paths:
+        return model
+    weights = weights_by_path(model)
+    values = {
+        f"{path}/kernel": on_steps(weights[f"{path}/kernel"], weights[f"{path}/{SCALES}"])
+        for path in paths
+    }
+    return model.under(with_quantization(model.spec, None), values)
