@@ -3,8 +3,8 @@
 A preset folder holds `spec.json` and `card.json`; for tasks `task.json`; maybe `tokenizer.json`
 and `weights.safetensors`, and `origin.*` where the model came from another library. The card holds
 the SHA-256 of the files of tensors and of tokenizers, whose changes would not keep a model from
-loading, and the paths of the weights that stand still, if any. A weight may be stored as int8 with
-scales beside it, in `<path>/scale`: its values then are exactly `int8 * scale`.
+loading, and the paths of the weights that stand still, if any. Weights may be stored as whole
+numbers, see `stored`.
 """
 
 import json
@@ -18,6 +18,7 @@ from .checkpoints import formats
 from .errors import KzooError
 from .files import MANIFEST, read_json, sha256, within, writing_folder
 from .logs import hidden
+from .stored import read_weights, write_weights
 
 HERE = Path(__file__).parent
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -355,114 +356,6 @@ def empty(folder):
         raise KzooError(
             f"{path} has a config that no {kind} can be made of ({error}): save the preset anew."
         ) from None
-
-
-# -- weights ------------------------------------------------------------------------------------
-
-
-TABLE = "/embeddings"  # how the path of a table of tokens or places ends
-ROUNDED = ("tables", "all")  # what of a preset's weights may be int8
-
-
-def write_weights(weights, path, rounded=None):
-    """Write {path: weight} as safetensors, on the grid of `rounded` if it isn't None."""
-    from safetensors.numpy import save_file
-
-    tensors = {}
-    for name, weight in weights.items():
-        value = np.asarray(weight, "float32")
-        if not np.isfinite(value).all():
-            raise KzooError(f"{name} holds NaN or infinity: train or load the model anew.")
-        stored = stored_as(name, value, rounded)
-        if stored == "int8":
-            tensors[name], tensors[f"{name}/scale"] = to_int8(value, _axis(name))
-        else:
-            tensors[name] = value.astype(stored)
-    save_file(tensors, path)
-
-
-def read_weights(model, path):
-    """Assign every weight of a model from a preset's safetensors; none may be left over."""
-    from .checkpoints.safetensors import read_tensors
-    from .network import weights_by_path
-
-    here, stored = weights_by_path(model), read_tensors(path)
-    expected = {name: tuple(weight.shape) for name, weight in here.items()}
-    for name in [name for name in here if name in stored and stored[name].dtype == "int8"]:
-        shape = expected[name]
-        expected[f"{name}/scale"] = _scales(shape, _axis(name))
-    if set(stored) != set(expected):
-        missing = sorted(set(expected) - set(stored))[:5]
-        extra = sorted(set(stored) - set(expected))[:5]
-        raise KzooError(
-            f"{path} lacks {missing} and has {extra} too many: it is damaged or belongs to another "
-            "spec."
-        )
-    for name, shape in expected.items():
-        dtype = stored[name].dtype
-        if stored[name].shape != shape or "float" not in dtype and f"{name}/scale" not in expected:
-            raise KzooError(
-                f"{name} in {path} is {dtype} of the shape {stored[name].shape}; floating-point "
-                f"numbers of the shape {shape}, as the spec says, are expected."
-            )
-    for name, weight in here.items():
-        value = stored[name].read().astype("float32")
-        if f"{name}/scale" in expected:
-            value = value * stored[f"{name}/scale"].read().astype("float32")
-        if not np.isfinite(value).all():
-            raise KzooError(f"{name} in {path} holds NaN or infinity: take a sound file.")
-        weight.assign(value)
-
-
-def stored_as(name, value, rounded):
-    """The type in which a weight is stored, where `rounded` says what is int8."""
-    if rounded is not None and rounded not in ROUNDED:
-        raise KzooError(f"Got rounded={rounded!r:.40}; expected {' or '.join(ROUNDED)}, or None.")
-    if rounded is None or value.ndim < 2:
-        return "float32"
-    if rounded == "all" and value.ndim == 2 or name.endswith(TABLE):
-        return "int8"
-    return "float16"
-
-
-def _axis(name):
-    """The axis along which the numbers of a weight share a scale: a row of a table has one, and
-    each output of another matrix, as in LiteRT's int8 files.
-    """
-    return -1 if name.endswith(TABLE) else 0
-
-
-def _scales(shape, axis):
-    shape = list(shape)
-    shape[axis] = 1
-    return tuple(shape)
-
-
-def to_int8(values, axis=-1):
-    """Numbers as int8 and float32 scales, symmetric round zero; those along `axis` share one."""
-    largest = np.abs(values).max(axis, keepdims=True)
-    scale = np.maximum(largest, 1e-12).astype("float32") / 127
-    return np.round(values / scale).astype("int8"), scale
-
-
-def round_weights(model, rounded="tables"):
-    """Move every weight onto the grid that `save_preset(rounded=...)` stores exactly.
-
-    Of "tables" embedding tables go to int8 with a scale a row, and other matrices to float16; of
-    "all" the matrices too are int8, with a scale for each output: the weights of an int8 file,
-    which then computes on the very numbers that the preset holds. Done before a model is measured,
-    what ships is what was measured.
-    """
-    from .network import weights_by_path
-
-    for name, weight in weights_by_path(model).items():
-        value = np.asarray(weight, "float32")
-        stored = stored_as(name, value, rounded)
-        if stored == "int8":
-            whole, scale = to_int8(value, _axis(name))
-            weight.assign(whole.astype("float32") * scale)
-        elif stored == "float16":
-            weight.assign(value.astype("float16").astype("float32"))
 
 
 def _write_json(path, value):

@@ -6,7 +6,7 @@ from bundles import LABELS, noisy_task
 from keras import ops
 
 import kzoo
-from kzoo import presets
+from kzoo import presets, stored
 from kzoo.compression import four_bits, prune, quantize_aware
 from kzoo.compression.four_bits import rounded_layers
 from kzoo.litert.flatbuffer import read_model, schema
@@ -65,6 +65,11 @@ def test_a_task_learns_through_the_rounding_and_its_scales_stand_still(tmp_path)
     aware.save_preset(tmp_path / "preset")
     again = presets.load(tmp_path / "preset")
     np.testing.assert_array_equal(again.predict(TEXTS), aware.predict(TEXTS))
+    stored.round_weights(again, "all")
+    presets.save_preset(again, tmp_path / "small", rounded="all")
+    assert (tmp_path / "small" / presets.WEIGHTS).stat().st_size < 110_000
+    back = presets.load(tmp_path / "small")
+    np.testing.assert_array_equal(back.predict(TEXTS), again.predict(TEXTS))
     smaller, _ = prune(again, units=0.5)
     assert smaller.predict(TEXTS).shape == aware.predict(TEXTS).shape
     assert four_bits(smaller)[0].spec.quantization == "int4"

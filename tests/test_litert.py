@@ -34,7 +34,7 @@ from kzoo.models import build
 from kzoo.network import weights_by_path
 from kzoo.nn import lowering
 from kzoo.parts import make
-from kzoo.presets import round_weights
+from kzoo.stored import round_weights
 from kzoo.tasks.text_task import TextTask
 
 NOISE = 0.1

@@ -11,7 +11,7 @@ import pytest
 from families import SPECS, STACKS, noisy, shared
 
 import kzoo
-from kzoo import presets, processors
+from kzoo import presets, processors, stored
 from kzoo.data.documents import read_documents
 from kzoo.files import sha256
 from kzoo.images.image_processor import ImageProcessor
@@ -323,14 +323,14 @@ def test_int8_tables_come_back_as_they_were_rounded(saved):
     weights = weights_by_path(presets.load(saved))
     for path, weight in weights_by_path(noisy("bert")).items():
         if path.endswith("/embeddings"):
-            whole, scale = presets.to_int8(np.asarray(weight))
+            whole, scale = stored.to_int8(np.asarray(weight))
             assert np.array_equal(np.asarray(weights[f"backbone/{path}"]), whole * scale)
 
 
-@pytest.mark.parametrize("what", presets.ROUNDED)
+@pytest.mark.parametrize("what", stored.ROUNDED)
 def test_a_rounded_preset_holds_the_very_numbers_that_were_measured(what, tmp_path):
     task = kzoo.TextClassifier(noisy("bert"), labels=["no", "yes"])
-    presets.round_weights(task, what)
+    stored.round_weights(task, what)
     presets.save_preset(task, tmp_path / "rounded", rounded=what)
     again = weights_by_path(presets.load(tmp_path / "rounded"))
     for path, weight in weights_by_path(task).items():

@@ -749,10 +749,10 @@ def test_the_teachers_scores_weigh_the_same_at_every_temperature():
 
 
 def test_the_int8_preset_is_exactly_what_was_rounded(tmp_path):
-    from kzoo import presets
+    from kzoo import presets, stored
 
     model = task("TextClassifier")
-    presets.round_weights(model)
+    stored.round_weights(model)
     before = model.predict(TEXTS)
     presets.save_preset(model, tmp_path / "small", rounded="tables")
     np.testing.assert_array_equal(kzoo.load(tmp_path / "small").predict(TEXTS), before)

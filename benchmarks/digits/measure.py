@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 import kzoo
-from kzoo import presets
+from kzoo import presets, stored
 from kzoo.images.image_processor import ImageProcessor
 from kzoo.models import build
 from kzoo.spec import Spec
@@ -180,7 +180,7 @@ def main():
     processor = time.process_time()
     course, seconds = learn(task, *train, settings)
     processor = round(time.process_time() - processor)
-    presets.round_weights(task)
+    stored.round_weights(task)
     right = task.predict(test[0], batch_size=256).argmax(-1) == test[1]
     measured = {
         "data": f"the first {len(right):,} of MNIST's test pictures, by which nothing was chosen",

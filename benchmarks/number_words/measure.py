@@ -19,7 +19,7 @@ from pathlib import Path
 import num2words
 
 import kzoo
-from kzoo import presets
+from kzoo import presets, stored
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -99,7 +99,7 @@ def main():
         verbose=0,
     )
     spent = watch.read()
-    presets.round_weights(task)
+    stored.round_weights(task)
     sources, targets = zip(*parts["test"], strict=True)
     shown = pairs.examples(parts["test"], task.generate(list(sources), batch_size=500))
     wrong = [each for each in shown if each["written"] != each["expected"]]

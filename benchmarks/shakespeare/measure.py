@@ -42,7 +42,7 @@ import keras
 import tokenizers
 
 import kzoo
-from kzoo import presets
+from kzoo import presets, stored
 from kzoo.models import build
 from kzoo.spec import Spec
 
@@ -341,7 +341,7 @@ def ship(args, task, runs):
     learn, held = read(args.data)
     cut = int(0.95 * len(learn))
     points, seconds = train(task, runs[-1], learn[:cut], learn[cut:], keep_best=True)
-    presets.round_weights(task)
+    stored.round_weights(task)
     validation, written = on_validation(task, PRESET, held), samples(task)
     made = (
         "benchmarks/shakespeare/measure.py: trained from nothing on the first 85.5 % of the text, "

@@ -28,7 +28,7 @@ import keras
 import numpy as np
 
 import kzoo
-from kzoo import presets
+from kzoo import presets, stored
 from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillation_targets
 from kzoo.keras_hooks import precision
 from kzoo.network import weights_by_path
@@ -275,7 +275,7 @@ def student(args):
     big = kzoo.load(args.model)
     small, history = distilled(big, settings, data)
     before = accuracy(small, dev)
-    presets.round_weights(small)
+    stored.round_weights(small)
     result = {
         "settings": settings,
         "history": history,

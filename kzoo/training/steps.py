@@ -19,6 +19,7 @@ from .. import compression, presets
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..network import weights_by_path
+from ..stored import round_weights
 from ..tasks.task import Task
 from ..values import an, is_whole
 from . import recipe as trainings
@@ -173,8 +174,8 @@ def _sparsify(model, known, **options):
 
 
 def _round(model, known, what="tables"):
-    """Weights as a preset keeps them in the least room: see `presets.round_weights`."""
-    presets.round_weights(model, what)
+    """Weights as a preset keeps them in the least room: see `stored.round_weights`."""
+    round_weights(model, what)
     return model, {"rounded": what}
 
 
