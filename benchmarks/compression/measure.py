@@ -162,7 +162,7 @@ def measured(row, args):
 
 
 CARD = {
-    "summary": "Sentiment of English sentences: a MiniLM of weights of 4 bits, taught by a whole one.",
+    "summary": "Sentiment of English sentences: a MiniLM of 4 bits, taught by a whole one.",
     "paper": "Wang et al. 2020, arXiv:2002.10957; Socher et al. 2013 (SST-2); Hinton et al. 2015, "
     "arXiv:1503.02531",
     "source": "sentence-transformers/all-MiniLM-L6-v2, fine-tuned on GLUE's SST-2",
