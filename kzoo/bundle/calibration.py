@@ -1,6 +1,6 @@
 """What a file of int8_static is made of: the model as it rounds, with ranges found on examples."""
 
-from ..compression.quantize_aware import is_aware, quantize_aware, rounds_as
+from ..compression.quantize_aware import is_aware, quantize_aware
 from ..errors import KzooError
 from ..litert.convert import exportable
 from ..tasks.task import Task
@@ -12,17 +12,16 @@ STATIC = "int8_static"
 
 def check_calibration(model, quantization, calibration=None):
     """Raise KzooError for examples for a file that needs none, and for a model that rounds else."""
-    rounds = rounds_as(model)
-    if rounds not in (None, quantization):
-        raise KzooError(
-            f"Got {quantization} for a model that rounds as a file of {rounds} does; expected "
-            f"{rounds}, or the model before it learnt to."
-        )
     if quantization != STATIC:
         if calibration is not None:
             raise KzooError(
                 f"Got examples for calibration of a file of {quantization}; expected none: leave "
                 f"calibration out, or choose {STATIC}."
+            )
+        if is_aware(model):
+            raise KzooError(
+                f"Got {quantization} for a model that rounds as a file of {STATIC} does; expected "
+                f"{STATIC}, or the model before kzoo.compression.quantize_aware."
             )
         return
     if not isinstance(model, Task):
