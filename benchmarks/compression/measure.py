@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 
 import kzoo
-from kzoo import presets
+from kzoo import plot, presets
 from kzoo.bundle import export_bundle
 from kzoo.bundle.bench import bench_bundle
 from kzoo.bundle.limits import defaults
@@ -161,6 +161,28 @@ def measured(row, args):
     }
 
 
+def picture():
+    """The rows of SST-2 by size and by time, beside published models."""
+    rows = {path.stem: json.loads(path.read_text()) for path in sorted(HERE.glob("sst2_*.json"))}
+    last = next(iter(rows.values()))
+    report = {
+        "measure": "accuracy",
+        "model": {"ms_ratio": 1, **_point(last["teacher"])},
+        "points": [
+            {"name": name[5:], "ms_ratio": 1 / row["speed"]["64"], **_point(row["row"])}
+            for name, row in rows.items()
+            if row.get("against") == "int8"
+        ],
+        "references": json.loads((HERE / "references_settings.json").read_text()),
+        "budget": {"max_mb": None, "max_ms_ratio": None},
+    }
+    plot.write(plot.pareto(report), HERE / "sst2.png")
+
+
+def _point(measured):
+    return {"megabytes": measured["megabytes"], "score": measured["file"]}
+
+
 CARD = {
     "summary": "Sentiment of English sentences: a MiniLM of 4 bits, taught by a whole one.",
     "paper": "Wang et al. 2020, arXiv:2002.10957; Socher et al. 2013 (SST-2); Hinton et al. 2015, "
@@ -205,6 +227,8 @@ def main():
     text = json.dumps({"provenance": facts, **result}, indent=1) + "\n"
     (HERE / f"{args.row}.json").write_text(text, encoding="utf-8")
     print(json.dumps(result, indent=1))
+    if args.row.startswith("sst2"):
+        picture()
     if args.ship is not None:
         ship(result, args)
 
