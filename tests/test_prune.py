@@ -370,26 +370,42 @@ import tensorflow as tf
 devices = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import kzoo
-from kzoo import presets
-from kzoo.compression import Pruning
+from kzoo.compression import Pruning, Sparsity, four_bits, quantize_aware
 from kzoo.network import weights_by_path
 from test_prune import LABELS, TEXTS, classifier
 
-ends = []
-for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
-    with strategy.scope():
-        task = classifier(schedule=(0,))
-        pruning = Pruning(heads=2, units=0.5, data=(TEXTS, LABELS), begin=0.0, end=0.8, every=2)
-        task.fit(TEXTS, LABELS, batch_size=8, epochs=3, callbacks=[pruning], verbose=0)
-    ends.append({path: np.array(weight) for path, weight in weights_by_path(task).items()})
-worst = max(float(np.abs(ends[0][path] - ends[1][path]).max()) for path in ends[0])
-rows = [int((ends[1]["backbone/block_0/feedforward/down/kernel"] != 0).any(1).sum())]
-print("worst", worst, "rows", rows)
-assert worst < 1e-5 and rows == [24], (worst, rows)
+def pruned(task):
+    return task, Pruning(heads=2, units=0.5, data=(TEXTS, LABELS), begin=0.0, end=0.8, every=2)
+
+def sparse(task):
+    return task, Sparsity("2:4", begin=0.0, end=0.8, every=2)
+
+def rounded(task, as_=None):
+    found, _ = four_bits(task) if as_ is None else as_(task, TEXTS)
+    found.compile(optimizer=kzoo.AdamW(1e-3, decay="constant", warmup=0, epsilon=1e-3))
+    return found, None
+
+ways = {"pruned": pruned, "sparse": sparse, "four bits": rounded,
+        "int8": lambda task: rounded(task, quantize_aware)}
+devices = ["CPU:0", "CPU:1"]
+for name, way in ways.items():
+    ends = []
+    for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(devices)):
+        with strategy.scope():
+            task, callback = way(classifier(schedule=(0,)))
+            callbacks = [] if callback is None else [callback]
+            task.fit(TEXTS, LABELS, batch_size=8, epochs=3, callbacks=callbacks, verbose=0)
+        ends.append({path: np.array(weight) for path, weight in weights_by_path(task).items()})
+    worst = max(float(np.abs(ends[0][path] - ends[1][path]).max()) for path in ends[0])
+    down = ends[1]["backbone/block_0/feedforward/down/kernel"]
+    print(name, worst)
+    assert worst < 1e-5, (name, worst)
+    assert name != "pruned" or (down != 0).any(1).sum() == 24
+    assert name != "sparse" or ((down.reshape(-1, 4, down.shape[-1]) != 0).sum(1) <= 2).all()
 """
 
 
-def test_two_replicas_prune_as_one_device_does():
+def test_two_replicas_mask_and_round_as_one_device_does():
     ended = subprocess.run(
         [sys.executable, "-c", REPLICAS, str(Path(__file__).parent)],
         capture_output=True,
