@@ -22,10 +22,11 @@ from .data.tables import write_table
 from .errors import KzooError
 from .evaluation import scores_of
 from .files import read_json, writing_file
-from .litert.quantize import expected_bytes
+from .litert.quantize import BLOCK, TOKEN_TABLE, expected_bytes
 from .network import weights_by_path
 from .spec import Towers
 from .training import steps
+from .training.recipe import USED_BY
 from .values import is_number, is_whole
 
 REPORT, PICTURE, TABLE = "report.json", "pareto.png", "points.csv"
@@ -42,7 +43,10 @@ GRAPH = 12_000  # bytes of a file that a block's operators take, and those about
 RATE = 3e-4  # of learning: a cut model has more to learn than one that is tuned
 TOKENS_TIMED = 32
 HELD = 0.1  # the share held out where no file is named
-QUANTIZATION = "int8"
+# Of files, by the bits of a weight. Tables are quantized as the files of each have them.
+QUANTIZATIONS = {8: "int8", 4: "int4"}
+USUAL = 8  # bits of the model's own file
+COPIES = 3  # of each text, which the last shapes learn their teacher's answers to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,21 +58,33 @@ class Shape:
         inner: the share of heads and of feed-forward units.
         tokens: how many rows the table of tokens has; 0 where there is none.
         rank: how wide these are; 0 for as wide as before.
+        bits: of a weight in the file.
     """
 
     blocks: int
     inner: float
     tokens: int
     rank: int
+    bits: int = USUAL
 
     @property
     def name(self):
         """What its folder is called."""
         rank = f"-r{self.rank}" if self.rank else ""
-        return f"b{self.blocks}-i{round(100 * self.inner)}-t{self.tokens}{rank}"
+        bits = f"-w{self.bits}" if self.bits != USUAL else ""
+        return f"b{self.blocks}-i{round(100 * self.inner)}-t{self.tokens}{rank}{bits}"
 
-    def steps(self, model, learning):
-        """The steps of a recipe that makes it, and lets it learn of the model."""
+    @property
+    def quantization(self):
+        """That of its file."""
+        return QUANTIZATIONS[self.bits]
+
+    def steps(self, model, learning, answers=None):
+        """The steps of a recipe that makes it, and lets it learn of the model.
+
+        answers: a folder for those of the model to texts and to variations of them, which are
+            learnt in the place of labels; None for texts and labels alone.
+        """
         spec, steps = model.spec, []
         if self.tokens:
             steps.append({"step": "trim", "size": self.tokens, "alphabet": "corpus"})
@@ -81,9 +97,15 @@ class Shape:
             steps.append({"step": "prune", **pruned})
         if self.rank:
             steps.append({"step": "factorize", "embedding": self.rank})
+        if self.bits == 4:
+            steps.append({"step": "four_bits"})
         problem = getattr(model, "problem", "single_label")
         if problem == "single_label" and len(model.labels or "ab") > 1:
-            learning = {"teacher": {"hard": False, "share": 0.9}, **learning}
+            teacher = {"hard": False, "share": 0.9}
+            if answers is not None and model.task_name in USED_BY["variations"]:
+                teacher |= {"share": 1.0, "answers": answers}
+                learning = {**learning, "variations": {"copies": COPIES}}
+            learning = {**learning, "teacher": teacher}
         return [*steps, {"step": "train", **learning}]
 
 
@@ -99,27 +121,36 @@ class Sizes:
         self.width, self.layers = spec.hidden_dim, spec.num_layers
         self.rows = model.backbone.vocabulary_size if "tokenizer" in model.processors else 1
         self.separate = len(spec.blocks)
-        inner = blocks = table = other = 0
-        for path, weight in weights_by_path(model).items():
-            size = expected_bytes(path, tuple(weight.shape), QUANTIZATION)
-            if path.endswith("token_embedding/embeddings"):
-                table = size
-            elif "/block_" in path and math.prod(weight.shape) > 4 * self.width:
-                inner += size
-            elif "/block_" in path:
-                blocks += size
-            else:
-                other += size
-        self.inner, self.block = inner / self.separate, blocks / self.separate
-        self.row, self.other = table / self.rows, other
+        self.bytes = {}
+        for bits, quantization in QUANTIZATIONS.items():
+            inner = blocks = table = other = 0
+            for path, weight in weights_by_path(model).items():
+                size = expected_bytes(path, tuple(weight.shape), quantization)
+                if path.endswith(TOKEN_TABLE):
+                    table = size
+                elif "/block_" in path and math.prod(weight.shape) > 4 * self.width:
+                    inner += size
+                elif "/block_" in path:
+                    blocks += size
+                else:
+                    other += size
+            each = inner / self.separate, blocks / self.separate
+            self.bytes[bits] = *each, table / self.rows, other
 
     def megabytes(self, shape):
-        """What an int8 file of a shape weighs, about."""
-        row = (shape.rank + 12) if shape.rank else self.row
+        """What the file of a shape weighs, about."""
+        inner, block, row, other = self.bytes[shape.bits]
+        if shape.rank:
+            table = TOKEN_TABLE, (shape.tokens, shape.rank)
+            row = expected_bytes(*table, shape.quantization) / shape.tokens
         table = shape.tokens * row + shape.rank * self.width
         separate = min(shape.blocks, self.separate)
-        blocks = separate * (self.inner * shape.inner + self.block) + shape.blocks * GRAPH
-        return (table + blocks + self.other + GRAPH) / 1e6
+        blocks = separate * (inner * shape.inner + block) + shape.blocks * GRAPH
+        return (table + blocks + other + GRAPH) / 1e6
+
+    def fits(self, shape):
+        """Whether there is such a file: tables of 4 bits have blocks of 32 numbers."""
+        return shape.bits == USUAL or not shape.tokens or (shape.rank or self.width) % BLOCK == 0
 
     def time(self, shape):
         """Its time as a share of the model's, about: that of its products."""
@@ -141,7 +172,7 @@ def search(
         validation: a file by which shapes are chosen, or a share of `train`; a tenth by default.
         test: a file on which the last are measured, and by which none is chosen; what shapes were
             chosen by where there is none.
-        max_mb: megabytes of the int8 file at most.
+        max_mb: megabytes of the file at most, int8 or int4.
         max_ms_ratio: its time at most, as a share of that of the model's own int8 file.
         max_drop: how many points in a hundred the measure may fall at most, on `test`.
         text, label: the columns of the files.
@@ -176,7 +207,7 @@ def search(
              "epochs": epochs}  # fmt: skip
     state = _State(Path(output), facts, steps.fact({**recipe, "test": facts["test"]}))
     learnt, held = steps.read(recipe, model)
-    shapes = _shapes(model, learnt, budget, trials)
+    shapes = shapes_of(model, learnt, budget, trials)
     state.begin()
     tested = held if test is None else steps.read({**recipe, "train": str(test),
                                                       "validation": None}, model)[0]  # fmt: skip
@@ -190,7 +221,8 @@ def search(
         for shape in shapes:
             say(f"{shape.name}, round {turn + 1} of {rounds}")
             found = _Point(state, shape, "points" if is_last else f"round-{turn + 1}")
-            scores[shape] = found.learnt(recipe, model, learning, held)
+            answers = str(state.folder / "answers") if is_last else None
+            scores[shape] = found.learnt(recipe, model, learning, held, answers)
         state.note([
             {"name": shape.name, "round": turn + 1, "share": share, "held": score}
             for shape, score in scores.items()
@@ -232,19 +264,21 @@ def _check_references(references):
             )
 
 
-def _shapes(model, learnt, budget, trials):
+def shapes_of(model, learnt, budget, trials):
     """The largest shapes within a budget, as many as are tried: of each depth the best first."""
     sizes, tokens, ranks = Sizes(model), [0], [0]
     if "tokenizer" in model.processors:
         tokens = _tokens(model, learnt)
         ranks = [0 if share == 1 else round(share * sizes.width) for share in RANKS]
     every = [
-        Shape(blocks, inner, count, rank)
+        Shape(blocks, inner, count, rank, bits)
         for blocks in range(1, sizes.layers + 1)
         for inner in SHARES
         for count in tokens
         for rank in ranks
+        for bits in QUANTIZATIONS
     ]
+    every = [shape for shape in every if sizes.fits(shape)]
     limits = [
         (budget["max_mb"], sizes.megabytes, "MB"),
         (budget["max_ms_ratio"], sizes.time, "of the time"),
@@ -285,7 +319,10 @@ def _tokens(model, learnt):
 def _capacity(shape, sizes):
     """By what shapes of a budget are ordered before they learn: products, and the table's width."""
     table = shape.tokens * (shape.rank or sizes.width)
-    return math.log(shape.blocks * shape.inner) + 0.3 * math.log(max(table, 1))
+    coarse = 0.3 * (
+        shape.bits != USUAL
+    )  # twice the weights of half the bits are more, the same less
+    return math.log(shape.blocks * shape.inner) + 0.3 * math.log(max(table, 1)) - coarse
 
 
 def best_first(scores):
@@ -342,9 +379,10 @@ class _Point:
         self.state, self.shape, self.name = state, shape, f"{place}/{shape.name}"
         self.preset = state.folder / place / shape.name / "preset"
 
-    def learnt(self, recipe, model, learning, held):
+    def learnt(self, recipe, model, learning, held, answers):
         """How right it is on examples that were held out, once it has learnt."""
-        own = {"output": str(self.preset), "steps": self.shape.steps(model, learning)}
+        here = answers and os.path.relpath(answers, self.preset.parent)
+        own = {"output": str(self.preset), "steps": self.shape.steps(model, learning, here)}
         recipe = {**recipe, **own}
 
         def learn():
@@ -362,7 +400,8 @@ class _Point:
         folder = self.preset.parent / "bundle"
 
         def measure():
-            return _measured(presets.load(self.preset), folder, examples, reference)
+            made, quantization = presets.load(self.preset), self.shape.quantization
+            return _measured(made, folder, examples, reference, quantization)
 
         return {"folder": self.name, **self.state.get(f"{self.name} measured", measure)}
 
@@ -385,14 +424,15 @@ def _score(source, examples):
     return next(scores[name] for name in JUDGED.values() if name in scores)
 
 
-def _measured(model, folder, examples, reference):
+def _measured(model, folder, examples, reference, quantization=QUANTIZATIONS[USUAL]):
     """What is told of a model: its bundle's megabytes, its time by the model's own, how right."""
     if not (folder / MANIFEST).is_file():
-        limits = dict.fromkeys(defaults(QUANTIZATION, measure_of(model)))
-        export_bundle(model, folder, QUANTIZATION, limits=limits)
+        limits = dict.fromkeys(defaults(quantization, measure_of(model)))
+        export_bundle(model, folder, quantization, limits=limits)
     rows = bench_bundle(folder, reference)["lengths"] if reference else []
     row = next((row for row in rows if row["tokens"] >= TOKENS_TIMED), rows[-1] if rows else None)
     return {
+        "quantization": quantization,
         "megabytes": (folder / MODEL).stat().st_size / 1e6,
         "ms_ratio": 1 / row["speed"] if row else 1.0,
         "keras": _score(model, examples),
@@ -435,7 +475,6 @@ def _reported(state, own, points, model, references):
     report = {
         **state.held["facts"],
         "measure": JUDGED[model.rule],
-        "quantization": QUANTIZATION,
         "model": own,
         "points": points,
         "tried": state.held["tried"],
@@ -443,7 +482,17 @@ def _reported(state, own, points, model, references):
         "closest": None if best else closest(points, own, budget)["name"],
         "references": references,
     }
-    names = ["name", "folder", "megabytes", "ms_ratio", "held", "keras", "score", "fits"]
+    names = [
+        "name",
+        "folder",
+        "quantization",
+        "megabytes",
+        "ms_ratio",
+        "held",
+        "keras",
+        "score",
+        "fits",
+    ]
     (state.folder / TABLE).unlink(missing_ok=True)
     write_table(state.folder / TABLE, {n: [point[n] for point in points] for n in names})
     plot.write(plot.pareto(report), state.folder / PICTURE)

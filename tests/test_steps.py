@@ -157,15 +157,23 @@ def test_a_recipe_that_is_wrong_is_one_sentence(made, changes, match):
 
 def test_a_budget_ends_in_points_that_fit_and_goes_on_where_it_was(made):
     """Two shapes of one block, each a preset with its recipe and its bundle."""
-    asked = {"max_mb": 0.6, "max_ms_ratio": 0.99, "trials": 2, "epochs": 1}
+    asked = {"max_mb": 0.036, "max_ms_ratio": 0.99, "trials": 2, "epochs": 1}
     found = budget.search(made / "whole", made / "train.tsv", made / "found", **asked)
+    model = kzoo.load(made / "whole")
+    read = dict.fromkeys(("text", "label", "validation")) | {"train": made / "train.tsv", "seed": 0}
+    sizes, (learnt, _) = budget.Sizes(model), steps.read(read, model)
+    shapes = budget.shapes_of(model, learnt, asked, 2)
     assert len(found["points"]) == 2 and len(found["tried"]) == 2
     for point in found["points"]:
-        assert point["fits"] == (point["megabytes"] <= 0.6 and point["ms_ratio"] <= 0.99)
+        assert point["fits"] == (point["megabytes"] <= 0.036 and point["ms_ratio"] <= 0.99)
         folder = made / "found" / point["folder"]
         assert (folder / "recipe.json").is_file() and kzoo.load(folder / "preset").labels
         size = (folder / "bundle" / "model.tflite").stat().st_size / 1e6
         assert size == point["megabytes"]
+        shape = next(shape for shape in shapes if shape.name == point["name"])
+        assert size == pytest.approx(sizes.megabytes(shape), abs=0.01), shape.name
+    assert {point["quantization"] for point in found["points"]} == {"int8", "int4"}
+    assert (made / "found" / "answers" / "answers.json").is_file()
     for name in ("report.json", "points.csv", "pareto.png"):
         assert (made / "found" / name).is_file()
     said = []
