@@ -5,12 +5,11 @@ from keras import ops
 
 from ..errors import KzooError
 from ..network import weights_by_path
-from ..nn.rounding import on_scales
+from ..nn.rounding import FOUR_BITS, on_scales
 from ..values import is_number
 from .quantize_aware import ENDS, is_aware, layers_of, quantize_aware
 
 BATCH = 16
-FOUR_BITS = 7  # the largest number of a symmetric grid of 4 bits
 
 
 def sensitivity(task, examples):

@@ -3,6 +3,7 @@
 import math
 
 from ..errors import KzooError
+from ..nn.rounding import FOUR_BITS
 from . import static
 from .flatbuffer import (
     operator_code,
@@ -17,7 +18,6 @@ QUANTIZATIONS = ("float32", "float16", "int8", "int8_int4_table", "int8_static",
 TOKEN_TABLE = "token_embedding/embeddings"
 BLOCK = 32  # numbers of an int4 table that share a scale
 LEAST = 1024  # numbers from which the converter quantizes a weight
-FOUR_BITS = 7  # the largest weight of 4 bits; -8 is left out, so that its grid is symmetric
 # Of the step with which 7 of them reach a row's largest number: shorter ones, which clip a few, and
 # those with which 6, 5, 4 or 3 reach it, as in rows that were rounded to 4 bits before.
 STEPS = [*(i / 25 for i in range(12, 26)), 7 / 6, 7 / 5, 7 / 4, 7 / 3]
