@@ -10,7 +10,7 @@ from .tasks.inputs import split_pairs
 from .tasks.writing_task import one_or_all
 from .values import an
 
-SENTIMENT = "bert_minilm_l3_en_uncased.sst2"
+SENTIMENT = "bert_minilm_l6_en_uncased.sst2"
 SHAKESPEARE = "gpt2_tiny_en.shakespeare"
 COMMANDS = "kwt1_speech_commands"
 

@@ -75,8 +75,6 @@ HOMES = {
     "AdamW": "training.optimizer",
     "WarmupDecay": "training.schedule",
     "AffinityLoss": "compression.affinity",
-    "DistillationLoss": "compression.distill",
-    "DistilledAccuracy": "compression.distill",
 }
 
 

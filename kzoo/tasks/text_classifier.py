@@ -12,7 +12,7 @@ from .text_task import TextTask
 class TextClassifier(Classifier, TextTask):
     """Classify texts, or pairs of texts, or give them values.
 
-    `TextClassifier("bert_minilm_l3_en_uncased.sst2", labels=["dull", "fair", "great"])` starts
+    `TextClassifier("bert_minilm_l6_en_uncased.sst2", labels=["dull", "fair", "great"])` starts
     from weights that ship. On the token dict it returns {"logits": (batch, labels)}; `predict`
     gives an array (texts, labels): of probabilities, or of values for regression.
 

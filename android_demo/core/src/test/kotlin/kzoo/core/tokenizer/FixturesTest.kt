@@ -89,7 +89,7 @@ class FixturesTest {
 
     @Test
     fun `the preset that ships is read`() {
-        val preset = File(System.getProperty("root"), "../presets/bert_minilm_l3_en_uncased.sst2/tokenizer.json")
+        val preset = File(System.getProperty("root"), "../presets/bert_minilm_l6_en_uncased.sst2/tokenizer.json")
         val tokenizer = FileInputStream(preset).use { Tokenizer.read(it) }
         val encoding = tokenizer.encode("A naïve, unaffable film.")
         assertEquals(
