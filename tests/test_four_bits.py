@@ -10,9 +10,8 @@ from kzoo import presets, stored
 from kzoo.compression import four_bits, prune, quantize_aware
 from kzoo.compression.four_bits import rounded_layers
 from kzoo.litert.flatbuffer import read_model, schema
-from kzoo.litert.quantize import steps_of
 from kzoo.network import frozen, weights_by_path
-from kzoo.nn.rounding import FOUR_BITS, SCALES, on_steps
+from kzoo.nn.rounding import FOUR_BITS, SCALES, on_steps, steps_of
 
 TEXTS = ["a good film", "a very dull film", "my dog lives in paris", "is the cat on the mat"]
 

@@ -33,6 +33,7 @@ ORDER = [
     {"generation"},
     {"tasks"},
     {"checkpoints"},
+    {"stored"},
     {"presets"},
     {"compression", "conversion", "pipelines"},
     {"training"},

@@ -4,9 +4,8 @@ import numpy as np
 from keras import ops
 
 from ..errors import KzooError
-from ..litert.quantize import steps_of
 from ..network import freeze, frozen, weights_by_path
-from ..nn.rounding import SCALES, on_steps
+from ..nn.rounding import SCALES, on_steps, steps_of
 from ..tasks.task import Task
 from ..values import an
 from .quantize_aware import rounds_as, with_quantization

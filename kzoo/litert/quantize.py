@@ -3,7 +3,7 @@
 import math
 
 from ..errors import KzooError
-from ..nn.rounding import FOUR_BITS
+from ..nn.rounding import FOUR_BITS, steps_of
 from . import static
 from .flatbuffer import (
     operator_code,
@@ -18,9 +18,6 @@ QUANTIZATIONS = ("float32", "float16", "int8", "int8_int4_table", "int8_static",
 TOKEN_TABLE = "token_embedding/embeddings"
 BLOCK = 32  # numbers of an int4 table that share a scale
 LEAST = 1024  # numbers from which the converter quantizes a weight
-# Of the step with which 7 of them reach a row's largest number: shorter ones, which clip a few, and
-# those with which 6, 5, 4 or 3 reach it, as in rows that were rounded to 4 bits before.
-STEPS = [*(i / 25 for i in range(12, 26)), 7 / 6, 7 / 5, 7 / 4, 7 / 3]
 RUNTIME = "2.20.0"  # the oldest on which products with int4 weights were tried
 
 
@@ -256,24 +253,6 @@ def _int4_products(content):
             tensor.type, tensor.quantization = kinds.TensorType.INT4, static.scaled(steps)
     state_runtime(model, RUNTIME)
     return write_model(model)
-
-
-def steps_of(rows):
-    """The step of a grid of -7 to 7 steps for each row (rows, numbers): float32 (rows,).
-
-    Of several that which leaves the smallest squared error; 0 for a row of zeros.
-    """
-    import numpy as np
-
-    rows = np.asarray(rows, "float32")
-    largest = np.abs(rows).max(-1)
-    best, least = np.zeros_like(largest), np.full_like(largest, np.inf)
-    for share in STEPS:
-        steps = (largest * np.float32(share) / FOUR_BITS).astype("float32")
-        near = np.clip(np.round(rows / np.maximum(steps, 1e-30)[:, None]), -FOUR_BITS, FOUR_BITS)
-        error = np.square(near * steps[:, None] - rows).sum(-1)
-        best, least = np.where(error < least, steps, best), np.minimum(error, least)
-    return best
 
 
 def to_int4(values):

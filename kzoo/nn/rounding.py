@@ -6,6 +6,7 @@ those of encoders with norms behind their branches are, are made smaller before 
 (SmoothQuant, arXiv:2211.10438, section 4).
 """
 
+import numpy as np
 from keras import ops
 
 from ..parts import make, part
@@ -14,6 +15,9 @@ from . import lowering
 STEPS = 255  # of a range of activations: int8 has 256 numbers
 LARGEST = 127  # of a weight: -128 is left out, so that its grid is symmetric
 FOUR_BITS = 7  # the same of one of 4 bits
+# Of the step with which 7 of them reach a row's largest number: shorter ones, which clip a few, and
+# those with which 6, 5, 4 or 3 reach it, as in rows that were rounded to 4 bits before.
+LENGTHS = [*(i / 25 for i in range(12, 26)), 7 / 6, 7 / 5, 7 / 4, 7 / 3]
 SCALES = "kernel_scales"  # what a layer calls those of its weights of 4 bits
 
 
@@ -59,6 +63,22 @@ def on_steps(x, steps, most=FOUR_BITS):
     near = ops.clip(ops.round(wide / ops.where(steps > 0, steps, 1.0)), -most, most) * steps
     near = ops.where(steps > 0, near, wide)
     return ops.cast(wide + ops.stop_gradient(near - wide), x.dtype)
+
+
+def steps_of(rows):
+    """The step of a grid of -7 to 7 steps for each row (rows, numbers): float32 (rows,).
+
+    Of several that which leaves the smallest squared error; 0 for a row of zeros.
+    """
+    rows = np.asarray(rows, "float32")
+    largest = np.abs(rows).max(-1)
+    best, least = np.zeros_like(largest), np.full_like(largest, np.inf)
+    for share in LENGTHS:
+        steps = (largest * np.float32(share) / FOUR_BITS).astype("float32")
+        near = np.clip(np.round(rows / np.maximum(steps, 1e-30)[:, None]), -FOUR_BITS, FOUR_BITS)
+        error = np.square(near * steps[:, None] - rows).sum(-1)
+        best, least = np.where(error < least, steps, best), np.minimum(error, least)
+    return best
 
 
 class Floats:
