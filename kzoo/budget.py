@@ -18,6 +18,7 @@ from .bundle.bench import bench_bundle
 from .bundle.limits import defaults
 from .bundle.manifest import MANIFEST, MODEL
 from .bundle.parity import measure_of
+from .compression.quantize_aware import is_aware
 from .data.tables import write_table
 from .errors import KzooError
 from .evaluation import scores_of
@@ -201,6 +202,11 @@ def search(
             f"Got {preset}, for whose answers no single measure says how right they are; expected "
             "a task of one stack whose answers are right or wrong, such as a TextClassifier."
         )
+    if is_aware(model):
+        raise KzooError(
+            f"Got {preset}, which rounds as a file of int8_static does; expected the task before "
+            "quantize_aware."
+        )
     recipe = {"model": str(preset), "train": str(train), "validation": validation, "text": text,
               "label": label, "seed": seed}  # fmt: skip
     facts = {"recipe": recipe, "test": test and str(test), "budget": budget, "trials": trials,
@@ -319,9 +325,8 @@ def _tokens(model, learnt):
 def _capacity(shape, sizes):
     """By what shapes of a budget are ordered before they learn: products, and the table's width."""
     table = shape.tokens * (shape.rank or sizes.width)
-    coarse = 0.3 * (
-        shape.bits != USUAL
-    )  # twice the weights of half the bits are more, the same less
+    # Twice the weights of half the bits are worth more, as many are worth less.
+    coarse = 0.3 * (shape.bits != USUAL)
     return math.log(shape.blocks * shape.inner) + 0.3 * math.log(max(table, 1)) - coarse
 
 

@@ -1,6 +1,7 @@
 """How right a model is on labelled texts, pictures or sounds, and where it isn't."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -419,15 +420,20 @@ def _likeness(reader, examples):
     firsts, seconds = split_pairs(examples.x)
     if seconds is None:
         raise KzooError(
-            f"Got single examples for {an(reader.task)}; expected pairs of texts, and how alike "
-            "they are: name two columns, text=[0, 1]."
+            f"Got single examples for {an(reader.task)}; expected a TextEmbedder, pairs of texts "
+            "and how alike they are: name two columns, text=[0, 1]."
         )
-    try:
-        right = np.asarray(examples.y, "float64").reshape(-1)
-    except ValueError:
-        raise KzooError(
-            f"Got {examples.y[0]!r:.40} as how alike a pair is; expected a number: name its column."
-        ) from None
+    for place, value in enumerate(examples.y):
+        try:
+            fits = math.isfinite(float(value))
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise KzooError(
+                f"{examples.where(place)}: got {value!r:.40} as how alike a pair is; expected one "
+                "number: name its column."
+            )
+    right = np.asarray(examples.y, "float64")
     sides = [[answer["embedding"] for answer in reader.answers(s)] for s in (firsts, seconds)]
     one, other = (np.asarray(side, "float64") for side in sides)
     lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)

@@ -3,9 +3,10 @@
 import numpy as np
 
 from .errors import KzooError
+from .nn.rounding import FOUR_BITS, SCALES
 
 TABLE = "/embeddings"  # how the path of a table of tokens or places ends
-KERNEL, SCALES = "/kernel", "/kernel_scales"  # those of `nn.rounding.FourBits` stand beside it
+KERNEL = "/kernel"  # beside which `nn.rounding.FourBits` has its scales
 ROUNDED = ("tables", "all")  # what of a preset's weights may be whole numbers
 
 
@@ -22,11 +23,16 @@ def write_weights(weights, path, rounded=None):
         if kind == "int8":
             tensors[name], tensors[f"{name}/scale"] = to_int8(value, _axis(name))
         elif kind == "int4":
-            whole = np.round(value / _steps(name, values)).astype("int8").ravel()
+            whole = _whole(name, values).astype("int8").ravel()
             halves = np.pad(whole, (0, whole.size % 2)).reshape(-1, 2) & 15
             tensors[name] = (halves[:, 0] | halves[:, 1] << 4).astype("uint8")
         else:
             tensors[name] = value.astype(kind)
+            if not np.isfinite(tensors[name]).all():
+                raise KzooError(
+                    f"{name} holds {np.abs(value).max():g}, for which {kind} has no number: store "
+                    "it without rounding."
+                )
     save_file(tensors, path)
 
 
@@ -39,7 +45,7 @@ def read_weights(model, path):
     expected, whole = {name: tuple(weight.shape) for name, weight in here.items()}, {}
     for name in [name for name in here if name in stored]:
         dtype, shape = stored[name].dtype, expected[name]
-        if dtype == "int8":
+        if dtype == "int8" and len(shape) > 1:
             whole[name] = dtype
             expected[f"{name}/scale"] = _one_along(shape, _axis(name))
         elif dtype == "uint8" and _beside(name) in here:
@@ -91,8 +97,7 @@ def round_weights(model, rounded="tables"):
             whole, scale = to_int8(value, _axis(name))
             weights[name].assign(whole.astype("float32") * scale)
         elif kind == "int4":
-            steps = _steps(name, values)
-            weights[name].assign(np.clip(np.round(value / steps), -7, 7) * steps)
+            weights[name].assign(_whole(name, values) * values[_beside(name)])
         elif kind == "float16":
             weights[name].assign(value.astype("float16").astype("float32"))
 
@@ -119,11 +124,12 @@ def _kind(name, values, rounded):
 
 def _beside(name):
     """The path of the scales of 4 bits of a kernel."""
-    return name.removesuffix(KERNEL) + SCALES if name.endswith(KERNEL) else None
+    return name.removesuffix(KERNEL) + f"/{SCALES}" if name.endswith(KERNEL) else None
 
 
-def _steps(name, values):
-    return values[_beside(name)]
+def _whole(name, values):
+    """A kernel in steps of its scales."""
+    return np.clip(np.round(values[name] / values[_beside(name)]), -FOUR_BITS, FOUR_BITS)
 
 
 def _axis(name):

@@ -142,7 +142,7 @@ def test_evaluate_of_an_embedder_is_of_the_cosines_of_pairs(make, tmp_path):
     with pytest.raises(KzooError, match="Got single examples for a TextEmbedder; expected pairs"):
         kzoo.evaluate(embedder, path)
     path.write_text("text,text_pair,label\ni loved it,a film,alike\n", encoding="utf-8")
-    with pytest.raises(KzooError, match="Got 'alike' as how alike a pair is; expected a number"):
+    with pytest.raises(KzooError, match="line 2: got 'alike' as how alike a pair is; expected one"):
         kzoo.evaluate(embedder, path)
 
 

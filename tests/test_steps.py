@@ -144,6 +144,9 @@ def test_a_run_that_was_stopped_goes_on_behind_its_last_step(made, monkeypatch):
         ({"validation": 5}, "validation in the recipe is 5"),
         ({"steps": [{"step": "train", "teacher": {"hrad": 1}}]}, "unknown option 'hrad'"),
         ({"steps": [{"step": "train", "masking": {"kind": "Sparsity"}}]}, "lacks share"),
+        ({"steps": [{"step": "quantize_aware", "most": 0.1, "dynamic": []}]}, "Got most and dynam"),
+        ({"steps": [{"step": "round", "what": "most"}]}, "Got what='most' in a step round"),
+        ({"steps": [{"step": "train", "variations": {"seed": -3}}]}, "Got seed=-3"),
     ],
 )
 def test_a_recipe_that_is_wrong_is_one_sentence(made, changes, match):

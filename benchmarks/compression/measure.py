@@ -51,6 +51,7 @@ FILES = {
     ),
     "mnist": (digits, "test", "accuracy", {}),
 }  # fmt: skip
+ROWS = sorted(path.stem for path in (HERE / "recipes").glob("*.json"))
 LENGTHS = [32, 64, 128]
 
 
@@ -110,7 +111,10 @@ def made(row, args):
 
 
 def seconds_of(folder):
-    """How long the recipe of a preset took, with a teacher's answers unless they were there."""
+    """How long the recipe of a preset took behind what it began with.
+
+    A teacher's answers are in it unless they were there.
+    """
     record = folder / "compression.json"
     if not record.is_file():
         return json.loads((folder / "training.json").read_text(encoding="utf-8"))["seconds"]
@@ -194,7 +198,7 @@ CARD = {
 def ship(result, args):
     """Write the preset of a row with a card that says how it was made and what it gets right."""
     row, recipes = args.row, {}
-    while row:
+    while row in ROWS:
         recipes[row] = recipe_of(row)
         row = recipes[row].get("of")
     measured = {
@@ -212,14 +216,17 @@ def ship(result, args):
 def main():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    rows = sorted(path.stem for path in (HERE / "recipes").glob("*.json"))
-    parser.add_argument("row", choices=rows)
+    parser.add_argument("row", choices=ROWS)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--teacher", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--ship", type=Path)
     args = parser.parse_args()
+    if args.ship and (
+        not args.row.startswith("sst2") or "what" not in recipe_of(args.row)["steps"][-1]
+    ):
+        parser.error("--ship takes a row of SST-2 that ends in the step round")
     args.output.mkdir(parents=True, exist_ok=True)
     result = measured(args.row, args)
     facts = provenance(SOURCES, ["kzoo", "keras", "tensorflow", "ai-edge-litert"])

@@ -4,7 +4,7 @@ from .affinity import AffinityLoss, affinity_targets
 from .cache import Cache, cached
 from .distill import cut
 from .factorize import factorize, multiplied_out
-from .four_bits import four_bits
+from .four_bits import as_floats, four_bits
 from .lessons import (
     AttentionMaps,
     AttentionScores,
@@ -38,6 +38,7 @@ __all__ = [
     "Teacher",
     "ValueRelations",
     "affinity_targets",
+    "as_floats",
     "cached",
     "cut",
     "factorize",

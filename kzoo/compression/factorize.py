@@ -17,7 +17,8 @@ from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import completed
 from ..spec import Towers
 from ..values import is_number, is_whole
-from .quantize_aware import rounds_as
+from .four_bits import as_floats
+from .quantize_aware import is_aware
 
 # How much of the mean square of all directions is added to each: data may show no more than a few.
 RIDGE = 0.001
@@ -60,11 +61,12 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
         KzooError: for ranks and shares out of their range, maps that aren't there, and networks
             that are no stacks of blocks.
     """
+    model = as_floats(model)
     network = model if isinstance(model, Network) else model.backbone
-    if rounds_as(model):
+    if is_aware(model):
         raise KzooError(
-            f"Got {model.name}, which rounds as a file of {rounds_as(model)} does, its own maps; "
-            "expected one that rounds nothing: factorize first."
+            f"Got {model.name} with ranges of activations, which are those of its own maps; "
+            "expected one without: factorize first, then quantize_aware."
         )
     stacks = _stacks(network)
     chosen, tables = _chosen(stacks, maps), {}

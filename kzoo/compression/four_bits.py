@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from ..errors import KzooError
-from ..network import freeze, frozen, weights_by_path
+from ..network import Network, freeze, frozen, weights_by_path
 from ..nn.rounding import SCALES, on_steps, steps_of
 from ..tasks.task import Task
 from ..values import an
@@ -45,7 +45,8 @@ def four_bits(task):
         kernel = ops.convert_to_numpy(weights[f"{path}/kernel"])
         weights[f"{path}/{SCALES}"].assign(steps_of(np.reshape(kernel, (-1, kernel.shape[-1])).T))
         near = ops.convert_to_numpy(on_steps(kernel, weights[f"{path}/{SCALES}"]))
-        report[path] = float(np.sqrt(np.square(near - kernel).sum() / np.square(kernel).sum()))
+        square = max(float(np.square(kernel).sum()), 1e-30)  # of a kernel of zeros nothing is lost
+        report[path] = float(np.sqrt(np.square(near - kernel).sum() / square))
     return aware, {"layers": report}
 
 
@@ -56,10 +57,19 @@ def rounded_layers(model):
 
 
 def as_floats(model):
-    """A model of `four_bits` with its rounded weights as floats; another one as it is."""
-    paths = rounded_layers(model) if rounds_as(model) == KIND else []
-    if not paths:
+    """A model of `four_bits` with its rounded weights as floats; another one as it is.
+
+    Raises:
+        KzooError: for a model of the user's own that holds one.
+    """
+    if rounds_as(model) != KIND:
         return model
+    if not isinstance(model, (Network, Task)):
+        raise KzooError(
+            f"Got {an(type(model).__name__)} that holds a backbone of 4 bits; expected the task "
+            "itself, or one that holds what kzoo.compression.as_floats makes of it."
+        )
+    paths = rounded_layers(model)
     weights = weights_by_path(model)
     values = {
         f"{path}/kernel": on_steps(weights[f"{path}/kernel"], weights[f"{path}/{SCALES}"])

@@ -19,7 +19,8 @@ from ..values import an
 KIND = "int8_static"
 ENDS = ("input", "output")  # of a product, where activations are rounded
 HELD = [f"{end}_{name}" for end in ENDS for name in ("range", "factors")]
-SAMPLES = 200_000  # numbers of each tensor by which its range is chosen, about
+SAMPLES = 400_000  # numbers of each tensor by which its range is chosen, about
+LEAST = 4  # places of an example among them at least
 SHARES = np.linspace(0.05, 1.0, 20)  # of the largest numbers that came, as ends of a range
 USUAL = 4  # times the median of all channels, above which the largest number of one is an outlier's
 
@@ -144,10 +145,11 @@ def watched(task, examples):
     def watch(x, limits):
         values = ops.convert_to_numpy(ops.cast(x, "float32"))
         values = values.reshape(-1, values.shape[-1])
-        # The same places for all, so that layers that read the same get the same range.
-        count = max(SAMPLES // len(examples) // values.shape[1], 1)
-        places = np.linspace(0, len(values) - 1, min(count, len(values))).astype(int)
-        rows.setdefault(limits.path, []).append(values[places])
+        # Of each example the same places for all layers, so that those that read the same get the
+        # same range; of each others, for a first place is like no other.
+        held = rows.setdefault(limits.path, [])
+        count = min(max(SAMPLES // len(examples) // values.shape[1], LEAST), len(values))
+        held.append(values[np.random.default_rng(len(held)).permutation(len(values))[:count]])
         most = np.abs(values).max(axis=0)
         largest[limits.path] = np.maximum(largest.get(limits.path, 0), most)
         return x

@@ -46,7 +46,9 @@ def sensitivity(task, examples):
 
 
 def mixed(task, examples, most=0.05):
-    """A task of `quantize_aware` whose costliest layers are left dynamic, as few as may be.
+    """A task of `quantize_aware` whose costliest layers are left dynamic: no more than are needed.
+
+    Layers go from the costliest on, each by what it alone costs, until the rest keep to the error.
 
     Args:
         task: a task with what it reads with.
@@ -61,7 +63,7 @@ def mixed(task, examples, most=0.05):
     """
     if not is_number(most, 0, 1):
         raise KzooError(f"Got most={most!r:.40}; expected an error from 0 to 1.")
-    scan = Scan(task, examples)
+    scan = Scan(quantize_aware(task, examples, dynamic=())[0], examples)  # ranges for all layers
     errors = scan.by_layer()
     # Labels come out of the head, where 256 numbers are few: see `quantize_aware`.
     head = [path for path in errors if path.startswith("head/")]

@@ -4,6 +4,8 @@ Done to multilingual BERT by Abdaoui et al. 2020, arXiv:2010.05609. Small models
 their tables the smaller they are.
 """
 
+import re
+
 import keras
 import numpy as np
 
@@ -18,6 +20,7 @@ from ..tasks.token_classifier import TokenClassifier
 from ..values import an, is_whole
 from .axes import axes_that_change
 
+IN_BRACKETS = re.compile(r"\[.+\]|<.+>")  # names of tokens that no text has
 ALPHABETS = ("vocabulary", "corpus")
 IDS = ("end_token_ids", "forced_token_ids", "forbidden_token_ids")  # among options of `Generation`
 
@@ -38,7 +41,8 @@ def trim(model, texts, size=None, least=1, alphabet="vocabulary", held_out=None)
             either. Prompts of a `TextEmbedder` needn't be among them; those of a chat must.
         size: tokens that stay at most, of the most frequent ones those that fit; None for all.
         least: how often the texts have a token that stays; 0 fills a size up with the tokens that
-            stand first in the vocabulary, in most published ones the most frequent elsewhere.
+            stand first in the vocabulary, in most published ones the most frequent elsewhere, but
+            for those in brackets, such as [unused5].
         alphabet: which single characters stay: all that the "vocabulary" has, so that nothing
             becomes unknown that was known, or those of the "corpus" alone.
         held_out: more texts, of which the report says how they are cut; they decide nothing.
@@ -74,6 +78,9 @@ def trim(model, texts, size=None, least=1, alphabet="vocabulary", held_out=None)
         letters = set.union(*(closure.letters(used) for closure in closures))
     of_tokenizers = set.union(*(c.always | c.alphabet(letters) for c in closures)) & known
     always = of_tokenizers | _always(model, network, tokenizers)
+    for token, number in tokenizers["tokenizer"].vocabulary.items():
+        if not counts[number] and IN_BRACKETS.fullmatch(token):
+            counts[number] = -1  # Nothing to fill up with.
     kept = _kept(always, counts, closures, size, least)
     tokens = sorted(kept & known)
     if kept - known and min(kept - known) < tokens[-1]:

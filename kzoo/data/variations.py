@@ -17,7 +17,8 @@ class Variations:
     A small student knows a small set by heart long before it answers as its teacher does. What the
     teacher says to texts that are only like those of the set is worth as much to it, and there are
     as many as one likes (Tang et al., 2019, arXiv:1903.12136; Jiao et al., 2020, arXiv:1909.10351).
-    A word is replaced by one that follows the same word elsewhere in the texts.
+    A word is replaced by one that follows the same word in the texts, which may be itself, and the
+    first of a copy by one with which a text begins. Words have blanks between them.
 
     Args:
         copies: how many for each text, more of a long one and fewer of a short one, by their
@@ -42,6 +43,8 @@ class Variations:
                 f"Got swap={swap} and drop={drop} with crop={crop}; expected shares of which "
                 "the first two are no more than 1 together, and not all 0."
             )
+        if not is_whole(seed, 0, 2**32 - 1):
+            raise KzooError(f"Got seed={seed!r:.40}; expected a whole number from 0 to 2**32 - 1.")
         self.copies, self.seed = copies, seed
         self.swap, self.drop, self.crop = swap, drop, crop
 
@@ -55,7 +58,12 @@ class Variations:
         draw = np.random.default_rng(self.seed)
         known, made, places = {tuple(map(" ".join, sides)) for sides in words}, [], []
         lengths = np.array([sum(map(len, sides)) for sides in words], "float64")
-        count = self.copies * len(texts)
+        count = self.copies * len(texts) if lengths.any() else 0
+        if not count:
+            raise KzooError(
+                f"Got {len(texts)} texts without a word to make variations of; expected words with "
+                "blanks between them."
+            )
         for number in draw.choice(len(texts), count, p=lengths / lengths.sum()).tolist():
             for _ in range(TRIES):
                 copy = tuple(" ".join(self._changed(side, follow, draw)) for side in words[number])

@@ -247,7 +247,8 @@ def _int4_products(content):
         whole = np.asarray(model.buffers[buffer].data).view("int8").reshape(shape)
         rows = whole * scales[:, None]
         steps = steps_of(rows)
-        near = np.round(rows / np.where(steps > 0, steps, 1)[:, None])
+        steps = np.where(steps > 0, steps, np.float32(1))  # XNNPACK takes no 0.
+        near = np.round(rows / steps[:, None])
         model.buffers[buffer].data = packed(np.clip(near, -FOUR_BITS, FOUR_BITS).astype("int8"))
         for tensor in tensors:
             tensor.type, tensor.quantization = kinds.TensorType.INT4, static.scaled(steps)

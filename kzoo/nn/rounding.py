@@ -16,8 +16,8 @@ STEPS = 255  # of a range of activations: int8 has 256 numbers
 LARGEST = 127  # of a weight: -128 is left out, so that its grid is symmetric
 FOUR_BITS = 7  # the same of one of 4 bits
 # Of the step with which 7 of them reach a row's largest number: shorter ones, which clip a few, and
-# those with which 6, 5, 4 or 3 reach it, as in rows that were rounded to 4 bits before.
-LENGTHS = [*(i / 25 for i in range(12, 26)), 7 / 6, 7 / 5, 7 / 4, 7 / 3]
+# those with which 6, 5 or 4 reach it, as in rows that were rounded to 4 bits before.
+LENGTHS = [*(i / 25 for i in range(12, 26)), 7 / 6, 7 / 5, 7 / 4]
 SCALES = "kernel_scales"  # what a layer calls those of its weights of 4 bits
 
 
@@ -59,7 +59,7 @@ def on_steps(x, steps, most=FOUR_BITS):
 
     Gradients pass as if nothing were rounded. Steps of 0 leave x as it is.
     """
-    wide = ops.cast(x, "float32")
+    wide, steps = ops.cast(x, "float32"), ops.convert_to_tensor(steps)
     near = ops.clip(ops.round(wide / ops.where(steps > 0, steps, 1.0)), -most, most) * steps
     near = ops.where(steps > 0, near, wide)
     return ops.cast(wide + ops.stop_gradient(near - wide), x.dtype)
@@ -157,7 +157,8 @@ class FourBits(Floats):
 
     A kernel has a scale for each of its outputs, which the layer holds as `kernel_scales`
     (outputs,): found by its numbers, and not learnt; where they are 0 it stays as it is.
-    Activations are rounded as they come, by the file alone.
+    Activations are rounded as they come, by the file alone. In half precision the kernel is half
+    before it is rounded: a few numbers land beside those of the file.
     """
 
     def build(self, layer, inputs, outputs):

@@ -19,7 +19,7 @@ from .. import compression, presets
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..network import weights_by_path
-from ..stored import round_weights
+from ..stored import ROUNDED, round_weights
 from ..tasks.task import Task
 from ..values import an, is_whole
 from . import recipe as trainings
@@ -158,10 +158,6 @@ def _quantize_aware(model, known, examples=EXAMPLES, most=None, **options):
         )
     if most is None:
         return compression.quantize_aware(model, data[0], **options)
-    if options:
-        raise KzooError(
-            f"Got most and {', '.join(options)} in a step quantize_aware; expected one."
-        )
     return compression.mixed(model, data[0], most)
 
 
@@ -352,6 +348,12 @@ def _checked(step, base):
     missing = [option for option in STEPS[name].required if option not in step]
     if missing:
         raise KzooError(f"The step {name} lacks {missing[0]}: say which.")
+    if "most" in step and "dynamic" in step:
+        raise KzooError("Got most and dynamic in a step quantize_aware; expected one of them.")
+    if name == "round" and step.get("what", ROUNDED[0]) not in ROUNDED:
+        raise KzooError(
+            f"Got what={step['what']!r:.40} in a step round; expected {' or '.join(ROUNDED)}."
+        )
     for key in ("texts", "held_out"):
         if not isinstance(step.get(key), (str, type(None))):
             raise KzooError(f"Got {key}={step[key]!r:.40} in the step {name}; expected a file.")
