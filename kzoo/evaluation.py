@@ -420,8 +420,8 @@ def _likeness(reader, examples):
     firsts, seconds = split_pairs(examples.x)
     if seconds is None:
         raise KzooError(
-            f"Got single examples for {an(reader.task)}; expected a TextEmbedder, pairs of texts "
-            "and how alike they are: name two columns, text=[0, 1]."
+            f"Got single examples for {an(reader.task)}; expected pairs of texts for a "
+            "TextEmbedder, and how alike they are: name two columns, text=[0, 1]."
         )
     for place, value in enumerate(examples.y):
         try:

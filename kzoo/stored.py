@@ -3,7 +3,7 @@
 import numpy as np
 
 from .errors import KzooError
-from .nn.rounding import FOUR_BITS, SCALES
+from .nn.rounding import FOUR_BITS, SCALES, packed, unpacked
 
 TABLE = "/embeddings"  # how the path of a table of tokens or places ends
 KERNEL = "/kernel"  # beside which `nn.rounding.FourBits` has its scales
@@ -23,9 +23,7 @@ def write_weights(weights, path, rounded=None):
         if kind == "int8":
             tensors[name], tensors[f"{name}/scale"] = to_int8(value, _axis(name))
         elif kind == "int4":
-            whole = _whole(name, values).astype("int8").ravel()
-            halves = np.pad(whole, (0, whole.size % 2)).reshape(-1, 2) & 15
-            tensors[name] = (halves[:, 0] | halves[:, 1] << 4).astype("uint8")
+            tensors[name] = packed(_whole(name, values).astype("int8"))
         else:
             tensors[name] = value.astype(kind)
             if not np.isfinite(tensors[name]).all():
@@ -69,10 +67,8 @@ def read_weights(model, path):
         if whole.get(name) == "int8":
             value = value.astype("float32") * stored[f"{name}/scale"].read().astype("float32")
         elif name in whole:
-            halves = np.stack([value & 15, value >> 4], -1).astype("int8").ravel()
-            signed = np.where(halves > 7, halves - 16, halves)[: np.prod(weight.shape, dtype=int)]
             steps = stored[_beside(name)].read().astype("float32")
-            value = signed.reshape(weight.shape).astype("float32") * steps
+            value = unpacked(value, tuple(weight.shape)).astype("float32") * steps
         if not np.isfinite(value := value.astype("float32")).all():
             raise KzooError(f"{name} in {path} holds NaN or infinity: take a sound file.")
         weight.assign(value)

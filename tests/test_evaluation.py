@@ -127,16 +127,19 @@ def test_evaluate_of_several_labels_and_of_values(make, tmp_path):
 
 
 def test_evaluate_of_an_embedder_is_of_the_cosines_of_pairs(make, tmp_path):
-    embedder = make(kzoo.TextEmbedder)
+    embedder = make(kzoo.TextEmbedder, normalize=False)
     others, scores = TEXTS[1:] + TEXTS[:1], [3.0, 1.0, 5.0, 2.5, 0.0]
     path = tmp_path / "pairs.csv"
     with open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(zip(TEXTS, others, scores, strict=True))
     result = kzoo.evaluate(embedder, path, text=[0, 1], label=2)
-    cosines = (embedder.predict(TEXTS) * embedder.predict(others)).sum(-1)
+    one, other = embedder.predict(TEXTS), embedder.predict(others)
+    cosines = (one * other).sum(-1) / np.linalg.norm(one, axis=-1) / np.linalg.norm(other, axis=-1)
     assert result["scores"]["pearson"] == pytest.approx(np.corrcoef(cosines, scores)[0, 1], 1e-4)
     places = [np.argsort(np.argsort(values)) for values in (cosines, scores)]
     assert result["scores"]["spearman"] == pytest.approx(np.corrcoef(*places)[0, 1])
+    apart = np.abs(places[0] - places[1])[[row["line"] - 1 for row in result["wrong"]]]
+    assert apart.tolist() == sorted(apart, reverse=True)
     assert [row["right"] for row in sorted(result["wrong"], key=lambda row: row["line"])] == scores
     path.write_text("text,label\ni loved it,alike\n", encoding="utf-8")
     with pytest.raises(KzooError, match="Got single examples for a TextEmbedder; expected pairs"):

@@ -1,29 +1,32 @@
 """Weights of 4 bits: what a task learns with is what its file holds."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from bundles import LABELS, noisy_task
+from families import add_noise, noisy
 from keras import ops
+from test_teacher import student as picture_task
 
 import kzoo
 from kzoo import presets, stored
+from kzoo.checkpoints.safetensors import read_tensors
 from kzoo.compression import four_bits, prune, quantize_aware
 from kzoo.compression.four_bits import rounded_layers
 from kzoo.litert.flatbuffer import read_model, schema
 from kzoo.network import frozen, weights_by_path
-from kzoo.nn.rounding import FOUR_BITS, SCALES, on_steps, steps_of
+from kzoo.nn.rounding import FOUR_BITS, SCALES, on_steps, packed, steps_of, unpacked
 
+PATH = "backbone/block_0/feedforward/up/kernel"
 TEXTS = ["a good film", "a very dull film", "my dog lives in paris", "is the cat on the mat"]
 
 
 def classifier(**options):
     return noisy_task("TextClassifier", labels=LABELS, **options)
-
-
-def unpacked(data, shape):
-    """Numbers of 4 bits, the first of each byte in its lower half."""
-    halves = np.stack([data & 15, data >> 4], -1).astype("int8").ravel()
-    return np.where(halves > 7, halves - 16, halves).reshape(shape)
 
 
 def test_the_weights_of_a_file_are_those_that_keras_rounds(tmp_path):
@@ -68,12 +71,60 @@ def test_a_task_learns_through_the_rounding_and_its_scales_stand_still(tmp_path)
     np.testing.assert_array_equal(again.predict(TEXTS), aware.predict(TEXTS))
     stored.round_weights(again, "all")
     presets.save_preset(again, tmp_path / "small", rounded="all")
-    assert (tmp_path / "small" / presets.WEIGHTS).stat().st_size < 110_000
+    stays = read_tensors(tmp_path / "small" / presets.WEIGHTS)
+    assert stays[PATH].dtype == "uint8"
     back = presets.load(tmp_path / "small")
     np.testing.assert_array_equal(back.predict(TEXTS), again.predict(TEXTS))
     smaller, _ = prune(again, units=0.5)
     assert smaller.predict(TEXTS).shape == aware.predict(TEXTS).shape
     assert four_bits(smaller)[0].spec.quantization == "int4"
+
+
+def test_kernels_beyond_their_grid_are_cut_and_not_turned(tmp_path):
+    aware, _ = four_bits(classifier())
+    kernel = weights_by_path(aware)[PATH]
+    kernel.assign(kernel * 3)
+    presets.save_preset(aware, tmp_path / "small", rounded="all")
+    there = ops.convert_to_numpy(weights_by_path(presets.load(tmp_path / "small"))[PATH])
+    assert (np.sign(there) * np.sign(ops.convert_to_numpy(kernel)) >= 0).all()
+    for shape in ((3, 3), (4, 2)):
+        whole = np.random.default_rng(0).integers(-7, 8, shape).astype("int8")
+        np.testing.assert_array_equal(unpacked(packed(whole), shape), whole)
+
+
+def test_zero_outputs_and_odd_inputs_are_written(tmp_path):
+    """Of an output of zeros the file has some scale, and an odd number of inputs stays int8."""
+    task = noisy_task("TextClassifier", labels=LABELS, backbone=noisy("bert", intermediate_dim=65))
+    weight = weights_by_path(task)[PATH]
+    kernel = ops.convert_to_numpy(weight).copy()
+    kernel[:, 3] = 0
+    weight.assign(kernel)
+    np.testing.assert_array_equal(on_steps(kernel, np.zeros(65, "float32")), kernel)
+    found = kzoo.export_litert(four_bits(task)[0], tmp_path / "m.tflite", "int4", limits={})
+    assert found["parity"]["label_agreement"] == 1 and found["audit"]["weight_bytes"]["int8"] > 2000
+
+
+def test_a_file_without_a_table_says_its_runtime_too(tmp_path):
+    found = kzoo.export_litert(
+        four_bits(add_noise(picture_task("vit")))[0], tmp_path / "m.tflite", "int4", limits={}
+    )
+    assert found["audit"]["minimum_runtime"] == {"tflite": "2.20.0", "litert": "1.4.0"}
+
+
+def on_jax(path):
+    aware, _ = four_bits(classifier())
+    np.save(path, aware.predict(TEXTS))
+
+
+def test_jax_rounds_the_same(tmp_path):
+    pytest.importorskip("jax")
+    path = str(tmp_path / "scores.npy")
+    code = (
+        f"import sys; sys.path.insert(0, 'tests'); import test_four_bits as t\nt.on_jax({path!r})"
+    )
+    root, env = Path(__file__).parent.parent, {**os.environ, "KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, env=env)
+    np.testing.assert_allclose(np.load(path), four_bits(classifier())[0].predict(TEXTS), atol=1e-5)
 
 
 def test_rows_that_lie_on_a_grid_of_4_bits_keep_it():

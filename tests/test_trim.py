@@ -172,6 +172,12 @@ def test_the_most_frequent_tokens_that_fit_stay():
     assert all(before.id_to_token(i) in full.tokenizer.vocabulary for i in others[:10])
 
 
+def test_what_fills_up_is_no_name_in_brackets():
+    full, report = trim(network(of_files("bert-base-uncased")), LINES, size=4000, least=0)
+    assert report["tokens"]["after"] == 4000
+    assert not any(token.startswith("[unused") for token in full.tokenizer.vocabulary)
+
+
 def test_the_worst_piece_of_a_unigram_stays_since_unknown_characters_cost_what_it_does():
     # An unknown character costs 10 more than the worst piece: without "zz" less than "ab", "cd".
     scored = {"▁": -1.0, "yy": -9.0, "<unk>": 0.0, "ab": -95.0, "cd": -95.0, "bcd": -1.0}

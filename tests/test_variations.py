@@ -1,5 +1,7 @@
 """Texts with small changes, which a student learns from its teacher's answers to them."""
 
+from itertools import pairwise
+
 import pytest
 
 import kzoo
@@ -34,8 +36,12 @@ def test_each_change_is_what_it_is_called(option, holds):
     shares = {"swap": 0, "drop": 0, "crop": 0, option: 0.4}
     made, places = Variations(copies=20, **shares)(TEXTS)
     assert len(made) > 5
+    pairs = {pair for text in TEXTS for pair in pairwise(["", *text.split()])}
     for text, number in zip(made, places, strict=True):
-        assert holds(text.split(), TEXTS[number].split()), text
+        words, own = text.split(), TEXTS[number].split()
+        assert holds(words, own), text
+        if option == "swap":  # What stands there follows the text's own word before, somewhere.
+            assert set(zip(["", *own], words, strict=False)) <= pairs, text
 
 
 def test_a_pair_is_changed_on_both_sides():
@@ -54,3 +60,9 @@ def test_a_pair_is_changed_on_both_sides():
 def test_shares_that_do_not_fit_are_refused(options, message):
     with pytest.raises(kzoo.KzooError, match=message):
         Variations(**options)
+
+
+def test_texts_without_words_are_refused():
+    for texts in ([], ["", " "]):
+        with pytest.raises(kzoo.KzooError, match="without a word to make variations of"):
+            Variations()(texts)

@@ -25,8 +25,8 @@ KINDS = {
 FULLY_CONNECTED_BY_CHANNEL = (12, "2.17.0")
 LOOKUP_BY_ROW = (4, "2.18.0")
 FIRST_LITERT = "1.0.1"
-BLOCKWISE_LITERT = "1.4.0"
-BLOCKWISE_TFLITE = "2.20.0"
+INT4_LITERT = "1.4.0"  # of products the oldest that was tried
+INT4_TFLITE = "2.20.0"
 LENGTH = 8  # tokens on which a function is run
 
 
@@ -191,8 +191,8 @@ def _runtime(model, names, types):
                 needed, runtime = LOOKUP_BY_ROW
             elif by_channel and types[weight.type] == "int8":
                 needed, runtime = FULLY_CONNECTED_BY_CHANNEL
-            if blockwise:
-                litert, runtime = BLOCKWISE_LITERT, BLOCKWISE_TFLITE
+            if blockwise or types[weight.type] == "int4":
+                litert, runtime = INT4_LITERT, INT4_TFLITE
             if entry.version < needed:
                 understated.add(f"{name} version {entry.version}")
             minimum = _later(minimum, runtime)

@@ -3,7 +3,7 @@
 import math
 
 from ..errors import KzooError
-from ..nn.rounding import FOUR_BITS, steps_of
+from ..nn.rounding import FOUR_BITS, packed, steps_of
 from . import static
 from .flatbuffer import (
     operator_code,
@@ -283,9 +283,3 @@ def to_int4(values):
         better = error < least
         whole[better], scales[better], least[better] = rounded[better], scale[better], error[better]
     return whole.reshape(values.shape), scales
-
-
-def packed(whole):
-    """Int4 numbers in int8 (rows, dim) as bytes of two, the first in the lower half."""
-    nibbles = (whole.reshape(-1, 2) & 15).astype("uint8")
-    return nibbles[:, 0] | (nibbles[:, 1] << 4)

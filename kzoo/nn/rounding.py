@@ -81,6 +81,18 @@ def steps_of(rows):
     return best
 
 
+def packed(whole):
+    """Numbers of 4 bits in int8 as bytes of two, the first in the lower half; 0 fills them up."""
+    halves = np.pad(whole.ravel(), (0, whole.size % 2)).reshape(-1, 2) & 15
+    return (halves[:, 0] | halves[:, 1] << 4).astype("uint8")
+
+
+def unpacked(data, shape):
+    """The numbers of `packed` again, int8 of a shape."""
+    halves = np.stack([data & 15, data >> 4], -1).astype("int8").ravel()
+    return np.where(halves > 7, halves - 16, halves)[: np.prod(shape, dtype=int)].reshape(shape)
+
+
 class Floats:
     """What stands where nothing is rounded."""
 
