@@ -137,7 +137,7 @@ def test_what_does_not_stay_is_cut_into_pieces_and_is_not_unknown():
     assert report["held_out"] == {
         "texts": 1,
         "cut_as_before": 0,
-        "tokens_per_text": {"before": 9, "after": len(after.bare_ids(held_out)[0])},
+        "tokens_per_text": {"before": 10, "after": len(after.bare_ids(held_out)[0])},
         "unknown_tokens": {"before": 0, "after": 0},
     }
     small, report = trim(network(before), ["a dull film"], alphabet="corpus", held_out=held_out)
