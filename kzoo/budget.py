@@ -214,9 +214,9 @@ def search(
     state = _State(Path(output), facts, steps.fact({**recipe, "test": facts["test"]}))
     learnt, held = steps.read(recipe, model)
     shapes = shapes_of(model, learnt, budget, trials)
-    state.begin()
     tested = held if test is None else steps.read({**recipe, "train": str(test),
                                                       "validation": None}, model)[0]  # fmt: skip
+    state.begin()
     rounds = max(1, math.ceil(math.log2(len(shapes))))
     for turn in range(rounds):
         is_last = turn == rounds - 1

@@ -15,8 +15,8 @@ from test_teacher import student as picture_task
 import kzoo
 from kzoo import presets, stored
 from kzoo.checkpoints.safetensors import read_tensors
-from kzoo.compression import four_bits, prune, quantize_aware
-from kzoo.compression.four_bits import rounded_layers
+from kzoo.compression import as_floats, factorize, four_bits, prune, quantize_aware
+from kzoo.compression.rounded import rounded_layers
 from kzoo.litert.flatbuffer import read_model, schema
 from kzoo.network import frozen, weights_by_path
 from kzoo.nn.rounding import FOUR_BITS, SCALES, on_steps, packed, steps_of, unpacked
@@ -104,6 +104,16 @@ def test_zero_outputs_and_odd_inputs_are_written(tmp_path):
     assert found["parity"]["label_agreement"] == 1 and found["audit"]["weight_bytes"]["int8"] > 2000
 
 
+def test_what_needs_floats_takes_a_task_of_4_bits_as_they_are():
+    aware, _ = four_bits(classifier())
+    narrow, _ = factorize(aware, embedding=16)
+    static, _ = quantize_aware(aware, TEXTS, dynamic=())
+    for other in (as_floats(aware), factorize(narrow, rank=1.0)[0]):
+        assert other.spec.quantization is None
+    np.testing.assert_allclose(as_floats(aware).predict(TEXTS), aware.predict(TEXTS), atol=1e-6)
+    assert static.spec.quantization == "int8_static"
+
+
 def test_a_file_without_a_table_says_its_runtime_too(tmp_path):
     found = kzoo.export_litert(
         four_bits(add_noise(picture_task("vit")))[0], tmp_path / "m.tflite", "int4", limits={}
@@ -149,7 +159,6 @@ def test_rows_that_lie_on_a_grid_of_4_bits_keep_it():
 @pytest.mark.parametrize(("call", "message"), [
     (lambda task, path: four_bits(task.backbone), "Got a Bert for weights of 4 bits"),
     (lambda task, path: four_bits(quantize_aware(task, TEXTS)[0]), "as a file of int8_static does"),
-    (lambda task, path: quantize_aware(four_bits(task)[0], TEXTS), "as a file of int4 does"),
     (lambda task, path: kzoo.export_litert(task, path, "int4", compat="tflite-2.16"), "TFLite 2.2"),
 ])  # fmt: skip
 def test_what_can_not_be_is_said(call, message, tmp_path):

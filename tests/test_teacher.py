@@ -213,6 +213,10 @@ def test_a_student_learns_from_a_teacher_on_jax():
     [
         (lambda: Teacher("teacher"), "Got a str as a teacher"),
         (lambda: Teacher(brightness(), share=2), "share=2"),
+        (
+            lambda: student("vit").compile(teacher=student("vit")),
+            "expected kzoo.compression.T",
+        ),
         (lambda: Teacher(brightness(), hard="no"), "hard='no' for a teacher; expected True or"),
         (lambda: Teacher(brightness(), temperature=0), "temperature=0"),
         (lambda: Teacher(student(), labels=LABELS), "its own"),

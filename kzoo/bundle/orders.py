@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..answers import PROBLEMS, check_labels
-from ..compression.four_bits import as_floats
+from ..compression.rounded import as_floats
 from ..errors import KzooError
 from ..litert.convert import (
     CACHE,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..compression.four_bits import as_floats
+from ..compression.rounded import as_floats
 from ..errors import KzooError
 from ..files import writing_file
 from ..litert.convert import check_arguments, exportable, sizes_of, traced, write_file

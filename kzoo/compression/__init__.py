@@ -4,7 +4,7 @@ from .affinity import AffinityLoss, affinity_targets
 from .cache import Cache, cached
 from .distill import cut
 from .factorize import factorize, multiplied_out
-from .four_bits import as_floats, four_bits
+from .four_bits import four_bits
 from .lessons import (
     AttentionMaps,
     AttentionScores,
@@ -18,6 +18,7 @@ from .lessons import (
 from .narrow import narrowed
 from .prune import Pruning, prune, shrink
 from .quantize_aware import quantize_aware
+from .rounded import as_floats
 from .sensitivity import mixed, sensitivity
 from .sparsity import Sparsity, sparsify
 from .teacher import Teacher

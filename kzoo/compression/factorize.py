@@ -17,8 +17,8 @@ from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import completed
 from ..spec import Towers
 from ..values import is_number, is_whole
-from .four_bits import as_floats
 from .quantize_aware import is_aware
+from .rounded import as_floats
 
 # How much of the mean square of all directions is added to each: data may show no more than a few.
 RIDGE = 0.001

@@ -4,13 +4,11 @@ import numpy as np
 from keras import ops
 
 from ..errors import KzooError
-from ..network import Network, freeze, frozen, weights_by_path
+from ..network import freeze, frozen, weights_by_path
 from ..nn.rounding import SCALES, on_steps, steps_of
 from ..tasks.task import Task
 from ..values import an
-from .quantize_aware import rounds_as, with_quantization
-
-KIND = "int4"
+from .rounded import FOUR_BITS, rounded_layers, rounds_as, with_quantization
 
 
 def four_bits(task):
@@ -32,12 +30,12 @@ def four_bits(task):
     """
     if not isinstance(task, Task):
         raise KzooError(f"Got {an(type(task).__name__)} for weights of 4 bits; expected a task.")
-    if rounds_as(task) not in (None, KIND):
+    if rounds_as(task) not in (None, FOUR_BITS):
         raise KzooError(
             f"Got a task that rounds as a file of {rounds_as(task)} does; expected the one before "
             "it, for weights of 4 bits."
         )
-    aware = task.under(with_quantization(task.spec, KIND))
+    aware = task.under(with_quantization(task.spec, FOUR_BITS))
     weights, report = weights_by_path(aware), {}
     paths = rounded_layers(aware)
     freeze(aware, [*frozen(task), *(f"{path}/{SCALES}" for path in paths)])
@@ -48,31 +46,3 @@ def four_bits(task):
         square = max(float(np.square(kernel).sum()), 1e-30)  # of a kernel of zeros nothing is lost
         report[path] = float(np.sqrt(np.square(near - kernel).sum() / square))
     return aware, {"layers": report}
-
-
-def rounded_layers(model):
-    """The paths of the layers of a model whose weights have 4 bits, in order."""
-    end = f"/{SCALES}"
-    return [path.removesuffix(end) for path in weights_by_path(model) if path.endswith(end)]
-
-
-def as_floats(model):
-    """A model of `four_bits` with its rounded weights as floats; another one as it is.
-
-    Raises:
-        KzooError: for a model of the user's own that holds one.
-    """
-    if rounds_as(model) != KIND:
-        return model
-    if not isinstance(model, (Network, Task)):
-        raise KzooError(
-            f"Got {an(type(model).__name__)} that holds a backbone of 4 bits; expected the task "
-            "itself, or one that holds what kzoo.compression.as_floats makes of it."
-        )
-    paths = rounded_layers(model)
-    weights = weights_by_path(model)
-    values = {
-        f"{path}/kernel": on_steps(weights[f"{path}/kernel"], weights[f"{path}/{SCALES}"])
-        for path in paths
-    }
-    return model.under(with_quantization(model.spec, None), values)

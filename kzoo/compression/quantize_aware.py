@@ -13,8 +13,8 @@ from ..errors import KzooError
 from ..network import freeze, frozen, weights_by_path
 from ..nn import lowering
 from ..nn.rounding import STEPS, on_range
-from ..spec import Towers
 from ..values import an
+from .rounded import as_floats, rounds_as, with_quantization
 
 KIND = "int8_static"
 ENDS = ("input", "output")  # of a product, where activations are rounded
@@ -29,7 +29,8 @@ def quantize_aware(task, examples, dynamic=None):
     """A copy of a task that rounds as LiteRT does in a file of "int8_static".
 
     It learns on as any task does: gradients pass the rounding, the ranges of activations stand
-    still. A task that rounds already gets new ranges.
+    still. A task that rounds already gets new ranges; the weights of one of `four_bits` become
+    floats, which they are as int8 as well.
 
     Args:
         task: a task with what it reads with.
@@ -45,15 +46,10 @@ def quantize_aware(task, examples, dynamic=None):
         `dynamic` (paths of the layers without).
 
     Raises:
-        KzooError: for no examples, such of another kind, a pattern that no layer has, and a task
-            whose weights have 4 bits.
+        KzooError: for no examples, such of another kind, and a pattern that no layer has.
     """
     check_examples(task, examples)
-    if rounds_as(task) not in (None, KIND):
-        raise KzooError(
-            f"Got a task that rounds as a file of {rounds_as(task)} does; expected the one before "
-            "it, for ranges of its activations."
-        )
+    task = as_floats(task)
     values = {}
     for path in layers_of(task):
         values |= _without_factors(weights_by_path(task), path)
@@ -87,13 +83,6 @@ def quantize_aware(task, examples, dynamic=None):
         }
     rest = [path for path in paths if path not in layers]
     return aware, {"examples": len(examples), "layers": layers, "dynamic": rest}
-
-
-def rounds_as(model):
-    """The quantization of the files that a model rounds like, or None where it rounds nothing."""
-    spec = getattr(model, "backbone", model).spec
-    specs = spec.towers.values() if isinstance(spec, Towers) else [spec]
-    return next((each.quantization for each in specs if each.quantization is not None), None)
 
 
 def is_aware(model):
@@ -189,14 +178,6 @@ def whole_range(low, high):
     step = np.float32((high - low) / STEPS)
     below = np.clip(np.round(-low / step), 0, STEPS)
     return np.array([-below * step, (STEPS - below) * step], "float32")
-
-
-def with_quantization(spec, kind):
-    """A spec, of all its towers, with a quantization."""
-    if isinstance(spec, Towers):
-        towers = {name: with_quantization(tower, kind) for name, tower in spec.towers.items()}
-        return spec.replace(towers=towers)
-    return spec.replace(quantization=kind)
 
 
 def _assign(weights, path, values):

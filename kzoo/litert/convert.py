@@ -149,8 +149,7 @@ def check_arguments(model, quantization, length, compat=None, target=None):
     if quantization in ("int8_int4_table", "int4") and len(model.functions) > 1:
         raise KzooError(
             f"Got {quantization} for a model whose file has the functions "
-            f"{', '.join(model.functions)}; expected int8, for the int4 table is one of a single "
-            "function."
+            f"{', '.join(model.functions)}; expected int8: int4 is for files of a single function."
         )
     limit = backbone.longest
     if length is not None and not is_whole(length, 2, limit):

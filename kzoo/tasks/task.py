@@ -393,6 +393,11 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         without it each operation runs by itself, and lengths come in few sizes; on TensorFlow it
         is off, where a graph runs anyway and XLA would compile each length anew.
         """
+        if teacher is not None and not hasattr(teacher, "bridged"):
+            raise KzooError(
+                f"Got {an(type(teacher).__name__)} as a teacher; expected "
+                "kzoo.compression.Teacher(model)."
+            )
         loss = self._settled_loss(loss)
         weighted = kwargs.pop("weighted_metrics", None)
         own = metrics is None and weighted is None

@@ -290,7 +290,9 @@ def compress(recipe, verbose="auto", say=None):
         folder = own
     _write(model, folder, output, settings["summary"], record)
     for name in names:
-        shutil.rmtree(steps_folder / name, ignore_errors=True)
+        # What a killed run had begun to write is hidden beside it.
+        for path in (steps_folder / name, *steps_folder.glob(f".{name}.*")):
+            shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):  # Somebody else's files stay.
         steps_folder.rmdir()
     return model, record
