@@ -3,16 +3,17 @@
 import numpy as np
 
 from .errors import KzooError
-from .nn.rounding import FOUR_BITS, SCALES, packed, unpacked
 
 TABLE = "/embeddings"  # how the path of a table of tokens or places ends
-KERNEL = "/kernel"  # beside which `nn.rounding.FourBits` has its scales
+KERNEL, SCALES = "/kernel", "kernel_scales"  # beside which `nn.rounding.FourBits` has its scales
 ROUNDED = ("tables", "all")  # what of a preset's weights may be whole numbers
 
 
 def write_weights(weights, path, rounded=None):
     """Write {path: weight} as safetensors, on the grid of `rounded` if it isn't None."""
     from safetensors.numpy import save_file
+
+    from .nn.rounding import packed
 
     values = {name: np.asarray(weight, "float32") for name, weight in weights.items()}
     tensors = {}
@@ -38,6 +39,7 @@ def read_weights(model, path):
     """Assign every weight of a model from a preset's safetensors; none may be left over."""
     from .checkpoints.safetensors import read_tensors
     from .network import weights_by_path
+    from .nn.rounding import unpacked
 
     here, stored = weights_by_path(model), read_tensors(path)
     expected, whole = {name: tuple(weight.shape) for name, weight in here.items()}, {}
@@ -125,6 +127,8 @@ def _beside(name):
 
 def _whole(name, values):
     """A kernel in steps of its scales."""
+    from .nn.rounding import FOUR_BITS
+
     return np.clip(np.round(values[name] / values[_beside(name)]), -FOUR_BITS, FOUR_BITS)
 
 

@@ -212,7 +212,7 @@ def test_the_least_cache_is_that_of_the_texts_that_are_written_behind(tmp_path):
 def test_other_models_have_no_cache(tmp_path):
     with pytest.raises(kzoo.KzooError, match="for a model that doesn't write"):
         kzoo.export_litert(build(SPEC), tmp_path / "model.tflite", cache=32)
-    with pytest.raises(kzoo.KzooError, match="expected int8, for the int4 table"):
+    with pytest.raises(kzoo.KzooError, match="expected int8: int4 is for files"):
         kzoo.export_litert(writer(), tmp_path / "model.tflite", "int8_int4_table")
 
 

@@ -72,15 +72,15 @@ def test_a_limit_is_a_number(value):
 def test_the_usual_limits_are_as_tight_as_they_were_measured():
     """Looser ones would let worse files out without a word."""
     by_problem = {
-        None: ("cosine", [0.99999, 0.9999, 0.997, 0.995, 0.992]),
-        "single_label": ("probability_difference", [0.0002, 0.002, 0.03, 0.05, 0.04]),
-        "multi_label": ("probability_difference", [0.0002, 0.002, 0.03, 0.05, 0.04]),
-        "regression": ("value_difference", [0.002, 0.02, 0.2, 0.3, 0.3]),
+        None: ("cosine", [0.99999, 0.9999, 0.997, 0.995, 0.992, 0.93]),
+        "single_label": ("probability_difference", [0.0002, 0.002, 0.03, 0.05, 0.04, 0.15]),
+        "multi_label": ("probability_difference", [0.0002, 0.002, 0.03, 0.05, 0.04, 0.15]),
+        "regression": ("value_difference", [0.002, 0.02, 0.2, 0.3, 0.3, 0.6]),
     }
     for problem, (name, bounds) in by_problem.items():
         for quantization, bound in zip(KINDS, bounds, strict=True):
             assert limits.defaults(quantization, problem) == {"partitions": 1, name: bound}
-    assert [limits.TOLERANCE[name] for name in KINDS] == [0.001, 0.01, 0.1, 0.1, 0.1]
+    assert [limits.TOLERANCE[name] for name in KINDS] == [0.001, 0.01, 0.1, 0.1, 0.1, 0.1]
 
 
 def test_own_limits_join_the_usual_ones():
