@@ -54,8 +54,8 @@ def shortened(slot, value):
     if not isinstance(value, dict) or "kind" not in value:
         return value
     defaults = completed(slot, value["kind"])
-    told = {name: held for name, held in value.items() if held != defaults.get(name)}
-    return {"kind": value["kind"], **told} if set(told) - {"kind"} else value["kind"]
+    options = {name: held for name, held in value.items() if held != defaults.get(name)}
+    return {"kind": value["kind"], **options} if set(options) - {"kind"} else value["kind"]
 
 
 def option(spec, slot, name):

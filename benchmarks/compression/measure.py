@@ -93,10 +93,10 @@ def made(row, args):
     Both are made where they aren't there.
     """
     recipe, output = recipe_of(row), args.output / row
-    asked = {"train": str(files_of(row, args)[0]), "output": str(output)}
+    settings = {"train": str(files_of(row, args)[0]), "output": str(output)}
     if "train" in recipe:
         if not (output / "spec.json").is_file():
-            kzoo.train({"model": str(args.model), **asked, **recipe["train"]}, verbose=2)
+            kzoo.train({"model": str(args.model), **settings, **recipe["train"]}, verbose=2)
         return output, output
     start, first = begun(recipe["of"], args) if "of" in recipe else (args.teacher, args.teacher)
     for step in recipe["steps"]:
@@ -105,7 +105,7 @@ def made(row, args):
             step["teacher"] |= {"model": str(first)}
             step["teacher"]["answers"] = str(args.output / step["teacher"]["answers"])
     if not (output / "spec.json").is_file():
-        steps = {**asked, "model": str(start), "steps": recipe["steps"]}
+        steps = {**settings, "model": str(start), "steps": recipe["steps"]}
         compress(steps, verbose=2, say=lambda line: print(line, flush=True))
     return output, first
 

@@ -20,6 +20,7 @@ from .flatbuffer import (
     state_runtime,
     write_model,
 )
+from .quantize import INT4
 
 # What a recipe may ask for, and the runtime that its file states.
 RUNTIMES = {"tflite-2.14": "2.14.0", "tflite-2.16": "2.16.0"}
@@ -46,7 +47,7 @@ def check_compat(compat, quantization):
             f"Got int8_static for {compat}, which has no products of whole numbers with a scale a "
             "channel; expected int8."
         )
-    if compat is not None and quantization in ("int8_int4_table", "int4"):
+    if compat is not None and quantization in INT4:
         raise KzooError(
             f"Weights of int4 need TFLite 2.20, so there is no such file for {compat}: choose int8."
         )

@@ -146,7 +146,7 @@ def check_arguments(model, quantization, length, compat=None, target=None):
         )
     check_compat(compat, quantization)
     gpu.check_target(target, quantization, compat, model.functions)
-    if quantization in ("int8_int4_table", "int4") and len(model.functions) > 1:
+    if quantization in quantize.INT4 and len(model.functions) > 1:
         raise KzooError(
             f"Got {quantization} for a model whose file has the functions "
             f"{', '.join(model.functions)}; expected int8: int4 is for files of a single function."

@@ -5,6 +5,7 @@ import math
 from ..errors import KzooError
 from ..nn.rounding import FOUR_BITS, packed, steps_of
 from . import static
+from .audit import INT4_TFLITE
 from .flatbuffer import (
     operator_code,
     operator_names,
@@ -18,7 +19,7 @@ QUANTIZATIONS = ("float32", "float16", "int8", "int8_int4_table", "int8_static",
 TOKEN_TABLE = "token_embedding/embeddings"
 BLOCK = 32  # numbers of an int4 table that share a scale
 LEAST = 1024  # numbers from which the converter quantizes a weight
-RUNTIME = "2.20.0"  # the oldest on which products with int4 weights were tried
+INT4 = ("int8_int4_table", "int4")  # those whose token table is int4
 
 
 def convert(converter, quantization, weights, used, tables=()):
@@ -41,7 +42,7 @@ def convert(converter, quantization, weights, used, tables=()):
         content = _as_floats(content, tables)
     if quantization == "float16":
         return _inputs_first(content)
-    if quantization in ("int8_int4_table", "int4"):
+    if quantization in INT4:
         for path in [path for path in used if path.endswith(TOKEN_TABLE)]:
             content = _int4_table(content, weights[path])
     return _int4_products(content) if quantization == "int4" else content
@@ -54,7 +55,7 @@ def expected_bytes(path, shape, quantization):
         return 4 * count
     if quantization == "float16":
         return 2 * count
-    if quantization in ("int8_int4_table", "int4") and path.endswith(TOKEN_TABLE):
+    if quantization in INT4 and path.endswith(TOKEN_TABLE):
         return count / 2 + 2 * count / BLOCK
     if quantization == "int4" and path.endswith("/kernel") and len(shape) == 2 and count >= LEAST:
         return count / 2 + 12 * shape[-1]
@@ -252,7 +253,7 @@ def _int4_products(content):
         model.buffers[buffer].data = packed(np.clip(near, -FOUR_BITS, FOUR_BITS).astype("int8"))
         for tensor in tensors:
             tensor.type, tensor.quantization = kinds.TensorType.INT4, static.scaled(steps)
-    state_runtime(model, RUNTIME)
+    state_runtime(model, INT4_TFLITE)
     return write_model(model)
 
 

@@ -517,10 +517,10 @@ def _part(data, settings):
 
 def _variations(settings):
     """What makes the copies that a recipe asks for, or None."""
-    asked = settings["variations"]
-    if asked is None:
+    options = settings["variations"]
+    if options is None:
         return None
-    return _made(Variations, {"seed": settings["seed"], **asked}, "variations")
+    return _made(Variations, {"seed": settings["seed"], **options}, "variations")
 
 
 def _teacher(asked, x):
