@@ -230,16 +230,16 @@ def pareto(report):
     with _figure(10.4, 4.2, 2) as (figure, axes):
         for axis, (key, title, bound, others) in zip(axes, sides, strict=True):
             kinds = (
-                (others, FAINT, "s"),
-                ([own], COLOURS[1], "D"),
-                (report["points"], COLOURS[0], "o"),
+                (others, FAINT, "s", 4),
+                ([own], COLOURS[1], "D", 4),
+                (report["points"], COLOURS[0], "o", -10),  # below, for many lie near the model
             )
-            for points, colour, marker in kinds:
+            for points, colour, marker, above in kinds:
                 for point in points:
                     place = (point[key], 100 * point["score"])
                     axis.plot(*place, color=colour, marker=marker, markersize=6, linestyle="none")
                     axis.annotate(
-                        point["name"], place, (5, 4), textcoords="offset points", size=7,
+                        point["name"], place, (5, above), textcoords="offset points", size=7,
                         color=colour,
                     )  # fmt: skip
             if bound is not None:
