@@ -410,11 +410,13 @@ def test_a_changed_byte_is_one_sentence(copy, name):
 def test_verify_says_how_far_off_numbers_may_lie(copy):
     """On a machine that rounds otherwise; here the written numbers are moved instead."""
     golden = json.loads((copy / "kzoo.json").read_text())["golden"]
-    logits = np.array(golden[0]["outputs"]["logits"])
-    golden[0]["outputs"]["logits"] = (logits * 1.0002).tolist()
+    weakest, *_, strongest = sorted(golden, key=lambda e: np.abs(e["outputs"]["logits"]).max())
+    logits = np.array(weakest["outputs"]["logits"])
+    moved = 0.0009 * np.abs(strongest["outputs"]["logits"]).max()
+    weakest["outputs"]["logits"] = (logits + moved).tolist()
     edited(copy, golden=golden)
     found = {entry["check"]: entry["found"] for entry in kzoo.verify_bundle(copy)["checks"]}
-    assert found["golden examples"].endswith("off by at most 0.02 % (10 % is allowed)")
+    assert found["golden examples"].endswith("off by at most 0.09 % (10 % is allowed)")
     assert "up to 10 % off" in (copy / "report.html").read_text()
 
 

@@ -165,7 +165,8 @@ def compare(folder, texts=None, say=None, names=None):
         note                what to know of the client
 
         The first row is Python's own, the golden examples against what was written at the
-        export: there the difference is that of an output, as a share of its largest number.
+        export: there the difference is that of an output, as a share of the largest number
+        that it has in all of them.
 
     Raises:
         KzooError: where there is no checkout and no command was named, see `check_there`; and

@@ -467,7 +467,7 @@ def _as_written(path):
 
 
 def _run_golden(folder, manifest):
-    """The largest distance of a golden output, as a share of the largest number in it."""
+    """The largest distance of a golden output, as a share of its largest number in all examples."""
     if len(manifest["golden"]) < LEAST_GOLDEN:
         raise KzooError(
             f"{folder / MANIFEST} holds {len(manifest['golden'])} golden examples; at least "

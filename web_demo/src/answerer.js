@@ -61,7 +61,7 @@ export class Answerer {
     if (JSON.stringify(ids) !== JSON.stringify(example.token_ids)) {
       return { passed: false, why: "It is tokenized otherwise than at the export.", off: null };
     }
-    return compared(outputs, example.outputs, this.manifest.tolerance, this.reader);
+    return compared(outputs, example.outputs, this.manifest, this.reader);
   }
 
   /** Runs the model on so many tokens. */

@@ -94,7 +94,7 @@ export class Perceiver {
     const name = example[this.sense];
     for (const variant of SENSES[this.sense].variants) {
       const array = numbers(await SENSES[this.sense].read(this.#reader, { name, bytes: this.#inputs.get(name) }, variant));
-      if ((await sha256(array)) === example.sha256) return compared(this.#model.run(array), example.outputs, this.manifest.tolerance, this);
+      if ((await sha256(array)) === example.sha256) return compared(this.#model.run(array), example.outputs, this.manifest, this);
     }
     return { passed: false, why: "The model reads other numbers of it than at the export.", off: null };
   }

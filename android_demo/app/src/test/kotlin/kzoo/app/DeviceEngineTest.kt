@@ -48,7 +48,7 @@ class DeviceEngineTest {
             Device.open(model, "entities").use { device ->
                 assertEquals(desktop.inputs, device.inputs)
                 for (length in listOf(3, 200, 1, 17)) {
-                    val row = row(device.inputs, IntArray(length) { 2000 + 97 * it })
+                    val row = row(device.inputs, IntArray(length) { 2000 + 47 * it })
                     val there = desktop.run(row)
                     for ((name, found) in device.run(row)) {
                         assertArrayEquals(there.getValue(name).shape, found.shape)

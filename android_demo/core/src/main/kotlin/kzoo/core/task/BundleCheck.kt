@@ -15,7 +15,7 @@ import kzoo.core.bundle.TextGolden
  * A golden example that was run again: `reason` is null where it passed.
  *
  * `difference` is how far its outputs lie from those written at the export, as a share of the
- * largest number in them.
+ * largest number that an output has in all golden examples.
  */
 class GoldenResult(val golden: Golden, val difference: Double, val reason: String?) {
     val passed: Boolean get() = reason == null
@@ -76,7 +76,7 @@ object BundleCheck {
         for ((name, there) in golden.outputs) {
             val here = outputs.getValue(name).values
             if (here.size != there.size) return GoldenResult(golden, 1.0, "no $name of ${there.size} numbers")
-            val scale = maxOf(there.maxOfOrNull { abs(it) } ?: 0.0, DIGITS)
+            val scale = maxOf(task.bundle.manifest.golden.maxOf { largest(it.outputs[name]) }, DIGITS)
             val off = there.indices.maxOfOrNull { abs(here[it] - there[it]) }?.div(scale) ?: 0.0
             worst = maxOf(worst, if (off < DIGITS) 0.0 else off)
             if (off > tolerance) {
@@ -92,6 +92,8 @@ object BundleCheck {
         }
         return GoldenResult(golden, worst, null)
     }
+
+    private fun largest(values: DoubleArray?) = values?.maxOfOrNull { abs(it) } ?: 0.0
 
     /** Whether other labels answer here than there, where those are clear there. */
     fun differs(here: FloatArray, there: FloatArray, options: TaskOptions): Boolean {
