@@ -74,7 +74,7 @@ USUAL = {
 }
 # Limits on what labelled texts tell better, where there are some: of shipped ones not held.
 BETTER_ON_LABELLED = ("label_agreement", "perplexity_ratio")
-# How far golden outputs may lie from those written, as a share of the largest number in all of them:
+# How far golden outputs may lie from those written, as a share of the largest number in all:
 # XNNPACK's kernels differ from one CPU to the next, and int8 activations round otherwise then.
 # Measured for int8: 0.9 % between x86 and ARM64, 4.8 % on the kernels that stand in for XNNPACK.
 TOLERANCE = {
