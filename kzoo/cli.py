@@ -202,6 +202,29 @@ def train(
 
 
 @app.command()
+def tune(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of a search, .json.")],
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew where a search was stopped.")
+    ] = False,
+    as_json: Json = False,
+):
+    """Search the settings with which a model learns best, and write the preset that did.
+
+    The recipe names a training recipe, the space of its settings and how it is searched; its keys
+    are in kzoo/training/tune.py. A search that was stopped goes on behind its last trial.
+    """
+    with session(as_json) as screen:
+        from . import views
+        from .training.tune import tune as search
+
+        with screen.working(f"Searching as {recipe} says") as say:
+            data = search(recipe, fresh=fresh, say=say)
+        output = Path(data["recipe"]["output"])
+        screen.result({**data, "output": str(output), "files": _files(output)}, views.tuned)
+
+
+@app.command()
 def compress(
     source: Annotated[
         str,

@@ -255,6 +255,44 @@ def pareto(report):
     return figure
 
 
+def tuning(report):
+    """What the trials of a search over settings reached: in their order, and by each setting.
+
+    Args:
+        report: what `kzoo.training.tune` returns: `trials`, dicts with `values` and
+            `value`; `best`; `objective` and `space`.
+    """
+    done = [trial for trial in report["trials"] if trial["value"] is not None]
+    values = [trial["value"] for trial in done]
+    best = next(trial for trial in done if trial["name"] == report["best"])
+    panels = [("trial", range(1, len(done) + 1), None, False)]
+    for key, asked in report["space"].items():
+        is_list = isinstance(asked, list)
+        places = [str(t["values"][key]) if is_list else t["values"][key] for t in done]
+        if is_list:  # Every value at its place in the list, however far apart they are.
+            order = [str(value) for value in asked if str(value) in places]
+            places = [order.index(place) for place in places]
+        panels.append((key.replace("_", " "), places, order if is_list else None,
+                       not is_list and asked.get("log", False)))  # fmt: skip
+    with _figure(3.6 * len(panels), 3.4, len(panels)) as (figure, axes):
+        for axis, (title, places, names, is_log) in zip(axes, panels, strict=True):
+            axis.plot(places, values, color=COLOURS[0], marker="o", markersize=5, linestyle="none")
+            own = places[done.index(best)]
+            axis.plot([own], [best["value"]], color=COLOURS[1], marker="D", markersize=7)
+            axis.set_xlabel(title)
+            if is_log:
+                axis.set_xscale("log")
+                axis.tick_params(which="minor", length=0)
+            elif names is not None:
+                axis.set_xticks(range(len(names)), [_shortened(name, 12) for name in names])
+                axis.set_xlim(-0.6, len(names) - 0.4)
+            axis.margins(0.12)
+            _ruled(axis)
+        axes[0].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes[0].set_ylabel(report["objective"].replace("_", " "))
+    return figure
+
+
 def write(figure, path):
     """Write a figure as a .png file, which is there whole or not; the same one is the same file."""
     with writing_file(path) as tmp_path:

@@ -207,6 +207,27 @@ def trained(data):
     ]  # fmt: skip
 
 
+def tuned(data):
+    """`kzoo tune`: the trials, the best first, and what was written."""
+    sign = -1 if data["objective"].endswith("loss") else 1
+    done = [trial for trial in data["trials"] if trial["value"] is not None]
+    failed = [trial for trial in data["trials"] if trial["value"] is None]
+    rows = []
+    for trial in sorted(done, key=lambda trial: -sign * trial["value"]) + failed:
+        values = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in trial["values"].values()]
+        told = "failed" if trial["value"] is None else f"{trial['value']:.4f}"
+        seconds = "" if trial["seconds"] is None else f"{trial['seconds']:.0f}"
+        rows.append([trial["name"], *values, str(trial["epochs"] or ""), seconds, told])
+    names = [f">{key.replace('_', ' ')}" for key in data["space"]]
+    objective = f">{data['objective'].replace('_', ' ')}"
+    files = [[name, size_of(count)] for name, count in data["files"].items()]
+    return [
+        table(f"{data['algorithm']}, {len(rows)} trials, the best: {data['output']}",
+              ["trial", *names, ">epochs", ">seconds", objective], rows),
+        table("", ["file", ">size"], files),
+    ]  # fmt: skip
+
+
 def compressed(data):
     """`kzoo compress RECIPE`: what each step left."""
     before, rows = data["parameters"], []

@@ -1,0 +1,139 @@
+"""Searches over the settings of a training: what is tried, what comes out, and how they go on."""
+
+import json
+
+import pytest
+from test_prune import classifier
+
+import kzoo
+from kzoo.training import recipe as trainings
+from kzoo.training import tune
+from kzoo.training.tune import RECORD, TRIAL
+
+ROWS = [("fine and funny", "b"), ("dull and slow", "a"), ("a great day", "b"), ("a waste", "a")] * 5
+TRAINING = {
+    "model": "whole", "train": "train.tsv", "validation": 0.3, "output": "best", "epochs": 2,
+    "batch_size": 7,
+}  # fmt: skip
+RATES = {"learning_rate": {"min": 1e-4, "max": 1e-2, "log": True}}
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A folder with a preset, a table to learn from and a training recipe."""
+    classifier(schedule=(0,)).save_preset(tmp_path / "whole")
+    lines = ["sentence\tlabel", *(f"{text}\t{label}" for text, label in ROWS)]
+    (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "train.json").write_text(json.dumps(TRAINING))
+    return tmp_path
+
+
+def searching(made, **keys):
+    """The path of a recipe of a search."""
+    path = made / "tune.json"
+    path.write_text(json.dumps({"recipe": "train.json", "space": RATES, **keys}))
+    return path
+
+
+def test_a_search_that_was_stopped_goes_on_and_ends_with_the_preset_that_learnt_best(
+    made, monkeypatch
+):
+    space = {**RATES, "head": ["mean", "first"]}
+    recipe = searching(made, space=space, algorithm="random", trials=4, objective="val_loss")
+    learn, learnt = trainings.train, []
+
+    def until_stopped(asked, verbose):
+        if len(learnt) == 2:
+            raise KeyboardInterrupt
+        learnt.append(asked["learning_rate"])
+        return learn(asked, verbose=verbose)
+
+    monkeypatch.setattr(trainings, "train", until_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        tune(recipe)
+    assert len(list((made / "best.trials").glob("*/preset"))) == 1  # the better one's
+
+    with pytest.raises(kzoo.KzooError, match="trials of another search: begin anew with --fresh"):
+        tune(searching(made, algorithm="random"))
+    monkeypatch.setattr(trainings, "train", learn)
+    said = []
+    report = tune(searching(made, **json.loads(recipe.read_text()) | {
+        "space": space, "algorithm": "random", "trials": 4, "objective": "val_loss"
+    }), say=said.append)  # fmt: skip
+    rates = [trial["values"]["learning_rate"] for trial in report["trials"]]
+    assert rates[:2] == learnt and len(set(rates)) == 4
+    assert [line.split(",")[0] for line in said] == ["Trial 3", "Trial 4"]
+    assert all(1e-4 <= rate <= 1e-2 for rate in rates)
+    best = min(report["trials"], key=lambda trial: trial["value"])
+    assert report["best"] == best["name"] and not (made / "best.trials").exists()
+    task = kzoo.load(made / "best")
+    assert task.head_slot == best["values"]["head"]
+    written = json.loads((made / "best" / "training.json").read_text())
+    assert written["recipe"]["learning_rate"] == best["values"]["learning_rate"]
+    assert written["history"]["val_loss"][-1] == best["value"]
+    assert json.loads((made / "best" / RECORD).read_text())["trials"] == report["trials"]
+
+    said.clear()
+    with pytest.raises(InterruptedError):  # The same search tries the same values.
+        tune(recipe, say=lambda line: said.append(line) or stopped())
+    assert f"learning_rate {rates[0]:.3g}" in said[0]
+
+
+def stopped():
+    raise InterruptedError
+
+
+def test_a_hyperband_gives_all_epochs_to_few(made):
+    report = tune(searching(made))
+    epochs = [trial["epochs"] for trial in report["trials"]]
+    assert max(epochs) == 2 and len(epochs) > 1
+    assert report["objective"] == "val_accuracy"
+
+
+def test_a_trial_that_fails_is_told_and_three_in_a_row_end_it(made, monkeypatch):
+    learn, fails = trainings.train, [True, False]
+
+    def some(asked, verbose):
+        if fails.pop(0):
+            raise kzoo.KzooError("The loss is no longer a number.")
+        return learn(asked, verbose=verbose)
+
+    monkeypatch.setattr(trainings, "train", some)
+    report = tune(searching(made, algorithm="random", trials=2))
+    assert [trial["failed"] for trial in report["trials"]] == [
+        "The loss is no longer a number.", None
+    ]  # fmt: skip
+    fails[:] = [True] * 3
+    with pytest.raises(
+        kzoo.KzooError, match="3 trials in a row failed, the last so: .* no longer a number"
+    ):
+        tune(searching(made, algorithm="grid", space={"seed": [1, 2, 3, 4]}))
+    assert (made / "best.trials" / "0000" / TRIAL).is_file()
+
+
+@pytest.mark.parametrize("keys, match", [
+    ({"algorithm": "swarm"}, "Got the algorithm 'swarm'; expected one of hyperband, bayesian"),
+    ({"trials": 3}, "Got trials for hyperband"),
+    ({"trials": 0, "algorithm": "random"}, "Got trials=0"),
+    ({"space": {}}, "Got no space"),
+    ({"space": {"rate": [1]}}, "Got 'rate' in the space; expected keys of a training recipe"),
+    ({"space": {"epochs": [1, 2]}}, "Got epochs in the space of a hyperband"),
+    ({"space": {"learning_rate": [1e-3, "a"]}}, "expected values that are all texts"),
+    ({"space": {"learning_rate": {"min": 1, "max": 1}}}, "a larger max"),
+    ({"space": {"learning_rate": {"min": 0.0, "max": 1, "log": True}}}, "above 0"),
+    ({"space": {"batch_size": [8, 0]}}, "batch_size in the recipe is 0"),
+    ({"space": {"teacher.share": [0.5]}}, "has no object teacher: put it there"),
+    ({"objective": "accuracy"}, "expected a metric on validation"),
+    ({"objective": "val_f1", "algorithm": "random"}, "expected one of val_accuracy, val_loss"),
+    ({"recipe": 3}, "expected the path of a training recipe"),
+], ids=lambda value: None if isinstance(value, dict) else value[:20])  # fmt: skip
+def test_a_search_that_is_wrong_is_one_sentence(made, keys, match):
+    with pytest.raises(kzoo.KzooError, match=match) as error:
+        tune(searching(made, **keys))
+    assert "\n" not in str(error.value)
+
+
+def test_a_search_needs_what_trials_are_chosen_by(made):
+    (made / "train.json").write_text(json.dumps({**TRAINING, "validation": None}))
+    with pytest.raises(kzoo.KzooError, match="without validation, by which trials are chosen"):
+        tune(searching(made))
