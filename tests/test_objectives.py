@@ -5,6 +5,7 @@ import pytest
 
 import kzoo
 from kzoo.data import objectives
+from kzoo.data.masked import MaskedPlan, hidden
 from kzoo.data.objectives import objective
 
 IDS = list(range(10, 210))
@@ -86,3 +87,47 @@ def test_a_tokenizer_must_have_the_marks():
         objective("spans", tokenizer())
     with pytest.raises(kzoo.KzooError, match="the objective 'noise'; expected one of spans"):
         objective("noise", tokenizer())
+
+
+# -- tokens that are hidden ------------------------------------------------------------------------
+
+# 60 words of one to three tokens between two special ones.
+WORDS = np.concatenate([[-1], np.repeat(np.arange(60), 1 + np.arange(60) % 3), [-1]])
+
+
+@pytest.mark.parametrize("in_a_row", [1, 3])
+def test_whole_words_are_hidden_up_to_the_share(in_a_row):
+    counts, runs = np.zeros(60), []
+    for seed in range(400):
+        chosen = hidden(WORDS, np.random.default_rng(seed), in_a_row)
+        assert 16 <= chosen.sum() <= 18 and not chosen[[0, -1]].any()  # of 120
+        gone = np.array([chosen[word == WORDS].mean() for word in range(60)])
+        assert set(gone) == {0, 1}
+        counts += gone
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], gone, [0]])))
+        runs += (edges[1::2] - edges[::2]).tolist()
+    assert counts.min() > 25 and counts.max() < 95  # 60 are expected
+    assert (np.mean(runs) > 1.6) == (in_a_row == 3)  # 1.64 words are, beside chance
+
+
+def test_other_tokens_are_hidden_in_each_epoch_and_the_same_ones_when_it_is_run_again():
+    rows = [[1, *range(10, 210), 2]] * 4
+    words = [np.concatenate([[-1], np.arange(200), [-1]])] * 4
+    plan = MaskedPlan({"token_ids": rows}, words, 1, MASK, 1000, batch_size=4, seed=5)
+    shown = {}
+    for epoch in (0, 1, 0):
+        inputs, targets = plan.learned(np.arange(4), epoch, 1)
+        chosen = targets != -100
+        assert (chosen.sum(-1) == 30).all() and not chosen[:, [0, -1]].any()
+        assert (np.where(chosen, targets, inputs["token_ids"]) == rows).all()
+        again = shown.setdefault(epoch, inputs["token_ids"])
+        assert (again == inputs["token_ids"]).all()
+    assert (shown[0] != shown[1]).any(-1).all()
+    assert len({row.tobytes() for row in shown[0]}) == 4  # each text has its own
+    fates = []
+    for epoch in range(100):
+        inputs, targets = plan.learned(np.arange(4), epoch, 1)
+        given, right = (each[targets != -100] for each in (inputs["token_ids"], targets))
+        fates.append([(given == MASK).mean(), (given == right).mean()])
+    as_mask, kept = np.mean(fates, axis=0)
+    assert abs(as_mask - 0.8) < 0.01 and abs(kept - 0.1) < 0.01

@@ -72,9 +72,9 @@ class BatchPlan(Plan):
     def __init__(
         self,
         token_lists,
-        labels,
-        sample_weight,
-        batch_size,
+        labels=None,
+        sample_weight=None,
+        batch_size=32,
         shuffle=None,
         seed=0,
         padding_id=0,

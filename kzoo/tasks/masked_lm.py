@@ -4,8 +4,9 @@ import keras
 import numpy as np
 
 from ..answers import probabilities
-from ..data.batches import IGNORED, bucketed_batches
+from ..data.masked import MOST_WORDS, MaskedPlan, check_units
 from ..errors import KzooError
+from .inputs import split_pairs
 from .places import TiedTask
 
 
@@ -16,9 +17,13 @@ class MaskedLM(TiedTask):
     On the token dict it returns {"logits": (batch, length, vocabulary_size)}; the scores are
     against the token embeddings themselves. `predict` takes strings that hold the mask token and
     gives, for each, the best tokens for each mask as (text of the token, probability), with the
-    space that a token brings. `fit` takes strings
-    (of a file, its texts), and hides 15 % of their tokens anew at every call (80 % as the mask
-    token, 10 % as another token, 10 % left).
+    space that a token brings. `fit` takes strings (of a file, its texts), and hides 15 % of their
+    tokens, others in each epoch, see `kzoo.data.masked`.
+
+    Args:
+        backbone, labels, head, max_length, tokenizer, name: as for `TextTask`.
+        objective: what is hidden as one: "tokens" (by default), "whole_words", or "ngrams", up to
+            three words in a row.
     """
 
     task_name = "MaskedLM"
@@ -33,38 +38,67 @@ class MaskedLM(TiedTask):
         usual = family.LM_ACTIVATION or options.get("activation", "gelu")
         return [{"kind": "masked_lm", "activation": usual}]
 
-    def batches(self, x, y=None, sample_weight=None, seed=0, **options):
-        """Hide tokens, then batch: the targets are the hidden tokens."""
+    def __init__(
+        self,
+        backbone,
+        labels=None,
+        head=None,
+        max_length=None,
+        tokenizer=None,
+        name=None,
+        objective=None,
+    ):
+        if objective is not None:
+            check_units(objective)
+        self.objective = objective
+        super().__init__(backbone, labels, head, max_length, tokenizer, name)
+        self.objective = self.objective or "tokens"
+
+    def inherit(self, before):
+        """Hide what the task did that this one goes on from."""
+        self.objective = self.objective or before.objective
+        return super().inherit(before)
+
+    def batches(self, x, y=None, sample_weight=None, initial_epoch=0, **options):
+        """Batches in which tokens are hidden, other ones each epoch; these are the targets."""
         if y is not None:
             raise KzooError("fit of a MaskedLM takes texts alone; the targets are their tokens.")
         columns = self.encode_examples(x)
-        columns["token_ids"], targets = self._hide(columns["token_ids"], seed)
-        return bucketed_batches(
+        return MaskedPlan(
             columns,
-            targets,
+            self._words(x, columns["token_ids"]),
+            MOST_WORDS if self.objective == "ngrams" else 1,
+            self.tokenizer.mask_id,
+            self.tokenizer.vocabulary_size,
             sample_weight=sample_weight,
-            seed=seed,
             padding_id=self.backbone.padding_id,
             max_length=self.max_length,
+            epoch=initial_epoch,
             **options,
-        )
+        ).dataset()
 
-    def _hide(self, rows, seed, share=0.15):
-        draw = np.random.default_rng(seed)
-        special = set(self.tokenizer.special_ids)
-        hidden, targets = [], []
-        for row in rows:
-            ids = np.array(row)
-            free = np.array([i not in special for i in row])
-            chosen = free & (draw.random(len(ids)) < share)
-            if not chosen.any() and free.any():  # A text without a target teaches nothing.
-                chosen[draw.choice(np.flatnonzero(free))] = True
-            fate = draw.random(len(ids))
-            other = draw.integers(0, self.tokenizer.vocabulary_size, len(ids))
-            masked = np.where(fate < 0.8, self.tokenizer.mask_id, np.where(fate < 0.9, other, ids))
-            hidden.append(np.where(chosen, masked, ids).tolist())
-            targets.append(np.where(chosen, ids, IGNORED).tolist())
-        return hidden, targets
+    def _words(self, x, rows):
+        """For each token the number of what is hidden as one with it; -1 for what never is."""
+        special = list(self.tokenizer.special_ids)
+        if self.objective == "tokens":
+            words = [np.arange(len(row)) for row in rows]
+        elif self.tokenizer.cuts_words:
+            first, second = split_pairs(x)
+            found = self.tokenizer.encode(first, second, max_length=self.max_length, offsets=True)
+            # A second text begins with another word 0.
+            words = [np.cumsum(np.diff(row, prepend=-1) != 0) for row in found["word_ids"]]
+        else:
+            raise KzooError(
+                f"Got the objective {self.objective!r} and a tokenizer that doesn't part words; "
+                "expected tokens."
+            )
+        return [
+            np.where(np.isin(row, special), -1, own) for row, own in zip(rows, words, strict=True)
+        ]
+
+    def get_config(self):
+        """What rebuilds the task."""
+        return {**super().get_config(), "objective": self.objective}
 
     def predict(self, x, batch_size=32, verbose=0, top=5, text=None):
         """For each text, for each mask in it, the `top` likeliest tokens with probabilities."""

@@ -51,6 +51,9 @@ KEYS = {
     "labels": None,  # Names of the classes; those that the training file holds by default.
     "class_weights": None,  # {label: weight of its examples}, or "balanced".
     "head": None,  # What the head slot holds, a TextEmbedder's pooling; the usual by default.
+    # What a MaskedLM hides as one, or what a Seq2SeqLM makes of texts without targets; as the model
+    # has it by default.
+    "objective": None,
     "max_length": None,  # Tokens at most; by default what a task that is trained on has.
     "image_size": None,  # Height and width of pictures; the model's by default.
     # What changes pictures or sounds that are learnt from: a name or {"kind": name, argument:
@@ -114,6 +117,7 @@ USED_BY = {
     "label": (*CLASSIFIERS, "TextEmbedder", "TokenClassifier", "CausalLM", "Seq2SeqLM"),
     "max_length": tuple(name for name in TRAINED if name not in ARRAYS),
     "variations": ("TextClassifier", "TextEmbedder"),
+    "objective": ("MaskedLM", "Seq2SeqLM"),
     "image_size": ("ImageClassifier",),
     "augment": ARRAYS,
     "column": ARRAYS,
@@ -420,6 +424,7 @@ TYPES = {
     "output": (_is_path, "the path of a folder"),
     "labels": (lambda v: v is None or _is_names(v), "a list of names"),
     "head": (lambda v: v is None or isinstance(v, (str, dict)), 'a kind such as "mean"'),
+    "objective": (lambda v: v is None or isinstance(v, str), "a name"),
     "max_length": (lambda v: v is None or is_whole(v), "a whole number of tokens"),
     "image_size": (
         lambda v: v is None or is_whole(v, 1) or _is_size(v),
@@ -481,6 +486,8 @@ def _task(settings, known):
     options = {}
     if settings["task"] in USED_BY["max_length"]:
         options["max_length"] = settings["max_length"] or getattr(source, "max_length", None)
+    if settings["objective"] is not None:
+        options["objective"] = settings["objective"]
     if kind is tasks.TextEmbedder:
         return kind(source, pooling=settings["head"], **options)
     known = dict(known)

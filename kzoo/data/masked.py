@@ -1,0 +1,92 @@
+"""Tokens that are hidden from a model, which is to tell them from the others.
+
+BERT hides 15 % of the tokens of a text: four in five as the mask token, one in ten as another
+token, one in ten not at all (arXiv:1810.04805, section 3.1). RoBERTa draws anew in each epoch
+(arXiv:1907.11692, section 4.1). Whole words are BERT's later choice; ALBERT hides up to three words
+in a row, n of them with a probability in proportion to 1 / n (arXiv:1909.11942, section 4.1).
+"""
+
+import numpy as np
+
+from ..errors import KzooError
+from .batches import IGNORED, BatchPlan
+
+SHARE = 0.15  # of the tokens that aren't special ones
+AS_MASK, AS_OTHER = 0.8, 0.1  # what of the hidden ones is shown as the mask, and as another token
+MOST_WORDS = 3  # that are hidden in a row
+UNITS = ("tokens", "whole_words", "ngrams")
+
+
+def check_units(name):
+    """Raise KzooError for what is no name of what is hidden as one."""
+    if name not in UNITS:
+        raise KzooError(f"Got the objective {name!r:.40}; expected one of {', '.join(UNITS)}.")
+
+
+class MaskedPlan(BatchPlan):
+    """Texts of which tokens are hidden, and are the targets; see `BatchPlan`.
+
+    Which ones are hidden, (seed, epoch, example) decide; of what is measured and not learnt from,
+    (seed, example).
+
+    Args:
+        columns: ragged token columns.
+        words: for each token of each text the number of its word, and -1 for what is never hidden.
+        in_a_row: how many words may be hidden as one.
+        mask_id: the mask token.
+        vocabulary_size: how many tokens there are to be shown in the place of one.
+        options: as for `BatchPlan`.
+    """
+
+    def __init__(self, columns, words, in_a_row, mask_id, vocabulary_size, **options):
+        targets = [[IGNORED] * len(row) for row in columns["token_ids"]]
+        super().__init__(columns, targets, **options)
+        self.words, self.in_a_row = [np.asarray(row) for row in words], in_a_row
+        self.mask_id, self.vocabulary_size = mask_id, vocabulary_size
+
+    def batch(self, rows):
+        """See `BatchPlan`; the same tokens are hidden whenever a text is measured."""
+        return self._hidden(rows, ())
+
+    def learned(self, rows, epoch, number):
+        """See `Plan`."""
+        return self._hidden(rows, (epoch,))
+
+    def _hidden(self, rows, epoch):
+        inputs, targets, *weights = super().batch(rows)
+        for ids, target, row in zip(inputs["token_ids"], targets, rows, strict=True):
+            words = self.words[row]
+            draw = np.random.default_rng([self.seed, int(row), *epoch])
+            chosen = np.flatnonzero(hidden(words, draw, self.in_a_row))
+            target[chosen] = ids[chosen]
+            fate = draw.random(len(chosen))
+            other = draw.integers(0, self.vocabulary_size, len(chosen))
+            shown = np.where(fate < AS_MASK + AS_OTHER, other, ids[chosen])
+            ids[chosen] = np.where(fate < AS_MASK, self.mask_id, shown)
+        return (inputs, targets, *weights)
+
+
+def hidden(words, draw, in_a_row=1, share=SHARE):
+    """Which tokens of a text are hidden, a boolean for each.
+
+    Words are taken in an order that is drawn, while they are no more tokens than the share, and one
+    word at least.
+
+    Args:
+        words: for each token the number of its word; -1 for what is never hidden.
+        draw: a `numpy.random.Generator`.
+        in_a_row: how many words are hidden as one at most.
+        share: of the tokens that belong to a word.
+    """
+    numbers, sizes = np.unique(words[words >= 0], return_counts=True)
+    order = draw.permutation(len(numbers))
+    if in_a_row > 1:
+        odds = 1 / np.arange(1, in_a_row + 1)
+        counts = 1 + draw.choice(in_a_row, len(order), p=odds / odds.sum())
+        behind = np.arange(in_a_row)
+        runs = (order[:, None] + behind)[behind < counts[:, None]]
+        runs = runs[runs < len(numbers)]
+        order = runs[np.sort(np.unique(runs, return_index=True)[1])]  # each when it first comes
+    most = round(share * sizes.sum())
+    count = max(1, np.searchsorted(np.cumsum(sizes[order]), most, side="right"))
+    return np.isin(words, numbers[order[:count]])
