@@ -421,7 +421,7 @@ def _likeness(reader, examples):
     if seconds is None:
         raise KzooError(
             f"Got single examples for {an(reader.task)}; expected pairs of texts for a "
-            "TextEmbedder, and how alike they are: name two columns, text=[0, 1]."
+            "TextEmbedder, and how alike they are: name the two columns of the texts."
         )
     for place, value in enumerate(examples.y):
         try:
