@@ -109,12 +109,8 @@ def from_peft(model, folder):
             others[name] = lazy
     network = model if isinstance(model, Network) else model.backbone
     known, inside = set(map_paths(network)), "" if network is model else "backbone/"
-    kind, alpha = "dora" if config.get("use_dora") else "lora", config.get("lora_alpha", 8)
-    if not (is_number(alpha, 0) and alpha):
-        raise KzooError(
-            f"{folder / CONFIG} has lora_alpha = {alpha!r:.40}; a number above 0 is expected."
-        )
-    ranks, values, weights = {}, {}, weights_by_path(model)
+    kind = "dora" if config.get("use_dora") else "lora"
+    found, weights = {}, weights_by_path(model)
     for module, held in modules.items():
         tensor = names.tensors.get(f"{module}.weight")
         here = tensor.paths if tensor else [module]
@@ -124,9 +120,18 @@ def from_peft(model, folder):
                 f"{folder} adapts {module}, which is no map of the blocks of this "
                 f"{network.family}; expected such alone: does it belong to this model?"
             )
-        for path, rank, found in _parts(module, held, tensor, paths, weights, kind, config, folder):
-            ranks[path] = rank
-            values |= {f"{inside}{path}/{leaf}": value for leaf, value in found.items()}
+        _check_shapes(module, held, tensor, weights, kind, folder)
+        found |= _parts(held, tensor, paths, weights, _scale(config, module, len(held["lora_A"])))
+    if not found:
+        raise KzooError(f"{folder / TENSORS} holds no adapter: a file that PEFT wrote is expected.")
+    # One alpha for all; where a map's own differs, its update is as much larger.
+    ranks = {path: len(each["lora_b"]) for path, (each, _) in found.items()}
+    alphas = {path: scale * ranks[path] for path, (_, scale) in found.items()}
+    alpha = collections.Counter(alphas.values()).most_common(1)[0][0]
+    values = {}
+    for path, (each, _) in found.items():
+        each["lora_b"] = each["lora_b"] * (alphas[path] / alpha)
+        values |= {f"{inside}{path}/{leaf}": v.astype("float32") for leaf, v in each.items()}
     values |= _head_values(others, names, weights, folder)
     options = {"kind": kind, "alpha": alpha, "dropout": config.get("lora_dropout", 0.0)}
     return with_adapters(model, ranks, options, values)
@@ -156,8 +161,20 @@ def _in_rows(model, prefix):
     task_name = None if backbone is model else model.task_name
     weights = in_main_file(weights_by_path(model))
     table = Table(type(backbone), backbone.spec, weights, task_name, prefix)
-    by_path = {path: names.primary[0] for path, names in table.names.items() if names.primary}
-    return _Names(table.tensors, by_path)
+    tensors = {_in_memory(type(backbone), name): each for name, each in table.tensors.items()}
+    by_path = {
+        path: _in_memory(type(backbone), names.primary[0])
+        for path, names in table.names.items()
+        if names.primary
+    }
+    return _Names(table.tensors | tensors, by_path)
+
+
+def _in_memory(family, name):
+    """The name of a tensor as the classes of transformers 5 have it, which PEFT goes by."""
+    for piece, other in family.RENAMED.items():
+        name = name.replace(piece, other)
+    return name
 
 
 def _named_here(model):
@@ -315,59 +332,65 @@ def _targets(modules, names):
 # -- from there ------------------------------------------------------------------------------------
 
 
-def _parts(module, held, tensor, paths, weights, kind, config, folder):
-    """The path, the rank and the weights by name of each map that a module there holds."""
+def _check_shapes(module, held, tensor, weights, kind, folder):
+    """Raise KzooError unless a module's adapter has what it must, and that fits."""
     leaves = {"lora_A", "lora_B"} | ({"lora_magnitude_vector"} if kind == "dora" else set())
-    shapes = [tuple(weights[path].shape) for path in tensor.paths]
     there = tensor.shape(weights) if tensor.layout.turned else tensor.shape(weights)[::-1]
-    rank = len(held["lora_A"]) if "lora_A" in held else 0
+    rank = len(held.get("lora_A", ()))
     expected = {
         "lora_A": (rank, there[1]),
         "lora_B": (there[0], rank),
         "lora_magnitude_vector": (there[0],),
     }
-    if held.keys() != leaves or any(held[leaf].shape != expected[leaf] for leaf in leaves):
+    fits = held.keys() == leaves and all(held[leaf].shape == expected[leaf] for leaf in leaves)
+    if not fits or not rank:
         shown = {leaf: list(array.shape) for leaf, array in sorted(held.items())}
         wanted = {leaf: list(expected[leaf]) for leaf in sorted(leaves)}
         raise KzooError(
-            f"{folder} has {shown} for {module}; expected {wanted}: does the adapter belong to this "
-            "model?"
+            f"{folder} has {shown} for {module}; expected {wanted}: does the adapter belong to "
+            "this model?"
         )
     for leaf, array in held.items():
         if not np.isfinite(array).all():
             raise KzooError(f"{folder} has NaN or infinity in {leaf} of {module}: fetch it anew.")
-    alpha = _pattern(config, "alpha_pattern", module, config.get("lora_alpha", 8))
-    if not is_number(alpha, 0):
-        raise KzooError(f"{folder / CONFIG} has alpha_pattern {alpha!r:.40}; numbers are expected.")
-    scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
+
+
+def _scale(config, module, rank):
+    """By what the configuration multiplies the update of a module."""
+    alpha = config.get("lora_alpha", 8)
+    for pattern, value in (config.get("alpha_pattern") or {}).items():
+        if re.fullmatch(rf"(.*\.)?({pattern})", module):
+            alpha = value
+            break
+    if not (is_number(alpha, 0) and alpha):
+        raise KzooError(
+            f"{CONFIG} has {alpha!r:.40} as the alpha of {module}; a number above 0 is expected."
+        )
+    return alpha / (rank**0.5 if config.get("use_rslora") else rank)
+
+
+def _parts(held, tensor, paths, weights, scale):
+    """By the path of each map that a module there holds its weights by name, and its scale."""
+    shapes, found = [tuple(weights[path].shape) for path in tensor.paths], {}
 
     def cut(array):
         """What lies side by side there (n, outputs there), apart: (n, units) each."""
         turned = array.T if tensor.layout.turned else array
         return tensor.layout.here(turned, [(len(array), shape[-1]) for shape in shapes])
 
-    others = cut(held["lora_B"].T)
-    lengths = cut(held["lora_magnitude_vector"][None]) if kind == "dora" else [None] * len(paths)
+    one, others, lengths = held["lora_A"].T, cut(held["lora_B"].T), [None] * len(paths)
+    if "lora_magnitude_vector" in held:
+        lengths = cut(held["lora_magnitude_vector"][None])
     for path, other, length in zip(paths, others, lengths, strict=True):
-        rows = np.arange(rank)
+        rows = np.arange(len(other))
         if len(paths) > 1 and held["lora_B"].any():  # Of those side by side, what is this one's.
             rows = np.flatnonzero(other.any(1))
-            if not len(rows) and kind == "lora":
+            if not len(rows) and length is None:
                 continue
             rows = rows if len(rows) else np.arange(1)
-        own = scale / (config.get("lora_alpha", 8) / len(rows))
-        found = {"lora_a": held["lora_A"].T[:, rows], "lora_b": other[rows] * own}
-        if length is not None:
-            found["magnitude"] = length[0]
-        yield path, len(rows), {k: v.astype("float32") for k, v in found.items()}
-
-
-def _pattern(config, key, module, usual):
-    """What a pattern of the configuration says of a module, or what holds for all."""
-    for pattern, value in (config.get(key) or {}).items():
-        if re.fullmatch(rf"(.*\.)?({pattern})", module):
-            return value
-    return usual
+        each = {"lora_a": one[:, rows], "lora_b": other[rows]}
+        found[path] = (each if length is None else {**each, "magnitude": length[0]}), scale
+    return found
 
 
 def _head_values(tensors, names, weights, folder):
