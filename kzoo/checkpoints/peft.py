@@ -108,6 +108,12 @@ def from_peft(model, folder):
         else:
             others[name] = lazy
     network = model if isinstance(model, Network) else model.backbone
+    made_for = (config.get("auto_mapping") or {}).get("base_model_class", network.family)
+    if names.own and made_for != network.family:
+        raise KzooError(
+            f"{folder} is an adapter of a {made_for}; this model is a {network.family}: take one "
+            "that was learnt on it."
+        )
     known, inside = set(map_paths(network)), "" if network is model else "backbone/"
     kind = "dora" if config.get("use_dora") else "lora"
     found, weights = {}, weights_by_path(model)
@@ -143,8 +149,8 @@ def from_peft(model, folder):
 class _Names:
     """The tensors by name there, and the name there of each weight by its path here."""
 
-    def __init__(self, tensors, by_path):
-        self.tensors, self.by_path = tensors, by_path
+    def __init__(self, tensors, by_path, own=False):
+        self.tensors, self.by_path, self.own = tensors, by_path, own
 
 
 def _named_there(model):
@@ -185,7 +191,7 @@ def _named_here(model):
         name = f"{layer}.{'weight' if leaf == 'kernel' else leaf}".replace("/", ".")
         by_path[path] = name
         tensors[name] = Tensor((path,), Layout(turned=leaf == "kernel"))
-    return _Names(tensors, by_path)
+    return _Names(tensors, by_path, own=True)
 
 
 def _names_of(model, tensors):
@@ -299,6 +305,10 @@ def _config_of(model, ranks, alphas, names, adapted):
         "fan_in_fan_out": not all(names.tensors[name].layout.turned for name in adapted),
         "use_dora": options["kind"] == "dora",
         "use_rslora": False,
+        # PEFT's own field for a class that it is to find; kzoo's names hold in its family alone.
+        "auto_mapping": {"base_model_class": network.family, "parent_library": "kzoo"}
+        if names.own
+        else None,
         "bias": "none",
         "init_lora_weights": True,
         "inference_mode": True,

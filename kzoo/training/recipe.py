@@ -203,9 +203,9 @@ def train(recipe, verbose="auto"):
             f"{Path(str(settings['model'])).name} trained on {Path(settings['train']).name}."
         )
         learnt, task = task, _merged(task)
+        task.save_preset(folder, card={"summary": summary, "made": "by kzoo train: training.json"})
         if task is not learnt:
             save_adapter(learnt, folder / ADAPTER)
-        task.save_preset(folder, card={"summary": summary, "made": "by kzoo train: training.json"})
         text = json.dumps(record, indent=2) + "\n"
         (folder / "training.json").write_text(text, encoding="utf-8")
         plot.write(plot.history(task.history), folder / CURVES)
