@@ -165,7 +165,11 @@ def test_what_leaves_kzoo_is_merged(tmp_path):
         assert not any("lora" in path for path in weights_by_path(smaller))
 
 
-def test_a_recipe_writes_the_merged_preset_and_the_adapter_beside_it(tmp_path):
+DORA = {"kind": "dora", "rank": 2, "targets": ["query", "up"]}
+
+
+@pytest.mark.parametrize("kind", ["dora", "bitfit"])
+def test_a_recipe_writes_a_plain_preset_and_the_adapter_beside_it(kind, tmp_path):
     classifier().save_preset(tmp_path / "start")
     lines = [f"{text}\tyes" for text in GOOD] + [f"{text}\tno" for text in BAD]
     (tmp_path / "train.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
@@ -175,15 +179,20 @@ def test_a_recipe_writes_the_merged_preset_and_the_adapter_beside_it(tmp_path):
         "output": "out",
         "epochs": 2,
         "learning_rate": 0.01,
-        "adapt": {"kind": "dora", "rank": 2, "targets": ["query", "up"]},
+        "adapt": kind if kind == "bitfit" else {**DORA},
     }
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     task, history = kzoo.train(tmp_path / "recipe.json", verbose=0)
     assert len(history.history["loss"]) == 2
     start, out = kzoo.load(tmp_path / "start"), kzoo.load(tmp_path / "out")
     assert out.spec == start.spec and not frozen(out)
-    again = kzoo.from_peft(start, tmp_path / "out" / "adapter")
-    np.testing.assert_allclose(out.predict(TEXTS), again.predict(TEXTS), atol=1e-6)
+    assert (tmp_path / "out" / "adapter").exists() == (kind == "dora")
+    if kind == "dora":
+        again = kzoo.from_peft(start, tmp_path / "out" / "adapter")
+        np.testing.assert_allclose(out.predict(TEXTS), again.predict(TEXTS), atol=1e-6)
+    moved = {p for p, v in arrays(out).items() if (v != arrays(start)[p]).any()}
+    ends = ("query/kernel", "up/kernel") if kind == "dora" else ("bias", "beta")
+    assert moved and all(p.startswith("head/") or p.endswith(ends) for p in moved)
     np.testing.assert_allclose(out.predict(TEXTS), task.predict(TEXTS), atol=1e-6)
     assert np.abs(out.predict(TEXTS) - start.predict(TEXTS)).max() > 1e-3
     kzoo.train(tmp_path / "recipe.json", verbose=0)  # Its own folder may be written anew.

@@ -30,6 +30,7 @@ from ..data.variations import Variations
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
+from ..network import freeze, frozen
 from ..parts import resolve
 from ..spec import Towers
 from ..tasks.classes import class_index
@@ -173,7 +174,8 @@ def train(recipe, verbose="auto"):
     with writing_folder(settings["output"]) as folder:
         with precision(settings["precision"]):
             keras.utils.set_random_seed(settings["seed"])
-            task = _adapted(_task(settings, known), settings["adapt"])
+            task = _task(settings, known)
+            still, task = frozen(task), _adapted(task, settings["adapt"])
             data, held = (_named(part, task, known) for part in (data, held))
             if verbose not in (0, "0"):
                 for part in filter(None, (data, held)):
@@ -202,7 +204,7 @@ def train(recipe, verbose="auto"):
         summary = settings["summary"] or (
             f"{Path(str(settings['model'])).name} trained on {Path(settings['train']).name}."
         )
-        learnt, task = task, _merged(task)
+        learnt, task = task, _merged(task, still)
         task.save_preset(folder, card={"summary": summary, "made": "by kzoo train: training.json"})
         if task is not learnt:
             save_adapter(learnt, folder / ADAPTER)
@@ -213,10 +215,11 @@ def train(recipe, verbose="auto"):
     return task, task.history
 
 
-def _merged(task):
-    """The task whose preset is written, with the history of its training."""
+def _merged(task, still):
+    """The task whose preset is written, in which stands still what did before it was adapted."""
     plain = merged(task)
     plain.history = task.history
+    freeze(plain, still)
     return plain
 
 
