@@ -557,3 +557,69 @@ def unit(vectors):
     """Vectors (..., dim) of length 1."""
     square = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
     return vectors * ops.rsqrt(ops.maximum(square, 1e-24))
+
+
+def map_paths(network, names=None):
+    """The paths of the affine maps of all blocks of a network, in order.
+
+    Args:
+        names: those that have one of these in their paths alone, such as "query", "feedforward",
+            "cross_attention/key" or "block_0"; None for all.
+
+    Raises:
+        KzooError: for a network that is no stack of blocks, and names that no map has.
+    """
+    paths = [
+        f"{prefix}{block.name}/{path}"
+        for prefix, stack in _stacks(network).items()
+        for block in stack.block_list
+        for path in block.maps
+    ]
+    if names is None:
+        return paths
+    if not isinstance(names, (list, tuple)) or not names:
+        such = [names if isinstance(names, str) else "up"]
+        raise KzooError(f"Got maps = {names!r:.40}; expected a list of names, such as {such!r}.")
+    last, *before = zip(*(reversed(path.split("/")) for path in paths), strict=False)
+    known = [name for name in dict.fromkeys([*last, *before[0]]) if not name.startswith("block_")]
+    for name in names:
+        if not isinstance(name, str) or not any(_is_called(path, name) for path in paths):
+            raise KzooError(
+                f"Got the map {name!r:.40}, which no block has; expected some of "
+                f"{', '.join(known)}."
+            )
+    return [path for path in paths if any(_is_called(path, name) for name in names)]
+
+
+def _stacks(network, prefix=""):
+    """The stacks of a network by what their weights' paths begin with."""
+    if isinstance(network, Composite):
+        below = [_stacks(tower, f"{prefix}{name}/") for name, tower in network.towers.items()]
+        return {path: stack for stacks in below for path, stack in stacks.items()}
+    if not isinstance(network, Stack):
+        raise KzooError(
+            f"Got a {network.family}; expected a network that is a stack of blocks, or several, "
+            "such as a BERT, a ViT or a T5."
+        )
+    return {prefix: network}
+
+
+def _is_called(path, name):
+    return f"/{name}/" in f"/{path}/"
+
+
+def dense_slot(spec, prefix, entry):
+    """What the `dense` slot of a stack's spec holds, where it differs from block to block.
+
+    Args:
+        spec: that of the stack, whose paths begin with `prefix`.
+        entry: a function of a block's number and of what the paths of its maps begin with; it gives
+            a kind and its options, among them `ranks`.
+
+    Returns:
+        One of them where all are the same, else a list; None where no map has a rank.
+    """
+    entries = [entry(block, f"{prefix}block_{block}/") for block in range(max(spec.blocks) + 1)]
+    if not any(each["ranks"] for each in entries):
+        return None
+    return entries[0] if all(each == entries[0] for each in entries) else entries

@@ -66,6 +66,7 @@ class Network(Served, ExportsTokens, keras.Model):
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
     reader = None  # The family of an encoder-decoder where both towers read, see `BothRead`.
     blocks_alike = True  # Whether one block of a kind stands for the others where they are counted.
+    RENAMED = {}  # Pieces of names in files there, and what transformers 5 calls them in memory.
     ZERO_IF_MISSING = ()  # Tensors that are all zeros where a file there lacks them.
     CLASS_HEADS = {}  # By a class there which head it has, where there is one for each.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from .adapters import merged
 from .answers import READS
 from .errors import KzooError
 from .files import writing_folder
@@ -85,6 +86,7 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
         )
     import tensorflow as tf
 
+    model = merged(model)
     export = _Export(model, text, pairs)
     module = tf.Module()
     module.weights_in_use = [weight.value for weight in model.weights]

@@ -68,6 +68,20 @@ def rounding():
     return aware
 
 
+def adapted():
+    """A task with adapters of DoRA that are noise already: of zeros half of them wouldn't learn."""
+    import kzoo
+    from kzoo.network import weights_by_path
+
+    task = kzoo.lora(model(), rank=2, targets=["attention", "feedforward"], dora=True)
+    for number, (path, weight) in enumerate(sorted(weights_by_path(task).items())):
+        if path.rpartition("/")[2].startswith("lora"):
+            draw = np.random.default_rng(number)
+            weight.assign(draw.normal(0, 0.1, weight.shape).astype("float32"))
+    task.compile(optimizer=kzoo.AdamW(1e-2, clip_norm=0.1, epsilon=1e-6))
+    return task
+
+
 def examples(size, by_place=False):
     """Ragged rows and labels; by place, a third of the places have none."""
     draw = np.random.default_rng(size)
@@ -198,6 +212,7 @@ RUNS = {
         model(learning=ACCUMULATED | OVERWRITTEN, undecayed="kernel"), 9, epochs=3
     ),
     "rounding": lambda: fit(rounding(), 7),
+    "adapted": lambda: fit(adapted(), 7),
     "float16": lambda: fit(
         model(precision="mixed_float16", learning=ACCUMULATED), 10, validates=False
     ),

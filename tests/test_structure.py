@@ -32,6 +32,7 @@ ORDER = [
     {"processors", "plot"},
     {"generation"},
     {"tasks"},
+    {"adapters"},
     {"checkpoints"},
     {"stored"},
     {"presets"},

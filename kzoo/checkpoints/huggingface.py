@@ -121,7 +121,7 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
     else:
         architecture, task_name = _architecture(config, family, model_type)
         task_name = "TextEmbedder" if modules else task_name
-    prefix = _prefix(family, tensors)
+    prefix = prefix_of(family, tensors)
     if not (task or modules or names):
         _warn_of_head(family, prefix, tensors)
     start = read_there(folder, config).get("decoder_start_token_id")
@@ -185,24 +185,25 @@ def to_huggingface(model, folder):
     Raises:
         KzooError: when no class there computes what this model does.
     """
+    from ..adapters import merged
     from ..network import Network, weights_by_path
 
-    folder = Path(folder)
+    folder, model = Path(folder), merged(model)
     backbone = model if isinstance(model, Network) else getattr(model, "backbone", None)
     if backbone is None:
         raise KzooError(f"to_huggingface takes a backbone or a task; {type(model).__name__} came.")
     family, spec = type(backbone), backbone.spec
     task_name = None if backbone is model else model.task_name
-    weights = _in_main_file(weights_by_path(model))
+    weights = in_main_file(weights_by_path(model))
     origin = Origin.of(model, "huggingface", weights)
-    config = _config(model, family, spec, task_name, origin)
+    config = config_of(model, family, spec, task_name, origin)
     tensors = _outgoing(weights, family, spec, task_name, origin)
     tokenizer = model.processors.get("tokenizer")
     target = model.processors.get("target_tokenizer")
     written = ("tokenizer", "target_tokenizer")
     others = {kind: p for kind, p in model.processors.items() if kind not in written}
     with writing_folder(folder) as tmp_path:
-        _write_json(tmp_path / "config.json", config)
+        write_json(tmp_path / "config.json", config)
         write_tensors(tmp_path / "model.safetensors", tensors, {"format": "pt"})
         if tokenizer is not None:
             _write_tokenizer(tmp_path, tokenizer, target, model, backbone, origin)
@@ -210,12 +211,12 @@ def to_huggingface(model, folder):
         if ids := _writing_ids(model, origin):
             ids = {**ids, "pad_token_id": tokenizer.padding_id}
             known = {key: number for key, number in ids.items() if number is not None}
-            _write_json(tmp_path / FILE, known)
+            write_json(tmp_path / FILE, known)
         if getattr(model, "remembers_how_it_writes", False):
             known = {key: number for key, number in (ids or {}).items() if number is not None}
             start = {"decoder_start_token_id": model.start_id, "pad_token_id": backbone.padding_id}
             usual = written_generation(model.generation)
-            _write_json(tmp_path / FILE, {**known, **start, **usual})
+            write_json(tmp_path / FILE, {**known, **start, **usual})
         if task_name == "TextEmbedder":
             sentence.write_modules(tmp_path, model)
 
@@ -258,7 +259,9 @@ def _family(config, tensors):
     if model_type is None:  # Files of 2019 don't say; their class or their tensors do.
         stems = {name: some[0].MODEL_TYPES[name] for name, some in types.items()}
         candidates = [name for name, stem in stems.items() if first.startswith(stem)]
-        prefixed = (n for n, some in types.items() if some[0].PREFIX and _prefix(some[0], tensors))
+        prefixed = (
+            n for n, some in types.items() if some[0].PREFIX and prefix_of(some[0], tensors)
+        )
         model_type = next(iter([*candidates, *prefixed]), None)
     if not isinstance(model_type, str) or model_type not in types:
         raise KzooError(
@@ -301,7 +304,7 @@ def _architecture(config, family, model_type):
     return name, known[name]
 
 
-def _is_headless(task_name):
+def is_headless(task_name):
     """Whether the folder there of a task, or of a backbone, None, holds no head."""
     from ..tasks import TASKS
 
@@ -310,7 +313,7 @@ def _is_headless(task_name):
 
 def _heads(family, task_name, spec):
     """The heads that classes there have for a task, as dicts, the usual one first."""
-    if _is_headless(task_name):
+    if is_headless(task_name):
         return []
     from ..tasks import TASKS
 
@@ -343,7 +346,7 @@ def _scores_alone(family, task_name, tensors):
 
     transformers 5 says of such a T5 that they are tied: what is in the file counts.
     """
-    prefix = _prefix(family, tensors)
+    prefix = prefix_of(family, tensors)
     rows = (row for row in parse(family.ROWS) if not row.tied)
     tables = {row.here: f"{prefix}{row.there}.weight" for row in rows}
     for row in parse(family.TASK_ROWS):
@@ -370,7 +373,7 @@ def _head_dropout(family, task_name, config):
     return {"dropout": float(rate)}
 
 
-def _prefix(family, names):
+def prefix_of(family, names):
     """What stands before the backbone's names in a file: the family's prefix, or nothing."""
     return family.PREFIX if any(name.startswith(family.PREFIX) for name in names) else ""
 
@@ -465,7 +468,7 @@ def assign(model, family, task_name, prefix, tensors, folder, dialect=TORCH, res
     """
     from ..network import weights_by_path
 
-    weights = _in_main_file(weights_by_path(model))
+    weights = in_main_file(weights_by_path(model))
     table = Table(family, model.spec, weights, task_name, prefix, dialect)
     tensors = respelled(tensors, table) if respelled else tensors
     zeros = {
@@ -542,7 +545,7 @@ def _check_sizes(spec, tensors, folder):
             )
 
 
-def _in_main_file(weights):
+def in_main_file(weights):
     """The weights by path without those of projections, which have files of their own there."""
     return {p: w for p, w in weights.items() if not p.startswith("head/projection_")}
 
@@ -588,7 +591,7 @@ def _embeddings(towers):
 # -- to there -----------------------------------------------------------------------------------
 
 
-def _config(model, family, spec, task_name, origin):
+def config_of(model, family, spec, task_name, origin):
     """The object of config.json."""
     if not family.MODEL_TYPES:
         raise KzooError(
@@ -597,7 +600,7 @@ def _config(model, family, spec, task_name, origin):
         )
     model_type = origin.model_type if origin else next(iter(family.MODEL_TYPES))
     suffixes = {task: suffix for suffix, task in reversed(family.CLASSES.items())}
-    name = None if _is_headless(task_name) else task_name
+    name = None if is_headless(task_name) else task_name
     if name not in suffixes:
         raise KzooError(
             f"Hugging Face has no {family.__name__} class for a {task_name}; "
@@ -669,10 +672,10 @@ def without_dropout(slot):
 
 def _outgoing(weights, family, spec, task_name, origin):
     """All tensors of the file to write, by name, not yet in memory."""
-    headless = _is_headless(task_name)
+    headless = is_headless(task_name)
     prefix = "" if headless else family.PREFIX
     if origin:
-        prefix = _prefix(family, [name for names in origin.names.values() for name in names])
+        prefix = prefix_of(family, [name for names in origin.names.values() for name in names])
     table = Table(family, spec, weights, task_name, prefix)
     written = origin.names if origin else {p: table.names[p].primary for p in weights}
     # By tensor and not by weight: several weights may lie side by side in one tensor there.
@@ -749,11 +752,12 @@ def _write_tokenizer(folder, tokenizer, target, model, backbone, origin):
         "clean_up_tokenization_spaces": False,
         **special,
     }
-    _write_json(folder / "tokenizer_config.json", config)
-    _write_json(folder / "special_tokens_map.json", special)
+    write_json(folder / "tokenizer_config.json", config)
+    write_json(folder / "special_tokens_map.json", special)
 
 
-def _write_json(path, value):
+def write_json(path, value):
+    """Write a value as transformers writes its configurations."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 

@@ -10,8 +10,9 @@ import dataclasses
 import numpy as np
 from keras import ops
 
+from ..adapters import merged
 from ..errors import KzooError
-from ..graphs import Composite, Stack
+from ..graphs import dense_slot, map_paths
 from ..keras_hooks import layers_with_weights
 from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import completed
@@ -61,15 +62,14 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
         KzooError: for ranks and shares out of their range, maps that aren't there, and networks
             that are no stacks of blocks.
     """
-    model = as_floats(model)
+    model = as_floats(merged(model))
     network = model if isinstance(model, Network) else model.backbone
     if is_aware(model):
         raise KzooError(
             f"Got {model.name} with ranges of activations, which are those of its own maps; "
             "expected one without: factorize first, then quantize_aware."
         )
-    stacks = _stacks(network)
-    chosen, tables = _chosen(stacks, maps), {}
+    chosen, tables = map_paths(network, maps), {}
     _check(rank, energy, embedding)
     if not is_whole(batch_size, 1):
         raise KzooError(f"Got batch_size={batch_size!r:.40}; expected a whole number from 1 on.")
@@ -111,7 +111,7 @@ def multiplied_out(model):
     """
     network = model if isinstance(model, Network) else model.backbone
     weights = weights_by_path(network)
-    maps, tables = _chosen(_stacks(network), None), _tables(network)
+    maps, tables = map_paths(network), _tables(network)
     values = {f"{path}/kernel": _whole(weights, path, "kernel") for path in maps}
     values |= {f"{path}/embeddings": _whole(weights, path, "embeddings") for path in tables}
     spec = _respelled(network.spec, dict.fromkeys(maps), dict.fromkeys(tables))
@@ -138,46 +138,6 @@ def _check(rank, energy, embedding):
 
 
 # -- where a model has maps and tables -------------------------------------------------------------
-
-
-def _stacks(network, prefix=""):
-    """The stacks of a network by what their weights' paths begin with."""
-    if isinstance(network, Composite):
-        below = [_stacks(tower, f"{prefix}{name}/") for name, tower in network.towers.items()]
-        return {path: stack for stacks in below for path, stack in stacks.items()}
-    if not isinstance(network, Stack):
-        raise KzooError(
-            f"Got a {network.family} to factorize; expected a network that is a stack of blocks, "
-            "or several, such as a BERT, a ViT or a T5."
-        )
-    return {prefix: network}
-
-
-def _chosen(stacks, maps):
-    """The paths of those maps of all blocks that have one of the names."""
-    paths = [
-        f"{prefix}{block.name}/{path}"
-        for prefix, stack in stacks.items()
-        for block in stack.block_list
-        for path in block.maps
-    ]
-    if maps is None:
-        return paths
-    if not isinstance(maps, (list, tuple)) or not maps:
-        such = [maps if isinstance(maps, str) else "up"]
-        raise KzooError(f"Got maps = {maps!r:.40}; expected a list of names, such as {such!r}.")
-    known = list(dict.fromkeys(path.rpartition("/")[2] for path in paths))
-    for name in maps:
-        if not any(_is_called(path, name) for path in paths):
-            raise KzooError(
-                f"Got the map {name!r:.40}, which no block has; expected some of "
-                f"{', '.join(known)}."
-            )
-    return [path for path in paths if any(_is_called(path, name) for name in maps)]
-
-
-def _is_called(path, name):
-    return f"/{path}".endswith(f"/{name}")
 
 
 def _tables(network):
@@ -449,17 +409,14 @@ def _respelled(spec, ranks, tables, prefix=""):
     embedding = spec.embedding
     if f"{prefix}{TABLE}" in tables:
         embedding = _slot(embedding, tables[f"{prefix}{TABLE}"])
-    by_block = []
-    for block in range(max(spec.blocks) + 1):
+
+    def entry(block, own):
         held = spec.slot("dense", block)
         of_block = dict(completed("dense", held)["ranks"]) if held else {}
-        own = f"{prefix}block_{block}/"
         of_block |= {p.removeprefix(own): r for p, r in ranks.items() if p.startswith(own)}
-        of_block = {path: rank for path, rank in of_block.items() if rank is not None}
-        by_block.append({"kind": "low_rank", "ranks": of_block})
-    by_block = by_block[:1] if all(each == by_block[0] for each in by_block) else by_block
-    dense = by_block if any(each["ranks"] for each in by_block) else None
-    dense = dense[0] if dense is not None and len(dense) == 1 else dense
+        return {"kind": "low_rank", "ranks": {p: r for p, r in of_block.items() if r is not None}}
+
+    dense = dense_slot(spec, prefix, entry)
     return spec.replace(embedding=embedding, dense=dense)
 
 

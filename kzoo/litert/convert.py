@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..adapters import merged
 from ..errors import KzooError
 from ..network import Network, weights_by_path
 from ..nn import lowering
@@ -30,12 +31,12 @@ class Exportable:
 
 
 def exportable(model):
-    """A model as `write_file` takes it, in float32, with its weights collected.
+    """A model as `write_file` takes it, in float32, adapters merged, with its weights collected.
 
     Raises:
         KzooError: if a weight is NaN or infinite, or a user's own model can't be float32.
     """
-    model = in_float32(model)
+    model = merged(in_float32(model))
     weights = model.weights_by_path() if isinstance(model, UserModel) else weights_by_path(model)
     for path, weight in weights.items():
         if not np.isfinite(np.asarray(weight)).all():

@@ -32,6 +32,7 @@ class Ast(Stack):
         "block": "pre_norm",
         "norms": ["final"],
     }
+    RENAMED = Vit.RENAMED
     ROWS = f"""
         embeddings.patch_embeddings.projection    patch_embedding
         embeddings.cls_token:1,1                  patch_embedding/class_token

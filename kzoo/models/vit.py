@@ -39,6 +39,15 @@ class Vit(Stack):
         {BLOCK}.intermediate.dense                block_{{step}}/feedforward/up
         {BLOCK}.output.dense                      block_{{step}}/feedforward/down
     """
+    RENAMED = {
+        "encoder.layer.": "layers.",
+        "attention.attention.query": "attention.q_proj",
+        "attention.attention.key": "attention.k_proj",
+        "attention.attention.value": "attention.v_proj",
+        "attention.output.dense": "attention.o_proj",
+        "intermediate.dense": "mlp.fc1",
+        "output.dense": "mlp.fc2",
+    }
     ROWS = f"""
         embeddings.patch_embeddings.projection    patch_embedding
         embeddings.cls_token:1,1                  patch_embedding/class_token

@@ -9,7 +9,9 @@ import keras
 import numpy as np
 
 from .. import plot, presets, tasks
+from ..adapters import bitfit, lora, merged
 from ..answers import PROBLEMS, check_labels
+from ..checkpoints import save_adapter
 from ..compression import (
     AttentionMaps,
     AttentionScores,
@@ -28,6 +30,7 @@ from ..data.variations import Variations
 from ..errors import KzooError
 from ..files import read_json, sha256, writing_folder
 from ..keras_hooks import precision
+from ..network import freeze, frozen
 from ..parts import resolve
 from ..spec import Towers
 from ..tasks.classes import class_index
@@ -79,6 +82,10 @@ KEYS = {
     # What is masked while it learns: {"kind": "Pruning" or "Sparsity", argument: value} of
     # kzoo.compression; with "examples" a Pruning measures on so many of the training's.
     "masking": None,
+    # Which weights learn, where not all do: "lora", "dora" or {"kind": one of them, argument:
+    # value} of kzoo.lora; or "bitfit". What is written is merged; the updates alone lie in the
+    # folder `adapter` in it, as PEFT has them.
+    "adapt": None,
     "epochs": 3,
     "batch_size": 32,
     "accumulation": 1,  # Batches whose gradients make one step.
@@ -130,12 +137,15 @@ LESSONS = {
         ValueRelations,
     )
 }  # fmt: skip
+ADAPTERS = {"lora": lora, "dora": lora, "bitfit": bitfit}
 CURVES = "curves.png"  # loss and metrics by epoch
+ADAPTER = "adapter"  # the folder of what was learnt beside the model
 # What a folder that is written anew may hold.
 FILES = {
     "spec.json", "task.json", "card.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "chat_template.jinja", "additional_chat_templates",
     "preprocessor_config.json", presets.WEIGHTS, "training.json", "compression.json", CURVES,
+    ADAPTER,
 }  # fmt: skip
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -169,6 +179,7 @@ def train(recipe, verbose="auto"):
         with precision(settings["precision"]):
             keras.utils.set_random_seed(settings["seed"])
             task = _task(settings, known)
+            still, task = frozen(task), _adapted(task, settings["adapt"])
             data, held = (_named(part, task, known) for part in (data, held))
             if verbose not in (0, "0"):
                 for part in filter(None, (data, held)):
@@ -197,12 +208,23 @@ def train(recipe, verbose="auto"):
         summary = settings["summary"] or (
             f"{Path(str(settings['model'])).name} trained on {Path(settings['train']).name}."
         )
+        learnt, task = task, _merged(task, still)
         task.save_preset(folder, card={"summary": summary, "made": "by kzoo train: training.json"})
+        if task is not learnt:
+            save_adapter(learnt, folder / ADAPTER)
         text = json.dumps(record, indent=2) + "\n"
         (folder / "training.json").write_text(text, encoding="utf-8")
         plot.write(plot.history(task.history), folder / CURVES)
     epochs.clear()
     return task, task.history
+
+
+def _merged(task, still):
+    """The task whose preset is written, in which stands still what did before it was adapted."""
+    plain = merged(task)
+    plain.history = task.history
+    freeze(plain, still)
+    return plain
 
 
 def can_resume(recipe):
@@ -297,7 +319,13 @@ def read_recipe(recipe):
             "masking in the recipe needs all epochs, and keep or patience asks for an earlier one, "
             "in which less was masked: leave one of them out."
         )
+    if settings["masking"] is not None and settings["adapt"] is not None:
+        raise KzooError(
+            "masking in the recipe leaves out weights that adapt lets stand still: leave one of "
+            "them out."
+        )
     _masking(settings["masking"], None, settings["seed"])  # Else it says what is wrong.
+    _adapter(settings["adapt"])
     _lessons(settings["teacher"])
     _variations(settings)
     for key, uses in USED_BY.items():
@@ -468,6 +496,10 @@ TYPES = {
         lambda v: v is None or (isinstance(v, dict) and isinstance(v.get("kind"), str)),
         'an object whose "kind" is Pruning or Sparsity',
     ),
+    "adapt": (
+        lambda v: v is None or isinstance(v, (str, dict)),
+        f"an object whose kind is {' or '.join(ADAPTERS)}",
+    ),
     "resume": (lambda v: v is None or type(v) is bool, "true or false"),
     "seed": (lambda v: is_whole(v, 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
 }
@@ -573,13 +605,34 @@ def _masking(asked, data, seed):
     return [_named_of(MASKINGS, options, "masking")]
 
 
-def _named_of(known, asked, what):
-    """One of some classes: its name, or {"kind": its name, argument: value}."""
+def _adapter(asked):
+    """The function of kzoo.adapters that a recipe asks for, and its arguments; or (None, {})."""
+    if asked is None:
+        return None, {}
+    kind, options = _kind_of(ADAPTERS, asked, "adapt")
+    known = [name for name in inspect.signature(ADAPTERS[kind]).parameters if name != "model"]
+    _check_options(options, [name for name in known if name != "dora"], f"adapt {kind}")
+    return ADAPTERS[kind], {**options, **({"dora": kind == "dora"} if "dora" in known else {})}
+
+
+def _adapted(task, asked):
+    """The task as the recipe lets it learn."""
+    function, options = _adapter(asked)
+    return task if function is None else function(task, **options)
+
+
+def _kind_of(known, asked, what):
+    """The kind and the options of what a recipe names: "kind", or {"kind": it, argument: value}."""
     options = {"kind": asked} if isinstance(asked, str) else asked
     kind = options.get("kind") if isinstance(options, dict) else None
     if not isinstance(kind, str) or kind not in known:
         raise KzooError(f"Got the {what} {asked!r:.60}; expected one of {', '.join(known)}.")
-    options = {key: value for key, value in options.items() if key != "kind"}
+    return kind, {key: value for key, value in options.items() if key != "kind"}
+
+
+def _named_of(known, asked, what):
+    """One of some classes: its name, or {"kind": its name, argument: value}."""
+    kind, options = _kind_of(known, asked, what)
     if isinstance(options.get("steps"), dict):  # JSON has no numbers as keys.
         options["steps"] = {int(k) if k.isdecimal() else k: v for k, v in options["steps"].items()}
     return _made(known[kind], options, f"{what} {kind}")

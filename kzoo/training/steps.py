@@ -394,11 +394,9 @@ def _finished(folder, facts):
 
 def _write(model, source, folder, summary, record):
     """The model as a preset with its record beside it, and with what `train` wrote in `source`."""
-    also = {
-        name: (Path(source) / name).read_bytes()
-        for name in ("training.json", trainings.CURVES)
-        if (Path(source) / name).is_file()
-    }
+    beside = [Path(source) / name for name in ("training.json", trainings.CURVES)]
+    beside += sorted((Path(source) / trainings.ADAPTER).glob("*"))
+    also = {file.relative_to(source): file.read_bytes() for file in beside if file.is_file()}
     last = record if "step" in record else record["steps"][-1]
     summary = summary or f"A smaller {model.spec.family}."
     with writing_folder(folder) as tmp_path:
@@ -407,6 +405,7 @@ def _write(model, source, folder, summary, record):
         text = json.dumps(record, indent=2) + "\n"
         (tmp_path / RECORD).write_text(text, encoding="utf-8")
         for name, content in also.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(content)
 
 
