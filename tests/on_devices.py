@@ -1,6 +1,8 @@
 """One training on one device, on two replicas or on JAX; what it ends in goes into a file.
 
-    python tests/on_devices.py replicas|jax FILE.npz
+    python tests/on_devices.py replicas|workers|jax FILE.npz
+
+A worker is one of several processes, of which TF_CONFIG tells.
 
 A process has one backend and one distribution strategy, so each runs in its own.
 """
@@ -360,6 +362,19 @@ def on_replicas():
     return found
 
 
+def on_workers():
+    """The trainings as one of several processes sees their end."""
+    import tensorflow as tf
+
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # as conftest
+    found = {}
+    with strategy.scope():
+        for name, run in RUNS.items():
+            found |= {f"{name}/{key}": value for key, value in run().items()}
+    return found
+
+
 def refusal(call, ids):
     """What a call on ids that don't exist says."""
     import kzoo
@@ -436,7 +451,9 @@ def on_jax():
     return {**found, **shapes_on_jax()}
 
 
+ANSWERS = {"replicas": on_replicas, "workers": on_workers, "jax": on_jax}
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
     os.environ["KERAS_BACKEND"] = "jax" if sys.argv[1] == "jax" else "tensorflow"
-    np.savez(sys.argv[2], **(on_jax() if sys.argv[1] == "jax" else on_replicas()))
+    np.savez(sys.argv[2], **ANSWERS[sys.argv[1]]())
