@@ -374,7 +374,11 @@ class OneUpdate:
     def _backend_apply_gradients(self, grads, trainable_variables):
         replicas = _replicas()
         if replicas:
-            grads = replicas.all_reduce("SUM", list(grads))
+            import tensorflow as tf
+
+            # Workers meet once for many gradients: each meeting has its own latency.
+            together = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=2**25)
+            grads = replicas.all_reduce("SUM", list(grads), together)
         steps = self.gradient_accumulation_steps
         if not steps:
             self._update(grads, trainable_variables)

@@ -245,8 +245,8 @@ def compress(recipe, verbose="auto", say=None):
     say = say or (lambda line: None)
     if os.environ.get(CONFIG):
         raise KzooError(
-            f"Got {CONFIG}, which names workers, and a recipe of steps; expected one process, since "
-            f"its steps write after one another: unset {CONFIG}."
+            f"Got {CONFIG}, which names workers, and a recipe of steps; expected one process: "
+            f"unset {CONFIG}."
         )
     settings = read_recipe(recipe)
     output, source = Path(settings["output"]), Path(settings["model"])

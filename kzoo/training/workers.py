@@ -17,7 +17,7 @@ import time
 from ..errors import KzooError
 from ..terminal import INTERRUPTED, UNEXPECTED, complain
 
-GRACE = 8  # Seconds in which a process that was asked to end may do so by itself.
+GRACE = 5  # Seconds in which a process that was asked to end may do so by itself.
 GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -102,7 +102,7 @@ def _watched(workers, said):
                 _wait(workers[:1], GRACE)
                 if (workers[0].poll() or -1) > 0:
                     continue
-            _end(workers, signal.SIGTERM)
+            _end(workers, signal.SIGINT)  # They tidy up, once they are told that one is gone.
             complain(_obituary(dead, codes[dead], said[dead], len(workers)))
             return UNEXPECTED if dead else 128 - codes[0]
         time.sleep(0.1)
