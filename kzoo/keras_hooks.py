@@ -180,6 +180,7 @@ class DistributedFit:
         _check_tensorboard(callbacks)
         plan, held = getattr(x, "plan", None), kwargs.get("validation_data")
         if plan is not None:
+            _check_shards(plan)
             kwargs["shuffle"] = False  # The plan has shuffled; Keras would warn that it can't.
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 callbacks = [plan.callback(), *keras.tree.flatten(callbacks or [])]
@@ -556,6 +557,22 @@ def _native(variable):
     """TensorFlow's own variable, as Keras hands it to `update_step`."""
     tensorflow = keras.backend.backend() == "tensorflow"
     return variable.value if tensorflow and isinstance(variable, keras.Variable) else variable
+
+
+def _check_shards(plan):
+    """Raise KzooError for batches that the devices of `keras.distribution` don't divide."""
+    spread = keras.distribution.distribution()
+    if spread is None or keras.backend.backend() != "jax":
+        return
+    mesh = spread.device_mesh
+    parts = mesh.shape[mesh.axis_names.index(spread.batch_dim_name)]
+    last = plan.size % plan.batch_size or plan.batch_size
+    if plan.batch_size % parts or last % parts:
+        raise KzooError(
+            f"Got batches of {plan.batch_size} examples, and a last one of {last}, for a mesh that "
+            f"splits them in {parts}; expected sizes that {parts} divides: take another "
+            f"batch_size, or {plan.size // parts * parts} of the {plan.size} examples."
+        )
 
 
 def _check_tensorboard(callbacks):

@@ -32,6 +32,7 @@ def run(arguments, count):
     """
     environments = environments_of(count)
     with contextlib.ExitStack() as stack:
+        asked = stack.enter_context(_asked())
         # Others than the chief say the same again, or what nobody reads unless they die.
         said = [None, *(stack.enter_context(tempfile.TemporaryFile()) for _ in range(count - 1))]
         workers = []
@@ -47,12 +48,7 @@ def run(arguments, count):
                     start_new_session=True,  # Ctrl-C comes once, from here.
                 )
             )
-        try:
-            with _forwarding(workers):
-                return _watched(workers, said)
-        except KeyboardInterrupt:
-            _end(workers, signal.SIGINT)
-            return INTERRUPTED
+        return _watched(workers, said, asked)
 
 
 def environments_of(count):
@@ -89,21 +85,30 @@ def _gpus():
     return subprocess.run(command, capture_output=True, text=True).stdout.split()
 
 
-def _watched(workers, said):
+def _watched(workers, said, asked):
     """The exit code, once all have ended."""
+    told = False
     while True:
         codes = [worker.poll() for worker in workers]
         if codes[0] is not None and codes[0] >= 0:
             _wait(workers, GRACE)  # It has said by itself what there is to say.
             return codes[0]
+        if signal.SIGINT in asked:
+            _end(workers, signal.SIGINT)
+            return INTERRUPTED
+        if asked and not told:  # A machine that is taken away: each may save what it has.
+            told = True
+            for worker in workers:
+                worker.send_signal(signal.SIGTERM)
         dead = next((place for place, code in enumerate(codes) if code), None)
+        if dead is not None and codes[dead] > 0 and dead:
+            _wait(workers[:1], GRACE)  # Maybe the chief is about to say the same of the recipe.
+            if (workers[0].poll() or -1) > 0:
+                continue
         if dead is not None:
-            if codes[dead] > 0:  # Maybe the chief is about to say the same of the recipe.
-                _wait(workers[:1], GRACE)
-                if (workers[0].poll() or -1) > 0:
-                    continue
             _end(workers, signal.SIGINT)  # They tidy up, once they are told that one is gone.
-            complain(_obituary(dead, codes[dead], said[dead], len(workers)))
+            if not told:
+                complain(_obituary(dead, codes[dead], said[dead], len(workers)))
             return UNEXPECTED if dead else 128 - codes[0]
         time.sleep(0.1)
 
@@ -138,16 +143,14 @@ def _wait(workers, seconds):
 
 
 @contextlib.contextmanager
-def _forwarding(workers):
-    """SIGTERM, which a machine that is taken away sends, goes to each worker."""
-
-    def forward(sign, _frame):
-        for worker in workers:
-            if worker.poll() is None:
-                worker.send_signal(sign)
-
-    before = signal.signal(signal.SIGTERM, forward)
+def _asked():
+    """The signals to end that have come: none is to fall between a process and our list of them."""
+    came = []
+    kept = {sign: signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM)}
+    for sign in kept:
+        signal.signal(sign, lambda sign, _frame: came.append(sign))
     try:
-        yield
+        yield came
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for sign, handler in kept.items():
+            signal.signal(sign, handler)
