@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import re
 import sys
 from pathlib import Path
@@ -173,6 +174,12 @@ def convert(
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A training recipe, .json.")],
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Processes of this machine that learn together, as a cluster's do."
+        ),
+    ] = 1,
     as_json: Json = False,
 ):
     """Fine-tune as a recipe says, and write a preset.
@@ -181,13 +188,18 @@ def train(
     folder for each class), the output folder and the settings; its keys are in
     kzoo/training/recipe.py.
     """
+    if workers > 1:
+        _train_on(workers, recipe, as_json)
     with session(as_json) as screen:
         from . import views
         from .files import read_json
         from .training.recipe import read_recipe
         from .training.recipe import train as run_recipe
+        from .training.strategy import is_chief
 
         task, history = run_recipe(recipe)
+        if not is_chief():
+            return
         output = Path(read_recipe(recipe)["output"])
         data = {
             "output": str(output),
@@ -199,6 +211,26 @@ def train(
             "files": _files(output),
         }
         screen.result(data, views.trained)
+
+
+def _train_on(workers, recipe, as_json):
+    """Leave with what a training on several workers ends with."""
+    with session(as_json):
+        from .files import read_json
+        from .training.workers import run
+
+        if "TF_CONFIG" in os.environ:
+            raise KzooError(
+                f"Got --workers {workers} and TF_CONFIG, which names workers of its own; expected "
+                "one of them: unset TF_CONFIG, or leave --workers out."
+            )
+        kind = read_json(recipe, "a training recipe").get("strategy", "auto")
+        if kind not in ("auto", "multi_worker"):
+            raise KzooError(
+                f"Got --workers {workers} and a recipe with the strategy {kind!r:.40}; expected "
+                "auto or multi_worker: change it, or leave --workers out."
+            )
+    raise typer.Exit(run(["train", str(recipe), *(["--json"] if as_json else [])], workers))
 
 
 @app.command()

@@ -180,6 +180,7 @@ class DistributedFit:
         _check_tensorboard(callbacks)
         plan, held = getattr(x, "plan", None), kwargs.get("validation_data")
         if plan is not None:
+            _check_shards(plan)
             kwargs["shuffle"] = False  # The plan has shuffled; Keras would warn that it can't.
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 callbacks = [plan.callback(), *keras.tree.flatten(callbacks or [])]
@@ -206,7 +207,8 @@ class DistributedFit:
         TensorFlow traces a step that makes variables twice, the second time without them.
         """
         if self.built and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+            with placed_with(self):
+                self.optimizer.build(self.trainable_variables)
         super().make_train_function(force)
 
     def evaluate(self, x=None, *args, verbose="auto", **kwargs):
@@ -285,13 +287,61 @@ class DistributedFit:
         return super()._update_metrics_variables(variables, loss, x, y, y_pred, sample_weight)
 
     def predict_on_batch(self, x):
-        """`keras.Model.predict_on_batch`, each row once.
+        """`keras.Model.predict_on_batch`; of several replicas the first alone answers.
 
-        Keras hands every replica the whole batch, and joins all their answers.
+        Keras hands every replica the whole batch and joins all their answers; of several workers
+        each would wait for the others to ask the same.
         """
-        size = len(keras.tree.flatten(x)[0])
-        outputs = super().predict_on_batch(x)
-        return keras.tree.map_structure(lambda value: value[:size], outputs)
+        if not self._has_replicas:
+            return super().predict_on_batch(x)
+        import tensorflow as tf
+
+        if getattr(self, "_answer", None) is None:
+            self._answer = tf.function(lambda x: self(x, training=False), reduce_retracing=True)
+        return keras.tree.map_structure(lambda value: value.numpy(), self._answer(x))
+
+    @property
+    def _has_replicas(self):
+        """Whether the model lies on several replicas, of one process or more."""
+        strategy = getattr(self, "_distribute_strategy", None)
+        return strategy is not None and strategy.num_replicas_in_sync > 1
+
+    def _make_function(self, step_function, *args, **kwargs):
+        """Keras' hook: what makes a step of `fit` or `evaluate`, whose logs are all replicas' mean.
+
+        Keras 3.15 takes that mean over an axis of scalars where there are several workers, and
+        can't loop in a graph over several steps on replicas: here Python does.
+        """
+        if not self._has_replicas or is_tpu(self._distribute_strategy):
+            return super()._make_function(step_function, *args, **kwargs)
+        import tensorflow as tf
+
+        strategy = self._distribute_strategy
+
+        def step(data):
+            logs = step_function(data)
+            return tf.distribute.get_replica_context().all_reduce("MEAN", logs)
+
+        def on_all(data):
+            logs = strategy.run(step, args=(data,))
+            return keras.tree.map_structure(
+                lambda value: strategy.experimental_local_results(value)[0], logs
+            )
+
+        if not self.run_eagerly:
+            on_all = tf.autograph.experimental.do_not_convert(on_all)
+            on_all = tf.function(on_all, reduce_retracing=True, jit_compile=self.jit_compile)
+        on_all = self._autoconvert_optionals(on_all)
+
+        def steps(iterator):
+            logs = None
+            for _, data in zip(range(self.steps_per_execution), iterator, strict=False):
+                logs = on_all(data)
+            if logs is None:
+                raise StopIteration
+            return logs
+
+        return steps
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Build from the first replica's part of a batch; Keras takes the mean over replicas."""
@@ -325,7 +375,11 @@ class OneUpdate:
     def _backend_apply_gradients(self, grads, trainable_variables):
         replicas = _replicas()
         if replicas:
-            grads = replicas.all_reduce("SUM", list(grads))
+            import tensorflow as tf
+
+            # Workers meet once for many gradients: each meeting has its own latency.
+            together = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=2**25)
+            grads = replicas.all_reduce("SUM", list(grads), together)
         steps = self.gradient_accumulation_steps
         if not steps:
             self._update(grads, trainable_variables)
@@ -426,6 +480,13 @@ def _replicas():
     return context if context and context.num_replicas_in_sync > 1 else None
 
 
+def is_tpu(strategy):
+    """Whether a `tf.distribute` strategy is TensorFlow's for TPUs."""
+    import tensorflow as tf
+
+    return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
 def of_all_replicas(rows):
     """What all replicas have in the place of `rows` (rows, ...), one after the other.
 
@@ -433,7 +494,12 @@ def of_all_replicas(rows):
     on JAX also where its parts lie on several devices.
     """
     replicas = _replicas()
-    return rows if replicas is None else replicas.all_gather(rows, axis=0)
+    if replicas is None:
+        return rows
+    import tensorflow as tf
+
+    # What comes with a batch has no device yet, and several workers ask for one.
+    return replicas.all_gather(tf.identity(rows), axis=0)
 
 
 def mean_of_all(total, count):
@@ -491,6 +557,22 @@ def _native(variable):
     """TensorFlow's own variable, as Keras hands it to `update_step`."""
     tensorflow = keras.backend.backend() == "tensorflow"
     return variable.value if tensorflow and isinstance(variable, keras.Variable) else variable
+
+
+def _check_shards(plan):
+    """Raise KzooError for batches that the devices of `keras.distribution` don't divide."""
+    spread = keras.distribution.distribution()
+    if spread is None or keras.backend.backend() != "jax":
+        return
+    mesh = spread.device_mesh
+    parts = mesh.shape[mesh.axis_names.index(spread.batch_dim_name)]
+    last = plan.size % plan.batch_size or plan.batch_size
+    if plan.batch_size % parts or last % parts:
+        raise KzooError(
+            f"Got batches of {plan.batch_size} examples, and a last one of {last}, for a mesh that "
+            f"splits them in {parts}; expected sizes that {parts} divides: take another "
+            f"batch_size, or {plan.size // parts * parts} of the {plan.size} examples."
+        )
 
 
 def _check_tensorboard(callbacks):

@@ -1,6 +1,8 @@
 """One training on one device, on two replicas or on JAX; what it ends in goes into a file.
 
-    python tests/on_devices.py replicas|jax FILE.npz
+    python tests/on_devices.py replicas|workers|jax FILE.npz [NAME of a training ...]
+
+A worker is one of several processes, of which TF_CONFIG tells.
 
 A process has one backend and one distribution strategy, so each runs in its own.
 """
@@ -16,9 +18,18 @@ IDS = np.array([[0, 0, 1], [0, 2, 1]])  # Repeated ids: what Keras' Adam gets wr
 
 
 def model(
-    kind="TextClassifier", precision=None, undecayed=None, learning=None, hidden_dim=16, **options
+    kind="TextClassifier",
+    precision=None,
+    undecayed=None,
+    learning=None,
+    hidden_dim=16,
+    steps=1,
+    **options,
 ):
-    """A task with fixed weights, the same on every backend; `learning` goes to its optimizer."""
+    """A task with fixed weights, the same on every backend; `learning` goes to its optimizer.
+
+    `steps` are those that Keras takes at once.
+    """
     import kzoo
     from kzoo import keras_hooks
     from kzoo.models import build
@@ -47,7 +58,7 @@ def model(
     optimizer = kzoo.AdamW(1e-2, **learning)
     if undecayed:
         optimizer.exclude_from_weight_decay(var_names=[undecayed])
-    task.compile(optimizer=optimizer)
+    task.compile(optimizer=optimizer, steps_per_execution=steps)
     return task
 
 
@@ -106,7 +117,7 @@ def fit(task, size, epochs=2, validates=True):
     return {**{key: np.array(value) for key, value in history.history.items()}, **weights}
 
 
-def fit_taught(size):
+def fit_taught(size, epochs=2):
     """Train on the labels of places and on lessons of a wider teacher; as `fit`."""
     from kzoo.compression import AttentionScores, HiddenStates, Logits, Teacher, ValueRelations
 
@@ -118,13 +129,13 @@ def fit_taught(size):
     for number, weight in enumerate(task.bridges.trainable_variables):
         draw = np.random.default_rng(number)
         weight.assign(draw.normal(0, 0.3, weight.shape).astype("float32"))
-    learnt = fit(task, size, validates=False)
+    learnt = fit(task, size, epochs, validates=False)
     bridges = {weight.path: np.asarray(weight) for weight in task.bridges.trainable_variables}
     assert len(bridges) == 2
     return learnt | bridges
 
 
-def fit_pairs(size, label_share=None):
+def fit_pairs(size, label_share=None, epochs=2):
     """Train two towers on pairs in batches of four; returns losses and weights in one dict.
 
     With a `label_share`, from a teacher's vectors.
@@ -170,7 +181,7 @@ def fit_pairs(size, label_share=None):
         return plan.dataset()
 
     held = batches() if label_share is None else None  # Their steps are the same.
-    learning = {"epochs": 2, "validation_data": held, "verbose": 0}
+    learning = {"epochs": epochs, "validation_data": held, "verbose": 0}
     history = DistributedFit.fit(task, batches(shuffle=True, seed=3), **learning)
     weights = {path: np.asarray(weight) for path, weight in weights_by_path(task).items()}
     return {**{key: np.array(value) for key, value in history.history.items()}, **weights}
@@ -201,20 +212,20 @@ OVERWRITTEN = {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 
 # What is compared; the last batches hold 3, 3, 1 and 2 examples, for two replicas; those of pairs 3
 # and 1. Clipping would hide a loss of another size: by place there is none.
 RUNS = {
-    "contrastive": lambda: fit_pairs(7),
-    "mimicking": lambda: fit_pairs(5, label_share=0.3),
-    "taught": lambda: fit_taught(7),
-    "clipped": lambda: fit(model(learning=OVERWRITTEN), 7),
-    "by place": lambda: fit(
-        model("TokenClassifier", head="token", learning={"clip_norm": None}), 7
+    "contrastive": lambda epochs=2: fit_pairs(7, epochs=epochs),
+    "mimicking": lambda epochs=2: fit_pairs(5, 0.3, epochs),
+    "taught": lambda epochs=2: fit_taught(7, epochs),
+    "clipped": lambda epochs=2: fit(model(learning=OVERWRITTEN, steps=2), 7, epochs),
+    "by place": lambda epochs=2: fit(
+        model("TokenClassifier", head="token", learning={"clip_norm": None}), 7, epochs
     ),
-    "accumulated": lambda: fit(
-        model(learning=ACCUMULATED | OVERWRITTEN, undecayed="kernel"), 9, epochs=3
+    "accumulated": lambda epochs=3: fit(
+        model(learning=ACCUMULATED | OVERWRITTEN, undecayed="kernel"), 9, epochs
     ),
-    "rounding": lambda: fit(rounding(), 7),
-    "adapted": lambda: fit(adapted(), 7),
-    "float16": lambda: fit(
-        model(precision="mixed_float16", learning=ACCUMULATED), 10, validates=False
+    "rounding": lambda epochs=2: fit(rounding(), 7, epochs),
+    "adapted": lambda epochs=2: fit(adapted(), 7, epochs),
+    "float16": lambda epochs=2: fit(
+        model(precision="mixed_float16", learning=ACCUMULATED), 10, epochs, validates=False
     ),
 }
 
@@ -375,6 +386,26 @@ def on_replicas():
     return found
 
 
+def on_workers(*names):
+    """The trainings of those names as one of several processes sees their end."""
+    import keras
+    import tensorflow as tf
+
+    from kzoo.training import strategy
+
+    placed = strategy("multi_worker")
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # as conftest
+    found = {}
+    with placed.scope():
+        for name in names:
+            found |= {f"{name}/{key}": value for key, value in RUNS[name]().items()}
+        building, batches = stock(keras.optimizers.SGD(1.0), 4, builds=True)
+        found["stock_build"] = crash(lambda: building.fit(batches, verbose=0))
+        stepping, batches = stock(keras.optimizers.SGD(1.0), 4)
+        found["stock_step"] = crash(lambda: stepping.fit(batches, verbose=0))
+    return found
+
+
 def refusal(call, ids):
     """What a call on ids that don't exist says."""
     import kzoo
@@ -451,7 +482,9 @@ def on_jax():
     return {**found, **shapes_on_jax()}
 
 
+ANSWERS = {"replicas": on_replicas, "workers": on_workers, "jax": on_jax}
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
     os.environ["KERAS_BACKEND"] = "jax" if sys.argv[1] == "jax" else "tensorflow"
-    np.savez(sys.argv[2], **(on_jax() if sys.argv[1] == "jax" else on_replicas()))
+    np.savez(sys.argv[2], **ANSWERS[sys.argv[1]](*sys.argv[3:]))

@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from kzoo.network import weights_by_path
 from kzoo.training.optimizer import layer_rates
 from kzoo.training.recipe import KEYS, read_recipe
 from kzoo.training.schedule import WarmupDecay
+from kzoo.training.workers import environments_of
 
 SCRIPT = Path(on_devices.__file__)
 
@@ -376,6 +378,48 @@ def test_keras_still_needs_its_hooks_on_replicas(elsewhere):
     stock.fit(batches, verbose=0)
     difference = np.abs(np.asarray(stock.inner.head.logits.kernel) - there["stock_loss"]).max()
     assert difference > 1e-3
+
+
+WORKERS_LEARN = ("accumulated", "contrastive")
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    """What two processes that learn together end in."""
+    folder, command = tmp_path_factory.mktemp("workers"), [sys.executable, SCRIPT, "workers"]
+    files = [folder / f"{place}.npz" for place in range(2)]
+    runs = [
+        subprocess.Popen(
+            [*command, file, *WORKERS_LEARN], env={**os.environ, **own}, stderr=subprocess.PIPE
+        )
+        for file, own in zip(files, environments_of(2), strict=True)
+    ]
+    try:
+        said = [run.communicate(timeout=400)[1] for run in runs]
+    finally:
+        for run in runs:
+            run.kill()
+    assert [run.returncode for run in runs] == [0, 0], said[0][-3000:]
+    return [dict(np.load(file)) for file in files]
+
+
+@pytest.mark.parametrize("name", WORKERS_LEARN)
+def test_two_workers_end_where_one_device_ends(workers, here, name):
+    """Losses, metrics and weights, on both; the rest is in benchmarks/strategies."""
+    one = here(name)
+    assert len(one) > 20
+    for worker in workers:
+        for key, value in one.items():
+            np.testing.assert_allclose(worker[f"{name}/{key}"], value, atol=1e-5, err_msg=key)
+
+
+def test_keras_still_needs_its_hooks_on_workers(workers):
+    """Where one of these fails, Keras has mended it: the hook named can go."""
+    for worker in workers:
+        # DistributedFit._make_function
+        assert "Invalid reduction dimension 0" in str(worker["stock_step"])
+        # DistributedFit._maybe_symbolic_build
+        assert "Error" in str(worker["stock_build"])
 
 
 def test_keras_still_allocates_after_a_stateless_build():

@@ -157,6 +157,8 @@ def _tf_dataset(plan):
     # 1.3 s, 2.6 s, 5.1 s and so on.
     options = tf.data.Options()
     options.autotune.enabled = False
+    # Of several workers each makes every batch, and takes its own part of it.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     dataset = dataset.with_options(options)
     dataset.plan = plan
     return dataset

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from ..errors import KzooError
+from ..keras_hooks import of_all_replicas
 from .embedder import Embedder
 from .inputs import split_pairs
 from .text_task import TextTask
@@ -276,6 +277,8 @@ class CosineLoss(keras.losses.Loss):
 class InBatchLoss(keras.losses.Loss):
     """Find each text's partner among the batch's (multiple negatives ranking, arXiv:1705.00652).
 
+    On replicas the batch is that of all of them.
+
     Args:
         scale: what cosines are multiplied by before the softmax.
     """
@@ -287,7 +290,7 @@ class InBatchLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """One loss a pair; targets are not read."""
         first, second = (ops.normalize(y_pred[:, i], axis=-1) for i in range(2))
-        scores = self.scale * ops.matmul(first, ops.transpose(second))
+        scores = self.scale * ops.matmul(first, ops.transpose(of_all_replicas(second)))
         return ops.logsumexp(scores, axis=-1) - ops.sum(first * second, axis=-1) * self.scale
 
     def get_config(self):
@@ -320,7 +323,8 @@ class PartnerAccuracy(keras.metrics.Mean):
         first, second = (ops.normalize(y_pred[:, i], axis=-1) for i in range(2))
         own = ops.sum(first * second, axis=-1, keepdims=True)
         # Not argmax, which a replica without examples has nothing for.
-        is_nearest = ops.all(ops.matmul(first, ops.transpose(second)) <= own + 1e-5, axis=-1)
+        everyone = of_all_replicas(second)
+        is_nearest = ops.all(ops.matmul(first, ops.transpose(everyone)) <= own + 1e-5, axis=-1)
         return super().update_state(ops.cast(is_nearest, "float32"), sample_weight)
 
 

@@ -10,6 +10,7 @@ from .optimizer import AdamW  # noqa: E402
 from .recipe import train  # noqa: E402
 from .schedule import WarmupDecay  # noqa: E402
 from .steps import compress  # noqa: E402
+from .strategy import Strategy, strategy  # noqa: E402
 from .tune import tune  # noqa: E402
 
-__all__ = ["AdamW", "WarmupDecay", "compress", "train", "tune"]
+__all__ = ["AdamW", "Strategy", "WarmupDecay", "compress", "strategy", "train", "tune"]

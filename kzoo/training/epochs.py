@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import KzooError
 from ..files import read_json, writing_folder
 from ..network import weights_by_path
+from .strategy import is_chief
 
 STATE, TENSORS = "progress.json", "tensors.npz"
 
@@ -52,7 +53,7 @@ class Epochs(keras.callbacks.Callback):
                 self.best_weights = _values(weights_by_path(self.model))
         if self.patience is not None and epoch - (self.best_epoch or 0) >= self.patience:
             self.model.stop_training = True
-        elif self.done < self.epochs:
+        elif self.done < self.epochs and is_chief():
             self._write()
 
     def on_train_end(self, logs=None):
@@ -99,7 +100,7 @@ class Epochs(keras.callbacks.Callback):
 
     def clear(self):
         """Drop what was written: it is used up, or not wanted."""
-        if (self.folder / STATE).is_file():
+        if (self.folder / STATE).is_file() and is_chief():
             shutil.rmtree(self.folder)
 
 

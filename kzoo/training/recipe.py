@@ -1,7 +1,9 @@
 """A training written down: what is learnt from what, with which settings, and where it goes."""
 
+import contextlib
 import inspect
 import json
+import tempfile
 import time
 from pathlib import Path
 
@@ -37,6 +39,7 @@ from ..tasks.classes import class_index
 from ..values import an, is_number, is_whole
 from .epochs import Epochs, check_resume
 from .optimizer import AdamW
+from .strategy import KINDS, is_chief, strategy
 
 # Every key of a recipe with its default; without one, the key is required.
 REQUIRED = object()
@@ -96,6 +99,9 @@ KEYS = {
     "clip_norm": 1.0,
     "layer_decay": 1.0,
     "precision": "float32",
+    # Where it learns: mirrored (all GPUs), multi_worker (the processes that TF_CONFIG names), tpu,
+    # none (one device), or auto, what there is: see kzoo/training/strategy.py.
+    "strategy": "auto",
     "seed": 0,
     "keep": "last",  # Which epoch's weights are written: the last, or the best on validation.
     "patience": None,  # Stop after so many epochs that were no better on validation.
@@ -147,6 +153,8 @@ FILES = {
     "preprocessor_config.json", presets.WEIGHTS, "training.json", "compression.json", CURVES,
     ADAPTER,
 }  # fmt: skip
+# What may be another where a run goes on: it ends in the same weights.
+UNLIKE = ("resume", "summary", "output", "strategy")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -165,6 +173,9 @@ def train(recipe, verbose="auto"):
         KzooError: on a key that isn't known, a value that doesn't fit, a file that can't be read,
             a folder that can't be written: all of it before training begins.
     """
+    # Workers meet before anything is computed; each goes through all of this, and one writes.
+    placed = strategy(filled(recipe, KEYS, "a training recipe")[0]["strategy"])
+    verbose = verbose if is_chief() else 0
     settings = read_recipe(recipe)
     paths = settings.pop("paths")
     data, held, known = _read(settings)
@@ -175,8 +186,8 @@ def train(recipe, verbose="auto"):
     unfinished = _unfinished(output)
     check_resume(unfinished, _facts(settings), settings["resume"])
     # The folder comes first: a training must not end in a path that can't be written.
-    with writing_folder(settings["output"]) as folder:
-        with precision(settings["precision"]):
+    with _written(settings["output"]) as folder:
+        with placed.scope(), precision(settings["precision"]):
             keras.utils.set_random_seed(settings["seed"])
             task = _task(settings, known)
             still, task = frozen(task), _adapted(task, settings["adapt"])
@@ -216,6 +227,7 @@ def train(recipe, verbose="auto"):
         (folder / "training.json").write_text(text, encoding="utf-8")
         plot.write(plot.history(task.history), folder / CURVES)
     epochs.clear()
+    placed.agree(epochs.done, "finished epochs")  # No one leaves before the chief has written.
     return task, task.history
 
 
@@ -225,6 +237,14 @@ def _merged(task, still):
     plain.history = task.history
     freeze(plain, still)
     return plain
+
+
+@contextlib.contextmanager
+def _written(output):
+    """`writing_folder` of the chief; what other workers write goes."""
+    writing = writing_folder(output) if is_chief() else tempfile.TemporaryDirectory()
+    with writing as folder:
+        yield Path(folder)
 
 
 def can_resume(recipe):
@@ -397,7 +417,7 @@ def _read(settings):
 
 def _facts(settings):
     """What must be the same where a run goes on: the recipe, the data, the libraries."""
-    facts = {k: v for k, v in settings.items() if k not in ("resume", "summary", "output")}
+    facts = {k: v for k, v in settings.items() if k not in UNLIKE}
     for key in ("train", "validation"):
         if isinstance(settings[key], str):
             facts[f"{key} file"] = _fingerprint(Path(settings[key]))
@@ -500,6 +520,7 @@ TYPES = {
         lambda v: v is None or isinstance(v, (str, dict)),
         f"an object whose kind is {' or '.join(ADAPTERS)}",
     ),
+    "strategy": (lambda v: isinstance(v, str) and v in KINDS, " or ".join(KINDS)),
     "resume": (lambda v: v is None or type(v) is bool, "true or false"),
     "seed": (lambda v: is_whole(v, 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
 }
@@ -562,13 +583,14 @@ def _variations(settings):
     return _made(Variations, {"seed": settings["seed"], **options}, "variations")
 
 
-def _teacher(asked, x):
+def _teacher(asked, x, placed):
     """The teacher that a recipe asks for, or None; `x` are the examples that it is to answer."""
     if asked is None:
         return None
     model = presets.load(asked["model"])
     if asked.get("answers") is not None:
-        model = cached(model, x, asked["answers"])
+        with placed.chief_first():
+            model = cached(model, x, asked["answers"])
     options = {key: value for key, value in asked.items() if key not in ("model", "answers")}
     return _made(Teacher, {"model": model, **options, **_lessons(asked)}, "teacher")
 
@@ -677,7 +699,7 @@ def _fit(task, settings, data, held, unfinished, verbose):
             layer_decay=settings["layer_decay"],
             gradient_accumulation_steps=steps if steps > 1 else None,
         ),
-        teacher=_teacher(settings["teacher"], data.x),
+        teacher=_teacher(settings["teacher"], data.x, strategy(settings["strategy"])),
     )
     monitor = "val_" + task.monitored()
     keep_best, patience = settings["keep"] == "best", settings["patience"]
@@ -690,6 +712,7 @@ def _fit(task, settings, data, held, unfinished, verbose):
         progress.clear()
     earlier = {name: list(values) for name, values in progress.history.items()}
     begin = progress.done
+    strategy(settings["strategy"]).agree(begin, "finished epochs")
     try:
         history = task.fit(
             data.x,
