@@ -173,9 +173,18 @@ def convert(
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A training recipe, .json.")],
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew where a run before it didn't end.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="The time between two checkpoints.")
+    ] = 60,
     as_json: Json = False,
 ):
     """Fine-tune as a recipe says, and write a preset.
+
+    A run that was killed goes on where it was when it is started again, and ends in the same
+    weights. What it has learnt lies in OUTPUT.unfinished until then.
 
     The recipe names the model, the training file (of pictures and sounds also a folder with a
     folder for each class), the output folder and the settings; its keys are in
@@ -187,7 +196,7 @@ def train(
         from .training.recipe import read_recipe
         from .training.recipe import train as run_recipe
 
-        task, history = run_recipe(recipe)
+        task, history = run_recipe(recipe, fresh=fresh, every=every)
         output = Path(read_recipe(recipe)["output"])
         data = {
             "output": str(output),

@@ -8,7 +8,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from .optimizer import AdamW  # noqa: E402
 from .recipe import train  # noqa: E402
+from .resume import Checkpoints  # noqa: E402
 from .schedule import WarmupDecay  # noqa: E402
 from .steps import compress  # noqa: E402
 
-__all__ = ["AdamW", "WarmupDecay", "compress", "train"]
+__all__ = ["AdamW", "Checkpoints", "WarmupDecay", "compress", "train"]
