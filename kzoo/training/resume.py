@@ -82,7 +82,7 @@ class Checkpoints:
         if not self.path.is_file():
             return None
         state, _ = self._read(only_state=True)
-        facts = {**self.facts, **_as_json(facts or {})}
+        facts = {**_as_json(facts or {}), **self.facts}
         other = [key for key, value in facts.items() if state["facts"].get(key) != value]
         if not other:
             return state
@@ -112,9 +112,9 @@ class Checkpoints:
         """
         self._model, self._say, self._all = model, say, epochs
         self._remembering = [each for each in callbacks if _state_of(each) is not None]
-        self._facts = {**self.facts, **_facts(model, plan, epochs, initial_epoch)}
-        self._facts["callbacks"] = [type(each).__name__ for each in self._remembering]
-        self._facts = _as_json(self._facts)
+        facts = _as_json(_facts(model, plan, epochs, initial_epoch))
+        facts["callbacks"] = [type(each).__name__ for each in self._remembering]
+        self._facts = {**facts, **self.facts}  # Those that were given have names that users know.
         model.optimizer.build(model.trainable_variables)
         self._begun = self._place = [initial_epoch, 0]
         self._start = time.monotonic()
@@ -135,7 +135,8 @@ class Checkpoints:
             )
         for number, variable in enumerate(variables):
             variable.assign(_typed(arrays[f"now/{number}"], variable))
-        self._held = [_unpacked(each, arrays) for each in state["held"]]
+        if self._place != self._begun:  # Before, callbacks hadn't looked at the model yet.
+            self._held = [_unpacked(each, arrays) for each in state["held"]]
         self._metrics = _unpacked(state["metrics"], arrays)
         self.history, self.epochs = state["history"], state["epochs"]
         self.seconds = state["seconds"]
