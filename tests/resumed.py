@@ -1,6 +1,6 @@
 """A training that is interrupted at some places, and goes on; a process has one backend.
 
-    python tests/resumed.py FOLDER      compare one that is interrupted with one that isn't
+python tests/resumed.py FOLDER      compare one that is interrupted with one that isn't
 """
 
 import sys

@@ -21,7 +21,7 @@ from kzoo.training import Checkpoints
 from kzoo.training.resume import FILE
 
 KILLS = Path(__file__).parent.parent / "benchmarks" / "resume" / "run.py"
-PROPORTION = 20  # lines of an error that help
+LAST = 20  # lines of an error that help
 
 
 def place(folder):
@@ -38,7 +38,7 @@ def run(*command, **environment):
         text=True,
         env={**os.environ, **environment},
     )
-    assert done.returncode == 0, "\n".join(done.stderr.splitlines()[-PROPORTION:])
+    assert done.returncode == 0, "\n".join(done.stderr.splitlines()[-LAST:])
     return done.stdout
 
 
