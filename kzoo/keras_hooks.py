@@ -153,8 +153,8 @@ class DistributedFit:
     where the last batch has fewer examples than there are replicas.
 
     Batches made by `bucketed_batches` are told which epoch it is, and an optimizer with a `plan`
-    method how many steps there will be. A loss that is no number is an error, and a training that
-    keeps checkpoints goes on from the one that it finds.
+    method how many steps there will be. A training that keeps checkpoints goes on from the
+    one that it finds.
     """
 
     def loss_count(self, y):
@@ -187,22 +187,20 @@ class DistributedFit:
     ):
         """`keras.Model.fit`; where nobody watches, "auto" prints a line an epoch and no bar.
 
-        `resume` is a folder, or `kzoo.training.Checkpoints`: what is learnt is kept there, and
-        gone on with if it is there.
+        `resume` is a `kzoo.training.Checkpoints`: what is learnt is kept there, and gone on with
+        if it is there.
         """
-        from .training.finite import FiniteLoss
-
         _check_tensorboard(callbacks)
         plan, held = getattr(x, "plan", None), kwargs.get("validation_data")
         keeper, kept = None, contextlib.nullcontext()
         if plan is not None:
             kwargs["shuffle"] = False  # The plan has shuffled; Keras would warn that it can't.
             if not isinstance(callbacks, keras.callbacks.CallbackList):
-                given = keras.tree.flatten(callbacks or [])
-                callbacks = [plan.callback(), FiniteLoss(), *given]
+                callbacks = [plan.callback(), *keras.tree.flatten(callbacks or [])]
             batch = 0
             if resume is not None:
-                keeper = _keeper(resume, callbacks, kwargs)
+                keeper = resume
+                _check_resumable(callbacks, kwargs)
                 say = (lambda line: None) if verbose in (0, "0") else _say
                 begin = keeper.begin(self, plan, epochs, initial_epoch, callbacks, say)
                 initial_epoch, batch = begin
@@ -350,10 +348,8 @@ def _say(line):
     print(line, flush=True)
 
 
-def _keeper(resume, callbacks, options):
-    """The `Checkpoints` that `fit` was given as `resume`; KzooError for what it can't go with."""
-    from .training.resume import Checkpoints
-
+def _check_resumable(callbacks, options):
+    """Raise KzooError for what `fit` can't keep checkpoints beside."""
     for name, given in (
         ("steps_per_epoch", options.get("steps_per_epoch")),
         ("a CallbackList", isinstance(callbacks, keras.callbacks.CallbackList)),
@@ -363,7 +359,6 @@ def _keeper(resume, callbacks, options):
                 f"Got {name} beside resume, which counts whole epochs and adds to a list of "
                 f"callbacks; expected one of the two: leave {name} out."
             )
-    return resume if isinstance(resume, Checkpoints) else Checkpoints(resume)
 
 
 class _KeptCallbacks(keras.callbacks.CallbackList):
