@@ -180,16 +180,25 @@ def train(
             min=1, help="Processes of this machine that learn together, as a cluster's do."
         ),
     ] = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew where a run before it didn't end.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="The time between two checkpoints.")
+    ] = 60,
     as_json: Json = False,
 ):
     """Fine-tune as a recipe says, and write a preset.
+
+    A run that was killed goes on where it was when it is started again, and ends in the same
+    weights. What it has learnt lies in OUTPUT.unfinished until then.
 
     The recipe names the model, the training file (of pictures and sounds also a folder with a
     folder for each class), the output folder and the settings; its keys are in
     kzoo/training/recipe.py.
     """
     if workers > 1:
-        _train_on(workers, recipe, as_json)
+        _train_on(workers, recipe, fresh, every, as_json)
     with session(as_json) as screen:
         from . import views
         from .files import read_json
@@ -197,7 +206,7 @@ def train(
         from .training.recipe import train as run_recipe
         from .training.strategy import is_chief
 
-        task, history = run_recipe(recipe)
+        task, history = run_recipe(recipe, fresh=fresh, every=every)
         if not is_chief():
             return
         output = Path(read_recipe(recipe)["output"])
@@ -213,7 +222,7 @@ def train(
         screen.result(data, views.trained)
 
 
-def _train_on(workers, recipe, as_json):
+def _train_on(workers, recipe, fresh, every, as_json):
     """Leave with what a training on several workers ends with."""
     with session(as_json):
         from .files import read_json
@@ -230,7 +239,9 @@ def _train_on(workers, recipe, as_json):
                 f"Got --workers {workers} and a recipe with the strategy {kind!r:.40}; expected "
                 "auto or multi_worker: change it, or leave --workers out."
             )
-    raise typer.Exit(run(["train", str(recipe), *(["--json"] if as_json else [])], workers))
+    arguments = ["train", str(recipe), "--every", str(every)]
+    arguments += ["--fresh"] * fresh + ["--json"] * as_json
+    raise typer.Exit(run(arguments, workers))
 
 
 @app.command()

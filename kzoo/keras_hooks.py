@@ -153,7 +153,8 @@ class DistributedFit:
     where the last batch has fewer examples than there are replicas.
 
     Batches made by `bucketed_batches` are told which epoch it is, and an optimizer with a `plan`
-    method how many steps there will be.
+    method how many steps there will be. A training that keeps checkpoints goes on from the
+    one that it finds.
     """
 
     def loss_count(self, y):
@@ -174,24 +175,60 @@ class DistributedFit:
         return replicas.num_replicas_in_sync * loss * keras.ops.cast(share, loss.dtype)
 
     def fit(
-        self, x=None, *args, epochs=1, verbose="auto", callbacks=None, initial_epoch=0, **kwargs
+        self,
+        x=None,
+        *args,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        initial_epoch=0,
+        resume=None,
+        **kwargs,
     ):
-        """`keras.Model.fit`; where nobody watches, "auto" prints a line an epoch and no bar."""
+        """`keras.Model.fit`; where nobody watches, "auto" prints a line an epoch and no bar.
+
+        `resume` is a `kzoo.training.Checkpoints`: what is learnt is kept there, and gone on with
+        if it is there.
+        """
         _check_tensorboard(callbacks)
         plan, held = getattr(x, "plan", None), kwargs.get("validation_data")
+        keeper, kept = None, contextlib.nullcontext()
         if plan is not None:
             _check_shards(plan)
             kwargs["shuffle"] = False  # The plan has shuffled; Keras would warn that it can't.
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 callbacks = [plan.callback(), *keras.tree.flatten(callbacks or [])]
+            batch = 0
+            if resume is not None:
+                keeper = resume
+                _check_resumable(callbacks, kwargs)
+                say = (lambda line: None) if verbose in (0, "0") else _say
+                begin = keeper.begin(self, plan, epochs, initial_epoch, callbacks, say)
+                initial_epoch, batch = begin
+                callbacks = _KeptCallbacks(
+                    callbacks,
+                    keeper,
+                    begin,
+                    add_history=True,
+                    add_progbar=verbosity(verbose) != 0,
+                    verbose=verbosity(verbose),
+                    epochs=epochs,
+                    steps=len(plan),
+                    model=self,
+                )
+                kept = keeper.watching()
+                if batch:
+                    plan.rest = begin
+                    self._symbolic_build(data_batch=plan.batch(plan.order(initial_epoch)[-1]))
             optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
             steps = kwargs.get("steps_per_epoch") or len(plan)
-            if hasattr(optimizer, "plan") and optimizer.plan(steps, epochs, initial_epoch):
+            begun = {"initial_batch": batch} if batch else {}
+            if hasattr(optimizer, "plan") and optimizer.plan(steps, epochs, initial_epoch, **begun):
                 self.train_function = None  # The traced one holds the old schedule.
             if "steps_per_epoch" in kwargs and hasattr(x, "repeat"):
                 x = x.repeat()  # An epoch goes on where the last one ended, and never runs out.
-        with _errors_of(plan, getattr(held, "plan", None)):
-            return super().fit(
+        with _errors_of(plan, getattr(held, "plan", None)), kept:
+            history = super().fit(
                 x,
                 *args,
                 epochs=epochs,
@@ -200,6 +237,9 @@ class DistributedFit:
                 initial_epoch=initial_epoch,
                 **kwargs,
             )
+        if keeper is not None:
+            history.epoch, history.history = list(keeper.epochs), dict(keeper.history)
+        return history
 
     def make_train_function(self, force=False):
         """Keras' hook that makes the step; the optimizer is built before it, not in it.
@@ -352,6 +392,97 @@ class DistributedFit:
             local = self.distribute_strategy.experimental_local_results
             data_batch = keras.tree.map_structure(lambda value: local(value)[0], batch)
         super()._maybe_symbolic_build(data_batch=data_batch)
+
+
+def _say(line):
+    print(line, flush=True)
+
+
+def _check_resumable(callbacks, options):
+    """Raise KzooError for what `fit` can't keep checkpoints beside."""
+    for name, given in (
+        ("steps_per_epoch", options.get("steps_per_epoch")),
+        ("a CallbackList", isinstance(callbacks, keras.callbacks.CallbackList)),
+    ):
+        if given:
+            raise KzooError(
+                f"Got {name} beside resume, which counts whole epochs and adds to a list of "
+                f"callbacks; expected one of the two: leave {name} out."
+            )
+
+
+class _KeptCallbacks(keras.callbacks.CallbackList):
+    """The callbacks of a `fit` that keeps checkpoints: who keeps them hears of all, and last.
+
+    As a callback it would take the others out of Keras' threads, so that each batch would wait for
+    the numbers of the one before. Of the batches of an epoch that were done in an earlier run
+    nobody hears, and their steps do nothing: Keras' loop begins epochs at their first batch.
+
+    Args:
+        callbacks: the list.
+        keeper: the `training.resume.Checkpoints`.
+        begin: the epoch to begin with, and how many of its batches are done.
+    """
+
+    def __init__(self, callbacks, keeper, begin, **kwargs):
+        super().__init__(callbacks, **kwargs)
+        self.keeper, self.begin, self.epoch = keeper, begin, None
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.keeper.restore_callbacks()
+        _skip_steps(self._model, self.begin[1])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.keeper.restore_metrics(epoch)
+        super().on_epoch_begin(epoch, logs)
+
+    def _is_done(self, batch):
+        return self.epoch == self.begin[0] and batch < self.begin[1]
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if not self._is_done(batch):
+            super().on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._is_done(batch):
+            return
+        super().on_train_batch_end(batch, logs)
+        is_last = batch + 1 >= self.params["steps"]
+        self.keeper.after_batch(self.epoch, batch + 1, is_last, self._ready)
+
+    def on_test_batch_end(self, batch, logs=None):
+        super().on_test_batch_end(batch, logs)
+        self.keeper.in_validation(self._ready)
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        self.keeper.after_epoch(epoch, logs or {})
+
+    def _ready(self):
+        """Wait for callbacks in threads, and bring what JAX's loop holds into the model."""
+        self._flush_futures()
+        if hasattr(self._model, "jax_state_sync"):
+            self._model.jax_state_sync()
+
+
+def _skip_steps(model, batches):
+    """Let the next steps of `fit` do nothing, as many as so many batches take."""
+    if not batches:
+        return
+    run, left = model.train_function, -(-batches // model.steps_per_execution)
+    logs = dict.fromkeys(model.get_metrics_result(), 0.0)  # Keras looks at the names alone.
+
+    def step(*given):
+        nonlocal left
+        if left:
+            left -= 1
+            return (logs, given[0]) if len(given) == 2 else logs  # JAX hands its state through.
+        model.train_function = run
+        return run(*given)
+
+    model.train_function = step
 
 
 class _Sized:

@@ -386,3 +386,25 @@ def test_keras_still_needs_its_doors_kept():
         keras.Model.from_config(config, custom_objects={"CallsItself": CallsItself})
     signature = inner._default_save_signature.input_signature  # ExportsTokens
     assert keras.tree.flatten(signature)[0].shape.as_list() == [1, 2]
+
+
+def test_keras_begins_epochs_at_their_first_batch():
+    """What `keras_hooks._KeptCallbacks` and `_skip_steps` make up for, and the doors they take."""
+    seen = []
+
+    class Seen(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            seen.append(batch)
+
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((3, 1)), np.ones(3), batch_size=1, epochs=2, initial_epoch=1, verbose=0)
+    before = np.asarray(model.weights[0])
+    model.make_train_function()
+    keras_hooks._skip_steps(model, 2)
+    options = {"epochs": 2, "initial_epoch": 1, "verbose": 0, "callbacks": [Seen()]}
+    model.fit(np.ones((2, 1)), np.zeros(2), batch_size=1, **options)
+    assert seen == [0, 1]
+    np.testing.assert_array_equal(before, np.asarray(model.weights[0]))
+    assert callable(keras.callbacks.CallbackList([])._flush_futures)
+    assert callable(model._symbolic_build)

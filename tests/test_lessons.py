@@ -1,5 +1,7 @@
 """What a teacher's lessons measure, what learns by them, and answers that are kept on disk."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ from kzoo.compression import (
 )
 from kzoo.models import build
 from kzoo.network import weights_by_path
-from kzoo.training.epochs import Epochs
+from kzoo.training import Checkpoints
 
 LABELS, FULL = ["a", "b", "c"], tokenizer()
 NARROW = {"hidden_dim": 16, "num_heads": 2, "intermediate_dim": 24}
@@ -270,19 +272,26 @@ def test_what_lessons_learn_is_kept_with_the_optimizer_and_in_no_preset(tmp_path
 
 
 def test_a_training_that_was_interrupted_goes_on_with_its_lessons(tmp_path):
-    """What lies between the widths is kept with finished epochs, and lost with none."""
+    """What lies between the widths is kept with a checkpoint, and lost with none."""
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                raise KeyboardInterrupt
+
     ends = []
-    for stops in ([2], [1, 2]):
-        for stop in stops:
+    for stops in ([], [Stop()]):
+        for callbacks in ([each] for each in [*stops, None]):
             student = taught(task(seed=1, **NARROW), task(), HiddenStates())
             student.run_eagerly = True
-            epochs = Epochs(tmp_path / str(len(stops)), {}, epochs=3, monitor="loss")
-            epochs.restore(student)
-            options = {"initial_epoch": epochs.done, "callbacks": [epochs], "verbose": 0}
-            student.fit(TEXTS, [0, 1] * 5, batch_size=5, epochs=stop, **options)
+            callbacks = list(filter(None, callbacks))
+            folder = tmp_path / str(len(stops))
+            with contextlib.suppress(KeyboardInterrupt):
+                options = {"resume": Checkpoints(folder, every=0), "callbacks": callbacks}
+                student.fit(TEXTS, [0, 1] * 5, batch_size=5, epochs=2, verbose=0, **options)
         ends.append([np.asarray(weight) for weight in student.trainable_variables])
     for one, two in zip(*ends, strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-5)
+        np.testing.assert_array_equal(one, two)
 
 
 def test_a_trimmed_student_asks_by_the_teachers_numbers():

@@ -727,52 +727,6 @@ def test_recipes_of_numbers_and_of_several_labels(recipe, tmp_path):
     assert (task.problem, task.labels) == ("multi_label", ["x", "y"])
 
 
-def stopped_after(epochs, *arguments, **options):
-    """Run a recipe until Ctrl-C comes in the middle of the epoch after `epochs`."""
-
-    class Stop(keras.callbacks.Callback):
-        def __init__(self):
-            super().__init__()
-            self.epoch = 0
-
-        def on_epoch_begin(self, epoch, logs=None):
-            self.epoch = epoch
-
-        def on_train_batch_end(self, batch, logs=None):
-            if self.epoch == epochs and batch == 1:
-                raise KeyboardInterrupt
-
-    stop, before = Stop(), keras.callbacks.TerminateOnNaN
-    keras.callbacks.TerminateOnNaN = lambda: stop
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            kzoo.train(*arguments, **options)
-    finally:
-        keras.callbacks.TerminateOnNaN = before
-
-
-def test_an_interrupted_training_goes_on_where_it_was(recipe, tmp_path, capsys):
-    """With dropout, a schedule, half a step of accumulation and the best epoch: to the last bit."""
-    fields = {"epochs": 3, "accumulation": 2}
-    whole, history = kzoo.train(recipe(**fields, output="whole"), verbose=0)
-    stopped_after(1, recipe(**fields), verbose=2)
-    assert "1 finished epochs are kept" in capsys.readouterr().out
-    assert not (tmp_path / "out").exists()
-    with pytest.raises(
-        KzooError, match='1 finished epochs .* say "resume": true .* or "resume": f'
-    ):
-        kzoo.train(recipe(**fields), verbose=0)
-    with pytest.raises(KzooError, match="epochs of a recipe with another decay"):
-        kzoo.train(recipe(**fields, decay="cosine", resume=True), verbose=0)
-    again, rest = kzoo.train(recipe(**fields, resume=True), verbose=0)
-    assert rest.epoch == [0, 1, 2]
-    assert rest.history == history.history
-    for path, weight in weights_by_path(whole).items():
-        other = weights_by_path(again)[path]
-        np.testing.assert_array_equal(np.asarray(weight), np.asarray(other), path)
-    assert not list(tmp_path.glob("*unfinished*"))
-
-
 def test_patience_ends_a_training(recipe, tmp_path):
     """On turned labels every epoch is worse than the first."""
     turned = (tmp_path / "train.tsv").read_text().replace("yes", "?").replace("\tno", "\tyes")
@@ -856,7 +810,7 @@ def test_a_recipe_without_a_task_goes_on_with_the_presets(recipe, tmp_path, name
         ({"validation": None}, "keep in the recipe asks .* no validation"),
         ({"validation": None, "keep": "last", "patience": 2}, "patience in the recipe asks"),
         ({"patience": 0}, "patience in the recipe is 0"),
-        ({"resume": "yes"}, "resume in the recipe is 'yes'"),
+        ({"resume": True}, "unknown key 'resume'"),
         ({"accumulation": 0}, "accumulation in the recipe is 0"),
         ({"problem": "chess"}, "problem in the recipe is 'chess'; single_label or"),
         ({"class_weights": {"yes": -1}}, "class_weights in the recipe is"),

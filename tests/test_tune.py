@@ -42,11 +42,11 @@ def test_a_search_that_was_stopped_goes_on_and_ends_with_the_preset_that_learnt_
     recipe = searching(made, space=space, algorithm="random", trials=4, objective="val_loss")
     learn, learnt = trainings.train, []
 
-    def until_stopped(asked, verbose):
+    def until_stopped(asked, verbose, fresh):
         if len(learnt) == 2:
             raise KeyboardInterrupt
         learnt.append(asked["learning_rate"])
-        return learn(asked, verbose=verbose)
+        return learn(asked, verbose=verbose, fresh=fresh)
 
     monkeypatch.setattr(trainings, "train", until_stopped)
     with pytest.raises(KeyboardInterrupt):
@@ -93,10 +93,10 @@ def test_a_hyperband_gives_all_epochs_to_few(made):
 def test_a_trial_that_fails_is_told_and_three_in_a_row_end_it(made, monkeypatch):
     learn, fails = trainings.train, [True, False]
 
-    def some(asked, verbose):
+    def some(asked, verbose, fresh):
         if fails.pop(0):
             raise kzoo.KzooError("The loss is no longer a number.")
-        return learn(asked, verbose=verbose)
+        return learn(asked, verbose=verbose, fresh=fresh)
 
     monkeypatch.setattr(trainings, "train", some)
     report = tune(searching(made, algorithm="random", trials=2))

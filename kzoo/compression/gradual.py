@@ -13,8 +13,8 @@ class Gradual(keras.callbacks.Callback):
 
     The share of what is to go that is gone grows as 1 - (1 - t) ** 3 from the beginning to the end
     (Zhu and Gupta 2017, arXiv:1710.01878). What is masked is seen from the weights, which are zero
-    there, and how far a training is from its epochs and batches: one that goes on from a
-    checkpoint ends as if it had never stopped.
+    there, and how far a training is from its epochs and batches. What checkpoints keep of it is in
+    `get_state`, see `training.resume.Checkpoints`.
 
     Args:
         begin, end: the shares of all batches at which it begins, and is done.
@@ -47,6 +47,14 @@ class Gradual(keras.callbacks.Callback):
         """Zero what is gone."""
         raise NotImplementedError
 
+    def get_state(self):
+        """What is masked."""
+        raise NotImplementedError
+
+    def set_state(self, state):
+        """Go on with what `get_state` gave."""
+        raise NotImplementedError
+
     def on_train_begin(self, logs=None):
         """Count the batches."""
         self.steps = self.params["steps"] or 1
@@ -61,7 +69,11 @@ class Gradual(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Note the epoch, and how far it is."""
-        self.epoch, self.step = epoch, epoch * self.steps
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Note how far it is: an epoch needn't begin with its first batch."""
+        self.step = self.epoch * self.steps + batch
 
     def on_train_batch_end(self, batch, logs=None):
         """Mask more where it is time; and again what is masked.

@@ -430,7 +430,7 @@ class Pruning(Gradual):
         self.asked = {name: keep for name, keep in asked if keep is not None}
         if not self.asked:
             raise KzooError("Got nothing to prune; expected heads or units: how many to keep.")
-        self.data = data
+        self.data, self.alive = data, {}
 
     def find(self):
         """See `Gradual`."""
@@ -444,6 +444,14 @@ class Pruning(Gradual):
             alive = {units.block: units.alive(weights) for units in found}
             self.alive[name] = found, alive
             self.importance[name] = Importance(self.model, found, self.data)
+
+    def get_state(self):
+        """See `Gradual`."""
+        return {name: alive for name, (_, alive) in self.alive.items()}
+
+    def set_state(self, state):
+        """See `Gradual`."""
+        self.alive = {name: (self.alive[name][0], alive) for name, alive in state.items()}
 
     def advance(self, done):
         """See `Gradual`."""

@@ -71,11 +71,19 @@ class Sparsity(Gradual):
     def __init__(self, share, begin=0.1, end=0.6, every=50):
         super().__init__(begin, end, every)
         _check(share)
-        self.share = share
+        self.share, self.stay = share, {}
 
     def find(self):
         """See `Gradual`."""
         self.stay = {path: np.asarray(w) != 0 for path, w in _matrices(self.model).items()}
+
+    def get_state(self):
+        """See `Gradual`."""
+        return self.stay
+
+    def set_state(self, state):
+        """See `Gradual`."""
+        self.stay = state
 
     def advance(self, done):
         """See `Gradual`."""

@@ -113,6 +113,11 @@ class BatchPlan(Plan):
         self.row_lengths = sum(self.lengths.values())  # by which rows are alike
         self.max_length = max_length
 
+    def facts(self):
+        """See `Plan`."""
+        yield from super().facts()
+        yield "lengths", self.row_lengths
+
     def order(self, epoch=0):
         """The batches of an epoch, as a list of arrays of example numbers."""
         if not self.shuffle:

@@ -15,6 +15,7 @@ class Plan:
     `epoch` is the epoch that the next iteration shows; a callback sets it (see `callback`), and
     without one it counts iterations that reached their last batch. `error` is the KzooError that
     an example raised while `batches` made a batch, of which TensorFlow makes one of its own.
+    `rest` is an epoch and how many of its batches aren't made, for a training that goes on there.
 
     Args:
         size: how many examples there are.
@@ -36,12 +37,26 @@ class Plan:
             raise KzooError(f"seed is {seed!r:.40}; a whole number of at least 0 is expected.")
         self.size, self.batch_size, self.shuffle, self.seed = size, int(batch_size), shuffle, seed
         self.epoch, self.epoch_is_set, self.error = epoch, False, None
+        self.rest = epoch, 0
         self.beside = beside or (lambda rows: {})
         self.shapes_cost = keras.backend.backend() != "tensorflow"  # Each is compiled anew.
 
     def __len__(self):
         """How many batches an epoch has."""
         return -(-self.size // self.batch_size)
+
+    def facts(self):
+        """What decides the batches, as pairs of a name and a JSON value or arrays."""
+        yield "examples", self.size
+        yield "batch_size", self.batch_size
+        yield "shuffle", self.shuffle
+        yield "seed", self.seed
+        yield "targets", getattr(self, "labels", None)
+        yield "sample_weight", getattr(self, "sample_weight", None)
+
+    def skipped(self, epoch):
+        """How many of the batches of an epoch aren't made."""
+        return self.rest[1] if epoch == self.rest[0] else 0
 
     def order(self, epoch=0):
         """The batches of an epoch, as a list of arrays of example numbers."""
@@ -82,8 +97,8 @@ class Plan:
 
     def batches(self):
         """The batches of the current epoch, one after the other."""
-        order = self.order(self.epoch)
-        for number, rows in enumerate(order, 1):
+        order, skipped = self.order(self.epoch), self.skipped(self.epoch)
+        for number, rows in enumerate(order[skipped:], 1 + skipped):
             epoch = self.epoch
             if number == len(order) and not self.epoch_is_set:
                 self.epoch += 1
@@ -134,6 +149,8 @@ class _PyDataset(keras.utils.PyDataset):
             order = self.plan.order(self.plan.epoch)
             self._shown = self.plan.epoch, order
         epoch = self.plan.epoch
+        # Keras may ask for one beyond the end of an epoch that it goes on with.
+        index = min(index + self.plan.skipped(epoch), len(order) - 1)
         if index == len(order) - 1 and not self.plan.epoch_is_set:
             self.plan.epoch += 1
         return self.plan.learned(order[index], epoch, index + 1)
@@ -152,7 +169,9 @@ def _tf_dataset(plan):
     sample = plan.batch(np.arange(1))
     signature = keras.tree.map_structure(lambda v: v if v is None else spec(v), sample)
     dataset = tf.data.Dataset.from_generator(lambda: held().batches(), output_signature=signature)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(plan))).prefetch(2)
+    # Keras asks for no batch beyond the last, so that an epoch that is gone on with may be shorter.
+    cardinality = tf.data.experimental.assert_cardinality(len(plan))
+    dataset = dataset.prefetch(2).apply(cardinality)
     # There is nothing to tune here, and the end of an epoch would wait for the tuner to wake, at
     # 1.3 s, 2.6 s, 5.1 s and so on.
     options = tf.data.Options()

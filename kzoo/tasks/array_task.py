@@ -193,7 +193,8 @@ class ArrayTask(Task):
             class_weight: {label or its index: weight}; see `TextTask.fit`.
             augment: what makes others of what is learned from, drawn by `seed`: layers, or what a
                 recipe calls them, see `named_augment` and `augmentation`.
-            kwargs: `callbacks`, `verbose`, `initial_epoch` and the like, as Keras has them.
+            kwargs: `callbacks`, `verbose` and the like, as Keras has them; and `resume`, a folder
+                from which a training that was killed goes on, see `kzoo.training.Checkpoints`.
 
         Returns:
             Keras' `History`.

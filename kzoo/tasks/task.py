@@ -521,13 +521,24 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         columns,
         class_weight=None,
         batching=None,
+        callbacks=None,
+        resume=None,
         **kwargs,
     ):
         """What `fit` of every task does.
 
         `columns` are a file's, of inputs and of targets; `batching` are options of `batches_of`
-        that hold for what is learned from alone.
+        that hold for what is learned from alone. `resume` is a folder in which checkpoints are
+        kept and gone on from, or `kzoo.training.Checkpoints`. A loss that is no number is an
+        error.
         """
+        from ..training import Checkpoints
+        from ..training.finite import FiniteLoss
+
+        if resume is not None and not isinstance(resume, Checkpoints):
+            resume = Checkpoints(resume)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [FiniteLoss(), *keras.tree.flatten(callbacks or [])]
         self._check_compiled()
         if not self.trainable_weights:
             raise KzooError(
@@ -564,7 +575,13 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             examples = self._examples(*held, columns=columns, say=say, learning=False)
             validation_data = self.batches(*examples, batch_size=batch_size)
         return super().fit(
-            batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
+            batches,
+            epochs=epochs,
+            validation_data=validation_data,
+            shuffle=False,
+            callbacks=callbacks,
+            resume=resume,
+            **kwargs,
         )
 
     def evaluate_examples(self, x, y, batch_size, sample_weight, columns, **kwargs):

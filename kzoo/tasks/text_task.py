@@ -182,7 +182,8 @@ class TextTask(Task):
             class_weight: {label or its index: weight} for tasks whose targets are classes; a
                 class that isn't named weighs 1. It multiplies `sample_weight`; where words have
                 classes, each word has its own.
-            kwargs: `callbacks`, `verbose`, `initial_epoch` and the like, as Keras has them.
+            kwargs: `callbacks`, `verbose` and the like, as Keras has them; and `resume`, a folder
+                from which a training that was killed goes on, see `kzoo.training.Checkpoints`.
 
         Returns:
             Keras' `History`.

@@ -8,9 +8,19 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from .optimizer import AdamW  # noqa: E402
 from .recipe import train  # noqa: E402
+from .resume import Checkpoints  # noqa: E402
 from .schedule import WarmupDecay  # noqa: E402
 from .steps import compress  # noqa: E402
 from .strategy import Strategy, strategy  # noqa: E402
 from .tune import tune  # noqa: E402
 
-__all__ = ["AdamW", "Strategy", "WarmupDecay", "compress", "strategy", "train", "tune"]
+__all__ = [
+    "AdamW",
+    "Checkpoints",
+    "Strategy",
+    "WarmupDecay",
+    "compress",
+    "strategy",
+    "train",
+    "tune",
+]

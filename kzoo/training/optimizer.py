@@ -85,15 +85,17 @@ class AdamW(OneUpdate, keras.optimizers.AdamW):
         self.warmup, self.decay, self.total_steps = warmup, decay, total_steps
         self.clip_norm, self.layer_decay = clip_norm, layer_decay
 
-    def plan(self, steps_per_epoch, epochs, initial_epoch=0):
+    def plan(self, steps_per_epoch, epochs, initial_epoch=0, initial_batch=0):
         """Lay out the schedule over a training that starts now, unless `total_steps` was given.
 
+        One that goes on starts behind so many epochs, and batches of the next one.
         Returns whether the schedule changed: a step traced before holds the old one.
         """
         if self.schedule is None or self.total_steps is not None:
             return False
         before = self.schedule.get_config()
-        self.schedule.first_step = batches_taken(self) - steps_per_epoch * initial_epoch
+        done = steps_per_epoch * initial_epoch + initial_batch
+        self.schedule.first_step = batches_taken(self) - done
         self.schedule.total_steps = steps_per_epoch * epochs
         return before != self.schedule.get_config()
 

@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import json
 import tempfile
-import time
 from pathlib import Path
 
 import keras
@@ -37,8 +36,9 @@ from ..parts import resolve
 from ..spec import Towers
 from ..tasks.classes import class_index
 from ..values import an, is_number, is_whole
-from .epochs import Epochs, check_resume
+from .best import BestEpoch
 from .optimizer import AdamW
+from .resume import EVERY, Checkpoints, clear_unfinished
 from .strategy import KINDS, is_chief, strategy
 
 # Every key of a recipe with its default; without one, the key is required.
@@ -105,7 +105,6 @@ KEYS = {
     "seed": 0,
     "keep": "last",  # Which epoch's weights are written: the last, or the best on validation.
     "patience": None,  # Stop after so many epochs that were no better on validation.
-    "resume": None,  # Whether to go on with epochs that an interrupted run finished.
 }
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
@@ -154,24 +153,30 @@ FILES = {
     ADAPTER,
 }  # fmt: skip
 # What may be another where a run goes on: it ends in the same weights.
-UNLIKE = ("resume", "summary", "output", "strategy")
+UNLIKE = ("summary", "output", "strategy")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def train(recipe, verbose="auto"):
+def train(recipe, verbose="auto", fresh=False, every=EVERY):
     """Run a recipe: fine-tune, and write the preset with its `training.json` and `curves.png`.
+
+    What is learnt is kept in `<output>.unfinished` until it is done, and a run of the same recipe
+    goes on from there: one that was killed ends in the same weights as if it had not been.
 
     Args:
         recipe: the path of a JSON file, or a dict, with the keys of `KEYS`. Paths in a file are
             relative to its folder.
         verbose: as Keras' `fit` has it.
+        fresh: begin anew, and drop what a run that didn't end has learnt.
+        every: seconds between two checkpoints, see `Checkpoints`.
 
     Returns:
         The trained task and Keras' `History`.
 
     Raises:
         KzooError: on a key that isn't known, a value that doesn't fit, a file that can't be read,
-            a folder that can't be written: all of it before training begins.
+            a folder that can't be written, a checkpoint of another recipe: all of it before
+            training begins.
     """
     # Workers meet before anything is computed; each goes through all of this, and one writes.
     placed = strategy(filled(recipe, KEYS, "a training recipe")[0]["strategy"])
@@ -183,8 +188,17 @@ def train(recipe, verbose="auto"):
     kept = sorted(file.name for file in output.glob("*") if file.name not in FILES)
     if kept:
         raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
-    unfinished = _unfinished(output)
-    check_resume(unfinished, _facts(settings), settings["resume"])
+    checkpoints = _checkpoints(settings, every)
+    with placed.chief_first():
+        if fresh:
+            checkpoints.clear()
+        found = checkpoints.check()
+        if is_chief():
+            clear_unfinished(output)
+    for number, what in zip(
+        (found or {"place": (0, 0)})["place"], ("epochs", "batches"), strict=True
+    ):
+        placed.agree(number, f"finished {what}")
     # The folder comes first: a training must not end in a path that can't be written.
     with _written(settings["output"]) as folder:
         with placed.scope(), precision(settings["precision"]):
@@ -200,8 +214,7 @@ def train(recipe, verbose="auto"):
                 own, data = len(data), _variations(settings).of(data)
                 if verbose not in (0, "0"):
                     print(f"Beside them {count_of(len(data) - own, 'variation')}.", flush=True)
-            start = time.monotonic()
-            epochs = _fit(task, settings, data, held, unfinished, verbose)
+            _fit(task, settings, data, held, checkpoints, verbose)
         record = {
             "recipe": {**settings, **paths},
             "task": {"name": settings["task"], **known, "labels": task.labels},
@@ -211,7 +224,7 @@ def train(recipe, verbose="auto"):
             },
             "examples": len(data),
             "validation_examples": len(held) if held else 0,
-            "seconds": round(time.monotonic() - start, 1),
+            "seconds": round(checkpoints.seconds, 1),
             "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
             "epochs": task.history.epoch,
             "history": task.history.history,
@@ -226,8 +239,8 @@ def train(recipe, verbose="auto"):
         text = json.dumps(record, indent=2) + "\n"
         (folder / "training.json").write_text(text, encoding="utf-8")
         plot.write(plot.history(task.history), folder / CURVES)
-    epochs.clear()
-    placed.agree(epochs.done, "finished epochs")  # No one leaves before the chief has written.
+    checkpoints.clear()
+    placed.agree(0, "")  # No one leaves before the chief has written.
     return task, task.history
 
 
@@ -248,20 +261,22 @@ def _written(output):
 
 
 def can_resume(recipe):
-    """Whether there are finished epochs of an interrupted run of this very recipe."""
+    """Whether a run of this recipe would go on with a checkpoint, or begin without one."""
     settings = read_recipe(recipe)
     settings.pop("paths")
     try:
-        check_resume(_unfinished(settings["output"]), _facts(settings), True)
+        _checkpoints(settings).check()
     except KzooError:
         return False
     return True
 
 
-def _unfinished(output):
-    """The folder of the epochs that an interrupted run finished."""
-    output = Path(output).resolve()
-    return output.with_name(output.name + ".unfinished")
+def _checkpoints(settings, every=EVERY):
+    """What a recipe's training keeps until it is done, beside its output."""
+    output = Path(settings["output"]).resolve()
+    folder = output.with_name(output.name + ".unfinished")
+    anew = "say --fresh (in Python fresh=True)"
+    return Checkpoints(folder, every, _facts(settings), anew)
 
 
 def filled(recipe, keys, what):
@@ -521,7 +536,6 @@ TYPES = {
         f"an object whose kind is {' or '.join(ADAPTERS)}",
     ),
     "strategy": (lambda v: isinstance(v, str) and v in KINDS, " or ".join(KINDS)),
-    "resume": (lambda v: v is None or type(v) is bool, "true or false"),
     "seed": (lambda v: is_whole(v, 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
 }
 
@@ -681,7 +695,7 @@ def _check_options(options, known, what):
         )
 
 
-def _fit(task, settings, data, held, unfinished, verbose):
+def _fit(task, settings, data, held, checkpoints, verbose):
     steps, options = settings["accumulation"], {}
     masking = _masking(settings["masking"], data, settings["seed"])
     loss = task.loss_without_targets() if data.y is None else None
@@ -702,48 +716,20 @@ def _fit(task, settings, data, held, unfinished, verbose):
         teacher=_teacher(settings["teacher"], data.x, strategy(settings["strategy"])),
     )
     monitor = "val_" + task.monitored()
-    keep_best, patience = settings["keep"] == "best", settings["patience"]
-    progress = Epochs(
-        unfinished, _facts(settings), settings["epochs"], monitor, keep_best, patience
+    best = BestEpoch(monitor, settings["keep"] == "best", settings["patience"])
+    task.fit(
+        data.x,
+        data.y,
+        epochs=settings["epochs"],
+        batch_size=settings["batch_size"],
+        seed=settings["seed"],
+        class_weight=_class_weights(settings["class_weights"], data, task),
+        validation_data=None if held is None else tuple(held),
+        callbacks=[*masking, best],
+        verbose=verbose,
+        resume=checkpoints,
+        **options,
     )
-    if settings["resume"]:
-        progress.restore(task)
-    else:
-        progress.clear()
-    earlier = {name: list(values) for name, values in progress.history.items()}
-    begin = progress.done
-    strategy(settings["strategy"]).agree(begin, "finished epochs")
-    try:
-        history = task.fit(
-            data.x,
-            data.y,
-            epochs=settings["epochs"],
-            initial_epoch=begin,
-            batch_size=settings["batch_size"],
-            seed=settings["seed"],
-            class_weight=_class_weights(settings["class_weights"], data, task),
-            validation_data=None if held is None else tuple(held),
-            callbacks=[keras.callbacks.TerminateOnNaN(), *masking, progress],
-            verbose=verbose,
-            **options,
-        )
-    except KeyboardInterrupt:
-        if verbose not in (0, "0") and progress.done:
-            print(
-                f'{progress.done} finished epochs are kept in {unfinished}: say "resume": true in '
-                "the recipe to go on with them."
-            )
-        raise
-    if not np.isfinite(history.history["loss"][-1]):
-        raise KzooError(
-            "The loss is no longer a number, and nothing was written: take a lower learning_rate."
-        )
-    history.epoch = [*range(begin), *history.epoch]
-    history.history = {
-        name: [*earlier.get(name, []), *map(float, values)]
-        for name, values in history.history.items()
-    }
-    return progress
 
 
 def _class_weights(asked, data, task):

@@ -181,8 +181,9 @@ def _train(model, known, **options):
     problem = getattr(model, "problem", None)
     options = options if problem is None else {"problem": problem, **options}
     asked = _training(known.settings, options, known.folder, known.output)
-    asked["resume"] = trainings.can_resume(asked)
-    task, history = trainings.train(asked, verbose=known.verbose)
+    # Another training's checkpoint in its place is from another recipe of steps.
+    fresh = not trainings.can_resume(asked)
+    task, history = trainings.train(asked, verbose=known.verbose, fresh=fresh)
     return task, {"history": history.history}
 
 
@@ -216,9 +217,7 @@ STEPS = {
     "quantize_aware": _of(compression.quantize_aware, _quantize_aware),
     "four_bits": _of(compression.four_bits, _four_bits),
     "round": Step(_round, ("what",)),
-    "train": Step(
-        _train, tuple(k for k in trainings.KEYS if k not in ("model", "output", "resume"))
-    ),
+    "train": Step(_train, tuple(k for k in trainings.KEYS if k not in ("model", "output"))),
 }
 
 

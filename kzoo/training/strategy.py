@@ -146,6 +146,11 @@ def strategy(kind="auto"):
     return _MAKERS[_found() if kind == "auto" else kind]()
 
 
+def has_peers():
+    """Whether this process is one of several workers."""
+    return bool(_multi_worker.cache_info().currsize) and _multi_worker().workers > 1
+
+
 def is_chief():
     """Whether this process is the one that writes: the only one, or worker 0 of several."""
     return not _multi_worker.cache_info().currsize or _multi_worker().worker == 0

@@ -35,7 +35,7 @@ RECORD, CURVES = "tuning.json", "tuning.png"
 FILES = {RECORD, CURVES}
 SEARCH = "search.json"  # which search it is whose trials lie beside it
 TRIAL = "trial.json"
-FIXED = ("output", "summary", "train", "validation", "resume")  # what trials have in common
+FIXED = ("output", "summary", "train", "validation")  # what trials have in common
 ALGORITHMS = {
     "hyperband": "HyperbandOracle", "bayesian": "BayesianOptimizationOracle",
     "random": "RandomSearchOracle", "grid": "GridSearchOracle",
@@ -265,9 +265,10 @@ def _search(engine, settings, training, folder, verbose, say):
         asked["epochs"] = trial.hyperparameters.values.get("tuner/epochs", asked["epochs"])
         say(f"Trial {int(trial.trial_id) + 1}, {asked['epochs']} epochs: {shown(values)}")
         keras.backend.clear_session()
-        asked["resume"] = trainings.can_resume(asked)
         try:
-            task, history = trainings.train(asked, verbose=verbose)
+            task, history = trainings.train(
+                asked, verbose=verbose, fresh=not trainings.can_resume(asked)
+            )
         except KzooError as error:
             _note(own, {"values": values, "failed": str(error)})
             raise _Failed(str(error)) from None
