@@ -349,9 +349,8 @@ class Adafactor(FineTuned, keras.optimizers.Optimizer):
         return [*super().scalars(learning_rate, dtype, relative), stays]
 
     def move(self, gradient, variable, place, scalars):
-        """Decay a variable, then move it by Algorithm 5."""
+        """Move a variable by Algorithm 5, by a share of what it is before it decays."""
         rate, stays = scalars
-        self.shrink(variable, place, rate)
         squares = ops.square(gradient) + self.epsilon_1
         rows, columns = self.rows[place], self.columns[place]
         if columns is None:
@@ -366,6 +365,7 @@ class Adafactor(FineTuned, keras.optimizers.Optimizer):
         step = gradient * ops.rsqrt(ops.maximum(moment, self.epsilon_1))
         step = step / ops.maximum(1.0, _root_mean_square(step) / self.clip_threshold)
         size = ops.maximum(self.epsilon_2, _root_mean_square(variable))
+        self.shrink(variable, place, rate)
         self.assign_sub(variable, rate * size * step)
 
     def get_config(self):

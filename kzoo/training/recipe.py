@@ -596,11 +596,11 @@ def _optimizer(settings):
     own["gradient_accumulation_steps"] = steps if steps > 1 else None
     if momentum is not None:
         own |= {"use_ema": True, "ema_momentum": momentum}
-    return _named_of(OPTIMIZERS, {**asked, **own}, "optimizer")
+    return _named_of(OPTIMIZERS, asked, "optimizer", **own)
 
 
-def _named_of(known, asked, what):
-    """One of some classes: its name, or {"kind": its name, argument: value}."""
+def _named_of(known, asked, what, **given):
+    """One of some classes: its name, or {"kind": its name, argument: value}; `given` beside it."""
     options = {"kind": asked} if isinstance(asked, str) else asked
     kind = options.get("kind") if isinstance(options, dict) else None
     if not isinstance(kind, str) or kind not in known:
@@ -608,7 +608,7 @@ def _named_of(known, asked, what):
     options = {key: value for key, value in options.items() if key != "kind"}
     if isinstance(options.get("steps"), dict):  # JSON has no numbers as keys.
         options["steps"] = {int(k) if k.isdecimal() else k: v for k, v in options["steps"].items()}
-    return _made(known[kind], options, f"{what} {kind}")
+    return _made(known[kind], {**options, **given}, f"{what} {kind}")
 
 
 def _made(cls, options, what):
