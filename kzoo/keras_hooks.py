@@ -590,10 +590,19 @@ def batches_taken(optimizer):
     return int(keras.ops.convert_to_numpy(optimizer._iterations))
 
 
-def adam_state(optimizer, variable):
-    """A variable's place among those the optimizer was built on, and its two moments."""
-    index = optimizer._get_variable_index(variable)
-    return index, optimizer._momentums[index], optimizer._velocities[index]
+def place_of(optimizer, variable):
+    """A variable's place among those the optimizer was built on."""
+    return optimizer._get_variable_index(variable)
+
+
+def adam_state(optimizer, place):
+    """The two moments of the variable at a place."""
+    return optimizer._momentums[place], optimizer._velocities[place]
+
+
+def muon_state(optimizer, place):
+    """Muon's momentum of the variable at a place, and Adam's second moment or None."""
+    return optimizer.momentums[place], optimizer.adam_velocities[place]
 
 
 def decays(optimizer, variable):

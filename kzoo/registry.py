@@ -73,6 +73,10 @@ HOMES = {
     "SpanExact": "tasks.span_metrics",
     "SpanF1": "tasks.span_metrics",
     "AdamW": "training.optimizer",
+    "Lamb": "training.optimizer",
+    "Adafactor": "training.optimizer",
+    "Lion": "training.optimizer",
+    "Muon": "training.optimizer",
     "WarmupDecay": "training.schedule",
     "AffinityLoss": "compression.affinity",
 }

@@ -207,6 +207,36 @@ def plain_adam():
     )
 
 
+def moved(kind, batch_size=8, accumulation=None):
+    """The averages of the weights over six updates by an optimizer, ids repeated; one array.
+
+    There is a table, a matrix within a block, a bias and a head.
+    """
+    import keras
+
+    from kzoo.training.optimizer import OPTIMIZERS
+
+    layers = [
+        keras.layers.Embedding(5, 4, name="token_embedding"),
+        keras.layers.Dense(6, name="block_0"),
+        keras.layers.Dense(2, name="head"),
+    ]
+    network = keras.Sequential([keras.Input((3,), dtype="int32"), *layers])
+    for number, weight in enumerate(network.weights):
+        noise = np.random.default_rng(number).normal(0, 0.5, weight.shape)
+        weight.assign(noise.astype("float32"))
+    optimizer = OPTIMIZERS[kind](
+        1e-2, warmup=0, decay="constant", weight_decay=0.1, clip_norm=0.5, layer_decay=0.9,
+        use_ema=True, ema_momentum=0.5, gradient_accumulation_steps=accumulation,
+    )  # fmt: skip
+    draw = np.random.default_rng(7)
+    ids, targets = draw.integers(0, 4, (16, 3)), draw.normal(size=(16, 3, 2)).astype("float32")
+    network.compile(optimizer, "mse", jit_compile=keras.backend.backend() == "jax")
+    network.fit(ids, targets, batch_size=batch_size, epochs=3, shuffle=False, verbose=0)
+    return np.concatenate([np.asarray(each).ravel() for each in network.weights])
+
+
+KINDS = ("AdamW", "Lamb", "Adafactor", "Lion", "Muon")
 ACCUMULATED = {"gradient_accumulation_steps": 2, "use_ema": True, "ema_momentum": 0.5}
 OVERWRITTEN = {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2}
 # What is compared; the last batches hold 3, 3, 1 and 2 examples, for two replicas; those of pairs 3
@@ -365,6 +395,8 @@ def on_replicas():
     with strategy.scope():
         for name, run in RUNS.items():
             found |= {f"{name}/{key}": value for key, value in run().items()}
+        found |= {f"moved {kind}": moved(kind) for kind in KINDS}
+        found |= {f"accumulated {kind}": moved(kind, 2, accumulation=4) for kind in KINDS}
         found["scores_by_place"] = scores_by_place()
         task = model()
         rows, _ = examples(5)
@@ -477,6 +509,8 @@ def on_jax():
     found["refused"] = np.array(
         [refusal(call, ids) for call in (task, task.predict_on_batch) for ids in (numpy, jax)]
     )
+    found |= {f"moved {kind}": moved(kind) for kind in KINDS}
+    found |= {f"accumulated {kind}": moved(kind, 2, accumulation=4) for kind in KINDS}
     for accumulation in (None, 2):
         found[f"updates {accumulation}"] = updates(accumulation)
     return {**found, **shapes_on_jax()}

@@ -408,3 +408,22 @@ def test_keras_begins_epochs_at_their_first_batch():
     np.testing.assert_array_equal(before, np.asarray(model.weights[0]))
     assert callable(keras.callbacks.CallbackList([])._flush_futures)
     assert callable(model._symbolic_build)
+
+
+def moved_by(optimizer, gradient=1.0):
+    """A matrix of ones after one step along ones, and how many numbers the optimizer keeps."""
+    weight = keras.Variable(np.ones((30, 20), "float32"))
+    optimizer.apply([keras.ops.full((30, 20), gradient)], [weight])
+    return float(weight[0, 0]), sum(int(np.prod(v.shape)) for v in optimizer.variables)
+
+
+def test_keras_lamb_decays_apart_and_its_adafactor_keeps_a_whole_moment():
+    """Where one of these fails, Keras has mended it: `Lamb.move` and `Adafactor` can be its own."""
+    # By Algorithm 2 the step is as long as the weights whatever the decay adds to it.
+    decayed = moved_by(keras.optimizers.Lamb(0.1, weight_decay=0.5))[0]
+    assert decayed == pytest.approx((1 - 0.1 * 0.5) * (1 - 0.1), abs=1e-4)
+    ours = kzoo.Lamb(0.1, weight_decay=0.5, warmup=0, decay="constant")
+    assert moved_by(ours)[0] == pytest.approx(1 - 0.1, abs=1e-4)
+    assert moved_by(keras.optimizers.Adafactor(0.1))[1] > 30 * 20
+    # A rate of 10 is one of 1 / sqrt(1), also where nobody asked for a relative one.
+    assert moved_by(keras.optimizers.Adafactor(10.0, relative_step=False))[0] == pytest.approx(0)

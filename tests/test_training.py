@@ -23,8 +23,8 @@ from kzoo.data.batches import bucketed_batches
 from kzoo.errors import KzooError
 from kzoo.models import build
 from kzoo.network import weights_by_path
-from kzoo.training.optimizer import layer_rates
-from kzoo.training.recipe import KEYS, read_recipe
+from kzoo.training.optimizer import OPTIMIZERS, layer_rates
+from kzoo.training.recipe import KEYS, _optimizer, read_recipe
 from kzoo.training.schedule import WarmupDecay
 from kzoo.training.workers import environments_of
 
@@ -188,6 +188,120 @@ def test_epsilon_means_what_it_means_in_torch(epsilon, accumulation):
     np.testing.assert_allclose(np.asarray(ours), theirs.detach().numpy(), atol=1e-6)
 
 
+@pytest.fixture(scope="module")
+def moved():
+    """What each optimizer moves weights to on one device; each runs once."""
+    return cache(on_devices.moved)
+
+
+@pytest.mark.parametrize("run", ["moved", "accumulated"])
+@pytest.mark.parametrize("device", ["replicas", "jax"])
+@pytest.mark.parametrize("kind", on_devices.KINDS)
+def test_every_optimizer_moves_weights_alike_everywhere(kind, device, run, elsewhere, moved):
+    """With repeated ids, decay, clipping, rates by layer and averages; in four parts or at once."""
+    if device == "jax":
+        pytest.importorskip("jax")
+    np.testing.assert_allclose(elsewhere(device)[f"{run} {kind}"], moved(kind), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", on_devices.KINDS)
+def test_four_accumulated_batches_move_weights_as_the_large_one(kind, moved):
+    np.testing.assert_allclose(on_devices.moved(kind, 2, 4), moved(kind), atol=1e-6)
+
+
+def followed(optimizer, step, shape):
+    """What an optimizer and `step(start, gradients)` make of one matrix in twenty updates."""
+    draw = np.random.default_rng(0)
+    start, gradients = draw.normal(size=shape), draw.normal(size=(20, *shape))
+    start, gradients = start.astype("float32"), gradients.astype("float32")
+    ours = keras.Variable(start, name="bias" if len(shape) == 1 else "kernel")
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [ours])
+    assert np.abs(np.asarray(ours) - start).mean() > 0.005
+    return np.asarray(ours), step(start, gradients)
+
+
+def by_torch(make):
+    """`followed`'s step by an optimizer of torch's."""
+    torch = pytest.importorskip("torch")
+
+    def step(start, gradients):
+        weight = torch.nn.Parameter(torch.tensor(start))
+        optimizer = make(torch.optim)([weight])
+        for gradient in gradients:
+            weight.grad = torch.tensor(gradient)
+            optimizer.step()
+        return weight.detach().numpy()
+
+    return step
+
+
+def by_optax(make):
+    """`followed`'s step by an optimizer of optax's."""
+    optax = pytest.importorskip("optax")
+
+    def step(start, gradients):
+        optimizer = make(optax)
+        state = optimizer.init(start)
+        for gradient in gradients:
+            updates, state = optimizer.update(gradient, state, start)
+            start = optax.apply_updates(start, updates)
+        return np.asarray(start)
+
+    return step
+
+
+PLAIN = {"warmup": 0, "decay": "constant", "clip_norm": None, "weight_decay": 0.1}
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("shape", [(5, 4), (4,)])
+def test_adafactor_is_torchs(shape):
+    decay = 0.1 if len(shape) > 1 else 0
+    step = by_torch(lambda o: lambda w: o.Adafactor(w, lr=1e-2, weight_decay=decay))
+    ours, theirs = followed(kzoo.Adafactor(1e-2, **PLAIN), step, shape)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
+def test_muon_is_torchs(shape):
+    """Which multiplies in bfloat16."""
+    options = {"lr": 2e-2, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    step = by_torch(lambda o: lambda w: o.Muon(w, **options))
+    ours, theirs = followed(kzoo.Muon(2e-2, **PLAIN), step, shape)
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("shape", [(5, 4), (4,)])
+def test_lamb_is_optaxs(shape):
+    """Of norms and biases Adam's."""
+    if len(shape) > 1:
+        step = by_optax(lambda o: o.lamb(1e-2, weight_decay=0.1))
+    else:
+        step = by_optax(lambda o: o.adam(1e-2, eps=1e-6))
+    ours, theirs = followed(kzoo.Lamb(1e-2, **PLAIN), step, shape)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parity
+def test_lion_is_optaxs():
+    step = by_optax(lambda o: o.lion(1e-2, weight_decay=0.1))
+    ours, theirs = followed(kzoo.Lion(1e-2, **PLAIN), step, (5, 4))
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_adafactor_keeps_rows_and_columns_alone():
+    """And a step that nothing of a row or a column was seen in stays a number."""
+    optimizer, table = kzoo.Adafactor(1e-2, **PLAIN), keras.Variable(np.ones((30, 20), "float32"))
+    gradient = np.zeros((30, 20), "float32")
+    gradient[3, 4] = 1e-6
+    optimizer.apply([keras.ops.convert_to_tensor(gradient)], [table])
+    assert sum(int(np.prod(v.shape)) for v in optimizer.variables if len(v.shape)) == 30 + 20
+    assert np.isfinite(np.asarray(table)).all()
+
+
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
 def test_jax_refuses_ids_outside_the_table(elsewhere):
     """Left to itself it would answer NaN."""
@@ -266,9 +380,11 @@ def test_the_inverse_square_root_is_equation_3_of_the_transformer(total_steps):
         ({"decay": "square"}, "linear, cosine, inverse_sqrt"),
         ({"warmup": -3}, "warmup"),
         ({"warmup": 20, "total_steps": 10}, "no longer warm-up"),
+        ({"beta_2": 1.0}, "beta_2 = 1.0 for an optimizer; expected a number from 0 to below 1"),
+        ({"weight_decay": float("nan")}, "weight_decay = nan"),
     ],
 )
-def test_bad_schedules(options, message):
+def test_bad_schedules_and_numbers(options, message):
     with pytest.raises(KzooError, match=message):
         kzoo.AdamW(**options)
 
@@ -326,10 +442,13 @@ def test_the_schedule_ends_with_the_steps_that_are_asked_for():
     np.testing.assert_allclose(rates, 1e-2 * np.array([1, 0.8, 0.6, 0.4, 0.2, 0]), atol=1e-7)
 
 
-def test_optimizer_comes_back_from_its_config():
-    optimizer = kzoo.AdamW(3e-5, warmup=7, clip_norm=None, layer_decay=0.8, use_ema=True)
+@pytest.mark.parametrize("kind", on_devices.KINDS)
+def test_optimizer_comes_back_from_its_config(kind):
+    cls, common = OPTIMIZERS[kind], {"clip_norm": None, "layer_decay": 0.8, "use_ema": True}
+    own = {"Muon": {"rms_rate": 0.3}, "Adafactor": {"epsilon_2": 1e-4}}
+    optimizer = cls(3e-5, warmup=7, **common, **own.get(kind, {"beta_2": 0.98}))
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
-    assert type(again) is kzoo.AdamW
+    assert type(again) is cls
     assert again.get_config() == optimizer.get_config()
 
 
@@ -797,6 +916,23 @@ def test_a_recipe_without_a_task_goes_on_with_the_presets(recipe, tmp_path, name
     assert read_recipe(recipe(task="TextEmbedder"))["task"] == "TextEmbedder"
 
 
+@pytest.mark.parametrize("kind", on_devices.KINDS)
+def test_a_recipe_names_its_optimizer(recipe, kind):
+    """With its own arguments beside the keys that hold for all, and its own rate by default."""
+    settings = read_recipe(recipe(optimizer=kind, learning_rate=None, keep="last"))
+    assert _optimizer(settings).get_config() == OPTIMIZERS[kind]().get_config()
+    own = "clip_threshold" if kind == "Adafactor" else "ns_steps" if kind == "Muon" else "beta_2"
+    value = 3 if kind == "Muon" else 0.5
+    common = {"layer_decay": 0.5, "weight_decay": 0.2, "accumulation": 2, "ema": 0.9}
+    asked = {"kind": kind, own: value}
+    settings = read_recipe(recipe(optimizer=asked, learning_rate=0.02, keep="last", **common))
+    config = _optimizer(settings).get_config()
+    assert config[own] == value and config["learning_rate"] == 0.02
+    assert (config["layer_decay"], config["weight_decay"]) == (0.5, 0.2)
+    assert (config["gradient_accumulation_steps"], config["ema_momentum"]) == (2, 0.9)
+    assert config["use_ema"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -812,6 +948,13 @@ def test_a_recipe_without_a_task_goes_on_with_the_presets(recipe, tmp_path, name
         ({"patience": 0}, "patience in the recipe is 0"),
         ({"resume": True}, "unknown key 'resume'"),
         ({"accumulation": 0}, "accumulation in the recipe is 0"),
+        ({"optimizer": "Adamm"}, "'Adamm'}; expected one of AdamW, Lamb"),
+        ({"optimizer": {"kind": "Lion", "beta_3": 1}}, "unknown option 'beta_3'"),
+        ({"optimizer": {"kind": "Lion", "decay": 1}}, "'decay' within the optimizer"),
+        ({"optimizer": {"kind": "Lion", "beta_1": "a"}}, "beta_1 = 'a' for an optimizer"),
+        ({"learning_rate": float("nan")}, "learning_rate in the recipe is nan"),
+        ({"ema": 1.0}, "ema in the recipe is 1.0; a number from 0"),
+        ({"ema": 0.9, "keep": "best"}, "ema in the recipe writes the average over all"),
         ({"problem": "chess"}, "problem in the recipe is 'chess'; single_label or"),
         ({"class_weights": {"yes": -1}}, "class_weights in the recipe is"),
         ({"class_weights": {"maybe": 1}}, "class_weights in the recipe has 'maybe'; .* no, yes"),

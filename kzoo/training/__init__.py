@@ -1,4 +1,4 @@
-"""Learning: the optimizer, its schedule; trainings and compressions written down as recipes."""
+"""Learning: optimizers and their schedule; trainings and compressions written down as recipes."""
 
 import os
 
@@ -6,7 +6,7 @@ import os
 # of 23 ms an example (benchmarks/fine_tune); without effect where TensorFlow is loaded already.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from .optimizer import AdamW  # noqa: E402
+from .optimizer import Adafactor, AdamW, Lamb, Lion, Muon  # noqa: E402
 from .recipe import train  # noqa: E402
 from .resume import Checkpoints  # noqa: E402
 from .schedule import WarmupDecay  # noqa: E402
@@ -15,8 +15,12 @@ from .strategy import Strategy, strategy  # noqa: E402
 from .tune import tune  # noqa: E402
 
 __all__ = [
+    "Adafactor",
     "AdamW",
     "Checkpoints",
+    "Lamb",
+    "Lion",
+    "Muon",
     "Strategy",
     "WarmupDecay",
     "compress",

@@ -37,7 +37,7 @@ from ..spec import Towers
 from ..tasks.classes import class_index
 from ..values import an, is_number, is_whole
 from .best import BestEpoch
-from .optimizer import AdamW
+from .optimizer import OPTIMIZERS, FineTuned
 from .resume import EVERY, Checkpoints, clear_unfinished
 from .strategy import KINDS, is_chief, strategy
 
@@ -92,12 +92,16 @@ KEYS = {
     "epochs": 3,
     "batch_size": 32,
     "accumulation": 1,  # Batches whose gradients make one step.
-    "learning_rate": 5e-5,
+    # What moves the weights: a name of `OPTIMIZERS` or {"kind": name, argument: value}, where an
+    # argument is one that not all of them have.
+    "optimizer": "AdamW",
+    "learning_rate": None,  # The optimizer's own by default, 5e-5 of AdamW.
     "warmup": 0.1,
     "decay": "linear",  # Or cosine, inverse_sqrt (Noam's), constant: see `WarmupDecay`.
     "weight_decay": 0.01,
     "clip_norm": 1.0,
     "layer_decay": 1.0,
+    "ema": None,  # Momentum of the average over updates that takes the weights' place at the end.
     "precision": "float32",
     # Where it learns: mirrored (all GPUs), multi_worker (the processes that TF_CONFIG names), tpu,
     # none (one device), or auto, what there is: see kzoo/training/strategy.py.
@@ -154,6 +158,8 @@ FILES = {
 }  # fmt: skip
 # What may be another where a run goes on: it ends in the same weights.
 UNLIKE = ("summary", "output", "strategy")
+# The keys that are arguments of every optimizer.
+COMMON = ("learning_rate", "weight_decay", "warmup", "decay", "clip_norm", "layer_decay")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -333,8 +339,9 @@ def read_recipe(recipe):
         _check(settings, key, is_whole(value, 1), "a whole number of at least 1")
     for key in ("learning_rate", "weight_decay", "warmup", "clip_norm", "layer_decay"):
         value = settings[key]
-        fits = is_number(value, 0) or (key == "clip_norm" and value is None)
+        fits = is_number(value, 0) or (key in ("clip_norm", "learning_rate") and value is None)
         _check(settings, key, fits, "a number above 0")
+    _optimizer(settings)  # Else it says what is wrong.
     held = settings["validation"]
     share = type(held) is float and 0 < held < 1
     _check(
@@ -349,6 +356,11 @@ def read_recipe(recipe):
                 f"{key} in the recipe asks for the best epoch, and there is no validation: name a "
                 "file or a share."
             )
+    if settings["ema"] is not None and (settings["keep"] == "best" or settings["patience"]):
+        raise KzooError(
+            "ema in the recipe writes the average over all epochs, and keep or patience asks for "
+            "one epoch: leave one of them out."
+        )
     if settings["masking"] is not None and (settings["keep"] == "best" or settings["patience"]):
         raise KzooError(
             "masking in the recipe needs all epochs, and keep or patience asks for an earlier one, "
@@ -512,6 +524,8 @@ TYPES = {
         "a column or a list of some",
     ),
     "patience": (lambda v: v is None or is_whole(v, 1), "a number of epochs"),
+    "optimizer": (lambda v: isinstance(v, (str, dict)), 'a name such as "AdamW"'),
+    "ema": (lambda v: v is None or (is_number(v, 0, 1) and v < 1), "a number from 0 to below 1"),
     "examples": (
         lambda v: v is None or is_whole(v, 1) or (is_number(v, 0, 1) and v),
         "a number of examples, or a share of them",
@@ -657,6 +671,25 @@ def _adapted(task, asked):
     return task if function is None else function(task, **options)
 
 
+def _optimizer(settings):
+    """The optimizer that a recipe asks for; what all have is said by keys of their own."""
+    asked = settings["optimizer"]
+    asked = {"kind": asked} if isinstance(asked, str) else asked
+    common = inspect.signature(FineTuned).parameters
+    given = sorted(set(asked) & set(common))
+    if given:
+        raise KzooError(
+            f"Got {given[0]!r} within the optimizer of the recipe; expected only what "
+            f"{asked.get('kind')} alone has: say it as a key of the recipe."
+        )
+    steps, momentum = settings["accumulation"], settings["ema"]
+    own = {key: settings[key] for key in COMMON if settings[key] is not None or key == "clip_norm"}
+    own["gradient_accumulation_steps"] = steps if steps > 1 else None
+    if momentum is not None:
+        own |= {"use_ema": True, "ema_momentum": momentum}
+    return _named_of(OPTIMIZERS, asked, "optimizer", **own)
+
+
 def _kind_of(known, asked, what):
     """The kind and the options of what a recipe names: "kind", or {"kind": it, argument: value}."""
     options = {"kind": asked} if isinstance(asked, str) else asked
@@ -666,12 +699,12 @@ def _kind_of(known, asked, what):
     return kind, {key: value for key, value in options.items() if key != "kind"}
 
 
-def _named_of(known, asked, what):
-    """One of some classes: its name, or {"kind": its name, argument: value}."""
+def _named_of(known, asked, what, **given):
+    """One of some classes: its name, or {"kind": its name, argument: value}; `given` beside it."""
     kind, options = _kind_of(known, asked, what)
     if isinstance(options.get("steps"), dict):  # JSON has no numbers as keys.
         options["steps"] = {int(k) if k.isdecimal() else k: v for k, v in options["steps"].items()}
-    return _made(known[kind], options, f"{what} {kind}")
+    return _made(known[kind], {**options, **given}, f"{what} {kind}")
 
 
 def _made(cls, options, what):
@@ -696,7 +729,7 @@ def _check_options(options, known, what):
 
 
 def _fit(task, settings, data, held, checkpoints, verbose):
-    steps, options = settings["accumulation"], {}
+    options = {}
     masking = _masking(settings["masking"], data, settings["seed"])
     loss = task.loss_without_targets() if data.y is None else None
     if settings["augment"] is not None:
@@ -704,15 +737,7 @@ def _fit(task, settings, data, held, checkpoints, verbose):
         loss = task.loss_of_augmented(options["augment"])
     task.compile(
         loss=loss,
-        optimizer=AdamW(
-            settings["learning_rate"],
-            weight_decay=settings["weight_decay"],
-            warmup=settings["warmup"],
-            decay=settings["decay"],
-            clip_norm=settings["clip_norm"],
-            layer_decay=settings["layer_decay"],
-            gradient_accumulation_steps=steps if steps > 1 else None,
-        ),
+        optimizer=_optimizer(settings),
         teacher=_teacher(settings["teacher"], data.x, strategy(settings["strategy"])),
     )
     monitor = "val_" + task.monitored()
