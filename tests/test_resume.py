@@ -248,3 +248,32 @@ def test_preemption_of_the_command_line(recipe, tmp_path):
     assert process.returncode == 0 and "Traceback" not in shown
     assert f"is kept in {kept}, and the same training goes on from there." in shown
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="workers are TensorFlow's")
+def test_workers_that_are_preempted_go_on_and_end_where_one_device_ends(recipe, tmp_path):
+    """A signal ends both behind the same batch; the chief alone writes, and both read it."""
+    start = resumed.task()
+    spec = start.spec.replace(dropout=0.0, attention_dropout=0.0)  # Each replica draws its own.
+    start.under(spec).save_preset(tmp_path / "start")
+    one, _ = kzoo.train(recipe(output="one", epochs=30, keep="last"), verbose=0)
+    command = [sys.executable, "-m", "kzoo", "train", recipe(epochs=30, keep="last")]
+    command = [*map(str, command), "--workers", "2", "--every", "0"]
+    process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
+    try:
+        kept = tmp_path / "out.unfinished"
+        while not (kept / FILE).is_file() or place(kept) < [1, 2]:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        shown = "".join(process.communicate())
+    finally:
+        process.kill()
+    assert process.returncode == 0 and "Traceback" not in shown and "is kept in" in shown
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0 and "This training goes on after" in again.stdout + again.stderr
+    two = kzoo.load(tmp_path / "out")
+    for mine, other in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_allclose(np.asarray(mine), np.asarray(other), atol=1e-5)
+    assert not kept.exists() and not list(tmp_path.glob(".*"))

@@ -18,9 +18,10 @@ import numpy as np
 
 from ..errors import KzooError
 from ..files import path_of, writing_file
+from ..keras_hooks import placed_with
 from ..network import weights_by_path
 from ..values import is_number
-from .strategy import has_peers, is_chief
+from .strategy import among_workers, is_chief
 
 FILE, STATE = "checkpoint.npz", "state"
 EVERY = 60  # seconds
@@ -44,8 +45,8 @@ class Checkpoints:
     take more than a hundredth of the time.
 
     SIGTERM and Ctrl-C let the batch end and write a checkpoint; then the process ends, with 0
-    after SIGTERM. The second of them ends it at once. Of several workers the chief alone writes,
-    all read, and a signal ends each at once: one that stopped would leave the others waiting.
+    after SIGTERM. The second of them ends it at once. Of several workers the chief alone writes
+    and says when, all read, and a signal to one of them ends all behind the same batch.
 
     Args:
         folder: where the checkpoint lies.
@@ -117,7 +118,8 @@ class Checkpoints:
         facts = _as_json(_facts(model, plan, epochs, initial_epoch))
         facts["callbacks"] = [type(each).__name__ for each in self._remembering]
         self._facts = {**facts, **self.facts}  # Those that were given have names that users know.
-        model.optimizer.build(model.trainable_variables)
+        with placed_with(model):
+            model.optimizer.build(model.trainable_variables)
         self._begun = self._place = [initial_epoch, 0]
         self._start = time.monotonic()
         with contextlib.suppress(OSError):  # what a killed run had begun to write
@@ -174,15 +176,17 @@ class Checkpoints:
         if self._model.stop_training:
             return  # Who stopped it will do so again.
         self._place = [epoch, batch]
-        if self.asked or is_last or self._is_due():
+        due = self._agreed(self._is_due(is_last))
+        if self.asked or is_last or due:
             ready()
             self._metrics = [np.array(v) for v in self._model.metrics_variables]
-            if self.asked or self._is_due(is_last):
+            if self.asked or due:
                 self._save(epoch, batch)
         self._end_if_asked()
 
     def in_validation(self, ready):
         """Write and end, where a signal asks for it: the epoch's batches are all done."""
+        self._agreed(False)
         if self.asked:
             ready()
             self._save(*self._place)
@@ -195,9 +199,17 @@ class Checkpoints:
         self.epochs.append(epoch)
         is_end = self._model.stop_training or epoch + 1 == self._all
         self._place, self._metrics = [self._all if is_end else epoch + 1, 0], None
-        if self.asked or is_end or self._is_due(True):
+        due = self._agreed(is_end or self._is_due(True))
+        if self.asked or due:
             self._save(*self._place)
         self._end_if_asked()
+
+    def _agreed(self, is_due):
+        """Whether the chief finds that it is time; what one worker was asked for, all are."""
+        together = among_workers().gathered(2 * (self.asked or 0) + (is_due and is_chief()))
+        asked = max(number // 2 for number in together)
+        self.asked = self.asked or asked or None
+        return any(number % 2 for number in together)
 
     def _is_due(self, at_end=False):
         pause = 0 if at_end else self.every
@@ -207,7 +219,6 @@ class Checkpoints:
 
     def _save(self, epoch, batch, first=False):
         if not is_chief():
-            self._written = time.monotonic()
             return
         start, model = time.monotonic(), self._model
         values = [np.asarray(variable) for variable in _variables(model)]
@@ -274,7 +285,7 @@ class Checkpoints:
     def watching(self):
         """Inside, SIGTERM and Ctrl-C ask for an end, once; what was only begun goes on an error."""
         numbers = (signal.SIGTERM, signal.SIGINT)
-        is_main = threading.current_thread() is threading.main_thread() and not has_peers()
+        is_main = threading.current_thread() is threading.main_thread()
         before = {number: signal.getsignal(number) for number in numbers if is_main}
 
         def as_before():

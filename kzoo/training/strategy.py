@@ -55,21 +55,22 @@ class Strategy:
         with self._naming_who_is_gone(), self.distribute.scope():
             yield self
 
+    def gathered(self, number):
+        """The whole number that each worker comes with, as a list; all of them must call this."""
+        if self.workers == 1:
+            return [number]
+        import tensorflow as tf
+
+        with self._naming_who_is_gone():
+            numbers = self.distribute.run(_gather(), args=(tf.constant([number]),))
+            return self.distribute.experimental_local_results(numbers)[0].numpy().tolist()
+
     def agree(self, number, what):
         """Raise KzooError unless all workers come with the same whole number, of `what`.
 
         All workers must call this, or all of them wait.
         """
-        if self.workers == 1:
-            return
-        import tensorflow as tf
-
-        def gathered():
-            return tf.distribute.get_replica_context().all_gather(tf.constant([number]), axis=0)
-
-        with self._naming_who_is_gone():
-            numbers = self.distribute.run(tf.function(gathered))
-            numbers = self.distribute.experimental_local_results(numbers)[0].numpy().tolist()
+        numbers = self.gathered(number)
         if len(set(numbers)) > 1:
             raise KzooError(
                 f"The workers have {', '.join(map(str, numbers))} {what}; expected the same on "
@@ -98,6 +99,18 @@ class Strategy:
                 f"Worker {gone[0] if gone else 'that this one waits for'} is gone, of the "
                 f"{self.workers} that {CONFIG} names ({str(error):.100}): start all of them again."
             ) from error
+
+
+@cache
+def _gather():
+    """What a replica calls with a number, to get those of all: one graph for all calls."""
+    import tensorflow as tf
+
+    def gather(number):
+        # What is handed in has no device yet, for which workers ask.
+        return tf.distribute.get_replica_context().all_gather(tf.identity(number), axis=0)
+
+    return tf.function(gather)
 
 
 def _tells_of_loss(error):
@@ -146,14 +159,14 @@ def strategy(kind="auto"):
     return _MAKERS[_found() if kind == "auto" else kind]()
 
 
-def has_peers():
-    """Whether this process is one of several workers."""
-    return bool(_multi_worker.cache_info().currsize) and _multi_worker().workers > 1
+def among_workers():
+    """The strategy of the workers of which this process is one; that of one device without any."""
+    return _multi_worker() if _multi_worker.cache_info().currsize else Strategy()
 
 
 def is_chief():
     """Whether this process is the one that writes: the only one, or worker 0 of several."""
-    return not _multi_worker.cache_info().currsize or _multi_worker().worker == 0
+    return among_workers().worker == 0
 
 
 def workers_named(text=None):
