@@ -7,7 +7,6 @@ behind the last one that was finished, and any two may follow each other.
 import contextlib
 import inspect
 import json
-import os
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from ..stored import ROUNDED, round_weights
 from ..tasks.task import Task
 from ..values import an, is_whole
 from . import recipe as trainings
-from .strategy import CONFIG
+from .strategy import check_alone
 
 # Every key of a recipe with its default; without one, the key is required.
 REQUIRED = trainings.REQUIRED
@@ -242,11 +241,7 @@ def compress(recipe, verbose="auto", say=None):
             what a step refuses.
     """
     say = say or (lambda line: None)
-    if os.environ.get(CONFIG):
-        raise KzooError(
-            f"Got {CONFIG}, which names workers, and a recipe of steps; expected one process: "
-            f"unset {CONFIG}."
-        )
+    check_alone("a recipe of steps")
     settings = read_recipe(recipe)
     output, source = Path(settings["output"]), Path(settings["model"])
     if source.exists() and output.resolve() == source.resolve():

@@ -159,6 +159,14 @@ def strategy(kind="auto"):
     return _MAKERS[_found() if kind == "auto" else kind]()
 
 
+def check_alone(what):
+    """Raise KzooError where TF_CONFIG names workers, for what one process alone does."""
+    if os.environ.get(CONFIG):
+        raise KzooError(
+            f"Got {CONFIG}, which names workers, and {what}; expected one process: unset {CONFIG}."
+        )
+
+
 def among_workers():
     """The strategy of the workers of which this process is one; that of one device without any."""
     return _multi_worker() if _multi_worker.cache_info().currsize else Strategy()

@@ -16,6 +16,7 @@ from ..files import read_json, writing_file, writing_folder
 from ..values import is_number, is_whole
 from . import recipe as trainings
 from .steps import fact
+from .strategy import check_alone
 
 # Every key of a search with its default; without one, the key is required.
 KEYS = {
@@ -64,6 +65,7 @@ def tune(recipe, fresh=False, verbose=0, say=None):
         KzooError: for keys, values and settings that aren't known, before the first trial; and
             where three trials in a row fail, with what the last one said.
     """
+    check_alone("a search over settings")
     engine = _engine()
     settings, training = read_recipe(recipe)
     output = Path(training["output"])
