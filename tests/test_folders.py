@@ -24,6 +24,7 @@ from kzoo.images.image_processor import ImageProcessor
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 RECIPES = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+RECIPES = [recipe for recipe in RECIPES if "output" in json.loads(recipe)]  # of trainings
 RECIPES = [recipe for recipe in RECIPES if "steps" not in json.loads(recipe)]  # test_steps.py
 LEARNING = {"epochs": 8, "batch_size": 8, "learning_rate": 3e-3, "warmup": 0.0}
 

@@ -1,12 +1,11 @@
 """Checkpoints of other libraries as models of kzoo, and back.
 
-KerasHub's tables are loaded on first use: they stand on the families, and so on Keras.
+KerasHub's tables and PEFT's adapters are loaded on first use: they stand on Keras.
 """
 
 from .formats import recognised
 from .hub import to_hub
 from .huggingface import from_huggingface, to_huggingface
-from .peft import from_peft, save_adapter, to_peft
 
 __all__ = [
     "from_huggingface",
@@ -22,8 +21,10 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name not in ("from_kerashub", "to_kerashub"):
+    if name in ("from_kerashub", "to_kerashub"):
+        from . import kerashub as home
+    elif name in ("from_peft", "save_adapter", "to_peft"):
+        from . import peft as home
+    else:
         raise AttributeError(f"{__name__} has no {name!r}.")
-    from . import kerashub
-
-    return getattr(kerashub, name)
+    return getattr(home, name)
