@@ -52,6 +52,9 @@ def lora(model, rank=8, alpha=None, dropout=0.0, targets=TARGETS, dora=False, he
         raise KzooError(
             f"Got rank = {rank!r:.40} for LoRA; expected a whole number from 1 on, such as 8."
         )
+    for name, value in (("dora", dora), ("head", head)):
+        if type(value) is not bool and (name, value) != ("head", None):
+            raise KzooError(f"Got {name}={value!r:.40}; expected true or false.")
     alpha = 2 * rank if alpha is None else alpha
     options = {"kind": "dora" if dora else "lora", "alpha": alpha, "dropout": dropout}
     return with_adapters(model, dict.fromkeys(paths, rank), options, head=head)

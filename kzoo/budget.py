@@ -27,6 +27,7 @@ from .litert.quantize import BLOCK, TOKEN_TABLE, expected_bytes
 from .network import weights_by_path
 from .spec import Towers
 from .training import steps
+from .training.facts import fact
 from .training.recipe import USED_BY
 from .values import is_number, is_whole
 
@@ -211,7 +212,7 @@ def search(
               "label": label, "seed": seed}  # fmt: skip
     facts = {"recipe": recipe, "test": test and str(test), "budget": budget, "trials": trials,
              "epochs": epochs}  # fmt: skip
-    state = _State(Path(output), facts, steps.fact({**recipe, "test": facts["test"]}))
+    state = _State(Path(output), facts, fact({**recipe, "test": facts["test"]}))
     learnt, held = steps.read(recipe, model)
     shapes = shapes_of(model, learnt, budget, trials)
     tested = held if test is None else steps.read({**recipe, "train": str(test),

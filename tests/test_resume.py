@@ -16,6 +16,7 @@ import resumed
 from resumed import Interrupt
 
 import kzoo
+import kzoo.compression
 from kzoo.errors import KzooError
 from kzoo.training import Checkpoints
 from kzoo.training.resume import FILE
@@ -150,6 +151,7 @@ def begun(tmp_path_factory):
         ({}, {"steps_per_epoch": 2}, "Got steps_per_epoch beside resume"),
         ({}, {"every": -1}, "Got every=-1; expected seconds"),
         ({}, {"folder": ""}, "resume is an empty path"),
+        ({}, {"folder": True}, "Got resume=True; expected the folder"),
         ({}, {"folder": __file__}, "is a file|can't be written|lies in a file"),
     ],
 )
@@ -158,6 +160,27 @@ def test_what_does_not_go_on_is_refused(begun, learning, options, message):
     with pytest.raises(KzooError, match=message):
         resumed.fit(resumed.task(**learning), **{"folder": begun, **options})
     assert (begun / FILE).read_bytes() == before
+
+
+def test_another_network_and_another_teacher_are_told_by_what_they_are(begun):
+    """Not by shapes alone, nor by a name."""
+    plain = resumed.task()
+    options = {"optimizer": plain.optimizer, "loss": plain.loss}
+    wetter = plain.under(plain.spec.replace(dropout=0.5))
+    wetter.compile(**options)
+    with pytest.raises(KzooError, match="another network"):
+        resumed.fit(wetter, begun)
+    taught = {}
+    for share in (0.5, 0.7):
+        model = resumed.task()
+        teacher = kzoo.compression.Teacher(plain, share=share)
+        model.compile(optimizer=model.optimizer, teacher=teacher)
+        taught[share] = model
+    folder = begun / "taught"
+    with pytest.raises(KeyboardInterrupt):
+        resumed.fit(taught[0.5], folder, [Interrupt((0, 3))])
+    with pytest.raises(KzooError, match="another teacher"):
+        resumed.fit(taught[0.7], folder)
 
 
 def test_a_checkpoint_that_is_spoilt_is_refused(begun, tmp_path):

@@ -14,6 +14,7 @@ from test_prune import classifier
 import kzoo
 from kzoo import budget, presets
 from kzoo.training import compress, steps
+from kzoo.training.facts import fact
 
 ROWS = [
     ("a fine and funny film", "b"), ("dull , slow and sad", "a"), ("what a great day", "b"),
@@ -207,18 +208,16 @@ def test_the_most_right_of_what_fits_is_best_and_else_what_comes_nearest():
 def test_what_changed_since_a_run_was_stopped_is_done_anew(made, tmp_path):
     """A fact is what a file holds, not what it is called."""
     (tmp_path / "texts.txt").write_text("one")
-    before = steps.fact({"texts": str(tmp_path / "texts.txt"), "size": 3})
+    before = fact({"texts": str(tmp_path / "texts.txt"), "size": 3})
     (tmp_path / "texts.txt").write_text("other")
-    assert steps.fact({"texts": str(tmp_path / "texts.txt"), "size": 3}) != before
-    presets = [
-        steps.fact({"model": name}) for name in ("bert_tiny_en_uncased", "bert_mini_en_uncased")
-    ]
+    assert fact({"texts": str(tmp_path / "texts.txt"), "size": 3}) != before
+    presets = [fact({"model": name}) for name in ("bert_tiny_en_uncased", "bert_mini_en_uncased")]
     assert presets[0] != presets[1]
     teacher = {"teacher": {"answers": str(tmp_path / "answers"), "hard": False}, "label": "label"}
-    before = steps.fact(teacher)
+    before = fact(teacher)
     (tmp_path / "answers").mkdir()
     (tmp_path / "answers" / "0.npy").write_text("kept")  # by the run itself
-    assert steps.fact(teacher) == before
+    assert fact(teacher) == before
 
 
 def test_files_of_the_user_stay(made, tmp_path):

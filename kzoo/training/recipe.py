@@ -29,7 +29,7 @@ from ..compression import (
 from ..data.examples import count_of, listed
 from ..data.variations import Variations
 from ..errors import KzooError
-from ..files import read_json, sha256, writing_folder
+from ..files import read_json, writing_folder
 from ..keras_hooks import precision
 from ..network import freeze, frozen
 from ..parts import resolve
@@ -37,6 +37,7 @@ from ..spec import Towers
 from ..tasks.classes import class_index
 from ..values import an, is_number, is_whole
 from .best import BestEpoch
+from .facts import fact
 from .optimizer import OPTIMIZERS, FineTuned
 from .resume import EVERY, Checkpoints, clear_unfinished
 from .strategy import KINDS, is_chief, strategy
@@ -443,20 +444,9 @@ def _read(settings):
 
 
 def _facts(settings):
-    """What must be the same where a run goes on: the recipe, the data, the libraries."""
-    facts = {k: v for k, v in settings.items() if k not in UNLIKE}
-    for key in ("train", "validation"):
-        if isinstance(settings[key], str):
-            facts[f"{key} file"] = _fingerprint(Path(settings[key]))
+    """What must be the same where a run goes on: the recipe, what it reads, the libraries."""
+    facts = fact({k: v for k, v in settings.items() if k not in UNLIKE})
     return {**facts, "keras": keras.__version__, "backend": keras.backend.backend()}
-
-
-def _fingerprint(path):
-    """What changes with a file, or with the names and sizes of a folder's."""
-    if not path.is_dir():
-        return sha256(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return [[file.relative_to(path).as_posix(), file.stat().st_size] for file in files]
 
 
 def _is_path(value):
@@ -735,6 +725,12 @@ def _fit(task, settings, data, held, checkpoints, verbose):
     if settings["augment"] is not None:
         options["augment"] = task.named_augment(settings["augment"])
         loss = task.loss_of_augmented(options["augment"])
+    batches = -(-len(data) // settings["batch_size"]) * settings["epochs"]
+    if settings["accumulation"] > batches:
+        raise KzooError(
+            f"Got accumulation {settings['accumulation']} for a training of {batches} batches, in "
+            "which nothing would be learnt; expected no more than these."
+        )
     task.compile(
         loss=loss,
         optimizer=_optimizer(settings),

@@ -60,6 +60,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder, every=EVERY, facts=None, anew=None):
+        if not isinstance(folder, (str, Path)):
+            raise KzooError(f"Got resume={folder!r:.40}; expected the folder of its checkpoint.")
         if not is_number(every, 0):
             raise KzooError(f"Got every={every!r:.40}; expected seconds between two checkpoints.")
         self.folder, self.every = path_of(folder, "resume"), every
@@ -105,7 +107,8 @@ class Checkpoints:
                 return state, {name: file[name] for name in names}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise KzooError(
-                f"{self.path} can't be read as a checkpoint ({error}): {self.anew} to begin anew."
+                f"{self.path} can't be read as a checkpoint ({type(error).__name__}): {self.anew} "
+                "to begin anew."
             ) from None
 
     def begin(self, model, plan, epochs, initial_epoch, callbacks, say):
@@ -318,9 +321,10 @@ class Checkpoints:
         epoch, batch = self._place
         name, self.asked = signal.Signals(self.asked).name, None
         at = f"batch {batch} of epoch {epoch + 1}" if batch else f"epoch {epoch}"
-        self._say(
+        print(  # Also where nobody watches: else an end would look like success.
             f"Got {name}: what was learnt up to {at} is kept in {self.folder}, and the same "
-            "training goes on from there."
+            "training goes on from there.",
+            flush=True,
         )
         raise KeyboardInterrupt if name == "SIGINT" else SystemExit(0)
 
@@ -338,10 +342,11 @@ def _facts(model, plan, epochs, initial_epoch):
     return {
         "task": getattr(model, "task_name", type(model).__name__),
         "shape of weights": _digest(json.dumps(shapes)),
+        "network": _digest(json.dumps(_as_json(_unnamed(model.get_config())), sort_keys=True)),
         "set of weights that learn": _digest(json.dumps([v.path for v in model.trainable_weights])),
         "optimizer": model.optimizer.get_config(),
         "loss": type(model.loss).__name__,
-        "teacher": getattr(getattr(model, "teacher", None), "name", None),
+        "teacher": _teacher_of(model),
         **{name: _digest(value) if _is_many(value) else value for name, value in plan.facts()},
         "epochs": epochs,
         "initial_epoch": initial_epoch,
@@ -349,6 +354,30 @@ def _facts(model, plan, epochs, initial_epoch):
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
+
+
+def _unnamed(config):
+    """A config without the names that Keras numbers."""
+    if isinstance(config, dict):
+        return {key: _unnamed(value) for key, value in config.items() if key != "name"}
+    return [_unnamed(each) for each in config] if isinstance(config, (list, tuple)) else config
+
+
+def _teacher_of(model):
+    """What is learnt from a teacher, and what it is; None without one."""
+    teacher = getattr(model, "teacher", None)
+    if teacher is None:
+        return None
+    lessons = [[type(each).__name__, _settings_of(each)] for each in teacher.lessons]
+    source = getattr(teacher.source, "model", None)
+    config = _unnamed(source.get_config()) if hasattr(source, "get_config") else None
+    return _digest(json.dumps(_as_json([teacher.share, lessons, config]), sort_keys=True))
+
+
+def _settings_of(lesson):
+    """The arguments of a lesson that JSON knows."""
+    kinds = (str, int, float, bool, list, tuple, dict, type(None))
+    return {key: value for key, value in vars(lesson).items() if isinstance(value, kinds)}
 
 
 def _is_many(value):

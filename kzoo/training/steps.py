@@ -17,12 +17,13 @@ import numpy as np
 
 from .. import compression, presets
 from ..errors import KzooError
-from ..files import read_json, sha256, writing_folder
+from ..files import read_json, writing_folder
 from ..network import weights_by_path
 from ..stored import ROUNDED, round_weights
 from ..tasks.task import Task
 from ..values import an, is_whole
 from . import recipe as trainings
+from .facts import READ, fact
 from .strategy import check_alone
 
 # Every key of a recipe with its default; without one, the key is required.
@@ -43,8 +44,6 @@ KEYS = {
 }
 RECORD = "compression.json"
 FILES = {*trainings.FILES, RECORD}
-# The keys of a recipe, its steps and their teachers that name what is read.
-READ = ("model", "train", "validation", "test", "texts", "held_out", "teacher")
 EXAMPLES = 512  # that a step looks at where it says nothing else; of 0 it looks at none
 
 
@@ -408,33 +407,6 @@ def _write(model, source, folder, summary, record):
         for name, content in also.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(content)
-
-
-def fact(options):
-    """Options of a recipe, where of those that are read the content stands in place of the path.
-
-    What is written, such as a teacher's answers, is known by its path: it changes with the run.
-    """
-    return {
-        key: fact(value)
-        if isinstance(value, dict)
-        else _content(value)
-        if key in READ and isinstance(value, str) and value
-        else value
-        for key, value in options.items()
-    }
-
-
-def _content(path):
-    """What changes with a file, a folder or a preset."""
-    path = Path(presets.find(path) if path in presets.names() and not Path(path).exists() else path)
-    if path.is_file():
-        return sha256(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    # Weights by what they hold; of pictures, which are many, the sizes.
-    few = len(files) < 100
-    found = [[str(f.relative_to(path)), sha256(f) if few else f.stat().st_size] for f in files]
-    return found or str(path)
 
 
 def _count(model):

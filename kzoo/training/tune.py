@@ -15,7 +15,7 @@ from ..errors import KzooError
 from ..files import read_json, writing_file, writing_folder
 from ..values import is_number, is_whole
 from . import recipe as trainings
-from .steps import fact
+from .facts import fact
 from .strategy import check_alone
 
 # Every key of a search with its default; without one, the key is required.
@@ -36,7 +36,8 @@ RECORD, CURVES = "tuning.json", "tuning.png"
 FILES = {RECORD, CURVES}
 SEARCH = "search.json"  # which search it is whose trials lie beside it
 TRIAL = "trial.json"
-FIXED = ("output", "summary", "train", "validation")  # what trials have in common
+# What trials have in common; of averages, `ema`, validation tells nothing.
+FIXED = ("output", "summary", "train", "validation", "ema", "strategy")
 ALGORITHMS = {
     "hyperband": "HyperbandOracle", "bayesian": "BayesianOptimizationOracle",
     "random": "RandomSearchOracle", "grid": "GridSearchOracle",
@@ -114,7 +115,7 @@ def read_recipe(recipe):
             "file or a share."
         )
     algorithm, trials = settings["algorithm"], settings["trials"]
-    if algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise KzooError(
             f"Got the algorithm {algorithm!r:.40}; expected one of {', '.join(ALGORITHMS)}."
         )
