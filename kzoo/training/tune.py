@@ -77,7 +77,8 @@ def tune(recipe, fresh=False, verbose=0, say=None):
     _begin(folder, {**settings, "recipe": fact(training)}, fresh)
     with contextlib.redirect_stdout(io.StringIO()):  # It tells where it goes on.
         search = _search(engine, settings, training, folder, verbose, say or (lambda line: None))
-        search.search()
+    search.oracle.verbose = 0
+    search.search()
     trials = [_told(folder, trial) for _, trial in sorted(search.oracle.trials.items())]
     best = max((t for t in trials if t["value"] is not None), key=lambda t: t[SCORE], default=None)
     if best is None:
