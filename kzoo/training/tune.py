@@ -82,6 +82,7 @@ def tune(recipe, fresh=False, verbose=0, say=None):
     trials = [_told(folder, trial) for _, trial in sorted(search.oracle.trials.items())]
     best = max((t for t in trials if t["value"] is not None), key=lambda t: t[SCORE], default=None)
     if best is None:
+        shutil.rmtree(folder)  # There is nothing to go on with.
         raise KzooError(f"No trial succeeded, the last failed so: {trials[-1]['failed']}")
     report = {
         "recipe": training,
