@@ -90,7 +90,7 @@ def bitfit(model, head=None):
         KzooError: for a network without offsets, and one that is adapted already.
     """
     network = _network_of(model)
-    _check_adapted(model)
+    check_not_adapted(model)
     if not any(_is_offset(path) for path in weights_by_path(network)):
         raise KzooError(
             f"Got a {network.family}, whose maps and norms have no offsets; expected a network "
@@ -172,7 +172,8 @@ def _is_offset(path):
     return path.rpartition("/")[2] in OFFSETS
 
 
-def _check_adapted(model):
+def check_not_adapted(model):
+    """Raise KzooError for a model that has updates beside its maps."""
     if is_adapted(model):
         raise KzooError(
             "Got a model that is adapted already; expected a plain one: kzoo.merged(model) makes "
@@ -182,7 +183,7 @@ def _check_adapted(model):
 
 def _check_plain(model, network):
     """Raise KzooError for a model whose maps can't be adapted."""
-    _check_adapted(model)
+    check_not_adapted(model)
     for spec in _specs(network.spec):
         if spec.quantization is not None:
             raise KzooError(

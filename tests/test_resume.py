@@ -255,13 +255,11 @@ def test_a_recipe_goes_on_by_itself(recipe, tmp_path, capsys, monkeypatch):
     assert not kept.exists()
 
 
-def test_preemption_of_the_command_line(recipe, tmp_path):
-    """SIGTERM ends it with 0 and one line, and the same command goes on."""
-    command = [sys.executable, "-m", "kzoo", "train", recipe(epochs=2000, keep="last"), "--every"]
-    process = subprocess.Popen([*map(str, command), "0"], stdout=-1, stderr=-1, text=True)
+def preempted(command, kept, least):
+    """What a command says that gets SIGTERM behind a place, with 0, and without half a preset."""
+    process = subprocess.Popen([*map(str, command)], stdout=-1, stderr=-1, text=True)
     try:
-        kept = tmp_path / "out.unfinished"
-        while not (kept / FILE).is_file() or place(kept) < [0, 2]:
+        while not (kept / FILE).is_file() or place(kept) < least:
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
@@ -270,30 +268,25 @@ def test_preemption_of_the_command_line(recipe, tmp_path):
         process.kill()
     assert process.returncode == 0 and "Traceback" not in shown
     assert f"is kept in {kept}, and the same training goes on from there." in shown
-    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+    assert not (kept.parent / "out").exists() and not list(kept.parent.glob(".*"))
+
+
+def test_preemption_of_the_command_line(recipe, tmp_path):
+    """SIGTERM ends it with 0 and one line."""
+    command = [sys.executable, "-m", "kzoo", "train", recipe(epochs=2000, keep="last")]
+    preempted([*command, "--every", "0"], tmp_path / "out.unfinished", [0, 2])
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="workers are TensorFlow's")
 def test_workers_that_are_preempted_go_on_and_end_where_one_device_ends(recipe, tmp_path):
     """A signal ends both behind the same batch; the chief alone writes, and both read it."""
-    start = resumed.task()
+    start, kept = resumed.task(), tmp_path / "out.unfinished"
     spec = start.spec.replace(dropout=0.0, attention_dropout=0.0)  # Each replica draws its own.
     start.under(spec).save_preset(tmp_path / "start")
     one, _ = kzoo.train(recipe(output="one", epochs=30, keep="last"), verbose=0)
-    command = [sys.executable, "-m", "kzoo", "train", recipe(epochs=30, keep="last")]
-    command = [*map(str, command), "--workers", "2", "--every", "0"]
-    process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
-    try:
-        kept = tmp_path / "out.unfinished"
-        while not (kept / FILE).is_file() or place(kept) < [1, 2]:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        shown = "".join(process.communicate())
-    finally:
-        process.kill()
-    assert process.returncode == 0 and "Traceback" not in shown and "is kept in" in shown
-    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+    command = [sys.executable, "-m", "kzoo", "train", str(recipe(epochs=30, keep="last"))]
+    command += ["--workers", "2", "--every", "0"]
+    preempted(command, kept, [1, 2])
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0 and "This training goes on after" in again.stdout + again.stderr
     two = kzoo.load(tmp_path / "out")

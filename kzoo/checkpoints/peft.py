@@ -13,7 +13,14 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from ..adapters import adapted_maps, held_by, is_adapted, merged, with_adapters
+from ..adapters import (
+    adapted_maps,
+    check_not_adapted,
+    held_by,
+    is_adapted,
+    merged,
+    with_adapters,
+)
 from ..errors import KzooError
 from ..files import read_json, writing_folder
 from ..graphs import map_paths
@@ -199,11 +206,7 @@ def _names_of(model, tensors):
     backbone = model if isinstance(model, Network) else getattr(model, "backbone", None)
     if backbone is None:
         raise KzooError(f"Got {an(type(model).__name__)}; expected a task or a network of kzoo.")
-    if is_adapted(model):
-        raise KzooError(
-            "Got a model that is adapted already; expected a plain one: kzoo.merged(model) makes "
-            "it."
-        )
+    check_not_adapted(model)
     own = _named_here(model)
     adapted = [leaf[1] for leaf in map(LEAF.fullmatch, tensors) if leaf]
     if all(f"{module}.weight" in own.tensors for module in adapted):
