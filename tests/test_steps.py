@@ -148,6 +148,8 @@ def test_a_run_that_was_stopped_goes_on_behind_its_last_step(made, monkeypatch):
         ({"steps": [{"step": "quantize_aware", "most": 0.1, "dynamic": []}]}, "Got most and dynam"),
         ({"steps": [{"step": "round", "what": "most"}]}, "Got what='most' in a step round"),
         ({"steps": [{"step": "train", "variations": {"seed": -3}}]}, "Got seed=-3"),
+        ({"steps": [{"step": "train"}, {"step": "prune", "heads": 9}]}, "heads"),
+        ({"steps": [{"step": "train"}, {"step": "factorize", "rank": 999}]}, "rank"),
     ],
 )
 def test_a_recipe_that_is_wrong_is_one_sentence(made, changes, match):
@@ -156,7 +158,7 @@ def test_a_recipe_that_is_wrong_is_one_sentence(made, changes, match):
     recipe = {**recipe, "output": str(made / "wrong"), **changes}
     with pytest.raises(kzoo.KzooError, match=match):
         compress(recipe, verbose=0)
-    assert not (made / "wrong").exists()
+    assert not (made / "wrong").exists() and not (made / "wrong.steps").exists()  # None learnt.
 
 
 def test_a_budget_ends_in_points_that_fit_and_goes_on_where_it_was(made):

@@ -45,6 +45,7 @@ KEYS = {
 RECORD = "compression.json"
 FILES = {*trainings.FILES, RECORD}
 EXAMPLES = 512  # that a step looks at where it says nothing else; of 0 it looks at none
+FEW = 8  # that it looks at where it is only tried
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ def compress(recipe, verbose="auto", say=None):
 
     Raises:
         KzooError: for keys, steps and options that aren't known, all before the first step; and
-            what a step refuses.
+            what a step refuses, before anything learns.
     """
     say = say or (lambda line: None)
     check_alone("a recipe of steps")
@@ -280,6 +281,9 @@ def compress(recipe, verbose="auto", say=None):
             shutil.rmtree(own, ignore_errors=True)  # a step of another recipe, or half of this one
             keras.utils.set_random_seed(settings["seed"])
             known = Known(settings, str(folder), own, verbose, found)
+            if name == "train":
+                _try(model, settings["steps"][number + 1 :], known)
+                keras.utils.set_random_seed(settings["seed"])
             start = time.monotonic()
             model, report = STEPS[name].function(model, known, **options)
             seconds = round(time.monotonic() - start, 1)
@@ -296,6 +300,21 @@ def compress(recipe, verbose="auto", say=None):
     with contextlib.suppress(OSError):  # Somebody else's files stay.
         steps_folder.rmdir()
     return model, record
+
+
+def _try(model, steps, known):
+    """What steps behind a training refuse, they refuse here, of what hasn't learnt.
+
+    Each looks at a few examples. One that needs what was learnt isn't tried, nor what follows it.
+    """
+    for step in steps:
+        name, options = step["step"], {k: v for k, v in step.items() if k != "step"}
+        if name == "shrink":
+            return
+        if name not in ("train", "round"):  # They change no shape.
+            if "examples" in STEPS[name].options and options.get("examples") != 0:
+                options["examples"] = FEW
+            model, _ = STEPS[name].function(model, known, **options)
 
 
 def read_recipe(recipe):
