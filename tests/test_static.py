@@ -119,6 +119,7 @@ def test_a_recipe_names_its_calibration(tmp_path):
     (tmp_path / "tiny.json").write_text(json.dumps(recipe))
     report = kzoo.export_recipe(tmp_path / "tiny.json", tmp_path / "bundle")
     assert report["quantization"] == "int8_static"
+    assert report["calibration"] == {"from": "texts.tsv", "examples": len(SENTENCES)}
     assert kzoo.verify_bundle(tmp_path / "bundle")["quantization"] == "int8_static"
 
 

@@ -1,5 +1,7 @@
 """What a file of int8_static is made of: the model as it rounds, with ranges found on examples."""
 
+from pathlib import Path
+
 from ..compression.quantize_aware import is_aware, quantize_aware
 from ..errors import KzooError
 from ..litert.convert import exportable
@@ -34,6 +36,24 @@ def check_calibration(model, quantization, calibration=None):
             "Got examples for calibration of a model whose ranges are known; expected none: leave "
             "calibration out, or call kzoo.compression.quantize_aware on them."
         )
+
+
+def told_of(model, quantization, file=None, calibration=None):
+    """What a report says of the ranges in a file: {"from", "examples"}; None of one without any.
+
+    Args:
+        model: what becomes a file.
+        quantization: of the file.
+        file: the path of the examples, or None.
+        calibration: the examples, or None for shipped ones.
+    """
+    if quantization != STATIC:
+        return None
+    if is_aware(model):
+        return {"from": "the model, which rounded when it learned", "examples": None}
+    if calibration is None:
+        return {"from": "examples that ship with kzoo", "examples": None}
+    return {"from": Path(file).name, "examples": len(calibration)}
 
 
 def source_of(source, quantization, length=None, calibration=None):

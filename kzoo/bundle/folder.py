@@ -84,6 +84,7 @@ def _about(measured):
         "reads": order.options["reads"],
         "family": order.model.spec.family,
         "quantization": order.quantization,
+        "calibration": order.calibrated,
         "length": order.length,
         "max_length": order.read_length,
         "labels": order.labels,

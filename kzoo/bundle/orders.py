@@ -17,7 +17,7 @@ from ..litert.convert import (
 from ..tasks.task import Task
 from ..text.tokenizer import default_stride
 from . import evaluate, litertlm, mediapipe
-from .calibration import STATIC, check_calibration
+from .calibration import STATIC, check_calibration, told_of
 from .kinds import kind_of
 from .limits import beside_usual, defaults
 from .manifest import LEAST_GOLDEN
@@ -47,6 +47,7 @@ class Order:
         examples: what it holds, an `evaluate.Labelled`, or None.
         calibration: the examples by which ranges of activations are found, or None for shipped
             ones.
+        calibrated: what the report says of them, see `calibration.told_of`.
     """
 
     exportable: Exportable
@@ -63,6 +64,7 @@ class Order:
     limits: dict
     evaluation: Path | None
     calibration: list | None
+    calibrated: dict | None
     examples: evaluate.Labelled | None
 
     @property
@@ -155,9 +157,9 @@ def ordered(model, quantization, length, limits, recipe=None):
     if unknown:
         raise KzooError(f"recipe has the key {unknown[0]!r}; expected: {', '.join(REST)}.")
     check_arguments(model, quantization, length, recipe["compat"], recipe["for"])
-    calibration = recipe["calibration"]
-    if calibration is not None and isinstance(model, Task):
-        calibration = model.read_file(calibration, None, None, "none").x
+    file = calibration = recipe["calibration"]
+    if file is not None and isinstance(model, Task):
+        calibration = model.read_file(file, None, None, "none").x
     check_calibration(model, quantization, calibration)
     bounds = beside_usual(limits, defaults(quantization, measure_of(model)))
     order = Order(
@@ -176,6 +178,7 @@ def ordered(model, quantization, length, limits, recipe=None):
         evaluation=None if recipe["evaluation"] is None else Path(recipe["evaluation"]),
         examples=None,
         calibration=calibration,
+        calibrated=told_of(model, quantization, file, calibration),
     )
     if order.processor is None:
         needed = order.sense.processor.replace("_", " ")

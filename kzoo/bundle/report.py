@@ -137,13 +137,16 @@ def _summary(report):
     runtime = report["audit"]["minimum_runtime"]
     count = len(report["limits"])
     met = "Its one limit is met." if count == 1 else f"All {count} limits are met."
-    takes = html.escape(sense.takes(report))
+    takes, ranges = html.escape(sense.takes(report)), ""
+    if found := report["calibration"]:
+        count = f", {found['examples']:,} examples" if found["examples"] else ""
+        ranges = f" Its ranges are those of {html.escape(found['from'])}{count}."
     return f"""<header>
 <p class="kicker">kzoo export report</p>
 <h1>{html.escape(_name_of(report))}</h1>
 <p class="lead">{html.escape(report["task"])} ({html.escape(report["family"])}) as
 <b>{html.escape(report["quantization"])}</b>, {takes}, for LiteRT {runtime["litert"]} or newer
-(TFLite {runtime["tflite"]}).
+(TFLite {runtime["tflite"]}).{ranges}
 <span class="ok">{met}</span></p>
 <div class="tiles">{shown}</div></header>"""
 
