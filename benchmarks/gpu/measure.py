@@ -6,8 +6,8 @@ One command runs every arm of every case, each in a process of its own, and writ
 anew after each: examples a second, the peak of the card's memory, and what kzoo's best arm is over
 `torch_compile`, beside the goals. An arm that is to have kernels and has none fails. It needs jax
 for the card, torch, transformers, keras and kzoo. With `--tiny` all of it runs on a processor at
-sizes that say nothing of speed, to see that it works: kzoo's kernels are Keras' operation there, and
-memory isn't measured. Since it was written no card was at hand: it was run with `--tiny` alone.
+sizes that say nothing of speed, to see that it works: kzoo's kernels are Keras' operation there,
+and memory isn't measured. Since it was written no card was at hand: it was run with `--tiny` alone.
 
 AdamW, clipping by the global norm, dropout of 0.1 on the residual branches where the model has it.
 The arms:
