@@ -1,12 +1,14 @@
 """How much memory gradient checkpointing saves in training, and what time it takes.
 
-    python benchmarks/checkpointing/measure.py [--backends tensorflow jax] [--output FILE.json]
+    python benchmarks/checkpointing/measure.py [--backends tensorflow jax] [--rows FILE]
+        [--output FILE.json]
 
 A BERT of 12 blocks, 256 wide, takes two steps of AdamW in float32 with dropout at batches that
 double, with and without `gradient_checkpointing`, each in a process of its own. Its peak is the
 largest resident memory (VmHWM) less what it held once the model and the optimizer were built; what
 compiles the step is in it on both sides. `rows_at_the_same_memory` is by batch how many times as
-many rows take no more with it than that batch takes without.
+many rows take no more with it than that batch takes without. `--rows` names a file of the lines
+that an earlier run printed, which are not measured again.
 """
 
 import argparse
@@ -42,18 +44,24 @@ def main():
     backends = ("tensorflow", "jax")
     parser.add_argument("--backends", nargs="+", choices=backends, default=backends)
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
+    parser.add_argument("--rows", type=Path)
     parser.add_argument("--output", type=Path, default=HERE / "result.json")
     parser.add_argument("--child", nargs=2, type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         learn(*arguments.child)
         return
-    rows, ratios = [], {}
+    rows, ratios, done = [], {}, {}
+    for line in arguments.rows.read_text().splitlines() if arguments.rows else ():
+        if line.startswith('{"backend"'):
+            row = json.loads(line)
+            done[row["backend"], row["batch"], row["checkpointing"]] = row
     for backend in arguments.backends:
         for batch in arguments.batches:
             for checkpointing in (0, 1):
                 row = {"backend": backend, "batch": batch, "checkpointing": bool(checkpointing)}
-                rows.append({**row, **measured(backend, batch, checkpointing)})
+                found = done.get(tuple(row.values()))
+                rows.append(found or {**row, **measured(backend, batch, checkpointing)})
                 print(json.dumps(rows[-1]), flush=True)
         ratios[backend] = compared([row for row in rows if row["backend"] == backend])
         print(json.dumps({backend: ratios[backend]}), flush=True)
