@@ -135,8 +135,22 @@ def table():
             "|---|---|---|---|---|",
             *rows,
             "",
+            *_not_run(),
         ]
     )
+
+
+def _not_run():
+    """Lines that name the scripts which were never run where they have to be."""
+    made = {Path(path).parent for path in result_paths()}
+    scripts = sorted(Path(name) for name in _git("ls-files", "benchmarks/*/measure.py").split())
+    names = [f"[{path}]({path.parent.name}/)" for path in scripts if path.parent not in made]
+    if not names:
+        return []
+    return [
+        f"Without a result, since no machine for it was at hand: {', '.join(names)}.",
+        "",
+    ]
 
 
 def _git(*arguments):

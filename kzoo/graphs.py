@@ -1,13 +1,15 @@
 """The shapes a whole network takes, each wired once; a family picks one by inheriting it."""
 
+import dataclasses
 import math
 
 import keras
 from keras import layers, ops
 
 from .errors import KzooError
+from .keras_hooks import recomputed
 from .network import Network, weights_by_path
-from .nn.attention import additive_mask
+from .nn.attention import Seen, additive_mask
 from .nn.context import Context
 from .nn.dense import Dense
 from .nn.patches import between, grid_of, places
@@ -187,6 +189,27 @@ class Stack(Network):
             return self.run(inputs, training=training)
         return self.run(inputs, training=training, first=max(first, self.pooler.places))
 
+    def checkpoint_gradients(self, value):
+        """See `Network`: of each block its input alone is kept (arXiv:1604.06174)."""
+        self.gradient_checkpointing = value
+
+    def run_block(self, block, x, context, training=None, projects=False):
+        """A block's vectors (batch, length, hidden_dim), and what its attention saw.
+
+        Of what was seen there may be no more than is asked for: with `projects` its projections.
+        """
+        if not (training and self.gradient_checkpointing):
+            return block(x, context=context, training=training)
+        asked = ("maps", "scores") * context.shown + ("query", "key", "value") * projects
+        tensors, joined = context.apart()
+
+        def run(x, *tensors):
+            y, seen = block(x, context=joined(tensors), training=training)
+            return [y, *(getattr(seen, name) for name in asked)]
+
+        x, *given = recomputed(block, run, [x, *tensors])
+        return x, Seen(**{**dict.fromkeys(Seen._fields), **dict(zip(asked, given, strict=True))})
+
     def call(
         self,
         inputs,
@@ -210,12 +233,14 @@ class Stack(Network):
         context = self.context(inputs)
         x = self.embed(inputs, context, training=training)
         blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
+        shown = return_attention_maps or return_attention_scores
+        context = dataclasses.replace(context, shown=shown)
         states, all_seen, past = [x], [], {}
         for step, index in enumerate(self.spec.schedule):
             here = context.at(*(_pair(inputs, of, step) for of in ("past", "memory")))
             if first is not None and step == self.spec.num_layers - 1:
                 here = here.for_first(first)
-            x, seen = blocks[index](x, context=here, training=training)
+            x, seen = self.run_block(blocks[index], x, here, training, return_projections)
             states.append(x)
             all_seen.append(seen)
             past |= {f"past_key_{step}": seen.key, f"past_value_{step}": seen.value}
@@ -263,6 +288,11 @@ class Composite(Network):
     def towers(self):
         """The networks by name."""
         return {name: getattr(self, name) for name in self.TOWERS}
+
+    def checkpoint_gradients(self, value):
+        """See `Network`: of the blocks of all towers."""
+        for tower in self.towers.values():
+            tower.checkpoint_gradients(value)
 
     def resizing(self, image_size):
         """See `Network`: that of the towers that read pictures."""

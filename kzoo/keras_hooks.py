@@ -96,6 +96,35 @@ def reseed(layer, seed):
                 generator.state.assign([seed, 0])
 
 
+def recomputed(layer, function, tensors):
+    """`function(*tensors)`, a list; gradients compute what lies between once more.
+
+    `function` calls `layer`, and gradients flow to its weights and `tensors` alone. What draws in
+    the layer draws the same numbers again, and goes on from there: under `keras.remat` alone
+    dropout has other masks in the second run on TensorFlow, and on JAX its state would be a value
+    of a trace that is over.
+    """
+    parts = (getattr(part, "seed_generator", None) for part in layer._flatten_layers())
+    states = [generator.state for generator in parts if generator is not None]
+    drawn = [(state, state.value * 1) for state in states]  # A copy: the variable moves on.
+
+    def run(*given):
+        if keras.backend.backend() == "tensorflow":  # The second run must leave them as they are.
+            scope = keras.StatelessScope(drawn, initialize_variables=False)
+        else:  # A scope would hide the values that JAX's step holds; this is traced once.
+            scope = contextlib.nullcontext()
+            for state, value in drawn:
+                state.assign(value)
+        with scope:
+            return [*function(*given), *(state.value for state in states)]
+
+    outputs = keras.remat(run)(*tensors)
+    made = len(outputs) - len(states)
+    for state, value in zip(states, outputs[made:], strict=True):
+        state.assign(value)
+    return outputs[:made]
+
+
 @contextlib.contextmanager
 def _errors_of(*plans):
     """Raise what an example raised, in place of the error that TensorFlow makes of it."""

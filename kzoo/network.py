@@ -65,6 +65,7 @@ class Network(Served, ExportsTokens, keras.Model):
     elsewhere = "Hugging Face"
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
     reader = None  # The family of an encoder-decoder where both towers read, see `BothRead`.
+    gradient_checkpointing = False  # See `checkpoint_gradients`.
     blocks_alike = True  # Whether one block of a kind stands for the others where they are counted.
     RENAMED = {}  # Pieces of names in files there, and what transformers 5 calls them in memory.
     ZERO_IF_MISSING = ()  # Tensors that are all zeros where a file there lacks them.
@@ -184,6 +185,14 @@ class Network(Served, ExportsTokens, keras.Model):
     def predict_on_batch(self, x):
         """`keras.Model.predict_on_batch`."""
         return super().predict_on_batch(self.check_inputs(x))
+
+    def checkpoint_gradients(self, value):
+        """Whether training keeps less for gradients, and computes what they need once more."""
+        if value:
+            raise KzooError(
+                f"Got gradient_checkpointing for a {self.family}, whose blocks don't follow each "
+                "other; expected a network that is a stack of blocks: leave it out."
+            )
 
     def check_inputs(self, inputs, several=False):
         """Return the inputs the model reads, or say in one sentence what is wrong with them.

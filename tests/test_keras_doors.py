@@ -427,3 +427,22 @@ def test_keras_lamb_decays_apart_and_its_adafactor_keeps_a_whole_moment():
     assert moved_by(keras.optimizers.Adafactor(0.1))[1] > 30 * 20
     # A rate of 10 is one of 1 / sqrt(1), also where nobody asked for a relative one.
     assert moved_by(keras.optimizers.Adafactor(10.0, relative_step=False))[0] == pytest.approx(0)
+
+
+def test_keras_remat_draws_other_numbers_the_second_time():
+    """On TensorFlow; with it mended `keras_hooks.recomputed` could be `keras.remat` alone."""
+    dropout, x = keras.layers.Dropout(0.5, seed=1), tf.ones((1, 1000))
+
+    def gradient(function):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return y, tape.gradient(y, x)
+
+    y, grad = gradient(keras.remat(lambda x: dropout(x, training=True)))
+    assert np.any(y != grad)  # The gradient of a kept number is what it was multiplied by.
+    seeds = dropout.seed_generator.state.numpy().copy()
+    run = lambda x: [dropout(x, training=True)]  # noqa: E731
+    y, grad = gradient(lambda x: keras_hooks.recomputed(dropout, run, [x])[0])
+    np.testing.assert_array_equal(y, grad)
+    np.testing.assert_array_equal(dropout.seed_generator.state.numpy(), seeds + [0, 1])

@@ -10,6 +10,7 @@ from ..parts import part
 from ..values import is_number, is_whole
 from .composed import Composed
 from .dense import of_block
+from .fused import fused
 
 PROJECTIONS = ("query", "key", "value", "output")
 
@@ -17,9 +18,10 @@ PROJECTIONS = ("query", "key", "value", "output")
 class Seen(NamedTuple):
     """What attention saw: its maps, of what scores, and the queries, keys and values it made.
 
-    The first two are (batch, heads, queries, keys); queries are (batch, heads, length, head_dim),
-    keys and values (batch, key_value_heads, length, head_dim), as a cache keeps them. Queries and
-    keys are rotated where the position encoding does so, and not scaled.
+    The first two are (batch, heads, queries, keys), or None where nobody asked for them and a
+    kernel made none; queries are (batch, heads, length, head_dim), keys and values (batch,
+    key_value_heads, length, head_dim), as a cache keeps them. Queries and keys are rotated where
+    the position encoding does so, and not scaled.
     """
 
     maps: object
@@ -45,6 +47,7 @@ class Attention(Composed):
     """
 
     looks_ahead = True  # Whether a place sees those behind it.
+    is_causal = False  # Whether it sees all up to its own, and nothing else.
     MAPS = PROJECTIONS  # The names of its affine maps.
 
     def __init__(self, spec, name, bias=PROJECTIONS, scale=None, num_heads=0):
@@ -92,18 +95,39 @@ class Attention(Composed):
         relative = context.position.scores(self, q, k, context)
         q, k = context.position.rotate(q, k, context)
         past = () if context.past is None else [ops.cast(t, k.dtype) for t in context.past]
-        keys, values = ([*past[:1], k], [*past[1:], v])
-        # Past and present are scored and mixed apart: to join them would copy the whole cache.
-        scores = [self.by_heads(self.product(self.by_groups(q * self.scale), k)) for k in keys]
-        scores = scores[0] if len(scores) == 1 else ops.concatenate(scores, axis=-1)
-        for term in (context.bias, relative, self.reach(context)):
-            scores = scores if term is None else scores + ops.cast(term, scores.dtype)
-        maps = ops.softmax(scores, axis=-1)
-        kept = self.by_groups(self.dropout(maps, training=training))
-        y = self.by_heads(self.mixed(kept, values))
+        maps = scores = y = None
+        drops = training and self.dropout.rate > 0
+        if not (context.shown or drops or past) and relative is None:
+            y = self.without_maps(q, k, v, context)
+        if y is None:
+            keys, values = ([*past[:1], k], [*past[1:], v])
+            scores = self.scores(q, keys, (context.bias, relative, self.reach(context)))
+            maps = ops.softmax(scores, axis=-1)
+            kept = self.by_groups(self.dropout(maps, training=training))
+            y = self.by_heads(self.mixed(kept, values))
         y = ops.transpose(y, (0, 2, 1, 3))
         y = ops.reshape(y, (ops.shape(x)[0], -1, self.num_heads * self.head_dim))
         return self.output_dense(y), Seen(maps, scores, q, k, v)
+
+    def without_maps(self, q, k, v, context):
+        """The values as attention mixes them (batch, heads, queries, head_dim), in one kernel.
+
+        None where there is none for it.
+        """
+        # A kernel counts places of both from 0.
+        is_causal = self.is_causal and context.length is not None and context.first is None
+        terms = [context.bias, None if is_causal else self.reach(context)]
+        terms = [ops.cast(term, q.dtype) for term in terms if term is not None]
+        return fused(q, k, v, self.scale, sum(terms[1:], terms[0]) if terms else None, is_causal)
+
+    def scores(self, q, keys, terms):
+        """What maps are the softmax of (batch, heads, queries, keys), with what is added to it."""
+        # Past and present are scored and mixed apart: to join them would copy the whole cache.
+        scores = [self.by_heads(self.product(self.by_groups(q * self.scale), k)) for k in keys]
+        scores = scores[0] if len(scores) == 1 else ops.concatenate(scores, axis=-1)
+        for term in terms:
+            scores = scores if term is None else scores + ops.cast(term, scores.dtype)
+        return scores
 
     def keys_and_values(self, x, context):
         """Those of the memory, or of x where there is none."""
@@ -156,7 +180,7 @@ class Attention(Composed):
 class Causal(Attention):
     """A place looks at itself and at those before it (GPT, arXiv:1706.03762)."""
 
-    looks_ahead = False
+    looks_ahead, is_causal = False, True
 
     def reach(self, context):
         """0 up to the query's own place."""

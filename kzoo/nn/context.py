@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import keras
+
 
 @dataclasses.dataclass(frozen=True)
 class Context:
@@ -25,6 +27,7 @@ class Context:
         inputs: the network's inputs by name, for parts that read another of them.
         first: how many of the first places ask, where what reads the stack reads no others, or
             None where all do; `keys` has all in either case.
+        shown: whether somebody asks for what attention saw, its maps and scores.
     """
 
     position: object
@@ -38,6 +41,7 @@ class Context:
     cross: object = None
     inputs: dict = dataclasses.field(default_factory=dict)
     first: object = None
+    shown: bool = False
 
     def at(self, past=None, known=None):
         """The same surroundings with what one step saw before, and knows of the memory."""
@@ -48,6 +52,29 @@ class Context:
         """The same surroundings where only the first places ask."""
         return dataclasses.replace(self, first=count, queries=self.queries[:, :, :count])
 
+    def apart(self):
+        """The tensors in it that gradients flow to, and what gives the same with as many others."""
+        told = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        position, cross = told.pop("position"), told.pop("cross")
+        leaves = keras.tree.flatten(told)
+        places = [i for i, leaf in enumerate(leaves) if _has_gradient(leaf)]
+        more, crossing = ([], None) if cross is None else cross.apart()
+
+        def joined(tensors):
+            own, others = dict(zip(places, tensors, strict=False)), tensors[len(places) :]
+            values = [own.get(i, leaf) for i, leaf in enumerate(leaves)]
+            told_now = keras.tree.pack_sequence_as(told, values)
+            crossed = None if cross is None else crossing(others)
+            return Context(position, cross=crossed, **told_now)
+
+        return [*(leaves[i] for i in places), *more], joined
+
     def asking(self, x):
         """Those of the vectors (batch, length, dim) that ask."""
         return x if self.first is None or x.shape[1] == self.first else x[:, : self.first]
+
+
+def _has_gradient(value):
+    return keras.ops.is_tensor(value) and keras.backend.is_float_dtype(
+        keras.backend.standardize_dtype(value.dtype)
+    )

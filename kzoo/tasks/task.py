@@ -380,7 +380,15 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             )
         return examples.part(rest), examples.part(held)
 
-    def compile(self, optimizer=None, loss=None, metrics=None, teacher=None, **kwargs):
+    def compile(
+        self,
+        optimizer=None,
+        loss=None,
+        metrics=None,
+        teacher=None,
+        gradient_checkpointing=False,
+        **kwargs,
+    ):
         """`keras.Model.compile` with the task's loss and metrics as defaults.
 
         A `compression.Teacher` says what is learnt in `fit` beside the targets, or in their place.
@@ -392,6 +400,9 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         optimizer is `kzoo.AdamW(5e-5)`. `jit_compile` follows the backend: on JAX it is on, since
         without it each operation runs by itself, and lengths come in few sizes; on TensorFlow it
         is off, where a graph runs anyway and XLA would compile each length anew.
+
+        With `gradient_checkpointing` each block is run once more for its gradients in place of
+        being remembered (arXiv:1604.06174): the same learning in less memory, and more time.
         """
         if teacher is not None and not hasattr(teacher, "bridged"):
             raise KzooError(
@@ -403,7 +414,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         own = metrics is None and weighted is None
         weighted = self.default_metrics() if own else self._suited_metrics(weighted)
         metrics = self._suited_metrics(metrics)
-        self._compile(optimizer, loss, metrics=metrics, weighted_metrics=weighted, **kwargs)
+        kwargs |= {"metrics": metrics, "weighted_metrics": weighted}
+        self._compile(optimizer, loss, gradient_checkpointing, **kwargs)
         self._learn_from(teacher, None if teacher is None else teacher.bridged(self))
 
     def _learn_from(self, teacher, bridges):
@@ -414,10 +426,17 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
                 made = Bridges(bridges)
         vars(self)["bridges"] = made  # Past Keras, which would count them among our weights.
 
-    def _compile(self, optimizer, loss, **kwargs):
+    def _compile(self, optimizer, loss, gradient_checkpointing=False, **kwargs):
         """`keras.Model.compile` with losses and metrics that read this task's outputs."""
         from ..training import AdamW
 
+        if not isinstance(gradient_checkpointing, bool):
+            raise KzooError(
+                f"Got gradient_checkpointing={gradient_checkpointing!r:.40}; expected True or "
+                "False."
+            )
+        self.backbone.checkpoint_gradients(gradient_checkpointing)
+        self.gradient_checkpointing = gradient_checkpointing
         if not kwargs.get("run_eagerly"):
             kwargs.setdefault("jit_compile", compiles_by_default())
         super().compile(AdamW(5e-5) if optimizer is None else optimizer, loss=loss, **kwargs)
@@ -739,6 +758,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             if config["jit_compile"] == compiles_by_default():
                 del config["jit_compile"]  # It follows the backend, which may be another there.
             config["frozen"] = frozen(self)
+            if self.gradient_checkpointing:
+                config["gradient_checkpointing"] = True
             config["optimizer_built"] = self.optimizer.built
             if self.bridges is not None:
                 config["bridges"] = self.bridges.widths

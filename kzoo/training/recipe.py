@@ -104,6 +104,8 @@ KEYS = {
     "layer_decay": 1.0,
     "ema": None,  # Momentum of the average over updates that takes the weights' place at the end.
     "precision": "float32",
+    # Whether each block is run once more for its gradients, for less memory and more time.
+    "gradient_checkpointing": False,
     # Where it learns: mirrored (all GPUs), multi_worker (the processes that TF_CONFIG names), tpu,
     # none (one device), or auto, what there is: see kzoo/training/strategy.py.
     "strategy": "auto",
@@ -539,6 +541,7 @@ TYPES = {
         lambda v: v is None or isinstance(v, (str, dict)),
         f"an object whose kind is {' or '.join(ADAPTERS)}",
     ),
+    "gradient_checkpointing": (lambda v: isinstance(v, bool), "true or false"),
     "strategy": (lambda v: isinstance(v, str) and v in KINDS, " or ".join(KINDS)),
     "seed": (lambda v: is_whole(v, 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
 }
@@ -735,6 +738,7 @@ def _fit(task, settings, data, held, checkpoints, verbose):
         loss=loss,
         optimizer=_optimizer(settings),
         teacher=_teacher(settings["teacher"], data.x, strategy(settings["strategy"])),
+        gradient_checkpointing=settings["gradient_checkpointing"],
     )
     monitor = "val_" + task.monitored()
     best = BestEpoch(monitor, settings["keep"] == "best", settings["patience"])
