@@ -427,3 +427,15 @@ def test_keras_lamb_decays_apart_and_its_adafactor_keeps_a_whole_moment():
     assert moved_by(keras.optimizers.Adafactor(0.1))[1] > 30 * 20
     # A rate of 10 is one of 1 / sqrt(1), also where nobody asked for a relative one.
     assert moved_by(keras.optimizers.Adafactor(10.0, relative_step=False))[0] == pytest.approx(0)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's graphs")
+def test_keras_still_writes_the_squares_of_the_gradients_that_it_clips():
+    """OneUpdate._clip_gradients can go where it doesn't."""
+    written = []
+    for kind in (keras.optimizers.AdamW, kzoo.AdamW):
+        optimizer = kind(1e-3, **{"clip_norm" if kind is kzoo.AdamW else "global_clipnorm": 1.0})
+        clip = tf.function(lambda gradient, of=optimizer: of._clip_gradients([gradient]))
+        graph = clip.get_concrete_function(tf.TensorSpec((3, 4))).graph
+        written.append("Square" in {operation.type for operation in graph.get_operations()})
+    assert written == [True, False]
