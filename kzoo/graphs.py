@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from .errors import KzooError
 from .keras_hooks import recomputed
@@ -12,6 +12,7 @@ from .network import Network, weights_by_path
 from .nn.attention import Seen, additive_mask
 from .nn.context import Context
 from .nn.dense import Dense
+from .nn.dropout import Dropout
 from .nn.patches import between, grid_of, places
 from .nn.position import Unplaced
 from .parts import completed, make, resolve
@@ -53,7 +54,7 @@ class Stack(Network):
         self.segment_embedding = embedding.segment_table()
         self.position = make("position", spec.position, spec=spec, name="position")
         self.embedding_norm = self.norm("embedding")
-        self.embedding_dropout = layers.Dropout(spec.dropout)
+        self.embedding_dropout = Dropout(spec.dropout)
         self.embedding_projection = (
             Dense(spec.hidden_dim, spec, "embedding_projection")
             if embedding.dim != spec.hidden_dim

@@ -539,11 +539,12 @@ class OneUpdate:
 
             # Workers meet once for many gradients: each meeting has its own latency.
             together = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=2**25)
-            grads = replicas.all_reduce("SUM", list(grads), together)
+            grads = replicas.all_reduce("SUM", [dense(grad) for grad in grads], together)
         steps = self.gradient_accumulation_steps
         if not steps:
             self._update(grads, trainable_variables)
             return
+        grads = [dense(grad) for grad in grads]
         places = map(self._get_variable_index, trainable_variables)
         sums = [self._accumulated_gradients[place] for place in places]
 
@@ -558,6 +559,22 @@ class OneUpdate:
 
         is_due = keras.ops.equal((self._iterations + 1) % steps, 0)
         self._either(is_due, update, wait)
+
+    def _clip_gradients(self, grads):
+        """Keras' hook: the gradients, clipped and dense.
+
+        For their norm Keras writes down the square of each. Here TensorFlow sums without, and a
+        table's gradient is clipped while it is rows yet.
+        """
+        if not self.global_clipnorm or keras.backend.backend() != "tensorflow":
+            return super()._clip_gradients([dense(grad) for grad in grads])
+        import tensorflow as tf
+
+        norm = tf.linalg.global_norm([tf.cast(_rows_once(grad), "float32") for grad in grads])
+        # Keras' own formula: NaN where the norm isn't finite.
+        most = self.global_clipnorm
+        scale = most * tf.minimum(1 / norm, 1 / most) + (norm - norm)
+        return [dense(_times(grad, scale)) for grad in grads]
 
     def _update(self, grads, trainable_variables):
         """Move the variables once, and their averages after them."""
@@ -700,6 +717,45 @@ def _check_on_replicas(optimizer):
             "overwriting by averages, which Keras applies to each replica by itself; expected "
             "kzoo.AdamW, or none of the three."
         )
+
+
+def dense(grad):
+    """A gradient as a tensor of its variable's shape; rows of a repeated id are added up."""
+    if not _is_rows(grad):
+        return grad
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(grad)
+
+
+def _times(grad, scale):
+    """A gradient, dense or by rows, times a scalar."""
+    if not _is_rows(grad):
+        return grad * keras.ops.cast(scale, grad.dtype)
+    import tensorflow as tf
+
+    values = grad.values * tf.cast(scale, grad.dtype)
+    return tf.IndexedSlices(values, grad.indices, grad.dense_shape)
+
+
+def _rows_once(grad):
+    """The numbers of a gradient; of a table's rows (n, dim) those of an id are summed in one."""
+    if not _is_rows(grad):
+        return grad
+    import tensorflow as tf
+
+    count, ids = tf.size(grad.indices), grad.indices
+    last = tf.math.unsorted_segment_max(tf.range(count), ids, grad.dense_shape[0])
+    return tf.math.unsorted_segment_sum(grad.values, tf.gather(last, ids), count)
+
+
+def _is_rows(grad):
+    """Whether a gradient is TensorFlow's of a look-up: rows and their ids, which may repeat."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(grad, tf.IndexedSlices)
 
 
 def all_finite_or_none(grads):

@@ -446,3 +446,15 @@ def test_keras_remat_draws_other_numbers_the_second_time():
     y, grad = gradient(lambda x: keras_hooks.recomputed(dropout, run, [x])[0])
     np.testing.assert_array_equal(y, grad)
     np.testing.assert_array_equal(dropout.seed_generator.state.numpy(), seeds + [0, 1])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's graphs")
+def test_keras_still_writes_the_squares_of_the_gradients_that_it_clips():
+    """OneUpdate._clip_gradients can go where it doesn't."""
+    written = []
+    for kind in (keras.optimizers.AdamW, kzoo.AdamW):
+        optimizer = kind(1e-3, **{"clip_norm" if kind is kzoo.AdamW else "global_clipnorm": 1.0})
+        clip = tf.function(lambda gradient, of=optimizer: of._clip_gradients([gradient]))
+        graph = clip.get_concrete_function(tf.TensorSpec((3, 4))).graph
+        written.append("Square" in {operation.type for operation in graph.get_operations()})
+    assert written == [True, False]

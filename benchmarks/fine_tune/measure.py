@@ -1,6 +1,7 @@
 """Examples per second of fine-tuning: kzoo, transformers + torch, and KerasHub on the same batches.
 
     python benchmarks/fine_tune/measure.py --data SST2 --model MINILM [--rounds 7] [--losses]
+    python benchmarks/fine_tune/measure.py --data SST2 --model MINILM --steps
 
 SST2 is a folder with GLUE's train.tsv or train.tsv.gz, MINILM the Hugging Face folder of
 all-MiniLM-L6-v2. Each arm is a process that stays alive: it loads the model, takes the same padded
@@ -9,7 +10,11 @@ block whenever it is its turn. The arms alternate, so that a busy moment of the 
 of them; ratios are medians of the ratios within a round. Every arm trains with AdamW (fused where
 the library has it), weight decay 0.01, clipping by the global norm, dropout 0.1 and the logits on
 BERT's pooler; KerasHub's optimizer is Keras' own, and like kzoo it runs without XLA, which would
-compile anew for every length. All arms have oneDNN.
+compile anew for every length. All arms have oneDNN. A turn trains two blocks: one of batches as
+long as SST-2's texts are, and one of the first 16 tokens of longer texts.
+
+With `--steps` the arms are kzoo as it is, and with Keras' own form of one of its parts, or of all:
+what each of them gains.
 """
 
 import argparse
@@ -31,6 +36,14 @@ ARMS = (
     "torch bfloat16",
     "keras_hub bfloat16",
 )
+# What is kzoo's own where Keras has one: an arm takes Keras' in the place of one, or of all.
+PARTS = ("clipping", "dropout", "gelu")
+STEPS = tuple(
+    f"kzoo {precision}{part}"
+    for precision in ("float32", "bfloat16")
+    for part in ("", *(f" with Keras' {part}" for part in (*PARTS, "all")))
+)
+KINDS = ("real", "16")  # of batches: as long as their texts, of 16 tokens
 RATE = 5e-5
 LOSSES = ("what", "provenance", "batches", "rounds", "loss_at_the_end")  # kept by --losses
 SOURCES = [
@@ -46,14 +59,21 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batches", type=int, default=12, help="batches a block")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    parser.add_argument("--arms", nargs="+", choices=ARMS + STEPS, default=ARMS)
+    parser.add_argument(
+        "--steps",
+        action="store_const",
+        dest="arms",
+        const=STEPS,
+        help="what kzoo's own clipping, dropout and GELU gain",
+    )
     parser.add_argument(
         "--losses",
         action="store_true",
         help="only where each arm ends, after as many blocks; any machine will do for that",
     )
-    parser.add_argument("--output", type=Path, help="result.json here, or losses.json")
-    parser.add_argument("--worker", choices=ARMS, help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, help="result.json here, or losses.json, steps.json")
+    parser.add_argument("--worker", choices=ARMS + STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--batch-file", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -63,11 +83,12 @@ def main():
         arguments.batch_file = Path(folder) / "batches.npz"
         facts = make_batches(arguments)
         result = compare(arguments, facts)
-    shown = ("examples_per_second", "ratios", "loss_at_the_end")
+    shown = ("examples_per_second", "ratios", "ratios_at_16", "loss_at_the_end")
     if arguments.losses:
         result = {key: result[key] for key in LOSSES}
         result["what"] = "mean loss of the last block of fine-tuning all-MiniLM-L6-v2 on SST-2"
-    output = Path(__file__).parent / ("losses.json" if arguments.losses else "result.json")
+    name = "losses" if arguments.losses else "steps" if arguments.arms == STEPS else "result"
+    output = Path(__file__).parent / f"{name}.json"
     (arguments.output or output).write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({key: result[key] for key in shown if key in result}, indent=2))
 
@@ -91,10 +112,15 @@ def make_batches(arguments):
     arrays, tokens, padded = {}, 0, 0
     for i, rows in enumerate(plan.order(0)[: arguments.batches]):
         inputs, targets = plan.batch(rows)
-        arrays |= {f"{i}/{name}": value for name, value in inputs.items()}
-        arrays[f"{i}/labels"] = targets
+        arrays |= {f"real/{i}/{name}": value for name, value in inputs.items()}
+        arrays[f"real/{i}/labels"] = targets
         tokens += int(inputs["padding_mask"].sum())
         padded += inputs["padding_mask"].size
+    long = np.flatnonzero(plan.row_lengths >= 16)[: arguments.batches * arguments.batch_size]
+    for i, rows in enumerate(np.array_split(long, arguments.batches)):
+        for name, column in columns.items():
+            arrays[f"16/{i}/{name}"] = np.array([column[row][:16] for row in rows], "int32")
+        arrays[f"16/{i}/labels"] = plan.labels[rows]
     np.savez(arguments.batch_file, **arrays)
     count = arguments.batches * arguments.batch_size
     return {"tokens_an_example": tokens / count, "padded_tokens_an_example": padded / count}
@@ -110,12 +136,19 @@ def compare(arguments, facts):
         {arm: {"TF_ENABLE_ONEDNN_OPTS": "1"} for arm in arguments.arms},
     )
     examples = arguments.batches * arguments.batch_size
-    ratios = {
-        f"{arm} / {other}": round(ratio(turns, arm, other, "seconds"), 2)
-        for arm in turns
-        for other in turns
-        if arm.startswith("kzoo") and not other.startswith("kzoo")
-    }
+
+    def is_other(arm, other):
+        """Whether it is another library's, or the arm itself but for a part."""
+        return other.startswith(f"{arm} with") or not other.startswith("kzoo")
+
+    def ratios(key):
+        return {
+            f"{arm} / {other}": round(ratio(turns, arm, other, key), 3 if arm in other else 2)
+            for arm in ARMS
+            for other in turns
+            if arm.startswith("kzoo") and arm in turns and is_other(arm, other)
+        }
+
     packages = ("kzoo", "keras", "tensorflow", "torch", "transformers", "keras-hub")
     return {
         "what": "examples a second of fine-tuning all-MiniLM-L6-v2 (6 x 384) on SST-2 batches",
@@ -137,7 +170,14 @@ def compare(arguments, facts):
         "processor_ms_an_example": {
             arm: round(1000 * middle(turns, arm, "processor") / examples, 2) for arm in turns
         },
-        "ratios": ratios,
+        "ms_a_batch_at_16": {
+            arm: round(1000 * middle(turns, arm, "seconds_at_16") / arguments.batches, 1)
+            for arm in turns
+        },
+        "ratios": ratios("seconds"),
+        "ratios_of_processor_time": ratios("processor"),
+        "ratios_at_16": ratios("seconds_at_16"),
+        "ratios_at_16_of_processor_time": ratios("processor_at_16"),
         "loss_at_the_end": {arm: round(of_arm[-1]["loss"], 4) for arm, of_arm in turns.items()},
     }
 
@@ -146,22 +186,52 @@ def work(arguments):
     """Serve an arm: a turn trains a block."""
     import numpy as np
 
-    library, precision = arguments.worker.split()
+    library, precision, *rest = arguments.worker.split(maxsplit=2)
     with np.load(arguments.batch_file) as file:
-        count = len({name.split("/")[0] for name in file.files})
+        count = len({name.split("/")[1] for name in file.files})
         names = ("token_ids", "padding_mask", "segment_ids", "labels")
-        batches = [{name: file[f"{i}/{name}"] for name in names} for i in range(count)]
+        batches = {
+            kind: [{name: file[f"{kind}/{i}/{name}"] for name in names} for i in range(count)]
+            for kind in KINDS
+        }
+    for part in rest:
+        undo(part.removeprefix("with Keras' "))
     makers = {"kzoo": kzoo_block, "torch": torch_block, "keras_hub": keras_hub_block}
-    block = makers[library](arguments.model, precision, batches)
+    block = makers[library](arguments.model, precision)
 
     def turn():
-        loss, seconds, processor = timed(block)
-        return {"seconds": seconds, "processor": processor, "loss": loss}
+        loss, seconds, processor = timed(lambda: block(batches["real"]))
+        _, seconds_at_16, processor_at_16 = timed(lambda: block(batches["16"]))
+        return {
+            "seconds": seconds,
+            "processor": processor,
+            "seconds_at_16": seconds_at_16,
+            "processor_at_16": processor_at_16,
+            "loss": loss,
+        }
 
     serve(turn)
 
 
-def kzoo_block(model, precision, batches):
+def undo(part):
+    """Let kzoo take Keras' own form of a part."""
+    import keras
+
+    from kzoo import keras_hooks
+    from kzoo.nn import dense, dropout
+
+    clip = keras.optimizers.Optimizer._clip_gradients
+    if part in ("clipping", "all"):
+        keras_hooks.OneUpdate._clip_gradients = lambda self, grads: clip(
+            self, [keras_hooks.dense(grad) for grad in grads]
+        )
+    if part in ("dropout", "all"):
+        dropout.Dropout.call = keras.layers.Dropout.call
+    if part in ("gelu", "all"):
+        dense.ACTIVATIONS["gelu"] = lambda x: keras.ops.gelu(x, approximate=False)
+
+
+def kzoo_block(model, precision):
     import keras
 
     import kzoo
@@ -172,10 +242,10 @@ def kzoo_block(model, precision, batches):
         kzoo.from_huggingface(model), labels=["negative", "positive"], head="pooled"
     )
     task.compile(optimizer=kzoo.AdamW(RATE, warmup=0, decay="constant"))
-    return keras_block(task, kzoo.keras_hooks.DistributedFit, batches)
+    return keras_block(task, kzoo.keras_hooks.DistributedFit)
 
 
-def keras_hub_block(model, precision, batches):
+def keras_hub_block(model, precision):
     import keras
     import keras_hub
 
@@ -197,35 +267,37 @@ def keras_hub_block(model, precision, batches):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )
-    return keras_block(task, keras.Model, batches)
+    return keras_block(task, keras.Model)
 
 
-def keras_block(task, fits, batches):
+def keras_block(task, fits):
     """A block as one epoch of Keras' own loop."""
     import tensorflow as tf
-
-    def rows():
-        for batch in batches:
-            inputs = {name: batch[name] for name in batch if name != "labels"}
-            yield inputs, batch["labels"]
 
     tokens = tf.TensorSpec((None, None), "int32")
     names = ("token_ids", "padding_mask", "segment_ids")
     signature = ({name: tokens for name in names}, tf.TensorSpec((None,), "int32"))
-    dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
     options = tf.data.Options()
     options.autotune.enabled = False  # as kzoo's own batches; its thread would delay an epoch's end
-    dataset = dataset.with_options(options)
 
-    def block():
-        history = fits.fit(task, dataset, epochs=1, verbose=0)
+    def dataset(batches):
+        def rows():
+            for batch in batches:
+                inputs = {name: batch[name] for name in batch if name != "labels"}
+                yield inputs, batch["labels"]
+
+        made = tf.data.Dataset.from_generator(rows, output_signature=signature)
+        made = made.apply(tf.data.experimental.assert_cardinality(len(batches)))
+        return made.with_options(options)
+
+    def block(batches):
+        history = fits.fit(task, dataset(batches), epochs=1, verbose=0)
         return float(history.history["loss"][-1])
 
     return block
 
 
-def torch_block(model, precision, batches):
+def torch_block(model, precision):
     import torch
     from transformers import AutoModelForSequenceClassification
 
@@ -241,11 +313,11 @@ def torch_block(model, precision, batches):
         "segment_ids": "token_type_ids",
         "labels": "labels",
     }
-    batches = [{names[k]: torch.from_numpy(v).long() for k, v in b.items()} for b in batches]
 
-    def block():
+    def block(batches):
         total = 0.0
         for batch in batches:
+            batch = {names[key]: torch.from_numpy(value).long() for key, value in batch.items()}
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
                 loss = task(**batch).loss
             loss.backward()

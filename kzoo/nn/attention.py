@@ -3,13 +3,14 @@
 import math
 from typing import NamedTuple
 
-from keras import layers, ops
+from keras import ops
 
 from ..errors import KzooError
 from ..parts import part
 from ..values import is_number, is_whole
 from .composed import Composed
 from .dense import of_block
+from .dropout import Dropout
 from .fused import fused
 
 PROJECTIONS = ("query", "key", "value", "output")
@@ -78,7 +79,7 @@ class Attention(Composed):
         self.output_dense = of_block(
             spec, f"{name}/output", width, spec.hidden_dim, "output" in bias
         )
-        self.dropout = layers.Dropout(spec.attention_dropout)
+        self.dropout = Dropout(spec.attention_dropout)
 
     def call(self, x, context, training=None):
         """Attend within x and to what was seen before it, or to a memory.

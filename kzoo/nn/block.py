@@ -1,11 +1,10 @@
 """A block is attention and a feed-forward net, each on a residual branch."""
 
-from keras import layers
-
 from ..errors import KzooError
 from ..parts import make, part
 from .composed import Composed
 from .dense import check_maps
+from .dropout import Dropout
 
 
 @part("block", "post_norm")
@@ -36,7 +35,7 @@ class PostNorm(Composed):
         self.feedforward = _slot("feedforward", spec, index)
         self.feedforward_norm = make("norm", spec.norm, name="feedforward_norm")
         self.maps = _maps(spec, self.attention, self.cross_attention, self.feedforward)
-        self.dropout = layers.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def call(self, x, context, training=None):
         """(batch, length, hidden_dim) to the same shape, and what attention to itself saw.
@@ -90,7 +89,7 @@ class Parallel(Composed):
         self.attention = _slot("attention", spec, index)
         self.feedforward = _slot("feedforward", spec, index)
         self.maps = _maps(spec, self.attention, self.feedforward)
-        self.dropout = layers.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def call(self, x, context, training=None):
         """(batch, length, hidden_dim) to the same shape, and what attention saw.

@@ -7,10 +7,12 @@ from keras import layers, ops
 from ..errors import KzooError
 from ..parts import completed, make, part, resolve
 from ..values import is_number, is_whole
+from .dropout import Dropout
+from .lowering import gelu
 from .rounding import rounding_of
 
 ACTIVATIONS = {
-    "gelu": lambda x: ops.gelu(x, approximate=False),  # erf, arXiv:1606.08415
+    "gelu": gelu,  # by erf, arXiv:1606.08415
     "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
     "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),  # the same, section 2; OpenAI's CLIP
     "relu": ops.relu,
@@ -183,7 +185,7 @@ class LoRA(Ranked):
                 "one in floats: merge first, then quantize."
             )
         if self.rank is not None:
-            self.scale, self.dropout = alpha / self.rank, layers.Dropout(dropout)
+            self.scale, self.dropout = alpha / self.rank, Dropout(dropout)
 
     def build(self, shape):
         """Make those of a plain map, lora_a (in, rank) and lora_b (rank, units)."""

@@ -7,6 +7,7 @@ from ..parts import completed, make, option, part
 from ..values import is_number, is_whole
 from . import dense
 from .composed import Composed
+from .dropout import Dropout
 from .lowering import apart
 from .pooler import first_place
 
@@ -205,7 +206,7 @@ class Head(Composed):
             raise KzooError(
                 f"dropout of the head is {rate!r:.40}; a number from 0 to below 1 is expected."
             )
-        self.dropout = layers.Dropout(rate)
+        self.dropout = Dropout(rate)
         self.logits = dense.Dense(units, spec, "logits", bias)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from ..errors import KzooError
-from ..keras_hooks import OneUpdate, adam_state, batches_taken, decays, muon_state, place_of
+from ..keras_hooks import OneUpdate, adam_state, batches_taken, decays, dense, muon_state, place_of
 from ..values import is_number, is_whole
 from .schedule import WarmupDecay
 
@@ -134,8 +134,10 @@ class FineTuned(OneUpdate):
         super().build(variables)
 
     def apply(self, grads, trainable_variables=None):
-        """Update the variables, dense gradients first."""
-        super().apply([_dense(grad) for grad in grads], trainable_variables)
+        """Update the variables; Keras divides no gradient of a look-up by a loss's scale."""
+        if self.loss_scale_factor is not None:
+            grads = [dense(grad) for grad in grads]
+        super().apply(grads, trainable_variables)
 
     def update_steps(self, gradients, variables, learning_rate):
         """Decay each variable, then move it by the rule."""
@@ -489,12 +491,3 @@ def _check(arguments):
 
 def _root_mean_square(x):
     return ops.sqrt(ops.mean(ops.square(x)))
-
-
-def _dense(grad):
-    """An embedding's gradient as a tensor of the table's shape, repeated ids added up."""
-    if keras.backend.backend() != "tensorflow":
-        return grad
-    import tensorflow as tf
-
-    return tf.convert_to_tensor(grad) if isinstance(grad, tf.IndexedSlices) else grad
