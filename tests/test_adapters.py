@@ -266,6 +266,11 @@ def test_a_recipe_says_what_is_wrong_before_the_training(adapt, words):
         ({"init_lora_weights": "pissa"}, "has init_lora_weights = 'pissa'"),
         ({"use_dora": True}, "for block_0.attention.query; expected .*lora_magnitude_vector"),
         ({"lora_alpha": 0}, "a number above 0 is expected"),
+        ({"r": 3}, "has 3 as the rank of block_0.attention.query .* its tensors have 2"),
+        ({"rank_pattern": {"query": 4}}, "has 4 as the rank of block_0.attention.query"),
+        ({"rank_pattern": {"(": 4}}, "which is no pattern of names"),
+        ({"alpha_pattern": 3}, "has alpha_pattern = 3; expected an object"),
+        ({"use_rslora": "no"}, "has use_rslora = 'no'; expected true or false"),
     ],
 )
 def test_adapters_of_other_kinds_are_refused(change, words, tmp_path):

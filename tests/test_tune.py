@@ -8,7 +8,7 @@ from test_prune import classifier
 import kzoo
 from kzoo.training import recipe as trainings
 from kzoo.training import tune
-from kzoo.training.tune import RECORD, TRIAL
+from kzoo.training.tune import CURVES, RECORD, TRIAL
 
 ROWS = [("fine and funny", "b"), ("dull and slow", "a"), ("a great day", "b"), ("a waste", "a")] * 5
 TRAINING = {
@@ -124,13 +124,31 @@ def test_a_trial_that_fails_is_told_and_three_in_a_row_end_it(made, monkeypatch)
     ({"space": {"batch_size": [8, 0]}}, "batch_size in the recipe is 0"),
     ({"space": {"teacher.share": [0.5]}}, "has no object teacher: put it there"),
     ({"objective": "accuracy"}, "expected a metric on validation"),
-    ({"objective": "val_f1", "algorithm": "random"}, "expected one of val_accuracy, val_loss"),
+    ({"objective": "val_f1", "algorithm": "random"}, "expected one of val_loss, val_accuracy"),
     ({"recipe": 3}, "expected the path of a training recipe"),
 ], ids=lambda value: None if isinstance(value, dict) else value[:20])  # fmt: skip
 def test_a_search_that_is_wrong_is_one_sentence(made, keys, match):
     with pytest.raises(kzoo.KzooError, match=match) as error:
         tune(searching(made, **keys))
     assert "\n" not in str(error.value)
+    assert not (made / "best.trials").exists()
+
+
+def test_models_and_lists_are_searched_and_models_lie_beside_the_recipe(made):
+    classifier(schedule=(0, 1)).save_preset(made / "deep")
+    (made / "train.json").write_text(
+        json.dumps({**TRAINING, "epochs": 1, "adapt": {"kind": "lora"}})
+    )
+    targets = [["query"], ["query", "up"]]
+    space = {"model": ["whole", "deep"], "adapt.targets": targets}
+    report = tune(searching(made, space=space, algorithm="grid"))  # Tests run in another folder.
+    tried = [trial["values"] for trial in report["trials"]]
+    assert {(v["model"], tuple(v["adapt.targets"])) for v in tried} == {
+        (model, tuple(each)) for model in ("whole", "deep") for each in targets
+    }
+    assert (made / "best" / CURVES).is_file()
+    with pytest.raises(kzoo.KzooError, match="Got the map 'q'|expected a list of names"):
+        tune(searching(made, space={"adapt.targets": ["q"]}, algorithm="grid"), fresh=True)
 
 
 def test_a_search_needs_what_trials_are_chosen_by(made):

@@ -267,6 +267,14 @@ def _written(output):
         yield Path(folder)
 
 
+def metrics_of(recipe):
+    """The names of what is measured in the training of a recipe, the loss first."""
+    settings = read_recipe(recipe)
+    settings.pop("paths")
+    _, _, known = _read(settings)
+    return ["loss", *(metric.name for metric in _task(settings, known).default_metrics())]
+
+
 def can_resume(recipe):
     """Whether a run of this recipe would go on with a checkpoint, or begin without one."""
     settings = read_recipe(recipe)
@@ -309,9 +317,13 @@ def filled(recipe, keys, what):
     return settings, base
 
 
-def read_recipe(recipe):
-    """The settings of a recipe, every key filled in and checked."""
-    settings, base = filled(recipe, KEYS, "a training recipe")
+def read_recipe(recipe, base=None):
+    """The settings of a recipe, every key filled in and checked.
+
+    `base` is the folder that paths are relative to where the recipe is a dict.
+    """
+    settings, here = filled(recipe, KEYS, "a training recipe")
+    base = here if base is None else base
     for key, (fits, expected) in TYPES.items():
         _check(settings, key, fits(settings[key]), expected)
     if settings["labels"] is not None:
@@ -321,13 +333,13 @@ def read_recipe(recipe):
     for key in ("train", "output", "model", "validation"):
         if isinstance(settings[key], (str, Path)):
             settings["paths"][key] = str(settings[key])
-            settings[key] = _placed(settings[key], base, is_preset=key == "model")
+            settings[key] = placed(settings[key], base, is_preset=key == "model")
     teacher = settings["teacher"]
     if teacher is not None:
         settings["paths"]["teacher"] = teacher
         teacher = teacher if isinstance(teacher, dict) else {"model": teacher}
-        model = _placed(teacher["model"], base, is_preset=True)
-        answers = {"answers": _placed(teacher["answers"], base)} if "answers" in teacher else {}
+        model = placed(teacher["model"], base, is_preset=True)
+        answers = {"answers": placed(teacher["answers"], base)} if "answers" in teacher else {}
         settings["teacher"] = {**teacher, "model": model, **answers}
     if settings["task"] is None:
         settings["task"] = _own_task(settings["model"])
@@ -387,7 +399,7 @@ def read_recipe(recipe):
     return settings
 
 
-def _placed(path, base, is_preset=False):
+def placed(path, base, is_preset=False):
     """A path as seen from here; a preset's name, which is no path, stays one."""
     beside = base / path
     return str(beside if not is_preset or beside.exists() else path)
@@ -664,14 +676,16 @@ def _adapted(task, asked):
 def _optimizer(settings):
     """The optimizer that a recipe asks for; what all have is said by keys of their own."""
     asked = settings["optimizer"]
-    asked = {"kind": asked} if isinstance(asked, str) else asked
-    common = inspect.signature(FineTuned).parameters
-    given = sorted(set(asked) & set(common))
+    kind, options = _kind_of(OPTIMIZERS, asked, "optimizer")
+    given = sorted(set(options) & set(COMMON))
     if given:
         raise KzooError(
-            f"Got {given[0]!r} within the optimizer of the recipe; expected only what "
-            f"{asked.get('kind')} alone has: say it as a key of the recipe."
+            f"Got {given[0]!r} within the optimizer of the recipe; expected only what {kind} alone "
+            "has: say it as a key of the recipe."
         )
+    common = inspect.signature(FineTuned).parameters
+    known = [n for n in inspect.signature(OPTIMIZERS[kind]).parameters if n not in common]
+    _check_options(options, known, f"optimizer {kind}")
     steps, momentum = settings["accumulation"], settings["ema"]
     own = {key: settings[key] for key in COMMON if settings[key] is not None or key == "clip_norm"}
     own["gradient_accumulation_steps"] = steps if steps > 1 else None

@@ -84,6 +84,11 @@ class Checkpoints:
 
         `facts` are more of what must be the same.
         """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise KzooError(
+                f"{self.folder} is a file; a folder for checkpoints is expected there: move it, "
+                "or name another folder."
+            )
         if not self.path.is_file():
             return None
         state, _ = self._read(only_state=True)

@@ -24,7 +24,8 @@ KEYS = {
     "recipe": trainings.REQUIRED,
     # {key of the training recipe: what it may be}: a list of values, or {"min": 1e-5, "max": 1e-3},
     # with "log": true where a factor counts and not a distance. Between whole numbers the values
-    # are whole. A dot leads into what a key holds, as in "teacher.share".
+    # are whole. A dot leads into what a key holds, as in "teacher.share". A value may be a list or
+    # an object itself, as of "adapt.targets". Paths are relative to this file.
     "space": trainings.REQUIRED,
     # hyperband (arXiv:1603.06560) gives few epochs to many trials and all of them to the best;
     # the trials of the others have all epochs.
@@ -42,6 +43,8 @@ ALGORITHMS = {
     "hyperband": "HyperbandOracle", "bayesian": "BayesianOptimizationOracle",
     "random": "RandomSearchOracle", "grid": "GridSearchOracle",
 }  # fmt: skip
+# What names files, and whether it may be a preset's name.
+PLACED = {"model": True, "teacher": True, "answers": False}
 MOST_FAILED = 3  # trials in a row
 SCORE = "score"  # the objective, negative where less is better
 
@@ -69,17 +72,22 @@ def tune(recipe, fresh=False, verbose=0, say=None):
     check_alone("a search over settings")
     engine = _engine()
     settings, training = read_recipe(recipe)
+    base = settings.pop("base")
     output = Path(training["output"])
     folder = output.resolve().with_name(output.resolve().name + ".trials")
     kept = sorted(f.name for f in output.glob("*") if f.name not in {*trainings.FILES, *FILES})
     if kept:
         raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
+    if settings["objective"] is not None:
+        _check_objective(settings["objective"], training)
     _begin(folder, {**settings, "recipe": fact(training)}, fresh)
+    say = say or (lambda line: None)
     with contextlib.redirect_stdout(io.StringIO()):  # It tells where it goes on.
-        search = _search(engine, settings, training, folder, verbose, say or (lambda line: None))
+        search = _search(engine, settings, training, base, folder, verbose, say)
     search.oracle.verbose = 0
     search.search()
-    trials = [_told(folder, trial) for _, trial in sorted(search.oracle.trials.items())]
+    space = settings["space"]
+    trials = [_told(folder, trial, space) for _, trial in sorted(search.oracle.trials.items())]
     best = max((t for t in trials if t["value"] is not None), key=lambda t: t[SCORE], default=None)
     if best is None:
         shutil.rmtree(folder)  # There is nothing to go on with.
@@ -104,12 +112,18 @@ def tune(recipe, fresh=False, verbose=0, say=None):
 
 
 def read_recipe(recipe):
-    """The settings of a search, every key filled in and checked, and its training recipe's."""
+    """The settings of a search, every key filled in and checked, and its training recipe's.
+
+    `base` among them is the folder that the search's own paths are relative to.
+    """
     settings, base = trainings.filled(recipe, KEYS, "a recipe of a search")
     training = settings["recipe"]
     if not isinstance(training, (str, Path, dict)):
         raise KzooError(f"Got the recipe {training!r:.40}; expected the path of a training recipe.")
-    training = trainings.read_recipe(training if isinstance(training, dict) else base / training)
+    if isinstance(training, dict):
+        training = trainings.read_recipe(training, base)
+    else:
+        training = trainings.read_recipe(base / training)
     training.pop("paths")
     if training["validation"] is None:
         raise KzooError(
@@ -149,19 +163,22 @@ def read_recipe(recipe):
         if key == "epochs" and algorithm == "hyperband":
             raise KzooError("Got epochs in the space of a hyperband, which sets them itself.")
         for value in _ends(key, asked):
-            trainings.read_recipe(_with(training, {key: value}))  # Else it says what is wrong.
-    return settings, training
+            trainings.read_recipe(
+                _with(training, {key: value}, base)
+            )  # Else it says what is wrong.
+    return {**settings, "base": base}, training
 
 
 def _ends(key, asked):
     """Values that tell whether all of a key's fit: all of a list, or both ends."""
     if isinstance(asked, list):
         kinds = {type(value) for value in asked}
-        if asked and len(kinds) == 1 and kinds <= {str, int, float, bool}:
+        if asked and (len(kinds) == 1 and kinds <= {str, int, float, bool} or _as_text(asked)):
             return asked
         raise KzooError(
             f"Got {asked!r:.60} for {key} in the space; expected values that are all texts, all "
-            "whole numbers, all numbers with a point, or true and false."
+            "whole numbers, all numbers with a point, or true and false; or lists, objects and "
+            "null among them."
         )
     ends = [asked.get("min"), asked.get("max")] if isinstance(asked, dict) else [None]
     fits = all(is_number(end) for end in ends) and ends[0] < ends[1]
@@ -175,8 +192,16 @@ def _ends(key, asked):
     return ends
 
 
-def _with(training, values):
-    """A training recipe with other values; a dot in a key leads into an object."""
+def _as_text(asked):
+    """Whether keras-tuner, which knows texts and numbers alone, is given these values as JSON."""
+    return isinstance(asked, list) and any(isinstance(v, (list, dict, type(None))) for v in asked)
+
+
+def _with(training, values, base):
+    """A training recipe with other values; a dot in a key leads into an object.
+
+    Paths among the values are relative to `base`.
+    """
     changed = copy.deepcopy(training)
     for key, value in values.items():
         *path, last = key.split(".")
@@ -188,8 +213,23 @@ def _with(training, values):
                 f"Got {key} in the space, and the training recipe has no object {'.'.join(path)}: "
                 "put it there."
             )
-        place[last] = value
+        place[last] = _placed(last, value, base)
     return changed
+
+
+def _placed(key, value, base):
+    """A value with its paths as seen from here."""
+    if isinstance(value, dict):
+        return {name: _placed(name, each, base) for name, each in value.items()}
+    is_path = isinstance(value, str) and key in PLACED
+    return trainings.placed(value, base, is_preset=PLACED[key]) if is_path else value
+
+
+def _check_objective(objective, training):
+    """Raise KzooError for a metric that the trainings don't have, before the first one."""
+    known = [f"val_{name}" for name in trainings.metrics_of(training)]
+    if objective not in known:
+        raise KzooError(f"Got the objective {objective!r:.40}; expected one of {', '.join(known)}.")
 
 
 def _begin(folder, search, fresh):
@@ -221,12 +261,12 @@ def _engine():
         ) from None
 
 
-def _search(engine, settings, training, folder, verbose, say):
+def _search(engine, settings, training, base, folder, verbose, say):
     """keras-tuner's loop, whose trials are trainings by recipe."""
     space = engine.HyperParameters()
     for key, asked in settings["space"].items():
         if isinstance(asked, list):
-            space.Choice(key, asked)
+            space.Choice(key, [json.dumps(v) for v in asked] if _as_text(asked) else asked)
             continue
         is_int = is_whole(asked["min"]) and is_whole(asked["max"])
         kind = space.Int if is_int else space.Float
@@ -262,11 +302,11 @@ def _search(engine, settings, training, folder, verbose, say):
                 self.on_trial_end(trial)
 
     def run(trial):
-        own, values = folder / trial.trial_id, _values(trial)
+        own, values = folder / trial.trial_id, _values(trial, settings["space"])
         noted = read_json(own / TRIAL, "a trial") if (own / TRIAL).is_file() else {}
         if SCORE in noted and noted["values"] == values:  # Killed before the oracle knew.
             return noted[SCORE]
-        asked = {**_with(training, values), "output": str(own / "preset")}
+        asked = {**_with(training, values, base), "output": str(own / "preset")}
         asked["epochs"] = trial.hyperparameters.values.get("tuner/epochs", asked["epochs"])
         say(f"Trial {int(trial.trial_id) + 1}, {asked['epochs']} epochs: {shown(values)}")
         keras.backend.clear_session()
@@ -278,10 +318,7 @@ def _search(engine, settings, training, folder, verbose, say):
             _note(own, {"values": values, "failed": str(error)})
             raise _Failed(str(error)) from None
         objective = settings["objective"] or "val_" + task.monitored()
-        course = history.history.get(objective)
-        if course is None:
-            known = ", ".join(name for name in history.history if name.startswith("val_"))
-            raise KzooError(f"Got the objective {objective!r:.40}; expected one of {known}.")
+        course = history.history[objective]
         sign = -1 if objective.endswith("loss") else 1
         score = sign * course[-1] if asked["keep"] == "last" else max(sign * v for v in course)
         seconds = read_json(own / "preset" / "training.json", "a training")["seconds"]
@@ -303,9 +340,13 @@ def shown(values):
     return ", ".join(f"{key} {value}" for key, value in zip(values, told, strict=True))
 
 
-def _values(trial):
-    """What a trial tries: the rest is the search's own."""
-    return {k: v for k, v in trial.hyperparameters.values.items() if not k.startswith("tuner/")}
+def _values(trial, space):
+    """What a trial tries, as the space has it: the rest is the search's own."""
+    return {
+        key: json.loads(value) if _as_text(space[key]) else value
+        for key, value in trial.hyperparameters.values.items()
+        if not key.startswith("tuner/")
+    }
 
 
 def _keep_best(folder):
@@ -327,8 +368,9 @@ def _note(folder, record):
         tmp_path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def _told(folder, trial):
+def _told(folder, trial, space):
     """What the report says of a trial."""
     noted = read_json(folder / trial.trial_id / TRIAL, "a trial")
     usual = {"objective": None, "value": None, SCORE: None, "epochs": None, "seconds": None}
-    return {"name": trial.trial_id, "values": _values(trial), **usual, "failed": None, **noted}
+    values = _values(trial, space)
+    return {"name": trial.trial_id, "values": values, **usual, "failed": None, **noted}
