@@ -5,6 +5,7 @@ import math
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -195,7 +196,7 @@ def train(
 
     The recipe names the model, the training file (of pictures and sounds also a folder with a
     folder for each class), the output folder and the settings; its keys are in
-    kzoo/training/recipe.py.
+    kzoo/training/recipe.py. With --json there is a line for each epoch, and one for the result.
     """
     if workers > 1:
         _train_on(workers, recipe, fresh, every, as_json)
@@ -206,7 +207,8 @@ def train(
         from .training.recipe import train as run_recipe
         from .training.strategy import is_chief
 
-        task, history = run_recipe(recipe, fresh=fresh, every=every)
+        told = partial(screen.event, "epoch") if as_json else None
+        task, history = run_recipe(recipe, fresh=fresh, every=every, told=told)
         if not is_chief():
             return
         output = Path(read_recipe(recipe)["output"])
@@ -219,7 +221,7 @@ def train(
             "history": history.history,
             "files": _files(output),
         }
-        screen.result(data, views.trained)
+        screen.last(data, views.trained)
 
 
 def _train_on(workers, recipe, fresh, every, as_json):
@@ -255,16 +257,18 @@ def tune(
     """Search the settings with which a model learns best, and write the preset that did.
 
     The recipe names a training recipe, the space of its settings and how it is searched; its keys
-    are in kzoo/training/tune.py. A search that was stopped goes on behind its last trial.
+    are in kzoo/training/tune.py. A search that was stopped goes on behind its last trial. With
+    --json there is a line for each trial, and one for the result.
     """
     with session(as_json) as screen:
         from . import views
         from .training.tune import tune as search
 
         with screen.working(f"Searching as {recipe} says") as say:
-            data = search(recipe, fresh=fresh, say=say)
+            told = partial(screen.event, "trial") if as_json else None
+            data = search(recipe, fresh=fresh, say=say, told=told)
         output = Path(data["recipe"]["output"])
-        screen.result({**data, "output": str(output), "files": _files(output)}, views.tuned)
+        screen.last({**data, "output": str(output), "files": _files(output)}, views.tuned)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 from keras import ops
 
-from ..adapters import merged
+from ..adapters import as_written
 from ..errors import KzooError
 from ..graphs import dense_slot, map_paths
 from ..keras_hooks import layers_with_weights
@@ -62,7 +62,7 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
         KzooError: for ranks and shares out of their range, maps that aren't there, and networks
             that are no stacks of blocks.
     """
-    model = as_floats(merged(model))
+    model = as_floats(as_written(model))
     network = model if isinstance(model, Network) else model.backbone
     if is_aware(model):
         raise KzooError(

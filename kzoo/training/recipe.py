@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from .. import plot, presets, tasks
-from ..adapters import bitfit, lora, merged
+from ..adapters import bitfit, bottleneck, has_bottlenecks, lora, merged
 from ..answers import PROBLEMS, check_labels
 from ..checkpoints import save_adapter
 from ..compression import (
@@ -39,6 +39,7 @@ from ..values import an, is_number, is_whole
 from .best import BestEpoch
 from .facts import fact
 from .optimizer import OPTIMIZERS, FineTuned
+from .progress import Progress
 from .resume import EVERY, Checkpoints, clear_unfinished
 from .strategy import KINDS, is_chief, strategy
 
@@ -87,8 +88,8 @@ KEYS = {
     # kzoo.compression; with "examples" a Pruning measures on so many of the training's.
     "masking": None,
     # Which weights learn, where not all do: "lora", "dora" or {"kind": one of them, argument:
-    # value} of kzoo.lora; or "bitfit". What is written is merged; the updates alone lie in the
-    # folder `adapter` in it, as PEFT has them.
+    # value} of kzoo.lora; "bottleneck", likewise; or "bitfit". What is written of LoRA is merged;
+    # the updates alone lie in the folder `adapter` in it, as PEFT has them. Bottlenecks stay.
     "adapt": None,
     "epochs": 3,
     "batch_size": 32,
@@ -110,6 +111,8 @@ KEYS = {
     "seed": 0,
     "keep": "last",  # Which epoch's weights are written: the last, or the best on validation.
     "patience": None,  # Stop after so many epochs that were no better on validation.
+    # A folder for what TensorBoard shows, which Keras' callback writes there.
+    "tensorboard": None,
 }
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
@@ -147,7 +150,7 @@ LESSONS = {
         ValueRelations,
     )
 }  # fmt: skip
-ADAPTERS = {"lora": lora, "dora": lora, "bitfit": bitfit}
+ADAPTERS = {"lora": lora, "dora": lora, "bottleneck": bottleneck, "bitfit": bitfit}
 CURVES = "curves.png"  # loss and metrics by epoch
 ADAPTER = "adapter"  # the folder of what was learnt beside the model
 # What a folder that is written anew may hold.
@@ -158,13 +161,13 @@ FILES = {
     ADAPTER,
 }  # fmt: skip
 # What may be another where a run goes on: it ends in the same weights.
-UNLIKE = ("summary", "output", "strategy")
+UNLIKE = ("summary", "output", "strategy", "tensorboard")
 # The keys that are arguments of every optimizer.
 COMMON = ("learning_rate", "weight_decay", "warmup", "decay", "clip_norm", "layer_decay")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def train(recipe, verbose="auto", fresh=False, every=EVERY):
+def train(recipe, verbose="auto", fresh=False, every=EVERY, told=None):
     """Run a recipe: fine-tune, and write the preset with its `training.json` and `curves.png`.
 
     What is learnt is kept in `<output>.unfinished` until it is done, and a run of the same recipe
@@ -176,6 +179,7 @@ def train(recipe, verbose="auto", fresh=False, every=EVERY):
         verbose: as Keras' `fit` has it.
         fresh: begin anew, and drop what a run that didn't end has learnt.
         every: seconds between two checkpoints, see `Checkpoints`.
+        told: called with a dict at the end of each epoch, see `progress.Progress`.
 
     Returns:
         The trained task and Keras' `History`.
@@ -221,7 +225,7 @@ def train(recipe, verbose="auto", fresh=False, every=EVERY):
                 own, data = len(data), _variations(settings).of(data)
                 if verbose not in (0, "0"):
                     print(f"Beside them {count_of(len(data) - own, 'variation')}.", flush=True)
-            _fit(task, settings, data, held, checkpoints, verbose)
+            _fit(task, settings, data, held, checkpoints, verbose, told if is_chief() else None)
         record = {
             "recipe": {**settings, **paths},
             "task": {"name": settings["task"], **known, "labels": task.labels},
@@ -252,7 +256,12 @@ def train(recipe, verbose="auto", fresh=False, every=EVERY):
 
 
 def _merged(task, still):
-    """The task whose preset is written, in which stands still what did before it was adapted."""
+    """The task whose preset is written, in which stands still what did before it was adapted.
+
+    One with bottlenecks stays as it is: what is to learn in it has learnt.
+    """
+    if has_bottlenecks(task):
+        return task
     plain = merged(task)
     plain.history = task.history
     freeze(plain, still)
@@ -330,7 +339,7 @@ def read_recipe(recipe, base=None):
         check_labels(settings["labels"], "labels in the recipe")
     # The record keeps the paths as they were written: they mean something beside the recipe.
     settings["paths"] = {}
-    for key in ("train", "output", "model", "validation"):
+    for key in ("train", "output", "model", "validation", "tensorboard"):
         if isinstance(settings[key], (str, Path)):
             settings["paths"][key] = str(settings[key])
             settings[key] = placed(settings[key], base, is_preset=key == "model")
@@ -552,6 +561,7 @@ TYPES = {
         f"an object whose kind is {' or '.join(ADAPTERS)}",
     ),
     "strategy": (lambda v: isinstance(v, str) and v in KINDS, " or ".join(KINDS)),
+    "tensorboard": (lambda v: v is None or _is_path(v), "a folder"),
     "seed": (lambda v: is_whole(v, 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
 }
 
@@ -732,7 +742,7 @@ def _check_options(options, known, what):
         )
 
 
-def _fit(task, settings, data, held, checkpoints, verbose):
+def _fit(task, settings, data, held, checkpoints, verbose, told):
     options = {}
     masking = _masking(settings["masking"], data, settings["seed"])
     loss = task.loss_without_targets() if data.y is None else None
@@ -760,11 +770,16 @@ def _fit(task, settings, data, held, checkpoints, verbose):
         seed=settings["seed"],
         class_weight=_class_weights(settings["class_weights"], data, task),
         validation_data=None if held is None else tuple(held),
-        callbacks=[*masking, best],
+        callbacks=[*masking, best, Progress(told), *_board(settings["tensorboard"])],
         verbose=verbose,
         resume=checkpoints,
         **options,
     )
+
+
+def _board(folder):
+    """Keras' TensorBoard in a list, or none; of several workers the chief alone writes."""
+    return [keras.callbacks.TensorBoard(folder)] if folder is not None and is_chief() else []
 
 
 def _class_weights(asked, data, task):

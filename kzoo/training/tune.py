@@ -38,7 +38,7 @@ FILES = {RECORD, CURVES}
 SEARCH = "search.json"  # which search it is whose trials lie beside it
 TRIAL = "trial.json"
 # What trials have in common; of averages, `ema`, validation tells nothing.
-FIXED = ("output", "summary", "train", "validation", "ema", "strategy")
+FIXED = ("output", "summary", "train", "validation", "ema", "strategy", "tensorboard")
 ALGORITHMS = {
     "hyperband": "HyperbandOracle", "bayesian": "BayesianOptimizationOracle",
     "random": "RandomSearchOracle", "grid": "GridSearchOracle",
@@ -49,7 +49,7 @@ MOST_FAILED = 3  # trials in a row
 SCORE = "score"  # the objective, negative where less is better
 
 
-def tune(recipe, fresh=False, verbose=0, say=None):
+def tune(recipe, fresh=False, verbose=0, say=None, told=None):
     """Search the settings of a training recipe, and write the preset that learnt best.
 
     Trials lie in `<output>.trials` until the last is done; a search that was stopped goes on there.
@@ -60,6 +60,7 @@ def tune(recipe, fresh=False, verbose=0, say=None):
         fresh: whether to begin anew where a search was stopped.
         verbose: as Keras' `fit` has it, for each trial.
         say: called with a line of text before each trial.
+        told: called behind each trial with what tuning.json holds of it.
 
     Returns:
         What tuning.json holds: `trials`, a list of {"name", "values", "epochs", "value",
@@ -81,9 +82,9 @@ def tune(recipe, fresh=False, verbose=0, say=None):
     if settings["objective"] is not None:
         _check_objective(settings["objective"], training)
     _begin(folder, {**settings, "recipe": fact(training)}, fresh)
-    say = say or (lambda line: None)
+    say, told = (function or (lambda what: None) for function in (say, told))
     with contextlib.redirect_stdout(io.StringIO()):  # It tells where it goes on.
-        search = _search(engine, settings, training, base, folder, verbose, say)
+        search = _search(engine, settings, training, base, folder, verbose, say, told)
     search.oracle.verbose = 0
     search.search()
     space = settings["space"]
@@ -98,9 +99,7 @@ def tune(recipe, fresh=False, verbose=0, say=None):
         "algorithm": settings["algorithm"],
         "objective": best["objective"],
         "best": best["name"],
-        "trials": [
-            {k: v for k, v in trial.items() if k not in (SCORE, "objective")} for trial in trials
-        ],
+        "trials": [_public(trial) for trial in trials],
         "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
     }
     with writing_folder(output) as tmp_path:
@@ -261,7 +260,7 @@ def _engine():
         ) from None
 
 
-def _search(engine, settings, training, base, folder, verbose, say):
+def _search(engine, settings, training, base, folder, verbose, say, told):
     """keras-tuner's loop, whose trials are trainings by recipe."""
     space = engine.HyperParameters()
     for key, asked in settings["space"].items():
@@ -300,6 +299,7 @@ def _search(engine, settings, training, base, folder, verbose, say):
                     self.oracle.update_trial(trial.trial_id, {SCORE: score})
                     trial.status = status.COMPLETED
                 self.on_trial_end(trial)
+                told(_public(_told(folder, trial, settings["space"])))
 
     def run(trial):
         own, values = folder / trial.trial_id, _values(trial, settings["space"])
@@ -308,6 +308,8 @@ def _search(engine, settings, training, base, folder, verbose, say):
             return noted[SCORE]
         asked = {**_with(training, values, base), "output": str(own / "preset")}
         asked["epochs"] = trial.hyperparameters.values.get("tuner/epochs", asked["epochs"])
+        if training["tensorboard"] is not None:
+            asked["tensorboard"] = str(Path(training["tensorboard"]) / trial.trial_id)
         say(f"Trial {int(trial.trial_id) + 1}, {asked['epochs']} epochs: {shown(values)}")
         keras.backend.clear_session()
         try:
@@ -374,3 +376,8 @@ def _told(folder, trial, space):
     usual = {"objective": None, "value": None, SCORE: None, "epochs": None, "seconds": None}
     values = _values(trial, space)
     return {"name": trial.trial_id, "values": values, **usual, "failed": None, **noted}
+
+
+def _public(trial):
+    """What others are told of a trial."""
+    return {key: value for key, value in trial.items() if key not in (SCORE, "objective")}
