@@ -228,7 +228,7 @@ def _train_on(workers, recipe, fresh, every, as_json):
     """Leave with what a training on several workers ends with."""
     with session(as_json):
         from .files import read_json
-        from .training.workers import run
+        from .training.workers import cluster, run
 
         if "TF_CONFIG" in os.environ:
             raise KzooError(
@@ -243,12 +243,16 @@ def _train_on(workers, recipe, fresh, every, as_json):
             )
     arguments = ["train", str(recipe), "--every", str(every)]
     arguments += ["--fresh"] * fresh + ["--json"] * as_json
-    raise typer.Exit(run(arguments, workers))
+    raise typer.Exit(run(arguments, cluster(workers)))
 
 
 @app.command()
 def tune(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of a search, .json.")],
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Processes of this machine that learn, each a trial at a time."),
+    ] = 1,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew where a search was stopped.")
     ] = False,
@@ -260,6 +264,13 @@ def tune(
     are in kzoo/training/tune.py. A search that was stopped goes on behind its last trial. With
     --json there is a line for each trial, and one for the result.
     """
+    if workers > 1:
+        with session(as_json):
+            from .training.workers import run, tuners
+
+            arguments = ["tune", str(recipe), *["--fresh"] * fresh, *["--json"] * as_json]
+            environments = tuners(workers)
+        raise typer.Exit(run(arguments, environments))
     with session(as_json) as screen:
         from . import views
         from .training.tune import tune as search
@@ -267,6 +278,8 @@ def tune(
         with screen.working(f"Searching as {recipe} says") as say:
             told = partial(screen.event, "trial") if as_json else None
             data = search(recipe, fresh=fresh, say=say, told=told)
+        if data is None:
+            return
         output = Path(data["recipe"]["output"])
         screen.last({**data, "output": str(output), "files": _files(output)}, views.tuned)
 

@@ -26,7 +26,7 @@ from kzoo.network import weights_by_path
 from kzoo.training.optimizer import OPTIMIZERS, layer_rates
 from kzoo.training.recipe import KEYS, _optimizer, read_recipe
 from kzoo.training.schedule import WarmupDecay
-from kzoo.training.workers import environments_of
+from kzoo.training.workers import cluster
 
 SCRIPT = Path(on_devices.__file__)
 
@@ -512,7 +512,7 @@ def workers(tmp_path_factory):
         subprocess.Popen(
             [*command, file, *WORKERS_LEARN], env={**os.environ, **own}, stderr=subprocess.PIPE
         )
-        for file, own in zip(files, environments_of(2), strict=True)
+        for file, own in zip(files, cluster(2), strict=True)
     ]
     try:
         said = [run.communicate(timeout=400)[1] for run in runs]

@@ -5,7 +5,11 @@ import copy
 import importlib
 import io
 import json
+import math
+import os
 import shutil
+import socket
+import time
 from pathlib import Path
 
 import keras
@@ -17,6 +21,7 @@ from ..values import is_number, is_whole
 from . import recipe as trainings
 from .facts import fact
 from .strategy import check_alone
+from .workers import CHIEF, TUNER
 
 # Every key of a search with its default; without one, the key is required.
 KEYS = {
@@ -45,6 +50,10 @@ ALGORITHMS = {
 }  # fmt: skip
 # What names files, and whether it may be a preset's name.
 PLACED = {"model": True, "teacher": True, "answers": False}
+# What keras-tuner reads of a search by several processes: where its chief listens, and who this is.
+HOST, PORT = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
+PATIENCE = 600  # Seconds in which the chief of a search must be there.
+PAUSE = 1  # Seconds until a chief is asked anew that waits for others' trials.
 MOST_FAILED = 3  # trials in a row
 SCORE = "score"  # the objective, negative where less is better
 
@@ -54,17 +63,24 @@ def tune(recipe, fresh=False, verbose=0, say=None, told=None):
 
     Trials lie in `<output>.trials` until the last is done; a search that was stopped goes on there.
 
+    Several processes search together where keras-tuner's variables say so, on machines that share
+    the output's folder: KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, where the chief listens,
+    and KERASTUNER_TUNER_ID, "chief" for the one that says what is tried and writes the end, and
+    another for each that learns.
+
     Args:
         recipe: the path of a JSON file, or a dict, with the keys of `KEYS`. The training recipe
             must name a validation, by which trials are chosen.
         fresh: whether to begin anew where a search was stopped.
         verbose: as Keras' `fit` has it, for each trial.
         say: called with a line of text before each trial.
-        told: called behind each trial with what tuning.json holds of it.
+        told: called behind each trial with what tuning.json holds of it; of several processes in
+            the chief.
 
     Returns:
         What tuning.json holds: `trials`, a list of {"name", "values", "epochs", "value",
         "seconds", "failed"}; `best`, the name of one; `objective`, `space`, `algorithm`, `recipe`.
+        None in a process that learns for a chief.
 
     Raises:
         KzooError: for keys, values and settings that aren't known, before the first trial; and
@@ -81,14 +97,25 @@ def tune(recipe, fresh=False, verbose=0, say=None, told=None):
         raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
     if settings["objective"] is not None:
         _check_objective(settings["objective"], training)
-    _begin(folder, {**settings, "recipe": fact(training)}, fresh)
+    role = _role()
+    if role == TUNER:
+        _wait_for_chief()
+    _begin(folder, {**settings, "recipe": fact(training)}, fresh and role != TUNER, role != TUNER)
     say, told = (function or (lambda what: None) for function in (say, told))
     with contextlib.redirect_stdout(io.StringIO()):  # It tells where it goes on.
         search = _search(engine, settings, training, base, folder, verbose, say, told)
     search.oracle.verbose = 0
+    if role == TUNER:
+        _learn(search)
+        return None
+    _take_back(search.oracle)
     search.search()
     space = settings["space"]
-    trials = [_told(folder, trial, space) for _, trial in sorted(search.oracle.trials.items())]
+    trials = [
+        _told(folder, trial, space)
+        for name, trial in sorted(search.oracle.trials.items())
+        if (folder / name / TRIAL).is_file()
+    ]
     best = max((t for t in trials if t["value"] is not None), key=lambda t: t[SCORE], default=None)
     if best is None:
         shutil.rmtree(folder)  # There is nothing to go on with.
@@ -231,7 +258,59 @@ def _check_objective(objective, training):
         raise KzooError(f"Got the objective {objective!r:.40}; expected one of {', '.join(known)}.")
 
 
-def _begin(folder, search, fresh):
+def _role():
+    """Whether this process searches for others (CHIEF), learns for one (TUNER), or None: both."""
+    missing = [name for name in (HOST, PORT, "KERASTUNER_TUNER_ID") if not os.environ.get(name)]
+    if len(missing) == 3:
+        return None
+    if missing:
+        raise KzooError(
+            f"{' and '.join(missing)} is not set beside others of keras-tuner; expected all three: "
+            "where the chief listens, and who this process is; or none of them."
+        )
+    if not os.environ[PORT].isdecimal():
+        raise KzooError(f"{PORT} is {os.environ[PORT]!r:.40}; expected the number of a free port.")
+    return CHIEF if CHIEF in os.environ["KERASTUNER_TUNER_ID"] else TUNER  # As keras-tuner does.
+
+
+def _wait_for_chief():
+    """Wait until the chief listens: by then the folder of the trials is there."""
+    address, until = (os.environ[HOST], int(os.environ[PORT])), time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(address, timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise KzooError(
+                    f"The chief of the search doesn't answer at {address[0]}:{address[1]} "
+                    f"({error}); expected it to listen there: start it, with "
+                    f"KERASTUNER_TUNER_ID={CHIEF}."
+                ) from None
+            time.sleep(0.2)
+
+
+def _learn(search):
+    """Run what the chief asks for, until there is no more."""
+    import grpc  # keras-tuner's and TensorFlow's
+
+    try:
+        search.search()
+    except grpc.RpcError as error:
+        raise KzooError(
+            f"The chief of the search is gone, or ended it ({error.details()!r:.200}): see what it "
+            "said, and start all of them again."
+        ) from None
+
+
+def _take_back(oracle):
+    """Let trials that were begun in a run before this one be the next ones, whoever runs them."""
+    state = oracle.get_state()
+    state["retry_queue"] += state["ongoing_trials"].values()
+    oracle.set_state({**state, "ongoing_trials": {}})
+
+
+def _begin(folder, search, fresh, is_chief=True):
     """Make the folder of the trials, unless a run of the same search was stopped there."""
     search = json.loads(json.dumps(search))
     if fresh and (folder / SEARCH).is_file():
@@ -243,6 +322,11 @@ def _begin(folder, search, fresh):
                 "Python), or name another output."
             )
         return
+    if not is_chief:
+        raise KzooError(
+            f"{folder} is not there, where the chief of the search keeps its trials: let all read "
+            "the same recipe, on machines that share the output's folder."
+        )
     if folder.exists():
         raise KzooError(f"{folder} is no folder of trials: move it, or name another output.")
     folder.mkdir(parents=True)
@@ -275,7 +359,13 @@ def _search(engine, settings, training, base, folder, verbose, say, told):
     if settings["algorithm"] != "hyperband":
         all_of_grid = settings["algorithm"] == "grid" and settings["trials"] is None
         options = {"max_trials": None if all_of_grid else settings["trials"] or 10}
-    oracle = getattr(engine.oracles, ALGORITHMS[settings["algorithm"]])(
+
+    class Telling(getattr(engine.oracles, ALGORITHMS[settings["algorithm"]])):
+        def end_trial(self, trial):
+            super().end_trial(trial)
+            told(_public(_told(folder, trial, settings["space"])))
+
+    oracle = Telling(
         objective=engine.Objective(SCORE, "max"), hyperparameters=space,
         seed=training["seed"] + 1,  # of 0 keras-tuner draws one
         tune_new_entries=False, max_consecutive_failed_trials=MOST_FAILED, **options,
@@ -284,8 +374,14 @@ def _search(engine, settings, training, base, folder, verbose, say, told):
     class Search(engine.engine.base_tuner.BaseTuner):
         def search(self):
             """The trials, one after the other; what is no fault of the settings ends them all."""
+            if _role() == CHIEF:
+                super().search()  # Others learn.
+                return
             status, failed = engine.engine.trial.TrialStatus, 0
             while (trial := self.oracle.create_trial(self.tuner_id)).status != status.STOPPED:
+                if trial.status == status.IDLE:  # What comes next hangs on others' trials.
+                    time.sleep(PAUSE)
+                    continue
                 try:
                     score = run(trial)
                 except _Failed as failure:
@@ -299,7 +395,6 @@ def _search(engine, settings, training, base, folder, verbose, say, told):
                     self.oracle.update_trial(trial.trial_id, {SCORE: score})
                     trial.status = status.COMPLETED
                 self.on_trial_end(trial)
-                told(_public(_told(folder, trial, settings["space"])))
 
     def run(trial):
         own, values = folder / trial.trial_id, _values(trial, settings["space"])
@@ -356,11 +451,12 @@ def _keep_best(folder):
     scores = {}
     for preset in sorted(folder.glob("*/preset")):
         if (preset.parent / TRIAL).is_file():
-            scores[preset] = read_json(preset.parent / TRIAL, "a trial")[SCORE]
+            noted = read_json(preset.parent / TRIAL, "a trial")
+            scores[preset] = noted.get(SCORE, -math.inf)
     best = max(scores, key=scores.get)
     for preset in scores:
         if preset != best:
-            shutil.rmtree(preset)
+            shutil.rmtree(preset, ignore_errors=True)  # Maybe another process does so, too.
 
 
 def _note(folder, record):
