@@ -14,7 +14,7 @@ from test_tasks import BAD, GOOD
 
 import kzoo
 from kzoo.checkpoints import save_adapter
-from kzoo.compression import factorize, four_bits, quantize_aware
+from kzoo.compression import factorize, four_bits, multiplied_out, quantize_aware
 from kzoo.litert.convert import exportable
 from kzoo.network import frozen, weights_by_path
 
@@ -124,18 +124,29 @@ def test_bottlenecks_are_exported_as_they_are_and_go_nowhere_that_has_no_such(tm
     assert any("adapter_up" in path for path in weights_by_path(four_bits(task)[0]))
     with pytest.raises(kzoo.KzooError, match="bottleneck.* can't be exported to it"):
         kzoo.to_huggingface(task, tmp_path / "there")
-    with pytest.raises(kzoo.KzooError, match="maps of the kind bottleneck"):
+    with pytest.raises(kzoo.KzooError, match="Got a model with bottleneck adapters"):
         factorize(task, rank=2)
+    with pytest.raises(kzoo.KzooError, match="Got a model with bottleneck adapters"):
+        multiplied_out(task)
+
+
+def test_maps_that_are_multiplied_out_keep_what_lora_learnt():
+    task = with_noise(kzoo.lora(classifier(), rank=2))
+    np.testing.assert_allclose(multiplied_out(task).predict(TEXTS), task.predict(TEXTS), atol=1e-6)
 
 
 MAPS = [
     ("lora", lambda task: kzoo.lora(task, rank=2), ("lora_a", "lora_b")),
     ("dora", lambda task: kzoo.lora(task, rank=2, dora=True), ("lora_a", "lora_b", "magnitude")),
     ("bitfit", kzoo.bitfit, ("bias", "beta")),
-    ("bottleneck", lambda task: kzoo.bottleneck(task, size=2), ("adapter_down", "adapter_up")),
+    (
+        "bottleneck",
+        lambda task: kzoo.bottleneck(task, size=2, activation="gelu"),
+        ("adapter_down", "adapter_up"),
+    ),
     (
         "with norms",
-        lambda task: kzoo.bottleneck(task, size=2, norms=True),
+        lambda task: kzoo.bottleneck(task, size=2, activation="gelu", norms=True),
         ("adapter_down", "adapter_up", "gamma", "beta"),
     ),
 ]

@@ -48,7 +48,8 @@ def test_on_a_terminal_one_line_moves_and_stays_at_the_end_of_an_epoch(capsys):
     for lines in out.rstrip("\n").split("\n"):
         first, *others, looked, last = lines.split("\r")[1:]
         assert first.startswith("epoch ") and ", step 1/5, " in first
-        assert re.search(r"step [234]/5, 0:0\d left, [\d,.]+ examples/s, ", others[-1])
+        known = r"step [2-5]/5, 0:0\d left, [\d,.]+ examples/s, "
+        assert any(re.search(known, line) for line in others)
         assert looked.rstrip().endswith("validating") and "left" not in last and "val_loss" in last
         assert len(last) >= len(looked.rstrip())  # Nothing of what was there before is left.
 
@@ -95,6 +96,7 @@ def test_a_folder_for_tensorboard_that_is_none_is_refused(asked, tmp_path):
 def test_tensorboard_shows_each_epoch_also_of_a_training_that_went_on(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
 
     path = recipe(tmp_path, tensorboard="board", validation=0.2)
 
@@ -106,6 +108,6 @@ def test_tensorboard_shows_each_epoch_also_of_a_training_that_went_on(tmp_path):
     _, history = kzoo.train(path, verbose=0)
     for name, key in (("train", "epoch_loss"), ("validation", "epoch_loss")):
         events = EventAccumulator(str(tmp_path / "board" / name)).Reload()
-        values = {e.step: e.tensor_proto.float_val[0] for e in events.Tensors(key)}
+        values = {e.step: float(make_ndarray(e.tensor_proto)) for e in events.Tensors(key)}
         expected = history.history["loss" if name == "train" else "val_loss"]
         assert values == pytest.approx(dict(enumerate(expected)))
