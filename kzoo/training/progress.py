@@ -57,7 +57,7 @@ class Progress(keras.callbacks.ProgbarLogger):
     def on_test_begin(self, logs=None):
         """Say that an epoch is held against its validation."""
         if self.verbose == 1 and self._last is not None:
-            moving(", ".join([*self._parts(self._last[1], self._logs), "validating"]))
+            moving(", ".join(self._parts(self._last[1], self._logs, doing=["validating"])))
         super().on_test_begin(logs)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -104,12 +104,13 @@ class Progress(keras.callbacks.ProgbarLogger):
         tokens = getattr(self.plan, "tokens", None)
         return rate * self.plan.size, tokens and rate * tokens
 
-    def _parts(self, step, logs, seconds=None):
+    def _parts(self, step, logs, seconds=None, doing=()):
         """What the line says, the most important first: a narrow terminal cuts it.
 
-        `seconds` are those that the epoch took, where it is over.
+        `seconds` are those that the epoch took, where it is over; `doing` what is done else.
         """
-        parts = [f"epoch {self._epoch + 1}/{self.epochs}, step {step:,}/{self.target or '?'}"]
+        parts = [f"epoch {self._epoch + 1}/{self.epochs}", f"step {step}/{self.target or '?'}"]
+        parts += doing
         if seconds is not None:
             parts.append(_time(seconds))
         elif (left := self._left(step)) is not None:
