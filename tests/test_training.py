@@ -955,7 +955,7 @@ def test_a_learning_rate_that_is_none_is_one_sentence(rate):
         ({"patience": 0}, "patience in the recipe is 0"),
         ({"resume": True}, "unknown key 'resume'"),
         ({"accumulation": 0}, "accumulation in the recipe is 0"),
-        ({"optimizer": "Adamm"}, "'Adamm'}; expected one of AdamW, Lamb"),
+        ({"optimizer": "Adamm"}, "'Adamm'; expected one of AdamW, Lamb"),
         (
             {"optimizer": {"kind": "Lion", "beta_3": 1}},
             "unknown option 'beta_3'; known are beta_1, beta_2.$",
