@@ -56,6 +56,7 @@ _HOME = {
     "Tokenizer": "text.tokenizer",
     "AudioProcessor": "audio.audio_processor",
     "ImageProcessor": "images.image_processor",
+    "bottleneck": "adapters",
     "lora": "adapters",
     "merged": "adapters",
     "bitfit": "adapters",

@@ -1,8 +1,9 @@
 """Parameter-efficient training: from a model to one of which few weights learn, and back.
 
 LoRA (arXiv:2106.09685) and DoRA (arXiv:2402.09353) put narrow products beside maps that stand
-still; BitFit (arXiv:2106.10199) lets the offsets alone learn. What learns has moments in the
-optimizer, and nothing else has.
+still; bottlenecks (arXiv:1902.00751, arXiv:2005.00247) put narrow nets behind them; BitFit
+(arXiv:2106.10199) lets the offsets alone learn. What learns has moments in the optimizer, and
+nothing else has.
 """
 
 import math
@@ -12,7 +13,9 @@ from keras import ops
 from .errors import KzooError
 from .graphs import dense_slot, map_paths
 from .network import Network, freeze, weights_by_path
+from .nn.bottleneck import Bottleneck
 from .nn.dense import DoRA, LoRA, lengths
+from .nn.dense import activation as activation_of
 from .parts import completed, resolve
 from .spec import Towers
 from .tasks.task import Task
@@ -20,6 +23,9 @@ from .values import an, is_whole
 
 TARGETS = ("query", "value")  # those of the paper, section 4.2
 KINDS = {"lora": LoRA, "dora": DoRA}  # the kinds of the `dense` slot that are merged
+STAYING = {"bottleneck": Bottleneck}  # those that no plain map is equal to
+BRANCHES = ("output", "down")  # the maps at the ends of a block's branches
+NORMS = ("gamma", "beta")  # weights of norms, by the last names of their paths
 OFFSETS = ("bias", "beta")  # what BitFit lets learn, by the last name of its path
 
 
@@ -53,8 +59,7 @@ def lora(model, rank=8, alpha=None, dropout=0.0, targets=TARGETS, dora=False, he
             f"Got rank = {rank!r:.40} for LoRA; expected a whole number from 1 on, such as 8."
         )
     for name, value in (("dora", dora), ("head", head)):
-        if type(value) is not bool and (name, value) != ("head", None):
-            raise KzooError(f"Got {name}={value!r:.40}; expected true or false.")
+        _check_bool(name, value)
     alpha = 2 * rank if alpha is None else alpha
     options = {"kind": "dora" if dora else "lora", "alpha": alpha, "dropout": dropout}
     return with_adapters(model, dict.fromkeys(paths, rank), options, head=head)
@@ -75,6 +80,48 @@ def with_adapters(model, ranks, options, values=None, head=None):
             weights[magnitude].assign(_lengths_of(weights, f"{inside}{path}"))
     learning = tuple(f"/{leaf}" for leaf in DoRA.LEAVES)
     return _with_learning(copy, lambda path: path.endswith(learning), head)
+
+
+def bottleneck(model, size=16, targets=BRANCHES, activation="relu", norms=False, head=None):
+    """A copy of a model that answers as it does, with adapters of which and the head alone learn.
+
+    Behind each map that `targets` name stands a net of two narrow maps, whose output is added to
+    what it reads: units * size and size * units, and offsets. It is fitted, saved, loaded and
+    exported as any model; it isn't linear, so that there is nothing to merge.
+
+    Args:
+        model: a task or a backbone in floats with whole maps.
+        size: how wide an adapter is within.
+        targets: names of maps, as of `lora`. By default those that end a block's branches, as
+            Houlsby et al. have it (arXiv:1902.00751); of Pfeiffer et al. (arXiv:2005.00247)
+            ["down"], behind the feed-forward net alone.
+        activation: its name, such as "relu" or "gelu".
+        norms: whether norms learn as well, as Houlsby et al. have it.
+        head: whether the task's head learns as well, as in `lora`.
+
+    Raises:
+        KzooError: as `lora`.
+    """
+    network = _network_of(model)
+    paths = map_paths(network, targets)
+    if not is_whole(size, 1):
+        raise KzooError(
+            f"Got size = {size!r:.40} for adapters; expected a whole number from 1 on, such as 16."
+        )
+    activation_of(activation)  # Else it says what there is.
+    for name, value in (("norms", norms), ("head", head)):
+        _check_bool(name, value)
+    _check_plain(model, network)
+    options = {"kind": "bottleneck", "activation": activation}
+    copy = model.under(_respelled(network.spec, dict.fromkeys(paths, size), options))
+
+    learning = set(Bottleneck.LEARNS)
+
+    def learns(path):
+        names = path.split("/")
+        return not learning.isdisjoint(names) or (norms and names[-1] in NORMS)
+
+    return _with_learning(copy, learns, head)
 
 
 def bitfit(model, head=None):
@@ -104,7 +151,20 @@ def merged(model):
 
     The updates are multiplied out and added to their maps. A model without any is given back as it
     is.
+
+    Raises:
+        KzooError: for a model of `bottleneck`.
     """
+    if has_bottlenecks(model):
+        raise KzooError(
+            "Got a model with bottleneck adapters, which are no linear maps, so that no plain "
+            "model is equal to it; expected one of kzoo.lora: save and export this one as it is."
+        )
+    return as_written(model)
+
+
+def as_written(model):
+    """`merged`, which leaves bottleneck adapters where they are: what other formats take."""
     if not is_adapted(model):
         return model
     spec, weights, values = model.spec, weights_by_path(model), {}
@@ -118,9 +178,18 @@ def merged(model):
 
 def is_adapted(model):
     """Whether a model has maps with updates beside them, which `merged` adds."""
+    return _has_kind(model, KINDS)
+
+
+def has_bottlenecks(model):
+    """Whether a model has adapters of `bottleneck` behind its maps."""
+    return _has_kind(model, STAYING)
+
+
+def _has_kind(model, kinds):
     if not isinstance(model, (Network, Task)):
         return False
-    return any(_kinds_of(spec) & KINDS.keys() for spec in _specs(model.spec))
+    return any(_kinds_of(spec) & kinds.keys() for spec in _specs(model.spec))
 
 
 def trainable_share(model):
@@ -168,12 +237,22 @@ def _network_of(model):
     return model if isinstance(model, Network) else model.backbone
 
 
+def _check_bool(name, value):
+    if type(value) is not bool and (name, value) != ("head", None):
+        raise KzooError(f"Got {name}={value!r:.40}; expected true or false.")
+
+
 def _is_offset(path):
     return path.rpartition("/")[2] in OFFSETS
 
 
 def check_not_adapted(model):
-    """Raise KzooError for a model that has updates beside its maps."""
+    """Raise KzooError for a model that has updates beside its maps, or adapters behind them."""
+    if has_bottlenecks(model):
+        raise KzooError(
+            "Got a model that has bottleneck adapters already; expected a plain one: take the "
+            "model that they were learnt on."
+        )
     if is_adapted(model):
         raise KzooError(
             "Got a model that is adapted already; expected a plain one: kzoo.merged(model) makes "

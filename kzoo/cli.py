@@ -5,6 +5,7 @@ import math
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -195,7 +196,7 @@ def train(
 
     The recipe names the model, the training file (of pictures and sounds also a folder with a
     folder for each class), the output folder and the settings; its keys are in
-    kzoo/training/recipe.py.
+    kzoo/training/recipe.py. With --json there is a line for each epoch, and one for the result.
     """
     if workers > 1:
         _train_on(workers, recipe, fresh, every, as_json)
@@ -206,7 +207,8 @@ def train(
         from .training.recipe import train as run_recipe
         from .training.strategy import is_chief
 
-        task, history = run_recipe(recipe, fresh=fresh, every=every)
+        told = partial(screen.event, "epoch") if as_json else None
+        task, history = run_recipe(recipe, fresh=fresh, every=every, told=told)
         if not is_chief():
             return
         output = Path(read_recipe(recipe)["output"])
@@ -219,14 +221,14 @@ def train(
             "history": history.history,
             "files": _files(output),
         }
-        screen.result(data, views.trained)
+        screen.last(data, views.trained)
 
 
 def _train_on(workers, recipe, fresh, every, as_json):
     """Leave with what a training on several workers ends with."""
     with session(as_json):
         from .files import read_json
-        from .training.workers import run
+        from .training.workers import cluster, run
 
         if "TF_CONFIG" in os.environ:
             raise KzooError(
@@ -241,12 +243,16 @@ def _train_on(workers, recipe, fresh, every, as_json):
             )
     arguments = ["train", str(recipe), "--every", str(every)]
     arguments += ["--fresh"] * fresh + ["--json"] * as_json
-    raise typer.Exit(run(arguments, workers))
+    raise typer.Exit(run(arguments, cluster(workers)))
 
 
 @app.command()
 def tune(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of a search, .json.")],
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Processes of this machine that learn, each a trial at a time."),
+    ] = 1,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew where a search was stopped.")
     ] = False,
@@ -255,16 +261,27 @@ def tune(
     """Search the settings with which a model learns best, and write the preset that did.
 
     The recipe names a training recipe, the space of its settings and how it is searched; its keys
-    are in kzoo/training/tune.py. A search that was stopped goes on behind its last trial.
+    are in kzoo/training/tune.py. A search that was stopped goes on behind its last trial. With
+    --json there is a line for each trial, and one for the result.
     """
+    if workers > 1:
+        with session(as_json):
+            from .training.workers import run, tuners
+
+            arguments = ["tune", str(recipe), *["--fresh"] * fresh, *["--json"] * as_json]
+            environments = tuners(workers)
+        raise typer.Exit(run(arguments, environments))
     with session(as_json) as screen:
         from . import views
         from .training.tune import tune as search
 
         with screen.working(f"Searching as {recipe} says") as say:
-            data = search(recipe, fresh=fresh, say=say)
+            told = partial(screen.event, "trial") if as_json else None
+            data = search(recipe, fresh=fresh, say=say, told=told)
+        if data is None:
+            return
         output = Path(data["recipe"]["output"])
-        screen.result({**data, "output": str(output), "files": _files(output)}, views.tuned)
+        screen.last({**data, "output": str(output), "files": _files(output)}, views.tuned)
 
 
 @app.command()

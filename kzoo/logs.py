@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -17,6 +18,7 @@ LOGGED = re.compile(
 )
 NOISY = r"(keras|tensorflow|ai_edge_litert|jax|absl)\b"  # modules whose warnings nobody asked for
 _lock, _depth = threading.RLock(), 0
+_shown = 0  # How long the line is that moves, see `moving`.
 
 
 def is_debugging():
@@ -57,6 +59,27 @@ def verbosity(verbose):
         return verbose
     watched = sys.stdout is not None and sys.stdout.isatty()
     return 1 if watched or "ipykernel" in sys.modules else 2
+
+
+def moving(text):
+    """Show a line in the place of the one that was shown so before; what is too wide is cut."""
+    global _shown
+    width = shutil.get_terminal_size().columns - 1
+    with contextlib.suppress(OSError, ValueError):  # The stream may be no terminal.
+        width = os.get_terminal_size(sys.stdout.fileno()).columns - 1
+    text = text[: max(1, width)]
+    print(f"\r{text.ljust(_shown)}", end="", flush=True)
+    _shown = len(text)
+
+
+def settled(text=None):
+    """Let the line that `moving` has shown, if any, stay, or a text in its place, whole."""
+    global _shown
+    if text is not None:
+        print(f"\r{text.ljust(_shown)}", flush=True)
+    elif _shown:
+        print(flush=True)
+    _shown = 0
 
 
 @contextlib.contextmanager

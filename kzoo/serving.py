@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .adapters import merged
+from .adapters import as_written
 from .answers import READS
 from .errors import KzooError
 from .files import writing_folder
@@ -86,7 +86,7 @@ def export_savedmodel(model, folder, *, text=True, pairs=False, golden=GOLDEN):
         )
     import tensorflow as tf
 
-    model = merged(model)
+    model = as_written(model)
     export = _Export(model, text, pairs)
     module = tf.Module()
     module.weights_in_use = [weight.value for weight in model.weights]

@@ -9,7 +9,7 @@ import re
 import sys
 
 from .errors import KzooError
-from .logs import LEVEL, is_debugging
+from .logs import LEVEL, is_debugging, settled
 
 WIDTH_OF_A_PIPE = 160  # columns where no terminal says its width, so that no table is cut
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the newline
@@ -40,6 +40,19 @@ class Screen:
                     console.print()
             self.out.write(text.get())
         self.out.flush()
+
+    def event(self, kind, data):
+        """Print an object for machines on a line of its own: its first key, "event", says what."""
+        text = json.dumps(_json_value({"event": kind, **data}), ensure_ascii=False)
+        self.out.write(CONTROLS.sub(lambda c: f"\\u{ord(c[0]):04x}", text) + "\n")
+        self.out.flush()
+
+    def last(self, data, view):
+        """`result` of a command that told of events: as JSON it is one of them, on its line."""
+        if self.as_json:
+            self.event("result", data)
+        else:
+            self.result(data, view)
 
     def line(self, text):
         """Print one line of plain text to stdout at once."""
@@ -103,6 +116,7 @@ def session(as_json=False):
 
 def complain(text):
     """Print one sentence about a mistake to stderr."""
+    settled()
     print(f"error: {printable(text)}", file=sys.stderr)
 
 

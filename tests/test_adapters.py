@@ -14,7 +14,7 @@ from test_tasks import BAD, GOOD
 
 import kzoo
 from kzoo.checkpoints import save_adapter
-from kzoo.compression import factorize, four_bits, quantize_aware
+from kzoo.compression import factorize, four_bits, multiplied_out, quantize_aware
 from kzoo.litert.convert import exportable
 from kzoo.network import frozen, weights_by_path
 
@@ -90,10 +90,65 @@ def test_dropout_is_that_of_the_update_alone():
     near({"y": layer(x, training=True)}, {"y": layer(x, training=False)}, 1e-6)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bottlenecks_change_nothing_at_first_and_come_out_with_the_model(family, tmp_path):
+    model, inputs = shared(family), inputs_of(SPECS[family])
+    copy = kzoo.bottleneck(model, size=3)
+    near(copy(inputs), model(inputs), 0)
+    with_noise(copy)
+    assert relative(copy(inputs), model(inputs)) > 1e-3
+    with pytest.raises(kzoo.KzooError, match="no linear maps, so that no plain model is equal"):
+        kzoo.merged(copy)
+    kzoo.save_preset(copy, tmp_path / "it")
+    again = kzoo.load(tmp_path / "it")
+    assert again.spec == copy.spec and frozen(again) == frozen(copy)
+    near(again(inputs), copy(inputs), 0)
+
+
+def test_a_bottleneck_computes_what_the_paper_says():
+    model = with_noise(kzoo.bottleneck(shared("bert"), size=3, targets=["down"]))
+    layer, where = model.block_list[0].feedforward.down, "block_0/feedforward/down/"
+    held = {p.removeprefix(where): v.astype("float64") for p, v in arrays(model).items()}
+    x = np.random.default_rng(0).standard_normal((2, 4, layer.kernel.shape[0])).astype("float32")
+    y = x @ held["kernel"] + held["bias"]
+    inner = np.maximum(y @ held["adapter_down/kernel"] + held["adapter_down/bias"], 0)
+    expected = y + inner @ held["adapter_up/kernel"] + held["adapter_up/bias"]
+    np.testing.assert_allclose(np.asarray(layer(x)), expected, atol=1e-5)
+
+
+def test_bottlenecks_are_exported_as_they_are_and_go_nowhere_that_has_no_such(tmp_path):
+    task = with_noise(kzoo.bottleneck(classifier(), size=2))
+    for quantization in ("float32", "int8"):
+        report = kzoo.export_litert(task, tmp_path / "it.tflite", quantization)
+        assert report["parity"] and report["audit"]["partitions"] == 1
+    assert any("adapter_up" in path for path in weights_by_path(four_bits(task)[0]))
+    with pytest.raises(kzoo.KzooError, match="bottleneck.* can't be exported to it"):
+        kzoo.to_huggingface(task, tmp_path / "there")
+    with pytest.raises(kzoo.KzooError, match="Got a model with bottleneck adapters"):
+        factorize(task, rank=2)
+    with pytest.raises(kzoo.KzooError, match="Got a model with bottleneck adapters"):
+        multiplied_out(task)
+
+
+def test_maps_that_are_multiplied_out_keep_what_lora_learnt():
+    task = with_noise(kzoo.lora(classifier(), rank=2))
+    np.testing.assert_allclose(multiplied_out(task).predict(TEXTS), task.predict(TEXTS), atol=1e-6)
+
+
 MAPS = [
     ("lora", lambda task: kzoo.lora(task, rank=2), ("lora_a", "lora_b")),
     ("dora", lambda task: kzoo.lora(task, rank=2, dora=True), ("lora_a", "lora_b", "magnitude")),
     ("bitfit", kzoo.bitfit, ("bias", "beta")),
+    (
+        "bottleneck",
+        lambda task: kzoo.bottleneck(task, size=2, activation="gelu"),
+        ("adapter_down", "adapter_up"),
+    ),
+    (
+        "with norms",
+        lambda task: kzoo.bottleneck(task, size=2, activation="gelu", norms=True),
+        ("adapter_down", "adapter_up", "gamma", "beta"),
+    ),
 ]
 
 
@@ -103,7 +158,7 @@ def test_only_what_is_to_learn_moves_and_has_moments(name, change, leaves):
     before = arrays(task)
     task.compile(optimizer=kzoo.AdamW(0.01, warmup=0.0))
     task.fit(GOOD + BAD, ["yes"] * len(GOOD) + ["no"] * len(BAD), epochs=2, verbose=0)
-    learns = {p for p in before if p.startswith("head/") or p.rpartition("/")[2] in leaves}
+    learns = {p for p in before if p.startswith("head/") or set(p.split("/")[-2:]) & set(leaves)}
     assert learns == set(before) - set(frozen(task))
     for path, value in arrays(task).items():
         # The offset of keys moves no score, and so has no gradient but rounding.
@@ -116,6 +171,14 @@ def test_only_what_is_to_learn_moves_and_has_moments(name, change, leaves):
     assert sum(int(np.prod(v.shape)) for v in moments) == 2 * count
     total = sum(value.size for value in before.values())
     assert kzoo.trainable_share(task) == pytest.approx(count / total)
+
+
+def test_a_task_with_bottlenecks_comes_back_from_a_keras_file(tmp_path):
+    task = with_noise(kzoo.bottleneck(classifier(), size=2))
+    task.save(tmp_path / "it.keras")
+    again = kzoo.load(tmp_path / "it.keras")
+    assert again.spec == task.spec and frozen(again) == frozen(task)
+    np.testing.assert_array_equal(again.predict(TEXTS), task.predict(TEXTS))
 
 
 @pytest.mark.parametrize("form", ["preset", "keras", "adapter"])
@@ -199,6 +262,26 @@ def test_a_recipe_writes_a_plain_preset_and_the_adapter_beside_it(kind, tmp_path
     kzoo.train(tmp_path / "recipe.json", verbose=0)  # Its own folder may be written anew.
 
 
+def test_a_recipe_writes_bottlenecks_with_the_model_and_they_learn_on(tmp_path):
+    classifier().save_preset(tmp_path / "start")
+    lines = [f"{text}\tyes" for text in GOOD] + [f"{text}\tno" for text in BAD]
+    (tmp_path / "train.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
+    recipe = {
+        "model": "start", "train": "train.tsv", "output": "out", "epochs": 1, "learning_rate": 0.01,
+        "adapt": {"kind": "bottleneck", "size": 2, "targets": ["down"]},
+    }  # fmt: skip
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    task, _ = kzoo.train(tmp_path / "recipe.json", verbose=0)
+    out = kzoo.load(tmp_path / "out")
+    assert not (tmp_path / "out" / "adapter").exists()
+    np.testing.assert_allclose(out.predict(TEXTS), task.predict(TEXTS), atol=1e-6)
+    again = {**recipe, "model": "out", "output": "more", "adapt": None}
+    (tmp_path / "again.json").write_text(json.dumps(again))
+    more, _ = kzoo.train(tmp_path / "again.json", verbose=0)
+    moved = {p for p, v in arrays(more).items() if (v != arrays(out)[p]).any()}
+    assert moved and all(p.startswith("head/") or "/adapter_" in p for p in moved)
+
+
 def test_in_steps_a_training_that_adapts_comes_before_others(tmp_path):
     from kzoo.training import compress
 
@@ -220,6 +303,18 @@ BAD_CALLS = {
         "Got the map 'q_proj', which no block has; expected some of query, key, value, output, up",
     ),
     "a string": (lambda m: kzoo.lora(m, targets="query"), "expected a list of names, such as"),
+    "bottleneck of size 0": (
+        lambda m: kzoo.bottleneck(m, size=0), "Got size = 0 for adapters; expected a whole number"
+    ),
+    "bottleneck wider than its map": (lambda m: kzoo.bottleneck(m, size=33), "Got the rank 33 for"),
+    "activation": (lambda m: kzoo.bottleneck(m, activation="x"), "No activation is called 'x'"),
+    "norms": (lambda m: kzoo.bottleneck(m, norms=1), "Got norms=1; expected true or false"),
+    "lora of bottlenecks": (
+        lambda m: kzoo.lora(kzoo.bottleneck(m)), "has bottleneck adapters already"
+    ),
+    "bottleneck to peft": (
+        lambda m: kzoo.to_peft(kzoo.bottleneck(m), "nowhere"), "without adapters; expected a model"
+    ),
     "adapted already": (lambda m: kzoo.lora(kzoo.lora(m)), "adapted already"),
     "bitfit of adapted": (lambda m: kzoo.bitfit(kzoo.lora(m)), "adapted already"),
     "alpha": (lambda m: kzoo.lora(m, alpha=0), "Got alpha = 0 for LoRA; expected a number above 0"),
@@ -246,7 +341,7 @@ def test_bad_input_is_one_sentence(name):
 @pytest.mark.parametrize(
     ("adapt", "words"),
     [
-        ({"kind": "loro"}, "Got the adapt .*; expected one of lora, dora, bitfit"),
+        ({"kind": "loro"}, "Got the adapt .*; expected one of lora, dora, bottleneck, bitfit"),
         ({"kind": "lora", "ranks": 3}, "adapt lora in the recipe has the unknown option 'ranks'"),
         (3, "adapt in the recipe is 3; an object whose kind is"),
     ],
@@ -266,6 +361,11 @@ def test_a_recipe_says_what_is_wrong_before_the_training(adapt, words):
         ({"init_lora_weights": "pissa"}, "has init_lora_weights = 'pissa'"),
         ({"use_dora": True}, "for block_0.attention.query; expected .*lora_magnitude_vector"),
         ({"lora_alpha": 0}, "a number above 0 is expected"),
+        ({"r": 3}, "has 3 as the rank of block_0.attention.query .* its tensors have 2"),
+        ({"rank_pattern": {"query": 4}}, "has 4 as the rank of block_0.attention.query"),
+        ({"rank_pattern": {"(": 4}}, "which is no pattern of names"),
+        ({"alpha_pattern": 3}, "has alpha_pattern = 3; expected an object"),
+        ({"use_rslora": "no"}, "has use_rslora = 'no'; expected true or false"),
     ],
 )
 def test_adapters_of_other_kinds_are_refused(change, words, tmp_path):

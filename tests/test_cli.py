@@ -329,8 +329,11 @@ def test_train_follows_a_recipe(here, folder):
     (folder / "train.json").write_text(json.dumps(recipe), encoding="utf-8")
     code, out, err = here("train", "train.json", "--json")
     assert code == 0, err
-    data = json.loads(out)
-    assert data["epochs"] == len(data["history"]["loss"]) == 2
+    *epochs, data = map(json.loads, out.splitlines())
+    assert [(e["event"], e["epoch"], e["loss"]) for e in epochs] == [
+        ("epoch", number, loss) for number, loss in enumerate(data["history"]["loss"], 1)
+    ]
+    assert data["event"] == "result" and data["epochs"] == len(epochs) == 2
     assert (folder / "trained" / "weights.safetensors").is_file()
     (folder / "train.json").write_text(json.dumps({**recipe, "epoch": 2}), encoding="utf-8")
     code, out, err = here("train", "train.json")

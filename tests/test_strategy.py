@@ -20,7 +20,7 @@ from kzoo.keras_hooks import DistributedFit
 from kzoo.network import weights_by_path
 from kzoo.training import strategy
 from kzoo.training.strategy import is_chief, workers_named
-from kzoo.training.workers import environments_of
+from kzoo.training.workers import cluster
 
 tf = pytest.importorskip("tensorflow")
 HOSTS = ["a:1", "b:2"]
@@ -106,14 +106,14 @@ def test_one_device_needs_no_strategy(kind, monkeypatch):
 
 def test_workers_have_ports_and_gpus_of_their_own(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,5,7")
-    each = environments_of(2)
+    each = cluster(2)
     assert [e["CUDA_VISIBLE_DEVICES"] for e in each] == ["0,5", "1,7"]
     assert [workers_named(e["TF_CONFIG"])[1] for e in each] == [0, 1]
     assert len({tuple(workers_named(e["TF_CONFIG"])[0]) for e in each}) == 1
     with pytest.raises(KzooError, match="5 workers on a machine with 4 GPUs"):
-        environments_of(5)
+        cluster(5)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert [list(e) for e in environments_of(5)] == [["TF_CONFIG"]] * 5
+    assert [list(e) for e in cluster(5)] == [["TF_CONFIG"]] * 5
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from kzoo.network import weights_by_path
 from kzoo.training.optimizer import OPTIMIZERS, layer_rates
 from kzoo.training.recipe import KEYS, _optimizer, read_recipe
 from kzoo.training.schedule import WarmupDecay
-from kzoo.training.workers import environments_of
+from kzoo.training.workers import cluster
 
 SCRIPT = Path(on_devices.__file__)
 
@@ -512,7 +512,7 @@ def workers(tmp_path_factory):
         subprocess.Popen(
             [*command, file, *WORKERS_LEARN], env={**os.environ, **own}, stderr=subprocess.PIPE
         )
-        for file, own in zip(files, environments_of(2), strict=True)
+        for file, own in zip(files, cluster(2), strict=True)
     ]
     try:
         said = [run.communicate(timeout=400)[1] for run in runs]
@@ -934,6 +934,12 @@ def test_a_recipe_names_its_optimizer(recipe, kind):
     assert config["use_ema"]
 
 
+@pytest.mark.parametrize("rate", ["x", None, [1e-3]])
+def test_a_learning_rate_that_is_none_is_one_sentence(rate):
+    with pytest.raises(kzoo.KzooError, match="^Got learning_rate = .*; expected a number above 0"):
+        kzoo.AdamW(rate)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -949,8 +955,11 @@ def test_a_recipe_names_its_optimizer(recipe, kind):
         ({"patience": 0}, "patience in the recipe is 0"),
         ({"resume": True}, "unknown key 'resume'"),
         ({"accumulation": 0}, "accumulation in the recipe is 0"),
-        ({"optimizer": "Adamm"}, "'Adamm'}; expected one of AdamW, Lamb"),
-        ({"optimizer": {"kind": "Lion", "beta_3": 1}}, "unknown option 'beta_3'"),
+        ({"optimizer": "Adamm"}, "'Adamm'; expected one of AdamW, Lamb"),
+        (
+            {"optimizer": {"kind": "Lion", "beta_3": 1}},
+            "unknown option 'beta_3'; known are beta_1, beta_2.$",
+        ),
         ({"optimizer": {"kind": "Lion", "decay": 1}}, "'decay' within the optimizer"),
         ({"optimizer": {"kind": "Lion", "beta_1": "a"}}, "beta_1 = 'a' for an optimizer"),
         ({"learning_rate": float("nan")}, "learning_rate in the recipe is nan"),
@@ -958,6 +967,8 @@ def test_a_recipe_names_its_optimizer(recipe, kind):
         ({"ema": 0.9, "keep": "best"}, "ema in the recipe writes the average over all"),
         ({"problem": "chess"}, "problem in the recipe is 'chess'; single_label or"),
         ({"class_weights": {"yes": -1}}, "class_weights in the recipe is"),
+        ({"class_weights": {"yes": 0, "no": 0}}, "by which no example counts"),
+        ({"layer_decay": 1.5}, "layer_decay = 1.5 for an optimizer; expected a number from 0 to 1"),
         ({"class_weights": {"maybe": 1}}, "class_weights in the recipe has 'maybe'; .* no, yes"),
         ({"task": "MaskedLM", "label": "label"}, "label in the recipe means nothing to a MaskedLM"),
         ({"task": "TextEmbedder", "labels": ["a"]}, "labels in the recipe means nothing to a Text"),

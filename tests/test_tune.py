@@ -1,6 +1,12 @@
 """Searches over the settings of a training: what is tried, what comes out, and how they go on."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from test_prune import classifier
@@ -8,7 +14,7 @@ from test_prune import classifier
 import kzoo
 from kzoo.training import recipe as trainings
 from kzoo.training import tune
-from kzoo.training.tune import RECORD, TRIAL
+from kzoo.training.tune import CURVES, RECORD, TRIAL
 
 ROWS = [("fine and funny", "b"), ("dull and slow", "a"), ("a great day", "b"), ("a waste", "a")] * 5
 TRAINING = {
@@ -124,16 +130,83 @@ def test_a_trial_that_fails_is_told_and_three_in_a_row_end_it(made, monkeypatch)
     ({"space": {"batch_size": [8, 0]}}, "batch_size in the recipe is 0"),
     ({"space": {"teacher.share": [0.5]}}, "has no object teacher: put it there"),
     ({"objective": "accuracy"}, "expected a metric on validation"),
-    ({"objective": "val_f1", "algorithm": "random"}, "expected one of val_accuracy, val_loss"),
+    ({"objective": "val_f1", "algorithm": "random"}, "expected one of val_loss, val_accuracy"),
     ({"recipe": 3}, "expected the path of a training recipe"),
 ], ids=lambda value: None if isinstance(value, dict) else value[:20])  # fmt: skip
 def test_a_search_that_is_wrong_is_one_sentence(made, keys, match):
     with pytest.raises(kzoo.KzooError, match=match) as error:
         tune(searching(made, **keys))
     assert "\n" not in str(error.value)
+    assert not (made / "best.trials").exists()
+
+
+def test_models_and_lists_are_searched_and_models_lie_beside_the_recipe(made):
+    classifier(schedule=(0, 1)).save_preset(made / "deep")
+    (made / "train.json").write_text(
+        json.dumps({**TRAINING, "epochs": 1, "adapt": {"kind": "lora"}})
+    )
+    targets = [["query"], ["query", "up"]]
+    space = {"model": ["whole", "deep"], "adapt.targets": targets}
+    report = tune(searching(made, space=space, algorithm="grid"))  # Tests run in another folder.
+    tried = [trial["values"] for trial in report["trials"]]
+    assert {(v["model"], tuple(v["adapt.targets"])) for v in tried} == {
+        (model, tuple(each)) for model in ("whole", "deep") for each in targets
+    }
+    assert (made / "best" / CURVES).is_file()
+    with pytest.raises(kzoo.KzooError, match="Got the map 'q'|expected a list of names"):
+        tune(searching(made, space={"adapt.targets": ["q"]}, algorithm="grid"), fresh=True)
 
 
 def test_a_search_needs_what_trials_are_chosen_by(made):
     (made / "train.json").write_text(json.dumps({**TRAINING, "validation": None}))
     with pytest.raises(kzoo.KzooError, match="without validation, by which trials are chosen"):
         tune(searching(made))
+
+
+def children(pid):
+    tasks = Path(f"/proc/{pid}/task/{pid}/children")
+    return sorted(int(child) for child in tasks.read_text().split()) if tasks.exists() else []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux lists children")
+def test_processes_search_together_and_what_one_that_died_had_begun_is_done_later(made):
+    space = {**RATES, "batch_size": [4, 7]}
+    searching(made, space=space, algorithm="random", trials=3)
+    command = [sys.executable, "-m", "kzoo", "tune", "tune.json"]
+    pipes = {"cwd": made, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "--workers", "2"], **pipes) as run:
+        until = time.monotonic() + 240
+        begun = made / "best.trials" / "oracle" / "oracle.json"
+        while time.monotonic() < until and not (
+            begun.is_file() and len(json.loads(begun.read_text())["ongoing_trials"]) == 2
+        ):
+            time.sleep(0.05)
+        processes = children(run.pid)
+        assert len(processes) == 3
+        os.kill(processes[2], signal.SIGKILL)
+        _, err = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert "Worker 2 of 3 was killed by SIGKILL, so the others were ended" in err.splitlines()[-1]
+    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+    done = subprocess.run([*command, "--json"], **pipes)
+    assert done.returncode == 0, done.stderr
+    *events, result = map(json.loads, done.stdout.splitlines())
+    assert {event["event"] for event in events} == {"trial"} and result["event"] == "result"
+    trials = {trial["name"]: trial for trial in result["trials"]}
+    assert len(trials) == 3 and all(trial["value"] is not None for trial in trials.values())
+    assert all(trials[e["name"]] == {k: v for k, v in e.items() if k != "event"} for e in events)
+    assert {"0", "1"} & {event["name"] for event in events}  # What had been begun.
+    assert (made / "best" / RECORD).is_file() and not (made / "best.trials").exists()
+
+
+@pytest.mark.parametrize("variables, match", [
+    ({"KERASTUNER_TUNER_ID": "chief"}, "KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT is not"),
+    ({"KERASTUNER_TUNER_ID": "a", "KERASTUNER_ORACLE_IP": "h", "KERASTUNER_ORACLE_PORT": "x"},
+     "KERASTUNER_ORACLE_PORT is 'x'; expected the number of a free port"),
+], ids=["missing", "port"])  # fmt: skip
+def test_variables_that_name_no_chief_are_one_sentence(made, variables, match, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(kzoo.KzooError, match=match):
+        tune(searching(made, algorithm="random"))
+    assert not (made / "best.trials").exists()

@@ -185,10 +185,10 @@ def to_huggingface(model, folder):
     Raises:
         KzooError: when no class there computes what this model does.
     """
-    from ..adapters import merged
+    from ..adapters import as_written
     from ..network import Network, weights_by_path
 
-    folder, model = Path(folder), merged(model)
+    folder, model = Path(folder), as_written(model)
     backbone = model if isinstance(model, Network) else getattr(model, "backbone", None)
     if backbone is None:
         raise KzooError(f"to_huggingface takes a backbone or a task; {type(model).__name__} came.")

@@ -26,7 +26,7 @@ from ..files import read_json, writing_folder
 from ..graphs import map_paths
 from ..network import Network, frozen, weights_by_path
 from ..parts import completed
-from ..values import an, is_number
+from ..values import an, is_number, is_whole
 from .huggingface import config_of, in_main_file, is_headless, prefix_of, write_json
 from .rows import Layout, Table, Tensor
 from .safetensors import read_tensors, write_tensors
@@ -369,17 +369,42 @@ def _check_shapes(module, held, tensor, weights, kind, folder):
 
 
 def _scale(config, module, rank):
-    """By what the configuration multiplies the update of a module."""
-    alpha = config.get("lora_alpha", 8)
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if re.fullmatch(rf"(.*\.)?({pattern})", module):
-            alpha = value
-            break
+    """By what the configuration multiplies the update of a module, whose tensors have a rank."""
+    expected = _of_module(config, "r", "rank_pattern", module)
+    if not is_whole(expected, 1) or expected != rank:
+        raise KzooError(
+            f"{CONFIG} has {expected!r:.40} as the rank of {module} (r or rank_pattern), and its "
+            f"tensors have {rank}; expected the same: fetch both files of the adapter anew."
+        )
+    alpha = _of_module(config, "lora_alpha", "alpha_pattern", module)
     if not (is_number(alpha, 0) and alpha):
         raise KzooError(
             f"{CONFIG} has {alpha!r:.40} as the alpha of {module}; a number above 0 is expected."
         )
-    return alpha / (rank**0.5 if config.get("use_rslora") else rank)
+    by_root = config.get("use_rslora", False)
+    if type(by_root) is not bool:
+        raise KzooError(f"{CONFIG} has use_rslora = {by_root!r:.40}; expected true or false.")
+    return alpha / (rank**0.5 if by_root else rank)
+
+
+def _of_module(config, key, patterns, module):
+    """What a configuration says of a module: by the first pattern that fits, else for all."""
+    by_pattern = config.get(patterns) or {}
+    if not isinstance(by_pattern, dict):
+        raise KzooError(
+            f"{CONFIG} has {patterns} = {by_pattern!r:.40}; expected an object of names of modules "
+            "and numbers."
+        )
+    for pattern, value in by_pattern.items():
+        try:
+            if re.fullmatch(rf"(.*\.)?({pattern})", module):
+                return value
+        except re.error:
+            raise KzooError(
+                f"{CONFIG} has {pattern!r:.60} in {patterns}, which is no pattern of names: fetch "
+                "it anew."
+            ) from None
+    return config.get(key, 8)  # PEFT's default of both.
 
 
 def _parts(held, tensor, paths, weights, scale):

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 from keras import ops
 
-from ..adapters import merged
+from ..adapters import as_written, has_bottlenecks
 from ..errors import KzooError
 from ..graphs import dense_slot, map_paths
 from ..keras_hooks import layers_with_weights
@@ -62,7 +62,7 @@ def factorize(model, rank=None, energy=None, maps=None, embedding=None, data=Non
         KzooError: for ranks and shares out of their range, maps that aren't there, and networks
             that are no stacks of blocks.
     """
-    model = as_floats(merged(model))
+    model = as_floats(_merged(model))
     network = model if isinstance(model, Network) else model.backbone
     if is_aware(model):
         raise KzooError(
@@ -109,6 +109,7 @@ def multiplied_out(model):
 
     It answers as the model does, but for rounding; a model that has whole ones is copied.
     """
+    model = _merged(model)
     network = model if isinstance(model, Network) else model.backbone
     weights = weights_by_path(network)
     maps, tables = map_paths(network), _tables(network)
@@ -116,6 +117,16 @@ def multiplied_out(model):
     values |= {f"{path}/embeddings": _whole(weights, path, "embeddings") for path in tables}
     spec = _respelled(network.spec, dict.fromkeys(maps), dict.fromkeys(tables))
     return _rebuilt(model, spec, values, {})[0]
+
+
+def _merged(model):
+    """The model without adapters; KzooError for such as stand behind its maps."""
+    if has_bottlenecks(model):
+        raise KzooError(
+            "Got a model with bottleneck adapters, whose maps can't be of low rank as well; "
+            "expected one without: take kzoo.lora in their place, which is merged."
+        )
+    return as_written(model)
 
 
 def _check(rank, energy, embedding):

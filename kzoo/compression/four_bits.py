@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from ..adapters import merged
+from ..adapters import as_written
 from ..errors import KzooError
 from ..network import freeze, frozen, weights_by_path
 from ..nn.rounding import SCALES, on_steps, steps_of
@@ -36,7 +36,7 @@ def four_bits(task):
             f"Got a task that rounds as a file of {rounds_as(task)} does; expected the one before "
             "it, for weights of 4 bits."
         )
-    task = merged(task)
+    task = as_written(task)
     aware = task.under(with_quantization(task.spec, FOUR_BITS))
     weights, report = weights_by_path(aware), {}
     paths = rounded_layers(aware)

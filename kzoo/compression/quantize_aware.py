@@ -9,7 +9,7 @@ import fnmatch
 import numpy as np
 from keras import ops
 
-from ..adapters import merged
+from ..adapters import as_written
 from ..errors import KzooError
 from ..network import freeze, frozen, weights_by_path
 from ..nn import lowering
@@ -50,7 +50,7 @@ def quantize_aware(task, examples, dynamic=None):
         KzooError: for no examples, such of another kind, and a pattern that no layer has.
     """
     check_examples(task, examples)
-    task = as_floats(merged(task))
+    task = as_floats(as_written(task))
     values = {}
     for path in layers_of(task):
         values |= _without_factors(weights_by_path(task), path)

@@ -1,5 +1,7 @@
 """Ragged token columns to padded batches of examples of similar length."""
 
+from functools import cached_property
+
 import numpy as np
 
 from ..errors import KzooError
@@ -113,6 +115,12 @@ class BatchPlan(Plan):
         self.row_lengths = sum(self.lengths.values())  # by which rows are alike
         self.max_length = max_length
 
+    @cached_property
+    def tokens(self):
+        """See `Plan`."""
+        names = [name for name in self.columns if name.endswith(TOKENS)]
+        return sum(_count(row) for name in names for row in self.columns[name])
+
     def facts(self):
         """See `Plan`."""
         yield from super().facts()
@@ -184,6 +192,11 @@ class BatchPlan(Plan):
 def _length(row):
     """Tokens in a row, or in the longest of its sequences."""
     return max((len(part) for part in row), default=0) if _nested(row) else len(row)
+
+
+def _count(row):
+    """Tokens in a row, in all of its sequences."""
+    return sum(map(len, row)) if _nested(row) else len(row)
 
 
 def _nested(row):

@@ -41,6 +41,8 @@ class Plan:
         self.beside = beside or (lambda rows: {})
         self.shapes_cost = keras.backend.backend() != "tensorflow"  # Each is compiled anew.
 
+    tokens = None  # How many tokens an epoch has, without padding; None of what has none.
+
     def __len__(self):
         """How many batches an epoch has."""
         return -(-self.size // self.batch_size)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..adapters import merged
+from ..adapters import as_written
 from ..errors import KzooError
 from ..network import Network, weights_by_path
 from ..nn import lowering
@@ -36,7 +36,7 @@ def exportable(model):
     Raises:
         KzooError: if a weight is NaN or infinite, or a user's own model can't be float32.
     """
-    model = merged(in_float32(model))
+    model = as_written(in_float32(model))
     weights = model.weights_by_path() if isinstance(model, UserModel) else weights_by_path(model)
     for path, weight in weights.items():
         if not np.isfinite(np.asarray(weight)).all():

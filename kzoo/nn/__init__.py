@@ -3,6 +3,7 @@
 from . import (
     attention,
     block,
+    bottleneck,
     embedding,
     feedforward,
     head,
@@ -14,6 +15,6 @@ from . import (
 )  # fmt: skip
 
 __all__ = [
-    "attention", "block", "embedding", "feedforward", "head", "mobile", "norm", "patches",
-    "pooler", "position",
+    "attention", "block", "bottleneck", "embedding", "feedforward", "head", "mobile", "norm",
+    "patches", "pooler", "position",
 ]  # fmt: skip

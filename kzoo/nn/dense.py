@@ -51,15 +51,16 @@ class Dense(NotByKeras, layers.Layer):
     when the length is dynamic.
     """
 
-    def __init__(self, units, spec, name, bias=True):
+    def __init__(self, units, spec, name, bias=True, initializer=None):
         super().__init__(name=name)
         self.units, self.spec, self.has_bias = units, spec, bias
+        self.initializer = initializer or normal(spec)
         self.rounding = rounding_of(spec)
 
     def build(self, shape):
         """Make kernel (in, units) and, where it has one, bias (units,)."""
         self.kernel = self.add_weight(
-            shape=(shape[-1], self.units), initializer=normal(self.spec), name="kernel"
+            shape=(shape[-1], self.units), initializer=self.initializer, name="kernel"
         )
         if self.has_bias:
             self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")

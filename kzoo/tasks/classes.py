@@ -77,6 +77,11 @@ def class_weights(given, labels):
                 "0 on."
             )
         weights[index] = weight
+    if not weights.any():
+        raise KzooError(
+            f"Got class_weight={given!r:.60}, by which no example counts; expected a weight above "
+            "0 for at least one class."
+        )
     return weights
 
 

@@ -553,11 +553,16 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         """
         from ..training import Checkpoints
         from ..training.finite import FiniteLoss
+        from ..training.progress import Progress
 
         if resume is not None and not isinstance(resume, Checkpoints):
             resume = Checkpoints(resume)
+        shown = []
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [FiniteLoss(), *keras.tree.flatten(callbacks or [])]
+            if not any(isinstance(each, keras.callbacks.ProgbarLogger) for each in callbacks):
+                callbacks.append(Progress())
+            shown = [each for each in callbacks if isinstance(each, Progress)]
         self._check_compiled()
         if not self.trainable_weights:
             raise KzooError(
@@ -584,6 +589,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             initial_epoch=kwargs.get("initial_epoch", 0),
             **batching,
         )
+        for each in shown:
+            each.plan = getattr(batches, "plan", None)
         if validation_data is not None:
             held = validation_data if isinstance(validation_data, tuple) else (validation_data,)
             if not 1 <= len(held) <= 3:

@@ -25,7 +25,8 @@ _ABOVE = (lambda v: is_number(v, 0) and v > 0), "a number above 0"
 _NUMBERS = {
     **dict.fromkeys(("beta_1", "beta_2", "adam_beta_1", "adam_beta_2"), _SHARE),
     **dict.fromkeys(("momentum", "ema_momentum"), _SHARE),
-    **dict.fromkeys(("weight_decay", "layer_decay", "epsilon", "epsilon_2"), _SIZE),
+    **dict.fromkeys(("weight_decay", "epsilon", "epsilon_2"), _SIZE),
+    "layer_decay": ((lambda v: is_number(v, 0, 1)), "a number from 0 to 1"),
     **dict.fromkeys(("clip_norm", "epsilon_1", "clip_threshold", "rms_rate"), _ABOVE),
     "beta_2_decay": ((lambda v: is_number(v, -1, 0)), "a number from -1 to 0"),
     "ns_steps": ((lambda v: is_whole(v, 1)), "a whole number of at least 1"),
@@ -76,6 +77,11 @@ class FineTuned(OneUpdate):
         common = {"weight_decay": weight_decay, "clip_norm": clip_norm, "layer_decay": layer_decay}
         _check({**common, "ema_momentum": ema_momentum, **rule})
         self_made = isinstance(learning_rate, Real)
+        if not self_made and not callable(learning_rate):  # Keras' schedules are.
+            raise KzooError(
+                f"Got learning_rate = {learning_rate!r:.40} for an optimizer; expected a number "
+                "above 0, such as 5e-5, or a schedule of Keras'."
+            )
         schedule = WarmupDecay(learning_rate, warmup, total_steps, decay) if self_made else None
         if schedule and decay == "constant" and not warmup:
             schedule, learning_rate = None, float(learning_rate)

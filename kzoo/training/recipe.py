@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from .. import plot, presets, tasks
-from ..adapters import bitfit, lora, merged
+from ..adapters import bitfit, bottleneck, has_bottlenecks, lora, merged
 from ..answers import PROBLEMS, check_labels
 from ..checkpoints import save_adapter
 from ..compression import (
@@ -39,6 +39,7 @@ from ..values import an, is_number, is_whole
 from .best import BestEpoch
 from .facts import fact
 from .optimizer import OPTIMIZERS, FineTuned
+from .progress import Progress
 from .resume import EVERY, Checkpoints, clear_unfinished
 from .strategy import KINDS, is_chief, strategy
 
@@ -87,8 +88,8 @@ KEYS = {
     # kzoo.compression; with "examples" a Pruning measures on so many of the training's.
     "masking": None,
     # Which weights learn, where not all do: "lora", "dora" or {"kind": one of them, argument:
-    # value} of kzoo.lora; or "bitfit". What is written is merged; the updates alone lie in the
-    # folder `adapter` in it, as PEFT has them.
+    # value} of kzoo.lora; "bottleneck", likewise; or "bitfit". What is written of LoRA is merged;
+    # the updates alone lie in the folder `adapter` in it, as PEFT has them. Bottlenecks stay.
     "adapt": None,
     "epochs": 3,
     "batch_size": 32,
@@ -112,6 +113,8 @@ KEYS = {
     "seed": 0,
     "keep": "last",  # Which epoch's weights are written: the last, or the best on validation.
     "patience": None,  # Stop after so many epochs that were no better on validation.
+    # A folder for what TensorBoard shows, which Keras' callback writes there.
+    "tensorboard": None,
 }
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
@@ -149,7 +152,7 @@ LESSONS = {
         ValueRelations,
     )
 }  # fmt: skip
-ADAPTERS = {"lora": lora, "dora": lora, "bitfit": bitfit}
+ADAPTERS = {"lora": lora, "dora": lora, "bottleneck": bottleneck, "bitfit": bitfit}
 CURVES = "curves.png"  # loss and metrics by epoch
 ADAPTER = "adapter"  # the folder of what was learnt beside the model
 # What a folder that is written anew may hold.
@@ -160,13 +163,13 @@ FILES = {
     ADAPTER,
 }  # fmt: skip
 # What may be another where a run goes on: it ends in the same weights.
-UNLIKE = ("summary", "output", "strategy")
+UNLIKE = ("summary", "output", "strategy", "tensorboard")
 # The keys that are arguments of every optimizer.
 COMMON = ("learning_rate", "weight_decay", "warmup", "decay", "clip_norm", "layer_decay")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def train(recipe, verbose="auto", fresh=False, every=EVERY):
+def train(recipe, verbose="auto", fresh=False, every=EVERY, told=None):
     """Run a recipe: fine-tune, and write the preset with its `training.json` and `curves.png`.
 
     What is learnt is kept in `<output>.unfinished` until it is done, and a run of the same recipe
@@ -178,6 +181,7 @@ def train(recipe, verbose="auto", fresh=False, every=EVERY):
         verbose: as Keras' `fit` has it.
         fresh: begin anew, and drop what a run that didn't end has learnt.
         every: seconds between two checkpoints, see `Checkpoints`.
+        told: called with a dict at the end of each epoch, see `progress.Progress`.
 
     Returns:
         The trained task and Keras' `History`.
@@ -223,7 +227,7 @@ def train(recipe, verbose="auto", fresh=False, every=EVERY):
                 own, data = len(data), _variations(settings).of(data)
                 if verbose not in (0, "0"):
                     print(f"Beside them {count_of(len(data) - own, 'variation')}.", flush=True)
-            _fit(task, settings, data, held, checkpoints, verbose)
+            _fit(task, settings, data, held, checkpoints, verbose, told if is_chief() else None)
         record = {
             "recipe": {**settings, **paths},
             "task": {"name": settings["task"], **known, "labels": task.labels},
@@ -254,7 +258,12 @@ def train(recipe, verbose="auto", fresh=False, every=EVERY):
 
 
 def _merged(task, still):
-    """The task whose preset is written, in which stands still what did before it was adapted."""
+    """The task whose preset is written, in which stands still what did before it was adapted.
+
+    One with bottlenecks stays as it is: what is to learn in it has learnt.
+    """
+    if has_bottlenecks(task):
+        return task
     plain = merged(task)
     plain.history = task.history
     freeze(plain, still)
@@ -267,6 +276,14 @@ def _written(output):
     writing = writing_folder(output) if is_chief() else tempfile.TemporaryDirectory()
     with writing as folder:
         yield Path(folder)
+
+
+def metrics_of(recipe):
+    """The names of what is measured in the training of a recipe, the loss first."""
+    settings = read_recipe(recipe)
+    settings.pop("paths")
+    _, _, known = _read(settings)
+    return ["loss", *(metric.name for metric in _task(settings, known).default_metrics())]
 
 
 def can_resume(recipe):
@@ -311,25 +328,29 @@ def filled(recipe, keys, what):
     return settings, base
 
 
-def read_recipe(recipe):
-    """The settings of a recipe, every key filled in and checked."""
-    settings, base = filled(recipe, KEYS, "a training recipe")
+def read_recipe(recipe, base=None):
+    """The settings of a recipe, every key filled in and checked.
+
+    `base` is the folder that paths are relative to where the recipe is a dict.
+    """
+    settings, here = filled(recipe, KEYS, "a training recipe")
+    base = here if base is None else base
     for key, (fits, expected) in TYPES.items():
         _check(settings, key, fits(settings[key]), expected)
     if settings["labels"] is not None:
         check_labels(settings["labels"], "labels in the recipe")
     # The record keeps the paths as they were written: they mean something beside the recipe.
     settings["paths"] = {}
-    for key in ("train", "output", "model", "validation"):
+    for key in ("train", "output", "model", "validation", "tensorboard"):
         if isinstance(settings[key], (str, Path)):
             settings["paths"][key] = str(settings[key])
-            settings[key] = _placed(settings[key], base, is_preset=key == "model")
+            settings[key] = placed(settings[key], base, is_preset=key == "model")
     teacher = settings["teacher"]
     if teacher is not None:
         settings["paths"]["teacher"] = teacher
         teacher = teacher if isinstance(teacher, dict) else {"model": teacher}
-        model = _placed(teacher["model"], base, is_preset=True)
-        answers = {"answers": _placed(teacher["answers"], base)} if "answers" in teacher else {}
+        model = placed(teacher["model"], base, is_preset=True)
+        answers = {"answers": placed(teacher["answers"], base)} if "answers" in teacher else {}
         settings["teacher"] = {**teacher, "model": model, **answers}
     if settings["task"] is None:
         settings["task"] = _own_task(settings["model"])
@@ -389,7 +410,7 @@ def read_recipe(recipe):
     return settings
 
 
-def _placed(path, base, is_preset=False):
+def placed(path, base, is_preset=False):
     """A path as seen from here; a preset's name, which is no path, stays one."""
     beside = base / path
     return str(beside if not is_preset or beside.exists() else path)
@@ -543,6 +564,7 @@ TYPES = {
     ),
     "gradient_checkpointing": (lambda v: isinstance(v, bool), "true or false"),
     "strategy": (lambda v: isinstance(v, str) and v in KINDS, " or ".join(KINDS)),
+    "tensorboard": (lambda v: v is None or _is_path(v), "a folder"),
     "seed": (lambda v: is_whole(v, 0, 2**32 - 1), "a whole number from 0 to 2**32 - 1"),
 }
 
@@ -667,14 +689,16 @@ def _adapted(task, asked):
 def _optimizer(settings):
     """The optimizer that a recipe asks for; what all have is said by keys of their own."""
     asked = settings["optimizer"]
-    asked = {"kind": asked} if isinstance(asked, str) else asked
-    common = inspect.signature(FineTuned).parameters
-    given = sorted(set(asked) & set(common))
+    kind, options = _kind_of(OPTIMIZERS, asked, "optimizer")
+    given = sorted(set(options) & set(COMMON))
     if given:
         raise KzooError(
-            f"Got {given[0]!r} within the optimizer of the recipe; expected only what "
-            f"{asked.get('kind')} alone has: say it as a key of the recipe."
+            f"Got {given[0]!r} within the optimizer of the recipe; expected only what {kind} alone "
+            "has: say it as a key of the recipe."
         )
+    common = inspect.signature(FineTuned).parameters
+    known = [n for n in inspect.signature(OPTIMIZERS[kind]).parameters if n not in common]
+    _check_options(options, known, f"optimizer {kind}")
     steps, momentum = settings["accumulation"], settings["ema"]
     own = {key: settings[key] for key in COMMON if settings[key] is not None or key == "clip_norm"}
     own["gradient_accumulation_steps"] = steps if steps > 1 else None
@@ -721,7 +745,7 @@ def _check_options(options, known, what):
         )
 
 
-def _fit(task, settings, data, held, checkpoints, verbose):
+def _fit(task, settings, data, held, checkpoints, verbose, told):
     options = {}
     masking = _masking(settings["masking"], data, settings["seed"])
     loss = task.loss_without_targets() if data.y is None else None
@@ -750,11 +774,16 @@ def _fit(task, settings, data, held, checkpoints, verbose):
         seed=settings["seed"],
         class_weight=_class_weights(settings["class_weights"], data, task),
         validation_data=None if held is None else tuple(held),
-        callbacks=[*masking, best],
+        callbacks=[*masking, best, Progress(told), *_board(settings["tensorboard"])],
         verbose=verbose,
         resume=checkpoints,
         **options,
     )
+
+
+def _board(folder):
+    """Keras' TensorBoard in a list, or none; of several workers the chief alone writes."""
+    return [keras.callbacks.TensorBoard(folder)] if folder is not None and is_chief() else []
 
 
 def _class_weights(asked, data, task):

@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import KzooError
 from ..files import path_of, writing_file
 from ..keras_hooks import placed_with
+from ..logs import settled
 from ..network import weights_by_path
 from ..values import is_number
 from .strategy import among_workers, is_chief
@@ -84,6 +85,11 @@ class Checkpoints:
 
         `facts` are more of what must be the same.
         """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise KzooError(
+                f"{self.folder} is a file; a folder for checkpoints is expected there: move it, "
+                "or name another folder."
+            )
         if not self.path.is_file():
             return None
         state, _ = self._read(only_state=True)
@@ -321,6 +327,7 @@ class Checkpoints:
         epoch, batch = self._place
         name, self.asked = signal.Signals(self.asked).name, None
         at = f"batch {batch} of epoch {epoch + 1}" if batch else f"epoch {epoch}"
+        settled()
         print(  # Also where nobody watches: else an end would look like success.
             f"Got {name}: what was learnt up to {at} is kept in {self.folder}, and the same "
             "training goes on from there.",

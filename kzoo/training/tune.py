@@ -5,7 +5,11 @@ import copy
 import importlib
 import io
 import json
+import math
+import os
 import shutil
+import socket
+import time
 from pathlib import Path
 
 import keras
@@ -17,6 +21,7 @@ from ..values import is_number, is_whole
 from . import recipe as trainings
 from .facts import fact
 from .strategy import check_alone
+from .workers import CHIEF, TUNER
 
 # Every key of a search with its default; without one, the key is required.
 KEYS = {
@@ -24,7 +29,8 @@ KEYS = {
     "recipe": trainings.REQUIRED,
     # {key of the training recipe: what it may be}: a list of values, or {"min": 1e-5, "max": 1e-3},
     # with "log": true where a factor counts and not a distance. Between whole numbers the values
-    # are whole. A dot leads into what a key holds, as in "teacher.share".
+    # are whole. A dot leads into what a key holds, as in "teacher.share". A value may be a list or
+    # an object itself, as of "adapt.targets". Paths are relative to this file.
     "space": trainings.REQUIRED,
     # hyperband (arXiv:1603.06560) gives few epochs to many trials and all of them to the best;
     # the trials of the others have all epochs.
@@ -37,19 +43,30 @@ FILES = {RECORD, CURVES}
 SEARCH = "search.json"  # which search it is whose trials lie beside it
 TRIAL = "trial.json"
 # What trials have in common; of averages, `ema`, validation tells nothing.
-FIXED = ("output", "summary", "train", "validation", "ema", "strategy")
+FIXED = ("output", "summary", "train", "validation", "ema", "strategy", "tensorboard")
 ALGORITHMS = {
     "hyperband": "HyperbandOracle", "bayesian": "BayesianOptimizationOracle",
     "random": "RandomSearchOracle", "grid": "GridSearchOracle",
 }  # fmt: skip
+# What names files, and whether it may be a preset's name.
+PLACED = {"model": True, "teacher": True, "answers": False}
+# What keras-tuner reads of a search by several processes: where its chief listens, and who this is.
+HOST, PORT = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
+PATIENCE = 600  # Seconds in which the chief of a search must be there.
+PAUSE = 1  # Seconds until a chief is asked anew that waits for others' trials.
 MOST_FAILED = 3  # trials in a row
 SCORE = "score"  # the objective, negative where less is better
 
 
-def tune(recipe, fresh=False, verbose=0, say=None):
+def tune(recipe, fresh=False, verbose=0, say=None, told=None):
     """Search the settings of a training recipe, and write the preset that learnt best.
 
     Trials lie in `<output>.trials` until the last is done; a search that was stopped goes on there.
+
+    Several processes search together where keras-tuner's variables say so, on machines that share
+    the output's folder: KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, where the chief listens,
+    and KERASTUNER_TUNER_ID, "chief" for the one that says what is tried and writes the end, and
+    another for each that learns.
 
     Args:
         recipe: the path of a JSON file, or a dict, with the keys of `KEYS`. The training recipe
@@ -57,10 +74,13 @@ def tune(recipe, fresh=False, verbose=0, say=None):
         fresh: whether to begin anew where a search was stopped.
         verbose: as Keras' `fit` has it, for each trial.
         say: called with a line of text before each trial.
+        told: called behind each trial with what tuning.json holds of it; of several processes in
+            the chief.
 
     Returns:
         What tuning.json holds: `trials`, a list of {"name", "values", "epochs", "value",
         "seconds", "failed"}; `best`, the name of one; `objective`, `space`, `algorithm`, `recipe`.
+        None in a process that learns for a chief.
 
     Raises:
         KzooError: for keys, values and settings that aren't known, before the first trial; and
@@ -69,17 +89,33 @@ def tune(recipe, fresh=False, verbose=0, say=None):
     check_alone("a search over settings")
     engine = _engine()
     settings, training = read_recipe(recipe)
+    base = settings.pop("base")
     output = Path(training["output"])
     folder = output.resolve().with_name(output.resolve().name + ".trials")
     kept = sorted(f.name for f in output.glob("*") if f.name not in {*trainings.FILES, *FILES})
     if kept:
         raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
-    _begin(folder, {**settings, "recipe": fact(training)}, fresh)
+    if settings["objective"] is not None:
+        _check_objective(settings["objective"], training)
+    role = _role()
+    if role == TUNER:
+        _wait_for_chief()
+    _begin(folder, {**settings, "recipe": fact(training)}, fresh and role != TUNER, role != TUNER)
+    say, told = (function or (lambda what: None) for function in (say, told))
     with contextlib.redirect_stdout(io.StringIO()):  # It tells where it goes on.
-        search = _search(engine, settings, training, folder, verbose, say or (lambda line: None))
+        search = _search(engine, settings, training, base, folder, verbose, say, told)
     search.oracle.verbose = 0
+    if role == TUNER:
+        _learn(search)
+        return None
+    _take_back(search.oracle)
     search.search()
-    trials = [_told(folder, trial) for _, trial in sorted(search.oracle.trials.items())]
+    space = settings["space"]
+    trials = [
+        _told(folder, trial, space)
+        for name, trial in sorted(search.oracle.trials.items())
+        if (folder / name / TRIAL).is_file()
+    ]
     best = max((t for t in trials if t["value"] is not None), key=lambda t: t[SCORE], default=None)
     if best is None:
         shutil.rmtree(folder)  # There is nothing to go on with.
@@ -90,9 +126,7 @@ def tune(recipe, fresh=False, verbose=0, say=None):
         "algorithm": settings["algorithm"],
         "objective": best["objective"],
         "best": best["name"],
-        "trials": [
-            {k: v for k, v in trial.items() if k not in (SCORE, "objective")} for trial in trials
-        ],
+        "trials": [_public(trial) for trial in trials],
         "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
     }
     with writing_folder(output) as tmp_path:
@@ -104,12 +138,18 @@ def tune(recipe, fresh=False, verbose=0, say=None):
 
 
 def read_recipe(recipe):
-    """The settings of a search, every key filled in and checked, and its training recipe's."""
+    """The settings of a search, every key filled in and checked, and its training recipe's.
+
+    `base` among them is the folder that the search's own paths are relative to.
+    """
     settings, base = trainings.filled(recipe, KEYS, "a recipe of a search")
     training = settings["recipe"]
     if not isinstance(training, (str, Path, dict)):
         raise KzooError(f"Got the recipe {training!r:.40}; expected the path of a training recipe.")
-    training = trainings.read_recipe(training if isinstance(training, dict) else base / training)
+    if isinstance(training, dict):
+        training = trainings.read_recipe(training, base)
+    else:
+        training = trainings.read_recipe(base / training)
     training.pop("paths")
     if training["validation"] is None:
         raise KzooError(
@@ -149,19 +189,22 @@ def read_recipe(recipe):
         if key == "epochs" and algorithm == "hyperband":
             raise KzooError("Got epochs in the space of a hyperband, which sets them itself.")
         for value in _ends(key, asked):
-            trainings.read_recipe(_with(training, {key: value}))  # Else it says what is wrong.
-    return settings, training
+            trainings.read_recipe(
+                _with(training, {key: value}, base)
+            )  # Else it says what is wrong.
+    return {**settings, "base": base}, training
 
 
 def _ends(key, asked):
     """Values that tell whether all of a key's fit: all of a list, or both ends."""
     if isinstance(asked, list):
         kinds = {type(value) for value in asked}
-        if asked and len(kinds) == 1 and kinds <= {str, int, float, bool}:
+        if asked and (len(kinds) == 1 and kinds <= {str, int, float, bool} or _as_text(asked)):
             return asked
         raise KzooError(
             f"Got {asked!r:.60} for {key} in the space; expected values that are all texts, all "
-            "whole numbers, all numbers with a point, or true and false."
+            "whole numbers, all numbers with a point, or true and false; or lists, objects and "
+            "null among them."
         )
     ends = [asked.get("min"), asked.get("max")] if isinstance(asked, dict) else [None]
     fits = all(is_number(end) for end in ends) and ends[0] < ends[1]
@@ -175,8 +218,16 @@ def _ends(key, asked):
     return ends
 
 
-def _with(training, values):
-    """A training recipe with other values; a dot in a key leads into an object."""
+def _as_text(asked):
+    """Whether keras-tuner, which knows texts and numbers alone, is given these values as JSON."""
+    return isinstance(asked, list) and any(isinstance(v, (list, dict, type(None))) for v in asked)
+
+
+def _with(training, values, base):
+    """A training recipe with other values; a dot in a key leads into an object.
+
+    Paths among the values are relative to `base`.
+    """
     changed = copy.deepcopy(training)
     for key, value in values.items():
         *path, last = key.split(".")
@@ -188,11 +239,78 @@ def _with(training, values):
                 f"Got {key} in the space, and the training recipe has no object {'.'.join(path)}: "
                 "put it there."
             )
-        place[last] = value
+        place[last] = _placed(last, value, base)
     return changed
 
 
-def _begin(folder, search, fresh):
+def _placed(key, value, base):
+    """A value with its paths as seen from here."""
+    if isinstance(value, dict):
+        return {name: _placed(name, each, base) for name, each in value.items()}
+    is_path = isinstance(value, str) and key in PLACED
+    return trainings.placed(value, base, is_preset=PLACED[key]) if is_path else value
+
+
+def _check_objective(objective, training):
+    """Raise KzooError for a metric that the trainings don't have, before the first one."""
+    known = [f"val_{name}" for name in trainings.metrics_of(training)]
+    if objective not in known:
+        raise KzooError(f"Got the objective {objective!r:.40}; expected one of {', '.join(known)}.")
+
+
+def _role():
+    """Whether this process searches for others (CHIEF), learns for one (TUNER), or None: both."""
+    missing = [name for name in (HOST, PORT, "KERASTUNER_TUNER_ID") if not os.environ.get(name)]
+    if len(missing) == 3:
+        return None
+    if missing:
+        raise KzooError(
+            f"{' and '.join(missing)} is not set beside others of keras-tuner; expected all three: "
+            "where the chief listens, and who this process is; or none of them."
+        )
+    if not os.environ[PORT].isdecimal():
+        raise KzooError(f"{PORT} is {os.environ[PORT]!r:.40}; expected the number of a free port.")
+    return CHIEF if CHIEF in os.environ["KERASTUNER_TUNER_ID"] else TUNER  # As keras-tuner does.
+
+
+def _wait_for_chief():
+    """Wait until the chief listens: by then the folder of the trials is there."""
+    address, until = (os.environ[HOST], int(os.environ[PORT])), time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(address, timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise KzooError(
+                    f"The chief of the search doesn't answer at {address[0]}:{address[1]} "
+                    f"({error}); expected it to listen there: start it, with "
+                    f"KERASTUNER_TUNER_ID={CHIEF}."
+                ) from None
+            time.sleep(0.2)
+
+
+def _learn(search):
+    """Run what the chief asks for, until there is no more."""
+    import grpc  # keras-tuner's and TensorFlow's
+
+    try:
+        search.search()
+    except grpc.RpcError as error:
+        raise KzooError(
+            f"The chief of the search is gone, or ended it ({error.details()!r:.200}): see what it "
+            "said, and start all of them again."
+        ) from None
+
+
+def _take_back(oracle):
+    """Let trials that were begun in a run before this one be the next ones, whoever runs them."""
+    state = oracle.get_state()
+    state["retry_queue"] += state["ongoing_trials"].values()
+    oracle.set_state({**state, "ongoing_trials": {}})
+
+
+def _begin(folder, search, fresh, is_chief=True):
     """Make the folder of the trials, unless a run of the same search was stopped there."""
     search = json.loads(json.dumps(search))
     if fresh and (folder / SEARCH).is_file():
@@ -204,6 +322,11 @@ def _begin(folder, search, fresh):
                 "Python), or name another output."
             )
         return
+    if not is_chief:
+        raise KzooError(
+            f"{folder} is not there, where the chief of the search keeps its trials: let all read "
+            "the same recipe, on machines that share the output's folder."
+        )
     if folder.exists():
         raise KzooError(f"{folder} is no folder of trials: move it, or name another output.")
     folder.mkdir(parents=True)
@@ -221,12 +344,12 @@ def _engine():
         ) from None
 
 
-def _search(engine, settings, training, folder, verbose, say):
+def _search(engine, settings, training, base, folder, verbose, say, told):
     """keras-tuner's loop, whose trials are trainings by recipe."""
     space = engine.HyperParameters()
     for key, asked in settings["space"].items():
         if isinstance(asked, list):
-            space.Choice(key, asked)
+            space.Choice(key, [json.dumps(v) for v in asked] if _as_text(asked) else asked)
             continue
         is_int = is_whole(asked["min"]) and is_whole(asked["max"])
         kind = space.Int if is_int else space.Float
@@ -236,7 +359,13 @@ def _search(engine, settings, training, folder, verbose, say):
     if settings["algorithm"] != "hyperband":
         all_of_grid = settings["algorithm"] == "grid" and settings["trials"] is None
         options = {"max_trials": None if all_of_grid else settings["trials"] or 10}
-    oracle = getattr(engine.oracles, ALGORITHMS[settings["algorithm"]])(
+
+    class Telling(getattr(engine.oracles, ALGORITHMS[settings["algorithm"]])):
+        def end_trial(self, trial):
+            super().end_trial(trial)
+            told(_public(_told(folder, trial, settings["space"])))
+
+    oracle = Telling(
         objective=engine.Objective(SCORE, "max"), hyperparameters=space,
         seed=training["seed"] + 1,  # of 0 keras-tuner draws one
         tune_new_entries=False, max_consecutive_failed_trials=MOST_FAILED, **options,
@@ -245,8 +374,14 @@ def _search(engine, settings, training, folder, verbose, say):
     class Search(engine.engine.base_tuner.BaseTuner):
         def search(self):
             """The trials, one after the other; what is no fault of the settings ends them all."""
+            if _role() == CHIEF:
+                super().search()  # Others learn.
+                return
             status, failed = engine.engine.trial.TrialStatus, 0
             while (trial := self.oracle.create_trial(self.tuner_id)).status != status.STOPPED:
+                if trial.status == status.IDLE:  # What comes next hangs on others' trials.
+                    time.sleep(PAUSE)
+                    continue
                 try:
                     score = run(trial)
                 except _Failed as failure:
@@ -262,12 +397,14 @@ def _search(engine, settings, training, folder, verbose, say):
                 self.on_trial_end(trial)
 
     def run(trial):
-        own, values = folder / trial.trial_id, _values(trial)
+        own, values = folder / trial.trial_id, _values(trial, settings["space"])
         noted = read_json(own / TRIAL, "a trial") if (own / TRIAL).is_file() else {}
         if SCORE in noted and noted["values"] == values:  # Killed before the oracle knew.
             return noted[SCORE]
-        asked = {**_with(training, values), "output": str(own / "preset")}
+        asked = {**_with(training, values, base), "output": str(own / "preset")}
         asked["epochs"] = trial.hyperparameters.values.get("tuner/epochs", asked["epochs"])
+        if training["tensorboard"] is not None:
+            asked["tensorboard"] = str(Path(training["tensorboard"]) / trial.trial_id)
         say(f"Trial {int(trial.trial_id) + 1}, {asked['epochs']} epochs: {shown(values)}")
         keras.backend.clear_session()
         try:
@@ -278,10 +415,7 @@ def _search(engine, settings, training, folder, verbose, say):
             _note(own, {"values": values, "failed": str(error)})
             raise _Failed(str(error)) from None
         objective = settings["objective"] or "val_" + task.monitored()
-        course = history.history.get(objective)
-        if course is None:
-            known = ", ".join(name for name in history.history if name.startswith("val_"))
-            raise KzooError(f"Got the objective {objective!r:.40}; expected one of {known}.")
+        course = history.history[objective]
         sign = -1 if objective.endswith("loss") else 1
         score = sign * course[-1] if asked["keep"] == "last" else max(sign * v for v in course)
         seconds = read_json(own / "preset" / "training.json", "a training")["seconds"]
@@ -303,9 +437,13 @@ def shown(values):
     return ", ".join(f"{key} {value}" for key, value in zip(values, told, strict=True))
 
 
-def _values(trial):
-    """What a trial tries: the rest is the search's own."""
-    return {k: v for k, v in trial.hyperparameters.values.items() if not k.startswith("tuner/")}
+def _values(trial, space):
+    """What a trial tries, as the space has it: the rest is the search's own."""
+    return {
+        key: json.loads(value) if _as_text(space[key]) else value
+        for key, value in trial.hyperparameters.values.items()
+        if not key.startswith("tuner/")
+    }
 
 
 def _keep_best(folder):
@@ -313,11 +451,12 @@ def _keep_best(folder):
     scores = {}
     for preset in sorted(folder.glob("*/preset")):
         if (preset.parent / TRIAL).is_file():
-            scores[preset] = read_json(preset.parent / TRIAL, "a trial")[SCORE]
+            noted = read_json(preset.parent / TRIAL, "a trial")
+            scores[preset] = noted.get(SCORE, -math.inf)
     best = max(scores, key=scores.get)
     for preset in scores:
         if preset != best:
-            shutil.rmtree(preset)
+            shutil.rmtree(preset, ignore_errors=True)  # Maybe another process does so, too.
 
 
 def _note(folder, record):
@@ -327,8 +466,14 @@ def _note(folder, record):
         tmp_path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def _told(folder, trial):
+def _told(folder, trial, space):
     """What the report says of a trial."""
     noted = read_json(folder / trial.trial_id / TRIAL, "a trial")
     usual = {"objective": None, "value": None, SCORE: None, "epochs": None, "seconds": None}
-    return {"name": trial.trial_id, "values": _values(trial), **usual, "failed": None, **noted}
+    values = _values(trial, space)
+    return {"name": trial.trial_id, "values": values, **usual, "failed": None, **noted}
+
+
+def _public(trial):
+    """What others are told of a trial."""
+    return {key: value for key, value in trial.items() if key not in (SCORE, "objective")}

@@ -19,18 +19,19 @@ from ..terminal import INTERRUPTED, UNEXPECTED, complain
 
 GRACE = 5  # Seconds in which a process that was asked to end may do so by itself.
 GPUS = "CUDA_VISIBLE_DEVICES"
+CHIEF, TUNER = "chief", "tuner"  # who processes of a search are; tuners have numbers
 
 
-def run(arguments, count):
-    """Run `kzoo ARGUMENTS` as that many workers; what the chief, worker 0, prints is shown.
+def run(arguments, environments):
+    """Run `kzoo ARGUMENTS` in a process for each of some environments.
 
-    One that dies ends all of them, and a sentence on stderr names it. Ctrl-C and SIGTERM go to
-    each.
+    What the first, the chief, prints is shown. One that dies ends all of them, and a sentence on
+    stderr names it. Ctrl-C and SIGTERM go to each.
 
     Returns:
         The chief's exit code; 1 where another worker's death ended it, 130 after Ctrl-C.
     """
-    environments = environments_of(count)
+    count = len(environments)
     with contextlib.ExitStack() as stack:
         asked = stack.enter_context(_asked())
         # Others than the chief say the same again, or what nobody reads unless they die.
@@ -51,28 +52,49 @@ def run(arguments, count):
         return _watched(workers, said, asked)
 
 
-def environments_of(count):
-    """What tells each of so many workers who they all are, and which GPUs are its own."""
+def cluster(count):
+    """What tells each of so many workers of a training who they all are, and its GPUs."""
+    addresses = [f"127.0.0.1:{port}" for port in _ports(count)]
+    tasks = ({"type": "worker", "index": index} for index in range(count))
+    named = ({"cluster": {"worker": addresses}, "task": task} for task in tasks)
+    return [
+        {"TF_CONFIG": json.dumps(config), **own}
+        for config, own in zip(named, _gpus_of(count), strict=True)
+    ]
+
+
+def tuners(count):
+    """What tells a chief and so many processes of a search who they are, and which are their GPUs.
+
+    The chief, which doesn't learn, is first.
+    """
+    (port,) = _ports(1)
+    common = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    others = [
+        {**common, "KERASTUNER_TUNER_ID": f"{TUNER}{index}", **own}
+        for index, own in enumerate(_gpus_of(count))
+    ]
+    return [{**common, "KERASTUNER_TUNER_ID": CHIEF, GPUS: "-1"}, *others]
+
+
+def _ports(count):
+    """Free ports of this machine."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:  # All are held until each has another port.
             each.bind(("127.0.0.1", 0))
-        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _gpus_of(count):
+    """Which GPUs each of so many processes may use, as variables of its environment."""
     gpus = _gpus()
     if 0 < len(gpus) < count:
         raise KzooError(
             f"Got {count} workers on a machine with {len(gpus)} GPUs; expected one for each: take "
             f"--workers {len(gpus)}, or set {GPUS}=-1 to learn on the processor."
         )
-    return [
-        {
-            "TF_CONFIG": json.dumps(
-                {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            ),
-            **({GPUS: ",".join(gpus[index::count])} if gpus else {}),
-        }
-        for index in range(count)
-    ]
+    return [{GPUS: ",".join(gpus[index::count])} if gpus else {} for index in range(count)]
 
 
 def _gpus():

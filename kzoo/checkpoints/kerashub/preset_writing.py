@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...adapters import merged
+from ...adapters import as_written
 from ...errors import KzooError
 from ...files import writing_folder
 from ..config import config_from_spec
@@ -39,7 +39,7 @@ def to_kerashub(model, folder):
     """
     from ...network import Network, weights_by_path
 
-    model = merged(model)
+    model = as_written(model)
     backbone = network_of(model)
     if not isinstance(backbone, Network):
         raise KzooError(f"to_kerashub takes a backbone or a task; {type(model).__name__} came.")
