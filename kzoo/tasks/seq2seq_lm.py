@@ -1,12 +1,12 @@
 """A text of a text: translations, summaries, answers (arXiv:1409.3215, arXiv:1706.03762)."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from ..answers import RULES
-from ..data.batches import BatchPlan, bucketed_batches
+from ..data.batches import BatchPlan, bucketed_batches, lengths_of
 from ..data.documents import read_documents
+from ..data.drawn import DrawnPlan
 from ..data.objectives import check_objective
 from ..data.objectives import objective as objective_of
 from ..errors import KzooError
@@ -53,7 +53,7 @@ class Seq2SeqLM(WritingTask):
             as "en_XX" (mBART); those that its special tokens name by default.
         objective: what `fit` makes of texts without targets, see `kzoo.data.objectives`: "spans"
             (T5), "masking", "deletion", "infilling", "permutation" or "rotation" (BART), drawn anew
-            at every call of `fit`.
+            in each epoch.
         target_tokenizer: a `TargetTokenizer` where targets are cut by another tokenizer than
             sources, with the same ids (Marian).
     """
@@ -209,9 +209,8 @@ class Seq2SeqLM(WritingTask):
         sources, targets = split_pairs(x)
         targets = y if targets is None else targets
         if targets is None and self.objective is not None:
-            columns, rows = self._columns_of(*self._spoiled(sources, seed))
-        else:
-            columns, rows = self._encoded(sources, targets)
+            return self._spoiled(sources, sample_weight, seed, **options)
+        columns, rows = self._encoded(sources, targets)
         return bucketed_batches(
             columns,
             rows,
@@ -248,10 +247,10 @@ class Seq2SeqLM(WritingTask):
         given = [[start, *row[:-1]] for row in rows]
         return {"encoder_token_ids": read, "decoder_token_ids": given}, rows
 
-    def _spoiled(self, texts, seed):
-        """Sources and targets that the objective makes of texts, drawn by a seed."""
-        make, draw = objective_of(self.objective, self.tokenizer), np.random.default_rng(seed)
-        before, after = self._frame(None)
+    def _spoiled(self, texts, sample_weight, seed, initial_epoch=0, **options):
+        """Batches of what the objective makes of texts, other sources and targets each epoch."""
+        make, (before, after) = objective_of(self.objective, self.tokenizer), self._frame(None)
+        start, _ = beginning(self.task_options())
         most = min(self.max_length, self.max_target_length) - len(before) - len(after) - 1
         if most < 2:
             raise KzooError(
@@ -264,8 +263,25 @@ class Seq2SeqLM(WritingTask):
             raise KzooError(
                 f"Got fewer than two tokens in text {short}; expected more to learn of."
             )
-        pairs = [make(ids, draw) for ids in texts]
-        return tuple([[*before, *ids, *after] for ids in side] for side in zip(*pairs, strict=True))
+
+        def draw(number, draw):
+            read, written = make(list(texts[number]), draw)
+            # Spans of no length put marks in: one, and there would be no place for more.
+            read = [*before, *read[: most + 1], *after]
+            written = [*before, *written, *after]
+            return {"encoder_token_ids": read, "decoder_token_ids": [start, *written[:-1]]}, written
+
+        lengths = lengths_of(texts) + len(before) + len(after) + 1
+        return DrawnPlan(
+            {"encoder_token_ids": lengths, "decoder_token_ids": lengths},
+            draw,
+            getattr(texts, "texts", texts),
+            sample_weight=sample_weight,
+            seed=seed,
+            padding_id=self.backbone.padding_id,
+            epoch=initial_epoch,
+            **options,
+        ).dataset()
 
     @property
     def start_id(self):
