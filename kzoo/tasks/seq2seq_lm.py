@@ -1,10 +1,12 @@
 """A text of a text: translations, summaries, answers (arXiv:1409.3215, arXiv:1706.03762)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from ..answers import RULES
 from ..data.batches import BatchPlan, bucketed_batches, lengths_of
+from ..data.corpus import Corpus, read_corpus
 from ..data.documents import read_documents
 from ..data.drawn import DrawnPlan
 from ..data.objectives import check_objective
@@ -21,6 +23,7 @@ from ..generation.rewriter import (
 )
 from ..generation.writer import check_names
 from ..text.languages import code_id, in_language
+from .corpora import ReadsCorpora, check_unweighted, tokens_of
 from .inputs import check_columns, split_pairs
 from .text_scores import check_scores, text_scores
 from .text_task import settled_length
@@ -33,7 +36,7 @@ KEPT = ("max_target_length", "generation", "source_language", "target_language",
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class Seq2SeqLM(WritingTask):
+class Seq2SeqLM(ReadsCorpora, WritingTask):
     """Read a source and write a target: an encoder-decoder with scores of every token.
 
     On the dict of `kzoo.graphs.EncoderDecoder` it returns {"logits": (batch, decoder_length,
@@ -63,7 +66,7 @@ class Seq2SeqLM(WritingTask):
     targets = "optional"
     remembers_how_it_writes = True
     reads, rule = "prompt", "rewriting"
-    read_file = staticmethod(read_documents)
+    read_file = read_corpus(read_documents)
 
     def __init__(
         self,
@@ -206,6 +209,14 @@ class Seq2SeqLM(WritingTask):
 
     def batches(self, x, y=None, sample_weight=None, seed=0, **options):
         """Sources and targets as batches of similar lengths."""
+        if isinstance(x, Corpus):
+            check_unweighted(x, sample_weight)
+            if y is not None or self.objective is None:
+                raise KzooError(
+                    f"Got {x!r} for a Seq2SeqLM; expected an objective, which makes sources and "
+                    "targets of raw text, and no targets beside it."
+                )
+            return self._spoiled(x, None, seed, **options)
         sources, targets = split_pairs(x)
         targets = y if targets is None else targets
         if targets is None and self.objective is not None:
@@ -257,15 +268,10 @@ class Seq2SeqLM(WritingTask):
                 f"Got max_length {self.max_length} and max_target_length {self.max_target_length} "
                 "with an objective; expected places for two tokens of a text at least."
             )
-        texts = [ids[:most] for ids in self.tokenizer.bare_ids(texts)]
-        short = next((number for number, ids in enumerate(texts) if len(ids) < 2), None)
-        if short is not None:
-            raise KzooError(
-                f"Got fewer than two tokens in text {short}; expected more to learn of."
-            )
+        texts = self._pieces(texts, most)
 
         def draw(number, draw):
-            read, written = make(list(texts[number]), draw)
+            read, written = make(np.asarray(texts[number]).tolist(), draw)
             # Spans of no length put marks in: one, and there would be no place for more.
             read = [*before, *read[: most + 1], *after]
             written = [*before, *written, *after]
@@ -282,6 +288,19 @@ class Seq2SeqLM(WritingTask):
             epoch=initial_epoch,
             **options,
         ).dataset()
+
+    def _pieces(self, texts, most):
+        """Token ids of texts, cut off behind so many; of a corpus all of them, piece by piece."""
+        if isinstance(texts, Corpus):
+            tokens = tokens_of(texts, self.tokenizer)
+            return texts.column(tokens.ids, *texts.windows(tokens, most, least=2))
+        rows = [ids[:most] for ids in self.tokenizer.bare_ids(texts)]
+        short = next((number for number, ids in enumerate(rows) if len(ids) < 2), None)
+        if short is not None:
+            raise KzooError(
+                f"Got fewer than two tokens in text {short}; expected more to learn of."
+            )
+        return rows
 
     @property
     def start_id(self):
