@@ -10,7 +10,7 @@ from ..errors import KzooError
 from ..files import writing_folder
 
 META = "tokens.json"
-AT_ONCE = 1 << 18  # characters that are given to the tokenizer at the same time
+AT_ONCE = 1 << 16  # characters that are given to the tokenizer at the same time
 # What lies between two sentences: blanks behind . ! or ?, or behind quotes and brackets behind it.
 SENTENCE = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’)\]]))\s+")
 
@@ -226,7 +226,7 @@ def on_disk(pieces, writer, folder):
 
 def _written(pieces, writer, folder):
     types = writer.types()
-    files = {name: open(folder / name, "wb", buffering=1 << 20) for name in types}  # noqa: SIM115
+    files = {name: open(folder / name, "wb", buffering=1 << 16) for name in types}  # noqa: SIM115
     counts = dict.fromkeys(types, 0)
 
     def append(name, values):
