@@ -173,6 +173,16 @@ class ExportsTokens:
         return tf.function(lambda inputs: self(inputs), input_signature=[specs])
 
 
+def of_whole_batch(loss, count):
+    """What a replica adds to the loss of the whole batch, of a Keras loss over `count` things."""
+    replicas = _replicas()
+    if replicas is None:
+        return loss
+    # Keras has divided by their number, as if all had the same share.
+    share = mean_of_all(count, count)
+    return replicas.num_replicas_in_sync * loss * keras.ops.cast(share, loss.dtype)
+
+
 class DistributedFit:
     """Mixin, before `keras.Model`: `fit` that is right on several replicas and in every epoch.
 
@@ -196,12 +206,7 @@ class DistributedFit:
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Keras' hook: the loss; on replicas what this one adds to that of the whole batch."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training=training)
-        replicas = _replicas()
-        if replicas is None:
-            return loss
-        # Keras has divided by their number, as if all had the same share.
-        share = mean_of_all(self.loss_count(y), self.loss_count(y))
-        return replicas.num_replicas_in_sync * loss * keras.ops.cast(share, loss.dtype)
+        return loss if _replicas() is None else of_whole_batch(loss, self.loss_count(y))
 
     def fit(
         self,

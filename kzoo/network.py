@@ -64,6 +64,7 @@ class Network(Served, ExportsTokens, keras.Model):
     HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
     elsewhere = "Hugging Face"
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
+    PAIRS = "next_sentence"  # what it learns of pairs, one of `data.sentence_pairs.RELATIONS`
     reader = None  # The family of an encoder-decoder where both towers read, see `BothRead`.
     gradient_checkpointing = False  # See `checkpoint_gradients`.
     blocks_alike = True  # Whether one block of a kind stands for the others where they are counted.

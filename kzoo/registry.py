@@ -49,6 +49,7 @@ HOMES = {
     "QuestionAnswering": "tasks.question_answering",
     "SpanLoss": "tasks.question_answering",
     "MaskedLM": "tasks.masked_lm",
+    "PreTraining": "tasks.pretraining",
     "CausalLM": "tasks.causal_lm",
     "Perplexity": "tasks.writing_task",
     "Seq2SeqLM": "tasks.seq2seq_lm",

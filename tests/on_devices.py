@@ -187,6 +187,41 @@ def fit_pairs(size, label_share=None, epochs=2):
     return {**{key: np.array(value) for key, value in history.history.items()}, **weights}
 
 
+def fit_sentences(size, epochs=2):
+    """Train on hidden tokens and pairs of sentences in batches of four; as `fit`."""
+    from test_tasks import WORDS, tokenizer
+
+    import kzoo
+    from kzoo.keras_hooks import DistributedFit
+    from kzoo.models import build
+    from kzoo.network import weights_by_path
+
+    spec = kzoo.Spec(
+        "bert",
+        {"kind": "token", "vocabulary_size": 80, "num_segments": 2},
+        hidden_dim=16,
+        num_heads=2,
+        intermediate_dim=32,
+        schedule=(0,),
+        max_sequence_length=24,
+        dropout=0.0,
+        attention_dropout=0.0,
+    )
+    task = kzoo.PreTraining(build(spec), tokenizer=tokenizer())
+    for number, (path, weight) in enumerate(sorted(weights_by_path(task).items())):
+        noise = np.random.default_rng(number).normal(0, 0.1, weight.shape)
+        weight.assign((noise + path.endswith("gamma")).astype("float32"))
+    task.compile(kzoo.AdamW(1e-2, clip_norm=None, epsilon=1e-6))
+    draw = np.random.default_rng(size)
+    documents = [
+        [" ".join(draw.choice(WORDS, 4)) for _ in range(draw.integers(2, 5))] for _ in range(size)
+    ]
+    learnt, held = (task.batches(documents, batch_size=4, shuffle=s, seed=3) for s in (True, None))
+    history = DistributedFit.fit(task, learnt, epochs=epochs, validation_data=held, verbose=0)
+    weights = {path: np.asarray(weight) for path, weight in weights_by_path(task).items()}
+    return {**{key: np.array(value) for key, value in history.history.items()}, **weights}
+
+
 def embedding(optimizer):
     """Three steps of an optimizer on a table of ones that is looked up with repeated ids."""
     import keras
@@ -245,6 +280,7 @@ RUNS = {
     "contrastive": lambda epochs=2: fit_pairs(7, epochs=epochs),
     "mimicking": lambda epochs=2: fit_pairs(5, 0.3, epochs),
     "taught": lambda epochs=2: fit_taught(7, epochs),
+    "sentences": lambda epochs=2: fit_sentences(7, epochs),
     "clipped": lambda epochs=2: fit(model(learning=OVERWRITTEN, steps=2), 7, epochs),
     "by place": lambda epochs=2: fit(
         model("TokenClassifier", head="token", learning={"clip_norm": None}), 7, epochs
@@ -258,6 +294,9 @@ RUNS = {
         model(precision="mixed_float16", learning=ACCUMULATED), 10, epochs, validates=False
     ),
 }
+
+
+ON_JAX = ("accumulated", "contrastive", "mimicking", "taught", "sentences")
 
 
 def scores_by_place():
@@ -495,7 +534,7 @@ def shapes_on_jax():
 def on_jax():
     """The training and the embedding on JAX."""
     found = {"scores_by_place": scores_by_place()}
-    for name in ("accumulated", "contrastive", "mimicking", "taught"):
+    for name in ON_JAX:
         found |= {f"{name}/{key}": value for key, value in RUNS[name]().items()}
     import keras
 

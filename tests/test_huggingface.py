@@ -327,6 +327,40 @@ def test_transformers_ends_where_the_tokenizer_says(tmp_path):
         assert (tmp_path / "back" / path.name).read_text() == path.read_text(), path.name
 
 
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_pre_training_has_both_scores_of_transformers(family, folders, tmp_path):
+    """Tokens and pairs, both ways; the loss on the same targets too."""
+    folder, theirs = folders(family, "ForPreTraining")
+    model = kzoo.from_huggingface(folder)
+    assert type(model) is kzoo.PreTraining and not model.origin.carried
+    assert model.pairs == {"bert": "next_sentence", "albert": "sentence_order"}[family]
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(folder)
+    del model.origin
+    add_noise(model)
+    kzoo.to_huggingface(model, tmp_path / "there")
+    theirs = reload(theirs, tmp_path / "there").eval()
+    columns, there = batch(theirs, "ForPreTraining")
+    draw = np.random.default_rng(0)
+    chosen = (draw.random(columns["token_ids"].shape) < 0.4) & (columns["padding_mask"] > 0)
+    targets = np.where(chosen, draw.integers(5, 50, chosen.shape), -100)
+    label = np.array([0, 1, 1])
+    name = {"bert": "next_sentence_label", "albert": "sentence_order_label"}[family]
+    with torch.no_grad():
+        expected = theirs(
+            **there, labels=torch.from_numpy(targets), **{name: torch.from_numpy(label)}
+        )
+    pairs = {"bert": "seq_relationship_logits", "albert": "sop_logits"}[family]
+    ours = model(columns)
+    mask = columns["padding_mask"].astype(bool)
+    assert distance(ours["logits"], expected.prediction_logits, mask) < TOLERANCE
+    assert distance(ours["pair_logits"], expected[pairs]) < TOLERANCE
+    model.compile()
+    y = {"logits": targets.astype("int32"), "pair_logits": label.astype("int32")}
+    loss = model.compute_loss(columns, y, ours, training=False)
+    assert abs(float(loss) - float(expected.loss)) < TOLERANCE
+
+
 # -- what a file may hold besides ---------------------------------------------------------------
 
 
@@ -341,6 +375,8 @@ def full_file(theirs, folder, carried, dtype="float32"):
     arrays[f"{prefix}.embeddings.position_ids"] = np.arange(24, dtype="int64")[None]
     for name in carried:
         shape = (width,) if name.endswith("bias") else (width, width)
+        rows = 2 if "seq_relationship" in name or "sop_" in name else width
+        shape = (rows, *shape[1:])
         arrays.setdefault(name, draw.normal(size=shape).astype(dtype))
     write_tensors(folder / "model.safetensors", arrays, {"format": "pt"})
     return arrays
@@ -348,7 +384,7 @@ def full_file(theirs, folder, carried, dtype="float32"):
 
 FULL = {
     "bert": (
-        "ForPreTraining",
+        "ForMaskedLM",
         [
             "bert.pooler.dense.weight",
             "bert.pooler.dense.bias",
@@ -359,7 +395,7 @@ FULL = {
     "roberta": ("ForMaskedLM", ["roberta.pooler.dense.weight", "roberta.pooler.dense.bias"]),
     "distilbert": ("ForMaskedLM", []),
     "albert": (
-        "ForPreTraining",
+        "ForMaskedLM",
         [
             "albert.pooler.weight",
             "albert.pooler.bias",

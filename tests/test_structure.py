@@ -52,7 +52,7 @@ RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}
 DOORS = {
     ("network", "presets"): "Bert.from_preset",
     ("tasks", "presets"): "TextClassifier.from_preset, save_preset",
-    ("tasks", "training"): "compile's default optimizer",
+    ("tasks", "training"): "compile's default optimizer, whether a worker is the chief",
 }
 # The modules that may touch what Keras and LiteRT keep private.
 HOOKS = {PACKAGE / "keras_hooks.py", PACKAGE / "litert" / "hooks.py"}

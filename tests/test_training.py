@@ -98,7 +98,7 @@ def test_jax_gives_the_same_numbers(elsewhere, here):
     adam = on_devices.embedding(on_devices.plain_adam())
     for name in ("kzoo_adam", "keras_adam"):
         np.testing.assert_allclose(adam, expected[name], atol=1e-5)
-    for run in ("accumulated", "contrastive", "mimicking", "taught"):
+    for run in on_devices.ON_JAX:
         for name, value in here(run).items():
             # Other kernels round differently, and Adam divides by what is near zero.
             np.testing.assert_allclose(value, expected[f"{run}/{name}"], atol=2e-3, err_msg=name)

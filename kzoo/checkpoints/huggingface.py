@@ -129,7 +129,7 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
         config = {**config, "decoder_start_token_id": start}
     spec = spec_from_config(config, family, strict=strict)
     head = _head(family, task_name, spec, config, architecture, tensors)
-    if head["kind"] == "pooled" if head else _has_pooler(family, prefix, tensors):
+    if _reads_pooler(head) if head else _has_pooler(family, prefix, tensors):
         spec = spec.replace(pooler=family.FIXED.get("pooler", "tanh"))
     # Beside another tokenizer than the folder's its target's has no place.
     without = ["tokenizer"] if tokenizer is None else ["tokenizer", "target_tokenizer"]
@@ -360,6 +360,12 @@ def _scores_alone(family, task_name, tensors):
 def is_tied(head):
     """Whether a head scores tokens against their embeddings; None for one that scores others."""
     return getattr(resolve("head", head)[0], "tied", None)
+
+
+def _reads_pooler(head):
+    """Whether a head reads the backbone's pooler."""
+    kind, _ = resolve("head", head)
+    return kind.needs_pooler or getattr(kind, "pooling", None) == "pooled"
 
 
 def _head_dropout(family, task_name, config):

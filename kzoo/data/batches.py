@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import KzooError
 from .plan import Plan, weights_of
+from .ragged import Ragged, ones
 
 IGNORED = -100  # The target of a place that is padding or has no target of its own.
 # Where each new shape costs a compilation, lengths are rounded up to one of these, or to the
@@ -85,13 +86,17 @@ class BatchPlan(Plan):
         beside=None,
     ):
         columns = token_lists if isinstance(token_lists, dict) else {"token_ids": token_lists}
-        columns = {name: list(rows) for name, rows in columns.items()}
+        columns = {n: r if isinstance(r, Ragged) else list(r) for n, r in columns.items()}
         tokens = {n.removesuffix(TOKENS): n for n in columns if n.endswith(TOKENS)}
         size = len(next(iter(columns.values())))
         super().__init__(size, batch_size, shuffle, seed, epoch, beside)
         for which, name in tokens.items():
             if f"{which}padding_mask" not in columns:
-                columns[f"{which}padding_mask"] = [_ones(row) for row in columns[name]]
+                rows = columns[name]
+                held = isinstance(rows, Ragged)
+                columns[f"{which}padding_mask"] = (
+                    ones(rows.lengths) if held else [_ones(row) for row in rows]
+                )
         counts = {name: len(rows) for name, rows in columns.items()}
         counts |= {"labels": size if labels is None else len(labels)}
         counts |= {"sample_weight": size if sample_weight is None else len(sample_weight)}
@@ -108,10 +113,7 @@ class BatchPlan(Plan):
                 if by_place
                 else weights_of(sample_weight)
             )
-        self.lengths = {
-            which: np.array([_length(row) for row in columns[name]])
-            for which, name in tokens.items()
-        }
+        self.lengths = {which: lengths_of(columns[name]) for which, name in tokens.items()}
         self.row_lengths = sum(self.lengths.values())  # by which rows are alike
         self.max_length = max_length
 
@@ -125,6 +127,8 @@ class BatchPlan(Plan):
         """See `Plan`."""
         yield from super().facts()
         yield "lengths", self.row_lengths
+        on_disk = [rows.texts for rows in self.columns.values() if isinstance(rows, Ragged)]
+        yield from (("set of texts", texts) for texts in on_disk if texts is not None)
 
     def order(self, epoch=0):
         """The batches of an epoch, as a list of arrays of example numbers."""
@@ -145,14 +149,12 @@ class BatchPlan(Plan):
 
     def batch(self, rows):
         """The examples `rows` as (inputs[, labels[, sample_weight]]), padded NumPy arrays."""
-        lengths = {which: self._padded_length(rows, which) for which in self.lengths}
+        lengths = {
+            which: self.padded_length(each[rows], which) for which, each in self.lengths.items()
+        }
         length = list(lengths.values())[-1]
-        inputs = {}
-        for name, column in self.columns.items():
-            which = max((each for each in lengths if name.startswith(each)), key=len)
-            fill = self.padding_id if name.endswith(TOKENS) else 0
-            inputs[name] = padded([column[i] for i in rows], lengths[which], fill)
-        inputs |= self.beside(rows)
+        columns = {name: [column[i] for i in rows] for name, column in self.columns.items()}
+        inputs = self.padded_columns(columns, lengths) | self.beside(rows)
         if self.labels is None and self.sample_weight is None:
             return (inputs,)
         labels = None
@@ -160,13 +162,23 @@ class BatchPlan(Plan):
             labels = padded([self.labels[i] for i in rows], length, IGNORED)
         elif self.labels is not None:
             labels = self.labels[rows]
-        if self.sample_weight is None:
-            return (inputs, labels)
+        weight = self.weights(rows, length)
+        return (inputs, labels) if weight is None else (inputs, labels, weight)
+
+    def padded_columns(self, columns, lengths):
+        """Columns of a batch's rows as arrays, each as long as its token column is to be."""
+        arrays = {}
+        for name, rows in columns.items():
+            which = max((each for each in lengths if name.startswith(each)), key=len)
+            fill = self.padding_id if name.endswith(TOKENS) else 0
+            arrays[name] = padded(rows, lengths[which], fill)
+        return arrays
+
+    def weights(self, rows, length):
+        """The weights of a batch, of examples or of so many places; None where there are none."""
         if isinstance(self.sample_weight, list):
-            weight = padded([self.sample_weight[i] for i in rows], length, 0, "float32")
-        else:
-            weight = self.sample_weight[rows]
-        return (inputs, labels, weight)
+            return padded([self.sample_weight[i] for i in rows], length, 0, "float32")
+        return None if self.sample_weight is None else self.sample_weight[rows]
 
     def open_axes(self, value, is_weight):
         """See `Plan`; the axis of a row with several sequences is the same in all.
@@ -176,17 +188,23 @@ class BatchPlan(Plan):
         by_place = value.dtype == np.int32 or is_weight
         return {0, value.ndim - 1} if by_place and value.ndim > 1 else {0}
 
-    def _padded_length(self, rows, which):
-        """Tokens that one of the token columns of the examples `rows` is padded to."""
-        lengths = self.lengths[which]
-        length, longest = int(lengths[rows].max()), int(lengths.max())
+    def padded_length(self, lengths, which):
+        """Tokens that one of the token columns is padded to, of a batch with these lengths."""
+        length, longest = int(max(lengths)), int(self.lengths[which].max())
         if not self.shapes_cost:
             return length
-        if len(rows) < self.batch_size:  # One shape for it, whatever an epoch leaves over.
+        if len(lengths) < self.batch_size:  # One shape for it, whatever an epoch leaves over.
             length = longest
         # Not beyond `max_length`: a model's positions may end there.
         most = max(longest, self.max_length or 0)
         return next((size for size in LENGTHS if length <= size <= most), most)
+
+
+def lengths_of(rows):
+    """How many tokens each of some rows has, an array."""
+    if isinstance(rows, Ragged):
+        return rows.lengths
+    return np.array([_length(row) for row in rows])
 
 
 def _length(row):
@@ -208,7 +226,7 @@ def _ones(row):
 
 
 def _is_ragged(labels):
-    return not hasattr(labels, "shape") and np.ndim(labels[0]) == 1
+    return not hasattr(labels, "shape") and np.ndim(labels[0]) == 1  # A `Ragged` is, too.
 
 
 def padded(rows, length, fill, dtype="int32"):

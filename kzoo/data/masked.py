@@ -9,7 +9,8 @@ in a row, n of them with a probability in proportion to 1 / n (arXiv:1909.11942,
 import numpy as np
 
 from ..errors import KzooError
-from .batches import IGNORED, BatchPlan
+from .batches import IGNORED, lengths_of
+from .drawn import DrawnPlan
 
 SHARE = 0.15  # of the tokens that aren't special ones
 AS_MASK, AS_OTHER = 0.8, 0.1  # what of the hidden ones is shown as the mask, and as another token
@@ -23,47 +24,56 @@ def check_units(name):
         raise KzooError(f"Got the objective {name!r:.40}; expected one of {', '.join(UNITS)}.")
 
 
-class MaskedPlan(BatchPlan):
-    """Texts of which tokens are hidden, and are the targets; see `BatchPlan`.
+class Masking:
+    """Hides tokens of a text, which are the targets.
 
-    Which ones are hidden, (seed, epoch, example) decide; of what is measured and not learnt from,
-    (seed, example).
+    Args:
+        in_a_row: how many words may be hidden as one.
+        mask_id: the mask token.
+        vocabulary_size: how many tokens there are to be shown in the place of one.
+    """
+
+    def __init__(self, in_a_row, mask_id, vocabulary_size):
+        self.in_a_row, self.mask_id, self.vocabulary_size = in_a_row, mask_id, vocabulary_size
+
+    def __call__(self, ids, words, draw):
+        """What is shown of a text and the target of each place, two arrays.
+
+        Args:
+            ids: its tokens, an array.
+            words: for each the number of its word, and -1 for what is never hidden.
+            draw: a `numpy.random.Generator`.
+        """
+        targets, shown = np.full(len(ids), IGNORED, "int32"), np.array(ids, "int32")
+        chosen = np.flatnonzero(hidden(words, draw, self.in_a_row))
+        targets[chosen] = shown[chosen]
+        fate = draw.random(len(chosen))
+        other = draw.integers(0, self.vocabulary_size, len(chosen))
+        other = np.where(fate < AS_MASK + AS_OTHER, other, shown[chosen])
+        shown[chosen] = np.where(fate < AS_MASK, self.mask_id, other)
+        return shown, targets
+
+
+class MaskedPlan(DrawnPlan):
+    """Texts of which tokens are hidden, and are the targets; see `DrawnPlan`.
 
     Args:
         columns: ragged token columns.
         words: for each token of each text the number of its word, and -1 for what is never hidden.
-        in_a_row: how many words may be hidden as one.
-        mask_id: the mask token.
-        vocabulary_size: how many tokens there are to be shown in the place of one.
+        in_a_row, mask_id, vocabulary_size: as for `Masking`.
         options: as for `BatchPlan`.
     """
 
     def __init__(self, columns, words, in_a_row, mask_id, vocabulary_size, **options):
-        targets = [[IGNORED] * len(row) for row in columns["token_ids"]]
-        super().__init__(columns, targets, **options)
-        self.words, self.in_a_row = [np.asarray(row) for row in words], in_a_row
-        self.mask_id, self.vocabulary_size = mask_id, vocabulary_size
+        ids, hide = columns["token_ids"], Masking(in_a_row, mask_id, vocabulary_size)
 
-    def batch(self, rows):
-        """See `BatchPlan`; the same tokens are hidden whenever a text is measured."""
-        return self._hidden(rows, ())
+        def draw(row, draw):
+            shown, targets = hide(np.asarray(ids[row]), np.asarray(words[row]), draw)
+            inputs = {name: column[row] for name, column in columns.items()}
+            return {**inputs, "token_ids": shown}, targets
 
-    def learned(self, rows, epoch, number):
-        """See `Plan`."""
-        return self._hidden(rows, (epoch,))
-
-    def _hidden(self, rows, epoch):
-        inputs, targets, *weights = super().batch(rows)
-        for ids, target, row in zip(inputs["token_ids"], targets, rows, strict=True):
-            words = self.words[row]
-            draw = np.random.default_rng([self.seed, int(row), *epoch])
-            chosen = np.flatnonzero(hidden(words, draw, self.in_a_row))
-            target[chosen] = ids[chosen]
-            fate = draw.random(len(chosen))
-            other = draw.integers(0, self.vocabulary_size, len(chosen))
-            shown = np.where(fate < AS_MASK + AS_OTHER, other, ids[chosen])
-            ids[chosen] = np.where(fate < AS_MASK, self.mask_id, shown)
-        return (inputs, targets, *weights)
+        texts = getattr(ids, "texts", ids)
+        super().__init__({"token_ids": lengths_of(ids)}, draw, texts, **options)
 
 
 def hidden(words, draw, in_a_row=1, share=SHARE):

@@ -53,7 +53,8 @@ class Plan:
         yield "batch_size", self.batch_size
         yield "shuffle", self.shuffle
         yield "seed", self.seed
-        yield "targets", getattr(self, "labels", None)
+        labels = getattr(self, "labels", None)
+        yield "targets", getattr(labels, "texts", labels)
         yield "sample_weight", getattr(self, "sample_weight", None)
 
     def skipped(self, epoch):

@@ -11,6 +11,7 @@ class Albert(Stack):
     """ALBERT; its schedule names the same block at every step."""
 
     family = "albert"
+    PAIRS = "sentence_order"
     HEADS = {"TextClassifier": "pooled", "MultipleChoice": "pooled"}
 
     # Hugging Face, as in bert.py.
@@ -37,12 +38,13 @@ class Albert(Stack):
     TASK_ROWS = """
         classifier                  head/logits       TextClassifier TokenClassifier MultipleChoice
         qa_outputs                  head/logits       QuestionAnswering
-        predictions.dense           head/transform    MaskedLM
-        predictions.LayerNorm       head/norm         MaskedLM
-        predictions.bias            head/bias         MaskedLM
-        predictions.decoder.bias    =head/bias        MaskedLM
-        predictions.decoder.weight  =backbone/token_embedding/embeddings  MaskedLM
+        predictions.dense           head/transform    MaskedLM PreTraining
+        predictions.LayerNorm       head/norm         MaskedLM PreTraining
+        predictions.bias            head/bias         MaskedLM PreTraining
+        predictions.decoder.bias    =head/bias        MaskedLM PreTraining
+        predictions.decoder.weight  =backbone/token_embedding/embeddings  MaskedLM PreTraining
         sop_classifier.classifier   -                 MaskedLM
+        sop_classifier.classifier   head/pair_logits  PreTraining
     """
     CONFIG = {
         **Bert.CONFIG,
@@ -60,4 +62,5 @@ class Albert(Stack):
         "TextClassifier": ("classifier_dropout_prob", 0.1),
         "TokenClassifier": ("classifier_dropout_prob", 0.1),
         "MultipleChoice": ("classifier_dropout_prob", 0.1),
+        "PreTraining": ("classifier_dropout_prob", 0.1),
     }

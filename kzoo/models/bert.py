@@ -25,7 +25,7 @@ class Bert(Stack):
         "ForQuestionAnswering": "QuestionAnswering",
         "ForMaskedLM": "MaskedLM",
         "ForMultipleChoice": "MultipleChoice",
-        "ForPreTraining": "MaskedLM",
+        "ForPreTraining": "PreTraining",
     }
     FIXED = {}
     BLOCK = "encoder.layer.{step}"
@@ -48,12 +48,14 @@ class Bert(Stack):
         classifier                           head/logits       TextClassifier
         classifier                           head/logits       TokenClassifier MultipleChoice
         qa_outputs                           head/logits       QuestionAnswering
-        cls.predictions.transform.dense      head/transform    MaskedLM
-        cls.predictions.transform.LayerNorm  head/norm         MaskedLM
-        cls.predictions.bias                 head/bias         MaskedLM
-        cls.predictions.decoder.bias         =head/bias        MaskedLM
+        cls.predictions.transform.dense      head/transform    MaskedLM PreTraining
+        cls.predictions.transform.LayerNorm  head/norm         MaskedLM PreTraining
+        cls.predictions.bias                 head/bias         MaskedLM PreTraining
+        cls.predictions.decoder.bias         =head/bias        MaskedLM PreTraining
         cls.predictions.decoder.weight       =backbone/token_embedding/embeddings  MaskedLM
+        cls.predictions.decoder.weight       =backbone/token_embedding/embeddings  PreTraining
         cls.seq_relationship                 -                 MaskedLM
+        cls.seq_relationship                 head/pair_logits  PreTraining
     """
     CONFIG = {
         "vocab_size": ("embedding.vocabulary_size", 30522),

@@ -191,6 +191,15 @@ class Projection(dense.Dense):
         return self.activation(y) if self.activation else y
 
 
+def checked_rate(rate):
+    """The dropout of a head, or KzooError for what is none."""
+    if not is_number(rate, 0) or rate >= 1:
+        raise KzooError(
+            f"dropout of the head is {rate!r:.40}; a number from 0 to below 1 is expected."
+        )
+    return rate
+
+
 class Head(Composed):
     """Base of heads: dropout of its own rate, or the spec's."""
 
@@ -201,12 +210,7 @@ class Head(Composed):
     def __init__(self, spec, units, dropout=None, bias=True, name="head"):
         super().__init__(name=name)
         self.spec = spec
-        rate = spec.dropout if dropout is None else dropout
-        if not is_number(rate, 0) or rate >= 1:
-            raise KzooError(
-                f"dropout of the head is {rate!r:.40}; a number from 0 to below 1 is expected."
-            )
-        self.dropout = Dropout(rate)
+        self.dropout = Dropout(checked_rate(spec.dropout if dropout is None else dropout))
         self.logits = dense.Dense(units, spec, "logits", bias)
 
 
@@ -447,3 +451,26 @@ class MaskedLMHead(TiedHead):
         """Outputs of the backbone and its token table to {"logits": (batch, length, units)}."""
         x = self.norm(self.activation(self.transform(outputs["sequence_output"])))
         return {"logits": self.products(x, table)}
+
+
+@part("head", "pretraining")
+class PreTrainingHead(MaskedLMHead):
+    """A masked LM head, and two scores of a pair of texts from the pooler (BERT, ALBERT).
+
+    Args:
+        spec, units, activation, epsilon: as for `MaskedLMHead`.
+        dropout: on what the pooler gives (ALBERT).
+    """
+
+    needs_pooler = True
+
+    def __init__(self, spec, units, activation="gelu", epsilon=None, dropout=0.0, name="head"):
+        super().__init__(spec, units, activation, epsilon, name)
+        self.dropout = Dropout(checked_rate(dropout))
+        self.pair_logits = dense.Dense(2, spec, "pair_logits")
+
+    def call(self, outputs, padding_mask, table=None, training=None):
+        """Outputs of the backbone and its token table to logits and pair_logits, (batch, 2)."""
+        scores = super().call(outputs, padding_mask, table, training)
+        pooled = self.dropout(outputs["pooled_output"], training=training)
+        return {**scores, "pair_logits": self.pair_logits(pooled)}

@@ -7,6 +7,7 @@ from .image_embedder import ImageEmbedder
 from .image_text_embedder import ImageTextEmbedder
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
+from .pretraining import PreTraining
 from .question_answering import QuestionAnswering
 from .seq2seq_lm import Seq2SeqLM
 from .text_classifier import TextClassifier
@@ -21,6 +22,7 @@ TASKS = {
         TokenClassifier,
         QuestionAnswering,
         MaskedLM,
+        PreTraining,
         CausalLM,
         Seq2SeqLM,
         MultipleChoice,

@@ -8,11 +8,15 @@ from keras import ops
 
 from ..answers import RULES
 from ..data.batches import bucketed_batches
+from ..data.corpus import Corpus, read_corpus
 from ..data.documents import answer_rows, read_documents, text_rows
+from ..data.ragged import Ragged, pieces
+from ..data.tokens import Joined
 from ..errors import KzooError
 from ..generation.logit_processors import log_softmax
 from ..generation.writer import chat_ids, framing, prompt_ids
 from ..values import is_whole
+from .corpora import ReadsCorpora, check_unweighted, tokens_of
 from .inputs import split_pairs
 from .writing_task import WritingTask, one_or_all
 
@@ -20,7 +24,7 @@ NEUTRAL = ("N/A", "[MASK]")  # texts without content, as in arXiv:2102.09690
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class CausalLM(WritingTask):
+class CausalLM(ReadsCorpora, WritingTask):
     """Score the token behind every place, and write on from a prompt (arXiv:2005.14165).
 
     On the token dict it returns {"logits": (batch, length, vocabulary_size)}; on a step of
@@ -39,7 +43,7 @@ class CausalLM(WritingTask):
     default_head = "tied_lm"
     targets = "optional"
     reads, rule = "prompt", "continuation"
-    read_file = staticmethod(read_documents)
+    read_file = read_corpus(read_documents)
 
     def __init__(
         self,
@@ -108,7 +112,8 @@ class CausalLM(WritingTask):
     @classmethod
     def hold_out(cls, examples, share, seed):
         """See `TextTask`; of a single text its end is held out."""
-        if len(examples) > 1 or not isinstance(examples.x[0], str):
+        is_text = isinstance(examples.x, list) and isinstance(examples.x[0], str)
+        if len(examples) > 1 or not is_text:
             return super().hold_out(examples, share, seed)
         (text,) = examples.x
         cut = round(len(text) * (1 - share))
@@ -130,6 +135,8 @@ class CausalLM(WritingTask):
 
     def batches(self, x, y=None, sample_weight=None, stride=None, **options):
         """Windows of tokens, then batches: the targets are the tokens one place on."""
+        if isinstance(x, Corpus):
+            return self._of_corpus(x, sample_weight, stride, **options)
         prompts, answers = split_pairs(x)
         answers = y if answers is None else answers
         if answers is None:
@@ -143,6 +150,34 @@ class CausalLM(WritingTask):
             {"token_ids": tokens},
             targets,
             sample_weight=weights,
+            padding_id=self.backbone.padding_id,
+            max_length=self.max_length,
+            **options,
+        )
+
+    def _of_corpus(self, corpus, sample_weight, stride, **options):
+        """Windows of documents that lie in files."""
+        check_unweighted(corpus, sample_weight)
+        if stride is not None:
+            raise KzooError(f"Got a stride for {corpus!r}; expected none: windows share nothing.")
+        before, after = self.start_ids(), self.end_ids
+        # Of joined texts one end between two is enough.
+        head = before if self.packing and before == after else []
+        frame = [] if head else before, after
+        tokens = tokens_of(corpus, self.tokenizer, frame=frame)
+        rows = Joined(tokens, corpus.rows, head) if self.packing else tokens
+        starts, ends = rows.bounds(None if self.packing else corpus.rows)
+        # The last token of each is a target alone.
+        begun, lengths = pieces(starts, np.maximum(ends - 1, starts), self.max_length)
+        if not len(begun):
+            raise KzooError(f"{corpus.path} holds fewer than two tokens: nothing to predict.")
+
+        def columns(n, shift=0):
+            return rows.read(begun[n] + shift, begun[n] + lengths[n] + shift)
+
+        return bucketed_batches(
+            {"token_ids": Ragged(lengths, columns, corpus.known_by)},
+            Ragged(lengths, lambda n: columns(n, 1), corpus.known_by),
             padding_id=self.backbone.padding_id,
             max_length=self.max_length,
             **options,

@@ -4,21 +4,26 @@ import keras
 import numpy as np
 
 from ..answers import probabilities
+from ..data.corpus import Corpus, read_corpus
 from ..data.masked import MOST_WORDS, MaskedPlan, check_units
+from ..data.ragged import Ragged
+from ..data.sources import read_examples
+from ..data.tokens import words_of
 from ..errors import KzooError
+from .corpora import ReadsCorpora, check_unweighted, tokens_of
 from .inputs import split_pairs
 from .places import TiedTask
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class MaskedLM(TiedTask):
+class MaskedLM(ReadsCorpora, TiedTask):
     """Score the vocabulary at every place.
 
     On the token dict it returns {"logits": (batch, length, vocabulary_size)}; the scores are
     against the token embeddings themselves. `predict` takes strings that hold the mask token and
     gives, for each, the best tokens for each mask as (text of the token, probability), with the
-    space that a token brings. `fit` takes strings (of a file, its texts), and hides 15 % of their
-    tokens, others in each epoch, see `kzoo.data.masked`.
+    space that a token brings. `fit` takes strings (of a file, its texts) or a `kzoo.Corpus`, and
+    hides 15 % of their tokens, others in each epoch, see `kzoo.data.masked`.
 
     Args:
         backbone, labels, head, max_length, tokenizer, name: as for `TextTask`.
@@ -29,6 +34,7 @@ class MaskedLM(TiedTask):
     task_name = "MaskedLM"
     targets = "none"
     rule = "candidates"
+    read_file = read_corpus(read_examples)
 
     @classmethod
     def head_slots(cls, family, spec):
@@ -63,10 +69,15 @@ class MaskedLM(TiedTask):
         """Batches in which tokens are hidden, other ones each epoch; these are the targets."""
         if y is not None:
             raise KzooError("fit of a MaskedLM takes texts alone; the targets are their tokens.")
-        columns = self.encode_examples(x)
+        if isinstance(x, Corpus):
+            check_unweighted(x, sample_weight)
+            columns, words = self._of_corpus(x)
+        else:
+            columns = self.encode_examples(x)
+            words = self._words(x, columns["token_ids"])
         return MaskedPlan(
             columns,
-            self._words(x, columns["token_ids"]),
+            words,
             MOST_WORDS if self.objective == "ngrams" else 1,
             self.tokenizer.mask_id,
             self.tokenizer.vocabulary_size,
@@ -80,21 +91,51 @@ class MaskedLM(TiedTask):
     def _words(self, x, rows):
         """For each token the number of what is hidden as one with it; -1 for what never is."""
         special = list(self.tokenizer.special_ids)
-        if self.objective == "tokens":
+        if not self.check_words():
             words = [np.arange(len(row)) for row in rows]
-        elif self.tokenizer.cuts_words:
+        else:
             first, second = split_pairs(x)
             found = self.tokenizer.encode(first, second, max_length=self.max_length, offsets=True)
             # A second text begins with another word 0.
             words = [np.cumsum(np.diff(row, prepend=-1) != 0) for row in found["word_ids"]]
-        else:
+        return [
+            np.where(np.isin(row, special), -1, own) for row, own in zip(rows, words, strict=True)
+        ]
+
+    def check_words(self):
+        """Whether words are hidden as one; KzooError for a tokenizer that doesn't know them."""
+        if self.objective != "tokens" and not self.tokenizer.cuts_words:
             raise KzooError(
                 f"Got the objective {self.objective!r} and a tokenizer that doesn't part words; "
                 "expected tokens."
             )
-        return [
-            np.where(np.isin(row, special), -1, own) for row, own in zip(rows, words, strict=True)
-        ]
+        return self.objective != "tokens"
+
+    def _of_corpus(self, corpus):
+        """Pieces of documents as columns, and the numbers of their words."""
+        tokens = tokens_of(corpus, self.tokenizer, words=self.check_words())
+        (before, left), (_, (segment,)), (after, right) = self.tokenizer.frame()
+        around, special = len(before) + len(after), special_mask(self.tokenizer)
+        begun, lengths = corpus.windows(tokens, self.max_length - around)
+
+        def framed(inner, before, after):
+            return np.concatenate([before, inner, after]).astype("int32")
+
+        def row(n):
+            return framed(tokens.ids[begun[n] : begun[n] + lengths[n]], before, after)
+
+        def segments(n):
+            return framed(np.full(lengths[n], segment), left, right)
+
+        def words(n):
+            own = words_of(tokens, begun[n], begun[n] + lengths[n])
+            own = np.where(special[tokens.ids[begun[n] : begun[n] + lengths[n]]], -1, own)
+            return framed(own, [-1] * len(before), [-1] * len(after))
+
+        made = {"token_ids": Ragged(lengths + around, row, corpus.known_by)}
+        if "segment_ids" in self.backbone.input_names:
+            made["segment_ids"] = Ragged(lengths + around, segments)
+        return made, Ragged(lengths + around, words)
 
     def get_config(self):
         """What rebuilds the task."""
@@ -124,3 +165,10 @@ class MaskedLM(TiedTask):
                 for scores in probabilities(logits[places])
             ]
         return answers
+
+
+def special_mask(tokenizer):
+    """For each token of the vocabulary whether it is a special one."""
+    special = np.zeros(tokenizer.vocabulary_size, bool)
+    special[list(tokenizer.special_ids)] = True
+    return special

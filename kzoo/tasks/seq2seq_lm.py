@@ -5,8 +5,10 @@ import numpy as np
 from keras import ops
 
 from ..answers import RULES
-from ..data.batches import BatchPlan, bucketed_batches
+from ..data.batches import BatchPlan, bucketed_batches, lengths_of
+from ..data.corpus import Corpus, read_corpus
 from ..data.documents import read_documents
+from ..data.drawn import DrawnPlan
 from ..data.objectives import check_objective
 from ..data.objectives import objective as objective_of
 from ..errors import KzooError
@@ -21,6 +23,7 @@ from ..generation.rewriter import (
 )
 from ..generation.writer import check_names
 from ..text.languages import code_id, in_language
+from .corpora import ReadsCorpora, check_unweighted, tokens_of
 from .inputs import check_columns, split_pairs
 from .text_scores import check_scores, text_scores
 from .text_task import settled_length
@@ -33,7 +36,7 @@ KEPT = ("max_target_length", "generation", "source_language", "target_language",
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class Seq2SeqLM(WritingTask):
+class Seq2SeqLM(ReadsCorpora, WritingTask):
     """Read a source and write a target: an encoder-decoder with scores of every token.
 
     On the dict of `kzoo.graphs.EncoderDecoder` it returns {"logits": (batch, decoder_length,
@@ -53,7 +56,7 @@ class Seq2SeqLM(WritingTask):
             as "en_XX" (mBART); those that its special tokens name by default.
         objective: what `fit` makes of texts without targets, see `kzoo.data.objectives`: "spans"
             (T5), "masking", "deletion", "infilling", "permutation" or "rotation" (BART), drawn anew
-            at every call of `fit`.
+            in each epoch.
         target_tokenizer: a `TargetTokenizer` where targets are cut by another tokenizer than
             sources, with the same ids (Marian).
     """
@@ -63,7 +66,7 @@ class Seq2SeqLM(WritingTask):
     targets = "optional"
     remembers_how_it_writes = True
     reads, rule = "prompt", "rewriting"
-    read_file = staticmethod(read_documents)
+    read_file = read_corpus(read_documents)
 
     def __init__(
         self,
@@ -206,12 +209,19 @@ class Seq2SeqLM(WritingTask):
 
     def batches(self, x, y=None, sample_weight=None, seed=0, **options):
         """Sources and targets as batches of similar lengths."""
+        if isinstance(x, Corpus):
+            check_unweighted(x, sample_weight)
+            if y is not None or self.objective is None:
+                raise KzooError(
+                    f"Got {x!r} for a Seq2SeqLM; expected an objective, which makes sources and "
+                    "targets of raw text, and no targets beside it."
+                )
+            return self._spoiled(x, None, seed, **options)
         sources, targets = split_pairs(x)
         targets = y if targets is None else targets
         if targets is None and self.objective is not None:
-            columns, rows = self._columns_of(*self._spoiled(sources, seed))
-        else:
-            columns, rows = self._encoded(sources, targets)
+            return self._spoiled(sources, sample_weight, seed, **options)
+        columns, rows = self._encoded(sources, targets)
         return bucketed_batches(
             columns,
             rows,
@@ -248,24 +258,49 @@ class Seq2SeqLM(WritingTask):
         given = [[start, *row[:-1]] for row in rows]
         return {"encoder_token_ids": read, "decoder_token_ids": given}, rows
 
-    def _spoiled(self, texts, seed):
-        """Sources and targets that the objective makes of texts, drawn by a seed."""
-        make, draw = objective_of(self.objective, self.tokenizer), np.random.default_rng(seed)
-        before, after = self._frame(None)
+    def _spoiled(self, texts, sample_weight, seed, initial_epoch=0, **options):
+        """Batches of what the objective makes of texts, other sources and targets each epoch."""
+        make, (before, after) = objective_of(self.objective, self.tokenizer), self._frame(None)
+        start, _ = beginning(self.task_options())
         most = min(self.max_length, self.max_target_length) - len(before) - len(after) - 1
         if most < 2:
             raise KzooError(
                 f"Got max_length {self.max_length} and max_target_length {self.max_target_length} "
                 "with an objective; expected places for two tokens of a text at least."
             )
-        texts = [ids[:most] for ids in self.tokenizer.bare_ids(texts)]
-        short = next((number for number, ids in enumerate(texts) if len(ids) < 2), None)
+        texts = self._pieces(texts, most)
+
+        def draw(number, draw):
+            read, written = make(np.asarray(texts[number]).tolist(), draw)
+            # Spans of no length put marks in: one, and there would be no place for more.
+            read = [*before, *read[: most + 1], *after]
+            written = [*before, *written, *after]
+            return {"encoder_token_ids": read, "decoder_token_ids": [start, *written[:-1]]}, written
+
+        lengths = lengths_of(texts) + len(before) + len(after) + 1
+        return DrawnPlan(
+            {"encoder_token_ids": lengths, "decoder_token_ids": lengths},
+            draw,
+            getattr(texts, "texts", texts),
+            sample_weight=sample_weight,
+            seed=seed,
+            padding_id=self.backbone.padding_id,
+            epoch=initial_epoch,
+            **options,
+        ).dataset()
+
+    def _pieces(self, texts, most):
+        """Token ids of texts, cut off behind so many; of a corpus all of them, piece by piece."""
+        if isinstance(texts, Corpus):
+            tokens = tokens_of(texts, self.tokenizer)
+            return texts.column(tokens.ids, *texts.windows(tokens, most, least=2))
+        rows = [ids[:most] for ids in self.tokenizer.bare_ids(texts)]
+        short = next((number for number, ids in enumerate(rows) if len(ids) < 2), None)
         if short is not None:
             raise KzooError(
                 f"Got fewer than two tokens in text {short}; expected more to learn of."
             )
-        pairs = [make(ids, draw) for ids in texts]
-        return tuple([[*before, *ids, *after] for ids in side] for side in zip(*pairs, strict=True))
+        return rows
 
     @property
     def start_id(self):

@@ -447,6 +447,11 @@ class Tokenizer:
         """Token ids of texts, lists of any lengths, without the special tokens around a text."""
         return [content["token_ids"] for content in self._split(_strings(texts, "texts"), False)]
 
+    def bare_words(self, texts):
+        """`bare_ids` with, for each token, the number of its word, see `encode`: pairs of lists."""
+        contents = self._split(_strings(texts, "texts"), True)
+        return [(content["token_ids"], content["word_ids"]) for content in contents]
+
     def encode_words(self, words, max_length=None, padding=None, pad_to_multiple=1):
         """Token ids of texts that are already split into words, for one label a word.
 

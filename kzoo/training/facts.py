@@ -1,8 +1,10 @@
 """What a recipe is known by where a run goes on: what files hold, and not where they lie."""
 
+import glob
 from pathlib import Path
 
 from .. import presets
+from ..data.shards import CACHE
 from ..files import sha256
 
 # The keys of a recipe, its steps and their teachers that name what is read.
@@ -30,7 +32,9 @@ def _content(path):
     path = Path(presets.find(path) if path in presets.names() and not Path(path).exists() else path)
     if path.is_file():
         return sha256(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    if glob.has_magic(str(path)) and not path.exists():  # A pattern of files, see `data.corpus`.
+        return [sha256(file) for file in sorted(glob.glob(str(path), recursive=True))]
+    files = sorted(file for file in path.rglob("*") if file.is_file() and CACHE not in file.parts)
     # Weights by what they hold; of pictures, which are many, the sizes.
     few = len(files) < 100
     found = [[str(f.relative_to(path)), sha256(f) if few else f.stat().st_size] for f in files]

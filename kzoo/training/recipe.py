@@ -49,7 +49,8 @@ KEYS = {
     "summary": "",  # One sentence for the card of what comes out.
     "model": REQUIRED,  # A preset's name or folder, or a Hugging Face folder.
     # A file as the task reads it, maybe with .gz: see kzoo/data. Of pictures and sounds a folder
-    # with a folder for each class, or a table that names files and their labels.
+    # with a folder for each class, or a table that names files and their labels. Of raw text a
+    # folder or a pattern of files, however large, or records of TensorFlow: see kzoo.Corpus.
     "train": REQUIRED,
     "output": REQUIRED,  # The preset folder to write.
     # One of `TRAINED`; by default the task that the preset is, or the classifier of what it reads
@@ -59,16 +60,17 @@ KEYS = {
     "labels": None,  # Names of the classes; those that the training file holds by default.
     "class_weights": None,  # {label: weight of its examples}, or "balanced".
     "head": None,  # What the head slot holds, a TextEmbedder's pooling; the usual by default.
-    # What a MaskedLM hides as one, or what a Seq2SeqLM makes of texts without targets; as the model
-    # has it by default.
+    # What a MaskedLM or a PreTraining hides as one, or what a Seq2SeqLM makes of texts without
+    # targets; as the model has it by default.
     "objective": None,
+    "pairs": None,  # What a PreTraining learns of two texts: next_sentence or sentence_order.
     "max_length": None,  # Tokens at most; by default what a task that is trained on has.
     "image_size": None,  # Height and width of pictures; the model's by default.
     # What changes pictures or sounds that are learnt from: a name or {"kind": name, argument:
     # value} of one of Keras' layers for pictures or of SpecAugment, or a list of layers.
     "augment": None,
-    # The column of the text, or two for pairs; places where there is no header. Of plain text,
-    # which a CausalLM reads, line or file: what is a text of its own.
+    # The column of the text, or two for pairs; places where there is no header. Of plain text:
+    # line, file or document (between blank lines), what is a text of its own.
     "text": None,
     "column": None,  # The column of the paths in a table of pictures or sounds.
     "label": None,  # The column of the labels, or several.
@@ -118,8 +120,8 @@ KEYS = {
 }
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
-    "TextClassifier", "TextEmbedder", "MaskedLM", "TokenClassifier", "QuestionAnswering",
-    "CausalLM", "Seq2SeqLM", "ImageClassifier", "AudioClassifier",
+    "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "TokenClassifier",
+    "QuestionAnswering", "CausalLM", "Seq2SeqLM", "ImageClassifier", "AudioClassifier",
 )  # fmt: skip
 CLASSIFIERS = ("TextClassifier", "ImageClassifier", "AudioClassifier")
 ARRAYS = ("ImageClassifier", "AudioClassifier")  # what learns from files of their own
@@ -132,6 +134,7 @@ USED_BY = {
         "TextClassifier",
         "TextEmbedder",
         "MaskedLM",
+        "PreTraining",
         "TokenClassifier",
         "CausalLM",
         "Seq2SeqLM",
@@ -139,7 +142,8 @@ USED_BY = {
     "label": (*CLASSIFIERS, "TextEmbedder", "TokenClassifier", "CausalLM", "Seq2SeqLM"),
     "max_length": tuple(name for name in TRAINED if name not in ARRAYS),
     "variations": ("TextClassifier", "TextEmbedder"),
-    "objective": ("MaskedLM", "Seq2SeqLM"),
+    "objective": ("MaskedLM", "PreTraining", "Seq2SeqLM"),
+    "pairs": ("PreTraining",),
     "image_size": ("ImageClassifier",),
     "augment": ARRAYS,
     "column": ARRAYS,
@@ -513,6 +517,7 @@ TYPES = {
     "labels": (lambda v: v is None or _is_names(v), "a list of names"),
     "head": (lambda v: v is None or isinstance(v, (str, dict)), 'a kind such as "mean"'),
     "objective": (lambda v: v is None or isinstance(v, str), "a name"),
+    "pairs": (lambda v: v is None or isinstance(v, str), "a name"),
     "max_length": (lambda v: v is None or is_whole(v), "a whole number of tokens"),
     "image_size": (
         lambda v: v is None or is_whole(v, 1) or _is_size(v),
@@ -582,8 +587,8 @@ def _task(settings, known):
     options = {}
     if settings["task"] in USED_BY["max_length"]:
         options["max_length"] = settings["max_length"] or getattr(source, "max_length", None)
-    if settings["objective"] is not None:
-        options["objective"] = settings["objective"]
+    given = {key: settings[key] for key in ("objective", "pairs") if settings[key] is not None}
+    options |= given
     if kind is tasks.TextEmbedder:
         return kind(source, pooling=settings["head"], **options)
     known = dict(known)
