@@ -122,7 +122,7 @@ def ratios(arms):
 def sizes_of(kind, tiny):
     """Widths of a network: those of its base model, or toy ones with heads of as many features."""
     if tiny:
-        return {"width": 128, "blocks": 2, "heads": 2, "inner": 256, "words": 200, "side": 32}
+        return {"width": 128, "blocks": 2, "heads": 2, "inner": 256, "words": 200, "side": 64}
     words = {"bert": 30522, "gpt2": 50257, "clip": 49408}.get(kind, 0)
     return {"width": 768, "blocks": 12, "heads": 12, "inner": 3072, "words": words, "side": 224}
 
