@@ -39,7 +39,7 @@ JUDGED = {
 }  # fmt: skip
 SHARES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.125)
 TOKENS = (1.0, 0.7, 0.5, 0.35, 0.25)  # of those that the examples use
-RANKS = (1.0, 0.5, 0.25)  # of the width
+RANKS = (0.5, 0.25)  # of the width, beside that of the model itself
 FIRST = 0.125  # the share of the examples that the first round learns from
 GRAPH = 12_000  # bytes of a file that a block's operators take, and those about all blocks
 RATE = 3e-4  # of learning: a cut model has more to learn than one that is tuned
@@ -123,6 +123,8 @@ class Sizes:
         self.width, self.layers = spec.hidden_dim, spec.num_layers
         self.rows = model.backbone.vocabulary_size if "tokenizer" in model.processors else 1
         self.separate = len(spec.blocks)
+        tables = [w for path, w in weights_by_path(model).items() if path.endswith(TOKEN_TABLE)]
+        self.columns = min([self.width, *(table.shape[-1] for table in tables)])
         self.bytes = {}
         for bits, quantization in QUANTIZATIONS.items():
             inner = blocks = table = other = 0
@@ -176,7 +178,7 @@ def search(
             chosen by where there is none.
         max_mb: megabytes of the file at most, int8 or int4.
         max_ms_ratio: its time at most, as a share of that of the model's own int8 file.
-        max_drop: how many points in a hundred the measure may fall at most, on `test`.
+        max_drop: how many points in a hundred the measure may fall at most, on what is held out.
         text, label: the columns of the files.
         trials: how many shapes learn in the first round.
         epochs: passes over the examples, for the last ones.
@@ -235,13 +237,13 @@ def search(
             for shape, score in scores.items()
         ])  # fmt: skip
         shapes = best_first(scores)[: len(shapes) if is_last else math.ceil(len(shapes) / 2)]
-    own = state.get("model", lambda: _measured(model, state.folder / "model", tested, None))
+    examples = {"held": held, "score": tested}
+    own = state.get("model", lambda: _measured(model, state.folder / "model", examples, None))
     points = []
     for shape in shapes:
         say(f"Measuring {shape.name}")
-        point = _Point(state, shape, "points").measured(tested, state.folder / "model")
-        is_fit = fits(point, own, budget)
-        points.append({"name": shape.name, "held": scores[shape], **point, "fits": is_fit})
+        point = _Point(state, shape, "points").measured(examples, state.folder / "model")
+        points.append({"name": shape.name, **point, "fits": fits(point, own, budget)})
     return _reported(state, own, points, model, references or [])
 
 
@@ -276,7 +278,8 @@ def shapes_of(model, learnt, budget, trials):
     sizes, tokens, ranks = Sizes(model), [0], [0]
     if "tokenizer" in model.processors:
         tokens = _tokens(model, learnt)
-        ranks = [0 if share == 1 else round(share * sizes.width) for share in RANKS]
+        narrower = (round(share * sizes.width) for share in RANKS)
+        ranks = [0, *(rank for rank in narrower if rank < sizes.columns)]
     every = [
         Shape(blocks, inner, count, rank, bits)
         for blocks in range(1, sizes.layers + 1)
@@ -284,6 +287,7 @@ def shapes_of(model, learnt, budget, trials):
         for count in tokens
         for rank in ranks
         for bits in QUANTIZATIONS
+        if rank <= count
     ]
     every = [shape for shape in every if sizes.fits(shape)]
     limits = [
@@ -431,7 +435,10 @@ def _score(source, examples):
 
 
 def _measured(model, folder, examples, reference, quantization=QUANTIZATIONS[USUAL]):
-    """What is told of a model: its bundle's megabytes, its time by the model's own, how right."""
+    """What is told of a model: its bundle's megabytes, its time by the model's own, how right.
+
+    Its file is so on each of the examples, {name: those that are held out, or of the test}.
+    """
     if not (folder / MANIFEST).is_file():
         limits = dict.fromkeys(defaults(quantization, measure_of(model)))
         export_bundle(model, folder, quantization, limits=limits)
@@ -441,8 +448,8 @@ def _measured(model, folder, examples, reference, quantization=QUANTIZATIONS[USU
         "quantization": quantization,
         "megabytes": (folder / MODEL).stat().st_size / 1e6,
         "ms_ratio": 1 / row["speed"] if row else 1.0,
-        "keras": _score(model, examples),
-        "score": _score(folder, examples),
+        "keras": _score(model, examples["score"]),
+        **{name: _score(folder, some) for name, some in examples.items()},
     }
 
 
@@ -470,7 +477,7 @@ def fits(point, own, budget):
 
 def _against(point, own):
     """A point in the numbers of a budget."""
-    drop = 100 * (own["score"] - point["score"])
+    drop = 100 * (own["held"] - point["held"])  # The test decides nothing.
     return {"max_mb": point["megabytes"], "max_ms_ratio": point["ms_ratio"], "max_drop": drop}
 
 

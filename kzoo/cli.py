@@ -332,7 +332,10 @@ def compress(
     ] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(help="Points of 100 that it may lose at most.", show_default=False),
+        typer.Option(
+            help="Points of 100 that it may lose at most, on what shapes are chosen by.",
+            show_default=False,
+        ),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Shapes that are tried; 6 by default.", show_default=False)
@@ -394,6 +397,9 @@ def compress(
             data = {**record, "source": recipe["model"], "output": str(folder)}
             screen.result({**data, "files": _files(folder)}, views.compressed)
             return
+        from . import presets
+
+        presets.check_has_weights(source, "there is nothing to make smaller")
         if (task is None) == (train is None):
             raise KzooError("Say --task, a folder with train.tsv and dev.tsv, or --train, a file.")
         if task is not None:

@@ -191,12 +191,28 @@ def test_a_budget_ends_in_points_that_fit_and_goes_on_where_it_was(made):
         budget.search(made / "whole", made / "train.tsv", made / "found", max_mb=0.5)
 
 
+def test_a_table_that_is_factorized_already_is_a_part_of_the_shapes(made):
+    narrow, _ = kzoo.compression.factorize(kzoo.load(made / "whole"), embedding=16)
+    read = dict.fromkeys(("text", "label", "validation")) | {"train": made / "train.tsv", "seed": 0}
+    learnt, _ = steps.read(read, narrow)
+    shapes = budget.shapes_of(narrow, learnt, {"max_mb": 5, "max_ms_ratio": None}, 200)
+    tokens = narrow.spec.embedding["vocabulary_size"]
+    assert min(shape.tokens for shape in shapes) < tokens
+    assert all(shape.rank < 16 for shape in shapes)
+    kzoo.compression.trim(narrow, ["a fine day"], size=12, alphabet="corpus")  # fewer than its rank
+
+
 def test_the_most_right_of_what_fits_is_best_and_else_what_comes_nearest():
-    own = {"megabytes": 20.0, "ms_ratio": 1.0, "score": 0.9}
+    own = {"megabytes": 20.0, "ms_ratio": 1.0, "held": 0.9}
     points = [
-        {"megabytes": 4.0, "ms_ratio": 0.4, "score": 0.85},
-        {"megabytes": 4.9, "ms_ratio": 0.5, "score": 0.88},
-        {"megabytes": 8.0, "ms_ratio": 0.5, "score": 0.89},
+        {
+            "megabytes": 4.0,
+            "ms_ratio": 0.4,
+            "held": 0.85,
+            "score": 0.9,
+        },  # The test decides nothing.
+        {"megabytes": 4.9, "ms_ratio": 0.5, "held": 0.88, "score": 0.8},
+        {"megabytes": 8.0, "ms_ratio": 0.5, "held": 0.89, "score": 0.9},
     ]
     asked = {"max_mb": 5, "max_ms_ratio": None, "max_drop": 3.0}
     assert [budget.fits(point, own, asked) for point in points] == [False, True, False]

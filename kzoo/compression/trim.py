@@ -177,7 +177,8 @@ def _kept(always, counts, closures, size, least):
     if size is not None and len(kept) > size:
         raise KzooError(
             f"Got size={size} for a vocabulary of which {len(kept)} tokens always stay, special "
-            f"tokens and the alphabet; expected at least as many."
+            "tokens and the alphabet; expected at least as many, or alphabet='corpus', which keeps "
+            "fewer letters."
         )
     for number in np.argsort(-counts, kind="stable").tolist():
         if counts[number] < least:

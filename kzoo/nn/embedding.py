@@ -206,11 +206,11 @@ class LowRankToken(TokenEmbedding):
     ):
         others = num_segments, padding_id, dim, logit_scale, padding_learns, scaled
         super().__init__(spec, name, vocabulary_size, *others)
-        most = min(self.rows, self.dim)
-        if not is_whole(rank, 1, most):
+        # More than there are tokens is wasteful, but what a table has that was trimmed since.
+        if not is_whole(rank, 1, self.dim):
             raise KzooError(
                 f"Got the rank {rank!r:.40} for a table of {self.rows} tokens by {self.dim}; "
-                f"expected a whole number from 1 to {most}, its lesser width."
+                f"expected a whole number from 1 to {self.dim}, its width."
             )
         self.columns = rank
         self.expand = Dense(self.dim, spec, "expand", bias=False)

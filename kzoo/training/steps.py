@@ -246,6 +246,8 @@ def compress(recipe, verbose="auto", say=None):
     output, source = Path(settings["output"]), Path(settings["model"])
     if source.exists() and output.resolve() == source.resolve():
         raise KzooError(f"Got {output} as the model and as the output; expected another folder.")
+    if output.exists() and not output.is_dir():
+        raise KzooError(f"Got {output} as the output, which is a file; expected a folder.")
     kept = sorted(file.name for file in output.glob("*") if file.name not in FILES)
     if kept:
         raise KzooError(f"{output} holds {kept[0]}, which would be lost: name another folder.")
@@ -282,10 +284,11 @@ def compress(recipe, verbose="auto", say=None):
             keras.utils.set_random_seed(settings["seed"])
             known = Known(settings, str(folder), own, verbose, found)
             if name == "train":
-                _try(model, settings["steps"][number + 1 :], known)
+                _try(model, settings["steps"], number + 1, known)
                 keras.utils.set_random_seed(settings["seed"])
             start = time.monotonic()
-            model, report = STEPS[name].function(model, known, **options)
+            with _told(number, name):
+                model, report = STEPS[name].function(model, known, **options)
             seconds = round(time.monotonic() - start, 1)
             done = {"step": name, "parameters": _count(model), "report": report}
             done |= {"seconds": seconds, "facts": facts}
@@ -302,19 +305,29 @@ def compress(recipe, verbose="auto", say=None):
     return model, record
 
 
-def _try(model, steps, known):
-    """What steps behind a training refuse, they refuse here, of what hasn't learnt.
+@contextlib.contextmanager
+def _told(number, name):
+    """What a step refuses says which step it was."""
+    try:
+        yield
+    except KzooError as error:
+        raise KzooError(f"Step {number + 1}, {name}: {error}") from error
+
+
+def _try(model, steps, first, known):
+    """What steps from number `first` on refuse, they refuse here, of what hasn't learnt.
 
     Each looks at a few examples. One that needs what was learnt isn't tried, nor what follows it.
     """
-    for step in steps:
+    for number, step in enumerate(steps[first:], first):
         name, options = step["step"], {k: v for k, v in step.items() if k != "step"}
         if name == "shrink":
             return
         if name not in ("train", "round"):  # They change no shape.
             if "examples" in STEPS[name].options and options.get("examples") != 0:
                 options["examples"] = FEW
-            model, _ = STEPS[name].function(model, known, **options)
+            with _told(number, name):
+                model, _ = STEPS[name].function(model, known, **options)
 
 
 def read_recipe(recipe):
@@ -400,7 +413,10 @@ def _lines(path):
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise KzooError(f"{path} can't be read as text ({error}): name a file of lines.") from None
-    return [line for line in lines if line.strip()]
+    found = [line for line in lines if line.strip()]
+    if not found:
+        raise KzooError(f"{path} holds no text; expected a line for each text.")
+    return found
 
 
 def _finished(folder, facts):
