@@ -11,9 +11,10 @@ from . import (
     patches,
     pooler,
     position,
+    sparse,
 )  # fmt: skip
 
 __all__ = [
     "attention", "block", "embedding", "feedforward", "head", "mobile", "norm", "patches",
-    "pooler", "position",
+    "pooler", "position", "sparse",
 ]  # fmt: skip
