@@ -6,6 +6,7 @@ from . import (
     embedding,
     feedforward,
     head,
+    linear,
     mobile,
     norm,
     patches,
@@ -15,6 +16,6 @@ from . import (
 )  # fmt: skip
 
 __all__ = [
-    "attention", "block", "embedding", "feedforward", "head", "mobile", "norm", "patches",
+    "attention", "block", "embedding", "feedforward", "head", "linear", "mobile", "norm", "patches",
     "pooler", "position", "sparse",
 ]  # fmt: skip

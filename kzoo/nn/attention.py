@@ -13,6 +13,7 @@ from .dense import of_block
 from .fused import fused
 
 PROJECTIONS = ("query", "key", "value", "output")
+OUT = -1e4  # what is added to the scores of what isn't looked at, see `unless`
 
 
 class Seen(NamedTuple):
@@ -79,6 +80,11 @@ class Attention(Composed):
             spec, f"{name}/output", width, spec.hidden_dim, "output" in bias
         )
         self.dropout = layers.Dropout(spec.attention_dropout)
+
+    @classmethod
+    def common(cls, spec, **options):
+        """A layer that the attention of all blocks shares, made of the slot's options, or None."""
+        return None
 
     def call(self, x, context, training=None):
         """Attend within x and to what was seen before it, or to a memory.
@@ -214,7 +220,7 @@ def unless(keep, dtype="float32"):
 
     -1e4 and not -1e9: under the float16 arithmetic of phones the latter becomes NaN.
     """
-    return (ops.cast(keep, dtype) - 1.0) * 1e4
+    return (ops.cast(keep, dtype) - 1.0) * -OUT
 
 
 def additive_mask(padding_mask, dtype):

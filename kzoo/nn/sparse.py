@@ -12,9 +12,8 @@ from keras import ops
 from ..errors import KzooError
 from ..parts import part
 from ..values import is_whole
-from .attention import PROJECTIONS, Attention, unless
+from .attention import OUT, PROJECTIONS, Attention, unless
 
-OUT = -1e4  # what is added to the scores of what isn't looked at, see `attention.unless`
 STRIPS = 16  # of queries, each of which sees the columns before it alone
 
 
@@ -194,7 +193,7 @@ class Fixed(Blocked):
         for column in range(self.columns):
             first = size - (column + 1) * self.summary
             far = (k % size >= first) & (k % size < first + self.summary)
-            found.append(unless(((own | far) & (True if self.looks_ahead else k <= q))))
+            found.append(unless((own | far) & (True if self.looks_ahead else k <= q)))
         if self.columns == 1:
             return found[0]
         return ops.tile(ops.concatenate(found, axis=1), (1, self.num_heads // self.columns, 1, 1))
