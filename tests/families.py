@@ -314,7 +314,7 @@ TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] == "toke
 WRITERS = [
     family
     for family in TEXTS
-    if family not in ("clip_text", "t5_encoder") and SPECS[family].attention != "full"
+    if family not in ("clip_text", "t5_encoder", "linformer") and SPECS[family].attention != "full"
 ]
 PAIRS = ["t5", "transformer", "bart", "mbart", "marian"]
 

@@ -1,4 +1,4 @@
-"""Attention to many places at less than all pairs of them, beside all pairs with the rest masked."""
+"""Attention at less than all pairs of places, beside all pairs with the rest masked."""
 
 import numpy as np
 import pytest
