@@ -60,6 +60,9 @@ class Stack(Network):
             if embedding.dim != spec.hidden_dim
             else None
         )
+        held = (resolve("attention", spec.slot("attention", index)) for index in spec.blocks)
+        common = (cls.common(spec, **options) for cls, options in held)
+        self.attention_common = next((layer for layer in common if layer is not None), None)
         self.block_list = [
             make("block", spec.block, spec=spec, name=f"block_{index}", index=index)
             for index in spec.blocks
@@ -159,6 +162,7 @@ class Stack(Network):
             keys=ops.reshape(keys, (batch, 1, 1, -1)),
             cross=self.cross_context(inputs),
             inputs=inputs,
+            common=self.attention_common,
         )
 
     def cross_context(self, inputs):
@@ -233,6 +237,8 @@ class Stack(Network):
         """
         context = self.context(inputs)
         x = self.embed(inputs, context, training=training)
+        if self.attention_common is not None and not self.attention_common.built:
+            self.attention_common.build(x.shape)  # Here, that its weights aren't those of a block.
         blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
         shown = return_attention_maps or return_attention_scores
         context = dataclasses.replace(context, shown=shown)

@@ -44,6 +44,8 @@ HOMES = {
     "Transformer": "models.transformer",
     "TransformerEncoder": "models.transformer",
     "TransformerDecoder": "models.transformer",
+    "Linformer": "models.linformer",
+    "SparseTransformer": "models.sparse_transformer",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "QuestionAnswering": "tasks.question_answering",

@@ -136,6 +136,27 @@ SPECS = {
         norms=["final"],
         pooler="none",
     ),
+    "linformer": Spec(
+        "linformer",
+        words(padding_id=1),
+        **SMALL,
+        schedule=(0, 1),
+        position="counted",
+        attention={"kind": "linformer", "length": 8},
+        pooler="none",
+    ),
+    "sparse_transformer": Spec(
+        "sparse_transformer",
+        words(),
+        **SMALL,
+        **{
+            **WRITER,
+            "attention": [
+                {"kind": "fixed", "stride": 4, "summary": 2, "columns": 2},
+                {"kind": "strided", "stride": 4},
+            ],
+        },
+    ),
     "vit": Spec("vit", {"kind": "patch", "image_size": [12, 8], "patch_size": 4}, **PICTURES),
     "deit": Spec(
         "deit",
@@ -293,7 +314,7 @@ TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] == "toke
 WRITERS = [
     family
     for family in TEXTS
-    if family not in ("clip_text", "t5_encoder") and SPECS[family].attention != "full"
+    if family not in ("clip_text", "t5_encoder", "linformer") and SPECS[family].attention != "full"
 ]
 PAIRS = ["t5", "transformer", "bart", "mbart", "marian"]
 

@@ -199,7 +199,6 @@ def test_a_table_that_is_factorized_already_is_a_part_of_the_shapes(made):
     tokens = narrow.spec.embedding["vocabulary_size"]
     assert min(shape.tokens for shape in shapes) < tokens
     assert all(shape.rank < 16 for shape in shapes)
-    kzoo.compression.trim(narrow, ["a fine day"], size=12, alphabet="corpus")  # fewer than its rank
 
 
 def test_the_most_right_of_what_fits_is_best_and_else_what_comes_nearest():

@@ -20,11 +20,13 @@ from .gpt3 import Gpt3
 from .gpt_neo import GptNeo
 from .kwt import Kwt
 from .lamda import Lamda
+from .linformer import Linformer
 from .marian import Marian
 from .mbart import MBart
 from .mobilevit import MobileVit
 from .palm import Palm
 from .roberta import Roberta
+from .sparse_transformer import SparseTransformer
 from .t5 import T5, T5Encoder
 from .transformer import Transformer
 from .vit import Vit
@@ -32,7 +34,7 @@ from .vit import Vit
 CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
-    BartReader, MBart, Marian,
+    BartReader, MBart, Marian, Linformer, SparseTransformer,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

@@ -7,14 +7,16 @@ from . import (
     embedding,
     feedforward,
     head,
+    linear,
     mobile,
     norm,
     patches,
     pooler,
     position,
+    sparse,
 )  # fmt: skip
 
 __all__ = [
-    "attention", "block", "bottleneck", "embedding", "feedforward", "head", "mobile", "norm",
-    "patches", "pooler", "position",
+    "attention", "block", "bottleneck", "embedding", "feedforward", "head", "linear", "mobile",
+    "norm", "patches", "pooler", "position", "sparse",
 ]  # fmt: skip

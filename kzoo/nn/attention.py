@@ -14,6 +14,7 @@ from .dropout import Dropout
 from .fused import fused
 
 PROJECTIONS = ("query", "key", "value", "output")
+OUT = -1e4  # what is added to the scores of what isn't looked at, see `unless`
 
 
 class Seen(NamedTuple):
@@ -81,6 +82,11 @@ class Attention(Composed):
         )
         self.dropout = Dropout(spec.attention_dropout)
 
+    @classmethod
+    def common(cls, spec, **options):
+        """A layer that the attention of all blocks shares, made of the slot's options, or None."""
+        return None
+
     def call(self, x, context, training=None):
         """Attend within x and to what was seen before it, or to a memory.
 
@@ -97,9 +103,8 @@ class Attention(Composed):
         q, k = context.position.rotate(q, k, context)
         past = () if context.past is None else [ops.cast(t, k.dtype) for t in context.past]
         maps = scores = y = None
-        drops = training and self.dropout.rate > 0
-        if not (context.shown or drops or past) and relative is None:
-            y = self.without_maps(q, k, v, context)
+        if not (context.shown or past) and relative is None:
+            y = self.without_maps(q, k, v, context, training)
         if y is None:
             keys, values = ([*past[:1], k], [*past[1:], v])
             scores = self.scores(q, keys, (context.bias, relative, self.reach(context)))
@@ -110,11 +115,13 @@ class Attention(Composed):
         y = ops.reshape(y, (ops.shape(x)[0], -1, self.num_heads * self.head_dim))
         return self.output_dense(y), Seen(maps, scores, q, k, v)
 
-    def without_maps(self, q, k, v, context):
+    def without_maps(self, q, k, v, context, training=None):
         """The values as attention mixes them (batch, heads, queries, head_dim), in one kernel.
 
         None where there is none for it.
         """
+        if training and self.dropout.rate > 0:
+            return None
         # A kernel counts places of both from 0.
         is_causal = self.is_causal and context.length is not None and context.first is None
         terms = [context.bias, None if is_causal else self.reach(context)]
@@ -214,7 +221,7 @@ def unless(keep, dtype="float32"):
 
     -1e4 and not -1e9: under the float16 arithmetic of phones the latter becomes NaN.
     """
-    return (ops.cast(keep, dtype) - 1.0) * 1e4
+    return (ops.cast(keep, dtype) - 1.0) * -OUT
 
 
 def additive_mask(padding_mask, dtype):

@@ -27,6 +27,7 @@ class Context:
         inputs: the network's inputs by name, for parts that read another of them.
         first: how many of the first places ask, where what reads the stack reads no others, or
             None where all do; `keys` has all in either case.
+        common: the layer that the attention of all blocks shares, see `Attention.common`, or None.
         shown: whether somebody asks for what attention saw, its maps and scores.
     """
 
@@ -41,6 +42,7 @@ class Context:
     cross: object = None
     inputs: dict = dataclasses.field(default_factory=dict)
     first: object = None
+    common: object = None
     shown: bool = False
 
     def at(self, past=None, known=None):

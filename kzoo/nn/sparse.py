@@ -1,0 +1,278 @@
+"""Attention to some places alone, computed by blocks (Sparse Transformer, arXiv:1904.10509).
+
+A pattern joins what lies near a place with what stands for all that lies further. Its masks over
+all pairs of places, as the paper writes them, are `reach`: a step of writing takes them, and so do
+maps that somebody asks for. Of a whole input no more pairs are computed than a pattern has, but for
+what a block has at its edges: about n * sqrt(n) where the stride is the root of the length n.
+"""
+
+import numpy as np
+from keras import ops
+
+from ..errors import KzooError
+from ..parts import part
+from ..values import is_whole
+from .attention import OUT, PROJECTIONS, Attention, unless
+
+STRIPS = 16  # of queries, each of which sees the columns before it alone
+
+
+class Blocked(Attention):
+    """A pattern over blocks of `stride` places.
+
+    Args:
+        spec: the spec of the stack.
+        stride: the places of a block, l in the paper.
+        looks_ahead: whether a place sees what lies before it as it sees what lies behind it; the
+            paper's don't.
+        bias, scale, num_heads: as for `Attention`.
+    """
+
+    def __init__(
+        self, spec, name, stride=128, looks_ahead=False, bias=PROJECTIONS, scale=None, num_heads=0
+    ):
+        super().__init__(spec, name, bias, scale, num_heads)
+        if not is_whole(stride, 2):
+            raise KzooError(f"Got stride = {stride!r:.40} for attention; expected 2 or more.")
+        if looks_ahead not in (True, False):
+            raise KzooError(f"Got looks_ahead = {looks_ahead!r:.40}; expected true or false.")
+        self.stride, self.looks_ahead = stride, looks_ahead
+
+    def without_maps(self, q, k, v, context, training=None):
+        """See `Attention`; None where a block holds the whole input, or places aren't in a row."""
+        length = ops.shape(q)[2]
+        if context.length is None or context.first is not None:
+            return None
+        if isinstance(length, int) and length <= self.stride:
+            return None
+        count = -(-length // self.stride)
+        fill = count * self.stride - length
+        bias = ops.zeros((1, 1, 1, length), q.dtype) if context.bias is None else context.bias
+        bias = OUT + filled(ops.cast(bias, q.dtype) - OUT, fill, axis=3)
+        k, v = (ops.repeat(x, self.num_heads // self.key_value_heads, axis=1) for x in (k, v))
+        q, k, v = (self.blocks(filled(each, fill)) for each in (q * self.scale, k, v))
+        bias = ops.reshape(bias, (ops.shape(bias)[0], 1, -1, self.stride, 1))
+        y = self.by_blocks(q, k, v, bias, training)
+        y = ops.reshape(y, (ops.shape(y)[0], self.num_heads, -1, self.head_dim))
+        return y[:, :, :length]
+
+    def blocks(self, x):
+        """(batch, heads, places, dim) as (batch, heads, blocks, stride, dim)."""
+        return ops.reshape(x, (ops.shape(x)[0], x.shape[1], -1, self.stride, x.shape[3]))
+
+    def mix(self, parts, training):
+        """Values weighted by one softmax over several groups of keys.
+
+        Args:
+            parts: for each group its scores (..., keys), and what gives the values weighted by
+                maps of that shape, (..., head_dim).
+        """
+        maps = [scores for scores, _ in parts]
+        maps = ops.softmax(ops.concatenate(maps, axis=-1) if len(maps) > 1 else maps[0], axis=-1)
+        maps, start, y = self.dropout(maps, training=training), 0, None
+        for number, (scores, weighted) in enumerate(parts, 1):
+            end = None if number == len(parts) else start + ops.shape(scores)[-1]
+            one = weighted(maps[..., start:end] if len(parts) > 1 else maps)
+            y, start = one if y is None else y + one, end
+        return y
+
+    def near(self, q, k, v, bias, behind, ahead, seen):
+        """What lies in a query's own block and those beside it, as one of the parts of `mix`.
+
+        Args:
+            q, k, v: (batch, heads, blocks, stride, head_dim).
+            bias: what is added to the scores of keys, (batch or 1, 1, blocks, stride, 1).
+            behind, ahead: how many blocks behind and before its own a query looks into.
+            seen: of the gaps from keys to queries, an array, which are looked at.
+        """
+
+        def around(x, value=0.0):
+            return beside(x, behind, ahead, value)
+
+        places = np.arange((behind + 1 + ahead) * self.stride) - behind * self.stride
+        gaps = np.arange(self.stride)[:, None] - places
+        k, v, bias = around(k), around(v), around(bias, OUT)
+        scores = self.product(q, k) + ops.transpose(bias, (0, 1, 2, 4, 3))
+        return scores + unless(seen(gaps), scores.dtype), lambda maps: ops.matmul(maps, v)
+
+
+@part("attention", "strided")
+class Strided(Blocked):
+    """The last `stride` places, and each `stride`-th of all before: for what has rows (pictures).
+
+    Args:
+        heads: "merged" where each head sees both, "split" where the first half of the heads sees
+            the near places and the others the far ones.
+        spec, stride, looks_ahead, bias, scale, num_heads: as for `Blocked`.
+    """
+
+    def __init__(
+        self, spec, name, stride=128, heads="merged", looks_ahead=False, bias=PROJECTIONS,
+        scale=None, num_heads=0,
+    ):  # fmt: skip
+        super().__init__(spec, name, stride, looks_ahead, bias, scale, num_heads)
+        if heads not in ("merged", "split") or heads == "split" and self.num_heads % 2:
+            raise KzooError(
+                f"Got heads = {heads!r:.40} for strided attention of {self.num_heads} heads; "
+                "expected merged, or split for an even number of them."
+            )
+        self.is_split = heads == "split"
+
+    def reach(self, context):
+        """0 where |i - j| <= l, and where l divides i - j; (1, heads or 1, queries, keys)."""
+        gap = context.queries - context.keys
+        near, far = self.is_near(gap), ops.equal(gap % self.stride, 0)
+        if not self.looks_ahead:
+            far = ops.logical_and(far, gap >= 0)
+        if not self.is_split:
+            return unless(ops.logical_or(near, far))
+        half = self.num_heads // 2
+        pairs = ((near, half), (far, half))
+        return ops.concatenate([ops.repeat(unless(x), n, axis=1) for x, n in pairs], axis=1)
+
+    def is_near(self, gap):
+        """Whether gaps from keys to queries are of near places."""
+        return (gap <= self.stride) & (gap >= (-self.stride if self.looks_ahead else 0))
+
+    def by_blocks(self, q, k, v, bias, training):
+        """The mixed values (batch, heads, blocks, stride, head_dim), see `Blocked`."""
+        beside = 1, int(self.looks_ahead), self.is_near
+        if not self.is_split:
+            parts = self.near(q, k, v, bias, *beside), self.far(q, k, v, bias, apart=2)
+            return self.mix(parts, training)
+        half = self.num_heads // 2
+        near = self.near(*(x[:, :half] for x in (q, k, v)), bias, *beside)
+        far = self.far(*(x[:, half:] for x in (q, k, v)), bias, apart=0)
+        return ops.concatenate([self.mix([part], training) for part in (near, far)], axis=1)
+
+    def far(self, q, k, v, bias, apart):
+        """Places a whole number of strides off, and at least `apart` of them: see `near`."""
+        q, k, v, bias = (across(each) for each in (q, k, v, bias))
+        scores = self.product(q, k) + ops.transpose(bias, (0, 1, 2, 4, 3))
+        blocks = ops.arange(ops.shape(q)[3], dtype="int32")
+        gap = ops.reshape(blocks, (-1, 1)) - blocks
+        gap = ops.abs(gap) if self.looks_ahead else gap
+        scores = across(scores + unless(gap >= apart, scores.dtype))
+        return scores, lambda maps: across(ops.matmul(across(maps), v))
+
+
+@part("attention", "fixed")
+class Fixed(Blocked):
+    """All of a query's own block, and the last `summary` places of each before it: for text.
+
+    Args:
+        summary: the places at the end of a block that all may look at, c in the paper.
+        columns: how many groups of heads have a summary of their own, which lie one before the
+            other: where there are several, heads look at places of their own, as the paper does.
+        spec, stride, looks_ahead, bias, scale, num_heads: as for `Blocked`.
+    """
+
+    def __init__(
+        self, spec, name, stride=128, summary=32, columns=1, looks_ahead=False, bias=PROJECTIONS,
+        scale=None, num_heads=0,
+    ):  # fmt: skip
+        super().__init__(spec, name, stride, looks_ahead, bias, scale, num_heads)
+        if not is_whole(summary, 1, stride):
+            raise KzooError(
+                f"Got summary = {summary!r:.40} for fixed attention; expected 1 to {stride} places "
+                "of a block."
+            )
+        if not is_whole(columns, 1, stride // summary) or self.num_heads % columns:
+            raise KzooError(
+                f"Got columns = {columns!r:.40} for fixed attention; expected a number that "
+                f"divides the {self.num_heads} heads, of which a block of {stride} has "
+                f"{stride // summary} with {summary} places each."
+            )
+        self.summary, self.columns = summary, columns
+
+    def reach(self, context):
+        """0 in the query's own block and in summaries; (1, heads or 1, queries, keys)."""
+        q, k, size = context.queries, context.keys, self.stride
+        own = ops.equal(q // size, k // size)
+        found = []
+        for column in range(self.columns):
+            first = size - (column + 1) * self.summary
+            far = (k % size >= first) & (k % size < first + self.summary)
+            found.append(unless((own | far) & (True if self.looks_ahead else k <= q)))
+        if self.columns == 1:
+            return found[0]
+        return ops.tile(ops.concatenate(found, axis=1), (1, self.num_heads // self.columns, 1, 1))
+
+    def by_blocks(self, q, k, v, bias, training):
+        """The mixed values (batch, heads, blocks, stride, head_dim), see `Blocked`."""
+        count = ops.shape(q)[2]
+        wide, columns = [self.summaries(each) for each in (k, v)], self.summaries(bias)
+        if self.looks_ahead or not isinstance(count, int):  # All columns for all.
+            return self.strip(q, k, v, bias, wide, columns, 0, training)
+        size, ys = -(-count // STRIPS), []
+        for start in range(0, count, size):
+            own = (x[:, :, start : start + size] for x in (q, k, v, bias))
+            end = min(start + size, count) - 1  # What lies in the last block of a strip is near.
+            before = [x[:, :, : max(end, 1)] for x in (*wide, columns)]
+            ys.append(self.strip(*own, before[:2], before[2], start, training))
+        return ops.concatenate(ys, axis=2)
+
+    def strip(self, q, k, v, bias, wide, columns, start, training):
+        """Those of some blocks, from number `start` on, which see the columns of others."""
+        near = self.near(q, k, v, bias, 0, 0, lambda gap: (gap >= 0) | self.looks_ahead)
+        own = ops.arange(start, start + ops.shape(q)[2], dtype="int32")[:, None]
+        others = ops.arange(ops.shape(wide[0])[2], dtype="int32")[None]
+        seen = ops.not_equal(own, others) if self.looks_ahead else own > others
+        more = ops.repeat(unless(seen, q.dtype), self.summary, axis=1)[:, None]
+        keys, values = (
+            ops.reshape(x, (ops.shape(x)[0], self.num_heads, -1, self.head_dim)) for x in wide
+        )
+        more = more + ops.reshape(columns, (ops.shape(columns)[0], columns.shape[1], 1, 1, -1))
+        blocks, flat = ops.shape(q)[2], ops.shape(q)[2] * self.stride
+
+        def as_one(x):  # One product for all blocks.
+            return ops.reshape(x, (ops.shape(x)[0], self.num_heads, flat, x.shape[4]))
+
+        scores = self.product(as_one(q), keys)
+        scores = ops.reshape(scores, (ops.shape(q)[0], self.num_heads, blocks, self.stride, -1))
+
+        def weighted(maps):
+            shape = ops.shape(q)[0], self.num_heads, flat, ops.shape(maps)[4]
+            return self.blocks(ops.matmul(ops.reshape(maps, shape), values))
+
+        return self.mix((near, (scores + more, weighted)), training)
+
+    def summaries(self, x):
+        """The columns of each block (batch, heads or 1, blocks, summary, dim), by heads."""
+        if self.columns == 1:
+            return x[:, :, :, self.stride - self.summary :]
+        each = self.num_heads // self.columns
+        ends = [self.stride - column * self.summary for column in range(self.columns)]
+        if x.shape[1] == 1:
+            own = [x[:, :, :, end - self.summary : end] for end in ends]
+            return ops.concatenate(own * each, axis=1)
+        x = ops.reshape(x, (ops.shape(x)[0], each, self.columns, -1, self.stride, x.shape[4]))
+        own = [
+            x[:, :, column : column + 1, :, end - self.summary : end]
+            for column, end in enumerate(ends)
+        ]
+        shape = (ops.shape(x)[0], self.num_heads, -1, self.summary, x.shape[5])
+        return ops.reshape(ops.concatenate(own, axis=2), shape)
+
+
+def filled(x, count, axis=2):
+    """x with so many more zeros along an axis, a number or a scalar tensor."""
+    if isinstance(count, int) and not count:
+        return x
+    return ops.pad(x, [(0, count if n == axis else 0) for n in range(len(x.shape))])
+
+
+def beside(x, behind, ahead, value=0.0):
+    """Each block of x (batch, heads, blocks, size, dim) with those beside it in one."""
+    if not behind and not ahead:
+        return x
+    count, wide = ops.shape(x)[2], [(0, 0), (0, 0), (behind, ahead), (0, 0), (0, 0)]
+    # Filled with zeros alone: XNNPACK has no other.
+    wide = ops.pad(x - value, wide) + value if value else ops.pad(x, wide)
+    parts = [wide[:, :, start : start + count] for start in range(behind + 1 + ahead)]
+    return ops.concatenate(parts, axis=3)
+
+
+def across(x):
+    """(batch, heads, blocks, size, dim) as (batch, heads, size, blocks, dim), and back."""
+    return ops.transpose(x, (0, 1, 3, 2, 4))
