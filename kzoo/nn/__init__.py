@@ -1,6 +1,7 @@
 """The parts that slots hold; importing this package files them all."""
 
 from . import (
+    adaptive,
     attention,
     block,
     embedding,
@@ -11,10 +12,11 @@ from . import (
     patches,
     pooler,
     position,
+    relative,
     sparse,
 )  # fmt: skip
 
 __all__ = [
-    "attention", "block", "embedding", "feedforward", "head", "mobile", "norm", "patches",
-    "pooler", "position", "sparse",
+    "adaptive", "attention", "block", "embedding", "feedforward", "head", "mobile", "norm",
+    "patches", "pooler", "position", "relative", "sparse",
 ]  # fmt: skip
