@@ -374,11 +374,14 @@ class Recurrent(Stack):
 
     def _zeros(self, block, rows):
         """The keys and values of `memory_length` places of zeros, for each row."""
-        zeros = ops.zeros((1, 1, self.spec.hidden_dim), self.compute_dtype)
-        return [
-            ops.broadcast_to(each, (rows, each.shape[1], self.memory_length, each.shape[3]))
-            for each in block.recalled(zeros)
-        ]
+        attention = block.attention
+        if block.built:
+            zeros = block.recalled(ops.zeros((1, 1, self.spec.hidden_dim), self.compute_dtype))
+        else:  # A layer that is called first elsewhere than in its block has another path.
+            shape = (1, attention.key_value_heads, 1, attention.head_dim)
+            zeros = (ops.zeros(shape, self.compute_dtype),) * 2
+        shape = (rows, attention.key_value_heads, self.memory_length, attention.head_dim)
+        return [ops.broadcast_to(each, shape) for each in zeros]
 
     def cross_context(self, inputs):
         """None: its memory is its own."""

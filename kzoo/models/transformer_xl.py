@@ -60,6 +60,8 @@ class TransformerXl(Recurrent):
         {CORE}.layer_norm           block_{{step}}/feedforward_norm
         r_w_bias                    position/biases/content?
         r_r_bias                    position/biases/distance?
+        {LAYER}.r_w_bias            =position/biases/content
+        {LAYER}.r_r_bias            =position/biases/distance
         pos_emb.inv_freq            -
     """ + "\n".join(
         f"""
