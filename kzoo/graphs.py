@@ -4,7 +4,6 @@ import dataclasses
 import math
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from .errors import KzooError
@@ -348,7 +347,7 @@ class Recurrent(Stack):
         return {**super().largest, "memory_length": self.memory_length}
 
     def first_memory(self, rows, cached=False):
-        """The memory before the first segment of so many rows, arrays by name.
+        """The memory before the first segment of so many rows, tensors by name.
 
         It has all its places; whether any is looked at, attention's `start` says.
 
@@ -356,20 +355,25 @@ class Recurrent(Stack):
             rows: how many texts are read side by side.
             cached: whether it is one of keys and values, and not of states.
         """
+        if not (is_whole(rows, 1) and self.memory_length):
+            raise KzooError(
+                f"Got {rows!r:.40} rows for a memory of {self.memory_length} places; expected 1 or "
+                "more rows, and a network with a memory_length."
+            )
         sizes = {"batch": rows, "memory_length": self.memory_length}
         entries = self.signatures["cached_segment" if cached else "segment"]
         memory = {
-            name: np.zeros([sizes.get(axis, axis) for axis in entry.axes], entry.dtype)
+            name: ops.zeros([sizes.get(axis, axis) for axis in entry.axes], entry.dtype)
             for name, entry in entries.items()
             if name != "token_ids"
         }
         if self.recall.start == "empty":
             return memory
-        memory["memory_mask"][:] = 1
+        memory["memory_mask"] = ops.ones((rows, self.memory_length), "int32")
         blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
         for step, index in enumerate(self.spec.schedule if cached else ()):
-            for what, value in zip(("key", "value"), self._zeros(blocks[index], 1), strict=True):
-                memory[f"memory_{what}_{step}"][:] = ops.convert_to_numpy(value)
+            for what, value in zip(("key", "value"), self._zeros(blocks[index], rows), strict=True):
+                memory[f"memory_{what}_{step}"] = ops.cast(value, "float32")
         return memory
 
     def _zeros(self, block, rows):

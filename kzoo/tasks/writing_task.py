@@ -46,9 +46,12 @@ class WritingTask(TiedTask):
         Returns:
             {"perplexity", "loss" (nats a token), "accuracy" (share of tokens that were likeliest)}.
         """
-        metrics = self.default_metrics()
+        metrics = [Perplexity(), PlaceAccuracy()]
         for inputs, targets, *_ in batches:
-            logits = self.predict_on_batch(inputs)["logits"]
+            outputs = self.predict_on_batch(inputs)
+            if "logits" not in outputs:  # Where targets alone are scored, see `CausalLM`.
+                outputs = self.run_head(outputs, inputs, training=False)
+            logits = outputs["logits"]
             for metric in metrics:
                 metric.update_state(targets, logits)
         scores = {metric.name: float(metric.result()) for metric in metrics}
