@@ -113,8 +113,3 @@ class TransformerXl(Recurrent):
         adaptive ext_len init init_range n_token proj_init_std sample_softmax tgt_len tie_projs
         tie_weight trainer_compatible
     """
-
-    @property
-    def longest(self):
-        """How many places are read at once, where nobody says: as many as are remembered."""
-        return self.memory_length or super().longest

@@ -78,6 +78,12 @@ class CausalLM(WritingTask):
 
     # -- what is remembered ---------------------------------------------------------------------
 
+    def settle_sizes(self, backbone):
+        """See `TextTask`; of a network that remembers, segments as long as its memory."""
+        if self.max_length is None and "segment" in backbone.signatures:
+            self.max_length = max(2, min(backbone.memory_length, backbone.longest))
+        super().settle_sizes(backbone)
+
     @property
     def remembers(self):
         """Whether joined texts are read in rows that go on from batch to batch."""
@@ -97,7 +103,10 @@ class CausalLM(WritingTask):
     def call(self, inputs, training=None, seen=None):
         """The raw outputs for the dict of inputs, see `Task`; what rows go on from is kept."""
         if "begins" not in inputs:
-            return super().call(inputs, training=training, seen=seen)
+            outputs = super().call(inputs, training=training, seen=seen)
+            if "memory_mask" in outputs:
+                outputs["memory_mask"] = ops.cast(outputs["memory_mask"], "int32")
+            return outputs
         begins, learning = inputs["begins"], bool(training)
         memory = self.streams.recalled(self.backbone, begins, learning)
         inputs = {"token_ids": inputs["token_ids"], **memory}
