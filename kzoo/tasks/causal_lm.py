@@ -160,7 +160,7 @@ class CausalLM(WritingTask):
 
     def _streamed(self, texts, batch_size=None, shuffle=None, seed=0, initial_epoch=0):
         """Batches of texts as rows that go on."""
-        if self._has_replicas:
+        if self.has_replicas:
             raise KzooError(
                 f"Got several replicas for a {self.spec.family}, whose rows go on from batch to "
                 "batch on one device; expected one, or a task with packing=False."
