@@ -140,43 +140,38 @@ def serve(length, name):
     run = runs[name]()
     often = 10 if name == "cache" else 1
     per_token = length if name == "transformer-xl" else often
-    run()
 
     def turn():
         found = arms.used(lambda: [run() for _ in range(often)])
-        return {"seconds": found["cpu"] / per_token, "MiB": found["MiB"]}
+        return {"seconds": found["cpu"] / per_token}
 
     turns.serve(turn)
 
 
-def measure(lengths, rounds):
-    """All lengths; the times a token of each arm is as dear as one of Transformer-XL."""
-    found = []
-    for length in lengths:
-        commands = {name: [sys.executable, __file__, "--serve", length, name] for name in ARMS}
-        given, loads = turns.take(commands, rounds, dict.fromkeys(ARMS, arms.ONE_THREAD))
-        ours = given["transformer-xl"]
-        ratio = {
-            name: statistics.median(
-                one["seconds"] / other["seconds"]
-                for one, other in zip(given[name], ours, strict=True)
-            )
-            for name in ARMS[:-1]
-        }
-        row = {
-            "length": length,
-            "speed_up": arms.cell(ratio["window"], PAPER.get(length)),
-            "beside_fused": round(ratio["window, fused"], 2),
-            "beside_cache": round(ratio["cache"], 2),
-            "seconds_a_token": {
-                name: statistics.median(each["seconds"] for each in given[name]) for name in ARMS
-            },
-            "MiB": {name: round(max(each["MiB"] for each in given[name])) for name in ARMS},
-            "loads": loads,
-        }
-        print(row, flush=True)
-        found.append(row)
-    return found
+def measure(length, rounds):
+    """One length: how many times as dear as a token of Transformer-XL one of each arm is."""
+    commands = {name: [sys.executable, __file__, "--serve", length, name] for name in ARMS}
+    given, loads = turns.take(commands, rounds, dict.fromkeys(ARMS, arms.ONE_THREAD))
+    ours = given["transformer-xl"]
+    ratio = {
+        name: statistics.median(
+            one["seconds"] / other["seconds"] for one, other in zip(given[name], ours, strict=True)
+        )
+        for name in ARMS[:-1]
+    }
+    row = {
+        "length": length,
+        "rounds": rounds,
+        "speed_up": arms.cell(ratio["window"], PAPER.get(length)),
+        "beside_fused": round(ratio["window, fused"], 2),
+        "beside_cache": round(ratio["cache"], 2),
+        "seconds_a_token": {
+            name: statistics.median(each["seconds"] for each in given[name]) for name in ARMS
+        },
+        "loads": loads,
+    }
+    print(row, flush=True)
+    return row
 
 
 def main():
@@ -189,8 +184,10 @@ def main():
     if options.serve:
         serve(int(options.serve[0]), options.serve[1])
         return
-    found = measure(options.lengths, options.rounds)
-    arms.record("transformer_xl", {"protocol": __doc__, "rows": found}, SOURCES)
+    found = []
+    for length in options.lengths:  # Each is kept, should the run end early.
+        found.append(measure(length, options.rounds))
+        arms.record("transformer_xl", {"protocol": __doc__, "rows": found}, SOURCES)
     curves = {
         name: [(row["length"], row["seconds_a_token"][name]) for row in found] for name in ARMS
     }
