@@ -12,6 +12,7 @@ from ..spec import LARGEST, Input
 from ..values import is_whole
 from .dense import Dense, NotByKeras
 from .embedding import Embedding, Table
+from .lowering import apart
 
 
 def clusters(size, cutoffs):
@@ -176,7 +177,7 @@ class AdaptiveSoftmax(NotByKeras, layers.Layer):
         first, others = self.first(flat, table)
         parts = [first]
         for i in range(1, len(self.parts)):
-            within = ops.log_softmax(self.within(i, flat, table), axis=-1)
+            within = _log_softmax(self.within(i, flat, table))
             parts.append(others[:, i - 1 : i] + within)
         logits = ops.concatenate(parts, axis=-1) if len(parts) > 1 else first
         return {"logits": ops.reshape(logits, (ops.shape(x)[0], -1, self.units))}
@@ -206,7 +207,7 @@ class AdaptiveSoftmax(NotByKeras, layers.Layer):
             else:
                 here, token = flat, ops.clip(ids, start, end - 1) - start
                 cluster = others[:, i - 1]
-            within = ops.log_softmax(self.within(i, here, table), axis=-1)
+            within = _log_softmax(self.within(i, here, table))
             found = cluster + _picked(within, token)
             if keras.backend.backend() == "tensorflow":
                 places = ops.expand_dims(rows, -1)
@@ -220,9 +221,9 @@ class AdaptiveSoftmax(NotByKeras, layers.Layer):
         y = x if self.projection is None else self.projection(x)
         scores = self.products(y, table[0][:size], self.biases[0][:size])
         if self.cluster is None:
-            return ops.log_softmax(ops.cast(scores, "float32"), axis=-1), None
+            return _log_softmax(ops.cast(scores, "float32")), None
         both = ops.concatenate([scores, self.cluster(y)], axis=-1)
-        both = ops.log_softmax(ops.cast(both, "float32"), axis=-1)
+        both = _log_softmax(ops.cast(both, "float32"))
         return both[:, :size], both[:, size:]
 
     def within(self, i, x, table):
@@ -244,3 +245,9 @@ class AdaptiveSoftmax(NotByKeras, layers.Layer):
 def _picked(scores, ids):
     """One number of each row of scores (n, units)."""
     return ops.squeeze(ops.take_along_axis(scores, ops.expand_dims(ids, -1), axis=-1), -1)
+
+
+def _log_softmax(x):
+    """Scores (n, units) as log-probabilities; in a file not by LOG_SOFTMAX, which XNNPACK lacks."""
+    x = x - ops.stop_gradient(ops.max(x, axis=-1, keepdims=True))
+    return x - ops.log(apart(ops.sum(ops.exp(x), axis=-1, keepdims=True)))

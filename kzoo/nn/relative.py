@@ -178,7 +178,8 @@ class Relative(Attention):
             return near
         sin, cos = (ops.cast(turn, q.dtype) for turn in position.turns(position.clamp_length))
         far = ops.sum(sines * sin + cosines * cos, axis=-1, keepdims=True)
-        return ops.where(context.queries - context.keys > position.clamp_length, far, near)
+        is_far = context.queries - context.keys > position.clamp_length
+        return near + ops.cast(is_far, q.dtype) * (far - near)
 
     def distances(self, count, context, dtype):
         """R of distances from count - 1 down to 0 by heads, behind zeros: what `shifted` takes."""
