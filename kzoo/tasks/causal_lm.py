@@ -170,7 +170,9 @@ class CausalLM(WritingTask):
             ids, self.start_ids(), self.end_ids, self.max_length, batch_size, shuffle, seed,
             initial_epoch, self.backbone.padding_id,
         )  # fmt: skip
-        self.streams.prepare(self.backbone, plan.batch_size)
+        if self.streams.prepare(self.backbone, plan.batch_size):
+            # Keras would trace one step for all numbers of rows, and each has its own memory.
+            self.train_function = self.test_function = None
         return plan.dataset()
 
     # -- on a device ----------------------------------------------------------------------------
@@ -320,7 +322,23 @@ class CausalLM(WritingTask):
         """
         self._check_stride(stride)
         rows = self.rows_at_once(self.max_length)
-        return self.measured(self.batches(x, stride=stride, batch_size=rows))
+        batches = self.batches(x, stride=stride, batch_size=rows)
+        return self.measured(batches, self._going_on())
+
+    def _going_on(self):
+        """What gives the outputs of one batch after the other, and remembers where rows go on."""
+        memory = {}
+
+        def run(inputs):
+            if "begins" not in inputs:
+                return self.predict_on_batch(inputs)
+            if np.asarray(inputs["begins"]).any():
+                memory.update(self.backbone.first_memory(len(inputs["begins"]), cached=True))
+            outputs = self.predict_on_batch({"token_ids": inputs["token_ids"], **memory})
+            memory.update({name: outputs[name] for name in memory})
+            return outputs
+
+        return run
 
     def _check_stride(self, stride):
         if stride is not None and not is_whole(stride, 1, self.max_length):

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from ..errors import KzooError
+
 
 class Streams:
     """The memories of texts that are read segment by segment, in rows side by side.
@@ -20,18 +22,29 @@ class Streams:
         return [variable for held in self.held.values() for variable in held.values()]
 
     def prepare(self, network, rows):
-        """Make those of so many rows; they must be there before a step is traced."""
+        """Make those of so many rows, before a step is traced; whether these are others than last.
+
+        Those of other numbers are let go.
+        """
+        if (rows, True) in self.held:
+            return False
+        self.held = {}
         for learning in (True, False):
-            if (rows, learning) not in self.held:
-                first = network.first_memory(rows, cached=not learning)
-                self.held[rows, learning] = {
-                    name: keras.Variable(value, trainable=False, dtype=value.dtype, name=name)
-                    for name, value in first.items()
-                }
+            first = network.first_memory(rows, cached=not learning)
+            self.held[rows, learning] = {
+                name: keras.Variable(value, trainable=False, dtype=value.dtype, name=name)
+                for name, value in first.items()
+            }
+        return True
 
     def recalled(self, network, begins, learning):
         """The memory of each row, by name; the first one where a row `begins` (rows,)."""
         rows = begins.shape[0]
+        if (rows, learning) not in self.held:
+            raise KzooError(
+                f"Got a batch of {rows} rows, and remembers {[rows for rows, _ in self.held][:1]}; "
+                "expected the batches that were made last: make these anew."
+            )
         first = network.first_memory(rows, cached=not learning)
 
         def of(name, held):
