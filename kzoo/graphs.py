@@ -14,12 +14,10 @@ from .nn.context import Context
 from .nn.dense import Dense
 from .nn.dropout import Dropout
 from .nn.patches import between, grid_of, places
-from .nn.position import Unplaced
+from .nn.position import UNPLACED
 from .parts import completed, make, resolve
 from .spec import Input
 from .values import is_whole
-
-UNPLACED = Unplaced()  # A memory's places are its own business.
 
 
 class Stack(Network):
@@ -215,6 +213,20 @@ class Stack(Network):
         x, *given = recomputed(block, run, [x, *tensors])
         return x, Seen(**{**dict.fromkeys(Seen._fields), **dict(zip(asked, given, strict=True))})
 
+    def surroundings(self, context, inputs, step, block):
+        """The context of one step of the schedule."""
+        return context.at(*(_pair(inputs, of, step) for of in ("past", "memory")))
+
+    def remembered(self, inputs, states, past):
+        """What the outputs have beside the vectors, for those who go on from there.
+
+        Args:
+            inputs: the network's.
+            states: what went into each step, (batch, length, hidden_dim).
+            past: the keys and values of each step, by name.
+        """
+        return {}
+
     def call(
         self,
         inputs,
@@ -244,7 +256,7 @@ class Stack(Network):
         context = dataclasses.replace(context, shown=shown)
         states, all_seen, past = [x], [], {}
         for step, index in enumerate(self.spec.schedule):
-            here = context.at(*(_pair(inputs, of, step) for of in ("past", "memory")))
+            here = self.surroundings(context, inputs, step, blocks[index])
             if first is not None and step == self.spec.num_layers - 1:
                 here = here.for_first(first)
             x, seen = self.run_block(blocks[index], x, here, training, return_projections)
@@ -259,6 +271,7 @@ class Stack(Network):
             outputs["pooled_output"] = pooled
         if "places" in inputs:
             outputs |= {name: ops.cast(value, "float32") for name, value in past.items()}
+        outputs |= self.remembered(inputs, states, past)
         if return_hidden_states:
             outputs["hidden_states"] = tuple(states)
         if return_attention_maps:
@@ -268,6 +281,182 @@ class Stack(Network):
         if return_projections:
             outputs["projections"] = tuple((s.query, s.key, s.value) for s in all_seen)
         return outputs
+
+
+class Recurrent(Stack):
+    """A stack that goes on from what it read before (segment recurrence, arXiv:1901.02860).
+
+    Its attention is of a kind that `recalls`. Beside what a `Stack` takes it reads a segment
+    behind others, of which it is given a memory of any number of places, all of which come before
+    the segment's own:
+
+    * `token_ids`, int32 (batch, length),
+    * `memory_mask`, int32 (batch, memory_length): 1 for a place that is looked at,
+    * `memory_N`, float32 (batch, memory_length, hidden_dim): what went into each step there; or
+      `memory_key_N` and `memory_value_N`, float32 (batch, key_value_heads, memory_length,
+      head_dim): the keys and values there, which is the same and faster where weights stand still.
+
+    Outputs have the same names then, with the last places of both, no more than the memory_length
+    of the attention: what to give with the next segment. `first_memory` is that of the first. No
+    gradient flows through a memory to what was read before.
+    """
+
+    @property
+    def recall(self):
+        """The attention that says how much is remembered, and what stands before a text."""
+        return self.block_list[0].attention
+
+    @property
+    def memory_length(self):
+        """How many places are remembered at most."""
+        return self.recall.memory_length
+
+    def wire(self):
+        """Make the layers of the spec."""
+        super().wire()
+        kinds = [block.attention for block in self.block_list]
+        if not all(each.recalls for each in kinds):
+            raise KzooError(
+                f"Got {self.spec.attention!r:.60} as the attention of a {self.family}, which goes "
+                "on from what it read before; expected a kind such as relative."
+            )
+        held = {(each.memory_length, each.start) for each in kinds}
+        if len(held) > 1:
+            raise KzooError(
+                f"Got {sorted(held)} as memory_length and start of blocks; expected the same of "
+                "all, which remember the same places."
+            )
+
+    @property
+    def signatures(self):
+        """Those of a `Stack`, and a segment behind a memory, in both of its forms."""
+        if not self.memory_length:
+            return super().signatures
+        names = {"token_ids": self.embedding.step_signature["token_ids"]}
+        names["memory_mask"] = Input(("batch", "memory_length"))
+        axes = ("batch", "memory_length", self.spec.hidden_dim)
+        states = {f"memory_{step}": Input(axes, "float32") for step in range(self.spec.num_layers)}
+        cached = {
+            name.replace("past", "memory"): entry._replace(
+                axes=tuple("memory_length" if a == "past_length" else a for a in entry.axes)
+            )
+            for name, entry in self._caches("past").items()
+        }
+        return {
+            **super().signatures,
+            "segment": {**names, **states},
+            "cached_segment": {**names, **cached},
+        }
+
+    @property
+    def largest(self):
+        """The largest size of each axis that has a name, where there is one."""
+        return {**super().largest, "memory_length": self.memory_length}
+
+    def first_memory(self, rows, cached=False):
+        """The memory before the first segment of so many rows, tensors by name.
+
+        It has all its places; whether any is looked at, attention's `start` says.
+
+        Args:
+            rows: how many texts are read side by side.
+            cached: whether it is one of keys and values, and not of states.
+        """
+        if not (is_whole(rows, 1) and self.memory_length):
+            raise KzooError(
+                f"Got {rows!r:.40} rows for a memory of {self.memory_length} places; expected 1 or "
+                "more rows, and a network with a memory_length."
+            )
+        sizes = {"batch": rows, "memory_length": self.memory_length}
+        entries = self.signatures["cached_segment" if cached else "segment"]
+        memory = {
+            name: ops.zeros([sizes.get(axis, axis) for axis in entry.axes], entry.dtype)
+            for name, entry in entries.items()
+            if name != "token_ids"
+        }
+        if self.recall.start == "empty":
+            return memory
+        memory["memory_mask"] = ops.ones((rows, self.memory_length), "int32")
+        blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
+        for step, index in enumerate(self.spec.schedule if cached else ()):
+            for what, value in zip(("key", "value"), self._zeros(blocks[index], rows), strict=True):
+                memory[f"memory_{what}_{step}"] = ops.cast(value, "float32")
+        return memory
+
+    def _zeros(self, block, rows):
+        """The keys and values of `memory_length` places of zeros, for each row."""
+        attention = block.attention
+        if block.built:
+            zeros = block.recalled(ops.zeros((1, 1, self.spec.hidden_dim), self.compute_dtype))
+        else:  # A layer that is called first elsewhere than in its block has another path.
+            shape = (1, attention.key_value_heads, 1, attention.head_dim)
+            zeros = (ops.zeros(shape, self.compute_dtype),) * 2
+        shape = (rows, attention.key_value_heads, self.memory_length, attention.head_dim)
+        return [ops.broadcast_to(each, shape) for each in zeros]
+
+    def cross_context(self, inputs):
+        """None: its memory is its own."""
+        return None
+
+    def context(self, inputs):
+        """What every block is told; its keys begin with the places of the memory."""
+        context = super().context({"padding_mask": inputs["token_ids"] * 0 + 1, **inputs})
+        rows = ops.shape(inputs["token_ids"])[0]
+        if "memory_mask" in inputs:
+            mask, count = inputs["memory_mask"], ops.shape(inputs["memory_mask"])[1]
+        elif self.recall.start == "zeros" and self.memory_length:
+            count = self.memory_length
+            mask = ops.ones((rows, count), "int32")
+        else:
+            return context
+        before = ops.reshape(ops.arange(count, dtype="int32") - count, (1, 1, 1, -1))
+        shape = (ops.shape(context.keys)[0], 1, 1, count)
+        keys = ops.concatenate([ops.broadcast_to(before, shape), context.keys], axis=3)
+        bias = context.bias
+        if bias is not None:
+            bias = ops.concatenate([additive_mask(mask, bias.dtype), bias], axis=3)
+        return dataclasses.replace(context, keys=keys, bias=bias, inputs=inputs)
+
+    def surroundings(self, context, inputs, step, block):
+        """See `Stack`: the past is that of the memory, or of the cache."""
+        past = _pair(inputs, "past", step)
+        if f"memory_key_{step}" in inputs:
+            past = _pair(inputs, "memory", step)
+        elif f"memory_{step}" in inputs:
+            past = block.recalled(ops.cast(inputs[f"memory_{step}"], self.compute_dtype))
+        elif self.recall.start == "zeros" and self.memory_length:
+            zeros = self._zeros(block, ops.shape(inputs["token_ids"])[0])
+            past = (
+                zeros
+                if past is None
+                else [
+                    ops.concatenate([one, ops.cast(other, one.dtype)], axis=2)
+                    for one, other in zip(zeros, past, strict=True)
+                ]
+            )
+        return context.at(past)
+
+    def remembered(self, inputs, states, past):
+        """See `Stack`: the memory of what comes next."""
+        if "memory_mask" not in inputs:
+            return {}
+        new = {"memory_mask": ops.ones_like(inputs["token_ids"])}
+        new |= {f"memory_{step}": x for step, x in enumerate(states[:-1])}
+        new |= {name.replace("past", "memory"): value for name, value in past.items()}
+        return {
+            name: self._last(
+                inputs[name], ops.cast(ops.stop_gradient(new[name]), inputs[name].dtype)
+            )
+            for name in new
+            if name in inputs
+        }
+
+    def _last(self, before, new):
+        """The last places of both, no more than are remembered."""
+        axis = len(before.shape) - 2 if len(before.shape) > 2 else 1
+        both = ops.concatenate([before, new], axis=axis)
+        places = (slice(None),) * axis
+        return both[(*places, slice(-self.memory_length, None))]
 
 
 def _pair(inputs, of, step):

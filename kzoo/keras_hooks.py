@@ -366,7 +366,7 @@ class DistributedFit:
         Keras hands every replica the whole batch and joins all their answers; of several workers
         each would wait for the others to ask the same.
         """
-        if not self._has_replicas:
+        if not self.has_replicas:
             return super().predict_on_batch(x)
         import tensorflow as tf
 
@@ -375,7 +375,7 @@ class DistributedFit:
         return keras.tree.map_structure(lambda value: value.numpy(), self._answer(x))
 
     @property
-    def _has_replicas(self):
+    def has_replicas(self):
         """Whether the model lies on several replicas, of one process or more."""
         strategy = getattr(self, "_distribute_strategy", None)
         return strategy is not None and strategy.num_replicas_in_sync > 1
@@ -386,7 +386,7 @@ class DistributedFit:
         Keras 3.15 takes that mean over an axis of scalars where there are several workers, and
         can't loop in a graph over several steps on replicas: here Python does.
         """
-        if not self._has_replicas or is_tpu(self._distribute_strategy):
+        if not self.has_replicas or is_tpu(self._distribute_strategy):
             return super()._make_function(step_function, *args, **kwargs)
         import tensorflow as tf
 

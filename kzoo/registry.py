@@ -19,6 +19,7 @@ HOMES = {
     "Gpt3": "models.gpt3",
     "Bloom": "models.bloom",
     "Palm": "models.palm",
+    "TransformerXl": "models.transformer_xl",
     "Lamda": "models.lamda",
     "Vit": "models.vit",
     "Deit": "models.deit",

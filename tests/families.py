@@ -6,7 +6,7 @@ import numpy as np
 
 from kzoo.models import build
 from kzoo.network import weights_by_path
-from kzoo.parts import option
+from kzoo.parts import completed, option
 from kzoo.spec import Spec, Towers
 
 SMALL = {
@@ -156,6 +156,26 @@ SPECS = {
                 {"kind": "strided", "stride": 4},
             ],
         },
+    ),
+    "transformer_xl": Spec(
+        "transformer_xl",
+        {
+            "kind": "adaptive",
+            "vocabulary_size": 120,
+            "cutoffs": [20, 60],
+            "dim": 16,
+            "div_val": 2,
+            "padding_id": 0,
+        },
+        **SMALL,
+        schedule=(0, 1),
+        head_dim=12,
+        position={"kind": "relative", "clamp_length": 4},
+        attention={"kind": "relative", "memory_length": 6, "same_length": True},
+        feedforward={"kind": "mlp", "activation": "relu"},
+        norm={"kind": "layer_norm", "epsilon": 1e-5},
+        norms=[],
+        pooler="none",
     ),
     "vit": Spec("vit", {"kind": "patch", "image_size": [12, 8], "patch_size": 4}, **PICTURES),
     "deit": Spec(
@@ -310,7 +330,8 @@ SPECS |= {
 # Networks of one stack, those among them that read texts, and those of these that write; those
 # that read a source and write of it.
 STACKS = [family for family in sorted(SPECS) if isinstance(SPECS[family], Spec)]
-TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] == "token"]
+TOKENS = ("token", "adaptive")  # Embeddings that read them.
+TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] in TOKENS]
 WRITERS = [
     family
     for family in TEXTS
@@ -370,7 +391,7 @@ def inputs_of(spec, batch=3):
         for place, tower in enumerate(spec.towers.values()):
             read |= inputs_of(tower, batch + 1 - place)
         return read
-    if spec.embedding["kind"] == "token":
+    if spec.embedding["kind"] in TOKENS:
         return tokens(spec, batch)
     draw = np.random.default_rng(0)
     return {
@@ -386,6 +407,6 @@ def tokens(spec, batch=3, length=9, seed=0):
     mask = (np.arange(length)[None] < lengths[:, None]).astype("int32")
     ids = draw.integers(5, spec.embedding["vocabulary_size"], (batch, length)).astype("int32")
     inputs = {"token_ids": np.where(mask == 1, ids, padding_of(spec)), "padding_mask": mask}
-    if option(spec, "embedding", "num_segments") > 1:
+    if completed("embedding", spec.embedding).get("num_segments", 0) > 1:
         inputs["segment_ids"] = mask * (np.arange(length)[None] >= 4).astype("int32")
     return {name: value.astype("int32") for name, value in inputs.items()}

@@ -1,11 +1,15 @@
 """Plain texts to learn to write from, and the windows of tokens that they are cut into."""
 
+import math
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import KzooError
 from ..files import read_text
 from .batches import IGNORED
 from .examples import Examples
+from .plan import Plan
 from .sources import read_examples
 from .tables import suffix_of
 
@@ -124,3 +128,93 @@ def windows(ids, length, stride=None):
         if end == len(ids) - 1:
             break
     return rows
+
+
+class StreamPlan(Plan):
+    """One text in rows that each go on where they were in the batch before.
+
+    A batch is {"token_ids": (rows, length), "begins": (rows,)} and the tokens one place on, or
+    `IGNORED` behind the end; `begins` is 1 where a row starts, in the first batch of an epoch.
+
+    Args:
+        texts: lists of token ids, which are joined; each epoch in another order if they are
+            shuffled.
+        before, after: the ids that stand before and behind each text.
+        length: tokens of a row in a batch.
+        batch_size: how many rows the text is cut into.
+        shuffle, seed, epoch: as for `Plan`.
+        padding_id: the token that fills the last batch up.
+
+    Raises:
+        KzooError: for fewer than two tokens.
+    """
+
+    def __init__(
+        self, texts, before, after, length, batch_size=32, shuffle=False, seed=0, epoch=0,
+        padding_id=0,
+    ):  # fmt: skip
+        self.texts, self.framing, self.length, self.padding_id = (
+            texts,
+            (before, after),
+            length,
+            padding_id,
+        )
+        count = len(self.joined(range(len(texts)))) - 1
+        if count < 1:
+            raise KzooError("The texts hold fewer than two tokens: there is nothing to predict.")
+        rows = 32 if batch_size is None else batch_size
+        super().__init__(count, rows, bool(shuffle), seed, epoch)
+        each = math.ceil(count / self.batch_size)
+        self.size = self.batch_size * math.ceil(each / length)
+        self._shown = None, None
+
+    def joined(self, order):
+        """The texts in an order as one row of ids; of two ends alike one stands between them."""
+        before, after = self.framing
+        doubled = len(before) if before == after else 0
+        framed = ([*before, *self.texts[i], *after][doubled:] for i in order)
+        return [*before[:doubled], *(token for ids in framed for token in ids)]
+
+    def facts(self):
+        """See `Plan`."""
+        yield from super().facts()
+        yield "length", self.length
+        yield "tokens", np.asarray(self.joined(range(len(self.texts))), "int32")
+
+    def rows(self, epoch):
+        """All tokens of an epoch and those behind them, both (rows, batches * length)."""
+        if self._shown[0] != epoch:
+            order = np.arange(len(self.texts))
+            if self.shuffle:
+                order = np.random.default_rng([self.seed, epoch]).permutation(len(order))
+            ids = np.asarray(self.joined(order), "int32")
+            each = math.ceil((len(ids) - 1) / self.batch_size)
+            shape = self.batch_size, len(self) * self.length
+            tokens = np.full(shape, self.padding_id, "int32")
+            targets = np.full(shape, IGNORED, "int32")
+            for row in range(self.batch_size):
+                start, end = row * each, min((row + 1) * each, len(ids) - 1)
+                if start < end:
+                    tokens[row, : end - start] = ids[start:end]
+                    targets[row, : end - start] = ids[start + 1 : end + 1]
+            self._shown = epoch, (tokens, targets)
+        return self._shown[1]
+
+    def order(self, epoch=0):
+        """The batches of an epoch: a row of each goes on where it was."""
+        return list(np.arange(self.size).reshape(-1, self.batch_size))
+
+    def batch(self, rows):
+        """The batch that an example is in, see the class."""
+        return self.learned(rows, self.epoch, int(rows[0]) // self.batch_size + 1)
+
+    def learned(self, rows, epoch, number):
+        """See `Plan`."""
+        places = slice((number - 1) * self.length, number * self.length)
+        tokens, targets = (each[:, places] for each in self.rows(epoch))
+        begins = np.full(self.batch_size, number == 1, "int32")
+        return {"token_ids": tokens, "begins": begins}, targets
+
+    def open_axes(self, value, is_weight):
+        """See `Plan`: none, for all batches are alike."""
+        return set()

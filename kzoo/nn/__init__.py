@@ -1,6 +1,7 @@
 """The parts that slots hold; importing this package files them all."""
 
 from . import (
+    adaptive,
     attention,
     block,
     bottleneck,
@@ -13,10 +14,11 @@ from . import (
     patches,
     pooler,
     position,
+    relative,
     sparse,
 )  # fmt: skip
 
 __all__ = [
-    "attention", "block", "bottleneck", "embedding", "feedforward", "head", "linear", "mobile",
-    "norm", "patches", "pooler", "position", "sparse",
+    "adaptive", "attention", "block", "bottleneck", "embedding", "feedforward", "head", "linear",
+    "mobile", "norm", "patches", "pooler", "position", "relative", "sparse",
 ]  # fmt: skip

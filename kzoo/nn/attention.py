@@ -50,6 +50,7 @@ class Attention(Composed):
 
     looks_ahead = True  # Whether a place sees those behind it.
     is_causal = False  # Whether it sees all up to its own, and nothing else.
+    recalls = False  # Whether `without_maps` takes what was seen before as well.
     MAPS = PROJECTIONS  # The names of its affine maps.
 
     def __init__(self, spec, name, bias=PROJECTIONS, scale=None, num_heads=0):
@@ -103,11 +104,11 @@ class Attention(Composed):
         q, k = context.position.rotate(q, k, context)
         past = () if context.past is None else [ops.cast(t, k.dtype) for t in context.past]
         maps = scores = y = None
-        if not (context.shown or past) and relative is None:
+        if not (context.shown or past and not self.recalls) and relative is None:
             y = self.without_maps(q, k, v, context, training)
         if y is None:
             keys, values = ([*past[:1], k], [*past[1:], v])
-            scores = self.scores(q, keys, (context.bias, relative, self.reach(context)))
+            scores = self.scores(q, keys, (context.bias, relative, self.reach(context)), context)
             maps = ops.softmax(scores, axis=-1)
             kept = self.by_groups(self.dropout(maps, training=training))
             y = self.by_heads(self.mixed(kept, values))
@@ -128,7 +129,7 @@ class Attention(Composed):
         terms = [ops.cast(term, q.dtype) for term in terms if term is not None]
         return fused(q, k, v, self.scale, sum(terms[1:], terms[0]) if terms else None, is_causal)
 
-    def scores(self, q, keys, terms):
+    def scores(self, q, keys, terms, context):
         """What maps are the softmax of (batch, heads, queries, keys), with what is added to it."""
         # Past and present are scored and mixed apart: to join them would copy the whole cache.
         scores = [self.by_heads(self.product(self.by_groups(q * self.scale), k)) for k in keys]

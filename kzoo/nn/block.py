@@ -3,8 +3,10 @@
 from ..errors import KzooError
 from ..parts import make, part
 from .composed import Composed
+from .context import Context
 from .dense import check_maps
 from .dropout import Dropout
+from .position import UNPLACED
 
 
 @part("block", "post_norm")
@@ -54,6 +56,15 @@ class PostNorm(Composed):
         x = self.after(x + self.dropout(y, training=training), self.feedforward_norm)
         return x, seen
 
+    def recalled(self, memory):
+        """What vectors that went into it before (batch, places, hidden_dim) are: keys and values.
+
+        Both are (batch, key_value_heads, places, head_dim).
+        """
+        return self.attention.keys_and_values(
+            self.before(memory, self.attention_norm), Context(UNPLACED)
+        )
+
     def before(self, x, norm):
         """What goes into a branch."""
         return x
@@ -90,6 +101,10 @@ class Parallel(Composed):
         self.feedforward = _slot("feedforward", spec, index)
         self.maps = _maps(spec, self.attention, self.feedforward)
         self.dropout = Dropout(spec.dropout)
+
+    def recalled(self, memory):
+        """See `PostNorm`."""
+        return self.attention.keys_and_values(self.norm(memory), Context(UNPLACED))
 
     def call(self, x, context, training=None):
         """(batch, length, hidden_dim) to the same shape, and what attention saw.

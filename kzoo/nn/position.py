@@ -30,6 +30,9 @@ class Unplaced:
         return None
 
 
+UNPLACED = Unplaced()  # Of a memory, whose places are its own business.
+
+
 class Position(Unplaced, layers.Layer):
     """A position encoding; each of its functions leaves its input as it is unless overridden."""
 

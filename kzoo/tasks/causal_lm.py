@@ -7,9 +7,9 @@ import numpy as np
 from keras import ops
 
 from ..answers import RULES
-from ..data.batches import bucketed_batches
+from ..data.batches import IGNORED, bucketed_batches
 from ..data.corpus import Corpus, read_corpus
-from ..data.documents import answer_rows, read_documents, text_rows
+from ..data.documents import StreamPlan, answer_rows, read_documents, text_rows
 from ..data.ragged import Ragged, pieces
 from ..data.tokens import Joined
 from ..errors import KzooError
@@ -18,7 +18,8 @@ from ..generation.writer import chat_ids, framing, prompt_ids
 from ..values import is_whole
 from .corpora import ReadsCorpora, check_unweighted, tokens_of
 from .inputs import split_pairs
-from .writing_task import WritingTask, one_or_all
+from .streams import Streams
+from .writing_task import Perplexity, WritingTask, one_or_all
 
 NEUTRAL = ("N/A", "[MASK]")  # texts without content, as in arXiv:2102.09690
 
@@ -29,6 +30,10 @@ class CausalLM(ReadsCorpora, WritingTask):
 
     On the token dict it returns {"logits": (batch, length, vocabulary_size)}; on a step of
     writing, see `kzoo.graphs.Stack`, the keys and values of its places too.
+
+    A network that remembers (`kzoo.graphs.Recurrent`, such as Transformer-XL) also takes a segment
+    behind a memory, and gives the memory behind it. Of joined texts `fit` and `evaluate` make
+    `batch_size` rows then, each of which goes on in every batch where it was in the one before.
 
     `fit` takes texts, which are joined by the end token and cut into windows of `max_length`
     tokens (`packing`), or pairs of a prompt and what is to be written after it: then the prompt is
@@ -44,6 +49,7 @@ class CausalLM(ReadsCorpora, WritingTask):
     targets = "optional"
     reads, rule = "prompt", "continuation"
     read_file = read_corpus(read_documents)
+    scores_targets = False  # Whether only the tokens that follow are scored where they are known.
 
     def __init__(
         self,
@@ -57,6 +63,7 @@ class CausalLM(ReadsCorpora, WritingTask):
     ):
         if packing not in (True, False):
             raise KzooError(f"Got packing={packing!r:.40}; expected True or False.")
+        vars(self)["streams"] = Streams()  # Past Keras: they are no weights.
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
         if "step" not in self.backbone.signatures:
             raise KzooError(
@@ -66,9 +73,111 @@ class CausalLM(ReadsCorpora, WritingTask):
         self.packing = packing
 
     def run_head(self, outputs, inputs, training):
-        """Logits, and what was seen at the places of a step."""
+        """Logits, and what was seen at the places of a step, or is remembered of a segment."""
         past = {name: outputs[name] for name in outputs if name in self.backbone.past_names}
+        past |= {name: outputs[name] for name in outputs if name.startswith("memory_")}
+        if training and self.scores_targets and self.teacher is None:
+            return {"sequence_output": outputs["sequence_output"], **past}
         return {**super().run_head(outputs, inputs, training), **past}
+
+    # -- what is remembered ---------------------------------------------------------------------
+
+    def settle_sizes(self, backbone):
+        """See `TextTask`; of a network that remembers, segments as long as its memory."""
+        if self.max_length is None and "segment" in backbone.signatures:
+            self.max_length = max(2, min(backbone.memory_length, backbone.longest))
+        super().settle_sizes(backbone)
+
+    @property
+    def remembers(self):
+        """Whether joined texts are read in rows that go on from batch to batch."""
+        return self.packing and "segment" in self.backbone.signatures
+
+    @property
+    def non_trainable_variables(self):
+        """Keras' list, with what is remembered of texts that are being read."""
+        return super().non_trainable_variables + self.streams.variables
+
+    def check_inputs(self, inputs):
+        """See `TextTask`; a batch of rows that go on is as a `StreamPlan` makes it."""
+        if isinstance(inputs, dict) and "begins" in inputs:
+            return {name: inputs[name] for name in ("token_ids", "begins")}
+        return super().check_inputs(inputs)
+
+    def call(self, inputs, training=None, seen=None):
+        """The raw outputs for the dict of inputs, see `Task`; what rows go on from is kept."""
+        if "begins" not in inputs:
+            outputs = super().call(inputs, training=training, seen=seen)
+            if "memory_mask" in outputs:
+                outputs["memory_mask"] = ops.cast(outputs["memory_mask"], "int32")
+            return outputs
+        begins, learning = inputs["begins"], bool(training)
+        memory = self.streams.recalled(self.backbone, begins, learning)
+        inputs = {"token_ids": inputs["token_ids"], **memory}
+        inner = self.backbone.run(inputs, training=training)
+        # Who goes on from batch to batch has targets: they alone may be scored.
+        outputs = self.run_head(inner, inputs, training or self.scores_targets)
+        outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
+        new = {name: outputs.pop(name) for name in memory}
+        self.streams.remember(new, begins.shape[0], learning)
+        return outputs
+
+    def _compile(self, optimizer, loss, gradient_checkpointing=False, **kwargs):
+        """See `Task`; whether loss and metrics read the target's score alone, as by default."""
+        metrics = keras.tree.flatten([kwargs.get(name) for name in ("metrics", "weighted_metrics")])
+        self.scores_targets = (
+            hasattr(self.head, "target_scores")
+            and type(loss) is keras.losses.SparseCategoricalCrossentropy
+            and all(metric is None or isinstance(metric, Perplexity) for metric in metrics)
+        )
+        super()._compile(optimizer, loss, gradient_checkpointing, **kwargs)
+
+    def default_metrics(self):
+        """Perplexity; and the share of tokens that were likeliest, unless that costs far more."""
+        return super().default_metrics()[: 1 if hasattr(self.head, "target_scores") else None]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Keras' hook: see `PlaceTask`."""
+        y = self._foretold(y, y_pred)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Keras' hook: see `PlaceTask`."""
+        return super().compute_metrics(x, self._foretold(y, y_pred), y_pred, sample_weight)
+
+    def _foretold(self, y, y_pred):
+        """The targets; where their scores alone are had, as the first of two classes each.
+
+        The other is all other tokens, so that the cross-entropy is the same.
+        """
+        if "sequence_output" not in y_pred:
+            return y
+        counted = ops.not_equal(y, IGNORED)
+        if "logits" not in y_pred:
+            ids = ops.where(counted, y, 0)
+            table = [ops.cast(f, self.compute_dtype) for f in self.backbone.embedding.factors]
+            x = ops.cast(y_pred["sequence_output"], self.compute_dtype)
+            found = self.head.target_scores(x, ids, table)
+            others = ops.log(ops.maximum(-ops.expm1(found), 1e-30))
+            y_pred["logits"] = ops.stack([found, others], axis=-1)
+        return ops.where(counted, 0, IGNORED)
+
+    def _streamed(self, texts, batch_size=None, shuffle=None, seed=0, initial_epoch=0):
+        """Batches of texts as rows that go on."""
+        if self.has_replicas:
+            raise KzooError(
+                f"Got several replicas for a {self.spec.family}, whose rows go on from batch to "
+                "batch on one device; expected one, or a task with packing=False."
+            )
+        ids = self.tokenizer.bare_ids(texts)
+        plan = StreamPlan(
+            ids, self.start_ids(), self.end_ids, self.max_length, batch_size, shuffle, seed,
+            initial_epoch, self.backbone.padding_id,
+        )  # fmt: skip
+        if self.streams.prepare(self.backbone, plan.batch_size):
+            # Keras would trace one step for all numbers of rows, and each has its own memory.
+            self.train_function = self.test_function = None
+        return plan.dataset()
 
     # -- on a device ----------------------------------------------------------------------------
 
@@ -139,6 +248,9 @@ class CausalLM(ReadsCorpora, WritingTask):
             return self._of_corpus(x, sample_weight, stride, **options)
         prompts, answers = split_pairs(x)
         answers = y if answers is None else answers
+        if answers is None and self.remembers and stride is None:
+            self._check_unweighted(sample_weight)
+            return self._streamed(prompts, **options)
         if answers is None:
             rows, weights = self._texts(prompts, sample_weight, stride)
         else:
@@ -160,6 +272,11 @@ class CausalLM(ReadsCorpora, WritingTask):
         check_unweighted(corpus, sample_weight)
         if stride is not None:
             raise KzooError(f"Got a stride for {corpus!r}; expected none: windows share nothing.")
+        if self.remembers:
+            raise KzooError(
+                f"Got {corpus!r} for a {self.spec.family}, whose rows go on from batch to batch; "
+                "expected texts, or a task with packing=False."
+            )
         before, after = self.start_ids(), self.end_ids
         # Of joined texts one end between two is enough.
         head = before if self.packing and before == after else []
@@ -185,11 +302,7 @@ class CausalLM(ReadsCorpora, WritingTask):
 
     def _texts(self, texts, weights, stride):
         """Windows of texts, and the weight of each."""
-        if self.packing and weights is not None:
-            raise KzooError(
-                "Got sample_weight for texts that are joined, of which none is an example of its "
-                "own: leave it out, or make the task with packing=False."
-            )
+        self._check_unweighted(weights)
         framing = self.start_ids(), self.end_ids, self.max_length, stride, self.packing
         texts = self.tokenizer.bare_ids(texts)
         if self.packing:
@@ -198,6 +311,13 @@ class CausalLM(ReadsCorpora, WritingTask):
         if weights is not None:
             weights = [w for w, rows in zip(weights, cut, strict=True) for _ in rows]
         return [row for rows in cut for row in rows], weights
+
+    def _check_unweighted(self, weights):
+        if self.packing and weights is not None:
+            raise KzooError(
+                "Got sample_weight for texts that are joined, of which none is an example of its "
+                "own: leave it out, or make the task with packing=False."
+            )
 
     def _pairs(self, prompts, answers):
         """Prompts and answers as (tokens, targets), of which those of the prompt are none."""
@@ -242,7 +362,23 @@ class CausalLM(ReadsCorpora, WritingTask):
         """
         self._check_stride(stride)
         rows = self.rows_at_once(self.max_length)
-        return self.measured(self.batches(x, stride=stride, batch_size=rows))
+        batches = self.batches(x, stride=stride, batch_size=rows)
+        return self.measured(batches, self._going_on())
+
+    def _going_on(self):
+        """What gives the outputs of one batch after the other, and remembers where rows go on."""
+        memory = {}
+
+        def run(inputs):
+            if "begins" not in inputs:
+                return self.predict_on_batch(inputs)
+            if np.asarray(inputs["begins"]).any():
+                memory.update(self.backbone.first_memory(len(inputs["begins"]), cached=True))
+            outputs = self.predict_on_batch({"token_ids": inputs["token_ids"], **memory})
+            memory.update({name: outputs[name] for name in memory})
+            return outputs
+
+        return run
 
     def _check_stride(self, stride):
         if stride is not None and not is_whole(stride, 1, self.max_length):

@@ -450,9 +450,11 @@ def _is_finite(value):
 def _variables(model):
     """All that moves in a training: weights, seeds, the optimizer's moments and steps.
 
-    Of weights also those that learn beside the model, see `nn.bridges`.
+    Of weights also those that learn beside the model, see `nn.bridges`; and what is remembered of
+    texts that go on from batch to batch.
     """
     of_metrics = {id(variable) for variable in model.metrics_variables}
-    own = [variable for variable in model.variables if id(variable) not in of_metrics]
+    own = [*model.variables, *model.non_trainable_variables]
+    own = [variable for variable in own if id(variable) not in of_metrics]
     moving = [*own, *model.trainable_variables, *model.optimizer.variables]
     return list({id(variable): variable for variable in moving}.values())
