@@ -37,6 +37,7 @@ _HOME = {
     "MBart": "models",
     "Marian": "models",
     "Transformer": "models",
+    "TransformerXl": "models",
     "TextClassifier": "tasks",
     "TokenClassifier": "tasks",
     "QuestionAnswering": "tasks",

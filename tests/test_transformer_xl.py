@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from families import SPECS, add_noise, noisy, shared, tokens
 from on_disk import noise
 from test_causal_lm import byte_tokenizer
@@ -329,7 +330,7 @@ def test_a_file_of_a_fixed_length_takes_a_memory_and_gives_the_next(signature, t
     path = tmp_path / "model.tflite"
     with convert.traced(convert.exportable(model), {"length": 8}) as graphs:
         convert.write_file(graphs, path, "float32", partitions=1)
-    run = tf.lite.Interpreter(str(path)).get_signature_runner("serve")
+    run = Interpreter(str(path)).get_signature_runner("serve")
     ids = tokens(SPEC, batch=1, length=16)["token_ids"]
     memory = {n: np.asarray(v) for n, v in model.first_memory(1, signature != "segment").items()}
     parts = []
