@@ -96,6 +96,15 @@ def reseed(layer, seed):
                 generator.state.assign([seed, 0])
 
 
+def jax_platform():
+    """What JAX runs on, such as "gpu"; None on another backend."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    return jax.default_backend()
+
+
 def recomputed(layer, function, tensors):
     """`function(*tensors)`, a list; gradients compute what lies between once more.
 

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from ..keras_hooks import jax_platform
+
 # The types that a kernel takes, by JAX's platform: cuDNN's. Keras 3.15's on TPUs leaves out the
 # bias and takes the first row's mask for all; elsewhere, and on TensorFlow,
 # `keras.ops.dot_product_attention` writes out as much as we do, and converts to another graph.
@@ -36,12 +38,10 @@ def fused(query, key, value, scale, bias=None, is_causal=False):
 def _has_kernel(query, key, bias):
     """Whether a kernel takes them, and has gradients: with a bias cuDNN has none of odd lengths."""
     allowed = keras.config.is_flash_attention_enabled() is not False
-    if keras.backend.backend() != "jax" or not allowed:
+    if not allowed:
         return False
-    import jax
-
     dtype = keras.backend.standardize_dtype(query.dtype)
-    if dtype not in KERNELS.get(jax.default_backend(), ()):
+    if dtype not in KERNELS.get(jax_platform(), ()):
         return False
     places = query.shape[2], key.shape[2]
     return min(places) >= SHORTEST and (bias is None or not any(count % 2 for count in places))
