@@ -20,6 +20,7 @@ HOMES = {
     "Bloom": "models.bloom",
     "Palm": "models.palm",
     "Lamda": "models.lamda",
+    "Reformer": "models.reformer",
     "Vit": "models.vit",
     "Deit": "models.deit",
     "MobileVit": "models.mobilevit",

@@ -2,19 +2,22 @@
 
 from . import (
     attention,
+    axial,
     block,
     embedding,
     feedforward,
     head,
+    lsh,
     mobile,
     norm,
     patches,
     pooler,
     position,
+    reversible,
     sparse,
 )  # fmt: skip
 
 __all__ = [
-    "attention", "block", "embedding", "feedforward", "head", "mobile", "norm", "patches",
-    "pooler", "position", "sparse",
+    "attention", "axial", "block", "embedding", "feedforward", "head", "lsh", "mobile", "norm",
+    "patches", "pooler", "position", "reversible", "sparse",
 ]  # fmt: skip
