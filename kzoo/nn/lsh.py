@@ -262,9 +262,12 @@ class Hashed(InChunks):
         scores = scores + ITSELF * ops.cast(ops.equal(own, keys), scores.dtype)
         if not self.looks_ahead:
             scores = scores + unless(keys <= own, scores.dtype)
-        found = ops.logsumexp(scores, axis=-1, keepdims=True)
-        maps = self.dropout(ops.exp(scores - found), training=training)
-        return ops.matmul(maps, self.around(v)), found
+        # A logarithm of sums taken off of scores near `ITSELF` would lose what these have left.
+        largest = ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
+        weights = ops.exp(scores - largest)
+        total = ops.sum(weights, axis=-1, keepdims=True)
+        y = ops.matmul(self.dropout(weights, training=training), self.around(v)) / total
+        return y, largest + ops.log(total)
 
 
 def _factors(buckets, longest, chunk):
