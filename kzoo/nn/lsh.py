@@ -73,7 +73,7 @@ class InChunks(Attention):
 
     def once(self, count, dtype):
         """What is added so that of few chunks none is seen twice, (1, 1, 1, 1, keys)."""
-        places = np.repeat(np.arange(self.before + 1 + self.after), self.chunk)
+        places = np.repeat(np.arange(self.before + 1 + self.after, dtype="int32"), self.chunk)
         if isinstance(count, int) and count > places[-1]:
             return 0.0
         return unless(ops.reshape(places, (1, 1, 1, 1, -1)) < count, dtype)
