@@ -9,8 +9,8 @@ today. Arms take turns in one run, each a process with one thread; times are the
 medians of ratios.
 
 Memory: the gradients of a training step of a whole model (width 256, one example of 4,096 tokens)
-by depth, each in a process of its own that has seen a short example before: the largest resident
-memory above the built model, without that of the gradients of its weights. Beside it the Reformer
+by depth, each in a process of its own: the largest resident memory above the built model, its
+graph included, without that of the gradients of its weights. Beside it the Reformer
 of transformers, and kzoo's own blocks with a norm in front (dense attention by chunks, so that the
 blocks are what differs).
 """
@@ -33,7 +33,7 @@ LENGTHS = (512, 1024, 2048, 4096, 8192, 16384)
 # Maps of 16,384 places and 4 heads, once and once more as a softmax, are 8 GiB.
 LONGEST = {"written out": 8192}
 TIMED = ("1 hash", "2 hashes", "4 hashes", "written out", "fused")
-DEPTHS, PLACES, SHORT = (2, 4, 8, 16), 4096, 256
+DEPTHS, PLACES = (2, 4, 8, 16), 4096
 DEEP = ("reversible", "pre_norm", "transformers")
 MOST_TIME, MOST_MEMORY = 1.1, 4.0  # LSH(16k) / LSH(512); MiB a layer, where transformers takes 17
 SOURCES = ["kzoo/graphs.py", "kzoo/keras_hooks.py", "kzoo/nn"]
@@ -153,14 +153,13 @@ def of_kzoo(kind, depth):
         ids = np.random.default_rng(length).integers(0, 320, (1, length)).astype("int32")
         run(tf.constant(ids))
 
+    run.get_concrete_function()
     return step, sum(int(np.prod(w.shape)) for w in task.trainable_weights) * 4 / 2**20
 
 
 def deep(name, depth):
     """Print what a step of a depth needs, in MiB, without the gradients of the weights."""
     step, weights = of_transformers(depth) if name == "transformers" else of_kzoo(name, depth)
-    step(SHORT)
-    step(SHORT)
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # What is free now isn't there for what comes.
     found = arms.used(lambda: step(PLACES))
     print(json.dumps({"MiB": found["MiB"] - weights, "weights": weights, "cpu": found["cpu"]}))
