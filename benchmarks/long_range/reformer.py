@@ -157,11 +157,11 @@ def of_kzoo(kind, depth):
     return step, sum(int(np.prod(w.shape)) for w in task.trainable_weights) * 4 / 2**20
 
 
-def deep(name, depth):
+def deep(name, depth, places):
     """Print what a step of a depth needs, in MiB, without the gradients of the weights."""
     step, weights = of_transformers(depth) if name == "transformers" else of_kzoo(name, depth)
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # What is free now isn't there for what comes.
-    found = arms.used(lambda: step(PLACES))
+    found = arms.used(lambda: step(places))
     print(json.dumps({"MiB": found["MiB"] - weights, "weights": weights, "cpu": found["cpu"]}))
 
 
@@ -234,11 +234,12 @@ def main():
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     parser.add_argument("--arm")
     parser.add_argument("--depth", type=int)
+    parser.add_argument("--places", type=int, default=PLACES)
     given = parser.parse_args()
     if given.what == "serve":
         serve(given.arm, given.lengths)
     elif given.what == "deep":
-        deep(given.arm, given.depth)
+        deep(given.arm, given.depth, given.places)
     else:
         path = HERE / "reformer.json"
         found = json.loads(path.read_text()) if given.what and path.exists() else {}
