@@ -147,6 +147,7 @@ SPECS = {
         **{
             **SMALL,
             **WRITER,
+            "head_dim": 8,
             "block": "reversible",
             "position": {"kind": "axial", "shape": [5, 8], "dims": [12, 20]},
             "attention": [

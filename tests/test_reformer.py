@@ -41,9 +41,7 @@ def reference(name="ReformerModel", **changes):
 
 def same_rotations(monkeypatch, model):
     """Let transformers hash with the rotations that a model of kzoo has."""
-    layers = [
-        block.attention for block in model.block_list if isinstance(block.attention, Hashed)
-    ]
+    layers = [block.attention for block in model.block_list if isinstance(block.attention, Hashed)]
 
     def drawn(shape, **_):
         (found,) = {layer.rotations().tobytes() for layer in layers}

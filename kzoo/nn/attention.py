@@ -70,7 +70,11 @@ class Attention(Composed):
         self.head_dim = spec.head_dim or spec.hidden_dim // spec.num_heads
         self.scale = 1.0 / math.sqrt(self.head_dim) if scale is None else scale
         self.key_value_heads = 1 if key_value_heads == 1 else self.num_heads // sharing
-        heads = {"query": self.num_heads, "key": self.key_value_heads, "value": self.key_value_heads}
+        heads = {
+            "query": self.num_heads,
+            "key": self.key_value_heads,
+            "value": self.key_value_heads,
+        }
         for each in self.MAPS[:-1]:
             width, path = heads[each] * self.head_dim, f"{name}/{each}"
             setattr(self, each, of_block(spec, path, spec.hidden_dim, width, each in bias))

@@ -38,8 +38,8 @@ class Axial(Position):
         self.rows, self.columns = shape
         if self.rows * self.columns < spec.max_sequence_length:
             raise KzooError(
-                f"Got shape = {list(shape)} for axial positions, which is {self.rows * self.columns}"
-                f" places; expected at least max_sequence_length, {spec.max_sequence_length}."
+                f"Got shape = {list(shape)} for axial positions, {self.rows * self.columns} places; "
+                f"expected at least max_sequence_length, {spec.max_sequence_length}."
             )
         self.dims, self.rounding = dims, rounding_of(spec)
 

@@ -92,7 +92,7 @@ class Chunked(InChunks):
         return unless((apart + self.before) % count <= self.before + self.after)
 
     def without_maps(self, q, k, v, context, training=None):
-        """See `Attention`; None where one chunk holds the whole input, or places aren't in a row."""
+        """See `Attention`; None where one chunk holds all, or places aren't in a row."""
         length = ops.shape(q)[2]
         if context.length is None or context.first is not None or self.is_one_chunk(length):
             return None
@@ -207,7 +207,7 @@ class Hashed(InChunks):
         return found
 
     def without_maps(self, q, k, v, context, training=None):
-        """See `Attention`; None where one chunk holds the whole input, or places aren't in a row."""
+        """See `Attention`; None where one chunk holds all, or places aren't in a row."""
         length = ops.shape(q)[2]
         if context.length is None or self.is_one_chunk(length):
             return None
