@@ -58,7 +58,7 @@ def test_one_chunk_is_dense_attention_of_shared_queries_and_keys(looks_ahead):
 
 @pytest.mark.parametrize(
     "options",
-    [{"after": 1}, {"looks_ahead": True, "after": 1}, {"before": 0}, {"looks_ahead": True}],
+    [{}, {"looks_ahead": True, "after": 1}, {"before": 0}, {"looks_ahead": True}],
     ids=str,
 )
 @pytest.mark.parametrize("length", [5, 8, 23])
@@ -149,7 +149,8 @@ def gradients(**options):
         def step():
             with tf.GradientTape() as tape:
                 value = loss_of(model(inputs, training=True, **options))
-            return value, tape.gradient(value, [weight.value for weight in weights])
+            found = tape.gradient(value, [weight.value for weight in weights])
+            return tf.cast(value, "float32"), [tf.convert_to_tensor(each) for each in found]
 
         value, found = step()
         drawn = [variable.value for variable in model.non_trainable_variables]
@@ -203,6 +204,7 @@ def test_a_net_by_chunks_is_the_net(kind):
     [
         ({"attention": {"kind": "lsh", "chunk": 0}}, "chunk = 0 for attention; expected 1 or more"),
         ({"attention": {"kind": "chunked", "before": -1}}, "before = -1 .* 0 or more chunks"),
+        ({"attention": {"kind": "chunked", "after": 1}}, "after = 1 .* no place behind its own"),
         ({"attention": {**HASHED, "hashes": 5}}, "hashes = 5 .* 1 to 4, the number of its buckets"),
         ({"attention": {**HASHED, "buckets": 5}}, "buckets = 5 .* an even number, a pair"),
         ({"attention": {**HASHED, "buckets": [4, 3]}}, r"buckets = \[4, 3\] .* an even number"),

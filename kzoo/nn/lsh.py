@@ -83,6 +83,17 @@ class InChunks(Attention):
 class Chunked(InChunks):
     """A place looks at its own chunk and those beside it: the Reformer's local attention."""
 
+    def __init__(
+        self, spec, name, chunk=64, before=1, after=0, looks_ahead=False, bias=PROJECTIONS,
+        scale=None, num_heads=0,
+    ):  # fmt: skip
+        super().__init__(spec, name, chunk, before, after, looks_ahead, bias, scale, num_heads)
+        if self.after and not looks_ahead:
+            raise KzooError(
+                f"Got after = {after!r:.40} for chunked attention that sees no place behind its "
+                "own; expected 0, or looks_ahead."
+            )
+
     def reach(self, context):
         """0 in these chunks; (1, 1, queries, keys)."""
         apart = context.keys // self.chunk - context.queries // self.chunk
