@@ -211,8 +211,9 @@ class Hashed(InChunks):
         start, size, found = 0, 1, None
         for count in self.factors:
             own = turned[..., start : start + count // 2]
-            own = ops.argmax(ops.concatenate([own, -own], axis=-1), axis=-1)
-            own = ops.cast(own, "int32") * size
+            # Not `argmax`, for which Keras 3.15 looks at bits, as no device does.
+            _, own = ops.top_k(ops.concatenate([own, -own], axis=-1), 1)
+            own = ops.cast(own[..., 0], "int32") * size
             found = own if found is None else found + own
             start, size = start + count // 2, size * count
         return found
