@@ -10,7 +10,8 @@ medians of ratios.
 
 Memory: the gradients of a training step of a whole model (width 256, one example of 4,096 tokens)
 by depth, each in a process of its own: the largest resident memory above the built model, its
-graph included, without that of the gradients of its weights. Beside it the Reformer
+graph included, without what an example of 256 tokens takes in another process: the gradients of
+the weights, and TensorFlow's work on a graph that it sees first (18 MiB a layer). Beside it the Reformer
 of transformers, and kzoo's own blocks with a norm in front (dense attention by chunks, so that the
 blocks are what differs).
 """
@@ -33,7 +34,7 @@ LENGTHS = (512, 1024, 2048, 4096, 8192, 16384)
 # Maps of 16,384 places and 4 heads, once and once more as a softmax, are 8 GiB.
 LONGEST = {"written out": 8192}
 TIMED = ("1 hash", "2 hashes", "4 hashes", "written out", "fused")
-DEPTHS, PLACES = (2, 4, 8, 16), 4096
+DEPTHS, PLACES, SHORT = (2, 4, 8, 16), 4096, 256
 DEEP = ("reversible", "pre_norm", "transformers")
 MOST_TIME, MOST_MEMORY = 1.1, 4.0  # LSH(16k) / LSH(512); MiB a layer, where transformers takes 17
 SOURCES = ["kzoo/graphs.py", "kzoo/keras_hooks.py", "kzoo/nn"]
@@ -98,7 +99,7 @@ def serve(name, lengths):
 
 
 def of_transformers(depth):
-    """A step of transformers' Reformer, as a function of a length; and its weights' MiB."""
+    """A step of transformers' Reformer, as a function of a length."""
     import torch
     import transformers
 
@@ -116,7 +117,7 @@ def of_transformers(depth):
         model(ids, labels=ids).loss.backward()
         model.zero_grad(set_to_none=True)
 
-    return step, sum(p.numel() for p in model.parameters()) * 4 / 2**20
+    return step
 
 
 def of_kzoo(kind, depth):
@@ -154,15 +155,15 @@ def of_kzoo(kind, depth):
         run(tf.constant(ids))
 
     run.get_concrete_function()
-    return step, sum(int(np.prod(w.shape)) for w in task.trainable_weights) * 4 / 2**20
+    return step
 
 
 def deep(name, depth, places):
-    """Print what a step of a depth needs, in MiB, without the gradients of the weights."""
-    step, weights = of_transformers(depth) if name == "transformers" else of_kzoo(name, depth)
+    """Print what a first step of a depth needs, in MiB."""
+    step = of_transformers(depth) if name == "transformers" else of_kzoo(name, depth)
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # What is free now isn't there for what comes.
     found = arms.used(lambda: step(places))
-    print(json.dumps({"MiB": found["MiB"] - weights, "weights": weights, "cpu": found["cpu"]}))
+    print(json.dumps(found))
 
 
 def run_again(*arguments):
@@ -189,22 +190,22 @@ def measure_time(rounds, lengths):
 
 def measure_memory():
     """MiB by kind and depth, and by layer."""
-    found = {}
+    found, environment = {}, {**os.environ, **arms.ONE_THREAD, "TF_CPP_MIN_LOG_LEVEL": "3"}
     for name in DEEP:
         found[name] = {}
         for depth in DEPTHS:
-            command = run_again("deep", "--arm", name, "--depth", depth)
-            environment = {**os.environ, **arms.ONE_THREAD, "TF_CPP_MIN_LOG_LEVEL": "3"}
-            answer = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
-            found[name][depth] = json.loads(answer.stdout.splitlines()[-1])
-            print(name, depth, found[name][depth], flush=True)
+            taken = []
+            for places in (PLACES, SHORT):
+                of_arm = "--arm", name, "--depth", depth, "--places", places
+                command = run_again("deep", *of_arm)
+                said = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+                taken.append(json.loads(said.stdout.splitlines()[-1])["MiB"])
+            found[name][depth] = taken[0] - taken[1]
+            print(name, depth, taken, flush=True)
     first, last = DEPTHS[0], DEPTHS[-1]
-    layers = {
-        name: round((by[last]["MiB"] - by[first]["MiB"]) / (last - first), 2)
-        for name, by in found.items()
-    }
+    layers = {name: round((by[last] - by[first]) / (last - first), 2) for name, by in found.items()}
     return {
-        "MiB": {name: {d: round(e["MiB"], 1) for d, e in by.items()} for name, by in found.items()},
+        "MiB": {name: {d: round(n, 1) for d, n in by.items()} for name, by in found.items()},
         "MiB a layer": layers,
         "reached": layers["reversible"] <= MOST_MEMORY,
     }
