@@ -11,9 +11,9 @@ medians of ratios.
 Memory: the gradients of a training step of a whole model (width 256, one example of 4,096 tokens)
 by depth, each in a process of its own: the largest resident memory above the built model, its
 graph included, without what an example of 256 tokens takes in another process: the gradients of
-the weights, and TensorFlow's work on a graph that it sees first (18 MiB a layer). Beside it the Reformer
-of transformers, and kzoo's own blocks with a norm in front (dense attention by chunks, so that the
-blocks are what differs).
+the weights, and TensorFlow's work on a graph that it sees first. Beside it the Reformer of
+transformers, and kzoo's own blocks with a norm in front (of the same attention, so that the blocks
+are what differs).
 """
 
 import argparse

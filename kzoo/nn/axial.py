@@ -36,9 +36,10 @@ class Axial(Position):
                 "columns, such as [64, 192], or null to sum them."
             )
         self.rows, self.columns = shape
-        if self.rows * self.columns < spec.max_sequence_length:
+        places = self.rows * self.columns
+        if places < spec.max_sequence_length:
             raise KzooError(
-                f"Got shape = {list(shape)} for axial positions, {self.rows * self.columns} places; "
+                f"Got shape = {list(shape)} for axial positions, {places} places; "
                 f"expected at least max_sequence_length, {spec.max_sequence_length}."
             )
         self.dims, self.rounding = dims, rounding_of(spec)

@@ -194,7 +194,7 @@ class Fixed(Blocked):
         for column in range(self.columns):
             first = size - (column + 1) * self.summary
             far = (k % size >= first) & (k % size < first + self.summary)
-            found.append(unless(((own | far) & (True if self.looks_ahead else k <= q))))
+            found.append(unless((own | far) & (True if self.looks_ahead else k <= q)))
         if self.columns == 1:
             return found[0]
         return ops.tile(ops.concatenate(found, axis=1), (1, self.num_heads // self.columns, 1, 1))
