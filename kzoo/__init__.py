@@ -23,6 +23,7 @@ _HOME = {
     "Bloom": "models",
     "Palm": "models",
     "Lamda": "models",
+    "Reformer": "models",
     "Vit": "models",
     "Deit": "models",
     "MobileVit": "models",

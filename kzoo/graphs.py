@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from .errors import KzooError
-from .keras_hooks import recomputed
+from .keras_hooks import recomputed, reversible
 from .network import Network, weights_by_path
 from .nn.attention import Seen, additive_mask
 from .nn.context import Context
@@ -65,6 +65,8 @@ class Stack(Network):
             make("block", spec.block, spec=spec, name=f"block_{index}", index=index)
             for index in spec.blocks
         ]
+        # How many vectors each place has between the blocks, and at the end of them.
+        self.streams = max(block.streams for block in self.block_list)
         self.final_norm = self.norm("final")
         self.pooler = make("pooler", spec.pooler, spec=spec, name="pooler")
 
@@ -137,7 +139,8 @@ class Stack(Network):
     @property
     def output_axes(self):
         """The axes of each output, by the names of their sizes."""
-        axes = {"sequence_output": ("batch", "length", "hidden_dim")}
+        width = "hidden_dim" if self.streams == 1 else "width"
+        axes = {"sequence_output": ("batch", "length", width)}
         if self.spec.pooler != "none":
             axes["pooled_output"] = ("batch", "hidden_dim")
         return axes
@@ -227,6 +230,21 @@ class Stack(Network):
         """
         return {}
 
+    def run_reversibly(self, x, context, training=None):
+        """The vectors behind all steps, of which none are kept for gradients (arXiv:1707.04585).
+
+        What a half adds to one stream is computed again of the other one, and taken off.
+        """
+        tensors, joined = context.apart()
+        blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
+        halves = [
+            ([*layers, self.position], lambda x, *own, run=run: run(x, joined(own)))
+            for index in self.spec.schedule
+            for layers, run in blocks[index].halves(training)
+        ]
+        streams = reversible(halves, ops.split(x, self.streams, axis=-1), tensors)
+        return ops.concatenate(streams, axis=-1)
+
     def call(
         self,
         inputs,
@@ -254,8 +272,13 @@ class Stack(Network):
         blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
         shown = return_attention_maps or return_attention_scores
         context = dataclasses.replace(context, shown=shown)
-        states, all_seen, past = [x], [], {}
-        for step, index in enumerate(self.spec.schedule):
+        x = x if self.streams == 1 else ops.concatenate([x] * self.streams, axis=-1)
+        states, all_seen, past, schedule = [x], [], {}, self.spec.schedule
+        asked = shown or return_hidden_states or return_projections or "places" in inputs
+        if training and self.streams > 1 and not asked:
+            x, schedule = self.run_reversibly(x, context, training), ()
+            states.append(x)
+        for step, index in enumerate(schedule):
             here = self.surroundings(context, inputs, step, blocks[index])
             if first is not None and step == self.spec.num_layers - 1:
                 here = here.for_first(first)

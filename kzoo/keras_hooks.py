@@ -113,8 +113,7 @@ def recomputed(layer, function, tensors):
     dropout has other masks in the second run on TensorFlow, and on JAX its state would be a value
     of a trace that is over.
     """
-    parts = (getattr(part, "seed_generator", None) for part in layer._flatten_layers())
-    states = [generator.state for generator in parts if generator is not None]
+    states = _states(layer)
     drawn = [(state, state.value * 1) for state in states]  # A copy: the variable moves on.
 
     def run(*given):
@@ -132,6 +131,136 @@ def recomputed(layer, function, tensors):
     for state, value in zip(states, outputs[made:], strict=True):
         state.assign(value)
     return outputs[:made]
+
+
+def _states(layer):
+    """The states of all that draws in a layer."""
+    parts = (getattr(part, "seed_generator", None) for part in layer._flatten_layers())
+    return [generator.state for generator in parts if generator is not None]
+
+
+def reversible(halves, streams, tensors):
+    """Streams (one, other) become (other, one + run(other, *tensors)), for each half in turn.
+
+    Of all that lies between nothing is kept: gradients compute each half once more from the end
+    on, and take what it gave off the stream that it was added to (arXiv:1707.04585). What draws
+    draws the same numbers again. The streams are float32 within, since what is taken off in half
+    precision would not leave what was there.
+
+    Args:
+        halves: of each the layers that it calls, and a function of a stream and tensors; gradients
+            flow to the weights of these layers, to the streams and to the tensors alone.
+        streams: two tensors of one shape.
+        tensors: what all halves are given.
+    """
+    variables = [[v for layer in layers for v in layer.weights] for layers, _ in halves]
+    states = [s for layers, _ in halves for layer in layers for s in _states(layer)]
+    states = list({id(state): state for state in states}.values())
+    dtype = streams[0].dtype
+
+    def run(number, x, weights, tensors, drawn):
+        """What a half gives, and the states behind it."""
+        held = [*zip(variables[number], weights, strict=True), *zip(states, drawn, strict=True)]
+        with keras.StatelessScope(held, initialize_variables=False) as scope:
+            y = halves[number][1](keras.ops.cast(x, dtype), *tensors)
+        after = [scope.get_current_value(state) for state in states]
+        return keras.ops.cast(y, "float32"), after
+
+    def forward(one, other, weights, tensors, drawn):
+        """What comes of it, and what gradients need."""
+        before = []
+        for number, own in enumerate(weights):
+            before.append(drawn)
+            y, drawn = run(number, other, own, tensors, drawn)
+            one, other = other, one + y
+        return (one, other, drawn), (one, other, weights, tensors, before)
+
+    def backward(kept, d_one, d_other):
+        """The gradients of streams, weights and tensors."""
+        x, total, weights, tensors, before = kept
+        d_weights, d_tensors, last = [], [keras.ops.zeros_like(t) for t in tensors], [d_other]
+        for number in reversed(range(len(halves))):
+            x, total = _after(last, [x, total])  # Or else all halves would be computed at once.
+            drawn = before[number]
+            y, (d_x, d_own, d_given) = _with_gradients(
+                lambda x, own, given, n=number, drawn=drawn: run(n, x, own, given, drawn)[0],
+                (x, weights[number], tensors),
+                d_other,
+            )
+            d_weights.insert(0, d_own)
+            d_tensors = [sum(pair) for pair in zip(d_tensors, d_given, strict=True)]
+            x, total = total - y, x
+            d_one, d_other = d_other, d_one + d_x
+            last = [d_other, *d_own, *d_tensors]
+        return d_one, d_other, d_weights, d_tensors
+
+    one, other = (keras.ops.cast(stream, "float32") for stream in streams)
+    weights = [[keras.ops.convert_to_tensor(v.value) for v in own] for own in variables]
+    drawn = [state.value * 1 for state in states]  # A copy: the variable moves on.
+    one, other, after = _with_backward(forward, backward)(one, other, weights, tensors, drawn)
+    for state, value in zip(states, after, strict=True):
+        state.assign(value)
+    return tuple(keras.ops.cast(stream, dtype) for stream in (one, other))
+
+
+def _with_backward(forward, backward):
+    """`forward`, whose gradients are what `backward` makes of what it kept.
+
+    Both as in `reversible`.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        whole = jax.custom_vjp(lambda *given: forward(*given)[0])
+        whole.defvjp(forward, lambda kept, given: (*backward(kept, *given[:2]), None))
+        return whole
+    import tensorflow as tf
+
+    def whole(one, other, weights, tensors, drawn):
+        given = one, other, weights, tensors
+
+        @tf.custom_gradient
+        def run(*flat):
+            results, kept = forward(*keras.tree.pack_sequence_as(given, flat), drawn)
+
+            def gradients(d_one, d_other, *_):
+                return keras.tree.flatten(backward(kept, d_one, d_other))
+
+            return keras.tree.flatten(results), gradients
+
+        flat = run(*keras.tree.flatten(given))
+        return flat[0], flat[1], list(flat[2:])
+
+    return whole
+
+
+def _with_gradients(function, given, gradient):
+    """What a function gives, and the gradients of what it is given where its own is `gradient`."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        y, back = jax.vjp(function, *given)
+        return y, back(gradient)
+    import tensorflow as tf
+
+    flat = keras.tree.flatten(given)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(flat)
+        y = function(*given)
+    found = tape.gradient(y, flat, gradient, unconnected_gradients="zero")
+    return y, keras.tree.pack_sequence_as(given, [tf.convert_to_tensor(each) for each in found])
+
+
+def _after(those, tensors):
+    """The tensors, where a graph computes nothing of them before it has those."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.lax.optimization_barrier((those, tensors))[1]
+    import tensorflow as tf
+
+    with tf.control_dependencies(those):
+        return [tf.identity(tensor) for tensor in tensors]
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ HOMES = {
     "Palm": "models.palm",
     "TransformerXl": "models.transformer_xl",
     "Lamda": "models.lamda",
+    "Reformer": "models.reformer",
     "Vit": "models.vit",
     "Deit": "models.deit",
     "MobileVit": "models.mobilevit",

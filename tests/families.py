@@ -40,6 +40,11 @@ def of_gpt_neo(kind, **options):
     return {"kind": kind, "bias": ["output"], "scale": 1.0, **options}
 
 
+def in_chunks(kind, **options):
+    """An attention slot of a Reformer that writes; one chunk holds the inputs of most tests."""
+    return {"kind": kind, "bias": [], "chunk": 16, **options}
+
+
 # Pictures of 12 by 8 in six squares, behind one token.
 PICTURES = {
     "hidden_dim": 32,
@@ -176,6 +181,21 @@ SPECS = {
         norm={"kind": "layer_norm", "epsilon": 1e-5},
         norms=[],
         pooler="none",
+    ),
+    "reformer": Spec(
+        "reformer",
+        words(),
+        **{
+            **SMALL,
+            **WRITER,
+            "head_dim": 8,
+            "block": "reversible",
+            "position": {"kind": "axial", "shape": [5, 8], "dims": [12, 20]},
+            "attention": [
+                in_chunks("chunked", chunk=4),
+                in_chunks("lsh", hashes=2, buckets=4, seed=0),
+            ],
+        },
     ),
     "vit": Spec("vit", {"kind": "patch", "image_size": [12, 8], "patch_size": 4}, **PICTURES),
     "deit": Spec(

@@ -77,12 +77,12 @@ def test_a_spec_is_the_same_after_its_config(family):
 
 
 def whole(fields):
-    """The fields of a spec with every option of what reads the inputs and pools the outputs."""
+    """The fields of a spec with every option of what its slots hold."""
     if "towers" in fields:
         towers = {name: whole(tower) for name, tower in fields["towers"].items()}
         slots = {k: completed(k, v) for k, v in fields["options"].items() if k == "embedding"}
         return {**fields, "towers": towers, "options": {**fields["options"], **slots}}
-    return {**fields, **{slot: completed(slot, fields[slot]) for slot in ("embedding", "pooler")}}
+    return {**fields, **{slot: completed(slot, fields[slot]) for slot in Spec.SLOTS}}
 
 
 def test_paths_lead_into_slots_and_the_entries_of_lists():

@@ -45,6 +45,7 @@ SCORED = {
     "t5_1_1_xxl_en": (32_128, 4096), "mt5_small_multi": (250_112, 512),
     "mt5_base_multi": (250_112, 768), "mt5_large_multi": (250_112, 1024),
     "transformer_xl_wt103_en": (267_735 + 3 * 1025 + 1024 * 1024,),  # biases, clusters, one map
+    "reformer_enwik8_en": (258, 2049), "reformer_crime_en": (320, 513),  # and a bias
     "marian_base_en_de": (512, 1024),  # with the waves of both towers, which nothing learns
 }  # fmt: skip
 # Counted by hand: an embedding, and of each block its maps and norms.

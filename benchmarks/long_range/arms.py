@@ -57,7 +57,8 @@ def cell(actual, paper):
 
 def record(name, found, sources):
     """Write NAME.json beside this script, with where it comes from."""
-    found = {**found, "provenance": provenance(["benchmarks/long_range", *sources], PACKAGES)}
+    own = [f"benchmarks/long_range/{file}" for file in ("arms.py", Path(sys.argv[0]).name)]
+    found = {**found, "provenance": provenance([*own, *sources], PACKAGES)}
     (HERE / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

@@ -365,7 +365,7 @@ def _written(here, path, key, default, meaning, config):
         value = next((s for s in there if _slot(path, meaning[s]) == here), None)
     else:
         value = meaning[1](here, config)
-    if value is None:
+    if value is None and default is not None:
         raise KzooError(
             f"The key {key} has no name for {here!r} there: such a model can't be exported to it."
         )

@@ -25,6 +25,7 @@ from .marian import Marian
 from .mbart import MBart
 from .mobilevit import MobileVit
 from .palm import Palm
+from .reformer import Reformer
 from .roberta import Roberta
 from .sparse_transformer import SparseTransformer
 from .t5 import T5, T5Encoder
@@ -35,7 +36,7 @@ from .vit import Vit
 CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
-    BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl,
+    BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

@@ -3,22 +3,26 @@
 from . import (
     adaptive,
     attention,
+    axial,
     block,
     bottleneck,
     embedding,
     feedforward,
     head,
     linear,
+    lsh,
     mobile,
     norm,
     patches,
     pooler,
     position,
     relative,
+    reversible,
     sparse,
 )  # fmt: skip
 
 __all__ = [
-    "adaptive", "attention", "block", "bottleneck", "embedding", "feedforward", "head", "linear",
-    "mobile", "norm", "patches", "pooler", "position", "relative", "sparse",
+    "adaptive", "attention", "axial", "block", "bottleneck", "embedding", "feedforward", "head",
+    "linear", "lsh", "mobile", "norm", "patches", "pooler", "position", "relative", "reversible",
+    "sparse",
 ]  # fmt: skip

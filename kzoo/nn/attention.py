@@ -52,12 +52,13 @@ class Attention(Composed):
     is_causal = False  # Whether it sees all up to its own, and nothing else.
     recalls = False  # Whether `without_maps` takes what was seen before as well.
     MAPS = PROJECTIONS  # The names of its affine maps.
+    is_blockwise = True  # Whether `without_maps` gives what maps do, but for rounding.
 
     def __init__(self, spec, name, bias=PROJECTIONS, scale=None, num_heads=0):
         super().__init__(name=name)
-        if not isinstance(bias, (list, tuple)) or not set(bias) <= set(PROJECTIONS):
+        if not isinstance(bias, (list, tuple)) or not set(bias) <= set(self.MAPS):
             raise KzooError(
-                f"Got bias = {bias!r:.60} for attention; expected some of {', '.join(PROJECTIONS)}."
+                f"Got bias = {bias!r:.60} for attention; expected some of {', '.join(self.MAPS)}."
             )
         if scale is not None and not (is_number(scale, 0) and scale):
             raise KzooError(f"Got scale = {scale!r:.40} for attention; expected a number above 0.")
@@ -72,11 +73,14 @@ class Attention(Composed):
         self.head_dim = spec.head_dim or spec.hidden_dim // spec.num_heads
         self.scale = 1.0 / math.sqrt(self.head_dim) if scale is None else scale
         self.key_value_heads = 1 if key_value_heads == 1 else self.num_heads // sharing
-        heads = (self.num_heads, self.key_value_heads, self.key_value_heads)
-        self.query, self.key, self.value = (
-            of_block(spec, f"{name}/{each}", spec.hidden_dim, count * self.head_dim, each in bias)
-            for each, count in zip(PROJECTIONS, heads, strict=False)
-        )
+        heads = {
+            "query": self.num_heads,
+            "key": self.key_value_heads,
+            "value": self.key_value_heads,
+        }
+        for each in self.MAPS[:-1]:
+            width, path = heads[each] * self.head_dim, f"{name}/{each}"
+            setattr(self, each, of_block(spec, path, spec.hidden_dim, width, each in bias))
         width = self.num_heads * self.head_dim
         self.output_dense = of_block(
             spec, f"{name}/output", width, spec.hidden_dim, "output" in bias
@@ -98,13 +102,13 @@ class Attention(Composed):
         Returns:
             The new vectors (batch, length, hidden_dim) of the places that ask, and what was `Seen`.
         """
-        q = self.split(self.query(context.asking(x)))
-        k, v = self.keys_and_values(x, context)
+        q, k, v = self.projected(x, context)
         relative = context.position.scores(self, q, k, context)
         q, k = context.position.rotate(q, k, context)
         past = () if context.past is None else [ops.cast(t, k.dtype) for t in context.past]
         maps = scores = y = None
-        if not (context.shown or past and not self.recalls) and relative is None:
+        unseen = not past or self.recalls
+        if relative is None and unseen and not (context.shown and self.is_blockwise):
             y = self.without_maps(q, k, v, context, training)
         if y is None:
             keys, values = ([*past[:1], k], [*past[1:], v])
@@ -115,6 +119,10 @@ class Attention(Composed):
         y = ops.transpose(y, (0, 2, 1, 3))
         y = ops.reshape(y, (ops.shape(x)[0], -1, self.num_heads * self.head_dim))
         return self.output_dense(y), Seen(maps, scores, q, k, v)
+
+    def projected(self, x, context):
+        """Queries of the places that ask, keys and values."""
+        return self.split(self.query(context.asking(x))), *self.keys_and_values(x, context)
 
     def without_maps(self, q, k, v, context, training=None):
         """The values as attention mixes them (batch, heads, queries, head_dim), in one kernel.

@@ -23,6 +23,8 @@ class PostNorm(Composed):
     `maps` has the paths of its affine maps, such as "attention/query".
     """
 
+    streams = 1  # How many vectors of each place it reads and gives, side by side.
+
     def __init__(self, spec, name, index=0):
         super().__init__(name=name)
         spec = _own(spec, index)
@@ -90,6 +92,8 @@ class PreNorm(PostNorm):
 @part("block", "parallel")
 class Parallel(Composed):
     """`x + attention(y) + feedforward(y)` of one `y = norm(x)` (GPT-J, PaLM; arXiv:2204.02311)."""
+
+    streams = 1
 
     def __init__(self, spec, name, index=0):
         super().__init__(name=name)

@@ -38,7 +38,9 @@ class MaskedLM(ReadsCorpora, TiedTask):
 
     @classmethod
     def head_slots(cls, family, spec):
-        """The masked LM head: the activation is the family's own, or the feed-forward nets'."""
+        """The family's own, or the masked LM head with its activation or the feed-forward nets'."""
+        if cls.task_name in family.HEADS:
+            return super().head_slots(family, spec)
         feedforward = spec.slot("feedforward", 0)
         options = feedforward if isinstance(feedforward, dict) else {}
         usual = family.LM_ACTIVATION or options.get("activation", "gelu")
