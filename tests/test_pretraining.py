@@ -107,12 +107,14 @@ def test_sentences_are_lines_or_end_in_a_stop(text, expected):
 
 def test_it_learns_in_which_order_sentences_stand():
     keras.utils.set_random_seed(0)
-    spec = SPEC.replace(hidden_dim=32, intermediate_dim=32, dropout=0.0, attention_dropout=0.0)
+    # Behind post-norm the usual range of 0.02 is too small for a network so narrow.
+    sizes = {"hidden_dim": 32, "intermediate_dim": 32, "initializer_range": 0.2}
+    spec = SPEC.replace(**sizes, dropout=0.0, attention_dropout=0.0)
     task = kzoo.PreTraining(build(spec), tokenizer=tokenizer(), pairs="sentence_order")
-    task.compile(optimizer=kzoo.AdamW(1e-2))
+    task.compile(optimizer=kzoo.AdamW(5e-3))
     documents = [["he lives", "in paris", "my dog", "is fine"]] * 64
     history = task.fit(documents, epochs=15, batch_size=8, verbose=0).history
-    assert history["pair_accuracy"][-1] > 0.75 and history["accuracy"][-1] > 0.25
+    assert history["pair_accuracy"][-1] > 0.9 and history["accuracy"][-1] > 0.5
     scores = task.predict_pairs([("he lives", "in paris"), ("my dog", "he lives in paris")])
     assert scores[0, FOLLOWS] > 0.5 > scores[1, FOLLOWS]
 

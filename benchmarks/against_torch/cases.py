@@ -140,6 +140,8 @@ FAMILIES = {
 }
 # Those of a source and a target: their task is one of their own. T5 stands for them all.
 PAIRS = ("t5",)
+# Not held against torch: transformers' hashes are drawn anew, or it has no such class any more.
+APART = ("reformer", "transformer_xl")
 BY_PLACE = ("sequence classification", "token classification", "question answering")
 # Those that write: what follows the name of the class with that head, and the other tasks.
 WRITERS = {
