@@ -82,7 +82,8 @@ def test_a_row_that_is_taken_twice_has_a_cache_of_its_own(made):
     np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", [family for family in WRITERS if family != "gpt2"])
+# A step of a Reformer sees all that was written, where the whole input is hashed.
+@pytest.mark.parametrize("family", [f for f in WRITERS if f not in ("gpt2", "reformer")])
 def test_the_file_of_every_family_gives_keras_logits(family, tmp_path):
     spec, words = SPECS[family], {**SPECS[family].embedding, "vocabulary_size": 260}
     if not isinstance(spec.attention, list | tuple):

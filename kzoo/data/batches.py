@@ -121,7 +121,11 @@ class BatchPlan(Plan):
     def tokens(self):
         """See `Plan`."""
         names = [name for name in self.columns if name.endswith(TOKENS)]
-        return sum(_count(row) for name in names for row in self.columns[name])
+        columns = [self.columns[name] for name in names]
+        return sum(
+            int(column.lengths.sum()) if isinstance(column, Ragged) else sum(map(_count, column))
+            for column in columns
+        )
 
     def facts(self):
         """See `Plan`."""

@@ -127,8 +127,7 @@ class Strided(Blocked):
         if not self.is_split:
             return unless(ops.logical_or(near, far))
         half = self.num_heads // 2
-        pairs = ((near, half), (far, half))
-        return ops.concatenate([ops.repeat(unless(x), n, axis=1) for x, n in pairs], axis=1)
+        return ops.concatenate([unless(near)] * half + [unless(far)] * half, axis=1)
 
     def is_near(self, gap):
         """Whether gaps from keys to queries are of near places."""
@@ -196,7 +195,8 @@ class Fixed(Blocked):
             found.append(unless((own | far) & (True if self.looks_ahead else k <= q)))
         if self.columns == 1:
             return found[0]
-        return ops.tile(ops.concatenate(found, axis=1), (1, self.num_heads // self.columns, 1, 1))
+        # Not tiled, for which XNNPACK has nothing.
+        return ops.concatenate(found * (self.num_heads // self.columns), axis=1)
 
     def by_blocks(self, q, k, v, bias, training):
         """The mixed values (batch, heads, blocks, stride, head_dim), see `Blocked`."""
