@@ -87,8 +87,12 @@ def masked(model, kind, dead):
     return model
 
 
+# Heads of the sparse spec share columns, so that only some may go; Transformer-XL's aren't pruned.
+APART = ("palm", "albert", "sparse_transformer", "transformer_xl")
+
+
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-@pytest.mark.parametrize("family", [f for f in BOUND if f not in ("palm", "albert")])
+@pytest.mark.parametrize("family", [f for f in BOUND if f not in APART])
 def test_a_model_without_what_is_masked_has_the_outputs_of_the_masked_one(family, kind):
     """Differently many in each block, where there are several."""
     if kind.name in BOUND[family]:
