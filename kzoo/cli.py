@@ -207,8 +207,8 @@ def train(
         from .training.recipe import train as run_recipe
         from .training.strategy import is_chief
 
-        told = partial(screen.event, "epoch") if as_json else None
-        task, history = run_recipe(recipe, fresh=fresh, every=every, told=told)
+        on_event = partial(screen.event, "epoch") if as_json else None
+        task, history = run_recipe(recipe, fresh=fresh, every=every, on_event=on_event)
         if not is_chief():
             return
         output = Path(read_recipe(recipe)["output"])
@@ -276,8 +276,8 @@ def tune(
         from .training.tune import tune as search
 
         with screen.working(f"Searching as {recipe} says") as say:
-            told = partial(screen.event, "trial") if as_json else None
-            data = search(recipe, fresh=fresh, say=say, told=told)
+            on_event = partial(screen.event, "trial") if as_json else None
+            data = search(recipe, fresh=fresh, say=say, on_event=on_event)
         if data is None:
             return
         output = Path(data["recipe"]["output"])

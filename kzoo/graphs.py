@@ -206,15 +206,15 @@ class Stack(Network):
         """
         if not (training and self.gradient_checkpointing):
             return block(x, context=context, training=training)
-        asked = ("maps", "scores") * context.shown + ("query", "key", "value") * projects
+        names = ("maps", "scores") * context.shown + ("query", "key", "value") * projects
         tensors, joined = context.apart()
 
         def run(x, *tensors):
             y, seen = block(x, context=joined(tensors), training=training)
-            return [y, *(getattr(seen, name) for name in asked)]
+            return [y, *(getattr(seen, name) for name in names)]
 
         x, *given = recomputed(block, run, [x, *tensors])
-        return x, Seen(**{**dict.fromkeys(Seen._fields), **dict(zip(asked, given, strict=True))})
+        return x, Seen(**{**dict.fromkeys(Seen._fields), **dict(zip(names, given, strict=True))})
 
     def surroundings(self, context, inputs, step, block):
         """The context of one step of the schedule."""
@@ -274,8 +274,8 @@ class Stack(Network):
         context = dataclasses.replace(context, shown=shown)
         x = x if self.streams == 1 else ops.concatenate([x] * self.streams, axis=-1)
         states, all_seen, past, schedule = [x], [], {}, self.spec.schedule
-        asked = shown or return_hidden_states or return_projections or "places" in inputs
-        if training and self.streams > 1 and not asked:
+        needed = shown or return_hidden_states or return_projections or "places" in inputs
+        if training and self.streams > 1 and not needed:
             x, schedule = self.run_reversibly(x, context, training), ()
             states.append(x)
         for step, index in enumerate(schedule):

@@ -22,12 +22,12 @@ class Slow(keras.callbacks.Callback):
         time.sleep(0.06)
 
 
-def fitted(verbose, told=None, epochs=2, batch_size=4):
+def fitted(verbose, on_event=None, epochs=2, batch_size=4):
     task = classifier(schedule=(0,))
     task.compile()
     options = {"epochs": epochs, "batch_size": batch_size, "verbose": verbose}
     task.fit(
-        TEXTS, LABELS, callbacks=[Slow(), Progress(told)], validation_data=(TEXTS, LABELS),
+        TEXTS, LABELS, callbacks=[Slow(), Progress(on_event)], validation_data=(TEXTS, LABELS),
         **options,
     )  # fmt: skip
 
@@ -60,25 +60,25 @@ def test_on_a_terminal_one_line_moves_and_stays_at_the_end_of_an_epoch(
 
 
 def test_programs_are_told_of_each_epoch_and_rates_are_those_of_the_clock():
-    told = []
-    fitted(0, told.append)
-    assert [(each["epoch"], each["epochs"], each["step"]) for each in told] == [
+    events = []
+    fitted(0, events.append)
+    assert [(each["epoch"], each["epochs"], each["step"]) for each in events] == [
         (1, 2, 5),
         (2, 2, 10),
     ]
-    tokens = told[0]["tokens_per_s"] / told[0]["examples_per_s"]
+    tokens = events[0]["tokens_per_s"] / events[0]["examples_per_s"]
     longest = max(len(row) for row in classifier(schedule=(0,)).encode_examples(TEXTS)["token_ids"])
     assert 2 < tokens < longest
-    for each in told:
+    for each in events:
         assert set(each["metrics"]) == {"accuracy", "val_accuracy", "val_loss"}
         assert 4 / 0.3 < each["examples_per_s"] < 4 / 0.06  # 0.06 s a batch at least.
         assert each["seconds"] > 5 * 0.06
 
 
 def test_an_epoch_of_one_batch_has_a_rate_too():
-    told = []
-    fitted(0, told.append, epochs=1, batch_size=32)
-    assert 0 < told[0]["examples_per_s"] < 20 / 0.06
+    events = []
+    fitted(0, events.append, epochs=1, batch_size=32)
+    assert 0 < events[0]["examples_per_s"] < 20 / 0.06
 
 
 def recipe(tmp_path, **keys):
@@ -109,7 +109,7 @@ def test_tensorboard_shows_each_epoch_also_of_a_training_that_went_on(tmp_path):
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        kzoo.train(path, verbose=0, told=end, every=0)
+        kzoo.train(path, verbose=0, on_event=end, every=0)
     _, history = kzoo.train(path, verbose=0)
     for name, key in (("train", "epoch_loss"), ("validation", "epoch_loss")):
         events = EventAccumulator(str(tmp_path / "board" / name)).Reload()

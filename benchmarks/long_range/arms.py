@@ -22,7 +22,7 @@ ONE_THREAD = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
 PACKAGES = ["keras", "tensorflow", "jax", "torch", "transformers", "numpy"]
-COLOURS = ("#0b7a75", "#c2571a", "#5b4b8a", "#1c2430")
+COLOURS = ("#0b7a75", "#c2571a", "#5b4b8a", "#1c2430", "#b08900")
 
 
 def kilobytes(name):

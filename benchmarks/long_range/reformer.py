@@ -198,8 +198,10 @@ def measure_memory():
             for places in (PLACES, SHORT):
                 of_arm = "--arm", name, "--depth", depth, "--places", places
                 command = run_again("deep", *of_arm)
-                said = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
-                taken.append(json.loads(said.stdout.splitlines()[-1])["MiB"])
+                completed = subprocess.run(
+                    command, env=environment, check=True, stdout=subprocess.PIPE
+                )
+                taken.append(json.loads(completed.stdout.splitlines()[-1])["MiB"])
             found[name][depth] = taken[0] - taken[1]
             print(name, depth, taken, flush=True)
     first, last = DEPTHS[0], DEPTHS[-1]

@@ -13,8 +13,8 @@ from keras import ops, random
 from ..errors import KzooError
 from ..parts import part
 from ..values import is_whole
-from .attention import PROJECTIONS, Attention, unless
-from .sparse import OUT, filled
+from .attention import OUT, PROJECTIONS, Attention, unless
+from .sparse import filled, filled_bias
 
 # What is added to a score of a place with itself: less than any other that it sees has, more than
 # what it doesn't see has. (The authors' -1e5 and -1e9 would be beyond float16.)
@@ -108,8 +108,7 @@ class Chunked(InChunks):
         if context.length is None or context.first is not None or self.is_one_chunk(length):
             return None
         fill = -length % self.chunk
-        bias = ops.zeros((1, 1, 1, length), q.dtype) if context.bias is None else context.bias
-        bias = OUT + filled(ops.cast(bias, q.dtype) - OUT, fill, axis=3)
+        bias = filled_bias(context.bias, length, fill, q.dtype)
         k, v = (ops.repeat(x, self.num_heads // self.key_value_heads, axis=1) for x in (k, v))
         q, k, v = (self.chunks(filled(each, fill)) for each in (q * self.scale, k, v))
         bias = self.around(self.chunks(ops.transpose(bias, (0, 1, 3, 2))))
@@ -224,8 +223,7 @@ class Hashed(InChunks):
         if context.length is None or self.is_one_chunk(length):
             return None
         fill = -length % self.chunk
-        bias = ops.zeros((1, 1, 1, length), q.dtype) if context.bias is None else context.bias
-        bias = OUT + filled(ops.cast(bias, q.dtype) - OUT, fill, axis=3)
+        bias = filled_bias(context.bias, length, fill, q.dtype)
         q, v = filled(q, fill), filled(v, fill)
         batch, places = ops.shape(q)[0], length + fill
         # Padding has a bucket of its own behind all others.

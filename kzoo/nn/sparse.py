@@ -47,8 +47,7 @@ class Blocked(Attention):
             return None
         count = -(-length // self.stride)
         fill = count * self.stride - length
-        bias = ops.zeros((1, 1, 1, length), q.dtype) if context.bias is None else context.bias
-        bias = OUT + filled(ops.cast(bias, q.dtype) - OUT, fill, axis=3)
+        bias = filled_bias(context.bias, length, fill, q.dtype)
         k, v = (ops.repeat(x, self.num_heads // self.key_value_heads, axis=1) for x in (k, v))
         q, k, v = (self.blocks(filled(each, fill)) for each in (q * self.scale, k, v))
         bias = ops.reshape(bias, (ops.shape(bias)[0], 1, -1, self.stride, 1))
@@ -260,6 +259,16 @@ def filled(x, count, axis=2):
     if isinstance(count, int) and not count:
         return x
     return ops.pad(x, [(0, count if n == axis else 0) for n in range(len(x.shape))])
+
+
+def filled_bias(bias, length, fill, dtype):
+    """What is added to the scores of keys (batch or 1, 1, 1, length + fill), filled places masked.
+
+    Args:
+        bias: that of a context for `length` keys, or None.
+    """
+    bias = ops.zeros((1, 1, 1, length), dtype) if bias is None else bias
+    return OUT + filled(ops.cast(bias, dtype) - OUT, fill, axis=3)
 
 
 def beside(x, behind, ahead, value=0.0):

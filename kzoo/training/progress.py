@@ -18,19 +18,19 @@ class Progress(keras.callbacks.ProgbarLogger):
     first one, in which the step is compiled; the time left counts validations as long as the last.
 
     Args:
-        told: called at the end of each epoch with a dict: "epoch" and "epochs", from 1 on; "step",
-            the batches since the training began; "loss"; "metrics", a dict; "examples_per_s" and
-            of texts "tokens_per_s" (what is no padding), None where nothing can be said;
-            "seconds", of the epoch with its validation.
+        on_event: called at the end of each epoch with a dict: "epoch" and "epochs", from 1 on;
+            "step", the batches since the training began; "loss"; "metrics", a dict;
+            "examples_per_s" and of texts "tokens_per_s" (what is no padding), None where nothing
+            can be said; "seconds", of the epoch with its validation.
 
     `plan` is the `data.plan.Plan` of what is learnt from; the `fit` of a task sets it.
     """
 
     async_safe = True  # Keras may tell of a batch while the next one runs.
 
-    def __init__(self, told=None):
+    def __init__(self, on_event=None):
         super().__init__()
-        self.told, self.plan = told, None
+        self.on_event, self.plan = on_event, None
         self._lock, self._begun, self._last = threading.Lock(), None, None
         self._validation = 0.0
 
@@ -71,9 +71,9 @@ class Progress(keras.callbacks.ProgbarLogger):
                 settled(line)
             else:
                 print(line, flush=True)
-        if self.told is not None:
+        if self.on_event is not None:
             examples, tokens = self._rates(is_over=True)
-            self.told(
+            self.on_event(
                 {
                     "epoch": epoch + 1,
                     "epochs": self.epochs,

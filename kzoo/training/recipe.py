@@ -173,7 +173,7 @@ COMMON = ("learning_rate", "weight_decay", "warmup", "decay", "clip_norm", "laye
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def train(recipe, verbose="auto", fresh=False, every=EVERY, told=None):
+def train(recipe, verbose="auto", fresh=False, every=EVERY, on_event=None):
     """Run a recipe: fine-tune, and write the preset with its `training.json` and `curves.png`.
 
     What is learnt is kept in `<output>.unfinished` until it is done, and a run of the same recipe
@@ -185,7 +185,7 @@ def train(recipe, verbose="auto", fresh=False, every=EVERY, told=None):
         verbose: as Keras' `fit` has it.
         fresh: begin anew, and drop what a run that didn't end has learnt.
         every: seconds between two checkpoints, see `Checkpoints`.
-        told: called with a dict at the end of each epoch, see `progress.Progress`.
+        on_event: called with a dict at the end of each epoch, see `progress.Progress`.
 
     Returns:
         The trained task and Keras' `History`.
@@ -231,7 +231,7 @@ def train(recipe, verbose="auto", fresh=False, every=EVERY, told=None):
                 own, data = len(data), _variations(settings).of(data)
                 if verbose not in (0, "0"):
                     print(f"Beside them {count_of(len(data) - own, 'variation')}.", flush=True)
-            _fit(task, settings, data, held, checkpoints, verbose, told if is_chief() else None)
+            _fit(task, settings, data, held, checkpoints, verbose, on_event if is_chief() else None)
         record = {
             "recipe": {**settings, **paths},
             "task": {"name": settings["task"], **known, "labels": task.labels},
@@ -750,7 +750,7 @@ def _check_options(options, known, what):
         )
 
 
-def _fit(task, settings, data, held, checkpoints, verbose, told):
+def _fit(task, settings, data, held, checkpoints, verbose, on_event):
     options = {}
     masking = _masking(settings["masking"], data, settings["seed"])
     loss = task.loss_without_targets() if data.y is None else None
@@ -779,7 +779,7 @@ def _fit(task, settings, data, held, checkpoints, verbose, told):
         seed=settings["seed"],
         class_weight=_class_weights(settings["class_weights"], data, task),
         validation_data=None if held is None else tuple(held),
-        callbacks=[*masking, best, Progress(told), *_board(settings["tensorboard"])],
+        callbacks=[*masking, best, Progress(on_event), *_board(settings["tensorboard"])],
         verbose=verbose,
         resume=checkpoints,
         **options,

@@ -58,7 +58,7 @@ MOST_FAILED = 3  # trials in a row
 SCORE = "score"  # the objective, negative where less is better
 
 
-def tune(recipe, fresh=False, verbose=0, say=None, told=None):
+def tune(recipe, fresh=False, verbose=0, say=None, on_event=None):
     """Search the settings of a training recipe, and write the preset that learnt best.
 
     Trials lie in `<output>.trials` until the last is done; a search that was stopped goes on there.
@@ -74,8 +74,8 @@ def tune(recipe, fresh=False, verbose=0, say=None, told=None):
         fresh: whether to begin anew where a search was stopped.
         verbose: as Keras' `fit` has it, for each trial.
         say: called with a line of text before each trial.
-        told: called behind each trial with what tuning.json holds of it; of several processes in
-            the chief.
+        on_event: called behind each trial with what tuning.json holds of it; of several processes
+            in the chief.
 
     Returns:
         What tuning.json holds: `trials`, a list of {"name", "values", "epochs", "value",
@@ -101,9 +101,9 @@ def tune(recipe, fresh=False, verbose=0, say=None, told=None):
     if role == TUNER:
         _wait_for_chief()
     _begin(folder, {**settings, "recipe": fact(training)}, fresh and role != TUNER, role != TUNER)
-    say, told = (function or (lambda what: None) for function in (say, told))
+    say, on_event = (function or (lambda what: None) for function in (say, on_event))
     with contextlib.redirect_stdout(io.StringIO()):  # It tells where it goes on.
-        search = _search(engine, settings, training, base, folder, verbose, say, told)
+        search = _search(engine, settings, training, base, folder, verbose, say, on_event)
     search.oracle.verbose = 0
     if role == TUNER:
         _learn(search)
@@ -344,7 +344,7 @@ def _engine():
         ) from None
 
 
-def _search(engine, settings, training, base, folder, verbose, say, told):
+def _search(engine, settings, training, base, folder, verbose, say, on_event):
     """keras-tuner's loop, whose trials are trainings by recipe."""
     space = engine.HyperParameters()
     for key, asked in settings["space"].items():
@@ -363,7 +363,7 @@ def _search(engine, settings, training, base, folder, verbose, say, told):
     class Telling(getattr(engine.oracles, ALGORITHMS[settings["algorithm"]])):
         def end_trial(self, trial):
             super().end_trial(trial)
-            told(_public(_told(folder, trial, settings["space"])))
+            on_event(_public(_told(folder, trial, settings["space"])))
 
     oracle = Telling(
         objective=engine.Objective(SCORE, "max"), hyperparameters=space,
