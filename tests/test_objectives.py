@@ -131,3 +131,13 @@ def test_other_tokens_are_hidden_in_each_epoch_and_the_same_ones_when_it_is_run_
         fates.append([(given == MASK).mean(), (given == right).mean()])
     as_mask, kept = np.mean(fates, axis=0)
     assert abs(as_mask - 0.8) < 0.01 and abs(kept - 0.1) < 0.01
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_validation_hides_the_same_tokens_in_each_pass(shuffle):
+    """It is no epoch of a training, which hides others."""
+    columns = {"token_ids": [list(range(5, 25))] * 4}
+    words = [np.arange(20)] * 4
+    plan = MaskedPlan(columns, words, 1, 4, 50, batch_size=2, shuffle=shuffle, seed=3)
+    first, second = ([np.asarray(batch[1]) for batch in plan.batches()] for _ in range(2))
+    assert all(map(np.array_equal, first, second)) != shuffle

@@ -76,6 +76,12 @@ class Plan:
         """A batch to learn from, the `number`-th of an epoch from 1 on."""
         return self.batch(rows)
 
+    def made(self, rows, epoch, number):
+        """A batch as a loop takes it: of what has no epochs, a validation, the same each time."""
+        if self.shuffle or self.epoch_is_set:
+            return self.learned(rows, epoch, number)
+        return self.batch(rows)
+
     def open_axes(self, value, is_weight):
         """The axes of an array of a batch that differ from batch to batch."""
         return {0}
@@ -106,7 +112,7 @@ class Plan:
             if number == len(order) and not self.epoch_is_set:
                 self.epoch += 1
             try:
-                batch = self.learned(rows, epoch, number)
+                batch = self.made(rows, epoch, number)
             except KzooError as error:
                 self.error = error
                 raise
@@ -156,7 +162,7 @@ class _PyDataset(keras.utils.PyDataset):
         index = min(index + self.plan.skipped(epoch), len(order) - 1)
         if index == len(order) - 1 and not self.plan.epoch_is_set:
             self.plan.epoch += 1
-        return self.plan.learned(order[index], epoch, index + 1)
+        return self.plan.made(order[index], epoch, index + 1)
 
 
 def _tf_dataset(plan):
