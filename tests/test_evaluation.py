@@ -246,7 +246,7 @@ def test_progress_is_a_line_an_epoch_where_nobody_watches(classifier, capsys):
     classifier.compile()
     classifier.fit(TEXTS, ["bad", "good", "bad", "fair", "bad"], epochs=2)
     shown = capsys.readouterr().out
-    assert "Epoch 2/2" in shown and "loss" in shown
+    assert "epoch 2/2" in shown and "loss" in shown
     assert not set(shown) & set("\x08\r\x1b")
 
 

@@ -441,7 +441,8 @@ def test_choices_take_smoothed_labels_and_weights_by_place():
     x, y = [("the film", ["is good", "is a dog"])] * 4, [0, 1, 1, 0]
     model.compile(optimizer=keras.optimizers.SGD(0.0))
     plain = model.evaluate(x, y, verbose=0)
-    assert loss_of(model, x, y, class_weight={0: 0, 1: 0}) == 0
+    twice = loss_of(model, x, y, class_weight={0: 2, 1: 2})
+    assert twice == pytest.approx(2 * loss_of(model, x, y), rel=1e-6)
     model.compile(optimizer=keras.optimizers.SGD(0.0), loss="categorical_crossentropy")
     np.testing.assert_allclose(model.evaluate(x, y, verbose=0), plain, rtol=1e-6)
 

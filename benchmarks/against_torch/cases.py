@@ -142,6 +142,8 @@ FAMILIES = {
 PAIRS = ("t5",)
 # Not held against torch: transformers' hashes are drawn anew, or it has no such class any more.
 APART = ("reformer", "transformer_xl")
+# Of which a test beside transformers holds the loss itself.
+TASKS_APART = ("PreTraining",)
 BY_PLACE = ("sequence classification", "token classification", "question answering")
 # Those that write: what follows the name of the class with that head, and the other tasks.
 WRITERS = {

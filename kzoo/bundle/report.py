@@ -138,7 +138,7 @@ def _summary(report):
     count = len(report["limits"])
     met = "Its one limit is met." if count == 1 else f"All {count} limits are met."
     takes, ranges = html.escape(sense.takes(report)), ""
-    if found := report["calibration"]:
+    if found := report.get("calibration"):  # Reports that older versions wrote have none.
         count = f", {found['examples']:,} examples" if found["examples"] else ""
         ranges = f" Its ranges are those of {html.escape(found['from'])}{count}."
     return f"""<header>
