@@ -163,7 +163,7 @@ def test_what_starts_empty_is_no_model_of_transformers(tmp_path):
 
 
 def test_transformers_reads_what_was_written(tmp_path):
-    """Runs where PYTHONPATH leads to transformers 4.57 beside torch: the parity suite's has none."""
+    """Runs where PYTHONPATH leads to transformers 4.57 beside torch; the parity suite has none."""
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("torch")
     if not hasattr(transformers, "TransfoXLLMHeadModel"):
