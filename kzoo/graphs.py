@@ -4,15 +4,17 @@ import dataclasses
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from .errors import KzooError
 from .keras_hooks import recomputed, reversible
 from .network import Network, weights_by_path
-from .nn.attention import Seen, additive_mask
+from .nn.attention import OUT, Seen, additive_mask
 from .nn.context import Context
 from .nn.dense import Dense
 from .nn.dropout import Dropout
+from .nn.embedding import TargetVector
 from .nn.patches import between, grid_of, places
 from .nn.position import UNPLACED
 from .parts import completed, make, resolve
@@ -220,6 +222,16 @@ class Stack(Network):
         """The context of one step of the schedule."""
         return context.at(*(_pair(inputs, of, step) for of in ("past", "memory")))
 
+    def asked(self, x, context, seen, training=None):
+        """The `sequence_output`: x, the vectors behind the last step.
+
+        Args:
+            x: (batch, length, hidden_dim).
+            context: that of all steps.
+            seen: what the attention of each step saw.
+        """
+        return x
+
     def remembered(self, inputs, states, past):
         """What the outputs have beside the vectors, for those who go on from there.
 
@@ -288,7 +300,7 @@ class Stack(Network):
             past |= {f"past_key_{step}": seen.key, f"past_value_{step}": seen.value}
         if self.final_norm is not None:
             x = states[-1] = self.final_norm(x)
-        outputs = {"sequence_output": x}
+        outputs = {"sequence_output": self.asked(x, context, all_seen, training)}
         pooled = self.pooler(x, context=context)
         if pooled is not None:
             outputs["pooled_output"] = pooled
@@ -313,7 +325,8 @@ class Recurrent(Stack):
     behind others, of which it is given a memory of any number of places, all of which come before
     the segment's own:
 
-    * `token_ids`, int32 (batch, length),
+    * `token_ids`, int32 (batch, length), and what else the embedding reads where a place sees those
+      behind it,
     * `memory_mask`, int32 (batch, memory_length): 1 for a place that is looked at,
     * `memory_N`, float32 (batch, memory_length, hidden_dim): what went into each step there; or
       `memory_key_N` and `memory_value_N`, float32 (batch, key_value_heads, memory_length,
@@ -355,7 +368,7 @@ class Recurrent(Stack):
         """Those of a `Stack`, and a segment behind a memory, in both of its forms."""
         if not self.memory_length:
             return super().signatures
-        names = {"token_ids": self.embedding.step_signature["token_ids"]}
+        names = dict(self.embedding.step_signature or self.embedding.signature)
         names["memory_mask"] = Input(("batch", "memory_length"))
         axes = ("batch", "memory_length", self.spec.hidden_dim)
         states = {f"memory_{step}": Input(axes, "float32") for step in range(self.spec.num_layers)}
@@ -395,7 +408,7 @@ class Recurrent(Stack):
         memory = {
             name: ops.zeros([sizes.get(axis, axis) for axis in entry.axes], entry.dtype)
             for name, entry in entries.items()
-            if name != "token_ids"
+            if name.startswith("memory")
         }
         if self.recall.start == "empty":
             return memory
@@ -463,7 +476,7 @@ class Recurrent(Stack):
         """See `Stack`: the memory of what comes next."""
         if "memory_mask" not in inputs:
             return {}
-        new = {"memory_mask": ops.ones_like(inputs["token_ids"])}
+        new = {"memory_mask": inputs.get("padding_mask", inputs["token_ids"] * 0 + 1)}
         new |= {f"memory_{step}": x for step, x in enumerate(states[:-1])}
         new |= {name.replace("past", "memory"): value for name, value in past.items()}
         return {
@@ -480,6 +493,148 @@ class Recurrent(Stack):
         both = ops.concatenate([before, new], axis=axis)
         places = (slice(None),) * axis
         return both[(*places, slice(-self.memory_length, None))]
+
+
+class TwoStream(Recurrent):
+    """A stack that also asks what stands at some places, which may not see it (arXiv:1906.08237).
+
+    Beside what a `Recurrent` reads, alone or with a memory, it takes a permutation:
+
+    * `perm_mask`, int32 (batch, length, length): 1 where the place of the row may not look at that
+      of the column,
+    * `target_mapping`, int32 (batch, targets, length): 1 at the place that is asked for, in a row
+      that is 0 elsewhere; a row of zeros asks for nothing, and fills up.
+
+    The content stream is that of a `Stack`, whose places see themselves whatever the mask says. The
+    query stream knows no tokens of its own: it begins with one trained vector for all targets and
+    looks at the content stream by the mask. Given a permutation, `sequence_output` is its vectors,
+    (batch, targets, hidden_dim); hidden states, maps and memory are the content stream's.
+    """
+
+    def wire(self):
+        """Make the layers of the spec."""
+        super().wire()
+        self.target_embedding = TargetVector(self.spec, "target_embedding")
+
+    @property
+    def signatures(self):
+        """Those of a `Recurrent`, whole inputs and segments also with a permutation."""
+        usual = super().signatures
+        permutation = {
+            "perm_mask": Input(("batch", "length", "length")),
+            "target_mapping": Input(("batch", "targets", "length")),
+        }
+        names = {"permuted": "serve", "permuted_segment": "segment"}
+        permuted = {n: {**usual[of], **permutation} for n, of in names.items() if of in usual}
+        return {**usual, **permuted}
+
+    def check_inputs(self, inputs, several=False):
+        """See `Network`; also whether each target has something to look at."""
+        checked = super().check_inputs(inputs, several)
+        if "perm_mask" in checked:
+            check_permutation(checked)
+        return checked
+
+    def embed(self, inputs, context, training=None):
+        """See `Stack`."""
+        x = super().embed(inputs, context, training=training)
+        if not self.target_embedding.built:  # Here, for a plain input asks for no target.
+            self.target_embedding.build(x.shape)
+        return x
+
+    def context(self, inputs):
+        """See `Recurrent`; each place sees what the permutation lets it, and itself."""
+        context = self.compared(inputs)
+        if "perm_mask" not in inputs:
+            return context
+        other = 1.0 - ops.cast(ops.equal(context.queries, context.keys), context.bias.dtype)
+        bias = context.bias + self.hidden(inputs, context.bias.dtype) * other
+        return dataclasses.replace(context, bias=bias)
+
+    def compared(self, inputs):
+        """The context without a permutation, with the segments of queries and keys compared."""
+        queries = keys = ops.cast(inputs["segment_ids"], "float32")
+        if "memory_mask" in inputs:  # Whose places are of the first segment.
+            memory = ops.cast(inputs["memory_mask"] * 0, "float32")
+            keys = ops.concatenate([memory, keys], axis=1)
+        rows = ops.shape(queries)[0]
+        gap = ops.reshape(queries, (rows, 1, -1, 1)) - ops.reshape(keys, (rows, 1, 1, -1))
+        context = super().context(inputs)
+        return dataclasses.replace(context, other_segment=ops.minimum(ops.abs(gap), 1.0))
+
+    def hidden(self, inputs, dtype):
+        """What the permutation adds to scores (batch, 1, length, keys); a memory is seen by all."""
+        hidden = ops.cast(inputs["perm_mask"], dtype)
+        if "memory_mask" in inputs:
+            count = ops.shape(inputs["memory_mask"])[1]
+            hidden = ops.pad(hidden, ((0, 0), (0, 0), (count, 0)))
+        return ops.expand_dims(hidden, 1) * OUT
+
+    def of_targets(self, inputs):
+        """The context of the query stream, whose places are the targets: none sees itself."""
+        context = self.compared(inputs)
+        dtype = context.bias.dtype
+        mapping = ops.expand_dims(inputs["target_mapping"], 1)
+        places = ops.reshape(context.queries, (1, 1, 1, -1))
+        places = ops.sum(mapping * places, axis=-1, keepdims=True)
+        mapping = ops.cast(mapping, dtype)
+        apart, hidden = (
+            ops.matmul(mapping, ops.cast(each, dtype))
+            for each in (context.other_segment, self.hidden(inputs, dtype))
+        )
+        return dataclasses.replace(
+            context, length=None, queries=places, bias=context.bias + hidden, other_segment=apart
+        )
+
+    def run_block(self, block, x, context, training=None, projects=False):
+        """See `Stack`; the query stream looks at keys and values of the content stream."""
+        projects = projects or "target_mapping" in context.inputs
+        return super().run_block(block, x, context, training, projects)
+
+    def asked(self, x, context, seen, training=None):
+        """See `Stack`: given a permutation, the vectors of the query stream."""
+        inputs = context.inputs
+        if "target_mapping" not in inputs:
+            return x
+        shape = (*ops.shape(inputs["target_mapping"])[:2], self.spec.hidden_dim)
+        y = ops.broadcast_to(self.target_embedding(x), shape)
+        y, context = self.embedding_dropout(y, training=training), self.of_targets(inputs)
+        blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
+        for step, index in enumerate(self.spec.schedule):
+            here = self.surroundings(context, inputs, step, blocks[index])
+            here = dataclasses.replace(here, known=(seen[step].key, seen[step].value))
+            y, _ = self.run_block(blocks[index], y, here, training)
+        return y if self.final_norm is None else self.final_norm(y)
+
+
+def check_permutation(inputs):
+    """Raise KzooError for a permutation that is none, wherever its values are at hand."""
+    try:
+        perm, mapping, padding = (
+            np.asarray(inputs[name]) for name in ("perm_mask", "target_mapping", "padding_mask")
+        )
+        memory = np.asarray(inputs["memory_mask"]) if "memory_mask" in inputs else padding[:, :0]
+    except (NotImplementedError, TypeError):  # Being traced: no values yet.
+        return
+    for name, each in (("perm_mask", perm), ("target_mapping", mapping)):
+        if not np.isin(each, (0, 1)).all():
+            raise KzooError(f"{name} holds {each.min()} to {each.max()}; 0 and 1 are expected.")
+    counts = mapping.sum(axis=-1)
+    if (counts > 1).any():
+        row, target = np.argwhere(counts > 1)[0]
+        raise KzooError(
+            f"target_mapping names {counts[row, target]} places for target {target} of row {row}; "
+            "one is expected, or none where it fills up."
+        )
+    seen = mapping @ ((1 - perm) * padding[:, None]) + memory.sum(-1)[:, None, None]
+    blind = (counts == 1) & (seen.sum(axis=-1) == 0)
+    if blind.any():
+        row, target = np.argwhere(blind)[0]
+        raise KzooError(
+            f"perm_mask leaves place {mapping[row, target].argmax()} of row {row}, a target, "
+            "nothing to look at; expected one place at least that it sees: let it see one that "
+            "isn't foretold, or give a memory."
+        )
 
 
 def _pair(inputs, of, step):

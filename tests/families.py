@@ -182,6 +182,16 @@ SPECS = {
         norms=[],
         pooler="none",
     ),
+    "xlnet": Spec(
+        "xlnet",
+        words(kind="token_alone", num_segments=4, padding_id=5),
+        **SMALL,
+        schedule=(0, 1),
+        position="relative",
+        attention={"kind": "segment_relative", "memory_length": 6},
+        norms=[],
+        pooler="none",
+    ),
     "reformer": Spec(
         "reformer",
         words(),
@@ -350,12 +360,13 @@ SPECS |= {
 # Networks of one stack, those among them that read texts, and those of these that write; those
 # that read a source and write of it.
 STACKS = [family for family in sorted(SPECS) if isinstance(SPECS[family], Spec)]
-TOKENS = ("token", "adaptive")  # Embeddings that read them.
+TOKENS = ("token", "token_alone", "adaptive")  # Embeddings that read them.
 TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] in TOKENS]
 WRITERS = [
     family
     for family in TEXTS
-    if family not in ("clip_text", "t5_encoder", "linformer") and SPECS[family].attention != "full"
+    if family not in ("clip_text", "t5_encoder", "linformer", "xlnet")
+    and SPECS[family].attention != "full"
 ]
 PAIRS = ["t5", "transformer", "bart", "mbart", "marian"]
 
@@ -418,6 +429,22 @@ def inputs_of(spec, batch=3):
         name: draw.standard_normal((batch, *entry.axes[1:])).astype("float32")
         for name, entry in build(spec).signature.items()
     }
+
+
+def permuted(spec, batch=3):
+    """`inputs_of` a network of two streams with a permutation: all but two places are foretold.
+
+    The last foretold of each row fills up.
+    """
+    inputs, draw = inputs_of(spec, batch), np.random.default_rng(2)
+    length = inputs["token_ids"].shape[1]
+    order = np.stack([draw.permutation(length) for _ in range(batch)])
+    order[:, :2] = 0
+    perm = order[:, None] >= np.maximum(order[:, :, None], 1)
+    mapping = np.repeat(np.eye(length)[None, [5, 2, 8, 3]], batch, axis=0)
+    mapping[:, -1] = 0
+    values = {"perm_mask": perm, "target_mapping": mapping}
+    return {**inputs, **{name: value.astype("int32") for name, value in values.items()}}
 
 
 def tokens(spec, batch=3, length=9, seed=0):

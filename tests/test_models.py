@@ -18,6 +18,7 @@ from families import (
     inputs_of,
     noisy,
     padding_of,
+    permuted,
     shared,
     tokens,
 )
@@ -26,7 +27,7 @@ from writing import in_steps
 import kzoo
 from kzoo import models
 from kzoo.errors import KzooError
-from kzoo.graphs import TwoTower
+from kzoo.graphs import TwoStream, TwoTower
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
 from kzoo.nn.attention import additive_mask
@@ -89,10 +90,11 @@ def test_hidden_states_and_maps_come_by_step(family):
 def test_every_weight_gets_a_gradient(family):
     import tensorflow as tf
 
-    model = shared(family)
+    model, spec = shared(family), SPECS[family]
+    uses = [inputs_of(spec), *([permuted(spec)] if isinstance(model, TwoStream) else [])]
     with tf.GradientTape() as tape:
-        outputs = model(inputs_of(SPECS[family]))
-        loss = sum(tf.reduce_sum(value * value * value) for value in outputs.values())
+        outputs = [value for inputs in uses for value in model(inputs).values()]
+        loss = sum(tf.reduce_sum(value * value * value) for value in outputs)
     gradients = tape.gradient(loss, [w.value for w in weights_by_path(model).values()])
     paths = list(weights_by_path(model))
     lacking = [

@@ -88,7 +88,7 @@ def masked(model, kind, dead):
 
 
 # Heads of the sparse spec share columns, so that only some may go; Transformer-XL's aren't pruned.
-APART = ("palm", "albert", "sparse_transformer", "transformer_xl")
+APART = ("palm", "albert", "sparse_transformer", "transformer_xl", "xlnet")
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

@@ -271,10 +271,10 @@ def test_a_tokenizer_json_is_not_taken_for_a_class_that_makes_another(
 
 
 @pytest.mark.parametrize(
-    ("make", "name"), [(xlm_roberta, "XLNetTokenizer"), (byte_pair_json, "CLIPTokenizer")]
+    ("make", "name"), [(xlm_roberta, "RemBertTokenizer"), (byte_pair_json, "CLIPTokenizer")]
 )
 def test_a_tokenizer_json_that_is_believed_is_said(make, name, tmp_path):
-    """Of XLNet and CLIP the file holds all that the class would build."""
+    """Of RemBERT and CLIP the file holds all that the class would build."""
     make(tmp_path)
     write(tmp_path, tokenizer_config={"tokenizer_class": name})
     with pytest.warns(UserWarning, match=f"{name}, which transformers builds anew: tokenizer.json"):

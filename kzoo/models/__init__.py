@@ -32,11 +32,13 @@ from .t5 import T5, T5Encoder
 from .transformer import Transformer
 from .transformer_xl import TransformerXl
 from .vit import Vit
+from .xlnet import XlNet
 
 CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
+    XlNet,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

@@ -29,6 +29,8 @@ class Context:
             None where all do; `keys` has all in either case.
         common: the layer that the attention of all blocks shares, see `Attention.common`, or None.
         shown: whether somebody asks for what attention saw, its maps and scores.
+        other_segment: 1 where query and key are of different segments and 0 where they are of one,
+            float (batch, 1, queries, keys); None where nothing compares them.
     """
 
     position: object
@@ -44,6 +46,7 @@ class Context:
     first: object = None
     common: object = None
     shown: bool = False
+    other_segment: object = None
 
     def at(self, past=None, known=None):
         """The same surroundings with what one step saw before, and knows of the memory."""
@@ -52,7 +55,10 @@ class Context:
 
     def for_first(self, count):
         """The same surroundings where only the first places ask."""
-        return dataclasses.replace(self, first=count, queries=self.queries[:, :, :count])
+        apart = self.other_segment
+        apart = None if apart is None else apart[:, :, :count]
+        queries = self.queries[:, :, :count]
+        return dataclasses.replace(self, first=count, queries=queries, other_segment=apart)
 
     def apart(self):
         """The tensors in it that gradients flow to, and what gives the same with as many others."""

@@ -176,6 +176,15 @@ class TokenEmbedding(Table, Embedding):
         return padding_kept(vectors, ops.equal(ids, self.padding_id))
 
 
+@part("embedding", "token_alone")
+class TokenAlone(TokenEmbedding):
+    """Tokens to which no vector of their segment is added: attention compares segments (XLNet)."""
+
+    def segment_table(self):
+        """None."""
+        return None
+
+
 @part("embedding", "low_rank_token")
 class LowRankToken(TokenEmbedding):
     """Tokens whose vectors are those of a narrow table, brought to their width by one map.
@@ -223,6 +232,27 @@ class LowRankToken(TokenEmbedding):
     def vectors(self, ids):
         """Ids (...) to vectors (..., dim)."""
         return self.expand(super().vectors(ids))
+
+
+class TargetVector(NotByKeras, layers.Layer):
+    """One trained vector for whatever stands at a target, which isn't told (XLNet's `mask_emb`).
+
+    Called on vectors (batch, length, dim) it gives it, (1, 1, dim).
+    """
+
+    def __init__(self, spec, name):
+        super().__init__(name=name)
+        self.spec = spec
+
+    def build(self, shape):
+        """Make the vector (dim,)."""
+        self.vector = self.add_weight(
+            shape=(shape[-1],), initializer=normal(self.spec), name="vector"
+        )
+
+    def call(self, x):
+        """The vector, as x is."""
+        return ops.reshape(ops.cast(ops.convert_to_tensor(self.vector), x.dtype), (1, 1, -1))
 
 
 @part("embedding", "vectors")

@@ -1,4 +1,4 @@
-"""Attention by distance that also looks at what was read before (Transformer-XL)."""
+"""Attention by distance that also looks at what was read before (Transformer-XL, XLNet)."""
 
 import numpy as np
 from keras import layers, ops
@@ -81,9 +81,9 @@ class RelativePosition(Position):
         angles = ops.expand_dims(ops.cast(places, "float32"), -1) * self.waves
         return ops.sin(angles), ops.cos(angles)
 
-    def table(self, count):
-        """R of the distances from count - 1 down to 0, (count, hidden_dim) float32."""
-        gaps = count - 1 - ops.arange(count, dtype="int32")
+    def table(self, count, ahead=0):
+        """R of the distances from count - 1 down to -ahead, (count + ahead, hidden_dim) float32."""
+        gaps = count - 1 - ops.arange(count + ahead, dtype="int32")
         gaps = ops.minimum(gaps, self.clamp_length) if self.clamp_length else gaps
         return ops.concatenate(self.turns(gaps), axis=-1)
 
@@ -160,7 +160,7 @@ class Relative(Attention):
     def by_distance(self, q, count, context):
         """(q + v) R for queries with v (batch, heads, queries, head_dim) and so many keys."""
         if context.length is not None and context.first is None:
-            return shifted(self.product(q, self.distances(count, context, q.dtype)), count)
+            return self.in_a_row(q, count, context)
         # At any places: sin(a - b) and cos(a - b) are sums of products of those of a and of b.
         position, start = context.position, context.queries[:, :, :1]
         kernel = self.relative.rounding.kernel(self.relative.kernel)
@@ -181,9 +181,13 @@ class Relative(Attention):
         is_far = context.queries - context.keys > position.clamp_length
         return near + ops.cast(is_far, q.dtype) * (far - near)
 
-    def distances(self, count, context, dtype):
-        """R of distances from count - 1 down to 0 by heads, behind zeros: what `shifted` takes."""
-        table = ops.cast(context.position.table(count), dtype)
+    def in_a_row(self, q, count, context):
+        """`by_distance` of queries that are the last of the keys, in their order."""
+        return shifted(self.product(q, self.distances(count, context, q.dtype)), count)
+
+    def distances(self, count, context, dtype, ahead=0):
+        """R of distances from count - 1 to -ahead by heads, behind zeros: what `shifted` takes."""
+        table = ops.cast(context.position.table(count, ahead), dtype)
         table = self.split(ops.expand_dims(self.relative(table), 0))
         return ops.pad(table, ((0, 0), (0, 0), (1, 0), (0, 0)))
 
@@ -225,6 +229,77 @@ class Relative(Attention):
             maps = self.dropout(ops.softmax(scores, axis=-1), training=training)
             ys.append(ops.matmul(maps, v[:, :, keys]))
         return ops.concatenate(ys, axis=2)
+
+
+@part("attention", "segment_relative")
+class SegmentRelative(Relative):
+    """Queries look at keys on both sides: at what they are, how far off, and of which segment.
+
+    arXiv:1906.08237, section 2.5: scores are ((q + u) k + (q + v) R + (q + w) s) * scale, where R
+    has distances below zero as well, and s is one vector where the key is of the query's segment
+    and another where it is of another one.
+
+    Args:
+        spec, memory_length, bias, scale, num_heads: as for `Relative`.
+    """
+
+    looks_ahead = True
+
+    def __init__(self, spec, name, memory_length=0, bias=(), scale=None, num_heads=0):
+        super().__init__(spec, name, memory_length, bias=bias, scale=scale, num_heads=num_heads)
+        clamp_length = completed("position", spec.position)["clamp_length"]
+        if clamp_length:
+            raise KzooError(
+                f"Got a clamp_length of {clamp_length} for attention to both sides; expected 0, "
+                "for distances of all lengths."
+            )
+        self.segments = Segments(spec, self.num_heads)
+
+    def reach(self, context):
+        """None: all is looked at."""
+        return None
+
+    def scores(self, q, keys, terms, context):
+        """See `Attention`."""
+        terms = (*terms, self.by_segment(q, context))
+        return super().scores(q, keys, terms, context)
+
+    def by_segment(self, q, context):
+        """(q + w) s for each query and key: (batch, heads, queries, keys)."""
+        q, vectors = self.segments(q)
+        same, other = ops.split(self.product(q * self.scale, vectors), 2, axis=-1)
+        apart = context.other_segment
+        return same if apart is None else same + ops.cast(apart, q.dtype) * (other - same)
+
+    def in_a_row(self, q, count, context):
+        """See `Relative`; a key may lie as far ahead as there are other queries."""
+        ahead = context.length - 1
+        products = self.product(q, self.distances(count, context, q.dtype, ahead))
+        return shifted(products, count + ahead)[..., :count]
+
+
+class Segments(layers.Layer):
+    """What all queries look for by segment, w, and the vectors of the same and of another one.
+
+    Called on queries (batch, heads, length, head_dim) it gives them with w added, and the vectors,
+    (1, heads, 2, head_dim).
+    """
+
+    def __init__(self, spec, heads, name="segments"):
+        super().__init__(name=name)
+        self.spec, self.heads = spec, heads
+
+    def build(self, shape):
+        """Make the bias (heads, head_dim) and the vectors (2, heads, head_dim)."""
+        shape, first = (self.heads, shape[-1]), normal(self.spec)
+        self.bias = self.add_weight(shape=shape, initializer=first, name="bias")
+        self.vectors = self.add_weight(shape=(2, *shape), initializer=first, name="vectors")
+
+    def call(self, q):
+        """Queries with w, and the vectors."""
+        bias, vectors = (ops.convert_to_tensor(each) for each in (self.bias, self.vectors))
+        vectors = ops.expand_dims(ops.transpose(vectors, (1, 0, 2)), 0)
+        return q + ops.cast(ops.expand_dims(bias, 1), q.dtype), ops.cast(vectors, q.dtype)
 
 
 def shifted(products, count):

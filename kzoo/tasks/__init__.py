@@ -7,6 +7,7 @@ from .image_embedder import ImageEmbedder
 from .image_text_embedder import ImageTextEmbedder
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
+from .permutation_lm import PermutationLM
 from .pretraining import PreTraining
 from .question_answering import QuestionAnswering
 from .seq2seq_lm import Seq2SeqLM
@@ -23,6 +24,7 @@ TASKS = {
         QuestionAnswering,
         MaskedLM,
         PreTraining,
+        PermutationLM,
         CausalLM,
         Seq2SeqLM,
         MultipleChoice,

@@ -10,6 +10,7 @@ from ..data.ragged import Ragged
 from ..data.sources import read_examples
 from ..data.tokens import words_of
 from ..errors import KzooError
+from ..values import an
 from .corpora import ReadsCorpora, check_unweighted, tokens_of
 from .inputs import split_pairs
 from .places import TiedTask
@@ -70,25 +71,33 @@ class MaskedLM(ReadsCorpora, TiedTask):
     def batches(self, x, y=None, sample_weight=None, initial_epoch=0, **options):
         """Batches in which tokens are hidden, other ones each epoch; these are the targets."""
         if y is not None:
-            raise KzooError("fit of a MaskedLM takes texts alone; the targets are their tokens.")
+            raise KzooError(
+                f"fit of {an(self.task_name)} takes texts alone; the targets are their tokens."
+            )
         if isinstance(x, Corpus):
             check_unweighted(x, sample_weight)
             columns, words = self._of_corpus(x)
         else:
             columns = self.encode_examples(x)
             words = self._words(x, columns["token_ids"])
-        return MaskedPlan(
+        return self.drawn(
             columns,
             words,
-            MOST_WORDS if self.objective == "ngrams" else 1,
-            self.tokenizer.mask_id,
-            self.tokenizer.vocabulary_size,
             sample_weight=sample_weight,
             padding_id=self.backbone.padding_id,
             max_length=self.max_length,
             epoch=initial_epoch,
             **options,
         ).dataset()
+
+    def drawn(self, columns, words, **options):
+        """The plan of texts, as token columns, of which other tokens are asked in each epoch.
+
+        `words` has for each token the number of what is asked as one with it, -1 for what never is.
+        """
+        in_a_row = MOST_WORDS if self.objective == "ngrams" else 1
+        mask_id, size = self.tokenizer.mask_id, self.tokenizer.vocabulary_size
+        return MaskedPlan(columns, words, in_a_row, mask_id, size, **options)
 
     def _words(self, x, rows):
         """For each token the number of what is hidden as one with it; -1 for what never is."""
@@ -154,7 +163,7 @@ class MaskedLM(ReadsCorpora, TiedTask):
                     f"Text {i} holds no {self.tokenizer.id_to_token(mask_id)} within "
                     f"{self.max_length} tokens; one at least is expected."
                 )
-        order, outputs = self.run_batches(columns, batch_size, verbose)
+        order, outputs = self.run_batches(self.asked(columns), batch_size, verbose)
         answers = [None] * len(texts)
         known = self.tokenizer.vocabulary_size  # A table may have rows beyond.
         for i, logits in zip(order, (row for out in outputs for row in out["logits"]), strict=True):
@@ -164,9 +173,18 @@ class MaskedLM(ReadsCorpora, TiedTask):
                     (self.tokenizer.decode([token], skip_special=False), float(scores[token]))
                     for token in np.argsort(-scores[:known])[:top].tolist()
                 ]
-                for scores in probabilities(logits[places])
+                for scores in probabilities(self.at(places, logits))
             ]
         return answers
+
+    def asked(self, columns):
+        """The columns of texts with masks, with what else says that these are asked."""
+        return columns
+
+    @staticmethod
+    def at(places, logits):
+        """Of a text's logits those of the places of its masks."""
+        return logits[places]
 
 
 def special_mask(tokenizer):

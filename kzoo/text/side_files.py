@@ -78,7 +78,7 @@ ANEW = """
     PegasusTokenizer Qwen2Tokenizer Qwen3_5Tokenizer ReformerTokenizer RemBertTokenizer
     RoFormerTokenizer SeamlessM4TTokenizer Siglip2Tokenizer SiglipTokenizer Speech2TextTokenizer
     SpeechT5Tokenizer SplinterTokenizer Tipsv2Tokenizer UdopTokenizer
-    VideoPrismTokenizer WhisperTokenizer XGLMTokenizer XLNetTokenizer
+    VideoPrismTokenizer WhisperTokenizer XGLMTokenizer
 """
 # mBART's, and behind them those that mBART-50 added (arXiv:2008.00401).
 LANGUAGES = """
@@ -417,11 +417,23 @@ def unigram(files, recipe, parts):
 
 def albert_unigram(files, recipe, parts):
     """ALBERT's: accents are stripped and text is lower-cased unless the settings say otherwise."""
+    keeps = _switch(files, "keep_accents", False)
+    return _quoted(files, recipe, parts, keeps, _switch(files, "do_lower_case", True))
+
+
+def xlnet_unigram(files, recipe, parts):
+    """XLNet's: accents are stripped; text is lower-cased where the settings say so."""
+    # Accents go whatever keep_accents says, as in transformers 5.
+    return _quoted(files, recipe, parts, False, _switch(files, "do_lower_case", False))
+
+
+def _quoted(files, recipe, parts, keeps_accents, lowers):
+    """Pieces of words in which pairs of quotes are one, maybe without accents or capitals."""
     backend = unigram(files, recipe, parts)
     steps = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
-    if not _switch(files, "keep_accents", False):
+    if not keeps_accents:
         steps += [normalizers.NFKD(), normalizers.StripAccents()]
-    if _switch(files, "do_lower_case", True):
+    if lowers:
         steps.append(normalizers.Lowercase())
     if backend.normalizer is not None:
         steps.append(backend.normalizer)
@@ -488,6 +500,16 @@ def frame_as_bert(files, recipe, backend):
         single=[f"{start}:0", "$A:0", f"{stop}:0"],
         pair=[f"{start}:0", "$A:0", f"{stop}:0", "$B:1", f"{stop}:1"],
         special_tokens=_ids(files, backend, start, stop),
+    )
+
+
+def frame_as_xlnet(files, recipe, backend):
+    """A <sep> B <sep> <cls>, the second text and the class token with segments of their own."""
+    stop, whole = files.named("sep_token", recipe), files.named("cls_token", recipe)
+    backend.post_processor = processors.TemplateProcessing(
+        single=["$A:0", f"{stop}:0", f"{whole}:2"],
+        pair=["$A:0", f"{stop}:0", "$B:1", f"{stop}:1", f"{whole}:2"],
+        special_tokens=_ids(files, backend, stop, whole),
     )
 
 
@@ -590,6 +612,15 @@ ROBERTA_TOKENS = {
     "mask_token": "<mask>",
 }
 ALBERT_TOKENS = {**BERT_TOKENS, "unk_token": "<unk>", "pad_token": "<pad>"}
+XLNET_TOKENS = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+    "sep_token": "<sep>",
+    "pad_token": "<pad>",
+    "cls_token": "<cls>",
+    "mask_token": {"content": "<mask>", "lstrip": True},
+}
 T5_TOKENS = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 GPT2_TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
 BPE_FILES = ("vocab.json", "merges.txt")
@@ -606,6 +637,7 @@ T5 = Recipe(models.Unigram, (), unigram, frame_as_t5, T5_TOKENS, pieces_of_t5)
 MBART_TOKENS = {**ROBERTA_TOKENS, "mask_token": {"content": "<mask>", "lstrip": True}}
 MBART = Recipe(models.Unigram, (), unigram, frame_as_mbart, MBART_TOKENS, pieces_of_mbart)
 MBART50 = Recipe(models.Unigram, (), unigram, frame_as_mbart50, MBART_TOKENS, pieces_of_mbart50)
+XLNET = Recipe(models.Unigram, (), xlnet_unigram, frame_as_xlnet, XLNET_TOKENS, pieces_as_they_are)
 RECIPES = {
     "AlbertTokenizer": ALBERT,
     "BartTokenizer": ROBERTA,
@@ -629,6 +661,7 @@ RECIPES = {
     "SqueezeBertTokenizer": BERT,
     "T5Tokenizer": T5,
     "XLMRobertaTokenizer": XLM_ROBERTA,
+    "XLNetTokenizer": XLNET,
 }
 AS_IT_IS = ("ConvBertTokenizer",)  # builds from a vocabulary only where no tokenizer.json is
 # Of the kind of model, where no file names a class.
@@ -641,4 +674,5 @@ MODEL_CLASSES = {
     "roberta": "RobertaTokenizer",
     "t5": "T5Tokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
+    "xlnet": "XLNetTokenizer",
 }

@@ -60,7 +60,7 @@ KEYS = {
     "labels": None,  # Names of the classes; those that the training file holds by default.
     "class_weights": None,  # {label: weight of its examples}, or "balanced".
     "head": None,  # What the head slot holds, a TextEmbedder's pooling; the usual by default.
-    # What a MaskedLM or a PreTraining hides as one, or what a Seq2SeqLM makes of texts without
+    # What a MaskedLM or its like hides as one, or what a Seq2SeqLM makes of texts without
     # targets; as the model has it by default.
     "objective": None,
     "pairs": None,  # What a PreTraining learns of two texts: next_sentence or sentence_order.
@@ -120,7 +120,7 @@ KEYS = {
 }
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
-    "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "TokenClassifier",
+    "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "PermutationLM", "TokenClassifier",
     "QuestionAnswering", "CausalLM", "Seq2SeqLM", "ImageClassifier", "AudioClassifier",
 )  # fmt: skip
 CLASSIFIERS = ("TextClassifier", "ImageClassifier", "AudioClassifier")
@@ -135,6 +135,7 @@ USED_BY = {
         "TextEmbedder",
         "MaskedLM",
         "PreTraining",
+        "PermutationLM",
         "TokenClassifier",
         "CausalLM",
         "Seq2SeqLM",
@@ -142,7 +143,7 @@ USED_BY = {
     "label": (*CLASSIFIERS, "TextEmbedder", "TokenClassifier", "CausalLM", "Seq2SeqLM"),
     "max_length": tuple(name for name in TRAINED if name not in ARRAYS),
     "variations": ("TextClassifier", "TextEmbedder"),
-    "objective": ("MaskedLM", "PreTraining", "Seq2SeqLM"),
+    "objective": ("MaskedLM", "PreTraining", "PermutationLM", "Seq2SeqLM"),
     "pairs": ("PreTraining",),
     "image_size": ("ImageClassifier",),
     "augment": ARRAYS,
