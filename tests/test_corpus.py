@@ -63,6 +63,9 @@ def tasks(name, **options):
             build(SPEC), tokenizer=tokenizer(), objective="whole_words", **options
         ),
         "PreTraining": lambda: kzoo.PreTraining(build(SPEC), tokenizer=tokenizer(), **options),
+        "PermutationLM": lambda: kzoo.PermutationLM(
+            noisy("xlnet"), tokenizer=tokenizer(), objective="whole_words", **options
+        ),
         "CausalLM": lambda: kzoo.CausalLM(build(DECODER), tokenizer=byte_tokenizer(), **options),
         "Seq2SeqLM": lambda: kzoo.Seq2SeqLM(
             noisy("transformer"), tokenizer=tokenizer(), objective="infilling", **options
@@ -90,7 +93,9 @@ def same(one, other):
 # -- the same examples -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["MaskedLM", "PreTraining", "CausalLM", "Seq2SeqLM"])
+@pytest.mark.parametrize(
+    "name", ["MaskedLM", "PreTraining", "PermutationLM", "CausalLM", "Seq2SeqLM"]
+)
 def test_files_give_the_examples_of_a_list(name, folder):
     task = tasks(name)
     lines = [line for number in range(3) for line in sentences(24, number)]

@@ -36,7 +36,7 @@ SIZES = """
     gpt_neo_125m_en gpt_neo_1b3_en gpt_neo_2b7_en bloom_560m_multi bloom_1b1_multi bloom_1b7_multi
     bloom_3b_multi bloom_7b1_multi bloom_176b_multi clip_base_32 clip_base_16 clip_large_14
     clip_large_14_336 t5_small_en t5_base_en t5_large_en t5_3b_en t5_11b_en bart_base_en
-    bart_large_en mbart_large_multi mbart_50_large_multi
+    bart_large_en mbart_large_multi mbart_50_large_multi xlnet_base_en_cased xlnet_large_en_cased
 """
 # Counted elsewhere with the map of their scores: their vocabulary and width.
 SCORED = {

@@ -1,6 +1,9 @@
 """Models of SentencePiece, read as the classes of transformers that are named beside them read."""
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -140,6 +143,52 @@ def test_files_that_are_no_two_models_are_one_sentence(spoil, match, tmp_path):
     spoil(marian(tmp_path))
     with pytest.raises(KzooError, match=match):
         Tokenizer.load(tmp_path)
+
+
+def xlnet(folder):
+    special = {
+        "<unk>": UNKNOWN,
+        **dict.fromkeys(["<s>", "</s>", "<cls>", "<sep>", "<pad>"], CONTROL),
+    }
+    special |= dict.fromkeys(["<mask>", "<eod>", "<eop>"], CONTROL)
+    write_model(folder / "spiece.model", special)
+    (folder / "config.json").write_text(json.dumps({"model_type": "xlnet"}))
+    return folder
+
+
+def test_xlnets_has_its_class_token_last_and_a_segment_for_it(tmp_path):
+    tokenizer = Tokenizer.load(xlnet(tmp_path))
+    ids = tokenizer.vocabulary
+    pair = tokenizer.encode(["the cät"], ["``sat''"])
+    first, second = [ids["▁the"], ids["▁cat"]], tokenizer.bare_ids(['"sat"'])[0]
+    sep, cls = ids["<sep>"], ids["<cls>"]
+    assert pair["token_ids"] == [[*first, sep, *second, sep, cls]]
+    assert pair["segment_ids"] == [[0, 0, 0, *[1] * len(second), 1, 2]]
+    assert tokenizer.encode(["the [MASK]<mask>"])["token_ids"][0][-3:] == [ids["<mask>"], sep, cls]
+    assert (tokenizer.padding_id, tokenizer.mask_id) == (ids["<pad>"], ids["<mask>"]) == (6 - 1, 6)
+    assert ids["▁the"] != tokenizer.encode(["THE"])["token_ids"][0][0]  # Case is kept,
+    write_class(tmp_path, "XLNetTokenizer", do_lower_case=True)
+    assert Tokenizer.load(tmp_path).encode(["THE"])["token_ids"][0][0] == ids["▁the"]  # or not.
+
+
+@pytest.mark.parity
+def test_the_ids_of_the_published_model_are_those_of_transformers(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    source = DATA / "tokenizers" / "xlnet" / "spiece.model"
+    if not source.is_file():
+        pytest.skip("the published model isn't on this machine")
+    shutil.copy(source, tmp_path)
+    write_class(tmp_path, "XLNetTokenizer")
+    theirs, ours = transformers.XLNetTokenizer.from_pretrained(tmp_path), Tokenizer.load(tmp_path)
+    pairs = (
+        ["Ünïted  Kingdom, ``no'' more", "a <mask>.", "1,234 中文 Ａ ﬁ"],
+        ["x", "the mask", "so"],
+    )
+    for given in (pairs, pairs[:1]):
+        expected, found = theirs(*given), ours.encode(*given)
+        assert found["token_ids"] == expected.input_ids
+        assert found["segment_ids"] == expected.token_type_ids
+    assert ours.vocabulary_size == len(theirs) == 32_000
 
 
 def test_a_model_that_nothing_is_said_of_is_one_sentence(tmp_path):
