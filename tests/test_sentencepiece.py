@@ -1,7 +1,6 @@
 """Models of SentencePiece, read as the classes of transformers that are named beside them read."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from kzoo import KzooError, TargetTokenizer, Tokenizer
 from kzoo.generation.rewriter import source_ids
 from kzoo.text import sentencepiece
 
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PIECES = {"▁": -2.0, "▁the": -3.0, "▁cat": -3.5, "a": -4.0, "t": -4.1, "s": -4.2, "▁sat": -4.5}
 TEXTS = ["the cat sat", " the  cats ", "", "猫 the 猫犬", "x▁cat", "tat</s> sat"]
 NORMAL, UNKNOWN, CONTROL = sentencepiece.NORMAL, sentencepiece.UNKNOWN, sentencepiece.CONTROL
