@@ -288,7 +288,7 @@ def test_it_learns_and_goes_on_after_a_stop(tmp_path):
 
 def test_a_mask_is_told_from_the_others_by_the_query_stream(tmp_path):
     task = add_noise(small())
-    texts = ["the [MASK] was [MASK]", "he lives in [MASK]"]
+    top=80s = ["the [MASK] was [MASK]", "he lives in [MASK]"]
     inputs, mask = task.tokenize(texts), task.tokenizer.mask_id
     masked = inputs["token_ids"] == mask
     length = masked.shape[1]
@@ -299,7 +299,8 @@ def test_a_mask_is_told_from_the_others_by_the_query_stream(tmp_path):
     for row, answers in enumerate(found):
         assert len(answers) == masked[row].sum()
         for place, answer in zip(np.flatnonzero(masked[row]), answers, strict=True):
-            scores = np.exp(logits[row, place] - logits[row, place].max())
+            scores = logits[row, place, : task.tokenizer.vocabulary_size]
+            scores = np.exp(scores - scores.max())
             expected = np.sort(scores / scores.sum())[::-1]
             np.testing.assert_allclose([score for _, score in answer], expected, atol=1e-5)
     path = tmp_path / "model.tflite"

@@ -60,6 +60,11 @@ def apart(x):
     return x if _lookup.get() is _take else ops.maximum(x, LEAST)
 
 
+def is_open(length):
+    """Whether an exporter leaves a length open: on a device nothing is computed of its shapes."""
+    return _lookup.get() is not _take and not isinstance(length, int)
+
+
 def layer_norm(usual, x, gamma, beta, epsilon):
     """Layer normalisation of x (..., dim): `usual(x)`, or what an exporter has in its place."""
     function = _layer_norm.get()

@@ -9,6 +9,7 @@ from ..spec import LARGEST
 from ..values import is_whole
 from .attention import Attention, unless
 from .dense import Dense, normal
+from .lowering import is_open
 from .position import Position
 
 STRIP = 256  # queries that look at the same keys, where a band of them is looked at
@@ -159,13 +160,15 @@ class Relative(Attention):
 
     def by_distance(self, q, count, context):
         """(q + v) R for queries with v (batch, heads, queries, head_dim) and so many keys."""
-        if context.length is not None and context.first is None:
+        is_row = context.length is not None and context.first is None
+        if is_row and not is_open(context.length):
             return self.in_a_row(q, count, context)
         # At any places: sin(a - b) and cos(a - b) are sums of products of those of a and of b.
         position, start = context.position, context.queries[:, :, :1]
         kernel = self.relative.rounding.kernel(self.relative.kernel)
-        kernel = ops.cast(ops.reshape(kernel, (-1, self.num_heads, self.head_dim)), q.dtype)
-        sines, cosines = ops.split(ops.einsum("bhqd,xhd->bhqx", q, kernel), 2, axis=-1)
+        kernel = ops.cast(ops.reshape(kernel, (1, -1, self.num_heads, self.head_dim)), q.dtype)
+        wide = self.product(q, ops.transpose(kernel, (0, 2, 1, 3)))
+        sines, cosines = ops.split(wide, 2, axis=-1)
         places = context.queries[..., 0] - start[..., 0], context.keys[:, :, 0] - start[..., 0]
         (sin_q, cos_q), (sin_k, cos_k) = (
             tuple(ops.cast(turn, q.dtype) for turn in position.turns(each)) for each in places
