@@ -288,7 +288,7 @@ def test_it_learns_and_goes_on_after_a_stop(tmp_path):
 
 def test_a_mask_is_told_from_the_others_by_the_query_stream(tmp_path):
     task = add_noise(small())
-    top=80s = ["the [MASK] was [MASK]", "he lives in [MASK]"]
+    texts = ["the [MASK] was [MASK]", "he lives in [MASK]"]
     inputs, mask = task.tokenize(texts), task.tokenizer.mask_id
     masked = inputs["token_ids"] == mask
     length = masked.shape[1]
