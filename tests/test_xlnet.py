@@ -299,9 +299,9 @@ def test_a_mask_is_told_from_the_others_by_the_query_stream(tmp_path):
     for row, answers in enumerate(found):
         assert len(answers) == masked[row].sum()
         for place, answer in zip(np.flatnonzero(masked[row]), answers, strict=True):
-            scores = logits[row, place, : task.tokenizer.vocabulary_size]
-            scores = np.exp(scores - scores.max())
-            expected = np.sort(scores / scores.sum())[::-1]
+            scores = np.exp(logits[row, place] - logits[row, place].max())
+            known = (scores / scores.sum())[: task.tokenizer.vocabulary_size]
+            expected = np.sort(known)[::-1]
             np.testing.assert_allclose([score for _, score in answer], expected, atol=1e-5)
     path = tmp_path / "model.tflite"
     audit = kzoo.export_litert(task, path, length=16)["audit"]

@@ -70,7 +70,7 @@ class PermutationLM(MaskedLM):
         """The logits of a file: at each place the query stream's, where no place sees a mask."""
         ids = inputs["token_ids"]
         order = ops.cast(ops.equal(ids, self.tokenizer.mask_id), "int32")
-        places = ops.expand_dims(ops.arange(self.backbone.embedding.length(inputs)), 0)
+        places = order * 0 + ops.arange(self.backbone.embedding.length(inputs), dtype="int32")
         return super().run_function(name, in_order({**inputs, "order": order, BESIDE[1]: places}))
 
     def drawn(self, columns, words, **options):
