@@ -8,12 +8,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from families import SPECS, add_noise, noisy, permuted, shared, tokens
 
 import kzoo
 from kzoo.data.permuted import MOST, PARTS, PermutedPlan, foretold, order_of
 from kzoo.errors import KzooError
+from kzoo.litert import convert
+from kzoo.litert.interpreter import Interpreter as OnDisk
 from kzoo.models import build
+from kzoo.models.xlnet import XlNet
 from kzoo.network import weights_by_path
 
 SPEC = SPECS["xlnet"]
@@ -306,11 +310,50 @@ def test_a_mask_is_told_from_the_others_by_the_query_stream(tmp_path):
     path = tmp_path / "model.tflite"
     audit = kzoo.export_litert(task, path, length=16)["audit"]
     assert not audit["custom"]
-    from kzoo.litert.interpreter import Interpreter
-
     one = {k: np.pad(v[:1], ((0, 0), (0, 16 - length))) for k, v in inputs.items()}
-    written = Interpreter(path).run(one)["logits"]
+    written = OnDisk(path).run(one)["logits"]
     np.testing.assert_allclose(written[0, :length][masked[0]], logits[0][masked[0]], atol=1e-4)
+
+
+FUNCTIONS = {"segment": {"memory_length": 6}, "permuted": {"targets": 3}}
+
+
+@pytest.mark.parametrize("signature", FUNCTIONS)
+def test_a_file_of_a_fixed_length_takes_a_memory_or_a_permutation(signature, tmp_path):
+    class OnDevice(XlNet):
+        functions = {"serve": (signature, FUNCTIONS[signature])}
+
+    model, given = add_noise(OnDevice(SPEC.replace(schedule=(0,)))), permuted(SPEC, batch=1)
+    inputs = {name: given[name] for name in model.input_names}
+    if signature == "permuted":
+        inputs |= {
+            "perm_mask": given["perm_mask"],
+            "target_mapping": given["target_mapping"][:, :3],
+        }
+    else:
+        memory = model.first_memory(1)
+        draw = np.random.default_rng(0).standard_normal(memory["memory_0"].shape)
+        states = {"memory_mask": np.ones((1, 6), "int32"), "memory_0": draw.astype("float32")}
+        inputs |= states
+    with convert.traced(convert.exportable(model), {"length": 9}) as graphs:
+        convert.write_file(graphs, tmp_path / "model.tflite", "float32", partitions=1)
+    run = Interpreter(str(tmp_path / "model.tflite")).get_signature_runner("serve")
+    written, expected = run(**inputs), model(inputs)
+    assert set(written) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(written[name], np.asarray(value), atol=1e-5)
+
+
+@pytest.mark.parametrize("quantization", ["float32", "int8"])
+def test_a_classifier_of_a_fixed_length_is_one_partition(quantization, tmp_path):
+    task = add_noise(kzoo.TextClassifier(noisy("xlnet"), labels=["a", "b"]), scale=0.1)
+    path = tmp_path / "model.tflite"
+    audit = kzoo.export_litert(task, path, quantization, length=9, limits={})["audit"]
+    assert audit["partitions"] == 1 and not audit["custom"] and "SHAPE" not in audit["operators"]
+    inputs = tokens(SPEC, batch=1)
+    written = OnDisk(path).run(inputs)["logits"]
+    distance = np.abs(written - np.asarray(task(inputs)["logits"])).max()
+    assert distance < (2e-5 if quantization == "float32" else 0.1)
 
 
 def test_on_jax_it_learns_alike():
