@@ -87,7 +87,8 @@ def masked(model, kind, dead):
     return model
 
 
-# Heads of the sparse spec share columns, so that only some may go; Transformer-XL's aren't pruned.
+# Heads of the sparse spec share columns, so that only some may go; of the relative
+# ones none may.
 APART = ("palm", "albert", "sparse_transformer", "transformer_xl", "xlnet")
 
 
