@@ -40,8 +40,9 @@ HERE = Path(__file__).parent
 SOURCES = ["benchmarks/objectives/run.py", "kzoo/data", "kzoo/tasks/pretraining.py"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"<extra_id_{i}>" for i in range(32))]
 TOKENS, LENGTH = 2000, 64
-# What the papers say of the text that is hidden: arXiv:1810.04805 (tokens: 15 %, of which 80 % become
-# the mask, 10 % stay; half of the pairs follow each other), 1909.11942, 1910.10683, 1910.13461.
+# What the papers say of the text that is hidden: arXiv:1810.04805 (15 % of the tokens, of which
+# 80 % become the mask and 10 % stay; half of the pairs follow each other), 1909.11942, 1910.10683,
+# 1910.13461.
 TOKENS_HIDDEN = {"chosen": 0.15, "masked": 0.8, "kept": 0.1}
 PAPERS = {
     "masked tokens": TOKENS_HIDDEN,
