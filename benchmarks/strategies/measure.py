@@ -85,10 +85,10 @@ def difference(one, end, feature):
 
 def ends_of(name, folder):
     """What the processes of a strategy end with, a dict of arrays each."""
-    from kzoo.training.workers import environments_of
+    from kzoo.training.workers import cluster
 
     kind, count = name.split()
-    environments = environments_of(int(count)) if kind == "workers" else [{}]
+    environments = cluster(int(count)) if kind == "workers" else [{}]
     files = [folder / f"{name}-{place}.npz" for place in range(len(environments))]
     processes = [
         subprocess.Popen(
