@@ -70,6 +70,7 @@ def picture(name, panels):
             "paper": {name: [(x, y)]}}; the paper's are points.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
     figure = Figure(figsize=(5.5 * len(panels), 4.2), layout="constrained")
     for panel, axis in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
@@ -79,6 +80,11 @@ def picture(name, panels):
         for label, points in panel.get("paper", {}).items():
             axis.loglog(*zip(*points, strict=True), "x", color="#66707f", label=label)
         axis.set(title=panel["title"], xlabel=panel["x"], ylabel=panel["y"])
+        axis.set_xticks(sorted({x for points in panel["curves"].values() for x, _ in points}))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
         axis.grid(True, which="major", color="#d9dee5")
         axis.legend(frameon=False, fontsize=8)
     figure.savefig(HERE / f"{name}.png", dpi=110)
