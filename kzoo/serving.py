@@ -228,8 +228,12 @@ class _Export:
             limit,
             f"token_ids is longer than the {limit} tokens that the model takes.",
         )
-        outputs = self.model(inputs, training=False)
+        outputs = self.outputs(inputs)
         return {**outputs, **self.answers(outputs, inputs)}
+
+    def outputs(self, inputs):
+        """The raw outputs, those of a file of the model."""
+        return self.model.run_function(next(iter(self.model.functions)), inputs)
 
     def answers(self, outputs, inputs):
         """What the task says, from its raw outputs."""
@@ -355,7 +359,7 @@ def _check(export, loaded, golden):
                     "texts, so it is refused: export token ids alone (text=False, --no-text)."
                 )
     inputs = {name: tf.constant(value) for name, value in inputs.items()}
-    outputs = export.model(inputs, training=False)
+    outputs = export.outputs(inputs)
     expected = {**outputs, **export.answers(outputs, inputs)}
     _compare(loaded["tokens"](**inputs), expected, export.model)
     if strings:

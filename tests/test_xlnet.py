@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from families import SPECS, add_noise, noisy, permuted, shared, tokens
 
@@ -313,6 +314,14 @@ def test_a_mask_is_told_from_the_others_by_the_query_stream(tmp_path):
     one = {k: np.pad(v[:1], ((0, 0), (0, 16 - length))) for k, v in inputs.items()}
     written = OnDisk(path).run(one)["logits"]
     np.testing.assert_allclose(written[0, :length][masked[0]], logits[0][masked[0]], atol=1e-4)
+    served = tf.saved_model.load(kzoo.export_savedmodel(task, tmp_path / "served"))
+    given = {name: tf.constant(value) for name, value in inputs.items()}
+    written = np.asarray(served.signatures["tokens"](**given)["logits"])
+    np.testing.assert_allclose(written[masked], logits[masked], atol=1e-4)
+    task.save(tmp_path / "task.keras")
+    again = keras.saving.load_model(tmp_path / "task.keras")
+    assert type(again) is kzoo.PermutationLM and again.objective == "tokens"
+    assert again.predict(texts, top=3) == task.predict(texts, top=3)
 
 
 FUNCTIONS = {"segment": {"memory_length": 6}, "permuted": {"targets": 3}}
