@@ -52,6 +52,9 @@ FAMILIES = {
         },
     ),
     "albert": ("Albert", {**SIZES, "embedding_size": 16}),
+    "electra": ("Electra", {**SIZES, "embedding_size": 16}),
+    "mpnet": ("MPNet", {**SIZES, "layer_norm_eps": 1e-5}),
+    "roformer": ("RoFormer", SIZES),
 }
 # Those that write, with what follows the name of their classes.
 DECODERS = {
@@ -124,6 +127,8 @@ TASKS = {
 WRITE = {"LMHeadModel": "CausalLM", "ForCausalLM": "CausalLM"}
 WRITING = [(family, suffix) for family in DECODERS for suffix in DECODERS[family][2].split()]
 EVERY = [(family, suffix) for family in FAMILIES for suffix in TASKS] + WRITING
+# There this class reads the last place, be it padding; here the last token's.
+LEFT_ALONE = [("roformer", "ForMultipleChoice")]
 
 
 def reference(family, suffix, **changes):
@@ -141,7 +146,7 @@ def reference(family, suffix, **changes):
     model = getattr(transformers, stem + suffix)(config)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
+            parameter += 0.2 * torch.randn_like(parameter) * parameter.requires_grad
     return model.eval()
 
 
@@ -248,7 +253,8 @@ def test_both_ways(family, suffix, folders, tmp_path):
     assert getattr(model, "backbone", model).family == family
     if expected in ("TextClassifier", "TokenClassifier"):
         assert model.labels == list(LABELS)
-    for side in ("right", "left"):
+    sides = ("left",) if (family, suffix) in LEFT_ALONE else ("right", "left")
+    for side in sides:
         assert_same(model, theirs, suffix, side)
 
     kzoo.to_huggingface(model, tmp_path / "back")
@@ -258,7 +264,7 @@ def test_both_ways(family, suffix, folders, tmp_path):
     del model.origin  # from here on a model that never saw transformers
     kzoo.to_huggingface(model, tmp_path / "there")
     theirs = reload(theirs, tmp_path / "there")
-    assert_same(model, theirs, suffix)
+    assert_same(model, theirs, suffix, sides[0])
     if expected in ("TextClassifier", "TokenClassifier"):
         assert theirs.config.id2label == dict(enumerate(LABELS))
 
@@ -403,12 +409,18 @@ FULL = {
             "sop_classifier.classifier.bias",
         ],
     ),
+    "electra": ("ForMaskedLM", []),
+    "mpnet": ("ForMaskedLM", ["mpnet.pooler.dense.weight", "mpnet.pooler.dense.bias"]),
+    "roformer": ("ForMaskedLM", ["roformer.encoder.embed_positions.weight"]),
 }
 TIED = {
     "bert": "cls.predictions.decoder.weight",
     "roberta": "lm_head.decoder.weight",
     "distilbert": "vocab_projector.weight",
     "albert": "predictions.decoder.weight",
+    "electra": "generator_lm_head.weight",
+    "mpnet": "lm_head.decoder.weight",
+    "roformer": "cls.predictions.decoder.weight",
 }
 
 
@@ -433,7 +445,7 @@ def test_tied_and_unused_tensors_come_back_to_the_byte(family, dtype, tmp_path):
         assert contents(tmp_path / "again") == contents(tmp_path / "full")
 
     body = kzoo.from_huggingface(tmp_path / "full", task="backbone")
-    assert body.spec.pooler == ("none" if family == "distilbert" else "tanh")
+    assert body.spec.pooler == ("tanh" if "pooler" in str(carried) else "none")
     body.token_embedding.embeddings.assign_add(np.ones((50, 1), "float32"))
     kzoo.to_huggingface(body, tmp_path / "body")
     back = contents(tmp_path / "body")

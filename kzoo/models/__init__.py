@@ -14,6 +14,7 @@ from .bloom import Bloom
 from .clip import Clip, ClipImage, ClipText
 from .deit import Deit
 from .distilbert import DistilBert
+from .electra import Electra
 from .gpt import Gpt
 from .gpt2 import Gpt2
 from .gpt3 import Gpt3
@@ -24,9 +25,11 @@ from .linformer import Linformer
 from .marian import Marian
 from .mbart import MBart
 from .mobilevit import MobileVit
+from .mpnet import MPNet
 from .palm import Palm
 from .reformer import Reformer
 from .roberta import Roberta
+from .roformer import RoFormer
 from .sparse_transformer import SparseTransformer
 from .t5 import T5, T5Encoder
 from .transformer import Transformer
@@ -37,6 +40,9 @@ CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
+    Electra,
+    MPNet,
+    RoFormer,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
