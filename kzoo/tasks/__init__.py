@@ -9,6 +9,7 @@ from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .pretraining import PreTraining
 from .question_answering import QuestionAnswering
+from .replaced_tokens import ReplacedTokenDetection
 from .seq2seq_lm import Seq2SeqLM
 from .text_classifier import TextClassifier
 from .text_embedder import TextEmbedder
@@ -23,6 +24,7 @@ TASKS = {
         QuestionAnswering,
         MaskedLM,
         PreTraining,
+        ReplacedTokenDetection,
         CausalLM,
         Seq2SeqLM,
         MultipleChoice,
