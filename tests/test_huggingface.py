@@ -367,6 +367,65 @@ def test_pre_training_has_both_scores_of_transformers(family, folders, tmp_path)
     assert abs(float(loss) - float(expected.loss)) < TOLERANCE
 
 
+def test_electras_discriminator_and_generator_learn_as_those_of_transformers(tmp_path):
+    """Both ways; the losses of both on the same tokens."""
+    theirs = reference("electra", "ForPreTraining")
+    theirs.save_pretrained(tmp_path / "discriminator")
+    masked = reference("electra", "ForMaskedLM", hidden_size=16, num_attention_heads=2)
+    for name, tensor in theirs.electra.embeddings.state_dict().items():
+        masked.electra.embeddings.state_dict()[name].copy_(tensor)
+    masked.save_pretrained(tmp_path / "generator")
+    model = kzoo.from_huggingface(tmp_path / "discriminator")
+    assert type(model) is kzoo.ReplacedTokenDetection and model.generator is None
+    assert_same(model, theirs, "ForPreTraining")
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path / "discriminator")
+
+    generator = kzoo.from_huggingface(tmp_path / "generator")
+    model = kzoo.ReplacedTokenDetection(model, generator=generator)
+    add_noise(model)
+    del model.origin
+    kzoo.to_huggingface(model, tmp_path / "there")
+    kzoo.to_huggingface(model.generator, tmp_path / "generator_there")
+    theirs, masked = (
+        reload(theirs, tmp_path / "there"),
+        reload(masked, tmp_path / "generator_there"),
+    )
+    assert_same(model, theirs, "ForPreTraining")
+    columns, there = batch(theirs, "ForPreTraining")
+    places = np.array([[1, 4], [2, 5], [0, 0]])  # Of the last row one is hidden.
+    counted = np.array([[1, 1], [1, 1], [1, 0]])
+    original = np.take_along_axis(columns["token_ids"], places, 1)
+    shown = columns["token_ids"].copy()
+    shown[np.repeat(range(3), 2), places.ravel()] = 4
+    hidden = {
+        "hidden_places": places, "hidden_padding_mask": counted, "hidden_token_ids": original,
+        "hidden_draws": np.random.default_rng(0).integers(0, 2**24, (3, 2)),
+    }  # fmt: skip
+    hidden = {name: value.astype("int32") for name, value in hidden.items()}
+    outputs = model({**columns, "token_ids": shown, **hidden})
+    model.compile()
+    y = np.where(counted, original, -100).astype("int32")
+    loss = model.compute_loss(columns, y, outputs, training=False)
+    labels = np.full(shown.shape, -100)
+    put = shown.copy()
+    rows = [(row, i) for row in range(3) for i in range(2) if counted[row, i]]
+    for row, i in rows:
+        labels[row, places[row, i]] = original[row, i]
+    with torch.no_grad():
+        ids = {**there, "input_ids": torch.from_numpy(shown).long()}
+        first = masked(**ids, labels=torch.from_numpy(labels))
+        shares = np.cumsum(first.logits.softmax(-1).numpy(), -1)
+        for row, i in rows:
+            chance = hidden["hidden_draws"][row, i] / 2**24
+            put[row, places[row, i]] = np.searchsorted(shares[row, places[row, i]], chance)
+        replaced = torch.from_numpy(put != columns["token_ids"]).long()
+        ids = {**there, "input_ids": torch.from_numpy(put).long()}
+        second = theirs(**ids, labels=replaced)
+    assert replaced.sum() > 2
+    assert abs(float(loss) - float(first.loss + 50 * second.loss)) < 50 * TOLERANCE
+
+
 # -- what a file may hold besides ---------------------------------------------------------------
 
 

@@ -176,8 +176,8 @@ class ReplacedTokenDetection(HidesTokens, TextTask):
     def call(self, inputs, training=None, seen=None):
         """The raw outputs, see `Task`; of a batch of `fit` those of tokens that were drawn.
 
-        Then they have also generator_logits (batch, hidden, vocabulary_size), and replaced (batch,
-        length): 1 where a token is another than the text's.
+        Then they have also generator_logits (batch, hidden, vocabulary_size), and by place (batch,
+        length) replaced, 1 where a token is another than the text's, and real, 0 at padding.
         """
         if "hidden_places" not in inputs:
             return super().call(inputs, training=training, seen=seen)
@@ -201,6 +201,7 @@ class ReplacedTokenDetection(HidesTokens, TextTask):
             **super().call(shown, training=training, seen=()),
             "generator_logits": scores,
             "replaced": ops.cast(laid(others), "float32"),
+            "real": ops.cast(shown["padding_mask"], "float32"),
         }
 
     # -- learning -------------------------------------------------------------------------------
@@ -270,7 +271,7 @@ class ReplacedTokenDetection(HidesTokens, TextTask):
         guesses = keras.losses.sparse_categorical_crossentropy(
             ops.maximum(y, 0), y_pred["generator_logits"], from_logits=True
         )
-        real = ops.cast(x["padding_mask"], "float32")
+        real = y_pred["real"]
         of_places = self.loss.call(
             ops.expand_dims(y_pred["replaced"], -1), ops.expand_dims(y_pred["logits"], -1)
         )
@@ -283,7 +284,7 @@ class ReplacedTokenDetection(HidesTokens, TextTask):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Keras' hook: the metrics of the tokens that aren't padding."""
         self.masked_accuracy.update_state(y, y_pred["generator_logits"], sample_weight)
-        real = _weighted(ops.cast(x["padding_mask"], "float32"), sample_weight)
+        real = _weighted(y_pred["real"], sample_weight)
         # Flat: of rows Keras would take the mean of each row's mean.
         targets, scores, real = (
             ops.reshape(each, (-1,)) for each in (y_pred["replaced"], y_pred["logits"], real)
