@@ -384,7 +384,6 @@ def test_electras_discriminator_and_generator_learn_as_those_of_transformers(tmp
     generator = kzoo.from_huggingface(tmp_path / "generator")
     model = kzoo.ReplacedTokenDetection(model, generator=generator)
     add_noise(model)
-    del model.origin
     kzoo.to_huggingface(model, tmp_path / "there")
     kzoo.to_huggingface(model.generator, tmp_path / "generator_there")
     theirs, masked = (
