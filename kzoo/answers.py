@@ -478,6 +478,7 @@ RULES = {
     "span": Rule({"start_logits": ("batch", "length"), "end_logits": ("batch", "length")}, _span),
     "choice": Rule({"logits": ("batch",)}, problem="single_label"),
     "candidates": Rule({"logits": ("batch", "length", "vocabulary")}),
+    "replaced": Rule({"logits": ("batch", "length")}),
     "continuation": Rule({"logits": ("batch", "vocabulary")}),
     "rewriting": Rule({"logits": ("batch", "vocabulary")}),
 }

@@ -16,7 +16,7 @@ from .nn.dense import Dense
 from .nn.dropout import Dropout
 from .nn.embedding import TargetVector
 from .nn.patches import between, grid_of, places
-from .nn.position import UNPLACED
+from .nn.position import UNPLACED, Learned
 from .parts import completed, make, resolve
 from .spec import Input
 from .values import is_whole
@@ -42,18 +42,24 @@ class Stack(Network):
     Outputs: a dict with `sequence_output` (batch, length, hidden_dim) and, if the spec has a
     pooler, `pooled_output` (batch, hidden_dim). Of a step of writing also `past_key_N` and
     `past_value_N` of its own places, for the caller to write into the cache.
+
+    Args:
+        spec, name: as for `Network`.
+        embedded_by: another stack, whose tables of tokens, segments and places and the norm behind
+            them are this one's too.
     """
+
+    def __init__(self, spec, name=None, embedded_by=None):
+        vars(self)["embedded_by"] = embedded_by  # Past Keras: it is no part.
+        super().__init__(spec, name)
 
     def wire(self):
         """Make the layers of the spec."""
         spec = self.spec
         cls, _ = resolve("embedding", spec.embedding)
         self.embedding_name = cls.layer_name
-        embedding = make("embedding", spec.embedding, spec=spec, name=cls.layer_name)
-        setattr(self, cls.layer_name, embedding)
-        self.segment_embedding = embedding.segment_table()
-        self.position = make("position", spec.position, spec=spec, name="position")
-        self.embedding_norm = self.norm("embedding")
+        self.wire_embedding()
+        embedding = self.embedding
         self.embedding_dropout = Dropout(spec.dropout)
         self.embedding_projection = (
             Dense(spec.hidden_dim, spec, "embedding_projection")
@@ -71,6 +77,23 @@ class Stack(Network):
         self.streams = max(block.streams for block in self.block_list)
         self.final_norm = self.norm("final")
         self.pooler = make("pooler", spec.pooler, spec=spec, name="pooler")
+
+    def wire_embedding(self):
+        """Make what stands before the first dropout, or take that of another stack."""
+        spec, other, name = self.spec, vars(self).pop("embedded_by"), self.embedding_name
+        if other is None:
+            setattr(self, name, make("embedding", spec.embedding, spec=spec, name=name))
+            self.segment_embedding = self.embedding.segment_table()
+            self.position = make("position", spec.position, spec=spec, name="position")
+            self.embedding_norm = self.norm("embedding")
+            return
+        setattr(self, name, other.embedding)
+        self.segment_embedding = other.segment_embedding
+        # Of a row for each place alone: what has something for each head isn't the other's.
+        shared = isinstance(other.position, Learned) and not other.position.bound_to
+        own = None if shared else make("position", spec.position, spec=spec, name="position")
+        self.position = own or other.position
+        self.embedding_norm = other.embedding_norm
 
     def norm(self, place):
         """The norm that stands at a place beside the blocks, or None."""

@@ -70,6 +70,7 @@ class Network(Served, ExportsTokens, keras.Model):
     blocks_alike = True  # Whether one block of a kind stands for the others where they are counted.
     RENAMED = {}  # Pieces of names in files there, and what transformers 5 calls them in memory.
     ZERO_IF_MISSING = ()  # Tensors that are all zeros where a file there lacks them.
+    COMPUTED = {}  # Tensors there that nothing learns: functions of the spec by name.
     CLASS_HEADS = {}  # By a class there which head it has, where there is one for each.
 
     def __init__(self, spec, name=None):
@@ -384,17 +385,25 @@ def _array(rows, name):
 def weights_by_path(model):
     """Every weight of a network or task by its path within it, such as `pooler/kernel`.
 
-    A task has `backbone/...` and `head/...`. Optimizer, metric and seed state are no weights.
+    A task has `backbone/...` and `head/...`, and below the names of the tasks `beside` it what it
+    doesn't share with them. Optimizer, metric and seed state are no weights.
     """
-    if not isinstance(model, Network):
-        parts = {"backbone": model.backbone, "head": model.head}
-        return {
-            f"{name}/{path}": weight
-            for name, part in parts.items()
-            if part is not None
-            for path, weight in _layer_weights(part).items()
-        }
-    return _layer_weights(model)
+    if isinstance(model, Network):
+        return _layer_weights(model)
+    parts = {"backbone": model.backbone, "head": model.head}
+    found = {
+        f"{name}/{path}": weight
+        for name, part in parts.items()
+        if part is not None
+        for path, weight in _layer_weights(part).items()
+    }
+    own = {id(weight) for weight in found.values()}
+    return found | {
+        f"{name}/{path}": weight
+        for name, task in model.beside.items()
+        for path, weight in weights_by_path(task).items()
+        if id(weight) not in own
+    }
 
 
 def frozen(model):

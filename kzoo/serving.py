@@ -299,6 +299,11 @@ class _Export:
         texts += [""] * (rows - len(texts))
         return tf.gather(tf.constant(texts), best.indices), best.values
 
+    def _replaced(self, outputs, inputs):
+        import tensorflow as tf
+
+        return (tf.sigmoid(outputs["logits"]),)
+
     def _span(self, outputs, inputs):
         import tensorflow as tf
 
@@ -317,10 +322,11 @@ SIGNATURES = {
     "embedding": (_Export._embedding, ("embedding",)),
     "entities": (_Export._token_classes, ("labels", "probabilities")),
     "candidates": (_Export._candidates, ("candidates", "probabilities")),
+    "replaced": (_Export._replaced, ("probabilities",)),
     "span": (_Export._span, ("start_probabilities", "end_probabilities")),
     "choice": (_Export._choice, ("probabilities",)),
 }
-BY_TOKEN = ("candidates",)
+BY_TOKEN = ("candidates", "replaced")
 # Of rules that answer with spans: what `serving_default` gives, of a `SpanGraph` and the strings.
 SPANS = {
     "entities": lambda graph, model, given: graph.entities(given["text"], model.labels),

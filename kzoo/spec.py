@@ -191,6 +191,12 @@ class Spec(Value):
         return self
 
     @property
+    def activation(self):
+        """The activation of the first block's feed-forward net; "gelu" where it doesn't say."""
+        held = self.slot("feedforward", 0)
+        return held.get("activation", "gelu") if isinstance(held, dict) else "gelu"
+
+    @property
     def num_layers(self):
         """How many steps the schedule has."""
         return len(self.schedule)

@@ -77,6 +77,25 @@ SPECS = {
         attention_dropout=0.0,
         feedforward={"kind": "mlp", "activation": "gelu_tanh"},
     ),
+    "electra": Spec(
+        "electra", words(num_segments=2, dim=16), **SMALL, schedule=(0, 1), pooler="none"
+    ),
+    "mpnet": Spec(
+        "mpnet",
+        words(padding_id=1),
+        **SMALL,
+        schedule=(0, 1),
+        position="counted_bucketed",
+        norm={"kind": "layer_norm", "epsilon": 1e-5},
+    ),
+    "roformer": Spec(
+        "roformer",
+        words(num_segments=2),
+        **SMALL,
+        schedule=(0, 1),
+        position="rotary",
+        pooler="none",
+    ),
     "gpt2": Spec("gpt2", words(padding_id=3), **SMALL, **WRITER),
     "gpt": Spec(
         "gpt",

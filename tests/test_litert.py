@@ -66,7 +66,8 @@ def worst(one, other):
     ("family", "name"),
     [("bert", "TextClassifier"), ("roberta", "TokenClassifier"),
      ("distilbert", "QuestionAnswering"), ("albert", "TextEmbedder"), ("bert", "MaskedLM"),
-     ("bloom", "TextClassifier"), ("xlnet", "TextClassifier")],
+     ("bloom", "TextClassifier"), ("electra", "ReplacedTokenDetection"),
+     ("mpnet", "TextEmbedder"), ("roformer", "TextClassifier"), ("xlnet", "TextClassifier")],
 )  # fmt: skip
 def test_a_dynamic_file_is_keras_at_every_length(family, name, tmp_path):
     model = task(name, backbone=noisy(family))
@@ -97,8 +98,9 @@ def test_a_norm_is_the_same_in_a_file(bias):
     np.testing.assert_allclose(np.asarray(written), np.asarray(usual), atol=2e-5)
 
 
-def test_a_fixed_length_and_a_bare_backbone(tmp_path):
-    model = noisy("bert")
+@pytest.mark.parametrize("family", ["bert", "electra", "mpnet", "roformer"])
+def test_a_fixed_length_and_a_bare_backbone(family, tmp_path):
+    model = noisy(family)
     found = kzoo.export_litert(model, tmp_path / "model.tflite", length=16)["audit"]
     assert "SHAPE" not in found["operators"] and found["partitions"] == 1
     interpreter = Interpreter(tmp_path / "model.tflite")

@@ -16,6 +16,7 @@ from kzoo.data.documents import read_documents
 from kzoo.files import sha256
 from kzoo.images.image_processor import ImageProcessor
 from kzoo.models import build, count_parameters, describe
+from kzoo.models.electra import generator_of
 from kzoo.network import weights_by_path
 from kzoo.parts import make
 from kzoo.spec import Spec, Towers
@@ -36,7 +37,9 @@ SIZES = """
     gpt_neo_125m_en gpt_neo_1b3_en gpt_neo_2b7_en bloom_560m_multi bloom_1b1_multi bloom_1b7_multi
     bloom_3b_multi bloom_7b1_multi bloom_176b_multi clip_base_32 clip_base_16 clip_large_14
     clip_large_14_336 t5_small_en t5_base_en t5_large_en t5_3b_en t5_11b_en bart_base_en
-    bart_large_en mbart_large_multi mbart_50_large_multi xlnet_base_en_cased xlnet_large_en_cased
+    bart_large_en mbart_large_multi mbart_50_large_multi xlnet_base_en_cased
+    xlnet_large_en_cased electra_small_en_uncased electra_base_en_uncased
+    electra_large_en_uncased mpnet_base_en_uncased
 """
 # Counted elsewhere with the map of their scores: their vocabulary and width.
 SCORED = {
@@ -46,6 +49,8 @@ SCORED = {
     "mt5_base_multi": (250_112, 768), "mt5_large_multi": (250_112, 1024),
     "transformer_xl_wt103_en": (267_735 + 3 * 1025 + 1024 * 1024,),  # biases, clusters, one map
     "reformer_enwik8_en": (258, 2049), "reformer_crime_en": (320, 513),  # and a bias
+    # With the transform, norm and biases of its scores, and waves that nothing learns.
+    "roformer_base_zh": (768 * 769 + 2 * 768 + 50_000 + 1536 * 64,),
     "marian_base_en_de": (512, 1024),  # with the waves of both towers, which nothing learns
 }  # fmt: skip
 # Counted by hand: an embedding, and of each block its maps and norms.
@@ -62,6 +67,13 @@ SOUNDS = {
     "kwt_2": 2_394_252 - 12 * 129,
     "kwt_3": 5_360_844 - 12 * 193,
     "ast_base_10_10": 86_594_063 - 2 * 768 - 527 * 769,
+}
+# ELECTRA's, which KerasHub counts with a pooler of width 256: their share of the discriminator's
+# width, and the numbers that they have.
+GENERATORS = {
+    "small": (1, 13_548_800 - 257 * 256),
+    "base": (1 / 3, 33_576_960 - 257 * 256),
+    "large": (1 / 4, 51_065_344 - 257 * 256),
 }
 # Of these no weights were released: the paper's table says how large they are.
 TABLES = """
@@ -130,6 +142,14 @@ def test_towers_of_tinyclip_have_the_sizes_of_their_names(name):
     counts = {tower: count_parameters(spec) for tower, spec in towers.items()}
     counts["text"] -= towers["text"].embedding["vocabulary_size"] * towers["text"].hidden_dim
     assert tuple(round(counts[tower] / 1e6) for tower in ("image", "text")) == TINY_CLIP[name]
+
+
+@pytest.mark.parametrize("size", GENERATORS)
+def test_a_generator_is_a_share_of_its_discriminator(size):
+    ratio, count = GENERATORS[size]
+    spec = presets.read_spec(f"electra_{size}_generator_en_uncased")
+    assert spec == generator_of(presets.read_spec(f"electra_{size}_en_uncased"), ratio)
+    assert count_parameters(spec) == count
 
 
 @pytest.mark.parametrize("name", SHAPES)

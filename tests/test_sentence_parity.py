@@ -7,6 +7,7 @@ import pytest
 
 # Before TensorFlow: the two libraries don't bear the other order.
 library = pytest.importorskip("sentence_transformers")
+torch = pytest.importorskip("torch")
 
 from families import noisy  # noqa: E402
 from test_sentence import DENSE, PIECES, PLAIN, PROMPTS, TEXTS, embedder, tokenizer  # noqa: E402
@@ -80,3 +81,36 @@ def test_what_the_transformers_settings_say_is_done(tmp_path):
     kzoo.to_huggingface(back, tmp_path / "again")
     theirs = library.SentenceTransformer(str(tmp_path / "again"), device="cpu")
     np.testing.assert_allclose(back.predict(TEXTS), theirs.encode(TEXTS), atol=2e-5)
+
+
+def test_an_mpnet_as_sentence_transformers_writes_it(tmp_path):
+    """As all-mpnet-base-v2 is: MPNet's own tokenizer class, the mean of places, length one."""
+    import transformers
+    from sentence_transformers import models
+
+    names = {"[PAD]": "<pad>", "[CLS]": "<s>", "[SEP]": "</s>", "[MASK]": "<mask>"}
+    first = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
+    pieces = [p for p in (names.get(p, p) for p in PIECES.split()) if p not in first]
+    words = {piece: number for number, piece in enumerate([*first, *pieces])}
+    made = transformers.MPNetTokenizer(vocab=words)
+    made.save_pretrained(tmp_path / "body")
+    config = transformers.MPNetConfig(
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=48, max_position_embeddings=24, layer_norm_eps=1e-5,
+    )  # fmt: skip
+    body = transformers.MPNetModel(config)
+    for parameter in body.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    body.save_pretrained(tmp_path / "body")
+    transformer = models.Transformer(str(tmp_path / "body"), max_seq_length=20)
+    pooling = models.Pooling(32, pooling_mode="mean")
+    theirs = library.SentenceTransformer(modules=[transformer, pooling, models.Normalize()])
+    theirs.save(str(tmp_path / "there"))
+    model = kzoo.from_huggingface(tmp_path / "there")
+    assert model.backbone.family == "mpnet" and model.max_length == 20 and model.normalize
+    expected = theirs.encode(TEXTS)
+    assert np.abs(expected[0] - expected[1]).max() > 0.01
+    np.testing.assert_allclose(model.predict(TEXTS), expected, atol=1e-5)
+    kzoo.to_huggingface(model, tmp_path / "back")
+    back = library.SentenceTransformer(str(tmp_path / "back"), device="cpu")
+    np.testing.assert_allclose(back.encode(TEXTS), expected, atol=1e-5)

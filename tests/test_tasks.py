@@ -59,6 +59,7 @@ TASKS = {
     "TokenClassifier": {"labels": ["O", "B-PER", "I-PER"]},
     "QuestionAnswering": {},
     "MaskedLM": {},
+    "ReplacedTokenDetection": {"generator": 0.5},
     "MultipleChoice": {},
     "TextEmbedder": {},
 }
@@ -178,6 +179,7 @@ LESSONS = {
     "TokenClassifier": ([["he", "lives"]] * 6, [["O", -100], ["B-PER", "O"]] * 3),
     "QuestionAnswering": ([("he", "he lives in paris")] * 6, [(0, 2)] * 6),
     "MaskedLM": (TEXTS, None),
+    "ReplacedTokenDetection": (TEXTS, None),
     "MultipleChoice": ([("the film", ["is good", "is a dog"])] * 6, [0, 1] * 3),
     "TextEmbedder": ([("he", "lives"), ("a film", "a dog")] * 3, [0.5, -0.5] * 3),
 }

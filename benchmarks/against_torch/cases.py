@@ -52,6 +52,8 @@ FAMILIES = {
         {**SIZES, "embedding_size": 16, "num_hidden_layers": 3, "classifier_dropout_prob": 0.0},
         2,
     ),
+    "electra": ("Electra", {**SIZES, "embedding_size": 16, "summary_last_dropout": 0.0}, 2),
+    "mpnet": ("MPNet", {**SIZES, "layer_norm_eps": 1e-5}, 1),
     "gpt2": (
         "GPT2",
         {
@@ -141,10 +143,10 @@ FAMILIES = {
 # Those of a source and a target: their task is one of their own. T5 stands for them all.
 PAIRS = ("t5",)
 # Not held against torch: transformers' hashes are drawn anew, it has no such class any more, or it
-# reads the last place of a row though that is padding.
-APART = ("reformer", "transformer_xl", "xlnet")
+# reads the last place of a row or choice, be it padding.
+APART = ("reformer", "transformer_xl", "roformer", "xlnet")
 # Of which a test beside transformers holds the loss itself.
-TASKS_APART = ("PreTraining", "PermutationLM")
+TASKS_APART = ("PreTraining", "ReplacedTokenDetection", "PermutationLM")
 BY_PLACE = ("sequence classification", "token classification", "question answering")
 # Those that write: what follows the name of the class with that head, and the other tasks.
 WRITERS = {

@@ -25,7 +25,7 @@ import dataclasses
 import warnings
 
 from ..errors import KzooError
-from ..parts import completed, shortened
+from ..parts import completed, resolve, shortened
 from ..spec import Spec
 from ..values import is_number, is_whole
 
@@ -517,7 +517,7 @@ def _put_width(fields, width):
 
 def _rows_before(fields):
     """Rows of the position table that stand before the first place (RoBERTa: padding_id + 1)."""
-    if completed("position", fields["position"])["kind"] != "counted":
+    if not resolve("position", fields["position"])[0].counts:
         return 0
     return completed("embedding", fields["embedding"])["padding_id"] + 1
 

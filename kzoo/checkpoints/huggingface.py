@@ -37,6 +37,7 @@ PROBLEM_TYPES = {
     "regression": "regression",
 }
 MOST_STEPS = 10_000  # layers, where they may share weights
+ROUNDED = 2e-3  # how far off a file may be of numbers that kzoo computes
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -483,6 +484,7 @@ def assign(model, family, task_name, prefix, tensors, folder, dialect=TORCH, res
         if name in table.tensors
     }
     tensors = zeros | tensors
+    _check_computed(family, model.spec, prefix, tensors, folder)
     for path in table.zeros:  # What has no name there.
         weight = weights.pop(path)
         weight.assign(np.zeros(weight.shape, weight.dtype))
@@ -527,6 +529,19 @@ def assign(model, family, task_name, prefix, tensors, folder, dialect=TORCH, res
     }
 
 
+def _check_computed(family, spec, prefix, tensors, folder):
+    """Raise KzooError where a file holds other numbers than kzoo computes."""
+    for name, compute in family.COMPUTED.items():
+        lazy, expected = tensors.get(prefix + name), compute(spec)
+        if lazy is None:
+            continue
+        if lazy.shape != expected.shape or not np.allclose(lazy.read(), expected, atol=ROUNDED):
+            raise KzooError(
+                f"Tensor {prefix}{name} in {folder} isn't what {family.__name__} computes in its "
+                "place; expected those very numbers, which no training changes."
+            )
+
+
 def _same(one, other):
     """Whether two tensors have the same numbers."""
     return one.shape == other.shape and one.read().tobytes() == other.read().tobytes()
@@ -552,8 +567,10 @@ def _check_sizes(spec, tensors, folder):
 
 
 def in_main_file(weights):
-    """The weights by path without those of projections, which have files of their own there."""
-    return {p: w for p, w in weights.items() if not p.startswith("head/projection_")}
+    """The weights by path without those of projections and generators: they have files there."""
+    return {
+        p: w for p, w in weights.items() if not p.startswith(("head/projection_", "generator/"))
+    }
 
 
 def _check_tensor(name, lazy, shape, folder):
@@ -697,6 +714,7 @@ def _outgoing(weights, family, spec, task_name, origin):
     tensors |= {name: Lazy.of(np.zeros((), "int64")) for name in table.counts}
     if origin:
         return tensors | {name: Lazy.of(array) for name, array in origin.carried.items()}
+    tensors |= {prefix + n: Lazy.of(of(spec)) for n, of in family.COMPUTED.items()}
     pooler = _pooler_name(family)
     if headless and pooler and spec.pooler == "none":
         # The class there always has one; without these zeros it would be drawn at random.

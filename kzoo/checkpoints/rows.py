@@ -38,7 +38,7 @@ import re
 import numpy as np
 
 from ..errors import KzooError
-from ..parts import completed
+from ..parts import completed, resolve
 
 MARKS = {"io", "by_head", "heads", "from_heads", "places", "1"}
 
@@ -360,10 +360,9 @@ def _layout(marks, path, spec, dialect):
 
 def _rows_before(spec):
     """How many rows of a table stand before that of the first place."""
-    position = completed("position", spec.position)
-    if position["kind"] == "counted":
+    if resolve("position", spec.position)[0].counts:
         return completed("embedding", spec.embedding)["padding_id"] + 1
-    return position["before"]
+    return completed("position", spec.position)["before"]
 
 
 def _order(rank):

@@ -15,6 +15,7 @@ from .drawn import DrawnPlan
 SHARE = 0.15  # of the tokens that aren't special ones
 AS_MASK, AS_OTHER = 0.8, 0.1  # what of the hidden ones is shown as the mask, and as another token
 MOST_WORDS = 3  # that are hidden in a row
+DRAWS = 2**24  # as many as float32 tells apart between 0 and 1
 UNITS = ("tokens", "whole_words", "ngrams")
 
 
@@ -31,10 +32,12 @@ class Masking:
         in_a_row: how many words may be hidden as one.
         mask_id: the mask token.
         vocabulary_size: how many tokens there are to be shown in the place of one.
+        as_mask: the share of the hidden ones that is shown as the mask token.
     """
 
-    def __init__(self, in_a_row, mask_id, vocabulary_size):
+    def __init__(self, in_a_row, mask_id, vocabulary_size, as_mask=AS_MASK):
         self.in_a_row, self.mask_id, self.vocabulary_size = in_a_row, mask_id, vocabulary_size
+        self.as_mask = as_mask
 
     def __call__(self, ids, words, draw):
         """What is shown of a text and the target of each place, two arrays.
@@ -49,8 +52,8 @@ class Masking:
         targets[chosen] = shown[chosen]
         fate = draw.random(len(chosen))
         other = draw.integers(0, self.vocabulary_size, len(chosen))
-        other = np.where(fate < AS_MASK + AS_OTHER, other, shown[chosen])
-        shown[chosen] = np.where(fate < AS_MASK, self.mask_id, other)
+        other = np.where(fate < self.as_mask + AS_OTHER, other, shown[chosen])
+        shown[chosen] = np.where(fate < self.as_mask, self.mask_id, other)
         return shown, targets
 
 
@@ -74,6 +77,44 @@ class MaskedPlan(DrawnPlan):
 
         texts = getattr(ids, "texts", ids)
         super().__init__({"token_ids": lengths_of(ids)}, draw, texts, **options)
+
+
+class ReplacedPlan(DrawnPlan):
+    """Texts of which tokens are hidden, for a generator to put others there; see `DrawnPlan`.
+
+    All hidden ones are shown as the mask token (arXiv:2003.10555, section 2). Beside the text's
+    columns a batch has, one for each hidden token of a text, int32: `hidden_places`, where it
+    stands; `hidden_token_ids`, what it was, which is the target as well; `hidden_draws`, a whole
+    number below `DRAWS`, by which one of the generator's tokens is chosen; and
+    `hidden_padding_mask`.
+
+    Args:
+        columns, words, in_a_row, mask_id: as for `MaskedPlan`.
+        options: as for `BatchPlan`.
+    """
+
+    def __init__(self, columns, words, in_a_row, mask_id, **options):
+        ids, hide = columns["token_ids"], Masking(in_a_row, mask_id, 1, as_mask=1.0)
+
+        def draw(row, draw):
+            shown, targets = hide(np.asarray(ids[row]), np.asarray(words[row]), draw)
+            places = np.flatnonzero(targets != IGNORED)
+            inputs = {name: column[row] for name, column in columns.items()}
+            inputs |= {
+                "token_ids": shown,
+                "hidden_token_ids": targets[places],
+                "hidden_places": places,
+                "hidden_draws": draw.integers(0, DRAWS, len(places)),
+            }
+            return inputs, targets[places]
+
+        lengths = {"token_ids": lengths_of(ids), "hidden_token_ids": lengths_of(ids)}
+        super().__init__(lengths, draw, getattr(ids, "texts", ids), **options)
+
+    @property
+    def tokens(self):
+        """See `Plan`: those of the texts."""
+        return int(self.lengths[""].sum())
 
 
 def hidden(words, draw, in_a_row=1, share=SHARE):

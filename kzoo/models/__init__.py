@@ -14,6 +14,7 @@ from .bloom import Bloom
 from .clip import Clip, ClipImage, ClipText
 from .deit import Deit
 from .distilbert import DistilBert
+from .electra import Electra
 from .gpt import Gpt
 from .gpt2 import Gpt2
 from .gpt3 import Gpt3
@@ -24,9 +25,11 @@ from .linformer import Linformer
 from .marian import Marian
 from .mbart import MBart
 from .mobilevit import MobileVit
+from .mpnet import MPNet
 from .palm import Palm
 from .reformer import Reformer
 from .roberta import Roberta
+from .roformer import RoFormer
 from .sparse_transformer import SparseTransformer
 from .t5 import T5, T5Encoder
 from .transformer import Transformer
@@ -39,6 +42,9 @@ CLASSES = (
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
     XlNet,
+    Electra,
+    MPNet,
+    RoFormer,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

@@ -324,6 +324,30 @@ class TokenHead(Head):
         return {"logits": self.logits(self.dropout(outputs["sequence_output"], training=training))}
 
 
+@part("head", "replaced")
+class ReplacedHead(Composed):
+    """A score for every place of whether its token was replaced (ELECTRA, arXiv:2003.10555).
+
+    Args:
+        spec: the backbone's spec.
+        units: one score a place.
+        activation: that of the hidden layer, by name.
+    """
+
+    needs_pooler, tied, places = False, None, None
+
+    def __init__(self, spec, units=1, activation="gelu", name="head"):
+        super().__init__(name=name)
+        self.hidden = dense.Dense(spec.hidden_dim, spec, "hidden")
+        self.activation = dense.activation(activation)
+        self.logits = dense.Dense(units, spec, "logits")
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to {"logits": (batch, length)}, above 0 for a replaced token."""
+        x = self.logits(self.activation(self.hidden(outputs["sequence_output"])))
+        return {"logits": ops.reshape(x, (ops.shape(x)[0], -1))}
+
+
 @part("head", "span")
 class SpanHead(Head):
     """A start and an end score for every place (SQuAD, arXiv:1810.04805)."""

@@ -37,6 +37,7 @@ class Position(Unplaced, layers.Layer):
     """A position encoding; each of its functions leaves its input as it is unless overridden."""
 
     bound_to = ()  # Of what it has something for each: "heads", or channels ("width").
+    counts = False  # Whether places are counted from padding_id + 1, see `Counted`.
 
     def __init__(self, spec, name):
         super().__init__(name=name)
@@ -134,6 +135,8 @@ class Counted(Learned):
     released checkpoints (514 rows for 512 places), arXiv:1907.11692. The row of padding learns
     nothing.
     """
+
+    counts = True
 
     def __init__(self, spec, name):
         super().__init__(spec, name)
@@ -293,6 +296,33 @@ class Bucketed(Position):
             flat = ops.matmul(ops.reshape(chosen, (-1, self.buckets)), table)
             bias = ops.reshape(flat, (*ops.shape(chosen)[:3], self.spec.num_heads))
         return ops.transpose(bias, (0, 3, 1, 2))
+
+
+@part("position", "counted_bucketed")
+class CountedBucketed(Counted):
+    """Places counted and added as "counted" has it, and distances in buckets as "bucketed" has it.
+
+    MPNet, arXiv:2004.09297. All blocks share one table of the buckets.
+
+    Args:
+        spec: the spec of the stack.
+        buckets, longest: as for "bucketed".
+    """
+
+    bound_to = ("heads",)
+
+    def __init__(self, spec, name, buckets=32, longest=128):
+        super().__init__(spec, name)
+        self.distances = Bucketed(spec, "distances", buckets, longest)
+
+    def build(self, x_shape):
+        """Make the table of places, and that of the buckets."""
+        super().build(x_shape)
+        self.distances.build(x_shape)
+
+    def scores(self, layer, query, key, context):
+        """(batch or 1, heads, queries, keys)."""
+        return self.distances.scores(layer, query, key, context)
 
 
 def buckets_from(count, longest):

@@ -10,6 +10,7 @@ from .multiple_choice import MultipleChoice
 from .permutation_lm import PermutationLM
 from .pretraining import PreTraining
 from .question_answering import QuestionAnswering
+from .replaced_tokens import ReplacedTokenDetection
 from .seq2seq_lm import Seq2SeqLM
 from .text_classifier import TextClassifier
 from .text_embedder import TextEmbedder
@@ -25,6 +26,7 @@ TASKS = {
         MaskedLM,
         PreTraining,
         PermutationLM,
+        ReplacedTokenDetection,
         CausalLM,
         Seq2SeqLM,
         MultipleChoice,

@@ -16,15 +16,8 @@ from .inputs import split_pairs
 from .places import TiedTask
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class MaskedLM(ReadsCorpora, TiedTask):
-    """Score the vocabulary at every place.
-
-    On the token dict it returns {"logits": (batch, length, vocabulary_size)}; the scores are
-    against the token embeddings themselves. `predict` takes strings that hold the mask token and
-    gives, for each, the best tokens for each mask as (text of the token, probability), with the
-    space that a token brings. `fit` takes strings (of a file, its texts) or a `kzoo.Corpus`, and
-    hides 15 % of their tokens, others in each epoch, see `kzoo.data.masked`.
+class HidesTokens(ReadsCorpora):
+    """A task that learns of tokens that are hidden in texts; it stands before `TextTask`.
 
     Args:
         backbone, labels, head, max_length, tokenizer, name: as for `TextTask`.
@@ -32,20 +25,8 @@ class MaskedLM(ReadsCorpora, TiedTask):
             three words in a row.
     """
 
-    task_name = "MaskedLM"
     targets = "none"
-    rule = "candidates"
     read_file = read_corpus(read_examples)
-
-    @classmethod
-    def head_slots(cls, family, spec):
-        """The family's own, or the masked LM head with its activation or the feed-forward nets'."""
-        if cls.task_name in family.HEADS:
-            return super().head_slots(family, spec)
-        feedforward = spec.slot("feedforward", 0)
-        options = feedforward if isinstance(feedforward, dict) else {}
-        usual = family.LM_ACTIVATION or options.get("activation", "gelu")
-        return [{"kind": "masked_lm", "activation": usual}]
 
     def __init__(
         self,
@@ -80,24 +61,18 @@ class MaskedLM(ReadsCorpora, TiedTask):
         else:
             columns = self.encode_examples(x)
             words = self._words(x, columns["token_ids"])
-        return self.drawn(
-            columns,
-            words,
-            sample_weight=sample_weight,
-            padding_id=self.backbone.padding_id,
-            max_length=self.max_length,
-            epoch=initial_epoch,
-            **options,
-        ).dataset()
-
-    def drawn(self, columns, words, **options):
-        """The plan of texts, as token columns, of which other tokens are asked in each epoch.
-
-        `words` has for each token the number of what is asked as one with it, -1 for what never is.
-        """
         in_a_row = MOST_WORDS if self.objective == "ngrams" else 1
-        mask_id, size = self.tokenizer.mask_id, self.tokenizer.vocabulary_size
-        return MaskedPlan(columns, words, in_a_row, mask_id, size, **options)
+        options |= {"padding_id": self.backbone.padding_id, "max_length": self.max_length}
+        options |= {"sample_weight": sample_weight, "epoch": initial_epoch}
+        return self.hiding_plan(columns, words, in_a_row, **options).dataset()
+
+    def hiding_plan(self, columns, words, in_a_row, **options):
+        """The plan of batches of columns of tokens, some of which are hidden.
+
+        words: the number of what is hidden as one with each token, as `Masking` has it; up to
+        `in_a_row` of them in a row.
+        """
+        raise NotImplementedError
 
     def _words(self, x, rows):
         """For each token the number of what is hidden as one with it; -1 for what never is."""
@@ -151,6 +126,38 @@ class MaskedLM(ReadsCorpora, TiedTask):
     def get_config(self):
         """What rebuilds the task."""
         return {**super().get_config(), "objective": self.objective}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class MaskedLM(HidesTokens, TiedTask):
+    """Score the vocabulary at every place.
+
+    On the token dict it returns {"logits": (batch, length, vocabulary_size)}; the scores are
+    against the token embeddings themselves. `predict` takes strings that hold the mask token and
+    gives, for each, the best tokens for each mask as (text of the token, probability), with the
+    space that a token brings. `fit` takes strings (of a file, its texts) or a `kzoo.Corpus`, and
+    hides 15 % of their tokens, others in each epoch, see `kzoo.data.masked`.
+
+    Args:
+        backbone, labels, head, max_length, tokenizer, name: as for `TextTask`.
+        objective: what is hidden as one: "tokens" (by default), "whole_words", or "ngrams", up to
+            three words in a row.
+    """
+
+    task_name = "MaskedLM"
+    rule = "candidates"
+
+    @classmethod
+    def head_slots(cls, family, spec):
+        """The family's own, or the masked LM head with its activation or the feed-forward nets'."""
+        if cls.task_name in family.HEADS:
+            return super().head_slots(family, spec)
+        return [{"kind": "masked_lm", "activation": family.LM_ACTIVATION or spec.activation}]
+
+    def hiding_plan(self, columns, words, in_a_row, **options):
+        """See `HidesTokens`: what was hidden is the target of its place."""
+        mask_id, count = self.tokenizer.mask_id, self.tokenizer.vocabulary_size
+        return MaskedPlan(columns, words, in_a_row, mask_id, count, **options)
 
     def predict(self, x, batch_size=32, verbose=0, top=5, text=None):
         """For each text, for each mask in it, the `top` likeliest tokens with probabilities."""

@@ -73,8 +73,8 @@ class PermutationLM(MaskedLM):
         places = order * 0 + ops.arange(self.backbone.embedding.length(inputs), dtype="int32")
         return super().run_function(name, in_order({**inputs, "order": order, BESIDE[1]: places}))
 
-    def drawn(self, columns, words, **options):
-        """See `MaskedLM`."""
+    def hiding_plan(self, columns, words, in_a_row, **options):
+        """See `MaskedLM`; what is foretold in a row is drawn."""
         return PermutedPlan(columns, words, **options)
 
     def asked(self, columns):

@@ -64,6 +64,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
     reads = None  # What a user gives, one of `answers.READS`; None until `fit` tells.
     teacher = None  # The `compression.Teacher` that is learnt from in `fit`.
     bridges = None  # The `Bridges` that learn with it; they are no part of the task.
+    beside = {}  # Tasks that learn with this one, by name, see `network.weights_by_path`.
 
     def __init__(self, backbone, labels=None, head=None, given=None, name=None):
         source = _loaded(backbone)
@@ -114,6 +115,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
     def head_slots(cls, family, spec):
         """The heads of this task that a family has elsewhere, as slots, the usual one first."""
         slots = family.HEADS.get(cls.task_name, cls.default_head)
+        slots = slots(spec) if callable(slots) else slots  # Some follow from the nets.
         return slots if isinstance(slots, list) else [slots]
 
     @property
@@ -195,13 +197,16 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
 
         `values` by path, such as "head/logits/kernel", stand in place of the head's weights.
         """
-        config = {key: value for key, value in self.get_config().items() if key != "backbone"}
-        copy = type(self)(backbone, **config)
+        copy = type(self)(backbone, **self.config_on(backbone))
         there = weights_by_path(self) | (values or {})
         for path, weight in weights_by_path(copy).items():
-            if path.startswith("head/") and path in there:
+            if not path.startswith("backbone/") and path in there:
                 weight.assign(there[path])
         return copy
+
+    def config_on(self, backbone):
+        """The arguments beside the backbone of a copy of this task on another one."""
+        return {key: value for key, value in self.get_config().items() if key != "backbone"}
 
     def under(self, spec, values=None, processors=None):
         """A copy of this task whose backbone has another spec, see `Network.under`.
@@ -802,7 +807,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
 
     def load_assets(self, folder):
         """Keras' hook: processors come back from the .keras file."""
-        self.processors = processors.load(folder)
+        self.processors = processors.load(folder) if folder else {}  # Keras gives none of none.
         self.check_processors()
 
     @classmethod

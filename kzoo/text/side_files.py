@@ -73,7 +73,7 @@ ANEW = """
     CpmTokenizer DPRReaderTokenizer DebertaTokenizer DebertaV2Tokenizer EsmcTokenizer
     FunnelTokenizer GPTNeoXTokenizer GPTSw3Tokenizer GemmaTokenizer HerbertTokenizer LasrTokenizer
     LayoutLMv2Tokenizer LayoutLMv3Tokenizer LayoutXLMTokenizer LlamaTokenizer LukeTokenizer
-    M2M100Tokenizer MLukeTokenizer MPNetTokenizer MarianTokenizer
+    M2M100Tokenizer MLukeTokenizer MarianTokenizer
     MarkupLMTokenizer NllbTokenizer NougatTokenizer OpenAIGPTTokenizer PLBartTokenizer
     PegasusTokenizer Qwen2Tokenizer Qwen3_5Tokenizer ReformerTokenizer RemBertTokenizer
     RoFormerTokenizer SeamlessM4TTokenizer Siglip2Tokenizer SiglipTokenizer Speech2TextTokenizer
@@ -635,6 +635,13 @@ XLM_ROBERTA = Recipe(
 )
 T5 = Recipe(models.Unigram, (), unigram, frame_as_t5, T5_TOKENS, pieces_of_t5)
 MBART_TOKENS = {**ROBERTA_TOKENS, "mask_token": {"content": "<mask>", "lstrip": True}}
+MPNET = Recipe(
+    models.WordPiece,
+    ("vocab.txt",),
+    word_piece,
+    frame_as_roberta,
+    {**MBART_TOKENS, "unk_token": "[UNK]"},
+)
 MBART = Recipe(models.Unigram, (), unigram, frame_as_mbart, MBART_TOKENS, pieces_of_mbart)
 MBART50 = Recipe(models.Unigram, (), unigram, frame_as_mbart50, MBART_TOKENS, pieces_of_mbart50)
 XLNET = Recipe(models.Unigram, (), xlnet_unigram, frame_as_xlnet, XLNET_TOKENS, pieces_as_they_are)
@@ -654,6 +661,7 @@ RECIPES = {
     "LxmertTokenizer": BERT,
     "MBart50Tokenizer": MBART50,
     "MBartTokenizer": MBART,
+    "MPNetTokenizer": MPNET,
     "MT5Tokenizer": T5,
     "MobileBertTokenizer": BERT,
     "MvpTokenizer": ROBERTA,
@@ -669,7 +677,9 @@ MODEL_CLASSES = {
     "albert": "AlbertTokenizer",
     "bert": "BertTokenizer",
     "distilbert": "BertTokenizer",
+    "electra": "ElectraTokenizer",
     "mbart": "MBartTokenizer",
+    "mpnet": "MPNetTokenizer",
     "mt5": "T5Tokenizer",
     "roberta": "RobertaTokenizer",
     "t5": "T5Tokenizer",

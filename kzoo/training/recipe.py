@@ -31,6 +31,7 @@ from ..data.variations import Variations
 from ..errors import KzooError
 from ..files import read_json, writing_folder
 from ..keras_hooks import precision
+from ..models.electra import RATIO
 from ..network import freeze, frozen
 from ..parts import resolve
 from ..spec import Towers
@@ -64,6 +65,9 @@ KEYS = {
     # targets; as the model has it by default.
     "objective": None,
     "pairs": None,  # What a PreTraining learns of two texts: next_sentence or sentence_order.
+    # What a ReplacedTokenDetection learns against: the generator's share of its width, or a preset
+    # of a MaskedLM; that of the model, or a quarter, by default.
+    "generator": None,
     "max_length": None,  # Tokens at most; by default what a task that is trained on has.
     "image_size": None,  # Height and width of pictures; the model's by default.
     # What changes pictures or sounds that are learnt from: a name or {"kind": name, argument:
@@ -120,8 +124,9 @@ KEYS = {
 }
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
-    "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "PermutationLM", "TokenClassifier",
-    "QuestionAnswering", "CausalLM", "Seq2SeqLM", "ImageClassifier", "AudioClassifier",
+    "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "ReplacedTokenDetection",
+    "PermutationLM", "TokenClassifier", "QuestionAnswering", "CausalLM", "Seq2SeqLM",
+    "ImageClassifier", "AudioClassifier",
 )  # fmt: skip
 CLASSIFIERS = ("TextClassifier", "ImageClassifier", "AudioClassifier")
 ARRAYS = ("ImageClassifier", "AudioClassifier")  # what learns from files of their own
@@ -136,6 +141,7 @@ USED_BY = {
         "MaskedLM",
         "PreTraining",
         "PermutationLM",
+        "ReplacedTokenDetection",
         "TokenClassifier",
         "CausalLM",
         "Seq2SeqLM",
@@ -143,8 +149,15 @@ USED_BY = {
     "label": (*CLASSIFIERS, "TextEmbedder", "TokenClassifier", "CausalLM", "Seq2SeqLM"),
     "max_length": tuple(name for name in TRAINED if name not in ARRAYS),
     "variations": ("TextClassifier", "TextEmbedder"),
-    "objective": ("MaskedLM", "PreTraining", "PermutationLM", "Seq2SeqLM"),
+    "objective": (
+        "MaskedLM",
+        "PreTraining",
+        "ReplacedTokenDetection",
+        "PermutationLM",
+        "Seq2SeqLM",
+    ),
     "pairs": ("PreTraining",),
+    "generator": ("ReplacedTokenDetection",),
     "image_size": ("ImageClassifier",),
     "augment": ARRAYS,
     "column": ARRAYS,
@@ -519,6 +532,10 @@ TYPES = {
     "head": (lambda v: v is None or isinstance(v, (str, dict)), 'a kind such as "mean"'),
     "objective": (lambda v: v is None or isinstance(v, str), "a name"),
     "pairs": (lambda v: v is None or isinstance(v, str), "a name"),
+    "generator": (
+        lambda v: v is None or is_number(v, 0, 1) or _is_path(v),
+        "a share of the width, or a preset",
+    ),
     "max_length": (lambda v: v is None or is_whole(v), "a whole number of tokens"),
     "image_size": (
         lambda v: v is None or is_whole(v, 1) or _is_size(v),
@@ -588,8 +605,10 @@ def _task(settings, known):
     options = {}
     if settings["task"] in USED_BY["max_length"]:
         options["max_length"] = settings["max_length"] or getattr(source, "max_length", None)
-    given = {key: settings[key] for key in ("objective", "pairs") if settings[key] is not None}
-    options |= given
+    asked = ("objective", "pairs", "generator")
+    options |= {key: settings[key] for key in asked if settings[key] is not None}
+    if kind is tasks.ReplacedTokenDetection and getattr(source, "generator", None) is None:
+        options.setdefault("generator", RATIO)
     if kind is tasks.TextEmbedder:
         return kind(source, pooling=settings["head"], **options)
     known = dict(known)

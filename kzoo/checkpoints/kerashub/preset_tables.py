@@ -30,6 +30,7 @@ class Preset:
     elsewhere = "KerasHub"
     family, BACKBONE, TASKS, TASK_CONFIG = None, None, {}, {}
     PREFIX, TOWERS, KEY, ZERO_IF_MISSING = f"{MODEL}/", {}, None, ()
+    COMPUTED = {}
     ROWS, TASK_ROWS, CONFIG, FIXED, REQUIRED, BESIDE, ALWAYS = "", "", {}, {}, {}, (), {}
     HARMLESS = "name trainable dtype data_format"
     HEAD_DROPOUT = {"TextClassifier": ("dropout", 0.1)}
