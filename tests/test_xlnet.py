@@ -173,6 +173,8 @@ def test_the_side_of_padding_changes_nothing(name):
         (lambda i: i["padding_mask"].fill(0), "nothing to look at; expected one place at least"),
         (lambda i: i["target_mapping"].fill(1), "names 9 places for target 0 of row 0; one is"),
         (lambda i: i["perm_mask"].fill(2), "perm_mask holds 2 to 2; 0 and 1 are expected"),
+        (lambda i: i.pop("target_mapping"), "perm_mask without target_mapping; expected both"),
+        (lambda i: i.pop("perm_mask"), "target_mapping without perm_mask; expected both"),
     ],
 )
 def test_a_permutation_that_is_none_is_named(change, message):
