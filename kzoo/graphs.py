@@ -553,6 +553,14 @@ class TwoStream(Recurrent):
 
     def check_inputs(self, inputs, several=False):
         """See `Network`; also whether each target has something to look at."""
+        names = ("perm_mask", "target_mapping")
+        given = [name for name in names if isinstance(inputs, dict) and name in inputs]
+        if len(given) == 1:
+            (missing,) = set(names) - set(given)
+            raise KzooError(
+                f"Got {given[0]} without {missing}; expected both, or neither: who may look where, "
+                "and which places are asked for."
+            )
         checked = super().check_inputs(inputs, several)
         if "perm_mask" in checked:
             check_permutation(checked)

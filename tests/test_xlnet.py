@@ -13,6 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 from families import SPECS, add_noise, noisy, permuted, shared, tokens
 
 import kzoo
+from kzoo.compression import factorize, multiplied_out
 from kzoo.data.permuted import MOST, PARTS, PermutedPlan, foretold, order_of
 from kzoo.errors import KzooError
 from kzoo.litert import convert
@@ -172,6 +173,8 @@ def test_the_side_of_padding_changes_nothing(name):
         (lambda i: i["padding_mask"].fill(0), "nothing to look at; expected one place at least"),
         (lambda i: i["target_mapping"].fill(1), "names 9 places for target 0 of row 0; one is"),
         (lambda i: i["perm_mask"].fill(2), "perm_mask holds 2 to 2; 0 and 1 are expected"),
+        (lambda i: i.pop("target_mapping"), "perm_mask without target_mapping; expected both"),
+        (lambda i: i.pop("perm_mask"), "target_mapping without perm_mask; expected both"),
     ],
 )
 def test_a_permutation_that_is_none_is_named(change, message):
@@ -390,3 +393,11 @@ def test_what_it_cannot_stand_on_is_named():
         kzoo.PermutationLM(shared("xlnet"), objective="ngrams")
     with pytest.raises(KzooError, match="fit of a PermutationLM takes texts alone"):
         small().fit(LINES, [0] * len(LINES), verbose=0)
+
+
+def test_maps_of_low_rank_leave_its_table_as_it_is():
+    whole = shared("xlnet").with_spec(schedule=(0,))
+    narrow, _ = factorize(whole, rank=0.9)
+    assert multiplied_out(narrow).spec.embedding == narrow.spec.embedding == SPEC.embedding
+    with pytest.raises(KzooError, match="embedding to factorize for one of the kind 'token_alone'"):
+        factorize(whole, embedding=0.5)

@@ -433,10 +433,16 @@ def _respelled(spec, ranks, tables, prefix=""):
 
 def _slot(held, rank):
     """An embedding's slot with a table of that rank, or a whole one for None."""
+    kind, narrow = held["kind"], "low_rank_token"
     others = {name: value for name, value in held.items() if name not in ("kind", "rank")}
     if rank is None:
-        return {"kind": "token", **others}
-    return {"kind": "low_rank_token", **others, "rank": rank}
+        return {"kind": "token" if kind == narrow else kind, **others}
+    if kind not in ("token", narrow):
+        raise KzooError(
+            f"Got embedding to factorize for one of the kind {kind!r}; expected token: leave it "
+            "out, and factorize the maps."
+        )
+    return {"kind": narrow, **others, "rank": rank}
 
 
 def _rebuilt(model, spec, values, report):
