@@ -16,6 +16,8 @@ _HOME = {
     "Roberta": "models",
     "DistilBert": "models",
     "Albert": "models",
+    "Deberta": "models",
+    "DebertaV2": "models",
     "Gpt2": "models",
     "Gpt": "models",
     "GptNeo": "models",

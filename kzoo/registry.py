@@ -21,6 +21,8 @@ HOMES = {
     "Palm": "models.palm",
     "TransformerXl": "models.transformer_xl",
     "Lamda": "models.lamda",
+    "Deberta": "models.deberta",
+    "DebertaV2": "models.deberta_v2",
     "Reformer": "models.reformer",
     "Vit": "models.vit",
     "Deit": "models.deit",

@@ -34,6 +34,13 @@ SIZES = {
     "intermediate_size": 48,
     "max_position_embeddings": 24,
 }
+# Of DeBERTa, whose classes have other places unless they are told.
+DISENTANGLED = {
+    "relative_attention": True,
+    "pos_att_type": ["c2p", "p2c"],
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
 FAMILIES = {
     "bert": ("Bert", SIZES),
     "roberta": (
@@ -52,6 +59,19 @@ FAMILIES = {
         },
     ),
     "albert": ("Albert", {**SIZES, "embedding_size": 16}),
+    "deberta": ("Deberta", {**SIZES, **DISENTANGLED, "max_relative_positions": 6}),
+    "deberta_v2": (
+        "DebertaV2",
+        {
+            **SIZES,
+            **DISENTANGLED,
+            "position_buckets": 4,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "conv_kernel_size": 3,
+            "conv_act": "gelu",
+        },
+    ),
 }
 # Those that write, with what follows the name of their classes.
 DECODERS = {
@@ -123,7 +143,13 @@ TASKS = {
 }
 WRITE = {"LMHeadModel": "CausalLM", "ForCausalLM": "CausalLM"}
 WRITING = [(family, suffix) for family in DECODERS for suffix in DECODERS[family][2].split()]
-EVERY = [(family, suffix) for family in FAMILIES for suffix in TASKS] + WRITING
+READING = [
+    (family, suffix)
+    for family, (stem, _) in FAMILIES.items()
+    for suffix in TASKS
+    if hasattr(transformers, stem + suffix)
+]
+EVERY = READING + WRITING
 
 
 def reference(family, suffix, **changes):
