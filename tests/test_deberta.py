@@ -24,8 +24,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 
-# Of version 2 as the class is where nothing more is said: maps of their own for distances, each of
-# which has a row; then with segments, with buckets, as version 3 is, and with the other convolution.
+# Of version 2 as its class is where nothing more is said: maps of their own for distances, each of
+# which has a row; then with segments, with buckets, as version 3 is, with the other convolution.
 PLAIN = {"share_att_key": False, "position_buckets": -1, "norm_rel_ebd": "none"}
 PLAIN |= {"conv_kernel_size": 0}
 VARIANTS = {
@@ -115,7 +115,9 @@ def test_gradients_are_those_of_torch(family, tmp_path):
     theirs.save_pretrained(tmp_path / "here")
     task = kzoo.from_huggingface(tmp_path / "here")
     columns = tokens(task.spec, length=9)
-    logits = theirs(*(torch.tensor(columns[n]).long() for n in ("token_ids", "padding_mask"))).logits
+    logits = theirs(
+        *(torch.tensor(columns[n]).long() for n in ("token_ids", "padding_mask"))
+    ).logits
     logits.pow(2).sum().backward()
     import tensorflow as tf
 
@@ -126,7 +128,7 @@ def test_gradients_are_those_of_torch(family, tmp_path):
     weights = weights_by_path(task)
     made = tape.gradient(loss, [weight.value for weight in weights.values()])
     found = dict(theirs.named_parameters())
-    for (path, weight), gradient in zip(weights.items(), made, strict=True):
+    for weight, gradient in zip(weights.values(), made, strict=True):
         # Each weight takes its gradient's place, so that the exported file has them by name there.
         gradient = tf.convert_to_tensor(gradient).numpy()
         weight.assign(gradient)
@@ -199,4 +201,6 @@ def test_what_reads_the_first_place_alone_computes_no_others():
         whole = np.asarray(model(columns)["sequence_output"])
         for first in (1, 3, 20):
             part = np.asarray(model.run_for(columns, first)["sequence_output"])
-            np.testing.assert_allclose(part[:, :first], whole[:, :first][:, : part.shape[1]], atol=1e-5)
+            np.testing.assert_allclose(
+                part[:, :first], whole[:, :first][:, : part.shape[1]], atol=1e-5
+            )

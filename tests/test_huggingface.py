@@ -141,6 +141,7 @@ TASKS = {
     "ForMaskedLM": "MaskedLM",
     "ForMultipleChoice": "MultipleChoice",
 }
+CHOICE = "ForMultipleChoice"
 WRITE = {"LMHeadModel": "CausalLM", "ForCausalLM": "CausalLM"}
 WRITING = [(family, suffix) for family in DECODERS for suffix in DECODERS[family][2].split()]
 READING = [
@@ -274,7 +275,9 @@ def test_both_ways(family, suffix, folders, tmp_path):
     assert getattr(model, "backbone", model).family == family
     if expected in ("TextClassifier", "TokenClassifier"):
         assert model.labels == list(LABELS)
-    for side in ("right", "left"):
+    # A padding place sees nothing in DeBERTa, the first of a text that is padded on the left too.
+    is_blind = family.startswith("deberta") and suffix in ("ForSequenceClassification", CHOICE)
+    for side in ("right",) if is_blind else ("right", "left"):
         assert_same(model, theirs, suffix, side)
 
     kzoo.to_huggingface(model, tmp_path / "back")
@@ -429,12 +432,16 @@ FULL = {
             "sop_classifier.classifier.bias",
         ],
     ),
+    "deberta": ("ForMaskedLM", ["deberta.embeddings.position_embeddings.weight"]),
+    "deberta_v2": ("ForMaskedLM", ["mask_predictions.dense.weight", "mask_predictions.dense.bias"]),
 }
 TIED = {
     "bert": "cls.predictions.decoder.weight",
     "roberta": "lm_head.decoder.weight",
     "distilbert": "vocab_projector.weight",
     "albert": "predictions.decoder.weight",
+    "deberta": "cls.predictions.decoder.weight",
+    "deberta_v2": "cls.predictions.decoder.weight",
 }
 
 
@@ -459,7 +466,7 @@ def test_tied_and_unused_tensors_come_back_to_the_byte(family, dtype, tmp_path):
         assert contents(tmp_path / "again") == contents(tmp_path / "full")
 
     body = kzoo.from_huggingface(tmp_path / "full", task="backbone")
-    assert body.spec.pooler == ("none" if family == "distilbert" else "tanh")
+    assert body.spec.pooler == kzoo.models.FAMILIES[family].FIXED.get("pooler", "tanh")
     body.token_embedding.embeddings.assign_add(np.ones((50, 1), "float32"))
     kzoo.to_huggingface(body, tmp_path / "body")
     back = contents(tmp_path / "body")

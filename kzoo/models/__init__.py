@@ -102,9 +102,7 @@ def _described_stack(family, spec):
     """Block by block; of those whose slots hold the same, one is made and stands for the others."""
     turn = spec.turn
     cls, _ = resolve("block", spec.block)
-    alike = {
-        block: (block % turn, cls.first_apart and block == 0) for block in spec.blocks
-    }
+    alike = {block: (block % turn, cls.first_apart and block == 0) for block in spec.blocks}
     first = {}
     for block in spec.blocks:
         first.setdefault(alike[block], block)

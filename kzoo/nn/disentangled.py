@@ -242,5 +242,7 @@ class Neighbours(dense.NotByKeras, layers.Layer):
         # axis, where a convolution of one axis would be several operators more on a device.
         kernel = ops.expand_dims(ops.convert_to_tensor(self.kernel), 1)
         rows = ops.reshape(x, (ops.shape(x)[0], -1, 1, x.shape[-1]))
-        rows = ops.conv(rows, ops.cast(kernel, x.dtype), padding="same", data_format="channels_last")
+        rows = ops.conv(
+            rows, ops.cast(kernel, x.dtype), padding="same", data_format="channels_last"
+        )
         return ops.reshape(rows, (ops.shape(x)[0], -1, x.shape[-1])) + self.bias
