@@ -13,26 +13,14 @@ def buckets(value, config=None):
     return max(value, 0) if is_whole(value) else None
 
 
-def block(config):
+def block(size, name="tanh"):
     """The blocks, of which the first may have a convolution; None for one that kzoo lacks."""
-    size, name = config.get("conv_kernel_size", 0), config.get("conv_act", "tanh")
-    if not is_whole(size) or name not in ("gelu", "relu", "tanh"):
+    if not is_whole(size):
         return None
     if size <= 0:
         return "post_norm"
-    return {"kind": "convolved", "kernel": size, "activation": name}
-
-
-def of_block(key, option, usual):
-    """What `CONFIG` says of a key about the convolution."""
-
-    def here(value, config):
-        return block({**config, key: value})
-
-    def there(held, config):
-        return held.get(option, config.get(key, usual) if option == "activation" else usual)
-
-    return "block", lambda config: usual, (here, there)
+    known = name in ("gelu", "relu", "tanh")
+    return {"kind": "convolved", "kernel": size, "activation": name} if known else None
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -69,8 +57,19 @@ class DebertaV2(Stack):
         "attention_head_size": of_width(
             lambda value, config: value * config.get("num_attention_heads", 12)
         ),
-        "conv_kernel_size": of_block("conv_kernel_size", "kernel", 0),
-        "conv_act": of_block("conv_act", "activation", "tanh"),
+        "conv_kernel_size": (
+            "block",
+            lambda config: 0,
+            (lambda value, config: block(value), lambda held, config: held.get("kernel", 0)),
+        ),
+        "conv_act": (
+            "block",
+            lambda config: "tanh",
+            (
+                lambda value, config: block(config.get("conv_kernel_size", 0), value),
+                lambda held, config: held.get("activation", config.get("conv_act", "tanh")),
+            ),
+        ),
     }  # fmt: skip
     REQUIRED = {
         **{key: held for key, held in Deberta.REQUIRED.items() if key != "talking_head"},
