@@ -103,7 +103,7 @@ def test_distances_have_the_rows_that_the_reference_looks_up(buckets, longest, m
     gaps, span = torch.arange(-most, most), buckets or longest
     rows = there.make_log_bucket_position(gaps, buckets, longest) if buckets else gaps
     expected = torch.clamp(rows.long() + span, 0, 2 * span - 1).numpy()
-    np.testing.assert_array_equal(position.rows(gaps.numpy()), expected)
+    np.testing.assert_array_equal(position.row_of(gaps.numpy()), expected)
 
 
 @pytest.mark.parametrize("family", ["deberta", "deberta_v2"])
@@ -146,7 +146,10 @@ def test_gradients_are_those_of_torch(family, tmp_path):
         ({"relative_attention": False}, "relative_attention = False; kzoo computes only True"),
         ({"position_biased_input": True}, "position_biased_input = True"),
         ({"pos_att_type": ["c2p"]}, "pos_att_type"),
-        ({"conv_kernel_size": 3, "conv_act": "selu"}, "conv_act = 'selu'; kzoo doesn't compute that"),
+        (
+            {"conv_kernel_size": 3, "conv_act": "selu"},
+            "conv_act = 'selu'; kzoo doesn't compute that",
+        ),
         ({"conv_kernel_size": 3, "conv_groups": 2}, "conv_groups = 2"),
         ({"embedding_size": 16}, "embedding_size = 16; kzoo doesn't compute that"),
         ({"attention_head_size": 4}, "attention_head_size = 4"),

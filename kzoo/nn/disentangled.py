@@ -14,9 +14,8 @@ from .attention import PROJECTIONS, Attention
 from .block import PostNorm
 from .dense import normal
 from .dropout import Dropout
-from .lowering import lookup
+from .lowering import known_late, lookup, reshaped
 from .position import Position
-from .relative import shifted
 from .rounding import rounding_of
 
 
@@ -59,14 +58,12 @@ class DisentangledPosition(Position):
         self.buckets, self.longest, self.span = buckets, longest, buckets or longest
         self.norm = make("norm", spec.norm, name="norm") if norm else None
         self.rounding = rounding_of(spec)
-        # The rows of all distances, falling and rising. In front stands one that nothing reads.
+        # The rows of all distances, falling and rising. At both ends stands one that nothing reads.
         most = spec.max_sequence_length
-        self.falling, self.rising = (
-            self.rows(gaps).astype("int32")
-            for gaps in (np.arange(most, -most, -1), np.arange(-most, most))
-        )
+        rows = self.row_of(np.arange(-most, most + 1)).astype("int32")
+        self.falling, self.rising = rows[::-1].copy(), rows
 
-    def rows(self, gaps):
+    def row_of(self, gaps):
         """The row of the table of each distance, the query's place less the key's."""
         if self.buckets:
             # In float32 as transformers has it, so that an edge lies where a trained table has it.
@@ -86,31 +83,48 @@ class DisentangledPosition(Position):
         if self.norm is not None:
             self.norm.build(shape)
 
-    def vectors(self, rows, start, end, dtype):
-        """The vectors (count, hidden_dim) of `rows` from a place to another."""
-        rows = ops.convert_to_tensor(rows)[start:end]
-        x = ops.cast(self.rounding.rows(lookup(self.embeddings, rows)), dtype)
+    def vectors(self, rows, start, last, context, dtype):
+        """The vectors (1, count, hidden_dim) of `rows` from a place to the last of them."""
+        ids = ops.take(rows, start + ops.arange(last - start + 1, dtype="int32"))
+        ids = known_late(ids, context.inputs["padding_mask"][0, :1])
+        x = ops.cast(self.rounding.rows(lookup(self.embeddings, ids)), dtype)
+        x = ops.reshape(x, (1, -1, self.spec.hidden_dim))
         return x if self.norm is None else self.norm(x)
 
     def scores(self, layer, query, key, context):
         """(batch, heads, queries, keys)."""
         asked, most = context.length, self.spec.max_sequence_length
-        asking = asked if context.first is None else _least(context.first, asked)
+        asking = asked if context.first is None else least(context.first, asked)
         # Of each query the distances to all keys, and of each key those to all queries: what is
         # scored is as many more than that as rows are moved by.
-        falling = self.vectors(self.falling, most - asking, most + asked, query.dtype)
-        rising = self.vectors(self.rising, most - asked, most + asking, key.dtype)
+        falling = self.vectors(self.falling, most - asking, most + asked, context, query.dtype)
+        to = asking if isinstance(asked, int) else asked
+        rising = self.vectors(self.rising, most - asked, most + to, context, key.dtype)
         falling, rising = layer.of_distances(falling, rising)
-        count = asking + asked - 1
-        to_place = shifted(layer.product(query * layer.scale, falling), count)
-        from_place = shifted(layer.product(key * layer.scale, rising), count)
-        from_place = ops.transpose(from_place[..., :asking], (0, 1, 3, 2))
-        return to_place[..., :asked] + from_place
+        to_place = moved(layer.product(query * layer.scale, falling), asking, asked)
+        from_place = moved(layer.product(key * layer.scale, rising), asked, to)
+        from_place = from_place if to is asking else from_place[..., : context.first]
+        return to_place + ops.transpose(from_place, (0, 1, 3, 2))
 
 
-def _least(one, other):
-    """The lesser of a number and a number or scalar tensor."""
-    return min(one, other) if isinstance(other, int) else ops.minimum(one, other)
+def moved(products, rows, columns):
+    """Products (batch, heads, rows, rows + columns + 1), each row a place less far than the next.
+
+    Gives (batch, heads, rows, columns): of the last row the columns behind the first, of the row
+    before it those behind the second. Read as rows of one number less, each begins a place later.
+    """
+    batch, heads = ops.shape(products)[0], products.shape[1]
+    x = reshaped(products, (batch, heads, -1, rows))
+    if rows is columns and not isinstance(rows, int):
+        return x[:, :, 1::2]  # The same in one step, which splits a graph once and not twice.
+    return reshaped(x[:, :, 1:], (batch, heads, rows, -1))[..., :-rows]
+
+
+def least(one, other):
+    """The lesser of a number and a number or scalar tensor, of which none is below 1."""
+    if one == 1 or isinstance(other, int):
+        return min(one, other) if isinstance(other, int) else one
+    return ops.minimum(one, other)
 
 
 @part("attention", "disentangled")
@@ -148,13 +162,12 @@ class Disentangled(Attention):
         return self.key, self.query
 
     def of_distances(self, falling, rising):
-        """Vectors of distances (count, hidden_dim) as keys, and others as queries.
+        """Vectors of distances (1, count, hidden_dim) as keys, and others as queries.
 
         Both are (1, heads, count, head_dim).
         """
         pairs = zip(self.place_maps, (falling, rising), strict=True)
-        made = (place_map(self.place_dropout(vectors)) for place_map, vectors in pairs)
-        return tuple(self.split(ops.expand_dims(each, 0)) for each in made)
+        return tuple(self.split(of(self.place_dropout(vectors))) for of, vectors in pairs)
 
 
 APART = (*PROJECTIONS[:-1], "place_key", "place_query", "output")
