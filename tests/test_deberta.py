@@ -14,12 +14,15 @@ from test_huggingface import (
     reference,
     reload,
 )
+from test_sentencepiece import CONTROL, UNKNOWN, write_model
 
 import kzoo
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
 from kzoo.models import build, describe
+from kzoo.network import weights_by_path
 from kzoo.nn.disentangled import DisentangledPosition
 
+tf = pytest.importorskip("tensorflow")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
@@ -119,12 +122,8 @@ def test_gradients_are_those_of_torch(family, tmp_path):
         *(torch.tensor(columns[n]).long() for n in ("token_ids", "padding_mask"))
     ).logits
     logits.pow(2).sum().backward()
-    import tensorflow as tf
-
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(task(columns)["logits"] ** 2)
-    from kzoo.network import weights_by_path
-
     weights = weights_by_path(task)
     made = tape.gradient(loss, [weight.value for weight in weights.values()])
     found = dict(theirs.named_parameters())
@@ -207,3 +206,54 @@ def test_what_reads_the_first_place_alone_computes_no_others():
             np.testing.assert_allclose(
                 part[:, :first], whole[:, :first][:, : part.shape[1]], atol=1e-5
             )
+
+
+# -- tokenizers ----------------------------------------------------------------------------------
+
+TEXTS = ["the cat sat", "  The  cats\n\nsat ", "", "cat[MASK]sat [MASK]", "caté the猫", "t, a!"]
+
+
+def pieces_of_version_2(folder, **settings):
+    """A model of SentencePiece alone, whose pieces are numbered as the released ones are."""
+    special = {"[PAD]": CONTROL, "[CLS]": CONTROL, "[SEP]": CONTROL, "[UNK]": UNKNOWN}
+    ids = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3}
+    write_model(folder / "spm.model", special, **ids)
+    (folder / "config.json").write_text(json.dumps({"model_type": "deberta-v2"}))
+    settings = {"vocab_type": "spm", **settings}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def pairs_of_version_1(folder, **settings):
+    """GPT-2's bytes and merges, with the special tokens of DeBERTa round them."""
+    letters = "abcdefghijklmnopqrstuvwxyz" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "!,." + "ĠĊ"
+    tokens = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *letters, "th", "the", "Ġthe", "at", "[MASK]"]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\nt h\nth e\nĠ the\na t\n")
+    (folder / "config.json").write_text(json.dumps({"model_type": "deberta"}))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [
+        (pieces_of_version_2, {"do_lower_case": False}),
+        (pieces_of_version_2, {"do_lower_case": True, "split_by_punct": True}),
+        (pairs_of_version_1, {"do_lower_case": False}),
+        (pairs_of_version_1, {"add_prefix_space": True}),
+    ],
+)
+def test_tokenizers_of_released_files_give_the_ids_of_the_reference(make, settings, tmp_path):
+    pytest.importorskip("sentencepiece")
+    make(tmp_path, **settings)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ours = kzoo.Tokenizer.load(tmp_path)
+    second = TEXTS[::-1]
+    assert ours.encode(TEXTS)["token_ids"] == theirs(TEXTS)["input_ids"]
+    assert ours.encode(TEXTS, second)["token_ids"] == theirs(TEXTS, second)["input_ids"]
+    names = ("padding", "start", "separator", "unknown", "mask")
+    expected = [getattr(theirs, f"{n}_token_id") for n in ("pad", "cls", "sep", "unk", "mask")]
+    assert [getattr(ours, f"{name}_id") for name in names] == expected
+    assert ours.vocabulary_size == len(theirs) == ours.mask_id + 1
+    ours.save(tmp_path / "again")
+    assert kzoo.Tokenizer.load(tmp_path / "again").encode(TEXTS) == ours.encode(TEXTS)

@@ -36,7 +36,9 @@ SIZES = """
     gpt_neo_125m_en gpt_neo_1b3_en gpt_neo_2b7_en bloom_560m_multi bloom_1b1_multi bloom_1b7_multi
     bloom_3b_multi bloom_7b1_multi bloom_176b_multi clip_base_32 clip_base_16 clip_large_14
     clip_large_14_336 t5_small_en t5_base_en t5_large_en t5_3b_en t5_11b_en bart_base_en
-    bart_large_en mbart_large_multi mbart_50_large_multi
+    bart_large_en mbart_large_multi mbart_50_large_multi deberta_base_en deberta_large_en
+    deberta_v3_xsmall_en deberta_v3_small_en deberta_v3_base_en deberta_v3_large_en
+    deberta_v3_base_multi
 """
 # Counted elsewhere with the map of their scores: their vocabulary and width.
 SCORED = {
@@ -62,6 +64,12 @@ SOUNDS = {
     "kwt_2": 2_394_252 - 12 * 129,
     "kwt_3": 5_360_844 - 12 * 193,
     "ast_base_10_10": 86_594_063 - 2 * 768 - 527 * 769,
+}
+# Counted in transformers as these are published: DeBERTa's largest.
+LARGE = {
+    "deberta_xlarge_en": 757_804_032,
+    "deberta_v2_xlarge_en": 884_593_152,
+    "deberta_v2_xxlarge_en": 1_564_549_632,
 }
 # Of these no weights were released: the paper's table says how large they are.
 TABLES = """
@@ -211,6 +219,10 @@ def test_what_reads_pictures_learns_as_a_classifier_of_pictures_whatever_files_l
     for name, task in (("sounds", "AudioClassifier"), ("pictures", "ImageClassifier")):
         recipe = {"model": str(tmp_path / name), "train": "train/", "output": "out"}
         assert read_recipe(recipe)["task"] == task
+
+
+def test_the_largest_deberta_count_what_transformers_counts():
+    assert {name: presets.card(name)["parameters"] for name in LARGE} == LARGE
 
 
 def test_the_transformer_counts_what_its_equations_do():

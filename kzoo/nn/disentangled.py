@@ -26,7 +26,8 @@ class DisentangledPosition(Position):
     Beside q k a score has q K(d) and k Q(d), section 3.1: d is the vector of the distance, K and Q
     are maps that attention of a kind "disentangled" has. All blocks share one table, of rows for
     the distances from -span to span - 1; further ones have the first or the last row. Nothing is
-    added at the input.
+    added at the input. A file of a fixed length is one XNNPACK partition; of an open one the
+    reshape that moves rows splits it in each block.
 
     Args:
         spec: the spec of the stack.
@@ -35,6 +36,8 @@ class DisentangledPosition(Position):
         longest: the distance from which all are alike: the span where there are no buckets.
         norm: whether the vectors are normalised (version 2).
     """
+
+    splits = True
 
     def __init__(self, spec, name, buckets=0, longest=512, norm=False):
         super().__init__(spec, name)
@@ -96,13 +99,14 @@ class DisentangledPosition(Position):
         asked, most = context.length, self.spec.max_sequence_length
         asking = asked if context.first is None else least(context.first, asked)
         # Of each query the distances to all keys, and of each key those to all queries: what is
-        # scored is as many more than that as rows are moved by.
+        # scored is as many more than that as rows are moved by. Queries are scaled in both, so that
+        # an exporter multiplies the one map that makes them, and not a copy of it.
         falling = self.vectors(self.falling, most - asking, most + asked, context, query.dtype)
         to = asking if isinstance(asked, int) else asked
         rising = self.vectors(self.rising, most - asked, most + to, context, key.dtype)
         falling, rising = layer.of_distances(falling, rising)
         to_place = moved(layer.product(query * layer.scale, falling), asking, asked)
-        from_place = moved(layer.product(key * layer.scale, rising), asked, to)
+        from_place = moved(layer.product(key, rising * layer.scale), asked, to)
         from_place = from_place if to is asking else from_place[..., : context.first]
         return to_place + ops.transpose(from_place, (0, 1, 3, 2))
 
