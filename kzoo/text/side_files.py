@@ -643,19 +643,14 @@ XLM_ROBERTA = Recipe(
     models.Unigram, (), unigram, frame_as_xlm_roberta, ROBERTA_TOKENS, pieces_of_fairseq
 )
 T5 = Recipe(models.Unigram, (), unigram, frame_as_t5, T5_TOKENS, pieces_of_t5)
-DEBERTA_TOKENS = {
-    **BERT_TOKENS,
-    "bos_token": "[CLS]",
-    "eos_token": "[SEP]",
-    "mask_token": {"content": "[MASK]", "lstrip": True},
-}
+DEBERTA_TOKENS = {**BERT_TOKENS, "bos_token": "[CLS]", "eos_token": "[SEP]"}
 DEBERTA = Recipe(models.BPE, BPE_FILES, byte_level, frame_as_deberta, DEBERTA_TOKENS)
 DEBERTA_V2 = Recipe(
     models.Unigram,
     (),
     deberta_unigram,
     frame_as_bert,
-    {**DEBERTA_TOKENS, "mask_token": "[MASK]"},
+    DEBERTA_TOKENS,
     pieces_of_deberta,
 )
 MBART_TOKENS = {**ROBERTA_TOKENS, "mask_token": {"content": "<mask>", "lstrip": True}}
