@@ -16,6 +16,8 @@ _HOME = {
     "Roberta": "models",
     "DistilBert": "models",
     "Albert": "models",
+    "Deberta": "models",
+    "DebertaV2": "models",
     "Electra": "models",
     "MPNet": "models",
     "RoFormer": "models",

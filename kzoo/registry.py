@@ -24,6 +24,8 @@ HOMES = {
     "Palm": "models.palm",
     "TransformerXl": "models.transformer_xl",
     "Lamda": "models.lamda",
+    "Deberta": "models.deberta",
+    "DebertaV2": "models.deberta_v2",
     "Reformer": "models.reformer",
     "XlNet": "models.xlnet",
     "Vit": "models.vit",

@@ -226,6 +226,30 @@ SPECS = {
             ],
         },
     ),
+    "deberta": Spec(
+        "deberta",
+        words(),
+        **SMALL,
+        schedule=(0, 1),
+        position={"kind": "disentangled", "longest": 6},
+        attention={
+            "kind": "disentangled_apart",
+            "bias": ["query", "value", "place_query", "output"],
+        },
+        norm={"kind": "layer_norm", "epsilon": 1e-7},
+        pooler="none",
+    ),
+    "deberta_v2": Spec(
+        "deberta_v2",
+        words(),
+        **SMALL,
+        schedule=(0, 1),
+        position={"kind": "disentangled", "buckets": 4, "longest": 12, "norm": True},
+        attention={"kind": "disentangled"},
+        block={"kind": "convolved", "activation": "gelu"},
+        norm={"kind": "layer_norm", "epsilon": 1e-7},
+        pooler="none",
+    ),
     "vit": Spec("vit", {"kind": "patch", "image_size": [12, 8], "patch_size": 4}, **PICTURES),
     "deit": Spec(
         "deit",
@@ -384,7 +408,7 @@ TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] in TOKEN
 WRITERS = [
     family
     for family in TEXTS
-    if family not in ("clip_text", "t5_encoder", "linformer", "xlnet")
+    if family not in ("clip_text", "t5_encoder", "linformer", "xlnet", "deberta", "deberta_v2")
     and SPECS[family].attention != "full"
 ]
 PAIRS = ["t5", "transformer", "bart", "mbart", "marian"]

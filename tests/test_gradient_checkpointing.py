@@ -19,7 +19,7 @@ from kzoo.models import build
 from kzoo.nn.attention import Attention
 
 # A block that is run twice, with other masks the second time; a memory that learns as well.
-FAMILIES = ("albert", "bart")
+FAMILIES = ("albert", "bart", "deberta_v2")
 NEAR = 1e-6
 
 

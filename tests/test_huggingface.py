@@ -34,6 +34,13 @@ SIZES = {
     "intermediate_size": 48,
     "max_position_embeddings": 24,
 }
+# Of DeBERTa, whose classes have other places unless they are told.
+DISENTANGLED = {
+    "relative_attention": True,
+    "pos_att_type": ["c2p", "p2c"],
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
 FAMILIES = {
     "bert": ("Bert", SIZES),
     "roberta": (
@@ -55,6 +62,19 @@ FAMILIES = {
     "electra": ("Electra", {**SIZES, "embedding_size": 16}),
     "mpnet": ("MPNet", {**SIZES, "layer_norm_eps": 1e-5}),
     "roformer": ("RoFormer", SIZES),
+    "deberta": ("Deberta", {**SIZES, **DISENTANGLED, "max_relative_positions": 6}),
+    "deberta_v2": (
+        "DebertaV2",
+        {
+            **SIZES,
+            **DISENTANGLED,
+            "position_buckets": 4,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "conv_kernel_size": 3,
+            "conv_act": "gelu",
+        },
+    ),
 }
 # Those that write, with what follows the name of their classes.
 DECODERS = {
@@ -124,11 +144,24 @@ TASKS = {
     "ForMaskedLM": "MaskedLM",
     "ForMultipleChoice": "MultipleChoice",
 }
+CHOICE = "ForMultipleChoice"
 WRITE = {"LMHeadModel": "CausalLM", "ForCausalLM": "CausalLM"}
 WRITING = [(family, suffix) for family in DECODERS for suffix in DECODERS[family][2].split()]
-EVERY = [(family, suffix) for family in FAMILIES for suffix in TASKS] + WRITING
-# There this class reads the last place, be it padding; here the last token's.
-LEFT_ALONE = [("roformer", "ForMultipleChoice")]
+READING = [
+    (family, suffix)
+    for family, (stem, _) in FAMILIES.items()
+    for suffix in TASKS
+    if hasattr(transformers, stem + suffix)
+]
+EVERY = READING + WRITING
+# There RoFormer's class reads the last place, be it padding, here the last token's; and in DeBERTa
+# a padding place sees nothing, the first of a text that is padded on the left too.
+SIDES = {
+    ("roformer", CHOICE): ("left",),
+    ("deberta", "ForSequenceClassification"): ("right",),
+    ("deberta_v2", "ForSequenceClassification"): ("right",),
+    ("deberta_v2", CHOICE): ("right",),
+}
 
 
 def reference(family, suffix, **changes):
@@ -253,8 +286,7 @@ def test_both_ways(family, suffix, folders, tmp_path):
     assert getattr(model, "backbone", model).family == family
     if expected in ("TextClassifier", "TokenClassifier"):
         assert model.labels == list(LABELS)
-    sides = ("left",) if (family, suffix) in LEFT_ALONE else ("right", "left")
-    for side in sides:
+    for side in SIDES.get((family, suffix), ("right", "left")):
         assert_same(model, theirs, suffix, side)
 
     kzoo.to_huggingface(model, tmp_path / "back")
@@ -470,6 +502,8 @@ FULL = {
     "electra": ("ForMaskedLM", []),
     "mpnet": ("ForMaskedLM", ["mpnet.pooler.dense.weight", "mpnet.pooler.dense.bias"]),
     "roformer": ("ForMaskedLM", ["roformer.encoder.embed_positions.weight"]),
+    "deberta": ("ForMaskedLM", ["deberta.embeddings.position_embeddings.weight"]),
+    "deberta_v2": ("ForMaskedLM", ["mask_predictions.dense.weight", "mask_predictions.dense.bias"]),
 }
 TIED = {
     "bert": "cls.predictions.decoder.weight",
@@ -479,6 +513,8 @@ TIED = {
     "electra": "generator_lm_head.weight",
     "mpnet": "lm_head.decoder.weight",
     "roformer": "cls.predictions.decoder.weight",
+    "deberta": "cls.predictions.decoder.weight",
+    "deberta_v2": "cls.predictions.decoder.weight",
 }
 
 

@@ -29,17 +29,18 @@ SIZES = """
     bert_tiny_en_uncased bert_mini_en_uncased bert_small_en_uncased bert_medium_en_uncased
     bert_base_en_uncased bert_base_en_cased bert_large_en_uncased bert_large_en_cased
     bert_base_multi_cased bert_base_multi_uncased bert_base_zh bert_minilm_l6_en_uncased
-    bert_minilm_l12_en_uncased roberta_base_en roberta_large_en roberta_distil_en
-    roberta_base_multi roberta_large_multi distilbert_base_en_uncased distilbert_base_en_cased
+    bert_minilm_l12_en_uncased roberta_base_en roberta_large_en roberta_distil_en roberta_base_multi
+    roberta_large_multi distilbert_base_en_uncased distilbert_base_en_cased
     distilbert_base_multi_cased albert_base_en_v2 albert_large_en_v2 albert_xlarge_en_v2
     albert_xxlarge_en_v2 gpt2_small_en gpt2_medium_en gpt2_large_en gpt2_xl_en gpt2_distil_en
-    gpt2_dialo_small_en gpt2_dialo_medium_en gpt2_dialo_large_en gpt_base_en_uncased
-    gpt_neo_125m_en gpt_neo_1b3_en gpt_neo_2b7_en bloom_560m_multi bloom_1b1_multi bloom_1b7_multi
-    bloom_3b_multi bloom_7b1_multi bloom_176b_multi clip_base_32 clip_base_16 clip_large_14
-    clip_large_14_336 t5_small_en t5_base_en t5_large_en t5_3b_en t5_11b_en bart_base_en
-    bart_large_en mbart_large_multi mbart_50_large_multi xlnet_base_en_cased
-    xlnet_large_en_cased electra_small_en_uncased electra_base_en_uncased
-    electra_large_en_uncased mpnet_base_en_uncased
+    gpt2_dialo_small_en gpt2_dialo_medium_en gpt2_dialo_large_en gpt_base_en_uncased gpt_neo_125m_en
+    gpt_neo_1b3_en gpt_neo_2b7_en bloom_560m_multi bloom_1b1_multi bloom_1b7_multi bloom_3b_multi
+    bloom_7b1_multi bloom_176b_multi clip_base_32 clip_base_16 clip_large_14 clip_large_14_336
+    t5_small_en t5_base_en t5_large_en t5_3b_en t5_11b_en bart_base_en bart_large_en
+    mbart_large_multi mbart_50_large_multi xlnet_base_en_cased xlnet_large_en_cased
+    electra_small_en_uncased electra_base_en_uncased electra_large_en_uncased mpnet_base_en_uncased
+    deberta_base_en deberta_large_en deberta_v3_xsmall_en deberta_v3_small_en deberta_v3_base_en
+    deberta_v3_large_en deberta_v3_base_multi
 """
 # Counted elsewhere with the map of their scores: their vocabulary and width.
 SCORED = {
@@ -74,6 +75,12 @@ GENERATORS = {
     "small": (1, 13_548_800 - 257 * 256),
     "base": (1 / 3, 33_576_960 - 257 * 256),
     "large": (1 / 4, 51_065_344 - 257 * 256),
+}
+# Counted in transformers as these are published: DeBERTa's largest.
+LARGE = {
+    "deberta_xlarge_en": 757_804_032,
+    "deberta_v2_xlarge_en": 884_593_152,
+    "deberta_v2_xxlarge_en": 1_564_549_632,
 }
 # Of these no weights were released: the paper's table says how large they are.
 TABLES = """
@@ -231,6 +238,10 @@ def test_what_reads_pictures_learns_as_a_classifier_of_pictures_whatever_files_l
     for name, task in (("sounds", "AudioClassifier"), ("pictures", "ImageClassifier")):
         recipe = {"model": str(tmp_path / name), "train": "train/", "output": "out"}
         assert read_recipe(recipe)["task"] == task
+
+
+def test_the_largest_deberta_count_what_transformers_counts():
+    assert {name: presets.card(name)["parameters"] for name in LARGE} == LARGE
 
 
 def test_the_transformer_counts_what_its_equations_do():

@@ -256,7 +256,6 @@ def test_every_class_that_transformers_builds_anew_is_built_or_refused():
     [
         (word_piece_json, "FunnelTokenizerFast", "FunnelTokenizer, which transformers builds"),
         (byte_pair_json, "HerbertTokenizer", "HerbertTokenizer, which transformers builds anew"),
-        (byte_pair_json, "DebertaTokenizer", "DebertaTokenizer, which transformers builds anew"),
         (word_piece_json, "RobertaTokenizer", "BPE, and a tokenizer.json with a WordPiece"),
         (byte_pair_json, "BertTokenizer", "WordPiece, and a tokenizer.json with a BPE"),
         (word_piece_json, "XLMRobertaTokenizer", "Unigram, and a tokenizer.json with a WordPiece"),

@@ -142,9 +142,10 @@ FAMILIES = {
 }
 # Those of a source and a target: their task is one of their own. T5 stands for them all.
 PAIRS = ("t5",)
-# Not held against torch: transformers' hashes are drawn anew, it has no such class any more, or it
-# reads the last place of a row or choice, be it padding.
-APART = ("reformer", "transformer_xl", "roformer", "xlnet")
+# Not held against torch: transformers' hashes are drawn anew, it has no such class any more, it
+# reads the last place of a row or choice, be it padding, or a test beside transformers holds the
+# gradients.
+APART = ("reformer", "transformer_xl", "roformer", "xlnet", "deberta", "deberta_v2")
 # Of which a test beside transformers holds the loss itself.
 TASKS_APART = ("PreTraining", "ReplacedTokenDetection", "PermutationLM")
 BY_PLACE = ("sequence classification", "token classification", "question answering")

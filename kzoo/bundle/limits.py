@@ -103,11 +103,18 @@ def greedy_tokens(parity):
     return f"the first {most} tokens from each of {parity['texts']} prompts"
 
 
-def defaults(quantization, measure):
+def partitions_of(model, length):
+    """How many groups XNNPACK makes of a model's file, of a length or of an open one, None."""
+    backbone = getattr(model, "backbone", model)
+    splits = getattr(getattr(backbone, "position", None), "splits", False)
+    return 1 + backbone.spec.num_layers if splits and length is None else 1
+
+
+def defaults(quantization, measure, partitions=1):
     """The limits that hold when a recipe names none, by what a file is measured by."""
     usual = DEFAULTS[quantization]
     kept = USUAL.get(measure, ("probability_difference",))
-    return {"partitions": 1, **{name: usual[name] for name in kept if name in usual}}
+    return {"partitions": partitions, **{name: usual[name] for name in kept if name in usual}}
 
 
 def beside_usual(asked, usual, source="limits"):

@@ -19,7 +19,7 @@ from ..text.tokenizer import default_stride
 from . import evaluate, litertlm, mediapipe
 from .calibration import STATIC, check_calibration, told_of
 from .kinds import kind_of
-from .limits import beside_usual, defaults
+from .limits import beside_usual, defaults, partitions_of
 from .manifest import LEAST_GOLDEN
 from .parity import measure_of
 from .predict import Answerer
@@ -161,7 +161,8 @@ def ordered(model, quantization, length, limits, recipe=None):
     if file is not None and isinstance(model, Task):
         calibration = model.read_file(file, None, None, "none").x
     check_calibration(model, quantization, calibration)
-    bounds = beside_usual(limits, defaults(quantization, measure_of(model)))
+    usual = defaults(quantization, measure_of(model), partitions_of(model, length))
+    bounds = beside_usual(limits, usual)
     order = Order(
         exportable=exportable(as_floats(model)),
         quantization=quantization,

@@ -10,7 +10,7 @@ from ..litert.user_model import UserModel, as_exportable
 from ..logs import hidden
 from .calibration import STATIC, check_calibration, source_of
 from .kinds import kind_of
-from .limits import LABELLED, check, check_names, defaults
+from .limits import LABELLED, check, check_names, defaults, partitions_of
 from .parity import measure_of
 
 
@@ -78,7 +78,7 @@ def export_litert(
         raise KzooError(f"{path} is not the path of a .tflite file: give one.")
     own = isinstance(model, UserModel)
     if limits is None:
-        limits = defaults(quantization, measure_of(model))
+        limits = defaults(quantization, measure_of(model), partitions_of(model, length))
         if own:  # How XNNPACK takes layers that aren't kzoo's is shown, and no fault.
             del limits["partitions"]
     check_names(limits)

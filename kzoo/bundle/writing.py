@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..litert.convert import traced, write_file
 from .calibration import STATIC, source_of
+from .limits import partitions_of
 from .manifest import MODEL
 from .orders import Order
 
@@ -29,7 +30,7 @@ class Files:
 def write_files(order, folder, scratch, say):
     """Write an order's file into its folder, and the others into one that goes; the `Files`."""
     paths = {"file": folder / MODEL, "float32": scratch / "float32.tflite"}
-    most = order.limits.get("partitions", 1)
+    most = order.limits.get("partitions", partitions_of(order.exportable.model, order.length))
     say(f"Exporting as {order.quantization}")
     options = order.quantization, order.compat, most, order.target
     audits = {}
@@ -45,9 +46,9 @@ def write_files(order, folder, scratch, say):
             audits["float32"] = audits["file"]
         else:
             say("Exporting as float32, to compare with")
-            audits["float32"] = write_file(graphs, paths["float32"], "float32")
+            audits["float32"] = write_file(graphs, paths["float32"], "float32", partitions=most)
         if order.compat is not None:
             say(f"Exporting without {order.compat}, to compare with")
             paths["usual"] = scratch / "usual.tflite"
-            audits["usual"] = write_file(graphs, paths["usual"], order.quantization)
+            audits["usual"] = write_file(graphs, paths["usual"], order.quantization, None, most)
     return Files(order, paths, audits)

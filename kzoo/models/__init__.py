@@ -5,6 +5,7 @@ import math
 from ..errors import KzooError
 from ..keras_hooks import abstract_build
 from ..network import weights_by_path
+from ..parts import resolve
 from ..spec import Towers, Value
 from .albert import Albert
 from .ast import Ast
@@ -12,6 +13,8 @@ from .bart import Bart, BartReader
 from .bert import Bert
 from .bloom import Bloom
 from .clip import Clip, ClipImage, ClipText
+from .deberta import Deberta
+from .deberta_v2 import DebertaV2
 from .deit import Deit
 from .distilbert import DistilBert
 from .electra import Electra
@@ -45,6 +48,7 @@ CLASSES = (
     Electra,
     MPNet,
     RoFormer,
+    Deberta, DebertaV2,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
@@ -105,9 +109,11 @@ def _shallow(spec):
 def _described_stack(family, spec):
     """Block by block; of those whose slots hold the same, one is made and stands for the others."""
     turn = spec.turn
+    cls, _ = resolve("block", spec.block)
+    alike = {block: (block % turn, cls.first_apart and block == 0) for block in spec.blocks}
     first = {}
     for block in spec.blocks:
-        first.setdefault(block % turn, block)
+        first.setdefault(alike[block], block)
     shapes = _shapes(family, spec.replace(schedule=tuple(sorted(first.values()))))
     inside = {block: [] for block in first.values()}
     for path, shape in shapes:
@@ -117,7 +123,7 @@ def _described_stack(family, spec):
     every = [
         (f"block_{block}/{path}", shape)
         for block in spec.blocks
-        for path, shape in inside[first[block % turn]]
+        for path, shape in inside[first[alike[block]]]
     ]
     at = [place for place, (path, _) in enumerate(shapes) if path.startswith("block_")]
     return [*shapes[: at[0]], *every, *shapes[at[-1] + 1 :]]

@@ -6,6 +6,7 @@ from . import (
     axial,
     block,
     bottleneck,
+    disentangled,
     embedding,
     feedforward,
     head,
@@ -22,7 +23,7 @@ from . import (
 )  # fmt: skip
 
 __all__ = [
-    "adaptive", "attention", "axial", "block", "bottleneck", "embedding", "feedforward", "head",
-    "linear", "lsh", "mobile", "norm", "patches", "pooler", "position", "relative", "reversible",
-    "sparse",
+    "adaptive", "attention", "axial", "block", "bottleneck", "disentangled", "embedding",
+    "feedforward", "head", "linear", "lsh", "mobile", "norm", "patches", "pooler", "position",
+    "relative", "reversible", "sparse",
 ]  # fmt: skip

@@ -24,6 +24,7 @@ class PostNorm(Composed):
     """
 
     streams = 1  # How many vectors of each place it reads and gives, side by side.
+    first_apart = False  # Whether block 0 has weights that the others lack.
 
     def __init__(self, spec, name, index=0):
         super().__init__(name=name)
@@ -94,6 +95,7 @@ class Parallel(Composed):
     """`x + attention(y) + feedforward(y)` of one `y = norm(x)` (GPT-J, PaLM; arXiv:2204.02311)."""
 
     streams = 1
+    first_apart = False
 
     def __init__(self, spec, name, index=0):
         super().__init__(name=name)

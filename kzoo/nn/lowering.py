@@ -9,6 +9,7 @@ import contextvars
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 LEAST = -3e38  # about the least float32
@@ -49,6 +50,28 @@ def rows_from(table, start, count):
         return table[start : start + count]
     rows = ops.arange(count, dtype="int32")
     return function(table, rows + start if start else rows)
+
+
+def known_late(ids, given):
+    """`ids`, which an exporter's compiler can't know before it has `given`.
+
+    Those are whole numbers from 0 of the model's input. It would compute what follows from
+    constants, and store that in the weights' place: of distances, keys and queries of every block.
+    """
+    return ids if _lookup.get() is _take else ids + ops.minimum(given, 0)
+
+
+def reshaped(x, shape):
+    """x in a shape whose sizes are numbers, or one scalar tensor wherever they aren't.
+
+    An exporter's compiler would pack such a list once more for each time that it is there.
+    """
+    open_sizes = [size for size in shape if not isinstance(size, int)]
+    if _lookup.get() is _take or not open_sizes:
+        return ops.reshape(x, shape)
+    known = np.array([size if isinstance(size, int) else 0 for size in shape], "int32")
+    is_open = np.array([not isinstance(size, int) for size in shape], "int32")
+    return ops.reshape(x, ops.cast(open_sizes[0], "int32") * is_open + known)
 
 
 def apart(x):

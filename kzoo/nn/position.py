@@ -36,6 +36,7 @@ UNPLACED = Unplaced()  # Of a memory, whose places are its own business.
 class Position(Unplaced, layers.Layer):
     """A position encoding; each of its functions leaves its input as it is unless overridden."""
 
+    splits = False  # Whether XNNPACK parts a file of an open length at the scores of each block.
     bound_to = ()  # Of what it has something for each: "heads", or channels ("width").
     counts = False  # Whether places are counted from padding_id + 1, see `Counted`.
 

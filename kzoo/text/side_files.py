@@ -47,6 +47,7 @@ SWITCHES = (
     "add_prefix_space",
     "do_lower_case",
     "keep_accents",
+    "split_by_punct",
     "split_special_tokens",
     "strip_accents",
     "tokenize_chinese_chars",
@@ -70,8 +71,8 @@ PYTHON_ONLY = """
 ANEW = """
     BarthezTokenizer BartphoTokenizer BertGenerationTokenizer BigBirdTokenizer BlenderbotTokenizer
     CLIPTokenizer CamembertTokenizer CodeGenTokenizer CodeLlamaTokenizer CohereTokenizer
-    CpmTokenizer DPRReaderTokenizer DebertaTokenizer DebertaV2Tokenizer EsmcTokenizer
-    FunnelTokenizer GPTNeoXTokenizer GPTSw3Tokenizer GemmaTokenizer HerbertTokenizer LasrTokenizer
+    CpmTokenizer DPRReaderTokenizer EsmcTokenizer FunnelTokenizer
+    GPTNeoXTokenizer GPTSw3Tokenizer GemmaTokenizer HerbertTokenizer LasrTokenizer
     LayoutLMv2Tokenizer LayoutLMv3Tokenizer LayoutXLMTokenizer LlamaTokenizer LukeTokenizer
     M2M100Tokenizer MLukeTokenizer MarianTokenizer
     MarkupLMTokenizer NllbTokenizer NougatTokenizer OpenAIGPTTokenizer PLBartTokenizer
@@ -87,7 +88,7 @@ LANGUAGES = """
     af_ZA az_AZ bn_IN fa_IR he_IL hr_HR id_ID ka_GE km_KH mk_MK ml_IN mn_MN mr_IN pl_PL ps_AF pt_XX
     sv_SE sw_KE ta_IN te_IN th_TH tl_XX uk_UA ur_PK xh_ZA gl_ES sl_SI
 """.split()  # noqa: SIM905
-REFUSED = ("DebertaTokenizer", "HerbertTokenizer")
+REFUSED = ("HerbertTokenizer",)
 
 
 class SideFiles:
@@ -441,10 +442,39 @@ def _quoted(files, recipe, parts, keeps_accents, lowers):
     return backend
 
 
+def deberta_unigram(files, recipe, parts):
+    """DeBERTa's of version 2: spaces in a row are one, and no table of characters counts."""
+    backend = unigram(files, recipe, parts)
+    steps = [normalizers.Lowercase()] if _switch(files, "do_lower_case", False) else []
+    steps += [
+        normalizers.Replace(tokenizers.Regex(r"\s{2,}|[\n\r\t]"), " "),
+        normalizers.NFC(),
+        normalizers.Strip(left=False, right=True),
+    ]
+    backend.normalizer = normalizers.Sequence(steps)
+    is_isolated = _switch(files, "split_by_punct", False)
+    cuts = [pre_tokenizers.Punctuation(behavior="isolated")] if is_isolated else []
+    scheme = "always" if _switch(files, "add_prefix_space", True) else "first"
+    cuts.append(pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(cuts)
+    backend.decoder = decoders.Metaspace(replacement="▁", prepend_scheme=scheme)
+    return backend
+
+
 def pieces_as_they_are(files, model, special=()):
     """A model's own numbers; its control pieces are special tokens."""
     rows = [(p.piece, p.score) for p in model.pieces]
     return _parts(model, rows, model.trainer_spec.unk_id, special)
+
+
+def pieces_of_deberta(files, model):
+    """A model's own numbers, and behind them the special tokens that it lacks: the mask."""
+    parts, added = pieces_as_they_are(files, model)
+    known = {piece.piece for piece in model.pieces}
+    names = dict.fromkeys(files.named(key, DEBERTA_V2) for key in NAMED)
+    new = [name for name in names if name and name not in known]
+    more = (AddedToken(name, normalized=False, special=True) for name in new)
+    return parts, added | dict(enumerate(more, len(model.pieces)))
 
 
 def pieces_of_t5(files, model):
@@ -510,6 +540,16 @@ def frame_as_xlnet(files, recipe, backend):
         single=["$A:0", f"{stop}:0", f"{whole}:2"],
         pair=["$A:0", f"{stop}:0", "$B:1", f"{stop}:1", f"{whole}:2"],
         special_tokens=_ids(files, backend, stop, whole),
+    )
+
+
+def frame_as_deberta(files, recipe, backend):
+    """[CLS] A [SEP] [SEP] B [SEP], as transformers 5 has it."""
+    start, stop = files.named("cls_token", recipe), files.named("sep_token", recipe)
+    backend.post_processor = processors.TemplateProcessing(
+        single=[start, "$A", stop],
+        pair=[start, "$A", stop, stop, "$B", stop],
+        special_tokens=_ids(files, backend, start, stop),
     )
 
 
@@ -634,6 +674,16 @@ XLM_ROBERTA = Recipe(
     models.Unigram, (), unigram, frame_as_xlm_roberta, ROBERTA_TOKENS, pieces_of_fairseq
 )
 T5 = Recipe(models.Unigram, (), unigram, frame_as_t5, T5_TOKENS, pieces_of_t5)
+DEBERTA_TOKENS = {**BERT_TOKENS, "bos_token": "[CLS]", "eos_token": "[SEP]"}
+DEBERTA = Recipe(models.BPE, BPE_FILES, byte_level, frame_as_deberta, DEBERTA_TOKENS)
+DEBERTA_V2 = Recipe(
+    models.Unigram,
+    (),
+    deberta_unigram,
+    frame_as_bert,
+    DEBERTA_TOKENS,
+    pieces_of_deberta,
+)
 MBART_TOKENS = {**ROBERTA_TOKENS, "mask_token": {"content": "<mask>", "lstrip": True}}
 MPNET = Recipe(
     models.WordPiece,
@@ -652,6 +702,8 @@ RECIPES = {
     "ConvBertTokenizer": BERT,
     "DPRContextEncoderTokenizer": BERT,
     "DPRQuestionEncoderTokenizer": BERT,
+    "DebertaTokenizer": DEBERTA,
+    "DebertaV2Tokenizer": DEBERTA_V2,
     "DistilBertTokenizer": BERT,
     "ElectraTokenizer": BERT,
     "GPT2Tokenizer": GPT2,
@@ -676,6 +728,8 @@ AS_IT_IS = ("ConvBertTokenizer",)  # builds from a vocabulary only where no toke
 MODEL_CLASSES = {
     "albert": "AlbertTokenizer",
     "bert": "BertTokenizer",
+    "deberta": "DebertaTokenizer",
+    "deberta-v2": "DebertaV2Tokenizer",
     "distilbert": "BertTokenizer",
     "electra": "ElectraTokenizer",
     "mbart": "MBartTokenizer",

@@ -93,6 +93,7 @@ class Tokenizer:
         "vocab.json",
         "spiece.model",
         "sentencepiece.bpe.model",
+        "spm.model",
     )
 
     @classmethod
@@ -130,8 +131,8 @@ class Tokenizer:
                     return cls.load(path / name)
             raise KzooError(
                 f"{path} holds no tokenizer: tokenizer.json, vocab.txt, vocab.json with "
-                "merges.txt, a model of SentencePiece (spiece.model, sentencepiece.bpe.model), or "
-                "Marian's source.spm was expected."
+                "merges.txt, a model of SentencePiece (spiece.model, sentencepiece.bpe.model, "
+                "spm.model), or Marian's source.spm was expected."
             )
         of_two = path.name in (shared_vocabulary.SOURCE, shared_vocabulary.TARGET)
         if not path.is_file() and not of_two:
