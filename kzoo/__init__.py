@@ -28,6 +28,7 @@ _HOME = {
     "SparseTransformer": "models",
     "Vit": "models",
     "Deit": "models",
+    "MobileBert": "models",
     "MobileVit": "models",
     "Clip": "models",
     "ClipImage": "models",

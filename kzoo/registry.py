@@ -22,6 +22,7 @@ HOMES = {
     "TransformerXl": "models.transformer_xl",
     "Lamda": "models.lamda",
     "Reformer": "models.reformer",
+    "MobileBert": "models.mobilebert",
     "Vit": "models.vit",
     "Deit": "models.deit",
     "MobileVit": "models.mobilevit",

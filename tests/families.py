@@ -197,6 +197,17 @@ SPECS = {
             ],
         },
     ),
+    "mobilebert": Spec(
+        "mobilebert",
+        words(num_segments=2, kind="ngram", token_dim=12),
+        **SMALL,
+        schedule=(0, 1),
+        head_dim=4,
+        dropout=0.0,
+        block={"kind": "shared_bottleneck", "feedforwards": 3, "dim": 16},
+        feedforward={"kind": "mlp", "activation": "relu"},
+        norm="no_norm",
+    ),
     "vit": Spec("vit", {"kind": "patch", "image_size": [12, 8], "patch_size": 4}, **PICTURES),
     "deit": Spec(
         "deit",
@@ -350,7 +361,7 @@ SPECS |= {
 # Networks of one stack, those among them that read texts, and those of these that write; those
 # that read a source and write of it.
 STACKS = [family for family in sorted(SPECS) if isinstance(SPECS[family], Spec)]
-TOKENS = ("token", "adaptive")  # Embeddings that read them.
+TOKENS = ("token", "ngram", "adaptive")  # Embeddings that read them.
 TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] in TOKENS]
 WRITERS = [
     family

@@ -52,6 +52,15 @@ FAMILIES = {
         },
     ),
     "albert": ("Albert", {**SIZES, "embedding_size": 16}),
+    "mobilebert": (
+        "MobileBert",
+        {
+            **SIZES,
+            "embedding_size": 12,
+            "intra_bottleneck_size": 16,
+            "num_feedforward_networks": 3,
+        },
+    ),
 }
 # Those that write, with what follows the name of their classes.
 DECODERS = {
@@ -327,13 +336,13 @@ def test_transformers_ends_where_the_tokenizer_says(tmp_path):
         assert (tmp_path / "back" / path.name).read_text() == path.read_text(), path.name
 
 
-@pytest.mark.parametrize("family", ["bert", "albert"])
+@pytest.mark.parametrize("family", ["bert", "albert", "mobilebert"])
 def test_pre_training_has_both_scores_of_transformers(family, folders, tmp_path):
     """Tokens and pairs, both ways; the loss on the same targets too."""
     folder, theirs = folders(family, "ForPreTraining")
     model = kzoo.from_huggingface(folder)
     assert type(model) is kzoo.PreTraining and not model.origin.carried
-    assert model.pairs == {"bert": "next_sentence", "albert": "sentence_order"}[family]
+    assert model.pairs == {"albert": "sentence_order"}.get(family, "next_sentence")
     kzoo.to_huggingface(model, tmp_path / "back")
     assert contents(tmp_path / "back") == contents(folder)
     del model.origin
@@ -345,12 +354,12 @@ def test_pre_training_has_both_scores_of_transformers(family, folders, tmp_path)
     chosen = (draw.random(columns["token_ids"].shape) < 0.4) & (columns["padding_mask"] > 0)
     targets = np.where(chosen, draw.integers(5, 50, chosen.shape), -100)
     label = np.array([0, 1, 1])
-    name = {"bert": "next_sentence_label", "albert": "sentence_order_label"}[family]
+    name = {"albert": "sentence_order_label"}.get(family, "next_sentence_label")
     with torch.no_grad():
         expected = theirs(
             **there, labels=torch.from_numpy(targets), **{name: torch.from_numpy(label)}
         )
-    pairs = {"bert": "seq_relationship_logits", "albert": "sop_logits"}[family]
+    pairs = {"albert": "sop_logits"}.get(family, "seq_relationship_logits")
     ours = model(columns)
     mask = columns["padding_mask"].astype(bool)
     assert distance(ours["logits"], expected.prediction_logits, mask) < TOLERANCE

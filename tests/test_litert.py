@@ -66,7 +66,7 @@ def worst(one, other):
     ("family", "name"),
     [("bert", "TextClassifier"), ("roberta", "TokenClassifier"),
      ("distilbert", "QuestionAnswering"), ("albert", "TextEmbedder"), ("bert", "MaskedLM"),
-     ("bloom", "TextClassifier")],
+     ("bloom", "TextClassifier"), ("mobilebert", "MaskedLM")],
 )  # fmt: skip
 def test_a_dynamic_file_is_keras_at_every_length(family, name, tmp_path):
     model = task(name, backbone=noisy(family))

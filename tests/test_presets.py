@@ -29,6 +29,7 @@ SIZES = """
     bert_base_en_uncased bert_base_en_cased bert_large_en_uncased bert_large_en_cased
     bert_base_multi_cased bert_base_multi_uncased bert_base_zh bert_minilm_l6_en_uncased
     bert_minilm_l12_en_uncased roberta_base_en roberta_large_en roberta_distil_en
+    bert_tinybert_l4_en_uncased bert_tinybert_l6_en_uncased
     roberta_base_multi roberta_large_multi distilbert_base_en_uncased distilbert_base_en_cased
     distilbert_base_multi_cased albert_base_en_v2 albert_large_en_v2 albert_xlarge_en_v2
     albert_xxlarge_en_v2 gpt2_small_en gpt2_medium_en gpt2_large_en gpt2_xl_en gpt2_distil_en
@@ -46,6 +47,7 @@ SCORED = {
     "mt5_base_multi": (250_112, 768), "mt5_large_multi": (250_112, 1024),
     "transformer_xl_wt103_en": (267_735 + 3 * 1025 + 1024 * 1024,),  # biases, clusters, one map
     "reformer_enwik8_en": (258, 2049), "reformer_crime_en": (320, 513),  # and a bias
+    "mobilebert_base_en_uncased": (512, 513),  # a pooler that the released file lacks
     "marian_base_en_de": (512, 1024),  # with the waves of both towers, which nothing learns
 }  # fmt: skip
 # Counted by hand: an embedding, and of each block its maps and norms.

@@ -129,7 +129,8 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
         config = {**config, "decoder_start_token_id": start}
     spec = spec_from_config(config, family, strict=strict)
     head = _head(family, task_name, spec, config, architecture, tensors)
-    if _reads_pooler(head) if head else _has_pooler(family, prefix, tensors):
+    read = _reads_pooler(head) if head else _has_pooler(family, prefix, tensors)
+    if read and spec.pooler == "none":
         spec = spec.replace(pooler=family.FIXED.get("pooler", "tanh"))
     # Beside another tokenizer than the folder's its target's has no place.
     without = ["tokenizer"] if tokenizer is None else ["tokenizer", "target_tokenizer"]

@@ -23,6 +23,7 @@ from .lamda import Lamda
 from .linformer import Linformer
 from .marian import Marian
 from .mbart import MBart
+from .mobilebert import MobileBert
 from .mobilevit import MobileVit
 from .palm import Palm
 from .reformer import Reformer
@@ -37,6 +38,7 @@ CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
+    MobileBert,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

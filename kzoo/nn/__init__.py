@@ -12,6 +12,7 @@ from . import (
     linear,
     lsh,
     mobile,
+    narrow,
     norm,
     patches,
     pooler,
@@ -23,6 +24,6 @@ from . import (
 
 __all__ = [
     "adaptive", "attention", "axial", "block", "bottleneck", "embedding", "feedforward", "head",
-    "linear", "lsh", "mobile", "norm", "patches", "pooler", "position", "relative", "reversible",
-    "sparse",
+    "linear", "lsh", "mobile", "narrow", "norm", "patches", "pooler", "position", "relative",
+    "reversible", "sparse",
 ]  # fmt: skip

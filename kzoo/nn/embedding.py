@@ -225,6 +225,61 @@ class LowRankToken(TokenEmbedding):
         return self.expand(super().vectors(ids))
 
 
+@part("embedding", "ngram")
+class NgramEmbedding(TokenEmbedding):
+    """Tokens whose narrow vectors stand beside their neighbours', brought to their width by a map.
+
+    MobileBERT, arXiv:2004.02984, section 3.1: trigrams. What stands beside the first and the last
+    place is zeros; beside a text's last token in a padded row it is the padding token's vector, as
+    the weights were trained.
+
+    Args:
+        spec: the spec of the stack.
+        token_dim: how wide the vectors of tokens are.
+        size: how many stand side by side, an odd number.
+        vocabulary_size, num_segments, padding_id, dim, logit_scale: as for "token"; segments and
+            places are added behind the map.
+    """
+
+    step_signature = None  # A place is made of the one behind it too.
+
+    def __init__(
+        self,
+        spec,
+        name,
+        token_dim=None,
+        size=3,
+        vocabulary_size=None,
+        num_segments=0,
+        padding_id=0,
+        dim=0,
+        logit_scale=1.0,
+    ):
+        super().__init__(spec, name, vocabulary_size, num_segments, padding_id, dim, logit_scale)
+        if not is_whole(token_dim, 1, LARGEST):
+            raise KzooError(f"Got token_dim = {token_dim!r:.40}; expected a whole number above 0.")
+        if not is_whole(size, 1) or size % 2 == 0:
+            raise KzooError(f"Got size = {size!r:.40} for n-grams; expected an odd number.")
+        self.columns, self.size = token_dim, size
+        self.transform = Dense(self.dim, spec, "transform")
+
+    def call(self, inputs, training=None):
+        """The inputs to vectors (batch, length, dim)."""
+        return self.transform(self.beside(super().call(inputs, training=training)))
+
+    def beside(self, x):
+        """Vectors (batch, length, n) to those of each place's neighbours too, the next one first.
+
+        The result is (batch, length, size * n).
+        """
+        if self.size == 1:
+            return x
+        side, last = self.size // 2, self.size - 1
+        wide = ops.pad(x, ((0, 0), (side, side), (0, 0)))
+        parts = [wide[:, at : (at - last) or None] for at in range(last, -1, -1)]
+        return ops.concatenate(parts, axis=-1)
+
+
 @part("embedding", "vectors")
 class Vectors(Embedding):
     """Vectors as they come, such as those of a table that two towers share: nothing to learn."""

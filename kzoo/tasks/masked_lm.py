@@ -44,7 +44,7 @@ class MaskedLM(ReadsCorpora, TiedTask):
         feedforward = spec.slot("feedforward", 0)
         options = feedforward if isinstance(feedforward, dict) else {}
         usual = family.LM_ACTIVATION or options.get("activation", "gelu")
-        return [{"kind": "masked_lm", "activation": usual}]
+        return [{"kind": family.LM_HEADS[cls.task_name], "activation": usual}]
 
     def __init__(
         self,
