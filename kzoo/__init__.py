@@ -26,6 +26,8 @@ _HOME = {
     "Linformer": "models",
     "Reformer": "models",
     "SparseTransformer": "models",
+    "Static": "models",
+    "static_embedder": "compression.static",
     "Vit": "models",
     "Deit": "models",
     "MobileBert": "models",

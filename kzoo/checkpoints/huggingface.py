@@ -21,7 +21,7 @@ from ..logs import hidden
 from ..parts import completed, resolve
 from ..spec import Spec, Towers
 from ..values import is_number, is_whole
-from . import sentence
+from . import sentence, static
 from .config import config_from_spec, spec_from_config
 from .generation_config import FILE, read_generation, read_there, written_generation
 from .origin import TOKENIZER_FILES, Origin
@@ -37,6 +37,8 @@ PROBLEM_TYPES = {
     "regression": "regression",
 }
 MOST_STEPS = 10_000  # layers, where they may share weights
+# Families whose folders transformers has no class for, and who writes them.
+FOLDERS = {"static": static}
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -90,6 +92,8 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     """
     _check_asked(task, tokenizer)
     folder = find_folder(source, revision)
+    if static.is_static(folder):
+        return static.read(folder, task, tokenizer)
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
     config = read_config(folder)
@@ -194,6 +198,9 @@ def to_huggingface(model, folder):
     if backbone is None:
         raise KzooError(f"to_huggingface takes a backbone or a task; {type(model).__name__} came.")
     family, spec = type(backbone), backbone.spec
+    if family.family in FOLDERS:
+        FOLDERS[family.family].write(model, folder)
+        return
     task_name = None if backbone is model else model.task_name
     weights = in_main_file(weights_by_path(model))
     origin = Origin.of(model, "huggingface", weights)

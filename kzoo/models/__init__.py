@@ -29,6 +29,7 @@ from .palm import Palm
 from .reformer import Reformer
 from .roberta import Roberta
 from .sparse_transformer import SparseTransformer
+from .static import Static
 from .t5 import T5, T5Encoder
 from .transformer import Transformer
 from .transformer_xl import TransformerXl
@@ -38,7 +39,7 @@ CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
-    MobileBert,
+    MobileBert, Static,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
