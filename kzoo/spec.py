@@ -159,10 +159,7 @@ class Spec(Value):
             raise KzooError(f"norms is {norms!r:.60}; a list of {self.NORMS} is expected.")
         object.__setattr__(self, "norms", tuple(n for n in self.NORMS if n in norms))
         listed = isinstance(self.schedule, (list, tuple))
-        if (
-            not listed
-            or not all(is_whole(i, 0, LARGEST) for i in self.schedule)
-        ):
+        if not listed or not all(is_whole(i, 0, LARGEST) for i in self.schedule):
             raise KzooError(
                 f"schedule is {self.schedule!r:.60}; a list of block indices such as [0, 1, 2] is "
                 "expected."

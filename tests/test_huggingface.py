@@ -55,9 +55,11 @@ FAMILIES = {
     "mobilebert": (
         "MobileBert",
         {
-            **SIZES,
-            "embedding_size": 12,
-            "intra_bottleneck_size": 16,
+            **SIZES,  # Narrow, because no norm keeps numbers near 1.
+            "hidden_size": 12,
+            "embedding_size": 5,
+            "intra_bottleneck_size": 8,
+            "intermediate_size": 6,
             "num_feedforward_networks": 3,
         },
     ),
@@ -403,6 +405,15 @@ FULL = {
     ),
     "roberta": ("ForMaskedLM", ["roberta.pooler.dense.weight", "roberta.pooler.dense.bias"]),
     "distilbert": ("ForMaskedLM", []),
+    "mobilebert": (
+        "ForMaskedLM",
+        [
+            "mobilebert.pooler.dense.weight",
+            "mobilebert.pooler.dense.bias",
+            "cls.seq_relationship.weight",
+            "cls.seq_relationship.bias",
+        ],
+    ),
     "albert": (
         "ForMaskedLM",
         [
@@ -418,6 +429,7 @@ TIED = {
     "roberta": "lm_head.decoder.weight",
     "distilbert": "vocab_projector.weight",
     "albert": "predictions.decoder.weight",
+    "mobilebert": "cls.predictions.decoder.weight",
 }
 
 

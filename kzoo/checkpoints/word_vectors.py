@@ -132,7 +132,7 @@ def _lines(path, file, header, first):
         if found is None or _is_number(found[0].partition(" ")[2].partition(" ")[0]):
             raise KzooError(
                 f"Line {number} of {path}, {line.decode(errors='replace')!r:.40}, is no word with "
-                f"{dim} numbers; expected that, as {'said' if header else 'it is'} in the first line."
+                f"{dim} numbers; expected those, as {'said' if header else 'are'} in the first."
             )
         words.append(found[0])
         rows.append(found[1])

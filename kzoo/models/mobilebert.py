@@ -95,7 +95,7 @@ class MobileBert(Stack):
         {BLOCK}.bottleneck.attention             -                            block=bottleneck
         {BLOCK}.output.bottleneck.dense          block_{{step}}/widen/dense
         {BLOCK}.output.bottleneck.LayerNorm      block_{{step}}/widen/norm
-    """
+    """  # noqa: E501
     )
     TASK_ROWS = f"""
         {Bert.TASK_ROWS}

@@ -265,19 +265,19 @@ class NgramEmbedding(TokenEmbedding):
 
     def call(self, inputs, training=None):
         """The inputs to vectors (batch, length, dim)."""
-        return self.transform(self.beside(super().call(inputs, training=training)))
-
-    def beside(self, x):
-        """Vectors (batch, length, n) to those of each place's neighbours too, the next one first.
-
-        The result is (batch, length, size * n).
-        """
-        if self.size == 1:
-            return x
-        side, last = self.size // 2, self.size - 1
-        wide = ops.pad(x, ((0, 0), (side, side), (0, 0)))
-        parts = [wide[:, at : (at - last) or None] for at in range(last, -1, -1)]
-        return ops.concatenate(parts, axis=-1)
+        ids, side, last = inputs["token_ids"], self.size // 2, self.size - 1
+        # Ids are moved and not vectors: a delegate that takes slices of floats as a part of its own
+        # cuts them at the length that it was made for.
+        wide, present = (ops.pad(x, ((0, 0), (side, side))) for x in (ids, 0 * ids + 1))
+        parts = []
+        for at in range(last, -1, -1):
+            moved, kept = (x[:, at : (at - last) or None] for x in (wide, present))
+            vectors = super().call({"token_ids": moved}, training=training)
+            if at != side:
+                kept = ops.cast(kept, vectors.dtype)
+                vectors = vectors * ops.reshape(kept, (ops.shape(ids)[0], -1, 1))
+            parts.append(vectors)
+        return self.transform(ops.concatenate(parts, axis=-1) if last else parts[0])
 
 
 @part("embedding", "vectors")

@@ -9,6 +9,7 @@ from . import dense
 from .composed import Composed
 from .dropout import Dropout
 from .lowering import apart
+from .norm import LayerNorm
 from .pooler import first_place
 
 # A pooling takes the outputs of the backbone and the padding mask; `skip` leaves out as many
@@ -484,14 +485,15 @@ class Widened(MaskedLMHead):
 
     Args:
         spec, units, activation: as for `MaskedLMHead`.
-        epsilon: of the norm.
+        epsilon: of the norm; the spec's, or 1e-12 where it has none.
     """
 
-    def __init__(self, spec, units, activation="gelu", epsilon=1e-12, name="head"):
+    def __init__(self, spec, units, activation="gelu", epsilon=None, name="head"):
         TiedHead.__init__(self, spec, units, name)
         self.transform = dense.Dense(self.width, spec, "transform")
         self.activation = dense.activation(activation)
-        self.norm = make("norm", {"kind": "layer_norm", "epsilon": epsilon}, name="norm")
+        usual = completed("norm", spec.norm).get("epsilon", 1e-12)
+        self.norm = LayerNorm(usual if epsilon is None else epsilon, name="norm")
         self.narrow = completed("embedding", spec.embedding).get("token_dim", self.width)
         if self.narrow >= self.width:
             raise KzooError(
@@ -519,7 +521,7 @@ class WidenedPreTrainingHead(Widened):
 
     needs_pooler = True
 
-    def __init__(self, spec, units, activation="gelu", epsilon=1e-12, name="head"):
+    def __init__(self, spec, units, activation="gelu", epsilon=None, name="head"):
         super().__init__(spec, units, activation, epsilon, name)
         self.pair_logits = dense.Dense(2, spec, "pair_logits")
 
