@@ -76,7 +76,7 @@ def test_variants_are_those_of_transformers_both_ways(variant, suffix, tmp_path)
     [
         ({"key_query_shared_bottleneck": False}, "_bottleneck = .*doesn't compute that"),
         ({"layer_norm_eps": 1e-6}, "layer_norm_eps = 1e-06"),
-        ({"normalization_type": "layer_norm"}, "normalization_type = 'layer_norm'"),
+        ({"normalization_type": "layer_norm"}, "layer_norm_eps = 1e-12"),
         ({"trigram_input": False, "embedding_size": 512}, "trigram_input = False"),
     ],
 )
