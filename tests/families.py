@@ -208,6 +208,18 @@ SPECS = {
         feedforward={"kind": "mlp", "activation": "relu"},
         norm="no_norm",
     ),
+    "static": Spec(
+        "static",
+        words(),
+        hidden_dim=32,
+        num_heads=1,
+        intermediate_dim=1,
+        schedule=(),
+        max_sequence_length=40,
+        position="none",
+        norms=(),
+        pooler="none",
+    ),
     "vit": Spec("vit", {"kind": "patch", "image_size": [12, 8], "patch_size": 4}, **PICTURES),
     "deit": Spec(
         "deit",

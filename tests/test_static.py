@@ -119,23 +119,18 @@ def test_it_is_made_of_what_the_encoder_says_of_each_token(encoder):
     """All directions and no weights: but for a rotation, the vectors less their mean."""
     made = kzoo.static_embedder(encoder, dim=32, coefficient=None, batch_size=7)
     known = encoder.tokenizer
-    words = [n for n in range(known.vocabulary_size) if n not in known.special_ids]
-    alone = encoder.predict([known.id_to_token(n) for n in words if not _joined(known, n)])
-    whole = [n for n in words if not _joined(known, n)]
+    numbers = set(known.vocabulary.values()) - set(known.special_ids)
+    whole = [n for n in sorted(numbers) if known.bare_ids([known.id_to_token(n)]) == [[n]]]
+    alone = encoder.predict([known.id_to_token(n) for n in whole])
     table = np.asarray(made.backbone.embedding.embeddings)
     assert not table[known.special_ids].any()
-    expected = alone @ alone.T - (alone @ alone.T).mean()
     distances = np.linalg.norm(alone[:, None] - alone[None], axis=-1)
     got = np.linalg.norm(table[whole][:, None] - table[whole][None], axis=-1)
     np.testing.assert_allclose(got, distances, atol=1e-4)
-    assert expected.shape == distances.shape
+    assert len(whole) > 30
     assert made.tokenizer.count_special_tokens() == 0
     ids = known.bare_ids(["the film"])[0]
     np.testing.assert_allclose(made.predict(["the film"])[0], table[ids].mean(0), atol=1e-6)
-
-
-def _joined(known, number):
-    return known.id_to_token(number).startswith("##")
 
 
 def test_frequent_tokens_count_little(encoder):
@@ -187,8 +182,8 @@ def embedder():
 
 def test_it_learns_as_an_embedder_and_as_a_classifier(embedder, tmp_path):
     pairs, scores = [("the good film", "a dull film"), ("the cat", "my dog")], [1.0, -0.5]
-    before = embedder.evaluate(pairs, scores, return_dict=True, verbose=0)["loss"]
     embedder.compile(kzoo.AdamW(0.05))
+    before = embedder.evaluate(pairs, scores, return_dict=True, verbose=0)["loss"]
     embedder.fit(pairs, scores, epochs=20, verbose=0)
     assert embedder.evaluate(pairs, scores, return_dict=True, verbose=0)["loss"] < 0.1 * before
     embedder.save(tmp_path / "model.keras")
