@@ -245,7 +245,7 @@ def _kind(folder, tensors):
         if any(re.search(kind.mark, name) for name in tensors):
             if kind.model_type is None:
                 raise KzooError(
-                    f"{folder} holds {kind.title}, which kzoo doesn't read from TensorFlow's files; "
+                    f"{folder} holds {kind.title}, which kzoo doesn't read from TensorFlow; "
                     f"expected a checkpoint of {_known()}."
                 )
             return kind
