@@ -27,7 +27,7 @@ _HOME = {
     "Reformer": "models",
     "SparseTransformer": "models",
     "Static": "models",
-    "static_embedder": "compression.static",
+    "static_embedder": "compression.token_vectors",
     "Vit": "models",
     "Deit": "models",
     "MobileBert": "models",

@@ -49,7 +49,7 @@ HOMES = {
     "TransformerDecoder": "models.transformer",
     "Linformer": "models.linformer",
     "SparseTransformer": "models.sparse_transformer",
-    "Static": "models.static",
+    "Static": "models.static_embeddings",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "QuestionAnswering": "tasks.question_answering",

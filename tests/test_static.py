@@ -12,8 +12,8 @@ from test_tasks import tokenizer
 import kzoo
 from kzoo.checkpoints import formats, word_vectors
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
-from kzoo.compression.static import components
-from kzoo.models.static import static
+from kzoo.compression.token_vectors import components
+from kzoo.models.static_embeddings import static
 from kzoo.network import weights_by_path
 
 WORDS = ["the", "a", "film", "dull", "good", "caf\u00e9", ","]

@@ -21,7 +21,7 @@ from ..logs import hidden
 from ..parts import completed, resolve
 from ..spec import Spec, Towers
 from ..values import is_number, is_whole
-from . import sentence, static
+from . import model2vec, sentence
 from .config import config_from_spec, spec_from_config
 from .generation_config import FILE, read_generation, read_there, written_generation
 from .origin import TOKENIZER_FILES, Origin
@@ -38,7 +38,7 @@ PROBLEM_TYPES = {
 }
 MOST_STEPS = 10_000  # layers, where they may share weights
 # Families whose folders transformers has no class for, and who writes them.
-FOLDERS = {"static": static}
+FOLDERS = {"static": model2vec}
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -92,8 +92,8 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     """
     _check_asked(task, tokenizer)
     folder = find_folder(source, revision)
-    if static.is_static(folder):
-        return static.read(folder, task, tokenizer)
+    if model2vec.is_static(folder):
+        return model2vec.read(folder, task, tokenizer)
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
     config = read_config(folder)

@@ -44,7 +44,7 @@ def read(path, task=None, tokenizer=None):
     Raises:
         KzooError: for a file that is cut off or damaged, naming the line or word.
     """
-    from ..models.static import static
+    from ..models.static_embeddings import static
     from ..tasks.text_embedder import TextEmbedder
 
     if tokenizer:

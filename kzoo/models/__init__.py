@@ -29,7 +29,7 @@ from .palm import Palm
 from .reformer import Reformer
 from .roberta import Roberta
 from .sparse_transformer import SparseTransformer
-from .static import Static
+from .static_embeddings import Static
 from .t5 import T5, T5Encoder
 from .transformer import Transformer
 from .transformer_xl import TransformerXl

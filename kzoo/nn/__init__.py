@@ -12,7 +12,6 @@ from . import (
     linear,
     lsh,
     mobile,
-    narrow,
     norm,
     patches,
     pooler,
@@ -20,10 +19,11 @@ from . import (
     relative,
     reversible,
     sparse,
+    stacked,
 )  # fmt: skip
 
 __all__ = [
     "adaptive", "attention", "axial", "block", "bottleneck", "embedding", "feedforward", "head",
-    "linear", "lsh", "mobile", "narrow", "norm", "patches", "pooler", "position", "relative",
-    "reversible", "sparse",
+    "linear", "lsh", "mobile", "norm", "patches", "pooler", "position", "relative", "reversible",
+    "sparse", "stacked",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from ..errors import KzooError
-from ..models.static import static
+from ..models.static_embeddings import static
 from ..tasks.text_embedder import TextEmbedder
 from ..values import an, is_number, is_whole
 
@@ -60,7 +60,7 @@ def static_embedder(embedder, dim=128, coefficient=1e-4, max_length=512, batch_s
         )
     table = np.zeros((size, dim), "float32")
     vectors = _vectors(embedder, words, batch_size)
-    table[words] = components(vectors, dim) * _weights(len(words), coefficient)[:, None]
+    table[words] = components(vectors, dim) * weights(len(words), coefficient)[:, None]
     backbone = static(table, embedder.backbone.padding_id, max_length)
     return TextEmbedder(
         backbone,
@@ -79,8 +79,8 @@ def components(vectors, dim):
     return vectors @ directions[:, ::-1][:, :dim]
 
 
-def _weights(count, coefficient):
-    """By how much each token counts, the most frequent first."""
+def weights(count, coefficient):
+    """By how much each of so many tokens counts, the most frequent first."""
     if coefficient is None:
         return np.ones(count)
     frequency = 1 / np.arange(1, count + 1)

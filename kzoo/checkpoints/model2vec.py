@@ -53,7 +53,7 @@ def read(folder, task=None, tokenizer=None):
     Raises:
         KzooError: for other modules, tensors or shapes than these.
     """
-    from ..models.static import static
+    from ..models.static_embeddings import static
     from ..tasks.text_embedder import TextEmbedder
 
     kinds, inside = _kinds(folder), folder
