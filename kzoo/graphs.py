@@ -56,6 +56,11 @@ class Stack(Network):
     def wire(self):
         """Make the layers of the spec."""
         spec = self.spec
+        if not spec.schedule:
+            raise KzooError(
+                f"schedule is [] for a {spec.family}; a list of block indices such as [0, 1, 2] is "
+                "expected."
+            )
         cls, _ = resolve("embedding", spec.embedding)
         self.embedding_name = cls.layer_name
         self.wire_embedding()

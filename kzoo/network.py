@@ -64,6 +64,8 @@ class Network(Served, ExportsTokens, keras.Model):
     HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
     elsewhere = "Hugging Face"
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
+    # The kinds of the heads that score tokens of texts of which some are hidden, by task.
+    LM_HEADS = {"MaskedLM": "masked_lm", "PreTraining": "pretraining"}
     PAIRS = "next_sentence"  # what it learns of pairs, one of `data.sentence_pairs.RELATIONS`
     reader = None  # The family of an encoder-decoder where both towers read, see `BothRead`.
     gradient_checkpointing = False  # See `checkpoint_gradients`.

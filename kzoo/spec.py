@@ -71,7 +71,7 @@ class Spec(Value):
     entries the blocks take in turn. `norms` says where norms stand beside those of the blocks:
     behind the `embedding`, behind the `final` block. `schedule` is the depth: which block runs at
     each step, so `(0, 1, 2)` is three blocks, `(0, 0, 0)` one block run three times (ALBERT) and
-    `(0, 2, 4)` a student cut from a deeper teacher.
+    `(0, 2, 4)` a student cut from a deeper teacher; `()` is a table of vectors and no block.
 
     Raises:
         KzooError: on sizes that do not fit each other.
@@ -159,11 +159,7 @@ class Spec(Value):
             raise KzooError(f"norms is {norms!r:.60}; a list of {self.NORMS} is expected.")
         object.__setattr__(self, "norms", tuple(n for n in self.NORMS if n in norms))
         listed = isinstance(self.schedule, (list, tuple))
-        if (
-            not listed
-            or not self.schedule
-            or not all(is_whole(i, 0, LARGEST) for i in self.schedule)
-        ):
+        if not listed or not all(is_whole(i, 0, LARGEST) for i in self.schedule):
             raise KzooError(
                 f"schedule is {self.schedule!r:.60}; a list of block indices such as [0, 1, 2] is "
                 "expected."

@@ -250,6 +250,29 @@ SPECS = {
         norm={"kind": "layer_norm", "epsilon": 1e-7},
         pooler="none",
     ),
+    "mobilebert": Spec(
+        "mobilebert",
+        words(num_segments=2, kind="ngram", token_dim=12),
+        **{**SMALL, "intermediate_dim": 12},  # No norm keeps numbers near 1.
+        schedule=(0, 1),
+        head_dim=2,
+        dropout=0.0,
+        block={"kind": "shared_bottleneck", "feedforwards": 3, "dim": 8},
+        feedforward={"kind": "mlp", "activation": "relu"},
+        norm="no_norm",
+    ),
+    "static": Spec(
+        "static",
+        words(),
+        hidden_dim=32,
+        num_heads=1,
+        intermediate_dim=1,
+        schedule=(),
+        max_sequence_length=40,
+        position="none",
+        norms=(),
+        pooler="none",
+    ),
     "vit": Spec("vit", {"kind": "patch", "image_size": [12, 8], "patch_size": 4}, **PICTURES),
     "deit": Spec(
         "deit",
@@ -403,7 +426,7 @@ SPECS |= {
 # Networks of one stack, those among them that read texts, and those of these that write; those
 # that read a source and write of it.
 STACKS = [family for family in sorted(SPECS) if isinstance(SPECS[family], Spec)]
-TOKENS = ("token", "token_alone", "adaptive")  # Embeddings that read them.
+TOKENS = ("token", "token_alone", "ngram", "adaptive")  # Embeddings that read them.
 TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] in TOKENS]
 WRITERS = [
     family

@@ -75,6 +75,17 @@ FAMILIES = {
             "conv_act": "gelu",
         },
     ),
+    "mobilebert": (
+        "MobileBert",
+        {
+            **SIZES,  # Narrow, because no norm keeps numbers near 1.
+            "hidden_size": 12,
+            "embedding_size": 5,
+            "intra_bottleneck_size": 8,
+            "intermediate_size": 6,
+            "num_feedforward_networks": 3,
+        },
+    ),
 }
 # Those that write, with what follows the name of their classes.
 DECODERS = {
@@ -286,7 +297,8 @@ def test_both_ways(family, suffix, folders, tmp_path):
     assert getattr(model, "backbone", model).family == family
     if expected in ("TextClassifier", "TokenClassifier"):
         assert model.labels == list(LABELS)
-    for side in SIDES.get((family, suffix), ("right", "left")):
+    sides = SIDES.get((family, suffix), ("right", "left"))
+    for side in sides:
         assert_same(model, theirs, suffix, side)
 
     kzoo.to_huggingface(model, tmp_path / "back")
@@ -365,13 +377,13 @@ def test_transformers_ends_where_the_tokenizer_says(tmp_path):
         assert (tmp_path / "back" / path.name).read_text() == path.read_text(), path.name
 
 
-@pytest.mark.parametrize("family", ["bert", "albert"])
+@pytest.mark.parametrize("family", ["bert", "albert", "mobilebert"])
 def test_pre_training_has_both_scores_of_transformers(family, folders, tmp_path):
     """Tokens and pairs, both ways; the loss on the same targets too."""
     folder, theirs = folders(family, "ForPreTraining")
     model = kzoo.from_huggingface(folder)
     assert type(model) is kzoo.PreTraining and not model.origin.carried
-    assert model.pairs == {"bert": "next_sentence", "albert": "sentence_order"}[family]
+    assert model.pairs == {"albert": "sentence_order"}.get(family, "next_sentence")
     kzoo.to_huggingface(model, tmp_path / "back")
     assert contents(tmp_path / "back") == contents(folder)
     del model.origin
@@ -383,12 +395,12 @@ def test_pre_training_has_both_scores_of_transformers(family, folders, tmp_path)
     chosen = (draw.random(columns["token_ids"].shape) < 0.4) & (columns["padding_mask"] > 0)
     targets = np.where(chosen, draw.integers(5, 50, chosen.shape), -100)
     label = np.array([0, 1, 1])
-    name = {"bert": "next_sentence_label", "albert": "sentence_order_label"}[family]
+    name = {"albert": "sentence_order_label"}.get(family, "next_sentence_label")
     with torch.no_grad():
         expected = theirs(
             **there, labels=torch.from_numpy(targets), **{name: torch.from_numpy(label)}
         )
-    pairs = {"bert": "seq_relationship_logits", "albert": "sop_logits"}[family]
+    pairs = {"albert": "sop_logits"}.get(family, "seq_relationship_logits")
     ours = model(columns)
     mask = columns["padding_mask"].astype(bool)
     assert distance(ours["logits"], expected.prediction_logits, mask) < TOLERANCE
@@ -490,6 +502,15 @@ FULL = {
     ),
     "roberta": ("ForMaskedLM", ["roberta.pooler.dense.weight", "roberta.pooler.dense.bias"]),
     "distilbert": ("ForMaskedLM", []),
+    "mobilebert": (
+        "ForMaskedLM",
+        [
+            "mobilebert.pooler.dense.weight",
+            "mobilebert.pooler.dense.bias",
+            "cls.seq_relationship.weight",
+            "cls.seq_relationship.bias",
+        ],
+    ),
     "albert": (
         "ForMaskedLM",
         [
@@ -515,6 +536,7 @@ TIED = {
     "roformer": "cls.predictions.decoder.weight",
     "deberta": "cls.predictions.decoder.weight",
     "deberta_v2": "cls.predictions.decoder.weight",
+    "mobilebert": "cls.predictions.decoder.weight",
 }
 
 

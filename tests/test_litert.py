@@ -68,7 +68,8 @@ def worst(one, other):
      ("distilbert", "QuestionAnswering"), ("albert", "TextEmbedder"), ("bert", "MaskedLM"),
      ("bloom", "TextClassifier"), ("electra", "ReplacedTokenDetection"),
      ("mpnet", "TextEmbedder"), ("roformer", "TextClassifier"), ("xlnet", "TextClassifier"),
-     ("deberta", "MaskedLM"), ("deberta_v2", "TextClassifier")],
+     ("deberta", "MaskedLM"), ("deberta_v2", "TextClassifier"),
+     ("mobilebert", "MaskedLM")],
 )  # fmt: skip
 def test_a_dynamic_file_is_keras_at_every_length(family, name, tmp_path):
     model = task(name, backbone=noisy(family))

@@ -48,7 +48,8 @@ def test_outputs_are_those_of_the_golden_file(family):
         np.testing.assert_allclose(np.asarray(outputs[name]), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("family", TEXTS)
+# Beside the last token of a MobileBERT stands what follows it, see test_mobilebert.py.
+@pytest.mark.parametrize("family", [f for f in TEXTS if f != "mobilebert"])
 def test_padding_changes_nothing(family):
     model, inputs = shared(family), tokens(SPECS[family], batch=1, length=6)
     wide = {

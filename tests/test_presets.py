@@ -31,16 +31,17 @@ SIZES = """
     bert_base_multi_cased bert_base_multi_uncased bert_base_zh bert_minilm_l6_en_uncased
     bert_minilm_l12_en_uncased roberta_base_en roberta_large_en roberta_distil_en roberta_base_multi
     roberta_large_multi distilbert_base_en_uncased distilbert_base_en_cased
-    distilbert_base_multi_cased albert_base_en_v2 albert_large_en_v2 albert_xlarge_en_v2
-    albert_xxlarge_en_v2 gpt2_small_en gpt2_medium_en gpt2_large_en gpt2_xl_en gpt2_distil_en
-    gpt2_dialo_small_en gpt2_dialo_medium_en gpt2_dialo_large_en gpt_base_en_uncased gpt_neo_125m_en
-    gpt_neo_1b3_en gpt_neo_2b7_en bloom_560m_multi bloom_1b1_multi bloom_1b7_multi bloom_3b_multi
-    bloom_7b1_multi bloom_176b_multi clip_base_32 clip_base_16 clip_large_14 clip_large_14_336
-    t5_small_en t5_base_en t5_large_en t5_3b_en t5_11b_en bart_base_en bart_large_en
-    mbart_large_multi mbart_50_large_multi xlnet_base_en_cased xlnet_large_en_cased
-    electra_small_en_uncased electra_base_en_uncased electra_large_en_uncased mpnet_base_en_uncased
-    deberta_base_en deberta_large_en deberta_v3_xsmall_en deberta_v3_small_en deberta_v3_base_en
-    deberta_v3_large_en deberta_v3_base_multi
+    bert_tinybert_l4_en_uncased bert_tinybert_l6_en_uncased distilbert_base_multi_cased
+    albert_base_en_v2 albert_large_en_v2 albert_xlarge_en_v2 albert_xxlarge_en_v2 gpt2_small_en
+    gpt2_medium_en gpt2_large_en gpt2_xl_en gpt2_distil_en gpt2_dialo_small_en gpt2_dialo_medium_en
+    gpt2_dialo_large_en gpt_base_en_uncased gpt_neo_125m_en gpt_neo_1b3_en gpt_neo_2b7_en
+    bloom_560m_multi bloom_1b1_multi bloom_1b7_multi bloom_3b_multi bloom_7b1_multi bloom_176b_multi
+    clip_base_32 clip_base_16 clip_large_14 clip_large_14_336 t5_small_en t5_base_en t5_large_en
+    t5_3b_en t5_11b_en bart_base_en bart_large_en mbart_large_multi mbart_50_large_multi
+    xlnet_base_en_cased xlnet_large_en_cased electra_small_en_uncased electra_base_en_uncased
+    electra_large_en_uncased mpnet_base_en_uncased deberta_base_en deberta_large_en
+    deberta_v3_xsmall_en deberta_v3_small_en deberta_v3_base_en deberta_v3_large_en
+    deberta_v3_base_multi
 """
 # Counted elsewhere with the map of their scores: their vocabulary and width.
 SCORED = {
@@ -52,6 +53,7 @@ SCORED = {
     "reformer_enwik8_en": (258, 2049), "reformer_crime_en": (320, 513),  # and a bias
     # With the transform, norm and biases of its scores, and waves that nothing learns.
     "roformer_base_zh": (768 * 769 + 2 * 768 + 50_000 + 1536 * 64,),
+    "mobilebert_base_en_uncased": (512, 513),  # a pooler that the released file lacks
     "marian_base_en_de": (512, 1024),  # with the waves of both towers, which nothing learns
 }  # fmt: skip
 # Counted by hand: an embedding, and of each block its maps and norms.

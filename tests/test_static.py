@@ -1,283 +1,276 @@
-"""Static int8: that a file computes what Keras rounds, and what is learned through the rounding."""
+"""Static embeddings: read, distilled, trained, written and put on a device."""
 
+import gzip
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
-from bundles import LABELS, noisy_task
-from families import add_noise
-from keras import ops
-from test_teacher import pictures
-from test_teacher import student as picture_task
+from families import add_noise, noisy
+from test_tasks import tokenizer
 
 import kzoo
-from kzoo.compression import mixed, quantize_aware, sensitivity
-from kzoo.compression.sensitivity import Scan
-from kzoo.litert.flatbuffer import operator_code, operator_names, read_model
-from kzoo.litert.interpreter import Interpreter
-from kzoo.network import frozen, weights_by_path
-from kzoo.nn import lowering
-from kzoo.nn.rounding import on_range, on_scales
+from kzoo.checkpoints import formats, word_vectors
+from kzoo.checkpoints.safetensors import read_tensors, write_tensors
+from kzoo.compression.token_vectors import components
+from kzoo.models.static_embeddings import static
+from kzoo.network import weights_by_path
 
-SENTENCES = ["a good film", "a very dull film", "my dog lives in paris", "is the cat on the mat"]
-STATIC = "int8_static"
-OUTLIER = "backbone/block_0/feedforward/down"
+WORDS = ["the", "a", "film", "dull", "good", "caf\u00e9", ","]
+VECTORS = np.random.default_rng(0).standard_normal((len(WORDS), 5)).astype("float32")
+TEXTS = ["the good film", "a dull film, the dull film", "Caf\u00e9", "unheard of"]
 
 
-def classifier(**options):
-    """A tiny classifier, one of whose channels is far larger than the others."""
-    task = noisy_task("TextClassifier", labels=LABELS, **options)
-    weights = weights_by_path(task)
-    kernel = ops.convert_to_numpy(weights[f"{OUTLIER}/kernel"]).copy()
-    kernel[:, 3] *= 60
-    weights[f"{OUTLIER}/kernel"].assign(kernel)
-    return task
+def lines(words=WORDS, vectors=VECTORS):
+    """The lines of a file of text."""
+    rows = (" ".join(map(repr, row.tolist())) for row in vectors)
+    return "".join(f"{word} {row}\n" for word, row in zip(words, rows, strict=True)).encode()
 
 
-def outputs_of(task, examples=SENTENCES, **options):
-    """The raw outputs for examples, one by one."""
-    columns = task.encode_examples(task.as_inputs(examples))
-    return [out for out in task.run_batches(columns, 1, **options)[1]]
+def binary(words=WORDS, vectors=VECTORS, end=b"\n"):
+    """What a binary file holds behind its first line."""
+    return b"".join(
+        word.encode() + b" " + row.astype("<f4").tobytes() + end
+        for word, row in zip(words, vectors, strict=True)
+    )
 
 
-def run(interpreter, inputs):
-    """The outputs of a file for the inputs of a batch of one."""
-    return interpreter.run({name: np.asarray(inputs[name]) for name in interpreter.input_names})
-
-
-def distance(one, other):
-    """The root of the mean square of the difference, as a share of that of the first."""
-    one, other = (np.concatenate([o[k].ravel() for o in side for k in o]) for side in (one, other))
-    return float(np.sqrt(np.square(one - other).mean() / np.square(one).mean()))
-
-
-# -- the file -----------------------------------------------------------------------------------
-
-
-CASES = {
-    "texts": (classifier, SENTENCES),
-    "pictures": (lambda: add_noise(picture_task("vit"), scale=0.1), list(pictures())),
+HEAD = f"{len(WORDS)} 5\n".encode()
+FILES = {
+    "glove.txt": lines(),
+    "word2vec.txt": HEAD + lines().replace(b"\n", b" \n"),
+    "word2vec.bin": HEAD + binary(),
+    "no_line_ends.bin": HEAD + binary(end=b""),
+    "glove.txt.gz": gzip.compress(lines()),
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_file_computes_what_keras_rounds(case, tmp_path):
-    make, examples = CASES[case]
-    task = make()
-    aware, report = quantize_aware(task, examples, dynamic=())
-    path = tmp_path / "model.tflite"
-    found = kzoo.export_litert(aware, path, "int8_static", limits={})["audit"]
-    assert found["partitions"] == 1 and not found["understated"] and not found["custom"]
-    assert found["minimum_runtime"]["tflite"] == "2.18.0"
-
-    assert found["operators"]["FULLY_CONNECTED"] == len(report["layers"])
-    if case != "pictures":  # A file of pictures reads them as bytes.
-        interpreter = Interpreter(path)
-        written = outputs_of(aware, examples, run=lambda inputs: run(interpreter, inputs))
-        rounded, exact = outputs_of(aware, examples), outputs_of(task, examples)
-        # Nothing but ties at the middle of a step comes out otherwise.
-        assert distance(rounded, written) < 0.3 * distance(exact, rounded) < 0.1
-
-    model = read_model(path.read_bytes())
-    graph, names = model.subgraphs[0], operator_names()
-    products = [
-        (graph.tensors[o.inputs[0]].quantization, graph.tensors[o.outputs[0]].quantization)
-        for o in graph.operators
-        if names[operator_code(model.operatorCodes[o.opcodeIndex])] == "FULLY_CONNECTED"
-        and graph.tensors[o.inputs[0]].type == 9
-    ]
-    steps = [
-        tuple(np.diff(pair[f"{end}_range"])[0] / 255 for end in ("input", "output"))
-        for pair in report["layers"].values()
-    ]
-    in_file = sorted((float(a.scale[0]), float(b.scale[0])) for a, b in products)
-    np.testing.assert_allclose(in_file, sorted(steps), rtol=1e-5)
-    assert not report["dynamic"]
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_word_vectors_is_an_embedder_of_means(name, tmp_path):
+    (tmp_path / name).write_bytes(FILES[name])
+    assert formats.recognised(tmp_path / name).format.name == "word-vectors"
+    embedder = kzoo.load(tmp_path / name)
+    assert embedder.tokenizer.bare_ids(["The caf\u00e9, unheard"]) == [[2, 7, 8, 1]]
+    expected = [
+        VECTORS[[0, 4, 2]].sum(0), VECTORS[[1, 3, 2, 6, 0, 3, 2]].sum(0), VECTORS[5], np.zeros(5),
+    ]  # fmt: skip
+    for vector, whole in zip(embedder.predict(TEXTS), expected, strict=True):
+        np.testing.assert_allclose(vector, whole / max(1e-12, np.linalg.norm(whole)), atol=1e-6)
+    kzoo.convert(tmp_path / name, tmp_path / "preset")
+    again = kzoo.load(tmp_path / "preset")
+    np.testing.assert_array_equal(again.predict(TEXTS), embedder.predict(TEXTS))
 
 
-def test_a_file_of_floats_is_calibrated_on_the_way(tmp_path):
-    task = classifier()
-    found = kzoo.export_litert(
-        task, tmp_path / "model.tflite", "int8_static", calibration=SENTENCES, texts=SENTENCES
+def test_words_with_capitals_spaces_and_doubles(tmp_path):
+    file, capitals = tmp_path / "vectors.txt", ["The", "the", ". . .", "the", "<unk>"]
+    file.write_bytes(lines(capitals, VECTORS[:5]))
+    with pytest.warns(UserWarning, match="1 words twice"):
+        embedder = kzoo.load(file)
+    assert embedder.tokenizer.vocabulary.keys() == {"<pad>", "<unk>", "The", "the", ". . ."}
+    table = np.asarray(embedder.backbone.embedding.embeddings)
+    np.testing.assert_array_equal(table, [np.zeros(5), VECTORS[4], *VECTORS[:3]])
+    assert embedder.tokenizer.bare_ids(["The the THE"]) == [[2, 3, 1]]
+
+
+NAN = VECTORS.copy()
+NAN[3, 1] = np.nan
+DAMAGED = {
+    "nan.txt": (lines(vectors=NAN), "'dull' in line 4 of .* NaN"),
+    "nan.bin": (HEAD + binary(vectors=NAN), "'dull' in word 4 of .* NaN"),
+    "short.txt": (lines() + b"the 1.0 2.0\n", "Line 8 of .* no word with 5 numbers"),
+    "long.txt": (lines() + b"an 1 2 3 4 5 6\n", "Line 8 of .* no word with 5 numbers"),
+    "words.txt": (HEAD + lines() + b"an 1 2 x 4 5\n", "Line 9 of .* no word with 5 numbers"),
+    "more.txt": (b"9 5\n" + lines(), "says that it has 9 words and has 7"),
+    "less.txt": (b"3 5\n" + lines(), "says that it has 3 words and has 7"),
+    "cut.bin": (HEAD + binary()[:-9], "ends in number 7"),
+    "more.bin": (b"9 5\n" + binary(), "ends in number 8"),
+    "less.bin": (b"3 5\n" + binary(), "holds more"),
+    "vast.bin": (b"999999999 999999\n" + binary(), "ends in number 1"),
+    "cut.txt.gz": (gzip.compress(lines() * 99)[:-30], "can't be read"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_one_sentence(name, tmp_path):
+    content, words = DAMAGED[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(kzoo.KzooError, match=words) as caught:
+        kzoo.load(tmp_path / name)
+    assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello\n", b"7 5\n", b"a text of words\nand more\n"])
+def test_another_file_is_none_of_vectors(content, tmp_path):
+    (tmp_path / "file.txt").write_bytes(content)
+    assert formats.recognised(tmp_path / "file.txt") is None
+    with pytest.raises(kzoo.KzooError, match="no vectors of words"):
+        word_vectors.read(tmp_path / "file.txt")
+
+
+# -- made of a sentence encoder ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return add_noise(kzoo.TextEmbedder(noisy("bert"), tokenizer=tokenizer(), normalize=False))
+
+
+def test_it_is_made_of_what_the_encoder_says_of_each_token(encoder):
+    """All directions and no weights: but for a rotation, the vectors less their mean."""
+    made = kzoo.static_embedder(encoder, dim=32, coefficient=None, batch_size=7)
+    known = encoder.tokenizer
+    numbers = set(known.vocabulary.values()) - set(known.special_ids)
+    whole = [n for n in sorted(numbers) if known.bare_ids([known.id_to_token(n)]) == [[n]]]
+    alone = encoder.predict([known.id_to_token(n) for n in whole])
+    table = np.asarray(made.backbone.embedding.embeddings)
+    assert not table[known.special_ids].any()
+    distances = np.linalg.norm(alone[:, None] - alone[None], axis=-1)
+    got = np.linalg.norm(table[whole][:, None] - table[whole][None], axis=-1)
+    np.testing.assert_allclose(got, distances, atol=1e-4)
+    assert len(whole) > 30
+    assert made.tokenizer.count_special_tokens() == 0
+    ids = known.bare_ids(["the film"])[0]
+    np.testing.assert_allclose(made.predict(["the film"])[0], table[ids].mean(0), atol=1e-6)
+
+
+def test_frequent_tokens_count_little(encoder):
+    plain, weighted = (
+        np.asarray(kzoo.static_embedder(encoder, 8, each).backbone.embedding.embeddings)
+        for each in (None, 1e-2)
     )
-    assert found["parity"]["probability_difference"] < 0.01
-    assert found["audit"]["operators"]["QUANTIZE"] >= 4
-    assert task.spec.quantization is None
+    told = np.linalg.norm(plain, axis=1) > 0
+    ratio = np.linalg.norm(weighted[told], axis=1) / np.linalg.norm(plain[told], axis=1)
+    places = np.arange(1, told.sum() + 1)
+    frequency = 1 / places / (1 / places).sum()
+    np.testing.assert_allclose(ratio, 1e-2 / (1e-2 + frequency), rtol=1e-4)
 
 
-def test_a_recipe_names_its_calibration(tmp_path):
-    classifier().save_preset(tmp_path / "tiny")
-    (tmp_path / "texts.tsv").write_text("\n".join(["sentence", *SENTENCES, ""]))
-    recipe = {"preset": "tiny", "quantization": "int8_static", "calibration": "texts.tsv"}
-    (tmp_path / "tiny.json").write_text(json.dumps({**recipe, "calibration": "none.tsv"}))
-    with pytest.raises(kzoo.KzooError, match="none.tsv"):
-        kzoo.export_recipe(tmp_path / "tiny.json", tmp_path / "bundle")
-    (tmp_path / "tiny.json").write_text(json.dumps(recipe))
-    report = kzoo.export_recipe(tmp_path / "tiny.json", tmp_path / "bundle")
-    assert report["quantization"] == "int8_static"
-    assert report["calibration"] == {"from": "texts.tsv", "examples": len(SENTENCES)}
-    assert kzoo.verify_bundle(tmp_path / "bundle")["quantization"] == "int8_static"
+def test_components_are_those_that_differ_most():
+    draw = np.random.default_rng(0)
+    hidden = draw.standard_normal((50, 2)) * [5, 3]
+    rotation, _ = np.linalg.qr(draw.standard_normal((6, 6)))
+    vectors = hidden @ rotation[:2] + 7 + 1e-3 * draw.standard_normal((50, 6))
+    found = components(vectors, 2)
+    centred = hidden - hidden.mean(0)
+    np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=0.1)
+    assert found[:, 0].var() > found[:, 1].var()
 
 
-# -- the task -----------------------------------------------------------------------------------
+def test_what_it_can_not_be_made_of_is_one_sentence(encoder):
+    for arguments, words in (
+        ({"dim": 33}, "dim = 33 .* 1 to 32"),
+        ({"dim": 8, "coefficient": 0}, "coefficient = 0"),
+        ({"dim": 8, "max_length": 1}, "max_length = 1"),
+    ):
+        with pytest.raises(kzoo.KzooError, match=words):
+            kzoo.static_embedder(encoder, **arguments)
+    with pytest.raises(kzoo.KzooError, match="a Bert to distil; expected a TextEmbedder"):
+        kzoo.static_embedder(noisy("bert"))
+    with pytest.raises(kzoo.KzooError, match="no blocks"):
+        kzoo.models.build(static(VECTORS, 0, 9).spec.replace(schedule=(0,)))
 
 
-def test_outliers_are_scaled_without_a_change_of_the_model():
-    task = classifier()
-    aware, report = quantize_aware(task, SENTENCES)
-    assert report["layers"][OUTLIER]["output_outliers"] == 1
-
-    def unrounded(inputs):
-        with lowering.rounding(lambda x, _limits: x):
-            return aware(inputs)
-
-    assert distance(outputs_of(task), outputs_of(aware, run=unrounded)) < 1e-5
-    assert distance(outputs_of(task), outputs_of(aware)) < 0.03
-    again, second = quantize_aware(aware, SENTENCES)
-    assert second["layers"].keys() == report["layers"].keys()
-    assert second["layers"][OUTLIER]["output_outliers"] == 1
-    assert distance(outputs_of(aware), outputs_of(again)) < 1e-3
+# -- it learns, and stays what it is -------------------------------------------------------------
 
 
-def test_a_task_that_rounds_learns_and_keeps_its_ranges(tmp_path):
-    task = classifier(max_length=16)
-    task.backbone.embedding.trainable = False
-    aware, _ = quantize_aware(task, SENTENCES)
-    before = {path: ops.convert_to_numpy(w).copy() for path, w in weights_by_path(aware).items()}
-    learning = {weight.path for weight in aware.trainable_weights}
-    assert not [path for path in learning if path.endswith(("_range", "_factors"))]
-    aware.compile(kzoo.AdamW(1e-2))
-    aware.fit(SENTENCES, [0, 1, 0, 1], batch_size=2, epochs=1, verbose=0)
-    for path, weight in weights_by_path(aware).items():
-        still = path.endswith(("_range", "_factors")) or path in frozen(task)
-        assert np.array_equal(ops.convert_to_numpy(weight), before[path]) == still, path
-    aware.save_preset(tmp_path / "preset")
-    loaded = kzoo.load(tmp_path / "preset")
-    assert loaded.spec.quantization == "int8_static"
-    assert distance(outputs_of(aware), outputs_of(loaded)) < 1e-6
+@pytest.fixture
+def embedder():
+    known = tokenizer().bare()
+    table = np.random.default_rng(0).standard_normal((known.vocabulary_size, 16))
+    return kzoo.TextEmbedder(static(table, known.padding_id, 40), tokenizer=known)
 
 
-def check_gradients(gradients):
-    """What is learned through the rounding, by a function of (function, x)."""
-    x = np.array([-3.0, -1.01, 0.0, 0.404, 1.99, 5.0], "float32")
-    limits = np.array([-1.0, 2.0], "float32")
-    values, slopes = gradients(lambda x: on_range(x, limits), x)
-    np.testing.assert_allclose(values, [-1, -1, 0, 0.4, 1.99, 2], atol=0.006)
-    np.testing.assert_array_equal(slopes, [0, 0, 1, 1, 1, 0])
-    assert np.abs(values * 255 / 3 - np.round(values * 255 / 3)).max() < 1e-4
-    kernel = np.array([[1.0, 0.1], [0.301, -0.02]], "float32")
-    values, slopes = gradients(lambda x: on_scales(x, (0,)), kernel)
-    np.testing.assert_allclose(values, [[1, 0.1], [38 / 127, -0.1 * 25 / 127]], rtol=1e-5)
-    np.testing.assert_array_equal(slopes, np.ones((2, 2)))
+def test_it_learns_as_an_embedder_and_as_a_classifier(embedder, tmp_path):
+    pairs, scores = [("the good film", "a dull film"), ("the cat", "my dog")], [1.0, -0.5]
+    embedder.compile(kzoo.AdamW(0.05))
+    before = embedder.evaluate(pairs, scores, return_dict=True, verbose=0)["loss"]
+    embedder.fit(pairs, scores, epochs=20, verbose=0)
+    assert embedder.evaluate(pairs, scores, return_dict=True, verbose=0)["loss"] < 0.1 * before
+    embedder.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.predict(TEXTS[:2]), embedder.predict(TEXTS[:2]))
+    classifier = kzoo.TextClassifier(embedder, labels=["bad", "good"])
+    texts, labels = ["a dull film", "the good film"] * 8, ["bad", "good"] * 8
+    classifier.compile(kzoo.AdamW(0.05))
+    classifier.fit(texts, labels, epochs=10, verbose=0)
+    assert classifier.predict(texts[:2]).argmax(-1).tolist() == [0, 1]
 
 
-def test_gradients_pass_the_rounding_inside_its_range():
-    import tensorflow as tf
-
-    def gradients(function, x):
-        x = tf.Variable(x)
-        with tf.GradientTape() as tape:
-            y = function(x)
-        return y.numpy(), tape.gradient(y, x).numpy()
-
-    check_gradients(gradients)
+def test_a_bundle_of_it_is_the_model(embedder, tmp_path):
+    found = kzoo.export_litert(embedder, tmp_path / "bundle.tflite", "int8", limits={})
+    assert found["audit"]["partitions"] == 1 and not found["audit"]["custom"]
+    assert found["audit"]["weight_bytes"]["int8"] >= embedder.backbone.vocabulary_size * 16
+    assert found["parity"]["cosine"] > 0.999
 
 
-def rounded_outputs():
-    """What a task gives that rounds in ranges of -2 to 2."""
-    task = noisy_task("TextClassifier", labels=LABELS)
-    aware = task.under(task.spec.replace(quantization=STATIC))
-    for path, weight in weights_by_path(aware).items():
-        if path.endswith("_range"):
-            weight.assign([-2.0, 2.0])
-    return aware.run_batches(aware.encode_examples(SENTENCES), 4)[1][0]["logits"]
+# -- other libraries -----------------------------------------------------------------------------
 
 
-def rounded_on_jax(path):
-    """What JAX makes of it, for the test below."""
-    import jax
-
-    def gradients(function, x):
-        return function(x), jax.grad(lambda x: function(x).sum())(x)
-
-    check_gradients(gradients)
-    np.save(path, rounded_outputs())
-
-
-def test_jax_rounds_the_same(tmp_path):
-    pytest.importorskip("jax")
-    path = str(tmp_path / "logits.npy")
-    code = (
-        "import sys; sys.path.insert(0, 'tests')\n"
-        f"import test_static; test_static.rounded_on_jax({path!r})"
-    )
-    root, env = Path(__file__).parent.parent, {**os.environ, "KERAS_BACKEND": "jax"}
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, env=env)
-    np.testing.assert_allclose(np.load(path), rounded_outputs(), atol=1e-3)
+@pytest.mark.parity
+@pytest.mark.parametrize("normalize", [True, False])
+def test_sentence_transformers_reads_and_writes_the_same(normalize, embedder, tmp_path):
+    library = pytest.importorskip("sentence_transformers")
+    model = kzoo.TextEmbedder(embedder, normalize=normalize)
+    kzoo.to_huggingface(model, tmp_path / "there")
+    theirs = library.SentenceTransformer(str(tmp_path / "there"), device="cpu")
+    texts = ["the good film", "a very dull film and my dog"]
+    np.testing.assert_allclose(model.predict(texts), theirs.encode(texts), atol=1e-6)
+    theirs.save(str(tmp_path / "saved"))
+    for folder in ("there", "saved"):
+        again = kzoo.load(tmp_path / folder)
+        assert again.normalize is normalize and again.tokenizer == model.tokenizer
+        np.testing.assert_allclose(again.predict(texts), model.predict(texts), atol=1e-6)
 
 
-def test_layers_are_sorted_by_what_their_rounding_costs():
-    aware, report = quantize_aware(classifier(), SENTENCES)
-    before = outputs_of(aware)
-    weights_by_path(aware)[f"{OUTLIER}/output_range"].assign([-1e-2, 1e-2])
-    found = sensitivity(aware, SENTENCES)
-    assert list(found["static"])[0] == OUTLIER and set(found["static"]) == set(report["layers"])
-    assert set(found["weights"]) == {*report["layers"], *report["dynamic"]}
-    costs = list(found["static"].values())
-    assert costs == sorted(costs, reverse=True) and found["together"] > 0.5 * costs[0] > 0
-    aware, report = quantize_aware(aware, SENTENCES, dynamic=["*/down", "head/*"])
-    assert OUTLIER in report["dynamic"] and OUTLIER not in report["layers"]
-    assert distance(before, outputs_of(aware)) < 0.05
+def folder_of(path, embedder, **tensors):
+    """A folder as Model2Vec writes it."""
+    path.mkdir()
+    write_tensors(path / "model.safetensors", tensors)
+    config = {"model_type": "model2vec", "normalize": True}
+    (path / "config.json").write_text(json.dumps(config))
+    embedder.tokenizer.save(path)
+    return path
 
 
-def test_as_few_layers_as_may_be_are_left_dynamic():
-    task = classifier()
-    scan = Scan(task, SENTENCES)
-    costly = [path for path in scan.by_layer() if not path.startswith("head/")]
-    most = 0.7 * scan.error(costly)
-    aware, report = mixed(task, SENTENCES, most)
-    left = [path for path in report["dynamic"] if not path.startswith("head/")]
-    assert set(left) == set(costly[: len(left)]) and 0 < len(left) < len(costly)
-    assert report["error"] <= most < scan.error(costly[len(left) - 1 :])
-    assert distance(outputs_of(task), outputs_of(aware)) <= 2 * most
-    with pytest.raises(kzoo.KzooError, match="Got most=0.0; the ranges of .* alone move"):
-        mixed(task, SENTENCES, 0.0)
-
-
-# -- what can't be ------------------------------------------------------------------------------
+def test_shared_rows_and_weights_of_model2vec(embedder, tmp_path):
+    count = embedder.backbone.vocabulary_size
+    rows, weights = VECTORS, np.linspace(0.1, 2, count).astype("float32")
+    mapping = np.arange(count) % len(rows)
+    tensors = {"embeddings": rows.astype("float16"), "weights": weights, "mapping": mapping}
+    model = kzoo.load(folder_of(tmp_path / "here", embedder, **tensors))
+    expected = rows.astype("float16").astype("float32")[mapping] * weights[:, None]
+    np.testing.assert_array_equal(np.asarray(model.backbone.embedding.embeddings), expected)
+    assert model.normalize and model.pooling == "mean"
+    kzoo.to_huggingface(model, tmp_path / "there")
+    written = read_tensors(tmp_path / "there" / "model.safetensors")
+    np.testing.assert_array_equal(written["embeddings"].read(), expected)
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("tensors", "words"),
     [
-        (lambda t, p: quantize_aware(t, []), "at least one"),
-        (lambda t, p: quantize_aware(t, "a film"), "expected a list"),
-        (lambda t, p: quantize_aware(t, [3]), "3"),
-        (lambda t, p: quantize_aware(t, SENTENCES, dynamic=["*/sideways"]), "no layer has"),
-        (lambda t, p: quantize_aware(t.backbone, SENTENCES), "Got a Bert for calibration"),
-        (lambda t, p: kzoo.export_litert(t.backbone, p, "int8_static"), "expected a task"),
-        (lambda t, p: kzoo.export_litert(t, p, "int8", calibration=SENTENCES), "or choose int8_"),
-        (lambda t, p: kzoo.export_litert(t, p, STATIC, compat="tflite-2.16"), "expected int8"),
-        (lambda t, p: kzoo.export_litert(t, p, STATIC, calibration=[]), "at least one"),
+        ({"vectors": VECTORS}, "tensors vectors; expected embeddings"),
+        ({"embeddings": VECTORS}, "tokens and the table 7 rows"),
+        ({"embeddings": VECTORS[0]}, r"embeddings in .* \(5,\); expected tokens by numbers"),
+        ({"embeddings": NAN}, "NaN or infinite"),
+        ({"embeddings": VECTORS, "weights": VECTORS}, "weights in .* a number for each"),
+        ({"embeddings": VECTORS, "mapping": np.array([0, 7])}, "mapping in .* rows"),
     ],
-)  # fmt: skip
-def test_what_can_not_be_is_said(call, words, tmp_path):
-    with pytest.raises(kzoo.KzooError, match=words):
-        call(noisy_task("TextClassifier", labels=LABELS), tmp_path / "model.tflite")
+)
+def test_a_folder_that_holds_no_table_is_one_sentence(tensors, words, embedder, tmp_path):
+    with pytest.raises(kzoo.KzooError, match=words) as caught:
+        kzoo.load(folder_of(tmp_path / "here", embedder, **tensors))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_other_libraries_have_no_name_for_is_one_sentence(embedder, tmp_path):
+    of_max = kzoo.TextEmbedder(embedder, pooling="max")
+    classifier = kzoo.TextClassifier(embedder, labels=["bad", "good"])
+    for model, words in ((of_max, "pools by 'max'"), (classifier, "Got a TextClassifier")):
+        with pytest.raises(kzoo.KzooError, match=words):
+            kzoo.to_huggingface(model, tmp_path / "there")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_task_that_rounds_becomes_no_other_file(tmp_path):
-    task = noisy_task("TextClassifier", labels=LABELS)
-    bare = task.under(task.spec.replace(quantization="int8_static"))
-    for wanted, words in (("int8", "expected int8_static"), ("int8_static", "calibrate it")):
-        with pytest.raises(kzoo.KzooError, match=words):
-            kzoo.export_litert(bare, tmp_path / "model.tflite", wanted)
-    with pytest.raises(kzoo.KzooError, match="ranges are known"):
-        kzoo.export_litert(bare, tmp_path / "m.tflite", "int8_static", calibration=SENTENCES)
-    with pytest.raises(kzoo.KzooError, match="quantization"):
-        task.spec.replace(quantization=3)
+def test_only_the_table_has_a_name(embedder):
+    assert list(weights_by_path(embedder)) == ["backbone/token_embedding/embeddings"]

@@ -64,39 +64,28 @@ def _by_question(pairs):
 
 
 def run_keras(model, rows, batch_size=16):
-    """The model's outputs for each row of `samples`, as NumPy, in batches of similar length."""
-    padding_id = getattr(model, "backbone", model).padding_id
-    lengths = [next(iter(columns.values())).shape[1] for _, columns in rows]
-    order = sorted(range(len(rows)), key=lengths.__getitem__)
-    answers, long = [None] * len(rows), by_token(model)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        longest = lengths[chosen[-1]]
-        batch = {
-            name: np.concatenate(
-                [
-                    _longer(rows[i][1][name], longest, padding_id if name == "token_ids" else 0)
-                    for i in chosen
-                ]
-            )
-            for name in rows[0][1]
-        }
+    """The model's outputs for each row of `samples`, as NumPy, in batches of one length.
+
+    Nothing is filled up, as nothing is where a file reads a row: there are networks for which what
+    stands behind a text is a part of it (MobileBERT's trigrams).
+    """
+    shapes = [tuple(value.shape for value in columns.values()) for _, columns in rows]
+    alike = {}
+    for i, shape in enumerate(shapes):
+        alike.setdefault(shape, []).append(i)
+    answers = [None] * len(rows)
+    batches = (
+        some[at : at + batch_size]
+        for some in alike.values()
+        for at in range(0, len(some), batch_size)
+    )
+    for chosen in batches:
+        batch = {name: np.concatenate([rows[i][1][name] for i in chosen]) for name in rows[0][1]}
         outputs = model.run_function(next(iter(model.functions)), batch)
         outputs = {name: np.asarray(value, "float32") for name, value in outputs.items()}
         for place, i in enumerate(chosen):
-            answers[i] = {
-                name: value[place : place + 1, : lengths[i]]
-                if name in long
-                else value[place : place + 1]
-                for name, value in outputs.items()
-            }
+            answers[i] = {name: value[place : place + 1] for name, value in outputs.items()}
     return answers
-
-
-def _longer(array, length, fill):
-    """An array (1, n, ...) with its second axis filled up."""
-    wide = [(0, 0), (0, length - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
-    return np.pad(array, wide, constant_values=fill)
 
 
 def run_sides(model, interpreters, rows):

@@ -498,6 +498,11 @@ def _attention_by_layer(whole):
     return [held[block % len(held)] for block in whole["schedule"]]
 
 
+def _put_pooler(fields, activates):
+    if not activates:
+        fields["pooler"] = "first_token"
+
+
 def _put_inner(fields, width):
     fields["intermediate_dim"] = 4 * width
 
@@ -528,6 +533,10 @@ DERIVED = {
     "num_layers": (_put_depth, lambda whole: len(whole["schedule"])),
     "num_groups": (_put_groups, lambda whole: len(set(whole["schedule"]))),
     "attention_by_layer": (_put_attention, _attention_by_layer),
+    "activates_pooler": (
+        _put_pooler,
+        lambda whole: whole["pooler"]["kind"] != "first_token",
+    ),
     "quarter_of_inner": (_put_inner, lambda whole: whole["intermediate_dim"] // 4),
     "position_rows": (
         _put_rows,

@@ -81,6 +81,12 @@ FORMATS = (
         "config.json with a registered_name of keras_hub or keras_nlp, and model.weights.h5",
         "kerashub",
     ),
+    Format(
+        "word-vectors",
+        "vectors of words",
+        "one file of word2vec, as text or binary, or of GloVe, maybe with .gz",
+        "word_vectors",
+    ),
 )
 
 

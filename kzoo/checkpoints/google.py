@@ -170,7 +170,7 @@ TEXT = (
     r"(?:bert(?:_\d+)?/)?(?:embeddings|encoder|pooler)/"
     r"|cls/|classifier/|qa_outputs/|output_(?:weights|bias)$"
 )
-# Those that kzoo doesn't have yet come first: some of their names are BERT's.
+# Those that kzoo doesn't read here come first: some of their names are BERT's.
 KINDS = (
     Kind("ELECTRA", r"(^|/)(electra|discriminator_predictions|generator_predictions)/"),
     Kind("XLNet", r"/rel_attn/"),
@@ -245,8 +245,8 @@ def _kind(folder, tensors):
         if any(re.search(kind.mark, name) for name in tensors):
             if kind.model_type is None:
                 raise KzooError(
-                    f"{folder} holds {kind.title}, a family that kzoo doesn't have; expected a "
-                    f"checkpoint of {_known()}."
+                    f"{folder} holds {kind.title}, which kzoo doesn't read from TensorFlow; "
+                    f"expected a checkpoint of {_known()}."
                 )
             return kind
     raise KzooError(

@@ -21,7 +21,7 @@ from ..logs import hidden
 from ..parts import completed, resolve
 from ..spec import Spec, Towers
 from ..values import is_number, is_whole
-from . import sentence
+from . import model2vec, sentence
 from .config import config_from_spec, spec_from_config
 from .generation_config import FILE, read_generation, read_there, written_generation
 from .origin import TOKENIZER_FILES, Origin
@@ -38,6 +38,8 @@ PROBLEM_TYPES = {
 }
 MOST_STEPS = 10_000  # layers, where they may share weights
 ROUNDED = 2e-3  # how far off a file may be of numbers that kzoo computes
+# Families whose folders transformers has no class for, and who writes them.
+FOLDERS = {"static": model2vec}
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
 # and activation checkpointing.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -91,6 +93,8 @@ def from_huggingface(source, task=None, tokenizer=None, revision=None, strict=Fa
     """
     _check_asked(task, tokenizer)
     folder = find_folder(source, revision)
+    if model2vec.is_static(folder):
+        return model2vec.read(folder, task, tokenizer)
     modules = sentence.read_modules(folder) if task is None else None
     folder = folder / modules.transformer if modules else folder
     config = read_config(folder)
@@ -130,7 +134,8 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
         config = {**config, "decoder_start_token_id": start}
     spec = spec_from_config(config, family, strict=strict)
     head = _head(family, task_name, spec, config, architecture, tensors)
-    if _reads_pooler(head) if head else _has_pooler(family, prefix, tensors):
+    read = _reads_pooler(head) if head else _has_pooler(family, prefix, tensors)
+    if read and spec.pooler == "none":
         spec = spec.replace(pooler=family.FIXED.get("pooler", "tanh"))
     # Beside another tokenizer than the folder's its target's has no place.
     without = ["tokenizer"] if tokenizer is None else ["tokenizer", "target_tokenizer"]
@@ -194,6 +199,9 @@ def to_huggingface(model, folder):
     if backbone is None:
         raise KzooError(f"to_huggingface takes a backbone or a task; {type(model).__name__} came.")
     family, spec = type(backbone), backbone.spec
+    if family.family in FOLDERS:
+        FOLDERS[family.family].write(model, folder)
+        return
     task_name = None if backbone is model else model.task_name
     weights = in_main_file(weights_by_path(model))
     origin = Origin.of(model, "huggingface", weights)

@@ -99,7 +99,7 @@ def read_modules(folder):
         "include_prompt": include_prompt,
         "normalize": bool(end),
         "projections": [_read_dense(step) for step in steps],
-        **_read_prompts(folder / HERE),
+        **read_prompts(folder),
     }
     length = None if length is None or length > LONGEST else int(length)
     return Modules(paths[0], options, length, bool(lowercase), tuple(steps))
@@ -154,9 +154,9 @@ def _read_dense(folder):
     }
 
 
-def _read_prompts(path):
+def read_prompts(folder):
     """The prompts, the default one's name and the measure of nearness."""
-    config = _optional(path)
+    config = _optional(folder / HERE)
     prompts = config.get("prompts") or {}
     if isinstance(prompts, dict):
         prompts = {name: "" if text is None else text for name, text in prompts.items()}
@@ -228,6 +228,11 @@ def write_modules(folder, embedder):
         folder / SETTINGS[0],
         {"max_seq_length": embedder.max_length, "do_lower_case": False},
     )
+    write_prompts(folder, embedder)
+
+
+def write_prompts(folder, embedder):
+    """Write what `read_prompts` reads."""
     _write(
         folder / HERE,
         {

@@ -27,6 +27,7 @@ from .lamda import Lamda
 from .linformer import Linformer
 from .marian import Marian
 from .mbart import MBart
+from .mobilebert import MobileBert
 from .mobilevit import MobileVit
 from .mpnet import MPNet
 from .palm import Palm
@@ -34,6 +35,7 @@ from .reformer import Reformer
 from .roberta import Roberta
 from .roformer import RoFormer
 from .sparse_transformer import SparseTransformer
+from .static_embeddings import Static
 from .t5 import T5, T5Encoder
 from .transformer import Transformer
 from .transformer_xl import TransformerXl
@@ -49,6 +51,7 @@ CLASSES = (
     MPNet,
     RoFormer,
     Deberta, DebertaV2,
+    MobileBert, Static,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

@@ -20,10 +20,11 @@ from . import (
     relative,
     reversible,
     sparse,
+    stacked,
 )  # fmt: skip
 
 __all__ = [
     "adaptive", "attention", "axial", "block", "bottleneck", "disentangled", "embedding",
     "feedforward", "head", "linear", "lsh", "mobile", "norm", "patches", "pooler", "position",
-    "relative", "reversible", "sparse",
+    "relative", "reversible", "sparse", "stacked",
 ]  # fmt: skip

@@ -151,7 +151,8 @@ class Attention(Composed):
         if context.known is not None:
             return tuple(ops.cast(each, x.dtype) for each in context.known)
         source = x if context.memory is None else context.memory
-        return self.split(self.key(source)), self.split(self.value(source))
+        values = source if context.values is None else context.values
+        return self.split(self.key(source)), self.split(self.value(values))
 
     def split(self, x):
         """(batch, length, heads * head_dim) to (batch, heads, length, head_dim)."""

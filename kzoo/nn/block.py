@@ -29,7 +29,7 @@ class PostNorm(Composed):
     def __init__(self, spec, name, index=0):
         super().__init__(name=name)
         spec = _own(spec, index)
-        self.attention = _slot("attention", spec, index)
+        self.attention = of_slot("attention", spec, index)
         self.attention_norm = make("norm", spec.norm, name="attention_norm")
         self.cross_attention = self.cross_attention_norm = None
         if spec.cross_attention is not None:
@@ -37,10 +37,15 @@ class PostNorm(Composed):
                 "attention", spec.cross_attention, spec=spec, name="cross_attention"
             )
             self.cross_attention_norm = make("norm", spec.norm, name="cross_attention_norm")
-        self.feedforward = _slot("feedforward", spec, index)
+        self.feedforward = of_slot("feedforward", spec, index)
         self.feedforward_norm = make("norm", spec.norm, name="feedforward_norm")
-        self.maps = _maps(spec, self.attention, self.cross_attention, self.feedforward)
+        more = self.further(spec, index)
+        self.maps = _maps(spec, self.attention, self.cross_attention, self.feedforward, *more)
         self.dropout = Dropout(spec.dropout)
+
+    def further(self, spec, index):
+        """Make what a kind has beside these; gives those of its parts that have maps."""
+        return []
 
     def call(self, x, context, training=None):
         """(batch, length, hidden_dim) to the same shape, and what attention to itself saw.
@@ -103,8 +108,8 @@ class Parallel(Composed):
             raise KzooError("A parallel block has no attention to a memory: take another block.")
         spec = _own(spec, index)
         self.norm = make("norm", spec.norm, name="norm")
-        self.attention = _slot("attention", spec, index)
-        self.feedforward = _slot("feedforward", spec, index)
+        self.attention = of_slot("attention", spec, index)
+        self.feedforward = of_slot("feedforward", spec, index)
         self.maps = _maps(spec, self.attention, self.feedforward)
         self.dropout = Dropout(spec.dropout)
 
@@ -124,9 +129,9 @@ class Parallel(Composed):
         return context.asking(x) + branches, seen
 
 
-def _slot(part, spec, index):
-    """What a slot holds for a block."""
-    return make(part, spec.slot(part, index), spec=spec, name=part)
+def of_slot(part, spec, index, name=None):
+    """What a slot holds for a block; called as the slot, where it has no other `name`."""
+    return make(part, spec.slot(part, index), spec=spec, name=name or part)
 
 
 def _own(spec, index):

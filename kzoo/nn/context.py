@@ -22,6 +22,7 @@ class Context:
         past: the keys and values of earlier places, which are asked before the input's own, both
             (batch, heads, places, head_dim); None without a cache.
         memory: vectors (batch, keys, dim) that are asked in place of the input's own.
+        values: vectors (batch, keys, dim) that values are made of where keys are made of others.
         known: the keys and values of a memory, made once, in place of that.
         cross: the surroundings of attention to another stack's output, or None.
         inputs: the network's inputs by name, for parts that read another of them.
@@ -40,6 +41,7 @@ class Context:
     keys: object = None
     past: object = None
     memory: object = None
+    values: object = None
     known: object = None
     cross: object = None
     inputs: dict = dataclasses.field(default_factory=dict)

@@ -255,6 +255,61 @@ class TargetVector(NotByKeras, layers.Layer):
         return ops.reshape(ops.cast(ops.convert_to_tensor(self.vector), x.dtype), (1, 1, -1))
 
 
+@part("embedding", "ngram")
+class NgramEmbedding(TokenEmbedding):
+    """Tokens whose narrow vectors stand beside their neighbours', brought to their width by a map.
+
+    MobileBERT, arXiv:2004.02984, section 3.1: trigrams. What stands beside the first and the last
+    place is zeros; beside a text's last token in a padded row it is the padding token's vector, as
+    the weights were trained.
+
+    Args:
+        spec: the spec of the stack.
+        token_dim: how wide the vectors of tokens are.
+        size: how many stand side by side, an odd number.
+        vocabulary_size, num_segments, padding_id, dim, logit_scale: as for "token"; segments and
+            places are added behind the map.
+    """
+
+    step_signature = None  # A place is made of the one behind it too.
+
+    def __init__(
+        self,
+        spec,
+        name,
+        token_dim=None,
+        size=3,
+        vocabulary_size=None,
+        num_segments=0,
+        padding_id=0,
+        dim=0,
+        logit_scale=1.0,
+    ):
+        super().__init__(spec, name, vocabulary_size, num_segments, padding_id, dim, logit_scale)
+        if not is_whole(token_dim, 1, LARGEST):
+            raise KzooError(f"Got token_dim = {token_dim!r:.40}; expected a whole number above 0.")
+        if not is_whole(size, 1) or size % 2 == 0:
+            raise KzooError(f"Got size = {size!r:.40} for n-grams; expected an odd number.")
+        self.columns, self.size = token_dim, size
+        self.transform = Dense(self.dim, spec, "transform")
+
+    def call(self, inputs, training=None):
+        """The inputs to vectors (batch, length, dim)."""
+        ids, side, last = inputs["token_ids"], self.size // 2, self.size - 1
+        # Ids are moved and not vectors: a delegate that takes slices of floats as a part of its own
+        # cuts them at the length that it was made for.
+        wide, present = (ops.pad(x, ((0, 0), (side, side))) for x in (ids, 0 * ids + 1))
+        parts = []
+        for at in range(last, -1, -1):
+            moved, kept = (x[:, at : (at - last) or None] for x in (wide, present))
+            vectors = super().call({"token_ids": moved}, training=training)
+            if at != side:
+                kept = ops.cast(kept, vectors.dtype)
+                vectors = vectors * ops.reshape(kept, (ops.shape(ids)[0], -1, 1))
+            parts.append(vectors)
+        return self.transform(ops.concatenate(parts, axis=-1) if last else parts[0])
+
+
 @part("embedding", "vectors")
 class Vectors(Embedding):
     """Vectors as they come, such as those of a table that two towers share: nothing to learn."""

@@ -9,6 +9,7 @@ from . import dense
 from .composed import Composed
 from .dropout import Dropout
 from .lowering import apart
+from .norm import LayerNorm
 from .pooler import first_place
 
 # A pooling takes the outputs of the backbone and the padding mask; `skip` leaves out as many
@@ -498,3 +499,57 @@ class PreTrainingHead(MaskedLMHead):
         scores = super().call(outputs, padding_mask, table, training)
         pooled = self.dropout(outputs["pooled_output"], training=training)
         return {**scores, "pair_logits": self.pair_logits(pooled)}
+
+
+class Widened(MaskedLMHead):
+    """Base of masked LM heads whose scores are against the tokens' narrow vectors and more.
+
+    The first numbers of a place meet the token embeddings themselves, the others a table of the
+    head's own (MobileBERT). The norm is a layer_norm, whatever the spec's is.
+
+    Args:
+        spec, units, activation: as for `MaskedLMHead`.
+        epsilon: of the norm; the spec's, or 1e-12 where it has none.
+    """
+
+    def __init__(self, spec, units, activation="gelu", epsilon=None, name="head"):
+        TiedHead.__init__(self, spec, units, name)
+        self.transform = dense.Dense(self.width, spec, "transform")
+        self.activation = dense.activation(activation)
+        usual = completed("norm", spec.norm).get("epsilon", 1e-12)
+        self.norm = LayerNorm(usual if epsilon is None else epsilon, name="norm")
+        self.narrow = completed("embedding", spec.embedding).get("token_dim", self.width)
+        if self.narrow >= self.width:
+            raise KzooError(
+                f"Got a widened head for token vectors of {self.narrow} in a model of {self.width};"
+                " expected vectors narrower than the model: take a masked_lm head."
+            )
+        self.others = dense.Dense(units, spec, "others", bias=False)
+
+    def products(self, x, table):
+        """See `TiedHead`."""
+        narrow, others = x[:, :, : self.narrow], x[:, :, self.narrow :]
+        others = self.others(others)
+        others = others if self.scale == 1 else others * self.scale
+        return super().products(narrow, table) + others
+
+
+@part("head", "widened_masked_lm")
+class WidenedMaskedLMHead(Widened):
+    """A masked LM head with a table of its own beside the token embeddings."""
+
+
+@part("head", "widened_pretraining")
+class WidenedPreTrainingHead(Widened):
+    """The same, and two scores of a pair of texts from the pooler."""
+
+    needs_pooler = True
+
+    def __init__(self, spec, units, activation="gelu", epsilon=None, name="head"):
+        super().__init__(spec, units, activation, epsilon, name)
+        self.pair_logits = dense.Dense(2, spec, "pair_logits")
+
+    def call(self, outputs, padding_mask, table=None, training=None):
+        """Outputs of the backbone and its token table to logits and pair_logits, (batch, 2)."""
+        scores = super().call(outputs, padding_mask, table, training)
+        return {**scores, "pair_logits": self.pair_logits(outputs["pooled_output"])}

@@ -49,3 +49,23 @@ class RMSNorm(layers.Layer):
         wide = ops.cast(x, "float32")
         mean = ops.mean(ops.square(wide), axis=-1, keepdims=True)
         return ops.cast(wide * ops.rsqrt(mean + self.epsilon), x.dtype) * self.gamma
+
+
+@part("norm", "no_norm")
+class NoNorm(layers.Layer):
+    """Each feature times a number, and another added: nothing is measured (MobileBERT).
+
+    arXiv:2004.02984, section 3.3: without means and variances a device is faster.
+    """
+
+    def __init__(self, name=None):
+        super().__init__(name=name)
+
+    def build(self, shape):
+        """Make the factors and what is added, both (dim,)."""
+        self.gamma = self.add_weight(shape=shape[-1:], initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=shape[-1:], initializer="zeros", name="beta")
+
+    def call(self, x):
+        """(..., dim) to the same shape."""
+        return x * self.gamma + self.beta

@@ -48,6 +48,20 @@ class MeanPooler(layers.Layer):
         return ops.mean(x, axis=1)
 
 
+@part("pooler", "first_token")
+class FirstTokenPooler(layers.Layer):
+    """The first token's vector as it is (the released MobileBERT, arXiv:2004.02984)."""
+
+    places = 1
+
+    def __init__(self, spec, name):
+        super().__init__(name=name)
+
+    def call(self, x, context=None):
+        """(batch, length, hidden_dim) to (batch, hidden_dim)."""
+        return first_place(x)
+
+
 @part("pooler", "tanh")
 class TanhPooler(Dense):
     """A dense layer and tanh on the first token's vector (BERT)."""

@@ -152,7 +152,12 @@ class MaskedLM(HidesTokens, TiedTask):
         """The family's own, or the masked LM head with its activation or the feed-forward nets'."""
         if cls.task_name in family.HEADS:
             return super().head_slots(family, spec)
-        return [{"kind": "masked_lm", "activation": family.LM_ACTIVATION or spec.activation}]
+        return [
+            {
+                "kind": family.LM_HEADS[cls.task_name],
+                "activation": family.LM_ACTIVATION or spec.activation,
+            }
+        ]
 
     def hiding_plan(self, columns, words, in_a_row, **options):
         """See `HidesTokens`: what was hidden is the target of its place."""

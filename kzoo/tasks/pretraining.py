@@ -57,11 +57,6 @@ class PreTraining(MaskedLM):
         self.pairs = self.pairs or before.pairs
         return super().inherit(before)
 
-    @classmethod
-    def head_slots(cls, family, spec):
-        """The masked LM head with scores of a pair."""
-        return [{**slot, "kind": "pretraining"} for slot in super().head_slots(family, spec)]
-
     def check_backbone(self, backbone):
         """Raise KzooError for a network without what reads a pair."""
         super().check_backbone(backbone)

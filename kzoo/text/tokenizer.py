@@ -267,6 +267,13 @@ class Tokenizer:
         backend.post_processor = processors.Sequence([known, frame]) if known else frame
         return self._on(backend)
 
+    def bare(self):
+        """A tokenizer that puts no special tokens around a text; itself where it puts none."""
+        if not self.count_special_tokens() and not self.count_special_tokens(pair=True):
+            return self
+        parts = {**json.loads(self._backend.to_str()), "post_processor": None}
+        return self._on(tokenizers.Tokenizer.from_str(json.dumps(parts, **PLAIN)))
+
     def closure(self):
         """What must stay with some of its tokens for texts to be cut as before, see `trimming`."""
         return trimming.Closure(json.loads(self._backend.to_str()), self._named().values())
