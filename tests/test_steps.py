@@ -230,6 +230,8 @@ def test_a_run_that_was_stopped_goes_on_behind_its_last_step(made, monkeypatch):
         ({"steps": [{"step": "round", "what": "most"}]}, "Got what='most' in a step round"),
         ({"steps": [{"step": "train", "variations": {"seed": -3}}]}, "Got seed=-3"),
         ({"steps": [{"step": "train"}, {"step": "prune", "heads": 9}]}, "heads"),
+        ({"steps": [{"step": "cut", "schedule": 3}]}, "Got schedule=3 in a step cut"),
+        ({"steps": [{"step": "cut", "schedule": [0, 7]}]}, "names blocks that the teacher lacks"),
         ({"steps": [{"step": "train"}, {"step": "factorize", "rank": 999}]}, "rank"),
     ],
 )

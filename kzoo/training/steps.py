@@ -146,6 +146,15 @@ def _prune(model, known, examples=EXAMPLES, **options):
     return compression.prune(model, data=data, say=known.say, **options)
 
 
+def _cut(model, known, schedule):
+    if not isinstance(schedule, list) or not all(is_whole(step, 0) for step in schedule):
+        raise KzooError(
+            f"Got schedule={schedule!r:.40} in a step cut; expected a list of the blocks that "
+            "stay, such as [0, 1, 4, 5]."
+        )
+    return compression.cut(model, schedule), {"blocks": schedule}
+
+
 def _shrink(model, known):
     return compression.shrink(model)
 
@@ -216,6 +225,7 @@ def _of(function, wrapper, *given):
 STEPS = {
     "trim": _of(compression.trim, _trim),
     "prune": _of(compression.prune, _prune, "data", "say"),
+    "cut": _of(compression.cut, _cut),
     "shrink": _of(compression.shrink, _shrink),
     "factorize": _of(compression.factorize, _factorize, "data"),
     "sparsify": _of(compression.sparsify, _sparsify),
