@@ -442,7 +442,7 @@ def _name(axis, points):
     inside, placed = axis.get_window_extent(), []
     for own, (place, name, colour) in zip(spots, points, strict=True):
         others = [spot for spot in spots if spot is not own]
-        label = axis.annotate(name, place, textcoords="offset points", size=7, color=colour)
+        label = axis.annotate(name, place, (0, 0), textcoords="offset points", size=7, color=colour)
         tried = []
         for beside in BESIDE:
             _put(label, *beside)
