@@ -1,7 +1,6 @@
 """The command `kzoo`: each command calls one function of the library and shows what it returns."""
 
 import contextlib
-import math
 import os
 import re
 import sys
@@ -151,12 +150,11 @@ def convert(
         with screen.working(f"Converting {source}"):
             from .checkpoints.formats import recognised
             from .conversion import convert as convert_folder
-            from .network import weights_by_path
+            from .network import parameters_of, weights_by_path
 
             found = recognised(source)
             model = convert_folder(source, destination, to)
         written = to or ("preset" if (destination / "spec.json").is_file() else "huggingface")
-        weights = weights_by_path(model)
         data = {
             "source": source,
             "format": found and found.format.name,
@@ -165,8 +163,8 @@ def convert(
             "to": written,
             "model": type(model).__name__,
             "family": model.spec.family,
-            "tensors": len(weights),
-            "parameters": sum(math.prod(weight.shape) for weight in weights.values()),
+            "tensors": len(weights_by_path(model)),
+            "parameters": parameters_of(model),
             "files": _files(destination),
         }
         screen.result(data, views.converted)
@@ -388,10 +386,14 @@ def compress(
             other = next((name for name, value in given.items() if value is not None), None)
             if other is not None:
                 raise KzooError(f"{other} is for a preset; a recipe says it itself: leave it out.")
+            from .evaluation import scores_of
             from .training.steps import compress as follow
 
+            def told(step):
+                screen.note(views.step_line(step))
+
             with screen.working(f"Following {source}") as say:
-                _, record = follow(source, verbose=0, say=say)
+                _, record = follow(source, verbose=0, say=say, on_step=told, measure=scores_of)
             recipe = record["recipe"]
             folder = Path(source).parent / recipe["output"]
             data = {**record, "source": recipe["model"], "output": str(folder)}

@@ -72,12 +72,7 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
         )
     reader.stride = stride
     kind, labels = getattr(reader, "kind", tasks.TASKS[reader.task]), reader.labels
-    if reader.rule not in MEASURED:
-        raise KzooError(
-            f"{source} is {an(reader.task)}; expected a classifier of texts, pictures or sounds, a "
-            "TokenClassifier, QuestionAnswering, TextEmbedder, CausalLM or Seq2SeqLM, whose "
-            f"answers are right or wrong: one of the rules {', '.join(MEASURED)}."
-        )
+    _check_measured(reader, source)
     examples = kind.read_file(path, text, label, "required")
     _, examples = kind.understand(examples, reader.options.get("problem"), labels, False)
     scores, classes, confusion, wrong = MEASURED[reader.rule](reader, examples)
@@ -105,7 +100,18 @@ def scores_of(source, examples, threads=1):
         threads: see `evaluate`.
     """
     reader = _reader(source, threads)
+    _check_measured(reader, "The model")
+    reader.stride = None
     return MEASURED[reader.rule](reader, examples)[0]
+
+
+def _check_measured(reader, source):
+    if reader.rule not in MEASURED:
+        raise KzooError(
+            f"{source} is {an(reader.task)}; expected a classifier of texts, pictures or sounds, a "
+            "TokenClassifier, QuestionAnswering, TextEmbedder, CausalLM or Seq2SeqLM, whose "
+            f"answers are right or wrong: one of the rules {', '.join(MEASURED)}."
+        )
 
 
 def _row(kind, examples, place, **rest):

@@ -1,5 +1,6 @@
 """The shapes a whole network takes, each wired once; a family picks one by inheriting it."""
 
+import contextlib
 import dataclasses
 import math
 
@@ -55,6 +56,7 @@ class Stack(Network):
 
     def wire(self):
         """Make the layers of the spec."""
+        self.schedule = self.spec.schedule  # The steps that a call runs, see `running`.
         spec = self.spec
         if not spec.schedule:
             raise KzooError(
@@ -246,6 +248,19 @@ class Stack(Network):
         x, *given = recomputed(block, run, [x, *tensors])
         return x, Seen(**{**dict.fromkeys(Seen._fields), **dict(zip(names, given, strict=True))})
 
+    @contextlib.contextmanager
+    def running(self, schedule):
+        """See `Network`."""
+        if not schedule or not set(schedule) <= set(self.spec.schedule):
+            raise KzooError(
+                f"Got the schedule {tuple(schedule)}; expected steps of {self.spec.schedule}."
+            )
+        before, self.schedule = self.schedule, tuple(schedule)
+        try:
+            yield
+        finally:
+            self.schedule = before
+
     def surroundings(self, context, inputs, step, block):
         """The context of one step of the schedule."""
         return context.at(*(_pair(inputs, of, step) for of in ("past", "memory")))
@@ -279,7 +294,7 @@ class Stack(Network):
         blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
         halves = [
             ([*layers, self.position], lambda x, *own, run=run: run(x, joined(own)))
-            for index in self.spec.schedule
+            for index in self.schedule
             for layers, run in blocks[index].halves(training)
         ]
         streams = reversible(halves, ops.split(x, self.streams, axis=-1), tensors)
@@ -313,14 +328,14 @@ class Stack(Network):
         shown = return_attention_maps or return_attention_scores
         context = dataclasses.replace(context, shown=shown)
         x = x if self.streams == 1 else ops.concatenate([x] * self.streams, axis=-1)
-        states, all_seen, past, schedule = [x], [], {}, self.spec.schedule
+        states, all_seen, past, schedule = [x], [], {}, self.schedule
         needed = shown or return_hidden_states or return_projections or "places" in inputs
         if training and self.streams > 1 and not needed:
             x, schedule = self.run_reversibly(x, context, training), ()
             states.append(x)
         for step, index in enumerate(schedule):
             here = self.surroundings(context, inputs, step, blocks[index])
-            if first is not None and step == self.spec.num_layers - 1:
+            if first is not None and step == len(schedule) - 1:
                 here = here.for_first(first)
             x, seen = self.run_block(blocks[index], x, here, training, return_projections)
             states.append(x)

@@ -1,5 +1,7 @@
 """The Keras model that holds a spec: its configuration, its input checks, its weights by path."""
 
+import math
+
 import keras
 import numpy as np
 
@@ -13,6 +15,7 @@ from .keras_hooks import (
     set_trainable,
 )
 from .logs import hidden
+from .nn.rounding import HELD, SCALES
 from .spec import Spec, Value
 from .values import an
 
@@ -197,6 +200,17 @@ class Network(Served, ExportsTokens, keras.Model):
                 f"Got gradient_checkpointing for a {self.family}, whose blocks don't follow each "
                 "other; expected a network that is a stack of blocks: leave it out."
             )
+
+    def running(self, schedule):
+        """A context in which calls run other steps of the same blocks, and no others.
+
+        Outputs are those of `with_spec(schedule=...)` without the time that a copy takes. What was
+        traced before (`fit`, `predict`) runs what it ran.
+        """
+        raise KzooError(
+            f"Got steps to run of a {self.family}, whose blocks don't follow each other; expected "
+            "a network that is a stack of blocks."
+        )
 
     def check_inputs(self, inputs, several=False):
         """Return the inputs the model reads, or say in one sentence what is wrong with them.
@@ -406,6 +420,20 @@ def weights_by_path(model):
         for path, weight in weights_by_path(task).items()
         if id(weight) not in own
     }
+
+
+def parameters_in(shapes):
+    """How many parameters weights have, given as pairs of a path and a shape.
+
+    The scales, ranges and factors of what is rounded are none: they say how a file holds others.
+    """
+    rounding = {SCALES, *HELD}
+    return sum(math.prod(s) for path, s in shapes if path.rpartition("/")[2] not in rounding)
+
+
+def parameters_of(model):
+    """How many parameters a network or task has: the one count that kzoo prints and writes."""
+    return parameters_in((path, weight.shape) for path, weight in weights_by_path(model).items())
 
 
 def frozen(model):

@@ -24,6 +24,17 @@ BARS = 5  # labels beside a picture or a sound
 SIDE = 1.7  # inches of a picture in a grid
 THINNEST = 12  # times as long as wide; a thinner picture is shown wider
 COARSE = 64  # A picture with fewer pixels a side is shown as squares.
+# Digits of the numbers on a logarithmic axis, the more of them the shorter it is.
+ROUND = (
+    *((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)),
+    *([1 + i / parts for i in range(9 * parts)] for parts in (1, 2, 4, 10, 20, 50)),
+)
+# Where the name of a point may stand, in points to the right and up, and which of its sides do.
+BESIDE = (
+    (5, 3, ("left", "bottom")), (5, -3, ("left", "top")), (-5, 3, ("right", "bottom")),
+    (-5, -3, ("right", "top")), (0, 6, ("center", "bottom")), (0, -6, ("center", "top")),
+)  # fmt: skip
+MARKED = 4  # pixels about a point that its marker takes, at the dots an inch of a figure
 
 
 def pictures(images, labels=None, columns=None):
@@ -220,38 +231,37 @@ def pareto(report):
             `ms_ratio` and `score`, 0 to 1; `references` with `megabytes` and `score` as well; and
             `budget`, whose bounds are drawn.
     """
-    from matplotlib.ticker import LogLocator
-
     own, budget = {"name": "the model itself", **report["model"]}, report["budget"]
     sides = (
         ("megabytes", "megabytes of the file", budget["max_mb"], report["references"]),
         ("ms_ratio", "time, as a share of the model's", budget["max_ms_ratio"], []),
     )
+    drawn = []
     with _figure(10.4, 4.2, 2) as (figure, axes):
         for axis, (key, title, bound, others) in zip(axes, sides, strict=True):
-            kinds = (
-                (others, FAINT, "s", 4),
-                ([own], COLOURS[1], "D", 4),
-                (report["points"], COLOURS[0], "o", -10),  # below, for many lie near the model
-            )
-            for points, colour, marker, above in kinds:
-                for point in points:
+            points = []
+            for found, colour, marker in (
+                ([own], COLOURS[1], "D"), (report["points"], COLOURS[0], "o"), (others, FAINT, "s"),
+            ):  # fmt: skip
+                for point in found:
                     place = (point[key], 100 * point["score"])
                     axis.plot(*place, color=colour, marker=marker, markersize=6, linestyle="none")
-                    axis.annotate(
-                        point["name"], place, (5, above), textcoords="offset points", size=7,
-                        color=colour,
-                    )  # fmt: skip
+                    points.append((place, point["name"], colour))
+            drawn.append((axis, points))
             if bound is not None:
                 axis.axvline(bound, color=FAINT, linewidth=1, linestyle="--")
             axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.xaxis.set_major_formatter("{x:g}")
-            axis.xaxis.set_minor_formatter("")
             axis.margins(x=0.25, y=0.12)
+            axis.autoscale_view()
+            ticks = _log_ticks(*axis.get_xlim())
+            axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axis.set_xticks([], minor=True)
             axis.set_xlabel(title)
             axis.set_ylabel(f"{report['measure'].replace('_', ' ')}, of 100")
             _ruled(axis)
+        figure.draw_without_rendering()  # so that places are known
+        for each in drawn:
+            _name(*each)
     return figure
 
 
@@ -413,6 +423,41 @@ def _ruled(axis):
     axis.grid(color=GRID, linewidth=0.8)
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(GRID)
+
+
+def _log_ticks(low, high):
+    """Round numbers between two on a logarithmic axis: 4 to 8 of them, or as near to that."""
+    every = []
+    for digits in ROUND:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        found = (float(f"{digit * 10.0**ten:g}") for ten in decades for digit in digits)
+        every.append([tick for tick in found if low <= tick <= high])
+    few = [ticks for ticks in every if len(ticks) <= 8]
+    return next((ticks for ticks in few if len(ticks) >= 4), max(few, key=len))
+
+
+def _name(axis, points):
+    """Names beside points (place, name, colour), over no other name and no other point."""
+    spots = [axis.transData.transform(place) for place, *_ in points]
+    inside, placed = axis.get_window_extent(), []
+    for own, (place, name, colour) in zip(spots, points, strict=True):
+        others = [spot for spot in spots if spot is not own]
+        label = axis.annotate(name, place, (0, 0), textcoords="offset points", size=7, color=colour)
+        tried = []
+        for beside in BESIDE:
+            _put(label, *beside)
+            box = label.get_window_extent()
+            over = sum(box.overlaps(other) for other in placed)
+            over += sum(box.padded(MARKED).contains(*spot) for spot in others)
+            over += not (inside.contains(*box.min) and inside.contains(*box.max))
+            tried.append((over, beside))
+        _put(label, *min(tried, key=lambda each: each[0])[1])
+        placed.append(label.get_window_extent())
+
+
+def _put(label, right, up, sides):
+    label.xyann = (right, up)
+    label.set(ha=sides[0], va=sides[1])
 
 
 def _shortened(name, most=LONGEST):

@@ -11,8 +11,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
-
 from . import processors
 from .checkpoints import formats
 from .errors import KzooError
@@ -311,13 +309,13 @@ def save_preset(model, folder, card=None, rounded=None):
         rounded: what is stored as int8, see `round_weights`; exact only if the weights lie on that
             grid. None for float32.
     """
-    from .network import frozen, weights_by_path
+    from .network import frozen, parameters_of, weights_by_path
 
     spec, weights, still = model.spec, weights_by_path(model), frozen(model)
     fields = {
         "summary": spec.summary,
         "family": spec.family,
-        "parameters": int(sum(np.prod(w.shape) for w in weights.values())),
+        "parameters": parameters_of(model),
         **{name: value for name, value in (card or {}).items() if name != "frozen"},
         "weights": True,
         **({"frozen": still} if still else {}),

@@ -84,6 +84,11 @@ class Screen:
             yield lambda line: status.update(f"{printable(line)} ...")
 
     @staticmethod
+    def note(text):
+        """Print one line of what was done to stderr: on a terminal above the line that moves."""
+        print(printable(text), file=sys.stderr, flush=True)
+
+    @staticmethod
     def _console(stream):
         from rich.console import Console
 
@@ -102,7 +107,9 @@ def session(as_json=False):
     with _silence() as out:
         try:
             yield Screen(out, as_json)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            for note in _notes(interrupt):
+                Screen.note(note)
             raise SystemExit(INTERRUPTED) from None
         except BrokenPipeError:
             raise SystemExit(BROKEN_PIPE) from None
@@ -110,8 +117,13 @@ def session(as_json=False):
             if is_debugging():
                 raise
             code, text = explain(error)
-            complain(text)
+            complain(" ".join([text, *_notes(error)]))
             raise SystemExit(code) from None
+
+
+def _notes(error):
+    """What was added to an error on its way, such as where what was done is kept."""
+    return [" ".join(note.split()) for note in getattr(error, "__notes__", [])]
 
 
 def complain(text):

@@ -72,7 +72,7 @@ def flat(source):
     from .files import read_json
     from .keras_hooks import abstract_build
     from .models import family_of
-    from .network import weights_by_path
+    from .network import parameters_of, weights_by_path
 
     found, path = formats.recognised(source), Path(source)
     if found or path.suffix == ".keras" and path.is_file():
@@ -103,7 +103,7 @@ def flat(source):
         **about,
         "model": {"family": spec.family, **_where(family_of(spec))},
         "task": {"labels": model.labels, **_where(type(model))} if hasattr(model, "head") else None,
-        "parameters": sum(tensor["numbers"] for tensor in tensors),
+        "parameters": parameters_of(model),
         **shape,
         "tensors": tensors,
     }
@@ -228,21 +228,44 @@ def tuned(data):
     ]  # fmt: skip
 
 
+def step_line(step):
+    """A step that `kzoo compress RECIPE` has done, as one line."""
+    options = _options(step["options"])
+    title = f"Step {step['number']} of {step['of']}, {step['step']}{options and f' ({options})'}"
+    time = "done before" if step["done_before"] else f"{step['seconds']:g} s"
+    return f"{title}: {step['before']:,} -> {step['after']:,} parameters, {time}"
+
+
+def _options(step):
+    """The options of a step; of those that are long their names alone."""
+    return ", ".join(
+        key if isinstance(value, (dict, list)) else f"{key} {value}"
+        for key, value in step.items()
+        if key != "step"
+    )
+
+
 def compressed(data):
-    """`kzoo compress RECIPE`: what each step left."""
+    """`kzoo compress RECIPE`: what each step left, and what is right before and after."""
     before, rows = data["parameters"], []
-    for row in data["steps"]:
-        share = row["parameters"] / before
-        rows.append([row["step"], f"{row['parameters']:,}", f"{share:.1%}"])
-    files = [[name, size_of(count)] for name, count in data["files"].items()]
-    return [
+    for row, step in zip(data["steps"], data["recipe"]["steps"], strict=True):
+        left, seconds = row["parameters"], f"{row['seconds']:g}"
+        rows.append([row["step"], _options(step), f"{left:,}", f"{left / before:.1%}", seconds])
+    shown = [
         table(
             f"{data['source']}, {before:,} parameters, made smaller: {data['output']}",
-            ["step", ">parameters left", ">of all"],
+            ["step", "options", ">parameters left", ">of all", ">seconds"],
             rows,
-        ),
-        table("", ["file", ">size"], files),
+        )
     ]
+    if scores := data.get("scores"):
+        rows = [
+            [name.replace("_", " "), f"{first:.4g}", f"{scores['after'][name]:.4g}"]
+            for name, first in scores["before"].items()
+        ]
+        shown.append(table(f"On {scores['file']}", ["measure", ">before", ">after"], rows))
+    files = [[name, size_of(count)] for name, count in data["files"].items()]
+    return [*shown, table("", ["file", ">size"], files)]
 
 
 def searched(data):

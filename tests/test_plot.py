@@ -307,3 +307,38 @@ def test_what_is_no_sound_is_one_sentence(run, words, tmp_path):
         code, out, err = run(words, tmp_path / name)
         assert (code, out) == (2, "") and words_of_it in err and name in err
         assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("times", "budget"),
+    [((0.02, 0.05, 0.3), 0.5), ((0.92, 0.95, 0.97), None), ((0.4, 0.41, 0.42), 0.5)],
+    ids=["far apart", "near the model", "side by side"],
+)
+def test_the_points_of_a_search_have_names_and_axes_that_can_be_read(times, budget):
+    """Ticks are few and round; no name lies over another, or outside."""
+    scores = (0.86, 0.861, 0.9)
+    points = [
+        {"name": f"b{i}-i50-t3000", "megabytes": 3 + 0.01 * i, "ms_ratio": time, "score": score}
+        for i, (time, score) in enumerate(zip(times, scores, strict=True))
+    ]
+    report = {
+        "measure": "accuracy",
+        "model": {"megabytes": 22.0, "ms_ratio": 1.0, "score": 0.902},
+        "points": points,
+        "references": [{"name": "BERT-mini", "megabytes": 11.3, "score": 0.86}],
+        "budget": {"max_mb": 5, "max_ms_ratio": budget},
+    }
+    figure = kzoo.plot.pareto(report)
+    figure.draw_without_rendering()
+    for axis, named in zip(figure.axes, (5, 4), strict=True):
+        low, high = axis.get_xlim()
+        ticks = [float(label.get_text()) for label in axis.get_xticklabels()]
+        assert 3 <= len(ticks) <= 8 and all(low <= tick <= high for tick in ticks)
+        boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
+        assert all(one.x1 < other.x0 for one, other in zip(boxes, boxes[1:], strict=False))
+        boxes = [text.get_window_extent() for text in axis.texts]
+        assert len(boxes) == named
+        for place, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:place])
+            assert axis.get_window_extent().contains(*box.min)
+            assert axis.get_window_extent().contains(*box.max)

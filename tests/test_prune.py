@@ -272,6 +272,36 @@ def test_blocks_go_without_which_the_loss_is_least():
     assert prune(task, blocks=2)[1]["blocks"] == [0, 1]
 
 
+@pytest.mark.parametrize(
+    "family", ["bert", "gpt2", "linformer", "reformer", "transformer_xl", "vit"]
+)
+def test_a_stack_runs_fewer_steps_as_a_copy_of_them_does(family):
+    model = noisy(family)
+    steps, before = model.spec.schedule[1:], outputs_of(model)
+    with model.running(steps):
+        fewer = outputs_of(model)
+    copy = outputs_of(model.with_spec(schedule=steps))
+    np.testing.assert_array_equal(fewer, copy)
+    assert not np.allclose(fewer, before)
+    np.testing.assert_array_equal(outputs_of(model), before)
+    with pytest.raises(kzoo.KzooError, match="expected steps of"), model.running((99,)):
+        pass
+
+
+def test_of_the_blocks_that_are_tried_no_copy_is_made_and_each_is_told(monkeypatch):
+    task, said, copies = classifier((0, 1, 2)), [], []
+    real = type(task).on
+
+    def counted(self, *args):
+        copies.append(self)
+        return real(self, *args)
+
+    monkeypatch.setattr(type(task), "on", counted)
+    _, report = prune(task, blocks=1, data=(TEXTS, LABELS), say=said.append)
+    assert len(report["blocks"]) == len(copies) == 1
+    assert len(said) == 3 + 2 and said[0] == "3 blocks, 1 to keep: the loss without number 1"
+
+
 def test_pruning_in_fit_masks_a_few_at_a_time_and_shrinks_to_the_same():
     task, seen = classifier(), []
     pruning = Pruning(heads=2, units=0.5, data=(TEXTS, LABELS), begin=0.0, end=0.75, every=2)

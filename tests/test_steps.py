@@ -1,5 +1,6 @@
 """Recipes of steps: any two follow each other, a run goes on, and a budget is searched by them."""
 
+import itertools
 import json
 import re
 import shutil
@@ -13,6 +14,8 @@ from test_prune import classifier
 
 import kzoo
 from kzoo import budget, presets
+from kzoo.cli import main
+from kzoo.evaluation import evaluate, scores_of
 from kzoo.training import compress, steps
 from kzoo.training.facts import fact
 
@@ -71,7 +74,7 @@ def test_steps_follow_each_other_in_either_order_and_end_as_a_preset(made, names
     assert [row["step"] for row in record["steps"]] == list(names)
     counts = [record["parameters"], *(row["parameters"] for row in record["steps"])]
     for name, before, after in zip(names, counts, counts[1:], strict=False):
-        assert after <= before or name in ("quantize_aware", "four_bits")  # which add scales
+        assert after <= before, name
     assert counts[-1] < counts[0] / 2
     again = kzoo.load(made / names[0])
     texts = [text for text, _ in ROWS[:4]]
@@ -79,6 +82,83 @@ def test_steps_follow_each_other_in_either_order_and_end_as_a_preset(made, names
     assert not (made / f"{names[0]}.steps").exists()
     kept = json.loads((made / names[0] / "compression.json").read_text())
     assert kept["recipe"]["model"] == "whole" and kept["steps"] == record["steps"]
+
+
+def test_what_steps_did_and_what_it_cost_is_told(made):
+    """Also what an earlier run did; of labelled files the one that decides nothing measures."""
+    path = recipe_of(made, ("trim", "prune"), "told_of")
+    recipe = json.loads(path.read_text()) | {"test": "train.tsv", "validation": 0.5}
+    path.write_text(json.dumps(recipe), encoding="utf-8")
+    told = []
+    model, record = compress(path, verbose=0, on_step=told.append, measure=scores_of)
+    assert [(step["number"], step["of"], step["step"]) for step in told] == [
+        (1, 2, "trim"), (2, 2, "prune"),
+    ]  # fmt: skip
+    assert told[0]["options"] == EACH["trim"]
+    counts = [record["parameters"], *(step["parameters"] for step in record["steps"])]
+    assert [(step["before"], step["after"]) for step in told] == list(itertools.pairwise(counts))
+    before, after = (
+        evaluate(each, made / "train.tsv")["scores"] for each in (made / "whole", model)
+    )
+    assert record["scores"] == {"file": "train.tsv", "before": before, "after": after}
+    assert (
+        json.loads((made / "told_of" / "compression.json").read_text())["scores"]["after"] == after
+    )
+    _, record = compress(recipe_of(made, ("round",), "untold"), verbose=0, measure=scores_of)
+    assert "scores" not in record  # no file that measures
+
+
+def test_parameters_are_counted_in_one_way(made):
+    """What a step says, what a file's report says and what `kzoo show` says of what came out."""
+    for names in (("quantize_aware",), ("four_bits",)):
+        _, record = compress(recipe_of(made, names, names[0] + "_count"), verbose=0)
+        folder = made / f"{names[0]}_count"
+        assert record["steps"][-1]["parameters"] == record["parameters"]  # Scales are none.
+        kind = {"quantize_aware": "int8_static", "four_bits": "int4"}[names[0]]
+        loose = {"label_agreement": None, "probability_difference": None}
+        report = kzoo.export_bundle(kzoo.load(folder), folder.with_suffix(".b"), kind, limits=loose)
+        card = json.loads((folder / "card.json").read_text())
+        assert report["sizes"]["parameters"] == card["parameters"] == record["parameters"]
+
+
+def test_the_command_prints_a_line_a_step_in_a_pipe_and_scores_at_the_end(made, capfd):
+    path = recipe_of(made, ("sparsify", "round"), "piped")
+    recipe = json.loads(path.read_text()) | {"test": "train.tsv"}
+    path.write_text(json.dumps(recipe), encoding="utf-8")
+
+    def run(*options):
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(["compress", str(path), *options])
+        assert not left.value.code
+        return capfd.readouterr()
+
+    out, said = run()
+    lines = said.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "Step 1 of 2, sparsify (share 0.5)", "Step 2 of 2, round",
+    ]  # fmt: skip
+    assert re.search(r": [\d,]+ -> [\d,]+ parameters, [\d.]+ s$", lines[0])
+    assert "On train.tsv" in out and re.search(r"accuracy +0\.\d+ +[01]", out)
+    shutil.rmtree(made / "piped")
+    out, _ = run("--json")
+    assert json.loads(out)["scores"]["after"].keys() >= {"accuracy"}
+
+
+def test_after_an_error_it_is_said_where_finished_steps_are(made, capfd):
+    path = recipe_of(made, ("sparsify", "prune"), "broken")
+    recipe = json.loads(path.read_text())
+    recipe["steps"][1]["heads"] = 9
+    path.write_text(json.dumps(recipe), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["compress", str(path)])
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert re.search(r"heads=9.* kept in .*broken\.steps: follow the recipe again", error)
+    recipe["steps"][1]["heads"] = 2
+    path.write_text(json.dumps(recipe), encoding="utf-8")
+    told = []
+    compress(path, verbose=0, on_step=told.append)
+    assert [step["done_before"] for step in told] == [True, False]
 
 
 def test_an_embedder_without_targets_is_pruned_by_what_tells_its_texts_apart(made):
@@ -117,8 +197,9 @@ def test_a_run_that_was_stopped_goes_on_behind_its_last_step(made, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(steps.STEPS, "round", steps.Step(stopped, ()))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as ended:
         compress(path, verbose=0)
+    assert "stopped.steps" in ended.value.__notes__[0]
     assert not (made / "stopped").exists()
     monkeypatch.setitem(steps.STEPS, "round", real)
     said = []
@@ -149,6 +230,8 @@ def test_a_run_that_was_stopped_goes_on_behind_its_last_step(made, monkeypatch):
         ({"steps": [{"step": "round", "what": "most"}]}, "Got what='most' in a step round"),
         ({"steps": [{"step": "train", "variations": {"seed": -3}}]}, "Got seed=-3"),
         ({"steps": [{"step": "train"}, {"step": "prune", "heads": 9}]}, "heads"),
+        ({"steps": [{"step": "cut", "schedule": 3}]}, "Got schedule=3 in a step cut"),
+        ({"steps": [{"step": "cut", "schedule": [0, 7]}]}, "names blocks that the teacher lacks"),
         ({"steps": [{"step": "train"}, {"step": "factorize", "rank": 999}]}, "rank"),
     ],
 )

@@ -30,6 +30,7 @@ from kzoo.bundle.limits import defaults
 from kzoo.bundle.manifest import MANIFEST, MODEL
 from kzoo.bundle.parity import measure_of
 from kzoo.evaluation import evaluate
+from kzoo.network import parameters_of
 from kzoo.training import compress
 
 HERE = Path(__file__).parent
@@ -158,7 +159,7 @@ def measured(row, args):
         "speed": {str(entry["tokens"]): round(entry["speed"], 3) for entry in speeds},
         "recipe": recipe,
         "parameters": {
-            name: kzoo.load(folder).count_params()
+            name: parameters_of(kzoo.load(folder))
             for name, folder in (("row", own), ("teacher", first))
         },
         "seconds": round(seconds_of(own)),

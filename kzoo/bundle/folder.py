@@ -1,6 +1,5 @@
 """A bundle's folder, written from what was measured: files, report and manifest."""
 
-import math
 import platform
 from importlib.metadata import version
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from ..answers import PROBLEMS, class_scores
 from ..litert.convert import model_inputs
+from ..network import parameters_in
 from . import answering, litertlm, mediapipe
 from .kinds import kind_of
 from .limits import TOLERANCE
@@ -89,7 +89,7 @@ def _about(measured):
         "max_length": order.read_length,
         "labels": order.labels,
         "sizes": {
-            "parameters": sum(math.prod(w.shape) for w in order.exportable.weights.values()),
+            "parameters": parameters_in((p, w.shape) for p, w in order.exportable.weights.items()),
             "float32": audits["float32"]["bytes"],
             "file": audits["file"]["bytes"],
             "weight_bytes": audits["file"]["weight_bytes"],

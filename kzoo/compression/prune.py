@@ -6,13 +6,12 @@ and to leave them out changes no output. So `Pruning` zeroes rows inside `fit`, 
 """
 
 import dataclasses
-import math
 
 import keras
 import numpy as np
 
 from ..errors import KzooError
-from ..network import Network, weights_by_path
+from ..network import Network, parameters_of, weights_by_path
 from ..parts import resolve
 from ..spec import Towers
 from ..tasks.task import Task
@@ -151,7 +150,7 @@ def _taken(array, axis, groups, kept):
 # -- one step -------------------------------------------------------------------------------------
 
 
-def prune(model, heads=None, units=None, blocks=None, width=None, data=None):
+def prune(model, heads=None, units=None, blocks=None, width=None, data=None, say=None):
     """A smaller model: what it has least need of left out, at once.
 
     A share is of all that there is in the model, of which each block keeps what matters; a whole
@@ -171,6 +170,7 @@ def prune(model, heads=None, units=None, blocks=None, width=None, data=None):
             so that a model narrower by some has other outputs than one that has them masked only
             outside of the norms: let it learn again.
         data: examples (x, y), as `fit` takes them; some hundreds will do.
+        say: called with a line of text before each block that is tried; `print` will do.
 
     Returns:
         The smaller model, and a report: parameters `before` and `after`, and what each block kept.
@@ -187,9 +187,9 @@ def prune(model, heads=None, units=None, blocks=None, width=None, data=None):
         )
     _stack(model)
     _check_data(model, data)
-    task, before, report = model, _size(model), {}
+    task, before, report = model, parameters_of(model), {}
     if blocks is not None:
-        model, report["blocks"] = _fewer_blocks(model, blocks, data, task)
+        model, report["blocks"] = _fewer_blocks(model, blocks, data, say)
     for name, kind in KINDS.items():
         if asked.get(name) is not None:
             found = find(model, kind)
@@ -197,7 +197,7 @@ def prune(model, heads=None, units=None, blocks=None, width=None, data=None):
             model, report[name] = _without(model, found, chosen(found, scores, asked[name]))
     if width is not None:
         model, report["width"] = _narrower(model, width, data, task)
-    return model, {"before": before, "after": _size(model), **report}
+    return model, {"before": before, "after": parameters_of(model), **report}
 
 
 def shrink(model):
@@ -211,7 +211,7 @@ def shrink(model):
     Returns:
         The smaller model with the same outputs, and a report as `prune` gives.
     """
-    bound, before, report = _bound(_stack(model)), _size(model), {}
+    bound, before, report = _bound(_stack(model)), parameters_of(model), {}
     for name, kind in KINDS.items():
         if name in bound:
             continue
@@ -222,7 +222,7 @@ def shrink(model):
         if all(each.all() for each in alive.values()):
             continue
         model, report[name] = _without(model, found, alive)
-    return model, {"before": before, "after": _size(model), **report}
+    return model, {"before": before, "after": parameters_of(model), **report}
 
 
 def find(model, kind):
@@ -340,7 +340,7 @@ def _without(model, found, alive):
     return model.under(spec, values), {f"block_{block}": count for block, count in counts.items()}
 
 
-def _fewer_blocks(model, keep, data, task):
+def _fewer_blocks(model, keep, data, say):
     """The model with fewer steps of its schedule, and which stay."""
     steps = _stack(model).schedule
     if not is_whole(keep, 1, len(steps)):
@@ -348,12 +348,14 @@ def _fewer_blocks(model, keep, data, task):
     if data is None:
         kept = [steps[i * len(steps) // keep] for i in range(keep)]
         return _cut(model, kept), kept
-    batches, kept = list(batches_of(task, data, BATCH)), list(steps)
+    batches, kept = list(batches_of(model, data, BATCH)), list(steps)
     while len(kept) > keep:
         losses = []
         for i in range(len(kept)):
-            without = _cut(model, kept[:i] + kept[i + 1 :])
-            losses.append(sum(float(loss_of(task, batch, without)) for batch in batches))
+            if say is not None:
+                say(f"{len(kept)} blocks, {keep} to keep: the loss without number {i + 1}")
+            with model.backbone.running(kept[:i] + kept[i + 1 :]):
+                losses.append(sum(float(loss_of(model, batch)) for batch in batches))
         del kept[int(np.argmin(losses))]
     return _cut(model, kept), kept
 
@@ -534,7 +536,3 @@ def _share(value, name, most=None):
             f"Got {name}={value!r:.40} to keep; expected a share between 0 and 1, or {counts}."
         )
     return value
-
-
-def _size(model):
-    return sum(math.prod(weight.shape) for weight in weights_by_path(model).values())

@@ -13,13 +13,11 @@ from ..adapters import as_written
 from ..errors import KzooError
 from ..network import freeze, frozen, weights_by_path
 from ..nn import lowering
-from ..nn.rounding import STEPS, on_range
+from ..nn.rounding import ENDS, HELD, STEPS, on_range
 from ..values import an
 from .rounded import as_floats, rounds_as, with_quantization
 
 KIND = "int8_static"
-ENDS = ("input", "output")  # of a product, where activations are rounded
-HELD = [f"{end}_{name}" for end in ENDS for name in ("range", "factors")]
 SAMPLES = 400_000  # numbers of each tensor by which its range is chosen, about
 LEAST = 4  # places of an example among them at least
 SHARES = np.linspace(0.05, 1.0, 20)  # of the largest numbers that came, as ends of a range

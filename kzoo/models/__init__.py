@@ -1,10 +1,8 @@
 """One family a file; a new family is a file here and a line in `FAMILIES`."""
 
-import math
-
 from ..errors import KzooError
 from ..keras_hooks import abstract_build
-from ..network import weights_by_path
+from ..network import parameters_in, weights_by_path
 from ..parts import resolve
 from ..spec import Towers, Value
 from .albert import Albert
@@ -138,5 +136,5 @@ def _shapes(family, spec):
 
 
 def count_parameters(spec):
-    """How many numbers the weights of a spec are, without allocating them."""
-    return sum(math.prod(shape) for _, shape in describe(spec))
+    """How many parameters a spec has, without allocating them: see `network.parameters_in`."""
+    return parameters_in(describe(spec))

@@ -19,6 +19,8 @@ FOUR_BITS = 7  # the same of one of 4 bits
 # those with which 6, 5 or 4 reach it, as in rows that were rounded to 4 bits before.
 LENGTHS = [*(i / 25 for i in range(12, 26)), 7 / 6, 7 / 5, 7 / 4]
 SCALES = "kernel_scales"  # what a layer calls those of its weights of 4 bits
+ENDS = ("input", "output")  # of a product, where activations are rounded
+HELD = [f"{end}_{name}" for end in ENDS for name in ("range", "factors")]  # of int8_static
 
 
 def rounding_of(spec):

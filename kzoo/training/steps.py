@@ -10,15 +10,17 @@ import json
 import shutil
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from .. import compression, presets
+from ..adapters import as_written
 from ..errors import KzooError
 from ..files import read_json, writing_folder
-from ..network import weights_by_path
+from ..network import parameters_of
 from ..stored import ROUNDED, round_weights
 from ..tasks.task import Task
 from ..values import an, is_whole
@@ -38,6 +40,8 @@ KEYS = {
     # Examples, as a training recipe has them; what steps look at and learn from.
     "train": None,
     "validation": None,
+    # A labelled file by which nothing is chosen: the scores on it, before and after, are told.
+    "test": None,
     "text": None,
     "label": None,
     "seed": 0,
@@ -71,6 +75,7 @@ class Known:
         folder: the preset of the model, as the step before wrote it.
         output: the folder that the step's own is written to.
         verbose: as Keras' `fit` has it.
+        say: see `compress`.
         found: what was read.
     """
 
@@ -78,6 +83,7 @@ class Known:
     folder: str
     output: Path
     verbose: object = "auto"
+    say: object = None
     found: dict = field(default_factory=dict)
 
     def examples(self, model, key="train"):
@@ -137,7 +143,16 @@ def _prune(model, known, examples=EXAMPLES, **options):
         data = model.measured_by(*data)
         if not model.compiled:
             model.compile(loss=model.loss_without_targets() if data[1] is None else None)
-    return compression.prune(model, data=data, **options)
+    return compression.prune(model, data=data, say=known.say, **options)
+
+
+def _cut(model, known, schedule):
+    if not isinstance(schedule, list) or not all(is_whole(step, 0) for step in schedule):
+        raise KzooError(
+            f"Got schedule={schedule!r:.40} in a step cut; expected a list of the blocks that "
+            "stay, such as [0, 1, 4, 5]."
+        )
+    return compression.cut(model, schedule), {"blocks": schedule}
 
 
 def _shrink(model, known):
@@ -209,7 +224,8 @@ def _of(function, wrapper, *given):
 
 STEPS = {
     "trim": _of(compression.trim, _trim),
-    "prune": _of(compression.prune, _prune, "data"),
+    "prune": _of(compression.prune, _prune, "data", "say"),
+    "cut": _of(compression.cut, _cut),
     "shrink": _of(compression.shrink, _shrink),
     "factorize": _of(compression.factorize, _factorize, "data"),
     "sparsify": _of(compression.sparsify, _sparsify),
@@ -220,7 +236,7 @@ STEPS = {
 }
 
 
-def compress(recipe, verbose="auto", say=None):
+def compress(recipe, verbose="auto", say=None, on_step=None, measure=None):
     """Follow a recipe of steps: a smaller preset, with `compression.json` beside it.
 
     Steps that were finished lie in `<output>.steps`, each as a preset, until the last one is. A run
@@ -230,17 +246,25 @@ def compress(recipe, verbose="auto", say=None):
         recipe: the path of a JSON file, or a dict, with the keys of `KEYS`. Paths in a file are
             relative to its folder.
         verbose: as Keras' `fit` has it.
-        say: called with a line of text before each step.
+        say: called with a line of text before each step, and before what takes long in one.
+        on_step: called with a dict for each step that is done: its `number` of how many (`of`),
+            the `step` and its `options`, the parameters `before` and `after` it, `seconds`, and
+            whether an earlier run did it (`done_before`).
+        measure: a function of a task and examples that gives {measure: value}, such as
+            `kzoo.evaluation.scores_of`. It gets those of the file that is the recipe's `test`, or
+            else of its `validation` if that says what is right.
 
     Returns:
         The model, and the record: {"recipe", "steps": a list of {"step", "parameters", "report",
-        "seconds"}, "parameters": of the model before, "versions"}.
+        "seconds"}, "parameters": of the model before, "scores": {"file", "before", "after"} where
+        something was measured, "versions"}.
 
     Raises:
         KzooError: for keys, steps and options that aren't known, all before the first step; and
-            what a step refuses, before anything learns.
+            what a step refuses, before anything learns. Its note says where finished steps are.
     """
     say = say or (lambda line: None)
+    on_step = on_step or (lambda step: None)
     check_alone("a recipe of steps")
     settings = read_recipe(recipe)
     output, source = Path(settings["output"]), Path(settings["model"])
@@ -270,32 +294,45 @@ def compress(recipe, verbose="auto", say=None):
     }
     general = ("model", "seed", "train", "validation", "text", "label")
     facts = [record["versions"], fact({key: settings[key] for key in general})]
-    found = {}
-    for number, asked in enumerate(settings["steps"]):
-        name, options = asked["step"], {k: v for k, v in asked.items() if k != "step"}
-        facts = [*facts, name, fact(options)]
-        own = steps_folder / names[number]
-        done = _finished(own, facts)
-        say(f"Step {number + 1} of {len(settings['steps'])}, {name}{': done before' * bool(done)}")
-        if done:
-            model = presets.load(own)
-        else:
-            shutil.rmtree(own, ignore_errors=True)  # a step of another recipe, or half of this one
-            keras.utils.set_random_seed(settings["seed"])
-            known = Known(settings, str(folder), own, verbose, found)
-            if name == "train":
-                _try(model, settings["steps"], number + 1, known)
+    scored = _scored(settings, model, measure)
+    if scored:
+        key, score, first = scored
+        record["scores"] = {"file": paths[key], "before": first}
+    found, count = {}, len(settings["steps"])
+    with _kept(steps_folder):
+        for number, asked in enumerate(settings["steps"]):
+            name, options = asked["step"], {k: v for k, v in asked.items() if k != "step"}
+            facts = [*facts, name, fact(options)]
+            own, before = steps_folder / names[number], _count(model)
+            done = _finished(own, facts)
+            told = {"number": number + 1, "of": count, "step": name, "options": options}
+            told |= {"before": before, "done_before": bool(done)}
+            title = f"Step {number + 1} of {count}, {name}"
+            say(title + ": done before" * bool(done))
+            if done:
+                model = presets.load(own)
+            else:
+                # What is there is a step of another recipe, or half of this one.
+                shutil.rmtree(own, ignore_errors=True)
                 keras.utils.set_random_seed(settings["seed"])
-            start = time.monotonic()
-            with _told(number, name):
-                model, report = STEPS[name].function(model, known, **options)
-            seconds = round(time.monotonic() - start, 1)
-            done = {"step": name, "parameters": _count(model), "report": report}
-            done |= {"seconds": seconds, "facts": facts}
-            _write(model, own, own, settings["summary"], done)
-        record["steps"].append({k: v for k, v in done.items() if k != "facts"})
-        folder = own
-    _write(model, folder, output, settings["summary"], record)
+                within = partial(_say_within, say, title)
+                known = Known(settings, str(folder), own, verbose, within, found)
+                if name == "train":
+                    _try(model, settings["steps"], number + 1, known)
+                    keras.utils.set_random_seed(settings["seed"])
+                start = time.monotonic()
+                with _told(number, name):
+                    model, report = STEPS[name].function(model, known, **options)
+                seconds = round(time.monotonic() - start, 1)
+                done = {"step": name, "parameters": _count(model), "report": report}
+                done |= {"seconds": seconds, "facts": facts}
+                _write(model, own, own, settings["summary"], done)
+            record["steps"].append({k: v for k, v in done.items() if k != "facts"})
+            on_step({**told, "after": done["parameters"], "seconds": done["seconds"]})
+            folder = own
+        if scored:
+            record["scores"]["after"] = score(model)
+        _write(model, folder, output, settings["summary"], record)
     for name in names:
         # What a killed run had begun to write is hidden beside it.
         for path in (steps_folder / name, *steps_folder.glob(f".{name}.*")):
@@ -303,6 +340,47 @@ def compress(recipe, verbose="auto", say=None):
     with contextlib.suppress(OSError):  # Somebody else's files stay.
         steps_folder.rmdir()
     return model, record
+
+
+@contextlib.contextmanager
+def _kept(folder):
+    """What ends a run, an error or Ctrl-C, also says where what was done is, and how to go on."""
+    try:
+        yield
+    except BaseException as error:
+        if folder.is_dir():
+            error.add_note(
+                f"What was done until then is kept in {folder}: follow the recipe again, mended "
+                "from this step on if need be, and it goes on from there."
+            )
+        raise
+
+
+def _score(measure, examples, model):
+    return measure(model, examples)
+
+
+def _say_within(say, title, line):
+    say(f"{title}: {line}")
+
+
+def _scored(settings, model, measure):
+    """What measures on the file that a recipe names for it: its key, a function, the score before.
+
+    None without such a file. What a training validates with may hold nothing to measure by, as
+    where a teacher gives the answers.
+    """
+    for key in ("test", "validation"):
+        if measure is None or not isinstance(settings[key], str):
+            continue
+        with contextlib.suppress(*[KzooError] * (key == "validation")):
+            found = model.read_file(settings[key], settings["text"], settings["label"], "required")
+            problem = getattr(model, "problem", None)
+            score = partial(
+                _score, measure, model.understand(found, problem, model.labels, False)[1]
+            )
+            return key, score, score(model)
+    return None
 
 
 @contextlib.contextmanager
@@ -334,7 +412,7 @@ def read_recipe(recipe):
     """The settings of a recipe, every key filled in and checked."""
     settings, base = trainings.filled(recipe, KEYS, "a compression recipe")
     settings["paths"] = {}
-    for key in ("model", "output", "train", "validation"):
+    for key in ("model", "output", "train", "validation", "test"):
         if isinstance(settings[key], (str, Path)):
             settings["paths"][key] = str(settings[key])
             path = base / settings[key]
@@ -351,6 +429,7 @@ def read_recipe(recipe):
             isinstance(held, (str, type(None))) or (isinstance(held, float) and 0 < held < 1),
             "a file, a folder or a share between 0 and 1",
         ),
+        ("test", isinstance(settings["test"], (str, type(None))), "a file or a folder"),
         ("steps", isinstance(settings["steps"], list) and settings["steps"], "a list of steps"),
     ):
         if not fits:
@@ -445,4 +524,5 @@ def _write(model, source, folder, summary, record):
 
 
 def _count(model):
-    return sum(int(np.prod(weight.shape)) for weight in weights_by_path(model).values())
+    """The parameters of a model as its files have them: those of adapters are multiplied out."""
+    return parameters_of(as_written(model))
