@@ -21,7 +21,7 @@ PACKAGE = ROOT / "kzoo"
 ORDER = [
     {"errors", "registry"},
     {"values"},
-    {"files", "logs", "answers", "metrics"},
+    {"files", "logs", "answers", "metrics", "turns"},
     {"spec", "parts", "lines", "terminal"},
     {"keras_hooks"},
     {"nn"},
@@ -42,7 +42,7 @@ ORDER = [
     {"litert", "serving"},
     {"bundle"},
     {"evaluation"},
-    {"budget"},
+    {"budget", "chooser"},
     {"__init__"},
     {"views"},
     {"cli"},

@@ -21,13 +21,15 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 import arms  # noqa: E402
-import turns  # noqa: E402
+
+from kzoo import turns  # noqa: E402
+from kzoo.chooser import one_block  # noqa: E402
 
 SIZES = {
     "linformer": {"hidden_dim": 768, "num_heads": 12, "intermediate_dim": 3072},
     "sparse": {"hidden_dim": 512, "num_heads": 8, "intermediate_dim": 2048},
 }
-LENGTHS = {"linformer": (512, 1024, 2048, 4096, 8192), "sparse": (12288,)}
+LENGTHS = {"linformer": (512, 1024, 2048, 4096, 8192), "sparse": (2048, 4096, 8192, 12288)}
 SLOTS = {
     "linformer": {
         "k = 128": {"kind": "linformer", "length": 128, "sharing": "layer"},
@@ -56,40 +58,6 @@ PAPER = {
 }
 FULL = {"linformer": "full", "sparse": "causal"}
 SOURCES = ["kzoo/graphs.py", "kzoo/nn"]
-
-
-def block(system, length, slot):
-    """A model of one block on TensorFlow, and a call of it."""
-    import numpy as np
-    import tensorflow as tf
-
-    import kzoo
-    from kzoo.models import build
-
-    family = "linformer" if system == "linformer" else "sparse_transformer"
-    spec = kzoo.Spec(
-        family,
-        {"kind": "token", "vocabulary_size": 256, "padding_id": 0, "num_segments": 0},
-        **SIZES[system],
-        schedule=(0,),
-        max_sequence_length=length,
-        attention=slot,
-        norms=[],
-        pooler="none",
-    )
-    model = build(spec)
-    x = tf.random.normal((1, length, spec.hidden_dim))
-    context = model.context({
-        "token_ids": np.ones((1, length), "int32"), "padding_mask": np.ones((1, length), "int32"),
-    })  # fmt: skip
-    if model.attention_common is not None:
-        model.attention_common.build(x.shape)
-
-    @tf.function(jit_compile=False)
-    def call(x):
-        return model.block_list[0](x, context=context, training=False)[0]
-
-    return lambda: call(x).numpy()
 
 
 def fused_torch(system, length):
@@ -125,12 +93,12 @@ def serve(system, length, name):
         if name == "fused":
             return fused_torch(system, length)
         slot = FULL[system] if name == "written out" else SLOTS[system][name]
-        return block(system, length, slot)
+        return one_block(length, slot, **SIZES[system])
 
     made(256)()
     call = made(length)
-    first = arms.used(call)["MiB"]
-    turns.serve(lambda: {**arms.used(call), "MiB": first})
+    first = turns.used(call)["MiB"]
+    turns.serve(lambda: {**turns.used(call), "MiB": first})
 
 
 def measure(system, lengths, rounds):
