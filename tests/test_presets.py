@@ -50,8 +50,8 @@ SCORED = {
 }  # fmt: skip
 # Counted by hand: an embedding, and of each block its maps and norms.
 OF_2017 = {"transformer_base_en_de": 63_082_496, "transformer_big_en_de": 214_245_376}
-# Sparse Transformers count by hand: layers, and the rows of tables of width 512 (a byte, the axes of
-# places); in millions as the paper has them. Linformers are RoBERTa and sums: k.
+# Sparse Transformers: layers, the rows of tables of width 512 (bytes, the axes of places), and the
+# millions that the paper speaks of. Linformers are RoBERTa and sums: k.
 SPARSE = {
     "sparse_transformer_enwik8_en": (30, 256 + 96 + 128, 95),
     "sparse_transformer_imagenet_64": (48, 256 + 64 + 64 + 3, 152),
