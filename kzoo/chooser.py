@@ -25,7 +25,7 @@ class Kind:
     """A kind of attention as it is measured.
 
     Args:
-        slot: what the attention slot holds for blocks of so many places and so many heads.
+        slot: what the attention slot holds for a size of blocks, a number of heads and a length.
         gives_up: what a place doesn't see, in plain words.
         dense: the kind that it is compared with, which sees all pairs; None for these themselves.
         is_causal: whether no place sees those behind it, so that it may write.
@@ -40,33 +40,35 @@ class Kind:
 
 
 KINDS = {
-    "full": Kind(lambda block, heads: {}, "nothing", None, is_causal=False, writes_out=True),
-    "causal": Kind(lambda block, heads: {}, "what lies behind a place", None, writes_out=True),
+    "full": Kind(lambda *sizes: {}, "nothing", None, is_causal=False, writes_out=True),
+    "causal": Kind(lambda *sizes: {}, "what lies behind a place", None, writes_out=True),
     "local": Kind(
-        lambda block, heads: {"window": 2 * block},
+        lambda block, heads, length: {"window": 2 * block},
         "all beyond two blocks; time as well: all pairs are computed, and the rest masked",
         writes_out=True,
     ),
     "chunked": Kind(
-        lambda block, heads: {"chunk": min(block, MOST_CHUNK), "bias": []},
+        lambda block, heads, length: {"chunk": min(block, MOST_CHUNK), "bias": []},
         "all beyond its own chunk and the one before",
     ),
     "strided": Kind(
-        lambda block, heads: {"stride": block},
+        lambda block, heads, length: {"stride": block},
         "of what lies further than a block, all but each so-manyth place; for what has rows",
     ),
     "fixed": Kind(
-        lambda block, heads: {
+        lambda block, heads, length: {
             "stride": block, "summary": max(block // 4, 1), "columns": math.gcd(heads, 4),
         },
         "of other blocks, all but their last places, a quarter for each head; for text",
     ),
     "lsh": Kind(
-        lambda block, heads: {"chunk": min(block, MOST_CHUNK), "hashes": 2, "bias": []},
+        lambda block, heads, length: {"chunk": min(block, MOST_CHUNK), "hashes": 2, "bias": []},
         "what hashes elsewhere, so that it is found by chance; keys are the queries",
     ),
     "linformer": Kind(
-        lambda block, heads: {"length": min(4 * block, MOST_SUMS), "sharing": "layer"},
+        lambda block, heads, length: {
+            "length": min(4 * block, MOST_SUMS, length), "sharing": "layer",
+        },
         "single places, of which it sees sums; no causal form",
         "full",
         is_causal=False,
@@ -205,7 +207,7 @@ def block_of(length):
 
 def slot(kind, length, num_heads, block=None):
     """What the attention slot holds for a kind at a length."""
-    return {"kind": kind, **KINDS[kind].slot(block or block_of(length), num_heads)}
+    return {"kind": kind, **KINDS[kind].slot(block or block_of(length), num_heads, length)}
 
 
 def _check(lengths, hidden_dim, num_heads, block, kinds, threads, rounds):

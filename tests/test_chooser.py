@@ -77,7 +77,7 @@ def test_what_may_write_sees_no_place_behind(kind):
     from kzoo import parts
 
     cls, _ = parts.resolve("attention", kind)
-    options = chooser.KINDS[kind].slot(8, 2)
+    options = chooser.KINDS[kind].slot(8, 2, 64)
     looks_ahead = options.get("looks_ahead", parts.completed("attention", kind).get("looks_ahead"))
     looks_ahead = cls.looks_ahead if looks_ahead is None else looks_ahead
     assert chooser.KINDS[kind].is_causal is not looks_ahead

@@ -317,8 +317,10 @@ class WindowAndFirst(Window):
 
     def parts(self, q, k, v, bias):
         """The groups of keys that `mix` takes: the first places are one, where they aren't near."""
-        keys, values = (x[:, :, 0, : self.first] for x in (k, v))
         count, blocks = q.shape[1], ops.shape(q)[2]
+        shape = ops.shape(q)[0], count, self.first, q.shape[4]
+        # A slice that keeps the axis: XNNPACK takes no other.
+        keys, values = (ops.reshape(x[:, :, :1, : self.first], shape) for x in (k, v))
 
         def flat(x):
             return ops.reshape(x, (ops.shape(x)[0], count, -1, ops.shape(x)[4]))
