@@ -167,7 +167,7 @@ def learn_copy(slot, settings, data):
         "gpt2", settings, settings["symbols"] + 1, slot, position=position,
         initializer_range=settings["width"] ** -0.5,
     )  # fmt: skip
-    task = compiled(kzoo.CausalLM(build(spec)), settings)
+    task = compiled(kzoo.CausalLM(build(spec), head={"kind": "tied_lm", "bias": True}), settings)
     draw = np.random.default_rng(0)
 
     def share(asked, rows):
