@@ -40,12 +40,12 @@ COPY = {
     "batch_size": 2, "learning_rate": 5e-3, "seconds": 300, "measured_every": 10,
 }  # fmt: skip
 TEXT = {
-    "length": 1024, "width": 128, "heads": 4, "intermediate": 512, "layers": 3, "batch_size": 4,
-    "segment": 256, "learning_rate": 2e-3, "seconds": 150, "measured_every": 30,
+    "length": 1024, "width": 128, "heads": 4, "intermediate": 512, "layers": 3, "batch_size": 2,
+    "segment": 256, "learning_rate": 2e-3, "seconds": 60, "measured_every": 10,
 }  # fmt: skip
 LISTS = {
-    "length": 512, "width": 64, "heads": 4, "intermediate": 128, "layers": 2, "batch_size": 16,
-    "learning_rate": 2e-3, "seconds": 90, "measured_every": 30, "examples": 12000,
+    "length": 512, "width": 64, "heads": 4, "intermediate": 128, "layers": 2, "batch_size": 8,
+    "learning_rate": 2e-3, "seconds": 45, "measured_every": 15, "examples": 6000,
 }  # fmt: skip
 SETTINGS = {"copy": COPY, "text": TEXT, "lists": LISTS}
 WARMUP = 30  # steps
