@@ -264,12 +264,12 @@ def _environment(threads):
 # -- in a process of its own -----------------------------------------------------------------------
 
 
-def one_block(length, attention, hidden_dim, num_heads, intermediate_dim):
+def one_block(length, attention, hidden_dim, num_heads, intermediate_dim, feedforward="mlp"):
     """A call of one block with random weights on one example of random vectors.
 
     Args:
         length: how many places the example has.
-        attention: what the attention slot holds.
+        attention, feedforward: what these slots hold.
         hidden_dim, num_heads, intermediate_dim: as in a spec.
     """
     import keras
@@ -288,6 +288,7 @@ def one_block(length, attention, hidden_dim, num_heads, intermediate_dim):
         max_sequence_length=length,
         position="none",
         attention=attention,
+        feedforward=feedforward,
         norms=[],
         pooler="none",
     )

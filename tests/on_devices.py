@@ -95,6 +95,13 @@ def adapted():
     return task
 
 
+def recomputed():
+    """A task whose blocks are run again for their gradients."""
+    task = model(learning={"clip_norm": None, "epsilon": 1e-5})
+    task.compile(task.optimizer, gradient_checkpointing=True)
+    return task
+
+
 def examples(size, by_place=False):
     """Ragged rows and labels; by place, a third of the places have none."""
     draw = np.random.default_rng(size)
@@ -293,6 +300,7 @@ RUNS = {
     ),
     "rounding": lambda epochs=2: fit(rounding(), 7, epochs),
     "adapted": lambda epochs=2: fit(adapted(), 7, epochs),
+    "recomputed": lambda epochs=2: fit(recomputed(), 7, epochs),
     "float16": lambda epochs=2: fit(
         model(precision="mixed_float16", learning=ACCUMULATED), 10, epochs, validates=False
     ),

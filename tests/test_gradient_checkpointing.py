@@ -13,6 +13,7 @@ from families import SPECS, add_noise
 from keras import ops
 
 import kzoo
+from kzoo import keras_hooks
 from kzoo.keras_hooks import reseed
 from kzoo.models import build
 from kzoo.nn.attention import Attention
@@ -109,6 +110,12 @@ def test_it_learns_the_same(family):
     (loss, weights, drawn), steps = differences(family)
     assert loss < NEAR and weights < NEAR
     assert drawn == 0 and steps >= 4  # Each step drew, and the second run drew nothing more.
+
+
+def test_it_learns_the_same_in_half_precision():
+    with keras_hooks.precision("mixed_bfloat16"):
+        (loss, weights, drawn), _ = differences("albert")
+    assert loss == 0 and weights == 0 and drawn == 0  # The second run rounds as the first did.
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,6 +1,7 @@
 """What holds the tree together: imports go down, private doors stay shut, documents are true."""
 
 import ast
+import importlib.util
 import json
 import re
 import runpy
@@ -220,6 +221,22 @@ def test_the_table_of_results_says_which_are_older_than_their_sources():
     assert (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8") == provenance[
         "table"
     ](), "results or their sources changed: run python benchmarks/provenance.py"
+
+
+def test_what_benchmarks_and_examples_import_is_there():
+    """They run rarely: a name that moved would be missed hours later."""
+    missing = []
+    for path in sorted([*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("examples/**/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("kzoo."):
+                module = importlib.import_module(node.module)
+                names = [each.name for each in node.names if not hasattr(module, each.name)]
+                missing += [
+                    f"{path.name}: {node.module}.{name}"
+                    for name in names
+                    if importlib.util.find_spec(f"{node.module}.{name}") is None
+                ]
+    assert not missing
 
 
 def test_a_result_is_older_once_a_file_that_it_measures_changes(tmp_path):

@@ -42,6 +42,7 @@ def picture(name, panels):
             "paper": {name: [(x, y)]}, "scale": that of both axes}; the paper's are points.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
     figure = Figure(figsize=(5.5 * len(panels), 4.2), layout="constrained")
     for panel, axis in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
@@ -53,6 +54,12 @@ def picture(name, panels):
         scale = panel.get("scale", "log")
         axis.set(title=panel["title"], xlabel=panel["x"], ylabel=panel["y"])
         axis.set(xscale=scale, yscale=scale)
+        if scale == "log":
+            axis.set_xticks(sorted({x for points in panel["curves"].values() for x, _ in points}))
+            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+            axis.yaxis.set_minor_formatter(NullFormatter())
         axis.grid(True, which="major", color="#d9dee5")
         axis.legend(frameon=False, fontsize=8)
     figure.savefig(HERE / f"{name}.png", dpi=110)

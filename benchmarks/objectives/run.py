@@ -5,7 +5,8 @@
 
 FOLDER holds wikitext2.valid.txt.gz (learnt from) and wikitext2.test.txt.gz (measured on), a
 paragraph a line. `learn` writes `learn.json`: for each objective held-out scores before and after,
-beside what the frequencies of tokens alone give, or a coin for pairs. `read` makes a text of that
+beside what the frequencies of tokens alone give, or a coin for pairs, and how much of the text was
+hidden in an epoch, beside what its paper says. `read` makes a text of that
 size of random words and writes `read.json`: how fast it is made token ids and batches, and by how
 much a process grows by it.
 """
@@ -39,6 +40,20 @@ HERE = Path(__file__).parent
 SOURCES = ["benchmarks/objectives/run.py", "kzoo/data", "kzoo/tasks/pretraining.py"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"<extra_id_{i}>" for i in range(32))]
 TOKENS, LENGTH = 2000, 64
+# What the papers say of the text that is hidden: arXiv:1810.04805 (15 % of the tokens, of which
+# 80 % become the mask and 10 % stay; half of the pairs follow each other), 1909.11942, 1910.10683,
+# 1910.13461.
+TOKENS_HIDDEN = {"chosen": 0.15, "masked": 0.8, "kept": 0.1}
+PAPERS = {
+    "masked tokens": TOKENS_HIDDEN,
+    "masked n-grams": TOKENS_HIDDEN,
+    "next sentence": {**TOKENS_HIDDEN, "true_pairs": 0.5},
+    "sentence order": {**TOKENS_HIDDEN, "true_pairs": 0.5},
+    "next token, packed": {"filled": 1.0},
+    "spans": {"hidden": 0.15, "span_length": 3.0},
+    "infilling": {"hidden": 0.3, "span_length": 3.0},
+}
+PAD, CLS, SEP, MASK = (SPECIAL.index(f"[{name}]") for name in ("PAD", "CLS", "SEP", "MASK"))
 HELD_OUT = 600  # paragraphs that are measured on
 SIZES = {
     "hidden_dim": 64,
@@ -133,6 +148,36 @@ def tokens_of(targets):
     return targets[targets != -100]
 
 
+def statistics(batches):
+    """How much of a text was hidden, as shares of its tokens and of those that were chosen."""
+    counts = dict.fromkeys(("text", "chosen", "masked", "kept", "spans", "pairs", "true"), 0)
+    for inputs, found in batches:
+        targets = np.asarray(found["logits"] if isinstance(found, dict) else found)
+        ids = np.asarray(inputs.get("encoder_token_ids", inputs.get("token_ids")))
+        if "encoder_token_ids" not in inputs:
+            chosen = targets != -100
+            counts["text"] += int((chosen | ~np.isin(ids, (PAD, CLS, SEP))).sum())
+            counts["chosen"] += int(chosen.sum())
+            counts["masked"] += int((ids == MASK)[chosen].sum())
+            counts["kept"] += int((ids == targets)[chosen].sum())
+        else:
+            marks = [i for i, token in enumerate(SPECIAL) if token.startswith("<")]
+            none = (-100, PAD, CLS, SEP, MASK, *marks)
+            read, written = ((~np.isin(each, none)).sum() for each in (ids, targets))
+            is_spans = np.isin(targets, marks).any()  # Else all of the text is written.
+            counts["text"] += int(written + read if is_spans else written)
+            counts["chosen"] += int(written if is_spans else written - read)
+            counts["spans"] += int(np.isin(ids, (MASK, *marks)).sum())
+        if isinstance(found, dict):
+            counts["pairs"] += len(ids)
+            counts["true"] += int((np.asarray(found["pair_logits"]) == 0).sum())
+    share = counts["chosen"] / counts["text"]
+    shown = {"chosen": share, "hidden": share, "filled": share}
+    shown |= {name: counts[name] / counts["chosen"] for name in ("masked", "kept")}
+    shown |= {"span_length": counts["chosen"] / max(counts["spans"], 1)}
+    return shown | {"true_pairs": counts["true"] / max(counts["pairs"], 1)}
+
+
 def scores(task, held, examples):
     """Held-out scores; the loss of tokens alone where pairs have another."""
     found = task.evaluate(held, verbose=0, return_dict=True)
@@ -165,8 +210,13 @@ def learn(folder, seconds, names):
             before = scores(task, held, held.plan.size)
             options = {"batch_size": 32, "epochs": 1000, "verbose": 0, "callbacks": [limit]}
             task.fit(corpora[0], **options)
+            drawn = statistics(task.batches(corpora[0], batch_size=64))
             results[name] = {
                 "batches": limit.batches,
+                "text": {
+                    key: {"actual": round(drawn[key], 4), "paper": paper}
+                    for key, paper in PAPERS[name].items()
+                },
                 "held_out_examples": held.plan.size,
                 "before": before,
                 "after": scores(task, held, held.plan.size),

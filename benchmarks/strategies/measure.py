@@ -32,13 +32,17 @@ FEATURES = {
     "taught": "distillation of logits, states, attention and values",
     "contrastive": "the contrastive loss over the global batch",
     "mimicking": "affinities to a teacher's vectors over the global batch",
+    "sentences": "hidden tokens and the order of sentences, drawn anew each epoch",
+    "adapted": "DoRA's maps alone",
+    "recomputed": "gradient checkpointing",
     "rounding": "quantization-aware training of int8",
     "float16": "mixed_float16 with loss scaling and accumulation",
 }
 BATCHES = {"accumulated": 3, "float16": 3}  # batches an epoch, of four examples; else 2
 SOURCES = [
-    "kzoo/compression/lessons.py", "kzoo/compression/teacher.py", "kzoo/data/batches.py",
-    "kzoo/data/plan.py", "kzoo/keras_hooks.py", "kzoo/tasks/contrastive.py", "kzoo/tasks/task.py",
+    "kzoo/adapters.py", "kzoo/compression/lessons.py", "kzoo/compression/teacher.py",
+    "kzoo/data/batches.py", "kzoo/data/plan.py", "kzoo/keras_hooks.py",
+    "kzoo/tasks/contrastive.py", "kzoo/tasks/pretraining.py", "kzoo/tasks/task.py",
     "kzoo/training/optimizer.py", "kzoo/training/strategy.py", "tests/on_devices.py",
 ]  # fmt: skip
 
@@ -81,10 +85,10 @@ def difference(one, end, feature):
 
 def ends_of(name, folder):
     """What the processes of a strategy end with, a dict of arrays each."""
-    from kzoo.training.workers import environments_of
+    from kzoo.training.workers import cluster
 
     kind, count = name.split()
-    environments = environments_of(int(count)) if kind == "workers" else [{}]
+    environments = cluster(int(count)) if kind == "workers" else [{}]
     files = [folder / f"{name}-{place}.npz" for place in range(len(environments))]
     processes = [
         subprocess.Popen(
