@@ -177,7 +177,7 @@ def test_streams_in_half_precision_come_back():
 
 @pytest.mark.parametrize("dims", [None, [12, 20], [12, 8, 12]])
 def test_axial_places_are_rows_and_columns_maybe_of_channels(dims):
-    shape = [3, 5] if dims == [12, 20] else [2, 3, 3]
+    shape = [3, 5] if dims == [12, 20] else [2, 4, 3]
     position = {"kind": "axial", "shape": shape, "dims": dims}
     model = noisy("gpt2", position=position, max_sequence_length=15)
     tables = [np.array(each) for each in model.position.get_weights()]
