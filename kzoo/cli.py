@@ -597,7 +597,9 @@ def verify(
 
 @app.command()
 def bench(
-    bundle: Bundle,
+    bundle: Annotated[
+        Path | None, typer.Argument(metavar="BUNDLE", help="A folder that export wrote.")
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(metavar="BUNDLE", help="Another one to run in turn with it, such as float32."),
@@ -605,21 +607,49 @@ def bench(
     lengths: Annotated[
         str | None,
         typer.Option(
+            "--lengths",
+            "--length",
             metavar="N,N...",
-            help="Numbers of tokens; by default 16, 32 and so on to 256, as far as the file goes.",
+            help="Numbers of tokens; by default 16, 32 and so on to 256, as far as the file goes; "
+            "of --attention 512 to 4096.",
+        ),
+    ] = None,
+    attention: Annotated[
+        bool,
+        typer.Option(
+            "--attention", help="In place of a bundle, a block of every kind of attention."
+        ),
+    ] = False,
+    width: Annotated[
+        int | None, typer.Option(help="Of --attention, hidden_dim; 512.", show_default=False)
+    ] = None,
+    heads: Annotated[
+        int | None, typer.Option(help="Of --attention, how many; 8.", show_default=False)
+    ] = None,
+    block: Annotated[
+        int | None,
+        typer.Option(
+            help="Of --attention, the places of a pattern's block; near the root of the length.",
+            show_default=False,
         ),
     ] = None,
     threads: Threads = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements a length.")] = 20,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Measurements a length; 20, of --attention 5.", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ):
-    """Measure the latency of a bundle by length.
+    """Measure the latency of a bundle by length, or which attention to take.
 
-    On a shared machine only ratios mean something: --against runs a second bundle in turn.
+    On a shared machine only ratios mean something: --against runs a second bundle in turn. With
+    --attention kinds of attention take turns on this machine: which is fastest at a length and a
+    width, from which length on each beats attention to all pairs, and what it gives up for that.
     """
     with session(as_json) as screen:
         from . import views
-        from .bundle.bench import bench_bundle
 
         asked = None
         if lengths is not None:
@@ -629,8 +659,27 @@ def bench(
                     f"--lengths is {lengths!r}; numbers of tokens with commas between are expected."
                 )
             asked = [int(part) for part in parts]
+        sizes = {"hidden_dim": width, "num_heads": heads, "block": block}
+        given = {"lengths": asked, "rounds": rounds}
+        given = {key: value for key, value in given.items() if value is not None}
+        sizes = {key: value for key, value in sizes.items() if value is not None}
+        if attention:
+            from .chooser import choose
+
+            if bundle is not None or against is not None:
+                raise KzooError("--attention measures no bundle: leave BUNDLE and --against out.")
+            with screen.working("Measuring kinds of attention"):
+                data = choose(**sizes, **given, threads=threads)
+            screen.result(data, views.chosen)
+            return
+        from .bundle.bench import bench_bundle
+
+        if sizes:
+            raise KzooError("--width, --heads and --block are for --attention: leave them out.")
+        if bundle is None:
+            raise KzooError("Got no BUNDLE to measure; expected a folder, or --attention.")
         with screen.working(f"Measuring {bundle}"):
-            data = bench_bundle(bundle, against, asked, threads, rounds)
+            data = bench_bundle(bundle, against, threads=threads, **given)
         screen.result(data, views.benched)
 
 

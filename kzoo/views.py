@@ -477,6 +477,45 @@ def benched(data):
     return table(f"{title}, against {data['against']}" if data["against"] else title, columns, rows)
 
 
+def chosen(data):
+    """`kzoo bench --attention`: a table for each length, and which kind to take for what."""
+    shown = []
+    for length in data["lengths"]:
+        rows = [
+            (point["milliseconds"], kind, point)
+            for kind in data["kinds"]
+            for point in kind["points"]
+            if point["length"] == length
+        ]
+        cells = [
+            [
+                kind["kind"],
+                f"{milliseconds:.1f} ms",
+                None if point["speed"] is None else f"{point['speed']:.2f}x",
+                None if point["MiB"] is None else f"{point['MiB']:.0f} MiB",
+                kind["is_causal"],
+            ]
+            for milliseconds, kind, point in sorted(rows, key=lambda row: row[0])
+        ]
+        title = (
+            f"{length} places, width {data['hidden_dim']}, {data['num_heads']} heads: one block on "
+            f"{data['device']} ({data['backend']}), {data['threads']} thread(s), "
+            f"median of {data['rounds']}"
+        )
+        columns = ["kind", ">time", ">as fast as dense", ">memory", "may write (causal)"]
+        shown.append(table(title, columns, cells))
+    rows = [
+        [kind["kind"], kind["beats_dense_from"] or ("never here" if kind["dense"] else None),
+         kind["dense"], kind["gives_up"]]
+        for kind in data["kinds"]
+    ]  # fmt: skip
+    columns = ["kind", ">beats dense from", "dense is", "what it gives up"]
+    shown.append(table("From which length on, by these points", columns, rows))
+    rows = [[row["length"], row["any"], row["causal"]] for row in data["fastest"]]
+    shown.append(table("Fastest", ["length", "of all", "of those that may write"], rows))
+    return shown
+
+
 def answers(data):
     """`kzoo predict`: one row for each that was answered, and what was drawn."""
     if "drawing" in data[0]:

@@ -24,11 +24,12 @@ def model(
     learning=None,
     hidden_dim=16,
     steps=1,
+    slots=None,
     **options,
 ):
     """A task with fixed weights, the same on every backend; `learning` goes to its optimizer.
 
-    `steps` are those that Keras takes at once.
+    `steps` are those that Keras takes at once, `slots` the fields of the spec that differ.
     """
     import kzoo
     from kzoo import keras_hooks
@@ -45,6 +46,7 @@ def model(
         pooler="none",
         dropout=0.0,
         attention_dropout=0.0,
+        **(slots or {}),
     )
     options = options or {"head": "mean"}
     with keras_hooks.precision(precision):
@@ -304,6 +306,23 @@ RUNS = {
     ),
 }
 
+
+# Attention to some places: sums that all blocks share, a pattern by blocks, hashing in reversible
+# blocks. Rows have up to 8 places.
+LONG_RANGE = {
+    "linformer": {"attention": {"kind": "linformer", "length": 4, "sharing": "layer"}},
+    "sparse": {"attention": {"kind": "strided", "stride": 2, "looks_ahead": True}},
+    "reformer": {
+        "block": "reversible",
+        "attention": {
+            "kind": "lsh", "chunk": 2, "hashes": 2, "buckets": 4, "seed": 0, "looks_ahead": True,
+        },
+    },
+}  # fmt: skip
+RUNS |= {
+    name: lambda epochs=2, slots=slots: fit(model(slots=slots), 7, epochs)
+    for name, slots in LONG_RANGE.items()
+}
 
 ON_JAX = ("accumulated", "contrastive", "mimicking", "taught", "sentences")
 

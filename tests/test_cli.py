@@ -533,6 +533,12 @@ def test_ctrl_c_is_quiet(bundle):
         ["predict", "no_such_bundle", "text"],
         ["bench", "no_such_bundle"],
         ["bench", "no_such_bundle", "--rounds", "0"],
+        ["bench"],
+        ["bench", "no_such_bundle", "--width", "8"],
+        ["bench", "no_such_bundle", "--attention"],
+        ["bench", "--attention", "--length", "0"],
+        ["bench", "--attention", "--length", "many"],
+        ["bench", "--attention", "--width", "100", "--heads", "8"],
     ],
     ids=" ".join,
 )

@@ -35,6 +35,12 @@ def fixed(summary, columns, looks_ahead=False):
     return np.stack([allowed & one for one in each])
 
 
+def window(first=0):
+    """The places up to `STRIDE` away, and some first ones that see all and that all see."""
+    i, j, _ = places(LENGTH, True)
+    return np.stack([(np.abs(i - j) <= STRIDE) | (j < first) | (i < first)] * 4)
+
+
 PATTERNS = {
     "strided": ({"kind": "strided"}, strided("merged")),
     "strided, heads split": ({"kind": "strided", "heads": "split"}, strided("split")),
@@ -45,12 +51,18 @@ PATTERNS = {
         {"kind": "fixed", "summary": 1, "columns": 4, "looks_ahead": True},
         fixed(1, 4, True),
     ),
+    "window": ({"kind": "window"}, window()),
+    "window, to write": (
+        {"kind": "window", "looks_ahead": False},
+        window() & (np.arange(LENGTH)[None] <= np.arange(LENGTH)[:, None]),
+    ),
+    "window and first": ({"kind": "window_and_first", "first": 3}, window(3)),
 }
 
 
 def sparse(slot, **changes):
     """A model with one pattern, and inputs of which the last are padding."""
-    slot = {**slot, "stride": STRIDE}
+    slot = {**slot, "window" if "window" in slot["kind"] else "stride": STRIDE}
     model = noisy("sparse_transformer", attention=slot, schedule=(0,), **changes)
     ids = np.random.default_rng(1).integers(1, 120, (2, LENGTH)).astype("int32")
     mask = np.ones_like(ids)
@@ -124,9 +136,10 @@ def test_sums_that_are_the_places_themselves_are_full_attention(sharing):
     [
         ("sparse_transformer", {"kind": "strided", "stride": 4}),
         ("sparse_transformer", {"kind": "fixed", "stride": 4, "summary": 2, "columns": 2}),
+        ("sparse_transformer", {"kind": "window_and_first", "window": 4, "first": 2}),
         ("linformer", {"kind": "linformer", "length": 8, "sharing": "layer"}),
     ],
-    ids=["strided", "fixed", "linformer"],
+    ids=["strided", "fixed", "window", "linformer"],
 )
 def test_a_file_of_one_length_is_one_partition(family, slot, tmp_path):
     model = add_noise(one_block(family, attention=slot))
@@ -143,6 +156,8 @@ def test_a_file_of_one_length_is_one_partition(family, slot, tmp_path):
         ("sparse_transformer", {"kind": "fixed", "stride": 8, "summary": 9}, "summary = 9"),
         ("sparse_transformer", {"kind": "fixed", "summary": 8, "columns": 3}, "columns = 3"),
         ("sparse_transformer", {"kind": "fixed", "looks_ahead": 2}, "looks_ahead = 2"),
+        ("sparse_transformer", {"kind": "window", "window": 1}, "window = 1 for attention"),
+        ("sparse_transformer", {"kind": "window_and_first", "first": 0}, "first = 0 .* 1 to 256"),
         ("linformer", {"kind": "linformer", "length": 41}, "length = 41 .* expected 1 to 40"),
         ("linformer", {"kind": "linformer", "length": 8, "sharing": "head"}, "sharing = 'head'"),
     ],

@@ -175,17 +175,19 @@ def test_streams_in_half_precision_come_back():
         assert np.abs(here - there).max() <= 0.05 * max(1e-3, np.abs(there).max())
 
 
-@pytest.mark.parametrize("dims", [None, [12, 20]])
-def test_axial_places_are_rows_and_columns(dims):
-    position = {"kind": "axial", "shape": [3, 5], "dims": dims}
+@pytest.mark.parametrize("dims", [None, [12, 20], [12, 8, 12]])
+def test_axial_places_are_rows_and_columns_maybe_of_channels(dims):
+    shape = [3, 5] if dims == [12, 20] else [2, 4, 3]
+    position = {"kind": "axial", "shape": shape, "dims": dims}
     model = noisy("gpt2", position=position, max_sequence_length=15)
-    rows, columns = (np.array(model.position.get_weights()[n]) for n in (0, 1))
-    assert rows.shape == (3, 1, 32 if dims is None else 12)
+    tables = [np.array(each) for each in model.position.get_weights()]
+    assert [each.shape[-1] for each in tables] == (dims or [32] * 3)
+    assert tables[0].shape[:-1] == (shape[0], *[1] * (len(shape) - 1))
     zeros = np.zeros((1, 13, 32), "float32")
     inputs = {"token_ids": np.ones((1, 13), "int32"), "padding_mask": np.ones((1, 13), "int32")}
     actual = np.asarray(model.position(zeros, context=model.context(inputs)))[0]
-    for place in range(13):
-        parts = rows[place // 5, 0], columns[0, place % 5]
+    for place, own in zip(range(13), np.ndindex(*shape), strict=False):
+        parts = [each.reshape(-1, each.shape[-1])[n] for each, n in zip(tables, own, strict=True)]
         expected = sum(parts) if dims is None else np.concatenate(parts)
         np.testing.assert_allclose(actual[place], expected, rtol=1e-6)
 
@@ -214,6 +216,7 @@ def test_a_net_by_chunks_is_the_net(kind):
         ({"position": {"kind": "axial", "shape": [5, 8], "dims": [8, 8]}}, "16 together; .* 32"),
         ({"position": {"kind": "axial", "shape": [5, 7]}}, "35 places; expected at least .* 40"),
         ({"position": {"kind": "axial", "shape": 40}}, "shape = 40 .* rows and of columns"),
+        ({"position": {"kind": "axial", "dims": [12, 20, 1]}}, "a width for each of the 2 axes"),
         ({"feedforward": {"kind": "mlp", "chunk": -1}}, "chunk = -1 for a feed-forward net"),
     ],
 )

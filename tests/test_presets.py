@@ -58,6 +58,13 @@ SCORED = {
 }  # fmt: skip
 # Counted by hand: an embedding, and of each block its maps and norms.
 OF_2017 = {"transformer_base_en_de": 63_082_496, "transformer_big_en_de": 214_245_376}
+# Sparse Transformers: layers, the rows of tables of width 512 (bytes, the axes of places), and the
+# millions that the paper speaks of. Linformers are RoBERTa and sums: k.
+SPARSE = {
+    "sparse_transformer_enwik8_en": (30, 256 + 96 + 128, 95),
+    "sparse_transformer_imagenet_64": (48, 256 + 64 + 64 + 3, 152),
+}
+LINFORMERS = {"linformer_base_128_en": 128, "linformer_base_256_en": 256}
 # TinyCLIP (arXiv:2309.12314): the millions that its names speak of, those of the image tower and
 # those of the text tower beside its table of tokens.
 TINY_CLIP = {
@@ -132,6 +139,7 @@ SHAPES = {
 
 def test_every_published_size_is_there():
     counted = {*SIZES.split(), *TABLES.split(), *SHAPES, *WITH_HEADS, *TINY_CLIP, *SOUNDS, *SCORED}
+    counted |= {*SPARSE, *LINFORMERS}
     assert counted <= set(PUBLISHED)
 
 
@@ -248,6 +256,20 @@ def test_the_largest_deberta_count_what_transformers_counts():
 
 def test_the_transformer_counts_what_its_equations_do():
     assert {name: presets.card(name)["parameters"] for name in OF_2017} == OF_2017
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_sparse_transformers_count_what_their_equations_do(name):
+    layers, rows, millions = SPARSE[name]
+    count = presets.card(name)["parameters"]
+    assert count == layers * (12 * 512**2 + 13 * 512) + (rows + 2) * 512
+    assert round(count / 1e6) == millions
+
+
+def test_linformers_count_a_roberta_and_one_table_of_sums():
+    whole = presets.card("roberta_base_en")["parameters"]
+    actual = {name: presets.card(name)["parameters"] - whole for name in LINFORMERS}
+    assert actual == {name: 512 * sums for name, sums in LINFORMERS.items()}
 
 
 def test_families_that_hear_count_what_their_papers_and_files_do():

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "kzoo"
 ORDER = [
     {"errors", "registry"},
     {"values"},
-    {"files", "logs", "answers", "metrics"},
+    {"files", "logs", "answers", "metrics", "turns"},
     {"spec", "parts", "lines", "terminal"},
     {"keras_hooks"},
     {"nn"},
@@ -43,7 +43,7 @@ ORDER = [
     {"litert", "serving"},
     {"bundle"},
     {"evaluation"},
-    {"budget"},
+    {"budget", "chooser"},
     {"__init__"},
     {"views"},
     {"cli"},

@@ -32,7 +32,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from turns import middle, ratio, serve, take, timed  # noqa: E402
+from kzoo.turns import middle, ratio, serve, take, timed  # noqa: E402
 
 ENGINE = Path(__file__).parent.parent / "litertlm" / "engine.py"
 ARMS = ("kzoo int8", "kzoo float32", "torch", "onnxruntime", "kzoo litert_lm", "litert-torch")

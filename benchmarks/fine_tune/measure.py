@@ -26,7 +26,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from provenance import provenance  # noqa: E402
-from turns import middle, ratio, serve, take, timed  # noqa: E402
+
+from kzoo.turns import middle, ratio, serve, take, timed  # noqa: E402
 
 ARMS = (
     "kzoo float32",

@@ -19,7 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from provenance import provenance  # noqa: E402
-from turns import middle, ratio, serve, take, timed  # noqa: E402
+
+from kzoo.turns import middle, ratio, serve, take, timed  # noqa: E402
 
 ARMS = ("kzoo tensorflow", "kzoo jax", "torch")
 PREFIXES = (16, 128, 256, 384, 512)

@@ -5,7 +5,7 @@
 
 Each line is {"prompt", "count"} in JSON: a text, and how many tokens to write behind it at most.
 Each answer is one too: the `text`, and the `seconds` and `processor` seconds that it took. With a
-prompt in the arguments the engine is an arm that takes turns, see `benchmarks/turns.py`.
+prompt in the arguments the engine is an arm that takes turns, see `kzoo.turns`.
 """
 
 import json
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import litert_lm
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from turns import serve, timed  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from kzoo.turns import serve, timed  # noqa: E402
 
 
 def main():

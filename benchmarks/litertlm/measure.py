@@ -23,7 +23,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from provenance import provenance  # noqa: E402
-from turns import middle, ratio, serve, take, timed  # noqa: E402
+
+from kzoo.turns import middle, ratio, serve, take, timed  # noqa: E402
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent.parent / "export" / "shakespeare.json"

@@ -1,14 +1,11 @@
-"""What the benchmarks of long inputs share: arms in turns, peak memory, tables and pictures.
+"""What the benchmarks of long inputs share: one thread an arm, tables and pictures.
 
-An arm is a process of its own, with one thread, which serves turns (`benchmarks/turns.py`): `used`
-says what one took. A cell of a paper's table stands beside what was measured here, reached or not.
+An arm is a process of its own, with one thread, which serves turns (`kzoo.turns`). A cell of a
+paper's table stands beside what was measured here, reached or not.
 """
 
-import gc
 import json
-import re
 import sys
-import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -25,31 +22,6 @@ PACKAGES = ["keras", "tensorflow", "jax", "torch", "transformers", "numpy"]
 COLOURS = ("#0b7a75", "#c2571a", "#5b4b8a", "#1c2430", "#b08900")
 
 
-def kilobytes(name):
-    """A line of Linux' own account of this process, such as VmRSS or VmHWM."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(rf"{name}:\s+(\d+)", status)[1])
-
-
-def used(function):
-    """What a call of a function takes.
-
-    Returns:
-        {"cpu": seconds of the processor, "clock": seconds, "MiB": the largest resident memory
-        while it ran, above what was resident before}.
-    """
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # The peak begins anew.
-    before = kilobytes("VmRSS")
-    clock, processor = time.perf_counter(), time.process_time()
-    function()
-    return {
-        "cpu": time.process_time() - processor,
-        "clock": time.perf_counter() - clock,
-        "MiB": (kilobytes("VmHWM") - before) / 1024,
-    }
-
-
 def cell(actual, paper):
     """A number beside the paper's, and whether it reaches it."""
     return {"actual": round(actual, 2), "paper": paper, "reached": paper and actual >= paper}
@@ -63,11 +35,11 @@ def record(name, found, sources):
 
 
 def picture(name, panels):
-    """Write NAME.png: log-log curves.
+    """Write NAME.png: curves, log-log unless a panel says otherwise.
 
     Args:
         panels: a list of {"title", "x", "y": the names of the axes, "curves": {name: [(x, y)]},
-            "paper": {name: [(x, y)]}}; the paper's are points.
+            "paper": {name: [(x, y)]}, "scale": that of both axes}; the paper's are points.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter, StrMethodFormatter
@@ -76,15 +48,18 @@ def picture(name, panels):
     for panel, axis in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         for number, (label, points) in enumerate(panel["curves"].items()):
             colour = COLOURS[number % len(COLOURS)]
-            axis.loglog(*zip(*points, strict=True), "o-", ms=3, color=colour, label=label)
+            axis.plot(*zip(*points, strict=True), "o-", ms=3, color=colour, label=label)
         for label, points in panel.get("paper", {}).items():
-            axis.loglog(*zip(*points, strict=True), "x", color="#66707f", label=label)
+            axis.plot(*zip(*points, strict=True), "x", color="#66707f", label=label)
+        scale = panel.get("scale", "log")
         axis.set(title=panel["title"], xlabel=panel["x"], ylabel=panel["y"])
-        axis.set_xticks(sorted({x for points in panel["curves"].values() for x, _ in points}))
-        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-        axis.yaxis.set_minor_formatter(NullFormatter())
+        axis.set(xscale=scale, yscale=scale)
+        if scale == "log":
+            axis.set_xticks(sorted({x for points in panel["curves"].values() for x, _ in points}))
+            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+            axis.yaxis.set_minor_formatter(NullFormatter())
         axis.grid(True, which="major", color="#d9dee5")
         axis.legend(frameon=False, fontsize=8)
     figure.savefig(HERE / f"{name}.png", dpi=110)

@@ -21,7 +21,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 import arms  # noqa: E402
-import turns  # noqa: E402
+
+from kzoo import turns  # noqa: E402
+from kzoo.chooser import one_block  # noqa: E402
 
 SIZES = {
     "linformer": {"hidden_dim": 768, "num_heads": 12, "intermediate_dim": 3072},
@@ -61,39 +63,6 @@ FULL = {"linformer": "full", "sparse": "causal"}
 SOURCES = ["kzoo/graphs.py", "kzoo/nn"]
 
 
-def block(system, length, slot):
-    """A model of one block on TensorFlow, and a call of it."""
-    import numpy as np
-    import tensorflow as tf
-
-    import kzoo
-    from kzoo.models import build
-
-    family = "linformer" if system == "linformer" else "sparse_transformer"
-    spec = kzoo.Spec(
-        family,
-        {"kind": "token", "vocabulary_size": 256, "padding_id": 0, "num_segments": 0},
-        **SIZES[system],
-        schedule=(0,),
-        max_sequence_length=length,
-        attention=slot,
-        feedforward=FEEDFORWARD[system],
-        norms=[],
-        pooler="none",
-    )
-    model = build(spec)
-    x = tf.random.normal((1, length, spec.hidden_dim))
-    context = model.context({
-        "token_ids": np.ones((1, length), "int32"), "padding_mask": np.ones((1, length), "int32"),
-    })  # fmt: skip
-
-    @tf.function(jit_compile=False)
-    def call(x):
-        return model.block_list[0](x, context=context, training=False)[0]
-
-    return lambda: call(x).numpy()
-
-
 def fused_torch(system, length):
     """The same block in torch, with its fused attention."""
     import torch
@@ -127,12 +96,12 @@ def serve(system, length, name):
         if name == "fused":
             return fused_torch(system, length)
         slot = FULL[system] if name == "written out" else SLOTS[system][name]
-        return block(system, length, slot)
+        return one_block(length, slot, **SIZES[system], feedforward=FEEDFORWARD[system])
 
     made(256)()
     call = made(length)
-    first = arms.used(call)["MiB"]
-    turns.serve(lambda: {**arms.used(call), "MiB": first})
+    first = turns.used(call)["MiB"]
+    turns.serve(lambda: {**turns.used(call), "MiB": first})
 
 
 def measure(system, lengths, rounds):

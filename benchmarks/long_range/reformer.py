@@ -27,7 +27,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 import arms  # noqa: E402
-import turns  # noqa: E402
+
+from kzoo import turns  # noqa: E402
 
 TOKENS, WIDTH, HEADS, CHUNK = 16384, 256, 4, 64
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16384)
@@ -95,7 +96,7 @@ def serve(name, lengths):
     """Serve turns: the seconds of each length."""
     lengths = [length for length in lengths if length <= LONGEST.get(name, max(LENGTHS))]
     runs = {length: attention(name, length) for length in lengths}
-    turns.serve(lambda: {str(length): arms.used(run)["cpu"] for length, run in runs.items()})
+    turns.serve(lambda: {str(length): turns.used(run)["cpu"] for length, run in runs.items()})
 
 
 def of_transformers(depth):
@@ -162,7 +163,7 @@ def deep(name, depth, places):
     """Print what a first step of a depth needs, in MiB."""
     step = of_transformers(depth) if name == "transformers" else of_kzoo(name, depth)
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # What is free now isn't there for what comes.
-    found = arms.used(lambda: step(places))
+    found = turns.used(lambda: step(places))
     print(json.dumps(found))
 
 

@@ -22,7 +22,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 import arms  # noqa: E402
-import turns  # noqa: E402
+
+from kzoo import turns  # noqa: E402
 
 LAYERS, WIDTH, HEADS, INNER = 4, 512, 8, 2048
 PAPER = {800: 363, 1800: 773, 2800: 1409, 3800: 1874}
@@ -142,7 +143,7 @@ def serve(length, name):
     per_token = length if name == "transformer-xl" else often
 
     def turn():
-        found = arms.used(lambda: [run() for _ in range(often)])
+        found = turns.used(lambda: [run() for _ in range(often)])
         return {"seconds": found["cpu"] / per_token}
 
     turns.serve(turn)

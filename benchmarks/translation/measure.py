@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from turns import middle, ratio, serve, take, timed  # noqa: E402
+from kzoo.turns import middle, ratio, serve, take, timed  # noqa: E402
 
 ARMS = ("kzoo float32", "kzoo int8", "torch", "ctranslate2 float32", "ctranslate2 int8")
 SEARCHES = {"greedy": 1, "beams": 4}

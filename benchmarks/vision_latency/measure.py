@@ -18,7 +18,7 @@ Each is measured in float32 and in dynamic int8:
                     torch.onnx; int8 by quantize_dynamic of the matrix products, so that the one
                     convolution stays in float32
 
-Each arm lives in a process of its own and they take turns, see `turns.py`. What counts is processor
+Each arm lives in a process of its own and they take turns, see `kzoo.turns`. What counts is CPU
 time; a ratio is the median over the rounds of the ratio within a round. Needs keras-hub,
 ai-edge-quantizer, torch, transformers, onnx and onnxruntime beside kzoo; files are kept in FOLDER
 and made only once.
@@ -32,8 +32,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-import turns
 from provenance import provenance
+
+from kzoo import turns
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRESETS = {
@@ -48,8 +49,8 @@ PEERS = ("kerashub", "onnxruntime")
 TARGETS = {"float32": 1.0, "int8": 1.2}
 REPEATS = {"ViT-Ti 16": 4, "ViT-B 16": 1, "CLIP B 32": 2}
 SOURCES = [
-    "benchmarks/turns.py", "benchmarks/vision_latency", "kzoo/graphs.py", "kzoo/litert/convert.py",
-    "kzoo/litert/quantize.py", "kzoo/nn",
+    "benchmarks/vision_latency", "kzoo/graphs.py", "kzoo/litert/convert.py",
+    "kzoo/litert/quantize.py", "kzoo/nn", "kzoo/turns.py",
 ]  # fmt: skip
 PACKAGES = (
     "kzoo", "keras", "tensorflow", "ai-edge-litert", "ai-edge-quantizer", "keras-hub",

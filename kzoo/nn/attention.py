@@ -79,7 +79,8 @@ class Attention(Composed):
             "value": self.key_value_heads,
         }
         for each in self.MAPS[:-1]:
-            width, path = heads.get(each, self.num_heads) * self.head_dim, f"{name}/{each}"
+            width = heads[each.rpartition("_")[2]] * self.head_dim
+            path = f"{name}/{each}"
             setattr(self, each, of_block(spec, path, spec.hidden_dim, width, each in bias))
         width = self.num_heads * self.head_dim
         self.output_dense = of_block(

@@ -254,6 +254,111 @@ class Fixed(Blocked):
         return ops.reshape(ops.concatenate(own, axis=2), shape)
 
 
+@part("attention", "window")
+class Window(Blocked):
+    """The places up to `window` away, on both sides (Longformer, arXiv:2004.05150, section 3.1).
+
+    Args:
+        window: how far a place sees; half of Hugging Face's `attention_window`.
+        spec, looks_ahead, bias, scale, num_heads: as for `Blocked`.
+    """
+
+    def __init__(
+        self, spec, name, window=256, looks_ahead=True, bias=PROJECTIONS, scale=None, num_heads=0
+    ):
+        if not is_whole(window, 2):
+            raise KzooError(f"Got window = {window!r:.40} for attention; expected 2 or more.")
+        super().__init__(spec, name, window, looks_ahead, bias, scale, num_heads)
+
+    def reach(self, context):
+        """0 for what is no further away; (1, 1, queries, keys)."""
+        return unless(self.is_near(context.queries - context.keys))
+
+    def is_near(self, gap):
+        """Whether gaps from keys to queries are of places within the window."""
+        return (gap <= self.stride) & (gap >= (-self.stride if self.looks_ahead else 0))
+
+    def by_blocks(self, q, k, v, bias, training):
+        """The mixed values (batch, heads, blocks, stride, head_dim), see `Blocked`."""
+        return self.mix(self.parts(q, k, v, bias), training)
+
+    def parts(self, q, k, v, bias):
+        """The groups of keys that `mix` takes."""
+        return [self.near(q, k, v, bias, 1, int(self.looks_ahead), self.is_near)]
+
+
+@part("attention", "window_and_first")
+class WindowAndFirst(Window):
+    """A window, and first places that see all and that all see, as of a classifier's `<s>`.
+
+    arXiv:2004.05150, section 3.2: what they ask and what they are answered by have maps of their
+    own; what the others see of them has those of the window.
+
+    Args:
+        first: how many places these are, no more than the window.
+        spec, window, bias, scale, num_heads: as for `Window`.
+    """
+
+    MAPS = ("query", "key", "value", "first_query", "first_key", "first_value", "output")
+
+    def __init__(self, spec, name, window=256, first=1, bias=MAPS, scale=None, num_heads=0):
+        super().__init__(spec, name, window, True, bias, scale, num_heads)
+        if not is_whole(first, 1, window):
+            raise KzooError(
+                f"Got first = {first!r:.40} for attention in a window; expected 1 to {window} "
+                "places."
+            )
+        self.first = first
+
+    def reach(self, context):
+        """0 for what is no further away, and for the first places."""
+        near = self.is_near(context.queries - context.keys)
+        return unless(near | (context.keys < self.first))
+
+    def parts(self, q, k, v, bias):
+        """The groups of keys that `mix` takes: the first places are one, where they aren't near."""
+        count, blocks = q.shape[1], ops.shape(q)[2]
+        shape = ops.shape(q)[0], count, self.first, q.shape[4]
+        # A slice that keeps the axis: XNNPACK takes no other.
+        keys, values = (ops.reshape(x[:, :, :1, : self.first], shape) for x in (k, v))
+
+        def flat(x):
+            return ops.reshape(x, (ops.shape(x)[0], count, -1, ops.shape(x)[4]))
+
+        places = ops.reshape(ops.arange(blocks * self.stride, dtype="int32"), (-1, self.stride, 1))
+        far = ops.expand_dims(places, (0, 1)) - np.arange(self.first, dtype="int32") > self.stride
+        scores = self.blocks(self.product(flat(q), keys)) + unless(far, q.dtype)
+        scores = scores + ops.transpose(bias[:, :, :1, : self.first], (0, 1, 2, 4, 3))
+        first = scores, lambda maps: self.blocks(ops.matmul(flat(maps), values))
+        return [*super().parts(q, k, v, bias), first]
+
+    def call(self, x, context, training=None):
+        """See `Attention`; of the first places what they are answered by."""
+        y, seen = super().call(x, context, training)
+        asking = context.asking(x)[:, : self.first]
+        q, k, v = (
+            self.split(one(each))
+            for one, each in (
+                (self.first_query, asking), (self.first_key, x), (self.first_value, x),
+            )
+        )  # fmt: skip
+        k, v = (ops.repeat(each, self.num_heads // self.key_value_heads, axis=1) for each in (k, v))
+        scores = self.product(q * self.scale, k)
+        scores = scores if context.bias is None else scores + ops.cast(context.bias, scores.dtype)
+        maps = ops.softmax(scores, axis=-1)
+        own = ops.matmul(self.dropout(maps, training=training), v)
+        own = ops.reshape(
+            ops.transpose(own, (0, 2, 1, 3)), (ops.shape(x)[0], -1, self.num_heads * self.head_dim)
+        )
+        y = ops.concatenate([self.output_dense(own), y[:, self.first :]], axis=1)
+        if seen.maps is not None:
+            rest = (each[:, :, self.first :] for each in (seen.maps, seen.scores))
+            pairs = zip((maps, scores), rest, strict=True)
+            own = [ops.concatenate(pair, axis=2) for pair in pairs]
+            seen = seen._replace(maps=own[0], scores=own[1])
+        return y, seen
+
+
 def filled(x, count, axis=2):
     """x with so many more zeros along an axis, a number or a scalar tensor."""
     if isinstance(count, int) and not count:
