@@ -356,6 +356,15 @@ def test_a_file_of_a_fixed_length_takes_a_memory_or_a_permutation(signature, tmp
         np.testing.assert_allclose(written[name], np.asarray(value), atol=1e-5)
 
 
+def test_a_file_of_a_fixed_length_holds_the_weights_of_distances(tmp_path):
+    """And not their products with the waves of this length, which no quantizer sees as weights."""
+    sizes = {"hidden_dim": 256, "intermediate_dim": 256, "schedule": (0,)}
+    model = noisy("xlnet", **sizes)
+    with convert.traced(convert.exportable(model), {"length": 4}) as graphs:
+        convert.write_file(graphs, tmp_path / "model.tflite", "int8")  # It looks at the size.
+    assert "block_0/attention/relative/kernel" in graphs.used
+
+
 @pytest.mark.parametrize("quantization", ["float32", "int8"])
 def test_a_classifier_of_a_fixed_length_is_one_partition(quantization, tmp_path):
     task = add_noise(kzoo.TextClassifier(noisy("xlnet"), labels=["a", "b"]), scale=0.1)

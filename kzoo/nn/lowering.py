@@ -83,6 +83,19 @@ def apart(x):
     return x if _lookup.get() is _take else ops.maximum(x, LEAST)
 
 
+def kept(x, bias):
+    """x, constants (n,) of which an exporter's compiler is to make nothing more.
+
+    A file would hold their products with weights behind them, in floats, and not the weights. From
+    `bias`, which is added to scores and 0 or less, comes a factor of one that nobody knows before
+    an input is there.
+    """
+    if _lookup.get() is _take or bias is None:
+        return x
+    one = ops.maximum(bias[:1, :1, :1, :1], 0.0) + 1.0
+    return x * ops.cast(ops.reshape(one, (1,)), x.dtype)
+
+
 def is_open(length):
     """Whether an exporter leaves a length open: on a device nothing is computed of its shapes."""
     return _lookup.get() is not _take and not isinstance(length, int)

@@ -9,7 +9,7 @@ from ..spec import LARGEST
 from ..values import is_whole
 from .attention import Attention, unless
 from .dense import Dense, normal
-from .lowering import is_open
+from .lowering import is_open, kept
 from .position import Position
 
 STRIP = 256  # queries that look at the same keys, where a band of them is looked at
@@ -82,10 +82,14 @@ class RelativePosition(Position):
         angles = ops.expand_dims(ops.cast(places, "float32"), -1) * self.waves
         return ops.sin(angles), ops.cos(angles)
 
-    def table(self, count, ahead=0):
-        """R of the distances from count - 1 down to -ahead, (count + ahead, hidden_dim) float32."""
+    def table(self, count, ahead=0, bias=None):
+        """R of the distances from count - 1 down to -ahead, (count + ahead, hidden_dim) float32.
+
+        `bias` is for a file, see `lowering.kept`.
+        """
         gaps = count - 1 - ops.arange(count + ahead, dtype="int32")
         gaps = ops.minimum(gaps, self.clamp_length) if self.clamp_length else gaps
+        gaps = kept(ops.cast(gaps, "float32"), bias)
         return ops.concatenate(self.turns(gaps), axis=-1)
 
 
@@ -190,7 +194,7 @@ class Relative(Attention):
 
     def distances(self, count, context, dtype, ahead=0):
         """R of distances from count - 1 to -ahead by heads, behind zeros: what `shifted` takes."""
-        table = ops.cast(context.position.table(count, ahead), dtype)
+        table = ops.cast(context.position.table(count, ahead, context.bias), dtype)
         table = self.split(ops.expand_dims(self.relative(table), 0))
         return ops.pad(table, ((0, 0), (0, 0), (1, 0), (0, 0)))
 
