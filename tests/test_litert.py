@@ -120,6 +120,18 @@ def test_a_fixed_length_and_a_bare_backbone(family, tmp_path):
         interpreter.run(columns)
 
 
+@pytest.mark.parametrize("family", ["deberta", "deberta_v2"])
+def test_a_file_makes_vectors_of_distances_of_its_weights(family, tmp_path):
+    """Computed before, they would stand beside the weights; scaled, a map would be there twice."""
+    model = noisy(family)
+    found = kzoo.export_litert(model, tmp_path / "model.tflite", length=16)["audit"]
+    stored = flatbuffer.read_model((tmp_path / "model.tflite").read_bytes()).buffers
+    held = sum(len(buffer.data) for buffer in stored if buffer.data is not None)
+    count = sum(int(np.prod(weight.shape)) for weight in model.weights)
+    assert held == pytest.approx(4 * count, rel=0.03)
+    assert [model.position.embeddings.shape[0], 32] in found["tables"]
+
+
 @pytest.mark.parametrize(
     ("quantization", "kind", "tolerance", "runtime"),
     [("float16", "float16", 0.01, "2.9.0"), ("int8", "int8", 0.15, "2.18.0"),

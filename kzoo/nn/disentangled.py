@@ -14,7 +14,7 @@ from .attention import PROJECTIONS, Attention
 from .block import PostNorm
 from .dense import normal
 from .dropout import Dropout
-from .lowering import known_late, lookup, reshaped
+from .lowering import apart, known_late, lookup, reshaped
 from .position import Position
 from .rounding import rounding_of
 
@@ -92,7 +92,7 @@ class DisentangledPosition(Position):
         ids = known_late(ids, context.inputs["padding_mask"][0, :1])
         x = ops.cast(self.rounding.rows(lookup(self.embeddings, ids)), dtype)
         x = ops.reshape(x, (1, -1, self.spec.hidden_dim))
-        return x if self.norm is None else self.norm(x)
+        return x if self.norm is None else apart(self.norm(x))
 
     def scores(self, layer, query, key, context):
         """(batch, heads, queries, keys)."""
@@ -159,6 +159,12 @@ class Disentangled(Attention):
             )
         self.scale = 1.0 / math.sqrt(3 * self.head_dim) if scale is None else scale
         self.place_dropout = Dropout(spec.dropout)
+
+    def projected(self, x, context):
+        """See `Attention`."""
+        # An exporter would multiply the gains of the norm before into one copy of a map, and those
+        # of the distances' norm into another.
+        return super().projected(apart(x), context)
 
     @property
     def place_maps(self):
