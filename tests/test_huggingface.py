@@ -641,6 +641,11 @@ def test_torch_files_are_not_trusted(content, folders, tmp_path, capsys):
         ("roberta", "Model", {"type_vocab_size": 2, "pad_token_id": 4}),
         ("distilbert", "ForMaskedLM", {"activation": "relu"}),
         ("albert", "ForMaskedLM", {"hidden_act": "gelu"}),
+        ("electra", "Model", {"embedding_size": 32}),
+        ("electra", "ForMaskedLM", {"hidden_act": "relu"}),
+        ("mpnet", "ForMaskedLM", {"hidden_act": "relu"}),
+        ("roformer", "ForSequenceClassification", {"hidden_act": "relu"}),
+        ("roformer", "ForMaskedLM", {"embedding_size": 16}),
         ("albert", "Model", {"num_hidden_layers": 2, "num_hidden_groups": 2}),
         ("gpt", "Model", {"afn": "silu"}),
         ("gpt_neo", "Model", {"attention_types": [[["local"], 2]], "window_size": 4}),
@@ -657,6 +662,36 @@ def test_configs_mean_what_they_say(family, suffix, changes, tmp_path):
     kzoo.to_huggingface(model, tmp_path / "back")
     theirs = reload(theirs, tmp_path / "back")
     assert_same(model, theirs, suffix)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "message"),
+    [
+        ("roformer", {"rotary_value": True}, "rotary_value = True; kzoo computes only False"),
+        ("mpnet", {"pad_token_id": 0}, "pad_token_id = 0; kzoo knows 1"),
+        ("electra", {"summary_type": "mean"}, "summary_type = 'mean'; kzoo computes only 'first'"),
+        (
+            "mpnet",
+            {"relative_attention_num_buckets": 16},
+            "relative_attention_num_buckets = 16; kzoo computes only 32",
+        ),
+    ],
+)
+def test_what_an_encoder_does_not_compute_is_named(family, changes, message, folders, tmp_path):
+    folder, _ = folders(family, "Model")
+    config = {**json.loads((folder / "config.json").read_text()), **changes}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    with pytest.raises(kzoo.KzooError, match=message):
+        kzoo.from_huggingface(tmp_path)
+
+
+def test_waves_that_are_not_those_of_roformer_are_refused(tmp_path):
+    theirs = reference("roformer", "Model")
+    theirs.encoder.embed_positions.weight += 0.01
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(kzoo.KzooError, match="encoder.embed_positions.weight .* no training"):
+        kzoo.from_huggingface(tmp_path)
 
 
 def test_erf_and_tanh_gelu_differ_in_these_tests(tmp_path):

@@ -13,6 +13,11 @@ def waves(spec):
     return sinusoids(spec.max_sequence_length, dim, interleaved=False)
 
 
+def own_width(width, config):
+    """The width of a table of tokens; 0 where it is the model's."""
+    return 0 if width == config.get("hidden_size", 768) else width
+
+
 @keras.saving.register_keras_serializable("kzoo")
 class RoFormer(Stack):
     """RoFormer."""
@@ -59,7 +64,11 @@ class RoFormer(Stack):
     CONFIG = {
         **Bert.CONFIG,
         "vocab_size": ("embedding.vocabulary_size", 50000),
-        "embedding_size": ("embedding.dim", lambda config: config.get("hidden_size", 768)),
+        "embedding_size": (
+            "embedding.dim",
+            lambda config: config.get("hidden_size", 768),
+            (own_width, lambda width, config: width),
+        ),
         "max_position_embeddings": ("position_rows", 1536),
     }
     REQUIRED = {
