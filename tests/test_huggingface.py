@@ -5,6 +5,10 @@ initialisation (zeros and ones in half the tensors) would hide a bias that was n
 """
 
 import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ import tokenizers
 from families import noisy
 
 import kzoo
+from kzoo import presets
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
 from kzoo.generation import ChatTemplate
 from kzoo.models import build
@@ -711,6 +716,54 @@ def test_xlm_roberta_is_a_roberta(tmp_path):
     assert type(model.backbone) is kzoo.Roberta
     kzoo.to_huggingface(model, tmp_path / "back")
     assert_same(model, reload(theirs, tmp_path / "back"), "ForMaskedLM")
+
+
+DATA = Path(os.environ.get("KZOO_DATA", Path(__file__).parents[2] / "shared" / "data"))
+LANGUAGES = ["Der Hund schläft.", "Кошка спит", "犬が眠る", "le chat dort , n'est-ce pas ?", ""]
+
+
+def multilingual_bert(folder):
+    shutil.copy(DATA / "tokenizers" / "bert-base-multilingual-cased" / "vocab.txt", folder)
+    return "BertTokenizer"
+
+
+def multilingual_roberta(folder):
+    """Its pieces with their scores, in the order of their ids."""
+    with zipfile.ZipFile(DATA / "tokenizers/xlm-roberta-base/pos.dict.utf8.zip") as archive:
+        lines = archive.read("pos.dict.utf8").decode().split("\n")
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    pieces = [
+        (piece, float(score)) for piece, _, score in (line.split("\t") for line in lines if line)
+    ]
+    pieces = [each for each in pieces if each[0] not in special][:249_997]
+    scored = [*((piece, 0.0) for piece in special), *pieces, ("<mask>", 0.0)]
+    backend = tokenizers.Tokenizer(tokenizers.models.Unigram(scored, 3))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    backend.add_special_tokens([*special, "<mask>"])
+    backend.save(str(folder / "tokenizer.json"))
+    return "XLMRobertaTokenizer"
+
+
+@pytest.mark.skipif(not (DATA / "tokenizers").is_dir(), reason="the shared data is not here")
+@pytest.mark.parametrize(
+    ("preset", "make"),
+    [("bert_base_multi_cased", multilingual_bert), ("roberta_base_multi", multilingual_roberta)],
+)
+def test_multilingual_folders_load_with_their_tokenizers(preset, make, tmp_path):
+    """In the size of the published vocabulary, and narrow."""
+    few = {"hidden_dim": 4, "num_heads": 1, "intermediate_dim": 4, "schedule": (0,)}
+    kzoo.to_huggingface(build(presets.read_spec(preset).replace(**few)), tmp_path)
+    settings = {"tokenizer_class": make(tmp_path), "do_lower_case": False}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    again = kzoo.load(tmp_path)
+    assert again.vocabulary_size == again.tokenizer.vocabulary_size
+    assert again.padding_id == again.tokenizer.padding_id
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ours = again.tokenizer.encode(LANGUAGES, padding="longest")["token_ids"]
+    assert ours.tolist() == theirs(LANGUAGES, padding=True)["input_ids"]
+    assert again.tokenizer.unknown_id not in ours
+    outputs = again(again.tokenizer.encode(LANGUAGES, padding="longest"))["sequence_output"]
+    assert np.isfinite(np.asarray(outputs)).all()
 
 
 def test_a_bloom_as_it_was_published(tmp_path):

@@ -10,6 +10,8 @@ from families import add_noise, noisy
 from test_tasks import tokenizer
 
 import kzoo
+from kzoo.bundle.export import export_bundle
+from kzoo.bundle.predict import Searcher
 from kzoo.checkpoints import formats, word_vectors
 from kzoo.checkpoints.safetensors import read_tensors, write_tensors
 from kzoo.compression.token_vectors import components
@@ -201,6 +203,19 @@ def test_a_bundle_of_it_is_the_model(embedder, tmp_path):
     assert found["audit"]["partitions"] == 1 and not found["audit"]["custom"]
     assert found["audit"]["weight_bytes"]["int8"] >= embedder.backbone.vocabulary_size * 16
     assert found["parity"]["cosine"] > 0.999
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
+def test_an_open_bundle_finds_what_the_model_finds(similarity, embedder, tmp_path):
+    model = kzoo.TextEmbedder(embedder, normalize=False, similarity=similarity)
+    export_bundle(model, tmp_path / "bundle", "float32")
+    texts = ["a very dull film", "the good film", "my dog", "the cat sat"]
+    search, query = Searcher(tmp_path / "bundle", texts), "a good film"
+    found, expected = search(query, top=3), model.search(query, texts, top=3)
+    assert [each["text"] for each in found] == [each["text"] for each in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+    assert kzoo.search_bundle(tmp_path / "bundle", query, texts, top=3) == found
 
 
 # -- other libraries -----------------------------------------------------------------------------

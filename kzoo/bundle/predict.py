@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 from .. import plot
 from ..answers import PROBLEMS, READS, RULES, check_top, nearest, similarities
 from ..data.tables import check_table_path, write_table
@@ -187,18 +189,48 @@ def search_bundle(folder, query, among, top=5, threads=1):
     """
     check_top(top)
     sense = sense_of(read_manifest(folder)["reads"])
-    queries, among = sense.listed(query), sense.listed(among)
-    predictor = Predictor(folder, threads, [*queries, *among])
-    if predictor.manifest["rule"] != "embedding":
-        raise KzooError(
-            f"{folder} holds {an(predictor.manifest['task'])}; expected a TextEmbedder or an "
-            "ImageEmbedder, whose vectors say what is near."
-        )
-    sides = [[predictor(each)["embedding"] for each in side] for side in (queries, among)]
-    scores = similarities(*sides, predictor.manifest["task_options"]["similarity"])
-    named = [sense.echo(each, 0, False)[sense.noun] for each in among]
-    results = [nearest(row, named, top, sense.noun) for row in scores]
+    queries = sense.listed(query)
+    searcher = Searcher(folder, among, threads, queries)
+    results = [searcher(each, top) for each in queries]
     return results[0] if sense.is_alone(query) else results
+
+
+class Searcher:
+    """An embedder's bundle that is open, and what it looks through, of which vectors are made once.
+
+    Called with a query, and how many are asked for, it gives the list of `search_bundle`.
+
+    Args:
+        folder, among, threads: as for `search_bundle`.
+        queries: what will come, to refuse the wrong kind before anything is loaded.
+    """
+
+    def __init__(self, folder, among, threads=1, queries=()):
+        self.sense = sense_of(read_manifest(folder)["reads"])
+        among = self.sense.listed(among)
+        self.predictor = Predictor(folder, threads, [*queries, *among])
+        manifest = self.predictor.manifest
+        if manifest["rule"] != "embedding":
+            raise KzooError(
+                f"{folder} holds {an(manifest['task'])}; expected a TextEmbedder or an "
+                "ImageEmbedder, whose vectors say what is near."
+            )
+        self.measure = manifest["task_options"]["similarity"]
+        self.named = [self.sense.echo(each, 0, False)[self.sense.noun] for each in among]
+        self.vectors = np.array([self._vector(each) for each in among])
+
+    def _vector(self, given):
+        """What the bundle gives, of length one where angles are measured: products are these."""
+        vector = np.asarray(self.predictor(given)["embedding"], "float64")
+        if self.measure != "cosine":
+            return vector
+        return vector / max(1e-12, np.linalg.norm(vector))
+
+    def __call__(self, query, top=5):
+        """What is nearest to one query."""
+        measure = "dot" if self.measure == "cosine" else self.measure
+        scores = similarities([self._vector(query)], self.vectors, measure)[0]
+        return nearest(scores, self.named, top, self.sense.noun)
 
 
 class Predictor:

@@ -129,6 +129,8 @@ def write(model, folder):
     Raises:
         KzooError: for a task or a pooling that neither has.
     """
+    from keras import ops
+
     if getattr(model, "task_name", None) != "TextEmbedder":
         kind = getattr(model, "task_name", "backbone")
         raise KzooError(
@@ -140,7 +142,7 @@ def write(model, folder):
             f"Got a static TextEmbedder that pools by {model.pooling!r} with "
             f"{len(model.projections)} projections; other libraries have the mean and none."
         )
-    table = np.asarray(model.backbone.embedding.embeddings, "float32")
+    table = ops.convert_to_numpy(model.backbone.embedding.embeddings)
     kinds = [MODULE] + [END] * model.normalize
     paths = ["", f"1_{END}"]
     modules = [

@@ -12,6 +12,7 @@ from ..errors import KzooError
 from ..models.static_embeddings import static
 from ..tasks.text_embedder import TextEmbedder
 from ..values import an, is_number, is_whole
+from .trim import IN_BRACKETS
 
 
 def static_embedder(embedder, dim=128, coefficient=1e-4, max_length=512, batch_size=512):
@@ -22,7 +23,8 @@ def static_embedder(embedder, dim=128, coefficient=1e-4, max_length=512, batch_s
     `coefficient / (coefficient + p)`, so that frequent tokens count little (SIF, Arora et al. 2017,
     openreview.net SyK00v5xx). How frequent a token is, p, follows from its place in the vocabulary
     by Zipf's law, as most vocabularies begin with the most frequent tokens. Special tokens, that of
-    the unknown among them, are zeros. It learns in `fit` as any other embedder.
+    the unknown among them, and those in brackets, such as [unused5], are zeros.
+    It learns in `fit` as any other embedder.
 
     Args:
         embedder: a `TextEmbedder` with a tokenizer.
@@ -52,7 +54,8 @@ def static_embedder(embedder, dim=128, coefficient=1e-4, max_length=512, batch_s
         if not is_whole(value, 2):
             raise KzooError(f"Got {name} = {value!r:.40}; expected a whole number of at least 2.")
     size = tokenizer.vocabulary_size
-    words = np.setdiff1d(sorted(tokenizer.vocabulary.values()), tokenizer.special_ids)
+    known = {n for token, n in tokenizer.vocabulary.items() if not IN_BRACKETS.fullmatch(token)}
+    words = np.setdiff1d(sorted(known), tokenizer.special_ids)
     if dim > len(words):
         raise KzooError(
             f"Got dim = {dim} for a vocabulary of {len(words)} tokens beside the special ones; "
