@@ -14,6 +14,7 @@ from test_prune import classifier
 
 import kzoo
 from kzoo import budget, presets
+from kzoo.bundle import export_bundle
 from kzoo.cli import main
 from kzoo.evaluation import evaluate, scores_of
 from kzoo.training import compress, steps
@@ -116,7 +117,7 @@ def test_parameters_are_counted_in_one_way(made):
         assert record["steps"][-1]["parameters"] == record["parameters"]  # Scales are none.
         kind = {"quantize_aware": "int8_static", "four_bits": "int4"}[names[0]]
         loose = {"label_agreement": None, "probability_difference": None}
-        report = kzoo.export_bundle(kzoo.load(folder), folder.with_suffix(".b"), kind, limits=loose)
+        report = export_bundle(kzoo.load(folder), made / kind, kind, limits=loose)
         card = json.loads((folder / "card.json").read_text())
         assert report["sizes"]["parameters"] == card["parameters"] == record["parameters"]
 
@@ -136,7 +137,7 @@ def test_the_command_prints_a_line_a_step_in_a_pipe_and_scores_at_the_end(made, 
     out, said = run()
     lines = said.splitlines()
     assert [line.partition(":")[0] for line in lines] == [
-        "Step 1 of 2, sparsify (share 0.5)", "Step 2 of 2, round",
+        "Step 1 of 2, sparsify (share=0.5)", "Step 2 of 2, round",
     ]  # fmt: skip
     assert re.search(r": [\d,]+ -> [\d,]+ parameters, [\d.]+ s$", lines[0])
     assert "On train.tsv" in out and re.search(r"accuracy +0\.\d+ +[01]", out)
