@@ -230,16 +230,16 @@ def tuned(data):
 
 def step_line(step):
     """A step that `kzoo compress RECIPE` has done, as one line."""
-    options = _options(step["options"])
+    options = _asked(step["options"])
     title = f"Step {step['number']} of {step['of']}, {step['step']}{options and f' ({options})'}"
     time = "done before" if step["done_before"] else f"{step['seconds']:g} s"
     return f"{title}: {step['before']:,} -> {step['after']:,} parameters, {time}"
 
 
-def _options(step):
+def _asked(step):
     """The options of a step; of those that are long their names alone."""
     return ", ".join(
-        key if isinstance(value, (dict, list)) else f"{key} {value}"
+        key if isinstance(value, (dict, list)) else f"{key}={value}"
         for key, value in step.items()
         if key != "step"
     )
@@ -250,7 +250,7 @@ def compressed(data):
     before, rows = data["parameters"], []
     for row, step in zip(data["steps"], data["recipe"]["steps"], strict=True):
         left, seconds = row["parameters"], f"{row['seconds']:g}"
-        rows.append([row["step"], _options(step), f"{left:,}", f"{left / before:.1%}", seconds])
+        rows.append([row["step"], _asked(step), f"{left:,}", f"{left / before:.1%}", seconds])
     shown = [
         table(
             f"{data['source']}, {before:,} parameters, made smaller: {data['output']}",
