@@ -101,8 +101,8 @@ def choose(
         of it computes, else the "clock"; `kinds`, a list of {"kind", "is_causal", "gives_up",
         "dense" (what it is compared with), "beats_dense_from" (a length, or None), "points"}, whose
         points are {"length", "milliseconds", "MiB", "speed" (times as fast as dense), "slot"},
-        medians; and `fastest`, a list of {"length", "any", "causal"}. A kind that would need more memory than there is has
-        no point of that length.
+        medians; and `fastest`, a list of {"length", "any", "causal"}. A kind that would need more
+        memory than there is has no point of that length.
 
     Raises:
         KzooError: for sizes that don't fit each other.
