@@ -97,11 +97,12 @@ def choose(
 
     Returns:
         A dict with `device`, `backend`, `hidden_dim`, `num_heads`, `threads`, `rounds`, `lengths`;
-        `kinds`, a list of {"kind", "is_causal", "gives_up", "dense" (what it is compared with),
-        "beats_dense_from" (a length, or None), "points"}, whose points are {"length",
-        "milliseconds", "MiB", "speed" (times as fast as dense), "slot"}, medians; and `fastest`, a
-        list of {"length", "any", "causal"}. A kind that would need more memory than there is has
-        no point of that length.
+        `time`, whose it is: the "processor", which a busy machine changes little, where one thread
+        of it computes, else the "clock"; `kinds`, a list of {"kind", "is_causal", "gives_up",
+        "dense" (what it is compared with), "beats_dense_from" (a length, or None), "points"}, whose
+        points are {"length", "milliseconds", "MiB", "speed" (times as fast as dense), "slot"},
+        medians; and `fastest`, a list of {"length", "any", "causal"}. A kind that would need more
+        memory than there is has no point of that length.
 
     Raises:
         KzooError: for sizes that don't fit each other.
@@ -119,9 +120,10 @@ def choose(
             f"Got the length {lengths[0]}, whose pairs are more than this machine's memory holds; "
             "expected a shorter one, or kinds that don't compute them all."
         )
+    common = {**sizes, "threads": threads}
     commands = {
         kind: [sys.executable, "-m", "kzoo.chooser",
-               json.dumps({"kind": kind, "slots": list(slots.items()), **sizes})]
+               json.dumps({**common, "kind": kind, "slots": list(slots.items())})]
         for kind, slots in plan.items()
     }  # fmt: skip
     taken, _ = turns.take(commands, rounds, dict.fromkeys(plan, _environment(threads)))
@@ -129,6 +131,7 @@ def choose(
     return {
         "device": first["device"],
         "backend": first["backend"],
+        "time": first["time"],
         "hidden_dim": hidden_dim,
         "num_heads": num_heads,
         "threads": threads,
@@ -300,44 +303,47 @@ def one_block(length, attention, hidden_dim, num_heads, intermediate_dim, feedfo
     def run(x):
         return model.block_list[0](x, context=context, training=False)[0]
 
-    run = _in_one_graph(run)
+    run = _in_one_graph(run, x)
     return lambda: keras.ops.convert_to_numpy(run(x))
 
 
-def _in_one_graph(function):
-    """A function of tensors as the backend compiles it."""
+def _in_one_graph(function, x):
+    """A function of a tensor as the backend compiles it, for such as x."""
     import keras
 
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.jit(function)
+        return jax.jit(function).lower(x).compile()
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=False)
+    return tf.function(function, jit_compile=False).get_concrete_function(x)
 
 
 def _serve(asked):
     """Serve turns: what a call takes, by length."""
     import keras
 
-    kind, slots = asked.pop("kind"), asked.pop("slots")
+    kind, slots, threads = (asked.pop(key) for key in ("kind", "slots", "threads"))
     calls = {length: one_block(length, held, **asked) for length, held in slots}
     one_block(WARM, slot(kind, WARM, asked["num_heads"]), **asked)()
     device, start = keras.distribution.list_devices()[0], turns.resident()
     # What is measured first is the shortest: a longer one uses again what an allocator kept of it.
     first = {length: turns.used(call, start)["MiB"] for length, call in calls.items()}
-    is_known = device.startswith("cpu")  # Of a GPU's memory Linux knows nothing.
+    on_cpu = device.startswith("cpu")  # Of a GPU Linux knows neither memory nor time.
+    time = "processor" if on_cpu and threads == 1 else "clock"
+    key = "cpu" if time == "processor" else "clock"
 
     def turn():
         points = {
             length: {
-                "milliseconds": 1000 * turns.used(call)["clock"],
-                "MiB": first[length] if is_known else None,
+                "milliseconds": 1000 * turns.used(call)[key],
+                "MiB": first[length] if on_cpu else None,
             }
             for length, call in calls.items()
         }
-        return {"device": device, "backend": keras.backend.backend(), "points": points}
+        backend = keras.backend.backend()
+        return {"device": device, "backend": backend, "time": time, "points": points}
 
     turns.serve(turn)
 

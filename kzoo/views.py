@@ -499,8 +499,8 @@ def chosen(data):
         ]
         title = (
             f"{length} places, width {data['hidden_dim']}, {data['num_heads']} heads: one block on "
-            f"{data['device']} ({data['backend']}), {data['threads']} thread(s), "
-            f"median of {data['rounds']}"
+            f"{data['device']} ({data['backend']}), time of the {data['time']}, "
+            f"{data['threads']} thread(s), median of {data['rounds']}"
         )
         columns = ["kind", ">time", ">as fast as dense", ">memory", "may write (causal)"]
         shown.append(table(title, columns, cells))

@@ -48,7 +48,7 @@ LISTS = {
     "learning_rate": 2e-3, "seconds": 45, "measured_every": 15, "examples": 6000,
 }  # fmt: skip
 SETTINGS = {"copy": COPY, "text": TEXT, "lists": LISTS}
-WARMUP = 30  # steps
+WARMUP, LEAST_RATE = 30, 0.05  # steps, and the share of the rate that is left in the end
 FEW_BYTES = 2**14  # of the validation part, which a curve is measured on
 
 
@@ -58,7 +58,10 @@ def in_chunks(kind, **options):
 
 
 ARMS = {
-    "copy": {"dense": {"kind": "causal", "bias": []}, "LSH": in_chunks("lsh", hashes=4)},
+    "copy": {
+        "dense": {"kind": "causal", "bias": []},
+        "LSH": in_chunks("lsh", hashes=4, buckets=16),
+    },
     "text": {
         "dense": "causal",
         "Sparse Transformer": {"kind": "fixed", "stride": 32, "summary": 8, "columns": 4},
@@ -104,16 +107,18 @@ def spec_of(family, settings, vocabulary_size, attention, **slots):
 
 
 def compiled(task, settings):
-    """A task with the optimizer that all have: Adam at one rate, behind a warm-up."""
+    """A task with the optimizer that all have: Adam, at a rate that `learn` sets."""
     import kzoo
 
     rate = settings["learning_rate"]
-    task.compile(kzoo.AdamW(rate, warmup=WARMUP, decay="constant", weight_decay=0.0))
+    task.compile(kzoo.AdamW(rate, warmup=0, decay="constant", weight_decay=0.0))
     return task
 
 
 def learn(task, batches, settings, measure):
     """Learn for so many seconds; the points of the curve, the last at the end.
+
+    The rate rises for some steps, and falls in proportion to the seconds that are left.
 
     Args:
         batches: an endless iterator of inputs and targets.
@@ -121,7 +126,10 @@ def learn(task, batches, settings, measure):
     """
     task.train_on_batch(*next(batches))
     started, due, steps, points = time.process_time(), settings["measured_every"], 1, []
+    spent = 0.0
     while True:
+        left = max(1 - spent / settings["seconds"], LEAST_RATE) * min(steps / WARMUP, 1)
+        task.optimizer.learning_rate = left * settings["learning_rate"]
         found = task.train_on_batch(*next(batches), return_dict=True)
         steps, spent = steps + 1, time.process_time() - started
         is_over = spent >= settings["seconds"]
@@ -132,7 +140,7 @@ def learn(task, batches, settings, measure):
         points.append({"seconds": round(spent, 1), "steps": steps, "loss": loss, **measure()})
         print(json.dumps(points[-1]), file=sys.stderr, flush=True)
         task.reset_metrics()
-        if is_over or points[-1].pop("done", False):
+        if points[-1].pop("done", False) or is_over:
             return points
         started = time.process_time() - spent
 
