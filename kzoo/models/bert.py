@@ -18,15 +18,15 @@ class Bert(Stack):
     # head has a dropout of its own.
     MODEL_TYPES = {"bert": "Bert"}
     PREFIX = "bert."
-    CLASSES = {
+    READERS = {
         "Model": None,
         "ForSequenceClassification": "TextClassifier",
         "ForTokenClassification": "TokenClassifier",
         "ForQuestionAnswering": "QuestionAnswering",
         "ForMaskedLM": "MaskedLM",
         "ForMultipleChoice": "MultipleChoice",
-        "ForPreTraining": "PreTraining",
     }
+    CLASSES = {**READERS, "ForPreTraining": "PreTraining"}
     FIXED = {}
     BLOCK = "encoder.layer.{step}"
     ROWS = f"""

@@ -47,11 +47,7 @@ class Deberta(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"deberta": "Deberta"}
     PREFIX = "deberta."
-    CLASSES = {
-        name: task
-        for name, task in Bert.CLASSES.items()
-        if task not in ("MultipleChoice", "PreTraining")
-    }
+    CLASSES = {name: task for name, task in Bert.READERS.items() if task != "MultipleChoice"}
     FIXED = {
         "position": "disentangled",
         "attention": {

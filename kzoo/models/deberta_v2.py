@@ -33,7 +33,7 @@ class DebertaV2(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"deberta-v2": "DebertaV2"}
     PREFIX = "deberta."
-    CLASSES = {name: task for name, task in Bert.CLASSES.items() if task != "PreTraining"}
+    CLASSES = Bert.READERS
     FIXED = {"position": "disentangled", "attention": "disentangled", "pooler": "none"}
     SELF = "encoder.layer.{step}.attention.self"
     ROWS = f"""

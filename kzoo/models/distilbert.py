@@ -19,7 +19,7 @@ class DistilBert(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"distilbert": "DistilBert"}
     PREFIX = "distilbert."
-    CLASSES = Bert.CLASSES
+    CLASSES = Bert.READERS
     FIXED = {"pooler": "none", "norm": {"kind": "layer_norm", "epsilon": 1e-12}}
     BLOCK = "transformer.layer.{step}"
     ROWS = f"""

@@ -57,10 +57,7 @@ class Electra(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"electra": "Electra"}
     PREFIX = "electra."
-    CLASSES = {
-        **{suffix: task for suffix, task in Bert.CLASSES.items() if task != "PreTraining"},
-        "ForPreTraining": "ReplacedTokenDetection",
-    }
+    CLASSES = {**Bert.READERS, "ForPreTraining": "ReplacedTokenDetection"}
     FIXED = {"pooler": "none"}
     LM_ACTIVATION = "gelu"  # whatever the feed-forward nets have
     BLOCK = Bert.BLOCK

@@ -17,7 +17,7 @@ class MPNet(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"mpnet": "MPNet"}
     PREFIX = "mpnet."
-    CLASSES = {suffix: task for suffix, task in Bert.CLASSES.items() if task != "PreTraining"}
+    CLASSES = Bert.READERS
     FIXED = {"position": "counted_bucketed"}
     LM_ACTIVATION = "gelu"  # whatever the feed-forward nets have
     BLOCK = "encoder.layer.{step}"

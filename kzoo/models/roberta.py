@@ -19,7 +19,7 @@ class Roberta(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"roberta": "Roberta", "xlm-roberta": "XLMRoberta"}
     PREFIX = "roberta."
-    CLASSES = Bert.CLASSES
+    CLASSES = Bert.READERS
     FIXED = {"position": "counted"}
     LM_ACTIVATION = "gelu"  # whatever the feed-forward nets have
     ROWS = Bert.ROWS

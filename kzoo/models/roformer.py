@@ -32,7 +32,7 @@ class RoFormer(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"roformer": "RoFormer"}
     PREFIX = "roformer."
-    CLASSES = {suffix: task for suffix, task in Bert.CLASSES.items() if task != "PreTraining"}
+    CLASSES = Bert.READERS
     FIXED = {"position": "rotary", "pooler": "none"}
     COMPUTED = {"encoder.embed_positions.weight": waves}
     BLOCK = Bert.BLOCK
