@@ -29,20 +29,26 @@ class Bert(Stack):
     CLASSES = {**READERS, "ForPreTraining": "PreTraining"}
     FIXED = {}
     BLOCK = "encoder.layer.{step}"
+    BODY = f"""
+        {BLOCK}.attention.output.dense      block_{{step}}/attention/output
+        {BLOCK}.attention.output.LayerNorm  block_{{step}}/attention_norm
+        {BLOCK}.intermediate.dense          block_{{step}}/feedforward/up
+        {BLOCK}.output.dense                block_{{step}}/feedforward/down
+        {BLOCK}.output.LayerNorm            block_{{step}}/feedforward_norm
+    """
+    BLOCKS = f"""
+        {BLOCK}.attention.self.{{query|key|value}}  block_{{step}}/attention/{{query|key|value}}
+        {BODY}
+    """
     ROWS = f"""
-        embeddings.word_embeddings                      token_embedding
-        embeddings.token_type_embeddings                segment_embedding
-        embeddings.position_embeddings                  position
-        embeddings.LayerNorm                            embedding_norm
-        {BLOCK}.attention.self.{{query|key|value}}      block_{{step}}/attention/{{query|key|value}}
-        {BLOCK}.attention.output.dense                  block_{{step}}/attention/output
-        {BLOCK}.attention.output.LayerNorm              block_{{step}}/attention_norm
-        {BLOCK}.intermediate.dense                      block_{{step}}/feedforward/up
-        {BLOCK}.output.dense                            block_{{step}}/feedforward/down
-        {BLOCK}.output.LayerNorm                        block_{{step}}/feedforward_norm
-        pooler.dense                                    pooler?
-        embeddings.position_ids                         -
-        embeddings.token_type_ids                       -
+        embeddings.word_embeddings        token_embedding
+        embeddings.token_type_embeddings  segment_embedding
+        embeddings.position_embeddings    position
+        embeddings.LayerNorm              embedding_norm
+        {BLOCKS}
+        pooler.dense                      pooler?
+        embeddings.position_ids           -
+        embeddings.token_type_ids         -
     """
     TASK_ROWS = """
         classifier                           head/logits       TextClassifier

@@ -55,21 +55,16 @@ class Deberta(Stack):
         },
         "pooler": "none",
     }  # fmt: skip
-    BLOCK = "encoder.layer.{step}"
     COMMON = f"""
-        embeddings.word_embeddings                 token_embedding
-        embeddings.token_type_embeddings           segment_embedding
-        embeddings.LayerNorm                       embedding_norm
-        encoder.rel_embeddings                     position
-        {BLOCK}.attention.output.dense             block_{{step}}/attention/output
-        {BLOCK}.attention.output.LayerNorm         block_{{step}}/attention_norm
-        {BLOCK}.intermediate.dense                 block_{{step}}/feedforward/up
-        {BLOCK}.output.dense                       block_{{step}}/feedforward/down
-        {BLOCK}.output.LayerNorm                   block_{{step}}/feedforward_norm
-        embeddings.position_embeddings             -
-        embeddings.position_ids                    -
+        embeddings.word_embeddings        token_embedding
+        embeddings.token_type_embeddings  segment_embedding
+        embeddings.LayerNorm              embedding_norm
+        encoder.rel_embeddings            position
+        {Bert.BODY}
+        embeddings.position_embeddings    -
+        embeddings.position_ids           -
     """
-    SELF = f"{BLOCK}.attention.self"
+    SELF = f"{Bert.BLOCK}.attention.self"
     ROWS = f"""
         {COMMON}
         {SELF}.in_proj.weight:by_head  block_{{step}}/attention/{{query,key,value}}/kernel

@@ -60,21 +60,15 @@ class Electra(Stack):
     CLASSES = {**Bert.READERS, "ForPreTraining": "ReplacedTokenDetection"}
     FIXED = {"pooler": "none"}
     LM_ACTIVATION = "gelu"  # whatever the feed-forward nets have
-    BLOCK = Bert.BLOCK
     ROWS = f"""
-        embeddings.word_embeddings                      token_embedding
-        embeddings.token_type_embeddings                segment_embedding
-        embeddings.position_embeddings                  position
-        embeddings.LayerNorm                            embedding_norm
-        embeddings_project                              embedding_projection
-        {BLOCK}.attention.self.{{query|key|value}}      block_{{step}}/attention/{{query|key|value}}
-        {BLOCK}.attention.output.dense                  block_{{step}}/attention/output
-        {BLOCK}.attention.output.LayerNorm              block_{{step}}/attention_norm
-        {BLOCK}.intermediate.dense                      block_{{step}}/feedforward/up
-        {BLOCK}.output.dense                            block_{{step}}/feedforward/down
-        {BLOCK}.output.LayerNorm                        block_{{step}}/feedforward_norm
-        embeddings.position_ids                         -
-        embeddings.token_type_ids                       -
+        embeddings.word_embeddings        token_embedding
+        embeddings.token_type_embeddings  segment_embedding
+        embeddings.position_embeddings    position
+        embeddings.LayerNorm              embedding_norm
+        embeddings_project                embedding_projection
+        {Bert.BLOCKS}
+        embeddings.position_ids           -
+        embeddings.token_type_ids         -
     """
     TASK_ROWS = """
         classifier.dense                            head/hidden     TextClassifier

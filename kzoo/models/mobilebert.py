@@ -82,7 +82,7 @@ class MobileBert(Stack):
             fields["block"].get("dim", fields["hidden_dim"]) // max(1, fields["num_heads"])
         ),
     }
-    BLOCK = "encoder.layer.{step}"
+    BLOCK = Bert.BLOCK
     ROWS = (
         Bert.ROWS
         + nets(BLOCK, "block_{step}")

@@ -35,20 +35,14 @@ class RoFormer(Stack):
     CLASSES = Bert.READERS
     FIXED = {"position": "rotary", "pooler": "none"}
     COMPUTED = {"encoder.embed_positions.weight": waves}
-    BLOCK = Bert.BLOCK
     ROWS = f"""
-        embeddings.word_embeddings                      token_embedding
-        embeddings.token_type_embeddings                segment_embedding
-        embeddings.LayerNorm                            embedding_norm
-        embeddings_project                              embedding_projection
-        {BLOCK}.attention.self.{{query|key|value}}      block_{{step}}/attention/{{query|key|value}}
-        {BLOCK}.attention.output.dense                  block_{{step}}/attention/output
-        {BLOCK}.attention.output.LayerNorm              block_{{step}}/attention_norm
-        {BLOCK}.intermediate.dense                      block_{{step}}/feedforward/up
-        {BLOCK}.output.dense                            block_{{step}}/feedforward/down
-        {BLOCK}.output.LayerNorm                        block_{{step}}/feedforward_norm
-        encoder.embed_positions                         -
-        embeddings.position_ids                         -
+        embeddings.word_embeddings        token_embedding
+        embeddings.token_type_embeddings  segment_embedding
+        embeddings.LayerNorm              embedding_norm
+        embeddings_project                embedding_projection
+        {Bert.BLOCKS}
+        encoder.embed_positions           -
+        embeddings.position_ids           -
     """
     TASK_ROWS = """
         classifier.dense                     head/hidden     TextClassifier
