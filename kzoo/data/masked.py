@@ -9,6 +9,7 @@ in a row, n of them with a probability in proportion to 1 / n (arXiv:1909.11942,
 import numpy as np
 
 from ..errors import KzooError
+from ..values import an
 from .batches import IGNORED, lengths_of
 from .drawn import DrawnPlan
 
@@ -19,10 +20,13 @@ DRAWS = 2**24  # as many as float32 tells apart between 0 and 1
 UNITS = ("tokens", "whole_words", "ngrams")
 
 
-def check_units(name):
-    """Raise KzooError for what is no name of what is hidden as one."""
-    if name not in UNITS:
-        raise KzooError(f"Got the objective {name!r:.40}; expected one of {', '.join(UNITS)}.")
+def check_units(name, units, task_name):
+    """Raise KzooError for what is no name of what a task hides as one."""
+    if name not in units:
+        raise KzooError(
+            f"Got the objective {name!r:.40} for {an(task_name)}; expected one of "
+            f"{', '.join(units)}."
+        )
 
 
 class Masking:

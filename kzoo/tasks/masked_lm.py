@@ -5,7 +5,7 @@ import numpy as np
 
 from ..answers import probabilities
 from ..data.corpus import Corpus, read_corpus
-from ..data.masked import MOST_WORDS, MaskedPlan, check_units
+from ..data.masked import MOST_WORDS, UNITS, MaskedPlan, check_units
 from ..data.ragged import Ragged
 from ..data.sources import read_examples
 from ..data.tokens import words_of
@@ -26,6 +26,7 @@ class HidesTokens(ReadsCorpora):
     """
 
     targets = "none"
+    units = UNITS  # What may be hidden as one.
     read_file = read_corpus(read_examples)
 
     def __init__(
@@ -39,7 +40,7 @@ class HidesTokens(ReadsCorpora):
         objective=None,
     ):
         if objective is not None:
-            check_units(objective)
+            check_units(objective, self.units, self.task_name)
         self.objective = objective
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
         self.objective = self.objective or "tokens"

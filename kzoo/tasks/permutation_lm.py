@@ -28,23 +28,7 @@ class PermutationLM(MaskedLM):
     """
 
     task_name = "PermutationLM"
-
-    def __init__(
-        self,
-        backbone,
-        labels=None,
-        head=None,
-        max_length=None,
-        tokenizer=None,
-        name=None,
-        objective=None,
-    ):
-        if objective == "ngrams":
-            raise KzooError(
-                "Got the objective 'ngrams' for a PermutationLM, which foretells spans in any "
-                "case; expected tokens or whole_words."
-            )
-        super().__init__(backbone, labels, head, max_length, tokenizer, name, objective)
+    units = ("tokens", "whole_words")  # Spans of these are foretold in any case.
 
     def check_backbone(self, backbone):
         """Raise KzooError for a network of a single stream."""
