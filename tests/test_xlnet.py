@@ -398,7 +398,9 @@ def test_on_jax_it_learns_alike():
 def test_what_it_cannot_stand_on_is_named():
     with pytest.raises(KzooError, match="Got a bert, which has one stream; expected a network"):
         kzoo.PermutationLM(noisy("bert"))
-    with pytest.raises(KzooError, match="'ngrams' for a PermutationLM; expected one of tokens, whole_words"):
+    with pytest.raises(
+        KzooError, match="'ngrams' for a PermutationLM; expected one of tokens, whole_words"
+    ):
         kzoo.PermutationLM(shared("xlnet"), objective="ngrams")
     with pytest.raises(KzooError, match="fit of a PermutationLM takes texts alone"):
         small().fit(LINES, [0] * len(LINES), verbose=0)
