@@ -408,7 +408,9 @@ def test_pre_training_has_both_scores_of_transformers(family, folders, tmp_path)
     pairs = {"albert": "sop_logits"}.get(family, "seq_relationship_logits")
     ours = model(columns)
     mask = columns["padding_mask"].astype(bool)
-    assert distance(ours["logits"], expected.prediction_logits, mask) < TOLERANCE
+    # Noise upon noise: float32 rounds numbers of this size by more.
+    size = max(1.0, float(expected.prediction_logits.abs().max()))
+    assert distance(ours["logits"], expected.prediction_logits, mask) < TOLERANCE * size
     assert distance(ours["pair_logits"], expected[pairs]) < TOLERANCE
     model.compile()
     y = {"logits": targets.astype("int32"), "pair_logits": label.astype("int32")}
