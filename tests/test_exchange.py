@@ -522,7 +522,7 @@ def test_sizes_are_whole_numbers(name):
        for name in ("embedding", "position", "attention", "block", "feedforward", "norm", "pooler")
        for wrong in (5, None, {}, {"kind": 5}, ["x", 5], [])]
     + [({"schedule": wrong}, "schedule is .*; a list of block indices")
-       for wrong in ([], 3, "01", [-1], [1.0], [True], [2**31])]
+       for wrong in (3, "01", [-1], [1.0], [True], [2**31])]
     + [({"family": 3}, "family is 3; a name"),
        ({"hidden_dim": 9}, "hidden_dim 9 is not a multiple"),
        ({"num_heads": 4, "num_key_value_heads": 3}, "num_heads 4 is not a multiple of num_key"),
