@@ -240,7 +240,7 @@ def test_a_savedmodel_takes_the_int32_inputs_that_the_model_takes(kind, tmp_path
 
 TWO_TOWERS = {"ImageTextEmbedder", "ZeroShotImageClassifier"}
 OF_OTHERS = {"CausalLM": "gpt2", "ImageClassifier": "vit", "ImageEmbedder": "vit",
-             "AudioClassifier": "kwt", "Seq2SeqLM": "t5"}  # fmt: skip
+             "AudioClassifier": "kwt", "Seq2SeqLM": "t5", "PermutationLM": "xlnet"}  # fmt: skip
 
 
 # A network of two towers has no one batch; what is built on it is held in test_image_text.py.
