@@ -151,7 +151,7 @@ def test_a_target_is_told_by_what_comes_before_it_alone():
 
 @pytest.mark.parametrize("name", ["XlNet", "TextClassifier"])
 def test_the_side_of_padding_changes_nothing(name):
-    network, inputs = shared("xlnet"), tokens(SPEC)
+    network, inputs = noisy("xlnet"), tokens(SPEC)
     model = network
     if name == "TextClassifier":
         model = add_noise(kzoo.TextClassifier(network, labels=["a", "b"]), seed=3)
