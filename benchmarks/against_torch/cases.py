@@ -54,6 +54,17 @@ FAMILIES = {
     ),
     "electra": ("Electra", {**SIZES, "embedding_size": 16, "summary_last_dropout": 0.0}, 2),
     "mpnet": ("MPNet", {**SIZES, "layer_norm_eps": 1e-5}, 1),
+    "mobilebert": (
+        "MobileBert",
+        {
+            **SIZES,
+            "embedding_size": 12,
+            "intra_bottleneck_size": 16,
+            "num_feedforward_networks": 2,
+            "classifier_dropout": 0.0,
+        },
+        2,
+    ),
     "gpt2": (
         "GPT2",
         {
