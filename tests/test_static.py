@@ -151,10 +151,10 @@ def test_components_are_those_that_differ_most():
     draw = np.random.default_rng(0)
     hidden = draw.standard_normal((50, 2)) * [5, 3]
     rotation, _ = np.linalg.qr(draw.standard_normal((6, 6)))
-    vectors = hidden @ rotation[:2] + 7 + 1e-3 * draw.standard_normal((50, 6))
+    vectors = hidden @ rotation[:2] + 7 + 1e-6 * draw.standard_normal((50, 6))
     found = components(vectors, 2)
     centred = hidden - hidden.mean(0)
-    np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=0.1)
+    np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=1e-3)
     assert found[:, 0].var() > found[:, 1].var()
 
 

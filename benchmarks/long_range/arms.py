@@ -19,6 +19,7 @@ ONE_THREAD = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
 PACKAGES = ["keras", "tensorflow", "jax", "torch", "transformers", "numpy"]
+MARKS = "x+1234"  # of what papers say, one a curve
 COLOURS = ("#0b7a75", "#c2571a", "#5b4b8a", "#1c2430", "#b08900")
 
 
@@ -49,8 +50,8 @@ def picture(name, panels):
         for number, (label, points) in enumerate(panel["curves"].items()):
             colour = COLOURS[number % len(COLOURS)]
             axis.plot(*zip(*points, strict=True), "o-", ms=3, color=colour, label=label)
-        for label, points in panel.get("paper", {}).items():
-            axis.plot(*zip(*points, strict=True), "x", color="#66707f", label=label)
+        for (label, points), mark in zip(panel.get("paper", {}).items(), MARKS, strict=False):
+            axis.plot(*zip(*points, strict=True), mark, color="#66707f", label=label)
         scale = panel.get("scale", "log")
         axis.set(title=panel["title"], xlabel=panel["x"], ylabel=panel["y"])
         axis.set(xscale=scale, yscale=scale)

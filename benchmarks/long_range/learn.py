@@ -75,7 +75,11 @@ ARMS = {
         "LSH": in_chunks("lsh", hashes=2, chunk=32, after=1, looks_ahead=True),
     },
 }
-FAMILIES = {"Sparse Transformer": "sparse_transformer", "Reformer": "reformer"}
+# What else than GPT-2 stands behind a name, and which slots it fills.
+FAMILIES = {
+    "Sparse Transformer": ("sparse_transformer", {}),
+    "Reformer": ("reformer", {"block": "reversible"}),
+}
 
 
 # -- models ----------------------------------------------------------------------------------------
@@ -227,8 +231,7 @@ def learn_text(name, slot, settings, data):
         family, slots = "transformer_xl", {**slots, "max_sequence_length": 2**20 - 1, "norms": []}
         slots["block"] = "post_norm"
     else:
-        family = FAMILIES.get(name, "gpt2")
-        slots = {"block": "reversible"} if family == "reformer" else {}
+        family, slots = FAMILIES.get(name, ("gpt2", {}))
     spec = spec_of(family, settings, size, slot, **slots)
     task = compiled(kzoo.CausalLM(build(spec), tokenizer=tokenizer, **options), settings)
 

@@ -30,11 +30,11 @@ def of_block(key, usual, there):
 
 def norm(config):
     """The norm of a config; None where norms there differ, whose epsilon is 1e-5 in some places."""
-    told = config.get("normalization_type", "no_norm"), config.get("layer_norm_eps", 1e-12)
+    given = config.get("normalization_type", "no_norm"), config.get("layer_norm_eps", 1e-12)
     return {
         ("no_norm", 1e-12): {"kind": "no_norm"},
         ("layer_norm", 1e-5): {"kind": "layer_norm", "epsilon": 1e-5},
-    }.get(told)
+    }.get(given)
 
 
 def of_norm(key, usual, there):
