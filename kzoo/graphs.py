@@ -651,7 +651,7 @@ class TwoStream(Recurrent):
         y = ops.broadcast_to(self.target_embedding(x), shape)
         y, context = self.embedding_dropout(y, training=training), self.of_targets(inputs)
         blocks = dict(zip(self.spec.blocks, self.block_list, strict=True))
-        for step, index in enumerate(self.spec.schedule):
+        for step, index in enumerate(self.schedule):
             here = self.surroundings(context, inputs, step, blocks[index])
             here = dataclasses.replace(here, known=(seen[step].key, seen[step].value))
             y, _ = self.run_block(blocks[index], y, here, training)

@@ -149,6 +149,14 @@ def test_a_target_is_told_by_what_comes_before_it_alone():
         assert (np.abs(after - before)[0, 0].max() > 1e-3) == changes
 
 
+def test_fewer_steps_answer_a_permutation_as_a_smaller_network_does():
+    network, inputs = noisy("xlnet"), permuted(SPEC, batch=1)
+    with network.running((1,)):
+        actual = network(inputs)["sequence_output"]
+    expected = network.with_spec(schedule=(1,))(inputs)["sequence_output"]
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["XlNet", "TextClassifier"])
 def test_the_side_of_padding_changes_nothing(name):
     network, inputs = noisy("xlnet"), tokens(SPEC)

@@ -44,12 +44,7 @@ CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
-    XlNet,
-    Electra,
-    MPNet,
-    RoFormer,
-    Deberta, DebertaV2,
-    MobileBert, Static,
+    XlNet, Electra, MPNet, RoFormer, Deberta, DebertaV2, MobileBert, Static,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
