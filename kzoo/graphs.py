@@ -20,7 +20,7 @@ from .nn.patches import between, grid_of, places
 from .nn.position import UNPLACED, Learned
 from .parts import completed, make, resolve
 from .spec import Input
-from .values import is_whole
+from .values import an, is_whole
 
 
 class Stack(Network):
@@ -60,7 +60,7 @@ class Stack(Network):
         spec = self.spec
         if not spec.schedule:
             raise KzooError(
-                f"schedule is [] for a {spec.family}; a list of block indices such as [0, 1, 2] is "
+                f"schedule is [] for {an(spec.family)}; a list of block indices such as [0, 1, 2] is "
                 "expected."
             )
         cls, _ = resolve("embedding", spec.embedding)

@@ -208,7 +208,7 @@ class Network(Served, ExportsTokens, keras.Model):
         traced before (`fit`, `predict`) runs what it ran.
         """
         raise KzooError(
-            f"Got steps to run of a {self.family}, whose blocks don't follow each other; expected "
+            f"Got steps to run of {an(self.family)}, whose blocks don't follow each other; expected "
             "a network that is a stack of blocks."
         )
 

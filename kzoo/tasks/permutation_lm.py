@@ -6,6 +6,7 @@ from keras import ops
 
 from ..data.permuted import BESIDE, TARGETS, PermutedPlan
 from ..errors import KzooError
+from ..values import an
 from .masked_lm import MaskedLM
 
 
@@ -35,7 +36,7 @@ class PermutationLM(MaskedLM):
         super().check_backbone(backbone)
         if "permuted" not in backbone.signatures:
             raise KzooError(
-                f"Got a {backbone.family}, which has one stream; expected a network of two, such "
+                f"Got {an(backbone.family)}, which has one stream; expected a network of two, such "
                 "as an XLNet: a MaskedLM learns with this one."
             )
 
