@@ -60,8 +60,8 @@ class Stack(Network):
         spec = self.spec
         if not spec.schedule:
             raise KzooError(
-                f"schedule is [] for {an(spec.family)}; a list of block indices such as [0, 1, 2] is "
-                "expected."
+                f"schedule is [] for {an(spec.family)}; a list of block indices such as [0, 1, 2] "
+                "is expected."
             )
         cls, _ = resolve("embedding", spec.embedding)
         self.embedding_name = cls.layer_name

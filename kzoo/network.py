@@ -208,8 +208,8 @@ class Network(Served, ExportsTokens, keras.Model):
         traced before (`fit`, `predict`) runs what it ran.
         """
         raise KzooError(
-            f"Got steps to run of {an(self.family)}, whose blocks don't follow each other; expected "
-            "a network that is a stack of blocks."
+            f"Got steps to run of {an(self.family)}, whose blocks don't follow each other; "
+            "expected a network that is a stack of blocks."
         )
 
     def check_inputs(self, inputs, several=False):
