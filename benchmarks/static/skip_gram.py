@@ -24,7 +24,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gensim
 import keras
-import numpy as np
 import tensorflow as tf
 from gensim.test.utils import datapath
 
