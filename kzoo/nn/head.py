@@ -380,8 +380,10 @@ class NearHead(layers.Layer):
 
     def call(self, outputs, padding_mask, training=None):
         """Outputs of the backbone to {"logits": (batch, length, units)}."""
-        table = ops.cast(self.near, self.compute_dtype)
-        return {"logits": ops.matmul(outputs["sequence_output"], ops.transpose(table))}
+        x = outputs["sequence_output"]
+        flat = apart(ops.reshape(x, (-1, x.shape[-1])))
+        scores = ops.matmul(flat, ops.transpose(ops.cast(self.near, self.compute_dtype)))
+        return {"logits": ops.reshape(apart(scores), (ops.shape(x)[0], -1, self.units))}
 
 
 @part("head", "span")
