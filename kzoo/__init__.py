@@ -57,6 +57,7 @@ _HOME = {
     "PreTraining": "tasks",
     "PermutationLM": "tasks",
     "ReplacedTokenDetection": "tasks",
+    "SkipGram": "tasks",
     "CausalLM": "tasks",
     "Seq2SeqLM": "tasks",
     "MultipleChoice": "tasks",

@@ -64,6 +64,7 @@ HOMES = {
     "PreTraining": "tasks.pretraining",
     "PermutationLM": "tasks.permutation_lm",
     "ReplacedTokenDetection": "tasks.replaced_tokens",
+    "SkipGram": "tasks.skip_gram",
     "CausalLM": "tasks.causal_lm",
     "Perplexity": "tasks.writing_task",
     "Seq2SeqLM": "tasks.seq2seq_lm",

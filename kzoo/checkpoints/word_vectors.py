@@ -11,15 +11,13 @@ import re
 import warnings
 
 import numpy as np
-import tokenizers
 
 from ..errors import KzooError
-from ..text.tokenizer import Tokenizer
+from ..text.words import SPECIAL, word_tokenizer
 
 HEADER = re.compile(rb"\s*(\d{1,9}) (\d{1,6})\s*")
 LINE = 2**17  # bytes of a line at most
 LONGEST = 512  # words of a text
-SPECIAL = ("<pad>", "<unk>")  # in the rows before the file's
 
 
 def sign(path):
@@ -214,17 +212,3 @@ def _in_rows(path, words, table, numbers):
         if word in rows:
             special[place] = table[rows.pop(word)]
     return [*SPECIAL, *rows], np.concatenate([special, table[list(rows.values())]])
-
-
-def word_tokenizer(words):
-    """A `Tokenizer` that looks words up, punctuation being words of its own.
-
-    It lower-cases texts where no word has a capital letter. `words` begin with `SPECIAL`.
-    """
-    ids = {word: number for number, word in enumerate(words)}
-    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, unk_token=SPECIAL[1]))
-    if all(word == word.lower() for word in words):
-        backend.normalizer = tokenizers.normalizers.Lowercase()
-    backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    backend.add_special_tokens(list(SPECIAL))
-    return Tokenizer(backend)

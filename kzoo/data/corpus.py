@@ -82,6 +82,13 @@ class Corpus:
         rows = b"" if self.rows is None else self.rows.tobytes()
         return hashlib.sha256(self.sha256.encode() + rows).hexdigest()
 
+    def texts(self):
+        """The texts of all files, sentence by sentence; KzooError for records of tokens."""
+        for _, text in documents(self.files, self.unit):
+            if not isinstance(text, str):
+                raise KzooError(f"{self.path} holds token ids; expected text.")
+            yield text
+
     def tokens(self, tokenizer, **options):
         """The `Tokens` of all documents, in files; `options` as for `Writer`."""
         known = [FORMAT, self.sha256, tokenizer.to_json(), json.dumps(options, default=list)]

@@ -8,7 +8,7 @@ from ..values import is_number, is_whole
 from . import dense
 from .composed import Composed
 from .dropout import Dropout
-from .lowering import apart
+from .lowering import apart, lookup
 from .norm import LayerNorm
 from .pooler import first_place
 
@@ -347,6 +347,43 @@ class ReplacedHead(Composed):
         """Outputs of the backbone to {"logits": (batch, length)}, above 0 for a replaced token."""
         x = self.logits(self.activation(self.hidden(outputs["sequence_output"])))
         return {"logits": ops.reshape(x, (ops.shape(x)[0], -1))}
+
+
+@part("head", "near")
+class NearHead(layers.Layer):
+    """How well each token goes near that of a place: products with a table of its own (skip-gram).
+
+    arXiv:1310.4546, section 2: every word has a vector, and another for where it stands near.
+
+    Args:
+        spec: the backbone's spec.
+        units: how many tokens there are.
+    """
+
+    needs_pooler, tied, places = False, None, None
+
+    def __init__(self, spec, units, name="head"):
+        super().__init__(name=name)
+        self.spec, self.units = spec, units
+
+    def build(self, outputs_shape=None, padding_mask_shape=None):
+        """Make the table (units, hidden_dim)."""
+        shape = (self.units, self.spec.hidden_dim)
+        # Cast after the look-up, as an embedding's.
+        self.near = self.add_weight(
+            shape=shape, initializer=dense.normal(self.spec), name="near", autocast=False
+        )
+
+    def rows(self, ids):
+        """Ids (...) to their vectors (..., hidden_dim)."""
+        return ops.cast(lookup(self.near, ids), self.compute_dtype)
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to {"logits": (batch, length, units)}."""
+        x = outputs["sequence_output"]
+        flat = apart(ops.reshape(x, (-1, x.shape[-1])))
+        scores = ops.matmul(flat, ops.transpose(ops.cast(self.near, self.compute_dtype)))
+        return {"logits": ops.reshape(apart(scores), (ops.shape(x)[0], -1, self.units))}
 
 
 @part("head", "span")

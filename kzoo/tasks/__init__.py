@@ -12,6 +12,7 @@ from .pretraining import PreTraining
 from .question_answering import QuestionAnswering
 from .replaced_tokens import ReplacedTokenDetection
 from .seq2seq_lm import Seq2SeqLM
+from .skip_gram import SkipGram
 from .text_classifier import TextClassifier
 from .text_embedder import TextEmbedder
 from .token_classifier import TokenClassifier
@@ -27,6 +28,7 @@ TASKS = {
         PreTraining,
         PermutationLM,
         ReplacedTokenDetection,
+        SkipGram,
         CausalLM,
         Seq2SeqLM,
         MultipleChoice,

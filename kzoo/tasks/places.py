@@ -43,8 +43,8 @@ class PlaceTask(TextTask):
         return super().compute_metrics(x, y, y_pred, by_place(sample_weight, y))
 
 
-class TiedTask(PlaceTask):
-    """A task that scores the vocabulary at every place, against the token embeddings themselves."""
+class VocabularyTask(PlaceTask):
+    """A task that scores the vocabulary at every place."""
 
     @property
     def num_outputs(self):
@@ -55,6 +55,10 @@ class TiedTask(PlaceTask):
         """The head layer, as wide as the vocabulary."""
         units = backbone.vocabulary_size
         return make("head", self.head_slot, spec=backbone.head_spec, units=units, name="head")
+
+
+class TiedTask(VocabularyTask):
+    """A task that scores the vocabulary at every place, against the token embeddings themselves."""
 
     def run_head(self, outputs, inputs, training):
         """Logits against the backbone's own token table."""

@@ -125,7 +125,7 @@ KEYS = {
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
     "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "ReplacedTokenDetection",
-    "PermutationLM", "TokenClassifier", "QuestionAnswering", "CausalLM", "Seq2SeqLM",
+    "PermutationLM", "SkipGram", "TokenClassifier", "QuestionAnswering", "CausalLM", "Seq2SeqLM",
     "ImageClassifier", "AudioClassifier",
 )  # fmt: skip
 CLASSIFIERS = ("TextClassifier", "ImageClassifier", "AudioClassifier")
@@ -142,6 +142,7 @@ USED_BY = {
         "PreTraining",
         "PermutationLM",
         "ReplacedTokenDetection",
+        "SkipGram",
         "TokenClassifier",
         "CausalLM",
         "Seq2SeqLM",
