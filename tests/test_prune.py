@@ -117,7 +117,7 @@ def test_a_model_without_what_is_masked_has_the_outputs_of_the_masked_one(family
         (
             "reformer",
             {"width": 24},
-            "Got width to prune of a reformer, of which something is bound",
+            "Got width to prune of a reformer, of which something is b",
         ),
         ("static", {"blocks": 1}, "Got blocks to prune of a static, which has no blocks"),
         ("electra", {"width": 16}, "Got width=16 to keep, which is that of the vectors of tokens"),
