@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 
 from . import compression, plot, presets
@@ -18,6 +19,8 @@ from .bundle.bench import bench_bundle
 from .bundle.limits import defaults
 from .bundle.manifest import MANIFEST, MODEL
 from .bundle.parity import measure_of
+from .compression.factorize import FACTORS
+from .compression.prune import prunable
 from .compression.quantize_aware import is_aware
 from .data.tables import write_table
 from .errors import KzooError
@@ -29,7 +32,7 @@ from .spec import Towers
 from .training import steps
 from .training.facts import fact
 from .training.recipe import USED_BY
-from .values import is_number, is_whole
+from .values import an, is_number, is_whole
 
 REPORT, PICTURE, TABLE = "report.json", "pareto.png", "points.csv"
 # The measure by which a task's answers are judged, by rule.
@@ -57,7 +60,7 @@ class Shape:
 
     Args:
         blocks: how many.
-        inner: the share of heads and of feed-forward units.
+        inner: the share of heads and of feed-forward units, of what of both can be pruned.
         tokens: how many rows the table of tokens has; 0 where there is none.
         rank: how wide these are; 0 for as wide as before.
         bits: of a weight in the file.
@@ -94,7 +97,7 @@ class Shape:
         if self.blocks < spec.num_layers:
             pruned["blocks"] = self.blocks
         if self.inner < 1:
-            pruned |= {"heads": self.inner, "units": self.inner}
+            pruned |= dict.fromkeys(prunable(model), self.inner)
         if pruned:
             steps.append({"step": "prune", **pruned})
         if self.rank:
@@ -125,14 +128,21 @@ class Sizes:
         self.separate = len(spec.blocks)
         tables = [w for path, w in weights_by_path(model).items() if path.endswith(TOKEN_TABLE)]
         self.columns = min([self.width, *(table.shape[-1] for table in tables)])
-        self.bytes = {}
+        kinds = prunable(model).values()
+        changed = {path for found in kinds for units in found for path in units.axes}
+        self.bytes, counts = {}, {True: 0, False: 0}
+        for path, weight in weights_by_path(model).items():
+            if "/block_" in path and len(weight.shape) > 1:
+                counts[path in changed] += math.prod(weight.shape)
+        # The share of the products of a block that go with its heads and units.
+        self.inner = counts[True] / max(sum(counts.values()), 1)
         for bits, quantization in QUANTIZATIONS.items():
             inner = blocks = table = other = 0
             for path, weight in weights_by_path(model).items():
                 size = expected_bytes(path, tuple(weight.shape), quantization)
                 if path.endswith(TOKEN_TABLE):
                     table = size
-                elif "/block_" in path and math.prod(weight.shape) > 4 * self.width:
+                elif path in changed and math.prod(weight.shape) > 4 * self.width:
                     inner += size
                 elif "/block_" in path:
                     blocks += size
@@ -158,7 +168,7 @@ class Sizes:
 
     def time(self, shape):
         """Its time as a share of the model's, about: that of its products."""
-        return shape.blocks * shape.inner / self.layers
+        return shape.blocks * (1 - self.inner * (1 - shape.inner)) / self.layers
 
 
 def search(
@@ -276,14 +286,20 @@ def _check_references(references):
 def shapes_of(model, learnt, budget, trials):
     """The largest shapes within a budget, as many as are tried: of each depth the best first."""
     sizes, tokens, ranks = Sizes(model), [0], [0]
+    if not sizes.layers:
+        raise KzooError(
+            f"Got {model.name} on {an(model.spec.family)}, which has no blocks; expected a network "
+            "with some: kzoo.compression.trim makes a table of tokens smaller."
+        )
     if "tokenizer" in model.processors:
         tokens = _tokens(model, learnt)
         narrower = (round(share * sizes.width) for share in RANKS)
-        ranks = [0, *(rank for rank in narrower if rank < sizes.columns)]
+        if model.spec.embedding["kind"] in FACTORS:
+            ranks = [0, *(rank for rank in narrower if rank < sizes.columns)]
     every = [
         Shape(blocks, inner, count, rank, bits)
         for blocks in range(1, sizes.layers + 1)
-        for inner in SHARES
+        for inner in (SHARES if sizes.inner else (1.0,))
         for count in tokens
         for rank in ranks
         for bits in QUANTIZATIONS
@@ -302,8 +318,9 @@ def shapes_of(model, learnt, budget, trials):
         if not fitting:
             least = min(every, key=measure)
             raise KzooError(
-                f"Got a budget of {bound:g} {unit}, which no shape meets; the smallest of "
-                f"{model.name}, {least.name}, has about {measure(least):.2g} {unit}."
+                f"Got a budget of {bound:g} {unit}, which no shape meets; expected about "
+                f"{_rounded_up(measure(least)):g} {unit} at least, what the smallest shape of this "
+                "model has."
             )
     by_depth = {}
     for shape in sorted(fitting, key=lambda s: -_capacity(s, sizes)):
@@ -314,6 +331,12 @@ def shapes_of(model, learnt, budget, trials):
                       key=lambda s: -_capacity(s, sizes))  # fmt: skip
         chosen += best[: trials - len(chosen)]
     return chosen
+
+
+def _rounded_up(value):
+    """A number above 0 to two digits, and not below itself."""
+    step = 10 ** (math.floor(math.log10(value)) - 1)
+    return round(math.ceil(value / step) * step, 12)
 
 
 def _tokens(model, learnt):
@@ -340,6 +363,22 @@ def best_first(scores):
     return sorted(scores, key=lambda what: -scores[what])
 
 
+def _differing(held, now):
+    """The names of what decides a search and differs between two states."""
+    pairs = [(held.get("facts", {}), now["facts"]), (held, now)]
+    names = [[key for key in now["facts"] if key != "recipe"], ["contents"]]
+    names.insert(0, list(now["facts"]["recipe"]))
+    pairs.insert(0, tuple(each.get("recipe", {}) for each in pairs[0]))
+    spoken = {"contents": "content of its files", "train": "train file", "test": "test file",
+              "trials": "number of trials", "epochs": "number of epochs"}  # fmt: skip
+    return [
+        spoken.get(key, key)
+        for (here, there), keys in zip(pairs, names, strict=True)
+        for key in keys
+        if here.get(key) != there[key]
+    ]
+
+
 class _State:
     """What a run has found so far, on disk, so that the next one needn't find it again."""
 
@@ -350,11 +389,11 @@ class _State:
             raise KzooError(f"{folder} is a file; expected a folder for the search: name another.")
         if self.path.is_file():
             held = read_json(self.path, "the state of a search")
-            now = json.loads(json.dumps(self.held))
-            if any(held.get(key) != now[key] for key in ("facts", "contents")):
+            others = _differing(held, json.loads(json.dumps(self.held)))
+            if others:
                 raise KzooError(
-                    f"{folder} holds a search with another budget or other files: name another "
-                    "folder."
+                    f"{folder} holds a search with another {' and another '.join(others)}; "
+                    "expected the same, to go on with it: name another output, or delete this one."
                 )
             self.held = held
         elif folder.is_dir() and any(folder.iterdir()):
@@ -363,6 +402,8 @@ class _State:
     def begin(self):
         """Make the folder, now that the search can begin."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.rglob(f".*.{'[0-9a-f]' * 8}"):  # What a killed run had begun.
+            shutil.rmtree(path, ignore_errors=True)
         self._write()
 
     def get(self, name, find):

@@ -336,12 +336,15 @@ def compress(
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(help="Shapes that are tried; 6 by default.", show_default=False)
+        int | None,
+        typer.Option(help="Shapes that are tried; 6 by default.", min=1, show_default=False),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Passes over the examples, for the last; 3 by default.", show_default=False
+            help="Passes over the examples, for the last; 3 by default.",
+            min=1,
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -392,7 +395,7 @@ def compress(
             def told(step):
                 screen.note(views.step_line(step))
 
-            with screen.working(f"Following {source}") as say:
+            with screen.working(f"Following {source}", takes_long=True) as say:
                 _, record = follow(source, verbose=0, say=say, on_step=told, measure=scores_of)
             recipe = record["recipe"]
             folder = Path(source).parent / recipe["output"]
@@ -403,7 +406,13 @@ def compress(
 
         presets.check_has_weights(source, "there is nothing to make smaller")
         if (task is None) == (train is None):
-            raise KzooError("Say --task, a folder with train.tsv and dev.tsv, or --train, a file.")
+            came = "neither --task nor --train" if task is None else "both --task and --train"
+            raise KzooError(
+                f"Got {came}; expected one of them: --task, a folder with train.tsv and dev.tsv, "
+                "or --train, a file."
+            )
+        if max_mb is None and max_ms_ratio is None:
+            raise KzooError("Got no budget; expected --max-mb, --max-ms-ratio or both.")
         if task is not None:
             train, test = (_of_task(task, name) for name in ("train", "dev"))
         from .budget import search
@@ -411,7 +420,7 @@ def compress(
 
         counts = {"trials": trials, "epochs": epochs, "seed": seed}
         shown = None if references is None else read_json(references, "published models", list)
-        with screen.working(f"Searching smaller shapes of {source}") as say:
+        with screen.working(f"Searching smaller shapes of {source}", takes_long=True) as say:
             data = search(
                 source,
                 train,
@@ -436,6 +445,8 @@ def compress(
 def _of_task(folder, name):
     """The file of a GLUE task's folder: train or dev, a .tsv, .csv or .jsonl, maybe with .gz."""
     endings = [f"{end}{gz}" for end in (".tsv", ".csv", ".jsonl") for gz in ("", ".gz")]
+    if not folder.is_dir():
+        raise KzooError(f"{folder} is no folder; expected one with train.tsv and dev.tsv.")
     found = next((p for end in endings if (p := folder / f"{name}{end}").is_file()), None)
     if found is None:
         raise KzooError(

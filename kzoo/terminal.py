@@ -72,13 +72,14 @@ class Screen:
                 self.line("")
 
     @contextlib.contextmanager
-    def working(self, text):
+    def working(self, text, takes_long=False):
         """Say on a terminal's stderr what is being done; the line goes when it is done.
 
-        Yields a function that changes the line.
+        Yields a function that changes the line. Elsewhere, in a log, nothing is said, or each line
+        of what takes long.
         """
         if not sys.stderr.isatty():
-            yield lambda _line: None
+            yield self.note if takes_long else lambda _line: None
             return
         with self._console(sys.stderr).status(f"{printable(text)} ...") as status:
             yield lambda line: status.update(f"{printable(line)} ...")
@@ -199,6 +200,8 @@ def _silence():
     ):
         warnings.simplefilter("ignore")
         logging.lastResort = logging.NullHandler()
+        for name in ("tensorflow", "absl"):  # They have handlers of their own.
+            logging.getLogger(name).setLevel(logging.ERROR)
         sys.stdout = sys.stderr = err
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)

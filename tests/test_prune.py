@@ -20,11 +20,6 @@ from kzoo.compression.prune import HEADS, KINDS, UNITS, Importance, chosen, find
 from kzoo.network import weights_by_path
 from kzoo.parts import resolve
 
-BOUND = {
-    family: resolve("position", SPECS[family].position)[0].bound_to
-    for family in STACKS
-    if family not in ("mobilevit", "static")
-}
 TEXTS = ["a cat sat", "dogs ran far away", "no", "the sun is out and up"] * 4
 LABELS = [0, 1, 0, 1] * 4
 
@@ -87,17 +82,21 @@ def masked(model, kind, dead):
     return model
 
 
-# Heads of the sparse spec share columns, so that only some may go; relative ones aren't pruned, nor
-# the units of MobileBERT's several nets.
-APART = ("palm", "albert", "sparse_transformer", "transformer_xl", "xlnet", "mobilebert")
+APART = ("palm", "albert")  # See below.
+# Networks whose blocks lie otherwise, or in which something is bound to how many there are.
+KEPT = {
+    "sparse_transformer": ("heads",), "transformer_xl": ("heads",), "xlnet": ("heads",),
+    "mobilebert": ("units",), "mobilevit": ("heads", "units"), "static": ("heads", "units"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-@pytest.mark.parametrize("family", [f for f in BOUND if f not in APART])
+@pytest.mark.parametrize("family", [f for f in STACKS if f not in APART])
 def test_a_model_without_what_is_masked_has_the_outputs_of_the_masked_one(family, kind):
     """Differently many in each block, where there are several."""
-    if kind.name in BOUND[family]:
-        with pytest.raises(kzoo.KzooError, match="position"):
+    bound = resolve("position", SPECS[family].position)[0].bound_to
+    if kind.name in (*bound, *KEPT.get(family, ())):
+        with pytest.raises(kzoo.KzooError, match=f"Got {kind.name} to prune of an? {family}, "):
             find(noisy(family), kind)
         return
     model = noisy(family)
@@ -109,6 +108,32 @@ def test_a_model_without_what_is_masked_has_the_outputs_of_the_masked_one(family
     counts = [kind.count(model.spec, block) - len(dead[block]) for block in blocks]
     assert list(report[kind.name].values()) == counts
     assert report["after"] == sum(int(np.prod(w.shape)) for w in small.weights) < report["before"]
+
+
+@pytest.mark.parametrize(
+    ("family", "asked", "match"),
+    [
+        ("mobilevit", {"width": 24}, "Got width to prune of a mobilevit, of which .* is bound to"),
+        (
+            "reformer",
+            {"width": 24},
+            "Got width to prune of a reformer, of which something is b",
+        ),
+        ("static", {"blocks": 1}, "Got blocks to prune of a static, which has no blocks"),
+        ("electra", {"width": 16}, "Got width=16 to keep, which is that of the vectors of tokens"),
+        ("bert", {"heads": 0}, "Got heads=0 to keep; expected a share above 0 and below 1, or a"),
+    ],
+)
+def test_what_something_is_bound_to_is_named(family, asked, match):
+    with pytest.raises(kzoo.KzooError, match=match):
+        prune(noisy(family), **asked)
+
+
+def test_a_share_of_the_width_is_not_that_of_the_tokens():
+    """Half of ELECTRA's width is the width of its tokens' vectors, which a map makes wider."""
+    spec = SPECS["electra"]
+    small, report = prune(noisy("electra"), width=spec.embedding["dim"] / spec.hidden_dim)
+    assert report["width"] == small.spec.hidden_dim == spec.embedding["dim"] + 8
 
 
 @pytest.mark.parametrize("family", ["palm", "albert"])

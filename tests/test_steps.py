@@ -1,5 +1,6 @@
 """Recipes of steps: any two follow each other, a run goes on, and a budget is searched by them."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from families import SPECS, noisy
 from test_prune import classifier
 
 import kzoo
@@ -222,6 +224,7 @@ def test_a_run_that_was_stopped_goes_on_behind_its_last_step(made, monkeypatch):
         ({"steps": []}, "steps in the recipe"),
         ({"size": 3}, "unknown key 'size'"),
         ({"output": None}, "output in the recipe is None"),
+        ({"test": "nope.tsv"}, "nope.tsv, test in the recipe, doesn't exist"),
         ({"steps": [{"step": "trim"}], "train": None}, "step trim without texts"),
         ({"model": "bert_tiny_en_uncased"}, "holds no weights"),
         ({"steps": [{"step": "sparsify"}]}, "step sparsify lacks share"),
@@ -236,7 +239,10 @@ def test_a_run_that_was_stopped_goes_on_behind_its_last_step(made, monkeypatch):
         ({"steps": [{"step": "train", "variations": {"seed": -3}}]}, "Got seed=-3"),
         ({"steps": [{"step": "train"}, {"step": "prune", "heads": 9}]}, "heads"),
         ({"steps": [{"step": "cut", "schedule": 3}]}, "Got schedule=3 in a step cut"),
-        ({"steps": [{"step": "cut", "schedule": [0, 7]}]}, "names blocks that the teacher lacks"),
+        (
+            {"steps": [{"step": "cut", "schedule": [0, 7]}]},
+            "one step at least, each of the model's",
+        ),
         ({"steps": [{"step": "train"}, {"step": "factorize", "rank": 999}]}, "rank"),
     ],
 )
@@ -275,8 +281,31 @@ def test_a_budget_ends_in_points_that_fit_and_goes_on_where_it_was(made):
         made / "whole", made / "train.tsv", made / "found", **asked, say=said.append
     )
     assert again["points"] == found["points"]
-    with pytest.raises(kzoo.KzooError, match="another budget or other files"):
+    with pytest.raises(kzoo.KzooError, match="a search with another budget and another n"):
         budget.search(made / "whole", made / "train.tsv", made / "found", max_mb=0.5)
+
+
+@pytest.mark.parametrize(
+    ("family", "kinds", "ranks"),
+    [("mpnet", {"units"}, True), ("xlnet", {"units"}, False), ("mobilebert", {"heads"}, False)],
+)
+def test_shapes_leave_out_what_can_not_be_made_smaller(made, family, kinds, ranks):
+    """Heads that something is bound to, nets that lie otherwise, tables of other kinds."""
+    spoken = kzoo.load(made / "whole").tokenizer
+    words = {**SPECS[family].embedding, "vocabulary_size": spoken.vocabulary_size}
+    model = kzoo.TextClassifier(
+        noisy(family, embedding=words), labels=["a", "b"], head="mean", tokenizer=spoken
+    )
+    read = dict.fromkeys(("text", "label", "validation")) | {"train": made / "train.tsv", "seed": 0}
+    learnt, _ = steps.read(read, model)
+    shapes = budget.shapes_of(model, learnt, {"max_mb": None, "max_ms_ratio": 0.9}, 200)
+    assert any(shape.rank for shape in shapes) == ranks
+    shape = next(shape for shape in shapes if shape.inner < 1)
+    pruned = next(step for step in shape.steps(model, {}) if step["step"] == "prune")
+    assert {*pruned} - {"step", "blocks"} == kinds
+    sizes = budget.Sizes(model)
+    shape = budget.Shape(sizes.layers, 0.5, 0, 0)
+    assert 0.5 < sizes.time(shape) < 1 and sizes.time(dataclasses.replace(shape, inner=1.0)) == 1
 
 
 def test_a_table_that_is_factorized_already_is_a_part_of_the_shapes(made):

@@ -8,6 +8,8 @@ import numpy as np
 from keras import ops
 
 from ..errors import KzooError
+from ..tasks.task import Task
+from ..values import an
 
 
 def cut(task, schedule):
@@ -16,10 +18,13 @@ def cut(task, schedule):
     `cut(teacher, (0, 2, 4))` keeps the blocks 0, 2 and 4 of six, with their weights. What stands
     still in the teacher stands still in the student, unless that is its whole backbone.
     """
-    if not schedule or not set(schedule) <= set(task.spec.schedule):
+    if not isinstance(task, Task):
+        raise KzooError(f"Got {an(type(task).__name__)} to cut; expected a task.")
+    known = task.spec.schedule
+    if not isinstance(schedule, (list, tuple)) or not schedule or not {*schedule} <= {*known}:
         raise KzooError(
-            f"The schedule {tuple(schedule)} names blocks that the teacher lacks: its own is "
-            f"{task.spec.schedule}."
+            f"Got the schedule {schedule!r:.60}; expected one step at least, each of the model's "
+            f"{list(known)}."
         )
     backbone = task.backbone.with_spec(schedule=tuple(schedule))
     if not backbone.trainable_weights:  # A teacher stands still; a student of it is to learn.

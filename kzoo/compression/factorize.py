@@ -17,6 +17,7 @@ from ..keras_hooks import layers_with_weights
 from ..network import Network, freeze, frozen, weights_by_path
 from ..parts import completed
 from ..spec import Towers
+from ..tasks.task import check_model
 from ..values import is_number, is_whole
 from .quantize_aware import is_aware
 from .rounded import as_floats
@@ -26,6 +27,8 @@ RIDGE = 0.001
 # The share that all tokens of a vocabulary have in equal parts, whatever their counts.
 UNSEEN = 0.3
 TABLE = "token_embedding"
+NARROW = "low_rank_token"
+FACTORS = ("token", NARROW)  # The kinds of embeddings whose table may be of low rank.
 IDS, MASK = "token_ids", "padding_mask"  # What the names of such inputs end with.
 
 
@@ -120,7 +123,8 @@ def multiplied_out(model):
 
 
 def _merged(model):
-    """The model without adapters; KzooError for such as stand behind its maps."""
+    """The model without adapters; KzooError for such as stand behind its maps, and no model."""
+    check_model(model, "to factorize")
     if has_bottlenecks(model):
         raise KzooError(
             "Got a model with bottleneck adapters, whose maps can't be of low rank as well; "
@@ -433,11 +437,11 @@ def _respelled(spec, ranks, tables, prefix=""):
 
 def _slot(held, rank):
     """An embedding's slot with a table of that rank, or a whole one for None."""
-    kind, narrow = held["kind"], "low_rank_token"
+    kind, narrow = held["kind"], NARROW
     others = {name: value for name, value in held.items() if name not in ("kind", "rank")}
     if rank is None:
         return {"kind": "token" if kind == narrow else kind, **others}
-    if kind not in ("token", narrow):
+    if kind not in FACTORS:
         raise KzooError(
             f"Got embedding to factorize for one of the kind {kind!r}; expected token: leave it "
             "out, and factorize the maps."

@@ -5,6 +5,7 @@ and to leave them out changes no output. So `Pruning` zeroes rows inside `fit`, 
 `shrink` gives the model without them, of ordinary layers that are smaller.
 """
 
+import contextlib
 import dataclasses
 
 import keras
@@ -12,9 +13,9 @@ import numpy as np
 
 from ..errors import KzooError
 from ..network import Network, parameters_of, weights_by_path
-from ..parts import resolve
+from ..parts import completed, resolve
 from ..spec import Towers
-from ..tasks.task import Task
+from ..tasks.task import check_model
 from ..values import an, is_number, is_whole
 from .axes import axes_that_change
 from .distill import cut
@@ -211,11 +212,10 @@ def shrink(model):
     Returns:
         The smaller model with the same outputs, and a report as `prune` gives.
     """
-    bound, before, report = _bound(_stack(model)), parameters_of(model), {}
-    for name, kind in KINDS.items():
-        if name in bound:
-            continue
-        found, weights = find(model, kind), weights_by_path(model)
+    _blocks(_stack(model), "heads")
+    before, report = parameters_of(model), {}
+    for name, found in prunable(model).items():  # Of others nothing can have been masked.
+        weights = weights_by_path(model)
         alive = {units.block: units.alive(weights) for units in found}
         for each in alive.values():
             each[0] |= not each.any()
@@ -225,21 +225,31 @@ def shrink(model):
     return model, {"before": before, "after": parameters_of(model), **report}
 
 
+def prunable(model):
+    """What can be pruned of a model of one stack: {name of a kind: what `find` gives}."""
+    found = {}
+    for name, kind in KINDS.items():
+        with contextlib.suppress(KzooError):
+            found[name] = find(model, kind)
+    return found
+
+
 def find(model, kind):
     """The `Units` of a kind in each block of a model.
 
     Their axes are those that are longer where the spec says that there are more.
 
     Raises:
-        KzooError: for a network of several towers, and one whose position encoding has something
-            for each head.
+        KzooError: for a network of several towers or without blocks, and one that has something of
+            its own for each head.
     """
     spec = _stack(model)
     _check_position(spec, kind.name)
-    counts = {block: kind.count(spec, block) for block in spec.blocks}
+    counts = {block: kind.count(spec, block) for block in _blocks(spec, kind.name)}
     sharing = kind.sharing(spec)
-    more = kind.resized(spec, {block: count + sharing for block, count in counts.items()})
-    axes, weights = axes_that_change(model, more), weights_by_path(model)
+    more = {block: count + sharing for block, count in counts.items()}
+    axes = _axes(model, lambda: kind.resized(spec, more), kind.name)
+    weights = weights_by_path(model)
     prefix = "" if isinstance(model, Network) else "backbone/"
     found = []
     for block, count in counts.items():
@@ -247,7 +257,7 @@ def find(model, kind):
         gates = [p for p, axis in own.items() if axis == 0 and len(weights[p].shape) > 1]
         if len(gates) != 1:
             raise KzooError(
-                f"Got {kind.name} to prune of a {spec.family}, whose blocks lie otherwise than "
+                f"Got {kind.name} to prune of {an(spec.family)}, whose blocks lie otherwise than "
                 f"those that kzoo prunes; expected one map behind the {kind.name} of a block."
             )
         found.append(Units(kind, block, count, sharing, gates[0], own))
@@ -343,6 +353,7 @@ def _without(model, found, alive):
 def _fewer_blocks(model, keep, data, say):
     """The model with fewer steps of its schedule, and which stay."""
     steps = _stack(model).schedule
+    _blocks(_stack(model), "blocks")
     if not is_whole(keep, 1, len(steps)):
         keep = max(1, round(_share(keep, "blocks", len(steps)) * len(steps)))
     if data is None:
@@ -371,14 +382,25 @@ def _narrower(model, keep, data, task):
     spec = _stack(model)
     _check_position(spec, "width")
     width = spec.hidden_dim
+    tokens = completed("embedding", spec.embedding).get("dim", 0)
     if not is_whole(keep, 1):
         keep = max(GRAIN, GRAIN * round(_share(keep, "width") * width / GRAIN))
+        keep += GRAIN * (keep == tokens < width)
     if keep > width:
         raise KzooError(f"Got width={keep} to keep; expected 1 to {width}, which the model has.")
-    narrow = spec.replace(hidden_dim=keep, head_dim=spec.head_dim or width // spec.num_heads)
-    other = narrow if keep < width else narrow.replace(hidden_dim=width + 1)
-    axes, weights = axes_that_change(model, other), weights_by_path(model)
-    scores = np.zeros(width)
+    if keep == tokens < width:
+        raise KzooError(
+            f"Got width={keep} to keep, which is that of the vectors of tokens; expected another "
+            "number: with this one the map from these to the model would be gone."
+        )
+
+    def resized(size):
+        return spec.replace(hidden_dim=size, head_dim=spec.head_dim or width // spec.num_heads)
+
+    narrow = resized(keep)
+    axes = _axes(model, lambda: narrow if keep < width else resized(width + 1), "width")
+    weights, scores = weights_by_path(model), np.zeros(width)
+    _check_channels(spec, weights, axes)
     if data is None:
         for path, numbers in axes.items():
             value = np.square(np.asarray(weights[path], "float64"))
@@ -408,6 +430,14 @@ def _by_channel(value, axes, width):
         others = tuple(i for i in range(value.ndim) if i != axis)
         total += value.sum(others).reshape(-1, width).sum(0)
     return total
+
+
+def _check_channels(spec, weights, axes):
+    """Raise KzooError where an axis that another width changes doesn't have all channels."""
+    for path, numbers in axes.items():
+        for axis in numbers:
+            if weights[path].shape[axis] % spec.hidden_dim:
+                raise KzooError(_bound_sentence(spec, "width", path))
 
 
 # -- a step at a time -----------------------------------------------------------------------------
@@ -490,11 +520,7 @@ def _so_far(found, keep, done):
 
 def _stack(model):
     """The spec of a model of one stack."""
-    if not isinstance(model, (Network, Task)):
-        raise KzooError(
-            f"Got {an(type(model).__name__)} to prune; expected a task or a network: "
-            "kzoo.load(name) gives one."
-        )
+    check_model(model, "to prune")
     if isinstance(model.spec, Towers):
         raise KzooError(
             f"Got a {model.spec.family}, a network of {' and '.join(model.spec.towers)}; expected "
@@ -503,15 +529,36 @@ def _stack(model):
     return model.spec
 
 
-def _bound(spec):
-    """Of what the position encoding has something for each."""
-    return resolve("position", spec.position)[0].bound_to
+def _blocks(spec, name):
+    """The blocks of a spec; KzooError where there are none."""
+    if not spec.blocks:
+        raise KzooError(
+            f"Got {name} to prune of {an(spec.family)}, which has no blocks; expected a network "
+            "with some: trim makes a table of tokens smaller."
+        )
+    return spec.blocks
+
+
+def _axes(model, resized, name):
+    """`axes_that_change` with a spec that is resized; KzooError where there is none."""
+    spec = _stack(model)
+    try:
+        return axes_that_change(model, resized())
+    except KzooError:
+        raise KzooError(_bound_sentence(spec, name, "something")) from None
+
+
+def _bound_sentence(spec, name, where):
+    return (
+        f"Got {name} to prune of {an(spec.family)}, of which {where} is bound to how many there "
+        f"are; expected what isn't: leave {name} out."
+    )
 
 
 def _check_position(spec, name):
-    if name in _bound(spec):
+    if name in resolve("position", spec.position)[0].bound_to:
         raise KzooError(
-            f"Got {name} to prune of a {spec.family}, whose position {spec.position!r:.60} has "
+            f"Got {name} to prune of {an(spec.family)}, whose position {spec.position!r:.60} has "
             f"something of its own for each of them; expected what isn't bound to it: leave {name} "
             "out."
         )
@@ -531,8 +578,8 @@ def _check_data(model, data):
 
 def _share(value, name, most=None):
     if not is_number(value, 0, 1) or not value:
-        counts = f"a number from 1 to {most}" if most else "a number"
+        counts = f"a whole number from 1 to {most}" if most else "a whole number from 1"
         raise KzooError(
-            f"Got {name}={value!r:.40} to keep; expected a share between 0 and 1, or {counts}."
+            f"Got {name}={value!r:.40} to keep; expected a share above 0 and below 1, or {counts}."
         )
     return value

@@ -115,7 +115,7 @@ def check_examples(task, examples):
             f"Got {an(type(task).__name__)} for calibration; expected a task that answers what it "
             "reads: choose int8 for another."
         )
-    if isinstance(examples, str) or not len(examples):
+    if isinstance(examples, str) or not hasattr(examples, "__len__") or not len(examples):
         raise KzooError(
             f"Got {examples!r:.40} as examples for calibration; expected a list of at least one, "
             "and better of a hundred."

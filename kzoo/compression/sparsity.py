@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import KzooError
 from ..network import weights_by_path
+from ..tasks.task import check_model
 from ..values import is_number
 from .gradual import Gradual
 
@@ -31,6 +32,7 @@ def sparsify(model, share):
         The model, and a report: `zeros`, the share of zeros in the matrices, and the bytes of
         these as float32 before and after, `zipped`.
     """
+    check_model(model, "to make sparse")
     _check(share)
     copy = model.under(model.spec)
     before = _zipped(copy)

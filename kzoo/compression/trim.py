@@ -14,7 +14,7 @@ from ..network import Network, weights_by_path
 from ..parts import completed
 from ..spec import Towers
 from ..tasks.inputs import as_list, split_pairs
-from ..tasks.task import Task
+from ..tasks.task import check_model
 from ..tasks.text_task import check_tokenizer
 from ..tasks.token_classifier import TokenClassifier
 from ..values import an, is_whole
@@ -59,8 +59,7 @@ def trim(model, texts, size=None, least=1, alphabet="vocabulary", held_out=None)
             what always stays, and where ids can't be moved.
     """
     _check_options(size, least, alphabet)
-    if not isinstance(model, (Network, Task)):
-        raise KzooError(f"Got {an(type(model).__name__)} to trim; expected a task or a network.")
+    check_model(model, "to trim")
     network = model if isinstance(model, Network) else model.backbone
     tokenizers = _tokenizers(model, network)
     rows = _rows(model, tokenizers.values(), texts)

@@ -827,6 +827,15 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         presets.save_preset(self, folder, card=card)
 
 
+def check_model(model, doing):
+    """Raise KzooError for what is neither a task nor a network; `doing` is such as "to prune"."""
+    if not isinstance(model, (Network, Task)):
+        raise KzooError(
+            f"Got {an(type(model).__name__)} {doing}; expected a task or a network: "
+            "kzoo.load(name) gives one."
+        )
+
+
 def compiles_by_default():
     """Whether XLA pays: on JAX nothing else joins operations, on TensorFlow a graph has them."""
     return keras.backend.backend() == "jax"

@@ -197,7 +197,12 @@ def _train(model, known, **options):
     asked = _training(known.settings, options, known.folder, known.output)
     # Another training's checkpoint in its place is from another recipe of steps.
     fresh = not trainings.can_resume(asked)
-    task, history = trainings.train(asked, verbose=known.verbose, fresh=fresh)
+
+    def told(event):
+        known.say(f"epoch {event['epoch']} of {event['epochs']}, loss {event['loss']:.4g}")
+
+    events = {} if known.say is None else {"on_event": told}
+    task, history = trainings.train(asked, verbose=known.verbose, fresh=fresh, **events)
     return task, {"history": history.history}
 
 
@@ -434,6 +439,11 @@ def read_recipe(recipe):
     ):
         if not fits:
             raise KzooError(f"{key} in the recipe is {settings[key]!r:.60}; expected {expected}.")
+    for key in ("train", "validation", "test"):
+        path = settings[key]
+        # A pattern of a corpus names no file itself.
+        if isinstance(path, str) and not Path(path).exists() and not set("*?[") & set(path):
+            raise KzooError(f"{path}, {key} in the recipe, doesn't exist.")
     settings["steps"] = [_checked(step, base) for step in settings["steps"]]
     for step in settings["steps"]:
         if step["step"] == "train":
