@@ -1033,6 +1033,28 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A public task, by whose measures and file layout: cola, sst2, mrpc, qqp, stsb, "
+            "mnli, qnli, rte, wnli, sts, ner, squad or squad_v2.",
+            show_default=False,
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A .png file for the confusion matrix.",
+            show_default=False,
+        ),
+    ] = None,
+    resamples: Annotated[
+        int,
+        typer.Option(min=0, help="Draws of the examples for the scores' 95 % intervals."),
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of these draws.")] = 0,
     threads: Threads = 1,
     as_json: Json = False,
 ):
@@ -1052,7 +1074,9 @@ def evaluate(
             if text is not None and column is not None:
                 raise KzooError("Got --text and --column; expected the one that the model reads.")
             columns = _columns(text) if column is None else column, _columns(label)
-            data = measure(source, file, *columns, output, threads, stride)
+            data = measure(
+                source, file, *columns, output, threads, stride, task, plot, resamples, seed
+            )
         if output is not None:
             data = {**data, "files": {f"{output}/{n}": size for n, size in _files(output).items()}}
         screen.result(data, views.evaluated)

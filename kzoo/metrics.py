@@ -41,6 +41,25 @@ def shares(correct, given, right):
     }
 
 
+def matthews(counts):
+    """Matthews' correlation of right and given classes, for any number of them; 0 of a constant.
+
+    For two classes it is that of B. W. Matthews (1975); for more R_K of J. Gorodkin (2004).
+
+    Args:
+        counts: a row for each right class, a column for each given one.
+    """
+    right, given = (
+        [sum(row) for row in counts],
+        [sum(column) for column in zip(*counts, strict=True)],
+    )
+    total = sum(right)
+    correct = sum(row[place] for place, row in enumerate(counts))
+    both = correct * total - sum(a * b for a, b in zip(right, given, strict=True))
+    spread = [total * total - sum(number * number for number in side) for side in (right, given)]
+    return both / (spread[0] * spread[1]) ** 0.5 if all(spread) else 0.0
+
+
 def spans_of(tags, parts):
     """The spans (first word, word behind the last, kind) of a sentence's tags.
 

@@ -584,10 +584,28 @@ def answered(data):
 def evaluated(data):
     """`kzoo evaluate`: the scores, those of each class, and the first wrong answers."""
     read, wrong = data["read"], data["wrong"]
-    scores = [[name.replace("_", " "), f"{value:.4f}"] for name, value in data["scores"].items()]
     count = count_of(data["examples"], "example")
     title = f"{data['source']}, {data['task']}, on {count} of {read['file']}"
-    shown = [table(title, ["", ">"], scores)]
+    if "public_task" in data:
+        title += f", as {data['public_task']}"
+    columns, intervals = ["", ">"], data["intervals"]
+    if intervals:
+        columns.append(f">{100 * data['resampling']['level']:g} % interval")
+    scores = [
+        [
+            name.replace("_", " "),
+            f"{value:.4f}",
+            *(["{:.4f} to {:.4f}".format(*intervals[name])] if intervals else []),
+        ]
+        for name, value in data["scores"].items()
+    ]
+    shown = [table(title, columns, scores)]
+    if read["left_out"]:
+        rows = [
+            [why, f"{row['count']:,}", _places(row, read["unit"])]
+            for why, row in read["left_out"].items()
+        ]
+        shown.append(table("Left out", ["why", ">rows", f"{read['unit']}s"], rows))
     if data["classes"]:
         rows = [
             [name, *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), row["support"]]
@@ -608,6 +626,13 @@ def evaluated(data):
         files = [[name, size_of(count)] for name, count in data["files"].items()]
         shown.append(table("", ["file", ">size"], files))
     return shown
+
+
+def _places(row, unit):
+    """Where rows stand that were left out, of which the first few are kept."""
+    places = row[f"{unit}s"]
+    more = row["count"] - len(places)
+    return ", ".join(map(str, places)) + (f" and {more:,} more" if more else "")
 
 
 def _listed(value):
