@@ -518,6 +518,7 @@ def chosen(data):
 
 def answers(data):
     """`kzoo predict`: one row for each that was answered, and what was drawn."""
+    data = [answer for answer in data if "error" not in answer]
     if "drawing" in data[0]:
         drawn = [[Path(answer["drawing"]).name, _shown(answer)] for answer in data]
         folder = str(Path(data[0]["drawing"]).parent)
@@ -578,6 +579,8 @@ def answered(data):
     facts = [["rows", f"{data['rows']:,}"], ["columns", ", ".join(data["columns"])]]
     if data["truncated"]:
         facts.append(["cut", f"{data['truncated']:,} are longer than the model reads"])
+    if data["unanswered"]:
+        facts.append(["not answered", f"{len(data['unanswered']):,}"])
     return table(data["output"], ["", ""], facts)
 
 
