@@ -158,7 +158,7 @@ PAIRS = ("t5",)
 # gradients.
 APART = ("reformer", "transformer_xl", "roformer", "xlnet", "deberta", "deberta_v2")
 # Of which a test beside transformers holds the loss itself.
-TASKS_APART = ("PreTraining", "ReplacedTokenDetection", "PermutationLM")
+TASKS_APART = ("PreTraining", "NextSentence", "ReplacedTokenDetection", "PermutationLM")
 BY_PLACE = ("sequence classification", "token classification", "question answering")
 # Those that write: what follows the name of the class with that head, and the other tasks.
 WRITERS = {
