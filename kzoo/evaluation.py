@@ -31,6 +31,7 @@ RESULT, PICTURE, WRONG = "evaluation.json", "confusion.png", "wrong.csv"
 LEVEL = 0.95  # the share of resampled scores that an interval holds
 WHOLE = ("continuation", "rewriting")  # rules whose scores are of all examples together
 CONFUSED = ("single_label", "entities")  # rules with a table of what is taken for what
+MOST_CONFUSED = 1000  # labels; a table of more is neither drawn nor read
 NONE = "none"  # In a table of kinds of entities: no entity stands there.
 
 
@@ -90,10 +91,10 @@ def evaluate(
         of resampled examples lie: the percentile bootstrap of B. Efron, 1979), `resampling`
         (`resamples`, `seed` and `level`, or None), `classes` ({label: precision, recall, f1,
         support}), `confusion` (`labels` and `counts`, a row for each right label and a column for
-        each given one) or None, and `wrong`, a dict for each example that isn't right: `line` (in
-        a folder the path within), `text` (and `text_pair`) or the path of the `image` or `sound`,
-        `right`, `given` and maybe `score`. For regression and likeness `wrong` has all, the
-        farthest first. Of a public task also `public_task`.
+        each given one; of up to 1,000 labels) or None, and `wrong`, a dict for each example that
+        isn't right: `line` (in a folder the path within), `text` (and `text_pair`) or the path of
+        the `image` or `sound`, `right`, `given` and maybe `score`. For regression and likeness
+        `wrong` has all, the farthest first. Of a public task also `public_task`.
 
         Scores are accuracy and macro_f1 for one label an example; micro_f1, macro_f1 and
         exact_match for several; mean_absolute_error, pearson and spearman for values; the last two
@@ -192,6 +193,11 @@ def _check_picture(reader, picture):
         raise KzooError(
             f"Got {picture} to draw a confusion matrix of {an(reader.task)} into; expected a model "
             "that gives one label or entities: leave it out."
+        )
+    if len(reader.labels) > MOST_CONFUSED:
+        raise KzooError(
+            f"Got {picture} to draw a confusion matrix of {len(reader.labels):,} labels into; "
+            f"expected {MOST_CONFUSED:,} at most: leave it out."
         )
     if picture.suffix.lower() != ".png" or picture.exists():
         raise KzooError(
@@ -416,45 +422,47 @@ def _single_label(reader, examples, asked):
         given = [names.index(answer["label"]) for answer in answers]
     else:
         given = [int(answer["score"] >= 0.5) for answer in answers]
-    cells, size = np.array(right) * len(names) + np.array(given), len(names)
+    sides, size = (np.array(right), np.array(given)), len(names)
     positive = names.index(asked.positive) if asked.positive is not None else None
 
     def counted(rows):
-        return np.bincount(cells[rows], minlength=size * size).reshape(size, size)
+        """Of each class how many are right and given, given, and right."""
+        one, other = (side[rows] for side in sides)
+        return [np.bincount(s, minlength=size) for s in (one[one == other], other, one)]
 
     def score(rows):
         counts = counted(rows)
         return {name: OF_COUNTS[name](counts, positive) for name in asked.measures or OF_LABELS}
 
-    counts = counted(slice(None))
-    classes, _ = _classes(
-        {
-            name: (int(counts[i, i]), int(counts[:, i].sum()), int(counts[i].sum()))
-            for i, name in enumerate(names)
-        }
-    )
+    columns = [column.tolist() for column in counted(slice(None))]
+    classes, _ = _classes(dict(zip(names, zip(*columns, strict=True), strict=True)))
+    confusion = None
+    if size <= MOST_CONFUSED:
+        cells = np.zeros((size, size), int)
+        np.add.at(cells, sides, 1)
+        confusion = {"labels": list(names), "counts": cells.tolist()}
     wrong = [
         (place, {"right": names[a], "given": names[b], "score": answers[place]["score"]})
         for place, (a, b) in enumerate(zip(right, given, strict=True))
         if a != b
     ]
-    return score, classes, {"labels": list(names), "counts": counts.tolist()}, wrong
+    return score, classes, confusion, wrong
 
 
-def _f1s(counts, _positive=None):
-    """F1 of each class that is right or given somewhere."""
-    sides = counts.sum(0) + counts.sum(1)
-    return (2 * counts.diagonal() / np.maximum(1, sides))[sides > 0]
+def _macro_f1(counts, _positive=None):
+    """The mean F1 of the classes that are right or given somewhere."""
+    correct, given, right = counts
+    both = given + right
+    return float((2 * correct / np.maximum(1, both))[both > 0].mean())
 
 
-# The measures of a table of right and given labels, and those that nobody needs to ask for.
+# Measures of how many examples of each class are right and given, given, and right; and those that
+# nobody needs to ask for.
 OF_COUNTS = {
-    "accuracy": lambda counts, _: float(counts.trace() / counts.sum()),
-    "macro_f1": lambda counts, _: float(_f1s(counts).mean()),
-    "matthews": lambda counts, _: float(matthews(counts.tolist())),
-    "f1": lambda counts, positive: shares(
-        int(counts[positive, positive]), int(counts[:, positive].sum()), int(counts[positive].sum())
-    )["f1"],
+    "accuracy": lambda counts, _: float(counts[0].sum() / counts[2].sum()),
+    "macro_f1": _macro_f1,
+    "matthews": lambda counts, _: float(matthews(*(column.tolist() for column in counts))),
+    "f1": lambda counts, positive: shares(*(int(column[positive]) for column in counts))["f1"],
 }
 OF_LABELS = ("accuracy", "macro_f1")
 

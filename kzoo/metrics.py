@@ -41,21 +41,17 @@ def shares(correct, given, right):
     }
 
 
-def matthews(counts):
+def matthews(correct, given, right):
     """Matthews' correlation of right and given classes, for any number of them; 0 of a constant.
 
     For two classes it is that of B. W. Matthews (1975); for more R_K of J. Gorodkin (2004).
 
     Args:
-        counts: a row for each right class, a column for each given one.
+        correct: how many examples are right and given of each class.
+        given, right: how many are given, and how many are right.
     """
-    right, given = (
-        [sum(row) for row in counts],
-        [sum(column) for column in zip(*counts, strict=True)],
-    )
     total = sum(right)
-    correct = sum(row[place] for place, row in enumerate(counts))
-    both = correct * total - sum(a * b for a, b in zip(right, given, strict=True))
+    both = sum(correct) * total - sum(a * b for a, b in zip(right, given, strict=True))
     spread = [total * total - sum(number * number for number in side) for side in (right, given)]
     return both / (spread[0] * spread[1]) ** 0.5 if all(spread) else 0.0
 

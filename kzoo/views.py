@@ -17,6 +17,7 @@ from .litert import gpu
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
 LONGEST_PATH = 48  # of a path, whose end says most
+SHOWN_CLASSES = 100  # labels of an evaluation
 SHOWN_WRONG = 10  # wrong answers that a screen shows
 SPEEDS = (">float32", ">file", ">faster")
 
@@ -610,11 +611,16 @@ def evaluated(data):
         ]
         shown.append(table("Left out", ["why", ">rows", f"{read['unit']}s"], rows))
     if data["classes"]:
+        shares = ("precision", "recall", "f1")
         rows = [
-            [name, *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), row["support"]]
+            [name, *(f"{row[key]:.4f}" for key in shares), row["support"]]
             for name, row in data["classes"].items()
         ]
-        shown.append(table("", ["label", ">precision", ">recall", ">F1", ">support"], rows))
+        of = ""
+        if len(rows) > SHOWN_CLASSES:
+            of = f"Labels of the lowest F1, {SHOWN_CLASSES} of {len(rows):,}"
+            rows = sorted(rows, key=lambda row: float(row[3]))[:SHOWN_CLASSES]
+        shown.append(table(of, ["label", ">precision", ">recall", ">F1", ">support"], rows))
     if wrong:
         rows = [
             [row["line"], _listed(row["right"]), _listed(row["given"]), _shown(row)]

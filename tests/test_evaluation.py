@@ -19,6 +19,8 @@ from kzoo.errors import KzooError
 from kzoo.evaluation import PICTURE, RESULT, WRONG
 from kzoo.metrics import matthews
 from kzoo.models import build
+from kzoo.terminal import Screen
+from kzoo.views import evaluated
 
 WORDS = "i loved it hated a warm funny dull film the was and not john smith lives in paris who ?"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -262,20 +264,37 @@ def test_intervals_are_of_examples_drawn_with_replacement(classifier, tmp_path):
     assert none["intervals"] == {} and none["resampling"] is None
 
 
-def test_matthews_is_the_correlation_of_two_classes():
-    draw = np.random.default_rng(0)
-    right, given = draw.integers(0, 2, (2, 50))
-    counts = np.zeros((2, 2), int)
-    np.add.at(counts, (right, given), 1)
-    assert matthews(counts.tolist()) == pytest.approx(np.corrcoef(right, given)[0, 1])
-    # Of more classes it is the correlation of rows of a one for the class (J. Gorodkin, 2004).
-    right, given = draw.integers(0, 3, (2, 50))
-    counts = np.zeros((3, 3), int)
-    np.add.at(counts, (right, given), 1)
-    rows = [np.eye(3)[side] - np.eye(3)[side].mean(0) for side in (right, given)]
+@pytest.mark.parametrize("classes", [2, 3])
+def test_matthews_is_the_correlation_of_classes(classes):
+    """Of rows of a one for the class, where there are more than two (J. Gorodkin, 2004)."""
+    right, given = np.random.default_rng(0).integers(0, classes, (2, 50))
+    rows = [np.eye(classes)[side] - np.eye(classes)[side].mean(0) for side in (right, given)]
     share = (rows[0] * rows[1]).sum() / np.sqrt((rows[0] ** 2).sum() * (rows[1] ** 2).sum())
-    assert matthews(counts.tolist()) == pytest.approx(share)
-    assert matthews([[3, 0], [2, 0]]) == 0
+    counts = [
+        np.bincount(side, minlength=classes).tolist()
+        for side in (right[right == given], given, right)
+    ]
+    assert matthews(*counts) == pytest.approx(share)
+    if classes == 2:
+        assert share == pytest.approx(np.corrcoef(right, given)[0, 1])
+    assert matthews([3, 0], [5, 0], [3, 2]) == 0
+
+
+def test_ten_thousand_labels_are_measured_without_a_table_of_all_pairs(make, tmp_path, capfd):
+    """Such a table had 100 million cells, and was drawn."""
+    labels = [f"label {number}" for number in range(10_000)]
+    model = make(kzoo.TextClassifier, labels=labels)
+    given = model.predict(TEXTS).argmax(-1)
+    lines = [f"{text}\t{labels[i]}" for text, i in zip(TEXTS, given, strict=True)]
+    (tmp_path / "test.tsv").write_text("\n".join(["text\tlabel", *lines]) + "\n")
+    result = kzoo.evaluate(model, tmp_path / "test.tsv", output=tmp_path / "out", resamples=20)
+    assert result["scores"] == {"accuracy": 1.0, "macro_f1": 1.0}
+    assert result["confusion"] is None and not (tmp_path / "out" / PICTURE).exists()
+    assert len(result["classes"]) == 10_000
+    Screen(sys.stdout, False).result(result, evaluated)
+    assert "Labels of the lowest F1, 100 of 10,000" in capfd.readouterr().out
+    with pytest.raises(KzooError, match="of 10,000 labels into; expected 1,000 at most"):
+        kzoo.evaluate(model, tmp_path / "test.tsv", picture=tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
