@@ -10,7 +10,13 @@ import numpy as np
 from . import plot, presets, tasks
 from .answers import PROBLEMS, described
 from .bundle.continuation import foretold, rows_of_texts
-from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
+from .bundle.evaluate import (
+    MOST_CONFUSED,
+    columns_of_words,
+    gold_answers,
+    labelled_spans,
+    spans_of_words,
+)
 from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
 from .bundle.predict import Answerer, Continuer, Predictor, open_writer
@@ -31,7 +37,6 @@ RESULT, PICTURE, WRONG = "evaluation.json", "confusion.png", "wrong.csv"
 LEVEL = 0.95  # the share of resampled scores that an interval holds
 WHOLE = ("continuation", "rewriting")  # rules whose scores are of all examples together
 CONFUSED = ("single_label", "entities")  # rules with a table of what is taken for what
-MOST_CONFUSED = 1000  # labels; a table of more is neither drawn nor read
 NONE = "none"  # In a table of kinds of entities: no entity stands there.
 
 

@@ -157,7 +157,10 @@ def test_evaluate_of_entities_and_answers(make, tmp_path):
     tagger = make(kzoo.TokenClassifier, labels=["O", "B-PER", "I-PER", "B-LOC"])
     (tmp_path / "ner.conll").write_text("john B-PER\nsmith I-PER\n\nparis B-LOC\n", "utf-8")
     result = kzoo.evaluate(tagger, tmp_path / "ner.conll", output=tmp_path / "out")
-    assert set(result["scores"]) == {"precision", "recall", "f1"}
+    assert set(result["scores"]) == set(result["intervals"]) == {"precision", "recall", "f1"}
+    named = kzoo.evaluate(tagger, tmp_path / "ner.conll", task="ner")
+    assert list(named["scores"]) == ["f1", "precision", "recall"]
+    assert named["scores"] == result["scores"] and named["intervals"] == result["intervals"]
     assert sum(row["support"] for row in result["classes"].values()) == 2
     assert (tmp_path / "out" / PICTURE).is_file()
     answerer = make(kzoo.QuestionAnswering)
@@ -168,6 +171,9 @@ def test_evaluate_of_entities_and_answers(make, tmp_path):
     (tmp_path / "qa.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     result = kzoo.evaluate(answerer, tmp_path / "qa.jsonl")
     assert result["scores"] == {"exact_match": 1.0, "f1": 1.0} and result["wrong"] == []
+    named = kzoo.evaluate(answerer, tmp_path / "qa.jsonl", task="SQuAD v2", resamples=5)
+    assert list(named["scores"]) == ["f1", "exact_match"]
+    assert named["intervals"] == {"f1": [1.0, 1.0], "exact_match": [1.0, 1.0]}
 
 
 # What a public task's file looks like, the number or name of a class (or a value) at the end of a
