@@ -55,6 +55,7 @@ _HOME = {
     "QuestionAnswering": "tasks",
     "MaskedLM": "tasks",
     "PreTraining": "tasks",
+    "NextSentence": "tasks",
     "PermutationLM": "tasks",
     "ReplacedTokenDetection": "tasks",
     "SkipGram": "tasks",

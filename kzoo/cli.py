@@ -95,6 +95,7 @@ def list_presets(as_json: Json = False):
         screen.result(data, views.listing)
 
 
+SHOWN_UNANSWERED = 10  # sentences about what has no answer that a terminal shows
 WRITE = ("continuation", "rewriting")  # by which rules tasks answer that write
 
 
@@ -752,7 +753,9 @@ def predict(
     Labels, vectors, entities, or answers: a question and its context are a --pair. A file is read
     by the same rules as a training file, and with --output becomes a table with the answers. A
     bundle of pictures and texts (CLIP) says which --label a picture shows, or finds pictures by
-    words: --search. Runs on LiteRT alone: neither TensorFlow nor Keras is imported.
+    words: --search. What can't be answered is told on standard error and the rest is answered; the
+    exit code is 2 only where nothing could be. Runs on LiteRT alone: neither TensorFlow nor Keras
+    is imported.
     """
     with session(as_json) as screen:
         from . import views
@@ -776,7 +779,7 @@ def predict(
             check_drawable,
             draw_answers,
             inputs_of,
-            predict_named,
+            predict_each,
             predict_table,
         )
         from .data.sources import is_file
@@ -796,6 +799,7 @@ def predict(
             with screen.working(f"Answering {one}"):
                 data = predict_table(bundle, one, output, _columns(text), threads)
             if output is not None:
+                _tell_unanswered(screen, data["unanswered"])
                 screen.result(data, views.answered)
                 return
         else:
@@ -807,12 +811,23 @@ def predict(
             inputs = inputs_of(bundle, inputs)
             names = [what.format(number) for number in range(1, len(inputs) + 1)]
             with screen.working(f"Answering {len(inputs):,}"):
-                data = predict_named(bundle, inputs, names, threads)
+                data = predict_each(bundle, inputs, names, threads)
+        _tell_unanswered(screen, [each for each in data if "error" in each])
         if draw is not None:
+            drawn = [each for each in data if "error" not in each]
             with screen.working(f"Drawing into {draw}"):
-                paths = draw_answers(bundle, data, draw)
-            data = [{**each, "drawing": path} for each, path in zip(data, paths, strict=True)]
+                paths = draw_answers(bundle, drawn, draw)
+            for each, path in zip(drawn, paths, strict=True):
+                each["drawing"] = path
         screen.result(data, views.answers)
+
+
+def _tell_unanswered(screen, errors):
+    """Say on stderr what had no answer, the first few of many."""
+    for each in errors[:SHOWN_UNANSWERED]:
+        screen.note(f"not answered: {' '.join(each['error'].split())}")
+    if len(errors) > SHOWN_UNANSWERED:
+        screen.note(f"not answered: {len(errors) - SHOWN_UNANSWERED:,} more; --json has them all.")
 
 
 def _predict_towers(screen, bundle, pictures, labels, search, draw, threads):
@@ -1044,6 +1059,28 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A public task, by whose measures and file layout: cola, sst2, mrpc, qqp, stsb, "
+            "mnli, qnli, rte, wnli, sts, ner, squad or squad_v2.",
+            show_default=False,
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A .png file for the confusion matrix.",
+            show_default=False,
+        ),
+    ] = None,
+    resamples: Annotated[
+        int,
+        typer.Option(min=0, help="Draws of the examples for the scores' 95 % intervals."),
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of these draws.")] = 0,
     threads: Threads = 1,
     as_json: Json = False,
 ):
@@ -1063,7 +1100,9 @@ def evaluate(
             if text is not None and column is not None:
                 raise KzooError("Got --text and --column; expected the one that the model reads.")
             columns = _columns(text) if column is None else column, _columns(label)
-            data = measure(source, file, *columns, output, threads, stride)
+            data = measure(
+                source, file, *columns, output, threads, stride, task, plot, resamples, seed
+            )
         if output is not None:
             data = {**data, "files": {f"{output}/{n}": size for n, size in _files(output).items()}}
         screen.result(data, views.evaluated)

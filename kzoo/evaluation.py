@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,27 +10,64 @@ import numpy as np
 from . import plot, presets, tasks
 from .answers import PROBLEMS, described
 from .bundle.continuation import foretold, rows_of_texts
-from .bundle.evaluate import columns_of_words, gold_answers, labelled_spans, spans_of_words
+from .bundle.evaluate import (
+    MOST_CONFUSED,
+    columns_of_words,
+    gold_answers,
+    labelled_spans,
+    spans_of_words,
+)
 from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
 from .bundle.predict import Answerer, Continuer, Predictor, open_writer
 from .bundle.senses import TEXTS, sense_of
 from .bundle.towers import TowersPredictor, is_of_towers
 from .data.documents import answer_rows, text_rows
+from .data.public import columns_of, public_task, with_labels_of
 from .data.tables import write_table
 from .errors import KzooError
 from .files import writing_folder
 from .generation.writer import framing, prompt_ids
-from .metrics import answer_scores, entity_scores, shares
+from .metrics import answer_scores, entity_scores, matthews, shares
 from .tasks.inputs import split_pairs
 from .tasks.text_scores import SCORES, exact, text_scores
 from .values import an, is_whole
 
 RESULT, PICTURE, WRONG = "evaluation.json", "confusion.png", "wrong.csv"
+LEVEL = 0.95  # the share of resampled scores that an interval holds
+WHOLE = ("continuation", "rewriting")  # rules whose scores are of all examples together
+CONFUSED = ("single_label", "entities")  # rules with a table of what is taken for what
 NONE = "none"  # In a table of kinds of entities: no entity stands there.
 
 
-def evaluate(source, path, text=None, label=None, output=None, threads=1, stride=None):
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a measurement.
+
+    Args:
+        stride: see `evaluate`.
+        measures: the names of the scores that are reported; None for those of the rule.
+        positive: the label whose F1 is measured, where "f1" is asked of a classifier.
+    """
+
+    stride: int | None = None
+    measures: tuple | None = None
+    positive: str | None = None
+
+
+def evaluate(
+    source,
+    path,
+    text=None,
+    label=None,
+    output=None,
+    threads=1,
+    stride=None,
+    task=None,
+    picture=None,
+    resamples=1000,
+    seed=0,
+):
     """Measure a preset, a task or a bundle on a file of labelled texts, pictures or sounds.
 
     Args:
@@ -44,50 +82,81 @@ def evaluate(source, path, text=None, label=None, output=None, threads=1, stride
         threads: of a bundle, how many it may use.
         stride: of a CausalLM, see its `evaluate`; the windows of a bundle are as long as those of
             its task, or as its cache where that is shorter.
+        task: the name of a public task, a key of `kzoo.data.public.PUBLIC` such as "cola" or
+            "stsb": its file's columns are found and its classes named by themselves, and the
+            scores are its own.
+        picture: a .png file to draw the confusion matrix into, where nothing lies yet.
+        resamples: how often examples are drawn anew, with replacement, for the intervals of the
+            scores; 0 for none.
+        seed: of these draws.
 
     Returns:
         A dict: `source`, `task`, `read` (what the file was read as), `examples` (how many),
-        `scores` ({measure: value}), `classes` ({label: precision, recall, f1, support}),
-        `confusion` (`labels` and `counts`, a row for each right label and a column for each
-        given one) or None, and `wrong`, a dict for each example that isn't right: `line` (in a
-        folder the path within), `text` (and `text_pair`) or the path of the `image` or `sound`,
-        `right`, `given` and maybe `score`. For regression and likeness `wrong` has all, the
-        farthest first.
+        `scores` ({measure: value}), `intervals` ({measure: [low, high]}, where 95 % of the scores
+        of resampled examples lie: the percentile bootstrap of B. Efron, 1979), `resampling`
+        (`resamples`, `seed` and `level`, or None), `classes` ({label: precision, recall, f1,
+        support}), `confusion` (`labels` and `counts`, a row for each right label and a column for
+        each given one; of up to 1,000 labels) or None, and `wrong`, a dict for each example that
+        isn't right: `line` (in a folder the path within), `text` (and `text_pair`) or the path of
+        the `image` or `sound`, `right`, `given` and maybe `score`. For regression and likeness
+        `wrong` has all, the farthest first. Of a public task also `public_task`.
 
         Scores are accuracy and macro_f1 for one label an example; micro_f1, macro_f1 and
         exact_match for several; mean_absolute_error, pearson and spearman for values; the last two
         of cosines, for a TextEmbedder on pairs and how alike they are; precision,
         recall and f1 of entities, see `kzoo.metrics.entity_scores`; exact_match and f1 of answers;
         perplexity, loss and accuracy of a CausalLM, which has no wrong answers; of a Seq2SeqLM
-        those of `kzoo.tasks.text_scores`, each 0 to 100 but exact, a share.
+        those of `kzoo.tasks.text_scores`, each 0 to 100 but exact, a share. The last two have no
+        intervals.
 
     Raises:
-        KzooError: where the file can't be read, or the source has no task with answers.
+        KzooError: where the file can't be read, the source has no task with answers, or the
+            public task is another's.
     """
+    if not is_whole(resamples, 0) or not is_whole(seed, 0):
+        raise KzooError(
+            f"Got {resamples!r:.40} resamples with the seed {seed!r:.40}; expected whole numbers "
+            "of at least 0."
+        )
+    public = None if task is None else public_task(task)
     reader = _reader(source, threads)
     if stride is not None and reader.rule != "continuation":
         raise KzooError(
             f"Got stride {stride!r:.40} for {an(reader.task)}; expected it for a CausalLM alone: "
             "leave it out."
         )
-    reader.stride = stride
     kind, labels = getattr(reader, "kind", tasks.TASKS[reader.task]), reader.labels
     _check_measured(reader, source)
-    examples = kind.read_file(path, text, label, "required")
+    if picture is not None:
+        _check_picture(reader, picture)
+    if public is not None:
+        _check_answers(reader, public, task)
+        if (text, label) == (None, None):
+            text, label = columns_of(public, task, path)
+    examples, positive = kind.read_file(path, text, label, "required"), None
+    if public is not None:
+        examples, positive = with_labels_of(labels, public, task, examples)
     _, examples = kind.understand(examples, reader.options.get("problem"), labels, False)
-    scores, classes, confusion, wrong = MEASURED[reader.rule](reader, examples)
+    asked = Asked(stride, None if public is None else public.measures, positive)
+    score, classes, confusion, wrong = MEASURED[reader.rule](reader, examples, asked)
+    is_drawn = resamples > 0 and reader.rule not in WHOLE
     result = {
         "source": str(source) if isinstance(source, (str, Path)) else source.name,
         "task": reader.task,
+        **({} if public is None else {"public_task": str(task)}),
         "read": examples.record(),
         "examples": len(examples),
-        "scores": scores,
+        "scores": score(np.arange(len(examples))),
+        "intervals": _intervals(score, len(examples), resamples, seed) if is_drawn else {},
+        "resampling": {"resamples": resamples, "seed": seed, "level": LEVEL} if is_drawn else None,
         "classes": classes,
         "confusion": confusion,
         "wrong": [_row(kind, examples, place, **rest) for place, rest in wrong],
     }
     if output is not None:
         _write(result, output)
+    if picture is not None:
+        _draw(result, picture)
     return result
 
 
@@ -101,8 +170,44 @@ def scores_of(source, examples, threads=1):
     """
     reader = _reader(source, threads)
     _check_measured(reader, "The model")
-    reader.stride = None
-    return MEASURED[reader.rule](reader, examples)[0]
+    score = MEASURED[reader.rule](reader, examples, Asked())[0]
+    return score(np.arange(len(examples)))
+
+
+def _intervals(score, count, resamples, seed):
+    """{measure: [low, high]} of the scores of `resamples` draws of `count` examples."""
+    draw, ends = np.random.default_rng(seed), ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+    rows = [score(draw.integers(count, size=count)) for _ in range(resamples)]
+    return {
+        name: [float(end) for end in np.quantile([row[name] for row in rows], ends)]
+        for name in rows[0]
+    }
+
+
+def _check_answers(reader, public, name):
+    if reader.rule not in public.rules:
+        raise KzooError(
+            f"Got the task {name} for {an(reader.task)} that answers by {reader.rule}; expected a "
+            f"model that answers by {' or '.join(public.rules)}."
+        )
+
+
+def _check_picture(reader, picture):
+    picture = Path(picture)
+    if reader.rule not in CONFUSED:
+        raise KzooError(
+            f"Got {picture} to draw a confusion matrix of {an(reader.task)} into; expected a model "
+            "that gives one label or entities: leave it out."
+        )
+    if len(reader.labels) > MOST_CONFUSED:
+        raise KzooError(
+            f"Got {picture} to draw a confusion matrix of {len(reader.labels):,} labels into; "
+            f"expected {MOST_CONFUSED:,} at most: leave it out."
+        )
+    if picture.suffix.lower() != ".png" or picture.exists():
+        raise KzooError(
+            f"Got {picture} to draw into; expected a path that ends in .png where nothing lies yet."
+        )
 
 
 def _check_measured(reader, source):
@@ -136,8 +241,12 @@ def _write(result, output):
         names = list(rows[0]) if rows else ["line", noun, "right", "given"]
         write_table(folder / WRONG, {name: [row[name] for row in rows] for name in names})
         if result["confusion"]:
-            labels, matrix = result["confusion"].values()
-            plot.write(plot.confusion(matrix, labels=labels), folder / PICTURE)
+            _draw(result, folder / PICTURE)
+
+
+def _draw(result, path):
+    labels, matrix = result["confusion"].values()
+    plot.write(plot.confusion(matrix, labels=labels), path)
 
 
 # -- what answers ---------------------------------------------------------------------------------
@@ -308,7 +417,7 @@ def _reader(source, threads):
 # -- classifiers ----------------------------------------------------------------------------------
 
 
-def _single_label(reader, examples):
+def _single_label(reader, examples, asked):
     """One label an example; of a single label whether an example has it."""
     labels = reader.labels
     names = labels if len(labels) > 1 else [f"not {labels[0]}", *labels]
@@ -318,59 +427,91 @@ def _single_label(reader, examples):
         given = [names.index(answer["label"]) for answer in answers]
     else:
         given = [int(answer["score"] >= 0.5) for answer in answers]
-    counts = np.zeros((len(names),) * 2, int)
-    np.add.at(counts, (right, given), 1)
-    classes, macro_f1 = _classes(
-        {
-            name: (int(counts[i, i]), int(counts[:, i].sum()), int(counts[i].sum()))
-            for i, name in enumerate(names)
-        }
-    )
-    scores = {"accuracy": float(np.mean(np.equal(right, given))), "macro_f1": macro_f1}
+    sides, size = (np.array(right), np.array(given)), len(names)
+    positive = names.index(asked.positive) if asked.positive is not None else None
+
+    def counted(rows):
+        """Of each class how many are right and given, given, and right."""
+        one, other = (side[rows] for side in sides)
+        return [np.bincount(s, minlength=size) for s in (one[one == other], other, one)]
+
+    def score(rows):
+        counts = counted(rows)
+        return {name: OF_COUNTS[name](counts, positive) for name in asked.measures or OF_LABELS}
+
+    columns = [column.tolist() for column in counted(slice(None))]
+    classes, _ = _classes(dict(zip(names, zip(*columns, strict=True), strict=True)))
+    confusion = None
+    if size <= MOST_CONFUSED:
+        cells = np.zeros((size, size), int)
+        np.add.at(cells, sides, 1)
+        confusion = {"labels": list(names), "counts": cells.tolist()}
     wrong = [
         (place, {"right": names[a], "given": names[b], "score": answers[place]["score"]})
         for place, (a, b) in enumerate(zip(right, given, strict=True))
         if a != b
     ]
-    return scores, classes, {"labels": list(names), "counts": counts.tolist()}, wrong
+    return score, classes, confusion, wrong
 
 
-def _multi_label(reader, examples):
+def _macro_f1(counts, _positive=None):
+    """The mean F1 of the classes that are right or given somewhere."""
+    correct, given, right = counts
+    both = given + right
+    return float((2 * correct / np.maximum(1, both))[both > 0].mean())
+
+
+# Measures of how many examples of each class are right and given, given, and right; and those that
+# nobody needs to ask for.
+OF_COUNTS = {
+    "accuracy": lambda counts, _: float(counts[0].sum() / counts[2].sum()),
+    "macro_f1": _macro_f1,
+    "matthews": lambda counts, _: float(matthews(*(column.tolist() for column in counts))),
+    "f1": lambda counts, positive: shares(*(int(column[positive]) for column in counts))["f1"],
+}
+OF_LABELS = ("accuracy", "macro_f1")
+
+
+def _multi_label(reader, examples, asked):
     """Any number of labels a text."""
     labels = reader.labels
-    right = [
-        {name for name, has in zip(labels, row, strict=True) if has >= 0.5} for row in examples.y
-    ]
+    has = np.asarray(examples.y) >= 0.5
     answers = reader.answers(examples.x)
-    given = [set(answer["labels"]) for answer in answers]
+    says = np.array([[name in answer["labels"] for name in labels] for answer in answers])
 
-    counts = {}
-    for name in labels:
-        has, says = ([name in row for row in rows] for rows in (right, given))
-        both = sum(a and b for a, b in zip(has, says, strict=True))
-        counts[name] = both, sum(says), sum(has)
-    classes, macro_f1 = _classes(counts)
-    scores = {
-        "micro_f1": shares(*map(sum, zip(*counts.values(), strict=True)))["f1"],
-        "macro_f1": macro_f1,
-        "exact_match": float(np.mean([a == b for a, b in zip(right, given, strict=True)])),
-    }
+    def counted(rows):
+        return {
+            name: (int((a & b).sum()), int(b.sum()), int(a.sum()))
+            for name, a, b in zip(labels, has[rows].T, says[rows].T, strict=True)
+        }
+
+    def score(rows):
+        counts = counted(rows)
+        return {
+            "micro_f1": shares(*map(sum, zip(*counts.values(), strict=True)))["f1"],
+            "macro_f1": _classes(counts)[1],
+            "exact_match": float((has[rows] == says[rows]).all(1).mean()),
+        }
+
     wrong = [
-        (place, {"right": [n for n in labels if n in a], "given": answers[place]["labels"]})
-        for place, (a, b) in enumerate(zip(right, given, strict=True))
-        if a != b
+        (
+            int(place),
+            {
+                "right": [name for name, its in zip(labels, has[place], strict=True) if its],
+                "given": answers[place]["labels"],
+            },
+        )
+        for place in np.flatnonzero((has != says).any(1))
     ]
-    return scores, classes, None, wrong
+    return score, _classes(counted(slice(None)))[0], None, wrong
 
 
-def _regression(reader, examples):
+def _regression(reader, examples, asked):
     """Values of texts."""
     labels = reader.labels
     right = np.reshape(np.asarray(examples.y, "float64"), (-1, len(labels)))
     answers = [answer["values"] for answer in reader.answers(examples.x)]
     given = np.array([[values[name] for name in labels] for values in answers])
-    scores = {"mean_absolute_error": float(np.abs(right - given).mean())}
-    scores |= _correlations(right, given)
     far = np.abs(right - given).max(axis=1)
     plain = len(labels) == 1
     wrong = [
@@ -385,7 +526,17 @@ def _regression(reader, examples):
         )
         for place in np.argsort(-far, kind="stable")
     ]
-    return scores, {}, None, wrong
+
+    def score(rows):
+        scores = {"mean_absolute_error": float(np.abs(right[rows] - given[rows]).mean())}
+        return _asked(scores | _correlations(right[rows], given[rows]), asked)
+
+    return score, {}, None, wrong
+
+
+def _asked(scores, asked):
+    """The scores that are asked for, in that order."""
+    return {name: scores[name] for name in asked.measures or scores}
 
 
 def _classes(counts):
@@ -421,7 +572,7 @@ def _ranks(values):
 # -- vectors --------------------------------------------------------------------------------------
 
 
-def _likeness(reader, examples):
+def _likeness(reader, examples, asked):
     """How alike the texts of a pair are: cosines against what judges said, on a scale of theirs."""
     firsts, seconds = split_pairs(examples.x)
     if seconds is None:
@@ -449,13 +600,17 @@ def _likeness(reader, examples):
         (int(place), {"right": float(right[place]), "given": float(given[place])})
         for place in np.argsort(-apart, kind="stable")
     ]
-    return _correlations(right[:, None], given[:, None]), {}, None, wrong
+
+    def score(rows):
+        return _asked(_correlations(right[rows, None], given[rows, None]), asked)
+
+    return score, {}, None, wrong
 
 
 # -- entities, and answers to questions -----------------------------------------------------------
 
 
-def _entities(reader, examples):
+def _entities(reader, examples, asked):
     texts, targets = labelled_spans(reader.labels, examples)
     right = [spans for _, spans in targets]
     if any(words is None for words, _ in targets):
@@ -470,8 +625,7 @@ def _entities(reader, examples):
             set(spans_of_words(out["logits"][0], columns, reader.labels, len(words)))
             for out, columns, (words, _) in zip(outputs, rows, targets, strict=True)
         ]
-    scores = entity_scores(right, given)
-    kinds = scores.pop("kinds")
+    kinds = entity_scores(right, given)["kinds"]
     wrong = []
     for place, (a, b) in enumerate(zip(right, given, strict=True)):
         if a != b:
@@ -486,8 +640,15 @@ def _entities(reader, examples):
         kinds_at = [{span[:2]: span[2] for span in spans} for spans in (a, b)]
         for at in kinds_at[0].keys() | kinds_at[1].keys():
             counts[tuple(names.index(kinds.get(at, NONE)) for kinds in kinds_at)] += 1
-    del scores["support"]
-    return scores, kinds, {"labels": names, "counts": counts.tolist()}, wrong
+    # For each text how many spans are right and given, given, and right.
+    found = np.array([(len(a & b), len(b), len(a)) for a, b in zip(right, given, strict=True)])
+
+    def score(rows):
+        scores = shares(*found[rows].sum(0).tolist())
+        del scores["support"]
+        return _asked(scores, asked)
+
+    return score, kinds, {"labels": names, "counts": counts.tolist()}, wrong
 
 
 def _named(span, text, words):
@@ -495,29 +656,36 @@ def _named(span, text, words):
     return f"{' '.join(words[start:end]) if words else text[start:end]} {kind}"
 
 
-def _answers(reader, examples):
+def _answers(reader, examples, asked):
     pairs, golds = gold_answers(examples)
     answers = reader.answers(pairs)
     given = [answer["answer"] for answer in answers]
+    alone = [answer_scores([gold], [text]) for gold, text in zip(golds, given, strict=True)]
     wrong = [
         (place, {"right": gold, "given": text, "score": answers[place]["score"]})
         for place, (gold, text) in enumerate(zip(golds, given, strict=True))
-        if not answer_scores([gold], [text])["exact_match"]
+        if not alone[place]["exact_match"]
     ]
-    return answer_scores(golds, given), {}, None, wrong
+    columns = {name: np.array([row[name] for row in alone]) for name in alone[0]}
+
+    def score(rows):
+        return _asked({name: float(column[rows].mean()) for name, column in columns.items()}, asked)
+
+    return score, {}, None, wrong
 
 
 # -- texts that are foretold ----------------------------------------------------------------------
 
 
-def _continuation(reader, examples):
-    return reader.measure(examples.x, reader.stride), {}, None, []
+def _continuation(reader, examples, asked):
+    scores = reader.measure(examples.x, asked.stride)
+    return lambda _rows: scores, {}, None, []
 
 
 # -- texts that are written of others -------------------------------------------------------------
 
 
-def _rewriting(reader, examples):
+def _rewriting(reader, examples, asked):
     sources, targets = split_pairs(examples.x)
     if targets is None:
         raise KzooError(
@@ -530,11 +698,12 @@ def _rewriting(reader, examples):
         for place, (right, text) in enumerate(zip(targets, given, strict=True))
         if not exact([text], [right])["exact"]
     ]
-    return text_scores(given, targets, SCORES), {}, None, wrong
+    scores = text_scores(given, targets, SCORES)
+    return lambda _rows: scores, {}, None, wrong
 
 
-# By rule, a function of the reader and the examples, which gives scores, classes, confusion, and
-# the place and the answers of each example that is wrong.
+# By rule, a function of the reader, the examples and `Asked`, which gives a function from places of
+# examples to their scores, classes, confusion, and the place and the answers of each that is wrong.
 MEASURED = {
     "single_label": _single_label,
     "multi_label": _multi_label,

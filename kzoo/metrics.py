@@ -41,6 +41,21 @@ def shares(correct, given, right):
     }
 
 
+def matthews(correct, given, right):
+    """Matthews' correlation of right and given classes, for any number of them; 0 of a constant.
+
+    For two classes it is that of B. W. Matthews (1975); for more R_K of J. Gorodkin (2004).
+
+    Args:
+        correct: how many examples are right and given of each class.
+        given, right: how many are given, and how many are right.
+    """
+    total = sum(right)
+    both = sum(correct) * total - sum(a * b for a, b in zip(right, given, strict=True))
+    spread = [total * total - sum(number * number for number in side) for side in (right, given)]
+    return both / (spread[0] * spread[1]) ** 0.5 if all(spread) else 0.0
+
+
 def spans_of(tags, parts):
     """The spans (first word, word behind the last, kind) of a sentence's tags.
 

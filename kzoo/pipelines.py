@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
-from .answers import PROBLEMS, READS, check_labels
+import numpy as np
+
+from .answers import PROBLEMS, READS, check_labels, similarities, softmax
 from .errors import KzooError
 from .generation.writer import chat_ids, is_chat
+from .network import Network
 from .tasks.inputs import split_pairs
 from .tasks.writing_task import one_or_all
 from .values import an
@@ -20,6 +23,7 @@ PIPELINES = {
     "sentiment-analysis": ("TextClassifier", "text", PROBLEMS, SENTIMENT),
     "text-classification": ("TextClassifier", "text", PROBLEMS, SENTIMENT),
     "feature-extraction": ("TextEmbedder", "text", ("embedding",), None),
+    "sentence-similarity": ("TextEmbedder", "text", ("embedding",), None),
     "token-classification": ("TokenClassifier", "text", ("entities",), None),
     "ner": ("TokenClassifier", "text", ("entities",), None),
     "question-answering": ("QuestionAnswering", "text", ("span", "rewriting"), None),
@@ -40,10 +44,11 @@ def pipeline(task, model=None):
     """A function from texts, pictures or sounds to plain Python answers.
 
     Args:
-        task: "sentiment-analysis", "text-classification", "feature-extraction", "ner" (also
-            "token-classification"), "question-answering", "fill-mask", "text-generation",
-            "text2text-generation", "summarization", "translation", "translation_xx_to_yy",
-            "audio-classification", "image-classification", "image-feature-extraction" or
+        task: "sentiment-analysis", "text-classification", "zero-shot-classification",
+            "feature-extraction", "sentence-similarity", "ner" (also "token-classification"),
+            "question-answering", "fill-mask", "text-generation", "text2text-generation",
+            "summarization", "translation", "translation_xx_to_yy", "audio-classification",
+            "image-classification", "image-feature-extraction" or
             "zero-shot-image-classification".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
@@ -54,8 +59,10 @@ def pipeline(task, model=None):
         `qa(question=..., context=...)` too; one dict has one answer. It gives for classification
         a list of {"label", "score"}, with `top_k=None` a list of all labels an input, where a
         score is a probability or for regression the value; for embeddings a list of lists of
-        numbers; for "text-generation" see `TextGeneration`, for pictures and sounds `OfMedia`,
-        for labels that a call names `ZeroShot`, for a question that a `Seq2SeqLM` answers in its
+        numbers, of a network without a task the vectors of its tokens, see `TokenVectors`; for
+        "fill-mask" see `FillMask`, for "sentence-similarity" `SentenceSimilarity`, for
+        "text-generation" `TextGeneration`, for pictures and sounds `OfMedia`, for labels that a
+        call names `ZeroShot` and `ZeroShotText`, for a question that a `Seq2SeqLM` answers in its
         own words `WrittenAnswers`; for the others what the task's `predict` gives.
     """
     requested = task
@@ -74,9 +81,13 @@ def pipeline(task, model=None):
         model = presets.load(model)
     if task in LABELLED:
         return LABELLED[task](model)
+    if task == "feature-extraction" and isinstance(model, Network):
+        return TokenVectors(model)
     if getattr(model, "rule", None) not in rules or _sense(model) != sense:
         name = f"{name} or a Seq2SeqLM" if "rewriting" in rules[1:] else name
         raise KzooError(f"{task!r} needs a {name}; {an(type(model).__name__)} came.")
+    if task in CALLS:
+        return CALLS[task](model)
     if sense != "text":
         return OfMedia(model)
     if model.rule == "rewriting":
@@ -188,10 +199,7 @@ class ZeroShot:
             probabilities,
         )
 
-        labels = candidate_labels
-        if isinstance(labels, str):
-            labels = [label.strip() for label in labels.split(",") if label.strip()]
-        check_labels(labels)
+        labels = _labels(candidate_labels)
         named = label_vectors(self.model, labels, checked_templates(hypothesis_template))
         pictures = ImageTextEmbedder.predict(self.model, image, batch_size)
         results = [
@@ -201,8 +209,220 @@ class ZeroShot:
         return results if isinstance(image, (list, tuple)) else results[0]
 
 
+class ZeroShotText:
+    """Texts to labels that a call names, by a model that never learnt them.
+
+    Args:
+        model: a `TextClassifier` of pairs that learnt whether a text entails another (NLI), as
+            in arXiv:1909.00161: it has a label that begins with "entail". Or a `TextEmbedder`,
+            which says how near a text is to what a label stands for.
+    """
+
+    SCALE = 20  # of cosines, by which sentence-transformers' losses in a batch make logits of them
+
+    def __init__(self, model):
+        self.model, rule = model, getattr(model, "rule", None)
+        self.labels = [str(label).lower() for label in getattr(model, "labels", None) or ()]
+        entails = [i for i, name in enumerate(self.labels) if name.startswith("entail")]
+        self.entails = entails[0] if entails and rule == "single_label" else None
+        if rule != "embedding" and (self.entails is None or len(self.labels) < 2):
+            named = f" with {', '.join(self.labels)}" if self.labels else ""
+            raise KzooError(
+                "'zero-shot-classification' needs a TextEmbedder, or a TextClassifier with a label "
+                f"that begins with entail; {an(type(model).__name__)}{named} came."
+            )
+
+    def __call__(
+        self,
+        sequences,
+        candidate_labels,
+        hypothesis_template="This example is {}.",
+        multi_label=False,
+        batch_size=32,
+    ):
+        """The labels of one text, the likeliest first, or of several.
+
+        Args:
+            sequences: a text, or a list of some.
+            candidate_labels: the labels, a list, or one text with commas between them.
+            hypothesis_template: the text that a label is asked by, with {} in its place.
+            multi_label: whether each label is judged for itself: how likely it is entailed and
+                not contradicted; of a `TextEmbedder` the likeness itself. Else, and for more than
+                one label, the scores are shares of one.
+            batch_size: how many texts or pairs are run together.
+
+        Returns:
+            {"sequence", "labels", "scores"}; for a list of texts a list of such.
+        """
+        labels = _labels(candidate_labels)
+        if not isinstance(hypothesis_template, str) or "{}" not in hypothesis_template:
+            raise KzooError(
+                f"Got hypothesis_template {hypothesis_template!r:.60}; expected a text with "
+                "{} in the place of the label."
+            )
+        texts = [sequences] if isinstance(sequences, str) else list(sequences)
+        asked = [hypothesis_template.replace("{}", label) for label in labels]
+        judge = self._near if self.model.rule == "embedding" else self._entailed
+        rows = judge(texts, asked, multi_label or len(labels) == 1, batch_size)
+        results = []
+        for text, row in zip(texts, rows, strict=True):
+            order = np.argsort(-row, kind="stable")
+            scores = [float(row[i]) for i in order]
+            results.append(
+                {"sequence": text, "labels": [labels[i] for i in order], "scores": scores}
+            )
+        return results[0] if isinstance(sequences, str) else results
+
+    def _entailed(self, texts, asked, apart, batch_size):
+        """A row of scores for each text, by the logits of the text with each hypothesis."""
+        pairs = [(text, hypothesis) for text in texts for hypothesis in asked]
+        order, outputs = self.model.run_batches(self.model.encode_examples(pairs), batch_size)
+        logits = np.concatenate([np.asarray(each["logits"], "float64") for each in outputs])
+        placed = np.empty_like(logits)
+        placed[order] = logits
+        placed = placed.reshape(len(texts), len(asked), -1)
+        if apart:
+            return softmax(placed[..., [self._refused, self.entails]])[..., 1]
+        return softmax(placed[..., self.entails])
+
+    @property
+    def _refused(self):
+        """The label of what is contradicted, or not entailed: the first, or the last behind it."""
+        refused = [i for i, name in enumerate(self.labels) if name.startswith("contra")]
+        return refused[0] if refused else (-1 if self.entails == 0 else 0)
+
+    def _near(self, texts, asked, apart, batch_size):
+        """The same by how near vectors are."""
+        vectors = [self.model.predict(side, batch_size=batch_size) for side in (texts, asked)]
+        near = similarities(*vectors, "cosine")
+        return near if apart else softmax(self.SCALE * near)
+
+
+def _labels(given):
+    """Labels that a call names, as a list; of one text those between its commas."""
+    if isinstance(given, str):
+        given = [label.strip() for label in given.split(",") if label.strip()]
+    check_labels(given)
+    return given
+
+
 # Pipelines on labels that a call names.
-LABELLED = {"zero-shot-image-classification": ZeroShot}
+LABELLED = {"zero-shot-image-classification": ZeroShot, "zero-shot-classification": ZeroShotText}
+
+
+class FillMask(Pipeline):
+    """A `MaskedLM` behind one call; `model` is it in Keras."""
+
+    def __call__(self, inputs, batch_size=32, top_k=5, targets=None):
+        """What may stand in the place of each mask.
+
+        Args:
+            inputs: a text that holds the tokenizer's mask token, or a list of some.
+            batch_size: texts that are run together.
+            top_k: how many tokens for each mask.
+            targets: the tokens that are asked for, a list or one, in the place of all.
+
+        Returns:
+            A list of {"score", "token" (its id), "token_str", "sequence"}, the likeliest first;
+            for a text with several masks a list of such lists, whose sequences keep the others;
+            for a list of texts a list of what each has.
+        """
+        tokenizer, asked = self.model.tokenizer, self._ids(targets)
+        texts = [inputs] if isinstance(inputs, str) else inputs
+
+        def find(ids, place, scores):
+            wanted = np.arange(len(scores)) if asked is None else asked
+            best = wanted[np.argsort(-scores[wanted], kind="stable")][:top_k]
+            alone = list(ids).count(tokenizer.mask_id) == 1
+            return [
+                {
+                    "score": float(scores[token]),
+                    "token": token,
+                    "token_str": tokenizer.decode([token], skip_special=False),
+                    "sequence": tokenizer.decode(
+                        [*ids[:place], token, *ids[place + 1 :]], skip_special=alone
+                    ),
+                }
+                for token in best.tolist()
+            ]
+
+        rows = self.model.of_masks(self.model.as_inputs(texts), find, batch_size)
+        rows = [row[0] if len(row) == 1 else row for row in rows]
+        return rows[0] if isinstance(inputs, str) else rows
+
+    def _ids(self, targets):
+        if targets is None:
+            return None
+        names = [targets] if isinstance(targets, str) else list(targets)
+        if not names:
+            raise KzooError("Got no targets to fill a mask with; expected one token at least.")
+        return np.array(list(dict.fromkeys(map(self.model.tokenizer.token_to_id, names))))
+
+
+class SentenceSimilarity(Pipeline):
+    """A `TextEmbedder` behind one call; `model` is it in Keras."""
+
+    def __call__(self, inputs=None, batch_size=32, source_sentence=None, sentences=None):
+        """How alike texts are to one, by the model's own measure.
+
+        Args:
+            inputs: {"source_sentence": a text, "sentences": a list of texts}.
+            batch_size: texts that are run together.
+            source_sentence, sentences: the two by name, in the place of `inputs`.
+
+        Returns:
+            A list of a number for each of the sentences, more for nearer ones.
+        """
+        if inputs is None:
+            inputs = {"source_sentence": source_sentence, "sentences": sentences}
+        known = isinstance(inputs, dict) and set(inputs) == {"source_sentence", "sentences"}
+        source, others = (inputs["source_sentence"], inputs["sentences"]) if known else (None, None)
+        if not isinstance(source, str) or not isinstance(others, (list, tuple)) or not others:
+            raise KzooError(
+                f'Got {inputs!r:.60}; expected {{"source_sentence": a text, "sentences": a list of '
+                "texts}."
+            )
+        vectors = self.model.predict([source, *others], batch_size=batch_size)
+        return similarities(vectors[:1], vectors[1:], self.model.similarity)[0].tolist()
+
+
+class TokenVectors:
+    """A network without a task behind one call, which gives the vectors of a text's tokens."""
+
+    def __init__(self, model):
+        from .tasks import TextEmbedder
+
+        self.model = model
+        self._reader = TextEmbedder(model, pooling="mean")
+
+    def __call__(self, inputs, batch_size=32):
+        """Vectors of one text or of several.
+
+        Args:
+            inputs: a string or a list of them.
+            batch_size: texts that are run together.
+
+        Returns:
+            For a text [rows], a row of numbers for each of its tokens, special ones included; for
+            a list of texts a list of such.
+        """
+        texts = self._reader.as_inputs([inputs] if isinstance(inputs, str) else inputs)
+        columns = self._reader.encode_examples(texts)
+
+        def run(batch):
+            outputs = self.model.predict_on_batch(batch)
+            return {"vectors": outputs["sequence_output"], "mask": batch["padding_mask"]}
+
+        order, outputs = self._reader.run_batches(columns, batch_size, run=run)
+        rows = (row for each in outputs for row in zip(each["vectors"], each["mask"], strict=True))
+        answers = [None] * len(texts)
+        for place, (vectors, mask) in zip(order, rows, strict=True):
+            answers[place] = [vectors[mask.astype(bool)].tolist()]
+        return answers[0] if isinstance(inputs, str) else answers
+
+
+# Pipelines with calls of their own, by what users call them.
+CALLS = {"fill-mask": FillMask, "sentence-similarity": SentenceSimilarity}
 
 
 class TextGeneration:

@@ -62,6 +62,7 @@ HOMES = {
     "SpanLoss": "tasks.question_answering",
     "MaskedLM": "tasks.masked_lm",
     "PreTraining": "tasks.pretraining",
+    "NextSentence": "tasks.next_sentence",
     "PermutationLM": "tasks.permutation_lm",
     "ReplacedTokenDetection": "tasks.replaced_tokens",
     "SkipGram": "tasks.skip_gram",

@@ -17,6 +17,7 @@ from .litert import gpu
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
 LONGEST_PATH = 48  # of a path, whose end says most
+SHOWN_CLASSES = 100  # labels of an evaluation
 SHOWN_WRONG = 10  # wrong answers that a screen shows
 SPEEDS = (">float32", ">file", ">faster")
 
@@ -518,6 +519,7 @@ def chosen(data):
 
 def answers(data):
     """`kzoo predict`: one row for each that was answered, and what was drawn."""
+    data = [answer for answer in data if "error" not in answer]
     if "drawing" in data[0]:
         drawn = [[Path(answer["drawing"]).name, _shown(answer)] for answer in data]
         folder = str(Path(data[0]["drawing"]).parent)
@@ -578,22 +580,47 @@ def answered(data):
     facts = [["rows", f"{data['rows']:,}"], ["columns", ", ".join(data["columns"])]]
     if data["truncated"]:
         facts.append(["cut", f"{data['truncated']:,} are longer than the model reads"])
+    if data["unanswered"]:
+        facts.append(["not answered", f"{len(data['unanswered']):,}"])
     return table(data["output"], ["", ""], facts)
 
 
 def evaluated(data):
     """`kzoo evaluate`: the scores, those of each class, and the first wrong answers."""
     read, wrong = data["read"], data["wrong"]
-    scores = [[name.replace("_", " "), f"{value:.4f}"] for name, value in data["scores"].items()]
     count = count_of(data["examples"], "example")
     title = f"{data['source']}, {data['task']}, on {count} of {read['file']}"
-    shown = [table(title, ["", ">"], scores)]
-    if data["classes"]:
+    if "public_task" in data:
+        title += f", as {data['public_task']}"
+    columns, intervals = ["", ">"], data["intervals"]
+    if intervals:
+        columns.append(f">{100 * data['resampling']['level']:g} % interval")
+    scores = [
+        [
+            name.replace("_", " "),
+            f"{value:.4f}",
+            *(["{:.4f} to {:.4f}".format(*intervals[name])] if intervals else []),
+        ]
+        for name, value in data["scores"].items()
+    ]
+    shown = [table(title, columns, scores)]
+    if read["left_out"]:
         rows = [
-            [name, *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), row["support"]]
+            [why, f"{row['count']:,}", _places(row, read["unit"])]
+            for why, row in read["left_out"].items()
+        ]
+        shown.append(table("Left out", ["why", ">rows", f"{read['unit']}s"], rows))
+    if data["classes"]:
+        shares = ("precision", "recall", "f1")
+        rows = [
+            [name, *(f"{row[key]:.4f}" for key in shares), row["support"]]
             for name, row in data["classes"].items()
         ]
-        shown.append(table("", ["label", ">precision", ">recall", ">F1", ">support"], rows))
+        of = ""
+        if len(rows) > SHOWN_CLASSES:
+            of = f"Labels of the lowest F1, {SHOWN_CLASSES} of {len(rows):,}"
+            rows = sorted(rows, key=lambda row: float(row[3]))[:SHOWN_CLASSES]
+        shown.append(table(of, ["label", ">precision", ">recall", ">F1", ">support"], rows))
     if wrong:
         rows = [
             [row["line"], _listed(row["right"]), _listed(row["given"]), _shown(row)]
@@ -608,6 +635,13 @@ def evaluated(data):
         files = [[name, size_of(count)] for name, count in data["files"].items()]
         shown.append(table("", ["file", ">size"], files))
     return shown
+
+
+def _places(row, unit):
+    """Where rows stand that were left out, of which the first few are kept."""
+    places = row[f"{unit}s"]
+    more = row["count"] - len(places)
+    return ", ".join(map(str, places)) + (f" and {more:,} more" if more else "")
 
 
 def _listed(value):

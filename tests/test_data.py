@@ -184,6 +184,16 @@ def test_rows_without_a_label_or_text_are_left_out_and_counted(file):
     assert read_examples(file("snli.tsv", judged)).left_out == {"no gold_label": [2]}
 
 
+def test_a_source_is_a_text_where_its_target_is_a_label(file):
+    path = file("a.tsv", "source\ttarget\tscore\nle chat\tthe cat\t1\n")
+    assert read_texts(path) == ["le chat"]
+    path = file("b.tsv", "source\ttarget\nle chat\tthe cat\n")
+    assert read_texts(path) == ["le chat"]
+    assert read_examples(path, targets="none").x == [("le chat", "the cat")]
+    with pytest.raises(KzooError, match="no column called sentence or text"):
+        read_texts(file("c.tsv", "source\tlabel\nreuters\t1\n"))
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

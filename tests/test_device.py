@@ -357,20 +357,45 @@ def test_a_bundle_is_evaluated_as_its_preset_is(made, tmp_path):
         kzoo.evaluate(folder, path, text="file", stride=97)
 
 
-def test_predict_names_the_line_of_a_text_without_a_token(made, tmp_path, capfd, monkeypatch):
+def test_a_text_without_a_token_is_told_by_its_line_and_the_others_are_answered(
+    made, tmp_path, capfd, monkeypatch
+):
     """By its place from 1 on, as an editor counts; a table's by its own lines."""
-    folder, table = made[1], tmp_path / "a.csv"
-    table.write_text('text\n"a\nb c d"\n""\n')
-    for arguments, name in (
-        (["a", ""], "Text 2"),
-        ([], "Line 2 of standard input"),
-        ([table, "--text", "text"], f"The text in line 4 of {table}"),
-    ):
+    folder, table, output = made[1], tmp_path / "a.jsonl", tmp_path / "out.jsonl"
+    table.write_text('{"text": "a\\nb c d"}\n\n{"text": ""}\n{"text": 5}\n{"text": "a"}\n')
+
+    def run(*arguments, code=0):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n\nb\n"), "utf-8"))
         with pytest.raises(SystemExit) as left:
             main(["predict", str(folder), *map(str, arguments)])
-        assert left.value.code == 2
-        assert capfd.readouterr().err.startswith(f"error: {name} has no token")
+        assert left.value.code == code
+        return capfd.readouterr()
+
+    for arguments, names, count in (
+        (["a", ""], ["Text 2 has no token"], 1),
+        ([], ["Line 2 of standard input has no token"], 2),
+        (
+            [table, "--text", "text"],
+            [
+                f"The text in line 3 of {table} has no token",
+                f"{table}, line 4: text is 5; expected",
+            ],
+            2,
+        ),
+    ):
+        said = run(*arguments, "--json")
+        assert [
+            line.startswith(f"not answered: {name}")
+            for line, name in zip(said.err.splitlines(), names, strict=True)
+        ] == [True] * len(names)
+        rows = json.loads(said.out)
+        assert sum("continuation" in row for row in rows) == count
+        assert sum("error" in row for row in rows) == len(names)
+    made_of = json.loads(run(table, "--output", output, "--json").out)
+    assert [row["line"] for row in made_of["unanswered"]] == [3, 4] and made_of["rows"] == 4
+    written = [json.loads(line)["predicted_continuation"] for line in output.open()]
+    assert [value is None for value in written] == [False, True, True, False]
+    assert run("", "", code=2).err.startswith("error: Text 1 has no token")
     with pytest.raises(kzoo.KzooError, match="^Text 1 has no token"):
         predict_bundle(folder, ["a", ""])
 

@@ -14,9 +14,13 @@ from families import SPECS, add_noise
 import kzoo
 from kzoo import logs, plot
 from kzoo.bundle import export_bundle, predict_table, search_bundle
+from kzoo.cli import main
 from kzoo.errors import KzooError
 from kzoo.evaluation import PICTURE, RESULT, WRONG
+from kzoo.metrics import matthews
 from kzoo.models import build
+from kzoo.terminal import Screen
+from kzoo.views import evaluated
 
 WORDS = "i loved it hated a warm funny dull film the was and not john smith lives in paris who ?"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -153,7 +157,10 @@ def test_evaluate_of_entities_and_answers(make, tmp_path):
     tagger = make(kzoo.TokenClassifier, labels=["O", "B-PER", "I-PER", "B-LOC"])
     (tmp_path / "ner.conll").write_text("john B-PER\nsmith I-PER\n\nparis B-LOC\n", "utf-8")
     result = kzoo.evaluate(tagger, tmp_path / "ner.conll", output=tmp_path / "out")
-    assert set(result["scores"]) == {"precision", "recall", "f1"}
+    assert set(result["scores"]) == set(result["intervals"]) == {"precision", "recall", "f1"}
+    named = kzoo.evaluate(tagger, tmp_path / "ner.conll", task="ner")
+    assert list(named["scores"]) == ["f1", "precision", "recall"]
+    assert named["scores"] == result["scores"] and named["intervals"] == result["intervals"]
     assert sum(row["support"] for row in result["classes"].values()) == 2
     assert (tmp_path / "out" / PICTURE).is_file()
     answerer = make(kzoo.QuestionAnswering)
@@ -164,6 +171,182 @@ def test_evaluate_of_entities_and_answers(make, tmp_path):
     (tmp_path / "qa.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     result = kzoo.evaluate(answerer, tmp_path / "qa.jsonl")
     assert result["scores"] == {"exact_match": 1.0, "f1": 1.0} and result["wrong"] == []
+    named = kzoo.evaluate(answerer, tmp_path / "qa.jsonl", task="SQuAD v2", resamples=5)
+    assert list(named["scores"]) == ["f1", "exact_match"]
+    assert named["intervals"] == {"f1": [1.0, 1.0], "exact_match": [1.0, 1.0]}
+
+
+# What a public task's file looks like, the number or name of a class (or a value) at the end of a
+# row, and how a model's classes may be called. GLUE's own first lines.
+PUBLIC = {
+    "cola": (None, "gj04\t{y}\t\t{a}", ["unacceptable", "acceptable"]),
+    "mrpc": (
+        "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String",
+        "{y}\t7\t8\t{a}\t{b}",
+        ["not equivalent", "equivalent"],
+    ),
+    "mnli": (
+        "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse"
+        "\tsentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\tgold_label",
+        "0\t1\t2\tfiction\t( a )\t( b )\t(S a)\t(S b)\t{a}\t{b}\t{y}\t{y}",
+        ["CONTRADICTION", "NEUTRAL", "ENTAILMENT"],
+    ),
+    "rte": ("index\tsentence1\tsentence2\tlabel", "0\t{a}\t{b}\t{y}", ["LABEL_0", "LABEL_1"]),
+    "wnli": ("index\tsentence1\tsentence2\tlabel", "0\t{a}\t{b}\t{y}", ["1", "0"]),
+}
+# What stands in the file for each class of the model, in the model's own order.
+IN_FILE = {
+    "mnli": ["contradiction", "neutral", "entailment"],
+    "rte": ["entailment", "not_entailment"],
+    "wnli": ["1", "0"],
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_tasks_are_read_and_measured_by_their_names(make, tmp_path, name):
+    """GLUE's own layout is found; classes are told by name or number; the measure is its own."""
+    header, row, labels = PUBLIC[name]
+    model = make(kzoo.TextClassifier, labels=labels)
+    others = TEXTS[1:] + TEXTS[:1]
+    x = TEXTS if "{b}" not in row else list(zip(TEXTS, others, strict=True))
+    given = model.predict(x).argmax(-1)
+    right = given.copy()
+    right[[1, 3]] = (right[[1, 3]] + 1) % len(labels)
+    called = IN_FILE.get(name, ["0", "1"])
+    lines = [
+        row.format(a=a, b=b, y=called[y]) for a, b, y in zip(TEXTS, others, right, strict=True)
+    ]
+    path = tmp_path / "dev.tsv"
+    path.write_text("\n".join([*([header] if header else []), *lines]) + "\n", encoding="utf-8")
+    result = kzoo.evaluate(model, path, task=name.upper(), resamples=0)
+    scores = result["scores"]
+    if name == "cola":
+        both = np.corrcoef(given, right)[0, 1] if len({*given}) > 1 else 0
+        assert scores == {"matthews": pytest.approx(both)}
+    else:
+        assert scores["accuracy"] == pytest.approx(3 / 5)
+    assert ("f1" in scores) == (name == "mrpc")
+    if "f1" in scores:
+        both = np.sum((given == 1) & (right == 1))
+        assert scores["f1"] == pytest.approx(2 * both / (given.sum() + right.sum()))
+    assert [row["right"] for row in result["wrong"]] == [labels[right[1]], labels[right[3]]]
+
+
+@pytest.mark.parametrize("layout", ["glue", "three columns"])
+def test_stsb_is_of_values_and_of_cosines(make, tmp_path, layout):
+    others, scores = TEXTS[1:] + TEXTS[:1], [3.0, 1.0, 5.0, 2.5, 0.0]
+    rows = list(zip(TEXTS, others, scores, strict=True))
+    path = tmp_path / ("dev.tsv" if layout == "glue" else "dev.csv")
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        if layout == "glue":
+            names = "index genre filename year old_index source1 source2 sentence1 sentence2 score"
+            lines = ["\t".join(["x"] * 7 + list(map(str, row))) for row in rows]
+            file.write("\n".join(["\t".join(names.split()), *lines]) + "\n")
+        else:
+            csv.writer(file).writerows(rows)
+    for model in (
+        make(kzoo.TextEmbedder),
+        make(kzoo.TextClassifier, labels=["score"], problem="regression"),
+    ):
+        found = kzoo.evaluate(model, path, task="STS-B", resamples=0)["scores"]
+        assert list(found) == ["spearman", "pearson"]
+        columns = {"text": ["sentence1", "sentence2"], "label": "score"}
+        columns = columns if layout == "glue" else {"text": [0, 1], "label": 2}
+        assert found.items() <= kzoo.evaluate(model, path, **columns)["scores"].items()
+
+
+def test_intervals_are_of_examples_drawn_with_replacement(classifier, tmp_path):
+    write_labels(classifier, tmp_path / "test.csv", {1, 3})
+    right = np.array([1, 0, 1, 0, 1])
+    for seed in (5, 6):
+        result = kzoo.evaluate(classifier, tmp_path / "test.csv", resamples=21, seed=seed)
+        assert result["resampling"] == {"resamples": 21, "seed": seed, "level": 0.95}
+        draw = np.random.default_rng(seed)
+        means = [right[draw.integers(5, size=5)].mean() for _ in range(21)]
+        expected = np.quantile(means, [0.025, 0.975])
+        assert result["intervals"]["accuracy"] == pytest.approx(expected)
+        assert set(result["intervals"]) == {"accuracy", "macro_f1"}
+    none = kzoo.evaluate(classifier, tmp_path / "test.csv", resamples=0)
+    assert none["intervals"] == {} and none["resampling"] is None
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_matthews_is_the_correlation_of_classes(classes):
+    """Of rows of a one for the class, where there are more than two (J. Gorodkin, 2004)."""
+    right, given = np.random.default_rng(0).integers(0, classes, (2, 50))
+    rows = [np.eye(classes)[side] - np.eye(classes)[side].mean(0) for side in (right, given)]
+    share = (rows[0] * rows[1]).sum() / np.sqrt((rows[0] ** 2).sum() * (rows[1] ** 2).sum())
+    counts = [
+        np.bincount(side, minlength=classes).tolist()
+        for side in (right[right == given], given, right)
+    ]
+    assert matthews(*counts) == pytest.approx(share)
+    if classes == 2:
+        assert share == pytest.approx(np.corrcoef(right, given)[0, 1])
+    assert matthews([3, 0], [5, 0], [3, 2]) == 0
+
+
+def test_ten_thousand_labels_are_measured_without_a_table_of_all_pairs(make, tmp_path, capfd):
+    """Such a table had 100 million cells, and was drawn."""
+    labels = [f"label {number}" for number in range(10_000)]
+    model = make(kzoo.TextClassifier, labels=labels)
+    given = model.predict(TEXTS).argmax(-1)
+    lines = [f"{text}\t{labels[i]}" for text, i in zip(TEXTS, given, strict=True)]
+    (tmp_path / "test.tsv").write_text("\n".join(["text\tlabel", *lines]) + "\n")
+    result = kzoo.evaluate(model, tmp_path / "test.tsv", output=tmp_path / "out", resamples=20)
+    assert result["scores"] == {"accuracy": 1.0, "macro_f1": 1.0}
+    assert result["confusion"] is None and not (tmp_path / "out" / PICTURE).exists()
+    assert len(result["classes"]) == 10_000
+    Screen(sys.stdout, False).result(result, evaluated)
+    assert "Labels of the lowest F1, 100 of 10,000" in capfd.readouterr().out
+    with pytest.raises(KzooError, match="of 10,000 labels into; expected 1,000 at most"):
+        kzoo.evaluate(model, tmp_path / "test.tsv", picture=tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("task", "header", "label", "sentence"),
+    [
+        ("glue", "sentence,label", "good", "expected one of cola, sst2, mrpc"),
+        ("ner", "sentence,label", "good", "Got the task ner for a TextClassifier"),
+        (
+            "mrpc",
+            "sentence,label",
+            "1",
+            r"the columns sentence, label; expected for mrpc #1 string",
+        ),
+        ("sst2", "sentence,label", "1", "Got a model with the labels bad, fair, good for sst2"),
+        (
+            "mnli",
+            "sentence1,sentence2,gold_label",
+            "5",
+            "line 2: the label is '5'; expected for mn",
+        ),
+    ],
+)
+def test_a_public_task_of_another_kind_is_refused(make, tmp_path, task, header, label, sentence):
+    labels = ["bad", "fair", "good"] if task != "mnli" else ["LABEL_0", "LABEL_1", "LABEL_2"]
+    path = tmp_path / "dev.csv"
+    path.write_text(f"{header}\n{'a film,' * header.count(',')}{label}\n", encoding="utf-8")
+    with pytest.raises(KzooError, match=sentence):
+        kzoo.evaluate(make(kzoo.TextClassifier, labels=labels), path, task=task)
+
+
+def test_the_command_shows_intervals_what_was_left_out_and_a_picture(classifier, tmp_path, capfd):
+    write_labels(classifier, tmp_path / "test.csv", {1})
+    with open(tmp_path / "test.csv", "a", encoding="utf-8") as file:
+        file.write("warm,\nfunny,\n")
+    classifier.save_preset(tmp_path / "preset")
+    command = ["evaluate", str(tmp_path / "preset"), str(tmp_path / "test.csv")]
+    command += ["--plot", str(tmp_path / "seen.png"), "--resamples", "50"]
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    shown = capfd.readouterr().out
+    assert not end.value.code and "95 % interval" in shown and "0.8000" in shown
+    assert "no label" in shown and "7, 8" in shown
+    assert (tmp_path / "seen.png").read_bytes().startswith(PNG)
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    assert end.value.code == 2 and "where nothing lies yet" in capfd.readouterr().err
 
 
 def test_evaluate_refuses_what_answers_nothing(make, tmp_path):

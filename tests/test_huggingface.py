@@ -382,6 +382,32 @@ def test_transformers_ends_where_the_tokenizer_says(tmp_path):
         assert (tmp_path / "back" / path.name).read_text() == path.read_text(), path.name
 
 
+@pytest.mark.parametrize("family", ["bert", "mobilebert"])
+def test_a_next_sentence_is_that_of_transformers(family, tmp_path):
+    """Both ways; the head is what a `PreTraining` of the family learns of pairs."""
+    theirs = reference(family, "ForNextSentencePrediction")
+    theirs.save_pretrained(tmp_path / "there")
+    model = kzoo.from_huggingface(tmp_path / "there")
+    assert type(model) is kzoo.NextSentence and not model.origin.carried
+    assert_same(model, theirs, "ForNextSentencePrediction")
+    kzoo.to_huggingface(model, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path / "there")
+    del model.origin
+    add_noise(model)
+    kzoo.to_huggingface(model, tmp_path / "again")
+    assert_same(model, reload(theirs, tmp_path / "again").eval(), "ForNextSentencePrediction")
+
+
+def test_the_order_of_an_albert_is_that_of_its_pre_training(folders):
+    folder, theirs = folders("albert", "ForPreTraining")
+    model = kzoo.NextSentence(kzoo.from_huggingface(folder))
+    assert model.labels == ["follows", "does not follow"]
+    columns, there = batch(theirs, "ForPreTraining")
+    with torch.no_grad():
+        expected = theirs(**there).sop_logits
+    assert distance(model(columns)["logits"], expected) < TOLERANCE
+
+
 @pytest.mark.parametrize("family", ["bert", "albert", "mobilebert"])
 def test_pre_training_has_both_scores_of_transformers(family, folders, tmp_path):
     """Tokens and pairs, both ways; the loss on the same targets too."""

@@ -150,6 +150,19 @@ def test_quantized_files(quantization, kind, tolerance, runtime, tmp_path):
     assert 0 < distance < tolerance * np.abs(np.asarray(model(columns)["embedding"])).max()
 
 
+@pytest.mark.parametrize("family", ["electra", "mpnet", "roformer", "deberta", "deberta_v2"])
+def test_an_int8_file_of_a_family_stays_near(family, tmp_path):
+    """No output lies off by more than a twentieth of the largest, though weights are noise."""
+    model = noisy(family, schedule=(0,))
+    found = kzoo.export_litert(model, tmp_path / "model.tflite", "int8", 16, limits={})["audit"]
+    assert found["partitions"] == 1 and not found["custom"]
+    assert found["weight_bytes"]["int8"] > found["weight_bytes"]["float32"]
+    columns = one_row(model.spec, 9, 7)
+    expected = np.asarray(model(columns)["sequence_output"])[:, :9]
+    written = Interpreter(tmp_path / "model.tflite").run(columns)["sequence_output"][:, :9]
+    assert 0 < np.abs(written - expected).max() < np.abs(expected).max() / 20
+
+
 def test_matrices_on_the_int8_grid_are_stored_as_they_are(tmp_path):
     model = task("TextEmbedder")
     round_weights(model, "all")

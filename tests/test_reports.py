@@ -40,6 +40,16 @@ def measured(model, path, wrong=None):
     )
 
 
+def test_what_is_confused_is_counted_for_pairs_of_few_labels(tmp_path, monkeypatch):
+    """A table of ten thousand labels would have a hundred million cells."""
+    model = task("TextClassifier")
+    (tmp_path / "a.csv").write_text("text,label\nhe lives,no\nbad film,yes\n", encoding="utf-8")
+    found = measured(model, tmp_path / "a.csv")
+    assert np.shape(found["confusion"]) == (3, 3) and np.sum(found["confusion"]) == 2
+    monkeypatch.setattr(evaluate, "MOST_CONFUSED", 2)
+    assert "confusion" not in measured(model, tmp_path / "a.csv")
+
+
 def test_entities_are_measured_by_words_as_conll_counts_them(tmp_path):
     model = task("TokenClassifier", labels=["O", "B-PER", "I-PER", "B-LOC"])
     columns = model.tokenizer.encode_words(WORDS, padding="longest")

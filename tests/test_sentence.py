@@ -1,6 +1,8 @@
 """Sentence models: prompts, poolings and projections are as sentence-transformers has them."""
 
 import json
+import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -107,6 +109,17 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sentence")
     kzoo.to_huggingface(embedder(folder, {"projections": [DENSE]}), folder / "there")
     return folder / "there"
+
+
+def test_a_tokenizer_that_fills_up_with_another_token_is_told(exported, tmp_path):
+    """As one of another family would: BERT's has its padding at 0, RoBERTa's weights at 1."""
+    with warnings.catch_warnings(action="error"):
+        kzoo.from_huggingface(exported)
+    shutil.copytree(exported, tmp_path / "there")
+    changed(tmp_path / "there", "config.json", pad_token_id=1)
+    words = r"fills up with '\[PAD\]', token 0, and config.json says token 1"
+    with pytest.warns(UserWarning, match=words):
+        kzoo.from_huggingface(tmp_path / "there")
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -707,6 +707,29 @@ def test_a_choice_is_learned():
     assert model.predict(x).argmax(-1).tolist() == [0, 1] * 4
 
 
+@pytest.mark.parametrize("family", ["bert", "roformer", "xlnet"])
+def test_texts_may_have_different_numbers_of_choices(family):
+    """Each is answered, and learnt from, as alone; what isn't there has no share."""
+    model = task("MultipleChoice", family)
+    x = [("he lives", ["in paris", "bad film"]), ("awful", ["film", "paris", "bad"]), ("he", ["a"])]
+    found = model.predict(x)
+    assert found.shape == (3, 3)
+    for row, given in zip(found, x, strict=True):
+        count = len(given[1])
+        np.testing.assert_allclose(row[:count], model.predict([given])[0], atol=1e-6)
+        assert not row[count:].any()
+    model.compile(jit_compile=False)
+    losses = [model.evaluate([each], [0], return_dict=True, verbose=0)["loss"] for each in x]
+    together = model.evaluate(x, [0, 0, 0], return_dict=True, verbose=0)["loss"]
+    assert together == pytest.approx(np.mean(losses), abs=1e-5)
+    model.fit(x, [1, 2, 0], epochs=1, verbose=0)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    with pytest.raises(KzooError, match="Target 0 is 2; the index of a choice, 0 to 1"):
+        model.fit(x, [2, 2, 0])
+    with pytest.raises(KzooError, match="Example 1 is .*the list of its choices"):
+        model.predict([x[0], ("he", [])])
+
+
 @pytest.mark.parametrize("asked", [None, True])
 def test_a_task_that_is_loaded_compiles_as_its_backend_does(asked):
     """Unless XLA was asked for: a file of TensorFlow's would train without a compiler on JAX."""

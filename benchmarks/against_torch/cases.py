@@ -158,7 +158,9 @@ PAIRS = ("t5",)
 # gradients.
 APART = ("reformer", "transformer_xl", "roformer", "xlnet", "deberta", "deberta_v2")
 # Of which a test holds the loss itself, of SkipGram written out, of the others beside transformers.
-TASKS_APART = ("PreTraining", "ReplacedTokenDetection", "PermutationLM", "SkipGram")
+TASKS_APART = (
+    "PreTraining", "NextSentence", "ReplacedTokenDetection", "PermutationLM", "SkipGram",
+)  # fmt: skip
 BY_PLACE = ("sequence classification", "token classification", "question answering")
 # Those that write: what follows the name of the class with that head, and the other tasks.
 WRITERS = {

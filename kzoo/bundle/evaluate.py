@@ -16,6 +16,8 @@ from .limits import LABELLED
 from .parity import label_of, measure, run_keras, run_sides
 from .senses import sense_of
 
+MOST_CONFUSED = 1000  # labels; a table of all pairs of more is neither drawn nor read
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -95,7 +97,8 @@ def _classes(model, examples):
 def _classified(examples, answerer, model, files):
     """Accuracies; the distance of the file to Keras; and what is taken for what.
 
-    `confusion` has a row a label and a column a label: how many texts of the one got the other.
+    `confusion` has a row a label and a column a label: how many texts of the one got the other;
+    there is none of more than `MOST_CONFUSED` labels.
     """
     rows = sense_of(model.reads).samples(model, answerer.length, examples.texts)
     outputs = {"keras": run_keras(model, rows)}
@@ -110,13 +113,16 @@ def _classified(examples, answerer, model, files):
     }
     both = zip(rows, outputs["keras"], outputs["file"], strict=True)
     distance = measure([(columns, *pair) for (_, columns), *pair in both], "single_label")
-    confusion = np.zeros((max(2, len(answerer.labels)),) * 2, int)
-    np.add.at(confusion, (examples.targets, answers["file"]), 1)
+    counted, size = {}, max(2, len(answerer.labels))
+    if size <= MOST_CONFUSED:
+        confusion = np.zeros((size, size), int)
+        np.add.at(confusion, (examples.targets, answers["file"]), 1)
+        counted = {"confusion": confusion.tolist()}
     kept = ("label_agreement", "probability_difference", "probability_difference_max")
     return {
         **_by_name(right, "accuracy"),
         **{name: distance[name] for name in (*kept, "probabilities")},
-        "confusion": confusion.tolist(),
+        **counted,
     }
 
 

@@ -62,15 +62,52 @@ def inputs_of(folder, given):
 
 def predict_named(folder, texts, names, threads=1):
     """As `predict_bundle` of a list; `names` are what an error calls its texts."""
-    predictor, answers = open_bundle(folder, threads, texts), []
-    for text, name in zip(texts, names, strict=True):
-        try:
-            answers.append(predictor(text))
-        except EmptyTextError as error:
-            raise KzooError(error.named(name)) from None
-        except KzooError as error:
-            raise KzooError(f"{name}: {error}" if len(texts) > 1 else str(error)) from None
+    answers = []
+    for answer in _each(folder, texts, names, threads):
+        if isinstance(answer, KzooError):
+            raise answer
+        answers.append(answer)
     return answers
+
+
+def predict_each(folder, texts, names, threads=1):
+    """As `predict_named`, but for what can't be answered, which the others don't pay for.
+
+    Returns:
+        In the place of its answer such a text has {"text": it, "error": the sentence that says
+        why}; what was no text to begin with, a KzooError among `texts`, has the error alone.
+
+    Raises:
+        KzooError: where none could be answered.
+    """
+    sense = sense_of(read_manifest(folder)["reads"])
+    answers = list(_each(folder, texts, names, threads))
+    if all(isinstance(answer, KzooError) for answer in answers):
+        if len(answers) > 1:
+            answers[0].add_note(f"None of the {len(answers):,} could be answered.")
+        raise answers[0]
+    for place, answer in enumerate(answers):
+        if isinstance(answer, KzooError):
+            echo = {} if isinstance(texts[place], KzooError) else sense.echo(texts[place], 0, False)
+            given = {name: value for name, value in echo.items() if name == sense.noun}
+            answers[place] = {**given, "error": str(answer)}
+    return answers
+
+
+def _each(folder, texts, names, threads):
+    """An answer for each of the texts, or the KzooError that says why there is none."""
+    predictor = open_bundle(folder, threads, [t for t in texts if not isinstance(t, KzooError)])
+    for text, name in zip(texts, names, strict=True):
+        if isinstance(text, KzooError):
+            yield text
+            continue
+        try:
+            answer = predictor(text)
+        except EmptyTextError as error:
+            answer = KzooError(error.named(name))
+        except KzooError as error:
+            answer = KzooError(f"{name}: {error}" if len(texts) > 1 else str(error))
+        yield answer
 
 
 def draw_answers(folder, answers, output):
@@ -127,21 +164,25 @@ def predict_table(folder, path, output=None, text=None, threads=1):
         path: a .csv, .tsv or .jsonl file, read as one to train on: of texts, or of the paths of
             pictures or sounds as seen from its own folder.
         output: a .csv, .tsv or .jsonl file to write, where nothing lies yet: the table, and what
-            was answered in columns that begin with `predicted_`, such as predicted_label.
+            was answered in columns that begin with `predicted_`, such as predicted_label; they
+            hold nothing in a row that can't be answered.
         text: the column of the texts, or a list of two for pairs, or that of the paths; by default
             those beyond doubt.
 
     Returns:
-        Without output what `predict_bundle` gives; else {"output", "rows", "columns" (the new
-        ones), "truncated" (how many were cut)}. Lists and dicts stand in .csv and .tsv as
-        JSON.
+        Without output what `predict_each` gives; else {"output", "rows", "columns" (the new
+        ones), "truncated" (how many were cut), "unanswered" ({"line", "error"} of each row that
+        has no answer)}. Lists and dicts stand in .csv and .tsv as JSON.
+
+    Raises:
+        KzooError: where the table can't be read, or none of its rows be answered.
     """
     if output is not None:
         check_table_path(output)
     sense = sense_of(read_manifest(folder)["reads"])
     table, texts = sense.read_table(path, text)
     names = [f"The {sense.noun} in line {line} of {path}" for line in table.lines]
-    answers = predict_named(folder, texts, names, threads)
+    answers = predict_each(folder, texts, names, threads)
     if output is None:
         return answers
     added = _added(answers)
@@ -154,6 +195,11 @@ def predict_table(folder, path, output=None, text=None, threads=1):
         "rows": len(answers),
         "columns": list(added),
         "truncated": sum(answer.get("truncated", False) for answer in answers),
+        "unanswered": [
+            {"line": line, "error": answer["error"]}
+            for line, answer in zip(table.lines, answers, strict=True)
+            if "error" in answer
+        ],
     }
 
 
@@ -162,7 +208,7 @@ UNWRITTEN = {"text", "tokens", "image", "sound", "seconds", "truncated"}
 
 
 def _added(answers):
-    """The columns of a table for answers, {name: values}."""
+    """The columns of a table for answers, {name: values}; None where there is no answer."""
     rows = [
         {name: value for name, value in answer.items() if name not in UNWRITTEN}
         for answer in answers
@@ -171,7 +217,8 @@ def _added(answers):
         if "label" in row:
             del row["scores"]  # The others than the label's are in `--json`.
         row.update(row.pop("values", {}))
-    return {f"predicted_{name}": [row[name] for row in rows] for name in rows[0]}
+    names = next(row for row in rows if "error" not in row)
+    return {f"predicted_{name}": [row.get(name) for row in rows] for name in names}
 
 
 def search_bundle(folder, query, among, top=5, threads=1):

@@ -152,6 +152,7 @@ def assembled(folder, config, tensors, task=None, tokenizer=None, strict=False, 
             f"only {rows} rows: give the tokenizer that belongs to the weights, or "
             "tokenizer=False to go without."
         )
+    _warn_of_padding(folder, config, tokenizer)
     others = processors.load(folder, without)
     given = {"tokenizer": tokenizer, **others}
     _check_sizes(spec, tensors, folder)
@@ -279,6 +280,18 @@ def _family(config, tensors):
     some = types[model_type]  # Of several families the architecture is one's.
     family = next((cls for cls in some if first in _architectures(cls, model_type)), some[0])
     return family, model_type
+
+
+def _warn_of_padding(folder, config, tokenizer):
+    """Warn of a tokenizer that fills up with another token than the weights learnt with."""
+    stated, own = config.get("pad_token_id"), tokenizer and tokenizer.padding_id
+    if tokenizer and None not in (stated, own) and stated != own:
+        warnings.warn(
+            f"The tokenizer of {folder} fills up with {tokenizer.id_to_token(own)!r}, token {own}, "
+            f"and config.json says token {stated}, as the tokenizer of another family would give: "
+            "check that it belongs to the weights, or give tokenizer= the one that does.",
+            stacklevel=4,
+        )
 
 
 def _warn_of_head(family, prefix, tensors):

@@ -9,6 +9,7 @@ from .tables import read_table, suffix_of
 
 # Names as files that are passed around have them, in lower case.
 TEXTS = ("sentence", "text")
+TRANSLATED = ("source", "target")  # Where the target is a label, the source is a text of its own.
 PAIRS = (
     ("sentence1", "sentence2"),
     ("text1", "text2"),
@@ -18,7 +19,7 @@ PAIRS = (
     ("question", "sentence"),
     ("question", "context"),
     ("#1 string", "#2 string"),
-    ("source", "target"),
+    TRANSLATED,
 )
 LABELS = (
     "label",
@@ -105,13 +106,23 @@ def read_examples(path, text=None, label=None, targets="required"):
 
 def read_texts(path, text=None):
     """The texts, or pairs of texts, of every row of a file: what `predict` answers."""
-    return read_rows(path, text)[1]
+    texts = read_rows(path, text)[1]
+    unread = next((each for each in texts if isinstance(each, KzooError)), None)
+    if unread is not None:
+        raise unread
+    return texts
 
 
 def read_rows(path, text=None):
-    """The `Table` in a file, and the text or pair of texts of its every row."""
+    """The `Table` in a file, and the text or pair of texts of its every row.
+
+    In the place of what is no text stands the KzooError that says so.
+    """
     table = _table(path, text, None)
-    return table, _texts(table, _text_columns(table, text, _by_known_name(table, LABELS).values()))
+    names = _text_columns(table, text, _by_known_name(table, LABELS).values())
+    return table, [
+        _not_text(table, names, row) or _row_text(table, names, row) for row in range(len(table))
+    ]
 
 
 def is_file(text, endings=TABLES):
@@ -199,6 +210,9 @@ def _text_columns(table, text, labels):
     pairs = [tuple(_by_known_name(table, pair).values()) for pair in PAIRS]
     pairs = [pair for pair in pairs if len(pair) == 2 and not set(pair) & set(labels)]
     singles = tuple(_by_known_name(table, TEXTS).values())
+    translated = _by_known_name(table, TRANSLATED)
+    if not singles and len(translated) == 2 and translated["target"] in labels:
+        singles = (translated["source"],)
     if len(pairs) == 1 and set(holding) <= set(pairs[0]):
         return pairs[0]
     if len(singles) == 1 and set(holding) == set(singles):
@@ -287,14 +301,28 @@ def _holds_text(table, name):
 
 
 def _texts(table, names):
+    for row in range(len(table)):
+        error = _not_text(table, names, row)
+        if error is not None:
+            raise error
+    return [_row_text(table, names, row) for row in range(len(table))]
+
+
+def _not_text(table, names, row):
+    """What is wrong with the texts of a row, or None."""
     for name in names:
-        for line, value in zip(table.lines, table.columns[name], strict=True):
-            if not isinstance(value, str):
-                raise KzooError(
-                    f"{table.path}, line {line}: {name} is {value!r:.40}; expected a string."
-                )
-    columns = [table.columns[name] for name in names]
-    return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+        value = table.columns[name][row]
+        if not isinstance(value, str):
+            return KzooError(
+                f"{table.path}, line {table.lines[row]}: {name} is {value!r:.40}; expected a "
+                "string."
+            )
+    return None
+
+
+def _row_text(table, names, row):
+    texts = tuple(table.columns[name][row] for name in names)
+    return texts[0] if len(texts) == 1 else texts
 
 
 def _is_empty(name, value):

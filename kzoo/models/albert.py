@@ -17,7 +17,7 @@ class Albert(Stack):
     # Hugging Face, as in bert.py.
     MODEL_TYPES = {"albert": "Albert"}
     PREFIX = "albert."
-    CLASSES = Bert.CLASSES
+    CLASSES = Bert.PRETRAINED
     FIXED = {}
     BLOCK = "encoder.albert_layer_groups.{group}.albert_layers.0"
     ROWS = f"""

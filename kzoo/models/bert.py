@@ -26,7 +26,8 @@ class Bert(Stack):
         "ForMaskedLM": "MaskedLM",
         "ForMultipleChoice": "MultipleChoice",
     }
-    CLASSES = {**READERS, "ForPreTraining": "PreTraining"}
+    PRETRAINED = {**READERS, "ForPreTraining": "PreTraining"}
+    CLASSES = {**PRETRAINED, "ForNextSentencePrediction": "NextSentence"}
     FIXED = {}
     BLOCK = "encoder.layer.{step}"
     BODY = f"""
@@ -62,6 +63,7 @@ class Bert(Stack):
         cls.predictions.decoder.weight       =backbone/token_embedding/embeddings  PreTraining
         cls.seq_relationship                 -                 MaskedLM
         cls.seq_relationship                 head/pair_logits  PreTraining
+        cls.seq_relationship                 head/logits       NextSentence
     """
     CONFIG = {
         "vocab_size": ("embedding.vocabulary_size", 30522),

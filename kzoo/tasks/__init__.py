@@ -7,6 +7,7 @@ from .image_embedder import ImageEmbedder
 from .image_text_embedder import ImageTextEmbedder
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
+from .next_sentence import NextSentence
 from .permutation_lm import PermutationLM
 from .pretraining import PreTraining
 from .question_answering import QuestionAnswering
@@ -26,6 +27,7 @@ TASKS = {
         QuestionAnswering,
         MaskedLM,
         PreTraining,
+        NextSentence,
         PermutationLM,
         ReplacedTokenDetection,
         SkipGram,

@@ -167,7 +167,24 @@ class MaskedLM(HidesTokens, TiedTask):
 
     def predict(self, x, batch_size=32, verbose=0, top=5, text=None):
         """For each text, for each mask in it, the `top` likeliest tokens with probabilities."""
-        texts = self._inputs(x, text)
+
+        def likeliest(_ids, _place, scores):
+            return [
+                (self.tokenizer.decode([token], skip_special=False), float(scores[token]))
+                for token in np.argsort(-scores)[:top].tolist()
+            ]
+
+        return self.of_masks(self._inputs(x, text), likeliest, batch_size, verbose)
+
+    def of_masks(self, texts, find, batch_size=32, verbose=0):
+        """For each text, for each mask in it, what `find` makes of it.
+
+        Args:
+            texts: a list of strings, each with one mask at least.
+            find: a function of a text's token ids, the place of a mask among them, and how likely
+                each token of the tokenizer stands there.
+            batch_size, verbose: as for `predict`.
+        """
         columns = self.encode_examples(texts)
         mask_id = self.tokenizer.mask_id
         for i, row in enumerate(columns["token_ids"]):
@@ -180,13 +197,11 @@ class MaskedLM(HidesTokens, TiedTask):
         answers = [None] * len(texts)
         known = self.tokenizer.vocabulary_size  # A table may have rows beyond.
         for i, logits in zip(order, (row for out in outputs for row in out["logits"]), strict=True):
-            places = [p for p, token in enumerate(columns["token_ids"][i]) if token == mask_id]
+            ids = columns["token_ids"][i]
+            places = [p for p, token in enumerate(ids) if token == mask_id]
+            rows = probabilities(self.at(places, logits))
             answers[i] = [
-                [
-                    (self.tokenizer.decode([token], skip_special=False), float(scores[token]))
-                    for token in np.argsort(-scores[:known])[:top].tolist()
-                ]
-                for scores in probabilities(self.at(places, logits))
+                find(ids, place, row[:known]) for place, row in zip(places, rows, strict=True)
             ]
         return answers
 

@@ -2,8 +2,9 @@
 
 import keras
 import numpy as np
+from keras import ops
 
-from ..answers import probabilities
+from ..answers import softmax
 from ..errors import KzooError
 from .classes import (
     NAMELESS,
@@ -22,8 +23,12 @@ class MultipleChoice(TextTask):
 
     On token arrays (batch, choices, length) it returns {"logits": (batch, choices)}. `predict`
     and `fit` take (text, [choice, ...]) tuples; `predict` gives probabilities (texts, choices),
-    `fit` wants the index of the right choice as target.
+    `fit` wants the index of the right choice as target. Texts may have different numbers of
+    choices: what has no token is no choice, its logit is `ABSENT` and its probability 0, and the
+    others are as they are for the text alone.
     """
+
+    ABSENT = -1e4  # a logit that no softmax sees, and that half precision holds
 
     task_name = "MultipleChoice"
 
@@ -39,47 +44,55 @@ class MultipleChoice(TextTask):
 
     def call(self, inputs, training=None, seen=None):
         """Scores of the choices, (batch, choices)."""
-        logits = super().call(inputs, training=training, seen=seen)["logits"]
-        return {"logits": logits[..., 0]}
+        logits = super().call(inputs, training=training, seen=seen)["logits"][..., 0]
+        mask = inputs.get("padding_mask")
+        if mask is not None and len(mask.shape) == 3:  # A file scores one choice at a time.
+            logits = ops.where(ops.max(mask, axis=-1) > 0, logits, self.ABSENT)
+        return {"logits": logits}
 
     def encode_examples(self, x):
-        """Each choice as a pair with its text: ragged rows of several sequences."""
+        """Each choice as a pair with its text: ragged rows of as many sequences for all texts."""
         for i, row in enumerate(x):
             pair = isinstance(row, (list, tuple)) and len(row) == 2
-            if not pair or not isinstance(row[1], (list, tuple)):
+            if not pair or not isinstance(row[1], (list, tuple)) or not len(row[1]):
                 raise KzooError(
                     f"Example {i} is {row!r:.60}; a text and the list of its choices is expected."
                 )
-        counts = {len(choices) for _, choices in x}
-        if len(counts) != 1 or 0 in counts:
-            raise KzooError(
-                f"The texts have {sorted(counts)} choices; one number for all is expected."
-            )
-        count = counts.pop()
         pairs = [(text, choice) for text, choices in x for choice in choices]
+        counts = [len(choices) for _, choices in x]
+        ends, most = np.cumsum(counts), max(counts)
         columns = self._columns(pairs)
+        # What fills up is a place that is padding, as at the end of a short text.
+        fill = {"token_ids": self.backbone.padding_id}
         return {
-            name: [rows[i : i + count] for i in range(0, len(rows), count)]
+            name: [
+                [*rows[end - count : end], *[[fill.get(name, 0)]] * (most - count)]
+                for end, count in zip(ends, counts, strict=True)
+            ]
             for name, rows in columns.items()
         }
 
     def encode_targets(self, y, x):
         """The indices of the right choices."""
-        y, count = list(y), len(x[0][1])
-        targets = [class_index(value, [NAMELESS] * count) for value in y]  # A choice has no name.
+        y, counts = list(y), [len(choices) for _, choices in x]
+        counts += [max(counts)] * (len(y) - len(x))  # Too many targets are told where they meet.
+        targets = [  # A choice has no name.
+            class_index(value, [NAMELESS] * count) for value, count in zip(y, counts, strict=False)
+        ]
         if None in targets:
             place = targets.index(None)
             raise KzooError(
-                f"Target {place} is {y[place]!r:.40}; the index of a choice, 0 to {count - 1}, is "
-                "expected."
+                f"Target {place} is {y[place]!r:.40}; the index of a choice, 0 to "
+                f"{counts[place] - 1}, is expected."
             )
         targets = np.asarray(targets, "int32")
         wants_rows = isinstance(getattr(self, "loss", None), ROW_LOSSES)
-        return rows_of_classes(targets, count) if wants_rows else targets
+        return rows_of_classes(targets, max(counts)) if wants_rows else targets
 
     def class_weights(self, class_weight, x):
         """The weights of the places that the right choice may have."""
-        return class_weights(class_weight, [NAMELESS] * len(x[0][1]))
+        most = max(len(choices) for _, choices in x)
+        return class_weights(class_weight, [NAMELESS] * most)
 
     def default_loss(self):
         """Cross-entropy over the choices."""
@@ -91,4 +104,4 @@ class MultipleChoice(TextTask):
 
     def answer(self, outputs):
         """Scores to probabilities."""
-        return probabilities(outputs["logits"])
+        return softmax(outputs["logits"])

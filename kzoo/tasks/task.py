@@ -67,7 +67,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
     beside = {}  # Tasks that learn with this one, by name, see `network.weights_by_path`.
 
     def __init__(self, backbone, labels=None, head=None, given=None, name=None):
-        source = _loaded(backbone)
+        source = loaded(backbone)
         backbone = self.suited(_backbone_of(source))
         super().__init__(name=name or _snake_case(type(self).__name__), dtype=backbone.dtype_policy)
         given = {k: processors.checked(k, p) for k, p in (given or {}).items() if p is not None}
@@ -845,7 +845,7 @@ def _axes(outputs):
     return " and ".join(f"{name} of {axes} axes" for name, axes in outputs.items())
 
 
-def _loaded(source):
+def loaded(source):
     """The model behind a preset's name or folder; whatever else came as it is."""
     if isinstance(source, (str, Path)):
         from .. import presets

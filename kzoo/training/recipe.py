@@ -125,10 +125,11 @@ KEYS = {
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
     "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "ReplacedTokenDetection",
-    "PermutationLM", "SkipGram", "TokenClassifier", "QuestionAnswering", "CausalLM", "Seq2SeqLM",
+    "NextSentence", "PermutationLM", "SkipGram", "TokenClassifier", "QuestionAnswering", "CausalLM",
+    "Seq2SeqLM",
     "ImageClassifier", "AudioClassifier",
 )  # fmt: skip
-CLASSIFIERS = ("TextClassifier", "ImageClassifier", "AudioClassifier")
+CLASSIFIERS = ("TextClassifier", "NextSentence", "ImageClassifier", "AudioClassifier")
 ARRAYS = ("ImageClassifier", "AudioClassifier")  # what learns from files of their own
 # The keys that not every task has a use for.
 USED_BY = {
@@ -137,6 +138,7 @@ USED_BY = {
     "class_weights": (*CLASSIFIERS, "TokenClassifier"),
     "text": (
         "TextClassifier",
+        "NextSentence",
         "TextEmbedder",
         "MaskedLM",
         "PreTraining",
