@@ -5,6 +5,7 @@ from .causal_lm import CausalLM
 from .image_classifier import ImageClassifier
 from .image_embedder import ImageEmbedder
 from .image_text_embedder import ImageTextEmbedder
+from .late_interaction import LateInteraction
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .permutation_lm import PermutationLM
@@ -31,6 +32,7 @@ TASKS = {
         Seq2SeqLM,
         MultipleChoice,
         TextEmbedder,
+        LateInteraction,
         ImageClassifier,
         ImageEmbedder,
         ImageTextEmbedder,

@@ -100,7 +100,7 @@ class TextTask(Task):
         count = ops.shape(first)[1]
         folded = {k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()}
         outputs = super().call(folded, training=training, seen=())
-        return {k: ops.reshape(v, (-1, count, *v.shape[1:])) for k, v in outputs.items()}
+        return {k: ops.reshape(v, (-1, count, *ops.shape(v)[1:])) for k, v in outputs.items()}
 
     # -- text to tokens -------------------------------------------------------------------------
 

@@ -73,7 +73,8 @@ KEYS = {
     # What changes pictures or sounds that are learnt from: a name or {"kind": name, argument:
     # value} of one of Keras' layers for pictures or of SpecAugment, or a list of layers.
     "augment": None,
-    # The column of the text, or two for pairs; places where there is no header. Of plain text:
+    # The column of the text, or two for pairs (of a LateInteraction the query's, its document's
+    # and those of negatives); places where there is no header. Of plain text:
     # line, file or document (between blank lines), what is a text of its own.
     "text": None,
     "column": None,  # The column of the paths in a table of pictures or sounds.
@@ -125,8 +126,8 @@ KEYS = {
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
     "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "ReplacedTokenDetection",
-    "PermutationLM", "TokenClassifier", "QuestionAnswering", "CausalLM", "Seq2SeqLM",
-    "ImageClassifier", "AudioClassifier",
+    "PermutationLM", "LateInteraction", "TokenClassifier", "QuestionAnswering", "CausalLM",
+    "Seq2SeqLM", "ImageClassifier", "AudioClassifier",
 )  # fmt: skip
 CLASSIFIERS = ("TextClassifier", "ImageClassifier", "AudioClassifier")
 ARRAYS = ("ImageClassifier", "AudioClassifier")  # what learns from files of their own
@@ -138,6 +139,7 @@ USED_BY = {
     "text": (
         "TextClassifier",
         "TextEmbedder",
+        "LateInteraction",
         "MaskedLM",
         "PreTraining",
         "PermutationLM",
@@ -552,8 +554,8 @@ TYPES = {
         'an object of labels with their weights, or "balanced"',
     ),
     "text": (
-        lambda v: v is None or _is_column(v) or (_are_columns(v) and len(v) == 2),
-        "a column or a list of two",
+        lambda v: v is None or _is_column(v) or (_are_columns(v) and len(v) > 1),
+        "a column or a list of two or more",
     ),
     "label": (
         lambda v: v is None or _is_column(v) or _are_columns(v),
