@@ -234,7 +234,7 @@ def fit_sentences(size, epochs=2):
     return {**{key: np.array(value) for key, value in history.history.items()}, **weights}
 
 
-def fit_groups(kind, size, epochs=2, **options):
+def fit_groups(kind, size, epochs=2, parts=1, **options):
     """Train on groups of three texts, to find partners in batches of four; as `fit`."""
     from kzoo.data.batches import bucketed_batches
     from kzoo.keras_hooks import DistributedFit
@@ -242,7 +242,8 @@ def fit_groups(kind, size, epochs=2, **options):
 
     # A gradient of nearly nothing, whose sign is rounding, moves nothing.
     task = model(kind, learning={"clip_norm": None, "epsilon": 1e-4}, **options)
-    task.compile(task.optimizer, loss=task.loss_without_targets() or task.default_loss())
+    loss = task.loss_without_targets() or task.default_loss()
+    task.compile(task.optimizer, loss=loss, parts=parts)
     draw = np.random.default_rng(size)
     rows = [
         [draw.integers(1, 50, draw.integers(3, 9)).tolist() for _ in range(3)] for _ in range(size)
@@ -315,6 +316,7 @@ RUNS = {
     "taught": lambda epochs=2: fit_taught(7, epochs),
     "sentences": lambda epochs=2: fit_sentences(7, epochs),
     "late interaction": lambda epochs=2: fit_groups("LateInteraction", 7, epochs, dim=8),
+    "in parts": lambda epochs=2: fit_groups("TextEmbedder", 7, epochs, 2, pooling="mean"),
     "clipped": lambda epochs=2: fit(model(learning=OVERWRITTEN, steps=2), 7, epochs),
     "by place": lambda epochs=2: fit(
         model("TokenClassifier", head="token", learning={"clip_norm": None}), 7, epochs

@@ -2,6 +2,7 @@
 
 from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
+from .cross_encoder import CrossEncoder
 from .image_classifier import ImageClassifier
 from .image_embedder import ImageEmbedder
 from .image_text_embedder import ImageTextEmbedder
@@ -17,6 +18,8 @@ from .text_classifier import TextClassifier
 from .text_embedder import TextEmbedder
 from .token_classifier import TokenClassifier
 from .zero_shot_image_classifier import ZeroShotImageClassifier
+
+__all__ = ["TASKS", "CrossEncoder"]  # It is a TextClassifier by another name: no task of its own.
 
 TASKS = {
     cls.task_name: cls

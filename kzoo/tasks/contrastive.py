@@ -28,8 +28,7 @@ def max_sim(queries, documents):
         queries: vectors (queries, length, width).
         documents: vectors (documents, length, width); one of zeros alone is no vector.
     """
-    count, length, width = documents.shape[0], ops.shape(documents)[1], documents.shape[-1]
-    count = ops.shape(documents)[0] if count is None else count
+    (count, length), width = ops.shape(documents)[:2], queries.shape[-1]
     flat = ops.reshape(documents, (-1, width))
     absent = ops.cast(ops.all(ops.equal(flat, 0), axis=-1), flat.dtype)
     rows = ops.reshape(queries, (-1, width))

@@ -10,9 +10,11 @@ from ..answers import check_top, max_similarities, nearest
 from ..data.batches import padded
 from ..errors import KzooError
 from ..keras_hooks import of_all_replicas
+from ..text.marked import marked_rows
 from ..values import is_whole
 from .contrastive import max_sim
 from .inputs import split_groups, split_pairs
+from .parts import InParts
 from .text_task import TextTask
 
 LONGEST_DOCUMENT = 180  # tokens, as the authors' checkpoints are trained
@@ -21,7 +23,7 @@ MARKERS = ("[unused0]", "[unused1]")
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class LateInteraction(TextTask):
+class LateInteraction(InParts, TextTask):
     """Queries and documents to a vector for each token (ColBERT, arXiv:2004.12832, 2112.01488).
 
     On the token dict it returns {"vectors": (batch, length, dim)}, of length one, and zeros where
@@ -31,8 +33,9 @@ class LateInteraction(TextTask):
     query's vectors, of the largest product with a vector of the document.
 
     `fit` takes (query, document) or (query, document, negative, ...) and learns to find each
-    query's document among all documents of the batch, of all replicas. `predict` gives pairs'
-    scores, and of single texts, which are documents, a list of arrays (tokens, dim).
+    query's document among all documents of the batch, of all replicas; `compile(parts=n)` lets
+    batches be larger than memory. `predict` gives pairs' scores, and of single texts, which are
+    documents, a list of arrays (tokens, dim).
 
     Args:
         backbone, tokenizer, name: as for `TextTask`.
@@ -174,23 +177,10 @@ class LateInteraction(TextTask):
 
     def _columns(self, texts, padding=None, query=False):
         """Ragged columns of documents, or of queries."""
-        (before, left), (_, (segment,)), (after, right) = self.tokenizer.frame()
         most = self.query_length if query else self.max_length
-        room = most - len(before) - 1 - len(after)
-        if room < 1:
-            raise KzooError(
-                f"A length of {most} leaves no token of a text beside the special ones: take a "
-                "larger one."
-            )
-        columns = {"token_ids": [], "padding_mask": [], "segment_ids": []}
-        for ids in self.tokenizer.bare_ids(texts):
-            row = [*before, self.marker_ids[not query], *ids[:room], *after]
-            masks = (most - len(row)) * query
-            kinds = [*left, *[segment] * (len(row) - len(before) - len(after)), *right]
-            columns["token_ids"].append(row + [self.tokenizer.mask_id] * masks)
-            seen = [int(self.attend_to_masks)] * masks
-            columns["padding_mask"].append([1] * len(row) + seen)
-            columns["segment_ids"].append(kinds + [segment] * masks)
+        columns = marked_rows(
+            self.tokenizer, texts, query, most, self.marker_ids, self.attend_to_masks
+        )
         return {name: columns[name] for name in self.backbone.input_names}
 
     def encode_examples(self, x):
@@ -311,10 +301,8 @@ def _are_vectors(given):
 def _scores(y_pred):
     """Of queries to their own documents, (batch,), and to all that any replica has."""
     queries, documents = y_pred[:, 0], y_pred[:, 1:]
-    # Each query's own stands with its own, which the diagonal of a replica's part doesn't show.
-    everyone = of_all_replicas(documents)
-    length, width = ops.shape(everyone)[2], everyone.shape[-1]
-    flat = ops.reshape(everyone, (-1, length, width))
+    length, width = ops.shape(documents)[2], documents.shape[-1]  # Gathered, no size is known.
+    flat = ops.reshape(of_all_replicas(documents), (-1, length, width))
     return _own_score(queries, documents[:, 0]), max_sim(queries, flat)
 
 

@@ -44,24 +44,7 @@ class MultipleChoice(TextTask):
 
     def encode_examples(self, x):
         """Each choice as a pair with its text: ragged rows of several sequences."""
-        for i, row in enumerate(x):
-            pair = isinstance(row, (list, tuple)) and len(row) == 2
-            if not pair or not isinstance(row[1], (list, tuple)):
-                raise KzooError(
-                    f"Example {i} is {row!r:.60}; a text and the list of its choices is expected."
-                )
-        counts = {len(choices) for _, choices in x}
-        if len(counts) != 1 or 0 in counts:
-            raise KzooError(
-                f"The texts have {sorted(counts)} choices; one number for all is expected."
-            )
-        count = counts.pop()
-        pairs = [(text, choice) for text, choices in x for choice in choices]
-        columns = self._columns(pairs)
-        return {
-            name: [rows[i : i + count] for i in range(0, len(rows), count)]
-            for name, rows in columns.items()
-        }
+        return self.columns_of_lists(x)
 
     def encode_targets(self, y, x):
         """The indices of the right choices."""

@@ -99,8 +99,12 @@ class TextTask(Task):
             return super().call(inputs, training=training, seen=seen)
         count = ops.shape(first)[1]
         folded = {k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()}
-        outputs = super().call(folded, training=training, seen=())
+        outputs = self.run_folded(folded, training)
         return {k: ops.reshape(v, (-1, count, *ops.shape(v)[1:])) for k, v in outputs.items()}
+
+    def run_folded(self, inputs, training):
+        """The outputs for rows that several sequences of an example were made, one each."""
+        return super().call(inputs, training=training, seen=())
 
     # -- text to tokens -------------------------------------------------------------------------
 
@@ -141,6 +145,26 @@ class TextTask(Task):
     def encode_examples(self, x):
         """Raw inputs of `fit` as ragged token columns."""
         return self._columns(x)
+
+    def columns_of_lists(self, x):
+        """Rows of a text and each of a list, (text, [choice, ...]): several sequences in a row."""
+        for i, row in enumerate(x):
+            pair = isinstance(row, (list, tuple)) and len(row) == 2
+            if not pair or not isinstance(row[1], (list, tuple)):
+                raise KzooError(
+                    f"Example {i} is {row!r:.60}; a text and the list of its choices is expected."
+                )
+        counts = {len(choices) for _, choices in x}
+        if len(counts) != 1 or 0 in counts:
+            raise KzooError(
+                f"The texts have {sorted(counts)} choices; one number for all is expected."
+            )
+        count = counts.pop()
+        columns = self._columns([(text, choice) for text, choices in x for choice in choices])
+        return {
+            name: [rows[i : i + count] for i in range(0, len(rows), count)]
+            for name, rows in columns.items()
+        }
 
     # -- learning -------------------------------------------------------------------------------
 
