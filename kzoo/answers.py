@@ -169,6 +169,31 @@ def fitting(pictures, labels, scale):
     return softmax(scale * (np.asarray(pictures, "float64") @ np.asarray(labels, "float64").T))
 
 
+def max_similarities(queries, documents):
+    """How well queries' tokens are met in documents: (queries, documents), float64.
+
+    The sum over the vectors of a query of the largest product with a vector of the document
+    (MaxSim, arXiv:2004.12832).
+
+    Args:
+        queries, documents: lists of arrays (tokens, width), of any lengths but none.
+    """
+    if not len(queries) or not len(documents):
+        return np.zeros((len(queries), len(documents)))
+    if not all(len(each) for each in (*queries, *documents)):
+        raise KzooError(
+            "Got a text without a vector to compare; expected at least one for each text."
+        )
+    starts = np.cumsum([0, *(len(each) for each in documents[:-1])])
+    every = np.concatenate(list(documents)).astype("float64").T
+    return np.array(
+        [
+            np.maximum.reduceat(np.asarray(query, "float64") @ every, starts, axis=1).sum(0)
+            for query in queries
+        ]
+    )
+
+
 def check_top(top):
     """Raise KzooError unless `top` is a number of things to find."""
     if not is_whole(top, 1):
@@ -479,6 +504,7 @@ RULES = {
     "choice": Rule({"logits": ("batch",)}, problem="single_label"),
     "candidates": Rule({"logits": ("batch", "length", "vocabulary")}),
     "replaced": Rule({"logits": ("batch", "length")}),
+    "late_interaction": Rule({"vectors": ("batch", "length", "width")}),
     "continuation": Rule({"logits": ("batch", "vocabulary")}),
     "rewriting": Rule({"logits": ("batch", "vocabulary")}),
 }

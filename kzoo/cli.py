@@ -1108,6 +1108,128 @@ def evaluate(
         screen.result(data, views.evaluated)
 
 
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PRESET_OR_BUNDLE",
+        help="What encodes queries, where the one that made the index lies elsewhere now.",
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def index(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRESET_OR_BUNDLE", help="A TextEmbedder or LateInteraction that encodes."
+        ),
+    ],
+    documents: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DOCUMENTS",
+            help="A folder or file of plain text, in which blank lines part documents, or a table.",
+        ),
+    ],
+    output: Annotated[Path, typer.Argument(metavar="INDEX", help="The folder to write.")],
+    second: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRESET_OR_BUNDLE",
+            help="What ranks again what the first finds, such as a LateInteraction.",
+            show_default=False,
+        ),
+    ] = None,
+    threads: Threads = 1,
+    as_json: Json = False,
+):
+    """Make an index of documents: their vectors in int8, for kzoo search.
+
+    A bundle runs on LiteRT, a preset on Keras. Queries must be encoded by the same model.
+    """
+    with session(as_json) as screen:
+        from . import views
+
+        with screen.working(f"Indexing {documents}"):
+            from .index import Index
+
+            made = Index.build(model, documents, second, threads)
+            made.save(output)
+        stages = [stage.facts() for stage in made.stages]
+        data = {"index": str(output), "documents": len(made), "stages": stages}
+        data["files"] = {f"{output}/{n}": size for n, size in _files(output).items()}
+        screen.result(data, views.indexed)
+
+
+@app.command()
+def search(
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="A folder of kzoo index.")],
+    queries: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="QUERY", help="What is asked; by default standard input's lines."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many documents are found.")] = 5,
+    candidates: Annotated[
+        int, typer.Option(min=0, help="How many the first stage leaves to the next; 0 for all.")
+    ] = 100,
+    reranker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRESET_OR_BUNDLE",
+            help="A classifier of pairs with one label, which ranks candidates again.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Encoder = None,
+    second: Encoder = None,
+    threads: Threads = 1,
+    as_json: Json = False,
+):
+    """Find the documents of an index that answer queries best."""
+    with session(as_json) as screen:
+        from . import views
+
+        with screen.working(f"Loading {index}"):
+            from .index import Index
+
+            asked = [_utf8(query, "A query") for query in queries] if queries else _lines()
+            opened = Index.load(index, model, second, threads)
+            every = opened.search(asked, top, candidates or None, reranker)
+        data = [{"query": q, "found": found} for q, found in zip(asked, every, strict=True)]
+        screen.result(data, views.documents_found)
+
+
+@app.command()
+def rerank(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="PRESET_OR_BUNDLE", help="A CrossEncoder, or a LateInteraction."),
+    ],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help="What may answer; by default standard input's lines."),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="How many are shown.", show_default=False)
+    ] = None,
+    threads: Threads = 1,
+    as_json: Json = False,
+):
+    """Put texts in the order in which they answer a query, by a model that reads both."""
+    with session(as_json) as screen:
+        from . import views
+
+        with screen.working(f"Loading {model}"):
+            from .index import rerank as ranked
+
+            given = [_utf8(text, "A text") for text in texts] if texts else _lines()
+            found = ranked(model, _utf8(query, "The query"), given, top, threads)
+        screen.result([{"query": query, "found": found}], views.documents_found)
+
+
 def _columns(names):
     """One column, or a list of several, as a file's reader takes them; numbers are places."""
     if names is None:

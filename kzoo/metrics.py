@@ -3,11 +3,16 @@
 Entities as CoNLL's script and seqeval count them: spans that have the same words and the same kind.
 Answers as SQuAD's script: without case, punctuation, articles and blanks, against the best of
 several gold answers (arXiv:1606.05250; arXiv:1806.03822 for questions without an answer).
+Rankings as trec_eval: reciprocal ranks, discounted gains (Järvelin and Kekäläinen, 2002), recall.
 """
 
+import math
 import re
 import string
 from collections import Counter
+
+from .errors import KzooError
+from .values import is_whole
 
 
 def entity_scores(expected, predicted):
@@ -113,3 +118,54 @@ def _overlap(gold, answer):
         return float(gold == answer)
     shared = sum((Counter(gold) & Counter(answer)).values())
     return 2 * shared / (len(gold) + len(answer))
+
+
+def retrieval_scores(expected, ranked, top=10):
+    """How early rankings have what was asked for: means over queries, of the first `top` places.
+
+    Args:
+        expected: for each query what answers it: a collection of documents, by whatever names them,
+            or {document: grade}, where grades are above zero and better answers have larger ones.
+        ranked: for each query the documents that were found, the best first.
+        top: how many places count.
+
+    Returns:
+        {"mrr", "ndcg", "recall"}: one over the place of the first answer, or 0; the sum of grades,
+        each by the binary logarithm of one more than its place, over the largest that there could
+        be; the share of the answers that are among the places.
+
+    Raises:
+        KzooError: for a query without an answer, a document that is found twice, or other counts.
+    """
+    if not is_whole(top, 1):
+        raise KzooError(f"Got top={top!r:.40}; expected a whole number of at least 1.")
+    if len(expected) != len(ranked) or not len(expected):
+        raise KzooError(
+            f"Got {len(ranked)} rankings for {len(expected)} queries; expected one each, and at "
+            "least one."
+        )
+    pairs = enumerate(zip(expected, ranked, strict=True))
+    rows = [_ranking_scores(query, *pair, top) for query, pair in pairs]
+    means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    return dict(zip(("mrr", "ndcg", "recall"), means, strict=True))
+
+
+def _ranking_scores(query, answers, found, top):
+    """Reciprocal rank, discounted gain and recall of one query."""
+    grades = dict(answers) if isinstance(answers, dict) else dict.fromkeys(answers, 1)
+    if not grades or any(not grade > 0 for grade in grades.values()):
+        raise KzooError(
+            f"Query {query} has {'no answer' if not grades else 'an answer of no grade'}; expected "
+            "at least one document, and grades above zero."
+        )
+    found = list(found)
+    if len(set(found)) < len(found):
+        raise KzooError(f"The ranking of query {query} has a document twice; expected each once.")
+    gains = [grades.get(document, 0) for document in found[:top]]
+    first = next((place for place, gain in enumerate(gains, 1) if gain), math.inf)
+    best = _discounted(sorted(grades.values(), reverse=True)[:top])
+    return 1 / first, _discounted(gains) / best, sum(g > 0 for g in gains) / len(grades)
+
+
+def _discounted(gains):
+    return sum(gain / math.log2(place + 1) for place, gain in enumerate(gains, 1))

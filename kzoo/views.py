@@ -532,6 +532,37 @@ def found(data):
     return table("", [">cosine", "image"], [[f"{e['score']:.4f}", _shown(e)] for e in data])
 
 
+def documents_found(data):
+    """`kzoo search` and `kzoo rerank`: what was found for each query, the best first."""
+    from rich.console import Group
+
+    return Group(
+        *(
+            table(
+                each["query"],
+                [">score", "document", "text"],
+                [
+                    [f"{e['score']:.4f}", str(e.get("id", e["index"])), _shown(e)]
+                    for e in each["found"]
+                ],
+            )
+            for each in data
+        )
+    )
+
+
+def indexed(data):
+    """`kzoo index`: what was written."""
+    stages = [
+        [stage["task"], f"{stage['vectors']:,} of {stage['width']} numbers, {stage['measure']}"]
+        for stage in data["stages"]
+    ]
+    files = [[name, size_of(count)] for name, count in data["files"].items()]
+    return table(
+        data["index"], ["", ""], [["documents", f"{data['documents']:,}"], *stages, *files]
+    )
+
+
 def _answers(data):
     given = _given(data[0])
     if "embedding" in data[0]:

@@ -50,7 +50,9 @@ def model(
     )
     options = options or {"head": "mean"}
     with keras_hooks.precision(precision):
-        task = getattr(kzoo, kind)(build(spec), labels=["no", "yes"], **options)
+        task = getattr(kzoo, kind)
+        labels = {"labels": ["no", "yes"]} if task.names_labels else {}
+        task = task(build(spec), **labels, **options)
     for number, (path, weight) in enumerate(sorted(weights_by_path(task).items())):
         noise = np.random.default_rng(number).normal(0, 0.1, weight.shape)
         weight.assign((noise + path.endswith("gamma")).astype("float32"))
@@ -232,6 +234,28 @@ def fit_sentences(size, epochs=2):
     return {**{key: np.array(value) for key, value in history.history.items()}, **weights}
 
 
+def fit_groups(kind, size, epochs=2, parts=1, **options):
+    """Train on groups of three texts, to find partners in batches of four; as `fit`."""
+    from kzoo.data.batches import bucketed_batches
+    from kzoo.keras_hooks import DistributedFit
+    from kzoo.network import weights_by_path
+
+    # A gradient of nearly nothing, whose sign is rounding, moves nothing.
+    task = model(kind, learning={"clip_norm": None, "epsilon": 1e-4}, **options)
+    loss = task.loss_without_targets() or task.default_loss()
+    task.compile(task.optimizer, loss=loss, parts=parts)
+    draw = np.random.default_rng(size)
+    rows = [
+        [draw.integers(1, 50, draw.integers(3, 9)).tolist() for _ in range(3)] for _ in range(size)
+    ]
+    targets = np.ones(size, "float32")
+    learnt = bucketed_batches(rows, targets, batch_size=4, shuffle=True, seed=3)
+    held = bucketed_batches(rows, targets, batch_size=4)
+    history = DistributedFit.fit(task, learnt, epochs=epochs, validation_data=held, verbose=0)
+    weights = {path: np.asarray(weight) for path, weight in weights_by_path(task).items()}
+    return {**{key: np.array(value) for key, value in history.history.items()}, **weights}
+
+
 def embedding(optimizer):
     """Three steps of an optimizer on a table of ones that is looked up with repeated ids."""
     import keras
@@ -291,6 +315,8 @@ RUNS = {
     "mimicking": lambda epochs=2: fit_pairs(5, 0.3, epochs),
     "taught": lambda epochs=2: fit_taught(7, epochs),
     "sentences": lambda epochs=2: fit_sentences(7, epochs),
+    "late interaction": lambda epochs=2: fit_groups("LateInteraction", 7, epochs, dim=8),
+    "in parts": lambda epochs=2: fit_groups("TextEmbedder", 7, epochs, 2, pooling="mean"),
     "clipped": lambda epochs=2: fit(model(learning=OVERWRITTEN, steps=2), 7, epochs),
     "by place": lambda epochs=2: fit(
         model("TokenClassifier", head="token", learning={"clip_norm": None}), 7, epochs

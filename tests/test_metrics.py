@@ -182,3 +182,31 @@ def test_questions_are_learned_from_squad(tmp_path):
     assert answers == ["john", "ann", ""]
     assert scores["exact_match"] == 0
     assert scores["f1"] == pytest.approx(2 / 3 / 3)  # Half of "john lives", nothing of the rest.
+
+
+def test_rankings_score_as_their_definitions_say():
+    """Reciprocal rank, discounted gain and recall, worked out by hand; the means over queries."""
+    one = kzoo.metrics.retrieval_scores([{"a"}], [["x", "a", "y"]])
+    assert one == pytest.approx({"mrr": 1 / 2, "ndcg": 1 / np.log2(3), "recall": 1})
+    graded = kzoo.metrics.retrieval_scores([{"a": 1, "b": 3}], [["a", "x", "b"]])
+    ideal = 3 + 1 / np.log2(3)
+    assert graded == pytest.approx({"mrr": 1, "ndcg": (1 + 3 / 2) / ideal, "recall": 1})
+    two = kzoo.metrics.retrieval_scores([{"a"}, {"a", "b"}], [["b", "a"], ["b", "a"]], top=1)
+    assert two == pytest.approx({"mrr": 1 / 2, "ndcg": 1 / 2, "recall": 1 / 4})
+
+
+@pytest.mark.parametrize(
+    ("expected", "ranked", "top", "words"),
+    [
+        ([set()], [["a"]], 10, "Query 0 has no answer"),
+        ([{"a": 0}], [["a"]], 10, "an answer of no grade"),
+        ([{"a"}], [["a", "a"]], 10, "a document twice"),
+        ([{"a"}], [], 10, "Got 0 rankings for 1 queries"),
+        ([], [], 10, "at least one"),
+        ([{"a"}], [["a"]], 0, "Got top=0"),
+    ],
+)
+def test_rankings_that_make_no_sense_are_refused(expected, ranked, top, words):
+    """Each with one sentence."""
+    with pytest.raises(kzoo.KzooError, match=words):
+        kzoo.metrics.retrieval_scores(expected, ranked, top)

@@ -42,7 +42,7 @@ ORDER = [
     {"training"},
     {"litert", "serving"},
     {"bundle"},
-    {"evaluation"},
+    {"evaluation", "index"},
     {"budget", "chooser"},
     {"__init__"},
     {"views"},

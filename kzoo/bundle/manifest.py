@@ -64,6 +64,14 @@ OF_SOURCES = {
     "target_language": lambda value: value is None or isinstance(value, str),
     "starts_with_code": lambda value: isinstance(value, bool),
 }
+# Of a task that compares texts token by token, see `LateInteraction`.
+OF_TOKENS = {
+    "query_length": lambda value: is_whole(value, 1),
+    "markers": lambda value: isinstance(value, list) and len(value) == 2 and _all_strings(value),
+    "marker_ids": lambda value: isinstance(value, list) and len(value) == 2 and _all_ids(value),
+    "skip_punctuation": lambda value: isinstance(value, bool),
+    "attend_to_masks": lambda value: isinstance(value, bool),
+}
 # What an option may be; a bundle has those of its task, see `TextTask.task_options`.
 OPTIONS = {
     "reads": lambda value: value in READS,
@@ -75,6 +83,7 @@ OPTIONS = {
     "default_prompt": lambda value: value is None or isinstance(value, str),
     "similarity": lambda value: value in ("cosine", "dot", "euclidean", "manhattan"),
     **OF_SOURCES,
+    **OF_TOKENS,
 }
 # What a task's options are where a manifest has none. An embedder has a vector for a text: two
 # texts in one were never learned.
@@ -193,6 +202,10 @@ def _with_declarations(path, manifest):
             f"{path} answers by {manifest['rule']} and has the problem "
             f"{options.get('problem')!r:.60}; expected the same: export anew."
         )
+    if manifest["rule"] == "late_interaction":
+        missing = [name for name in OF_TOKENS if name not in options]
+        if missing:
+            raise KzooError(f"{path} has no task option {missing[0]}: export anew.")
     if manifest["rule"] == "rewriting":
         _check_of_sources(path, options)
     return {**manifest, "task_options": options}

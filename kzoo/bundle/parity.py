@@ -215,5 +215,7 @@ def _cosine(one, other, real):
         return None
     if one.ndim < 2 or one.shape[-1] < NARROW or one.shape[:-1] == ():
         one, other = one.reshape(1, -1), other.reshape(1, -1)
-    norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
-    return float(np.mean((one * other).sum(-1) / np.maximum(norms, 1e-30)))
+    here, there = (np.linalg.norm(side, axis=-1) for side in (one, other))
+    cosines = (one * other).sum(-1) / np.maximum(here * there, 1e-30)
+    # Zeros that both have are the same answer: a place that doesn't count.
+    return float(np.mean(np.where((here == 0) & (there == 0), 1.0, cosines)))

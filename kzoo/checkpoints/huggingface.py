@@ -21,7 +21,7 @@ from ..logs import hidden
 from ..parts import completed, resolve
 from ..spec import Spec, Towers
 from ..values import is_number, is_whole
-from . import model2vec, sentence
+from . import colbert, model2vec, sentence
 from .config import config_from_spec, spec_from_config
 from .generation_config import FILE, read_generation, read_there, written_generation
 from .origin import TOKENIZER_FILES, Origin
@@ -38,6 +38,14 @@ PROBLEM_TYPES = {
 }
 MOST_STEPS = 10_000  # layers, where they may share weights
 ROUNDED = 2e-3  # how far off a file may be of numbers that kzoo computes
+# Classes of other libraries round a transformer of any family, by the task that they do, and who
+# reads its options in the folder, and writes them there.
+AROUND = {"LateInteraction": colbert.ARCHITECTURE}
+READ_BESIDE = {"LateInteraction": colbert.read_artifact}
+WRITE_BESIDE = {
+    "LateInteraction": colbert.write_artifact,
+    "TextEmbedder": sentence.write_modules,
+}
 # Families whose folders transformers has no class for, and who writes them.
 FOLDERS = {"static": model2vec}
 # What training tools put before and between a tensor's names: DataParallel, torch.compile, FSDP
@@ -186,7 +194,7 @@ def to_huggingface(model, folder):
 
     Args:
         model: a backbone, `TextClassifier`, `TokenClassifier`, `QuestionAnswering`, `MaskedLM`,
-            `MultipleChoice`, `TextEmbedder` or `ImageClassifier`.
+            `MultipleChoice`, `TextEmbedder`, `LateInteraction` or `ImageClassifier`.
         folder: where to; a folder that is there may hold only what is written anew.
 
     Raises:
@@ -227,8 +235,8 @@ def to_huggingface(model, folder):
             start = {"decoder_start_token_id": model.start_id, "pad_token_id": backbone.padding_id}
             usual = written_generation(model.generation)
             write_json(tmp_path / FILE, {**known, **start, **usual})
-        if task_name == "TextEmbedder":
-            sentence.write_modules(tmp_path, model)
+        if task_name in WRITE_BESIDE:
+            WRITE_BESIDE[task_name](tmp_path, model)
 
 
 # -- from there ---------------------------------------------------------------------------------
@@ -311,7 +319,8 @@ def _warn_of_head(family, prefix, tensors):
 def _architectures(family, model_type):
     """The tasks of a family, None for a backbone, by the class that does them there."""
     stem = family.MODEL_TYPES[model_type]
-    return {stem + suffix: task for suffix, task in family.CLASSES.items()}
+    around = {name: task for task, name in AROUND.items() if family.PREFIX}
+    return {**{stem + suffix: task for suffix, task in family.CLASSES.items()}, **around}
 
 
 def _architecture(config, family, model_type):
@@ -431,6 +440,8 @@ def _build(family, spec, task_name, head, config, modules, given, folder):
             options["max_length"] = min(modules.max_length, spec.max_sequence_length)
     else:
         options["head"] = head
+    if task_name in READ_BESIDE:
+        options |= READ_BESIDE[task_name](folder)
     if TASKS[task_name].names_labels:
         options["labels"] = _labels(config)
     if _asks(task_name):
@@ -645,7 +656,7 @@ def config_of(model, family, spec, task_name, origin):
     model_type = origin.model_type if origin else next(iter(family.MODEL_TYPES))
     suffixes = {task: suffix for suffix, task in reversed(family.CLASSES.items())}
     name = None if is_headless(task_name) else task_name
-    if name not in suffixes:
+    if name not in suffixes and not (family.PREFIX and name in AROUND):
         raise KzooError(
             f"Hugging Face has no {family.__name__} class for a {task_name}; "
             f"{', '.join(filter(None, suffixes))}, TextEmbedder or a backbone is expected."
@@ -657,8 +668,8 @@ def config_of(model, family, spec, task_name, origin):
         )
     kept = dict(origin.config) if origin else {"dtype": "float32", "tie_word_embeddings": True}
     kind = completed("head", model.head_slot)["kind"] if name else None
-    suffix = next((s for s, head in family.CLASS_HEADS.items() if head == kind), suffixes[name])
-    usual = family.MODEL_TYPES[model_type] + suffix
+    suffix = next((s for s, head in family.CLASS_HEADS.items() if head == kind), suffixes.get(name))
+    usual = AROUND.get(name) or family.MODEL_TYPES[model_type] + suffix
     architecture = origin.architecture if origin else usual
     config = {**kept, "model_type": model_type, **config_from_spec(spec, family, origin and kept)}
     config["architectures"] = [architecture] if architecture else []

@@ -40,6 +40,8 @@ import numpy as np
 from ..errors import KzooError
 from ..parts import completed, resolve
 
+# What classes round a network of any family call alike (ColBERT's).
+AROUND = "linear  head/linear  LateInteraction"
 MARKS = {"io", "by_head", "heads", "from_heads", "places", "1"}
 
 # What counts steps or groups in a name there: what a place, of as many, is called.
@@ -270,7 +272,7 @@ class Table:
         tied = []
         self._file_network(family, spec, prefix, inside, tied)
         has_head = any(path.startswith("head/") for path in paths)
-        for row in parse(family.TASK_ROWS):
+        for row in parse(f"{family.TASK_ROWS}\n{AROUND}"):
             if (not row.tasks or not has_head or task in row.tasks) and _applies(row, spec):
                 here = [path.removeprefix("" if inside else "backbone/") for path in row.here]
                 self._file(row, row.there, here, spec, tied)

@@ -75,6 +75,8 @@ def read_modules(folder):
     dense = [kind for kind in kinds if kind == "Dense"]
     end = [kind for kind in kinds[-1:] if kind == "Normalize"]
     own = all(name.startswith("sentence_transformers.") for name in types)
+    if own and kinds == ["Transformer"] and paths == [""]:
+        return None  # A cross-encoder, all of which is in transformers' own class.
     if not own or kinds != ["Transformer", "Pooling", *dense, *end]:
         raise KzooError(
             f"{path} has the modules {', '.join(kinds if own else types)}; kzoo reads "

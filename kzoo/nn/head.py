@@ -325,6 +325,27 @@ class TokenHead(Head):
         return {"logits": self.logits(self.dropout(outputs["sequence_output"], training=training))}
 
 
+@part("head", "late_interaction")
+class LateInteractionHead(Composed):
+    """A vector of length one for every place (ColBERT, arXiv:2004.12832).
+
+    Args:
+        spec: the backbone's spec.
+        units: how many numbers a vector has.
+    """
+
+    needs_pooler, tied, places = False, None, None
+
+    def __init__(self, spec, units, name="head"):
+        super().__init__(name=name)
+        self.linear = dense.Dense(units, spec, "linear", bias=False)
+
+    def call(self, outputs, padding_mask, training=None):
+        """Outputs of the backbone to {"vectors": (batch, length, units)}."""
+        vectors = self.linear(outputs["sequence_output"])
+        return {"vectors": ops.normalize(vectors, axis=-1, epsilon=1e-12)}
+
+
 @part("head", "replaced")
 class ReplacedHead(Composed):
     """A score for every place of whether its token was replaced (ELECTRA, arXiv:2003.10555).

@@ -2,9 +2,11 @@
 
 from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
+from .cross_encoder import CrossEncoder
 from .image_classifier import ImageClassifier
 from .image_embedder import ImageEmbedder
 from .image_text_embedder import ImageTextEmbedder
+from .late_interaction import LateInteraction
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .next_sentence import NextSentence
@@ -18,6 +20,8 @@ from .text_classifier import TextClassifier
 from .text_embedder import TextEmbedder
 from .token_classifier import TokenClassifier
 from .zero_shot_image_classifier import ZeroShotImageClassifier
+
+__all__ = ["TASKS", "CrossEncoder"]  # It is a TextClassifier by another name: no task of its own.
 
 TASKS = {
     cls.task_name: cls
@@ -35,6 +39,7 @@ TASKS = {
         Seq2SeqLM,
         MultipleChoice,
         TextEmbedder,
+        LateInteraction,
         ImageClassifier,
         ImageEmbedder,
         ImageTextEmbedder,

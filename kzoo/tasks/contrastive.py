@@ -21,6 +21,23 @@ def affinities(pairs):
     )
 
 
+def max_sim(queries, documents):
+    """The sum over a query's vectors of the best product with a document's: (queries, documents).
+
+    Args:
+        queries: vectors (queries, length, width).
+        documents: vectors (documents, length, width); one of zeros alone is no vector.
+    """
+    (count, length), width = ops.shape(documents)[:2], queries.shape[-1]
+    flat = ops.reshape(documents, (-1, width))
+    absent = ops.cast(ops.all(ops.equal(flat, 0), axis=-1), flat.dtype)
+    rows = ops.reshape(queries, (-1, width))
+    products = ops.matmul(rows, ops.transpose(flat)) - 1e4 * absent
+    best = ops.max(ops.reshape(products, (-1, count, length)), axis=-1)
+    best = best * ops.cast(ops.any(ops.not_equal(rows, 0), axis=-1, keepdims=True), best.dtype)
+    return ops.sum(ops.reshape(best, (-1, ops.shape(queries)[1], count)), axis=1)
+
+
 @keras.saving.register_keras_serializable("kzoo")
 class ContrastiveLoss(keras.losses.Loss):
     """Cross-entropy of each partner among all of the batch, the mean of both sides (CLIP).

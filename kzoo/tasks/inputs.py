@@ -26,6 +26,21 @@ def split_pairs(texts):
     return [text[0] for text in texts], [text[1] for text in texts]
 
 
+def split_groups(texts):
+    """Texts by their place: [texts] of single ones, [firsts, seconds, ...] of groups of a size."""
+    texts = as_list(texts)
+    counts = [len(text) if isinstance(text, (tuple, list)) else 1 for text in texts]
+    wrong = next((i for i, count in enumerate(counts) if count != counts[0] or not count), None)
+    if wrong is not None:
+        raise KzooError(
+            f"Example {wrong} has {counts[wrong]} texts and the first has {counts[0]}; expected as "
+            "many in each."
+        )
+    if counts[0] == 1 and isinstance(texts[0], str):
+        return [texts]
+    return [list(side) for side in zip(*texts, strict=True)]
+
+
 def as_list(x):
     """A list of strings or pairs from one string, a list, or an array; bytes are decoded.
 

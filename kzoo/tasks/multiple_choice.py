@@ -51,26 +51,8 @@ class MultipleChoice(TextTask):
         return {"logits": logits}
 
     def encode_examples(self, x):
-        """Each choice as a pair with its text: ragged rows of as many sequences for all texts."""
-        for i, row in enumerate(x):
-            pair = isinstance(row, (list, tuple)) and len(row) == 2
-            if not pair or not isinstance(row[1], (list, tuple)) or not len(row[1]):
-                raise KzooError(
-                    f"Example {i} is {row!r:.60}; a text and the list of its choices is expected."
-                )
-        pairs = [(text, choice) for text, choices in x for choice in choices]
-        counts = [len(choices) for _, choices in x]
-        ends, most = np.cumsum(counts), max(counts)
-        columns = self._columns(pairs)
-        # What fills up is a place that is padding, as at the end of a short text.
-        fill = {"token_ids": self.backbone.padding_id}
-        return {
-            name: [
-                [*rows[end - count : end], *[[fill.get(name, 0)]] * (most - count)]
-                for end, count in zip(ends, counts, strict=True)
-            ]
-            for name, rows in columns.items()
-        }
+        """Each choice as a pair with its text: ragged rows of several sequences."""
+        return self.columns_of_lists(x)
 
     def encode_targets(self, y, x):
         """The indices of the right choices."""

@@ -53,6 +53,7 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
     task_name = None  # The public task that this is; a subclass of the user's is saved as it.
     default_head = None
     names_labels = False  # Whether the outputs are classes that the user names.
+    usual_labels = None  # Their names where neither the user nor the source has any.
     # Whether `fit` takes targets: "required", "optional", or "none" where texts hold their own.
     targets = "required"
     scored_output = "logits"  # The output that loss and metrics look at.
@@ -75,7 +76,8 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         is_same = isinstance(source, Task) and source.task_name == self.task_name
         before = source if is_same else None
         if self.names_labels:
-            labels = before.labels if is_same and labels is None else labels
+            known = before.labels if is_same else self.usual_labels
+            labels = known if labels is None else labels
             check_labels(labels)
         self.labels = None if labels is None else [str(label) for label in labels]
         if before is not None:

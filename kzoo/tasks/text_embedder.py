@@ -8,20 +8,26 @@ from keras import ops
 
 from ..errors import KzooError
 from ..keras_hooks import of_all_replicas
+from ..values import is_whole
 from .embedder import Embedder
-from .inputs import split_pairs
+from .inputs import split_groups, split_pairs
+from .parts import InParts
 from .text_task import TextTask
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class TextEmbedder(Embedder, TextTask):
+class TextEmbedder(InParts, Embedder, TextTask):
     """Texts to vectors.
 
     On the token dict it returns {"embedding": (batch, width)}; `predict` gives an array of
     vectors. `fit` takes pairs of texts: with scores (-1 to 1) as targets it learns their cosines;
     without them, compiled with `loss=kzoo.InBatchLoss()`, to find each partner among those of the
-    batch. A pretrained pooler that isn't read stays for the way back to its checkpoint; the
-    embedder doesn't train it, and a task that is built on the embedder does if its head reads it.
+    batch, or of (text, partner, negative, ...) among all of these; `compile(parts=n)` lets batches
+    be larger than memory. Other losses: `CoSentLoss` of pairs with scores, `TripletLoss`, and
+    `MatryoshkaLoss` round any of them.
+
+    A pretrained pooler that isn't read stays for the way back to its checkpoint; the embedder
+    doesn't train it, and a task that is built on the embedder does if its head reads it.
 
     Args:
         backbone, max_length, tokenizer, name: as for `TextTask`.
@@ -119,11 +125,11 @@ class TextEmbedder(Embedder, TextTask):
     # -- text to tokens ---------------------------------------------------------------------------
 
     def encode_examples(self, x):
-        """Texts as rows; for `fit`, pairs as rows of two sequences."""
-        first, second = split_pairs(x)
-        if second is None:
-            return self._columns(first)
-        columns = [self._columns(side) for side in (first, second)]
+        """Texts as rows; for `fit`, pairs or larger groups as rows of several sequences."""
+        sides = split_groups(x)
+        if len(sides) == 1:
+            return self._columns(sides[0])
+        columns = [self._columns(side) for side in sides]
         return {
             name: [list(rows) for rows in zip(*(c[name] for c in columns), strict=True)]
             for name in columns[0]
@@ -185,7 +191,7 @@ class TextEmbedder(Embedder, TextTask):
     def _examples(self, x, y=None, *args, learning=True, **options):
         """See `Task`; what is measured is pairs, whatever is learnt from."""
         x, y, sample_weight = super()._examples(x, y, *args, learning=learning, **options)
-        if not learning and split_pairs(x)[1] is None:
+        if not learning and len(split_groups(x)) == 1:
             raise KzooError(
                 "Got single texts to measure a TextEmbedder on; expected pairs of texts, with "
                 "scores as targets."
@@ -198,18 +204,31 @@ class TextEmbedder(Embedder, TextTask):
         A teacher alone, whose vectors are the targets, takes single texts as well.
         """
         alone = self.teacher is not None and self.teacher.share == 1
-        if split_pairs(x)[1] is None and not alone:
+        groups = len(split_groups(x))
+        self._check_groups(groups)
+        if groups == 1 and not alone:
             raise KzooError(
                 "fit and evaluate of a TextEmbedder take pairs of texts; single ones come with a "
                 "teacher, compile(teacher=kzoo.compression.Teacher(model))."
             )
-        if not alone and y is None and isinstance(getattr(self, "loss", None), CosineLoss):
+        scored = _inner(getattr(self, "loss", None))
+        if not alone and y is None and isinstance(scored, (CosineLoss, CoSentLoss)):
             raise KzooError(
-                "The pairs came without scores, which CosineLoss learns: give them, or "
-                "compile(loss=kzoo.InBatchLoss()), which learns to find each text's partner."
+                f"The pairs came without scores, which {type(scored).__name__} learns: give them, "
+                "or compile(loss=kzoo.InBatchLoss()), which learns to find each text's partner."
             )
         y = np.ones(len(x)) if y is None else y  # Targets that InBatchLoss doesn't read.
         return super().batches(x, y, sample_weight, **options)
+
+    def _check_groups(self, count):
+        """Raise KzooError for groups of another size than the loss reads."""
+        loss = _inner(getattr(self, "loss", None))
+        expected = getattr(loss, "texts", None)
+        if expected is not None and count not in (1, expected):
+            raise KzooError(
+                f"Got examples of {count} texts, and {type(loss).__name__} reads {expected}: give "
+                "as many, or compile(loss=kzoo.InBatchLoss()), which takes any number from 2 on."
+            )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Keras' hook; of single texts nothing is learnt but a teacher's lessons."""
@@ -227,7 +246,7 @@ class TextEmbedder(Embedder, TextTask):
 
     def measured_by(self, x, y):
         """See `Task`; a single text is its own partner, to be told from the rest of a batch."""
-        alone = y is None and split_pairs(x)[1] is None
+        alone = y is None and len(split_groups(x)) == 1
         return ([(text, text) for text in x], None) if alone else (x, y)
 
     def compile(self, optimizer=None, loss=None, metrics=None, teacher=None, **kwargs):
@@ -237,7 +256,7 @@ class TextEmbedder(Embedder, TextTask):
         """
         if metrics is None and teacher is not None and teacher.share == 1:
             metrics = []
-        if metrics is None and isinstance(loss, InBatchLoss):
+        if metrics is None and isinstance(_inner(loss), (InBatchLoss, TripletLoss)):
             kwargs.setdefault("weighted_metrics", [PartnerAccuracy()])
         super().compile(optimizer, loss, metrics, teacher, **kwargs)
 
@@ -268,6 +287,8 @@ def _checked_prompts(prompts, default):
 class CosineLoss(keras.losses.Loss):
     """Squared error of the cosines of pairs (batch, 2, dim) against scores (batch,)."""
 
+    texts = 2
+
     def call(self, y_true, y_pred):
         """One loss a pair."""
         return ops.square(_cosine(y_pred[:, 0], y_pred[:, 1]) - ops.cast(y_true, y_pred.dtype))
@@ -277,7 +298,8 @@ class CosineLoss(keras.losses.Loss):
 class InBatchLoss(keras.losses.Loss):
     """Find each text's partner among the batch's (multiple negatives ranking, arXiv:1705.00652).
 
-    On replicas the batch is that of all of them.
+    Of groups (batch, texts, dim) the second is the first's partner; those behind it are hard
+    negatives, which all firsts are told from. On replicas the batch is that of all of them.
 
     Args:
         scale: what cosines are multiplied by before the softmax.
@@ -289,13 +311,136 @@ class InBatchLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """One loss a pair; targets are not read."""
-        first, second = (ops.normalize(y_pred[:, i], axis=-1) for i in range(2))
-        scores = self.scale * ops.matmul(first, ops.transpose(of_all_replicas(second)))
-        return ops.logsumexp(scores, axis=-1) - ops.sum(first * second, axis=-1) * self.scale
+        own, scores = _to_partners(y_pred)
+        return ops.logsumexp(self.scale * scores, axis=-1) - self.scale * own
 
     def get_config(self):
         """The scale."""
         return {**super().get_config(), "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class TripletLoss(keras.losses.Loss):
+    """A text is to be nearer to its partner than to a negative, by a margin (arXiv:1503.03832).
+
+    Args:
+        margin: by how much.
+        distance: "euclidean" (Sentence-BERT, arXiv:1908.10084, section 3) or "cosine".
+    """
+
+    texts = 3
+
+    def __init__(
+        self, margin=1.0, distance="euclidean", reduction="sum_over_batch_size", name=None
+    ):
+        super().__init__(reduction=reduction, name=name)
+        if distance not in ("euclidean", "cosine"):
+            raise KzooError(f"Got distance={distance!r:.40}; expected euclidean or cosine.")
+        self.margin, self.distance = margin, distance
+
+    def call(self, y_true, y_pred):
+        """One loss a group (batch, 3, dim); targets are not read."""
+        near, far = (self._apart(y_pred[:, 0], y_pred[:, i]) for i in (1, 2))
+        return ops.relu(near - far + self.margin)
+
+    def _apart(self, x, y):
+        if self.distance == "cosine":
+            return 1 - _cosine(x, y)
+        # Where two are the same the root has no slope; a small number keeps it finite.
+        return ops.sqrt(ops.sum(ops.square(x - y), axis=-1) + 1e-12)
+
+    def get_config(self):
+        """The arguments."""
+        return {**super().get_config(), "margin": self.margin, "distance": self.distance}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class CoSentLoss(keras.losses.Loss):
+    """Pairs with larger scores are to have larger cosines, whatever these are.
+
+    log(1 + sum of exp(scale * (cosine_j - cosine_i))) over all i, j of the batch where the score of
+    i is above that of j (Su 2022, kexue.fm/archives/8847; sentence-transformers' CoSENTLoss). On
+    replicas the batch is that of all of them.
+
+    Args:
+        scale: what cosines are multiplied by.
+    """
+
+    texts = 2
+
+    def __init__(self, scale=20.0, reduction="sum_over_batch_size", name=None):
+        super().__init__(reduction=reduction, name=name)
+        self.scale = scale
+
+    def call(self, y_true, y_pred):
+        """The batch's one loss, for each of its pairs (batch, 2, dim) with scores (batch,)."""
+        own = self.scale * _cosine(y_pred[:, 0], y_pred[:, 1])
+        cosines = of_all_replicas(own)
+        scores = of_all_replicas(ops.cast(y_true, own.dtype))
+        larger = ops.expand_dims(scores, 1) > ops.expand_dims(scores, 0)
+        gaps = ops.expand_dims(cosines, 0) - ops.expand_dims(cosines, 1)
+        gaps = ops.where(larger, gaps, -1e12)
+        # The 1 stands beside them as exp(0).
+        every = ops.concatenate([ops.zeros((1,), own.dtype), ops.reshape(gaps, (-1,))])
+        return ops.logsumexp(every) + ops.zeros_like(own)
+
+    def get_config(self):
+        """The scale."""
+        return {**super().get_config(), "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class MatryoshkaLoss(keras.losses.Loss):
+    """The sum of a loss on the first numbers of vectors, for several widths (arXiv:2205.13147).
+
+    Args:
+        loss: an embedder's loss, such as `InBatchLoss()`.
+        dims: how many of the first numbers, a list; the whole width is one of them only if named.
+        weights: of the widths; 1 each by default.
+    """
+
+    def __init__(self, loss, dims, weights=None, reduction="sum_over_batch_size", name=None):
+        super().__init__(reduction=reduction, name=name)
+        weights = [1.0] * len(dims) if weights is None else list(weights)
+        if not dims or len(weights) != len(dims) or not all(is_whole(d, 1) for d in dims):
+            raise KzooError(
+                f"Got dims={dims!r:.60} with {len(weights)} weights; expected whole numbers of at "
+                "least 1, and a weight for each."
+            )
+        self.loss, self.dims, self.weights = loss, list(dims), weights
+
+    def call(self, y_true, y_pred):
+        """One loss a group (batch, texts, dim)."""
+        width = y_pred.shape[-1]
+        if width is not None and max(self.dims) > width:
+            raise KzooError(
+                f"Got dims={self.dims}, and vectors have {width} numbers: take no more of them."
+            )
+        parts = zip(self.dims, self.weights, strict=True)
+        return sum(weight * self.loss.call(y_true, y_pred[..., :dim]) for dim, weight in parts)
+
+    def get_config(self):
+        """The loss, the widths and their weights."""
+        loss = keras.saving.serialize_keras_object(self.loss)
+        return {**super().get_config(), "loss": loss, "dims": self.dims, "weights": self.weights}
+
+    @classmethod
+    def from_config(cls, config):
+        """Keras' hook."""
+        return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
+
+
+def _inner(loss):
+    """The loss itself, of one on several widths."""
+    return loss.loss if isinstance(loss, MatryoshkaLoss) else loss
+
+
+def _to_partners(y_pred):
+    """The cosines of firsts and their partners, (batch,), and to all others, (batch, all)."""
+    vectors = ops.normalize(y_pred, axis=-1)
+    first, width = vectors[:, 0], y_pred.shape[-1]
+    others = ops.reshape(of_all_replicas(vectors[:, 1:]), (-1, width))
+    return ops.sum(first * vectors[:, 1], axis=-1), ops.matmul(first, ops.transpose(others))
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -313,18 +458,19 @@ class CosineError(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable("kzoo")
 class PartnerAccuracy(keras.metrics.Mean):
-    """How many texts lie nearer to their partner than to any other of the batch's."""
+    """How many texts lie nearer to their partner than to any other of the batch's.
+
+    Of groups of more texts than two those behind the partner are others, too.
+    """
 
     def __init__(self, name="accuracy", dtype=None):
         super().__init__(name=name, dtype=dtype)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch; targets are not read."""
-        first, second = (ops.normalize(y_pred[:, i], axis=-1) for i in range(2))
-        own = ops.sum(first * second, axis=-1, keepdims=True)
+        own, scores = _to_partners(y_pred)
         # Not argmax, which a replica without examples has nothing for.
-        everyone = of_all_replicas(second)
-        is_nearest = ops.all(ops.matmul(first, ops.transpose(everyone)) <= own + 1e-5, axis=-1)
+        is_nearest = ops.all(scores <= ops.expand_dims(own, -1) + 1e-5, axis=-1)
         return super().update_state(ops.cast(is_nearest, "float32"), sample_weight)
 
 

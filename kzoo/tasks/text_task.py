@@ -99,8 +99,12 @@ class TextTask(Task):
             return super().call(inputs, training=training, seen=seen)
         count = ops.shape(first)[1]
         folded = {k: ops.reshape(v, (-1, v.shape[2] or ops.shape(v)[2])) for k, v in inputs.items()}
-        outputs = super().call(folded, training=training, seen=())
-        return {k: ops.reshape(v, (-1, count, *v.shape[1:])) for k, v in outputs.items()}
+        outputs = self.run_folded(folded, training)
+        return {k: ops.reshape(v, (-1, count, *ops.shape(v)[1:])) for k, v in outputs.items()}
+
+    def run_folded(self, inputs, training):
+        """The outputs for rows that several sequences of an example were made, one each."""
+        return super().call(inputs, training=training, seen=())
 
     # -- text to tokens -------------------------------------------------------------------------
 
@@ -141,6 +145,31 @@ class TextTask(Task):
     def encode_examples(self, x):
         """Raw inputs of `fit` as ragged token columns."""
         return self._columns(x)
+
+    def columns_of_lists(self, x):
+        """Rows of a text and each of a list, (text, [choice, ...]): several sequences in a row.
+
+        All rows have as many; those that a shorter list lacks are padding alone.
+        """
+        for i, row in enumerate(x):
+            pair = isinstance(row, (list, tuple)) and len(row) == 2
+            if not pair or not isinstance(row[1], (list, tuple)) or not len(row[1]):
+                raise KzooError(
+                    f"Example {i} is {row!r:.60}; a text and the list of its choices is expected."
+                )
+        pairs = [(text, choice) for text, choices in x for choice in choices]
+        counts = [len(choices) for _, choices in x]
+        ends, most = np.cumsum(counts), max(counts)
+        columns = self._columns(pairs)
+        # What fills up is a place that is padding, as at the end of a short text.
+        fill = {"token_ids": self.backbone.padding_id}
+        return {
+            name: [
+                [*rows[end - count : end], *[[fill.get(name, 0)]] * (most - count)]
+                for end, count in zip(ends, counts, strict=True)
+            ]
+            for name, rows in columns.items()
+        }
 
     # -- learning -------------------------------------------------------------------------------
 

@@ -73,7 +73,8 @@ KEYS = {
     # What changes pictures or sounds that are learnt from: a name or {"kind": name, argument:
     # value} of one of Keras' layers for pictures or of SpecAugment, or a list of layers.
     "augment": None,
-    # The column of the text, or two for pairs; places where there is no header. Of plain text:
+    # The column of the text, or two for pairs (of a LateInteraction the query's, its document's
+    # and those of negatives); places where there is no header. Of plain text:
     # line, file or document (between blank lines), what is a text of its own.
     "text": None,
     "column": None,  # The column of the paths in a table of pictures or sounds.
@@ -125,9 +126,8 @@ KEYS = {
 # The tasks whose examples are in a file; the others are trained from Python.
 TRAINED = (
     "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "ReplacedTokenDetection",
-    "NextSentence", "PermutationLM", "SkipGram", "TokenClassifier", "QuestionAnswering", "CausalLM",
-    "Seq2SeqLM",
-    "ImageClassifier", "AudioClassifier",
+    "NextSentence", "PermutationLM", "SkipGram", "LateInteraction", "TokenClassifier",
+    "QuestionAnswering", "CausalLM", "Seq2SeqLM", "ImageClassifier", "AudioClassifier",
 )  # fmt: skip
 CLASSIFIERS = ("TextClassifier", "NextSentence", "ImageClassifier", "AudioClassifier")
 ARRAYS = ("ImageClassifier", "AudioClassifier")  # what learns from files of their own
@@ -140,6 +140,7 @@ USED_BY = {
         "TextClassifier",
         "NextSentence",
         "TextEmbedder",
+        "LateInteraction",
         "MaskedLM",
         "PreTraining",
         "PermutationLM",
@@ -555,8 +556,8 @@ TYPES = {
         'an object of labels with their weights, or "balanced"',
     ),
     "text": (
-        lambda v: v is None or _is_column(v) or (_are_columns(v) and len(v) == 2),
-        "a column or a list of two",
+        lambda v: v is None or _is_column(v) or (_are_columns(v) and len(v) > 1),
+        "a column or a list of two or more",
     ),
     "label": (
         lambda v: v is None or _is_column(v) or _are_columns(v),
