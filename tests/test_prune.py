@@ -56,7 +56,7 @@ def tokenizer():
     return kzoo.Tokenizer.load(presets.find("bert_minilm_l6_en_uncased.sst2"))
 
 
-def classifier(schedule=(0, 1), **changes):
+def classifier(schedule=(0, 1), labels=("a", "b"), **changes):
     """A tiny classifier of texts with dropout off, on the tokenizer that ships."""
     words = {**SPECS["bert"].embedding, "vocabulary_size": tokenizer().vocabulary_size}
     keras.utils.set_random_seed(0)
@@ -64,7 +64,7 @@ def classifier(schedule=(0, 1), **changes):
         "bert", embedding=words, schedule=schedule, dropout=0.0, attention_dropout=0.0, **changes
     )
     task = kzoo.TextClassifier(
-        backbone, labels=["a", "b"], head="mean", tokenizer=tokenizer(), max_length=16
+        backbone, labels=list(labels), head="mean", tokenizer=tokenizer(), max_length=16
     )
     # Biases of keys have nothing but rounding as gradients, which a small epsilon would blow up.
     task.compile(optimizer=kzoo.AdamW(1e-3, decay="constant", warmup=0, epsilon=1e-3))
