@@ -1,14 +1,24 @@
 """What every test run needs before the first import of TensorFlow, and what modules share."""
 
+import atexit
 import contextlib
 import gc
 import os
+import shutil
 import sys
+import tempfile
 
 import pytest
 
 # JAX's compiler needn't make code fast here, which takes half of its time; children inherit it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+# Nor compile the same program again, for a second model or in another process of this run.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 # torch's compiler (triton) and TensorFlow each bring an LLVM: loaded in this order they get along,
 # in the other the process dies in the parity suite. Without torch there is no triton either.
