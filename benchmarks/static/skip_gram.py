@@ -8,8 +8,8 @@ thread each. What comes out is asked, where all words of a question are known, f
 pairs (WordSim-353 and SimLex-999: rank correlation with what people said) and for analogies
 (Mikolov et al. 2013, arXiv:1301.3781, section 4.1: the nearest word to b - a + c, of those learnt),
 whose files come with gensim. Of a text this small neither says much; the paper's had a thousand
-times as many words. Words a second are those of the texts; the time is the whole fit's, both are
-learnt one behind the other. It writes skip_gram.json.
+times as many words. Words a second are those of the texts; seconds are the processor's, of the
+whole fit. It writes skip_gram.json.
 """
 
 import argparse
@@ -41,27 +41,27 @@ ASKED = ("king", "river", "war", "album", "film", "three", "north", "team")
 
 
 def ours(texts, epochs):
-    """The task that learned, and the seconds of its fit."""
+    """The task that learned, and the processor's seconds of its fit."""
     keras.utils.set_random_seed(SEED)
     options = {"window": WINDOW, "drawn": DRAWN, "threshold": THRESHOLD}
     task = kzoo.SkipGram.of_texts(texts, dim=DIM, least=LEAST, **options)
     steps = epochs * -(-len(texts) // BATCH)
     task.compile(kzoo.AdamW(RATE, weight_decay=0.0, warmup=0.0, total_steps=steps))
-    started = time.perf_counter()
+    started = time.process_time()
     task.fit(texts, epochs=epochs, batch_size=BATCH, seed=SEED, verbose=2)
-    return task, time.perf_counter() - started
+    return task, time.process_time() - started
 
 
 def theirs(words, epochs):
-    """gensim's model of the same words, and the seconds of its training."""
+    """gensim's model of the same words, and the processor's seconds of its training."""
     model = gensim.models.Word2Vec(
         vector_size=DIM, window=WINDOW, negative=DRAWN, sample=THRESHOLD, min_count=LEAST, sg=1,
         alpha=GENSIM_RATE, min_alpha=0.0, workers=1, seed=SEED,
     )  # fmt: skip
     model.build_vocab(words)
-    started = time.perf_counter()
+    started = time.process_time()
     model.train(words, total_examples=len(words), epochs=epochs)
-    return model, time.perf_counter() - started
+    return model, time.process_time() - started
 
 
 def asked(vectors):
