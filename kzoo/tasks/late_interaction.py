@@ -13,8 +13,8 @@ from ..keras_hooks import of_all_replicas
 from ..text.marked import marked_rows
 from ..values import is_whole
 from .contrastive import max_sim
+from .in_parts import InParts
 from .inputs import split_groups, split_pairs
-from .parts import InParts
 from .text_task import TextTask
 
 LONGEST_DOCUMENT = 180  # tokens, as the authors' checkpoints are trained

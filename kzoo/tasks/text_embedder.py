@@ -10,8 +10,8 @@ from ..errors import KzooError
 from ..keras_hooks import of_all_replicas
 from ..values import is_whole
 from .embedder import Embedder
+from .in_parts import InParts
 from .inputs import split_groups, split_pairs
-from .parts import InParts
 from .text_task import TextTask
 
 
