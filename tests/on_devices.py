@@ -36,17 +36,14 @@ def model(
     from kzoo.models import build
     from kzoo.network import weights_by_path
 
+    fields = {"schedule": (0,), "pooler": "none", "dropout": 0.0, "attention_dropout": 0.0}
     spec = kzoo.Spec(
         family="bert",
         embedding={"kind": "token", "vocabulary_size": 50, "num_segments": 1},
         hidden_dim=hidden_dim,
         num_heads=2,
         intermediate_dim=32,
-        schedule=(0,),
-        pooler="none",
-        dropout=0.0,
-        attention_dropout=0.0,
-        **(slots or {}),
+        **fields | (slots or {}),
     )
     options = options or {"head": "mean"}
     with keras_hooks.precision(precision):
@@ -336,8 +333,14 @@ RUNS = {
 # Attention to some places: sums that all blocks share, a pattern by blocks, hashing in reversible
 # blocks. Rows have up to 8 places.
 LONG_RANGE = {
-    "linformer": {"attention": {"kind": "linformer", "length": 4, "sharing": "layer"}},
-    "sparse": {"attention": {"kind": "strided", "stride": 2, "looks_ahead": True}},
+    "linformer, sparse": {
+        "schedule": (0, 1, 2),
+        "attention": [
+            {"kind": "linformer", "length": 4, "sharing": "layer"},
+            {"kind": "strided", "stride": 2, "looks_ahead": True},
+            {"kind": "linformer", "length": 4, "sharing": "layer"},
+        ],
+    },
     "reformer": {
         "block": "reversible",
         "attention": {
@@ -350,7 +353,9 @@ RUNS |= {
     for name, slots in LONG_RANGE.items()
 }
 
-ON_JAX = ("accumulated", "contrastive", "mimicking", "taught", "sentences")
+# Mimicking's loss has the contrastive one in it.
+TESTED = tuple(name for name in RUNS if name != "contrastive")
+ON_JAX = ("accumulated", "mimicking", "taught", "sentences")
 
 
 def scores_by_place():
@@ -486,8 +491,8 @@ def on_replicas():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     found = {}
     with strategy.scope():
-        for name, run in RUNS.items():
-            found |= {f"{name}/{key}": value for key, value in run().items()}
+        for name in TESTED:
+            found |= {f"{name}/{key}": value for key, value in RUNS[name]().items()}
         found |= {f"moved {kind}": moved(kind) for kind in KINDS}
         found["accumulated AdamW"] = moved("AdamW", 2, accumulation=4)
         found["scores_by_place"] = scores_by_place()

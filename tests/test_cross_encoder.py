@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_one_sentence(tmp_path):
     for x, y, words in (
         (LISTS, [3, 0, 0], "Target 0 is 3"),
         (LISTS, [[0, 0, 0]] * 3, "expected 3 grades"),
-        ([("a", ["a"]), ("a", ["a", "the"])], [0, 0], r"\[1, 2\] choices"),
+        ([("a", ["a"]), ("a", ["a", "the"])], [0, 0], r"The lists have \[1, 2\] texts"),
         ([("a", "the")], [1], "pairs with it"),
     ):
         with pytest.raises(kzoo.KzooError, match=words):

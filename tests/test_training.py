@@ -456,7 +456,7 @@ def test_optimizer_comes_back_from_its_config(kind):
 # -- replicas -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", on_devices.RUNS)
+@pytest.mark.parametrize("name", on_devices.TESTED)
 def test_two_replicas_end_where_one_device_ends(elsewhere, here, name):
     """Losses, metrics and weights; the last batch has 3, 1 or 2 examples for two."""
     there, one = elsewhere("replicas"), here(name)
@@ -500,7 +500,7 @@ def test_keras_still_needs_its_hooks_on_replicas(elsewhere):
     assert difference > 1e-3
 
 
-WORKERS_LEARN = ("accumulated", "contrastive")
+WORKERS_LEARN = ("accumulated", "mimicking")
 
 
 @pytest.fixture(scope="module")
