@@ -243,8 +243,8 @@ class _Model:
 
     def written(self, sources):
         """What is written of each source, which is cut as in `fit`."""
-        ids = self.model.prompt_ids(sources, self.model.max_length)
-        return [rows[0].text for rows in self.model.write(ids, batch_size=32)]
+        read = self.model.cut_sources(sources)
+        return [rows[0].text for rows in self.model.write(read, batch_size=32)]
 
 
 class _Named:
@@ -518,7 +518,8 @@ def _continuation(reader, examples):
 
 
 def _rewriting(reader, examples):
-    sources, targets = split_pairs(examples.x)
+    apart = examples.y is not None  # Texts stand beside pictures, and within pairs of texts.
+    sources, targets = (examples.x, examples.y) if apart else split_pairs(examples.x)
     if targets is None:
         raise KzooError(
             f"{examples.path} gives sources alone; expected a target of each: name its column as "
@@ -526,7 +527,7 @@ def _rewriting(reader, examples):
         )
     given = reader.written(sources)
     wrong = [
-        (place, {"text": sources[place], "right": right, "given": text})
+        (place, {**({} if apart else {"text": sources[place]}), "right": right, "given": text})
         for place, (right, text) in enumerate(zip(targets, given, strict=True))
         if not exact([text], [right])["exact"]
     ]

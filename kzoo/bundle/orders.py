@@ -186,6 +186,11 @@ def ordered(model, quantization, length, limits, recipe=None):
         raise KzooError(
             f"A bundle holds the {needed}, and this model has no {needed}: give it one first."
         )
+    if order.cache is not None and order.tokenizer is None:
+        raise KzooError(
+            "A bundle that writes holds the tokenizer of it, and this model has none: give it one "
+            "first."
+        )
     if order.share_texts and not order.sense.travels:
         raise KzooError(
             f"Got share_texts for a model of {order.sense.nouns}; expected none: a bundle holds "

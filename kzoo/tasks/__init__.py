@@ -2,9 +2,11 @@
 
 from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
+from .image_captioner import ImageCaptioner
 from .image_classifier import ImageClassifier
 from .image_embedder import ImageEmbedder
 from .image_text_embedder import ImageTextEmbedder
+from .joint_classifier import ImageTextMatcher, VisualQuestionClassifier
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .permutation_lm import PermutationLM
@@ -15,6 +17,7 @@ from .seq2seq_lm import Seq2SeqLM
 from .text_classifier import TextClassifier
 from .text_embedder import TextEmbedder
 from .token_classifier import TokenClassifier
+from .visual_question_answerer import VisualQuestionAnswerer
 from .zero_shot_image_classifier import ZeroShotImageClassifier
 
 TASKS = {
@@ -33,6 +36,10 @@ TASKS = {
         TextEmbedder,
         ImageClassifier,
         ImageEmbedder,
+        ImageCaptioner,
+        VisualQuestionAnswerer,
+        VisualQuestionClassifier,
+        ImageTextMatcher,
         ImageTextEmbedder,
         ZeroShotImageClassifier,
         AudioClassifier,
