@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from ..data.labels import held_out
 from ..data.media import PICTURES
 from ..data.pairs import Pairs, WrittenPlan
 from ..errors import KzooError
@@ -130,6 +131,16 @@ class ImageCaptioner(WritesOfSources, ImageTask):
         if targets != "none" and label is None and cls.medium.is_table(path):
             label = caption_column(path)
         return PICTURES.read(path, column, label, targets, "caption")
+
+    @classmethod
+    def hold_out(cls, examples, share, seed):
+        """See `Task`; texts are no classes that each give their share."""
+        held, rest = held_out(None, len(examples), share, seed)
+        if not held or not rest:
+            raise KzooError(
+                f"validation {share} of {len(examples)} examples leaves one side empty."
+            )
+        return examples.part(rest), examples.part(held)
 
     def batches(self, x, y=None, sample_weight=None, class_weight=None, **options):
         """Pictures, and texts for the decoder, one place on, as batches."""
