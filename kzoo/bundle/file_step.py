@@ -33,7 +33,7 @@ def open_step(path, threads=1, xnnpack=True):
     """
     backend = opened(path, threads, xnnpack)
     functions = backend.get_signature_list()
-    for kind in (FileStep, SourceStep, PictureStep):
+    for kind in (FileStep, SourceStep, PictureStep, QuestionStep):
         if kind.fits(functions):
             return kind(backend)
     raise KzooError(
@@ -295,6 +295,29 @@ class PictureStep(SourceStep):
     def blank(self, length):
         """A black picture, whatever the length."""
         return np.zeros(self._before.inputs["images"][1:], self._before.input_type("images"))
+
+
+class QuestionStep(PictureStep):
+    """The step function of a file that reads a picture and a question and writes of both.
+
+    Sources are pairs of an array and token ids.
+    """
+
+    of_source = ("images", "question_token_ids", "question_padding_mask")
+
+    @property
+    def length(self):
+        """How many tokens of a question are read, padding included; None for any number."""
+        return None if self._before.is_open else self._before.inputs["question_token_ids"][1]
+
+    def inputs_of(self, source):
+        """See `SourceStep`."""
+        picture, ids = source
+        return {**super().inputs_of(picture), **self.tokens_of(ids, *self.of_source[1:])}
+
+    def blank(self, length):
+        """A black picture, and so many tokens."""
+        return super().blank(length), [1] * length
 
 
 class _Reading:
