@@ -119,7 +119,9 @@ def _row(kind, examples, place, **rest):
     if "text" in rest:  # A pair may hold what is right.
         texts = {}
     elif sense_of(kind.reads) is not TEXTS:
-        texts = {sense_of(kind.reads).noun: str(x)}
+        beside = isinstance(x, tuple)
+        texts = {sense_of(kind.reads).noun: str(x[0] if beside else x)}
+        texts |= {"text": x[1]} if beside else {}
     elif isinstance(x, tuple):
         texts = {"text": x[0], "text_pair": x[1]}
     else:

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 from .answers import PROBLEMS, READS, check_labels
+from .data.picture_texts import asked, is_alone
 from .errors import KzooError
 from .generation.writer import chat_ids, is_chat
 from .tasks.inputs import split_pairs
-from .tasks.questions_of_pictures import asked, is_alone
 from .tasks.writing_task import one_or_all
 from .values import an
 

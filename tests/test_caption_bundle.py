@@ -145,3 +145,39 @@ def test_what_a_file_cannot_hold_is_one_sentence(made, tmp_path):
 
 
 assert set(CAPTIONERS) < set(TASKS)
+
+
+@pytest.fixture(scope="module")
+def asked_of(tmp_path_factory):
+    task = of("blip_answerer")
+    folder = tmp_path_factory.mktemp("bundle") / "answerer"
+    return task, folder, export_bundle(task, folder, "float32", recipe={"cache": 24})
+
+
+def test_a_bundle_answers_questions_about_pictures_as_keras_does(asked_of):
+    task, folder, report = asked_of
+    assert report["parity"]["tokens_equal"] == 1.0
+    checks = {row["check"]: row["found"] for row in verify_bundle(folder)["checks"]}
+    assert "12 resized and tokenized" in checks["golden examples"]
+    pairs = given_to(task)
+    answers = predict_bundle(folder, pairs)
+    assert [each["written"] for each in answers] == task.generate(pairs)
+    assert [each["text"] for each in answers] == [question for _, question in pairs]
+    with pytest.raises(kzoo.KzooError, match="50[0-9] tokens in the question .*expected 1 to 40"):
+        predict_bundle(folder, [(pairs[0][0], "film " * 500)])
+
+
+@pytest.mark.parametrize("quantization", ["float32", "int8"])
+def test_a_bundle_of_both_read_together_gives_the_probabilities_of_keras(quantization, tmp_path):
+    task = kzoo.ImageTextMatcher(
+        add_noise(build(one_block("blip_matcher"))), tokenizer=tokenizer(), max_length=12, **READS
+    )
+    report = export_bundle(task, tmp_path / "b", quantization)
+    assert report["parity"]["probability_difference"] < (1e-4 if quantization == "float32" else 0.1)
+    verify_bundle(tmp_path / "b")
+    pairs = [(picture, text) for picture, text in coloured(3)]
+    expected = task.predict(pairs)
+    for answer, row in zip(predict_bundle(tmp_path / "b", pairs), expected, strict=True):
+        assert answer["label"] in task.LABELS and answer["text"].startswith("a ")
+        tolerance = 1e-4 if quantization == "float32" else 0.1
+        np.testing.assert_allclose(list(answer["scores"].values()), row, atol=tolerance)

@@ -102,7 +102,8 @@ def _pictures_of(model, sizes, count, given, fewest):
 
 
 def size_of(source):
-    """How many tokens a source has; 1 for a picture."""
+    """How many tokens a source has: a picture 1, beside a question those of this."""
+    source = source[1] if isinstance(source, tuple) else source
     return 1 if hasattr(source, "shape") else len(source)
 
 
@@ -326,7 +327,7 @@ def _kept(sense, place, given, source, folder):
     """What a golden example says of its prompt or source, see `Sense.kept`."""
     if sense is TEXTS:
         return {"text": given, "token_ids": source}
-    return sense.kept(place, given, {"images": source[None]}, folder)
+    return sense.kept(place, given, sense.columns_of(source), folder)
 
 
 def shown(order, path, golden):
@@ -379,7 +380,7 @@ def _sources(folder, processor, manifest):
     sense, entries = sense_of(manifest["reads"]), manifest["golden"]
     if sense is TEXTS:
         return [entry["token_ids"] for entry in entries]
-    return [sense.again(entry, folder, processor, manifest)["images"][0] for entry in entries]
+    return [sense.source(sense.again(entry, folder, processor, manifest)) for entry in entries]
 
 
 def run_again(predictor):

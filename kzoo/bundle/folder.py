@@ -13,7 +13,6 @@ from .kinds import kind_of
 from .limits import TOLERANCE
 from .manifest import FORMAT, LABELS, write_manifest
 from .report import write_report
-from .senses import TEXTS
 
 
 def write_folder(measured, folder, name, say):
@@ -49,7 +48,7 @@ def write_folder(measured, folder, name, say):
 def _write_sides(order, folder):
     """What reads, what another tokenizer writes by, and the labels."""
     order.processor.save(folder)
-    if order.sense is not TEXTS and order.cache is not None:  # What is written is decoded by it.
+    if order.cache is not None:  # What is written is decoded by it.
         order.tokenizer.save(folder)
     if target := order.model.processors.get("target_tokenizer"):
         target.save(folder)

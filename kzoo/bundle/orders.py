@@ -110,7 +110,7 @@ class Order:
     @property
     def processor(self):
         """What reads for the model, or None."""
-        return self.model.processors.get(self.sense.processor)
+        return self.sense.processor_of(self.model)
 
     @property
     def answerer(self):

@@ -12,7 +12,7 @@ from ..answers import PROBLEMS, READS, RULES, check_top, nearest, similarities
 from ..data.tables import check_table_path, write_table
 from ..errors import EmptyTextError, KzooError
 from ..files import writing_folder
-from ..generation.rewriter import Describer, Rewriter, check_numbered_alike
+from ..generation.rewriter import Describer, Questioner, Rewriter, check_numbered_alike
 from ..generation.writer import Clock, Writer
 from ..litert.interpreter import Interpreter
 from ..text.tokenizer import TargetTokenizer, Tokenizer
@@ -247,7 +247,7 @@ class Predictor:
         self.sense = sense_of(self.manifest["reads"])
         self._check_rule(self.folder, self.manifest["rule"])
         self._check_kind(texts)
-        check_files(self.folder, self.manifest, {MODEL, self.sense.file, LABELS})
+        check_files(self.folder, self.manifest, {MODEL, *self.sense.files, LABELS})
         _check_runtime(self.folder, self.manifest)
         self.processor = self.sense.load(self.folder)
         self._open(self.folder / MODEL, threads)
@@ -372,16 +372,26 @@ class SourceReader(Continuer):
 class PictureReader(SourceReader):
     """A bundle that writes of pictures, open; `writer` is a `kzoo.generation.Describer`."""
 
+    writes, processor_of = Describer, staticmethod(lambda processor: processor)
+
     def _writer(self, step):
         check_files(self.folder, self.manifest, {TOKENIZER})
         options, size = self.manifest["task_options"], step.vocabulary_size
-        tokenizer = Tokenizer.load(self.folder)
-        return Describer(step, tokenizer, step.cache, size, options, self.processor)
+        tokenizer, processor = Tokenizer.load(self.folder), self.processor_of(self.processor)
+        return self.writes(step, tokenizer, step.cache, size, options, processor)
 
-    def __call__(self, picture):
+    def __call__(self, given):
         """What the model writes of a picture."""
-        ((answer, *_),) = self.write(self.prompt_ids([picture]))
-        return {**self.sense.echo(picture, 0, False), self.says: answer.text}
+        (source,) = self.prompt_ids([given])
+        ((answer, *_),) = self.write([source])
+        tokens = len(source[1]) if isinstance(source, tuple) else 0
+        return {**self.sense.echo(given, tokens, False), self.says: answer.text}
+
+
+class QuestionReader(PictureReader):
+    """A bundle that answers questions about pictures; `writer` is a `Questioner`."""
+
+    writes, processor_of = Questioner, staticmethod(lambda both: both.image_processor)
 
 
 # What opens a bundle by its rule, where not `Predictor`; and by what it reads, where that is said.
@@ -389,6 +399,7 @@ OPENERS = {
     "continuation": Continuer,
     "rewriting": SourceReader,
     ("rewriting", "image"): PictureReader,
+    ("rewriting", "image_text"): QuestionReader,
 }
 
 

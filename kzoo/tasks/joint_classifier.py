@@ -6,13 +6,13 @@ import numpy as np
 from ..answers import check_top, nearest
 from ..data.batches import BatchPlan
 from ..data.pairs import PairPlan, Pairs
+from ..data.picture_texts import asked, read_questions
 from ..errors import KzooError
 from ..spec import Input
 from ..values import an
 from .classifier import Classifier
 from .image_task import ImageTask
 from .inputs import as_list
-from .questions_of_pictures import asked, read_questions
 from .task import Task
 from .text_task import check_tokenizer, settled_length
 
@@ -33,7 +33,8 @@ class JointClassifier(Classifier, ImageTask):
     """
 
     default_head = "first"
-    reads = "image"
+    reads = "image_text"
+    length_axes = ()  # Texts are filled up to what is read at most.
 
     def __init__(
         self,
@@ -96,6 +97,11 @@ class JointClassifier(Classifier, ImageTask):
         return super().run_head(outputs, inputs, training)
 
     @property
+    def functions(self):
+        """A file reads texts of one length, filled up."""
+        return {"serve": ("serve", {"length": self.max_length})}
+
+    @property
     def signatures(self):
         """Those of the backbone; a file takes pictures as `read_one` gives them."""
         signatures = dict(self.backbone.signatures)
@@ -113,7 +119,7 @@ class JointClassifier(Classifier, ImageTask):
 
     # -- examples ---------------------------------------------------------------------------------
 
-    read_file = classmethod(read_questions)
+    read_file = staticmethod(read_questions)
 
     def as_inputs(self, x):
         """A list of (picture, text) pairs, from one or from some."""

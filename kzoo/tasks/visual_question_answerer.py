@@ -5,11 +5,11 @@ import numpy as np
 
 from ..data.batches import padded
 from ..data.pairs import Pairs, WrittenPlan
+from ..data.picture_texts import asked, check_answers, is_alone, read_questions
 from ..errors import KzooError
 from ..generation.rewriter import Questioner, rewriting_options
 from ..values import an
 from .image_captioner import TOWER, ImageCaptioner
-from .questions_of_pictures import asked, check_answers, is_alone, read_questions
 from .task import Task
 from .text_task import settled_length
 from .writing_task import one_or_all
@@ -35,6 +35,7 @@ class VisualQuestionAnswerer(ImageCaptioner):
     """
 
     task_name = "VisualQuestionAnswerer"
+    reads = "image_text"
     length_axes = ("question_length", "memory_length")
 
     def __init__(
@@ -81,7 +82,7 @@ class VisualQuestionAnswerer(ImageCaptioner):
 
     # -- examples ---------------------------------------------------------------------------------
 
-    read_file = classmethod(read_questions)
+    read_file = staticmethod(read_questions)
 
     def as_inputs(self, x):
         """A list of (picture, question) pairs, from one or from some."""

@@ -1,12 +1,11 @@
-"""What tasks on a picture and a text are handed: pairs, dicts, tables."""
+"""Pictures with a text each, such as questions: what users have them in."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from ..data.media import PICTURES
-from ..data.tables import read_table
 from ..errors import KzooError
-from .inputs import decoded
+from .media import PICTURES
+from .tables import read_table
 
 QUESTIONS = ("question", "query", "text", "caption", "sentence")
 ANSWERS = ("answer", "label", "answers", "target")
@@ -49,18 +48,17 @@ def check_answers(pairs, answers):
             f"Got {len(pairs)} questions and {'no' if count is None else count} answers; expected "
             "one to each: as y, or in a column of a table, named as label."
         )
-    answers = [decoded(each) for each in answers]
+    answers = answers.tolist() if hasattr(answers, "tolist") else list(answers)
     for place, answer in enumerate(answers):
         if not isinstance(answer, str) or not answer.strip():
             raise KzooError(f"Got the answer {answer!r:.40} to question {place}; expected a text.")
     return answers
 
 
-def read_questions(cls, path, column, label, targets):
+def read_questions(path, column, label, targets):
     """Examples of a table whose rows name a picture and have a text, and maybe what is right.
 
     Args:
-        cls: the task.
         path: a .csv, .tsv or .jsonl file; paths of pictures are relative to its folder.
         column: the columns of the pictures and of the texts, a list of two, or that of the texts;
             by default those that are called as is usual.
@@ -69,8 +67,8 @@ def read_questions(cls, path, column, label, targets):
     """
     if not PICTURES.is_table(path) or Path(path).is_dir():
         raise KzooError(
-            f"Got {path} for {cls.__name__}; expected a .csv, .tsv or .jsonl table with a column "
-            "of pictures and one of texts."
+            f"Got {path} for pictures with texts; expected a .csv, .tsv or .jsonl table with a "
+            "column of pictures and one of texts."
         )
     table = read_table(path)
     picture, text = column if isinstance(column, (list, tuple)) else (None, column)
