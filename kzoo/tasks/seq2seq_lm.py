@@ -113,7 +113,7 @@ class Seq2SeqLM(ReadsCorpora, WritesOfSources, WritingTask):
 
     def check_backbone(self, backbone):
         """Raise KzooError for a network that reads no source."""
-        if "encode" not in backbone.signatures:
+        if "encoder_token_ids" not in backbone.signatures.get("encode", ()):
             raise KzooError(
                 f"Got a {backbone.family} for a Seq2SeqLM; expected a network that reads a source "
                 "and writes of it, such as a T5."
