@@ -95,7 +95,8 @@ def inputs_for(name):
     here = {"images": pictures}
     reads = {"answering": "question_", "matching": ""}
     if name in reads:
-        ids, mask = drawn((9, 6, 3), 4)
+        # Its decoder looks at what fills questions up, whatever mask it is given (5.23).
+        ids, mask = drawn((9, 9, 9) if name == "answering" else (9, 6, 3), 4)
         here |= {f"{reads[name]}token_ids": ids, f"{reads[name]}padding_mask": mask}
         there |= {"input_ids": ids, "attention_mask": mask}
     if name != "matching":

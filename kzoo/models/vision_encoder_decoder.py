@@ -32,6 +32,7 @@ class Held:
     FIXED: dict
     CONFIG: dict
     REQUIRED: dict
+    HARMLESS: str
 
     def __getattr__(self, name):
         return getattr(self.family_class, name)
@@ -47,6 +48,7 @@ def held(cls, key, inside, fixed, required):
         {**cls.FIXED, **fixed},
         {name: entry for name, entry in cls.CONFIG.items() if name != "pad_token_id"},
         {**cls.REQUIRED, "model_type": ((model_type,), model_type), **required},
+        f"{cls.HARMLESS} pad_token_id",
     )
 
 
