@@ -98,7 +98,7 @@ def _pictures_of(model, sizes, count, given, fewest):
         )
     places = np.linspace(0, len(given) - 1, min(count, len(given))).round().astype(int)
     some = [given[place] for place in places]
-    return list(zip(some, model.prompt_ids(some), strict=True))
+    return list(zip(some, model.cut_sources(some), strict=True))
 
 
 def size_of(source):
