@@ -512,5 +512,6 @@ RULES = {
 READS = {
     "text": "text", "pair": "pair", "either": "either", "choices": "pair", "prompt": "text",
     "image": "image",
+    "image_text": "image_text",
     "sound": "sound",
 }  # fmt: skip

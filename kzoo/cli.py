@@ -1015,7 +1015,8 @@ def _writer(source):
 def _check_writes(source, kind):
     if getattr(kind, "rule", None) not in WRITE:
         raise KzooError(
-            f"Got {source}, {an(kind.__name__)}; expected a CausalLM or a Seq2SeqLM, which write."
+            f"Got {source}, {an(kind.__name__)}; expected a CausalLM, a Seq2SeqLM or an "
+            "ImageCaptioner, which write."
         )
 
 

@@ -224,7 +224,9 @@ def _row(kind, examples, place, **rest):
     if "text" in rest:  # A pair may hold what is right.
         texts = {}
     elif sense_of(kind.reads) is not TEXTS:
-        texts = {sense_of(kind.reads).noun: str(x)}
+        beside = isinstance(x, tuple)
+        texts = {sense_of(kind.reads).noun: str(x[0] if beside else x)}
+        texts |= {"text": x[1]} if beside else {}
     elif isinstance(x, tuple):
         texts = {"text": x[0], "text_pair": x[1]}
     else:
@@ -352,8 +354,8 @@ class _Model:
 
     def written(self, sources):
         """What is written of each source, which is cut as in `fit`."""
-        ids = self.model.prompt_ids(sources, self.model.max_length)
-        return [rows[0].text for rows in self.model.write(ids, batch_size=32)]
+        read = self.model.cut_sources(sources)
+        return [rows[0].text for rows in self.model.write(read, batch_size=32)]
 
 
 class _Named:
@@ -686,7 +688,8 @@ def _continuation(reader, examples, asked):
 
 
 def _rewriting(reader, examples, asked):
-    sources, targets = split_pairs(examples.x)
+    apart = examples.y is not None  # Texts stand beside pictures, and within pairs of texts.
+    sources, targets = (examples.x, examples.y) if apart else split_pairs(examples.x)
     if targets is None:
         raise KzooError(
             f"{examples.path} gives sources alone; expected a target of each: name its column as "
@@ -694,7 +697,7 @@ def _rewriting(reader, examples, asked):
         )
     given = reader.written(sources)
     wrong = [
-        (place, {"text": sources[place], "right": right, "given": text})
+        (place, {**({} if apart else {"text": sources[place]}), "right": right, "given": text})
         for place, (right, text) in enumerate(zip(targets, given, strict=True))
         if not exact([text], [right])["exact"]
     ]

@@ -119,7 +119,8 @@ class Stack(Network):
         memory, known = {}, {}
         if self.spec.cross_attention is not None:
             mask = {"memory_mask": Input(("batch", "memory_length"))}
-            axes = ("batch", "memory_length", self.spec.hidden_dim)
+            width = self.block_list[0].cross_attention.memory_dim or self.spec.hidden_dim
+            axes = ("batch", "memory_length", width)
             memory = {"memory": Input(axes, "float32"), **mask}
             known = {**mask, **self._caches("memory")}
         if step is None or any(block.attention.looks_ahead for block in self.block_list):
@@ -199,11 +200,11 @@ class Stack(Network):
         )
 
     def cross_context(self, inputs):
-        """What attention to a memory is told, where there is one."""
-        if "memory_mask" not in inputs:
+        """What attention to a memory is told, where there is one; all counts without a mask."""
+        memory, mask = inputs.get("memory"), inputs.get("memory_mask")
+        if memory is None and "memory_key_0" not in inputs:
             return None
-        bias = additive_mask(inputs["memory_mask"], self.compute_dtype)
-        memory = inputs.get("memory")
+        bias = None if mask is None else additive_mask(mask, self.compute_dtype)
         memory = None if memory is None else ops.cast(memory, self.compute_dtype)
         return Context(UNPLACED, bias, memory=memory)
 
@@ -701,18 +702,19 @@ class Composite(Network):
 
     def wire(self):
         """Make the towers."""
-        if set(self.spec.towers) != set(self.TOWERS):
+        classes = self.tower_classes(self.spec)
+        if set(self.spec.towers) != set(classes):
             raise KzooError(
                 f"Got the towers {sorted(self.spec.towers)} for {type(self).__name__}; expected "
-                f"{sorted(self.TOWERS)}."
+                f"{sorted(classes)}."
             )
-        for name, cls in self.TOWERS.items():
+        for name, cls in classes.items():
             setattr(self, name, cls(self.spec.towers[name], name=name))
 
     @property
     def towers(self):
         """The networks by name."""
-        return {name: getattr(self, name) for name in self.TOWERS}
+        return {name: getattr(self, name) for name in self.tower_classes(self.spec)}
 
     def checkpoint_gradients(self, value):
         """See `Network`: of the blocks of all towers."""
@@ -795,9 +797,12 @@ class EncoderDecoder(Composite):
     `memory` and its keys and values, `memory_key_N` and `memory_value_N`.
     """
 
+    memory_axis = "encoder_length"  # Which axis of what is read a memory has as its own.
+
     def wire(self):
         """Make the towers, and the table that they share."""
         super().wire()
+        self.check_towers()
         slot = self.spec.options.get("embedding")
         self.token_embedding = (
             None
@@ -809,6 +814,9 @@ class EncoderDecoder(Composite):
                 f"Got start_id = {self.start_id!r:.40}, the token that the decoder is given first; "
                 f"expected an id from 0 to {self.vocabulary_size - 1}."
             )
+
+    def check_towers(self):
+        """Raise KzooError for towers that don't fit each other."""
 
     @property
     def embedding(self):
@@ -834,16 +842,28 @@ class EncoderDecoder(Composite):
     @property
     def signatures(self):
         """Both; the encoder alone; a step of the decoder."""
-        encoder = self._below("encoder", self.encoder.signature)
-        decoder = self.decoder.signatures
+        read, decoder = self.read_signature, self.decoder.signatures
         own = {k: v for k, v in decoder["serve"].items() if not k.startswith("memory")}
         step = decoder["step"]
         kept = {name: step.pop(name) for name in list(step) if name.startswith(("past", "memory"))}
         return {
-            "serve": encoder | self._below("decoder", own),
-            "encode": encoder,
-            "step": self._below("decoder", step) | kept,
+            "serve": read | self._below("decoder", own),
+            "encode": read,
+            "step": self._below("decoder", step) | self.known(kept),
         }
+
+    @property
+    def read_signature(self):
+        """The inputs of which a memory is made."""
+        return self._below("encoder", self.encoder.signature)
+
+    def known(self, entries):
+        """What a step is given beside its tokens, by name, of what the decoder takes."""
+        return entries
+
+    def memory_mask(self, inputs):
+        """Which places of a memory count of what was read, (batch, memory_length); None for all."""
+        return inputs["encoder_padding_mask"]
 
     def _below(self, name, signature):
         """The inputs of a tower as inputs of the whole: tokens where the table is shared."""
@@ -854,15 +874,20 @@ class EncoderDecoder(Composite):
 
     def call(self, inputs, training=None):
         """Encode, then decode; or one of the two."""
-        read, outputs, memory = self._of("encoder", inputs, training), {}, {}
-        if read:
-            outputs["memory"] = self.encoder.run(read, training=training)["sequence_output"]
-            memory = {"memory": outputs["memory"], "memory_mask": read["padding_mask"]}
-        own = self._of("decoder", inputs, training)
+        own, outputs, memory = self._of("decoder", inputs, training), {}, {}
+        if all(name in inputs for name in self.read_signature):
+            outputs["memory"] = self.read(inputs, training)
+            mask = self.memory_mask(inputs)
+            memory = outputs | ({} if mask is None else {"memory_mask": mask})
         if not own:
             return outputs | self.decoder.remember(outputs["memory"])
         kept = {k: v for k, v in inputs.items() if k.startswith(("past", "memory"))}
         return outputs | self.decoder.run({**own, **memory, **kept}, training=training)
+
+    def read(self, inputs, training=None):
+        """The memory (batch, memory_length, dim) of what is read."""
+        read = self._of("encoder", inputs, training)
+        return self.encoder.run(read, training=training)["sequence_output"]
 
     def _of(self, name, inputs, training):
         """The inputs of a tower among those of the whole, tokens as vectors of the shared table."""
@@ -871,6 +896,137 @@ class EncoderDecoder(Composite):
             return own
         vectors = self.token_embedding(own, training=training)
         return {"vectors": vectors, **{k: v for k, v in own.items() if k != "token_ids"}}
+
+
+class PictureReader(EncoderDecoder):
+    """An encoder that reads a picture, and a decoder that looks at it and writes.
+
+    A captioner (arXiv:1411.4555, with transformers arXiv:2201.12086). Any network of one stack that
+    reads pictures can be the encoder, and any that writes and has attention to a memory the
+    decoder. Where the decoder's attention takes vectors of another width than the encoder gives, a
+    map stands between them.
+
+    Inputs: those of the encoder, float32 `images` (batch, height, width, channels), normalised, and
+    those of the decoder with `decoder_` before their names; those of the encoder alone ("encode");
+    or a step of the decoder, with what "encode" gave. A picture has always as many places, and none
+    of them is padding: there is no mask.
+
+    Outputs: as of an `EncoderDecoder`.
+    """
+
+    def wire(self):
+        """Make the towers, and the map between them where their widths differ."""
+        super().wire()
+        taken = self.decoder.signature["memory"].axes[-1]
+        self.memory_projection = (
+            None
+            if taken == self.memory_dim
+            else Dense(taken, self.spec.towers["decoder"], "memory_projection")
+        )
+
+    def check_towers(self):
+        """Raise KzooError for an encoder of no pictures, and a decoder that looks at no memory."""
+        if list(self.encoder.signature) != ["images"]:
+            raise KzooError(
+                f"Got {an(self.encoder.family)} as the encoder of {an(self.family)}; expected a "
+                "network that reads pictures, such as a vit."
+            )
+        looks = {"token_ids", "memory"} <= set(self.decoder.signature)
+        if not looks or "step" not in self.decoder.signatures:
+            raise KzooError(
+                f"Got {an(self.decoder.family)} as the decoder of {an(self.family)}; expected a "
+                'network that writes and looks at a memory, such as a gpt2 with cross_attention="'
+                'full".'
+            )
+
+    @property
+    def memory_dim(self):
+        """How wide the vectors are of what is read."""
+        return self.encoder.spec.hidden_dim
+
+    @property
+    def read_signature(self):
+        """A picture, by the name that the encoder has for it."""
+        return self.encoder.signature
+
+    def known(self, entries):
+        """As many keys and values of the memory as the encoder has places."""
+        return {
+            name: entry._replace(
+                axes=tuple(
+                    self.encoder.longest if axis == "memory_length" else axis for axis in entry.axes
+                )
+            )
+            for name, entry in entries.items()
+            if name != "memory_mask"
+        }
+
+    def memory_mask(self, inputs):
+        """None: no place of a picture is padding."""
+        return None
+
+    def read(self, inputs, training=None):
+        """The memory (batch, memory_length, dim) of what is read."""
+        memory = self.looked_at(inputs, training)
+        return memory if self.memory_projection is None else self.memory_projection(memory)
+
+    def looked_at(self, inputs, training=None):
+        """The vectors (batch, places, dim) of pictures."""
+        return self.encoder.run({"images": inputs["images"]}, training=training)["sequence_output"]
+
+
+class QuestionReader(PictureReader):
+    """An encoder of pictures, a reader of questions that looks at it, and a decoder that answers.
+
+    The decoder looks at the question's vectors, into which the picture went (BLIP,
+    arXiv:2201.12086, section 3.2).
+
+    Inputs: float32 `images`; those of the tower "question" with `question_` before their names, and
+    those of the decoder with `decoder_`; the first two alone ("encode"); or a step of the decoder,
+    with what "encode" gave and `memory_mask`, the question's padding mask.
+
+    Outputs: as of an `EncoderDecoder`.
+    """
+
+    memory_axis = "question_length"
+
+    def check_towers(self):
+        """Raise KzooError for towers that don't look at each other."""
+        super().check_towers()
+        question = self.question.signature
+        given = self.encoder.spec.hidden_dim
+        if "memory" not in question or question["memory"].axes[-1] != given:
+            raise KzooError(
+                f"Got {an(self.question.family)} to read the questions of {an(self.family)}; "
+                f"expected one that looks at the {given} numbers of each place of a picture: give "
+                f'it cross_attention={{"kind": "full", "memory_dim": {given}}}.'
+            )
+
+    @property
+    def memory_dim(self):
+        """That of the question's vectors."""
+        return self.question.spec.hidden_dim
+
+    @property
+    def read_signature(self):
+        """A picture and a question."""
+        own = self.question.signature
+        own = {name: entry for name, entry in own.items() if not name.startswith("memory")}
+        return {**self.encoder.signature, **_below("question", own)}
+
+    def known(self, entries):
+        """All that the decoder takes: questions differ in length."""
+        return entries
+
+    def memory_mask(self, inputs):
+        """The question's padding mask."""
+        return inputs["question_padding_mask"]
+
+    def looked_at(self, inputs, training=None):
+        """The vectors (batch, question_length, dim) of questions that looked at pictures."""
+        seen = self.encoder.run({"images": inputs["images"]}, training=training)
+        question = {**_of("question", inputs), "memory": seen["sequence_output"]}
+        return self.question.run(question, training=training)["sequence_output"]
 
 
 class BothRead(EncoderDecoder):
@@ -1006,6 +1162,74 @@ class TwoTower(Composite):
     def scale(self):
         """What cosines are multiplied by."""
         return ops.exp(ops.convert_to_tensor(self.logit_scale))
+
+
+class JointEncoder(Composite):
+    """A network of pictures, and one of texts that looks at it: one reading of both.
+
+    Of each alone it also gives a vector of length 1, in a space that both share, so that what is
+    near can be found before both are read together (BLIP, arXiv:2201.12086, section 3.2).
+
+    Inputs: float32 `images` (batch, height, width, channels), normalised, and int32 `token_ids` and
+    `padding_mask` (batch, length), a text for each picture; or the former or the latter alone.
+
+    Outputs: of both `sequence_output` (batch, length, hidden_dim), the vectors of the texts, which
+    looked at the pictures; of one alone `image_embedding` or `text_embedding` (batch, dim),
+    float32. The text looks at no picture then.
+    """
+
+    def wire(self):
+        """Make the towers."""
+        super().wire()
+        given, looks = self.image.spec.hidden_dim, self.text.signature.get("memory")
+        if looks is None or looks.axes[-1] != given:
+            raise KzooError(
+                f"Got {an(self.text.family)} as the tower of texts of {an(self.family)}; expected "
+                f"one that looks at the {given} numbers of each place of a picture: give it "
+                f'cross_attention={{"kind": "full", "memory_dim": {given}}}.'
+            )
+
+    @property
+    def signatures(self):
+        """Pairs; each tower alone."""
+        text = self.text.signature
+        text = {name: entry for name, entry in text.items() if not name.startswith("memory")}
+        image = self.image.signature
+        return {"serve": {**image, **text}, "image": image, "text": text}
+
+    @property
+    def embedding(self):
+        """That of the texts."""
+        return self.text.embedding
+
+    @property
+    def largest(self):
+        """The largest size of a text."""
+        return self.text.largest
+
+    @property
+    def longest(self):
+        """How many tokens a text has at most."""
+        return self.text.longest
+
+    @property
+    def output_axes(self):
+        """The axes of each output of pairs, by the names of their sizes."""
+        return {"sequence_output": ("batch", "length", "hidden_dim")}
+
+    def call(self, inputs, training=None):
+        """Read both together, or one alone."""
+        image, text = (
+            {name: inputs[name] for name in self.signatures[tower] if name in inputs}
+            for tower in ("image", "text")
+        )
+        if image and text:
+            memory = self.image.run(image, training=training)["sequence_output"]
+            read = self.text.run({**text, "memory": memory}, training=training)
+            return {"sequence_output": read["sequence_output"]}
+        name, tower, own = ("image", self.image, image) if image else ("text", self.text, text)
+        pooled = tower.run_for(own, 0, training)["pooled_output"]
+        return {f"{name}_embedding": unit(ops.cast(pooled, "float32"))}
 
 
 def unit(vectors):

@@ -67,6 +67,8 @@ class Network(Served, ExportsTokens, keras.Model):
     HEADS, MODEL_TYPES, CLASSES, PREFIX, TASK_ROWS = {}, {}, {}, "", ""
     elsewhere = "Hugging Face"
     TOWERS, KEY, REQUIRED, HARMLESS, HEAD_DROPOUT, LM_ACTIVATION = {}, None, {}, "", {}, None
+    WORDS = None  # The key there of the tower that writes, where that says whether scores are tied.
+    ENDS = None  # A key there of the token that ends what is written, and its default.
     # The kinds of the heads that score tokens of texts of which some are hidden, by task.
     LM_HEADS = {"MaskedLM": "masked_lm", "PreTraining": "pretraining"}
     PAIRS = "next_sentence"  # what it learns of pairs, one of `data.sentence_pairs.RELATIONS`
@@ -144,6 +146,11 @@ class Network(Served, ExportsTokens, keras.Model):
     def longest(self):
         """How many places what it reads has at most."""
         return self.spec.max_sequence_length
+
+    @classmethod
+    def tower_classes(cls, spec):
+        """The class of each tower of a spec by its name; none of what is one network."""
+        return cls.TOWERS
 
     @property
     def head_spec(self):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .answers import PROBLEMS, READS, check_labels, similarities, softmax
+from .data.picture_texts import asked, is_alone
 from .errors import KzooError
 from .generation.writer import chat_ids, is_chat
 from .network import Network
@@ -35,6 +36,7 @@ PIPELINES = {
     "audio-classification": ("AudioClassifier", "sound", PROBLEMS, COMMANDS),
     "image-classification": ("ImageClassifier", "image", PROBLEMS, None),
     "image-feature-extraction": ("ImageEmbedder", "image", ("embedding",), None),
+    "image-to-text": ("ImageCaptioner", "image", ("rewriting",), None),
 }
 TEXTS = ("text", "pair", "either")  # what tasks on texts read
 TRANSLATES = re.compile(r"translation_(\w+)_to_(\w+)")
@@ -48,8 +50,8 @@ def pipeline(task, model=None):
             "feature-extraction", "sentence-similarity", "ner" (also "token-classification"),
             "question-answering", "fill-mask", "text-generation", "text2text-generation",
             "summarization", "translation", "translation_xx_to_yy", "audio-classification",
-            "image-classification", "image-feature-extraction" or
-            "zero-shot-image-classification".
+            "image-classification", "image-feature-extraction", "image-to-text",
+            "visual-question-answering" or "zero-shot-image-classification".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
 
@@ -61,15 +63,16 @@ def pipeline(task, model=None):
         score is a probability or for regression the value; for embeddings a list of lists of
         numbers, of a network without a task the vectors of its tokens, see `TokenVectors`; for
         "fill-mask" see `FillMask`, for "sentence-similarity" `SentenceSimilarity`, for
-        "text-generation" `TextGeneration`, for pictures and sounds `OfMedia`, for labels that a
-        call names `ZeroShot` and `ZeroShotText`, for a question that a `Seq2SeqLM` answers in its
+        "text-generation" `TextGeneration`, for pictures and sounds `OfMedia`, for captions
+        `Captions`, for questions about pictures `AnswersOfPictures`, for labels that a call names
+        `ZeroShot` and `ZeroShotText`, for a question that a `Seq2SeqLM` answers in its
         own words `WrittenAnswers`; for the others what the task's `predict` gives.
     """
     requested = task
     if isinstance(task, str) and TRANSLATES.fullmatch(task):
         task = "translation"
-    if task not in PIPELINES and task not in LABELLED:
-        known = ", ".join([*PIPELINES, *LABELLED])
+    if task not in PIPELINES and task not in ON_CALL:
+        known = ", ".join([*PIPELINES, *ON_CALL])
         raise KzooError(f"No pipeline is called {task!r}; known: {known}.")
     name, sense, rules, default = PIPELINES.get(task, (None, None, (), None))
     if model is None and default is None:
@@ -79,8 +82,8 @@ def pipeline(task, model=None):
         from . import presets
 
         model = presets.load(model)
-    if task in LABELLED:
-        return LABELLED[task](model)
+    if task in ON_CALL:
+        return ON_CALL[task](model)
     if task == "feature-extraction" and isinstance(model, Network):
         return TokenVectors(model)
     if getattr(model, "rule", None) not in rules or _sense(model) != sense:
@@ -88,6 +91,8 @@ def pipeline(task, model=None):
         raise KzooError(f"{task!r} needs a {name}; {an(type(model).__name__)} came.")
     if task in CALLS:
         return CALLS[task](model)
+    if sense == "image" and model.rule == "rewriting":
+        return Captions(model)
     if sense != "text":
         return OfMedia(model)
     if model.rule == "rewriting":
@@ -306,10 +311,6 @@ def _labels(given):
     return given
 
 
-# Pipelines on labels that a call names.
-LABELLED = {"zero-shot-image-classification": ZeroShot, "zero-shot-classification": ZeroShotText}
-
-
 class FillMask(Pipeline):
     """A `MaskedLM` behind one call; `model` is it in Keras."""
 
@@ -423,6 +424,89 @@ class TokenVectors:
 
 # Pipelines with calls of their own, by what users call them.
 CALLS = {"fill-mask": FillMask, "sentence-similarity": SentenceSimilarity}
+
+
+class Captions:
+    """An `ImageCaptioner` behind one call; `model` is the Keras model."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, inputs, prompt=None, batch_size=32, **options):
+        """Write what a picture shows, or each of several.
+
+        Args:
+            inputs: what `ImageCaptioner.predict` takes one of, or a list of some.
+            prompt: a text that all that is written begins with.
+            batch_size: pictures that are read at the same time.
+            options: those of `kzoo.generation.Generation`.
+
+        Returns:
+            [{"generated_text": ...}], one dict for each of `num_return_sequences`; for a list of
+            pictures a list of such lists.
+        """
+        alone = self.model.is_alone(inputs)
+        arrays = self.model.prompt_ids([inputs] if alone else list(inputs))
+        rows = self.model.write(arrays, batch_size, prompt=prompt, **options)
+        results = [[{"generated_text": each.text} for each in row] for row in rows]
+        return results[0] if alone else results
+
+
+class AnswersOfPictures:
+    """Questions about pictures behind one call.
+
+    Args:
+        model: a `VisualQuestionAnswerer`, which writes, or a `VisualQuestionClassifier`, which
+            chooses.
+    """
+
+    def __init__(self, model):
+        from .tasks import VisualQuestionAnswerer, VisualQuestionClassifier
+
+        if not isinstance(model, (VisualQuestionAnswerer, VisualQuestionClassifier)):
+            raise KzooError(
+                f"'visual-question-answering' needs a VisualQuestionAnswerer or a "
+                f"VisualQuestionClassifier; {an(type(model).__name__)} came."
+            )
+        self.model = model
+
+    def __call__(self, image, question=None, top_k=5, batch_size=32, **options):
+        """Answer a question about a picture, or several.
+
+        Args:
+            image: a picture, with its `question`; or {"image": ..., "question": ...}, or a list of
+                such.
+            question: a text, or a list of them, all about the same picture.
+            top_k: of answers that are chosen, how many.
+            batch_size: pairs that are run together.
+            options: of answers that are written, those of `kzoo.generation.Generation`.
+
+        Returns:
+            [{"answer": ...}] of written answers, a dict for each of `num_return_sequences`, or
+            [{"score": ..., "answer": ...}], the likeliest first, of chosen ones; for several
+            questions a list of such lists.
+        """
+        if question is not None:
+            alone = isinstance(question, str)
+            pairs = [(image, each) for each in ([question] if alone else question)]
+        else:
+            alone = is_alone(image)
+            pairs = asked(image)
+        if self.model.rule == "rewriting":
+            rows = self.model.write(self.model.prompt_ids(pairs), batch_size, **options)
+            results = [[{"answer": each.text} for each in row] for row in rows]
+        else:
+            found = self.model.answers(pairs, batch_size, top_k)
+            results = [[{"score": e["score"], "answer": e["answer"]} for e in row] for row in found]
+        return results[0] if alone else results
+
+
+# Pipelines that several tasks may be behind, on what a call names.
+ON_CALL = {
+    "zero-shot-image-classification": ZeroShot,
+    "zero-shot-classification": ZeroShotText,
+    "visual-question-answering": AnswersOfPictures,
+}
 
 
 class TextGeneration:

@@ -294,9 +294,11 @@ class Towers(Value):
     def head(self):
         """The spec of what gives the vectors that a head reads.
 
-        That of the decoder, where there is one, with the embedding that it reads.
+        That of the decoder, where there is one, with the embedding that it reads; or else of the
+        tower that looks at another.
         """
-        decoder = self.towers.get("decoder")
+        looks = (t for t in self.towers.values() if getattr(t, "cross_attention", None))
+        decoder = self.towers.get("decoder") or next(looks, None)
         if decoder is None:
             return self
         return decoder.replace(embedding=self.options.get("embedding", decoder.embedding))

@@ -595,7 +595,7 @@ def _answers(data):
         return table("", ["prompt", "continuation"], rows)
     if "written" in data[0]:
         rows = [[_shown(answer), _short(answer["written"])] for answer in data]
-        return table("", ["text", "written"], rows)
+        return table("", [given, "written"], rows)
     rows = [[answer["label"], f"{answer['score']:.3f}", _shown(answer)] for answer in data]
     return table("", ["label", ">score", given], rows)
 

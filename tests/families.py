@@ -4,7 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from kzoo.models import build
+from kzoo.graphs import JointEncoder
+from kzoo.models import FAMILIES, build
 from kzoo.network import weights_by_path
 from kzoo.parts import completed, option
 from kzoo.spec import Spec, Towers
@@ -423,6 +424,60 @@ SPECS |= {
     ),
 }  # fmt: skip
 
+# What reads a picture and writes of it, or of a question about it; and what reads a text with one.
+LOOKING = {"kind": "full", "memory_dim": 32}
+
+
+def looks(family, **slots):
+    """A stack of texts that looks at a memory."""
+    usual = {"hidden_dim": 48, "num_heads": 4, "intermediate_dim": 40, "max_sequence_length": 40}
+    held = {**usual, "schedule": (0, 1), "cross_attention": LOOKING, "pooler": "none", **slots}
+    return Spec(family, words(), **held)
+
+
+SQUARES = {"kind": "patch", "image_size": [12, 8], "patch_size": 4}
+BLIP_VISION = Spec("blip_vision", SQUARES, **PICTURES, pooler="none", dropout=0.0)
+# Of a question the decoder sees the vectors, which are as wide as it is.
+ASKING = {"hidden_dim": 32, "intermediate_dim": 48}
+SPECS |= {
+    "vision_encoder_decoder": Towers(
+        "vision_encoder_decoder",
+        {
+            "encoder": SPECS["deit"].replace(pooler="none"),
+            "decoder": SPECS["gpt2"].replace(
+                hidden_dim=48,
+                embedding=words(padding_id=3, padding_learns=True),
+                cross_attention="full",
+            ),
+        },
+        {"start_id": 3},
+    ),
+    "blip_captioner": Towers(
+        "blip_captioner",
+        {"encoder": BLIP_VISION, "decoder": looks("blip_decoder", attention="causal")},
+        {"start_id": 119},
+    ),
+    "blip_answerer": Towers(
+        "blip_answerer",
+        {
+            "encoder": BLIP_VISION,
+            "question": looks("blip_text", **ASKING),
+            "decoder": looks("blip_decoder", attention="causal", **ASKING),
+        },
+        {"start_id": 119},
+    ),
+    "blip_matcher": Towers(
+        "blip_matcher",
+        {
+            "image": BLIP_VISION.replace(
+                family="blip_image_tower", pooler={"kind": "first_mapped", "dim": 24}
+            ),
+            "text": looks("blip_text_tower", pooler={"kind": "first_mapped", "dim": 24}),
+        },
+    ),
+}
+CAPTIONERS = ["vision_encoder_decoder", "blip_captioner"]
+
 # Networks of one stack, those among them that read texts, and those of these that write; those
 # that read a source and write of it.
 STACKS = [family for family in sorted(SPECS) if isinstance(SPECS[family], Spec)]
@@ -477,6 +532,8 @@ def padding_of(spec):
 
 def inputs_of(spec, batch=3):
     """Random inputs of any family: ragged tokens, pictures, or more pictures than texts."""
+    if isinstance(spec, Towers) and spec.head is not spec and "embedding" not in spec.options:
+        return beside_pictures(spec, batch)
     if isinstance(spec, Towers) and "decoder" in spec.towers:
         slot = spec.options["embedding"]
         read = {}
@@ -496,6 +553,29 @@ def inputs_of(spec, batch=3):
         name: draw.standard_normal((batch, *entry.axes[1:])).astype("float32")
         for name, entry in build(spec).signature.items()
     }
+
+
+def beside_pictures(spec, batch=3):
+    """Random inputs of what reads pictures with ragged texts beside each."""
+    read = {}
+    for place, (name, tower) in enumerate(spec.towers.items()):
+        if tower.embedding["kind"] == "patch":
+            shape = (batch, *tower.embedding["image_size"], 3)
+            read["images"] = np.random.default_rng(0).standard_normal(shape).astype("float32")
+            continue
+        own = tokens(tower, batch, 9 - 2 * place, seed=place)
+        prefix = "" if name == "text" else f"{name}_"
+        read |= {f"{prefix}{each}": value for each, value in own.items()}
+    return read
+
+
+def alone(spec, inputs):
+    """The inputs of a network that can also be called on some of them alone, each by itself."""
+    family = FAMILIES[spec.family]
+    if not issubclass(family, JointEncoder):
+        return []
+    names = build(spec).signatures
+    return [{name: inputs[name] for name in names[tower]} for tower in ("image", "text")]
 
 
 def permuted(spec, batch=3):

@@ -15,6 +15,7 @@ from families import (
     STACKS,
     TEXTS,
     WRITERS,
+    alone,
     inputs_of,
     noisy,
     padding_of,
@@ -93,6 +94,7 @@ def test_every_weight_gets_a_gradient(family):
 
     model, spec = shared(family), SPECS[family]
     uses = [inputs_of(spec), *([permuted(spec)] if isinstance(model, TwoStream) else [])]
+    uses += alone(spec, uses[0])
     with tf.GradientTape() as tape:
         outputs = [value for inputs in uses for value in model(inputs).values()]
         loss = sum(tf.reduce_sum(value * value * value) for value in outputs)

@@ -3,6 +3,7 @@
 Keras writes greedily from the same prompts, or of the same sources, by the same code, and what both
 write is laid side by side. Perplexity is that of the file's own steps, a token at a time, as an app
 runs it: on text, or on targets of sources, which are those that Keras wrote where there are none.
+A source is a list of token ids, or the array of a picture.
 """
 
 import time
@@ -21,7 +22,7 @@ from ..litert.convert import CACHE
 from ..text.languages import codes
 from .file_step import SourceStep, open_step
 from .manifest import GOLDEN, MODEL
-from .senses import TEXTS, sentences
+from .senses import TEXTS, sense_of, sentences
 
 SAYS = "text that both write"
 Opened = open_step  # what runs a file
@@ -45,9 +46,13 @@ def prompts_of(model, sizes, count, texts=None, fewest=1):
 
     The file has places for `NEW` tokens behind each of them. Sources that were given are whole.
 
+    Of a task that reads pictures: the pictures themselves, and their arrays.
+
     Raises:
         KzooError: where there are fewer than `fewest`.
     """
+    if sense_of(model.reads) is not TEXTS:
+        return _pictures_of(model, sizes, count, texts, fewest)
     lines = [line for text in texts or sentences() for line in text.splitlines()]
     words = [line.split() for line in lines if line.strip()]
     options = model.task_options()
@@ -75,6 +80,31 @@ def prompts_of(model, sizes, count, texts=None, fewest=1):
     rows = [row for row in rows if len(row[1]) <= room]
     places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
     return [rows[place] for place in places]
+
+
+def _pictures_of(model, sizes, count, given, fewest):
+    """`prompts_of` a task that reads pictures, evenly spread over those that are given."""
+    sense = sense_of(model.reads)
+    given = sense.pieces() if given is None else list(given)
+    if len(given) < fewest:
+        raise KzooError(
+            f"Got {len(given)} {sense.nouns}; expected {fewest} at least, on which the file is "
+            "measured."
+        )
+    if sizes[CACHE] < NEW:
+        raise KzooError(
+            f"Got a cache of {sizes[CACHE]} tokens; expected {NEW} at least, for those that are "
+            "written."
+        )
+    places = np.linspace(0, len(given) - 1, min(count, len(given))).round().astype(int)
+    some = [given[place] for place in places]
+    return list(zip(some, model.cut_sources(some), strict=True))
+
+
+def size_of(source):
+    """How many tokens a source has: a picture 1, beside a question those of this."""
+    source = source[1] if isinstance(source, tuple) else source
+    return 1 if hasattr(source, "shape") else len(source)
 
 
 def written(step, prompts, cache, begin=NOTHING, ends=()):
@@ -119,7 +149,7 @@ def distance(model, path, sizes, texts=None):
         where, rows = "what Keras wrote", rows_of_pairs(prompts, sides[0], begin)
     return {
         "texts": len(prompts),
-        "tokens": [len(ids) for ids in prompts],
+        "tokens": [size_of(ids) for ids in prompts],
         "continuations": pairs,
         "tokens_equal": equal_share(pairs),
         **perplexities(model, {"file": file}, rows),
@@ -153,8 +183,8 @@ def ends_of(model):
     """The tokens that end what a task writes of a source; one that writes on has none here."""
     if begins(model.task_options()) is NOTHING:
         return ()
-    end = model.writing_tokenizer.end_id
-    return model.generation.get("end_token_ids") or (() if end is None else (end,))
+    end, usual = model.writing_tokenizer.end_id, model.task_options()["generation"]
+    return tuple(usual.get("end_token_ids") or (() if end is None else (end,)))
 
 
 def begun(step, ids, start):
@@ -238,19 +268,20 @@ def _losses(logits_of, rows):
 
 
 def _by_keras(model):
+    *_, name = (each for each in model.backbone.input_names if each.endswith("token_ids"))
+
     def logits_of(source, tokens):
-        names, columns = [n for n in model.backbone.input_names if n.endswith("token_ids")], {}
-        for name, ids in zip(names, (source, tokens)[-len(names) :], strict=True):
-            columns[name] = np.array([ids], "int32")
-            columns[name.replace("token_ids", "padding_mask")] = np.ones_like(columns[name])
-        return model(columns)["logits"][0]
+        columns = model.source_inputs([source]) if len(source) else {}
+        ids = np.array([tokens], "int32")
+        mask = {name.replace("token_ids", "padding_mask"): np.ones_like(ids)}
+        return model({**columns, name: ids, **mask})["logits"][0]
 
     return logits_of
 
 
 def _by_steps(step):
     def logits_of(source, tokens):
-        own, _ = begun(step, source, tokens[0] if source else None)
+        own, _ = begun(step, source, tokens[0] if len(source) else None)
         state, rows = None, []
         for place, token in enumerate(tokens):
             logits, state = own(*_one(token, place), state)
@@ -268,7 +299,7 @@ def _one(token, place):
 
 
 def golden(order, path):
-    """Golden examples: a prompt, its ids, and what file and Keras write behind it.
+    """Golden examples: a prompt and its ids, or a picture, and what file and Keras write of it.
 
     Half of the prompts are of the evaluation's texts, where those may travel; the others are the
     shipped ones. Their outputs are `token_ids`, the new ones, and `logits`, the first few behind
@@ -287,9 +318,16 @@ def golden(order, path):
             {"token_ids": ids, "logits": logits} for ids, logits in zip(new, first, strict=True)
         ]
     return [
-        {"text": text, "token_ids": ids, "outputs": file_side, "keras": keras_side}
-        for (text, ids), file_side, keras_side in zip(rows, *sides.values(), strict=True)
+        {**_kept(order.sense, place, *row, path.parent), "outputs": file, "keras": keras}
+        for place, (row, file, keras) in enumerate(zip(rows, *sides.values(), strict=True))
     ]
+
+
+def _kept(sense, place, given, source, folder):
+    """What a golden example says of its prompt or source, see `Sense.kept`."""
+    if sense is TEXTS:
+        return {"text": given, "token_ids": source}
+    return sense.kept(place, given, sense.columns_of(source), folder)
 
 
 def shown(order, path, golden):
@@ -317,11 +355,17 @@ def golden_ids(tokenizer, manifest):
 
 
 def check_golden(folder, tokenizer, manifest):
-    """See `run_golden`; the ids of the prompts must be those of the export."""
+    """See `run_golden`; what prompts become must be what they were at the export."""
+    sense, begin = sense_of(manifest["reads"]), begins(manifest["task_options"])
+    if sense is not TEXTS:
+        step = open_step(folder / MODEL)
+        for place, entry in enumerate(manifest["golden"]):
+            sense.check_again(place, entry, sense.again(entry, folder, tokenizer, manifest))
+        sources = _sources(folder, tokenizer, manifest)
+        return run_golden(step, manifest["golden"], manifest["tolerance"], begin, sources)
     ids = golden_ids(tokenizer, manifest)
     for place, (entry, own) in enumerate(zip(manifest["golden"], ids, strict=True)):
         TEXTS.check_ids(place, entry, own)
-    begin = begins(manifest["task_options"])
     if begin is not NOTHING and manifest["task_options"]["languages"] != codes(tokenizer):
         raise KzooError(
             f"{folder} names the languages {manifest['task_options']['languages']!s:.60}; its "
@@ -331,11 +375,20 @@ def check_golden(folder, tokenizer, manifest):
     return run_golden(step, manifest["golden"], manifest["tolerance"], begin)
 
 
+def _sources(folder, processor, manifest):
+    """The prompts or sources of the golden examples as `begun` takes them."""
+    sense, entries = sense_of(manifest["reads"]), manifest["golden"]
+    if sense is TEXTS:
+        return [entry["token_ids"] for entry in entries]
+    return [sense.source(sense.again(entry, folder, processor, manifest)) for entry in entries]
+
+
 def run_again(predictor):
     """How many golden examples are written as at the export; the largest distance of logits."""
     manifest = predictor.manifest
     begin = begins(manifest["task_options"])
-    results = list(_rerun(predictor.writer.step, manifest["golden"], begin))
+    sources = _sources(predictor.folder, predictor.processor, manifest)
+    results = list(_rerun(predictor.writer.step, manifest["golden"], begin, sources))
     equal = sum(all(share <= 0 for share in below) for _, _, below in results)
     return equal, float(np.max([off for _, off, _ in results]))
 
@@ -355,43 +408,45 @@ def _read(step, ids):
     return step(np.array([ids], "int32"), places, None)
 
 
-def run_golden(step, entries, tolerance, begin=NOTHING):
+def run_golden(step, entries, tolerance, begin=NOTHING, sources=None):
     """The largest distance of a golden example's logits, as a share of the largest of its step.
 
     The written tokens are read again, each of which is to be the likeliest within the tolerance.
+    `sources` are what entries are written of, where those aren't the ids that they hold.
 
     Raises:
         KzooError: for an example that the file answers otherwise.
     """
     worst = 0.0
-    for number, (entry, off, below) in enumerate(_rerun(step, entries, begin)):
-        worst = max(worst, off)
+    for number, (entry, off, below) in enumerate(_rerun(step, entries, begin, sources)):
+        worst, title = max(worst, off), repr(entry.get("text", entry.get("image")))[:40]
         if not entry["outputs"]["token_ids"]:
             raise KzooError(f"Golden example {number} holds no tokens: export anew.")
         if not off <= tolerance:
             raise KzooError(
-                f"Golden example {number} ({entry['text']!r:.40}) has logits that lie "
+                f"Golden example {number} ({title}) has logits that lie "
                 f"{100 * off:.3g} % off; {100 * tolerance:.3g} % is allowed: this runtime computes "
                 "otherwise, or the file was not made by this export."
             )
         other = next((i for i, share in enumerate(below) if not share <= tolerance), None)
         if other is not None:
             raise KzooError(
-                f"Golden example {number} ({entry['text']!r:.40}) is written otherwise from token "
+                f"Golden example {number} ({title}) is written otherwise from token "
                 f"{other} on: this runtime computes otherwise, or the file was not made by this "
                 "export."
             )
     return worst
 
 
-def _rerun(step, entries, begin):
+def _rerun(step, entries, begin, sources=None):
     """Each golden example, how far its logits lie off, and how far its tokens below the likeliest.
 
     Both are shares of the largest logit of their step; of logits, written with seven digits, what
     is nearer than those is equal. What is read are the tokens of the export.
     """
-    for entry in entries:
-        ids, new = entry["token_ids"], entry["outputs"]["token_ids"]
+    sources = [entry["token_ids"] for entry in entries] if sources is None else sources
+    for entry, ids in zip(entries, sources, strict=True):
+        new = entry["outputs"]["token_ids"]
         first = np.asarray(entry["outputs"]["logits"], "float64")
         own, prompt = begun(step, ids, begin[0])
         logits, state = _read(own, prompt)
@@ -434,7 +489,7 @@ def measure(steps, lengths, rounds, threads=1):
     for turn in range(1 + rounds):
         for name, step in steps.items():
             for length in lengths:
-                ids, first = [1] * length, 1 if isinstance(step, SourceStep) else None
+                ids, first = step.blank(length), 1 if isinstance(step, SourceStep) else None
                 _read(*begun(step, ids, first))  # another length ran before: allocate untimed
                 start = clock()
                 own, prompt = begun(step, ids, first)

@@ -10,7 +10,7 @@ from ..answers import label_parts, probabilities
 from ..errors import KzooError
 from ..metrics import answer_scores, entity_scores, spans_of
 from ..values import an
-from .continuation import MOST, begins, perplexities, rows_of, rows_of_pairs
+from .continuation import MOST, begins, perplexities, rows_of, rows_of_pairs, size_of
 from .kinds import kind_of
 from .limits import LABELLED
 from .parity import label_of, measure, run_keras, run_sides
@@ -260,7 +260,7 @@ def _targets(model, examples):
     """Sources and their targets."""
     pairs = examples.x if examples.y is None else zip(examples.x, examples.y, strict=True)
     pairs = [pair for pair in pairs if isinstance(pair, tuple | list)]
-    if len(pairs) < len(examples.x) or not all(isinstance(each, str) for p in pairs for each in p):
+    if len(pairs) < len(examples.x) or not all(isinstance(target, str) for _, target in pairs):
         raise KzooError(
             f"Got no target of each source in {examples.path}; expected pairs of texts: name both "
             "columns."
@@ -275,7 +275,7 @@ def _foretold(examples, answerer, model, files):
     pairs = [
         (source, target[:most])
         for source, target in zip(sources, targets, strict=True)
-        if len(source) <= room
+        if size_of(source) <= room
     ]
     if not pairs:
         raise KzooError(

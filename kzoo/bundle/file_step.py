@@ -1,6 +1,7 @@
 """A .tflite file as the function `step` that `kzoo.generation` asks, with its cache in place.
 
-The file's `decode` reads one token. Its `prefill` reads all before it, or its `encode` a source.
+The file's `decode` reads one token. Its `prefill` reads all before it, or its `encode` a source: a
+text, a picture, or a picture and a question about it.
 The cache of `decode` stays where LiteRT reads it, and what is new is written there. A token at
 place n of its sequence lies in slot n, so padding takes none.
 """
@@ -31,9 +32,9 @@ def open_step(path, threads=1, xnnpack=True):
         KzooError: for another file.
     """
     backend = opened(path, threads, xnnpack)
-    functions = set(backend.get_signature_list())
-    for kind in (FileStep, SourceStep):
-        if functions == {DECODE, kind.before}:
+    functions = backend.get_signature_list()
+    for kind in (FileStep, SourceStep, PictureStep, QuestionStep):
+        if kind.fits(functions):
             return kind(backend)
     raise KzooError(
         f"{path} has the functions {', '.join(sorted(functions))}; expected {DECODE} and "
@@ -53,6 +54,11 @@ class FileStep:
 
     before, prefix = PREFILL, ""  # the other function, and what stands before names of inputs
 
+    @classmethod
+    def fits(cls, functions):
+        """Whether a file has these functions, {name: what LiteRT says of inputs and outputs}."""
+        return set(functions) == {DECODE, cls.before}
+
     def __init__(self, backend):
         self._decode, self._before = Function(backend, DECODE), Function(backend, self.before)
         self.vocabulary_size = self._decode.outputs["logits"][-1]
@@ -69,6 +75,10 @@ class FileStep:
     def takes(self, longest):
         """How many tokens of a prompt it takes, of so many places: one is to be written."""
         return range(1, longest)
+
+    def blank(self, length):
+        """A prompt of so many tokens that mean nothing, or a source."""
+        return [1] * length
 
     def __call__(self, token_ids, places, state=None):
         """Read tokens, see `generation.decoding`; state None starts anew.
@@ -188,6 +198,12 @@ class SourceStep(FileStep):
 
     before, prefix = ENCODE, "decoder_"
     at_once = 1  # sources; of several at a time each step would copy what was read of them
+    of_source = ("encoder_token_ids", "encoder_padding_mask")  # what `encode` reads
+
+    @classmethod
+    def fits(cls, functions):
+        """See `FileStep`."""
+        return super().fits(functions) and set(functions[ENCODE]["inputs"]) == set(cls.of_source)
 
     def __init__(self, backend):
         super().__init__(backend)
@@ -206,7 +222,8 @@ class SourceStep(FileStep):
         """The step function of what is written of sources.
 
         Args:
-            sources: lists of token ids, one for each prompt, or for as many prompts in a row.
+            sources: what is read of each, one for each prompt, or for as many prompts in a row:
+                lists of token ids.
 
         Raises:
             KzooError: for a source that is longer than the file reads.
@@ -215,21 +232,30 @@ class SourceStep(FileStep):
             read = [self._encoded(ids) for ids in sources]
         return _Reading(self, read)
 
-    def _encoded(self, ids):
-        """What `encode` gives of a source."""
+    def _encoded(self, source):
+        """What `encode` gives of a source, and which places of it count."""
+        given = self.inputs_of(source)
+        rows = [value.shape[1] for value in given.values() if value.ndim == 2]
+        self._before.fit(max(rows, default=1))
+        for name, value in given.items():
+            self._before.input(name)[:] = value
+        outputs = {name: value.copy() for name, value in self._before.run().items()}
+        masks = [value for name, value in given.items() if name.endswith("padding_mask")]
+        return {**outputs, **({"memory_mask": masks[0]} if masks else {})}
+
+    def inputs_of(self, source):
+        """What `encode` reads of a source, arrays by name."""
+        return self.tokens_of(source, *self.of_source)
+
+    def tokens_of(self, ids, name, mask):
+        """Token ids in a row of the file's length and their mask, by the names of both."""
         size = self.length or len(ids)
         if not 0 < len(ids) <= size:
             most = f"1 to {self.length}" if self.length else "at least 1"
             raise KzooError(f"Got a source of {len(ids)} tokens; expected {most}.")
-        self._before.fit(size)
-        token_ids, mask = (
-            self._before.input(f"encoder_{n}") for n in ("token_ids", "padding_mask")
-        )
-        token_ids[:], mask[:] = 0, 0
-        token_ids[0, : len(ids)], mask[0, : len(ids)] = ids, 1
-        del token_ids
-        outputs = {name: value.copy() for name, value in self._before.run().items()}
-        return {**outputs, "memory_mask": mask.copy()}
+        row, real = np.zeros((2, 1, size), "int32")
+        row[0, : len(ids)], real[0, : len(ids)] = ids, 1
+        return {name: row, mask: real}
 
     def _read_before(self, row, ids):
         """A token at a time."""
@@ -240,10 +266,58 @@ class SourceStep(FileStep):
         """Let `decode` have what was read of the row's source."""
         if self._memory is row.source:
             return
-        self._decode.fit(row.source["memory_mask"].shape[1])
+        self._decode.fit(row.source["memory_key_0"].shape[2])
         for name, value in row.source.items():
             self._decode.input(name)[:] = value
         self._memory = row.source
+
+
+class PictureStep(SourceStep):
+    """The step function of a file that reads a picture and writes of it; sources are arrays."""
+
+    of_source = ("images",)
+
+    @property
+    def length(self):
+        """1: all pictures have as many places."""
+        return 1
+
+    def inputs_of(self, source):
+        """See `SourceStep`."""
+        shape, dtype = self._before.inputs["images"][1:], self._before.input_type("images")
+        if getattr(source, "shape", None) != shape or source.dtype != dtype:
+            raise KzooError(
+                f"Got {type(source).__name__} of the shape {getattr(source, 'shape', None)} as a "
+                f"picture; expected an array {shape}, {dtype}, which the file reads."
+            )
+        return {"images": source[None]}
+
+    def blank(self, length):
+        """A black picture, whatever the length."""
+        return np.zeros(self._before.inputs["images"][1:], self._before.input_type("images"))
+
+
+class QuestionStep(PictureStep):
+    """The step function of a file that reads a picture and a question and writes of both.
+
+    Sources are pairs of an array and token ids.
+    """
+
+    of_source = ("images", "question_token_ids", "question_padding_mask")
+
+    @property
+    def length(self):
+        """How many tokens of a question are read, padding included; None for any number."""
+        return None if self._before.is_open else self._before.inputs["question_token_ids"][1]
+
+    def inputs_of(self, source):
+        """See `SourceStep`."""
+        picture, ids = source
+        return {**super().inputs_of(picture), **self.tokens_of(ids, *self.of_source[1:])}
+
+    def blank(self, length):
+        """A black picture, and so many tokens."""
+        return super().blank(length), [1] * length
 
 
 class _Reading:

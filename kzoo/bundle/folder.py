@@ -48,6 +48,8 @@ def write_folder(measured, folder, name, say):
 def _write_sides(order, folder):
     """What reads, what another tokenizer writes by, and the labels."""
     order.processor.save(folder)
+    if order.cache is not None:  # What is written is decoded by it.
+        order.tokenizer.save(folder)
     if target := order.model.processors.get("target_tokenizer"):
         target.save(folder)
     if order.labels:

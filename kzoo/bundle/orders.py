@@ -110,7 +110,7 @@ class Order:
     @property
     def processor(self):
         """What reads for the model, or None."""
-        return self.model.processors.get(self.sense.processor)
+        return self.sense.processor_of(self.model)
 
     @property
     def answerer(self):
@@ -185,6 +185,11 @@ def ordered(model, quantization, length, limits, recipe=None):
         needed = order.sense.processor.replace("_", " ")
         raise KzooError(
             f"A bundle holds the {needed}, and this model has no {needed}: give it one first."
+        )
+    if order.cache is not None and order.tokenizer is None:
+        raise KzooError(
+            "A bundle that writes holds the tokenizer of it, and this model has none: give it one "
+            "first."
         )
     if order.share_texts and not order.sense.travels:
         raise KzooError(

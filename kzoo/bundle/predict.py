@@ -12,13 +12,13 @@ from ..answers import PROBLEMS, READS, RULES, check_top, nearest, similarities
 from ..data.tables import check_table_path, write_table
 from ..errors import EmptyTextError, KzooError
 from ..files import writing_folder
-from ..generation.rewriter import Rewriter, check_numbered_alike
+from ..generation.rewriter import Describer, Questioner, Rewriter, check_numbered_alike
 from ..generation.writer import Clock, Writer
 from ..litert.interpreter import Interpreter
-from ..text.tokenizer import TargetTokenizer
+from ..text.tokenizer import TargetTokenizer, Tokenizer
 from ..values import an
 from .file_step import open_step
-from .manifest import LABELS, MODEL, check_files, read_manifest
+from .manifest import LABELS, MODEL, TOKENIZER, check_files, read_manifest
 from .senses import COLUMNS, TEXTS, sense_of
 
 
@@ -41,9 +41,9 @@ def predict_bundle(folder, texts, threads=1):
         `label`, `score` and `scores`; for an embedder `embedding`; for a token classifier
         `entities`; for question answering `answer`, `score`, `start` and `end`; of a model that
         writes `continuation`, the likeliest tokens as a text, 64 of them at most, as
-        `kzoo.generation.Generation` has it by default; of one that writes of a source `written`,
-        as the task's own settings say. Characters are counted in code points. Of
-        a picture `image`, its path or None, stands in the place of the first three; of a sound
+        `kzoo.generation.Generation` has it by default; of one that writes of a source, a text or a
+        picture, `written`, as the task's own settings say. Characters are counted in code points.
+        Of a picture `image`, its path or None, stands in the place of the first three; of a sound
         `sound`, `seconds` (how many were read) and `truncated`.
 
     Raises:
@@ -294,14 +294,15 @@ class Predictor:
         self.sense = sense_of(self.manifest["reads"])
         self._check_rule(self.folder, self.manifest["rule"])
         self._check_kind(texts)
-        check_files(self.folder, self.manifest, {MODEL, self.sense.file, LABELS})
+        check_files(self.folder, self.manifest, {MODEL, *self.sense.files, LABELS})
         _check_runtime(self.folder, self.manifest)
         self.processor = self.sense.load(self.folder)
         self._open(self.folder / MODEL, threads)
 
     def _check_rule(self, folder, rule):
         if rule is None or RULES[rule].find is None:
-            known = ", ".join([*(name for name in RULES if RULES[name].find), *OPENERS])
+            writes = (name for name in OPENERS if isinstance(name, str))
+            known = ", ".join([*(name for name in RULES if RULES[name].find), *writes])
             raise KzooError(
                 f"{folder} holds {an(self.manifest['task'])}, which answers by "
                 f"{rule or 'no rule'}; predict answers by {known}."
@@ -357,10 +358,11 @@ class Continuer(Predictor):
     says = "continuation"  # what an answer calls what is written
 
     def _check_rule(self, folder, rule):
-        if OPENERS.get(rule) is not type(self):
+        if opener_of(self.manifest) is not type(self):
             raise KzooError(
                 f"{folder} holds {an(self.manifest['task'])}, which answers by "
-                f"{rule or 'no rule'}; expected a CausalLM or a Seq2SeqLM, which write."
+                f"{rule or 'no rule'}; expected a CausalLM, a Seq2SeqLM or an ImageCaptioner, "
+                "which write."
             )
 
     def _open(self, path, threads):
@@ -414,19 +416,54 @@ class SourceReader(Continuer):
         return Rewriter(step, target, step.cache, size, options, self.processor)
 
 
-# What opens a bundle by its rule, where not `Predictor`.
-OPENERS = {"continuation": Continuer, "rewriting": SourceReader}
+class PictureReader(SourceReader):
+    """A bundle that writes of pictures, open; `writer` is a `kzoo.generation.Describer`."""
+
+    writes, processor_of = Describer, staticmethod(lambda processor: processor)
+
+    def _writer(self, step):
+        check_files(self.folder, self.manifest, {TOKENIZER})
+        options, size = self.manifest["task_options"], step.vocabulary_size
+        tokenizer, processor = Tokenizer.load(self.folder), self.processor_of(self.processor)
+        return self.writes(step, tokenizer, step.cache, size, options, processor)
+
+    def __call__(self, given):
+        """What the model writes of a picture."""
+        (source,) = self.prompt_ids([given])
+        ((answer, *_),) = self.write([source])
+        tokens = len(source[1]) if isinstance(source, tuple) else 0
+        return {**self.sense.echo(given, tokens, False), self.says: answer.text}
+
+
+class QuestionReader(PictureReader):
+    """A bundle that answers questions about pictures; `writer` is a `Questioner`."""
+
+    writes, processor_of = Questioner, staticmethod(lambda both: both.image_processor)
+
+
+# What opens a bundle by its rule, where not `Predictor`; and by what it reads, where that is said.
+OPENERS = {
+    "continuation": Continuer,
+    "rewriting": SourceReader,
+    ("rewriting", "image"): PictureReader,
+    ("rewriting", "image_text"): QuestionReader,
+}
+
+
+def opener_of(manifest, usual=None):
+    """What opens a bundle by its manifest."""
+    rule = manifest["rule"]
+    return OPENERS.get((rule, manifest["reads"]), OPENERS.get(rule, usual))
 
 
 def open_bundle(folder, threads=1, texts=()):
     """What answers by a bundle's rule; arguments as for `Predictor`."""
-    return OPENERS.get(read_manifest(folder)["rule"], Predictor)(folder, threads, texts)
+    return opener_of(read_manifest(folder), Predictor)(folder, threads, texts)
 
 
 def open_writer(folder, threads=1):
     """A `Continuer` or `SourceReader`; KzooError for a bundle that doesn't write."""
-    opener = OPENERS.get(read_manifest(folder)["rule"], Continuer)
-    return opener(folder, threads)
+    return opener_of(read_manifest(folder), Continuer)(folder, threads)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..litert.gpu import told
 from .limits import KNOWN, TOLERANCE, greedy_tokens
 from .manifest import PAGE, REPORT
 from .mediapipe import client_file
-from .senses import sense_of, short
+from .senses import TEXTS, sense_of, short
 
 DRAWN, LISTED = 20, 12  # labels of a picture of confusions at most, and rows of its table
 MEASURED = {"accuracy": "right of", "f1": "F1 on", "exact_match": "word by word right of"}
@@ -177,15 +177,20 @@ def _parity_words(report):
             "the likeliest label the same probability."
         )
     if "tokens_equal" in parity:
+        shipped = (
+            f"{parity['texts']} English prompts that ship, of {min(parity['tokens'])} to "
+            f"{max(parity['tokens'])} tokens"
+            if sense is TEXTS
+            else html.escape(sense.compared(parity))
+        )
         return (
             f"File and Keras each wrote freely, always the likeliest token, from the same "
-            f"{parity['texts']} English prompts that ship, of {min(parity['tokens'])} to "
-            f"{max(parity['tokens'])} tokens: of {greedy_tokens(parity)} "
+            f"{shipped}: of {greedy_tokens(parity)} "
             f"{100 * parity['tokens_equal']:.1f} % are the same at their places. One token that is "
             f"another changes what comes behind it. On {parity['perplexity_on']} the file's "
             f"perplexity is "
             f"{parity['perplexity']:.4g}, {parity['perplexity_ratio']:.4f} times Keras' "
-            f"({parity['perplexity_tokens']} tokens). A dot is a prompt."
+            f"({parity['perplexity_tokens']} tokens). A dot is a prompt or a source."
         )
     if "value_difference" in parity:
         return words + (
@@ -549,7 +554,7 @@ def parity_plot(report):
     elif "continuations" in parity:
         alike = [_alike(*pair) for pair in parity["continuations"]]
         axis.scatter(parity["tokens"], alike, s=26, color=MAIN, alpha=0.55, linewidth=0)
-        axis.set_xlabel("tokens in the prompt")
+        axis.set_xlabel("tokens in the prompt, 1 for a picture")
         axis.set_ylabel("tokens alike, up to the first that isn't")
         axis.set_ylim(0, 1.06 * max(len(one) for one, _ in parity["continuations"]))
     else:

@@ -9,12 +9,15 @@ import hashlib
 import html
 import os
 import wave
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import plot, processors
 from ..data.media import PICTURES, SOUNDS
+from ..data.picture_texts import asked, read_questions
 from ..data.sources import read_rows
+from ..data.tables import read_table
 from ..errors import KzooError
 from ..files import path_of
 from ..litert.interpreter import encode
@@ -42,9 +45,18 @@ class Sense:
     unit = ""  # what its lengths are counted in, as the head of a column
     again_words = None  # what is done to one before it is run
 
+    @property
+    def files(self):
+        """The files of what reads."""
+        return {self.file}
+
     def load(self, folder):
         """The processor of a bundle."""
         return processors.KINDS[self.processor].load(folder)
+
+    def processor_of(self, model):
+        """What reads for a model, or None."""
+        return model.processors.get(self.processor)
 
     def reading(self, processor):
         """What a client does to an input before it runs the file, for the manifest; None for texts.
@@ -473,6 +485,137 @@ class Pictures(Arrays):
         name, data = html.escape(entry["image"]), self.data(entry, folder, "image/png")
         return f'<img alt="{name}" src="{data}">'
 
+    def source(self, columns):
+        """What a file that writes reads of the columns of one input: an array."""
+        return columns["images"][0]
+
+    def columns_of(self, source):
+        """The columns of one input, of what a file that writes reads."""
+        return {"images": source[None]}
+
+
+class Both(NamedTuple):
+    """What reads pictures with texts: a processor of each."""
+
+    image_processor: object
+    tokenizer: object
+
+    def save(self, folder):
+        """Write both into a folder."""
+        for each in self:
+            each.save(folder)
+
+
+class PicturesWithTexts(Pictures):
+    """Pairs of a picture and a text: a question, or what may fit."""
+
+    nouns, name = "pictures with texts", "Example"
+    shipped = "pictures that matplotlib ships, with shipped sentences"
+    columns_given, again_words = (*Pictures.columns_given, *COLUMNS), "resized and tokenized"
+
+    @property
+    def files(self):
+        """Those of both."""
+        return {self.file, TOKENIZER}
+
+    def load(self, folder):
+        """Both processors of a bundle."""
+        return Both(*(processors.KINDS[kind].load(folder) for kind in Both._fields))
+
+    def processor_of(self, model):
+        """Both processors of a model, or None where it lacks one."""
+        held = [model.processors.get(kind) for kind in Both._fields]
+        return None if None in held else Both(*held)
+
+    def reading(self, processor):
+        """See `Pictures`."""
+        return super().reading(processor.image_processor)
+
+    def is_alone(self, given):
+        """One pair, or a dict of a picture and a question."""
+        return isinstance(given, dict) or (isinstance(given, tuple) and len(given) == 2)
+
+    def listed(self, given):
+        """A list of (picture, text) pairs."""
+        return asked(given)
+
+    def read_table(self, path, column=None):
+        """See `Sense`; a table names files and has a text beside each."""
+        examples = read_questions(path, column, None, "none")
+        return read_table(path), examples.x
+
+    def row(self, processor, given, limit, length, stride):
+        """One row: the picture, and the text in as many places as it has at most."""
+        columns, tokens, is_cut = self._read(processor, given, limit, limit)
+        return [(columns, {})], tokens, is_cut
+
+    def _read(self, processor, given, limit, length=None):
+        """The columns of a pair, how many tokens it has, and whether the text has more."""
+        picture, text = given
+        columns, whole = encode(processor.tokenizer, text, None, limit, length)
+        tokens = int(columns["padding_mask"].sum())
+        read = {name: columns[name] for name in ("token_ids", "padding_mask")}
+        return {**self.columns(processor.image_processor, picture), **read}, tokens, whole > tokens
+
+    def echo(self, given, tokens, truncated):
+        """The path, the text, how many of its tokens were read, and whether there are more."""
+        picture, text = given
+        path = super().echo(picture, tokens, truncated)
+        return {**path, "text": text, "tokens": tokens, "truncated": truncated}
+
+    def samples(self, model, length=None, given=None):
+        """See `Sense`."""
+        processor, pairs = self.processor_of(model), self.pieces() if given is None else given
+        most = model.max_length
+        return [(pair, self._read(processor, pair, most, most)[0]) for pair in pairs]
+
+    def pieces(self):
+        """Shipped pictures, each with a shipped sentence."""
+        pictures, texts = super().pieces(), sentences()
+        return [(each, texts[place % len(texts)]) for place, each in enumerate(pictures)]
+
+    def kept(self, place, given, columns, folder):
+        """Also the text."""
+        picture, text = given
+        return {**super().kept(place, picture, columns, folder), "text": text}
+
+    def given(self, entry, folder):
+        """The path of the picture's file, and the text."""
+        return folder / entry["image"], entry["text"]
+
+    def sent(self, entry, folder):
+        """The path of its file, and the text."""
+        return str(folder / entry["image"]), entry["text"]
+
+    def again(self, entry, folder, processor, manifest):
+        """See `Sense`; what a file that writes reads isn't filled up."""
+        most = manifest["task_options"].get("source_length")
+        limit, length = (manifest["max_length"],) * 2 if most is None else (most, None)
+        return self._read(processor, self.given(entry, folder), limit, length)[0]
+
+    def described(self, entry):
+        """The picture's file, and the text."""
+        return {"image": entry["image"], "text": entry["text"]}
+
+    def cell(self, entry, folder):
+        """The picture and the text."""
+        return f"{super().cell(entry, folder)}<small>{html.escape(short(entry['text']))}</small>"
+
+    def drawn(self, given, processor, scores):
+        """See `plot.picture`."""
+        return super().drawn(given[0], processor.image_processor, scores)
+
+    def source(self, columns):
+        """An array and token ids."""
+        ids, mask = columns["token_ids"][0], columns["padding_mask"][0]
+        return super().source(columns), ids[mask == 1].tolist()
+
+    def columns_of(self, source):
+        """See `Pictures`."""
+        picture, ids = source
+        ids = np.array([ids], "int32")
+        return {**super().columns_of(picture), "token_ids": ids, "padding_mask": ids * 0 + 1}
+
 
 class Sounds(Arrays):
     """Sounds, as samples of the processor's rate; the file itself makes features of them."""
@@ -571,7 +714,7 @@ def _read_wav(path):
 
 
 TEXTS = Texts()
-SENSES = {"image": Pictures(), "sound": Sounds()}
+SENSES = {"image": Pictures(), "image_text": PicturesWithTexts(), "sound": Sounds()}
 
 
 def sense_of(reads):

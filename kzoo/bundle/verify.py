@@ -146,7 +146,7 @@ def _check_no_others(folder, manifest):
     others = sorted(names - known)
     if others:
         raise KzooError(f"{folder / others[0]} is not one of the bundle's files: take it away.")
-    needed = {MODEL, sense_of(manifest["reads"]).file, REPORT, PAGE}
+    needed = {MODEL, *sense_of(manifest["reads"]).files, REPORT, PAGE}
     missing = sorted(needed - set(manifest["files"]))
     if missing:
         raise KzooError(f"{folder} was written without {missing[0]}: export anew.")
@@ -236,7 +236,8 @@ def _check_source(path, manifest):
     stated = manifest["task_options"].get("source_length")
     if stated is None:
         return
-    places = Spec.from_dict(manifest["spec"]).towers["encoder"].max_sequence_length
+    towers = Spec.from_dict(manifest["spec"]).towers
+    places = towers.get("question", towers["encoder"]).max_sequence_length
     most = min(places, manifest["length"] or places)
     if stated > most:
         raise KzooError(

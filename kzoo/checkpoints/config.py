@@ -17,7 +17,7 @@ those that kzoo computes, of which the first is written, and what an absent key 
 element names another key and its default, at which any value is harmless, and nothing is written.
 `HARMLESS` lists keys without effect. A family with `TOWERS` has a table of its own, with paths such
 as `towers.text.hidden_dim`, and each tower one for what stands below its `KEY` there, or beside the
-others where that is None.
+others where that is None. A key such as `text_config.bos_token_id` stands below another.
 """
 
 import copy
@@ -28,6 +28,7 @@ from ..errors import KzooError
 from ..parts import completed, resolve, shortened
 from ..spec import Spec
 from ..values import is_number, is_whole
+from .rows import towers_of
 
 # Keys that no output depends on, and why; they are kept and written back.
 HARMLESS = {
@@ -68,6 +69,8 @@ HARMLESS = {
         summary_last_dropout summary_proj_to_labels summary_type summary_use_proj
     """,
 }
+
+ABSENT = object()  # What a config says at a key that it doesn't have.
 
 # Keys that may only hold what kzoo computes.
 REQUIRED = {
@@ -137,7 +140,7 @@ def fields_from_config(config, family, pooler="none"):
     if family.TOWERS:
         towers = {
             name: fields_from_config(_of_tower(config, tower), tower)
-            for name, tower in family.TOWERS.items()
+            for name, tower in _towers_there(family, config).items()
         }
         fields = {"family": family.family, "towers": towers}
     else:
@@ -166,6 +169,18 @@ def _slots():
     fields = [field for field in dataclasses.fields(Spec) if field.name in Spec.SLOTS]
     made = {f.name: f.default_factory() for f in fields if callable(f.default_factory)}
     return {field.name: field.default for field in fields} | made
+
+
+def _towers_there(family, config):
+    """What says what a config has of each tower, by its name; see `rows.towers_of`."""
+    families = family.families_there(config) if callable(family.TOWERS) else {}
+    return towers_of(family, families)
+
+
+def _towers_here(family, fields):
+    """The same by the fields of a spec."""
+    towers = fields.get("towers", {})
+    return towers_of(family, {name: own["family"] for name, own in towers.items()})
 
 
 def _of_tower(config, tower):
@@ -216,30 +231,33 @@ def _unknown(config, family):
     """The keys that nobody knows and their values, those below the keys of towers included."""
     known = {"architectures", "model_type", "tie_word_embeddings", *REQUIRED}
     known |= {key for keys in HARMLESS.values() for key in keys.split()}
-    unknown = {key: value for key, value in config.items() if key not in known | _keys(family)}
-    for tower in family.TOWERS.values():
+    towers = _towers_there(family, config).values()
+    known |= _keys(family, towers)
+    unknown = {key: value for key, value in config.items() if key not in known}
+    for tower in towers:
         if tower.KEY:
             of_tower = _unknown(_of_tower(config, tower), tower)
             unknown |= {f"{tower.KEY}.{key}": value for key, value in of_tower.items()}
     return unknown
 
 
-def _keys(family):
-    """The keys of a family's own object there."""
+def _keys(family, towers):
+    """The keys of a family's own object there, and of those of its towers that share it."""
     keys = {*family.CONFIG, *family.REQUIRED, *family.HARMLESS.split()}
     keys |= {key for key, _ in family.HEAD_DROPOUT.values()}
-    for tower in family.TOWERS.values():
-        keys |= {tower.KEY} if tower.KEY else _keys(tower)
+    for tower in towers:
+        keys |= {tower.KEY} if tower.KEY else _keys(tower, ())
     return keys
 
 
 def _read(config, key, default, meaning=None):
     """The value here of a key, or an error that names the key."""
+    given = given_at(config, key)
     if callable(default):
         default = _followed(default, config)
-        value = default if config.get(key) is None else config[key]
+        value = default if given in (None, ABSENT) else given
     else:
-        value = config.get(key, default)
+        value = default if given is ABSENT else given
     meaning = ACTIVATIONS if meaning is None and isinstance(default, str) else meaning
     if meaning is None:
         return _checked(key, value, default)
@@ -251,6 +269,21 @@ def _read(config, key, default, meaning=None):
     if here is None:
         raise KzooError(f"config.json has {key} = {value!r:.60}; {expected}.")
     return copy.deepcopy(here)
+
+
+def given_at(config, key):
+    """What a config says at a key, which may stand below another; `ABSENT` for nothing."""
+    for name in key.split("."):
+        config = config.get(name, ABSENT) if isinstance(config, dict) else ABSENT
+    return config
+
+
+def put_at(config, key, value):
+    """Let a config say something at a key, which may stand below another."""
+    *below, name = key.split(".")
+    for each in below:
+        config = config.setdefault(each, {})
+    config[name] = value
 
 
 def _followed(function, *values):
@@ -315,7 +348,7 @@ def _with(held, names, value, key):
 def config_from_fields(fields, family, kept=None):
     """The config.json keys that the fields of a spec decide; nothing says yet that these do."""
     kept, config, whole = kept or {}, {}, _whole(fields)
-    for name, tower in family.TOWERS.items():
+    for name, tower in _towers_here(family, fields).items():
         of_tower = _of_tower(kept, tower) if tower.KEY else {**kept, **config}
         written = config_from_fields(fields["towers"][name], tower, of_tower)
         if tower.KEY:
@@ -332,9 +365,10 @@ def config_from_fields(fields, family, kept=None):
         here, there = _value(whole, _paths(path)[0]), {**kept, **config}
         usual = default(there) if callable(default) else default
         value = usual if here is None else _written(here, path, key, usual, meaning, there)
-        if callable(default) and kept and kept.get(key) is None and _same(value, usual):
+        was = given_at(kept, key)
+        if callable(default) and kept and was in (None, ABSENT) and _same(value, usual):
             continue  # As it was: absent or null, which means the same there.
-        config[key] = value
+        put_at(config, key, value)
     required = {key: held for key, held in family.REQUIRED.items() if len(held) == 2}
     return config | {key: kept.get(key, values[0]) for key, (values, _) in required.items()}
 
@@ -360,7 +394,7 @@ def _written(here, path, key, default, meaning, config):
     if meaning is None:
         return here
     if isinstance(meaning, dict):
-        spelled = [config.get(key), default, *meaning]
+        spelled = [given_at(config, key), default, *meaning]
         there = [s for s in spelled if any(_same(s, known) for known in meaning)]
         value = next((s for s in there if _slot(path, meaning[s]) == here), None)
     else:
@@ -387,6 +421,9 @@ def _whole(fields):
             options = {"start_id": slot["padding_id"], **options, "embedding": slot}
         return {"family": fields["family"], "towers": towers, "options": options}
     whole = fields | {slot: completed(slot, fields[slot]) for slot in Spec.SLOTS}
+    if fields.get("cross_attention") is not None:
+        looks = whole["cross_attention"] = completed("attention", fields["cross_attention"])
+        looks["memory_dim"] = looks.get("memory_dim") or fields["hidden_dim"]
     if whole["embedding"].get("dim") == 0:
         whole["embedding"]["dim"] = fields["hidden_dim"]
     whole["head_dim"] = fields["head_dim"] or fields["hidden_dim"] // fields["num_heads"]
@@ -426,7 +463,8 @@ def _meaning(fields, family):
     """The fields of a spec without the freedom to write one thing in several ways."""
     meaning = _whole(fields)
     if family.TOWERS:
-        towers = {name: _meaning(fields["towers"][name], t) for name, t in family.TOWERS.items()}
+        held = _towers_here(family, fields)
+        towers = {name: _meaning(fields["towers"][name], tower) for name, tower in held.items()}
         return {**meaning, "towers": towers}
     paths = {path for _, held, *_ in _entries(family) for path in _paths(held)}
     # Layers are written by step, so that blocks have no names of their own there; groups do.

@@ -22,10 +22,10 @@ from ..parts import completed, resolve
 from ..spec import Spec, Towers
 from ..values import is_number, is_whole
 from . import colbert, model2vec, sentence
-from .config import config_from_spec, spec_from_config
+from .config import ABSENT, config_from_spec, given_at, put_at, spec_from_config
 from .generation_config import FILE, read_generation, read_there, written_generation
 from .origin import TOKENIZER_FILES, Origin
-from .rows import TORCH, Table, parse
+from .rows import TORCH, Table, parse, towers_in
 from .safetensors import Lazy, numpy_dtype, write_tensors
 from .source import find_folder, read_weights, weight_files
 
@@ -359,7 +359,8 @@ def _head(family, task_name, spec, config, architecture, tensors):
         return None
     kinds = [kind for suffix, kind in family.CLASS_HEADS.items() if architecture.endswith(suffix)]
     heads = [head for head in heads if not kinds or head["kind"] in kinds]
-    tied = config.get("tie_word_embeddings") is not False
+    words = config if family.WORDS is None else config.get(family.WORDS) or {}
+    tied = words.get("tie_word_embeddings") is not False
     if tied and {True, False} <= {is_tied(head) for head in heads}:
         tied = not _scores_alone(family, task_name, tensors)
     fitting = [head for head in heads if is_tied(head) in (None, tied)]
@@ -447,7 +448,12 @@ def _build(family, spec, task_name, head, config, modules, given, folder):
     if _asks(task_name):
         options["problem"] = _problem(config)
     if TASKS[task_name].remembers_how_it_writes:
-        options["generation"] = read_generation(read_there(folder, config), folder)
+        there = read_there(folder, config)
+        if family.ENDS:
+            key, usual = family.ENDS
+            end = given_at(config, key)
+            there["eos_token_id"] = usual if end is ABSENT else end
+        options["generation"] = read_generation(there, folder)
     return TASKS[task_name](backbone, **options)
 
 
@@ -676,6 +682,10 @@ def config_of(model, family, spec, task_name, origin):
     config |= _writing_ids(model, origin)
     if name:
         config |= _head_config(model, family, task_name)
+    if name and family.ENDS:
+        ends = model.task_options()["generation"].get("end_token_ids")
+        if ends:
+            put_at(config, family.ENDS[0], ends[0])
     labels = getattr(model, "labels", None)
     if labels and (not origin or labels != _labels(kept)):
         config["id2label"] = {str(i): label for i, label in enumerate(labels)}
@@ -709,7 +719,7 @@ def _head_config(model, family, task_name):
             f"This {task_name} has the head {model.head_slot!r}; Hugging Face's {family.__name__} "
             f"has only {' or '.join(map(repr, heads))}: build it with that head to export it."
         )
-    tied = is_tied(held)
+    tied = None if family.WORDS else is_tied(held)
     config = {} if tied is None else {"tie_word_embeddings": tied}
     key, default = family.HEAD_DROPOUT.get(task_name, (None, None))
     if key is None:
@@ -747,12 +757,18 @@ def _outgoing(weights, family, spec, task_name, origin):
     if origin:
         return tensors | {name: Lazy.of(array) for name, array in origin.carried.items()}
     tensors |= {prefix + n: Lazy.of(of(spec)) for n, of in family.COMPUTED.items()}
-    pooler = _pooler_name(family)
-    if headless and pooler and spec.pooler == "none":
-        # The class there always has one; without these zeros it would be drawn at random.
-        width = spec.hidden_dim
-        tensors[f"{pooler}.weight"] = Lazy.of(np.zeros((width, width), "float32"))
-        tensors[f"{pooler}.bias"] = Lazy.of(np.zeros(width, "float32"))
+    alone = [("", family, spec)] if headless else []
+    within = [
+        (prefix + tower.PREFIX, tower, spec.towers[name])
+        for name, tower in towers_in(family, spec).items()
+    ]
+    for there, tower, own in [*alone, *within]:
+        pooler = _pooler_name(tower)
+        if pooler and own.pooler == "none":
+            # The class there always has one; without these zeros it would be drawn at random.
+            width = own.hidden_dim
+            tensors[f"{there}{pooler}.weight"] = Lazy.of(np.zeros((width, width), "float32"))
+            tensors[f"{there}{pooler}.bias"] = Lazy.of(np.zeros(width, "float32"))
     return tensors
 
 

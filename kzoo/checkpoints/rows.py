@@ -29,7 +29,8 @@ A family writes down what its tensors are called elsewhere and here, one row a l
   whose slot holds that kind.
 
 A family with `TOWERS`, classes by name, has each tower's rows too: below the tower's `PREFIX` there
-and below its name here.
+and below its name here. Where any of several families may stand in a tower's place, `TOWERS` is a
+function that gives them of {tower: the name of its family}.
 """
 
 import dataclasses
@@ -240,6 +241,20 @@ def _rows(line):
         yield Row(name, _side_by_side(path), marks, tied, optional, tasks, holds, counts)
 
 
+def towers_of(family, families):
+    """What says of checkpoints what stands in each tower of a family, by the tower's name.
+
+    families: {tower: the name of its family}.
+    """
+    return family.TOWERS(families) if callable(family.TOWERS) else family.TOWERS
+
+
+def towers_in(family, spec):
+    """`towers_of` a spec; none of one that is no `Towers`."""
+    families = {name: tower.family for name, tower in getattr(spec, "towers", {}).items()}
+    return towers_of(family, families) if families else {}
+
+
 class Table:
     """The rows of one model: its schedule filled in, its prefixes before them.
 
@@ -302,7 +317,7 @@ class Table:
             for there, here in _filled(row, spec):
                 here = [here_prefix + path for path in here]
                 self._file(row, there_prefix + there, here, spec, tied)
-        for name, tower in family.TOWERS.items():
+        for name, tower in towers_in(family, spec).items():
             prefixes = there_prefix + tower.PREFIX, f"{here_prefix}{name}/"
             self._file_network(tower, spec.towers[name], *prefixes, tied)
 

@@ -7,7 +7,7 @@ from keras import ops
 from ..errors import KzooError
 from ..keras_hooks import mean_of_all
 from ..network import Network
-from ..tasks.places import TiedTask
+from ..tasks.places import Tied
 from ..tasks.task import Task
 from ..values import is_number
 from .cache import Cache
@@ -221,7 +221,7 @@ class _OfOurs:
 
     def places_of(self, student):
         """Where the student's classes stand among its own, or None where they are the same."""
-        scores_tokens = isinstance(student, TiedTask)
+        scores_tokens = isinstance(student, Tied)
         return self._numbers(student) if scores_tokens else places_of(self.labels, student)
 
 

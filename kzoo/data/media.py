@@ -38,7 +38,7 @@ class Medium:
         """Whether a path is that of a table which names files."""
         return suffix_of(source) in KINDS
 
-    def read(self, path, column=None, label=None, targets="required"):
+    def read(self, path, column=None, label=None, targets="required", target="label"):
         """The files that a folder or a table names, and their labels.
 
         Args:
@@ -48,6 +48,7 @@ class Medium:
             column: the column of the paths; by default one of `columns`.
             label: the column of the labels; by default label, category and so on.
             targets: "required", "optional" or "none": whether there must be labels.
+            target: what an error calls one of them.
 
         Returns:
             `Examples`, whose inputs are paths.
@@ -62,7 +63,7 @@ class Medium:
             return self._folder(path, targets)
         if not path.exists():
             raise KzooError(f"{path} doesn't exist: a folder or a table was expected there.")
-        return self._table(path, column, label, targets)
+        return self._table(path, column, label, targets, target)
 
     # -- folders --
 
@@ -153,7 +154,7 @@ class Medium:
         self._check(files, path.parent)
         return table, column, files
 
-    def _table(self, path, column, label, targets):
+    def _table(self, path, column, label, targets, target):
         table, column, files = self.rows(path, column)
         if targets == "none":
             label = None
@@ -164,7 +165,7 @@ class Medium:
             y = [v.strip() if isinstance(v, str) else v for v in table.columns[label]]
             wrong = [line for line, v in zip(table.lines, y, strict=True) if v in ("", None)]
             if wrong:
-                raise KzooError(f"{path}, line {wrong[0]}: {label} is empty; expected a label.")
+                raise KzooError(f"{path}, line {wrong[0]}: {label} is empty; expected a {target}.")
         return Examples(
             path=path,
             x=files,

@@ -1,11 +1,11 @@
-"""Pictures and a text for each, as batches."""
+"""Pictures and texts that belong to them, as batches."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from .arrays import ArrayPlan
-from .batches import padded
+from .batches import IGNORED, TOKENS, padded
 
 
 class Pairs(NamedTuple):
@@ -21,28 +21,58 @@ class Pairs(NamedTuple):
 class PairPlan(ArrayPlan):
     """`ArrayPlan` for `Pairs`: batches hold the texts' tokens as well.
 
+    There may be several texts to each picture, whose columns' names begin alike.
+
     Args:
         pairs: the `Pairs`; the other arguments, of which `labels` are targets, as for `ArrayPlan`.
-        longest: the largest number of tokens. Where a new shape costs a compilation, all batches
-            are as long; else as their longest text.
+        longest: the largest number of tokens; of several texts by what their columns' names begin
+            with. Where a new shape costs a compilation, all batches are as long; else as their
+            longest text.
         padding_id: the token id that fills rows up.
     """
 
     def __init__(self, pairs, read, inputs, *args, longest, padding_id, **options):
         super().__init__(pairs.pictures, read, inputs, *args, **options)
-        self.columns, self.longest, self.padding_id = pairs.columns, longest, padding_id
+        self.columns, self.padding_id = pairs.columns, padding_id
+        self.longest = longest if isinstance(longest, dict) else {"": longest}
+
+    def lengths(self, rows):
+        """Tokens that the texts of a batch are padded to, by what their columns begin with."""
+        if self.shapes_cost:
+            return self.longest
+        return {
+            text: max(len(self.columns[f"{text}{TOKENS}"][row]) for row in rows)
+            for text in self.longest
+        }
 
     def _made(self, arrays, labels, rows):
         pictures, *rest = super()._made(arrays, labels, rows)
-        ids = [self.columns["token_ids"][row] for row in rows]
-        length = self.longest if self.shapes_cost else max(map(len, ids))
-        fills = {"token_ids": self.padding_id}
-        texts = {
-            name: padded([column[row] for row in rows], length, fills.get(name, 0))
-            for name, column in self.columns.items()
-        }
+        lengths, texts = self.lengths(rows), {}
+        for name, column in self.columns.items():
+            text = max((each for each in lengths if name.startswith(each)), key=len)
+            fill = self.padding_id if name.endswith(TOKENS) else 0
+            texts[name] = padded([column[row] for row in rows], lengths[text], fill)
         return ({**pictures, **texts}, *rest)
 
     def open_axes(self, value, is_weight):
-        """See `Plan`; texts differ in length."""
+        """See `Plan`; texts differ in length, and targets that have a place for each token."""
         return {0, 1} if value.dtype == np.int32 and value.ndim == 2 else {0}
+
+
+class WrittenPlan(PairPlan):
+    """`PairPlan` of what is to be written of pictures: a target for each token of a text.
+
+    Args:
+        pairs, read, inputs: as for `PairPlan`.
+        targets: ragged rows of token ids, a target for each place of `of`.
+        of: what the columns of the text begin with to whose places they belong.
+    """
+
+    def __init__(self, pairs, read, inputs, targets, *args, of, **options):
+        super().__init__(pairs, read, inputs, None, *args, **options)
+        self.labels, self.of = targets, of
+
+    def _labels(self, rows):
+        if self.labels is None:
+            return None
+        return padded([self.labels[row] for row in rows], self.lengths(rows)[self.of], IGNORED)

@@ -115,6 +115,84 @@ class Rewriter(Writer):
         return [int(each) for each in ids]
 
 
+class Describer(Rewriter):
+    """What writes of pictures; sources are arrays as the image processor gives them.
+
+    Args:
+        step, tokenizer, max_length, vocabulary_size, options: as for `Rewriter`.
+        image_processor: the `ImageProcessor` of what is read.
+    """
+
+    def __init__(self, step, tokenizer, max_length, vocabulary_size, options, image_processor):
+        super().__init__(step, tokenizer, max_length, vocabulary_size, options, None)
+        self.image_processor = image_processor
+
+    def prompt_ids(self, pictures, max_length=None):
+        """Pictures as arrays of the network's size, uint8; nothing is cut of them."""
+        named = enumerate(pictures)
+        return [self.image_processor.resized(each, f"Picture {n}") for n, each in named]
+
+    def generate(self, sources, batch_size=None, prompt=None, **options):
+        """Write of arrays; as `Rewriter.generate`.
+
+        Args:
+            prompt: a text that all that is written begins with.
+        """
+        return super().generate(sources, batch_size, **self._behind(prompt), **options)
+
+    def stream(self, source, prompt=None, **options):
+        """Write of one array; an iterator of pieces of text."""
+        return super().stream(source, **self._behind(prompt), **options)
+
+    def _behind(self, prompt):
+        """The options by which what is written begins with a text."""
+        if prompt is None:
+            return {}
+        if not isinstance(prompt, str):
+            raise KzooError(f"Got prompt={prompt!r:.40} for a caption; expected one text.")
+        check_has_tokenizer(self.tokenizer)
+        (ids,) = self.tokenizer.bare_ids([prompt])
+        check_not_empty([len(ids)])
+        return {"forced_token_ids": tuple(ids)}
+
+    def _checked(self, name, source):
+        """An array of a picture, or an error that names it."""
+        shape, dtype = getattr(source, "shape", None), str(getattr(source, "dtype", None))
+        if shape != self.image_processor.shape or dtype != "uint8":
+            expected = " x ".join(map(str, self.image_processor.shape))
+            raise KzooError(
+                f"Got {type(source).__name__} of the shape {shape} and the type {dtype} as {name}; "
+                f"expected a picture of {expected} numbers, uint8, as prompt_ids gives it."
+            )
+        return source
+
+
+class Questioner(Describer):
+    """What answers questions about pictures; sources are pairs of an array and token ids.
+
+    Args:
+        step, tokenizer, max_length, vocabulary_size, options, image_processor: as for `Describer`.
+    """
+
+    def prompt_ids(self, pairs, max_length=None):
+        """(picture, question) as (array, token ids); questions are cut where a length is given."""
+        pictures, questions = zip(*pairs, strict=True)
+        ids = source_ids(self.tokenizer, list(questions), None, max_length)
+        return list(zip(super().prompt_ids(pictures), ids, strict=True))
+
+    def _checked(self, name, source):
+        """An array of a picture and the ids of a question, or an error that names what is none."""
+        if not isinstance(source, tuple) or len(source) != 2:
+            raise KzooError(
+                f"Got {source!r:.40} as {name}; expected a picture and a question, as prompt_ids "
+                "gives them."
+            )
+        picture, question = source
+        name = name.removeprefix("the ").removeprefix("source").strip()
+        ids = Rewriter._checked(self, f"the question {name}".strip(), question)
+        return super()._checked(f"the picture {name}".strip(), picture), ids
+
+
 def check_numbered_alike(source, target):
     """Raise KzooError unless two tokenizers have the same tokens with the same ids."""
     if source.vocabulary != target.vocabulary:

@@ -9,7 +9,6 @@ once, so that few shapes are compiled and a token costs nearly the same whatever
 import keras
 import numpy as np
 
-from ..data.batches import padded
 from ..errors import KzooError
 from ..values import NOWHERE
 
@@ -38,7 +37,7 @@ class CachedModel:
                 f"Got a {network.family} whose places look at those behind them; expected one with "
                 "causal attention, for only such can write."
             )
-        self.network = network
+        self.model, self.network = model, network
         self.caches = CACHES[keras.backend.backend()]
         self.run = self.caches.compiled(model)
         self.encode = self.caches.encoding(network) if "encode" in network.signatures else None
@@ -47,16 +46,15 @@ class CachedModel:
         """The step function of what is written of sources.
 
         Args:
-            sources: lists of token ids, one for each prompt, or for as many prompts in a row.
+            sources: what the task's `prompt_ids` gives, such as lists of token ids, one for each
+                prompt, or for as many prompts in a row.
         """
-        longest = max(map(len, sources))
-        size = min(self.caches.source_length(longest), self.network.largest["encoder_length"])
-        token_ids = padded(sources, max(longest, size), self.network.padding_id)
-        mask = padded([[1] * len(source) for source in sources], token_ids.shape[1], 0)
-        inputs = {"encoder_token_ids": token_ids, "encoder_padding_mask": mask}
-        memory = self.encode(self.network.check_inputs(inputs))
+        inputs = self.model.source_inputs(sources, self.caches.source_length)
+        inputs = self.network.check_inputs(inputs)
+        memory, mask = self.encode(inputs), self.network.memory_mask(inputs)
         memory = {name: memory[name] for name in self.network.memory_names}
-        memory = Memory({**memory, "memory_mask": mask}, np.arange(len(sources)))
+        memory |= {} if mask is None else {"memory_mask": mask}
+        memory = Memory(memory, np.arange(len(sources)))
         return lambda *step: self(*step, memory=memory)
 
     def __call__(self, token_ids, places, state=None, memory=None):

@@ -50,6 +50,14 @@ DEFAULTS = {
         "image_mean": [0.48145466, 0.4578275, 0.40821073],
         "image_std": [0.26862954, 0.26130258, 0.27577711],
     },
+    "Blip": {
+        **COMMON,
+        "size": {"height": 384, "width": 384},
+        "square": True,
+        "resample": 3,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    },
     # Its class there never normalises, whatever a file says.
     "MobileViT": {
         **COMMON,

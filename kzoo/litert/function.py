@@ -32,6 +32,10 @@ class Function:
         """The shape of each input by its name, -1 for an axis of any size."""
         return {name: tuple(each["shape_signature"]) for name, each in self._inputs.items()}
 
+    def input_type(self, name):
+        """The type of an input's numbers."""
+        return np.dtype(self._inputs[name]["dtype"])
+
     @property
     def outputs(self):
         """The same of each output."""

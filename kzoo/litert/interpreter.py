@@ -64,7 +64,8 @@ class Interpreter:
         rows = [len(shapes[n]) == 2 and self._inputs[n]["dtype"] == np.int32 for n in shapes]
         self.shapes = None if all(rows) else shapes
         last = shapes[self.input_names[0]][-1]
-        self.length = 1 if self.shapes else None if last == -1 else last
+        tokens = shapes.get("token_ids", (1,))[-1]  # of texts beside such, which have one length
+        self.length = tokens if self.shapes else None if last == -1 else last
         self._allocated = None
         self._one_at_a_time = threading.Lock()
 

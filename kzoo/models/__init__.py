@@ -9,6 +9,7 @@ from .albert import Albert
 from .ast import Ast
 from .bart import Bart, BartReader
 from .bert import Bert
+from .blip import BlipAnswerer, BlipCaptioner, BlipMatcher
 from .bloom import Bloom
 from .clip import Clip, ClipImage, ClipText
 from .deberta import Deberta
@@ -37,6 +38,7 @@ from .static_embeddings import Static
 from .t5 import T5, T5Encoder
 from .transformer import Transformer
 from .transformer_xl import TransformerXl
+from .vision_encoder_decoder import VisionEncoderDecoder
 from .vit import Vit
 from .xlnet import XlNet
 
@@ -45,6 +47,7 @@ CLASSES = (
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
     XlNet, Electra, MPNet, RoFormer, Deberta, DebertaV2, MobileBert, Static,
+    VisionEncoderDecoder, BlipCaptioner, BlipAnswerer, BlipMatcher,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 
@@ -80,8 +83,9 @@ def _described_towers(family, spec):
     """Tower by tower, and what the family has beside them."""
     first = {name: _shallow(tower) for name, tower in spec.towers.items()}
     shapes = _shapes(family, spec.replace(towers=first))
+    classes = family.tower_classes(spec)
     towers = {
-        name: [(f"{name}/{path}", shape) for path, shape in _described(family.TOWERS[name], tower)]
+        name: [(f"{name}/{path}", shape) for path, shape in _described(classes[name], tower)]
         for name, tower in spec.towers.items()
     }
     return [

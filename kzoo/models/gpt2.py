@@ -40,6 +40,12 @@ class Gpt2(Stack):
         {BLOCK}.mlp.c_proj:io     block_{{step}}/feedforward/down
         {BLOCK}.attn.bias         -
         {BLOCK}.attn.masked_bias  -
+        {BLOCK}.ln_cross_attn                block_{{step}}/cross_attention_norm
+        {BLOCK}.crossattention.q_attn:io     block_{{step}}/cross_attention/query
+        {BLOCK}.crossattention.c_attn:io     block_{{step}}/cross_attention/{{key,value}}
+        {BLOCK}.crossattention.c_proj:io     block_{{step}}/cross_attention/output
+        {BLOCK}.crossattention.bias          -
+        {BLOCK}.crossattention.masked_bias   -
         ln_f                      final_norm
     """
     TASK_ROWS = """

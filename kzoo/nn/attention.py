@@ -7,6 +7,7 @@ from keras import ops
 
 from ..errors import KzooError
 from ..parts import part
+from ..spec import LARGEST
 from ..values import is_number, is_whole
 from .composed import Composed
 from .dense import of_block
@@ -43,6 +44,7 @@ class Attention(Composed):
         scale: what queries are multiplied by; by default 1 / sqrt(head_dim).
         num_heads: how many heads it has, where these aren't as many as the spec's (0), because
             some were pruned; those that share keys stay as many to each.
+        memory_dim: how wide the vectors of a memory are that it is to; 0 for as wide as the model.
 
     With fewer heads for keys and values than for queries, as many queries share each
     (arXiv:2305.13245; one for all: arXiv:1911.02150).
@@ -54,7 +56,7 @@ class Attention(Composed):
     MAPS = PROJECTIONS  # The names of its affine maps.
     is_blockwise = True  # Whether `without_maps` gives what maps do, but for rounding.
 
-    def __init__(self, spec, name, bias=PROJECTIONS, scale=None, num_heads=0):
+    def __init__(self, spec, name, bias=PROJECTIONS, scale=None, num_heads=0, memory_dim=0):
         super().__init__(name=name)
         if not isinstance(bias, (list, tuple)) or not set(bias) <= set(self.MAPS):
             raise KzooError(
@@ -69,6 +71,11 @@ class Attention(Composed):
                 f"Got num_heads = {num_heads!r:.40} for attention; expected a multiple of "
                 f"{sharing}, or 0 for the spec's {spec.num_heads}."
             )
+        if not is_whole(memory_dim, 0, LARGEST):
+            raise KzooError(
+                f"Got memory_dim = {memory_dim!r:.40} for attention; expected 0 or more."
+            )
+        self.memory_dim = memory_dim  # 0: hidden_dim
         self.num_heads = num_heads or spec.num_heads
         self.head_dim = spec.head_dim or spec.hidden_dim // spec.num_heads
         self.scale = 1.0 / math.sqrt(self.head_dim) if scale is None else scale
@@ -81,7 +88,8 @@ class Attention(Composed):
         for each in self.MAPS[:-1]:
             width = heads[each.rpartition("_")[2]] * self.head_dim
             path = f"{name}/{each}"
-            setattr(self, each, of_block(spec, path, spec.hidden_dim, width, each in bias))
+            read = spec.hidden_dim if each == "query" else memory_dim or spec.hidden_dim
+            setattr(self, each, of_block(spec, path, read, width, each in bias))
         width = self.num_heads * self.head_dim
         self.output_dense = of_block(
             spec, f"{name}/output", width, spec.hidden_dim, "output" in bias

@@ -50,13 +50,13 @@ class PostNorm(Composed):
     def call(self, x, context, training=None):
         """(batch, length, hidden_dim) to the same shape, and what attention to itself saw.
 
-        Where only the first places ask, only theirs come out.
+        Where only the first places ask, only theirs come out. Without a memory none is looked at.
         """
         y = self.before(x, self.attention_norm)
         y, seen = self.attention(y, context=context, training=training)
         x, y = context.asking(x), context.asking(y)
         x = self.after(x + self.dropout(y, training=training), self.attention_norm)
-        if self.cross_attention is not None:
+        if self.cross_attention is not None and context.cross is not None:
             y = self.before(x, self.cross_attention_norm)
             y, _ = self.cross_attention(y, context=context.cross, training=training)
             x = self.after(x + self.dropout(y, training=training), self.cross_attention_norm)

@@ -77,7 +77,7 @@ class TanhPooler(Dense):
 
 
 class Projected(Composed):
-    """Base of poolers that map one place without bias to a space that towers share (CLIP).
+    """Base of poolers that map one place to a space that towers share (CLIP).
 
     arXiv:2103.00020, section 2.3.
 
@@ -86,11 +86,13 @@ class Projected(Composed):
         dim: how wide that space is.
     """
 
+    has_bias = False  # Whether the map adds something.
+
     def __init__(self, spec, name, dim=512):
         super().__init__(name=name)
         if not is_whole(dim, 1, LARGEST):
             raise KzooError(f"Got dim = {dim!r:.40} for a pooler; expected a whole number above 0.")
-        self.projection = Dense(dim, spec, "projection", bias=False)
+        self.projection = Dense(dim, spec, "projection", bias=self.has_bias)
 
 
 @part("pooler", "first")
@@ -106,6 +108,17 @@ class FirstPooler(Projected):
     def call(self, x, context=None):
         """(batch, length, hidden_dim) to (batch, dim)."""
         return self.projection(self.norm(first_place(x)))
+
+
+@part("pooler", "first_mapped")
+class FirstMappedPooler(Projected):
+    """The first place as it is, mapped with a bias (BLIP, arXiv:2201.12086)."""
+
+    places, has_bias = 1, True
+
+    def call(self, x, context=None):
+        """(batch, length, hidden_dim) to (batch, dim)."""
+        return self.projection(first_place(x))
 
 
 @part("pooler", "end")

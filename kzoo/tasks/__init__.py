@@ -3,9 +3,11 @@
 from .audio_classifier import AudioClassifier
 from .causal_lm import CausalLM
 from .cross_encoder import CrossEncoder
+from .image_captioner import ImageCaptioner
 from .image_classifier import ImageClassifier
 from .image_embedder import ImageEmbedder
 from .image_text_embedder import ImageTextEmbedder
+from .joint_classifier import ImageTextMatcher, VisualQuestionClassifier
 from .late_interaction import LateInteraction
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
@@ -19,6 +21,7 @@ from .skip_gram import SkipGram
 from .text_classifier import TextClassifier
 from .text_embedder import TextEmbedder
 from .token_classifier import TokenClassifier
+from .visual_question_answerer import VisualQuestionAnswerer
 from .zero_shot_image_classifier import ZeroShotImageClassifier
 
 __all__ = ["TASKS", "CrossEncoder"]  # It is a TextClassifier by another name: no task of its own.
@@ -42,6 +45,10 @@ TASKS = {
         LateInteraction,
         ImageClassifier,
         ImageEmbedder,
+        ImageCaptioner,
+        VisualQuestionAnswerer,
+        VisualQuestionClassifier,
+        ImageTextMatcher,
         ImageTextEmbedder,
         ZeroShotImageClassifier,
         AudioClassifier,

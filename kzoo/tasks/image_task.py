@@ -99,6 +99,16 @@ class ImageTask(ArrayTask):
         )
         return Augmentation(augment, self.array_shape, takes_rows)
 
+    def unmixed(self, augment):
+        """See `augmentation`, for pictures whose texts can't be mixed as layers mix pictures."""
+        mixing = mixing_among(augment)
+        if mixing:
+            raise KzooError(
+                f"Got {mixing[0]} to augment pictures of pairs, which mixes pictures and not their "
+                "texts; expected layers that leave each its own."
+            )
+        return ImageTask.augmentation(self, augment)
+
     @classmethod
     def augmenting(cls, kind):
         """One of Keras' layers for pictures, or None."""

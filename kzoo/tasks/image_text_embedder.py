@@ -11,7 +11,6 @@ from ..data.batches import BatchPlan
 from ..data.pairs import PairPlan, Pairs
 from ..data.tables import read_table
 from ..errors import KzooError
-from ..images.augmentation import mixing_among
 from ..spec import Input
 from ..values import an
 from .contrastive import ContrastiveLoss
@@ -24,6 +23,12 @@ from .text_task import check_tokenizer, settled_length
 
 # What a table calls the texts beside its pictures.
 CAPTIONS = ("caption", "text", "sentence", "title", "description")
+
+
+def caption_column(path):
+    """The column of a table that holds the texts of its pictures, or None."""
+    columns = read_table(path).columns
+    return next((name for name in columns if name.strip().lower() in CAPTIONS), None)
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -173,9 +178,7 @@ class ImageTextEmbedder(ImageTask):
         """
         if targets == "none":
             return super().read_file(path, column, label, targets)
-        if label is None and cls.medium.is_table(path):
-            columns = read_table(path).columns
-            label = next((name for name in columns if name.strip().lower() in CAPTIONS), None)
+        label = caption_column(path) if label is None and cls.medium.is_table(path) else label
         examples = super().read_file(path, column, label, "required")
         return replace(examples, x=list(zip(examples.x, examples.y, strict=True)), y=None)
 
@@ -211,14 +214,8 @@ class ImageTextEmbedder(ImageTask):
         return targets
 
     def augmentation(self, augment):
-        """See `ImageTask`; texts can't be mixed as layers mix pictures."""
-        mixing = mixing_among(augment)
-        if mixing:
-            raise KzooError(
-                f"Got {mixing[0]} to augment pictures of pairs, which mixes pictures and not their "
-                "texts; expected layers that leave each its own."
-            )
-        return super().augmentation(augment)
+        """See `ImageTask.unmixed`."""
+        return self.unmixed(augment)
 
     def plan(self, columns, batch_size):
         """Pairs and pictures in their own order, texts from short to long."""

@@ -10,8 +10,11 @@ from .classes import ROW_LOSSES
 from .text_task import TextTask
 
 
-class PlaceTask(TextTask):
-    """A task with a target for each place, or none where that is `IGNORED`."""
+class ByPlace:
+    """Of a task that has a target for each place of a text, or none where that is `IGNORED`.
+
+    It stands before the task that says what is read.
+    """
 
     def suited_loss(self, loss):
         """A loss of classes that leaves out the places without a target."""
@@ -43,8 +46,12 @@ class PlaceTask(TextTask):
         return super().compute_metrics(x, y, y_pred, by_place(sample_weight, y))
 
 
-class VocabularyTask(PlaceTask):
-    """A task that scores the vocabulary at every place."""
+class PlaceTask(ByPlace, TextTask):
+    """A task on texts with a target for each place."""
+
+
+class Vocabulary(ByPlace):
+    """Of a task that scores the vocabulary at every place."""
 
     @property
     def num_outputs(self):
@@ -57,13 +64,17 @@ class VocabularyTask(PlaceTask):
         return make("head", self.head_slot, spec=backbone.head_spec, units=units, name="head")
 
 
-class TiedTask(VocabularyTask):
-    """A task that scores the vocabulary at every place, against the token embeddings themselves."""
+class Tied(Vocabulary):
+    """Of a task that scores the vocabulary at every place, against the token embeddings."""
 
     def run_head(self, outputs, inputs, training):
         """Logits against the backbone's own token table."""
         table = [ops.cast(f, self.compute_dtype) for f in self.backbone.embedding.factors]
         return self.head(outputs, inputs.get("padding_mask"), table=table, training=training)
+
+
+class TiedTask(Tied, PlaceTask):
+    """A task on texts that scores the vocabulary at every place."""
 
 
 @keras.saving.register_keras_serializable("kzoo")

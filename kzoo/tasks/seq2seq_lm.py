@@ -2,41 +2,34 @@
 
 import keras
 import numpy as np
-from keras import ops
 
-from ..answers import RULES
-from ..data.batches import BatchPlan, bucketed_batches, lengths_of
+from ..data.batches import BatchPlan, bucketed_batches, lengths_of, padded
 from ..data.corpus import Corpus, read_corpus
 from ..data.documents import read_documents
 from ..data.drawn import DrawnPlan
 from ..data.objectives import check_objective
 from ..data.objectives import objective as objective_of
 from ..errors import KzooError
-from ..generation.options import Generation
 from ..generation.rewriter import (
-    CALLED,
     Rewriter,
     beginning,
     check_numbered_alike,
     rewriting_options,
     source_ids,
 )
-from ..generation.writer import check_names
-from ..text.languages import code_id, in_language
+from ..text.languages import code_id
 from .corpora import ReadsCorpora, check_unweighted, tokens_of
 from .inputs import check_columns, split_pairs
-from .text_scores import check_scores, text_scores
+from .source_task import WritesOfSources, given_options, settled_options
 from .text_task import settled_length
 from .writing_task import WritingTask, one_or_all
-
-WRITING = {*Generation.__dataclass_fields__, *CALLED}
 
 # The arguments of its own that a task has from the one that it goes on from.
 KEPT = ("max_target_length", "generation", "source_language", "target_language", "objective")
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class Seq2SeqLM(ReadsCorpora, WritingTask):
+class Seq2SeqLM(ReadsCorpora, WritesOfSources, WritingTask):
     """Read a source and write a target: an encoder-decoder with scores of every token.
 
     On the dict of `kzoo.graphs.EncoderDecoder` it returns {"logits": (batch, decoder_length,
@@ -64,8 +57,8 @@ class Seq2SeqLM(ReadsCorpora, WritingTask):
     task_name = "Seq2SeqLM"
     default_head = "tied_lm"
     targets = "optional"
-    remembers_how_it_writes = True
-    reads, rule = "prompt", "rewriting"
+    reads, columns_given = "prompt", ("text", "label")
+    length_axes = ("encoder_length", "memory_length")
     read_file = read_corpus(read_documents)
 
     def __init__(
@@ -83,22 +76,14 @@ class Seq2SeqLM(ReadsCorpora, WritingTask):
         objective=None,
         target_tokenizer=None,
     ):
-        if not isinstance(generation, (dict, type(None))):
-            raise KzooError(
-                f"Got generation {generation!r:.40}; expected options by name, such as "
-                '{"num_beams": 4}.'
-            )
-        self.max_target_length = max_target_length
-        self.generation = None if generation is None else dict(generation)
+        self.max_target_length, self.generation = max_target_length, given_options(generation)
         self.source_language, self.target_language = source_language, target_language
         check_objective(objective)
         self.objective = objective
         super().__init__(backbone, labels, head, max_length, tokenizer, name)
         if target_tokenizer is not None:
             self.target_tokenizer = target_tokenizer
-        self.generation = self.generation or {}
-        check_names(self.generation)
-        Generation(**self.generation)
+        self.generation = settled_options(self.generation)
 
     def inherit(self, before):
         """Read and write as the task did that this one goes on from."""
@@ -128,7 +113,7 @@ class Seq2SeqLM(ReadsCorpora, WritingTask):
 
     def check_backbone(self, backbone):
         """Raise KzooError for a network that reads no source."""
-        if "encode" not in backbone.signatures:
+        if "encoder_token_ids" not in backbone.signatures.get("encode", ()):
             raise KzooError(
                 f"Got a {backbone.family} for a Seq2SeqLM; expected a network that reads a source "
                 "and writes of it, such as a T5."
@@ -142,16 +127,6 @@ class Seq2SeqLM(ReadsCorpora, WritingTask):
             self.max_target_length, tokenizer, largest["decoder_length"], "max_target_length"
         )
 
-    def make_head(self, backbone):
-        """The head layer."""
-        head = super().make_head(backbone)
-        if getattr(head, "tied", None) is None:
-            raise KzooError(
-                f"Got the head {self.head_slot!r} for a Seq2SeqLM; expected one that scores "
-                'tokens, "tied_lm" or "lm".'
-            )
-        return head
-
     @property
     def target_tokenizer(self):
         """The tokenizer of what is written; that of what is read where it has no other."""
@@ -162,48 +137,9 @@ class Seq2SeqLM(ReadsCorpora, WritingTask):
         """What the writer decodes by; None where there is no tokenizer."""
         return self.processors.get("target_tokenizer") or self.processors.get("tokenizer")
 
-    def run_head(self, outputs, inputs, training):
-        """Logits, and what was seen at the places of a step."""
-        past = {name: outputs[name] for name in outputs if name in self.backbone.past_names}
-        return {**super().run_head(outputs, inputs, training), **past}
-
-    @property
-    def output_axes(self):
-        """The axes of each output on whole inputs."""
-        return {"logits": ("batch", "decoder_length", "vocabulary")}
-
     def get_config(self):
         """The arguments."""
         return {**super().get_config(), **{name: getattr(self, name) for name in KEPT}}
-
-    # -- on a device ----------------------------------------------------------------------------
-
-    # A source is read by the one, once, and each token of what is written by the other.
-    functions = {"encode": ("encode", {}), "decode": ("step", {"decoder_length": 1})}
-    length_axes = ("encoder_length", "memory_length")
-
-    def run_function(self, name, inputs):
-        """Of a source its keys and values; of a token its `logits`, and its keys and values."""
-        outputs = self.backbone.run(inputs, training=False)
-        if name == "encode":
-            return {each: outputs[each] for each in self.backbone.memory_names}
-        logits = super().run_head(outputs, inputs, False)["logits"]
-        past = {each: outputs[each] for each in self.backbone.past_names}
-        return {"logits": ops.reshape(logits, (1, logits.shape[-1])), **past}
-
-    def function_axes(self, name):
-        """The axes of each output of a function."""
-        step = self.backbone.signatures["step"]
-        if name == "encode":
-            read = {"memory_length": "encoder_length"}
-            names = self.backbone.memory_names
-            return {each: tuple(read.get(a, a) for a in step[each].axes) for each in names}
-        new = {"past_length": 1}
-        past = {
-            each: tuple(new.get(axis, axis) for axis in step[each].axes)
-            for each in self.backbone.past_names
-        }
-        return {**RULES[self.rule].outputs, **past}
 
     # -- learning -------------------------------------------------------------------------------
 
@@ -250,13 +186,8 @@ class Seq2SeqLM(ReadsCorpora, WritingTask):
         wrong = next((each for each in targets if not isinstance(each, str)), None)
         if wrong is not None:
             raise KzooError(f"Got the target {wrong!r:.40} of a source; expected a text.")
-        return self._columns_of(self.prompt_ids(sources, self.max_length), self.target_ids(targets))
-
-    def _columns_of(self, read, rows):
-        """What the encoder reads, and what the decoder is given of rows of targets; and these."""
-        start, _ = beginning(self.task_options())
-        given = [[start, *row[:-1]] for row in rows]
-        return {"encoder_token_ids": read, "decoder_token_ids": given}, rows
+        read, rows = self.cut_sources(sources), self.target_ids(targets)
+        return {"encoder_token_ids": read, "decoder_token_ids": self.given_rows(rows)}, rows
 
     def _spoiled(self, texts, sample_weight, seed, initial_epoch=0, **options):
         """Batches of what the objective makes of texts, other sources and targets each epoch."""
@@ -302,76 +233,21 @@ class Seq2SeqLM(ReadsCorpora, WritingTask):
             )
         return rows
 
-    @property
-    def start_id(self):
-        """The token that the decoder is given first."""
-        return self.backbone.start_id
+    def check_columns(self, columns, x):
+        """Names of columns mean something for files alone."""
+        check_columns(*columns, x)
 
-    def target_ids(self, targets):
-        """Targets as lists of token ids, cut to `max_target_length`, each with its end."""
-        before, after = self._frame(self.target_language)
-        most = self.max_target_length - len(before) - len(after)
-        return [[*before, *ids[:most], *after] for ids in self.target_tokenizer.bare_ids(targets)]
+    def cut_sources(self, sources):
+        """Texts as lists of token ids, `max_length` at most."""
+        return self.prompt_ids(sources, self.max_length)
 
-    def _frame(self, language):
-        """What stands before and behind a target in a language, two lists of ids."""
-        (before, _), _, (after, _) = self.tokenizer.frame()
-        before, after = (
-            in_language(self.tokenizer, list(ids), language) for ids in (before, after)
-        )
-        after = after or [self.tokenizer.end_id]
-        if after == [None]:
-            raise KzooError(
-                "Got targets for a tokenizer that names no token for their end; expected one with "
-                "an end token, such as </s>."
-            )
-        return before, after
-
-    def evaluate(self, x, y=None, batch_size=32, sample_weight=None, scores=(), **kwargs):
-        """Loss, perplexity and accuracy on sources and targets; x and y as in `fit`.
-
-        Args:
-            scores: names of `text_scores.SCORES`, "bleu", "chrf", "rouge" and "exact", by which
-                what is written of the sources is compared with the targets too.
-            kwargs: text, label and what `keras.Model.evaluate` takes, and with scores, where a
-                dict comes, options of `generate`.
-        """
-        writing = {name: kwargs.pop(name) for name in list(kwargs) if name in WRITING}
-        if writing and not scores:
-            raise KzooError(
-                f"Got {next(iter(writing))} for evaluate without scores; expected scores too, such "
-                'as ("bleu", "chrf"): only for them something is written.'
-            )
-        check_scores(scores)
-        check_names(writing, CALLED)
-        if not scores:
-            return super().evaluate(x, y, batch_size, sample_weight, **kwargs)
-        named = {name: kwargs.pop(name) for name in ("text", "label") if name in kwargs}
-        self._check_compiled()
-        check_columns(named.get("text"), named.get("label"), x)
-        columns = named.get("text"), named.get("label")
-        x, y, sample_weight = self._examples(x, y, sample_weight, columns, learning=False)
-        kwargs = {**kwargs, "return_dict": True}
-        measured = super().evaluate(x, y, batch_size, sample_weight, **kwargs)
-        return {**measured, **self.score(x, y, scores, batch_size, **writing)}
-
-    def score(self, x, y=None, scores=("bleu", "chrf"), batch_size=32, **options):
-        """How near what is written of sources is to their targets.
-
-        Args:
-            x, y: as in `fit`, without files.
-            scores: names of `text_scores.SCORES`: "bleu", "chrf", "rouge", "exact".
-            batch_size: sources that are read at the same time.
-            options: those of `generate`; one text is written of each source.
-
-        Returns:
-            {name: number}; BLEU, chrF and ROUGE from 0 to 100, the exact share from 0 to 1.
-        """
-        check_scores(scores)
-        sources, targets = self.sources_and_targets(x, y)
-        read = self.prompt_ids(sources, self.max_length)  # Cut as in `fit`.
-        rows = self.write(read, batch_size, **options)
-        return text_scores([row[0].text for row in rows], targets, scores)
+    def source_inputs(self, sources, rounded=int):
+        """Lists of token ids as what the network reads, by name."""
+        longest = max(map(len, sources))
+        size = min(rounded(longest), self.backbone.largest["encoder_length"])
+        token_ids = padded(sources, max(longest, size), self.backbone.padding_id)
+        mask = padded([[1] * len(source) for source in sources], token_ids.shape[1], 0)
+        return {"encoder_token_ids": token_ids, "encoder_padding_mask": mask}
 
     def sources_and_targets(self, x, y=None):
         """Two lists of the same length, of what `score` takes."""
@@ -383,18 +259,6 @@ class Seq2SeqLM(ReadsCorpora, WritingTask):
                 f"Got {len(sources)} sources and {count} targets; expected a target of each."
             )
         return sources, targets
-
-    def measure(self, x, y=None):
-        """How well targets are foretold of their sources, however the task is compiled.
-
-        Args:
-            x, y: as in `fit`, without files.
-
-        Returns:
-            {"perplexity", "loss" (nats a token), "accuracy" (share of tokens that were likeliest)}.
-        """
-        rows = self.rows_at_once(self.max_target_length)
-        return self.measured(self.batches(x, y, batch_size=rows))
 
     # -- writing --------------------------------------------------------------------------------
 

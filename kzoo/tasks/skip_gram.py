@@ -13,14 +13,14 @@ from ..text.words import tokenizer_of_texts
 from ..values import an, is_number, is_whole
 from .corpora import ReadsCorpora, check_unweighted, tokens_of
 from .inputs import as_list
-from .places import PlaceLoss, VocabularyTask
+from .places import PlaceLoss, PlaceTask, Vocabulary
 
 NOT_COUNTED = -1e9  # the score of a drawn word that is the right one
 WINDOW, DRAWN, THRESHOLD = 5, 5, 1e-3
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class SkipGram(ReadsCorpora, VocabularyTask):
+class SkipGram(ReadsCorpora, Vocabulary, PlaceTask):
     """Foretell the words near a word, which gives words of a like use vectors that are alike.
 
     On the token dict it returns {"logits": (batch, length, vocabulary_size)}, how well each token

@@ -61,7 +61,9 @@ class TextTask(Task):
         """Raise KzooError for a network of several towers, but those that read a text together."""
         both_read = self.both_may_read and isinstance(backbone, BothRead)
         if isinstance(backbone.spec, Towers) and not both_read:
-            fitting = "Seq2SeqLM" if "encode" in backbone.signatures else "ImageTextEmbedder"
+            read = backbone.signatures.get("encode")
+            fitting = "Seq2SeqLM" if read and "images" not in read else "ImageTextEmbedder"
+            fitting = next(iter(backbone.HEADS), fitting)
             raise KzooError(
                 f"Got {an(backbone.family)} for {an(self.task_name)}; expected a network of one "
                 f"stack, such as a BERT: of {' and '.join(backbone.towers)} make a {fitting}."

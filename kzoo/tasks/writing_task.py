@@ -10,13 +10,13 @@ from ..data.batches import IGNORED
 from ..errors import KzooError
 from ..generation.decoding import is_listed
 from ..generation.writer import Clock, Writer
-from .places import PlaceAccuracy, TiedTask, by_place
+from .places import PlaceAccuracy, Tied, TiedTask, by_place
 
 LOGITS = 2**27  # float32 numbers of a batch whose texts are scored: half a gigabyte
 
 
-class WritingTask(TiedTask):
-    """A task that scores the next token, and so writes."""
+class Writes(Tied):
+    """Of a task that scores the next token, and so writes; see `places.ByPlace`."""
 
     def default_metrics(self):
         """Perplexity, and the share of tokens that were the likeliest."""
@@ -86,11 +86,6 @@ class WritingTask(TiedTask):
         """The text that is written on from token ids, or of them, piece by piece."""
         return self.writer.stream(ids, **options)
 
-    def predict(self, x, batch_size=32, verbose=0, text=None, **options):
-        """What is written after each text, or of it; `options` as for `generate`."""
-        answers, _ = self.written(self._inputs(x, text), options, batch_size)
-        return [one_or_all([each.text for each in rows]) for rows in answers]
-
     def written(self, prompts, options, batch_size=None):
         """What is written of texts or of lists of ids, and whether they are texts."""
         given = [prompts] if isinstance(prompts, str) else prompts
@@ -106,6 +101,15 @@ class WritingTask(TiedTask):
             )
         ids = self.prompt_ids(list(given)) if kinds == {True} else given
         return self.write(ids, batch_size, **options), kinds == {True}
+
+
+class WritingTask(Writes, TiedTask):
+    """A task on texts that writes."""
+
+    def predict(self, x, batch_size=32, verbose=0, text=None, **options):
+        """What is written after each text, or of it; `options` as for `generate`."""
+        answers, _ = self.written(self._inputs(x, text), options, batch_size)
+        return [one_or_all([each.text for each in rows]) for rows in answers]
 
 
 def one_or_all(answers):

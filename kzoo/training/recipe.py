@@ -31,6 +31,7 @@ from ..data.variations import Variations
 from ..errors import KzooError
 from ..files import read_json, writing_folder
 from ..keras_hooks import precision
+from ..models import family_of
 from ..models.electra import RATIO
 from ..network import freeze, frozen
 from ..parts import resolve
@@ -128,9 +129,17 @@ TRAINED = (
     "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "ReplacedTokenDetection",
     "NextSentence", "PermutationLM", "SkipGram", "LateInteraction", "TokenClassifier",
     "QuestionAnswering", "CausalLM", "Seq2SeqLM", "ImageClassifier", "AudioClassifier",
+    "ImageCaptioner", "VisualQuestionAnswerer", "VisualQuestionClassifier", "ImageTextMatcher",
 )  # fmt: skip
-CLASSIFIERS = ("TextClassifier", "NextSentence", "ImageClassifier", "AudioClassifier")
-ARRAYS = ("ImageClassifier", "AudioClassifier")  # what learns from files of their own
+CLASSIFIERS = (
+    "TextClassifier", "NextSentence", "ImageClassifier", "AudioClassifier",
+    "VisualQuestionClassifier",
+)  # fmt: skip
+# What learns of pictures with texts.
+BESIDE = (
+    "ImageCaptioner", "VisualQuestionAnswerer", "VisualQuestionClassifier", "ImageTextMatcher",
+)  # fmt: skip
+ARRAYS = ("ImageClassifier", "AudioClassifier", *BESIDE)  # what learns from files of their own
 # The keys that not every task has a use for.
 USED_BY = {
     "problem": CLASSIFIERS,
@@ -150,8 +159,8 @@ USED_BY = {
         "CausalLM",
         "Seq2SeqLM",
     ),
-    "label": (*CLASSIFIERS, "TextEmbedder", "TokenClassifier", "CausalLM", "Seq2SeqLM"),
-    "max_length": tuple(name for name in TRAINED if name not in ARRAYS),
+    "label": (*CLASSIFIERS, "TextEmbedder", "TokenClassifier", "CausalLM", "Seq2SeqLM", *BESIDE),
+    "max_length": (*(name for name in TRAINED if name not in ARRAYS), *BESIDE[1:]),
     "variations": ("TextClassifier", "TextEmbedder"),
     "objective": (
         "MaskedLM",
@@ -162,7 +171,7 @@ USED_BY = {
     ),
     "pairs": ("PreTraining",),
     "generator": ("ReplacedTokenDetection",),
-    "image_size": ("ImageClassifier",),
+    "image_size": ("ImageClassifier", *BESIDE),
     "augment": ARRAYS,
     "column": ARRAYS,
 }
@@ -457,6 +466,9 @@ def _usual_task(model):
     """The first of `TRAINED` that makes what a model's embedding reads."""
     # Of what another library wrote only reading tells.
     spec = presets.load(model).spec if presets.class_of(model) is None else presets.read_spec(model)
+    own = next((name for name in TRAINED if name in family_of(spec).HEADS), None)
+    if isinstance(spec, Towers) and "embedding" not in spec.options and own is not None:
+        return own
     slot = spec.options.get("embedding") if isinstance(spec, Towers) else spec.embedding
     reads = resolve("embedding", slot)[0].input_name if slot else None
     for name in TRAINED:
