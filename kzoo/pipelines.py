@@ -31,6 +31,7 @@ PIPELINES = {
     "audio-classification": ("AudioClassifier", "sound", PROBLEMS, COMMANDS),
     "image-classification": ("ImageClassifier", "image", PROBLEMS, None),
     "image-feature-extraction": ("ImageEmbedder", "image", ("embedding",), None),
+    "object-detection": ("ObjectDetector", "image", ("boxes",), None),
 }
 TEXTS = ("text", "pair", "either")  # what tasks on texts read
 TRANSLATES = re.compile(r"translation_(\w+)_to_(\w+)")
@@ -43,8 +44,8 @@ def pipeline(task, model=None):
         task: "sentiment-analysis", "text-classification", "feature-extraction", "ner" (also
             "token-classification"), "question-answering", "fill-mask", "text-generation",
             "text2text-generation", "summarization", "translation", "translation_xx_to_yy",
-            "audio-classification", "image-classification", "image-feature-extraction" or
-            "zero-shot-image-classification".
+            "audio-classification", "image-classification", "image-feature-extraction",
+            "object-detection" or "zero-shot-image-classification".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
 
@@ -55,8 +56,8 @@ def pipeline(task, model=None):
         a list of {"label", "score"}, with `top_k=None` a list of all labels an input, where a
         score is a probability or for regression the value; for embeddings a list of lists of
         numbers; for "text-generation" see `TextGeneration`, for pictures and sounds `OfMedia`,
-        for labels that a call names `ZeroShot`, for a question that a `Seq2SeqLM` answers in its
-        own words `WrittenAnswers`; for the others what the task's `predict` gives.
+        for what stands in a picture `Detection`, for labels that a call names `ZeroShot`, for a
+        question that a `Seq2SeqLM` answers in its own words `WrittenAnswers`; for the others what the task's `predict` gives.
     """
     requested = task
     if isinstance(task, str) and TRANSLATES.fullmatch(task):
@@ -77,6 +78,8 @@ def pipeline(task, model=None):
     if getattr(model, "rule", None) not in rules or _sense(model) != sense:
         name = f"{name} or a Seq2SeqLM" if "rewriting" in rules[1:] else name
         raise KzooError(f"{task!r} needs a {name}; {an(type(model).__name__)} came.")
+    if model.rule == "boxes":
+        return Detection(model)
     if sense != "text":
         return OfMedia(model)
     if model.rule == "rewriting":
@@ -147,6 +150,39 @@ class OfMedia(Pipeline):
         else:
             rows = [row[:top_k] for row in rows]
         return rows[0] if alone else rows
+
+
+class Detection(Pipeline):
+    """An `ObjectDetector` behind one call; `model` is it in Keras."""
+
+    def __call__(self, inputs, threshold=0.5, batch_size=8):
+        """What stands in one picture, or in each of several.
+
+        Args:
+            inputs: what the task's `predict` takes one of, or a list of some.
+            threshold: what a label's probability must be above.
+            batch_size: how many are read at the same time.
+
+        Returns:
+            A list of {"score", "label", "box"}, the likeliest first, a box {"xmin", "ymin",
+            "xmax", "ymax"} in whole pixels; for a list of pictures a list of such lists.
+        """
+        alone = not isinstance(inputs, list)
+        answers = self.model.predict(
+            [inputs] if alone else inputs, batch_size=batch_size, threshold=threshold
+        )
+        results = [
+            [
+                {
+                    "score": each["score"],
+                    "label": each["label"],
+                    "box": {side: int(value) for side, value in each["box"].items()},
+                }
+                for each in row
+            ]
+            for row in answers
+        ]
+        return results[0] if alone else results
 
 
 class ZeroShot:

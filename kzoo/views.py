@@ -581,6 +581,13 @@ def answered(data):
     return table(data["output"], ["", ""], facts)
 
 
+# What is known of each label, and the head of its column.
+OF_CLASSES = {
+    "precision": "precision", "ap": "AP", "ap50": "AP50", "ap75": "AP75", "recall": "recall",
+    "f1": "F1",
+}  # fmt: skip
+
+
 def evaluated(data):
     """`kzoo evaluate`: the scores, those of each class, and the first wrong answers."""
     read, wrong = data["read"], data["wrong"]
@@ -589,11 +596,14 @@ def evaluated(data):
     title = f"{data['source']}, {data['task']}, on {count} of {read['file']}"
     shown = [table(title, ["", ">"], scores)]
     if data["classes"]:
+        first = next(iter(data["classes"].values()))
+        keys = [key for key in OF_CLASSES if key in first]
         rows = [
-            [name, *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), row["support"]]
+            [name, *(f"{row[key]:.4f}" for key in keys), row["support"]]
             for name, row in data["classes"].items()
         ]
-        shown.append(table("", ["label", ">precision", ">recall", ">F1", ">support"], rows))
+        heads = [f">{OF_CLASSES[key]}" for key in keys]
+        shown.append(table("", ["label", *heads, ">support"], rows))
     if wrong:
         rows = [
             [row["line"], _listed(row["right"]), _listed(row["given"]), _shown(row)]

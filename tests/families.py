@@ -423,6 +423,39 @@ SPECS |= {
     ),
 }  # fmt: skip
 
+# A residual network of few channels, an encoder and a decoder.
+READS_MAPS = {
+    "hidden_dim": 32,
+    "num_heads": 4,
+    "intermediate_dim": 48,
+    "attention": "placed",
+    "feedforward": {"kind": "mlp", "activation": "relu"},
+    "norm": {"kind": "layer_norm", "epsilon": 1e-5},
+    "pooler": "none",
+}
+SPECS["detr"] = Towers(
+    "detr",
+    {
+        "encoder": Spec(
+            "detr_encoder",
+            {"kind": "resnet", "stem": 8, "widths": [16, 16, 32, 32], "depths": [1, 2, 1, 1]},
+            **READS_MAPS,
+            schedule=(0, 1),
+            position="sine_2d",
+            norms=[],
+        ),
+        "decoder": Spec(
+            "detr_decoder",
+            {"kind": "queries", "count": 5},
+            **READS_MAPS,
+            schedule=(0, 1, 2),
+            position="none",
+            cross_attention="placed",
+            norms=["final"],
+        ),
+    },
+)
+
 # Networks of one stack, those among them that read texts, and those of these that write; those
 # that read a source and write of it.
 STACKS = [family for family in sorted(SPECS) if isinstance(SPECS[family], Spec)]
@@ -477,6 +510,8 @@ def padding_of(spec):
 
 def inputs_of(spec, batch=3):
     """Random inputs of any family: ragged tokens, pictures, or more pictures than texts."""
+    if getattr(spec, "family", None) == "detr":
+        return filled_pictures(batch)
     if isinstance(spec, Towers) and "decoder" in spec.towers:
         slot = spec.options["embedding"]
         read = {}
@@ -496,6 +531,16 @@ def inputs_of(spec, batch=3):
         name: draw.standard_normal((batch, *entry.axes[1:])).astype("float32")
         for name, entry in build(spec).signature.items()
     }
+
+
+def filled_pictures(batch=3, height=100, width=70):
+    """Pictures of several sizes in one array, and which pixels are theirs."""
+    draw = np.random.default_rng(0)
+    images = draw.standard_normal((batch, height, width, 3)).astype("float32")
+    mask = np.zeros((batch, height, width), "int32")
+    for place in range(batch):
+        mask[place, : height - 33 * place, : width - 20 * place] = 1
+    return {"images": images * mask[..., None], "pixel_mask": mask}
 
 
 def permuted(spec, batch=3):

@@ -14,6 +14,7 @@ from .clip import Clip, ClipImage, ClipText
 from .deberta import Deberta
 from .deberta_v2 import DebertaV2
 from .deit import Deit
+from .detr import Detr
 from .distilbert import DistilBert
 from .electra import Electra
 from .gpt import Gpt
@@ -44,7 +45,7 @@ CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
-    XlNet, Electra, MPNet, RoFormer, Deberta, DebertaV2, MobileBert, Static,
+    XlNet, Electra, MPNet, RoFormer, Deberta, DebertaV2, MobileBert, Static, Detr,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

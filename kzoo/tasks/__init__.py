@@ -7,6 +7,7 @@ from .image_embedder import ImageEmbedder
 from .image_text_embedder import ImageTextEmbedder
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
+from .object_detector import ObjectDetector
 from .permutation_lm import PermutationLM
 from .pretraining import PreTraining
 from .question_answering import QuestionAnswering
@@ -35,6 +36,7 @@ TASKS = {
         ImageEmbedder,
         ImageTextEmbedder,
         ZeroShotImageClassifier,
+        ObjectDetector,
         AudioClassifier,
     )
 }

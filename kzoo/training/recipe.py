@@ -31,6 +31,7 @@ from ..data.variations import Variations
 from ..errors import KzooError
 from ..files import read_json, writing_folder
 from ..keras_hooks import precision
+from ..models import family_of
 from ..models.electra import RATIO
 from ..network import freeze, frozen
 from ..parts import resolve
@@ -50,7 +51,8 @@ KEYS = {
     "summary": "",  # One sentence for the card of what comes out.
     "model": REQUIRED,  # A preset's name or folder, or a Hugging Face folder.
     # A file as the task reads it, maybe with .gz: see kzoo/data. Of pictures and sounds a folder
-    # with a folder for each class, or a table that names files and their labels. Of raw text a
+    # with a folder for each class, or a table that names files and their labels. Of boxes in
+    # pictures COCO's .json, Pascal VOC's folder or list, or a .jsonl table. Of raw text a
     # folder or a pattern of files, however large, or records of TensorFlow: see kzoo.Corpus.
     "train": REQUIRED,
     "output": REQUIRED,  # The preset folder to write.
@@ -126,14 +128,15 @@ KEYS = {
 TRAINED = (
     "TextClassifier", "TextEmbedder", "MaskedLM", "PreTraining", "ReplacedTokenDetection",
     "PermutationLM", "TokenClassifier", "QuestionAnswering", "CausalLM", "Seq2SeqLM",
-    "ImageClassifier", "AudioClassifier",
+    "ImageClassifier", "AudioClassifier", "ObjectDetector",
 )  # fmt: skip
 CLASSIFIERS = ("TextClassifier", "ImageClassifier", "AudioClassifier")
-ARRAYS = ("ImageClassifier", "AudioClassifier")  # what learns from files of their own
+# What learns from files of their own.
+ARRAYS = ("ImageClassifier", "AudioClassifier", "ObjectDetector")
 # The keys that not every task has a use for.
 USED_BY = {
     "problem": CLASSIFIERS,
-    "labels": (*CLASSIFIERS, "TokenClassifier"),
+    "labels": (*CLASSIFIERS, "TokenClassifier", "ObjectDetector"),
     "class_weights": (*CLASSIFIERS, "TokenClassifier"),
     "text": (
         "TextClassifier",
@@ -158,9 +161,9 @@ USED_BY = {
     ),
     "pairs": ("PreTraining",),
     "generator": ("ReplacedTokenDetection",),
-    "image_size": ("ImageClassifier",),
+    "image_size": ("ImageClassifier", "ObjectDetector"),
     "augment": ARRAYS,
-    "column": ARRAYS,
+    "column": ("ImageClassifier", "AudioClassifier"),
 }
 MASKINGS = {"Pruning": Pruning, "Sparsity": Sparsity}
 LESSONS = {
@@ -454,6 +457,10 @@ def _usual_task(model):
     # Of what another library wrote only reading tells.
     spec = presets.load(model).spec if presets.class_of(model) is None else presets.read_spec(model)
     slot = spec.options.get("embedding") if isinstance(spec, Towers) else spec.embedding
+    if slot is None:  # Towers without a common table are what their family is for.
+        own = [name for name in TRAINED if name in family_of(spec).HEADS]
+        if own:
+            return own[0]
     reads = resolve("embedding", slot)[0].input_name if slot else None
     for name in TRAINED:
         if tasks.TASKS[name].input_name == reads:
