@@ -57,7 +57,8 @@ def pipeline(task, model=None):
         score is a probability or for regression the value; for embeddings a list of lists of
         numbers; for "text-generation" see `TextGeneration`, for pictures and sounds `OfMedia`,
         for what stands in a picture `Detection`, for labels that a call names `ZeroShot`, for a
-        question that a `Seq2SeqLM` answers in its own words `WrittenAnswers`; for the others what the task's `predict` gives.
+        question that a `Seq2SeqLM` answers in its own words `WrittenAnswers`; for the others what
+        the task's `predict` gives.
     """
     requested = task
     if isinstance(task, str) and TRANSLATES.fullmatch(task):

@@ -542,6 +542,9 @@ def _answers(data):
     if "entities" in data[0]:
         rows = [[_entities(answer), _shown(answer)] for answer in data]
         return table("", ["entities", given], rows)
+    if "objects" in data[0]:
+        rows = [[_objects(answer), _shown(answer)] for answer in data]
+        return table("", ["objects", given], rows)
     if "answer" in data[0]:
         rows = [
             [_short(answer["answer"]), f"{answer['score']:.3f}", _shown(answer)] for answer in data
@@ -627,6 +630,16 @@ def _listed(value):
     if isinstance(value, list):
         return _short(", ".join(value)) or "-"
     return f"{value:.4g}" if isinstance(value, float) else _short(value) or "-"
+
+
+def _objects(answer):
+    """`cat 0.98 (12 40 310 475), ...`, or a dash."""
+    found = [
+        f"{each['label']} {each['score']:.2f} "
+        f"({' '.join(f'{side:.0f}' for side in each['box'].values())})"
+        for each in answer["objects"]
+    ]
+    return _short(", ".join(found)) or "-"
 
 
 def _entities(answer):

@@ -569,3 +569,13 @@ def tokens(spec, batch=3, length=9, seed=0):
     if completed("embedding", spec.embedding).get("num_segments", 0) > 1:
         inputs["segment_ids"] = mask * (np.arange(length)[None] >= 4).astype("int32")
     return {name: value.astype("int32") for name, value in inputs.items()}
+
+
+# Weights without a gradient by nature: what the first block of DETR's decoder attends to is zeros,
+# of which all values are the same, wherever it looks.
+SILENT = {
+    "detr": tuple(
+        f"decoder/block_0/attention/{name}" for name in
+        ("query/kernel", "query/bias", "key/kernel", "value/kernel")
+    )
+}  # fmt: skip

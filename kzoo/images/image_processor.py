@@ -108,9 +108,9 @@ class ImageProcessor:
 
     Args:
         size: (height, width), or one number for both; {"shortest_edge": number} keeps the ratio
-            of the sides, and needs a `crop`; with a "longest_edge" beside it a picture is as large as
-            fits between both, and pictures are of many sizes, see `filled`; None for pictures that
-            aren't resized.
+            of the sides, and needs a `crop`; with a "longest_edge" beside it a picture is as large
+            as fits between both, and pictures are of many sizes, see `filled`; None for pictures
+            that aren't resized.
         crop: the (height, width), or one number for both, of what is cut from the middle; where
             a picture is smaller, black stands round it.
         resample: "nearest", "bilinear", "bicubic", "lanczos", "box" or "hamming", as Pillow has
