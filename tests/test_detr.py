@@ -7,10 +7,10 @@ from families import SPECS, add_noise, filled_pictures, noisy, shared
 import kzoo
 from kzoo import presets
 from kzoo.models import build, describe
+from kzoo.models.detr import DetrEncoder
 from kzoo.network import weights_by_path
 from kzoo.nn.attention import Attention
 from kzoo.nn.resnet import ResnetEmbedding
-from kzoo.spec import Spec
 
 DETR = SPECS["detr"]
 
@@ -167,9 +167,7 @@ def test_queries_need_a_count():
         decoder = DETR.towers["decoder"].replace(embedding={"kind": "queries", "count": 0})
         build(DETR.replace(towers={**DETR.towers, "decoder": decoder}))
     with pytest.raises(kzoo.KzooError, match="multiple of 4"):
-        build(
-            Spec.from_dict({**DETR.towers["encoder"].to_dict(), "hidden_dim": 30, "num_heads": 3})
-        )
+        DetrEncoder(DETR.towers["encoder"].replace(hidden_dim=30, num_heads=3))
 
 
 def test_a_detector_learns_the_same_where_gradients_are_checkpointed():

@@ -214,7 +214,7 @@ def test_the_network_is_what_torch_computes_of_its_weights(stride):
     from torch.nn.functional import conv2d, max_pool2d
 
     from kzoo.models import build
-    from kzoo.spec import Spec
+    from kzoo.spec import Spec, Towers
 
     spec = Spec(
         "detr_encoder",
@@ -227,7 +227,7 @@ def test_the_network_is_what_torch_computes_of_its_weights(stride):
         cross_attention="placed", position="none", norms=["final"], pooler="none",
     )  # fmt: skip
     model = add_noise(
-        build(kzoo.spec.Towers("detr", {"encoder": spec, "decoder": decoder}))
+        build(Towers("detr", {"encoder": spec, "decoder": decoder}))
     ).encoder.embedding
     held = {
         path.removeprefix(f"{model.path}/"): torch.from_numpy(np.asarray(weight))

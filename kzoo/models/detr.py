@@ -176,6 +176,10 @@ class DetrEncoder(Stack):
             "masked": self.embedding.masked_signature,
         }
 
+    def symbolic_inputs(self, places=2):
+        """See `Network`; so many places to each side."""
+        return super().symbolic_inputs(places * self.embedding.stride)
+
     @property
     def largest(self):
         """No axis has a largest size."""
@@ -303,6 +307,10 @@ class Detr(Composite):
     def signatures(self):
         """Pictures, alone or filled up to one size."""
         return self.encoder.signatures
+
+    def symbolic_inputs(self, places=2):
+        """See `Network`."""
+        return self.encoder.symbolic_inputs(places)
 
     @property
     def largest(self):

@@ -58,7 +58,7 @@ class SetLoss(keras.losses.Loss):
         targets, logits, boxes = (ops.cast(t, "float32") for t in (targets, logits, boxes))
         real = ops.cast(targets[:, :, 0] >= 0, "float32")  # (batch, most)
         labels = ops.cast(ops.maximum(targets[:, :, 0], 0), "int32")
-        classes, queries = logits.shape[-1], logits.shape[2]
+        classes, queries = logits.shape[-1], ops.cast(ops.shape(logits)[2], "float32")
         wanted = ops.one_hot(labels, classes) * ops.expand_dims(real, -1)
         # Of what fills up a box that overlaps nothing badly: its costs are never looked at.
         right = ops.where(ops.expand_dims(real, -1) > 0, targets[:, :, 1:], 0.5)
@@ -82,7 +82,7 @@ class SetLoss(keras.losses.Loss):
             sample_weight = ops.cast(sample_weight, "float32")
             of_labels, of_boxes = of_labels * sample_weight, of_boxes * sample_weight
         # Every step has as many partners, so that the weights of labels follow from the targets.
-        matched = ops.minimum(ops.sum(real, axis=1), float(queries))
+        matched = ops.minimum(ops.sum(real, axis=1), queries)
         total = ops.sum(matched + weights["nothing"] * (queries - matched))
         return mean_of_all(ops.sum(of_labels), total) + mean_of_all(
             ops.sum(of_boxes), ops.sum(real)
