@@ -481,7 +481,9 @@ def add_noise(model, seed=0, scale=0.2):
         noise = np.random.default_rng([seed, i]).standard_normal(weight.shape)
         ones = 1.0 if weight.path.endswith(("gamma", "moving_variance")) else 0.0
         is_kernel = path.endswith("convolution/kernel")
-        size = GAIN / np.sqrt(np.prod(weight.shape[:-1])) if is_kernel else scale
+        # What a residual network adds up goes into scores, beside which a mask is no more than -1e4.
+        gain = GAIN / 2 if "resnet/" in path else GAIN
+        size = gain / np.sqrt(np.prod(weight.shape[:-1])) if is_kernel else scale
         weight.assign((ones + size * noise).astype("float32"))
     return model
 
@@ -540,7 +542,8 @@ def filled_pictures(batch=3, height=100, width=70):
     mask = np.zeros((batch, height, width), "int32")
     for place in range(batch):
         mask[place, : height - 33 * place, : width - 20 * place] = 1
-    return {"images": images * mask[..., None], "pixel_mask": mask}
+    images = images * mask[..., None].astype("float32")
+    return {"images": images, "pixel_mask": mask}
 
 
 def permuted(spec, batch=3):

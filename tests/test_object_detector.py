@@ -117,7 +117,7 @@ def test_steps_add_up_and_weights_weigh():
 
 def test_it_learns_and_answers_in_pixels(tmp_path):
     task = detector(noise=False)
-    task.compile(kzoo.AdamW(3e-3))
+    task.compile(kzoo.AdamW(1e-3))
     history = task.fit(pictures(), THINGS, batch_size=2, epochs=6, verbose=0, augment="RandomFlip")
     losses = history.history["loss"]
     assert losses[-1] < 0.8 * losses[0]
