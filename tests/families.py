@@ -481,7 +481,7 @@ def add_noise(model, seed=0, scale=0.2):
         noise = np.random.default_rng([seed, i]).standard_normal(weight.shape)
         ones = 1.0 if weight.path.endswith(("gamma", "moving_variance")) else 0.0
         is_kernel = path.endswith("convolution/kernel")
-        # What a residual network adds up goes into scores, beside which a mask is no more than -1e4.
+        # What a residual network adds up goes into scores, from which a mask takes 1e4 alone.
         gain = GAIN / 2 if "resnet/" in path else GAIN
         size = gain / np.sqrt(np.prod(weight.shape[:-1])) if is_kernel else scale
         weight.assign((ones + size * noise).astype("float32"))
