@@ -449,6 +449,37 @@ def span(start_logits, end_logits, offsets, longest=LONGEST_ANSWER):
     return int(first), int(last), float(score[first, last])
 
 
+# -- boxes ---------------------------------------------------------------------------------------
+
+
+def detections(logits, boxes, labels, size, threshold=0.5):
+    """The things in a picture: [{"label", "score", "box"}], the likeliest first.
+
+    Args:
+        logits: (queries, labels + 1), of which the last is that of nothing.
+        boxes: (queries, 4), centre x and y, width and height as shares of the picture.
+        labels: their names.
+        size: (height, width) of the picture in pixels.
+        threshold: what a label's probability must be above.
+
+    A box is {"xmin", "ymin", "xmax", "ymax"} in pixels; it may reach beyond the picture.
+    """
+    scores = softmax(logits)[:, :-1]
+    best, score = scores.argmax(-1), scores.max(-1)
+    boxes, (height, width) = np.asarray(boxes, "float64"), size
+    centre, half = boxes[:, :2], boxes[:, 2:] / 2
+    edges = np.concatenate([centre - half, centre + half], -1) * [width, height, width, height]
+    order = [place for place in np.argsort(-score, kind="stable") if score[place] > threshold]
+    return [
+        {
+            "label": labels[best[place]],
+            "score": float(score[place]),
+            "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), edges[place].tolist(), strict=True)),
+        }
+        for place in order
+    ]
+
+
 # -- by rule -------------------------------------------------------------------------------------
 
 
@@ -478,6 +509,19 @@ def _span(text, rows, labels, options):
     return answer(text[1], windows, options.get("no_answer"))
 
 
+def _objects(text, rows, labels, options):
+    outputs, columns = rows[0]
+    return {
+        "objects": detections(
+            outputs["logits"][0],
+            outputs["boxes"][0],
+            labels,
+            columns["size"],
+            options.get("threshold", 0.5),
+        )
+    }
+
+
 @dataclass(frozen=True)
 class Rule:
     """How outputs become an answer.
@@ -488,11 +532,13 @@ class Rule:
             tokens that are not padding), the labels and the manifest's `task_options`; None for a
             rule that `kzoo predict` doesn't answer by: a bundle can be verified all the same.
         problem: what `logits` are to a row of tokens, or to choices: one of `PROBLEMS`, or None.
+        beside: how many scores `logits` have beside those of the labels, the last ones.
     """
 
     outputs: dict
     find: Callable | None = None
     problem: str | None = None
+    beside: int = 0
 
 
 # A task declares its rule by name, a bundle carries the name, and every client dispatches on it.
@@ -502,6 +548,11 @@ RULES = {
     "entities": Rule({"logits": ("batch", "length", "labels")}, _entities),
     "span": Rule({"start_logits": ("batch", "length"), "end_logits": ("batch", "length")}, _span),
     "choice": Rule({"logits": ("batch",)}, problem="single_label"),
+    "boxes": Rule(
+        {"logits": ("batch", "queries", "labels"), "boxes": ("batch", "queries", "sides")},
+        _objects,
+        beside=1,
+    ),
     "candidates": Rule({"logits": ("batch", "length", "vocabulary")}),
     "replaced": Rule({"logits": ("batch", "length")}),
     "late_interaction": Rule({"vectors": ("batch", "length", "width")}),

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from .bundle.towers import TowersPredictor, is_of_towers
 from .data.documents import answer_rows, text_rows
 from .data.public import columns_of, public_task, with_labels_of
 from .data.tables import write_table
+from .detections import box_scores, overlaps
 from .errors import KzooError
 from .files import writing_folder
 from .generation.writer import framing, prompt_ids
@@ -35,7 +36,7 @@ from .values import an, is_whole
 
 RESULT, PICTURE, WRONG = "evaluation.json", "confusion.png", "wrong.csv"
 LEVEL = 0.95  # the share of resampled scores that an interval holds
-WHOLE = ("continuation", "rewriting")  # rules whose scores are of all examples together
+WHOLE = ("boxes", "continuation", "rewriting")  # rules whose scores are of all examples together
 CONFUSED = ("single_label", "entities")  # rules with a table of what is taken for what
 NONE = "none"  # In a table of kinds of entities: no entity stands there.
 
@@ -103,11 +104,12 @@ def evaluate(
 
         Scores are accuracy and macro_f1 for one label an example; micro_f1, macro_f1 and
         exact_match for several; mean_absolute_error, pearson and spearman for values; the last two
-        of cosines, for a TextEmbedder on pairs and how alike they are; precision,
+        of cosines, for a TextEmbedder on pairs and how alike they are; ap, ap50, ap75 and recall
+        of boxes, see `kzoo.detections.box_scores`; precision,
         recall and f1 of entities, see `kzoo.metrics.entity_scores`; exact_match and f1 of answers;
         perplexity, loss and accuracy of a CausalLM, which has no wrong answers; of a Seq2SeqLM
-        those of `kzoo.tasks.text_scores`, each 0 to 100 but exact, a share. The last two have no
-        intervals.
+        those of `kzoo.tasks.text_scores`, each 0 to 100 but exact, a share. The last two, and
+        those of boxes, have no intervals.
 
     Raises:
         KzooError: where the file can't be read, the source has no task with answers, or the
@@ -213,8 +215,9 @@ def _check_picture(reader, picture):
 def _check_measured(reader, source):
     if reader.rule not in MEASURED:
         raise KzooError(
-            f"{source} is {an(reader.task)}; expected a classifier of texts, pictures or sounds, a "
-            "TokenClassifier, QuestionAnswering, TextEmbedder, CausalLM or Seq2SeqLM, whose "
+            f"{source} is {an(reader.task)}; expected a classifier of texts, pictures or sounds, "
+            "an ObjectDetector, a TokenClassifier, QuestionAnswering, TextEmbedder, CausalLM or "
+            "Seq2SeqLM, whose "
             f"answers are right or wrong: one of the rules {', '.join(MEASURED)}."
         )
 
@@ -317,10 +320,6 @@ class _SourceBundle:
         return [rows[0].text for rows in self._writer.write(ids)]
 
 
-# What reads a bundle of a rule, where that isn't `_Bundle`.
-BUNDLES = {"continuation": _WritingBundle, "rewriting": _SourceBundle}
-
-
 class _Model:
     """The same for a task in Keras, in batches."""
 
@@ -356,6 +355,23 @@ class _Model:
         """What is written of each source, which is cut as in `fit`."""
         read = self.model.cut_sources(sources)
         return [rows[0].text for rows in self.model.write(read, batch_size=32)]
+
+
+class _BoxModel(_Model):
+    """A detector in Keras: all of its boxes, and those that it would show."""
+
+    def answers(self, pictures):
+        return [{"objects": each} for each in self.model.predict(pictures, threshold=0.0)]
+
+
+class _BoxBundle(_Bundle):
+    """The same for a bundle."""
+
+    def answers(self, pictures):
+        predictor = self._predictor
+        options = {**self.options, "threshold": 0.0}
+        predictor.answerer = replace(predictor.answerer, options=options)
+        return super().answers(pictures)
 
 
 class _Named:
@@ -396,8 +412,14 @@ class _NamedBundle(_Named):
         return self._predictor.classify(pictures)
 
 
+# What reads a bundle of a rule, where that isn't `_Bundle`.
+BUNDLES = {"continuation": _WritingBundle, "rewriting": _SourceBundle, "boxes": _BoxBundle}
 # What reads a task in Keras, where that isn't `_Model`.
-MODELS = {"ImageTextEmbedder": _NamedModel, "ZeroShotImageClassifier": _NamedModel}
+MODELS = {
+    "ImageTextEmbedder": _NamedModel,
+    "ZeroShotImageClassifier": _NamedModel,
+    "ObjectDetector": _BoxModel,
+}
 
 
 def _reader(source, threads):
@@ -571,6 +593,56 @@ def _ranks(values):
     return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
+# -- boxes ----------------------------------------------------------------------------------------
+
+
+def _boxes(reader, examples, asked):
+    """Average precision, as COCO's evaluation has it; wrong is what is missed or too much.
+
+    Of boxes that the task would show, at an overlap of one half.
+    """
+    right = [[{"label": each["label"], "box": _sides(each)} for each in row] for row in examples.y]
+    given = [
+        [{**each, "box": _sides(each)} for each in answer["objects"]]
+        for answer in reader.answers(examples.x)
+    ]
+    scores = box_scores(right, given, reader.labels)
+    classes = scores.pop("labels")
+    del scores["support"]
+    least, wrong = reader.options.get("threshold", 0.5), []
+    for place, (expected, shown) in enumerate(zip(right, given, strict=True)):
+        shown = [each for each in shown if each["score"] > least]
+        missed, other = _unpaired(expected, shown)
+        if missed or other:
+            named = [list(map(_named_box, boxes)) for boxes in (missed, other)]
+            wrong.append((place, dict(zip(("right", "given"), named, strict=True))))
+    return lambda _rows: scores, classes, None, wrong
+
+
+def _sides(thing):
+    """A box as [left, top, right, bottom]."""
+    box = thing["box"]
+    return list(box.values()) if isinstance(box, dict) else list(box)
+
+
+def _unpaired(expected, shown):
+    """The right boxes that none of those shown, the likeliest first, finds; and those in vain."""
+    missed, other = list(expected), []
+    for each in shown:
+        own = [place for place, one in enumerate(missed) if one["label"] == each["label"]]
+        shares = overlaps([each["box"]], [missed[place]["box"] for place in own])[0]
+        if len(own) and shares.max() >= 0.5:
+            del missed[own[int(shares.argmax())]]
+        else:
+            other.append(each)
+    return missed, other
+
+
+def _named_box(thing):
+    sides = " ".join(f"{side:.0f}" for side in thing["box"])
+    return f"{thing['label']} {sides}"
+
+
 # -- vectors --------------------------------------------------------------------------------------
 
 
@@ -711,6 +783,7 @@ MEASURED = {
     "single_label": _single_label,
     "multi_label": _multi_label,
     "regression": _regression,
+    "boxes": _boxes,
     "entities": _entities,
     "span": _answers,
     "embedding": _likeness,

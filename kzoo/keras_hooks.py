@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from importlib.util import find_spec
 
 import keras
+import numpy as np
 
 from .errors import KzooError
 from .logs import verbosity
@@ -807,6 +808,25 @@ def _replicas():
 
     context = tf.distribute.get_replica_context()
     return context if context and context.num_replicas_in_sync > 1 else None
+
+
+def on_host(function, tensors, shape, dtype):
+    """What a function of NumPy arrays makes of tensors, in the middle of a step.
+
+    No gradient flows through it. `shape` and `dtype` are those of its result.
+    """
+    tensors = [keras.ops.stop_gradient(tensor) for tensor in tensors]
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def run(*arrays):
+            return function(*map(np.asarray, arrays))
+
+        return jax.pure_callback(run, jax.ShapeDtypeStruct(tuple(shape), dtype), *tensors)
+    import tensorflow as tf
+
+    made = tf.numpy_function(function, tensors, dtype)
+    return tf.reshape(made, shape)
 
 
 def is_tpu(strategy):

@@ -37,6 +37,7 @@ PIPELINES = {
     "image-classification": ("ImageClassifier", "image", PROBLEMS, None),
     "image-feature-extraction": ("ImageEmbedder", "image", ("embedding",), None),
     "image-to-text": ("ImageCaptioner", "image", ("rewriting",), None),
+    "object-detection": ("ObjectDetector", "image", ("boxes",), None),
 }
 TEXTS = ("text", "pair", "either")  # what tasks on texts read
 TRANSLATES = re.compile(r"translation_(\w+)_to_(\w+)")
@@ -51,7 +52,7 @@ def pipeline(task, model=None):
             "question-answering", "fill-mask", "text-generation", "text2text-generation",
             "summarization", "translation", "translation_xx_to_yy", "audio-classification",
             "image-classification", "image-feature-extraction", "image-to-text",
-            "visual-question-answering" or "zero-shot-image-classification".
+            "object-detection", "visual-question-answering" or "zero-shot-image-classification".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
 
@@ -63,10 +64,11 @@ def pipeline(task, model=None):
         score is a probability or for regression the value; for embeddings a list of lists of
         numbers, of a network without a task the vectors of its tokens, see `TokenVectors`; for
         "fill-mask" see `FillMask`, for "sentence-similarity" `SentenceSimilarity`, for
-        "text-generation" `TextGeneration`, for pictures and sounds `OfMedia`, for captions
-        `Captions`, for questions about pictures `AnswersOfPictures`, for labels that a call names
-        `ZeroShot` and `ZeroShotText`, for a question that a `Seq2SeqLM` answers in its
-        own words `WrittenAnswers`; for the others what the task's `predict` gives.
+        "text-generation" `TextGeneration`, for pictures and sounds `OfMedia`, for what stands in
+        a picture `Detection`, for captions `Captions`, for questions about pictures
+        `AnswersOfPictures`, for labels that a call names `ZeroShot` and `ZeroShotText`, for a
+        question that a `Seq2SeqLM` answers in its own words `WrittenAnswers`; for the others what
+        the task's `predict` gives.
     """
     requested = task
     if isinstance(task, str) and TRANSLATES.fullmatch(task):
@@ -93,6 +95,8 @@ def pipeline(task, model=None):
         return CALLS[task](model)
     if sense == "image" and model.rule == "rewriting":
         return Captions(model)
+    if model.rule == "boxes":
+        return Detection(model)
     if sense != "text":
         return OfMedia(model)
     if model.rule == "rewriting":
@@ -163,6 +167,39 @@ class OfMedia(Pipeline):
         else:
             rows = [row[:top_k] for row in rows]
         return rows[0] if alone else rows
+
+
+class Detection(Pipeline):
+    """An `ObjectDetector` behind one call; `model` is it in Keras."""
+
+    def __call__(self, inputs, threshold=0.5, batch_size=8):
+        """What stands in one picture, or in each of several.
+
+        Args:
+            inputs: what the task's `predict` takes one of, or a list of some.
+            threshold: what a label's probability must be above.
+            batch_size: how many are read at the same time.
+
+        Returns:
+            A list of {"score", "label", "box"}, the likeliest first, a box {"xmin", "ymin",
+            "xmax", "ymax"} in whole pixels; for a list of pictures a list of such lists.
+        """
+        alone = not isinstance(inputs, list)
+        answers = self.model.predict(
+            [inputs] if alone else inputs, batch_size=batch_size, threshold=threshold
+        )
+        results = [
+            [
+                {
+                    "score": each["score"],
+                    "label": each["label"],
+                    "box": {side: int(value) for side, value in each["box"].items()},
+                }
+                for each in row
+            ]
+            for row in answers
+        ]
+        return results[0] if alone else results
 
 
 class ZeroShot:

@@ -17,6 +17,8 @@ from .values import is_whole
 
 INK, FAINT, GRID, PALE = "#1c2430", "#66707f", "#d9dee5", "#f1f3f6"
 COLOURS = ("#0b7a75", "#c2571a")  # what learns, and what it is held against
+# Of labels of boxes, in turn; all are seen on light and dark.
+BOXED = ("#0b7a75", "#c2571a", "#5b4bb0", "#b0284f", "#2f6fb0", "#7a7a00", "#8a4b2a", "#3d7f3a")
 COUNTED = 40  # Labels up to which the cells of a matrix show their counts.
 LONGEST = 24  # characters of a label
 MOST = 100  # pictures of a grid
@@ -83,6 +85,34 @@ def picture(image, scores):
         shown.set_axis_off()
         _show(shown, array)
         _bars(bars, scores)
+    return figure
+
+
+def boxes(image, objects, expected=None, labels=None):
+    """A picture with boxes round what was found in it.
+
+    Args:
+        image: what `read_picture` takes.
+        objects: a list of {"label", "box"} and maybe "score", as `ObjectDetector.predict` gives it;
+            a box is {"xmin", "ymin", "xmax", "ymax"} or [left, top, right, bottom] in pixels.
+        expected: the right ones, which are drawn as broken lines; None for none.
+        labels: all names in their order, by which colours are given; those in it by default.
+    """
+    array = read_picture(image)
+    drawn = [(each, False) for each in objects] + [(each, True) for each in expected or ()]
+    if labels is None:
+        labels = sorted({str(each["label"]) for each, _ in drawn})
+    height, width = array.shape[:2]
+    wide = float(np.clip(5.0 * width / height, 2.5, 9.0))
+    with _figure(wide, float(np.clip(wide * height / width, 2.0, 9.0))) as (figure, axis):
+        axis.set_axis_off()
+        _show(axis, array)
+        for each, is_expected in drawn:
+            label = str(each["label"])
+            colour = BOXED[labels.index(label) % len(BOXED)] if label in labels else FAINT
+            _box(axis, each, colour, is_expected)
+        axis.set_xlim(-0.5, width - 0.5)
+        axis.set_ylim(height - 0.5, -0.5)
     return figure
 
 
@@ -375,6 +405,28 @@ def _show(axis, array):
     if max(height, width) > THINNEST * min(height, width):  # A line of pixels would be unseen.
         axis.set_aspect("auto")
         axis.set_box_aspect(THINNEST if height > width else 1 / THINNEST)
+
+
+def _box(axis, thing, colour, is_expected):
+    """The outline of a box; where it isn't the right one, with its label and score on it."""
+    from matplotlib.patches import Rectangle
+
+    sides = thing["box"]
+    if isinstance(sides, dict):
+        sides = [sides[name] for name in ("xmin", "ymin", "xmax", "ymax")]
+    left, top, right, bottom = (float(side) - 0.5 for side in sides)  # A pixel's middle is whole.
+    style = {"linestyle": (0, (4, 3)), "linewidth": 1.0} if is_expected else {"linewidth": 1.8}
+    axis.add_patch(
+        Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, **style)
+    )
+    if is_expected:
+        return
+    score = f" {100 * thing['score']:.0f} %" if "score" in thing else ""
+    axis.text(
+        left, top, f"{_shortened(str(thing['label']))}{score}", color="white", size=7,
+        va="bottom", ha="left", clip_on=True,
+        bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.2},
+    )  # fmt: skip
 
 
 def _bars(axis, scores):

@@ -575,6 +575,9 @@ def _answers(data):
     if "entities" in data[0]:
         rows = [[_entities(answer), _shown(answer)] for answer in data]
         return table("", ["entities", given], rows)
+    if "objects" in data[0]:
+        rows = [[_objects(answer), _shown(answer)] for answer in data]
+        return table("", ["objects", given], rows)
     if "answer" in data[0]:
         rows = [
             [_short(answer["answer"]), f"{answer['score']:.3f}", _shown(answer)] for answer in data
@@ -616,6 +619,13 @@ def answered(data):
     return table(data["output"], ["", ""], facts)
 
 
+# What is known of each label, and the head of its column.
+OF_CLASSES = {
+    "precision": "precision", "ap": "AP", "ap50": "AP50", "ap75": "AP75", "recall": "recall",
+    "f1": "F1",
+}  # fmt: skip
+
+
 def evaluated(data):
     """`kzoo evaluate`: the scores, those of each class, and the first wrong answers."""
     read, wrong = data["read"], data["wrong"]
@@ -642,16 +652,19 @@ def evaluated(data):
         ]
         shown.append(table("Left out", ["why", ">rows", f"{read['unit']}s"], rows))
     if data["classes"]:
-        shares = ("precision", "recall", "f1")
+        first = next(iter(data["classes"].values()))
+        keys = [key for key in OF_CLASSES if key in first]
+        judged = "f1" if "f1" in first else keys[0]
         rows = [
-            [name, *(f"{row[key]:.4f}" for key in shares), row["support"]]
+            [name, *(f"{row[key]:.4f}" for key in keys), row["support"]]
             for name, row in data["classes"].items()
         ]
-        of = ""
+        heads, of = [f">{OF_CLASSES[key]}" for key in keys], ""
         if len(rows) > SHOWN_CLASSES:
-            of = f"Labels of the lowest F1, {SHOWN_CLASSES} of {len(rows):,}"
-            rows = sorted(rows, key=lambda row: float(row[3]))[:SHOWN_CLASSES]
-        shown.append(table(of, ["label", ">precision", ">recall", ">F1", ">support"], rows))
+            of = f"Labels of the lowest {OF_CLASSES[judged]}, {SHOWN_CLASSES} of {len(rows):,}"
+            column = 1 + keys.index(judged)
+            rows = sorted(rows, key=lambda row: float(row[column]))[:SHOWN_CLASSES]
+        shown.append(table(of, ["label", *heads, ">support"], rows))
     if wrong:
         rows = [
             [row["line"], _listed(row["right"]), _listed(row["given"]), _shown(row)]
@@ -682,6 +695,16 @@ def _listed(value):
     if isinstance(value, list):
         return _short(", ".join(value)) or "-"
     return f"{value:.4g}" if isinstance(value, float) else _short(value) or "-"
+
+
+def _objects(answer):
+    """`cat 0.98 (12 40 310 475), ...`, or a dash."""
+    found = [
+        f"{each['label']} {each['score']:.2f} "
+        f"({' '.join(f'{side:.0f}' for side in each['box'].values())})"
+        for each in answer["objects"]
+    ]
+    return _short(", ".join(found)) or "-"
 
 
 def _entities(answer):

@@ -477,6 +477,38 @@ SPECS |= {
     ),
 }
 CAPTIONERS = ["vision_encoder_decoder", "blip_captioner"]
+# A residual network of few channels, an encoder and a decoder.
+READS_MAPS = {
+    "hidden_dim": 32,
+    "num_heads": 4,
+    "intermediate_dim": 48,
+    "attention": "placed",
+    "feedforward": {"kind": "mlp", "activation": "relu"},
+    "norm": {"kind": "layer_norm", "epsilon": 1e-5},
+    "pooler": "none",
+}
+SPECS["detr"] = Towers(
+    "detr",
+    {
+        "encoder": Spec(
+            "detr_encoder",
+            {"kind": "resnet", "stem": 8, "widths": [16, 16, 32, 32], "depths": [1, 2, 1, 1]},
+            **READS_MAPS,
+            schedule=(0, 1),
+            position="sine_2d",
+            norms=[],
+        ),
+        "decoder": Spec(
+            "detr_decoder",
+            {"kind": "queries", "count": 5},
+            **READS_MAPS,
+            schedule=(0, 1, 2),
+            position="none",
+            cross_attention="placed",
+            norms=["final"],
+        ),
+    },
+)
 
 # Networks of one stack, those among them that read texts, and those of these that write; those
 # that read a source and write of it.
@@ -503,7 +535,9 @@ def add_noise(model, seed=0, scale=0.2):
         noise = np.random.default_rng([seed, i]).standard_normal(weight.shape)
         ones = 1.0 if weight.path.endswith(("gamma", "moving_variance")) else 0.0
         is_kernel = path.endswith("convolution/kernel")
-        size = GAIN / np.sqrt(np.prod(weight.shape[:-1])) if is_kernel else scale
+        # What a residual network adds up goes into scores, from which a mask takes 1e4 alone.
+        gain = GAIN / 2 if "resnet/" in path else GAIN
+        size = gain / np.sqrt(np.prod(weight.shape[:-1])) if is_kernel else scale
         weight.assign((ones + size * noise).astype("float32"))
     return model
 
@@ -532,6 +566,8 @@ def padding_of(spec):
 
 def inputs_of(spec, batch=3):
     """Random inputs of any family: ragged tokens, pictures, or more pictures than texts."""
+    if getattr(spec, "family", None) == "detr":
+        return filled_pictures(batch)
     if isinstance(spec, Towers) and spec.head is not spec and "embedding" not in spec.options:
         return beside_pictures(spec, batch)
     if isinstance(spec, Towers) and "decoder" in spec.towers:
@@ -578,6 +614,17 @@ def alone(spec, inputs):
     return [{name: inputs[name] for name in names[tower]} for tower in ("image", "text")]
 
 
+def filled_pictures(batch=3, height=100, width=70):
+    """Pictures of several sizes in one array, and which pixels are theirs."""
+    draw = np.random.default_rng(0)
+    images = draw.standard_normal((batch, height, width, 3)).astype("float32")
+    mask = np.zeros((batch, height, width), "int32")
+    for place in range(batch):
+        mask[place, : height - 33 * place, : width - 20 * place] = 1
+    images = images * mask[..., None].astype("float32")
+    return {"images": images, "pixel_mask": mask}
+
+
 def permuted(spec, batch=3):
     """`inputs_of` a network of two streams with a permutation: all but two places are foretold.
 
@@ -604,3 +651,13 @@ def tokens(spec, batch=3, length=9, seed=0):
     if completed("embedding", spec.embedding).get("num_segments", 0) > 1:
         inputs["segment_ids"] = mask * (np.arange(length)[None] >= 4).astype("int32")
     return {name: value.astype("int32") for name, value in inputs.items()}
+
+
+# Weights without a gradient by nature: what the first block of DETR's decoder attends to is zeros,
+# of which all values are the same, wherever it looks.
+SILENT = {
+    "detr": tuple(
+        f"decoder/block_0/attention/{name}" for name in
+        ("query/kernel", "query/bias", "key/kernel", "value/kernel")
+    )
+}  # fmt: skip

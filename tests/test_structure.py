@@ -22,7 +22,7 @@ PACKAGE = ROOT / "kzoo"
 ORDER = [
     {"errors", "registry"},
     {"values"},
-    {"files", "logs", "answers", "metrics", "turns"},
+    {"files", "logs", "answers", "metrics", "detections", "turns"},
     {"spec", "parts", "lines", "terminal"},
     {"keras_hooks"},
     {"nn"},

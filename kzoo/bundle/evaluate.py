@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..answers import label_parts, probabilities
+from ..answers import detections, label_parts, probabilities
+from ..detections import box_scores
 from ..errors import KzooError
 from ..metrics import answer_scores, entity_scores, spans_of
 from ..values import an
@@ -234,6 +235,36 @@ def _by_name(shares, measure):
     }
 
 
+# -- boxes ----------------------------------------------------------------------------------------
+
+
+def _things(model, examples):
+    """Pictures, and for each its boxes with labels."""
+    return examples.x, examples.y
+
+
+def _found(examples, answerer, model, files):
+    """Average precision of boxes, as COCO's evaluation has it."""
+    read = [answerer.read(picture)[0][0] for picture in examples.texts]
+    rows = [(None, columns) for columns, _ in read]
+    outputs = {"keras": run_keras(model, rows)}
+    for name, interpreter in files.items():
+        outputs[name] = [interpreter.run(columns) for columns, _ in read]
+    scores = {}
+    for name, given in outputs.items():
+        shown = [
+            detections(out["logits"][0], out["boxes"][0], answerer.labels, beside["size"], 0.0)
+            for out, (_, beside) in zip(given, read, strict=True)
+        ]
+        shown = [[{**each, "box": list(each["box"].values())} for each in row] for row in shown]
+        scores[name] = box_scores(examples.targets, shown, answerer.labels)
+    return {
+        key: value
+        for measure in ("ap50", "ap")
+        for key, value in _by_name({n: row[measure] for n, row in scores.items()}, measure).items()
+    }
+
+
 # -- what is written -----------------------------------------------------------------------------
 
 
@@ -306,6 +337,7 @@ MEASURED = {
     "single_label": Measure(_classes, _classified),
     "entities": Measure(lambda model, examples: labelled_spans(model.labels, examples), _entities),
     "span": Measure(lambda model, examples: gold_answers(examples), _answers),
+    "boxes": Measure(_things, _found),
     "continuation": Measure(_plain, _perplexity),
     "rewriting": Measure(_targets, _foretold),
 }

@@ -37,11 +37,16 @@ KNOWN = {
         "share of questions that the file answers word by word",
     ),
     "exact_match_drop": (False, "exact matches of Keras minus those of the file"),
+    "ap": (True, "average precision of the file's boxes on labelled pictures, as COCO counts it"),
+    "ap_drop": (False, "average precision of Keras minus that of the file"),
+    "ap50": (True, "the same of boxes that overlap the right ones by half"),
+    "ap50_drop": (False, "that of Keras minus that of the file"),
 }
 # Those that labelled texts alone show.
-LABELLED = {"accuracy", "accuracy_drop", "f1", "f1_drop", "exact_match", "exact_match_drop"} | {
-    "perplexity"
-}
+LABELLED = {
+    "accuracy", "accuracy_drop", "f1", "f1_drop", "exact_match", "exact_match_drop", "ap",
+    "ap_drop", "ap50", "ap50_drop", "perplexity",
+}  # fmt: skip
 # Each about twice what all-MiniLM-L6 and classifiers on it lose on the shipped sentences.
 DEFAULTS = {
     "float32": {

@@ -110,6 +110,10 @@ def _each(folder, texts, names, threads):
         yield answer
 
 
+# What of an answer is drawn, the first that it has.
+DRAWN = ("scores", "values", "objects")
+
+
 def draw_answers(folder, answers, output):
     """Draw pictures or sounds with what a bundle answered to them, a .png file for each.
 
@@ -129,7 +133,7 @@ def draw_answers(folder, answers, output):
         for number, answer in enumerate(answers, 1):
             stem = Path(answer[sense.noun]).stem
             name = f"{stem}.png" if f"{stem}.png" not in names else f"{stem}-{number}.png"
-            scores = answer.get("scores") or answer["values"]
+            scores = next(answer[key] for key in DRAWN if key in answer)
             plot.write(sense.drawn(answer[sense.noun], processor, scores), tmp_path / name)
             names.append(name)
     return [str(output / name) for name in names]
@@ -138,10 +142,11 @@ def draw_answers(folder, answers, output):
 def check_drawable(folder, output):
     """Raise KzooError unless a bundle's answers can be drawn into a folder, and none is lost."""
     manifest = read_manifest(folder)
-    if sense_of(manifest["reads"]) is TEXTS or manifest["rule"] not in PROBLEMS:
+    is_drawn = manifest["rule"] in (*PROBLEMS, "boxes")
+    if sense_of(manifest["reads"]) is TEXTS or not is_drawn:
         raise KzooError(
             f"Got {folder} to draw answers of, which holds {an(manifest['task'])}; expected a "
-            "bundle that gives labels to pictures or sounds: leave --draw out."
+            "bundle that gives labels to pictures or sounds, or boxes: leave --draw out."
         )
     check_free(output)
 
@@ -311,7 +316,7 @@ class Predictor:
     def _open(self, path, threads):
         self.interpreter = Interpreter(path, threads=threads)
         self.sense.check_file(self.interpreter)
-        _check_labels(self.interpreter, self.manifest["labels"])
+        _check_labels(self.interpreter, self.manifest)
         self.answerer = Answerer(
             self.processor,
             self.manifest["rule"],
@@ -543,10 +548,11 @@ def _check_runtime(folder, manifest):
         raise KzooError(f"{folder} needs LiteRT {needed} or newer; this is {here}: update it.")
 
 
-def _check_labels(interpreter, labels):
-    """Raise KzooError unless the file has a number for each label."""
+def _check_labels(interpreter, manifest):
+    """Raise KzooError unless the file has a number for each label, and what its rule has beside."""
+    labels = manifest["labels"] or ()
     width = interpreter.width("logits") if labels else None
-    if width not in (None, len(labels or ())):
+    if width not in (None, len(labels) + RULES[manifest["rule"]].beside):
         raise KzooError(
             f"{interpreter.path} gives {width} numbers, and there are {len(labels)} labels: one "
             "for each is expected; export anew."

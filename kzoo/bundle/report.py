@@ -17,8 +17,14 @@ from .mediapipe import client_file
 from .senses import TEXTS, sense_of, short
 
 DRAWN, LISTED = 20, 12  # labels of a picture of confusions at most, and rows of its table
-MEASURED = {"accuracy": "right of", "f1": "F1 on", "exact_match": "word by word right of"}
-NAMES = {"accuracy": "accuracy", "f1": "F1", "exact_match": "exact match"}
+MEASURED = {
+    "accuracy": "right of", "f1": "F1 on", "exact_match": "word by word right of",
+    "ap50": "AP50 on", "ap": "AP on",
+}  # fmt: skip
+NAMES = {
+    "accuracy": "accuracy", "f1": "F1", "exact_match": "exact match", "ap50": "AP50", "ap": "AP",
+}  # fmt: skip
+FOUND = 5  # things in a picture that are named, the likeliest
 # Placeholder colour of a plot: the CSS variable it becomes.
 INK, FAINT, GRID, MAIN = "#010101", "#020202", "#030303", "#040404"
 PALE, CARD = "#050505", "#060606"
@@ -453,6 +459,10 @@ def _answer(answer):
         parts = [
             (entity["text"], f"{entity['label']} {100 * entity['score']:.1f} %")
             for entity in answer["entities"]
+        ] or [("none", "")]
+    elif "objects" in answer:
+        parts = [
+            (thing["label"], f"{100 * thing['score']:.1f} %") for thing in answer["objects"][:FOUND]
         ] or [("none", "")]
     elif "continuation" in answer:
         parts = [(short(answer["continuation"]), "")]

@@ -78,7 +78,7 @@ class Sense:
         raise NotImplementedError
 
     def drawn(self, given, processor, scores):
-        """A figure of an input with {label: number}."""
+        """A figure of an input with {label: number}, or with what was found in it."""
         raise KzooError(
             f"Got {self.nouns} to draw; expected a bundle that reads pictures or sounds: leave "
             "drawing out."
@@ -365,7 +365,11 @@ class Arrays(Sense):
 
     def row(self, processor, given, limit, length, stride):
         """An input is one row, and has no tokens."""
-        return [(self.columns(processor, given), {})], 0, False
+        return [(self.columns(processor, given), self.beside(given))], 0, False
+
+    def beside(self, given):
+        """What else of an input a rule may read, by name."""
+        return {}
 
     def echo(self, given, tokens, truncated):
         """The path, where the input has one."""
@@ -448,13 +452,21 @@ class Pictures(Arrays):
         """{"images": uint8 (1, height, width, channels)}."""
         return {"images": processor.resized(given)[None]}
 
+    def beside(self, given):
+        """The size, for boxes in pixels."""
+        from ..images.reading import picture_size
+
+        return {"size": picture_size(given)}
+
     def takes(self, report):
         """Of which size."""
         _, height, width, _ = _shape(report, "images")
         return f"{self.nouns} of {width} x {height} pixels"
 
     def drawn(self, given, processor, scores):
-        """See `plot.picture`."""
+        """See `plot.picture`; of things with boxes `plot.boxes`."""
+        if isinstance(scores, list):
+            return plot.boxes(given, scores)
         return plot.picture(given, scores)
 
     def write(self, given, path):

@@ -211,9 +211,10 @@ def _check_shapes(folder, manifest, audited):
         )
     _check_source(path, manifest)
     length = -1 if manifest["length"] is None else manifest["length"]
+    rule = manifest["rule"]
     sizes = {
         "past_length": manifest["max_length"],  # that many tokens fit a cache
-        "labels": len(manifest["labels"] or []),
+        "labels": len(manifest["labels"] or []) + (RULES[rule].beside if rule else 0),
         "length": length,
         "hidden_dim": spec.hidden_dim,
         "vocabulary": rows,

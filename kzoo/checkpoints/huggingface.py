@@ -36,6 +36,7 @@ PROBLEM_TYPES = {
     "multi_label": "multi_label_classification",
     "regression": "regression",
 }
+UNNAMED = "N/A"  # what DETR's files call a label that isn't used
 MOST_STEPS = 10_000  # layers, where they may share weights
 ROUNDED = 2e-3  # how far off a file may be of numbers that kzoo computes
 # Classes of other libraries round a transformer of any family, by the task that they do, and who
@@ -494,6 +495,8 @@ def _labels(config):
             "expected."
         )
     labels = [names[i] for i in range(len(names))]
+    if labels.count(UNNAMED) > 1:  # Numbers that COCO skips have no name of their own.
+        labels = [f"{name} {i}" if name == UNNAMED else name for i, name in enumerate(labels)]
     check_labels(labels, "id2label in config.json")
     return labels
 

@@ -313,7 +313,8 @@ class Table:
         return any(name == known or name.startswith(f"{known}{between}") for known in self.unused)
 
     def _file_network(self, family, spec, there_prefix, here_prefix, tied):
-        for row in parse(family.ROWS):
+        rows = family.ROWS(spec) if callable(family.ROWS) else family.ROWS
+        for row in parse(rows):
             for there, here in _filled(row, spec):
                 here = [here_prefix + path for path in here]
                 self._file(row, there_prefix + there, here, spec, tied)

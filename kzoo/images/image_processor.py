@@ -29,6 +29,7 @@ COMMON = {
     "image_mean": [0.5, 0.5, 0.5],
     "image_std": [0.5, 0.5, 0.5],
     "do_flip_channel_order": None,
+    "do_pad": None,
 }
 DEFAULTS = {
     "ViT": {**COMMON, "size": {"height": 224, "width": 224}, "square": True},
@@ -68,8 +69,18 @@ DEFAULTS = {
         "crop_size": {"height": 256, "width": 256},
         "do_flip_channel_order": True,
     },
+    # As large as fits between two lengths; of a batch all are filled up to the largest.
+    "Detr": {
+        **COMMON,
+        "size": {"shortest_edge": 800, "longest_edge": 1333},
+        "square": False,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+        "do_pad": True,
+        "max_size": 1333,
+    },
 }
-NEVER_NORMALISES, FLIPS = ("MobileViT",), ("MobileViT",)
+NEVER_NORMALISES, FLIPS, PADS = ("MobileViT",), ("MobileViT",), ("Detr",)
 # What transformers puts behind these names.
 ENDS = ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor")
 # Keys that change nothing here; a picture is always made RGB.
@@ -83,6 +94,7 @@ HARMLESS = {
     "do_convert_rgb",
     "do_reduce_labels",
     "feature_extractor_type",
+    "format",
     "image_processor_type",
     "input_data_format",
     "pad_size",
@@ -104,7 +116,9 @@ class ImageProcessor:
 
     Args:
         size: (height, width), or one number for both; {"shortest_edge": number} keeps the ratio
-            of the sides, and needs a `crop`; None for pictures that aren't resized.
+            of the sides, and needs a `crop`; with a "longest_edge" beside it a picture is as large
+            as fits between both, and pictures are of many sizes, see `filled`; None for pictures
+            that aren't resized.
         crop: the (height, width), or one number for both, of what is cut from the middle; where
             a picture is smaller, black stands round it.
         resample: "nearest", "bilinear", "bicubic", "lanczos", "box" or "hamming", as Pillow has
@@ -127,8 +141,9 @@ class ImageProcessor:
             raise KzooError(f"Got resample={resample!r:.40}; expected one of {RESAMPLE}.")
         if (mean is None) != (std is None):
             raise KzooError("Got one of mean and std; expected both, or neither.")
+        has_bound = isinstance(size, dict) and "longest_edge" in size
         config = {
-            "image_processor_type": "ViTImageProcessor",
+            "image_processor_type": f"{'Detr' if has_bound else 'ViT'}ImageProcessor",
             "do_resize": size is not None,
             "resample": RESAMPLE.index(resample),
             "do_center_crop": crop is not None,
@@ -165,17 +180,19 @@ class ImageProcessor:
         defaults = DEFAULTS[name]
         given = {key: value for key, value in config.items() if value is not None}
         unknown = given.keys() - defaults.keys() - HARMLESS
-        if given.get("do_pad"):
+        if given.get("do_pad") and name not in PADS:
             raise KzooError(f"{source} has do_pad, which kzoo doesn't do: resize, or crop.")
-        if unknown := sorted(unknown - {"do_pad"}):
+        if unknown := sorted(unknown):
             named = ", ".join(f"{key} = {given[key]!r:.40}" for key in unknown)
             warnings.warn(f"{source} has {named}, which changes nothing in kzoo.", stacklevel=4)
         held = {**defaults, **{key: given[key] for key in given if key in defaults}}
         self.size = _size(held, source) if held["do_resize"] else None
+        self.longest = _longest(held, source) if held["do_resize"] else None
+        self.pads = bool(held["do_pad"])
         self.crop = (
             _sides(held["crop_size"], "crop_size", source) if held["do_center_crop"] else None
         )
-        if self.crop is None and not isinstance(self.size, tuple):
+        if self.crop is None and not isinstance(self.size, tuple) and not self.pads:
             raise KzooError(
                 f"{source} gives pictures of many sizes; expected a size of both sides, or a crop."
             )
@@ -213,9 +230,15 @@ class ImageProcessor:
         return len(self.mean)
 
     @property
+    def sides(self):
+        """(height, width) of what `resized` gives; None of both where a picture decides."""
+        sides = self.crop or self.size
+        return sides if isinstance(sides, tuple) else (None, None)
+
+    @property
     def shape(self):
-        """(height, width, channels) of a picture that `resized` gives."""
-        return (*(self.crop or self.size), self.channels)
+        """(height, width, channels) of a picture that `resized` gives, see `sides`."""
+        return (*self.sides, self.channels)
 
     def for_size(self, image_size):
         """A copy that makes pictures of another size: a (height, width), or one number for both.
@@ -246,6 +269,8 @@ class ImageProcessor:
         pictures = [pictures] if alone else pictures
         names = [f"Picture {number}" for number in range(len(pictures))]
         resized = [self.resized(p, name) for p, name in zip(pictures, names, strict=True)]
+        if self.sides == (None, None):
+            return self.filled(resized)[0]
         return np.asarray(self.scaled(np.stack(resized)))
 
     def resized(self, picture, name=None):
@@ -274,7 +299,7 @@ class ImageProcessor:
             min(top + crop[0], rows),
         )
         image = self._cut(image, rows, columns, kept)
-        result = np.zeros(self.shape, "uint8")
+        result = np.zeros((*crop, self.channels), "uint8")
         result[kept[1] - top : kept[3] - top, kept[0] - left : kept[2] - left] = np.reshape(
             image, (image.height, image.width, self.channels)
         )
@@ -299,8 +324,13 @@ class ImageProcessor:
         if self.size is None:
             return height, width
         short, long = min(height, width), max(height, width)
-        longer = int(self.size * long / short)
-        return (longer, self.size) if width <= height else (self.size, longer)
+        shorter = whole = self.size
+        if self.longest is not None and long / short * shorter > self.longest:
+            shorter = self.longest * short / long
+            whole = round(shorter)
+        # A picture that has the length keeps its other one.
+        longer = long if short == whole else int(shorter * long / short)
+        return (longer, whole) if width <= height else (whole, longer)
 
     def scaled(self, pictures):
         """Pictures (..., height, width, channels) of 0 to 255 as numbers for the network, float32.
@@ -313,6 +343,27 @@ class ImageProcessor:
         if self.channel_order == "bgr":
             x = _turned(x)
         return x * self.scale + self.shift
+
+    def filled(self, pictures, multiple=1):
+        """Pictures of several sizes as one array, and which of its pixels are a picture's own.
+
+        Args:
+            pictures: a list of what `resized` gives.
+            multiple: of what height and width of the array are multiples.
+
+        Returns:
+            (pictures, height, width, channels), float32, what `scaled` makes of each with 0 right
+            of it and below it; and (pictures, height, width), int32, 1 for a pixel of a picture.
+        """
+        sides = np.max([picture.shape[:2] for picture in pictures], axis=0)
+        height, width = (-(-int(side) // multiple) * multiple for side in sides)
+        numbers = np.zeros((len(pictures), height, width, self.channels), "float32")
+        mask = np.zeros((len(pictures), height, width), "int32")
+        for place, picture in enumerate(pictures):
+            rows, columns = picture.shape[:2]
+            numbers[place, :rows, :columns] = np.asarray(self.scaled(picture))
+            mask[place, :rows, :columns] = 1
+        return numbers, mask
 
     def unscaled(self, numbers):
         """What `scaled` made numbers of, as float32: pictures of 0 to 255."""
@@ -380,11 +431,23 @@ def _size(held, source):
     size = held["size"]
     if is_whole(size, 1) and not held["square"]:
         return size
-    if isinstance(size, dict) and set(size) == {"shortest_edge"}:
+    known = {"shortest_edge", "longest_edge"} if "max_size" in held else {"shortest_edge"}
+    if isinstance(size, dict) and {"shortest_edge"} <= set(size) <= known:
         size = size["shortest_edge"]
         if is_whole(size, 1):
             return size
     return _sides(size, "size", source)
+
+
+def _longest(held, source):
+    """How long the longer side is at most, where only the shorter one has a length; or None."""
+    size = held["size"]
+    longest = size.get("longest_edge") if isinstance(size, dict) else None
+    if is_whole(size, 1) and not held["square"]:
+        longest = held.get("max_size")
+    if longest is not None and not is_whole(longest, 1):
+        raise KzooError(f"{source} has longest_edge = {longest!r:.40}; expected 1 or more.")
+    return longest
 
 
 def _sides(size, key, source):

@@ -19,6 +19,7 @@ ENDINGS = (
     ".jp2", ".ico",
 )  # fmt: skip
 WHITE = 255
+ORIENTATION = 0x0112  # The number of a tag of EXIF.
 KINDS = "a path, bytes, a PIL picture or an array of uint8 or of 0 to 1"
 
 
@@ -54,6 +55,27 @@ def check_picture(path):
     """Raise KzooError unless a file begins as a picture does; its pixels aren't decoded."""
     with _opened(path_of(path, "The picture"), str(path)):
         pass
+
+
+def picture_size(source, name=None):
+    """(height, width) of a picture as `read_picture` gives it; a file is read no further.
+
+    Args:
+        source, name: as for `read_picture`.
+    """
+    file = source
+    if isinstance(source, (str, Path)):
+        file, name = path_of(source, name or "The picture"), str(source)
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        name = name or f"The picture of {len(source):,} bytes"
+        file = io.BytesIO(source)
+    else:
+        return read_picture(source, name).shape[:2]
+    with _opened(file, name) as image, _failing(name):
+        width, height = image.size
+        # Those by which the picture lies on its side.
+        is_turned = image.getexif().get(ORIENTATION) in (5, 6, 7, 8)
+    return (width, height) if is_turned else (height, width)
 
 
 def is_picture(source):

@@ -15,6 +15,7 @@ from .clip import Clip, ClipImage, ClipText
 from .deberta import Deberta
 from .deberta_v2 import DebertaV2
 from .deit import Deit
+from .detr import Detr
 from .distilbert import DistilBert
 from .electra import Electra
 from .gpt import Gpt
@@ -47,7 +48,7 @@ CLASSES = (
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
     XlNet, Electra, MPNet, RoFormer, Deberta, DebertaV2, MobileBert, Static,
-    VisionEncoderDecoder, BlipCaptioner, BlipAnswerer, BlipMatcher,
+    VisionEncoderDecoder, BlipCaptioner, BlipAnswerer, BlipMatcher, Detr,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}
 

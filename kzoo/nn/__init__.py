@@ -6,6 +6,7 @@ from . import (
     axial,
     block,
     bottleneck,
+    boxes,
     disentangled,
     embedding,
     feedforward,
@@ -18,13 +19,14 @@ from . import (
     pooler,
     position,
     relative,
+    resnet,
     reversible,
     sparse,
     stacked,
 )  # fmt: skip
 
 __all__ = [
-    "adaptive", "attention", "axial", "block", "bottleneck", "disentangled", "embedding",
+    "adaptive", "attention", "axial", "block", "bottleneck", "boxes", "disentangled", "embedding",
     "feedforward", "head", "linear", "lsh", "mobile", "norm", "patches", "pooler", "position",
-    "relative", "reversible", "sparse", "stacked",
+    "relative", "resnet", "reversible", "sparse", "stacked",
 ]  # fmt: skip

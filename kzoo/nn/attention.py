@@ -235,6 +235,34 @@ class Local(Attention):
         return unless(ops.logical_and(gap >= 0, gap < self.window))
 
 
+@part("attention", "placed")
+class Placed(Attention):
+    """Full attention where vectors that say where are added to what queries and keys are made of.
+
+    Values are made without them (DETR, arXiv:2005.12872, appendix A.3), in every block anew. The
+    context has them, as `query_position` and `key_position`.
+    """
+
+    def projected(self, x, context):
+        """See `Attention`."""
+        x_asking = _at(context.asking(x), context.query_position)
+        return self.split(self.query(x_asking)), *self.keys_and_values(x, context)
+
+    def keys_and_values(self, x, context):
+        """See `Attention`."""
+        if context.known is not None:
+            return super().keys_and_values(x, context)
+        source = x if context.memory is None else context.memory
+        values = source if context.values is None else context.values
+        keys = self.key(_at(source, context.key_position))
+        return self.split(keys), self.split(self.value(values))
+
+
+def _at(x, position):
+    """Vectors (batch, places, dim) with those of their places added."""
+    return x if position is None else x + ops.cast(position, x.dtype)
+
+
 def unless(keep, dtype="float32"):
     """0 where `keep` is true, and -1e4 where it isn't.
 

@@ -23,6 +23,8 @@ class Context:
             (batch, heads, places, head_dim); None without a cache.
         memory: vectors (batch, keys, dim) that are asked in place of the input's own.
         values: vectors (batch, keys, dim) that values are made of where keys are made of others.
+        query_position, key_position: vectors (batch or 1, places, dim) that attention which is
+            "placed" adds to what queries and keys are made of; None for nothing.
         known: the keys and values of a memory, made once, in place of that.
         cross: the surroundings of attention to another stack's output, or None.
         inputs: the network's inputs by name, for parts that read another of them.
@@ -42,6 +44,8 @@ class Context:
     past: object = None
     memory: object = None
     values: object = None
+    query_position: object = None
+    key_position: object = None
     known: object = None
     cross: object = None
     inputs: dict = dataclasses.field(default_factory=dict)
@@ -59,8 +63,10 @@ class Context:
         """The same surroundings where only the first places ask."""
         apart = self.other_segment
         apart = None if apart is None else apart[:, :, :count]
-        queries = self.queries[:, :, :count]
-        return dataclasses.replace(self, first=count, queries=queries, other_segment=apart)
+        told = {"queries": self.queries[:, :, :count], "other_segment": apart}
+        if self.query_position is not None:
+            told["query_position"] = self.query_position[:, :count]
+        return dataclasses.replace(self, first=count, **told)
 
     def apart(self):
         """The tensors in it that gradients flow to, and what gives the same with as many others."""

@@ -3,6 +3,7 @@
 import math
 
 from keras import layers, ops
+from keras.initializers import RandomNormal
 
 from ..errors import KzooError
 from ..parts import part
@@ -342,3 +343,45 @@ class Vectors(Embedding):
     def call(self, inputs, training=None):
         """The vectors among the inputs, (batch, length, dim)."""
         return ops.cast(inputs["vectors"], self.compute_dtype)
+
+
+@part("embedding", "queries")
+class QueryEmbedding(Embedding):
+    """Trained vectors that ask of a memory, each for one thing in it (DETR, arXiv:2005.12872).
+
+    What goes into the first block is zeros; the vectors are where each query stands, and "placed"
+    attention adds them in every block.
+
+    Args:
+        spec: the spec of the stack.
+        count: how many queries there are.
+    """
+
+    layer_name, input_name = "query_embedding", "memory"
+    signature = {}
+
+    def __init__(self, spec, name, count=100):
+        super().__init__(name=name)
+        if not is_whole(count, 1, LARGEST):
+            raise KzooError(f"Got count = {count!r:.40} for queries; expected 1 or more.")
+        self.count, self.dim = count, spec.hidden_dim
+
+    def build(self, _shape=None):
+        """Make the vectors (count, dim)."""
+        # As wide as layer normalisation leaves a vector.
+        self.embeddings = self.add_weight(
+            shape=(self.count, self.dim), initializer=RandomNormal(stddev=1.0), name="embeddings"
+        )
+
+    def length(self, inputs):
+        """How many queries there are."""
+        return self.count
+
+    def vectors(self):
+        """Where the queries stand, (1, count, dim)."""
+        return ops.expand_dims(ops.convert_to_tensor(self.embeddings), 0)
+
+    def call(self, inputs, training=None):
+        """{"memory": (batch, ..)} to zeros (batch, count, dim)."""
+        shape = (ops.shape(inputs["memory"])[0], self.count, self.dim)
+        return ops.broadcast_to(ops.zeros((1, self.count, self.dim), self.compute_dtype), shape)

@@ -50,17 +50,24 @@ class Convolution(Composed):
 
 
 class Kernel(layers.Layer):
-    """The convolution of a `Convolution`."""
+    """A convolution without bias, which sees as far to all sides.
 
-    def __init__(self, spec, width, size, stride, by_channel):
+    Args:
+        spec, width, size, stride, by_channel: as for `Convolution`.
+        dilation: from one number of the kernel to the next; above 1 only where the stride is 1.
+        initializer: that of the kernel; by default the spec's.
+    """
+
+    def __init__(self, spec, width, size, stride, by_channel=False, dilation=1, initializer=None):
         super().__init__(name="convolution")
         self.spec, self.width, self.size, self.stride = spec, width, size, stride
-        self.by_channel = by_channel
+        self.by_channel, self.dilation = by_channel, dilation
+        self.initializer = initializer or normal(spec)
 
     def build(self, shape):
         """Make the kernel (size, size, channels or 1, width)."""
         shape = (self.size, self.size, 1 if self.by_channel else shape[-1], self.width)
-        self.kernel = self.add_weight(shape=shape, initializer=normal(self.spec), name="kernel")
+        self.kernel = self.add_weight(shape=shape, initializer=self.initializer, name="kernel")
 
     def call(self, x):
         """Maps to maps."""
@@ -73,7 +80,7 @@ class Kernel(layers.Layer):
         if self.by_channel:
             kernel = ops.reshape(self.kernel, (self.size, self.size, self.width, 1))
             return ops.depthwise_conv(x, kernel, **options)
-        return ops.conv(x, self.kernel, **options)
+        return ops.conv(x, self.kernel, dilation_rate=self.dilation, **options)
 
 
 class Residual(Composed):

@@ -167,6 +167,65 @@ class Counted(Learned):
         return x + (padding_kept(rows, padding) if training else rows)
 
 
+@part("position", "sine_2d")
+class Sine2D(Position):
+    """Sines and cosines of how far down and how far right a place of a map is (DETR).
+
+    arXiv:2005.12872, appendix A.4. They aren't added at the input but, by attention that is
+    "placed", to what queries and keys are made of. A map's whole height, and its whole width, are
+    a turn; where pictures are filled up, those of the picture. Half of the features are for the
+    row and half for the column, sine and cosine of a wave beside each other. Nothing is learned.
+
+    Args:
+        spec: the spec of the stack.
+        temperature: the longest wave is as many turns.
+    """
+
+    bound_to = ("width",)
+
+    def __init__(self, spec, name, temperature=10000.0):
+        super().__init__(spec, name)
+        if not is_number(temperature, 1):
+            raise KzooError(
+                f"Got temperature = {temperature!r:.40} for places; expected a number such as 1e4."
+            )
+        if spec.hidden_dim % 4:
+            raise KzooError(
+                f"Got hidden_dim {spec.hidden_dim} for places of two sides; expected a multiple of "
+                "4: a sine and a cosine of each."
+            )
+        half = spec.hidden_dim // 2
+        waves = float(temperature) ** (-2 * np.arange(half // 2) / half)
+        self.waves = waves.astype("float32")
+
+    def vectors(self, rows, columns, mask=None):
+        """(batch or 1, rows * columns, dim), float32.
+
+        Args:
+            rows, columns: the sides of the map, numbers or scalar tensors.
+            mask: 1 for a place that counts (batch, rows, columns); None for all.
+        """
+        if mask is None:
+            down = ops.reshape(ops.arange(1, rows + 1, dtype="float32"), (1, -1, 1))
+            right = ops.reshape(ops.arange(1, columns + 1, dtype="float32"), (1, 1, -1))
+        else:
+            mask = ops.cast(mask, "float32")
+            down, right = ops.cumsum(mask, axis=1), ops.cumsum(mask, axis=2)
+        sides = (
+            self.turned(down / (down[:, -1:] + 1e-6)),
+            self.turned(right / (right[:, :, -1:] + 1e-6)),
+        )
+        shape = (ops.shape(down)[0], rows, columns, self.spec.hidden_dim // 2)
+        both = ops.concatenate([ops.broadcast_to(side, shape) for side in sides], axis=-1)
+        return ops.reshape(both, (shape[0], -1, self.spec.hidden_dim))
+
+    def turned(self, shares):
+        """Shares of a turn (batch, rows, columns) as sines and cosines (.., dim / 2)."""
+        angles = ops.expand_dims(shares * (2 * math.pi), -1) * self.waves
+        pairs = ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1)
+        return ops.reshape(pairs, (*ops.shape(pairs)[:3], 2 * len(self.waves)))
+
+
 @part("position", "alibi")
 class Alibi(Position):
     """Scores fall with distance, for each head at a slope of its own (arXiv:2108.12409)."""

@@ -12,6 +12,7 @@ from .late_interaction import LateInteraction
 from .masked_lm import MaskedLM
 from .multiple_choice import MultipleChoice
 from .next_sentence import NextSentence
+from .object_detector import ObjectDetector
 from .permutation_lm import PermutationLM
 from .pretraining import PreTraining
 from .question_answering import QuestionAnswering
@@ -51,6 +52,7 @@ TASKS = {
         ImageTextMatcher,
         ImageTextEmbedder,
         ZeroShotImageClassifier,
+        ObjectDetector,
         AudioClassifier,
     )
 }

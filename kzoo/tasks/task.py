@@ -188,11 +188,15 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
             return
         order = None
         if self.labels is not None and self.labels != before.labels:
-            order = [before.labels.index(label) for label in self.labels]
+            order = self.order_of(before)
         for path, weight in here.items():
             value = ops.convert_to_numpy(there[path])
             rows = order is not None and path.split("/")[1].endswith("logits")
             weight.assign(value[..., order] if rows else value)
+
+    def order_of(self, before):
+        """Which of the scores of a task with the same labels is that of each of ours, in order."""
+        return [before.labels.index(label) for label in self.labels]
 
     def on(self, backbone, values=None):
         """A copy of this task on another backbone, whose processors it has, with the same head.
@@ -671,12 +675,14 @@ class Task(DistributedFit, Served, ExportsTokens, keras.Model):
         """Which of what `encode_examples` made are run together, see `data.batches.BatchPlan`."""
         raise NotImplementedError
 
-    def run_batches(self, columns, batch_size, verbose=0, run=None):
+    def run_batches(self, columns, batch_size, verbose=0, run=None, plan=None):
         """The raw outputs of what `encode_examples` made, batch by batch, and the order.
 
-        `run` gives the outputs of a batch in the place of `predict_on_batch`.
+        `run` gives the outputs of a batch in the place of `predict_on_batch`; `plan` stands in the
+        place of the task's own of these columns.
         """
-        run, plan = run or self.predict_on_batch, self.plan(columns, batch_size)
+        run = run or self.predict_on_batch
+        plan = self.plan(columns, batch_size) if plan is None else plan
         bar = keras.utils.Progbar(plan.size, verbose=verbosity("auto") if verbose else 0)
         outputs = []
         for rows in plan.order():

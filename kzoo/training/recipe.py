@@ -51,7 +51,8 @@ KEYS = {
     "summary": "",  # One sentence for the card of what comes out.
     "model": REQUIRED,  # A preset's name or folder, or a Hugging Face folder.
     # A file as the task reads it, maybe with .gz: see kzoo/data. Of pictures and sounds a folder
-    # with a folder for each class, or a table that names files and their labels. Of raw text a
+    # with a folder for each class, or a table that names files and their labels. Of boxes in
+    # pictures COCO's .json, Pascal VOC's folder or list, or a .jsonl table. Of raw text a
     # folder or a pattern of files, however large, or records of TensorFlow: see kzoo.Corpus.
     "train": REQUIRED,
     "output": REQUIRED,  # The preset folder to write.
@@ -130,6 +131,7 @@ TRAINED = (
     "NextSentence", "PermutationLM", "SkipGram", "LateInteraction", "TokenClassifier",
     "QuestionAnswering", "CausalLM", "Seq2SeqLM", "ImageClassifier", "AudioClassifier",
     "ImageCaptioner", "VisualQuestionAnswerer", "VisualQuestionClassifier", "ImageTextMatcher",
+    "ObjectDetector",
 )  # fmt: skip
 CLASSIFIERS = (
     "TextClassifier", "NextSentence", "ImageClassifier", "AudioClassifier",
@@ -139,11 +141,12 @@ CLASSIFIERS = (
 BESIDE = (
     "ImageCaptioner", "VisualQuestionAnswerer", "VisualQuestionClassifier", "ImageTextMatcher",
 )  # fmt: skip
-ARRAYS = ("ImageClassifier", "AudioClassifier", *BESIDE)  # what learns from files of their own
+# What learns from files of their own.
+ARRAYS = ("ImageClassifier", "AudioClassifier", "ObjectDetector", *BESIDE)
 # The keys that not every task has a use for.
 USED_BY = {
     "problem": CLASSIFIERS,
-    "labels": (*CLASSIFIERS, "TokenClassifier"),
+    "labels": (*CLASSIFIERS, "TokenClassifier", "ObjectDetector"),
     "class_weights": (*CLASSIFIERS, "TokenClassifier"),
     "text": (
         "TextClassifier",
@@ -171,9 +174,9 @@ USED_BY = {
     ),
     "pairs": ("PreTraining",),
     "generator": ("ReplacedTokenDetection",),
-    "image_size": ("ImageClassifier", *BESIDE),
+    "image_size": ("ImageClassifier", "ObjectDetector", *BESIDE),
     "augment": ARRAYS,
-    "column": ARRAYS,
+    "column": ("ImageClassifier", "AudioClassifier", *BESIDE),
 }
 MASKINGS = {"Pruning": Pruning, "Sparsity": Sparsity}
 LESSONS = {
@@ -468,7 +471,7 @@ def _usual_task(model):
     spec = presets.load(model).spec if presets.class_of(model) is None else presets.read_spec(model)
     own = next((name for name in TRAINED if name in family_of(spec).HEADS), None)
     if isinstance(spec, Towers) and "embedding" not in spec.options and own is not None:
-        return own
+        return own  # Towers without a common table are what their family is for.
     slot = spec.options.get("embedding") if isinstance(spec, Towers) else spec.embedding
     reads = resolve("embedding", slot)[0].input_name if slot else None
     for name in TRAINED:
