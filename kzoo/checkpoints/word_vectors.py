@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 
 from ..errors import KzooError
-from ..text.words import SPECIAL, word_tokenizer
+from ..text.whole_words import SPECIAL, word_tokenizer
 
 HEADER = re.compile(rb"\s*(\d{1,9}) (\d{1,6})\s*")
 LINE = 2**17  # bytes of a line at most

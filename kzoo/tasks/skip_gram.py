@@ -9,7 +9,7 @@ from ..data.near import NearPlan, counts_of
 from ..data.sources import read_examples
 from ..errors import KzooError
 from ..models.static_embeddings import static
-from ..text.words import tokenizer_of_texts
+from ..text.whole_words import tokenizer_of_texts
 from ..values import an, is_number, is_whole
 from .corpora import ReadsCorpora, check_unweighted, tokens_of
 from .inputs import as_list
