@@ -32,7 +32,7 @@ def test_without_a_mask_all_pixels_count():
 def test_places_beside_a_picture_are_not_looked_at(monkeypatch):
     model, inputs = noisy("detr"), filled_pictures(3)
     mask = np.asarray(model.encoder.embedding.padding_mask(inputs))
-    assert [int(row.sum()) for row in mask] == [4 * 3, 3 * 2, 2 * 1]
+    assert [int(row.sum()) for row in mask] == [4 * 3, 3 * 3, 2 * 2]
     before = outputs(model, *inputs.values())
     call = ResnetEmbedding.call
 

@@ -78,7 +78,8 @@ def assert_same(model, theirs, masked=True):
         expected = theirs(**there, output_hidden_states=True)
     actual = model(here)
     if hasattr(model, "backbone"):
-        assert distance(expected["logits"][0], expected["logits"][1]) > 500 * TOLERANCE
+        if masked:  # Sizes tell pictures of noise apart, so that not all that agrees is constant.
+            assert distance(expected["logits"][0], expected["logits"][1]) > 20 * TOLERANCE
         assert distance(actual["logits"], expected["logits"]) < TOLERANCE
         assert distance(actual["boxes"], expected["pred_boxes"]) < TOLERANCE
         return
