@@ -25,7 +25,7 @@ from . import colbert, model2vec, sentence
 from .config import ABSENT, config_from_spec, given_at, put_at, spec_from_config
 from .generation_config import FILE, read_generation, read_there, written_generation
 from .origin import TOKENIZER_FILES, Origin
-from .rows import TORCH, Table, parse, towers_in
+from .rows import TORCH, Table, parse, rows_of, towers_in
 from .safetensors import Lazy, numpy_dtype, write_tensors
 from .source import find_folder, read_weights, weight_files
 
@@ -422,9 +422,9 @@ def _has_pooler(family, prefix, tensors):
     return name is not None and f"{prefix}{name}.weight" in tensors
 
 
-def _pooler_name(family):
+def _pooler_name(family, spec=None):
     """What the family's pooler is called there, without prefix; None where it has none."""
-    return next((row.there for row in parse(family.ROWS) if row.here == ("pooler",)), None)
+    return next((row.there for row in rows_of(family, spec) if row.here == ("pooler",)), None)
 
 
 def _build(family, spec, task_name, head, config, modules, given, folder):
@@ -766,7 +766,7 @@ def _outgoing(weights, family, spec, task_name, origin):
         for name, tower in towers_in(family, spec).items()
     ]
     for there, tower, own in [*alone, *within]:
-        pooler = _pooler_name(tower)
+        pooler = _pooler_name(tower, own)
         if pooler and own.pooler == "none":
             # The class there always has one; without these zeros it would be drawn at random.
             width = own.hidden_dim

@@ -223,6 +223,11 @@ def parse(text):
     return [row for line in text.splitlines() if line.strip() for row in _rows(line)]
 
 
+def rows_of(family, spec):
+    """The rows of a family's own network, which may follow from its spec."""
+    return parse(family.ROWS(spec) if callable(family.ROWS) else family.ROWS)
+
+
 def _rows(line):
     there, *rest = line.split()
     if not rest:
@@ -313,8 +318,7 @@ class Table:
         return any(name == known or name.startswith(f"{known}{between}") for known in self.unused)
 
     def _file_network(self, family, spec, there_prefix, here_prefix, tied):
-        rows = family.ROWS(spec) if callable(family.ROWS) else family.ROWS
-        for row in parse(rows):
+        for row in rows_of(family, spec):
             for there, here in _filled(row, spec):
                 here = [here_prefix + path for path in here]
                 self._file(row, there_prefix + there, here, spec, tied)
