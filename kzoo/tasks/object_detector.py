@@ -123,14 +123,15 @@ class ObjectDetector(ImageTask):
         height, width, channels = self.image_processor.shape
         return height or "height", width or "width", channels
 
-    def run_function(self, name, inputs):
-        """See `ArrayTask`; a file takes pictures of one size."""
-        if None in inputs["images"].shape[1:]:
+    @property
+    def functions(self):
+        """See `Served`; KzooError unless all pictures have one size, as a file's have."""
+        if self.image_processor.sides == (None, None):
             raise KzooError(
                 f"Got {an(self.task_name)} that reads pictures of many sizes; expected one size "
                 "for a file: export task.resized([height, width])."
             )
-        return super().run_function(name, inputs)
+        return super().functions
 
     @classmethod
     def read_file(cls, path, column, label, targets):
