@@ -120,9 +120,9 @@ def test_it_learns_and_answers_in_pixels(tmp_path):
     task = detector(noise=False)
     task.compile(kzoo.AdamW(1e-2, warmup=0, decay="constant"))
     # All in one batch: the loss of a batch is a mean over its boxes, of which one picture has none.
-    history = task.fit(pictures(), THINGS, batch_size=3, epochs=40, verbose=0)
+    history = task.fit(pictures(), THINGS, batch_size=3, epochs=25, verbose=0)
     losses = history.history["loss"]
-    assert losses[-1] < 0.75 * losses[0]
+    assert losses[-1] < 0.85 * losses[0]
     task.fit(pictures(), THINGS, batch_size=2, epochs=1, verbose=0, augment="RandomFlip")
     assert task.evaluate(pictures(), THINGS, verbose=0) > 0
     answers = task.predict(pictures(), threshold=0.0)
