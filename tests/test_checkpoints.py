@@ -427,8 +427,8 @@ BAD = {
     ),
     "family": (lambda f: edit_config(f, model_type="mamba"), "'mamba'.*bert"),
     "architecture": (
-        lambda f: edit_config(f, architectures=["BertForNextSentencePrediction"]),
-        "BertForNextSentencePrediction.*BertForMaskedLM",
+        lambda f: edit_config(f, architectures=["BertLMHeadModel"]),
+        "BertLMHeadModel.*BertForMaskedLM",
     ),
     "architectures": (lambda f: edit_config(f, architectures="Bert"), "architectures = 'Bert'"),
     "code of its own": (lambda f: edit_config(f, auto_map={"AutoModel": "my.Bert"}), "auto_map"),
