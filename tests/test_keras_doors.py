@@ -241,7 +241,9 @@ def test_a_savedmodel_takes_the_int32_inputs_that_the_model_takes(kind, tmp_path
 TWO_TOWERS = {"ImageTextEmbedder", "ZeroShotImageClassifier"}
 OF_OTHERS = {"CausalLM": "gpt2", "ImageClassifier": "vit", "ImageEmbedder": "vit",
              "AudioClassifier": "kwt", "Seq2SeqLM": "t5", "PermutationLM": "xlnet",
-             "SkipGram": "static", "ObjectDetector": "detr"}  # fmt: skip
+             "SkipGram": "static", "ObjectDetector": "detr", "ImageCaptioner": "blip_captioner",
+             "VisualQuestionAnswerer": "blip_answerer", "VisualQuestionClassifier": "blip_matcher",
+             "ImageTextMatcher": "blip_matcher"}  # fmt: skip
 
 
 # A network of two towers has no one batch; what is built on it is held in test_image_text.py.
