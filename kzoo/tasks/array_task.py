@@ -144,15 +144,13 @@ class ArrayTask(Task):
 
     def _plan(self, columns, targets, sample_weight, initial_epoch=0, **options):
         self.processor(self.processor_kind)  # Else it says that there is none.
-        return ArrayPlan(
-            columns,
-            self.read_one,
-            self.in_graph,
-            targets,
-            sample_weight,
-            epoch=initial_epoch,
-            **options,
-        )
+        plan, own = self.plan_of(columns)
+        options |= {"epoch": initial_epoch, **own}
+        return plan(columns, self.read_one, self.in_graph, targets, sample_weight, **options)
+
+    def plan_of(self, columns):
+        """The class of the plan of what `encode_examples` made, and the options of its own."""
+        return ArrayPlan, {}
 
     # -- learning and answering -------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ class ImageCaptioner(WritesOfSources, ImageTask):
     task_name = "ImageCaptioner"
     default_head = "tied_lm"
     length_axes = ()  # A picture has always as many places.
+    writes_with = Describer
 
     def __init__(
         self,
@@ -182,22 +183,20 @@ class ImageCaptioner(WritesOfSources, ImageTask):
         """See `ImageTask.unmixed`."""
         return self.unmixed(augment)
 
-    def _plan(self, columns, targets, sample_weight, initial_epoch=0, **options):
+    def plan_of(self, columns):
+        """See `ArrayTask`; of pairs one with the texts that are to be written."""
         if not isinstance(columns, Pairs):
-            return super()._plan(columns, targets, sample_weight, initial_epoch, **options)
-        self.processor(self.processor_kind)  # Else it says that there is none.
-        return WrittenPlan(
-            columns,
-            self.read_one,
-            self.in_graph,
-            targets,
-            sample_weight,
-            epoch=initial_epoch,
-            of=TOWER,
-            longest={TOWER: self.max_target_length},
-            padding_id=self.backbone.padding_id,
-            **options,
-        )
+            return super().plan_of(columns)
+        return WrittenPlan, {
+            "of": TOWER,
+            "longest": self.longest_texts,
+            "padding_id": self.backbone.padding_id,
+        }
+
+    @property
+    def longest_texts(self):
+        """How many tokens the texts of each tower have at most."""
+        return {TOWER: self.max_target_length}
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -208,7 +207,7 @@ class ImageCaptioner(WritesOfSources, ImageTask):
     @property
     def writer(self):
         """What writes with this model's step and its tokenizer, see `Describer`."""
-        return Describer(
+        return self.writes_with(
             self.step,
             self.writing_tokenizer,
             self.backbone.head_spec.max_sequence_length,

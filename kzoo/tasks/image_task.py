@@ -4,7 +4,9 @@ from pathlib import Path
 
 import keras
 
+from ..data.batches import BatchPlan
 from ..data.media import PICTURES
+from ..data.pairs import PairPlan, Pairs
 from ..errors import KzooError
 from ..images.augmentation import Augmentation, layer_for_pictures, mixing_among
 from ..values import an
@@ -131,3 +133,24 @@ class ImageTask(ArrayTask):
 
 def _shape(shape):
     return " x ".join(map(str, shape))
+
+
+class PairTask(ImageTask):
+    """A task that learns from pictures with a text beside each."""
+
+    def augmentation(self, augment):
+        """See `ImageTask.unmixed`."""
+        return self.unmixed(augment)
+
+    def plan(self, columns, batch_size):
+        """Pairs and pictures in their own order, texts from short to long."""
+        if not isinstance(columns, dict):
+            return super().plan(columns, batch_size)
+        options = {"padding_id": self.backbone.padding_id, "max_length": self.max_length}
+        return BatchPlan(columns, None, None, batch_size, **options)
+
+    def plan_of(self, columns):
+        """See `ArrayTask`; of pairs one with their texts."""
+        if not isinstance(columns, Pairs):
+            return super().plan_of(columns)
+        return PairPlan, {"longest": self.max_length, "padding_id": self.backbone.padding_id}

@@ -7,15 +7,14 @@ import numpy as np
 from keras import ops
 
 from ..answers import check_top, nearest
-from ..data.batches import BatchPlan
-from ..data.pairs import PairPlan, Pairs
+from ..data.pairs import Pairs
 from ..data.tables import read_table
 from ..errors import KzooError
 from ..spec import Input
 from ..values import an
 from .contrastive import ContrastiveLoss
 from .image_embedder import ImageEmbedder
-from .image_task import ImageTask
+from .image_task import PairTask
 from .inputs import as_list
 from .task import Task
 from .text_embedder import PartnerAccuracy, TextEmbedder
@@ -32,7 +31,7 @@ def caption_column(path):
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class ImageTextEmbedder(ImageTask):
+class ImageTextEmbedder(PairTask):
     """Pictures and texts to vectors of length one, near where a text says what a picture shows.
 
     `predict` gives the vectors of pictures, `predict_texts` those of texts, `similarities` their
@@ -212,33 +211,6 @@ class ImageTextEmbedder(ImageTask):
                 "a teacher's vectors (pairs, 2, dim), see kzoo.compression.affinity_targets."
             )
         return targets
-
-    def augmentation(self, augment):
-        """See `ImageTask.unmixed`."""
-        return self.unmixed(augment)
-
-    def plan(self, columns, batch_size):
-        """Pairs and pictures in their own order, texts from short to long."""
-        if not isinstance(columns, dict):
-            return super().plan(columns, batch_size)
-        options = {"padding_id": self.backbone.padding_id, "max_length": self.max_length}
-        return BatchPlan(columns, None, None, batch_size, **options)
-
-    def _plan(self, columns, targets, sample_weight, initial_epoch=0, **options):
-        if not isinstance(columns, Pairs):
-            return super()._plan(columns, targets, sample_weight, initial_epoch, **options)
-        self.processor(self.processor_kind)  # Else it says that there is none.
-        return PairPlan(
-            columns,
-            self.read_one,
-            self.in_graph,
-            targets,
-            sample_weight,
-            epoch=initial_epoch,
-            longest=self.max_length,
-            padding_id=self.backbone.padding_id,
-            **options,
-        )
 
     # -- learning and answering -------------------------------------------------------------------
 

@@ -4,20 +4,19 @@ import keras
 import numpy as np
 
 from ..answers import check_top, nearest
-from ..data.batches import BatchPlan
-from ..data.pairs import PairPlan, Pairs
+from ..data.pairs import Pairs
 from ..data.picture_texts import asked, read_questions
 from ..errors import KzooError
 from ..spec import Input
 from ..values import an
 from .classifier import Classifier
-from .image_task import ImageTask
+from .image_task import ImageTask, PairTask
 from .inputs import as_list
 from .task import Task
 from .text_task import check_tokenizer, settled_length
 
 
-class JointClassifier(Classifier, ImageTask):
+class JointClassifier(Classifier, PairTask):
     """A classifier of pictures with a text each, on a `kzoo.graphs.JointEncoder`.
 
     On {"images", "token_ids", "padding_mask"} it returns {"logits": (batch, labels)}. `fit`,
@@ -140,33 +139,6 @@ class JointClassifier(Classifier, ImageTask):
         """(picture, text) pairs as `Pairs`."""
         pictures, texts = zip(*asked(x), strict=True)
         return Pairs(list(pictures), self.columns_of(list(texts)))
-
-    def augmentation(self, augment):
-        """See `ImageTask.unmixed`."""
-        return self.unmixed(augment)
-
-    def plan(self, columns, batch_size):
-        """Pairs and pictures in their own order, texts from short to long."""
-        if not isinstance(columns, dict):
-            return super().plan(columns, batch_size)
-        options = {"padding_id": self.backbone.padding_id, "max_length": self.max_length}
-        return BatchPlan(columns, None, None, batch_size, **options)
-
-    def _plan(self, columns, targets, sample_weight, initial_epoch=0, **options):
-        if not isinstance(columns, Pairs):
-            return super()._plan(columns, targets, sample_weight, initial_epoch, **options)
-        self.processor(self.processor_kind)  # Else it says that there is none.
-        return PairPlan(
-            columns,
-            self.read_one,
-            self.in_graph,
-            targets,
-            sample_weight,
-            epoch=initial_epoch,
-            longest=self.max_length,
-            padding_id=self.backbone.padding_id,
-            **options,
-        )
 
     def predict(self, x, batch_size=32, verbose=0, column=None):
         """A row of probabilities for each pair, (pairs, labels); x as in `fit`, without targets."""

@@ -183,17 +183,9 @@ class ObjectDetector(ImageTask):
         """None: the task's own."""
         return None
 
-    def _plan(self, columns, targets, sample_weight, initial_epoch=0, **options):
-        self.processor(self.processor_kind)  # Else it says that there is none.
-        return BoxPlan(
-            columns,
-            self.read_one,
-            self.in_graph,
-            targets,
-            sample_weight,
-            epoch=initial_epoch,
-            **options,
-        )
+    def plan_of(self, columns):
+        """See `ArrayTask`."""
+        return BoxPlan, {}
 
     # -- learning -------------------------------------------------------------------------------
 

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 
 from ..data.batches import padded
-from ..data.pairs import Pairs, WrittenPlan
+from ..data.pairs import Pairs
 from ..data.picture_texts import asked, check_answers, is_alone, read_questions
 from ..errors import KzooError
 from ..generation.rewriter import Questioner, rewriting_options
 from ..values import an
-from .image_captioner import TOWER, ImageCaptioner
+from .image_captioner import ImageCaptioner
 from .task import Task
 from .text_task import settled_length
 from .writing_task import one_or_all
@@ -37,6 +37,7 @@ class VisualQuestionAnswerer(ImageCaptioner):
     task_name = "VisualQuestionAnswerer"
     reads = "image_text"
     length_axes = ("question_length", "memory_length")
+    writes_with = Questioner
 
     def __init__(
         self,
@@ -109,20 +110,10 @@ class VisualQuestionAnswerer(ImageCaptioner):
             return self.read_file(x, column, None, "none").x
         return asked(x)
 
-    def _plan(self, columns, targets, sample_weight, initial_epoch=0, **options):
-        self.processor(self.processor_kind)  # Else it says that there is none.
-        return WrittenPlan(
-            columns,
-            self.read_one,
-            self.in_graph,
-            targets,
-            sample_weight,
-            epoch=initial_epoch,
-            of=TOWER,
-            longest={ASKS: self.max_length, TOWER: self.max_target_length},
-            padding_id=self.backbone.padding_id,
-            **options,
-        )
+    @property
+    def longest_texts(self):
+        """See `ImageCaptioner`; questions as well."""
+        return {ASKS: self.max_length, **super().longest_texts}
 
     # -- answering ------------------------------------------------------------------------------
 
@@ -136,18 +127,6 @@ class VisualQuestionAnswerer(ImageCaptioner):
             f"{ASKS}token_ids": padded(questions, size, self.backbone.padding_id),
             f"{ASKS}padding_mask": padded([[1] * len(ids) for ids in questions], size, 0),
         }
-
-    @property
-    def writer(self):
-        """What writes with this model's step and its tokenizer, see `Questioner`."""
-        return Questioner(
-            self.step,
-            self.writing_tokenizer,
-            self.backbone.head_spec.max_sequence_length,
-            self.backbone.vocabulary_size,
-            self.task_options(),
-            self.image_processor,
-        )
 
     def task_options(self):
         """How it writes, see `rewriting_options`."""
