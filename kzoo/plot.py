@@ -21,6 +21,7 @@ COLOURS = ("#0b7a75", "#c2571a")  # what learns, and what it is held against
 BOXED = ("#0b7a75", "#c2571a", "#5b4bb0", "#b0284f", "#2f6fb0", "#7a7a00", "#8a4b2a", "#3d7f3a")
 COUNTED = 40  # Labels up to which the cells of a matrix show their counts.
 LONGEST = 24  # characters of a label
+LABEL = 0.035  # how high a label of a box is, as a share of the picture
 MOST = 100  # pictures of a grid
 BARS = 5  # labels beside a picture or a sound
 SIDE = 1.7  # inches of a picture in a grid
@@ -408,7 +409,10 @@ def _show(axis, array):
 
 
 def _box(axis, thing, colour, is_expected):
-    """The outline of a box; where it isn't the right one, with its label and score on it."""
+    """The outline of a box; where it isn't the right one, with its label and score on it.
+
+    At the upper edge of a picture they stand within the box.
+    """
     from matplotlib.patches import Rectangle
 
     sides = thing["box"]
@@ -422,9 +426,11 @@ def _box(axis, thing, colour, is_expected):
     if is_expected:
         return
     score = f" {100 * thing['score']:.0f} %" if "score" in thing else ""
+    lowest, highest = axis.get_ylim()  # of a picture the first row is the highest
+    is_at_edge = abs(top - highest) < abs(lowest - highest) * LABEL
     axis.text(
         left, top, f"{_shortened(str(thing['label']))}{score}", color="white", size=7,
-        va="bottom", ha="left", clip_on=True,
+        va="top" if is_at_edge else "bottom", ha="left", clip_on=True,
         bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.2},
     )  # fmt: skip
 

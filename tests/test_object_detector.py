@@ -444,12 +444,16 @@ def test_a_pipeline_answers_as_transformers_does():
 def test_boxes_are_drawn_where_they_are(tmp_path):
     array = np.full((40, 60, 3), 255, "uint8")
     box = {"xmin": 10, "ymin": 8, "xmax": 30, "ymax": 28}
-    figure = plot.boxes(array, [{"label": "cell", "score": 0.9, "box": box}],
+    edge = {"label": "plate", "box": [1, 0, 9, 30]}  # whose label has no room above it
+    figure = plot.boxes(array, [{"label": "cell", "score": 0.9, "box": box}, edge],
                         expected=[thing("cell", 35, 5, 55, 35)])  # fmt: skip
     (axis,) = figure.axes
     drawn = [patch.get_bbox().extents.tolist() for patch in axis.patches]
-    assert drawn == [[9.5, 7.5, 29.5, 27.5], [34.5, 4.5, 54.5, 34.5]]
-    assert [text.get_text() for text in axis.texts] == ["cell 90 %"]
+    assert drawn == [
+        [9.5, 7.5, 29.5, 27.5], [0.5, -0.5, 8.5, 29.5], [34.5, 4.5, 54.5, 34.5]
+    ]  # fmt: skip
+    shown = [(text.get_text(), text.get_verticalalignment()) for text in axis.texts]
+    assert shown == [("cell 90 %", "bottom"), ("plate", "top")]
     plot.write(figure, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
 
