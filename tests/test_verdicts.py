@@ -20,7 +20,8 @@ MORE_IS_BETTER = {
     "probability_difference": False, "probability_difference_max": False,
     "value_difference": False, "value_difference_max": False, "label_agreement": True,
     "accuracy": True, "accuracy_drop": False, "f1": True, "f1_drop": False, "exact_match": True,
-    "exact_match_drop": False, "perplexity": False,
+    "exact_match_drop": False, "ap": True, "ap50": True, "ap_drop": False, "ap50_drop": False,
+    "perplexity": False,
     "perplexity_ratio": False, "tokens_equal": True,
 }  # fmt: skip
 
@@ -47,7 +48,7 @@ def test_a_limit_is_missed_on_its_wrong_side_and_by_no_number(name):
 @pytest.mark.parametrize(
     ("name", "needed"),
     [("cosine", "another kind of model"), ("partitions", "another kind of model")]
-    + [(name, "labelled examples") for name in MORE_IS_BETTER if re.match("accur|f1|exact", name)],
+    + [(name, "labelled examples") for name in MORE_IS_BETTER if re.match("accur|f1|exact|ap", name)],
 )
 def test_a_limit_that_nothing_measures_is_no_limit_met(name, needed):
     with pytest.raises(KzooError, match=f"measures the limit {name}: it needs {needed}"):

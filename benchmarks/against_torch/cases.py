@@ -157,9 +157,11 @@ PAIRS = ("t5",)
 # reads the last place of a row or choice, be it padding, or a test beside transformers holds the
 # gradients.
 APART = ("reformer", "transformer_xl", "roformer", "xlnet", "deberta", "deberta_v2")
-# Of which a test holds the loss itself, of SkipGram written out, of the others beside transformers.
+# Of which a test holds the loss itself: of SkipGram and LateInteraction written out, of the others
+# beside transformers.
 TASKS_APART = (
     "PreTraining", "NextSentence", "ReplacedTokenDetection", "PermutationLM", "SkipGram",
+    "LateInteraction",
 )  # fmt: skip
 BY_PLACE = ("sequence classification", "token classification", "question answering")
 # Those that write: what follows the name of the class with that head, and the other tasks.
