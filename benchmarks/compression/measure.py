@@ -111,15 +111,18 @@ def made(row, args):
     return output, first
 
 
-def seconds_of(folder):
-    """How long the recipe of a preset took behind what it began with.
+def cost_of(folder):
+    """The seed of a preset's recipe, and how long that took behind what it began with.
 
     A teacher's answers are in it unless they were there.
     """
-    record = folder / "compression.json"
-    if not record.is_file():
-        return json.loads((folder / "training.json").read_text(encoding="utf-8"))["seconds"]
-    return sum(step["seconds"] for step in json.loads(record.read_text(encoding="utf-8"))["steps"])
+    path = folder / "compression.json"
+    if not path.is_file():
+        record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        return {"seed": record["settings"]["seed"], "seconds": round(record["seconds"])}
+    record = json.loads(path.read_text(encoding="utf-8"))
+    seconds = sum(step["seconds"] for step in record["steps"])
+    return {"seed": record["recipe"]["seed"], "seconds": round(seconds)}
 
 
 def scored(folder, file, args, row):
@@ -162,7 +165,7 @@ def measured(row, args):
             name: parameters_of(kzoo.load(folder))
             for name, folder in (("row", own), ("teacher", first))
         },
-        "seconds": round(seconds_of(own)),
+        **cost_of(own),
     }
 
 
