@@ -283,7 +283,8 @@ def test_a_budget_ends_in_points_that_fit_and_goes_on_where_it_was(made):
     read = dict.fromkeys(("text", "label", "validation")) | {"train": made / "train.tsv", "seed": 0}
     sizes, (learnt, _) = budget.Sizes(model), steps.read(read, model)
     shapes = budget.shapes_of(model, learnt, asked, 3)
-    assert [(row["round"], row["share"]) for row in found["tried"]] == [(1, 0.125)] * 3 + [(2, 1)] * 2
+    rounds = [(row["round"], row["share"]) for row in found["tried"]]
+    assert rounds == [(1, 0.125)] * 3 + [(2, 1)] * 2
     assert {row["name"] for row in found["tried"][:3]} == {shape.name for shape in shapes}
     ranked = sorted(found["tried"][:3], key=lambda row: -row["held"])
     assert [row["name"] for row in found["tried"][3:]] == [row["name"] for row in ranked[:2]]

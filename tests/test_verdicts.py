@@ -48,7 +48,7 @@ def test_a_limit_is_missed_on_its_wrong_side_and_by_no_number(name):
 @pytest.mark.parametrize(
     ("name", "needed"),
     [("cosine", "another kind of model"), ("partitions", "another kind of model")]
-    + [(name, "labelled examples") for name in MORE_IS_BETTER if re.match("accur|f1|exact|ap", name)],
+    + [(n, "labelled examples") for n in MORE_IS_BETTER if re.match("accur|f1|exact|ap", n)],
 )
 def test_a_limit_that_nothing_measures_is_no_limit_met(name, needed):
     with pytest.raises(KzooError, match=f"measures the limit {name}: it needs {needed}"):
