@@ -52,7 +52,8 @@ def pipeline(task, model=None):
             "question-answering", "fill-mask", "text-generation", "text2text-generation",
             "summarization", "translation", "translation_xx_to_yy", "audio-classification",
             "image-classification", "image-feature-extraction", "image-to-text",
-            "object-detection", "visual-question-answering" or "zero-shot-image-classification".
+            "object-detection", "text-ranking", "visual-question-answering" or
+            "zero-shot-image-classification".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
 
@@ -66,9 +67,9 @@ def pipeline(task, model=None):
         "fill-mask" see `FillMask`, for "sentence-similarity" `SentenceSimilarity`, for
         "text-generation" `TextGeneration`, for pictures and sounds `OfMedia`, for what stands in
         a picture `Detection`, for captions `Captions`, for questions about pictures
-        `AnswersOfPictures`, for labels that a call names `ZeroShot` and `ZeroShotText`, for a
-        question that a `Seq2SeqLM` answers in its own words `WrittenAnswers`; for the others what
-        the task's `predict` gives.
+        `AnswersOfPictures`, for labels that a call names `ZeroShot` and `ZeroShotText`, for texts
+        in the order in which they answer a query `Ranking`, for a question that a `Seq2SeqLM`
+        answers in its own words `WrittenAnswers`; for the others what the task's `predict` gives.
     """
     requested = task
     if isinstance(task, str) and TRANSLATES.fullmatch(task):
@@ -538,10 +539,50 @@ class AnswersOfPictures:
         return results[0] if alone else results
 
 
+class Ranking:
+    """Texts in the order in which they answer a query, behind one call.
+
+    Args:
+        model: what `kzoo.rerank` takes: a `CrossEncoder`, a `TextClassifier` of pairs with one
+            label or value, or a `LateInteraction`.
+    """
+
+    def __init__(self, model):
+        from .index import scorer_of
+
+        scorer_of(model)  # What ranks nothing is refused here.
+        self.model = model
+
+    def __call__(self, inputs=None, top_k=None, query=None, texts=None):
+        """The texts that answer a query, the best first.
+
+        Args:
+            inputs: {"query": a text, "texts": a list of texts}, or a list of such.
+            top_k: how many come back; all by default.
+            query, texts: the two by name, in the place of `inputs`.
+
+        Returns:
+            A list of {"index", "score", "text"}; for a list of queries a list of such lists.
+        """
+        from .index import rerank
+
+        inputs = {"query": query, "texts": texts} if inputs is None else inputs
+        rows = [inputs] if isinstance(inputs, dict) else list(inputs)
+        for row in rows:
+            known = isinstance(row, dict) and set(row) == {"query", "texts"}
+            if not known or not isinstance(row["query"], str) or isinstance(row["texts"], str):
+                raise KzooError(
+                    f'Got {row!r:.60}; expected {{"query": a text, "texts": a list of texts}}.'
+                )
+        found = [rerank(self.model, row["query"], row["texts"], top_k) for row in rows]
+        return found[0] if isinstance(inputs, dict) else found
+
+
 # Pipelines that several tasks may be behind, on what a call names.
 ON_CALL = {
     "zero-shot-image-classification": ZeroShot,
     "zero-shot-classification": ZeroShotText,
+    "text-ranking": Ranking,
     "visual-question-answering": AnswersOfPictures,
 }
 

@@ -25,6 +25,9 @@ def test_it_ranks_by_what_the_classifier_says(tmp_path):
         assert [each["index"] for each in found] == np.argsort(-scores).tolist()
         assert found[0]["text"] == DOCUMENTS[found[0]["index"]]
     assert len(task.rank(QUERIES[0], DOCUMENTS, top=2)) == 2
+    ranking, asked = kzoo.pipeline("text-ranking", task), {"query": QUERIES[0], "texts": DOCUMENTS}
+    assert ranking(asked) == ranking(**asked) == task.rank(QUERIES[0], DOCUMENTS)
+    assert ranking([asked], top_k=2) == [task.rank(QUERIES[0], DOCUMENTS, top=2)]
     late = kzoo.CrossEncoder(judge.backbone, tokenizer=judge.tokenizer)
     assert late.labels == ["relevance"]
 
@@ -104,5 +107,7 @@ def test_what_does_not_fit_is_one_sentence(tmp_path):
         kzoo.rerank(
             kzoo.TextClassifier(judge.backbone, ["a", "b"], tokenizer=judge.tokenizer), "a", ["a"]
         )
+    with pytest.raises(kzoo.KzooError, match="'a'; expected {\"query\""):
+        kzoo.pipeline("text-ranking", task)("a")
     with pytest.raises(kzoo.KzooError, match="Got no text to rank"):
         kzoo.rerank(task, "a", [])
