@@ -9,6 +9,7 @@ from .answers import PROBLEMS, READS, check_labels, similarities, softmax
 from .data.picture_texts import asked, is_alone
 from .errors import KzooError
 from .generation.writer import chat_ids, is_chat
+from .index import rerank, scorer_of
 from .network import Network
 from .tasks.inputs import split_pairs
 from .tasks.writing_task import one_or_all
@@ -548,8 +549,6 @@ class Ranking:
     """
 
     def __init__(self, model):
-        from .index import scorer_of
-
         scorer_of(model)  # What ranks nothing is refused here.
         self.model = model
 
@@ -564,8 +563,6 @@ class Ranking:
         Returns:
             A list of {"index", "score", "text"}; for a list of queries a list of such lists.
         """
-        from .index import rerank
-
         inputs = {"query": query, "texts": texts} if inputs is None else inputs
         rows = [inputs] if isinstance(inputs, dict) else list(inputs)
         for row in rows:
