@@ -1035,8 +1035,13 @@ def evaluate(
     ],
     text: Text = None,
     column: Annotated[
-        str | None,
-        typer.Option(help="The column of the paths of pictures or sounds.", show_default=False),
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The column of the paths of pictures or sounds; of pictures with texts a second "
+            "one for these.",
+            show_default=False,
+        ),
     ] = None,
     label: Annotated[
         list[str] | None,
@@ -1100,7 +1105,7 @@ def evaluate(
 
             if text is not None and column is not None:
                 raise KzooError("Got --text and --column; expected the one that the model reads.")
-            columns = _columns(text) if column is None else column, _columns(label)
+            columns = _columns(column or text), _columns(label)
             data = measure(
                 source, file, *columns, output, threads, stride, task, plot, resamples, seed
             )
@@ -1197,7 +1202,7 @@ def search(
 
             asked = [_utf8(query, "A query") for query in queries] if queries else _lines()
             opened = Index.load(index, model, second, threads)
-            every = opened.search(asked, top, candidates or None, reranker)
+            every = opened.search(asked, top, candidates or None, reranker, threads)
         data = [{"query": q, "found": found} for q, found in zip(asked, every, strict=True)]
         screen.result(data, views.documents_found)
 

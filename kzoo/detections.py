@@ -2,7 +2,8 @@
 
 A box that is given finds one of the right ones, where both overlap enough and have the same label;
 precision and recall follow from the boxes that are given with at least a score, for each score
-(Lin et al. 2014, arXiv:1405.0312; its pycocotools, the bounding boxes of all sizes).
+(Lin et al. 2014, arXiv:1405.0312; its pycocotools, the bounding boxes of all sizes). Crowds, in
+which a box that is given counts for nothing there, are not known here: files are read without them.
 """
 
 import numpy as np

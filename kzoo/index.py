@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .answers import check_top, max_similarities, nearest, similarities
+from .answers import PROBLEMS, READS, check_top, max_similarities, nearest, similarities
 from .data.batches import padded
 from .data.shards import is_records, shards
 from .data.sources import TABLES, read_texts
@@ -100,12 +100,23 @@ class Index:
                 raise KzooError(
                     f"{folder} has format {facts['format']!r:.20}; expected {FORMAT}: index anew."
                 )
-            rows = (folder / TEXTS).read_text(encoding="utf-8").splitlines()
-            documents = [(row["id"], row["text"]) for row in map(json.loads, rows)]
+            with open(folder / TEXTS, encoding="utf-8", newline="\n") as file:  # Texts hold others.
+                documents = [(row["id"], row["text"]) for row in map(json.loads, file)]
             stages = []
+            if second is not None and len(facts["stages"]) < 2:
+                raise KzooError(
+                    f"Got a second encoder for {folder}, which was built with one; expected none: "
+                    "index anew with both, or rank by it with a reranker."
+                )
             for place, stage in enumerate(facts["stages"]):
                 given = (encoder, second)[place]
-                given = encoder_of(stage["encoder"] if given is None else given, threads)
+                given = stage["encoder"] if given is None else given
+                if given is None:
+                    raise KzooError(
+                        f"{folder} was built with a model that lay in no folder; expected that "
+                        f"model as the {('encoder', 'second')[place]}."
+                    )
+                given = encoder_of(given, threads)
                 stages.append(Stage.read(folder / f"stage_{place}", stage, given, len(documents)))
         except (KeyError, TypeError, IndexError, OSError, json.JSONDecodeError) as error:
             raise KzooError(f"{folder} is no whole index ({error}): index anew.") from None
@@ -116,7 +127,7 @@ class Index:
             )
         return cls(documents, stages)
 
-    def search(self, query, top=5, candidates=CANDIDATES, reranker=None):
+    def search(self, query, top=5, candidates=CANDIDATES, reranker=None, threads=1):
         """The documents that answer a query best.
 
         Args:
@@ -125,6 +136,7 @@ class Index:
             candidates: how many documents the first stage leaves to the second, or to the
                 reranker; None for all.
             reranker: what ranks candidates in the place of a second stage, see `rerank`.
+            threads: of a reranker that is a bundle, how many it may use.
 
         Returns:
             A list of {"index", "score", "text", "id"}, the best first, for a query that is one
@@ -135,18 +147,19 @@ class Index:
             raise KzooError(f"Got candidates={candidates!r:.40}; expected at least 1, or None.")
         alone = isinstance(query, str)
         queries = [query] if alone else list(query)
-        found = [self._found(each, top, candidates, reranker) for each in queries]
+        scorer = None if reranker is None else scorer_of(reranker, threads)
+        found = [self._found(each, top, candidates, scorer) for each in queries]
         return found[0] if alone else found
 
-    def _found(self, query, top, candidates, reranker):
+    def _found(self, query, top, candidates, scorer):
         first, *others = self.stages
         scores = first.scores(query)
-        ranked = others or reranker is not None
+        ranked = others or scorer is not None
         rows = np.argsort(-scores, kind="stable")
         rows = rows[: max(top, candidates or len(rows)) if ranked else top]
         texts = [self.documents[row][1] for row in rows]
-        if reranker is not None:
-            scores = scorer_of(reranker)(query, texts)
+        if scorer is not None:
+            scores = scorer(query, texts)
         elif others:
             scores = others[0].scores(query, rows)
         else:
@@ -438,8 +451,14 @@ def scorer_of(source, threads=1):
     from . import presets
 
     model = presets.load(source) if isinstance(source, (str, Path)) else source
-    if getattr(model, "task_name", None) == "LateInteraction":
+    rule = getattr(model, "rule", None)
+    if rule == "late_interaction":
         return lambda query, texts: model.similarities([query], texts)[0]
+    if rule not in PROBLEMS or READS[model.reads or "either"] not in ("pair", "either"):
+        raise KzooError(
+            f"Got {an(type(model).__name__)} to rank by; expected a CrossEncoder, a TextClassifier "
+            "of pairs with one label or value, or a LateInteraction."
+        )
     return lambda query, texts: _one_column(model, [(query, text) for text in texts])
 
 

@@ -14,6 +14,14 @@ from collections import Counter
 from .errors import KzooError
 from .values import is_whole
 
+# How names of metrics end of which less is better.
+LESS_IS_BETTER = ("loss", "error", "perplexity")
+
+
+def sign_of(name):
+    """By what values of a metric are multiplied so that more is better: 1, or -1 of a loss."""
+    return -1 if name.endswith(LESS_IS_BETTER) else 1
+
 
 def entity_scores(expected, predicted):
     """Precision, recall and F1 of spans, over all kinds and by kind.

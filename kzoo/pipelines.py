@@ -567,7 +567,8 @@ class Ranking:
         rows = [inputs] if isinstance(inputs, dict) else list(inputs)
         for row in rows:
             known = isinstance(row, dict) and set(row) == {"query", "texts"}
-            if not known or not isinstance(row["query"], str) or isinstance(row["texts"], str):
+            is_list = known and isinstance(row["texts"], (list, tuple))
+            if not is_list or not isinstance(row["query"], str):
                 raise KzooError(
                     f'Got {row!r:.60}; expected {{"query": a text, "texts": a list of texts}}.'
                 )

@@ -13,6 +13,7 @@ from .bundle.senses import sense_of
 from .data.examples import count_of
 from .errors import KzooError
 from .litert import gpu
+from .metrics import sign_of
 
 HERE = Path(__file__).parent
 LONGEST_TEXT = 200  # characters of a text beside its answer
@@ -210,7 +211,7 @@ def trained(data):
 
 def tuned(data):
     """`kzoo tune`: the trials, the best first, and what was written."""
-    sign = -1 if data["objective"].endswith("loss") else 1
+    sign = sign_of(data["objective"])
     done = [trial for trial in data["trials"] if trial["value"] is not None]
     failed = [trial for trial in data["trials"] if trial["value"] is None]
     rows = []

@@ -146,6 +146,8 @@ def test_it_learns_to_say_what_a_picture_shows_and_stays_the_same_when_saved(tmp
     assert scores["exact"] == 1 and scores["perplexity"] < 1.2
     assert evaluate(task, path)["scores"]["exact"] == 1
     assert task.generate(pictures[0], prompt="the").startswith("the")
+    with pytest.raises(kzoo.KzooError, match="Got prompt= and forced_token_ids="):
+        task.generate(pictures[0], prompt="the", forced_token_ids=[5])
     task.save(tmp_path / "task.keras")
     task.save_preset(tmp_path / "preset")
     for saved in ("task.keras", "preset"):
@@ -172,6 +174,9 @@ def test_questions_about_pictures_are_learned_from_a_table(kind, tmp_path):
     keras.utils.set_random_seed(2)
     rows = questions(32)
     path = table(tmp_path / "pictures", rows, ["image", "question", "answer"])
+    read = kind.read_file(path, None, None, "required")
+    assert kind.read_file(path, "image", None, "required").x == read.x
+    assert kind.read_file(path, ["image", "question"], None, "required").x == read.x
     family, options = "blip_answerer", {}
     if kind is kzoo.VisualQuestionClassifier:
         family, options = "blip_matcher", {"labels": sorted({answer for *_, answer in rows})}
@@ -195,6 +200,10 @@ def test_pairs_that_fit_get_others_beside_them_and_pictures_are_found_by_both_re
     assert targets == ["yes"] * 32 + ["no"] * 32
     for (_, text), (_, other) in zip(pairs, with_others[32:], strict=True):
         assert text != other
+    several = [("a.png", "the dog"), ("a.png", "a dog"), ("b.png", "a cat")]
+    for seed in range(4):  # A picture's other text is no text that doesn't fit.
+        others = task.with_others(several, seed=seed)[0][3:]
+        assert others[:2] == [("a.png", "a cat")] * 2 and others[2][1] != "a cat"
     task.compile(kzoo.AdamW(3e-3, weight_decay=0.0))
     losses = task.fit(pairs, batch_size=8, epochs=6, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
@@ -305,7 +314,7 @@ def test_bad_examples_are_named():
             asks.generate(pair)
     with pytest.raises(kzoo.KzooError, match="no_such_file.png doesn.t exist; expected the file"):
         task.generate("no_such_file.png")
-    with pytest.raises(kzoo.KzooError, match="the same text; expected others"):
+    with pytest.raises(kzoo.KzooError, match="the same text for all .* expected others"):
         matcher = kzoo.ImageTextMatcher(
             build(one_block("blip_matcher")), tokenizer=tokenizer(), **READS
         )

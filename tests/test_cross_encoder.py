@@ -52,6 +52,8 @@ def test_lists_are_learnt_by_place_and_by_grades(tmp_path):
     metric = ListAccuracy()
     metric.update_state([[0, 1], [1, 1]], [[[2.0], [1.0]], [[0.0], [1.0]]])
     assert float(metric.result()) == 0.5
+    metric.update_state([[0, 1]], [[[2.0], [2.0]]])  # Equals say nothing.
+    assert float(metric.result()) == 0.5
 
 
 @pytest.mark.parametrize("problem", ["single_label", "regression"])
@@ -109,5 +111,10 @@ def test_what_does_not_fit_is_one_sentence(tmp_path):
         )
     with pytest.raises(kzoo.KzooError, match="'a'; expected {\"query\""):
         kzoo.pipeline("text-ranking", task)("a")
+    with pytest.raises(kzoo.KzooError, match='expected {"query"'):
+        kzoo.pipeline("text-ranking", task)(query="a")
+    for other in (judge.backbone, kzoo.TextEmbedder(judge.backbone, tokenizer=judge.tokenizer)):
+        with pytest.raises(kzoo.KzooError, match="to rank by; expected a CrossEncoder"):
+            kzoo.pipeline("text-ranking", other)
     with pytest.raises(kzoo.KzooError, match="Got no text to rank"):
         kzoo.rerank(task, "a", [])

@@ -82,6 +82,17 @@ def test_an_index_is_kept_and_knows_its_models(tmp_path):
         Index.load(tmp_path / "index", embedder(tmp_path, max_length=7), second)
     with pytest.raises(kzoo.KzooError, match="made by another model"):
         Index.load(tmp_path / "index", second=add_noise(colbert(tmp_path), seed=9))
+    with pytest.raises(kzoo.KzooError, match="expected that model as the second"):
+        Index.load(tmp_path / "index")
+
+
+def test_a_text_keeps_the_lines_that_are_parted_by_other_signs(tmp_path):
+    texts, first = ["the\u2028man", "a\x85man", "the\r\nfood"], embedder(tmp_path)
+    Index.build(first, texts).save(tmp_path / "index")
+    back = Index.load(tmp_path / "index", first)
+    assert [text for _, text in back.documents] == texts
+    with pytest.raises(kzoo.KzooError, match="which was built with one"):
+        Index.load(tmp_path / "index", first, second=colbert(tmp_path))
 
 
 def test_documents_are_what_blank_lines_part(tmp_path):

@@ -11,6 +11,8 @@ from kzoo.answers import max_similarities
 from kzoo.checkpoints.safetensors import read_tensors
 from kzoo.keras_hooks import precision
 from kzoo.tasks.contrastive import max_sim
+from kzoo.tasks.late_interaction import MaxSimAccuracy
+from kzoo.tasks.text_embedder import PartnerAccuracy
 
 PIECES = "[PAD] [UNK] [CLS] [SEP] [MASK] [unused0] [unused1] a man is eating food the ##s . , ? na"
 QUERIES = ["a man?", "the food is eating the man, the foods. a man is a man"]
@@ -103,8 +105,17 @@ def test_the_loss_is_the_cross_entropy_among_all_documents(tmp_path):
         task.compile(loss=kzoo.MaxSimLoss())
         actual = task.evaluate(groups, verbose=0, return_dict=True)
         np.testing.assert_allclose(actual["loss"], expected, rtol=1e-5)
-        found = np.mean(scores.max(1) <= own + 1e-4)
+        found = np.mean(scores.argmax(1) == np.arange(3) * (len(sides) - 1))
         np.testing.assert_allclose(actual["accuracy"], found, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("metric", "shape"), [(MaxSimAccuracy, (4, 2, 3, 8)), (PartnerAccuracy, (4, 2, 8))]
+)
+def test_vectors_that_are_all_the_same_find_by_chance_alone(metric, shape):
+    found = metric()
+    found.update_state(None, np.full(shape, 0.3, "float32"))
+    assert float(found.result()) == pytest.approx(0.25)
 
 
 def test_it_learns_and_every_weight_does(tmp_path):

@@ -124,13 +124,16 @@ def test_words_of_a_like_use_become_alike_and_come_back(tmp_path):
 
 
 def test_files_are_learnt_from_as_a_list_is(tmp_path):
-    """A corpus and the list of its lines give the same weights, in a recipe as well."""
+    """A corpus and the list of its lines give the same weights, in a recipe as well.
+
+    Longer texts than are learnt from at once are cut and not cut off.
+    """
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("\n".join(texts(60)) + "\n")
     weights = []
     for x in (texts(60), kzoo.Corpus(tmp_path / "texts", "line", cache=tmp_path / "ids")):
         keras.utils.set_random_seed(0)
-        made = kzoo.SkipGram.of_texts(x, dim=4, least=1)
+        made = kzoo.SkipGram.of_texts(x, dim=4, least=1, max_length=3)
         made.compile(kzoo.AdamW(0.01))
         made.fit(x, epochs=2, verbose=0)
         weights.append([np.asarray(each) for each in weights_by_path(made).values()])

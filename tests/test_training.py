@@ -23,6 +23,7 @@ from kzoo.data.batches import bucketed_batches
 from kzoo.errors import KzooError
 from kzoo.models import build
 from kzoo.network import weights_by_path
+from kzoo.training.best import BestEpoch
 from kzoo.training.optimizer import OPTIMIZERS, layer_rates
 from kzoo.training.recipe import KEYS, _optimizer, read_recipe
 from kzoo.training.schedule import WarmupDecay
@@ -772,6 +773,14 @@ def test_the_best_epoch_is_kept(recipe, tmp_path):
     task.compile()
     held = task.evaluate(tmp_path / "held.tsv", verbose=0, return_dict=True)
     assert held["accuracy"] == pytest.approx(max(scores))
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("val_f1", 0.5), ("val_perplexity", 0.2)])
+def test_a_best_epoch_has_a_number_and_is_the_most_or_of_an_error_the_least(monitor, best):
+    kept = BestEpoch(monitor)
+    for epoch, value in enumerate((np.nan, 0.2, 0.5, np.nan, 0.3)):
+        kept.on_epoch_end(epoch, {monitor: value})
+    assert kept.best == best
 
 
 def test_a_training_goes_on_with_what_an_embedder_is(tmp_path):

@@ -65,7 +65,9 @@ def read_boxes(path, targets="required"):
         raise KzooError(f"{path} doesn't exist: {KINDS} was expected there.")
     if targets == "none":
         is_annotated = path.suffix in (".json", ".txt") or (path.is_dir() and _xml_files(path))
-        is_annotated = is_annotated or (path.suffix == ".jsonl" and '"objects"' in path.read_text())
+        is_annotated = is_annotated or (
+            path.suffix == ".jsonl" and '"objects"' in read_text(path, "The table of boxes")
+        )
         if not is_annotated:
             return PICTURES.read(path, targets="none")
     if path.suffix == ".json":

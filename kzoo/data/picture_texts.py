@@ -60,8 +60,8 @@ def read_questions(path, column, label, targets):
 
     Args:
         path: a .csv, .tsv or .jsonl file; paths of pictures are relative to its folder.
-        column: the columns of the pictures and of the texts, a list of two, or that of the texts;
-            by default those that are called as is usual.
+        column: the column of the pictures, or a list of two, theirs and that of the texts; by
+            default those that are called as is usual.
         label: the column of what is right; by default one that is called as is usual.
         targets: "required", "optional" or "none".
     """
@@ -71,7 +71,7 @@ def read_questions(path, column, label, targets):
             "column of pictures and one of texts."
         )
     table = read_table(path)
-    picture, text = column if isinstance(column, (list, tuple)) else (None, column)
+    picture, text = column if isinstance(column, (list, tuple)) else (column, None)
     text = _named(table, text, QUESTIONS, "texts")
     if targets == "none":
         label = None

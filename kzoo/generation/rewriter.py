@@ -138,22 +138,26 @@ class Describer(Rewriter):
         Args:
             prompt: a text that all that is written begins with.
         """
-        return super().generate(sources, batch_size, **self._behind(prompt), **options)
+        return super().generate(sources, batch_size, **self._behind(prompt, options))
 
     def stream(self, source, prompt=None, **options):
         """Write of one array; an iterator of pieces of text."""
-        return super().stream(source, **self._behind(prompt), **options)
+        return super().stream(source, **self._behind(prompt, options))
 
-    def _behind(self, prompt):
+    def _behind(self, prompt, options):
         """The options by which what is written begins with a text."""
         if prompt is None:
-            return {}
+            return options
+        if "forced_token_ids" in options:
+            raise KzooError(
+                "Got prompt= and forced_token_ids= for a caption; expected one of them."
+            )
         if not isinstance(prompt, str):
             raise KzooError(f"Got prompt={prompt!r:.40} for a caption; expected one text.")
         check_has_tokenizer(self.tokenizer)
         (ids,) = self.tokenizer.bare_ids([prompt])
         check_not_empty([len(ids)])
-        return {"forced_token_ids": tuple(ids)}
+        return {**options, "forced_token_ids": tuple(ids)}
 
     def _checked(self, name, source):
         """An array of a picture, or an error that names it."""

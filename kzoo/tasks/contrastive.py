@@ -21,6 +21,20 @@ def affinities(pairs):
     )
 
 
+def found_first(own, scores, tolerance):
+    """How much of each row's own score is the first: 1, or a share where others tie with it.
+
+    Args:
+        own: (batch,), a score of each row of `scores`, (batch, all), maybe summed in another order.
+        tolerance: by how much scores that tie may differ.
+    """
+    # Not argmax, which a replica without examples has nothing for.
+    ahead = scores - ops.expand_dims(own, -1)
+    tied = ops.sum(ops.cast(ops.abs(ahead) <= tolerance, "float32"), axis=-1)
+    is_first = ops.all(ahead <= tolerance, axis=-1)
+    return ops.cast(is_first, "float32") / ops.maximum(tied, 1)
+
+
 def max_sim(queries, documents):
     """The sum over a query's vectors of the best product with a document's: (queries, documents).
 

@@ -137,7 +137,7 @@ class ListLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("kzoo")
 class ListAccuracy(keras.metrics.Mean):
-    """How many queries have a text of the largest grade first."""
+    """How many queries have a text of the largest grade first; ties are shared."""
 
     def __init__(self, name="accuracy", dtype=None):
         super().__init__(name=name, dtype=dtype)
@@ -146,7 +146,9 @@ class ListAccuracy(keras.metrics.Mean):
         """Add a batch."""
         logits = ops.squeeze(y_pred, -1)
         grades = ops.cast(y_true, logits.dtype)
-        is_first = ops.equal(logits, ops.max(logits, axis=-1, keepdims=True))
-        is_best = ops.equal(grades, ops.max(grades, axis=-1, keepdims=True))
-        found = ops.any(ops.logical_and(is_first, is_best), axis=-1)
-        return super().update_state(ops.cast(found, "float32"), sample_weight)
+        is_first, is_best = (
+            ops.cast(ops.equal(each, ops.max(each, axis=-1, keepdims=True)), "float32")
+            for each in (logits, grades)
+        )
+        found = ops.sum(is_first * is_best, axis=-1) / ops.sum(is_first, axis=-1)
+        return super().update_state(found, sample_weight)

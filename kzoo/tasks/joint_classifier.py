@@ -183,7 +183,9 @@ class ImageTextMatcher(JointClassifier):
     finds by them what is near, and then reads the nearest together.
 
     `fit` takes pairs with "yes" or "no" to each; pairs alone are all taken to fit, and beside each
-    stands one with a text of another picture, which `seed` draws, that doesn't.
+    stands one with a text of another picture, which `seed` draws, that doesn't. It teaches what is
+    read together; the projections of what is read alone stay as they came, so that what learnt from
+    nothing is searched with `read_together` for all.
 
     Args:
         backbone, head, max_length, tokenizer, image_processor, name: as for `JointClassifier`.
@@ -225,17 +227,26 @@ class ImageTextMatcher(JointClassifier):
         return super().batches(x, y, sample_weight, class_weight, seed=seed, **options)
 
     def with_others(self, x, sample_weight=None, seed=0):
-        """Pairs that fit, and as many with a text of another picture: pairs, targets, weights."""
+        """Pairs that fit, and as many with a text of another picture: pairs, targets, weights.
+
+        Pictures are the same that are the same file, or the same object.
+        """
         pairs, draw = asked(x), np.random.default_rng(seed)
-        texts, others = np.array([text for _, text in pairs], object), []
-        for picture, text in pairs:
-            different = np.flatnonzero(texts != text)
-            if not len(different):
+        names = [p if isinstance(p, str) else id(p) for p, _ in pairs]
+        own, texts = {}, [text for _, text in pairs]
+        for name, text in zip(names, texts, strict=True):
+            own.setdefault(name, set()).add(text)
+        count, others = len(set(texts)), []
+        for (picture, other), name in zip(pairs, names, strict=True):
+            if len(own[name]) == count:
                 raise KzooError(
-                    f"Got {len(pairs)} pictures with the same text; expected others as well, of "
-                    'which some don\'t fit, or "yes" and "no" to each pair.'
+                    f"Got {len(pairs)} pairs, of which a picture has all the texts (the same text "
+                    "for all pictures, or all for one); expected others as well, of which some "
+                    'don\'t fit, or "yes" and "no" to each pair.'
                 )
-            others.append((picture, str(texts[draw.choice(different)])))
+            while other in own[name]:
+                other = texts[draw.integers(len(texts))]
+            others.append((picture, other))
         targets = [self.LABELS[1]] * len(pairs) + [self.LABELS[0]] * len(pairs)
         weights = None if sample_weight is None else [*sample_weight, *sample_weight]
         return [*pairs, *others], targets, weights

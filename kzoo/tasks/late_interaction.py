@@ -12,7 +12,7 @@ from ..errors import KzooError
 from ..keras_hooks import of_all_replicas
 from ..text.marked import marked_rows
 from ..values import is_whole
-from .contrastive import max_sim
+from .contrastive import found_first, max_sim
 from .in_parts import InParts
 from .inputs import split_groups, split_pairs
 from .text_task import TextTask
@@ -342,7 +342,7 @@ class MaxSimLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("kzoo")
 class MaxSimAccuracy(keras.metrics.Mean):
-    """How many queries score their document above every other of the batch's."""
+    """How many queries score their document above every other of the batch's; ties are shared."""
 
     def __init__(self, name="accuracy", dtype=None):
         super().__init__(name=name, dtype=dtype)
@@ -350,5 +350,4 @@ class MaxSimAccuracy(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch; targets are not read."""
         own, scores = _scores(y_pred)
-        found = ops.all(scores <= ops.expand_dims(own, -1) + 1e-4, axis=-1)
-        return super().update_state(ops.cast(found, "float32"), sample_weight)
+        return super().update_state(found_first(own, scores, 1e-4), sample_weight)

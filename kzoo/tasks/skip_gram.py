@@ -154,8 +154,15 @@ class SkipGram(ReadsCorpora, Vocabulary, PlaceTask):
             begun, lengths = x.windows(tokens, self.max_length)
             ids = x.column(tokens.ids, begun, lengths)
         else:
-            found = self.tokenizer.encode(x, max_length=self.max_length)["token_ids"]
-            ids = [np.asarray(row, "int32") for row in found]
+            rows, size = self.tokenizer.encode(x)["token_ids"], self.max_length
+            starts = [range(0, len(row), size) for row in rows]
+            ids = [
+                np.asarray(row[start : start + size], "int32")
+                for row, places in zip(rows, starts, strict=True)
+                for start in places
+            ]
+            if sample_weight is not None:
+                sample_weight = np.repeat(sample_weight, list(map(len, starts)))
         counts = counts_of(ids, self.num_outputs, self.tokenizer.special_ids)
         options |= {"sample_weight": sample_weight, "epoch": initial_epoch}
         options |= {"padding_id": self.backbone.padding_id}

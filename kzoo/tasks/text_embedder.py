@@ -9,6 +9,7 @@ from keras import ops
 from ..errors import KzooError
 from ..keras_hooks import of_all_replicas
 from ..values import is_whole
+from .contrastive import found_first
 from .embedder import Embedder
 from .in_parts import InParts
 from .inputs import split_groups, split_pairs
@@ -460,7 +461,7 @@ class CosineError(keras.metrics.Mean):
 class PartnerAccuracy(keras.metrics.Mean):
     """How many texts lie nearer to their partner than to any other of the batch's.
 
-    Of groups of more texts than two those behind the partner are others, too.
+    Ties are shared. Of groups of more texts than two those behind the partner are others, too.
     """
 
     def __init__(self, name="accuracy", dtype=None):
@@ -469,9 +470,7 @@ class PartnerAccuracy(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch; targets are not read."""
         own, scores = _to_partners(y_pred)
-        # Not argmax, which a replica without examples has nothing for.
-        is_nearest = ops.all(scores <= ops.expand_dims(own, -1) + 1e-5, axis=-1)
-        return super().update_state(ops.cast(is_nearest, "float32"), sample_weight)
+        return super().update_state(found_first(own, scores, 1e-5), sample_weight)
 
 
 def _cosine(x, y):

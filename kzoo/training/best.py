@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from ..metrics import sign_of
 from ..network import weights_by_path
 
 
@@ -10,7 +11,8 @@ class BestEpoch(keras.callbacks.Callback):
     """Keep the best epoch's weights, and stop where nothing gets better.
 
     Args:
-        monitor: the metric that says which epoch is best; of a loss the least, else the most.
+        monitor: the metric that says which epoch is best, see `sign_of`. An epoch whose value is
+            no number is none.
         keep: whether the best epoch's weights are those that stay.
         patience: after how many epochs without a better one to stop; None for never.
     """
@@ -22,9 +24,8 @@ class BestEpoch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Note the epoch if it is better, and stop if too many weren't."""
-        value = logs.get(self.monitor)
-        sign = -1 if self.monitor.endswith("loss") else 1
-        if value is not None and (self.best is None or sign * (value - self.best) > 0):
+        value, sign = logs.get(self.monitor, np.nan), sign_of(self.monitor)
+        if np.isfinite(value) and (self.best is None or sign * (value - self.best) > 0):
             self.best, self.epoch = float(value), epoch
             if self.keep:
                 weights = weights_by_path(self.model)

@@ -79,7 +79,9 @@ KEYS = {
     # and those of negatives); places where there is no header. Of plain text:
     # line, file or document (between blank lines), what is a text of its own.
     "text": None,
-    "column": None,  # The column of the paths in a table of pictures or sounds.
+    # The column of the paths in a table of pictures or sounds; of pictures with texts maybe two,
+    # that of the paths and that of the texts.
+    "column": None,
     "label": None,  # The column of the labels, or several.
     # A file or folder like `train`, or a share of it below 1, drawn from each class.
     "validation": None,
@@ -564,7 +566,10 @@ TYPES = {
         lambda v: v is None or isinstance(v, (str, dict, list)),
         'a kind such as "RandomFlip" or a list of some',
     ),
-    "column": (lambda v: v is None or isinstance(v, str), "the name of a column"),
+    "column": (
+        lambda v: v is None or isinstance(v, str) or (_are_columns(v) and len(v) == 2),
+        "the name of a column or a list of two",
+    ),
     "problem": (lambda v: v is None or v in PROBLEMS, " or ".join(PROBLEMS)),
     "class_weights": (
         lambda v: v is None or v == "balanced" or _is_weights(v),

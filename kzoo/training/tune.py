@@ -13,10 +13,12 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from .. import plot
 from ..errors import KzooError
 from ..files import read_json, writing_file, writing_folder
+from ..metrics import sign_of
 from ..values import is_number, is_whole
 from . import recipe as trainings
 from .facts import fact
@@ -414,10 +416,13 @@ def _search(engine, settings, training, base, folder, verbose, say, on_event):
         except KzooError as error:
             _note(own, {"values": values, "failed": str(error)})
             raise _Failed(str(error)) from None
-        objective = settings["objective"] or "val_" + task.monitored()
-        course = history.history[objective]
-        sign = -1 if objective.endswith("loss") else 1
-        score = sign * course[-1] if asked["keep"] == "last" else max(sign * v for v in course)
+        monitored = "val_" + task.monitored()
+        objective = settings["objective"] or monitored
+        course, kept = history.history[objective], -1
+        if asked["keep"] == "best":  # As `BestEpoch` keeps it: that is what the preset holds.
+            kept = int(np.nanargmax(sign_of(monitored) * np.array(history.history[monitored])))
+        sign = sign_of(objective)
+        score = sign * course[kept]
         seconds = read_json(own / "preset" / "training.json", "a training")["seconds"]
         _note(own, {"values": values, "objective": objective, "value": sign * score,
                     SCORE: score, "epochs": len(course), "seconds": seconds})  # fmt: skip
