@@ -82,7 +82,7 @@ def fit(model, folder=None, callbacks=(), every=0, **options):
     best = keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)
     options = {"epochs": EPOCHS, "verbose": 0, "validation_data": examples(), **options}
     options = {"batch_size": 4, "callbacks": [masks, best, *callbacks], **options}
-    return model.fit(*examples(), resume=resume, **options)
+    return model.fit(*options.pop("given", examples()), resume=resume, **options)
 
 
 def ended(model, history):

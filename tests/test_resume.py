@@ -174,6 +174,15 @@ def test_another_network_and_another_teacher_are_told_by_what_they_are(begun):
     wetter.compile(**options)
     with pytest.raises(KzooError, match="another network"):
         resumed.fit(wetter, begun)
+    smooth = resumed.task()
+    settings = {**smooth.loss.get_config(), "ignore_class": 1}
+    smooth.compile(smooth.optimizer, type(smooth.loss).from_config(settings))
+    with pytest.raises(KzooError, match="another loss"):
+        resumed.fit(smooth, begun)
+    texts, labels = resumed.examples()
+    others = [text.replace("good", "film") for text in texts]
+    with pytest.raises(KzooError, match="another set of tokens"):
+        resumed.fit(resumed.task(), begun, given=(others, labels))
     taught = {}
     for share in (0.5, 0.7):
         model = resumed.task()

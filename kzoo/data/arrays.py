@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
@@ -68,6 +69,13 @@ class ArrayPlan(Plan):
         self._kept, self._room = {}, cache
         self.augment = augment
         self._threads = ThreadPoolExecutor(THREADS)
+
+    def facts(self):
+        """See `Plan`; of files their names and folders', of what lies in memory its number."""
+        yield from super().facts()
+        listed = self.examples if isinstance(self.examples, (list, tuple)) else ()
+        named = [Path(each).parts[-2:] for each in listed if isinstance(each, (str, Path))]
+        yield "set of files", ["/".join(parts) for parts in named]
 
     def arrays(self, rows):
         """The examples `rows` as one array, (rows, ...)."""

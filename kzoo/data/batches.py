@@ -133,6 +133,9 @@ class BatchPlan(Plan):
         yield "lengths", self.row_lengths
         on_disk = [rows.texts for rows in self.columns.values() if isinstance(rows, Ragged)]
         yield from (("set of texts", texts) for texts in on_disk if texts is not None)
+        held = {n: rows for n, rows in self.columns.items() if not isinstance(rows, Ragged)}
+        parts = [part for n in sorted(held) if n.endswith(TOKENS) for part in _parts(held[n])]
+        yield "set of tokens", parts
 
     def order(self, epoch=0):
         """The batches of an epoch, as a list of arrays of example numbers."""
@@ -219,6 +222,11 @@ def _length(row):
 def _count(row):
     """Tokens in a row, in all of its sequences."""
     return sum(map(len, row)) if _nested(row) else len(row)
+
+
+def _parts(rows):
+    """The sequences of rows, of which one may hold several."""
+    return [part for row in rows for part in (row if _nested(row) else [row])]
 
 
 def _nested(row):

@@ -57,7 +57,10 @@ class Checkpoints:
 
     Raises:
         KzooError: for a folder that can't be written, a file that is no checkpoint, and one of a
-            training that differs in anything that decides its end.
+            training that differs in what decides its end and is compared: the network, what
+            learns, optimizer, loss, teacher, examples by their tokens, files, lengths and targets,
+            batches, seed and epochs; not what pictures in memory show, nor the arguments of
+            callbacks and of augmentation.
     """
 
     def __init__(self, folder, every=EVERY, facts=None, anew=None):
@@ -352,7 +355,7 @@ def _facts(model, plan, epochs, initial_epoch):
         "network": _digest(json.dumps(_as_json(_unnamed(model.get_config())), sort_keys=True)),
         "set of weights that learn": _digest(json.dumps([v.path for v in model.trainable_weights])),
         "optimizer": model.optimizer.get_config(),
-        "loss": type(model.loss).__name__,
+        "loss": _loss_of(model.loss),
         "teacher": _teacher_of(model),
         **{name: _digest(value) if _is_many(value) else value for name, value in plan.facts()},
         "epochs": epochs,
@@ -361,6 +364,12 @@ def _facts(model, plan, epochs, initial_epoch):
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
+
+
+def _loss_of(loss):
+    """What a loss is, and what it was made with."""
+    made = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
+    return {"class": type(loss).__name__, **_as_json(_unnamed(made))}
 
 
 def _unnamed(config):
