@@ -1,4 +1,4 @@
-"""A small ViT and a small GPT-2 learn to say what easy-VQA's pictures show, and answer questions.
+"""A small ViT and a small GPT-2 learn to say what easy-VQA's pictures show.
 
     python benchmarks/captions/measure.py --data FOLDER
 

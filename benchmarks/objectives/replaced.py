@@ -40,15 +40,15 @@ SOURCES = [
     "kzoo/tasks/replaced_tokens.py",
 ]  # fmt: skip
 SIZES = {**run.SIZES, "hidden_dim": 128, "intermediate_dim": 512, "schedule": (0, 1, 2, 3)}
+GENERATOR = 0.25  # of the width
 WAYS = {
     "nothing": None,
     "masked tokens": lambda t: kzoo.MaskedLM(encoder(), tokenizer=t),
     "replaced tokens": lambda t: kzoo.ReplacedTokenDetection(
-        encoder(), tokenizer=t, generator=0.25
+        encoder(), tokenizer=t, generator=GENERATOR
     ),
 }
 RATE, BATCH = 5e-4, 32
-GENERATOR = 0.25  # of the width
 PROBE = {"rate": 5e-4, "batch_size": 32, "epochs": 3}
 
 

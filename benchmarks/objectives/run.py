@@ -150,10 +150,13 @@ def tokens_of(targets):
 
 def statistics(batches):
     """How much of a text was hidden, as shares of its tokens and of those that were chosen."""
-    counts = dict.fromkeys(("text", "chosen", "masked", "kept", "spans", "pairs", "true"), 0)
+    counts = dict.fromkeys(
+        ("text", "chosen", "masked", "kept", "spans", "pairs", "true", "places"), 0
+    )
     for inputs, found in batches:
         targets = np.asarray(found["logits"] if isinstance(found, dict) else found)
         ids = np.asarray(inputs.get("encoder_token_ids", inputs.get("token_ids")))
+        counts["places"] += targets.size
         if "encoder_token_ids" not in inputs:
             chosen = targets != -100
             counts["text"] += int((chosen | ~np.isin(ids, (PAD, CLS, SEP))).sum())
@@ -172,7 +175,7 @@ def statistics(batches):
             counts["pairs"] += len(ids)
             counts["true"] += int((np.asarray(found["pair_logits"]) == 0).sum())
     share = counts["chosen"] / counts["text"]
-    shown = {"chosen": share, "hidden": share, "filled": share}
+    shown = {"chosen": share, "hidden": share, "filled": counts["chosen"] / counts["places"]}
     shown |= {name: counts[name] / counts["chosen"] for name in ("masked", "kept")}
     shown |= {"span_length": counts["chosen"] / max(counts["spans"], 1)}
     return shown | {"true_pairs": counts["true"] / max(counts["pairs"], 1)}

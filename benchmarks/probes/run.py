@@ -18,7 +18,6 @@ import gzip
 import json
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -108,7 +107,7 @@ def place(name, data, work):
 
 
 def kzoo(*arguments):
-    """The last JSON value that a command of kzoo prints."""
+    """What a command of kzoo prints as JSON."""
     command = [sys.executable, "-m", "kzoo", *arguments, "--json"]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return run.stdout
@@ -116,7 +115,7 @@ def kzoo(*arguments):
 
 def measured(name, data, model, work, examples):
     """Train on one set, and look at its test file."""
-    kind, began = SETS[name], time.time()
+    kind = SETS[name]
     recipe = {**USUAL, **kind["recipe"], "model": str(model), "output": str(work / name)}
     recipe["train"] = place(recipe["train"], data, work)
     if examples:
@@ -124,14 +123,13 @@ def measured(name, data, model, work, examples):
     (work / f"{name}.json").write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
     if not (work / name / "training.json").is_file():
         kzoo("train", str(work / f"{name}.json"))
-    minutes = (time.time() - began) / 60
     record = json.loads((work / name / "training.json").read_text(encoding="utf-8"))
     test = place(kind["test"], data, work)
     found = json.loads(kzoo("evaluate", str(work / name), test, *kind["options"]))
     kept = {key: value for key, value in recipe.items() if key not in ("model", "train", "output")}
     return {
         "recipe": kept,
-        "minutes": round(minutes, 1),
+        "minutes": round(record["seconds"] / 60, 1),
         "history": {key: values for key, values in record["history"].items() if "val" in key},
         "examples": found["examples"],
         "test": found["scores"],

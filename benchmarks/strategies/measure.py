@@ -80,7 +80,9 @@ def difference(one, end, feature):
     """The largest difference of a weight, which is what has a path; losses are beside them."""
     weights = [key for key in one if key.startswith(f"{feature}/") and key.count("/") > 1]
     assert len(weights) > 10
-    return float(f"{max(np.abs(one[key] - end[key]).max() for key in weights):.2g}")
+    largest = np.max([np.abs(one[key] - end[key]).max() for key in weights])  # NaN stays.
+    assert np.isfinite(largest), f"{feature} ends in weights that are no numbers"
+    return float(f"{largest:.2g}")
 
 
 def ends_of(name, folder):
