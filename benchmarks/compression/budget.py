@@ -28,7 +28,7 @@ SOURCES = [
     "benchmarks/compression/budget.py", "kzoo/budget.py", "kzoo/compression", "kzoo/litert",
     "kzoo/nn", "kzoo/tasks", "kzoo/training",
 ]  # fmt: skip
-EXAMPLES = 20_000
+EXAMPLES = 5_000
 BUDGET = {"--max-mb": 5, "--max-ms-ratio": 0.5, "--max-drop": 3, "--trials": 4, "--epochs": 3}
 
 
