@@ -212,6 +212,23 @@ SPECS = {
         norms=[],
         pooler="none",
     ),
+    "longformer": Spec(
+        "longformer",
+        words(num_segments=1, padding_id=1),
+        **SMALL,
+        schedule=(0, 1),
+        position="counted",
+        attention={"kind": "window_and_first", "window": 4, "first": 2},
+        norm={"kind": "layer_norm", "epsilon": 1e-5},
+    ),
+    "bigbird": Spec(
+        "bigbird",
+        words(num_segments=2),
+        **SMALL,
+        schedule=(0, 1),
+        attention={"kind": "block_sparse", "block": 2, "random": 1},
+        feedforward={"kind": "mlp", "activation": "gelu_tanh"},
+    ),
     "reformer": Spec(
         "reformer",
         words(),

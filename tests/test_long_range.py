@@ -157,7 +157,7 @@ def test_a_file_of_one_length_is_one_partition(family, slot, tmp_path):
         ("sparse_transformer", {"kind": "fixed", "summary": 8, "columns": 3}, "columns = 3"),
         ("sparse_transformer", {"kind": "fixed", "looks_ahead": 2}, "looks_ahead = 2"),
         ("sparse_transformer", {"kind": "window", "window": 1}, "window = 1 for attention"),
-        ("sparse_transformer", {"kind": "window_and_first", "first": 0}, "first = 0 .* 1 to 256"),
+        ("sparse_transformer", {"kind": "window_and_first", "first": -1}, "first = -1 .* 0 or more"),
         ("linformer", {"kind": "linformer", "length": 41}, "length = 41 .* expected 1 to 40"),
         ("linformer", {"kind": "linformer", "length": 8, "sharing": "head"}, "sharing = 'head'"),
     ],
