@@ -1,12 +1,10 @@
-"""Longformer and BigBird beside transformers, at a length of several windows, and what they refuse."""
+"""Longformer and BigBird beside transformers, at a length of several windows."""
 
 import numpy as np
 import pytest
-from families import SPECS, add_noise, noisy
+from families import add_noise
 
 import kzoo
-from kzoo.models import build
-from kzoo.parts import completed
 
 LENGTHS, SEPARATOR = (37, 29, 18), 2
 SIZES = {
@@ -37,9 +35,13 @@ FAMILIES = {
     "bigbird of all pairs": ("BigBird", {**SIZES, "attention_type": "original_full"}),
 }
 HEADS = (
-    "Model ForMaskedLM ForSequenceClassification ForTokenClassification ForQuestionAnswering "
-    "ForMultipleChoice"
-).split()
+    "Model",
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForMultipleChoice",
+)
 CASES = [
     *(("longformer", head) for head in HEADS),
     *(("bigbird", head) for head in [*HEADS, "ForPreTraining"]),

@@ -67,7 +67,8 @@ class BlockSparse(Blocked):
         """Which blocks each of `count` sees at random, int32 (heads, count, random)."""
         own, other = ops.arange(count)[:, None], ops.arange(count)[None]
         free = (ops.abs(own - other) > 1) & (other > 0) & (other < count - 1)
-        _, found = ops.top_k(ops.where(free, self.preferred[:, :count, :count], -1.0), self.random)
+        preferred = ops.convert_to_tensor(self.preferred)[:, :count, :count]
+        _, found = ops.top_k(ops.where(free, preferred, -1.0), self.random)
         return ops.cast(found, "int32")
 
     def reach(self, context):

@@ -332,7 +332,9 @@ class WindowAndFirst(Window):
         if not self.first:
             return unless(near)
         chosen = self.chosen(context, ops.shape(context.keys)[-1], "float32")
-        return unless(near | (ops.sum(chosen, axis=1)[:, None, None] > 0))
+        return unless(
+            ops.maximum(ops.cast(near, "float32"), ops.sum(chosen, axis=1)[:, None, None])
+        )
 
     def parts(self, q, k, v, bias, context):
         """The groups of keys that `mix` takes: what is near and not global; what is global."""
@@ -344,7 +346,7 @@ class WindowAndFirst(Window):
 
         chosen = self.chosen(context, ops.shape(q)[2] * self.stride, q.dtype)[:, None]
         keys, values, masked = (ops.matmul(chosen, flat(x)) for x in (k, v, bias))
-        masked = masked + unless(ops.sum(chosen, axis=-1, keepdims=True) > 0, q.dtype)
+        masked = masked + unless(ops.sum(chosen, axis=-1, keepdims=True), q.dtype)
         scores = self.product(flat(q), keys) + ops.transpose(masked, (0, 1, 3, 2))
         found = self.blocks(scores), lambda maps: self.blocks(ops.matmul(flat(maps), values))
         once = self.blocks(ops.sum(chosen, axis=2)[..., None]) * OUT
