@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
-from families import add_noise
+from families import add_noise, noisy
 
 import kzoo
+from kzoo.checkpoints.config import spec_from_config
+from kzoo.checkpoints.safetensors import read_tensors
+from kzoo.models import FAMILIES as FAMILY_CLASSES
+from kzoo.network import weights_by_path
 
 LENGTHS, SEPARATOR = (37, 29, 18), 2
 SIZES = {
@@ -128,3 +132,81 @@ def test_long_texts_are_those_of_transformers_both_ways(name, suffix, tmp_path):
     unread = {"bert.pooler.weight", "bert.pooler.bias"}  # There even where nothing reads it.
     assert not any(set(each) - unread for each in report.values()), report
     assert_same(model, again.eval(), suffix)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["longformer", "bigbird"])
+def test_gradients_of_long_texts_are_those_of_torch(name, tmp_path):
+    import tensorflow as tf
+    from test_huggingface import torch
+
+    theirs = reference(name, "ForQuestionAnswering")
+    theirs.save_pretrained(tmp_path / "here")
+    task = kzoo.from_huggingface(tmp_path / "here")
+    columns = pairs(theirs, "ForQuestionAnswering", LENGTHS[:1])
+    read = {"input_ids": "token_ids", "attention_mask": "padding_mask"}
+    read |= {"token_type_ids": "segment_ids"} if name == "bigbird" else {}
+    # Behind the question, of whose scores BigBird's takes 1e6 off.
+    given = {there: torch.from_numpy(columns[here]).long() for there, here in read.items()}
+    theirs(**given).start_logits[:, 12:].pow(2).sum().backward()
+    weights = weights_by_path(task)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(task(columns)["start_logits"][:, 12:] ** 2)
+    made = tape.gradient(loss, [weight.value for weight in weights.values()])
+    for weight, gradient in zip(weights.values(), made, strict=True):
+        # Each weight takes its gradient's place, so that the exported file has them by name there.
+        weight.assign(tf.convert_to_tensor(gradient).numpy())
+    del task.origin
+    kzoo.to_huggingface(task, tmp_path / "there")
+    found = dict(theirs.named_parameters())
+    for path, lazy in read_tensors(tmp_path / "there" / "model.safetensors").items():
+        expected = found[path].grad.numpy()
+        bound = 1e-4 * max(1.0, np.abs(expected).max())
+        assert np.abs(lazy.read() - expected).max() < bound, path
+
+
+def test_a_task_says_which_places_see_all():
+    model = noisy("longformer", attention={"kind": "window_and_first", "window": 4, "first": 0})
+    usual = {
+        kzoo.TextClassifier: ("window_and_first", 1),
+        kzoo.QuestionAnswering: ("window_and_question", 64),
+        kzoo.MultipleChoice: ("window_and_choice", 64),
+        kzoo.MaskedLM: ("window_and_first", 0),
+    }
+    for cls, expected in usual.items():
+        options = {"labels": ["no", "yes"]} if cls is kzoo.TextClassifier else {}
+        slot = cls(model, **options).spec.attention
+        assert (slot["kind"], slot["first"], slot["window"]) == (*expected, 4)
+    more = noisy("longformer", attention={"kind": "window_and_first", "window": 4, "first": 3})
+    classifier = kzoo.TextClassifier(more, labels=["no", "yes"])
+    assert classifier.spec.attention["first"] == 3  # The user's own.
+    assert kzoo.QuestionAnswering(classifier).spec.attention["kind"] == "window_and_question"
+
+
+def test_more_first_places_than_a_class_there_has_are_not_written(tmp_path):
+    slot = {"kind": "window_and_first", "window": 4, "first": 3}
+    task = kzoo.TextClassifier(noisy("longformer", attention=slot), labels=["no", "yes"])
+    with pytest.raises(kzoo.KzooError, match="attention.first 3; Hugging Face's longformer has"):
+        kzoo.to_huggingface(task, tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "match"),
+    [
+        ("longformer", {"attention_window": 5}, "attention_window = .5, 5.; even numbers from 4"),
+        ("longformer", {"attention_window": [8, 0]}, "attention_window = .8, 0.; even numbers"),
+        ("longformer", {"attention_window": [8]}, "2 layers and says of 1 what attention"),
+        ("longformer", {"sep_token_id": 3}, "sep_token_id = 3; kzoo computes only 2"),
+        ("bigbird", {"attention_type": "dense"}, "attention_type = 'dense'"),
+    ],
+)
+def test_what_a_config_can_not_ask_is_one_sentence(family, config, match):
+    with pytest.raises(kzoo.KzooError, match=match):
+        spec_from_config({"num_hidden_layers": 2, **config}, FAMILY_CLASSES[family])
+
+
+@pytest.mark.parametrize("family", ["longformer", "bigbird"])
+def test_a_text_longer_than_the_table_is_one_sentence(family):
+    ids = np.full((1, 41), 5, "int32")
+    with pytest.raises(kzoo.KzooError, match="41 tokens long; .* takes at most 40"):
+        noisy(family)({"token_ids": ids, "padding_mask": ids, "segment_ids": ids * 0})
