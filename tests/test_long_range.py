@@ -143,7 +143,7 @@ def test_any_length_in_one_graph_is_that_length(slot):
     model, inputs = sparse(slot)
     shapes = {key: tf.TensorSpec((None, None), "int32") for key in inputs}
     function = tf.function(lambda given: model(given)["sequence_output"], input_signature=[shapes])
-    for length in (LENGTH, 8, 3):
+    for length in (LENGTH, 22, 8, 3):
         some = {key: tf.constant(value[:, :length]) for key, value in inputs.items()}
         kept = inputs["padding_mask"][:, :length, None]
         expected = np.asarray(model(some, return_attention_maps=True)["sequence_output"])
