@@ -30,6 +30,8 @@ _HOME = {
     "Lamda": "models",
     "Linformer": "models",
     "Reformer": "models",
+    "Longformer": "models",
+    "BigBird": "models",
     "SparseTransformer": "models",
     "Static": "models",
     "static_embedder": "compression.token_vectors",

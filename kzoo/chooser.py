@@ -51,6 +51,18 @@ KINDS = {
         lambda block, heads, length: {"chunk": min(block, MOST_CHUNK), "bias": []},
         "all beyond its own chunk and the one before",
     ),
+    "window": Kind(
+        lambda block, heads, length: {"window": 2 * block, "looks_ahead": False},
+        "all beyond two blocks; `window_and_first` has places that see all",
+    ),
+    "block_sparse": Kind(
+        lambda block, heads, length: {
+            "block": block, "random": max(0, min(3, length // block - 5)), "seed": 0,
+        },
+        "other blocks but the first, the last, those beside it and three at random; no causal form",
+        "full",
+        is_causal=False,
+    ),
     "strided": Kind(
         lambda block, heads, length: {"stride": block},
         "of what lies further than a block, all but each so-manyth place; for what has rows",

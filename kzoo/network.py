@@ -339,6 +339,15 @@ class Network(Served, ExportsTokens, keras.Model):
             return self
         return self.under(self.spec.replace(family=self.reader.family), family=self.reader)
 
+    def reading_for(self, task_name):
+        """A copy that reads as a task of that name does; itself where all tasks read alike."""
+        return self
+
+    @classmethod
+    def spec_there(cls, spec, task_name):
+        """A spec without what follows from the task elsewhere, which no configuration says."""
+        return spec
+
     def resized(self, image_size):
         """A copy for pictures of another size, with a processor that makes them so.
 

@@ -27,6 +27,8 @@ HOMES = {
     "Deberta": "models.deberta",
     "DebertaV2": "models.deberta_v2",
     "Reformer": "models.reformer",
+    "Longformer": "models.longformer",
+    "BigBird": "models.bigbird",
     "XlNet": "models.xlnet",
     "MobileBert": "models.mobilebert",
     "Vit": "models.vit",

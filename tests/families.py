@@ -212,6 +212,23 @@ SPECS = {
         norms=[],
         pooler="none",
     ),
+    "longformer": Spec(
+        "longformer",
+        words(num_segments=1, padding_id=1),
+        **SMALL,
+        schedule=(0, 1),
+        position="counted",
+        attention={"kind": "window_and_first", "window": 4, "first": 1},
+        norm={"kind": "layer_norm", "epsilon": 1e-5},
+    ),
+    "bigbird": Spec(
+        "bigbird",
+        words(num_segments=2),
+        **SMALL,
+        schedule=(0, 1),
+        attention={"kind": "block_sparse", "block": 2, "random": 1},
+        feedforward={"kind": "mlp", "activation": "gelu_tanh"},
+    ),
     "reformer": Spec(
         "reformer",
         words(),
@@ -515,12 +532,11 @@ SPECS["detr"] = Towers(
 STACKS = [family for family in sorted(SPECS) if isinstance(SPECS[family], Spec)]
 TOKENS = ("token", "token_alone", "ngram", "adaptive")  # Embeddings that read them.
 TEXTS = [family for family in STACKS if SPECS[family].embedding["kind"] in TOKENS]
-WRITERS = [
-    family
-    for family in TEXTS
-    if family not in ("clip_text", "t5_encoder", "linformer", "xlnet", "deberta", "deberta_v2")
-    and SPECS[family].attention != "full"
-]
+AHEAD = (  # They see places behind their own, beside those of full attention.
+    "clip_text", "t5_encoder", "linformer", "xlnet", "deberta", "deberta_v2", "longformer",
+    "bigbird",
+)  # fmt: skip
+WRITERS = [family for family in TEXTS if family not in AHEAD and SPECS[family].attention != "full"]
 PAIRS = ["t5", "transformer", "bart", "mbart", "marian"]
 
 

@@ -103,7 +103,8 @@ def test_a_norm_is_the_same_in_a_file(bias):
 
 
 @pytest.mark.parametrize(
-    "family", ["bert", "electra", "mpnet", "roformer", "deberta", "deberta_v2"]
+    "family",
+    ["bert", "electra", "mpnet", "roformer", "deberta", "deberta_v2", "longformer", "bigbird"],
 )
 def test_a_fixed_length_and_a_bare_backbone(family, tmp_path):
     model = noisy(family)
@@ -150,7 +151,9 @@ def test_quantized_files(quantization, kind, tolerance, runtime, tmp_path):
     assert 0 < distance < tolerance * np.abs(np.asarray(model(columns)["embedding"])).max()
 
 
-@pytest.mark.parametrize("family", ["electra", "mpnet", "roformer", "deberta", "deberta_v2"])
+@pytest.mark.parametrize(
+    "family", ["electra", "mpnet", "roformer", "deberta", "deberta_v2", "longformer", "bigbird"]
+)
 def test_an_int8_file_of_a_family_stays_near(family, tmp_path):
     """No output lies off by more than a twentieth of the largest, though weights are noise."""
     model = noisy(family, schedule=(0,))

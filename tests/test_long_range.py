@@ -41,6 +41,14 @@ def window(first=0):
     return np.stack([(np.abs(i - j) <= STRIDE) | (j < first) | (i < first)] * 4)
 
 
+def in_blocks():
+    """Blocks that see themselves, those beside them, the first and the last; these see all."""
+    i, j, _ = places(LENGTH, True)
+    own, other, last = i // STRIDE, j // STRIDE, (LENGTH - 1) // STRIDE
+    seen = (abs(own - other) <= 1) | np.isin(other, (0, last)) | np.isin(own, (0, last))
+    return np.stack([seen] * 4)
+
+
 PATTERNS = {
     "strided": ({"kind": "strided"}, strided("merged")),
     "strided, heads split": ({"kind": "strided", "heads": "split"}, strided("split")),
@@ -57,12 +65,17 @@ PATTERNS = {
         window() & (np.arange(LENGTH)[None] <= np.arange(LENGTH)[:, None]),
     ),
     "window and first": ({"kind": "window_and_first", "first": 3}, window(3)),
+    "blocks": ({"kind": "block_sparse", "random": 0}, in_blocks()),
+    "blocks, the first for others": ({"kind": "block_sparse", "random": 1}, in_blocks()),
 }
+AT_RANDOM = {"kind": "block_sparse", "random": 1, "seed": 3}
+SIZE = {"window": "window", "block": "block", "strided": "stride", "fixed": "stride"}
 
 
 def sparse(slot, **changes):
     """A model with one pattern, and inputs of which the last are padding."""
-    slot = {**slot, "window" if "window" in slot["kind"] else "stride": STRIDE}
+    size = next(option for kind, option in SIZE.items() if kind in slot["kind"])
+    slot = {**slot, size: STRIDE}
     model = noisy("sparse_transformer", attention=slot, schedule=(0,), **changes)
     ids = np.random.default_rng(1).integers(1, 120, (2, LENGTH)).astype("int32")
     mask = np.ones_like(ids)
@@ -78,10 +91,24 @@ def test_maps_are_where_the_paper_says_and_nowhere_else(name):
     np.testing.assert_array_equal(np.asarray(maps[0]) > 0, expected)
 
 
+def test_each_head_sees_other_blocks_at_random_and_always_the_same():
+    def seen(seed):
+        model, inputs = sparse({**AT_RANDOM, "seed": seed})
+        (maps,) = model(inputs, return_attention_maps=True)["attention_maps"]
+        # Of each block the first place.
+        return (np.asarray(maps[0]) > 0)[:, ::STRIDE, ::STRIDE]
+
+    others = seen(3) & ~in_blocks()[:, ::STRIDE, ::STRIDE]
+    assert others.sum(axis=-1).tolist() == [[0, 1, 1, 1, 1, 1, 1, 0]] * 4
+    assert len(np.unique(others, axis=0)) > 1
+    np.testing.assert_array_equal(seen(3), seen(3))
+    assert (seen(3) != seen(4)).any()
+
+
 @pytest.mark.parametrize("heads", [0, 2, 1], ids=["own keys", "two share", "all share"])
-@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("name", [*PATTERNS, "blocks at random"])
 def test_blocks_give_what_all_pairs_give(name, heads):
-    slot, _ = PATTERNS[name]
+    slot, _ = PATTERNS.get(name, (AT_RANDOM, None))
     model, inputs = sparse(slot, num_key_value_heads=heads)
     seen = []
     usual = type(model.block_list[0].attention).by_blocks
@@ -99,14 +126,24 @@ def test_blocks_give_what_all_pairs_give(name, heads):
     np.testing.assert_allclose(by_blocks * kept, whole * kept, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["strided", "fixed, own columns"])
-def test_any_length_in_one_graph_is_that_length(name):
+@pytest.mark.parametrize(
+    "slot",
+    [
+        {"kind": "strided"},
+        {"kind": "fixed", "summary": 2, "columns": 2},
+        {"kind": "window_and_first", "first": 3},
+        {"kind": "block_sparse", "random": 1},
+        AT_RANDOM,
+    ],
+    ids=["strided", "fixed", "window and first", "blocks", "blocks at random"],
+)
+def test_any_length_in_one_graph_is_that_length(slot):
     import tensorflow as tf
 
-    model, inputs = sparse(PATTERNS[name][0])
+    model, inputs = sparse(slot)
     shapes = {key: tf.TensorSpec((None, None), "int32") for key in inputs}
     function = tf.function(lambda given: model(given)["sequence_output"], input_signature=[shapes])
-    for length in (LENGTH, 8, 3):
+    for length in (LENGTH, 22, 8, 3):
         some = {key: tf.constant(value[:, :length]) for key, value in inputs.items()}
         kept = inputs["padding_mask"][:, :length, None]
         expected = np.asarray(model(some, return_attention_maps=True)["sequence_output"])
@@ -137,9 +174,11 @@ def test_sums_that_are_the_places_themselves_are_full_attention(sharing):
         ("sparse_transformer", {"kind": "strided", "stride": 4}),
         ("sparse_transformer", {"kind": "fixed", "stride": 4, "summary": 2, "columns": 2}),
         ("sparse_transformer", {"kind": "window_and_first", "window": 4, "first": 2}),
+        ("longformer", {"kind": "window_and_question", "window": 4, "first": 3}),
+        ("bigbird", {"kind": "block_sparse", "block": 2, "random": 0}),
         ("linformer", {"kind": "linformer", "length": 8, "sharing": "layer"}),
     ],
-    ids=["strided", "fixed", "window", "linformer"],
+    ids=["strided", "fixed", "window", "question", "blocks", "linformer"],
 )
 def test_a_file_of_one_length_is_one_partition(family, slot, tmp_path):
     model = add_noise(one_block(family, attention=slot))
@@ -157,7 +196,24 @@ def test_a_file_of_one_length_is_one_partition(family, slot, tmp_path):
         ("sparse_transformer", {"kind": "fixed", "summary": 8, "columns": 3}, "columns = 3"),
         ("sparse_transformer", {"kind": "fixed", "looks_ahead": 2}, "looks_ahead = 2"),
         ("sparse_transformer", {"kind": "window", "window": 1}, "window = 1 for attention"),
-        ("sparse_transformer", {"kind": "window_and_first", "first": 0}, "first = 0 .* 1 to 256"),
+        ("longformer", {"kind": "window_and_first", "first": -1}, "first = -1 .* 0 or more"),
+        (
+            "longformer",
+            {"kind": "window_and_question", "separator_id": 120},
+            "separator_id = 120 .* expected a token of the embedding's 120",
+        ),
+        (
+            "vit",
+            {"kind": "window_and_question"},
+            "separator_id = 2 .* expected a token of the embedding's 0",
+        ),
+        ("bigbird", {"kind": "block_sparse", "block": 1}, "block = 1 for attention; expected 2"),
+        (
+            "bigbird",
+            {"kind": "block_sparse", "block": 4, "random": 6},
+            "random = 6 .* expected 0 to 5: the 40 places are 10 blocks of 4",
+        ),
+        ("bigbird", {"kind": "block_sparse", "block": 2, "seed": -1}, "seed = -1 .* or null"),
         ("linformer", {"kind": "linformer", "length": 41}, "length = 41 .* expected 1 to 40"),
         ("linformer", {"kind": "linformer", "length": 8, "sharing": "head"}, "sharing = 'head'"),
     ],

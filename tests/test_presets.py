@@ -41,7 +41,7 @@ SIZES = """
     xlnet_base_en_cased xlnet_large_en_cased electra_small_en_uncased electra_base_en_uncased
     electra_large_en_uncased mpnet_base_en_uncased deberta_base_en deberta_large_en
     deberta_v3_xsmall_en deberta_v3_small_en deberta_v3_base_en deberta_v3_large_en
-    deberta_v3_base_multi
+    deberta_v3_base_multi longformer_base_en bigbird_base_en
 """
 # Counted elsewhere with the map of their scores: their vocabulary and width.
 SCORED = {
@@ -89,11 +89,13 @@ GENERATORS = {
     "base": (1 / 3, 33_576_960 - 257 * 256),
     "large": (1 / 4, 51_065_344 - 257 * 256),
 }
-# Counted in transformers as these are published: DeBERTa's largest.
+# Counted in transformers as these are published: the largest.
 LARGE = {
     "deberta_xlarge_en": 757_804_032,
     "deberta_v2_xlarge_en": 884_593_152,
     "deberta_v2_xxlarge_en": 1_564_549_632,
+    "longformer_large_en": 434_600_960,
+    "bigbird_large_en": 359_123_968,
 }
 # Of these no weights were released: the paper's table says how large they are.
 TABLES = """
@@ -262,7 +264,7 @@ def test_a_captioner_counts_its_two_networks_and_the_attention_between_them():
     assert whole == vit + gpt2 + 12 * looks
 
 
-def test_the_largest_deberta_count_what_transformers_counts():
+def test_the_largest_count_what_transformers_counts():
     assert {name: presets.card(name)["parameters"] for name in LARGE} == LARGE
 
 

@@ -106,6 +106,14 @@ def albert(folder):
     pieces(folder, "albert", ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"])
 
 
+def bigbird(folder):
+    pieces(folder, "big_bird", ["<pad>", "</s>", "<s>", "<unk>", "[CLS]", "[SEP]", "[MASK]"])
+
+
+def longformer(folder):
+    byte_pairs(folder, "longformer")
+
+
 def xlm_roberta(folder):
     pieces(folder, "xlm-roberta", ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
 
@@ -200,6 +208,9 @@ CASES = [
     (albert, {"tokenizer_config": {"do_lower_case": False, "keep_accents": True}}),
     (albert, {"tokenizer_config": {"add_prefix_space": False, "keep_accents": True}}),
     (xlm_roberta, {}),
+    (bigbird, {}),
+    (bigbird, {"tokenizer_config": {"add_prefix_space": False}}),
+    (longformer, {}),
     (mpnet, {}),
     (mpnet, {"tokenizer_config": {"tokenizer_class": "MPNetTokenizer", "do_lower_case": False}}),
     (xlm_roberta, {"tokenizer_config": {"add_prefix_space": False}}),

@@ -156,7 +156,10 @@ PAIRS = ("t5",)
 # Not held against torch: transformers' hashes are drawn anew, it has no such class any more, it
 # reads the last place of a row or choice, be it padding, or a test beside transformers holds the
 # gradients.
-APART = ("reformer", "transformer_xl", "roformer", "xlnet", "deberta", "deberta_v2")
+APART = (
+    "reformer", "transformer_xl", "roformer", "xlnet", "deberta", "deberta_v2", "longformer",
+    "bigbird",
+)  # fmt: skip
 # Of which a test holds the loss itself: of SkipGram and LateInteraction written out, of the others
 # beside transformers.
 TASKS_APART = (

@@ -290,6 +290,8 @@ def _followed(function, *values):
     """What a family's function makes of a config; None where the config is not as it expects."""
     try:
         return function(*values)
+    except KzooError:
+        raise  # It says more than that there is no meaning.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return None
 

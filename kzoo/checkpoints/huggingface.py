@@ -680,7 +680,8 @@ def config_of(model, family, spec, task_name, origin):
     suffix = next((s for s, head in family.CLASS_HEADS.items() if head == kind), suffixes.get(name))
     usual = AROUND.get(name) or family.MODEL_TYPES[model_type] + suffix
     architecture = origin.architecture if origin else usual
-    config = {**kept, "model_type": model_type, **config_from_spec(spec, family, origin and kept)}
+    told = family.spec_there(spec, name)
+    config = {**kept, "model_type": model_type, **config_from_spec(told, family, origin and kept)}
     config["architectures"] = [architecture] if architecture else []
     config |= _writing_ids(model, origin)
     if name:

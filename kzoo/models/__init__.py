@@ -9,6 +9,7 @@ from .albert import Albert
 from .ast import Ast
 from .bart import Bart, BartReader
 from .bert import Bert
+from .bigbird import BigBird
 from .blip import BlipAnswerer, BlipCaptioner, BlipMatcher
 from .bloom import Bloom
 from .clip import Clip, ClipImage, ClipText
@@ -25,6 +26,7 @@ from .gpt_neo import GptNeo
 from .kwt import Kwt
 from .lamda import Lamda
 from .linformer import Linformer
+from .longformer import Longformer
 from .marian import Marian
 from .mbart import MBart
 from .mobilebert import MobileBert
@@ -47,7 +49,7 @@ CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
     Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
-    XlNet, Electra, MPNet, RoFormer, Deberta, DebertaV2, MobileBert, Static,
+    Longformer, BigBird, XlNet, Electra, MPNet, RoFormer, Deberta, DebertaV2, MobileBert, Static,
     VisionEncoderDecoder, BlipCaptioner, BlipAnswerer, BlipMatcher, Detr,
 )  # fmt: skip
 FAMILIES = {cls.family: cls for cls in CLASSES}

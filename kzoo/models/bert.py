@@ -51,10 +51,7 @@ class Bert(Stack):
         embeddings.position_ids           -
         embeddings.token_type_ids         -
     """
-    TASK_ROWS = """
-        classifier                           head/logits       TextClassifier
-        classifier                           head/logits       TokenClassifier MultipleChoice
-        qa_outputs                           head/logits       QuestionAnswering
+    PRETRAINED_ROWS = """
         cls.predictions.transform.dense      head/transform    MaskedLM PreTraining
         cls.predictions.transform.LayerNorm  head/norm         MaskedLM PreTraining
         cls.predictions.bias                 head/bias         MaskedLM PreTraining
@@ -64,6 +61,12 @@ class Bert(Stack):
         cls.seq_relationship                 -                 MaskedLM
         cls.seq_relationship                 head/pair_logits  PreTraining
         cls.seq_relationship                 head/logits       NextSentence
+    """
+    TASK_ROWS = f"""
+        classifier                           head/logits       TextClassifier
+        classifier                           head/logits       TokenClassifier MultipleChoice
+        qa_outputs                           head/logits       QuestionAnswering
+        {PRETRAINED_ROWS}
     """
     CONFIG = {
         "vocab_size": ("embedding.vocabulary_size", 30522),

@@ -5,6 +5,7 @@ from . import (
     attention,
     axial,
     block,
+    block_sparse,
     bottleneck,
     boxes,
     disentangled,
@@ -26,7 +27,7 @@ from . import (
 )  # fmt: skip
 
 __all__ = [
-    "adaptive", "attention", "axial", "block", "bottleneck", "boxes", "disentangled", "embedding",
-    "feedforward", "head", "linear", "lsh", "mobile", "norm", "patches", "pooler", "position",
-    "relative", "resnet", "reversible", "sparse", "stacked",
+    "adaptive", "attention", "axial", "block", "block_sparse", "bottleneck", "boxes",
+    "disentangled", "embedding", "feedforward", "head", "linear", "lsh", "mobile", "norm",
+    "patches", "pooler", "position", "relative", "resnet", "reversible", "sparse", "stacked",
 ]  # fmt: skip

@@ -413,12 +413,33 @@ class SpanHead(Head):
 
     def call(self, outputs, padding_mask, training=None):
         """Outputs of the backbone to start_logits and end_logits, each (batch, length)."""
-        x = self.logits(self.dropout(outputs["sequence_output"], training=training))
+        x = self.scores(outputs["sequence_output"], training)
         shape = (ops.shape(x)[0], -1)
         return {
             "start_logits": ops.reshape(x[:, :, :1], shape),
             "end_logits": ops.reshape(x[:, :, 1:], shape),
         }
+
+    def scores(self, x, training=None):
+        """Vectors (batch, length, hidden_dim) to the scores of each place, (batch, length, 2)."""
+        return self.logits(self.dropout(x, training=training))
+
+
+@part("head", "deep_span")
+class DeepSpanHead(SpanHead):
+    """A start and an end score for every place, behind one more feed-forward net (BigBird)."""
+
+    def __init__(self, spec, units, activation="gelu", dropout=None, bias=True, name="head"):
+        super().__init__(spec, units, dropout, bias, name)
+        self.up = dense.Dense(spec.intermediate_dim, spec, "up")
+        self.activation = dense.activation(activation)
+        self.down = dense.Dense(spec.hidden_dim, spec, "down")
+        self.norm = make("norm", spec.norm, name="norm")
+
+    def scores(self, x, training=None):
+        """See `SpanHead`."""
+        y = self.down(self.activation(self.up(self.dropout(x, training=training))))
+        return self.logits(self.norm(x + self.dropout(y, training=training)))
 
 
 class TiedHead(layers.Layer):

@@ -10,11 +10,12 @@ import numpy as np
 from keras import ops
 
 from ..errors import KzooError
-from ..parts import part
+from ..parts import completed, part
 from ..values import is_whole
 from .attention import OUT, PROJECTIONS, Attention, unless
 
 STRIPS = 16  # of queries, each of which sees the columns before it alone
+BEYOND = 2**30  # a place behind all others
 
 
 class Blocked(Attention):
@@ -37,13 +38,14 @@ class Blocked(Attention):
         if looks_ahead not in (True, False):
             raise KzooError(f"Got looks_ahead = {looks_ahead!r:.40}; expected true or false.")
         self.stride, self.looks_ahead = stride, looks_ahead
+        self.dense_up_to = stride  # Up to so many places all pairs are computed.
 
     def without_maps(self, q, k, v, context, training=None):
-        """See `Attention`; None where a block holds the whole input, or places aren't in a row."""
+        """See `Attention`; None where the input is too short, or places aren't in a row."""
         length = ops.shape(q)[2]
         if context.length is None or context.first is not None:
             return None
-        if isinstance(length, int) and length <= self.stride:
+        if isinstance(length, int) and length <= self.dense_up_to:
             return None
         count = -(-length // self.stride)
         fill = count * self.stride - length
@@ -51,7 +53,7 @@ class Blocked(Attention):
         k, v = (ops.repeat(x, self.num_heads // self.key_value_heads, axis=1) for x in (k, v))
         q, k, v = (self.blocks(filled(each, fill)) for each in (q * self.scale, k, v))
         bias = ops.reshape(bias, (ops.shape(bias)[0], 1, -1, self.stride, 1))
-        y = self.by_blocks(q, k, v, bias, training)
+        y = self.by_blocks(q, k, v, bias, context, training)
         y = ops.reshape(y, (ops.shape(y)[0], self.num_heads, -1, self.head_dim))
         return y[:, :, :length]
 
@@ -132,7 +134,7 @@ class Strided(Blocked):
         """Whether gaps from keys to queries are of near places."""
         return (gap <= self.stride) & (gap >= (-self.stride if self.looks_ahead else 0))
 
-    def by_blocks(self, q, k, v, bias, training):
+    def by_blocks(self, q, k, v, bias, context, training):
         """The mixed values (batch, heads, blocks, stride, head_dim), see `Blocked`."""
         beside = 1, int(self.looks_ahead), self.is_near
         if not self.is_split:
@@ -197,7 +199,7 @@ class Fixed(Blocked):
         # Not tiled, for which XNNPACK has nothing.
         return ops.concatenate(found * (self.num_heads // self.columns), axis=1)
 
-    def by_blocks(self, q, k, v, bias, training):
+    def by_blocks(self, q, k, v, bias, context, training):
         """The mixed values (batch, heads, blocks, stride, head_dim), see `Blocked`."""
         count = ops.shape(q)[2]
         wide, columns = [self.summaries(each) for each in (k, v)], self.summaries(bias)
@@ -278,24 +280,24 @@ class Window(Blocked):
         """Whether gaps from keys to queries are of places within the window."""
         return (gap <= self.stride) & (gap >= (-self.stride if self.looks_ahead else 0))
 
-    def by_blocks(self, q, k, v, bias, training):
+    def by_blocks(self, q, k, v, bias, context, training):
         """The mixed values (batch, heads, blocks, stride, head_dim), see `Blocked`."""
-        return self.mix(self.parts(q, k, v, bias), training)
+        return self.mix(self.parts(q, k, v, bias, context), training)
 
-    def parts(self, q, k, v, bias):
+    def parts(self, q, k, v, bias, context):
         """The groups of keys that `mix` takes."""
         return [self.near(q, k, v, bias, 1, int(self.looks_ahead), self.is_near)]
 
 
 @part("attention", "window_and_first")
 class WindowAndFirst(Window):
-    """A window, and first places that see all and that all see, as of a classifier's `<s>`.
+    """A window, and global places, which see all and which all see: the first ones.
 
-    arXiv:2004.05150, section 3.2: what they ask and what they are answered by have maps of their
-    own; what the others see of them has those of the window.
+    Longformer, arXiv:2004.05150, section 3.2: what global places ask and what they are answered by
+    have maps of their own; what the others see of them has those of the window.
 
     Args:
-        first: how many places these are, no more than the window.
+        first: how many places these are; none (0) leave the maps without a use.
         spec, window, bias, scale, num_heads: as for `Window`.
     """
 
@@ -303,45 +305,67 @@ class WindowAndFirst(Window):
 
     def __init__(self, spec, name, window=256, first=1, bias=MAPS, scale=None, num_heads=0):
         super().__init__(spec, name, window, True, bias, scale, num_heads)
-        if not is_whole(first, 1, window):
+        if not is_whole(first, 0):
             raise KzooError(
-                f"Got first = {first!r:.40} for attention in a window; expected 1 to {window} "
-                "places."
+                f"Got first = {first!r:.40} for attention in a window; expected 0 or more places."
             )
         self.first = first
 
-    def reach(self, context):
-        """0 for what is no further away, and for the first places."""
-        near = self.is_near(context.queries - context.keys)
-        return unless(near | (context.keys < self.first))
+    def start(self, context, places):
+        """Where global places begin and what comes behind them, (batch or 1, 1, 1) or numbers."""
+        return 0, self.first
 
-    def parts(self, q, k, v, bias):
-        """The groups of keys that `mix` takes: the first places are one, where they aren't near."""
-        count, blocks = q.shape[1], ops.shape(q)[2]
-        shape = ops.shape(q)[0], count, self.first, q.shape[4]
-        # A slice that keeps the axis: XNNPACK takes no other.
-        keys, values = (ops.reshape(x[:, :, :1, : self.first], shape) for x in (k, v))
+    def chosen(self, context, length, dtype):
+        """Which place each global one is: 1 there and 0 elsewhere, (batch or 1, first, length).
+
+        All zeros where there are fewer. A product with it picks vectors, and one with its transpose
+        puts them back: exact, and in a file without a gather.
+        """
+        places = ops.reshape(ops.arange(length, dtype="int32"), (1, 1, -1))
+        start, end = self.start(context, places)
+        number = np.arange(self.first, dtype="int32")[:, None]
+        return ops.cast(ops.equal(places - start, number) & (places < end), dtype)
+
+    def reach(self, context):
+        """0 for what is no further away, and for global places."""
+        near = self.is_near(context.queries - context.keys)
+        if not self.first:
+            return unless(near)
+        chosen = self.chosen(context, ops.shape(context.keys)[-1], "float32")
+        return unless(
+            ops.maximum(ops.cast(near, "float32"), ops.sum(chosen, axis=1)[:, None, None])
+        )
+
+    def parts(self, q, k, v, bias, context):
+        """The groups of keys that `mix` takes: what is near and not global; what is global."""
+        if not self.first:
+            return super().parts(q, k, v, bias, context)
 
         def flat(x):
-            return ops.reshape(x, (ops.shape(x)[0], count, -1, ops.shape(x)[4]))
+            return ops.reshape(x, (ops.shape(x)[0], x.shape[1], -1, x.shape[4]))
 
-        places = ops.reshape(ops.arange(blocks * self.stride, dtype="int32"), (-1, self.stride, 1))
-        far = ops.expand_dims(places, (0, 1)) - np.arange(self.first, dtype="int32") > self.stride
-        scores = self.blocks(self.product(flat(q), keys)) + unless(far, q.dtype)
-        scores = scores + ops.transpose(bias[:, :, :1, : self.first], (0, 1, 2, 4, 3))
-        first = scores, lambda maps: self.blocks(ops.matmul(flat(maps), values))
-        return [*super().parts(q, k, v, bias), first]
+        chosen = self.chosen(context, ops.shape(q)[2] * self.stride, q.dtype)[:, None]
+        keys, values, masked = (ops.matmul(chosen, flat(x)) for x in (k, v, bias))
+        masked = masked + unless(ops.sum(chosen, axis=-1, keepdims=True), q.dtype)
+        scores = self.product(flat(q), keys) + ops.transpose(masked, (0, 1, 3, 2))
+        found = self.blocks(scores), lambda maps: self.blocks(ops.matmul(flat(maps), values))
+        once = self.blocks(ops.sum(chosen, axis=2)[..., None]) * OUT
+        return [*super().parts(q, k, v, bias + once, context), found]
 
     def call(self, x, context, training=None):
-        """See `Attention`; of the first places what they are answered by."""
+        """See `Attention`; of global places what they are answered by."""
         y, seen = super().call(x, context, training)
-        asking = context.asking(x)[:, : self.first]
+        maps_of_first = self.first_query, self.first_key, self.first_value
+        if not self.first:
+            for each in maps_of_first:
+                if not each.built:  # They are there for those who go on with global places.
+                    each.build(x.shape)
+            return y, seen
+        chosen = self.chosen(context, ops.shape(x)[1], y.dtype)
         q, k, v = (
             self.split(one(each))
-            for one, each in (
-                (self.first_query, asking), (self.first_key, x), (self.first_value, x),
-            )
-        )  # fmt: skip
+            for one, each in zip(maps_of_first, (ops.matmul(chosen, x), x, x), strict=True)
+        )
         k, v = (ops.repeat(each, self.num_heads // self.key_value_heads, axis=1) for each in (k, v))
         scores = self.product(q * self.scale, k)
         scores = scores if context.bias is None else scores + ops.cast(context.bias, scores.dtype)
@@ -350,13 +374,68 @@ class WindowAndFirst(Window):
         own = ops.reshape(
             ops.transpose(own, (0, 2, 1, 3)), (ops.shape(x)[0], -1, self.num_heads * self.head_dim)
         )
-        y = ops.concatenate([self.output_dense(own), y[:, self.first :]], axis=1)
+        # (batch or 1, queries, first): which of the places that ask are global.
+        back = ops.transpose(
+            chosen if context.first is None else chosen[..., : context.first], (0, 2, 1)
+        )
+        others = 1.0 - ops.sum(back, axis=-1, keepdims=True)
+        y = y * others + ops.matmul(back, self.output_dense(own))
         if seen.maps is not None:
-            rest = (each[:, :, self.first :] for each in (seen.maps, seen.scores))
-            pairs = zip((maps, scores), rest, strict=True)
-            own = [ops.concatenate(pair, axis=2) for pair in pairs]
-            seen = seen._replace(maps=own[0], scores=own[1])
+            pairs = (seen.maps, maps), (seen.scores, scores)
+            maps, scores = (
+                all_of * others[:, None] + ops.matmul(back[:, None], of_own)
+                for all_of, of_own in pairs
+            )
+            seen = seen._replace(maps=maps, scores=scores)
         return y, seen
+
+
+class WindowAndText(WindowAndFirst):
+    """A window, and one of the two texts of a pair as global places.
+
+    Args:
+        first: how many of them there are at most; others of a longer text are as the rest is.
+        separator_id: the token that stands behind the first text, and before the second (RoBERTa's
+            two `</s>`).
+        spec, window, bias, scale, num_heads: as for `Window`.
+    """
+
+    def __init__(
+        self, spec, name, window=256, first=64, separator_id=2, bias=WindowAndFirst.MAPS,
+        scale=None, num_heads=0,
+    ):  # fmt: skip
+        super().__init__(spec, name, window, first, bias, scale, num_heads)
+        tokens = completed("embedding", spec.embedding).get("vocabulary_size")
+        if not is_whole(tokens) or not is_whole(separator_id, 0, tokens - 1):
+            raise KzooError(
+                f"Got separator_id = {separator_id!r:.40} for attention in a window; expected a "
+                f"token of the embedding's {tokens or 0}."
+            )
+        self.separator_id = separator_id
+
+    def ends(self, context, places):
+        """Where the first text of each pair ends, (batch, 1, 1)."""
+        found = ops.equal(context.inputs["token_ids"], self.separator_id)[:, None]
+        places = places[..., : ops.shape(found)[-1]]
+        return ops.min(ops.where(found, places, BEYOND), axis=-1, keepdims=True)
+
+
+@part("attention", "window_and_question")
+class WindowAndQuestion(WindowAndText):
+    """Global places are all before the first separator: of a question and a context, the former."""
+
+    def start(self, context, places):
+        """See `WindowAndFirst`."""
+        return 0, self.ends(context, places)
+
+
+@part("attention", "window_and_choice")
+class WindowAndChoice(WindowAndText):
+    """Global places are all behind the two separators: of a question and a choice, the latter."""
+
+    def start(self, context, places):
+        """See `WindowAndFirst`."""
+        return self.ends(context, places) + 2, BEYOND
 
 
 def filled(x, count, axis=2):

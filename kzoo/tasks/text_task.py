@@ -54,8 +54,12 @@ class TextTask(Task):
         return super().inherit(before)
 
     def suited(self, backbone):
-        """Of an encoder-decoder the one whose towers both read, where this task can stand on it."""
-        return backbone.as_reader() if self.both_may_read else backbone
+        """One that reads as this task does.
+
+        Of an encoder-decoder the one whose towers both read, where this task can stand on it.
+        """
+        backbone = backbone.as_reader() if self.both_may_read else backbone
+        return backbone.reading_for(self.task_name)
 
     def check_backbone(self, backbone):
         """Raise KzooError for a network of several towers, but those that read a text together."""

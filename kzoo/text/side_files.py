@@ -69,7 +69,7 @@ PYTHON_ONLY = """
 """
 # Classes that transformers builds anew, or from a file of SentencePiece, and kzoo doesn't.
 ANEW = """
-    BarthezTokenizer BartphoTokenizer BertGenerationTokenizer BigBirdTokenizer BlenderbotTokenizer
+    BarthezTokenizer BartphoTokenizer BertGenerationTokenizer BlenderbotTokenizer
     CLIPTokenizer CamembertTokenizer CodeGenTokenizer CodeLlamaTokenizer CohereTokenizer
     CpmTokenizer DPRReaderTokenizer EsmcTokenizer FunnelTokenizer
     GPTNeoXTokenizer GPTSw3Tokenizer GemmaTokenizer HerbertTokenizer LasrTokenizer
@@ -461,6 +461,16 @@ def deberta_unigram(files, recipe, parts):
     return backend
 
 
+def bigbird_unigram(files, recipe, parts):
+    """BigBird's: of several spaces a mark, and no table of characters counts."""
+    backend = unigram(files, recipe, parts)
+    spaces = normalizers.Replace(tokenizers.Regex(r" {2,}"), "▁")
+    backend.normalizer = normalizers.Sequence([spaces])
+    scheme = "always" if _switch(files, "add_prefix_space", True) else "never"
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme)
+    return backend
+
+
 def pieces_as_they_are(files, model, special=()):
     """A model's own numbers; its control pieces are special tokens."""
     rows = [(p.piece, p.score) for p in model.pieces]
@@ -661,6 +671,12 @@ XLNET_TOKENS = {
     "cls_token": "<cls>",
     "mask_token": {"content": "<mask>", "lstrip": True},
 }
+BIGBIRD_TOKENS = {
+    **ALBERT_TOKENS,
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "mask_token": {"content": "[MASK]", "lstrip": True},
+}
 T5_TOKENS = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 GPT2_TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
 BPE_FILES = ("vocab.json", "merges.txt")
@@ -674,6 +690,9 @@ XLM_ROBERTA = Recipe(
     models.Unigram, (), unigram, frame_as_xlm_roberta, ROBERTA_TOKENS, pieces_of_fairseq
 )
 T5 = Recipe(models.Unigram, (), unigram, frame_as_t5, T5_TOKENS, pieces_of_t5)
+BIGBIRD = Recipe(
+    models.Unigram, (), bigbird_unigram, frame_as_bert, BIGBIRD_TOKENS, pieces_as_they_are
+)
 DEBERTA_TOKENS = {**BERT_TOKENS, "bos_token": "[CLS]", "eos_token": "[SEP]"}
 DEBERTA = Recipe(models.BPE, BPE_FILES, byte_level, frame_as_deberta, DEBERTA_TOKENS)
 DEBERTA_V2 = Recipe(
@@ -699,6 +718,7 @@ RECIPES = {
     "AlbertTokenizer": ALBERT,
     "BartTokenizer": ROBERTA,
     "BertTokenizer": BERT,
+    "BigBirdTokenizer": BIGBIRD,
     "ConvBertTokenizer": BERT,
     "DPRContextEncoderTokenizer": BERT,
     "DPRQuestionEncoderTokenizer": BERT,
@@ -728,10 +748,12 @@ AS_IT_IS = ("ConvBertTokenizer",)  # builds from a vocabulary only where no toke
 MODEL_CLASSES = {
     "albert": "AlbertTokenizer",
     "bert": "BertTokenizer",
+    "big_bird": "BigBirdTokenizer",
     "deberta": "DebertaTokenizer",
     "deberta-v2": "DebertaV2Tokenizer",
     "distilbert": "BertTokenizer",
     "electra": "ElectraTokenizer",
+    "longformer": "LongformerTokenizer",
     "mbart": "MBartTokenizer",
     "mpnet": "MPNetTokenizer",
     "mt5": "T5Tokenizer",
