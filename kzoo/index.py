@@ -99,7 +99,8 @@ class Index:
                 raise KzooError(
                     f"{folder} has format {facts['format']!r:.20}; expected {FORMAT}: index anew."
                 )
-            rows = (folder / TEXTS).read_text(encoding="utf-8").splitlines()
+            # Not by `splitlines`, which ends a line at U+2028 too.
+            rows = (folder / TEXTS).read_text(encoding="utf-8").removesuffix("\n").split("\n")
             documents = [(row["id"], row["text"]) for row in map(json.loads, rows)]
             stages = []
             for place, stage in enumerate(facts["stages"]):

@@ -84,6 +84,12 @@ def test_an_index_is_kept_and_knows_its_models(tmp_path):
         Index.load(tmp_path / "index", second=add_noise(colbert(tmp_path), seed=9))
 
 
+def test_a_text_may_hold_ends_of_lines_of_any_kind(tmp_path):
+    model, texts = embedder(tmp_path), ["a\u2028man", "is\x85eating", "the\r\nfood", "na\x0c\x1e"]
+    Index.build(model, texts).save(tmp_path / "index")
+    assert [text for _, text in Index.load(tmp_path / "index", model).documents] == texts
+
+
 def test_documents_are_what_blank_lines_part(tmp_path):
     folder = tmp_path / "texts"
     (folder / "b").mkdir(parents=True)
