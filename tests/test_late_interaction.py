@@ -11,6 +11,7 @@ from kzoo.answers import max_similarities
 from kzoo.bundle.agreement import disagreement
 from kzoo.bundle.export import export_bundle
 from kzoo.bundle.manifest import write_manifest
+from kzoo.cli import main
 from kzoo.checkpoints.safetensors import read_tensors
 from kzoo.keras_hooks import precision
 from kzoo.tasks.contrastive import max_sim
@@ -299,13 +300,20 @@ def test_a_bundle_reads_and_compares_as_the_task_does(form, attends, tmp_path):
     assert sorted(e["score"] for e in found) == pytest.approx(sorted(scores[:4]), abs=1e-6)
 
 
-def test_a_bundle_of_one_length_has_room_for_its_queries(tmp_path):
+def test_a_bundle_of_one_length_has_room_for_its_queries(tmp_path, capfd):
     task = colbert(tmp_path)
     export_bundle(task, tmp_path / "bundle", "float32", length=11)
     pairs = [(QUERIES[1], text) for text in DOCUMENTS]
     scores = [each["score"] for each in kzoo.predict_bundle(tmp_path / "bundle", pairs)]
     shorter = kzoo.LateInteraction(task, max_length=11).predict(pairs)
     np.testing.assert_allclose(scores, shorter, atol=1e-5)
+    for given, said in (
+        ([DOCUMENTS[1]], "5 of 12 numbers"),
+        (["--pair", "\t".join(pairs[0])], "query | document"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["predict", str(tmp_path / "bundle"), *given])
+        assert ended.value.code == 0 and said in capfd.readouterr().out
     with pytest.raises(kzoo.KzooError, match="a file of 9 tokens, and its query has 10"):
         export_bundle(task, tmp_path / "short", "float32", length=9)
     assert not (tmp_path / "short").exists()

@@ -13,7 +13,7 @@ import kzoo.core.KzooException
 internal class Numbers private constructor(val type: String, val shape: List<Int>, val bytes: ByteBuffer) {
     companion object {
         private val MAGIC = byteArrayOf(0x93.toByte()) + "NUMPY".toByteArray(Charsets.US_ASCII)
-        private val SIZES = mapOf("|i1" to 1L, "<f4" to 4L, "<i8" to 8L)
+        private val SIZES = mapOf("|i1" to 1.0, "<f4" to 4.0, "<i8" to 8.0)
         private val TYPE = Regex("'descr': *'([^']*)'")
         private val SHAPE = Regex("'shape': *\\(([0-9, ]*)\\)")
         private val ORDER = Regex("'fortran_order': *False")
@@ -41,8 +41,8 @@ internal class Numbers private constructor(val type: String, val shape: List<Int
             val width = SIZES[type] ?: throw wrong()
             val sides = SHAPE.find(header)?.groupValues?.get(1)?.split(',')?.map { it.trim() }?.filter { it.isNotEmpty() } ?: throw wrong()
             val shape = sides.map { it.toIntOrNull() ?: throw wrong() }
-            val whole = shape.fold(width) { product, side -> Math.multiplyExact(product, side.toLong()) }
-            if (!ORDER.containsMatchIn(header) || whole != (bytes.limit() - from - size).toLong()) throw wrong()
+            val whole = shape.fold(width) { product, side -> product * side } // Of doubles: of what nobody wrote it may be any size.
+            if (!ORDER.containsMatchIn(header) || whole != (bytes.limit() - from - size).toDouble()) throw wrong()
             (bytes as Buffer).position(from + size) // ByteBuffer has a position of its own on the JDK, not on API 26.
             return Numbers(type!!, shape, bytes.slice().order(ByteOrder.LITTLE_ENDIAN))
         }
