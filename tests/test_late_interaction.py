@@ -11,8 +11,8 @@ from kzoo.answers import max_similarities
 from kzoo.bundle.agreement import disagreement
 from kzoo.bundle.export import export_bundle
 from kzoo.bundle.manifest import write_manifest
-from kzoo.cli import main
 from kzoo.checkpoints.safetensors import read_tensors
+from kzoo.cli import main
 from kzoo.keras_hooks import precision
 from kzoo.tasks.contrastive import max_sim
 
