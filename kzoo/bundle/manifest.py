@@ -208,10 +208,11 @@ def _with_declarations(path, manifest):
             f"{path} answers by {manifest['rule']} and has the problem "
             f"{options.get('problem')!r:.60}; expected the same: export anew."
         )
-    if (options["reads"] == "marked") != ("readings" in options):
+    has_ways, of_tokens = "readings" in options, manifest["rule"] == "late_interaction"
+    if not (options["reads"] == "marked") == has_ways == of_tokens:
         raise KzooError(
-            f"{path} reads {options['reads']!r:.40} with{'out' * ('readings' not in options)} "
-            "readings, as no export writes it: export anew."
+            f"{path} answers by {manifest['rule']} and reads {options['reads']!r:.40} "
+            f"with{'out' * (not has_ways)} readings, as no export writes it: export anew."
         )
     if manifest["rule"] == "rewriting":
         _check_of_sources(path, options)
