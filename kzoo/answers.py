@@ -169,6 +169,11 @@ def fitting(pictures, labels, scale):
     return softmax(scale * (np.asarray(pictures, "float64") @ np.asarray(labels, "float64").T))
 
 
+def counted(vectors):
+    """The vectors (tokens, width) of places that count: others are zeros."""
+    return vectors[np.asarray(vectors).any(-1)]
+
+
 def max_similarities(queries, documents):
     """How well queries' tokens are met in documents: (queries, documents), float64.
 
@@ -509,6 +514,14 @@ def _span(text, rows, labels, options):
     return answer(text[1], windows, options.get("no_answer"))
 
 
+def _late_interaction(text, rows, labels, options):
+    """The vectors of a text, or of two how well the second answers the first."""
+    vectors = [counted(np.asarray(outputs["vectors"][0], "float32")) for outputs, _ in rows]
+    if len(vectors) == 1:
+        return {"vectors": vectors[0].astype("float64").tolist()}
+    return {"score": float(max_similarities(*([each] for each in vectors))[0, 0])}
+
+
 def _objects(text, rows, labels, options):
     outputs, columns = rows[0]
     return {
@@ -555,13 +568,15 @@ RULES = {
     ),
     "candidates": Rule({"logits": ("batch", "length", "vocabulary")}),
     "replaced": Rule({"logits": ("batch", "length")}),
-    "late_interaction": Rule({"vectors": ("batch", "length", "width")}),
+    "late_interaction": Rule({"vectors": ("batch", "length", "width")}, _late_interaction),
     "continuation": Rule({"logits": ("batch", "vocabulary")}),
     "rewriting": Rule({"logits": ("batch", "vocabulary")}),
 }
 # What a user may give a task, and of which kind each row of tokens then is; either: whichever.
+# Marked: a text, or a pair whose texts are read one by one, each in its own way.
 READS = {
     "text": "text", "pair": "pair", "either": "either", "choices": "pair", "prompt": "text",
+    "marked": "either",
     "image": "image",
     "image_text": "image_text",
     "sound": "sound",

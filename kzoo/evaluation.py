@@ -20,7 +20,7 @@ from .bundle.evaluate import (
 from .bundle.manifest import MANIFEST, read_manifest
 from .bundle.parity import run_keras
 from .bundle.predict import Answerer, Continuer, Predictor, open_writer
-from .bundle.senses import TEXTS, sense_of
+from .bundle.senses import Texts, sense_of
 from .bundle.towers import TowersPredictor, is_of_towers
 from .data.documents import answer_rows, text_rows
 from .data.public import columns_of, public_task, with_labels_of
@@ -226,7 +226,7 @@ def _row(kind, examples, place, **rest):
     x = examples.x[place]
     if "text" in rest:  # A pair may hold what is right.
         texts = {}
-    elif sense_of(kind.reads) is not TEXTS:
+    elif not isinstance(sense_of(kind.reads), Texts):
         beside = isinstance(x, tuple)
         texts = {sense_of(kind.reads).noun: str(x[0] if beside else x)}
         texts |= {"text": x[1]} if beside else {}

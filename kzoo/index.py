@@ -12,8 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .answers import PROBLEMS, READS, check_top, max_similarities, nearest, similarities
-from .data.batches import padded
+from .answers import (
+    PROBLEMS,
+    READS,
+    check_top,
+    counted,
+    max_similarities,
+    nearest,
+    similarities,
+)  # fmt: skip
 from .data.shards import is_records, shards
 from .data.sources import TABLES, read_texts
 from .data.tables import read_text, suffix_of
@@ -366,74 +373,42 @@ class _Model:
 
 
 class _Bundle:
-    """A bundle on LiteRT."""
+    """A bundle on LiteRT; its seal, which covers all that vectors follow from, is its checksum."""
 
     def __init__(self, source, threads):
-        from .bundle.manifest import MODEL, read_manifest
+        from .bundle.manifest import read_manifest
+        from .bundle.predict import Predictor
 
         self.source, self.name = str(source), str(source)
         manifest = read_manifest(source)
-        self.task, self.options = manifest["task"], manifest["task_options"]
+        self.task, self.fingerprint = manifest["task"], manifest["seal"]
         self.is_of_tokens = manifest["rule"] == "late_interaction"
-        if manifest["rule"] not in ("embedding", "late_interaction") or manifest["reads"] != "text":
+        if not self.is_of_tokens and (manifest["rule"], manifest["reads"]) != ("embedding", "text"):
             raise KzooError(
                 f"Got {source}, a bundle of {an(self.task)}, to index by; expected one of a "
                 "TextEmbedder or a LateInteraction, whose vectors say what is near."
             )
-        self.measure = "max_sim" if self.is_of_tokens else self.options["similarity"]
-        self.max_length = manifest["max_length"]
-        facts = [manifest["files"], self.options, self.max_length]
-        self.fingerprint = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        if self.is_of_tokens:
-            from .bundle.manifest import check_files
-            from .litert.interpreter import Interpreter
-            from .text.tokenizer import Tokenizer
-
-            check_files(Path(source), manifest, {MODEL, Tokenizer.FILE})
-            self.tokenizer = Tokenizer.load(source)
-            self.interpreter = Interpreter(Path(source) / MODEL, threads=threads)
-        else:
-            from .bundle.predict import Predictor
-
-            self.predictor = Predictor(source, threads)
+        options = manifest["task_options"]
+        self.measure = "max_sim" if self.is_of_tokens else options["similarity"]
+        self.readings = options.get("readings")
+        self.predictor = Predictor(source, threads)
 
     def documents(self, texts):
         """The vectors of documents."""
-        return self._vectors(texts, False)
+        if self.is_of_tokens:
+            return [np.array(self.predictor(text)["vectors"], "float32") for text in texts]
+        return np.array([self.predictor(text)["embedding"] for text in texts], "float32")
 
     def queries(self, texts):
         """The vectors of queries."""
-        return self._vectors(texts, True)
+        return [self._query(t) for t in texts] if self.is_of_tokens else self.documents(texts)
 
-    def _vectors(self, texts, query):
-        if self.is_of_tokens:
-            return [self._of_tokens(text, query) for text in texts]
-        return np.array([self.predictor(text)["embedding"] for text in texts], "float32")
+    def _query(self, text):
+        from .text.marked import marked_row
 
-    def _of_tokens(self, text, query):
-        from .text.marked import marked_rows
-
-        length, fixed = self.options["query_length"] if query else self.max_length, self.length
-        if fixed is not None and length > fixed:
-            if query:
-                raise KzooError(
-                    f"{self.source} reads {fixed} tokens, and its queries have {length}: export "
-                    "it with a longer length."
-                )
-            length = fixed
-        markers, attends = self.options["marker_ids"], self.options["attend_to_masks"]
-        columns = marked_rows(self.tokenizer, [text], query, length, markers, attends)
-        size = fixed or len(columns["token_ids"][0])
-        fill = {"token_ids": self.tokenizer.padding_id}
-        names = self.interpreter.input_names
-        row = {n: padded(columns[n], size, fill.get(n, 0)) for n in names}
-        vectors = self.interpreter.run(row)["vectors"][0]
-        return vectors[vectors.any(-1)]
-
-    @property
-    def length(self):
-        """The one number of tokens that the file reads, or None."""
-        return self.interpreter.length
+        file = self.predictor.interpreter
+        row, _, _ = marked_row(self.predictor.processor, text, self.readings[0], file.length)
+        return counted(file.run(row)["vectors"][0])
 
 
 # -- ranking again --------------------------------------------------------------------------------
@@ -442,8 +417,14 @@ class _Bundle:
 def scorer_of(source, threads=1):
     """A function of a query and texts that gives their scores: of a task, a preset or a bundle."""
     if isinstance(source, (str, Path)) and (Path(source) / MANIFEST).is_file():
+        from .bundle.manifest import read_manifest
         from .bundle.predict import Predictor
 
+        if read_manifest(source)["rule"] == "late_interaction":
+            encoder = encoder_of(source, threads)
+            return lambda query, texts: max_similarities(
+                encoder.queries([query]), encoder.documents(texts)
+            )[0]
         predictor = Predictor(source, threads)
         return lambda query, texts: np.array(
             [_relevance(predictor((query, text)), source) for text in texts]

@@ -573,6 +573,12 @@ def _answers(data):
             start = ", ".join(f"{value:.4f}" for value in vector[:4])
             rows.append([f"[{start}, ...] ({len(vector)})", _shown(answer)])
         return table("", ["embedding", given], rows)
+    if "vectors" in data[0]:
+        rows = [
+            [f"{len(answer['vectors'])} of {len(answer['vectors'][0])} numbers", _shown(answer)]
+            for answer in data
+        ]
+        return table("", ["vectors", given], rows)
     if "entities" in data[0]:
         rows = [[_entities(answer), _shown(answer)] for answer in data]
         return table("", ["entities", given], rows)
@@ -600,6 +606,9 @@ def _answers(data):
     if "written" in data[0]:
         rows = [[_shown(answer), _short(answer["written"])] for answer in data]
         return table("", [given, "written"], rows)
+    if "label" not in data[0]:
+        rows = [[f"{answer['score']:.4f}", _shown(answer)] for answer in data]
+        return table("", [">score", "query | document"], rows)
     rows = [[answer["label"], f"{answer['score']:.3f}", _shown(answer)] for answer in data]
     return table("", ["label", ">score", given], rows)
 

@@ -9,6 +9,8 @@ from test_index import crosser
 from test_late_interaction import DOCUMENTS, QUERIES
 
 import kzoo
+from kzoo.bundle.bench import bench_bundle
+from kzoo.bundle.export import export_bundle
 from kzoo.tasks.cross_encoder import ListAccuracy
 
 LISTS = [(QUERIES[0], DOCUMENTS[:3]), (QUERIES[1], DOCUMENTS[1:]), ("food", DOCUMENTS[:3])]
@@ -71,6 +73,28 @@ def test_pairs_are_learnt_as_a_classifier_does(problem, tmp_path):
     task.save_preset(tmp_path / "preset")
     again = kzoo.CrossEncoder(tmp_path / "preset")
     np.testing.assert_array_equal(again.predict(pairs), task.predict(pairs))
+
+
+@pytest.mark.parametrize("form", ["float32", "int8"])
+def test_a_bundle_ranks_as_the_task_does(form, tmp_path):
+    """Pairs as golden examples, within the limits that suit the form; predict, bench and rerank."""
+    task = kzoo.CrossEncoder(crosser(tmp_path))
+    report = export_bundle(task, tmp_path / "bundle", form)
+    assert {row["limit"] for row in report["limits"]} >= {"partitions", "probability_difference"}
+    verified = kzoo.verify_bundle(tmp_path / "bundle")
+    assert (verified["reads"], verified["quantization"]) == ("pair", form)
+    manifest = json.loads((tmp_path / "bundle" / "kzoo.json").read_text())
+    assert all(len(entry["text"]) == 2 for entry in manifest["golden"])
+    near = 1e-5 if form == "float32" else 0.02
+    pairs = [(QUERIES[0], text) for text in DOCUMENTS]
+    scores = task.predict(pairs)[:, 0]
+    answers = kzoo.predict_bundle(tmp_path / "bundle", pairs)
+    np.testing.assert_allclose([each["score"] for each in answers], scores, atol=near)
+    found = kzoo.rerank(tmp_path / "bundle", QUERIES[0], DOCUMENTS)
+    by_place = {each["index"]: each["score"] for each in found}
+    np.testing.assert_allclose([by_place[i] for i in range(4)], scores, atol=near)
+    timed = bench_bundle(tmp_path / "bundle", lengths=[8], rounds=2)["lengths"]
+    assert timed[0]["tokens"] == 8 and timed[0]["milliseconds"] > 0
 
 
 @pytest.mark.parity

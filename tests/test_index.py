@@ -95,6 +95,12 @@ def test_a_text_keeps_the_lines_that_are_parted_by_other_signs(tmp_path):
         Index.load(tmp_path / "index", first, second=colbert(tmp_path))
 
 
+def test_a_text_may_hold_ends_of_lines_of_any_kind(tmp_path):
+    model, texts = embedder(tmp_path), ["a\u2028man", "is\x85eating", "the\r\nfood", "na\x0c\x1e"]
+    Index.build(model, texts).save(tmp_path / "index")
+    assert [text for _, text in Index.load(tmp_path / "index", model).documents] == texts
+
+
 def test_documents_are_what_blank_lines_part(tmp_path):
     folder = tmp_path / "texts"
     (folder / "b").mkdir(parents=True)

@@ -8,7 +8,11 @@ from families import add_noise, noisy
 
 import kzoo
 from kzoo.answers import max_similarities
+from kzoo.bundle.agreement import disagreement
+from kzoo.bundle.export import export_bundle
+from kzoo.bundle.manifest import write_manifest
 from kzoo.checkpoints.safetensors import read_tensors
+from kzoo.cli import main
 from kzoo.keras_hooks import precision
 from kzoo.tasks.contrastive import max_sim
 from kzoo.tasks.late_interaction import MaxSimAccuracy
@@ -271,3 +275,101 @@ def test_half_precision_loses_no_place(tmp_path):
     vectors = task.encode_document(DOCUMENTS)
     assert [len(each) for each in vectors] == [6, 5, 4, 10]
     assert all(np.isfinite(each).all() for each in vectors)
+
+
+# -- bundles --------------------------------------------------------------------------------------
+
+
+def manifest_of(folder):
+    return json.loads((folder / "kzoo.json").read_text())
+
+
+@pytest.mark.parametrize("form", ["float32", "int8"])
+@pytest.mark.parametrize("attends", [False, True])
+def test_a_bundle_reads_and_compares_as_the_task_does(form, attends, tmp_path):
+    """One file for queries and documents, whose golden examples are of both; in one partition."""
+    task = colbert(tmp_path, attend_to_masks=attends)
+    report = export_bundle(task, tmp_path / "bundle", form)
+    kept = {row["limit"]: row["measured"] for row in report["limits"]}
+    assert kept["partitions"] == 1 and kept["cosine"] > (0.997 if form == "int8" else 0.99999)
+    assert kzoo.verify_bundle(tmp_path / "bundle")["reads"] == "marked"
+    manifest = manifest_of(tmp_path / "bundle")
+    assert {entry["reading"] for entry in manifest["golden"]} == {"query", "document"}
+    queries = [e for e in manifest["golden"] if e["reading"] == "query"]
+    mask = task.tokenizer.mask_id
+    assert all(len(e["token_ids"]) == 10 for e in queries)
+    assert any(e["token_ids"][-1] == mask for e in queries)
+    near = 1e-5 if form == "float32" else 0.1
+    answers = kzoo.predict_bundle(tmp_path / "bundle", DOCUMENTS)
+    for answer, expected in zip(answers, task.encode_document(DOCUMENTS), strict=True):
+        np.testing.assert_allclose(answer["vectors"], expected, atol=near)
+    assert [each["truncated"] for each in answers] == [False, False, False, True]
+    pairs = [(query, text) for query in QUERIES for text in DOCUMENTS]
+    scores = [each["score"] for each in kzoo.predict_bundle(tmp_path / "bundle", pairs)]
+    np.testing.assert_allclose(scores, task.predict(pairs), atol=10 * near)
+    found = kzoo.rerank(tmp_path / "bundle", QUERIES[0], DOCUMENTS)
+    assert sorted(e["score"] for e in found) == pytest.approx(sorted(scores[:4]), abs=1e-6)
+
+
+def test_a_bundle_of_one_length_has_room_for_its_queries(tmp_path, capfd):
+    task = colbert(tmp_path)
+    export_bundle(task, tmp_path / "bundle", "float32", length=11)
+    pairs = [(QUERIES[1], text) for text in DOCUMENTS]
+    scores = [each["score"] for each in kzoo.predict_bundle(tmp_path / "bundle", pairs)]
+    shorter = kzoo.LateInteraction(task, max_length=11).predict(pairs)
+    np.testing.assert_allclose(scores, shorter, atol=1e-5)
+    for given, said in (
+        ([DOCUMENTS[1]], "5 of 12 numbers"),
+        (["--pair", "\t".join(pairs[0])], "query | document"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["predict", str(tmp_path / "bundle"), *given])
+        assert ended.value.code == 0 and said in capfd.readouterr().out
+    with pytest.raises(kzoo.KzooError, match="a file of 9 tokens, and its query has 10"):
+        export_bundle(task, tmp_path / "short", "float32", length=9)
+    assert not (tmp_path / "short").exists()
+
+
+def test_a_bundle_that_was_read_otherwise_is_refused(tmp_path):
+    export_bundle(colbert(tmp_path), tmp_path / "bundle", "float32")
+    whole = manifest_of(tmp_path / "bundle")
+
+    def changed(change):
+        manifest = json.loads(json.dumps(whole))
+        change(manifest)
+        write_manifest(tmp_path / "bundle", manifest)
+        kzoo.verify_bundle(tmp_path / "bundle")
+
+    def swap(manifest):
+        manifest["task_options"]["readings"][0]["marker_id"] += 1
+
+    def unnamed(manifest):
+        manifest["golden"][0]["reading"] = "title"
+
+    def fewer(manifest):
+        del manifest["task_options"]["readings"]
+
+    def other(manifest):
+        manifest["task_options"]["readings"][1]["fill_id"] = -1
+
+    for change, words in (
+        (swap, "tokenized otherwise from token 1 on"),
+        (unnamed, "is read as 'title'; expected query or document"),
+        (fewer, "without readings"),
+        (other, "task option readings"),
+    ):
+        with pytest.raises(kzoo.KzooError, match=words):
+            changed(change)
+
+
+def test_clients_are_held_to_vectors_and_scores():
+    """As shares: of the largest number of a vector, of a score that is a sum of products."""
+    options = {}
+    one = {"text": "a", "vectors": [[0.5, -0.5], [0.1, 0.2]]}
+    assert disagreement({**one, "vectors": [[0.5, -0.49], [0.1, 0.2]]}, one, 0.03, options) is None
+    off = {**one, "vectors": [[0.5, -0.4], [0.1, 0.2]]}
+    assert "scores off by" in disagreement(off, one, 0.03, options)
+    assert "shape" in disagreement({**one, "vectors": [[0.5, -0.5]]}, one, 0.03, options)
+    pair = {"text": ["a", "b"], "score": 20.0}
+    assert disagreement({**pair, "score": 20.5}, pair, 0.03, options) is None
+    assert "scores off by" in disagreement({**pair, "score": 21.0}, pair, 0.03, options)

@@ -10,6 +10,7 @@ Beside each bundle NAME there is NAME.jsonl: what `kzoo predict --json` says of 
 the pictures and sounds in `files`. Of the two towers in `towers`, which know the captions of some
 pictures by heart, there is towers.json: what was searched and which labels were asked for. Of the
 bundles that write of sources there is sources.json: tokens that were written greedily and by beams.
+Of the indexes of documents, whose stages are bundles, there is indexes.json: what was found.
 """
 
 import json
@@ -17,6 +18,7 @@ import re
 import sys
 import tempfile
 import wave
+from itertools import product
 from pathlib import Path
 
 import keras
@@ -35,6 +37,7 @@ from kzoo.bundle.predict import open_writer
 from kzoo.bundle.senses import sentences
 from kzoo.bundle.towers import TowersPredictor
 from kzoo.images.image_processor import ImageProcessor
+from kzoo.index import Index
 from kzoo.models import build
 from kzoo.network import weights_by_path
 from kzoo.spec import Spec, Towers
@@ -289,25 +292,40 @@ def unigram():
     return trained(models.Unigram(), trainer, pre_tokenizers.Metaspace(), normalizers.NFKC())
 
 
+def task(kind, seed, tokenizer=None, places=64, **options):
+    """A small BERT with a head, of a shipped preset's tokenizer where there is no other."""
+    keras.utils.set_random_seed(seed)
+    tokenizer = tokenizer or Tokenizer.load(presets.find("bert_minilm_l6_en_uncased.sst2"))
+    spec = kzoo.Bert.from_preset("bert_tiny_en_uncased").spec
+    spec = spec.replace(
+        vocabulary_size=tokenizer.vocabulary_size,
+        hidden_dim=32,
+        num_heads=2,
+        intermediate_dim=64,
+        max_sequence_length=places,
+        dropout=0.0,
+    )
+    return kind(kzoo.Bert(spec), tokenizer=tokenizer, **options)
+
+
+def random(kind, seed, *tokenizer, **options):
+    """The same with noise on all of its weights, more on those of the head."""
+    return noisy(noisy(task(kind, seed, *tokenizer, **options), seed), seed, "head", 0.5)
+
+
+def small_searchers():
+    """Name: (task, texts, length) of what search is made of, beside the embedder."""
+    marked = {"dim": 16, "query_length": 12, "max_length": 40, "markers": ("¤", "¦")}
+    late, fixed = kzoo.LateInteraction, {"attend_to_masks": True, "skip_punctuation": False}
+    return {
+        "tokens": (random(late, 23, **marked), TEXTS + PAIRS, None),
+        "tokens_fixed": (random(late, 24, **marked, **fixed), TEXTS + PAIRS, 24),
+        "reranker": (random(kzoo.CrossEncoder, 25), PAIRS, None),
+    }
+
+
 def small_tasks():
     """Name: (task, texts, length)."""
-    bert = Tokenizer.load(presets.find("bert_minilm_l6_en_uncased.sst2"))
-
-    def task(kind, seed, tokenizer=bert, places=64, **options):
-        keras.utils.set_random_seed(seed)
-        spec = kzoo.Bert.from_preset("bert_tiny_en_uncased").spec
-        spec = spec.replace(
-            vocabulary_size=tokenizer.vocabulary_size,
-            hidden_dim=32,
-            num_heads=2,
-            intermediate_dim=64,
-            max_sequence_length=places,
-            dropout=0.0,
-        )
-        return kind(kzoo.Bert(spec), tokenizer=tokenizer, **options)
-
-    def random(kind, seed, *tokenizer, **options):
-        return noisy(noisy(task(kind, seed, *tokenizer, **options), seed), seed, "head", 0.5)
 
     def entities(seed, places):
         words, labels = zip(*map(pieces, ENTITIES), strict=True)
@@ -683,6 +701,29 @@ def write_sources(output):
     print("sources")
 
 
+# Stages of an index, and how it is searched: candidates, and what ranks them again.
+INDEXES = {"index": ("embedder", "tokens"), "index_near": ("embedder",), "index_late": ("tokens",)}
+WAYS = [(100, None), (7, None), (7, "reranker"), (None, "tokens_fixed")]
+
+
+def write_indexes(output):
+    """Indexes of the shipped sentences, and what Python finds in them."""
+    if (output / "indexes.json").is_file():
+        return
+    texts, rows = [*sentences(), "A line\u2028within a text.", TOWER], []
+    for name, stages in INDEXES.items():
+        bundles = [str(output / stage) for stage in stages]
+        index = Index.build(bundles[0], texts, *bundles[1:])
+        index.save(output / name)
+        for query, (candidates, ranks) in product([QUESTIONS[0][0], TOWER, "a café 😀"], WAYS):
+            reranker = ranks and str(output / ranks)
+            found = index.search(query, 5, candidates, reranker)
+            asked = {"query": query, "candidates": candidates, "reranker": ranks}
+            rows.append({"index": name, "stages": stages, **asked, "found": found})
+    (output / "indexes.json").write_text(json.dumps(rows, indent=0), encoding="utf-8")
+    print("indexes")
+
+
 NO_DISTANCE = {"cosine": None, "probability_difference": None}  # Clients are held against Python.
 
 
@@ -714,9 +755,10 @@ def main():
     for name, (model, files, length) in small_arrays(folder).items():
         write(output, name, model, files, length, folder)
     write_towers(output, folder)
-    for name, (model, texts, length) in small_tasks().items():
+    for name, (model, texts, length) in {**small_tasks(), **small_searchers()}.items():
         write(output, name, model, texts, length)
     write_sources(output)
+    write_indexes(output)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ def disagreement(answer, expected, tolerance, options):
     Args:
         answer, expected: dicts as `predict_bundle` gives them. What an answer lacks of `SAID`
             was not asked of its program.
-        tolerance: of a probability; of values and vectors as a share of the largest number.
+        tolerance: of a probability; of values, vectors and scores above one as a share of the
+            largest number.
         options: the manifest's `task_options`.
 
     Raises:
@@ -72,8 +73,9 @@ def _labels(answer, expected, options):
 
 def _numbers(answer, expected):
     """The numbers of an answer in the order of the expected one's."""
-    if "embedding" in expected:
-        return answer["embedding"]
+    for name in ("embedding", "vectors"):
+        if name in expected:
+            return answer[name]
     if "continuation" in expected or "written" in expected:
         return []
     if "entities" in expected:
@@ -86,5 +88,8 @@ def _numbers(answer, expected):
 
 def _scale(expected):
     """What a tolerance is a share of: 1 for probabilities."""
-    numbers = expected.get("embedding") or list(expected.get("values", {}).values())
+    numbers = [number for row in expected.get("vectors", ()) for number in row]
+    numbers = numbers or expected.get("embedding") or list(expected.get("values", {}).values())
+    if not numbers and "score" in expected:
+        return max(1.0, abs(expected["score"]))  # Of products that were added up.
     return max(map(abs, numbers), default=1.0) or 1.0

@@ -17,7 +17,7 @@ PARITY = (16, 64)  # labelled texts from which on they are compared on, and how 
 LENGTHS = (16, 32, 64, 128, 256)  # tokens
 ROUNDS = 9  # measurements of latency at each length
 WARM_UP = 2  # rounds that allocate and fill the caches
-UNSEEN = ("embedding", None)  # rules whose answers are nothing to look at
+UNSEEN = ("embedding", "late_interaction", None)  # rules whose answers are nothing to look at
 
 
 def check_sizes(model, sizes, texts=None, fewest=1):

@@ -11,7 +11,8 @@ kzoo.json        the manifest: format, spec, task and its options, signature, qu
 
 Format 3 declares what formats 1 and 2 leave to the name of the task:
 
-reads        what a user gives: "text", "pair", "either", "choices" or "prompt"
+reads        what a user gives: "text", "pair", "either", "choices" or "prompt"; "marked": a text,
+             or two, each read in a way of its own that the task option `readings` says
 rule         by which of `answers.RULES` outputs become an answer; null where none does
 signatures   {function: {"inputs": {name: {"axes", "dtype", "below"}}, "outputs": {name: axes}}};
              an axis is a size, or the name of one: "batch", "length", "labels", "vocabulary",
@@ -64,13 +65,16 @@ OF_SOURCES = {
     "target_language": lambda value: value is None or isinstance(value, str),
     "starts_with_code": lambda value: isinstance(value, bool),
 }
-# Of a task that compares texts token by token, see `LateInteraction`.
-OF_TOKENS = {
-    "query_length": lambda value: is_whole(value, 1),
-    "markers": lambda value: isinstance(value, list) and len(value) == 2 and _all_strings(value),
-    "marker_ids": lambda value: isinstance(value, list) and len(value) == 2 and _all_ids(value),
-    "skip_punctuation": lambda value: isinstance(value, bool),
-    "attend_to_masks": lambda value: isinstance(value, bool),
+# One of the two ways in which texts are read that are compared token by token, the first text of a
+# pair and the second, see `text.marked.marked_rows`. What is done in the file is nobody's else.
+READING = {
+    "name": lambda value: isinstance(value, str),
+    "marker": lambda value: isinstance(value, str),
+    "marker_id": lambda value: is_whole(value, 0),
+    "length": lambda value: is_whole(value, 1),
+    "fill_id": lambda value: value is None or is_whole(value, 0),
+    "attend_to_fill": lambda value: isinstance(value, bool),
+    "in_file": lambda value: isinstance(value, list) and _all_strings(value),
 }
 # What an option may be; a bundle has those of its task, see `TextTask.task_options`.
 OPTIONS = {
@@ -82,8 +86,10 @@ OPTIONS = {
     "prompts": lambda value: isinstance(value, dict) and _all_strings(value.values()),
     "default_prompt": lambda value: value is None or isinstance(value, str),
     "similarity": lambda value: value in ("cosine", "dot", "euclidean", "manhattan"),
+    "readings": lambda value: (
+        isinstance(value, list) and len(value) == 2 and all(map(_is_reading, value))
+    ),
     **OF_SOURCES,
-    **OF_TOKENS,
 }
 # What a task's options are where a manifest has none. An embedder has a vector for a text: two
 # texts in one were never learned.
@@ -202,10 +208,12 @@ def _with_declarations(path, manifest):
             f"{path} answers by {manifest['rule']} and has the problem "
             f"{options.get('problem')!r:.60}; expected the same: export anew."
         )
-    if manifest["rule"] == "late_interaction":
-        missing = [name for name in OF_TOKENS if name not in options]
-        if missing:
-            raise KzooError(f"{path} has no task option {missing[0]}: export anew.")
+    has_ways, of_tokens = "readings" in options, manifest["rule"] == "late_interaction"
+    if not (options["reads"] == "marked") == has_ways == of_tokens:
+        raise KzooError(
+            f"{path} answers by {manifest['rule']} and reads {options['reads']!r:.40} "
+            f"with{'out' * (not has_ways)} readings, as no export writes it: export anew."
+        )
     if manifest["rule"] == "rewriting":
         _check_of_sources(path, options)
     return {**manifest, "task_options": options}
@@ -257,6 +265,14 @@ def _check_of_sources(path, options):
         Generation(**options["generation"])
     except KzooError as error:
         raise KzooError(f"{path} says how to write: {error}") from None
+
+
+def _is_reading(value):
+    return (
+        isinstance(value, dict)
+        and set(value) == set(READING)
+        and all(fits(value[name]) for name, fits in READING.items())
+    )
 
 
 def _all_ids(values):

@@ -19,7 +19,7 @@ from ..text.tokenizer import TargetTokenizer, Tokenizer
 from ..values import an
 from .file_step import open_step
 from .manifest import LABELS, MODEL, TOKENIZER, check_files, read_manifest
-from .senses import COLUMNS, TEXTS, sense_of
+from .senses import COLUMNS, Texts, sense_of
 
 
 def predict_bundle(folder, texts, threads=1):
@@ -39,7 +39,9 @@ def predict_bundle(folder, texts, threads=1):
         A dict a text: `text`, `tokens` (how many were read), `truncated` (whether the text was
         too long and its end cut off), and the answer, see `kzoo.answers`: for a classifier
         `label`, `score` and `scores`; for an embedder `embedding`; for a token classifier
-        `entities`; for question answering `answer`, `score`, `start` and `end`; of a model that
+        `entities`; for question answering `answer`, `score`, `start` and `end`; of a
+        LateInteraction `vectors`, those of a document's tokens, or of a pair (query, document)
+        `score`, how well it is answered; of a model that
         writes `continuation`, the likeliest tokens as a text, 64 of them at most, as
         `kzoo.generation.Generation` has it by default; of one that writes of a source, a text or a
         picture, `written`, as the task's own settings say. Characters are counted in code points.
@@ -143,7 +145,7 @@ def check_drawable(folder, output):
     """Raise KzooError unless a bundle's answers can be drawn into a folder, and none is lost."""
     manifest = read_manifest(folder)
     is_drawn = manifest["rule"] in (*PROBLEMS, "boxes")
-    if sense_of(manifest["reads"]) is TEXTS or not is_drawn:
+    if isinstance(sense_of(manifest["reads"]), Texts) or not is_drawn:
         raise KzooError(
             f"Got {folder} to draw answers of, which holds {an(manifest['task'])}; expected a "
             "bundle that gives labels to pictures or sounds, or boxes: leave --draw out."
@@ -338,7 +340,7 @@ class Predictor:
     def _check_kind(self, texts):
         """Raise KzooError where strings came for a bundle that reads pairs, or the reverse."""
         reads = READS[self.manifest["reads"]]
-        if self.sense is not TEXTS:
+        if not isinstance(self.sense, Texts):
             return
         pairs = [not isinstance(text, str) for text in texts]
         if reads == "pair" and not all(pairs):
@@ -503,7 +505,7 @@ class Answerer:
             text = prompts.get(self.options.get("default_prompt"), "") + text
         sense = sense_of(self.options.get("reads"))
         reader = READERS.get(self.rule, sense.row)
-        return reader(self.processor, text, self.limit, self.length, self.options.get("stride"))
+        return reader(self.processor, text, self.limit, self.length, self.options)
 
     def answer(self, text, rows, outputs):
         """The answer to a text, from what `read` made of it and the outputs for each row."""
@@ -511,14 +513,15 @@ class Answerer:
         return RULES[self.rule].find(text, pairs, self.labels, self.options)
 
 
-def _windows(tokenizer, text, limit, length, stride):
+def _windows(tokenizer, text, limit, length, options):
     """What `Sense.row` gives, for a text of any length: overlapping rows, and nothing is cut."""
-    columns = tokenizer.windows([text], None, limit, stride, length or "longest")
+    columns = tokenizer.windows([text], None, limit, options.get("stride"), length or "longest")
     return _rows(columns, length), int(columns["lengths"][0]), False
 
 
-def _pair_windows(tokenizer, text, limit, length, stride):
+def _pair_windows(tokenizer, text, limit, length, options):
     """The same for a question and its context: only the question is ever cut."""
+    stride = options.get("stride")
     columns = tokenizer.windows([text[0]], [text[1]], limit, stride, length or "longest")
     whole, cut = int(columns["lengths"][0]), int(columns["cut"][0])
     return _rows(columns, length), whole - cut, cut > 0

@@ -21,6 +21,7 @@ from ..data.tables import read_table
 from ..errors import KzooError
 from ..files import path_of
 from ..litert.interpreter import encode
+from ..text.marked import marked_row
 from ..values import as_text, is_whole
 from .manifest import TOKENIZER
 
@@ -84,11 +85,12 @@ class Sense:
             "drawing out."
         )
 
-    def row(self, processor, given, limit, length, stride):
+    def row(self, processor, given, limit, length, options):
         """One row of an input, how many tokens it has, and whether the input has more.
 
         A row is the columns that a file reads, padded to `length` where it has one, and a dict of
-        what else is known of its tokens, which stops before padding.
+        what else is known of its tokens, which stops before padding. `options` are the manifest's
+        `task_options`.
         """
         raise NotImplementedError
 
@@ -202,7 +204,7 @@ class Texts(Sense):
         """See `Sense`; a pair has two columns."""
         return read_rows(path, column)
 
-    def row(self, processor, given, limit, length, stride):
+    def row(self, processor, given, limit, length, options):
         """See `Sense`."""
         first, second = (given, None) if isinstance(given, str) else given
         columns, whole = encode(processor, first, second, limit, length)
@@ -298,6 +300,68 @@ class Texts(Sense):
         return {"text": entry["text"], "tokens": len(entry["token_ids"])}
 
 
+class MarkedTexts(Texts):
+    """Strings as token ids with a marker, each read in one of the ways of the option `readings`.
+
+    A text alone is read in the last way, and of a pair each text in its own.
+    """
+
+    def row(self, processor, given, limit, length, options):
+        """See `Sense`; a row for each text."""
+        texts = [given] if isinstance(given, str) else given
+        ways = zip(texts, options["readings"][-len(texts) :], strict=True)
+        read = [marked_row(processor, text, reading, length) for text, reading in ways]
+        rows = [(columns, {}) for columns, _, _ in read]
+        return rows, sum(tokens for _, tokens, _ in read), any(cut for _, _, cut in read)
+
+    def samples(self, model, length=None, given=None):
+        """See `Sense`; of texts alone each other one is read in the first way."""
+        from ..litert.convert import model_inputs
+
+        tokenizer = model.processors.get("tokenizer")
+        if tokenizer is None:
+            return super().samples(model, length, given)
+        names, ways, rows = model_inputs(model), model.task_options()["readings"], []
+        for place, text in enumerate(sample_texts(model) if given is None else given):
+            parts, own = (text, ways) if not isinstance(text, str) else ([text], [ways[place % 2]])
+            for part, reading in zip(parts, own, strict=True):
+                columns, _, _ = marked_row(tokenizer, part, reading, length)
+                rows.append(((reading["name"], part), {name: columns[name] for name in names}))
+        return rows
+
+    def size(self, row):
+        """How long its text is: what is filled up has tokens of one number."""
+        (_, text), _ = row
+        return len(text)
+
+    def kept(self, place, given, columns, folder):
+        """The text, how it was read, and its ids."""
+        name, text = given
+        return {**super().kept(place, text, columns, folder), "reading": name}
+
+    def again(self, entry, folder, processor, manifest):
+        """See `Sense`."""
+        ways = {each["name"]: each for each in manifest["task_options"]["readings"]}
+        if entry.get("reading") not in ways:
+            raise KzooError(
+                f"A golden example ({self.title(entry)}) is read as {entry.get('reading')!r:.40}; "
+                f"expected {' or '.join(ways)}: export anew."
+            )
+        return marked_row(processor, entry["text"], ways[entry["reading"]], manifest["length"])[0]
+
+    def sent(self, entry, folder):
+        """The text beside itself: read in both ways, and compared."""
+        return entry["text"], entry["text"]
+
+    def described(self, entry):
+        """Also how it was read."""
+        return {**super().described(entry), "reading": entry["reading"]}
+
+    def cell(self, entry, folder):
+        """Also how it was read."""
+        return f"{super().cell(entry, folder)}<small>{html.escape(entry['reading'])}</small>"
+
+
 class Arrays(Sense):
     """What becomes an array of the file's own size: pictures, sounds.
 
@@ -363,7 +427,7 @@ class Arrays(Sense):
         table, _, files = self.medium.rows(path, column)
         return table, [str(file) for file in files]
 
-    def row(self, processor, given, limit, length, stride):
+    def row(self, processor, given, limit, length, options):
         """An input is one row, and has no tokens."""
         return [(self.columns(processor, given), self.beside(given))], 0, False
 
@@ -556,7 +620,7 @@ class PicturesWithTexts(Pictures):
         examples = read_questions(path, column, None, "none")
         return read_table(path), examples.x
 
-    def row(self, processor, given, limit, length, stride):
+    def row(self, processor, given, limit, length, options):
         """One row: the picture, and the text in as many places as it has at most."""
         columns, tokens, is_cut = self._read(processor, given, limit, limit)
         return [(columns, {})], tokens, is_cut
@@ -657,7 +721,7 @@ class Sounds(Arrays):
         """{"samples": float32 (1, num_samples)}."""
         return {"samples": processor.fitted(processor.read(given))[None]}
 
-    def row(self, processor, given, limit, length, stride):
+    def row(self, processor, given, limit, length, options):
         """See `Sense`; in the place of tokens seconds, of which a sound may have more."""
         samples, most = processor.read(given), processor.num_samples
         rows = [({"samples": processor.fitted(samples)[None]}, {})]
@@ -726,7 +790,12 @@ def _read_wav(path):
 
 
 TEXTS = Texts()
-SENSES = {"image": Pictures(), "image_text": PicturesWithTexts(), "sound": Sounds()}
+SENSES = {
+    "image": Pictures(),
+    "image_text": PicturesWithTexts(),
+    "sound": Sounds(),
+    "marked": MarkedTexts(),
+}
 
 
 def sense_of(reads):

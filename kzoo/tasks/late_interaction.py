@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..answers import check_top, max_similarities, nearest
+from ..answers import check_top, counted, max_similarities, nearest
 from ..data.batches import padded
 from ..errors import KzooError
 from ..keras_hooks import of_all_replicas
@@ -51,7 +51,7 @@ class LateInteraction(InParts, TextTask):
     task_name = "LateInteraction"
 
     default_head = "late_interaction"
-    reads = "text"
+    reads = "marked"
     rule = "late_interaction"
     targets = "none"
     scored_output, activation = "vectors", None
@@ -177,10 +177,7 @@ class LateInteraction(InParts, TextTask):
 
     def _columns(self, texts, padding=None, query=False):
         """Ragged columns of documents, or of queries."""
-        most = self.query_length if query else self.max_length
-        columns = marked_rows(
-            self.tokenizer, texts, query, most, self.marker_ids, self.attend_to_masks
-        )
+        columns = marked_rows(self.tokenizer, texts, self.readings[not query])
         return {name: columns[name] for name in self.backbone.input_names}
 
     def encode_examples(self, x):
@@ -207,7 +204,7 @@ class LateInteraction(InParts, TextTask):
     def _vectors(self, texts, query, batch_size, verbose):
         columns = self._columns([texts] if isinstance(texts, str) else list(texts), query=query)
         order, outputs = self.run_batches(columns, batch_size, verbose)
-        rows = [row[row.any(-1)] for batch in outputs for row in batch["vectors"]]
+        rows = [counted(row) for batch in outputs for row in batch["vectors"]]
         restored = dict(zip(order.tolist(), rows, strict=True))
         return [restored[place] for place in range(len(rows))]
 
@@ -248,15 +245,32 @@ class LateInteraction(InParts, TextTask):
         results = [nearest(row, texts, top) for row in scores]
         return results[0] if alone else results
 
+    @property
+    def readings(self):
+        """How a query is read, and how a document is, see `text.marked.marked_rows`.
+
+        Beside that `name`, the `marker` as a text, and `in_file`, what the network itself does:
+        places that don't count get vectors of zeros.
+        """
+        if self.marker_ids is None:
+            return []
+        filled = {"fill_id": self.tokenizer.mask_id, "attend_to_fill": self.attend_to_masks}
+        signs = ["skip_punctuation"] if self.skip_punctuation else []
+        ways = (
+            ("query", self.query_length, filled, []),
+            ("document", self.max_length, {"fill_id": None, "attend_to_fill": False}, signs),
+        )
+        return [
+            {"name": name, "marker": marker, "marker_id": number, "length": length, **fill,
+             "in_file": done}
+            for (name, length, fill, done), marker, number in zip(
+                ways, self.markers, self.marker_ids, strict=True
+            )
+        ]  # fmt: skip
+
     def task_options(self):
-        """What a reader of a file needs, to make rows of texts and to compare them."""
-        options = {name: getattr(self, name) for name in self.settled if name != "dim"}
-        return {
-            **super().task_options(),
-            **options,
-            "markers": list(self.markers),
-            "marker_ids": None if self.marker_ids is None else list(self.marker_ids),
-        }
+        """The two ways in which a reader of a file makes rows of texts."""
+        return {**super().task_options(), "readings": self.readings}
 
     # -- learning ---------------------------------------------------------------------------------
 

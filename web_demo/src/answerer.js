@@ -57,7 +57,7 @@ export class Answerer {
    *     an output as a share of the largest number in it
    */
   async check(example) {
-    const { ids, outputs } = await this.reader.row(example.text, (input) => this.model.run(input));
+    const { ids, outputs } = await this.reader.row(example, (input) => this.model.run(input));
     if (JSON.stringify(ids) !== JSON.stringify(example.token_ids)) {
       return { passed: false, why: "It is tokenized otherwise than at the export.", off: null };
     }

@@ -14,7 +14,7 @@ const PARTS = { ask, write, look, find, listen };
 
 /** By what a bundle reads and how it answers, the part for it. */
 const PART_OF = {
-  text: { labels: ask, embedding: ask, entities: ask, span: ask, continuation: write, rewriting: write },
+  text: { labels: ask, embedding: ask, entities: ask, span: ask, late_interaction: ask, continuation: write, rewriting: write },
   image: { labels: look, embedding: look, towers: find },
   sound: { labels: listen },
 };

@@ -13,7 +13,7 @@ export { reads, sizes } from "./reader.js";
 let client = null; // The bundle that answers.
 let screen = null;
 let pairs = false;
-let vectors = new Map(); // Of the list's texts, as far as they were asked for.
+let vectors = new Map(); // What is made of the list's texts, as far as they were asked for.
 
 /** Nobody answers until the next bundle. */
 export function rest() {
@@ -33,7 +33,7 @@ export async function use(opened) {
   $("title").textContent = screen.title;
   $(screen.below ? "bars" : "legend")[screen.below ? "after" : "before"]($("marked"));
   $("second-part").hidden = !pairs;
-  $("list-part").hidden = kind !== "embedding";
+  $("list-part").hidden = !screen.near;
   const [first, second] = screen.asks;
   $("text-label").textContent = pairs && !second ? "The first text" : first;
   $("second-label").textContent = second ?? "The second text";
@@ -75,7 +75,7 @@ export async function answer() {
         $("working").textContent = `Read ${read} of ${all} parts of the text …`;
         return true;
       });
-      if (found?.embedding && !found.empty) found.nearest = await nearest(asking, found.embedding, newest);
+      if (found && screen.near && !found.empty) found.nearest = await nearest(asking, found, newest);
       if (asking !== client) continue;
       $("working").textContent = "";
       if (!found || found.nearest === null) continue;
@@ -92,16 +92,23 @@ export async function answer() {
 }
 
 /** The texts of the list, the nearest first, [[text, similarity]]; null where a newer text came. */
-async function nearest(asking, vector, newest) {
+async function nearest(asking, answered, newest) {
+  const { kept, near } = screen;
   const texts = [...new Set($("list").value.split("\n").map(line))].filter(Boolean);
   for (const text of texts) {
     if (vectors.has(text)) continue;
-    const found = await asking.answer(text);
+    const made = await kept(asking, text);
     if (asking !== client) return null;
-    vectors.set(text, found.embedding);
+    vectors.set(text, made);
     if (!(await newest())) return null;
   }
-  return texts.map((text) => [text, asking.reader.similarity(vector, vectors.get(text))]).sort((a, b) => b[1] - a[1]);
+  const ranked = [];
+  for (const text of texts) {
+    const score = near(asking, answered, vectors.get(text));
+    ranked.push([text, await score]);
+    if (score instanceof Promise && !(await newest())) return null; // A model ran for it.
+  }
+  return ranked.sort((a, b) => b[1] - a[1]);
 }
 
 function present(found) {

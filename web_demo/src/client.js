@@ -8,7 +8,7 @@ import { Towers } from "./towers.js";
 import { Rewriter, Writer } from "./writer.js";
 
 /** What answers texts by the kind of the bundle's rule. */
-const CLIENTS = { labels: Answerer, embedding: Answerer, entities: Answerer, span: Answerer, continuation: Writer, rewriting: Rewriter };
+const CLIENTS = { labels: Answerer, embedding: Answerer, entities: Answerer, span: Answerer, late_interaction: Answerer, continuation: Writer, rewriting: Rewriter };
 
 export const Client = {
   /**

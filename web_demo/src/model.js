@@ -25,7 +25,9 @@ export class Model {
     const [signature] = Object.values(manifest.signature);
     model.#growing = Object.keys(signature.outputs).filter((name) => signature.outputs[name].shape[1] < 0);
     if (model.#growing.length) {
-      model.#lengths = [...STEPS.filter((step) => step < manifest.max_length), manifest.max_length];
+      const readings = manifest.task_options?.readings ?? []; // Of which one may be longer than the others' most.
+      const most = Math.max(manifest.max_length, ...readings.map(({ length }) => length));
+      model.#lengths = [...STEPS.filter((step) => step < most), most];
       model.#bytes = bytes;
     }
     const first = await model.#compiled(bytes, model.#lengths[0]);

@@ -35,7 +35,7 @@ const declared = ({ task, task_options, reads, rule }) => JSON.stringify({ task:
 /** What a bundle reads by its manifest: "text", "image" or "sound". */
 export const senseOf = (manifest) => asked(() => core.sense(declared(manifest)));
 
-/** What outputs become by it: "labels", "embedding", "entities", "span", "continuation" or "rewriting". */
+/** What outputs become by it: "labels", "embedding", "entities", "span", "late_interaction", "continuation" or "rewriting". */
 export const kindOf = (manifest) => asked(() => core.kind(declared(manifest)));
 
 /** How a bundle's task reads texts and answers. */
@@ -46,7 +46,7 @@ export class Reader {
     this.inner = asked(() => core.reader(tokenizer.inner, labels, longest, length ?? 0, declared(manifest)));
   }
 
-  /** What an input is: "text", "pair" or "either". */
+  /** What an input is: "text", "pair", "either" or "marked". */
   get reads() {
     return this.inner.reads;
   }
@@ -91,8 +91,8 @@ export class Reader {
   }
 
   /** A golden example's row: its ids, and its outputs. */
-  async row(text, run) {
-    const rows = asked(() => this.inner.row(...parts(text)));
+  async row({ text, reading }, run) {
+    const rows = asked(() => this.inner.row(...parts(text), reading ?? null));
     return { ids: Array.from(rows.input(0, "token_ids")), outputs: await run((name) => rows.input(0, name)) };
   }
 }

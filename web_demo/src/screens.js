@@ -37,6 +37,20 @@ function labelled({ scores, labels }) {
   return ranked.slice(0, SHOWN).map(([name, share]) => bar(name, percent(share), share, labels.includes(name)));
 }
 
+/** The texts of a list, the nearest first, as bars. */
+function listed({ nearest }, reader) {
+  if (!nearest.length) return { bars: [], said: "The list is empty." };
+  const [[text, best]] = nearest;
+  return {
+    bars: nearest.slice(0, SHOWN).map(([name, near], i) => bar(name, near.toFixed(3), reader.share(near), i === 0)),
+    said: `Nearest, ${best.toFixed(3)}: ${text}`,
+  };
+}
+
+/**
+ * One that looks in a list has `kept`, what is made of each text of it once, and `near`, how near that is to an answer to
+ * what is typed.
+ */
 export const SCREENS = {
   labels: {
     title: "Classify a text",
@@ -55,14 +69,16 @@ export const SCREENS = {
   embedding: {
     title: "Find the nearest text",
     asks: ["A text"],
-    shows({ nearest }, reader) {
-      if (!nearest.length) return { bars: [], said: "The list is empty." };
-      const [[text, best]] = nearest;
-      return {
-        bars: nearest.slice(0, SHOWN).map(([name, near], i) => bar(name, near.toFixed(3), reader.share(near), i === 0)),
-        said: `Nearest, ${best.toFixed(3)}: ${text}`,
-      };
-    },
+    kept: async (asking, text) => (await asking.answer(text)).embedding,
+    near: (asking, { embedding }, vector) => asking.reader.similarity(embedding, vector),
+    shows: listed,
+  },
+  late_interaction: {
+    title: "Find the text that answers best",
+    asks: ["A question, or what is looked for"],
+    kept: (asking, text) => text,
+    near: async (asking, { text: query }, text) => (await asking.answer([query, text])).score,
+    shows: listed,
   },
   entities: {
     title: "Find names in a text",

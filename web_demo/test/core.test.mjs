@@ -103,6 +103,40 @@ describe("hard texts and files", () => {
   });
 });
 
+describe("texts are marked and compared as Python does", () => {
+  const near = (found, expected) => assert.ok(Math.abs(found - expected) < 1e-5, `${found}, not ${expected}`);
+  const counted = (rows) => rows.filter((row) => row.some((value) => value !== 0));
+  const product = (one, other) => one.reduce((sum, value, i) => sum + value * other[i], 0);
+  for (const name of ["tokens", "tokens_fixed"]) {
+    test(name, () => {
+      const folder = path.join(SMALL, name);
+      const { golden, task, task_options, reads, rule, max_length: longest, length } = JSON.parse(fs.readFileSync(path.join(folder, "kzoo.json"), "utf8"));
+      const declared = JSON.stringify({ task, task_options, reads, rule });
+      assert.deepEqual([core.kind(declared), core.sense(declared)], ["late_interaction", "text"]);
+      const reader = core.reader(opened(fs.readFileSync(path.join(folder, "tokenizer.json"), "utf8")), null, longest, length ?? 0, declared);
+      assert.deepEqual([...new Set(golden.map(({ reading }) => reading))].sort(), ["document", "query"]);
+      for (const { text, reading, token_ids: ids } of golden) {
+        assert.deepEqual(Array.from(reader.row(text, null, reading).input(0, "token_ids")), ids, text);
+      }
+      assert.throws(() => reader.row("a", null, "title"), (thrown) => /read as title; expected query or document/.test(core.sentence(thrown)));
+      const given = (asked, row, { outputs }) => asked.give(row, "vectors", Float32Array.from(outputs.vectors.flat(Infinity)));
+      const [query, document] = ["query", "document"].map((way) => golden.findLast(({ reading }) => reading === way));
+      const alone = reader.read(document.text, null);
+      given(alone, 0, document);
+      const { vectors } = JSON.parse(alone.json());
+      const [asked, kept] = [query, document].map(({ outputs }) => counted(outputs.vectors[0]));
+      assert.equal(vectors.length, kept.length);
+      vectors.forEach((row, i) => row.forEach((value, j) => near(value, kept[i][j])));
+      const pair = reader.read(query.text, document.text);
+      assert.equal(pair.count, 2);
+      [query, document].forEach((side, row) => given(pair, row, side));
+      const score = asked.reduce((sum, one) => sum + Math.max(...kept.map((other) => product(one, other))), 0);
+      near(JSON.parse(pair.json()).score, score);
+      near(reader.share(score), score / task_options.readings[0].length);
+    });
+  }
+});
+
 describe("a bundle is read by what it declares", () => {
   const kind = (declared) => core.kind(JSON.stringify(declared));
   const reader = (declared, labels = ["later", "now"]) => core.reader(opened(described(wordPiece(["a"]))), labels, 8, 0, JSON.stringify(declared));

@@ -12,7 +12,7 @@ import { site } from "./site.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const NAMES = ["classifier", "one_label", "embedder", "entities", "entities_fixed", "questions", "questions_fixed", "byte_pairs", "unigram",
-  "several", "values", "pairs", "unanswered", "marks", "writer", "writer_fixed", "pictures", "pictures_grey", "sounds", "words"];
+  "several", "values", "pairs", "unanswered", "marks", "tokens", "tokens_fixed", "reranker", "writer", "writer_fixed", "pictures", "pictures_grey", "sounds", "words"];
 const NEAR = 1e-4;
 const NEAR_RESAMPLED = 1e-3; // Of a sound of another rate, which Python resamples by other means.
 const RESAMPLED = ["files/fast.wav", "files/slow.wav"];

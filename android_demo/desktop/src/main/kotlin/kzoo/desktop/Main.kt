@@ -16,6 +16,9 @@ private val commands = mapOf(
             "where it holds two towers",
         ::predict,
     ),
+    "search" to Command(
+        "INDEX [QUERY...] [--model BUNDLE] [--second BUNDLE] [--reranker BUNDLE] [--top N] [--candidates N] [< lines.txt]", ::search,
+    ),
     "verify" to Command("BUNDLE [--runtime tflite-2.16.1]", ::verify),
 )
 

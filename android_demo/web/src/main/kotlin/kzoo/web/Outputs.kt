@@ -17,7 +17,10 @@ open class Judge internal constructor(internal val options: TaskOptions) {
 
     /** The length of a bar for a similarity, 0 to 1. */
     @JSExport
-    fun share(similarity: Double): Double = kzoo.core.task.share(similarity, options.similarity)
+    fun share(similarity: Double): Double {
+        val query = options.readings.firstOrNull() ?: return kzoo.core.task.share(similarity, options.similarity)
+        return (similarity / query.length).coerceIn(0.0, 1.0) // A product of at most one for each of its tokens.
+    }
 
     /** Whether other labels answer here than there, where those are clear there. */
     @JSExport

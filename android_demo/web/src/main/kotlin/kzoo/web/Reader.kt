@@ -9,9 +9,11 @@ import kzoo.core.task.Classification
 import kzoo.core.task.Embedding
 import kzoo.core.task.Entities
 import kzoo.core.task.Found
+import kzoo.core.task.LateInteraction
 import kzoo.core.task.Reading
 import kzoo.core.task.RowMaker
 import kzoo.core.task.Rows
+import kzoo.core.task.TokenVectors
 import kzoo.core.task.Windows
 import kzoo.core.task.kindsOf
 import org.teavm.jso.JSByRef
@@ -34,7 +36,7 @@ class Reader internal constructor(
         if (labels == null && answers in LABELLED) throw KzooException("The bundle has no labels, and its task needs some: export anew.")
     }
 
-    /** What an input is: "text", "pair" or "either". */
+    /** What an input is: "text", "pair", "either" or "marked". */
     @get:JSExport
     @get:JSProperty
     val reads: String get() = options.reads.name.lowercase()
@@ -52,13 +54,17 @@ class Reader internal constructor(
             Answers.SPAN -> rows.windows(text, pair!!)
             Answers.ENTITIES -> rows.windows(text)
             Answers.EMBEDDING -> rows.row(options.prompt + text, pair)
+            Answers.LATE_INTERACTION -> rows.marked(listOfNotNull(text, pair), options.readings)
             else -> rows.row(text, pair)
         })
     }
 
-    /** The one row that a golden example was written with. */
+    /** The one row that a golden example was written with; `reading` names how it was read, where there are several ways. */
     @JSExport
-    fun row(text: String, pair: String?) = Asked(this, text, pair, rows.row(text, pair))
+    fun row(text: String, pair: String?, reading: String?) = Asked(
+        this, text, pair,
+        if (options.readings.isEmpty()) rows.row(text, pair) else rows.marked(text, LateInteraction.reading(reading, options.readings)),
+    )
 
     internal fun answer(asked: Asked): Map<String, Any?> {
         val (text, pair) = asked.text to asked.pair
@@ -76,6 +82,10 @@ class Reader internal constructor(
                     Found(asked.output(place, "start_logits", length), asked.output(place, "end_logits", length), row)
                 }
                 Answer.of(pair!!, found, options.noAnswer, asked.rows).json(text, pair)
+            }
+            Answers.LATE_INTERACTION -> {
+                val found = asked.rows.rows.indices.map { asked.output(it, "vectors", null) }
+                TokenVectors.of(asked.rows, found).json(text, pair)
             }
             Answers.CONTINUATION, Answers.REWRITING -> throw IllegalStateException("WebWriter and WebRewriter write.")
         }

@@ -50,7 +50,7 @@ private fun options(declared: String): Pair<TaskOptions, Answers> {
     val fields = Json.parse(declared) as? Map<*, *> ?: emptyMap<String, Any?>()
     val options = TaskOptions.read(fields, "kzoo.json")
     val answers = options.answers?.takeIf { it in ANSWERED.getValue(options.reads.sense) } ?: throw KzooException(
-        "The bundle holds a ${fields["task"]}; this page answers to texts with labels, vectors, entities, spans and text, to pictures " +
+        "The bundle holds a ${fields["task"]}; this page answers to texts with labels, vectors, entities, spans, scores and text, to pictures " +
             "with labels and vectors, and to sounds with labels: take the page that reads it.",
     )
     return options to answers
@@ -60,7 +60,7 @@ private fun options(declared: String): Pair<TaskOptions, Answers> {
 @JSExport
 fun sense(declared: String): String = options(declared).first.reads.sense.noun
 
-/** By which of the core's rules it answers: "labels", "embedding", "entities", "span", "continuation" or "rewriting". */
+/** By which of the core's rules it answers: "labels", "embedding", "entities", "span", "late_interaction", "continuation" or "rewriting". */
 @JSExport
 fun kind(declared: String): String = options(declared).second.name.lowercase()
 

@@ -37,9 +37,10 @@ class FileEntry(val bytes: Long, val sha256: String)
 /** An answer that was written down at the export: raw outputs by name. `title` is what it is called. */
 sealed class Golden(val title: String, val outputs: Map<String, DoubleArray>)
 
-/** Of a text, or of two, with the ids that these had. */
-class TextGolden(val text: String, val pair: String?, val tokenIds: IntArray, outputs: Map<String, DoubleArray>) :
-    Golden(listOfNotNull(text, pair).joinToString(" | "), outputs)
+/** Of a text, or of two, with the ids that these had; `reading` names the way in which it was read, where there are several. */
+class TextGolden(
+    val text: String, val pair: String?, val tokenIds: IntArray, outputs: Map<String, DoubleArray>, val reading: String? = null,
+) : Golden(listOfNotNull(text, pair).joinToString(" | "), outputs)
 
 /** Of a picture or a sound in a file of the bundle; `sha256` is that of what the model read of it. */
 class FileGolden(val file: String, val sha256: String, outputs: Map<String, DoubleArray>) : Golden(file, outputs)
@@ -114,6 +115,7 @@ class Manifest private constructor(private val source: String, private val field
             texts.getOrNull(1),
             list("golden", entry["token_ids"]).map { number("golden", it).toInt() }.toIntArray(),
             outputs,
+            entry["reading"]?.toString(),
         )
     }
 

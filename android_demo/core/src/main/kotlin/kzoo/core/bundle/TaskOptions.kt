@@ -10,16 +10,19 @@ enum class Sense(val processor: String, val noun: String) {
 
 /**
  * What a user gives a task: a text, a pair of texts, whichever comes, a text with choices, or what is to
- * be gone on with; a picture; a sound.
+ * be gone on with; a text or a pair, of which each is read by itself in a way of its own; a picture; a sound.
  */
 enum class Reads(val sense: Sense = Sense.TEXT) {
-    TEXT, PAIR, EITHER, CHOICES, PROMPT, IMAGE(Sense.IMAGE), SOUND(Sense.SOUND)
+    TEXT, PAIR, EITHER, CHOICES, PROMPT, MARKED, IMAGE(Sense.IMAGE), SOUND(Sense.SOUND)
 }
 
-/** What outputs become, by the rule that a bundle names: labels or values, a vector, entities, a span of a context, or text, behind a prompt or of a source. */
+/**
+ * What outputs become, by the rule that a bundle names: labels or values, a vector, entities, a span of a context, vectors of
+ * tokens, by which a text answers another, or text, behind a prompt or of a source.
+ */
 enum class Answers(vararg val rules: String) {
     LABELS("single_label", "multi_label", "regression"), EMBEDDING("embedding"), ENTITIES("entities"), SPAN("span"),
-    CONTINUATION("continuation"), REWRITING("rewriting")
+    LATE_INTERACTION("late_interaction"), CONTINUATION("continuation"), REWRITING("rewriting")
 }
 
 /** What a classifier's logits stand for: one label of many, any number of labels, or values. */
@@ -36,7 +39,7 @@ enum class Similarity { COSINE, DOT, EUCLIDEAN, MANHATTAN }
  * `threshold` is the least probability of an answer's labels; `stride` how many tokens neighbouring
  * windows share, or null for a quarter of the length; `noAnswer` how far no answer must score above
  * the best span, or null where a span always answers; `prompt` what stands before each text; `sources`
- * how one writes that writes of them.
+ * how one writes that writes of them; `readings` how a text is read that others are compared with, and how those are.
  */
 class TaskOptions(
     val answers: Answers? = null,
@@ -48,6 +51,7 @@ class TaskOptions(
     val prompt: String = "",
     val similarity: Similarity = Similarity.COSINE,
     val sources: SourceOptions? = null,
+    val readings: List<MarkedReading> = emptyList(),
 ) {
     /** KzooException where one text came for a task of pairs, or a pair for one of texts. */
     fun check(name: String, isPair: Boolean) {
@@ -62,6 +66,7 @@ class TaskOptions(
     companion object {
         private val KNOWN = setOf(
             "reads", "problem", "threshold", "stride", "no_answer", "prompts", "default_prompt", "similarity",
+            "readings",
         ) + SourceOptions.KEYS
 
         /** What the tasks of formats 1 and 2 answer, and what those of format 1 read. */
@@ -93,9 +98,12 @@ class TaskOptions(
             val finite = -Double.MAX_VALUE..Double.MAX_VALUE
             val stride = number("stride", 0.0..1e9)
             if (stride != null && stride != Math.rint(stride)) wrong("stride")
+            val read = options["reads"]?.let { named(Reads.values(), it) ?: wrong("reads") } ?: reads
+            val readings = MarkedReading.read(options["readings"], ::wrong)
+            if ((read == Reads.MARKED) != (readings.size == 2)) wrong("readings")
             return TaskOptions(
                 answers,
-                options["reads"]?.let { named(Reads.values(), it) ?: wrong("reads") } ?: reads,
+                read,
                 options["problem"]?.let { named(Problem.values(), it) ?: wrong("problem") } ?: Problem.SINGLE_LABEL,
                 number("threshold", 0.0..1.0) ?: 0.5,
                 stride?.toInt(),
@@ -105,6 +113,7 @@ class TaskOptions(
                 } ?: "",
                 options["similarity"]?.let { named(Similarity.values(), it) ?: wrong("similarity") } ?: Similarity.COSINE,
                 SourceOptions.read(options, ::wrong),
+                readings,
             )
         }
 

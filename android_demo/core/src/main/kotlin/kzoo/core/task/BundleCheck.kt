@@ -56,7 +56,7 @@ object BundleCheck {
     }
 
     private fun again(task: RowTask, golden: TextGolden, cancelled: () -> Boolean): GoldenResult {
-        val row = task.row(golden.text, golden.pair)
+        val row = task.row(golden)
         otherIds(row.tokenIds, golden)?.let { return GoldenResult(golden, 1.0, it) }
         return compared(task, golden, task.run(row, cancelled))
     }

@@ -1,6 +1,7 @@
 package kzoo.core.task
 
 import kzoo.core.KzooException
+import kzoo.core.bundle.MarkedReading
 import kzoo.core.tokenizer.Tokenizer
 
 /**
@@ -90,6 +91,37 @@ class RowMaker(
         val kept = if (whole > limit) fitting(sizes, room) else sizes
         val row = frame.fill(contents.zip(kept) { content, size -> shortened(content, size) })
         return Rows(listOf(padded(row)), row.tokens, whole > limit)
+    }
+
+    /** A row for each text, read in its own way; one alone is read in the last. */
+    fun marked(texts: List<String>, readings: List<MarkedReading>): Rows {
+        val rows = texts.zip(readings.takeLast(texts.size)) { text, reading -> marked(text, reading) }
+        return Rows(rows.flatMap { it.rows }, rows.sumOf { it.tokens }, rows.any { it.truncated })
+    }
+
+    /** One row of a text behind the marker of a reading, filled up where that says so; what is too long loses its end. */
+    fun marked(text: String, reading: MarkedReading): Rows {
+        if (reading.fillId != null && length != null && reading.length > length) {
+            throw KzooException("The model reads $length tokens, and its ${reading.name} has ${reading.length}: export with a longer length.")
+        }
+        val most = minOf(reading.length, length ?: reading.length)
+        val room = most - single.special - 1
+        if (room < 1) throw KzooException("The model reads $most tokens: too few for a text, its marker and its special tokens.")
+        val content = split(text)
+        val row = single.fill(listOf(content.cut(0, minOf(content.size, room)).behind(reading.markerId)))
+        return Rows(listOf(padded(filled(row, reading))), row.tokens, content.size > room)
+    }
+
+    private fun filled(row: Row, reading: MarkedReading): Row {
+        val fill = reading.fillId ?: return row
+        fun more(name: String, value: Int) =
+            row.inputs.getValue(name).let { own -> own.copyOf(reading.length).also { it.fill(value, own.size, reading.length) } }
+        val inputs = mapOf(
+            TOKEN_IDS to more(TOKEN_IDS, fill),
+            PADDING_MASK to more(PADDING_MASK, if (reading.attendToFill) 1 else 0),
+            SEGMENT_IDS to more(SEGMENT_IDS, single.segment),
+        )
+        return Row(inputs, reading.length, row.starts.copyOf(reading.length), row.ends.copyOf(reading.length))
     }
 
     /** A text to write on from: what stands before any text, and all of its tokens. */
@@ -201,6 +233,9 @@ private class Content(val ids: IntArray, val starts: IntArray, val ends: IntArra
         if (from == 0 && to == size) this
         else Content(ids.copyOfRange(from, to), starts.copyOfRange(from, to), ends.copyOfRange(from, to), words.copyOfRange(from, to))
 
+    /** With a token before it that stands for no character. */
+    fun behind(id: Int) = Content(intArrayOf(id) + ids, intArrayOf(-1) + starts, intArrayOf(-1) + ends, intArrayOf(-1) + words)
+
     fun withoutPlaces() = Content(ids, IntArray(size) { -1 }, IntArray(size) { -1 }, IntArray(size) { -1 })
 
     /** With places that have no blanks at their ends: an answer begins and ends where it is seen. */
@@ -216,6 +251,9 @@ private class Content(val ids: IntArray, val starts: IntArray, val ends: IntArra
 /** How special tokens stand round texts: ids and segments before, between and after them. */
 private class Frame(private val ids: List<IntArray>, private val segments: List<IntArray>, private val own: IntArray) {
     val special: Int = ids.sumOf { it.size }
+
+    /** Of the first text's own tokens. */
+    val segment: Int get() = own[0]
 
     /** What stands before the first text. */
     val front: IntArray get() = ids[0]

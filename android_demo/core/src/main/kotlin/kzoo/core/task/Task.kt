@@ -10,6 +10,7 @@ import kzoo.core.bundle.Ids
 import kzoo.core.bundle.Place
 import kzoo.core.bundle.Sense
 import kzoo.core.bundle.Tensor
+import kzoo.core.bundle.TextGolden
 import kzoo.core.image.PictureDecoder
 
 /**
@@ -104,6 +105,7 @@ sealed class Task(val bundle: Bundle, protected val engine: Engine) : Opened {
             Pair(Sense.TEXT, Answers.EMBEDDING) to { bundle, engine, _ -> TextEmbedder(bundle, engine) },
             Pair(Sense.TEXT, Answers.ENTITIES) to { bundle, engine, _ -> TokenClassifier(bundle, engine) },
             Pair(Sense.TEXT, Answers.SPAN) to { bundle, engine, _ -> QuestionAnswerer(bundle, engine) },
+            Pair(Sense.TEXT, Answers.LATE_INTERACTION) to { bundle, engine, _ -> LateInteraction(bundle, engine) },
             Pair(Sense.TEXT, Answers.CONTINUATION) to { bundle, engine, _ -> TextWriter(bundle, engine) },
             Pair(Sense.TEXT, Answers.REWRITING) to { bundle, engine, _ -> TextRewriter(bundle, engine) },
             Pair(Sense.IMAGE, Answers.LABELS) to ::ImageClassifier,
@@ -167,8 +169,8 @@ sealed class RowTask(bundle: Bundle, engine: Engine) : TextTask(bundle, engine) 
     fun run(row: Row, cancelled: () -> Boolean = { false }): Map<String, Tensor> =
         run(row.inputs.filterKeys { it in engine.inputs }.mapValues { Ids(it.value) }, cancelled)
 
-    /** The rows of a golden example's text, as they were when it was written. */
-    fun row(text: String, pair: String?): Row = rows.row(text, pair).rows[0]
+    /** The row of a golden example's text, as it was when it was written. */
+    open fun row(golden: TextGolden): Row = rows.row(golden.text, golden.pair).rows[0]
 
     override fun runOn(tokens: Int, cancelled: () -> Boolean) {
         val ones = IntArray(tokens) { 1 }
