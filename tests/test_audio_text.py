@@ -12,6 +12,9 @@ from test_tasks import tokenizer
 import kzoo
 from kzoo.answers import recalls
 from kzoo.audio.audio_processor import AudioProcessor
+from kzoo.bundle import export_bundle
+from kzoo.bundle.senses import SENSES
+from kzoo.bundle.towers import TowersPredictor
 from kzoo.images.image_processor import ImageProcessor
 from kzoo.models import build
 from kzoo.models.audio_clip import AudioClip
@@ -201,8 +204,6 @@ def test_three_towers_learn_what_belongs_together_also_where_a_sense_is_missing(
 def test_triples_stand_in_a_table_as_well(tmp_path):
     from PIL import Image
 
-    from kzoo.bundle.senses import SENSES
-
     given, rows = columns(4), ["image,audio,caption"]
     for n, (picture, text, sound) in enumerate(zip(*given.values(), strict=True)):
         Image.fromarray(picture).save(tmp_path / f"{n}.png")
@@ -257,3 +258,46 @@ def test_networks_become_towers_with_their_weights():
         path = "block_1/feedforward/up/kernel"
         np.testing.assert_array_equal(np.asarray(here[path]), np.asarray(there[path]))
     assert made.dim == 12 and list(json.loads(made.spec.to_json())["towers"]) == ["audio", "text"]
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """Three towers in float32, and the task."""
+    task = three()
+    folder = tmp_path_factory.mktemp("bundle") / "three"
+    return task, folder, export_bundle(task, folder, "float32")
+
+
+def test_a_bundle_of_three_towers_answers_as_keras(bundle, tmp_path):
+    task, folder, report = bundle
+    assert report["together"]["cosine_difference_max"] < 1e-4
+    assert report["together"]["inputs"] == {"image": 24, "text": 24, "audio": 24}
+    checks = {row["check"] for row in kzoo.verify_bundle(folder)["checks"]}
+    assert {f"{name}: golden examples" for name in ("image", "text", "audio")} <= checks
+    predictor, given = TowersPredictor(folder), columns(4)
+    for number, sound in enumerate(given["audio"]):
+        SENSES["sound"].write((sound, RATE), tmp_path / f"{number}.wav")
+    sounds = [str(tmp_path / f"{number}.wav") for number in range(4)]
+    near = task.similarities({"text": WORDS}, {"audio": sounds})
+    found = predictor.search(WORDS[1], tmp_path, top=4)
+    assert [each["index"] for each in found] == list(np.argsort(-near[1], kind="stable"))
+    expected = np.exp(log_softmax(near.T.astype("float64") * task.scale_of(("audio", "text"))))
+    for answer, row in zip(predictor.classify(sounds, WORDS), expected, strict=True):
+        np.testing.assert_allclose(list(answer["scores"].values()), row, atol=1e-4)
+    shown = task.similarities({"audio": sounds[:1]}, {"image": given["image"]})[0]
+    (nearest, *_) = predictor.search(sounds[0], given["image"], by="audio", tower="image")
+    assert nearest["score"] == pytest.approx(shown.max(), abs=1e-4)
+
+
+def test_int8_of_two_towers_states_its_drop(tmp_path):
+    named = kzoo.ZeroShotAudioClassifier(listener(), WORDS[:2], templates=["a {}"])
+    report = export_bundle(named, tmp_path / "int8", "int8")
+    for own in report["towers"].values():
+        assert own["quantization"] == "int8" and 0.95 < own["parity"]["cosine"] < 1
+    assert 0 < report["together"]["cosine_difference_max"] < 0.2
+    predictor = TowersPredictor(tmp_path / "int8")
+    (answer,) = predictor.classify([(tones(1)[0][0], RATE)])
+    assert sorted(answer["scores"]) == sorted(WORDS[:2]) and answer["sound"] is None

@@ -85,6 +85,11 @@ class AudioImageTextEmbedder(SharedSpaceTask):
             return outputs
         return {**outputs, "pairs": ops.stack(pairs, axis=1)}
 
+    @property
+    def scale(self):
+        """What cosines of each two towers are multiplied by before a softmax, by their names."""
+        return {"_".join(pair): self.scale_of(pair) for pair in self.backbone.pairs}
+
     # -- what a file takes ------------------------------------------------------------------------
 
     @property
