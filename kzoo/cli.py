@@ -752,7 +752,7 @@ def predict(
 
     Labels, vectors, entities, or answers: a question and its context are a --pair. A file is read
     by the same rules as a training file, and with --output becomes a table with the answers. A
-    bundle of pictures and texts (CLIP) says which --label a picture shows, or finds pictures by
+    bundle of towers (CLIP) says which --label a picture shows or a sound has, or finds them by
     words: --search. What can't be answered is told on standard error and the rest is answered; the
     exit code is 2 only where nothing could be. Runs on LiteRT alone: neither TensorFlow nor Keras
     is imported.

@@ -15,6 +15,7 @@ from kzoo.audio.audio_processor import AudioProcessor
 from kzoo.bundle import export_bundle
 from kzoo.bundle.senses import SENSES
 from kzoo.bundle.towers import TowersPredictor
+from kzoo.cli import main
 from kzoo.images.image_processor import ImageProcessor
 from kzoo.models import build
 from kzoo.models.audio_clip import AudioClip
@@ -97,10 +98,12 @@ def test_accuracy_counts_the_pairs_that_are_there():
     rows = np.eye(4, dtype="float32")
     vectors = np.stack([np.stack([rows, rows], 1)] * 3, 1)  # All find their partners,
     vectors[0, 0, 0] = rows[1]  # but for the first example of the first pair.
-    for there, expected in ((np.ones((4, 3)), 11 / 12), (np.eye(4, 3)[[1, 0, 2, 3]], 1)):
+    there = np.ones((4, 3), "float32")
+    for expected in (11 / 12, 1):
         metric = PairwiseAccuracy()
-        metric.update_state(there.astype("float32"), vectors)
+        metric.update_state(there, vectors)
         assert float(metric.result()) == pytest.approx(expected)
+        there[1, 0] = 0  # What the first example took for its own is gone.
 
 
 def test_recall_counts_queries_whose_nearest_hold_something_right():
@@ -290,6 +293,29 @@ def test_a_bundle_of_three_towers_answers_as_keras(bundle, tmp_path):
     shown = task.similarities({"audio": sounds[:1]}, {"image": given["image"]})[0]
     (nearest, *_) = predictor.search(sounds[0], given["image"], by="audio", tower="image")
     assert nearest["score"] == pytest.approx(shown.max(), abs=1e-4)
+
+
+def test_the_command_line_names_sounds_and_finds_pictures(bundle, tmp_path, capfd):
+    from PIL import Image
+
+    _, folder, _ = bundle
+    SENSES["sound"].write((tones(2)[1][0], RATE), tmp_path / "a.wav")
+    for number, picture in enumerate(columns(2)["image"]):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    named = ["--label", "good", "--label", "bad", "--json"]
+    for files, key, code in (
+        (["a.wav"], "sound", 0), (["0.png", "1.png"], "image", 0), (["none.wav"], None, 2),
+    ):  # fmt: skip
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(["predict", str(folder), *[str(tmp_path / name) for name in files], *named])
+        out, err = capfd.readouterr()
+        assert left.value.code == code, err
+        if key is None:
+            assert out == "" and "none.wav' is missing" in err and err.count("\n") == 1
+            continue
+        answers = json.loads(out)
+        assert [answer[key] for answer in answers] == [str(tmp_path / name) for name in files]
 
 
 def test_int8_of_two_towers_states_its_drop(tmp_path):
