@@ -216,6 +216,30 @@ def nearest(scores, texts, top, key="text"):
     return [{"index": int(i), "score": float(scores[i]), **named(i)} for i in order]
 
 
+def recalls(scores, right, at=(1, 5, 10)):
+    """In which share of queries something right is among the nearest: {k: share}, for each k.
+
+    Args:
+        scores: how near each of what is looked through is to each query, (queries, candidates).
+        right: which of them are right, bools of the same shape; queries that have none are left
+            out.
+        at: among how many nearest, one number or several.
+
+    Raises:
+        KzooError: for numbers below 1, and where no query has something right.
+    """
+    scores, right = np.asarray(scores), np.asarray(right, bool)
+    at = [at] if is_whole(at) else list(at)
+    if not at or not all(is_whole(k, 1) for k in at):
+        raise KzooError(f"Got at={at!r:.40}; expected whole numbers of at least 1.")
+    known = right.any(axis=1)
+    if not known.any():
+        raise KzooError("Got queries of which none has a right answer; expected some.")
+    order = np.argsort(-scores[known], axis=1, kind="stable")[:, : max(at)]
+    hits = np.take_along_axis(right[known], order, axis=1)
+    return {k: float(hits[:, :k].any(axis=1).mean()) for k in at}
+
+
 # -- entities -----------------------------------------------------------------------------------
 
 

@@ -752,7 +752,7 @@ def predict(
 
     Labels, vectors, entities, or answers: a question and its context are a --pair. A file is read
     by the same rules as a training file, and with --output becomes a table with the answers. A
-    bundle of pictures and texts (CLIP) says which --label a picture shows, or finds pictures by
+    bundle of towers (CLIP) says which --label a picture shows or a sound has, or finds them by
     words: --search. What can't be answered is told on standard error and the rest is answered; the
     exit code is 2 only where nothing could be. Runs on LiteRT alone: neither TensorFlow nor Keras
     is imported.
@@ -830,35 +830,39 @@ def _tell_unanswered(screen, errors):
         screen.note(f"not answered: {len(errors) - SHOWN_UNANSWERED:,} more; --json has them all.")
 
 
-def _predict_towers(screen, bundle, pictures, labels, search, draw, threads):
-    """`kzoo predict` of a bundle of two towers."""
+def _predict_towers(screen, bundle, given, labels, search, draw, threads):
+    """`kzoo predict` of a bundle of towers."""
     from . import views
     from .bundle.predict import check_free, draw_answers
     from .bundle.towers import TowersPredictor
-    from .images.reading import is_picture
 
     query, top = search
     if query is not None and (labels is not None or draw is not None):
         other = "--draw" if labels is None else "--label"
         raise KzooError(f"Got --search and {other}; expected one of the two.")
-    for each in pictures:
-        if each and not Path(each).exists() and "://" not in each and not is_picture(each):
-            raise KzooError(
-                f"Got {each!r:.60} in the place of a picture; expected pictures, or folders of "
-                "them: a text stands behind --search or --label."
-            )
     if draw is not None:
         check_free(draw)
     with screen.working(f"Loading {bundle}") as say:
         predictor = TowersPredictor(bundle, threads)
-        say("Looking at the pictures")
+        media = [predictor.towers[name].sense.medium for name in predictor.others]
+        nouns = [f"{medium.name}s" for medium in media]
+        endings = [ending for medium in media for ending in medium.endings]
+        for each in given:
+            is_there = Path(each).exists() or "://" in each or each.lower().endswith((*endings,))
+            if each and not is_there:
+                raise KzooError(
+                    f"Got {each!r:.60} in the place of {' or '.join(nouns)}; expected files, or "
+                    "folders of them: a text stands behind --search or --label."
+                )
+        tower = predictor.tower_of(given)
+        say(f"Reading the {predictor.towers[tower].sense.nouns}")
         if query is not None:
-            data = predictor.search(_utf8(query, "The text"), pictures, top)
+            data = predictor.search(_utf8(query, "The text"), given, top, tower=tower)
         else:
-            data = predictor.classify(pictures, labels)
+            data = predictor.classify(given, labels, tower=tower)
         if draw is not None:
             say(f"Drawing into {draw}")
-            paths = draw_answers(bundle / "image", data, draw)
+            paths = draw_answers(bundle / tower, data, draw)
             data = [{**each, "drawing": path} for each, path in zip(data, paths, strict=True)]
     screen.result(data, views.answers if query is None else views.found)
 

@@ -375,15 +375,17 @@ class _BoxBundle(_Bundle):
 
 
 class _Named:
-    """A classifier of pictures by what labels are called; examples are read as a classifier's."""
+    """A classifier by what labels are called; examples are read as another classifier's."""
 
-    rule, options, kind = "single_label", {"problem": "single_label"}, tasks.ImageClassifier
+    rule, options = "single_label", {"problem": "single_label"}
 
-    def __init__(self, task, labels):
+    def __init__(self, task, labels, reads):
+        self.kind = tasks.AudioClassifier if reads == "sound" else tasks.ImageClassifier
         if not labels:
+            wanted = f"ZeroShot{self.kind.task_name}"
             raise KzooError(
-                f"Got {an(task)}, which has no labels of its own; expected a "
-                "ZeroShotImageClassifier: kzoo.ZeroShotImageClassifier(model, labels) makes one."
+                f"Got {an(task)}, which has no labels of its own; expected a {wanted}: "
+                f"kzoo.{wanted}(model, labels) makes one."
             )
         self.task, self.labels = task, labels
 
@@ -392,7 +394,7 @@ class _NamedModel(_Named):
     """One in Keras."""
 
     def __init__(self, model):
-        super().__init__(model.task_name, model.labels)
+        super().__init__(model.task_name, model.labels, model.reads)
         self._model = model
 
     def answers(self, pictures):
@@ -401,12 +403,13 @@ class _NamedModel(_Named):
 
 
 class _NamedBundle(_Named):
-    """A bundle of two towers."""
+    """A bundle of towers."""
 
     def __init__(self, folder, threads):
         self._predictor = TowersPredictor(folder, threads)
-        together = self._predictor.together
-        super().__init__(together["task"], together["labels"])
+        together, (first, *_) = self._predictor.together, self._predictor.others
+        reads = self._predictor.towers[first].manifest["reads"]
+        super().__init__(together["task"], together["labels"], reads)
 
     def answers(self, pictures):
         return self._predictor.classify(pictures)
@@ -418,6 +421,9 @@ BUNDLES = {"continuation": _WritingBundle, "rewriting": _SourceBundle, "boxes": 
 MODELS = {
     "ImageTextEmbedder": _NamedModel,
     "ZeroShotImageClassifier": _NamedModel,
+    "AudioTextEmbedder": _NamedModel,
+    "AudioImageTextEmbedder": _NamedModel,
+    "ZeroShotAudioClassifier": _NamedModel,
     "ObjectDetector": _BoxModel,
 }
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 
 import keras
@@ -1066,67 +1067,93 @@ class BothRead(EncoderDecoder):
         return {"sequence_output": outputs["sequence_output"]}
 
 
-class TwoTower(Composite):
-    """Two networks whose pooled outputs lie in one space, and how near they are (CLIP).
+class SharedSpace(Composite):
+    """Networks whose pooled outputs lie in one space, and how near they are, two by two.
 
-    arXiv:2103.00020, section 2.3.
+    Pictures, texts and sounds in AudioCLIP (arXiv:2106.13043, section 3).
 
-    Inputs: those of both towers, as many as there are of each, or of one alone. They keep the names
-    that they have there; where both have one, it begins with the tower's.
+    Inputs: those of all towers, as many as there are of each, or of some of them. They keep the
+    names that they have there; where two have one, it begins with the tower's.
 
     Outputs: `<tower>_embedding` (batch, dim), of length 1, of each tower that was given something;
-    of both also `logits_per_<first>` (first, second), cosines times exp(`logit_scale`). All are
-    float32: a scale of 100 makes the last bits of half precision count.
+    of each two of them also `logits_per_<first>_<second>` (first, second), cosines times exp(
+    `logit_scale_<first>_<second>`). All are float32: a scale of 100 makes the last bits of half
+    precision count.
     """
 
-    INITIAL = math.log(1 / 0.07)  # of `logit_scale`, section 2.5
+    INITIAL = math.log(1 / 0.07)  # of a scale, arXiv:2103.00020, section 2.5
     # What it learns at most, so that training stays stable, ibid.: products times 100.
     LARGEST = math.log(100)
 
     def wire(self):
-        """Make the towers, and the scale of their products."""
+        """Make the towers, and the scale of the products of each two."""
         super().wire()
-        initial = keras.initializers.Constant(self.INITIAL)
-        self.logit_scale = self.add_weight(
-            shape=(),
-            initializer=initial,
-            name="logit_scale",
-            autocast=False,
-            constraint=lambda value: ops.minimum(value, self.LARGEST),
-        )
+        widths = {name: _pooled_width(name, tower.spec) for name, tower in self.towers.items()}
+        if len(set(widths.values())) > 1:
+            actual = ", ".join(f"{width} of {name}" for name, width in widths.items())
+            raise KzooError(
+                f"Got towers of {an(self.family)} with vectors of {actual} numbers; expected as "
+                "many of each: give their poolers one dim."
+            )
+        self.dim = next(iter(widths.values()))
+        for pair in self.pairs:
+            initial = keras.initializers.Constant(self.INITIAL)
+            name = self.scale_name(pair)
+            scale = self.add_weight(
+                shape=(),
+                initializer=initial,
+                name=name,
+                autocast=False,
+                constraint=lambda value: ops.minimum(value, self.LARGEST),
+            )
+            setattr(self, name, scale)
+
+    @property
+    def pairs(self):
+        """Each two towers, by their names."""
+        return list(itertools.combinations(self.towers, 2))
+
+    def scale_name(self, pair):
+        """What the scale of the products of two towers is called."""
+        return "_".join(["logit_scale", *pair])
+
+    def logits_name(self, pair):
+        """What the products of two towers are called."""
+        return "_".join(["logits_per", *pair])
 
     @property
     def shared_words(self):
-        """The names and axes that both towers have."""
-        one, other = (
-            {word for key, entry in tower.signature.items() for word in (key, *entry.axes)}
+        """The names and axes that two towers have."""
+        words = [
+            word
             for tower in self.towers.values()
-        )
-        return one & other
+            for word in {w for key, entry in tower.signature.items() for w in (key, *entry.axes)}
+        ]
+        return {word for word in words if words.count(word) > 1}
 
     @property
     def signatures(self):
-        """Both, each with a batch of its own; and each tower alone."""
+        """All, each with a batch of its own; and each tower alone."""
         words = self.shared_words
         alone = {name: _below(name, t.signature, words) for name, t in self.towers.items()}
-        both = {
+        every = {
             key: Input((f"{name}s", *entry.axes[1:]), entry.dtype, entry.below)
             for name, signature in alone.items()
             for key, entry in signature.items()
         }
-        return {"serve": both, **alone}
+        return {"serve": every, **alone}
 
     @property
     def functions(self):
         """A file has one for each tower: what one gives is kept, and compared without it."""
-        return {name: (name, {}) for name in self.TOWERS}
+        return {name: (name, {}) for name in self.towers}
 
     @property
     def output_axes(self):
         """The axes of each output, by the names of their sizes."""
-        names = list(self.TOWERS)
-        axes = {f"{name}_embedding": (f"{name}s", "dim") for name in names}
-        return {**axes, f"logits_per_{names[0]}": tuple(f"{name}s" for name in names)}
+        axes = {f"{name}_embedding": (f"{name}s", "dim") for name in self.towers}
+        pairs = {self.logits_name(pair): tuple(f"{name}s" for name in pair) for pair in self.pairs}
+        return axes | pairs
 
     def function_axes(self, name):
         """The axes of each output of a function, by the names of their sizes."""
@@ -1152,16 +1179,48 @@ class TwoTower(Composite):
                 own = {key: inputs[there] for key, there in names.items()}
                 pooled = tower.run_for(own, 0, training)["pooled_output"]
                 outputs[f"{name}_embedding"] = unit(ops.cast(pooled, "float32"))
-        if len(outputs) == len(self.TOWERS):
-            first, second = outputs.values()
-            cosines = ops.matmul(first, ops.transpose(second))
-            outputs[f"logits_per_{next(iter(self.TOWERS))}"] = cosines * self.scale
+        for pair in self.pairs:
+            sides = [outputs.get(f"{name}_embedding") for name in pair]
+            if all(side is not None for side in sides):
+                cosines = ops.matmul(sides[0], ops.transpose(sides[1]))
+                outputs[self.logits_name(pair)] = cosines * self.scale_of(pair)
         return outputs
 
-    @property
-    def scale(self):
-        """What cosines are multiplied by."""
-        return ops.exp(ops.convert_to_tensor(self.logit_scale))
+    def scale_of(self, pair):
+        """What the cosines of two towers, by their names in any order, are multiplied by."""
+        name = self.scale_name(tuple(name for name in self.towers if name in pair))
+        return ops.exp(ops.convert_to_tensor(getattr(self, name)))
+
+
+class TwoTower(SharedSpace):
+    """Two networks whose pooled outputs lie in one space, and how near they are (CLIP).
+
+    arXiv:2103.00020, section 2.3.
+
+    Inputs: as of a `SharedSpace`.
+
+    Outputs: as there; of both towers `logits_per_<first>` (first, second), cosines times
+    exp(`logit_scale`).
+    """
+
+    def scale_name(self, pair):
+        """See `SharedSpace`."""
+        return "logit_scale"
+
+    def logits_name(self, pair):
+        """See `SharedSpace`."""
+        return f"logits_per_{pair[0]}"
+
+
+def _pooled_width(name, spec):
+    """How many numbers the vector has that a tower makes of all its places."""
+    slot = completed("pooler", spec.pooler)
+    if slot["kind"] == "none":
+        raise KzooError(
+            f"Got the tower {name} of {an(spec.family)} without a pooler; expected one, such as "
+            '{"kind": "first", "dim": 512}, whose vectors are compared with those of others.'
+        )
+    return slot.get("dim", spec.hidden_dim)
 
 
 class JointEncoder(Composite):

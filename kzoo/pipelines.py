@@ -53,8 +53,8 @@ def pipeline(task, model=None):
             "question-answering", "fill-mask", "text-generation", "text2text-generation",
             "summarization", "translation", "translation_xx_to_yy", "audio-classification",
             "image-classification", "image-feature-extraction", "image-to-text",
-            "object-detection", "text-ranking", "visual-question-answering" or
-            "zero-shot-image-classification".
+            "object-detection", "text-ranking", "visual-question-answering",
+            "zero-shot-image-classification" or "zero-shot-audio-classification".
         model: a task model, a preset's name or folder, or a Hugging Face folder; the preset that
             ships for the task by default.
 
@@ -68,9 +68,10 @@ def pipeline(task, model=None):
         "fill-mask" see `FillMask`, for "sentence-similarity" `SentenceSimilarity`, for
         "text-generation" `TextGeneration`, for pictures and sounds `OfMedia`, for what stands in
         a picture `Detection`, for captions `Captions`, for questions about pictures
-        `AnswersOfPictures`, for labels that a call names `ZeroShot` and `ZeroShotText`, for texts
-        in the order in which they answer a query `Ranking`, for a question that a `Seq2SeqLM`
-        answers in its own words `WrittenAnswers`; for the others what the task's `predict` gives.
+        `AnswersOfPictures`, for labels that a call names `ZeroShotImages`, `ZeroShotSounds` and
+        `ZeroShotText`, for texts in the order in which they answer a query `Ranking`, for a
+        question that a `Seq2SeqLM` answers in its own words `WrittenAnswers`; for the others what
+        the task's `predict` gives.
     """
     requested = task
     if isinstance(task, str) and TRANSLATES.fullmatch(task):
@@ -205,17 +206,42 @@ class Detection(Pipeline):
 
 
 class ZeroShot:
+    """Towers of another sense and of texts behind one call, which names the labels.
+
+    A subclass says which embedder reads that sense, and what a label is asked by.
+
+    Args:
+        model: such an embedder, a classifier of such towers, or their network with its processors.
+    """
+
+    embedder = None
+
+    def __init__(self, model):
+        from . import tasks
+
+        cls = getattr(tasks, self.embedder)
+        self.model = model if isinstance(model, cls) else cls(model)
+
+    def named(self, given, candidate_labels, hypothesis_template, batch_size):
+        """The labels of each example, the likeliest first: a list of {"score", "label"} each."""
+        from .tasks.zero_shot import checked_templates, label_vectors, probabilities
+
+        labels = _labels(candidate_labels)
+        named = label_vectors(self.model, labels, checked_templates(hypothesis_template))
+        return [
+            [{"score": float(row[i]), "label": labels[i]} for i in row.argsort()[::-1]]
+            for row in probabilities(self.model, self.model.embed(given, batch_size), named)
+        ]
+
+
+class ZeroShotImages(ZeroShot):
     """Towers of pictures and texts behind one call, which names the labels.
 
     Args:
         model: an `ImageTextEmbedder`, a `ZeroShotImageClassifier` or a `Clip` with its processors.
     """
 
-    def __init__(self, model):
-        from .tasks import ImageTextEmbedder
-
-        is_task = isinstance(model, ImageTextEmbedder)
-        self.model = model if is_task else ImageTextEmbedder(model)
+    embedder = "ImageTextEmbedder"
 
     def __call__(
         self,
@@ -236,21 +262,41 @@ class ZeroShot:
         Returns:
             A list of {"score", "label"}; for a list of pictures a list of such lists.
         """
-        from .tasks.image_text_embedder import ImageTextEmbedder
-        from .tasks.zero_shot_image_classifier import (
-            checked_templates,
-            label_vectors,
-            probabilities,
-        )
-
-        labels = _labels(candidate_labels)
-        named = label_vectors(self.model, labels, checked_templates(hypothesis_template))
-        pictures = ImageTextEmbedder.predict(self.model, image, batch_size)
-        results = [
-            [{"score": float(row[i]), "label": labels[i]} for i in row.argsort()[::-1]]
-            for row in probabilities(self.model, pictures, named)
-        ]
+        results = self.named(image, candidate_labels, hypothesis_template, batch_size)
         return results if isinstance(image, (list, tuple)) else results[0]
+
+
+class ZeroShotSounds(ZeroShot):
+    """Towers of sounds and texts behind one call, which names the labels.
+
+    Args:
+        model: an `AudioTextEmbedder`, a `ZeroShotAudioClassifier` or an `AudioClip` with its
+            processors.
+    """
+
+    embedder = "AudioTextEmbedder"
+
+    def __call__(
+        self,
+        audios,
+        candidate_labels,
+        hypothesis_template="This is a sound of {}.",
+        batch_size=32,
+    ):
+        """The labels of one sound, the likeliest first, or of several.
+
+        Args:
+            audios: a sound as `AudioTask` takes it, or a list of some.
+            candidate_labels: the labels, a list, or one text with commas between them.
+            hypothesis_template: the text that a label is asked by, with {} in its place; of
+                several, the mean.
+            batch_size: sounds that are run together.
+
+        Returns:
+            A list of {"score", "label"}; for a list of sounds a list of such lists.
+        """
+        results = self.named(audios, candidate_labels, hypothesis_template, batch_size)
+        return results if isinstance(audios, list) else results[0]
 
 
 class ZeroShotText:
@@ -578,7 +624,8 @@ class Ranking:
 
 # Pipelines that several tasks may be behind, on what a call names.
 ON_CALL = {
-    "zero-shot-image-classification": ZeroShot,
+    "zero-shot-image-classification": ZeroShotImages,
+    "zero-shot-audio-classification": ZeroShotSounds,
     "zero-shot-classification": ZeroShotText,
     "text-ranking": Ranking,
     "visual-question-answering": AnswersOfPictures,

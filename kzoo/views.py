@@ -304,18 +304,20 @@ def saved(data):
 
 
 def report(data):
-    """`kzoo export`: how far the file is from its source; of two towers each, and both."""
+    """`kzoo export`: how far the file is from its source; of towers each, and all."""
     if "towers" in data:
+        from .bundle.towers import scales
+
         found, shown = data["together"], []
         for name, own in data["towers"].items():
             shown += report({**own, "folder": f"{data['folder']}/{name}"})
         rows = [
-            ["same nearest text", f"{found['same_nearest']:.1%} of {found['pictures']} pictures"],
+            ["same nearest", f"{found['same_nearest']:.1%} of shipped inputs"],
             ["cosines off by", f"{found['cosine_difference']:.2g} (mean), "
              f"{found['cosine_difference_max']:.2g} (worst)"],
-            ["scale", f"{data['scale']:.4g}"],
+            ["scale", scales(data)],
         ]  # fmt: skip
-        return [*shown, table(f"Both towers: {data['folder']}", ["", ""], rows)]
+        return [*shown, table(f"All towers: {data['folder']}", ["", ""], rows)]
     sizes, parity, evaluation = data["sizes"], data["parity"], data["evaluation"]
     runtime = data["audit"]["minimum_runtime"]
     smaller, sense = sizes["float32"] / sizes["file"], sense_of(data["reads"])

@@ -385,6 +385,16 @@ SPECS["clip_text"] = Spec(
 )
 SPECS["clip"] = Towers("clip", {"image": SPECS["clip_image"], "text": SPECS["clip_text"]})
 
+# Pictures, texts and sounds, each by a family of its own.
+SPECS["audio_clip"] = Towers(
+    "audio_clip",
+    {
+        "image": SPECS["clip_image"],
+        "text": SPECS["bert"].replace(pooler={"kind": "first", "dim": 24}),
+        "audio": SPECS["ast"].replace(norms=[], pooler={"kind": "first", "dim": 24}),
+    },
+)
+
 # Two stacks that share a table of tokens: what reads, and what writes of it.
 PAIR = {"hidden_dim": 32, "num_heads": 4, "intermediate_dim": 48, "max_sequence_length": 40}
 LOOKS = {"cross_attention": "full", "attention": "causal"}

@@ -238,16 +238,19 @@ def test_a_savedmodel_takes_the_int32_inputs_that_the_model_takes(kind, tmp_path
     assert_equal(model, lambda _inputs: loaded.serve(fed), inputs)
 
 
-TWO_TOWERS = {"ImageTextEmbedder", "ZeroShotImageClassifier"}
+TOWERS = {"ImageTextEmbedder", "ZeroShotImageClassifier", "AudioTextEmbedder",
+          "ZeroShotAudioClassifier", "AudioImageTextEmbedder"}  # fmt: skip
 OF_OTHERS = {"CausalLM": "gpt2", "ImageClassifier": "vit", "ImageEmbedder": "vit",
-             "AudioClassifier": "kwt", "Seq2SeqLM": "t5", "PermutationLM": "xlnet",
-             "SkipGram": "static", "ObjectDetector": "detr", "ImageCaptioner": "blip_captioner",
-             "VisualQuestionAnswerer": "blip_answerer", "VisualQuestionClassifier": "blip_matcher",
+             "AudioClassifier": "kwt", "AudioEmbedder": "kwt", "Seq2SeqLM": "t5",
+             "PermutationLM": "xlnet", "SkipGram": "static", "ObjectDetector": "detr",
+             "ImageCaptioner": "blip_captioner", "VisualQuestionAnswerer": "blip_answerer",
+             "VisualQuestionClassifier": "blip_matcher",
              "ImageTextMatcher": "blip_matcher"}  # fmt: skip
 
 
-# A network of two towers has no one batch; what is built on it is held in test_image_text.py.
-@pytest.mark.parametrize("name", [n for n in TASKS if n not in TWO_TOWERS])
+# Towers have no one batch; what is built on them is held in test_image_text.py and
+# test_audio_text.py.
+@pytest.mark.parametrize("name", [n for n in TASKS if n not in TOWERS])
 def test_each_task_is_exported(name, tmp_path):
     labels = {"labels": ["a", "b"]} if TASKS[name].names_labels else {}
     family = OF_OTHERS.get(name, "bert")

@@ -29,7 +29,7 @@ from writing import in_steps
 import kzoo
 from kzoo import models
 from kzoo.errors import KzooError
-from kzoo.graphs import TwoStream, TwoTower
+from kzoo.graphs import SharedSpace, TwoStream
 from kzoo.models import build, count_parameters, describe
 from kzoo.network import weights_by_path
 from kzoo.nn.attention import additive_mask
@@ -180,7 +180,7 @@ def test_half_precision_stays_near(family):
         keras.config.set_dtype_policy("float32")
     assert {str(weight.dtype) for weight in model.weights} == {"float32"}
     # What is compared with others by its products is float32 at the end.
-    expected = "float32" if issubclass(models.FAMILIES[family], TwoTower) else "bfloat16"
+    expected = "float32" if issubclass(models.FAMILIES[family], SharedSpace) else "bfloat16"
     name = next(iter(half))
     assert expected in str(half[name].dtype)
     # Norms keep every value near 1; bfloat16 has 8 bits.

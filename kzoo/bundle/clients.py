@@ -32,8 +32,13 @@ from .agreement import disagreement, distance_of
 from .kinds import kind_of
 from .manifest import TOKENIZER
 from .predict import open_bundle
+<<<<<<< HEAD
 from .senses import Texts
 from .towers import TOWERS, is_of_towers
+=======
+from .senses import TEXTS
+from .towers import COUNTED, is_of_towers, towers_in
+>>>>>>> clap
 
 ROOT = Path(__file__).parents[2]
 NOISE = 0.05  # of a client's whole time, below which what the texts took can't be told
@@ -170,15 +175,15 @@ def compare(folder, texts=None, say=None, names=None):
 
     Raises:
         KzooError: where there is no checkout and no command was named, see `check_there`; and
-            for two towers.
+            for a bundle of towers.
     """
     check_there()
     folder = Path(folder)
     if is_of_towers(folder):
-        one, other = (folder / name for name in TOWERS)
+        towers = [str(folder / name) for name in towers_in(folder)]
         raise KzooError(
-            f"{folder} holds two towers, which clients are held against one by one: give {one}, "
-            f"then {other}."
+            f"{folder} holds {COUNTED[len(towers)]} towers, which clients are held against one by "
+            f"one: give {', then '.join(towers)}."
         )
     predictor = open_bundle(folder)
     manifest = predictor.manifest

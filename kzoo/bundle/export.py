@@ -1,5 +1,6 @@
 """An export, from top to bottom: recipe, model in float32, files, measurements, folder."""
 
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from .predict import Predictor
 from .recipes import asked
 from .report import write_report_of_towers
 from .senses import SENSES, sense_of, sentences
-from .towers import ALONE, TOGETHER, vectors, write_together
+from .towers import ALONE, COUNTED, TOGETHER, vectors, write_together
 from .writing import write_files
 
-FOR_TOWERS = ("preset", "for", "compat", "note")  # what of a recipe a bundle of two towers may have
+FOR_TOWERS = ("preset", "for", "compat", "note")  # what of a recipe a bundle of towers may have
 TRIED = 24  # texts among which each shipped picture looks for the nearest
 
 
@@ -69,7 +70,7 @@ def export_bundle(
 
     Args:
         model: a task with what it reads with, such as a tokenizer. One of pictures and texts
-            becomes a bundle for each of them in a folder, to both of which the rest applies (the
+            becomes a bundle for each of them in a folder, to all of which the rest applies (the
             length to that of texts); see `towers`.
         folder: where to; it is there whole or not at all.
         quantization: see `export_litert`; `length` too.
@@ -104,8 +105,8 @@ def _export_towers(model, tasks, folder, quantization, length, limits, recipe, s
     others = sorted(key for key, value in recipe.items() if value and key not in FOR_TOWERS)
     if others:
         raise KzooError(
-            f"Got {others[0]} for {an(model.task_name)}, whose bundle has two towers; expected "
-            "none: leave it out."
+            f"Got {others[0]} for {an(model.task_name)}, whose bundle has {COUNTED[len(tasks)]} "
+            "towers; expected none: leave it out."
         )
     source, reports = recipe.get("preset"), {}
     with hidden(), writing_folder(folder, mark=TOGETHER) as tmp_path:
@@ -132,25 +133,29 @@ def _export_towers(model, tasks, folder, quantization, length, limits, recipe, s
             "towers": reports,
         }
         write_report_of_towers(report, tmp_path)
-        labels, templates = model.labels, list(getattr(model, "templates", ALONE))
-        write_together(
-            tmp_path, task=model.task_name, scale=model.scale, labels=labels, templates=templates
-        )
+        facts = {"labels": model.labels, "templates": list(getattr(model, "templates", ALONE))}
+        write_together(tmp_path, tasks, task=model.task_name, scale=model.scale, **facts)
     return {"folder": str(folder), **report}
 
 
 def _together(tasks, folder):
-    """How alike file and Keras find the nearest of shipped texts for shipped pictures."""
-    given = {"image": SENSES["image"].pieces(), "text": sentences()[:TRIED]}
+    """How alike file and Keras find the nearest of shipped inputs of one sense for another's."""
+    given = {
+        name: sentences()[:TRIED] if name == "text" else SENSES[task.reads].pieces()
+        for name, task in tasks.items()
+    }
     keras = {name: np.asarray(task.predict(given[name])) for name, task in tasks.items()}
     file = {name: vectors(Predictor(folder / name), given[name]) for name in tasks}
-    keras, file = (side["image"] @ side["text"].T for side in (keras, file))
+    # Texts are looked through where there are some.
+    pairs = [sorted(pair, key="text".__eq__) for pair in itertools.combinations(tasks, 2)]
+    there, here = ([side[a] @ side[b].T for a, b in pairs] for side in (keras, file))
+    same = [one.argmax(1) == other.argmax(1) for one, other in zip(there, here, strict=True)]
+    off = np.concatenate([np.abs(a - b).ravel() for a, b in zip(there, here, strict=True)])
     return {
-        "pictures": len(given["image"]),
-        "texts": len(given["text"]),
-        "same_nearest": float(np.mean(keras.argmax(1) == file.argmax(1))),
-        "cosine_difference": float(np.abs(keras - file).mean()),
-        "cosine_difference_max": float(np.abs(keras - file).max()),
+        "inputs": {name: len(inputs) for name, inputs in given.items()},
+        "same_nearest": float(np.mean(np.concatenate(same))),
+        "cosine_difference": float(off.mean()),
+        "cosine_difference_max": float(off.max()),
     }
 
 

@@ -15,6 +15,7 @@ from .limits import KNOWN, TOLERANCE, greedy_tokens
 from .manifest import PAGE, REPORT
 from .mediapipe import client_file
 from .senses import TEXTS, sense_of, short
+from .towers import COUNTED, scales
 
 DRAWN, LISTED = 20, 12  # labels of a picture of confusions at most, and rows of its table
 MEASURED = {
@@ -42,20 +43,23 @@ def write_report(report, folder):
 
 
 def write_report_of_towers(report, folder):
-    """The same of a bundle of two towers, whose own reports the page shows one after the other."""
+    """The same of a bundle of towers, whose own reports the page shows one after the other."""
     folder, found = Path(folder), report["together"]
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
     (folder / REPORT).write_text(text, encoding="utf-8")
+    nouns = [sense_of(own["reads"]).nouns for own in report["towers"].values()]
+    inputs = zip(found["inputs"].values(), nouns, strict=True)
     words = (
-        f"Two towers make vectors of one space, of pictures and of texts. Among {found['texts']} "
-        f"shipped sentences file and Keras find the same one nearest for "
-        f"{100 * found['same_nearest']:.1f} % of {found['pictures']} pictures; a cosine of a "
-        f"picture and a text differs by {found['cosine_difference']:.2g} on average and by "
-        f"{found['cosine_difference_max']:.2g} at most. Cosines times {report['scale']:.4g} are "
-        "the logits of labels."
+        f"{COUNTED[len(nouns)].capitalize()} towers make vectors of one space, of "
+        f"{' and of '.join(nouns)}. Of {', '.join(f'{count} {noun}' for count, noun in inputs)} "
+        "that are shipped file and Keras find the same one of another kind nearest for "
+        f"{100 * found['same_nearest']:.1f} %; a cosine differs by "
+        f"{found['cosine_difference']:.2g} on average and by "
+        f"{found['cosine_difference_max']:.2g} at most. Cosines times {scales(report)} are the "
+        "logits of labels."
     )
     title = f"{_name_of(report)} as {report['quantization']}"
-    body = [_section("Pictures and texts", words)]
+    body = [_section(" and ".join(nouns).capitalize(), words)]
     body += [_body(own, folder / name) for name, own in report["towers"].items()]
     (folder / PAGE).write_text(_page(title, "\n".join(body)), encoding="utf-8")
 

@@ -1,15 +1,18 @@
-"""A bundle of two towers: a bundle that reads pictures, one that reads texts, in one space (CLIP).
+"""A bundle of two or three towers: each a bundle that reads one sense, in one space (CLIP).
 
 image/       a bundle whose vectors are those of pictures; each proves itself as any other does
 text/        a bundle whose vectors are those of texts
+audio/       a bundle whose vectors are those of sounds; a bundle has two of these, or all
 towers.json  what holds them together: format, task, `scale` (what cosines are multiplied by before
-             a softmax), `labels` and `templates` of a classifier, the seal of each tower's
-             kzoo.json, the SHA-256 of report.json, and last its own seal, see `manifest`
-report.json  what both reports say, and how alike file and Keras find texts for pictures
+             a softmax; of three towers an object of those of each two, as "image_text"), `labels`
+             and `templates` of a classifier, the seal of each tower's kzoo.json, the SHA-256 of
+             report.json, and last its own seal, see `manifest`
+report.json  what all reports say, and how alike file and Keras find one sense for another
 report.html  the same to look at
 """
 
 import hashlib
+import itertools
 import json
 from importlib.metadata import version
 from pathlib import Path
@@ -22,31 +25,45 @@ from ..files import read_json, sha256
 from ..values import is_number
 from .manifest import MANIFEST, REPORT, UNSEALED, read_manifest, resealed
 from .predict import Predictor
-from .senses import SENSES, TEXTS
+from .senses import TEXTS
 
 TOGETHER = "towers.json"
 FORMAT = 1
-TOWERS = ("image", "text")
+TOWERS = ("image", "text", "audio")
+COUNTED = {2: "two", 3: "three"}
 FIELDS = {
-    "format": int, "kzoo": str, "task": str, "scale": (int, float), "labels": (list, type(None)),
-    "templates": list, "towers": dict, "report": str, "seal": str,
+    "format": int, "kzoo": str, "task": str, "scale": (int, float, dict),
+    "labels": (list, type(None)), "templates": list, "towers": dict, "report": str, "seal": str,
 }  # fmt: skip
 ALONE = ("{}",)  # the template of labels that are texts themselves
 
 
 def is_of_towers(folder):
-    """Whether a folder is a bundle of two towers."""
+    """Whether a folder is a bundle of towers."""
     return (Path(folder) / TOGETHER).is_file()
 
 
-def write_together(folder, **facts):
+def towers_in(folder):
+    """The names of a bundle's towers, in their order."""
+    return [name for name in TOWERS if name in read_together(folder)["towers"]]
+
+
+def scales(report):
+    """What cosines of a bundle of towers are multiplied by, for a sentence."""
+    scale = report["scale"]
+    if not isinstance(scale, dict):
+        return f"{scale:.4g}"
+    return ", ".join(f"{each:.4g} ({pair.replace('_', ' and ')})" for pair, each in scale.items())
+
+
+def write_together(folder, towers, **facts):
     """Write and seal `towers.json` beside the towers; facts as there, but for format and seals."""
     folder = Path(folder)
     together = {
         "format": FORMAT,
         "kzoo": version("kzoo"),
         **facts,
-        "towers": {name: read_manifest(folder / name)["seal"] for name in TOWERS},
+        "towers": {name: read_manifest(folder / name)["seal"] for name in towers},
         "report": sha256(folder / REPORT),
         "seal": UNSEALED,
     }
@@ -58,7 +75,7 @@ def write_together(folder, **facts):
 def read_together(folder):
     """What `towers.json` holds, after its seal, and those of the towers, were checked."""
     path = Path(folder) / TOGETHER
-    together = read_json(path, "what holds two towers together")
+    together = read_json(path, "what holds towers together")
     if together.get("format") != FORMAT:
         raise KzooError(
             f"{path} is of format {together.get('format')!r:.40}; this kzoo reads {FORMAT}: export "
@@ -70,8 +87,7 @@ def read_together(folder):
         unsealed == seal
         and set(together) == set(FIELDS)
         and all(isinstance(together[name], kind) for name, kind in FIELDS.items())
-        and is_number(together["scale"], 0)
-        and set(together["towers"]) == set(TOWERS)
+        and _fits(together["towers"], together["scale"])
     )
     if not fits:
         raise KzooError(f"{path} was changed after the export: its seal doesn't fit; export anew.")
@@ -85,8 +101,19 @@ def read_together(folder):
     return together
 
 
+def _fits(towers, scale):
+    """Whether there are towers that a bundle may have, with a scale for each two."""
+    names = [name for name in TOWERS if name in towers]
+    if len(names) != len(towers) or len(names) not in COUNTED:
+        return False
+    if len(names) == 2:
+        return is_number(scale, 0)
+    pairs = {"_".join(pair) for pair in itertools.combinations(names, 2)}
+    return isinstance(scale, dict) and set(scale) == pairs and all(map(is_number, scale.values()))
+
+
 class TowersPredictor:
-    """A bundle of two towers that is open.
+    """A bundle of two or three towers that is open.
 
     Args:
         folder: the bundle.
@@ -95,20 +122,54 @@ class TowersPredictor:
 
     def __init__(self, folder, threads=1):
         self.folder, self.together = Path(folder), read_together(folder)
-        self.image, self.text = (Predictor(self.folder / name, threads) for name in TOWERS)
+        self.towers = {
+            name: Predictor(self.folder / name, threads)
+            for name in TOWERS
+            if name in self.together["towers"]
+        }
+        if "text" not in self.towers:
+            raise KzooError(
+                f"{self.folder} has the towers {' and '.join(self.towers)}; expected one of texts."
+            )
 
-    def classify(self, pictures, labels=None, templates=None):
-        """Which of several labels each picture has, of which only the names are known.
+    @property
+    def others(self):
+        """The names of the towers that read no texts."""
+        return [name for name in self.towers if name != "text"]
+
+    def tower_of(self, given):
+        """The name of the tower that reads what is given: of several by the ending of a file.
+
+        given: a list, the first of which counts, or one input.
+        """
+        first = given[0] if isinstance(given, list) and given else given
+        path = Path(first) if isinstance(first, (str, Path)) else None
+        if path is not None and path.is_dir():
+            path = next((file for file in sorted(path.rglob("*")) if file.is_file()), path)
+        ending = "" if path is None else path.suffix.lower()
+        fitting = (n for n in self.others if ending in self.towers[n].sense.medium.endings)
+        return next(fitting, self.others[0])
+
+    def scale(self, one, other):
+        """What cosines of two towers are multiplied by before a softmax."""
+        scale = self.together["scale"]
+        pair = (name for name in self.towers if name in (one, other))
+        return scale["_".join(pair)] if isinstance(scale, dict) else scale
+
+    def classify(self, given, labels=None, templates=None, tower=None):
+        """Which of several labels each picture or sound has, of which only the names are known.
 
         Args:
-            pictures: a list of what the image tower reads, or a folder of pictures.
+            given: a list of what a tower reads, or a folder of such files.
             labels: texts; those of the bundle by default.
             templates: texts with {} in the place of a label. The bundle's for its own labels; none
                 for others, which are read as they are.
+            tower: "image" or "audio"; by default what `tower_of` says.
 
         Returns:
-            A dict a picture: `image` (its path, or None), `label`, `score` and `scores`.
+            A dict each: `image` or `sound` (its path, or None), `label`, `score` and `scores`.
         """
+        tower = self.tower_of(given) if tower is None else tower
         own = labels is None
         labels = self.together["labels"] if own else list(labels)
         if not labels:
@@ -123,35 +184,41 @@ class TowersPredictor:
         shape = len(labels), len(templates), -1
         names = centred(self._texts(texts).reshape(shape))
         answers = []
-        for picture in SENSES["image"].listed(pictures):
-            answer = self.image(picture)
-            row = fitting(np.array([answer.pop("embedding")]), names, self.together["scale"])[0]
+        scale, predictor = self.scale(tower, "text"), self.towers[tower]
+        for each in predictor.sense.listed(given):
+            answer = predictor(each)
+            row = fitting(np.array([answer.pop("embedding")]), names, scale)[0]
             best = int(row.argmax())
             scores = {label: float(score) for label, score in zip(labels, row, strict=True)}
             answers.append({**answer, "label": labels[best], "score": float(row[best]),
                             "scores": scores})  # fmt: skip
         return answers
 
-    def search(self, query, pictures, top=5):
-        """The pictures that a text fits best.
+    def search(self, query, given, top=5, by="text", tower=None):
+        """The pictures or sounds that a text fits best, or that are near to another input.
 
         Args:
             query: a text.
-            pictures: a list of what the image tower reads, or a folder of pictures.
+            given: a list of what a tower reads, or a folder of such files.
             top: how many.
+            by: the name of the tower that reads the query.
+            tower: "image" or "audio"; by default what `tower_of` says.
 
         Returns:
-            A list of {"index", "score" (the cosine), "image"}, the nearest first.
+            A list of {"index", "score" (the cosine), "image" or "sound"}, the nearest first.
         """
         check_top(top)
-        given = SENSES["image"].listed(pictures)
-        scores = self._texts([query]) @ vectors(self.image, given).T
-        paths = [SENSES["image"].echo(each, 0, False)["image"] for each in given]
-        return nearest(scores[0], paths, top, "image")
+        tower = self.tower_of(given) if tower is None else tower
+        sense = self.towers[tower].sense
+        given = sense.listed(given)
+        asked = self._texts([query]) if by == "text" else vectors(self.towers[by], [query])
+        scores = asked @ vectors(self.towers[tower], given).T
+        paths = [sense.echo(each, 0, False)[sense.noun] for each in given]
+        return nearest(scores[0], paths, top, sense.noun)
 
     def _texts(self, texts):
         """A vector of length one for each text; what a tower would cut is refused."""
-        answers = [self.text(text) for text in TEXTS.listed(texts)]
+        answers = [self.towers["text"](text) for text in TEXTS.listed(texts)]
         cut = next((answer for answer in answers if answer["truncated"]), None)
         if cut is not None:
             raise KzooError(

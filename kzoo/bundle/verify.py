@@ -28,7 +28,7 @@ from .manifest import (
 )
 from .parity import compared_on
 from .senses import sense_of
-from .towers import TOGETHER, TOWERS, is_of_towers, read_together
+from .towers import TOGETHER, is_of_towers, read_together, towers_in
 
 ROUNDED = 1e-4  # how far figures may lie apart that are one but for rounding and padding
 # What a backbone gives; a manifest before format 3 declares nothing.
@@ -121,10 +121,10 @@ def verify_bundle(folder):
 
 
 def _verify_towers(folder):
-    """`verify_bundle` of a bundle of two towers: both, and what holds them together."""
-    together = read_together(folder)
+    """`verify_bundle` of a bundle of towers: each, and what holds them together."""
+    together, towers = read_together(folder), towers_in(folder)
     names = {path.name for path in folder.iterdir() if not is_of_finder(path.name)}
-    others = sorted(names - {TOGETHER, REPORT, PAGE, *TOWERS})
+    others = sorted(names - {TOGETHER, REPORT, PAGE, *towers})
     if others:
         raise KzooError(f"{folder} holds {others[0]}, which no export writes: take it out.")
     path = folder / REPORT
@@ -132,11 +132,12 @@ def _verify_towers(folder):
         raise KzooError(
             f"{path} was changed after the export: its SHA-256 is another; export anew."
         )
-    results = {name: verify_bundle(folder / name) for name in TOWERS}
-    checks = [{"check": TOGETHER, "found": "its seal fits, and those of both towers"}]
+    results = {name: verify_bundle(folder / name) for name in towers}
+    checks = [{"check": TOGETHER, "found": "its seal fits, and those of all towers"}]
     for name, result in results.items():
         checks += [{**row, "check": f"{name}: {row['check']}"} for row in result["checks"]]
-    return {**results["text"], "folder": str(folder), "task": together["task"], "reads": "image",
+    reads = next(result["reads"] for name, result in results.items() if name != "text")
+    return {**results["text"], "folder": str(folder), "task": together["task"], "reads": reads,
             "checks": checks}  # fmt: skip
 
 

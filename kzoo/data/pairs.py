@@ -1,4 +1,4 @@
-"""Pictures and texts that belong to them, as batches."""
+"""Pictures or sounds and texts that belong to them, as batches."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,17 @@ from .batches import IGNORED, TOKENS, padded
 
 
 class Pairs(NamedTuple):
-    """Pictures as users have them, and the ragged token columns of their texts by name."""
+    """Pictures or sounds as users have them, and the ragged token columns of their texts by name.
 
-    pictures: list
+    `others` has as many examples of each further sense, by its name.
+    """
+
+    arrays: list
     columns: dict
+    others: dict = {}  # noqa: RUF012  (nobody writes into it)
 
     def __len__(self):
-        return len(self.pictures)
+        return len(self.arrays)
 
 
 class PairPlan(ArrayPlan):
@@ -32,7 +36,7 @@ class PairPlan(ArrayPlan):
     """
 
     def __init__(self, pairs, read, inputs, *args, longest, padding_id, **options):
-        super().__init__(pairs.pictures, read, inputs, *args, **options)
+        super().__init__(pairs.arrays, read, inputs, *args, **options)
         self.columns, self.padding_id = pairs.columns, padding_id
         self.longest = longest if isinstance(longest, dict) else {"": longest}
 
@@ -46,17 +50,37 @@ class PairPlan(ArrayPlan):
         }
 
     def _made(self, arrays, labels, rows):
-        pictures, *rest = super()._made(arrays, labels, rows)
+        read, *rest = super()._made(arrays, labels, rows)
         lengths, texts = self.lengths(rows), {}
         for name, column in self.columns.items():
             text = max((each for each in lengths if name.startswith(each)), key=len)
             fill = self.padding_id if name.endswith(TOKENS) else 0
             texts[name] = padded([column[row] for row in rows], lengths[text], fill)
-        return ({**pictures, **texts}, *rest)
+        return ({**read, **texts}, *rest)
 
     def open_axes(self, value, is_weight):
         """See `Plan`; texts differ in length, and targets that have a place for each token."""
         return {0, 1} if value.dtype == np.int32 and value.ndim == 2 else {0}
+
+
+class SensesPlan(PairPlan):
+    """`PairPlan` of pictures with texts, and of further senses.
+
+    Args:
+        pairs, read, inputs: as for `PairPlan`; the former with `others`.
+        readers: what makes an array of an example of each of the others, and the network's inputs
+            of a batch of these, by name: as `read` and `inputs`.
+    """
+
+    def __init__(self, pairs, read, inputs, *args, readers, **options):
+        super().__init__(pairs, read, inputs, *args, **options)
+        self.further = [ArrayPlan(pairs.others[name], *reader) for name, reader in readers.items()]
+
+    def _made(self, arrays, labels, rows):
+        read, *rest = super()._made(arrays, labels, rows)
+        for plan in self.further:
+            read |= plan.batch(rows)[0]
+        return (read, *rest)
 
 
 class WrittenPlan(PairPlan):

@@ -7,6 +7,7 @@ from ..parts import resolve
 from ..spec import Towers, Value
 from .albert import Albert
 from .ast import Ast
+from .audio_clip import AudioClip
 from .bart import Bart, BartReader
 from .bert import Bert
 from .bigbird import BigBird
@@ -47,7 +48,7 @@ from .xlnet import XlNet
 
 CLASSES = (
     Bert, Roberta, DistilBert, Albert, Gpt2, Gpt, GptNeo, Gpt3, Bloom, Palm, Lamda, Vit, Deit,
-    Clip, ClipImage, ClipText, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
+    Clip, ClipImage, ClipText, AudioClip, Kwt, Ast, MobileVit, T5, T5Encoder, Transformer, Bart,
     BartReader, MBart, Marian, Linformer, SparseTransformer, TransformerXl, Reformer,
     Longformer, BigBird, XlNet, Electra, MPNet, RoFormer, Deberta, DebertaV2, MobileBert, Static,
     VisionEncoderDecoder, BlipCaptioner, BlipAnswerer, BlipMatcher, Detr,

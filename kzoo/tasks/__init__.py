@@ -1,6 +1,9 @@
 """Tasks: Keras models that take raw text. A new task is a file here and a line in `TASKS`."""
 
 from .audio_classifier import AudioClassifier
+from .audio_embedder import AudioEmbedder
+from .audio_image_text_embedder import AudioImageTextEmbedder
+from .audio_text_embedder import AudioTextEmbedder
 from .causal_lm import CausalLM
 from .cross_encoder import CrossEncoder
 from .image_captioner import ImageCaptioner
@@ -23,6 +26,7 @@ from .text_classifier import TextClassifier
 from .text_embedder import TextEmbedder
 from .token_classifier import TokenClassifier
 from .visual_question_answerer import VisualQuestionAnswerer
+from .zero_shot_audio_classifier import ZeroShotAudioClassifier
 from .zero_shot_image_classifier import ZeroShotImageClassifier
 
 __all__ = ["TASKS", "CrossEncoder"]  # It is a TextClassifier by another name: no task of its own.
@@ -54,5 +58,9 @@ TASKS = {
         ZeroShotImageClassifier,
         ObjectDetector,
         AudioClassifier,
+        AudioEmbedder,
+        AudioTextEmbedder,
+        ZeroShotAudioClassifier,
+        AudioImageTextEmbedder,
     )
 }

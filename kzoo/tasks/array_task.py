@@ -64,18 +64,28 @@ class ArrayTask(Task):
     # -- what a file takes ------------------------------------------------------------------------
 
     @property
+    def file_signature(self):
+        """What a file takes of an example, of a task with a processor."""
+        axes = ("batch", *self.array_shape)
+        return {self.input_name: Input(axes, self.array_type)}
+
+    def of_file(self, inputs):
+        """The network's inputs of what a file is given; what the processor does last is done."""
+        has_processor = self.processors.get(self.processor_kind) is not None
+        if not has_processor or self.input_name not in inputs:
+            return inputs
+        return self.in_graph(inputs[self.input_name])
+
+    @property
     def signatures(self):
         """A file takes what `read_one` gives; without a processor what the backbone does."""
         if self.processors.get(self.processor_kind) is None:
             return super().signatures
-        axes = ("batch", *self.array_shape)
-        return {"serve": {self.input_name: Input(axes, self.array_type)}}
+        return {"serve": self.file_signature}
 
     def run_function(self, name, inputs):
         """The outputs of a file's function; what the processor does last is done here."""
-        if self.processors.get(self.processor_kind) is not None:
-            inputs = self.in_graph(inputs[self.input_name])
-        return super().run_function(name, inputs)
+        return super().run_function(name, self.of_file(inputs))
 
     # -- examples ---------------------------------------------------------------------------------
 
@@ -99,6 +109,14 @@ class ArrayTask(Task):
     def is_one(self, array):
         """Whether an array is one example, and not several."""
         raise NotImplementedError
+
+    def listed(self, among):
+        """What `search` looks through as a list; of a folder its files."""
+        return [str(each) if isinstance(each, Path) else each for each in self.given(among)]
+
+    def starts_with_token(self, backbone):
+        """Whether a token stands before an example's patches, for the whole of it."""
+        return bool(getattr(getattr(backbone, "embedding", None), "tokens", True))
 
     def from_dataset(self, dataset):
         """Examples, targets and weights of a whole `tf.data.Dataset`, batched or not.

@@ -103,18 +103,15 @@ class AudioTask(ArrayTask):
     # -- what a file takes ------------------------------------------------------------------------
 
     @property
-    def signatures(self):
-        """A file takes samples; without a processor what the backbone does."""
-        processor = self.processors.get("audio_processor")
-        if processor is None:
-            return self.backbone.signatures
-        return {"serve": {"samples": Input(("batch", processor.num_samples), "float32")}}
+    def file_signature(self):
+        """A file takes samples."""
+        return {"samples": Input(("batch", self.audio_processor.num_samples), "float32")}
 
-    def run_function(self, name, inputs):
-        """The outputs of a file's function; features are made in its graph."""
-        if "samples" in inputs:
-            inputs = {"features": self.audio_processor.in_graph(inputs["samples"])}
-        return self(inputs)
+    def of_file(self, inputs):
+        """See `ArrayTask`; features are made in the file's graph."""
+        if "samples" not in inputs:
+            return inputs
+        return {"features": self.audio_processor.in_graph(inputs["samples"])}
 
     @property
     def tables(self):
@@ -122,7 +119,8 @@ class AudioTask(ArrayTask):
 
         These are of very different sizes: as int8 the loud would drown the fine ones.
         """
-        processor, kernel = self.processors.get("audio_processor"), self.backbone.embedding.kernel
+        processor, backbone = self.processors.get("audio_processor"), self.backbone
+        kernel = getattr(backbone, "towers", {}).get("audio", backbone).embedding.kernel
         tables = {} if processor is None else processor.tables
         return [*tables.values(), np.asarray(kernel)]
 

@@ -64,3 +64,57 @@ class ContrastiveLoss(keras.losses.Loss):
         own = ops.sum(y_pred[:, 0] * y_pred[:, 1], axis=-1)
         first, second = (ops.logsumexp(scores, axis=-1) for scores in affinities(y_pred))
         return (first + second) / 2 - own
+
+
+def _each_pair(y_true, y_pred):
+    """Of each two senses: products with the own partner, with all, and who has a partner.
+
+    Args:
+        y_true: 1 for each two senses that an example has both of, else 0: (batch, pairs).
+        y_pred: vectors (batch, pairs, 2, dim), whose products are logits.
+
+    Yields:
+        (batch,) products with the partner; two tensors (batch, all) of those with all, from which
+        1e4 is taken where there is no partner; (batch,) 1 or 0.
+    """
+    there = ops.cast(y_true, y_pred.dtype)
+    absent = 1e4 * (1 - of_all_replicas(there))
+    for place in range(y_pred.shape[1]):
+        pairs = y_pred[:, place]
+        own = ops.sum(pairs[:, 0] * pairs[:, 1], axis=-1)
+        yield own, [each - absent[:, place] for each in affinities(pairs)], there[:, place]
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class PairwiseLoss(keras.losses.Loss):
+    """The mean over each two senses of `ContrastiveLoss` between them (AudioCLIP).
+
+    arXiv:2106.13043, section 3: three such losses for pictures, texts and sounds. Targets say which
+    two senses an example has both of. Where it lacks one of them it is no partner and no other to
+    be told from, as if it weren't in the batch; so each pair that is there weighs the same, and one
+    that isn't adds nothing. Under `tf.distribute` all are those of all replicas.
+    """
+
+    def call(self, y_true, y_pred):
+        """One loss an example, of targets (batch, pairs) and vectors (batch, pairs, 2, dim)."""
+        losses = [
+            there * (sum(ops.logsumexp(scores, axis=-1) for scores in sides) / 2 - own)
+            for own, sides, there in _each_pair(y_true, y_pred)
+        ]
+        return sum(losses) / len(losses)
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class PairwiseAccuracy(keras.metrics.Mean):
+    """How many pairs find each other among the batch, the first its second, of each two senses."""
+
+    def __init__(self, name="accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch; see `PairwiseLoss` for what these are."""
+        for own, (scores, _), there in _each_pair(y_true, y_pred):
+            # Not argmax, which a replica without examples has nothing for.
+            is_nearest = ops.all(scores <= ops.expand_dims(own, -1) + 1e-5, axis=-1)
+            weight = there if sample_weight is None else there * ops.cast(sample_weight, "float32")
+            super().update_state(ops.cast(is_nearest, "float32"), weight)

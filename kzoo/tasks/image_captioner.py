@@ -11,7 +11,7 @@ from ..generation.rewriter import Describer, rewriting_options
 from ..spec import Input
 from ..values import an
 from .image_task import ImageTask
-from .image_text_embedder import caption_column
+from .shared_space import caption_column
 from .source_task import WritesOfSources, given_options, settled_options
 from .task import Task
 from .text_task import check_tokenizer, settled_length

@@ -1,17 +1,14 @@
 """What tasks on pictures share."""
 
-from pathlib import Path
-
 import keras
 
-from ..data.batches import BatchPlan
 from ..data.media import PICTURES
-from ..data.pairs import PairPlan, Pairs
 from ..errors import KzooError
 from ..images.augmentation import Augmentation, layer_for_pictures, mixing_among
 from ..values import an
 from .array_task import ArrayTask
 from .classes import ROW_LOSSES
+from .pair_task import PairTask
 
 
 class ImageTask(ArrayTask):
@@ -58,10 +55,6 @@ class ImageTask(ArrayTask):
                 f"The image processor gives pictures of {_shape(processor.shape)}; the backbone "
                 f"reads {_shape(expected)}: give an image processor of that size."
             )
-
-    def starts_with_token(self, backbone):
-        """Whether a token stands before a picture's squares, for the whole of it."""
-        return bool(getattr(getattr(backbone, "embedding", None), "tokens", True))
 
     @property
     def array_shape(self):
@@ -122,10 +115,6 @@ class ImageTask(ArrayTask):
         one_of = mixed and self.activation == "softmax"
         return keras.losses.CategoricalCrossentropy() if one_of else None
 
-    def listed(self, among):
-        """What `search` looks through as a list; the pictures of a folder are its files."""
-        return [str(each) if isinstance(each, Path) else each for each in self.given(among)]
-
     def is_one(self, array):
         """Whether an array is one picture."""
         return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
@@ -135,22 +124,9 @@ def _shape(shape):
     return " x ".join(map(str, shape))
 
 
-class PairTask(ImageTask):
+class ImagePairTask(PairTask, ImageTask):
     """A task that learns from pictures with a text beside each."""
 
     def augmentation(self, augment):
         """See `ImageTask.unmixed`."""
         return self.unmixed(augment)
-
-    def plan(self, columns, batch_size):
-        """Pairs and pictures in their own order, texts from short to long."""
-        if not isinstance(columns, dict):
-            return super().plan(columns, batch_size)
-        options = {"padding_id": self.backbone.padding_id, "max_length": self.max_length}
-        return BatchPlan(columns, None, None, batch_size, **options)
-
-    def plan_of(self, columns):
-        """See `ArrayTask`; of pairs one with their texts."""
-        if not isinstance(columns, Pairs):
-            return super().plan_of(columns)
-        return PairPlan, {"longest": self.max_length, "padding_id": self.backbone.padding_id}

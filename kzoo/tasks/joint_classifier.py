@@ -10,13 +10,13 @@ from ..errors import KzooError
 from ..spec import Input
 from ..values import an
 from .classifier import Classifier
-from .image_task import ImageTask, PairTask
+from .image_task import ImagePairTask, ImageTask
 from .inputs import as_list
 from .task import Task
 from .text_task import check_tokenizer, settled_length
 
 
-class JointClassifier(Classifier, PairTask):
+class JointClassifier(Classifier, ImagePairTask):
     """A classifier of pictures with a text each, on a `kzoo.graphs.JointEncoder`.
 
     On {"images", "token_ids", "padding_mask"} it returns {"logits": (batch, labels)}. `fit`,
