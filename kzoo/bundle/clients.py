@@ -32,13 +32,8 @@ from .agreement import disagreement, distance_of
 from .kinds import kind_of
 from .manifest import TOKENIZER
 from .predict import open_bundle
-<<<<<<< HEAD
 from .senses import Texts
-from .towers import TOWERS, is_of_towers
-=======
-from .senses import TEXTS
 from .towers import COUNTED, is_of_towers, towers_in
->>>>>>> clap
 
 ROOT = Path(__file__).parents[2]
 NOISE = 0.05  # of a client's whole time, below which what the texts took can't be told
