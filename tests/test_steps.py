@@ -24,7 +24,7 @@ from kzoo.training.facts import fact
 ROWS = [
     ("a fine and funny film", "b"), ("dull , slow and sad", "a"), ("what a great day", "b"),
     ("no one should see this", "a"), ("the best of all", "b"), ("a waste of time", "a"),
-] * 3  # fmt: skip
+] * 6  # fmt: skip
 # One of each step that needs no other before it, as small as they go.
 EACH = {
     "trim": {"size": 1000, "alphabet": "corpus"},
