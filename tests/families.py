@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import keras
 import numpy as np
 
 from kzoo.graphs import JointEncoder
@@ -555,6 +556,15 @@ PAIRS = ["t5", "transformer", "bart", "mbart", "marian"]
 GAIN = 1.4
 
 
+if keras.backend.backend() == "jax":
+    # Each shape that Keras draws is a program that JAX compiles first: numpy draws, in a fifth of
+    # the time. `on_devices` builds as users do.
+    for _kind in (keras.initializers.TruncatedNormal, keras.initializers.VarianceScaling):
+        _kind.__call__ = lambda self, shape, dtype=None, **_: keras.ops.convert_to_tensor(
+            np.random.normal(0, 0.02, shape), dtype or "float32"
+        )
+
+
 def add_noise(model, seed=0, scale=0.2):
     """Make every weight normal noise, the same for the same path and seed; return the model."""
     for i, (path, weight) in enumerate(sorted(weights_by_path(model).items())):
@@ -566,6 +576,18 @@ def add_noise(model, seed=0, scale=0.2):
         size = gain / np.sqrt(np.prod(weight.shape[:-1])) if is_kernel else scale
         weight.assign((ones + size * noise).astype("float32"))
     return model
+
+
+class Until(keras.callbacks.Callback):
+    """Ends a training whose loss has fallen below a bound: its steps show nothing more."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def on_epoch_end(self, epoch, logs=None):
+        """End it."""
+        self.model.stop_training |= logs["loss"] < self.loss
 
 
 def noisy(family, **changes):

@@ -41,14 +41,17 @@ class Interrupt(keras.callbacks.Callback):
 
 
 def examples():
-    """Texts of several lengths with their labels."""
+    """Texts of several lengths, which are padded to the same, with their labels."""
     draw = np.random.default_rng(0)
-    texts = [" ".join(draw.choice(["good", "bad", "film"], 1 + i % 7)) for i in range(4 * BATCHES)]
+    texts = [" ".join(draw.choice(["good", "bad", "film"], 1 + i % 5)) for i in range(4 * BATCHES)]
     return texts[:-2], [i % 2 for i in range(len(texts) - 2)]
 
 
-def task(rate=0.01, **learning):
-    """A small classifier with dropout, averages of weights, and half an accumulation an epoch."""
+def task(rate=0.01, eager=False, **learning):
+    """A small classifier with dropout, averages of weights, and half an accumulation an epoch.
+
+    A few steps that run as they are written take less time than it does to trace one.
+    """
     from test_tasks import tokenizer
 
     import kzoo
@@ -68,7 +71,7 @@ def task(rate=0.01, **learning):
     )
     model = kzoo.TextClassifier(build(spec), ["a", "b"], head="mean", tokenizer=tokenizer())
     learning = {"gradient_accumulation_steps": 2, "use_ema": True, **learning}
-    model.compile(optimizer=kzoo.AdamW(rate, **learning))
+    model.compile(optimizer=kzoo.AdamW(rate, **learning), run_eagerly=eager)
     return model
 
 

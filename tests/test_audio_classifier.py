@@ -128,7 +128,7 @@ def test_augmented_in_fit_by_the_seed(folder):
     def losses(augment, seed=0):
         keras.utils.set_random_seed(5)
         task = tiny(labels=["high", "low"])
-        task.compile(kzoo.AdamW(1e-3))
+        task.compile(kzoo.AdamW(1e-3), run_eagerly=True)  # A trace takes longer than two steps.
         history = task.fit(folder, epochs=2, seed=seed, shuffle=False, augment=augment, verbose=0)
         return history.history["loss"]
 

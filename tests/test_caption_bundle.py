@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from families import CAPTIONERS, SPECS, add_noise
+from families import CAPTIONERS, add_noise
 from PIL import Image
 from test_captions import READS, TASKS, one_block
 from test_image_text import coloured
@@ -34,7 +34,7 @@ def of(family, spec=None, **options):
 
 def more_words(family):
     """A spec with tables beside which nothing hides: one that stood there twice would be seen."""
-    spec = SPECS[family]
+    spec = one_block(family)
     towers = {
         name: tower.replace(embedding={**tower.embedding, "vocabulary_size": 20_000})
         if "vocabulary_size" in tower.embedding

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tokenizers
-from families import SPECS, add_noise, noisy
+from families import SPECS, Until, add_noise, noisy
 
 import kzoo
 from kzoo.data.batches import IGNORED
@@ -123,7 +123,7 @@ def test_it_learns_text_by_heart_and_writes_it(tmp_path):
     task.compile(kzoo.AdamW(0.01))
     path = tmp_path / "poem.txt"
     path.write_text("the quick brown fox jumps.", encoding="utf-8")
-    task.fit(str(path), text="file", epochs=150, verbose=0)
+    task.fit(str(path), text="file", epochs=150, verbose=0, callbacks=[Until(0.02)])
     assert task.evaluate(str(path), text="file", return_dict=True, verbose=0)["accuracy"] > 0.95
     start = f"{END}the quick"
     assert task.generate(start, max_new_tokens=40) == " brown fox jumps."

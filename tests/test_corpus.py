@@ -271,6 +271,7 @@ def test_a_training_on_files_goes_on_from_any_place(folder, tmp_path):
 
     def fit(resume=None, callbacks=()):
         task = tasks("PreTraining")
+        task.compile(optimizer=kzoo.AdamW(1e-2), run_eagerly=True)  # Tracing thrice takes longer.
         options = {"batch_size": 6, "epochs": 2, "seed": 5, "verbose": 0}
         resume = resume and Checkpoints(resume, every=0)
         history = task.fit(corpus, **options, callbacks=list(callbacks), resume=resume)

@@ -235,7 +235,7 @@ def test_augment_by_name_is_the_layer_in_fit_and_in_a_recipe():
     for augment in (keras.layers.RandomFlip("vertical"), written, [written], "RandomFlip"):
         keras.utils.set_random_seed(0)
         task = untrained_pictures()
-        task.compile()
+        task.compile(run_eagerly=True)  # A trace takes longer than a step.
         pictures = np.random.default_rng(0).integers(0, 256, (8, 12, 8, 3)).astype("uint8")
         history = task.fit(pictures, ["a", "b"] * 4, augment=augment, verbose=0)
         losses.append(history.history["loss"])

@@ -223,7 +223,7 @@ def test_a_training_goes_on_exactly(tmp_path):
 
     def run(folder=None, stop=None):
         model = task(spec=SPEC.replace(dropout=0.2))
-        model.compile(optimizer=kzoo.AdamW(1e-2))
+        model.compile(optimizer=kzoo.AdamW(1e-2), run_eagerly=True)  # Tracing thrice takes longer.
         resume = None if folder is None else Checkpoints(folder, every=0)
         callbacks = [] if stop is None else [resumed.Interrupt(stop)]
         history = model.fit(
@@ -233,8 +233,6 @@ def test_a_training_goes_on_exactly(tmp_path):
         return resumed.ended(model, history)
 
     whole = run()
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "kept", (0, 2))
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "kept", (1, 2))
     resumed.check(whole, run(tmp_path / "kept"))

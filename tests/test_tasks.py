@@ -191,7 +191,8 @@ def test_a_saved_task_comes_back_compiled(name, tmp_path):
     """With the loss, the metrics, the optimizer's state, and what stood still standing still."""
     model, (x, y) = task(name), LESSONS[name]
     model.backbone.position.trainable = False
-    model.compile(optimizer=kzoo.AdamW(1e-3, layer_decay=0.9), loss=model.default_loss())
+    optimizer, loss = kzoo.AdamW(1e-3, layer_decay=0.9), model.default_loss()
+    model.compile(optimizer=optimizer, loss=loss, run_eagerly=True)  # as the loaded one, too
     history = model.fit(x, y, batch_size=2, verbose=0).history
     metric = "cosine_error" if name == "TextEmbedder" else "accuracy"  # Shown by default.
     assert 0 <= history[metric][0] <= 1 and np.isfinite(history["loss"][0])
@@ -215,7 +216,7 @@ def test_a_training_goes_on_where_it_was_saved(tmp_path):
 
     def begun(stop=None):
         model = task("TextClassifier", backbone=one_block(**still))
-        model.compile(optimizer=kzoo.AdamW(1e-3))
+        model.compile(optimizer=kzoo.AdamW(1e-3), run_eagerly=True)
         stopping = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, _: setattr(model, "stop_training", epoch == stop)
         )

@@ -2,6 +2,7 @@
 
 from ..keras_hooks import abstract_build
 from ..network import Network, weights_by_path
+from ..nn import lowering
 
 
 def axes_that_change(model, spec, processors=None):
@@ -26,7 +27,8 @@ def axes_that_change(model, spec, processors=None):
         config = {key: value for key, value in model.get_config().items() if key != "backbone"}
         return type(model)(backbone, **config)
 
-    there, found = weights_by_path(abstract_build(other)), {}
+    with lowering.rounding(lambda x, limits: x):  # No shape depends on it, and it is long to trace.
+        there, found = weights_by_path(abstract_build(other)), {}
     for path, weight in weights_by_path(model).items():
         lengths = enumerate(zip(weight.shape, there[path].shape, strict=True))
         if axes := {axis: pair for axis, pair in lengths if pair[0] != pair[1]}:
