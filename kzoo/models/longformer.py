@@ -15,14 +15,12 @@ GLOBAL = {
     "QuestionAnswering": {"kind": "window_and_question", "separator_id": SEPARATOR},
     "MultipleChoice": {"kind": "window_and_choice", "separator_id": SEPARATOR},
 }
-
-
 NONE = {"kind": "window_and_first", "first": 0}
 COMMON = ("window", "bias", "scale", "num_heads")
 
 
 def attention(windows, config):
-    """The attention of each layer; None where a window has no two sides."""
+    """The attention of each layer; KzooError for a window that has no two sides."""
     depth = config.get("num_hidden_layers", 12)
     windows = windows if isinstance(windows, list) else [windows] * depth
     if any(window % 2 or window < 4 for window in windows):
@@ -61,9 +59,8 @@ def with_places(slot, places):
 
 def without_places(slot, places):
     """A slot without the global places that a task of transformers has by itself."""
-    told = None if places is None else completed("attention", {**slot, **places})
-    is_told = told is not None and slot == {**told, "first": slot["first"]}
-    if not is_told or ("first" in places and slot != told):
+    is_told = places is not None and slot["kind"] == places["kind"]
+    if not is_told or slot != {**slot, **places}:
         return slot
     return completed("attention", {**{key: slot[key] for key in COMMON}, **NONE})
 
