@@ -31,11 +31,10 @@ LABELS = ["cell", "plate"]
 RAGGED = {"shortest_edge": 48, "longest_edge": 64}
 
 
-def detector(size=None, noise=True, blocks=2, **changes):
-    """A tiny detector; of a fixed size, or of any."""
-    schedule = tuple(range(blocks))
+def detector(size=None, noise=True, blocks=3, **changes):
+    """A tiny detector of so many blocks a tower at most; of a fixed size, or of any."""
     towers = {
-        name: tower.replace(dropout=0.0, attention_dropout=0.0, schedule=schedule)
+        name: tower.replace(dropout=0.0, attention_dropout=0.0, schedule=tower.schedule[:blocks])
         for name, tower in SPECS["detr"].towers.items()
     }
     backbone = build(SPECS["detr"].replace(towers=towers))
