@@ -1,11 +1,17 @@
 """What turns a user's inputs into a model's: texts into tokens, pictures and sounds into numbers.
 
 A model carries its processors in the dict `processors`, by their kind. Each is one JSON file, in a
-preset, a bundle and a `.keras` file alike.
+preset, a bundle and a `.keras` file alike; what reads pictures and sounds has one file for both.
 """
 
+import json
+from pathlib import Path
+
+from .audio import audio_processor
 from .audio.audio_processor import AudioProcessor
 from .errors import KzooError
+from .files import writing_file
+from .images import image_processor
 from .images.image_processor import ImageProcessor
 from .text.tokenizer import TargetTokenizer, Tokenizer
 
@@ -15,6 +21,10 @@ KINDS = {
     "image_processor": ImageProcessor,
     "audio_processor": AudioProcessor,
 }
+
+
+# Those that each have the same file, and together one with a key of each, as in transformers.
+JOINED = {"image_processor": image_processor.KEY, "audio_processor": audio_processor.KEY}
 
 
 def checked(kind, processor):
@@ -38,5 +48,11 @@ def load(folder, without=()):
 
 def save(processors, folder):
     """Write processors into a folder, by kind."""
-    for processor in filter(None, processors.values()):
+    held = {kind: processor for kind, processor in processors.items() if processor is not None}
+    if JOINED.keys() <= held.keys():
+        configs = {key: held.pop(kind).config for kind, key in JOINED.items()}
+        with writing_file(Path(folder) / image_processor.JOINED) as tmp_path:
+            text = json.dumps(configs, indent=2, sort_keys=True, ensure_ascii=False)
+            tmp_path.write_text(text + "\n", encoding="utf-8")
+    for processor in held.values():
         processor.save(folder)

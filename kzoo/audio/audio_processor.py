@@ -13,6 +13,8 @@ from .sounds import check_samples, read_sound
 from .spectrogram import Spectrogram
 
 FILE, TYPE = "preprocessor_config.json", "feature_extractor_type"
+# Where processors of several kinds lie in one file: that, and the key of this one.
+JOINED, KEY = "processor_config.json", "feature_extractor"
 HARMLESS = {TYPE, "auto_map", "processor_class", "return_tensors"}
 
 
@@ -259,15 +261,15 @@ class AudioProcessor:
     @classmethod
     def is_in(cls, folder):
         """Whether a folder holds the configuration of such a processor."""
-        path = Path(folder) / FILE
-        return path.is_file() and read_json(path, "a processor").get(TYPE) in cls.TYPES
+        return _config_in(Path(folder), cls.TYPES) is not None
 
     @classmethod
     def load(cls, source):
         """The processor of a folder, or of its file."""
         path = Path(source)
+        found = _config_in(path, cls.TYPES) if path.is_dir() else None
         path = path / FILE if path.is_dir() else path
-        return cls(read_json(path, "the configuration of what reads sounds"))
+        return cls(found or read_json(path, "the configuration of what reads sounds"))
 
     def save(self, folder):
         """Write `preprocessor_config.json` into `folder`, as transformers reads it; return it."""
@@ -276,3 +278,15 @@ class AudioProcessor:
             text = json.dumps(self.config, indent=2, sort_keys=True, ensure_ascii=False)
             tmp_path.write_text(text + "\n", encoding="utf-8")
         return folder
+
+
+def _config_in(folder, types):
+    """The object that describes a processor of some types in a folder, or None."""
+    what = "a processor's configuration"
+    if (folder / FILE).is_file():
+        config = read_json(folder / FILE, what)
+    elif (folder / JOINED).is_file():
+        config = read_json(folder / JOINED, what).get(KEY)
+    else:
+        return None
+    return config if isinstance(config, dict) and config.get(TYPE) in types else None

@@ -195,8 +195,8 @@ ADAPTER = "adapter"  # the folder of what was learnt beside the model
 FILES = {
     "spec.json", "task.json", "card.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "chat_template.jinja", "additional_chat_templates",
-    "preprocessor_config.json", presets.WEIGHTS, "training.json", "compression.json", CURVES,
-    ADAPTER,
+    "preprocessor_config.json", "processor_config.json", presets.WEIGHTS, "training.json",
+    "compression.json", CURVES, ADAPTER,
 }  # fmt: skip
 # What may be another where a run goes on: it ends in the same weights.
 UNLIKE = ("summary", "output", "strategy", "tensorboard")
