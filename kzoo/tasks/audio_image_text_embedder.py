@@ -59,14 +59,14 @@ class AudioImageTextEmbedder(SharedSpaceTask):
             "audio_processor": audio_processor,
             "tokenizer": tokenizer,
         }
-        vars(self)["_embedders"] = {}  # Past Keras: they are no part.
+        vars(self)["made_embedders"] = {}  # Past Keras: they are no part.
         Task.__init__(self, backbone, None, None, given, name)
 
     # -- the network ----------------------------------------------------------------------------
 
     def check_processors(self):
         """Raise KzooError for processors that don't fit the towers."""
-        vars(self)["_embedders"] = {}
+        vars(self)["made_embedders"] = {}
         super().check_processors()
         for sense, kind in (("image", "image_processor"), ("audio", "audio_processor")):
             if self.processors.get(kind) is not None:
@@ -74,9 +74,9 @@ class AudioImageTextEmbedder(SharedSpaceTask):
 
     def embedder(self, sense):
         """The embedder of one sense, by the name of its tower; made once."""
-        if sense not in self._embedders:
-            self._embedders[sense] = super().embedder(sense)
-        return self._embedders[sense]
+        if sense not in self.made_embedders:
+            self.made_embedders[sense] = super().embedder(sense)
+        return self.made_embedders[sense]
 
     def run_head(self, outputs, inputs, training):
         """The backbone's outputs, and of triples what the loss looks at."""
@@ -97,7 +97,7 @@ class AudioImageTextEmbedder(SharedSpaceTask):
         """Those of the backbone; a file takes examples as the processors leave them to it."""
         signatures = dict(self.backbone.signatures)
         for sense in MEDIA:
-            if sense in self._embedders:
+            if sense in self.made_embedders:
                 signatures[sense] = self.embedder(sense).file_signature
         return signatures
 
