@@ -219,6 +219,23 @@ def _too_deep(value):
     return True
 
 
+# What a processor of pictures or of sounds is kept in, and where several kinds lie in one file.
+PROCESSOR, PROCESSORS = "preprocessor_config.json", "processor_config.json"
+
+
+def processor_config(folder, key):
+    """What a folder says of a processor, and the file that says it; (None, None) without one.
+
+    key: its name in `PROCESSORS`, which counts where there is no `PROCESSOR`.
+    """
+    what = "a processor's configuration"
+    if (folder / PROCESSOR).is_file():
+        return read_json(folder / PROCESSOR, what), folder / PROCESSOR
+    if (folder / PROCESSORS).is_file():
+        return read_json(folder / PROCESSORS, what).get(key), folder / PROCESSORS
+    return None, None
+
+
 def read_text(path, what):
     """The text of a UTF-8 file; `what` names the file's role in the error."""
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from .audio import audio_processor
 from .audio.audio_processor import AudioProcessor
 from .errors import KzooError
-from .files import writing_file
+from .files import PROCESSORS, writing_file
 from .images import image_processor
 from .images.image_processor import ImageProcessor
 from .text.tokenizer import TargetTokenizer, Tokenizer
@@ -51,7 +51,7 @@ def save(processors, folder):
     held = {kind: processor for kind, processor in processors.items() if processor is not None}
     if JOINED.keys() <= held.keys():
         configs = {key: held.pop(kind).config for kind, key in JOINED.items()}
-        with writing_file(Path(folder) / image_processor.JOINED) as tmp_path:
+        with writing_file(Path(folder) / PROCESSORS) as tmp_path:
             text = json.dumps(configs, indent=2, sort_keys=True, ensure_ascii=False)
             tmp_path.write_text(text + "\n", encoding="utf-8")
     for processor in held.values():

@@ -19,8 +19,12 @@ tf = pytest.importorskip("tensorflow")
 
 
 def short(family="bert", **changes):
-    """One block at most with noise, for what is traced or converted: a second is as the first."""
-    return noisy(family, schedule=SPECS[family].schedule[:1], **changes)
+    """A network with noise, for what is traced or converted.
+
+    A stack has one block at most: a second is as the first.
+    """
+    own = {"schedule": SPECS[family].schedule[:1]} if family in STACKS else {}
+    return noisy(family, **own, **changes)
 
 
 @pytest.mark.parametrize(("shape", "runs"), [((1, 2), True), ((1, 224, 224, 3), False)])
@@ -125,7 +129,7 @@ KINDS = {
 )
 def test_a_saved_model_loads_with_all_that_it_had(kind, family, tmp_path):
     """Backbones and tasks of every family: test_models.py and test_tasks.py."""
-    model = KINDS[kind](short(family) if family in STACKS else noisy(family))
+    model = KINDS[kind](short(family))
     model.save(tmp_path / "model.keras")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*(build|load).*")
@@ -254,7 +258,7 @@ OF_OTHERS = {"CausalLM": "gpt2", "ImageClassifier": "vit", "ImageEmbedder": "vit
 def test_each_task_is_exported(name, tmp_path):
     labels = {"labels": ["a", "b"]} if TASKS[name].names_labels else {}
     family = OF_OTHERS.get(name, "bert")
-    model = TASKS[name](short(family) if family in STACKS else noisy(family), **labels)
+    model = TASKS[name](short(family), **labels)
     of_texts = family in TEXTS
     inputs = tokens(SPECS[family], batch=2, length=17) if of_texts else examples(SPECS[family])
     if name == "MultipleChoice":

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import KzooError
-from ..files import read_json, writing_file
+from ..files import PROCESSOR as FILE
+from ..files import processor_config, read_json, writing_file
 from ..values import is_number, is_whole
 from .sounds import check_samples, read_sound
 from .spectrogram import Spectrogram
 
-FILE, TYPE = "preprocessor_config.json", "feature_extractor_type"
-# Where processors of several kinds lie in one file: that, and the key of this one.
-JOINED, KEY = "processor_config.json", "feature_extractor"
+TYPE = "feature_extractor_type"
+KEY = "feature_extractor"  # of the file that holds processors of several kinds
 HARMLESS = {TYPE, "auto_map", "processor_class", "return_tensors"}
 
 
@@ -282,11 +282,5 @@ class AudioProcessor:
 
 def _config_in(folder, types):
     """The object that describes a processor of some types in a folder, or None."""
-    what = "a processor's configuration"
-    if (folder / FILE).is_file():
-        config = read_json(folder / FILE, what)
-    elif (folder / JOINED).is_file():
-        config = read_json(folder / JOINED, what).get(KEY)
-    else:
-        return None
+    config, _ = processor_config(folder, KEY)
     return config if isinstance(config, dict) and config.get(TYPE) in types else None

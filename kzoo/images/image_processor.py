@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import KzooError
-from ..files import read_json, writing_file
+from ..files import PROCESSOR as FILE
+from ..files import processor_config, read_json, writing_file
 from ..values import is_number, is_whole
 from .reading import read_picture
 
-FILE = "preprocessor_config.json"
-# Where processors of several kinds lie in one file: that, and the key of this one.
-JOINED, KEY = "processor_config.json", "image_processor"
+KEY = "image_processor"  # of the file that holds processors of several kinds
 TYPES = ("image_processor_type", "feature_extractor_type")
 
 # What keys mean that a file doesn't have, by the class that it names: transformers' defaults.
@@ -406,15 +405,11 @@ def _turned(pictures):
 
 def _config_in(folder):
     """The object that describes an image processor in a folder, and its file; or None."""
-    what = "a processor's configuration"
-    if (folder / FILE).is_file():
-        config = read_json(folder / FILE, what)
-        is_ours = TYPES[0] in config or _stem(config) in DEFAULTS
-        return (config, folder / FILE) if is_ours else None
-    if (folder / JOINED).is_file():
-        config = read_json(folder / JOINED, what).get(KEY)
-        return (config, folder / JOINED) if isinstance(config, dict) else None
-    return None
+    config, path = processor_config(folder, KEY)
+    is_ours = isinstance(config, dict) and (
+        path.name != FILE or TYPES[0] in config or _stem(config) in DEFAULTS
+    )
+    return (config, path) if is_ours else None
 
 
 def _stem(config):
